@@ -1,0 +1,228 @@
+//! Heads of requests and responses. They cross as borrowed slices: whoever needs them longer copies them in one piece.
+
+use abi_stable::{
+    StableAbi,
+    std_types::{RSlice, RStr},
+};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::net::{IpAddr, SocketAddr};
+
+/// One header line.
+#[repr(C)]
+#[derive(StableAbi, Clone, Copy)]
+pub struct HeaderPair<'a> {
+    /// In lower case.
+    pub name: RSlice<'a, u8>,
+    /// Any bytes that HTTP allows in a value.
+    pub value: RSlice<'a, u8>,
+    /// Not to be remembered by compression tables, nor logged.
+    pub sensitive: bool,
+}
+
+/// Something a later minor version adds to a request; readers skip ids that they do not know.
+#[repr(C)]
+#[derive(StableAbi, Clone, Copy)]
+pub struct Extra<'a> {
+    /// What it is.
+    pub id: u32,
+    /// Its value.
+    pub value: RSlice<'a, u8>,
+}
+
+/// Who sent a request.
+#[repr(C)]
+#[derive(StableAbi, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// 4 or 6; 0 where there is no network address.
+    pub family: u8,
+    /// The first 4 bytes of it for family 4.
+    pub ip: [u8; 16],
+    /// The port.
+    pub port: u16,
+}
+
+impl From<Option<SocketAddr>> for Peer {
+    fn from(address: Option<SocketAddr>) -> Self {
+        let mut peer = Peer { family: 0, ip: [0; 16], port: 0 };
+        if let Some(address) = address {
+            peer.port = address.port();
+            match address.ip() {
+                IpAddr::V4(ip) => {
+                    peer.family = 4;
+                    peer.ip[..4].copy_from_slice(&ip.octets());
+                }
+                IpAddr::V6(ip) => {
+                    peer.family = 6;
+                    peer.ip = ip.octets();
+                }
+            }
+        }
+        peer
+    }
+}
+
+impl From<Peer> for Option<SocketAddr> {
+    fn from(peer: Peer) -> Self {
+        let [a, b, c, d, ..] = peer.ip;
+        match peer.family {
+            4 => Some(SocketAddr::new(IpAddr::from([a, b, c, d]), peer.port)),
+            6 => Some(SocketAddr::new(IpAddr::from(peer.ip), peer.port)),
+            _ => None,
+        }
+    }
+}
+
+/// The head of a request.
+#[repr(C)]
+#[derive(StableAbi, Clone, Copy)]
+pub struct RequestHead<'a> {
+    /// `GET`, …
+    pub method: RStr<'a>,
+    /// Path and query as the plugin's router sees them, without the mount.
+    pub target: RStr<'a>,
+    /// Path and query as the client sent them.
+    pub original_target: RStr<'a>,
+    /// 10, 11, 20 or 30.
+    pub version: u8,
+    /// In order, repeated names as often as they came.
+    pub headers: RSlice<'a, HeaderPair<'a>>,
+    /// The client.
+    pub peer: Peer,
+    /// The host's id of this request, or empty.
+    pub request_id: RStr<'a>,
+    /// The W3C trace id, or zeros.
+    pub trace_id: [u8; 16],
+    /// See [`Extra`].
+    pub extra: RSlice<'a, Extra<'a>>,
+}
+
+/// The head of a response.
+#[repr(C)]
+#[derive(StableAbi, Clone, Copy)]
+pub struct ResponseHead<'a> {
+    /// 100 to 999.
+    pub status: u16,
+    /// As in a request.
+    pub headers: RSlice<'a, HeaderPair<'a>>,
+}
+
+/// Room for the headers of one message, on the stack for all but the unusual.
+pub struct HeaderList<'a> {
+    few: [HeaderPair<'a>; 24],
+    many: Vec<HeaderPair<'a>>,
+    len: usize,
+}
+
+impl<'a> HeaderList<'a> {
+    /// What crosses.
+    pub fn as_slice(&self) -> RSlice<'_, HeaderPair<'a>> {
+        RSlice::from_slice(if self.many.is_empty() { &self.few[..self.len] } else { &self.many })
+    }
+}
+
+/// Lends a header map to one call.
+pub fn encode_headers(map: &HeaderMap) -> HeaderList<'_> {
+    const NONE: HeaderPair<'static> = HeaderPair { name: RSlice::EMPTY, value: RSlice::EMPTY, sensitive: false };
+    let mut list = HeaderList { few: [NONE; 24], many: Vec::new(), len: map.len() };
+    let pairs = map.iter().map(|(name, value)| HeaderPair {
+        name: RSlice::from_slice(name.as_str().as_bytes()),
+        value: RSlice::from_slice(value.as_bytes()),
+        sensitive: value.is_sensitive(),
+    });
+    if list.len > list.few.len() {
+        list.many = pairs.collect();
+    } else {
+        for (place, pair) in list.few.iter_mut().zip(pairs) {
+            *place = pair;
+        }
+    }
+    list
+}
+
+/// Why received headers or parts of a head were not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused(pub String);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// More header lines than this are refused.
+const MOST_HEADERS: usize = 4096;
+
+/// Copies received headers: one allocation holds all values.
+///
+/// `spare` is a string that is to lie in the same allocation (a request's target); it comes back as bytes of its own.
+pub fn decode_headers(pairs: RSlice<'_, HeaderPair<'_>>, spare: &[u8]) -> Result<(HeaderMap, Bytes), Refused> {
+    if pairs.len() > MOST_HEADERS {
+        return Err(Refused(format!("{} header lines, more than the {MOST_HEADERS} that are taken", pairs.len())));
+    }
+    let total = spare.len() + pairs.iter().map(|pair| pair.value.len()).sum::<usize>();
+    let mut arena = BytesMut::with_capacity(total);
+    arena.extend_from_slice(spare);
+    for pair in pairs.iter() {
+        arena.extend_from_slice(pair.value.as_slice());
+    }
+    let mut arena = arena.freeze();
+    let spare = arena.split_to(spare.len());
+    let mut map = HeaderMap::with_capacity(pairs.len());
+    for pair in pairs.iter() {
+        let name = HeaderName::from_bytes(pair.name.as_slice())
+            .map_err(|_| Refused(format!("{} is not a header name", quoted(pair.name.as_slice()))))?;
+        let mut value = HeaderValue::from_maybe_shared(arena.split_to(pair.value.len()))
+            .map_err(|_| Refused(format!("the value of header `{name}` has a byte that HTTP forbids")))?;
+        value.set_sensitive(pair.sensitive);
+        map.append(name, value);
+    }
+    Ok((map, spare))
+}
+
+fn quoted(bytes: &[u8]) -> String {
+    format!("`{}`", bytes[..bytes.len().min(40)].escape_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_survive_the_crossing() {
+        for count in [0, 1, 24, 25, 200] {
+            let mut map = HeaderMap::new();
+            for index in 0..count {
+                let name = HeaderName::from_bytes(format!("x-{}", index / 2).as_bytes()).unwrap();
+                let mut value = HeaderValue::from_bytes(&[b'a', 0xff, b'0' + (index % 10) as u8]).unwrap();
+                value.set_sensitive(index % 3 == 0);
+                map.append(name, value);
+            }
+            let (copy, target) = decode_headers(encode_headers(&map).as_slice(), b"/target?x").unwrap();
+            assert_eq!(copy, map);
+            assert_eq!(&target[..], b"/target?x");
+            assert!(copy.iter().zip(map.iter()).all(|(a, b)| a.1.is_sensitive() == b.1.is_sensitive()));
+        }
+    }
+
+    #[test]
+    fn bad_headers_are_refused_in_words() {
+        let pair = |name: &'static [u8], value: &'static [u8]| HeaderPair {
+            name: RSlice::from_slice(name),
+            value: RSlice::from_slice(value),
+            sensitive: false,
+        };
+        let refused = |pairs: &[HeaderPair<'_>]| decode_headers(RSlice::from_slice(pairs), b"").unwrap_err().0;
+        assert_eq!(refused(&[pair(b"a b\n", b"")]), "`a b\\n` is not a header name");
+        assert_eq!(refused(&[pair(b"x-y", b"1\r\n2")]), "the value of header `x-y` has a byte that HTTP forbids");
+        assert_eq!(refused(&vec![pair(b"a", b""); 5000]), "5000 header lines, more than the 4096 that are taken");
+    }
+
+    #[test]
+    fn peers_survive_the_crossing() {
+        for peer in [None, Some("127.0.0.1:80"), Some("[::1]:65535")] {
+            let address: Option<SocketAddr> = peer.map(|text| text.parse().unwrap());
+            assert_eq!(Option::<SocketAddr>::from(Peer::from(address)), address);
+        }
+    }
+}
