@@ -1,1 +1,76 @@
+//! Write plugins for Camlock.
+//!
+//! A plugin is an ordinary crate with a cdylib, a type that implements [`Plugin`], and one [`export!`] line:
+//!
+//! ```
+//! use camlock_plugin::prelude::*;
+//!
+//! struct Hello;
+//!
+//! impl Plugin for Hello {
+//!     async fn create(_host: Host) -> Result<Self> {
+//!         Ok(Hello)
+//!     }
+//!
+//!     fn routes(self: Arc<Self>) -> impl Into<Routes> {
+//!         Router::new().route("/hello", get(|| async { "Hello from a plugin!" }))
+//!     }
+//! }
+//!
+//! export!(Hello);
+//! # fn main() {}
+//! ```
+//!
+//! Handlers are axum handlers: extractors, `Json`, `State`, streaming bodies, server-sent events, WebSockets and layers work
+//! as in any axum program, and so does tokio: the plugin has a small runtime of its own.
+//!
+//! Here lives everything that runs on the plugin's side of the boundary. What must not live here: anything of the host.
 
+mod backtrace;
+mod export;
+mod host;
+mod instance;
+mod intercept;
+mod plugin;
+mod request;
+mod respond;
+mod routes;
+mod runtime;
+mod trace;
+#[cfg(feature = "upgrade")]
+mod upgrade;
+
+pub use crate::{
+    host::{Host, Spawned},
+    plugin::{Plugin, Saved},
+    request::{RequestId, TraceId},
+    routes::Routes,
+};
+pub use anyhow::{Error, Result};
+pub use axum;
+
+/// What nearly every plugin needs.
+pub mod prelude {
+    pub use crate::{Error, Host, Plugin, Result, Routes, export};
+    pub use axum::{
+        Json, Router,
+        extract::{Extension, Path, Query, State},
+        http::StatusCode,
+        response::{IntoResponse, Response},
+        routing::{any, delete, get, patch, post, put},
+    };
+    pub use std::sync::Arc;
+}
+
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::{export::entry, instance::RUSTC};
+    pub use camlock_abi::{
+        ABI_TEXT, Entry,
+        section::{join, length},
+    };
+    /// The version of this crate, which artifacts carry.
+    pub const SDK: &str = env!("CARGO_PKG_VERSION");
+    /// Whether this build intercepts what would outlive the library.
+    pub const INTERCEPTS: &str = if cfg!(feature = "program") { "no" } else { "yes" };
+}

@@ -66,7 +66,7 @@ pub struct EventView<'a> {
     pub target: RStr<'a>,
     /// `file:line`, or empty.
     pub location: RStr<'a>,
-    /// 0 for the span that is current on this thread, else a span's id.
+    /// 0 for the span that is current on this thread, 1 for none at all, else a span's id plus one.
     pub parent: u64,
     /// Message and fields.
     pub fields: RSlice<'a, FieldView<'a>>,

@@ -1,0 +1,90 @@
+//! The one line that makes a crate a plugin, and the table of functions it exports.
+
+use crate::{Plugin, instance};
+use camlock_abi::{ABI, Entry, RSlice, Root, RootRef, abi_stable::prefix_type::WithMetadata};
+use std::marker::PhantomData;
+
+/// Exports a type that implements [`Plugin`](crate::Plugin) as this crate's plugin.
+///
+/// A plugin that cannot do without a feature of newer hosts names it: `export!(Hello, requires: ["log", "spawn"])`. A host
+/// that lacks it refuses the plugin and says so.
+///
+/// It adds one symbol and two sections: the crate's `Cargo.toml`, as it stands, and what built it.
+#[macro_export]
+macro_rules! export {
+    ($plugin:ty) => {
+        $crate::export!($plugin, requires: []);
+    };
+    ($plugin:ty, requires: [$($feature:literal),* $(,)?]) => {
+        const _: () = {
+            use $crate::__private as camlock;
+
+            const META: &[&str] = &[
+                "abi=", camlock::ABI_TEXT,
+                "\0sdk=", camlock::SDK,
+                "\0rustc=", camlock::RUSTC,
+                "\0intercepts=", camlock::INTERCEPTS,
+                "\0panic=", if cfg!(panic = "abort") { "abort" } else { "unwind" },
+                "\0requires=", $($feature, ",",)*
+                "\0nonce=", match option_env!("CAMLOCK_BUILD_NONCE") { Some(nonce) => nonce, None => "" },
+                "\0crate=", env!("CARGO_CRATE_NAME"),
+                "\0name=", env!("CARGO_PKG_NAME"),
+                "\0version=", env!("CARGO_PKG_VERSION"),
+                "\0description=", env!("CARGO_PKG_DESCRIPTION"),
+                "\0authors=", env!("CARGO_PKG_AUTHORS"),
+                "\0license=", env!("CARGO_PKG_LICENSE"),
+                "\0repository=", env!("CARGO_PKG_REPOSITORY"),
+                "\0homepage=", env!("CARGO_PKG_HOMEPAGE"),
+                "\0",
+            ];
+
+            #[used]
+            #[unsafe(link_section = ".camlock.meta")]
+            static META_SECTION: [u8; camlock::length(META)] = camlock::join(META);
+
+            const MANIFEST: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+
+            #[used]
+            #[unsafe(link_section = ".camlock.manifest")]
+            static MANIFEST_SECTION: [u8; MANIFEST.len()] = {
+                let mut bytes = [0; MANIFEST.len()];
+                bytes.copy_from_slice(MANIFEST);
+                bytes
+            };
+
+            /// The name has the crate's in it, so that a program can link several plugins.
+            #[unsafe(export_name = concat!("camlock_entry_", env!("CARGO_CRATE_NAME")))]
+            static ENTRY: camlock::Entry = camlock::entry::<$plugin>();
+        };
+    };
+}
+
+/// The entry of a plugin type.
+pub const fn entry<P: Plugin>() -> Entry {
+    Entry::new(Table::<P>::ROOT)
+}
+
+struct Table<P>(PhantomData<P>);
+
+impl<P: Plugin> Table<P> {
+    const STORED: &'static WithMetadata<Root> = &WithMetadata::new(Root {
+        abi: ABI,
+        features: RSlice::EMPTY,
+        install: instance::install,
+        open: instance::open,
+        create: instance::create::<P>,
+        describe: instance::describe,
+        start: instance::start,
+        handle: instance::handle,
+        upgrade: instance::upgrade,
+        health: instance::health,
+        save: instance::save,
+        restore: instance::restore,
+        shutdown: instance::shutdown,
+        close: instance::close,
+        #[cfg(feature = "next")]
+        reply: instance::reply,
+    });
+
+    const ROOT: RootRef = RootRef(Self::STORED.static_as_prefix());
+}

@@ -1,0 +1,154 @@
+//! The host, as a plugin sees it.
+
+use camlock_abi::{DirectWaker, FailureMessage, HostRef, Job, RStr};
+use std::{
+    future::Future,
+    sync::OnceLock,
+    time::{Duration, SystemTime},
+};
+
+/// The host of this library, for what has no instance at hand: a panic in a drop.
+static HOST: OnceLock<HostRef> = OnceLock::new();
+
+/// What the host offers a plugin. Cheap to clone; keep one wherever it is needed.
+#[derive(Clone)]
+pub struct Host(Kind);
+
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Inside a server that loaded the plugin.
+    Loaded(HostRef),
+    /// Inside an ordinary program, such as the plugin's own tests.
+    Program,
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self.0 {
+            Kind::Loaded(_) => "Host",
+            Kind::Program => "Host(program)",
+        })
+    }
+}
+
+impl Host {
+    pub(crate) fn loaded(host: HostRef) -> Self {
+        let _ = HOST.set(host);
+        Host(Kind::Loaded(host))
+    }
+
+    pub(crate) fn reference(&self) -> Option<HostRef> {
+        match self.0 {
+            Kind::Loaded(host) => Some(host),
+            Kind::Program => None,
+        }
+    }
+
+    /// A host for tests: the functions run on the tokio runtime of the program.
+    pub fn in_program() -> Self {
+        Host(Kind::Program)
+    }
+
+    /// Whether this host offers a feature by that name.
+    pub fn offers(&self, feature: &str) -> bool {
+        match self.0 {
+            Kind::Loaded(host) => {
+                // SAFETY: the host's record and table are valid while this library is mapped.
+                let features = unsafe { host.table.features()(host.context) };
+                features.iter().any(|offered| offered.as_str() == feature)
+            }
+            Kind::Program => camlock_abi::HOST_FEATURES.contains(&feature),
+        }
+    }
+
+    /// The time by the host's clock.
+    pub fn now(&self) -> SystemTime {
+        match self.0 {
+            // SAFETY: as above.
+            Kind::Loaded(host) => {
+                SystemTime::UNIX_EPOCH + Duration::from_nanos(unsafe { host.table.now()(host.context) })
+            }
+            Kind::Program => SystemTime::now(),
+        }
+    }
+
+    /// Waits on the host's timer. Works without a runtime in the plugin.
+    pub async fn sleep(&self, duration: Duration) {
+        match self.0 {
+            Kind::Loaded(host) => {
+                let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+                // SAFETY: as above.
+                let _ = unsafe { host.table.sleep()(host.context, nanos) }.await;
+            }
+            Kind::Program => tokio::time::sleep(duration).await,
+        }
+    }
+
+    /// Runs a future on the host's threads. It ends with the plugin; to end it earlier, use the handle.
+    ///
+    /// tokio's own functions work best in `tokio::spawn`, which runs on the plugin's runtime; this is for plugins without one.
+    pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> Spawned {
+        match self.0 {
+            Kind::Loaded(host) => {
+                let done = async {
+                    future.await;
+                    Ok(Vec::new())
+                };
+                let job = Job::new(done, DirectWaker, |caught| panicked("while dropping a spawned future", caught));
+                // SAFETY: as above.
+                Spawned(Task::Host(host, unsafe { host.table.spawn()(host.context, job) }))
+            }
+            Kind::Program => Spawned(Task::Program(tokio::spawn(future).abort_handle())),
+        }
+    }
+
+    #[cfg(feature = "next")]
+    pub(crate) fn greeting(&self) -> RStr<'static> {
+        match self.0 {
+            // SAFETY: as above.
+            Kind::Loaded(host) => match host.table.greeting() {
+                Some(greeting) => unsafe { greeting(host.context) },
+                None => RStr::from_str("the host has no greeting"),
+            },
+            Kind::Program => RStr::from_str("no host"),
+        }
+    }
+}
+
+/// A future that runs on the host's threads. Dropping this handle leaves it running.
+#[derive(Debug)]
+pub struct Spawned(Task);
+
+enum Task {
+    Host(HostRef, u64),
+    Program(tokio::task::AbortHandle),
+}
+
+impl std::fmt::Debug for Task {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Task::Host(_, id) => write!(formatter, "{id}"),
+            Task::Program(handle) => handle.fmt(formatter),
+        }
+    }
+}
+
+impl Spawned {
+    /// Drops the future, soon.
+    pub fn abort(&self) {
+        match &self.0 {
+            // SAFETY: the host's record and table are valid while this library is mapped.
+            Task::Host(host, id) => unsafe { host.table.abort()(host.context, *id) },
+            Task::Program(handle) => handle.abort(),
+        }
+    }
+}
+
+/// Tells of a panic that has nobody to return to.
+pub(crate) fn panicked(place: &str, caught: &FailureMessage) {
+    match HOST.get() {
+        // SAFETY: the host's record and table are valid while this library is mapped.
+        Some(host) => unsafe { host.table.panicked()(host.context, RStr::from_str(place), &caught.borrow()) },
+        None => eprintln!("panic {place}: {} ({})", caught.message, caught.location),
+    }
+}

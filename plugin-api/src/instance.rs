@@ -1,0 +1,232 @@
+//! A plugin's instance as the host holds it: the functions of the contract's root, all but `export!`'s one generic.
+
+use crate::{Host, Plugin, Saved, host::panicked, intercept, respond, runtime::Inside, runtime::Runtime, trace};
+use anyhow::Context as _;
+use axum::Router;
+use camlock_abi::{
+    Body, Caught, DirectWaker, FailureMessage, Hooks, HostRef, Job, Object, OpenOptions, RSlice, RStr, RequestHead,
+    Task, TextSink,
+};
+use std::{
+    future::Future,
+    pin::Pin,
+    ptr::NonNull,
+    sync::{Arc, OnceLock},
+};
+
+/// The compiler that built this crate.
+pub const RUSTC: &str = env!("CAMLOCK_RUSTC");
+
+type Outcome = Result<Vec<u8>, FailureMessage>;
+type BoxFuture<'a> = Pin<Box<dyn Future<Output = crate::Result<Vec<u8>>> + Send + 'a>>;
+
+/// The author's type, without its type.
+trait Lifecycle: Send + Sync {
+    fn start(&self) -> BoxFuture<'_>;
+    fn health(&self) -> BoxFuture<'_>;
+    fn save(&self) -> BoxFuture<'_>;
+    fn restore(&self, saved: Saved) -> BoxFuture<'_>;
+    fn shutdown(&self) -> BoxFuture<'_>;
+}
+
+impl<P: Plugin> Lifecycle for P {
+    fn start(&self) -> BoxFuture<'_> {
+        Box::pin(async { Plugin::start(self).await.map(|()| Vec::new()) })
+    }
+    fn health(&self) -> BoxFuture<'_> {
+        Box::pin(async { Plugin::health(self).await.map(|()| Vec::new()) })
+    }
+    fn save(&self) -> BoxFuture<'_> {
+        Box::pin(async {
+            Ok(Plugin::save(self).await?.map_or_else(Vec::new, |mut state| {
+                state.insert(0, 1);
+                state
+            }))
+        })
+    }
+    fn restore(&self, saved: Saved) -> BoxFuture<'_> {
+        Box::pin(async { Plugin::restore(self, saved).await.map(|()| Vec::new()) })
+    }
+    fn shutdown(&self) -> BoxFuture<'_> {
+        Box::pin(async {
+            Plugin::shutdown(self).await;
+            Ok(Vec::new())
+        })
+    }
+}
+
+/// What `Object` is on this side.
+pub(crate) struct Instance {
+    runtime: Runtime,
+    host: Host,
+    made: OnceLock<Made>,
+}
+
+struct Made {
+    router: Router,
+    openapi: Option<String>,
+    plugin: Arc<dyn Lifecycle>,
+}
+
+/// The instance that a task, a body or a job belongs to.
+///
+/// The contract makes this sound: the host closes an instance only after everything that it gave out was freed, and all of
+/// those, and nothing else, hold a `Home`.
+#[derive(Clone, Copy)]
+pub(crate) struct Home(NonNull<Instance>);
+
+// SAFETY: it only lends `&Instance`, whose parts are all Sync.
+unsafe impl Send for Home {}
+// SAFETY: as above.
+unsafe impl Sync for Home {}
+
+const _: () = {
+    const fn sync<T: Sync + Send>() {}
+    sync::<Instance>();
+};
+
+impl Home {
+    fn new(object: *mut Object) -> Self {
+        Home(NonNull::new(object.cast::<Instance>()).expect("the host passes the instance that it opened"))
+    }
+
+    fn instance(&self) -> &Instance {
+        // SAFETY: see the type.
+        unsafe { self.0.as_ref() }
+    }
+
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.instance().runtime
+    }
+
+    pub(crate) fn router(&self) -> Result<&Router, FailureMessage> {
+        let made = self.instance().made.get();
+        made.map(|made| &made.router).ok_or_else(|| FailureMessage::error("the plugin was not created"))
+    }
+
+    fn job(self, future: impl Future<Output = crate::Result<Vec<u8>>> + Send + 'static) -> Job {
+        let told = async { future.await.map_err(|error| FailureMessage::error(format!("{error:#}"))) };
+        Job::new(Inside::new(told, self), DirectWaker, dropped_badly)
+    }
+
+    fn lifecycle<F>(self, call: F) -> Job
+    where
+        F: for<'a> FnOnce(&'a dyn Lifecycle) -> BoxFuture<'a> + Send + 'static,
+    {
+        self.job(async move {
+            let made = self.instance().made.get().context("the plugin was not created")?;
+            let plugin = made.plugin.clone();
+            call(&*plugin).await
+        })
+    }
+}
+
+fn dropped_badly(caught: &Caught) {
+    panicked("while dropping a future", caught);
+}
+
+/// Answers with a job that only fails, where even making the job panicked.
+fn or_failed(made: Result<Job, Caught>) -> Job {
+    made.unwrap_or_else(|caught| Job::new(async move { Outcome::Err(caught) }, DirectWaker, dropped_badly))
+}
+
+pub(crate) unsafe extern "C" fn install(hooks: &'static Hooks) {
+    intercept::install(hooks);
+    camlock_abi::record_panics(crate::backtrace::frames);
+}
+
+pub(crate) unsafe extern "C" fn open(host: HostRef, options: &OpenOptions<'_>) -> *mut Object {
+    let opened = camlock_abi::catch(|| {
+        let host = Host::loaded(host);
+        trace::forward(host.clone());
+        let runtime = match Runtime::new(options.runtime, options.name.as_str()) {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                tracing::error!(%error, "no tokio runtime could be made");
+                return std::ptr::null_mut();
+            }
+        };
+        Box::into_raw(Box::new(Instance { runtime, host, made: OnceLock::new() })).cast()
+    });
+    opened.unwrap_or_else(|caught| {
+        panicked("while opening", &caught);
+        std::ptr::null_mut()
+    })
+}
+
+pub(crate) unsafe extern "C" fn create<P: Plugin>(object: *mut Object) -> Job {
+    or_failed(camlock_abi::catch(|| {
+        let home = Home::new(object);
+        let host = home.instance().host.clone();
+        home.job(async move {
+            let plugin = Arc::new(P::create(host).await?);
+            let routes = plugin.clone().routes().into();
+            let made = Made { router: routes.router, openapi: routes.openapi, plugin };
+            home.instance().made.set(made).map_err(|_| anyhow::anyhow!("created twice"))?;
+            Ok(Vec::new())
+        })
+    }))
+}
+
+pub(crate) unsafe extern "C" fn describe(object: *mut Object, sink: &TextSink<'_>) {
+    let home = Home::new(object);
+    if let Some(document) = home.instance().made.get().and_then(|made| made.openapi.as_deref()) {
+        let bytes = RSlice::from_slice(document.as_bytes());
+        // SAFETY: the sink is the host's, valid for this call.
+        unsafe { (sink.text)(sink.context, RStr::from_str("openapi"), bytes) }
+    }
+}
+
+pub(crate) unsafe extern "C" fn start(object: *mut Object) -> Job {
+    or_failed(camlock_abi::catch(|| Home::new(object).lifecycle(|plugin| plugin.start())))
+}
+
+pub(crate) unsafe extern "C" fn health(object: *mut Object) -> Job {
+    or_failed(camlock_abi::catch(|| Home::new(object).lifecycle(|plugin| plugin.health())))
+}
+
+pub(crate) unsafe extern "C" fn save(object: *mut Object) -> Job {
+    or_failed(camlock_abi::catch(|| Home::new(object).lifecycle(|plugin| plugin.save())))
+}
+
+pub(crate) unsafe extern "C" fn restore(object: *mut Object, version: RStr<'_>, state: RSlice<'_, u8>) -> Job {
+    or_failed(camlock_abi::catch(|| {
+        let saved = Saved { version: version.as_str().to_owned(), state: state.to_vec() };
+        Home::new(object).lifecycle(move |plugin| plugin.restore(saved))
+    }))
+}
+
+pub(crate) unsafe extern "C" fn shutdown(object: *mut Object) -> Job {
+    or_failed(camlock_abi::catch(|| Home::new(object).lifecycle(|plugin| plugin.shutdown())))
+}
+
+pub(crate) unsafe extern "C" fn handle(object: *mut Object, head: &RequestHead<'_>, body: Body) -> Task {
+    respond::handle(Home::new(object), head, body)
+}
+
+pub(crate) unsafe extern "C" fn upgrade(object: *mut Object, head: &RequestHead<'_>, body: Body) -> Task {
+    #[cfg(feature = "upgrade")]
+    return crate::upgrade::upgrade(Home::new(object), head, body);
+    #[cfg(not(feature = "upgrade"))]
+    return respond::handle(Home::new(object), head, body);
+}
+
+pub(crate) unsafe extern "C" fn close(object: *mut Object) {
+    // SAFETY: `open` boxed it, the host calls this once, and every `Home` is gone (see the type).
+    let instance = unsafe { Box::from_raw(object.cast::<Instance>()) };
+    let Instance { runtime, host, made } = *instance;
+    // The author's value goes while the runtime is there; tasks that still hold it go with the runtime.
+    let dropped = camlock_abi::catch(|| runtime.within(|| drop(made), |()| false));
+    if let Err(caught) = dropped {
+        panicked("while dropping the plugin", &caught);
+    }
+    if let Err(caught) = camlock_abi::catch(|| runtime.close()) {
+        panicked("while ending the runtime", &caught);
+    }
+    drop(host);
+}
+
+#[cfg(feature = "next")]
+pub(crate) unsafe extern "C" fn reply(object: *mut Object) -> RStr<'static> {
+    Home::new(object).instance().host.greeting()
+}

@@ -1,0 +1,287 @@
+//! Interception of what would outlive the library: thread-local destructors, pthread keys, threads.
+//!
+//! Four names of libc are defined here as hidden labels, so that the std linked into this very plugin binds to them and
+//! nothing else does. They hand everything to the host's hooks. Before the hooks are in place (constructors in `.init_array`)
+//! they keep what comes and hand it over later. In an ordinary program (`cargo test`) they pass everything on untouched; with
+//! the feature `program` they are not there at all.
+
+use camlock_abi::Hooks;
+#[cfg(not(feature = "program"))]
+use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicPtr};
+
+static HOOKS: AtomicPtr<Hooks> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Whether this library's code ever started a thread: such a thread may count on the runtime being driven.
+pub(crate) static THREADS_WERE_STARTED: AtomicBool = AtomicBool::new(false);
+
+#[cfg(feature = "program")]
+pub(crate) fn install(hooks: &'static Hooks) {
+    HOOKS.store(std::ptr::from_ref(hooks).cast_mut(), std::sync::atomic::Ordering::Release);
+}
+
+#[cfg(not(feature = "program"))]
+pub(crate) use labels::install;
+
+#[cfg(not(feature = "program"))]
+mod labels {
+    use super::{AtomicPtr, HOOKS, Hooks, Ordering, THREADS_WERE_STARTED};
+    use std::{
+        ffi::{CStr, c_char, c_int, c_void},
+        sync::{Mutex, PoisonError, atomic::AtomicUsize},
+    };
+
+    #[cfg(target_arch = "x86_64")]
+    macro_rules! jump {
+        () => {
+            "jmp"
+        };
+    }
+    #[cfg(target_arch = "aarch64")]
+    macro_rules! jump {
+        () => {
+            "b"
+        };
+    }
+    macro_rules! label {
+        ($name:literal, $target:path) => {
+            // A label and a jump: arguments, stack and return address are the caller's, so the target sees exactly the C call
+            // that was made, as its signature (checked against libc's below) says.
+            core::arch::global_asm!(
+                concat!(".globl ", $name),
+                concat!(".hidden ", $name),
+                concat!(".type ", $name, ",@function"),
+                concat!($name, ": ", jump!(), " {target}"),
+                target = sym $target,
+            );
+        };
+    }
+    label!("__cxa_thread_atexit_impl", thread_atexit);
+    label!("pthread_key_create", key_create);
+    label!("pthread_key_delete", key_delete);
+    label!("pthread_create", thread_create);
+
+    type Destructor = unsafe extern "C" fn(*mut c_void);
+    type Start = unsafe extern "C-unwind" fn(*mut c_void) -> *mut c_void;
+    type ThreadAtexit = unsafe extern "C" fn(Destructor, *mut c_void, *mut c_void) -> c_int;
+    type KeyCreate = unsafe extern "C" fn(*mut libc::pthread_key_t, Option<Destructor>) -> c_int;
+    type KeyDelete = unsafe extern "C" fn(libc::pthread_key_t) -> c_int;
+    type ThreadCreate =
+        unsafe extern "C" fn(*mut libc::pthread_t, *const libc::pthread_attr_t, Start, *mut c_void) -> c_int;
+
+    /// What came before the hooks.
+    struct Early {
+        /// Destructor, object, thread.
+        destructors: Vec<(usize, usize, c_int)>,
+        keys: Vec<(libc::pthread_key_t, usize)>,
+        threads: Vec<c_int>,
+    }
+
+    static EARLY: Mutex<Early> = Mutex::new(Early { destructors: Vec::new(), keys: Vec::new(), threads: Vec::new() });
+
+    fn early<R>(change: impl FnOnce(&mut Early) -> R) -> R {
+        change(&mut EARLY.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn hooks() -> Option<&'static Hooks> {
+        // SAFETY: null, or the `&'static Hooks` that `install` stored.
+        unsafe { HOOKS.load(Ordering::Acquire).as_ref() }
+    }
+
+    fn this_thread() -> c_int {
+        // SAFETY: gettid has no preconditions.
+        unsafe { libc::gettid() }
+    }
+
+    /// Where a call goes.
+    enum Side {
+        Host(&'static Hooks),
+        Early,
+        Program,
+    }
+
+    fn side() -> Side {
+        match hooks() {
+            Some(hooks) => Side::Host(hooks),
+            None if in_main_program() => Side::Program,
+            None => Side::Early,
+        }
+    }
+
+    /// Whether this code was linked into the executable rather than a library: its own address lies in one of the segments
+    /// that the kernel's auxiliary vector describes.
+    fn in_main_program() -> bool {
+        static KNOWN: AtomicUsize = AtomicUsize::new(0);
+        match KNOWN.load(Ordering::Relaxed) {
+            1 => return true,
+            2 => return false,
+            _ => {}
+        }
+        let here = in_main_program as fn() -> bool as usize;
+        // SAFETY: getauxval has no preconditions; AT_PHDR and AT_PHNUM describe the executable's program headers, which stay
+        // mapped and unchanged.
+        let inside = unsafe {
+            let headers = libc::getauxval(libc::AT_PHDR) as usize;
+            let count = libc::getauxval(libc::AT_PHNUM) as usize;
+            let headers = if headers == 0 {
+                &[][..]
+            } else {
+                std::slice::from_raw_parts(headers as *const libc::Elf64_Phdr, count)
+            };
+            let own = headers.iter().find(|header| header.p_type == libc::PT_PHDR);
+            let bias = own.map_or(0, |own| (headers.as_ptr() as usize).wrapping_sub(own.p_vaddr as usize));
+            headers.iter().filter(|header| header.p_type == libc::PT_LOAD).any(|header| {
+                let start = bias.wrapping_add(header.p_vaddr as usize);
+                (start..start.wrapping_add(header.p_memsz as usize)).contains(&here)
+            })
+        };
+        KNOWN.store(if inside { 1 } else { 2 }, Ordering::Relaxed);
+        inside
+    }
+
+    /// libc's own function of that name.
+    fn real(cache: &AtomicPtr<c_void>, name: &CStr) -> *mut c_void {
+        let known = cache.load(Ordering::Acquire);
+        if !known.is_null() {
+            return known;
+        }
+        // SAFETY: dlsym with a C string; RTLD_NEXT skips this library (or program), so it finds libc's.
+        let found = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr().cast::<c_char>()) };
+        if found.is_null() {
+            // Without it no thread can be made at all: nothing sensible is left to do.
+            std::process::abort();
+        }
+        cache.store(found, Ordering::Release);
+        found
+    }
+
+    macro_rules! real {
+        ($name:literal as $signature:ty) => {{
+            static CACHE: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+            // SAFETY: libc documents this signature for this name.
+            unsafe { std::mem::transmute::<*mut c_void, $signature>(real(&CACHE, $name)) }
+        }};
+    }
+
+    unsafe extern "C" fn thread_atexit(destructor: Destructor, object: *mut c_void, library: *mut c_void) -> c_int {
+        match side() {
+            // SAFETY: the hook takes what C++'s runtime would; the host runs it on this thread, or never.
+            Side::Host(hooks) => unsafe {
+                (hooks.thread_destructor)(hooks.context, destructor as usize, object.cast(), 0)
+            },
+            Side::Early => {
+                early(|early| early.destructors.push((destructor as usize, object as usize, this_thread())));
+                0
+            }
+            Side::Program => {
+                let real = real!(c"__cxa_thread_atexit_impl" as ThreadAtexit);
+                // SAFETY: passed on as it came.
+                unsafe { real(destructor, object, library) }
+            }
+        }
+    }
+
+    unsafe extern "C" fn key_create(key: *mut libc::pthread_key_t, destructor: Option<Destructor>) -> c_int {
+        let create = real!(c"pthread_key_create" as KeyCreate);
+        let side = side();
+        if let Side::Program = side {
+            // SAFETY: passed on as it came.
+            return unsafe { create(key, destructor) };
+        }
+        // libc never learns of a destructor that lies in this library: the host runs it, while the library is there.
+        // SAFETY: `key` is the caller's place for the key.
+        let made = unsafe { create(key, None) };
+        if let (0, Some(destructor)) = (made, destructor) {
+            // SAFETY: libc has just written the key.
+            let key = unsafe { *key };
+            match side {
+                // SAFETY: the hook only notes them.
+                Side::Host(hooks) => unsafe { (hooks.key_created)(hooks.context, key, destructor as usize) },
+                _ => early(|early| early.keys.push((key, destructor as usize))),
+            }
+        }
+        made
+    }
+
+    unsafe extern "C" fn key_delete(key: libc::pthread_key_t) -> c_int {
+        match side() {
+            // SAFETY: the hook only forgets the key.
+            Side::Host(hooks) => unsafe { (hooks.key_deleted)(hooks.context, key) },
+            Side::Early => early(|early| early.keys.retain(|(known, _)| *known != key)),
+            Side::Program => {}
+        }
+        let real = real!(c"pthread_key_delete" as KeyDelete);
+        // SAFETY: passed on as it came.
+        unsafe { real(key) }
+    }
+
+    struct EarlyStart(Start, *mut c_void);
+
+    unsafe extern "C-unwind" fn early_start(argument: *mut c_void) -> *mut c_void {
+        // SAFETY: `thread_create` below boxed it for this one thread.
+        let EarlyStart(start, argument) = *unsafe { Box::from_raw(argument.cast::<EarlyStart>()) };
+        match hooks() {
+            // SAFETY: the hook only notes the thread.
+            Some(hooks) => unsafe { (hooks.thread_found)(hooks.context, this_thread()) },
+            None => early(|early| early.threads.push(this_thread())),
+        }
+        // SAFETY: what the caller of pthread_create asked to run, with its argument.
+        unsafe { start(argument) }
+    }
+
+    unsafe extern "C" fn thread_create(
+        thread: *mut libc::pthread_t,
+        attributes: *const libc::pthread_attr_t,
+        start: Start,
+        argument: *mut c_void,
+    ) -> c_int {
+        THREADS_WERE_STARTED.store(true, Ordering::Relaxed);
+        match side() {
+            // SAFETY: the hook makes the thread with these very arguments.
+            Side::Host(hooks) => unsafe {
+                let attributes = attributes.cast();
+                (hooks.thread_create)(hooks.context, thread.cast(), attributes, start as usize, argument.cast())
+            },
+            Side::Early => {
+                let boxed = Box::into_raw(Box::new(EarlyStart(start, argument)));
+                let real = real!(c"pthread_create" as ThreadCreate);
+                // SAFETY: as the caller's, but for the start, which takes the box.
+                let made = unsafe { real(thread, attributes, early_start, boxed.cast()) };
+                if made != 0 {
+                    // SAFETY: no thread was made, so the box is still ours alone.
+                    drop(unsafe { Box::from_raw(boxed) });
+                }
+                made
+            }
+            Side::Program => {
+                let real = real!(c"pthread_create" as ThreadCreate);
+                // SAFETY: passed on as it came.
+                unsafe { real(thread, attributes, start, argument) }
+            }
+        }
+    }
+
+    /// Puts the hooks in place and hands over what came before them.
+    pub(crate) fn install(hooks: &'static Hooks) {
+        HOOKS.store(std::ptr::from_ref(hooks).cast_mut(), Ordering::Release);
+        let (destructors, keys, threads) = early(|early| {
+            (
+                std::mem::take(&mut early.destructors),
+                std::mem::take(&mut early.keys),
+                std::mem::take(&mut early.threads),
+            )
+        });
+        // SAFETY: each hook takes what the intercepted call was given, and the thread that made it.
+        unsafe {
+            for (destructor, object, thread) in destructors {
+                (hooks.thread_destructor)(hooks.context, destructor, object as *mut (), thread);
+            }
+            for (key, destructor) in keys {
+                (hooks.key_created)(hooks.context, key, destructor);
+            }
+            for thread in threads {
+                (hooks.thread_found)(hooks.context, thread);
+            }
+        }
+    }
+}

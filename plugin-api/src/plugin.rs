@@ -1,0 +1,60 @@
+//! What an author implements.
+
+use crate::{Host, Result, Routes};
+use std::{future::Future, sync::Arc};
+
+/// A plugin.
+///
+/// Only [`create`](Plugin::create) and [`routes`](Plugin::routes) must be written. Write the others as `async fn` too.
+pub trait Plugin: Sized + Send + Sync + 'static {
+    /// Makes the value.
+    ///
+    /// It must have no effects outside: it also runs in the short-lived process that verifies a build. Connect, spawn and
+    /// write in [`start`](Plugin::start).
+    fn create(host: Host) -> impl Future<Output = Result<Self>> + Send;
+
+    /// The routes to serve, as an [`axum::Router`] or a `utoipa_axum::router::OpenApiRouter`. Called once, after `create`.
+    fn routes(self: Arc<Self>) -> impl Into<Routes>;
+
+    /// Begins work. Runs only in a server, before the first request.
+    fn start(&self) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Says whether the plugin is well; the error is shown to the operator.
+    fn health(&self) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Hands state to the plugin's next build, which finds it in [`restore`](Plugin::restore).
+    fn save(&self) -> impl Future<Output = Result<Option<Vec<u8>>>> + Send {
+        async { Ok(None) }
+    }
+
+    /// Takes over state. An error means that it is not understood: the plugin then starts without it.
+    fn restore(&self, _saved: Saved) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Ends work: the last call before the value is dropped.
+    fn shutdown(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+}
+
+/// State that another build of this plugin handed over.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Saved {
+    /// The version of the plugin that saved it.
+    pub version: String,
+    /// What its `save` returned.
+    pub state: Vec<u8>,
+}
+
+impl Saved {
+    /// State as a host would hand it over, for tests of `restore`.
+    pub fn new(version: impl Into<String>, state: impl Into<Vec<u8>>) -> Self {
+        Saved { version: version.into(), state: state.into() }
+    }
+}

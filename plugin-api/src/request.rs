@@ -1,0 +1,90 @@
+//! From the head that crossed to the request that axum routes.
+
+use axum::extract::{ConnectInfo, OriginalUri};
+use bytes::Bytes;
+use camlock_abi::{Body as ForeignBody, FailureMessage, ImportBody, Refused, RequestHead, decode_headers};
+use http::{Method, Request, Uri, Version};
+use http_body::Frame;
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+/// The host's id of a request, as an extension: `Extension<RequestId>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestId(pub String);
+
+/// The W3C trace id of a request, as an extension: `Extension<TraceId>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceId(pub [u8; 16]);
+
+impl std::fmt::Display for TraceId {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+/// The request's body: the host's stream, nearly as it is.
+pub(crate) struct RequestBody(ImportBody<()>);
+
+impl http_body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = FailureMessage;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, FailureMessage>>> {
+        Pin::new(&mut self.0).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.0.size_hint()
+    }
+}
+
+/// Builds the request; the host is trusted to have parsed HTTP, but nothing here panics if it did not.
+pub(crate) fn build(head: &RequestHead<'_>, body: ForeignBody) -> Result<Request<axum::body::Body>, FailureMessage> {
+    let told = |Refused(reason)| FailureMessage::error(reason);
+    let (headers, target) = decode_headers(head.headers, head.target.as_bytes()).map_err(told)?;
+    let uri = |target: Bytes| {
+        Uri::from_maybe_shared(target).map_err(|error| FailureMessage::error(format!("bad request target: {error}")))
+    };
+    let method = Method::from_bytes(head.method.as_bytes())
+        .map_err(|_| FailureMessage::error(format!("`{}` is not a method", head.method)))?;
+    let body = match body.import(|| ()) {
+        Ok(bytes) if bytes.is_empty() => axum::body::Body::empty(),
+        Ok(bytes) => axum::body::Body::from(bytes),
+        Err(stream) => axum::body::Body::new(RequestBody(stream)),
+    };
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = uri(target)?;
+    *request.headers_mut() = headers;
+    *request.version_mut() = match head.version {
+        10 => Version::HTTP_10,
+        20 => Version::HTTP_2,
+        30 => Version::HTTP_3,
+        _ => Version::HTTP_11,
+    };
+    let extensions = request.extensions_mut();
+    // Where there is no mount axum's router puts the same value there itself.
+    if head.original_target.as_bytes() != head.target.as_bytes() {
+        extensions.insert(OriginalUri(uri(Bytes::copy_from_slice(head.original_target.as_bytes()))?));
+    }
+    if let Some(peer) = Option::<SocketAddr>::from(head.peer) {
+        extensions.insert(ConnectInfo(peer));
+    }
+    if !head.request_id.is_empty() {
+        extensions.insert(RequestId(head.request_id.as_str().to_owned()));
+    }
+    if head.trace_id != [0; 16] {
+        extensions.insert(TraceId(head.trace_id));
+    }
+    Ok(request)
+}
