@@ -1,0 +1,82 @@
+//! The port through which core and server use a plugin, whatever loaded it.
+
+use crate::{Answer, Call, Fault, Manifest, lease::Watch};
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
+use tokio::sync::watch;
+
+/// A future of the port.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A plugin's instance. It holds a lease on its generation, and so does everything it gives out.
+pub trait Instance: Send + Sync {
+    /// What it says of itself.
+    fn description(&self) -> &Description;
+    /// Answers a request. Dropping the future cancels it.
+    fn call(&self, call: Call) -> BoxFuture<Result<Answer, Fault>>;
+    /// Begins work.
+    fn start(&self) -> BoxFuture<Result<(), Fault>>;
+    /// Whether it is well.
+    fn health(&self) -> BoxFuture<Result<(), Fault>>;
+    /// State for a successor.
+    fn save(&self) -> BoxFuture<Result<Option<Vec<u8>>, Fault>>;
+    /// State of a predecessor.
+    fn restore(&self, saved: Saved) -> BoxFuture<Result<(), Fault>>;
+    /// Ends work.
+    fn shutdown(&self) -> BoxFuture<Result<(), Fault>>;
+}
+
+/// State that crosses a reload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// The version that saved it.
+    pub version: String,
+    /// What it saved.
+    pub state: Vec<u8>,
+}
+
+/// What is known of an instance once it was created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// What its file says.
+    pub manifest: Manifest,
+    /// Its OpenAPI document, as JSON text.
+    pub openapi: Option<String>,
+}
+
+/// A generation that was loaded. It ends when `instance` and everything the instance gave out are dropped.
+pub struct Loaded {
+    /// What serves.
+    pub instance: Arc<dyn Instance>,
+    /// Who holds it.
+    pub leases: Watch,
+    /// What became of it in the end.
+    pub ending: watch::Receiver<Ending>,
+}
+
+impl fmt::Debug for Loaded {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Loaded")
+            .field("plugin", &self.instance.description().manifest.name)
+            .field("leases", &self.leases)
+            .field("ending", &*self.ending.borrow())
+            .finish()
+    }
+}
+
+/// How far a generation's end has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Somebody holds a lease.
+    Alive,
+    /// Its library is gone from the process, as was looked up.
+    Unmapped {
+        /// Thread-locals whose destructors never ran because their threads slept.
+        forgotten: usize,
+    },
+    /// Its library stays in the process. It is tried again when something else is unloaded.
+    Pinned {
+        /// Why, in words.
+        reason: String,
+    },
+}

@@ -1,0 +1,419 @@
+//! Leases: the one way in which a generation of a plugin is kept alive, and the only way in which it ends.
+//!
+//! A generation begins with one lease, the owner's, which the route table holds. Whoever has a lease can share it; nothing
+//! else makes leases. When the last one is dropped the generation's end runs, exactly once. There is no flag to close, no
+//! count to read and act upon, and no way back: a count that has reached nothing can not be raised, for there is nobody left
+//! to raise it.
+//!
+//! This module is explored with loom (`tests` below, built with `--cfg camlock_loom`), so it uses nothing but what `sync`
+//! names. What must not live here: anything that knows what a lease is for.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    task::{Context, Poll, Waker},
+};
+
+#[cfg(camlock_loom)]
+use loom::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering, fence},
+};
+#[cfg(not(camlock_loom))]
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering, fence},
+};
+
+macro_rules! uses {
+    ($($(#[$doc:meta])* $name:ident = $one:literal, $many:literal;)*) => {
+        /// What a lease is held for.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Use {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Use {
+            /// All uses, in the order in which they are told.
+            pub const ALL: &[Use] = &[$(Use::$name),*];
+
+            /// So many leases of this use, in words.
+            pub fn told(self, count: usize) -> String {
+                match self {
+                    $(Use::$name if count == 1 => $one.to_owned(),)*
+                    $(Use::$name => format!(concat!("{} ", $many), count),)*
+                }
+            }
+        }
+    };
+}
+
+uses! {
+    /// The owner's: the generation is to be served.
+    Owner = "it is still in use", "owners still use it";
+    /// A request without an answer yet.
+    Request = "a request is still being handled", "requests are still being handled";
+    /// A response body, or what the response holds.
+    Body = "a response body is still being read", "response bodies are still being read";
+    /// Bytes that the plugin made and the host has not let go of.
+    Bytes = "bytes of the plugin are still being sent", "runs of bytes of the plugin are still being sent";
+    /// An upgraded connection.
+    Connection = "an upgraded connection is still open", "upgraded connections are still open";
+    /// A lifecycle call or a spawned future.
+    Job = "a job of the plugin still runs", "jobs of the plugin still run";
+    /// A waker of the plugin that the host is about to wake.
+    Waker = "a waker of the plugin is being woken", "wakers of the plugin are being woken";
+}
+
+/// Bit 0: somebody waits to hear that only one lease is left. The count begins at bit 1.
+const WATCHED: usize = 1;
+const ONE: usize = 2;
+
+type End = Box<dyn FnOnce() + Send>;
+
+struct Shared {
+    state: AtomicUsize,
+    /// How many leases of each use there are; only told, never acted upon.
+    uses: [AtomicUsize; Use::ALL.len()],
+    end: Mutex<Option<End>>,
+    waiting: Mutex<Vec<Waker>>,
+}
+
+/// Keeps a generation alive.
+pub struct Lease {
+    shared: Arc<Shared>,
+    held_for: Use,
+}
+
+impl Lease {
+    /// The first lease of a generation. `end` runs when the last one is dropped, on the thread that drops it: it must be
+    /// quick, and must not panic.
+    pub fn first(end: impl FnOnce() + Send + 'static) -> Self {
+        let shared = Shared {
+            state: AtomicUsize::new(ONE),
+            uses: Use::ALL.iter().map(|_| AtomicUsize::new(0)).collect::<Vec<_>>().try_into().ok().expect("one each"),
+            end: Mutex::new(Some(Box::new(end))),
+            waiting: Mutex::new(Vec::new()),
+        };
+        shared.uses[Use::Owner as usize].store(1, Ordering::Relaxed);
+        Lease { shared: Arc::new(shared), held_for: Use::Owner }
+    }
+
+    /// One more lease.
+    #[must_use]
+    pub fn share(&self, held_for: Use) -> Lease {
+        // Relaxed is enough, as for `Arc`: this lease already keeps the generation.
+        self.shared.state.fetch_add(ONE, Ordering::Relaxed);
+        self.shared.uses[held_for as usize].fetch_add(1, Ordering::Relaxed);
+        Lease { shared: self.shared.clone(), held_for }
+    }
+
+    /// The same lease, held for something else from now on.
+    #[must_use]
+    pub fn turn_into(mut self, held_for: Use) -> Lease {
+        self.shared.uses[held_for as usize].fetch_add(1, Ordering::Relaxed);
+        self.shared.uses[self.held_for as usize].fetch_sub(1, Ordering::Relaxed);
+        self.held_for = held_for;
+        self
+    }
+
+    /// What this one is held for.
+    pub fn held_for(&self) -> Use {
+        self.held_for
+    }
+
+    /// Looks on without keeping anything alive.
+    pub fn watch(&self) -> Watch {
+        Watch { shared: self.shared.clone() }
+    }
+}
+
+impl Clone for Lease {
+    fn clone(&self) -> Self {
+        self.share(self.held_for)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.shared.uses[self.held_for as usize].fetch_sub(1, Ordering::Relaxed);
+        // Release: all that was done under this lease comes before the end.
+        let before = self.shared.state.fetch_sub(ONE, Ordering::Release);
+        match before / ONE {
+            1 => {
+                fence(Ordering::Acquire);
+                let end = lock(&self.shared.end).take();
+                self.shared.tell();
+                if let Some(end) = end {
+                    end();
+                }
+            }
+            2 if before & WATCHED != 0 => {
+                fence(Ordering::Acquire);
+                self.shared.tell();
+            }
+            _ => {}
+        }
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Lease").field("held_for", &self.held_for).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn tell(&self) {
+        let waiting = std::mem::take(&mut *lock(&self.waiting));
+        for waker in waiting {
+            waker.wake();
+        }
+    }
+}
+
+/// Looks on: who holds leases, and when all but one are gone.
+#[derive(Clone)]
+pub struct Watch {
+    shared: Arc<Shared>,
+}
+
+impl Watch {
+    /// How many leases there are.
+    pub fn count(&self) -> usize {
+        self.shared.state.load(Ordering::Acquire) / ONE
+    }
+
+    /// How many leases of one use there are.
+    pub fn count_of(&self, held_for: Use) -> usize {
+        self.shared.uses[held_for as usize].load(Ordering::Relaxed)
+    }
+
+    /// What keeps the generation, in words; empty if nothing does.
+    pub fn told(&self) -> String {
+        let parts: Vec<_> = Use::ALL
+            .iter()
+            .filter_map(|held_for| match self.count_of(*held_for) {
+                0 => None,
+                count => Some(held_for.told(count)),
+            })
+            .collect();
+        parts.join("; ")
+    }
+
+    /// Waits until at most one lease is left: whoever waits usually holds that one.
+    pub async fn drained(&self) {
+        poll_fn(|context| self.poll_drained(context)).await;
+    }
+
+    fn poll_drained(&self, context: &mut Context<'_>) -> Poll<()> {
+        // First be heard of, then look: a lease dropped in between finds the mark and the waker.
+        lock(&self.shared.waiting).push(context.waker().clone());
+        let seen = self.shared.state.fetch_or(WATCHED, Ordering::AcqRel);
+        if seen / ONE > 1 {
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Watch").field("count", &self.count()).finish_non_exhaustive()
+    }
+}
+
+/// A panic while one of these locks is held leaves nothing half done.
+#[cfg(not(camlock_loom))]
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(camlock_loom)]
+fn lock<T>(mutex: &Mutex<T>) -> loom::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap()
+}
+
+#[cfg(all(test, not(camlock_loom)))]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize as Count;
+
+    fn counted() -> (Lease, Arc<Count>) {
+        let ended = Arc::new(Count::new(0));
+        let seen = ended.clone();
+        let end = move || {
+            seen.fetch_add(1, Ordering::SeqCst);
+        };
+        (Lease::first(end), ended)
+    }
+
+    #[test]
+    fn the_last_lease_ends_it_once() {
+        let (owner, ended) = counted();
+        let request = owner.share(Use::Request);
+        drop(owner);
+        assert_eq!(ended.load(Ordering::SeqCst), 0);
+        let body = request.turn_into(Use::Body);
+        assert_eq!(body.watch().told(), "a response body is still being read");
+        let watch = body.watch();
+        drop(body);
+        assert_eq!((ended.load(Ordering::SeqCst), watch.count(), watch.told().as_str()), (1, 0, ""));
+    }
+
+    #[test]
+    fn what_holds_is_told_in_words() {
+        let (owner, _) = counted();
+        let _held: Vec<_> = (0..3).map(|_| owner.share(Use::Connection)).collect();
+        let _request = owner.share(Use::Request);
+        assert_eq!(
+            owner.watch().told(),
+            "it is still in use; a request is still being handled; 3 upgraded connections are still open"
+        );
+    }
+
+    #[test]
+    fn waiting_ends_when_one_is_left() {
+        let (owner, ended) = counted();
+        let others: Vec<_> = (0..4).map(|_| owner.share(Use::Request)).collect();
+        let watch = owner.watch();
+        let waiter = std::thread::spawn(move || block_on(watch.drained()));
+        for other in others {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            drop(other);
+        }
+        waiter.join().unwrap();
+        assert_eq!(ended.load(Ordering::SeqCst), 0);
+    }
+
+    fn block_on(future: impl Future<Output = ()>) {
+        struct Unpark(std::thread::Thread);
+        impl std::task::Wake for Unpark {
+            fn wake(self: Arc<Self>) {
+                self.0.unpark();
+            }
+        }
+        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        let mut future = std::pin::pin!(future);
+        while future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+            std::thread::park();
+        }
+    }
+}
+
+/// Every interleaving of a few threads: calls, the swap of the route table, draining, cancelling, dropping.
+#[cfg(all(test, camlock_loom))]
+mod interleavings {
+    use super::*;
+    use loom::{future::block_on, sync::atomic::AtomicBool, thread};
+
+    /// A generation that notices use after its end and a second end.
+    #[derive(Clone)]
+    struct Generation(Arc<AtomicBool>);
+
+    impl Generation {
+        fn new() -> (Self, Lease) {
+            let open = Arc::new(AtomicBool::new(true));
+            let ends = open.clone();
+            let lease = Lease::first(move || assert!(ends.swap(false, Ordering::Relaxed), "ended twice"));
+            (Generation(open), lease)
+        }
+        fn used(&self) {
+            assert!(self.0.load(Ordering::Relaxed), "used after its end");
+        }
+        fn ended(&self) -> bool {
+            !self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    /// The route table: a pointer that readers take a lease from and a writer replaces.
+    type Table = Arc<Mutex<Option<(Generation, Lease)>>>;
+
+    fn call(table: &Table) -> Option<(Generation, Lease)> {
+        let table = lock(table);
+        table.as_ref().map(|(generation, lease)| (generation.clone(), lease.share(Use::Request)))
+    }
+
+    #[test]
+    fn calls_race_with_a_swap() {
+        loom::model(|| {
+            let (old, lease) = Generation::new();
+            let table: Table = Arc::new(Mutex::new(Some((old.clone(), lease))));
+            let callers: Vec<_> = (0..2)
+                .map(|_| {
+                    let table = table.clone();
+                    thread::spawn(move || {
+                        if let Some((generation, lease)) = call(&table) {
+                            generation.used();
+                            let body = lease.turn_into(Use::Body);
+                            generation.used();
+                            drop(body);
+                        }
+                    })
+                })
+                .collect();
+            let taken = lock(&table).take();
+            drop(taken);
+            callers.into_iter().for_each(|caller| caller.join().unwrap());
+            assert!(old.ended());
+        });
+    }
+
+    #[test]
+    fn draining_hears_of_the_last_request() {
+        loom::model(|| {
+            let (generation, owner) = Generation::new();
+            let (one, two) = (owner.share(Use::Request), owner.share(Use::Body));
+            let threads = [one, two].map(|lease| {
+                let generation = generation.clone();
+                thread::spawn(move || {
+                    generation.used();
+                    drop(lease);
+                })
+            });
+            let watch = owner.watch();
+            block_on(watch.drained());
+            assert_eq!(watch.count(), 1);
+            generation.used();
+            drop(owner);
+            assert!(generation.ended());
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn a_cancelled_call_races_with_its_products() {
+        loom::model(|| {
+            let (generation, owner) = Generation::new();
+            let request = owner.share(Use::Request);
+            // The product (a body, a waker about to wake) is on another thread when the call is dropped here.
+            let product = request.share(Use::Waker);
+            let theirs = generation.clone();
+            let thread = thread::spawn(move || {
+                theirs.used();
+                drop(product.share(Use::Bytes));
+                drop(product);
+            });
+            drop(owner);
+            drop(request);
+            thread.join().unwrap();
+            assert!(generation.ended());
+        });
+    }
+
+    #[test]
+    fn a_waiter_that_gives_up_disturbs_nobody() {
+        loom::model(|| {
+            let (generation, owner) = Generation::new();
+            let request = owner.share(Use::Request);
+            let watch = owner.watch();
+            let thread = thread::spawn(move || drop(request));
+            let mut context = Context::from_waker(Waker::noop());
+            let _ = watch.poll_drained(&mut context);
+            drop(owner);
+            thread.join().unwrap();
+            assert!(generation.ended());
+            assert_eq!(watch.count(), 0);
+        });
+    }
+}

@@ -1,0 +1,295 @@
+//! What a plugin says of itself: `[package]` and `[package.metadata.camlock]` of the `Cargo.toml` that its file carries.
+//!
+//! Reading is pure and never trusts: lengths, characters and keys are checked, and an error says where it is.
+
+use serde::Deserialize;
+use std::{collections::BTreeMap, ops::Range};
+
+/// A plugin's own words, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// The package's name, which is the plugin's.
+    pub name: String,
+    /// The package's version.
+    pub version: String,
+    /// One line, or empty.
+    pub description: String,
+    /// As cargo lists them.
+    pub authors: Vec<String>,
+    /// An SPDX expression, or empty.
+    pub license: String,
+    /// A URL, or empty.
+    pub repository: String,
+    /// From `[package.metadata.camlock]`.
+    pub camlock: Camlock,
+}
+
+/// `[package.metadata.camlock]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Camlock {
+    /// What sort of plugin it is.
+    pub category: Option<Category>,
+    /// Top-level paths it claims: exact, or a tree with `/*`.
+    pub routes: Vec<String>,
+    /// Other plugins, with the versions that will do.
+    pub dependencies: BTreeMap<String, String>,
+    /// What it asks to be allowed.
+    pub permissions: Vec<String>,
+    /// Which runtime it is given.
+    pub runtime: Runtime,
+    /// How state crosses a reload.
+    pub handover: Option<Handover>,
+}
+
+/// The categories, as a closed list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Category {
+    Core,
+    Logging,
+    Http,
+    Jobs,
+    Kv,
+    Metrics,
+    Grpc,
+    Monitoring,
+    Network,
+    Broadcasting,
+    Workflow,
+    Observability,
+}
+
+/// The runtime inside a plugin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Runtime {
+    /// A small tokio runtime of its own.
+    #[default]
+    Tokio,
+    /// None at all.
+    None,
+}
+
+/// How state crosses a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Handover {
+    /// New requests wait while the old generation drains and saves.
+    Quiesce,
+}
+
+/// Why a manifest was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Invalid(pub String);
+
+/// The longest text that is taken of a plugin.
+const LONGEST: usize = 4096;
+/// The largest `Cargo.toml` that is read.
+const LARGEST_FILE: usize = 256 * 1024;
+/// Names that no plugin may have, for paths of the server are called so.
+const RESERVED: &[&str] = &["discovered", "discovery", "catalog", "marketplace"];
+
+/// Reads what an artifact's sections hold: the strings cargo gave, and the manifest's text.
+pub fn read(package: &BTreeMap<String, Vec<u8>>, cargo_toml: &[u8]) -> Result<Manifest, Invalid> {
+    let field = |key: &str| text(key, package.get(key).map_or(&[][..], Vec::as_slice));
+    let name = field("name")?;
+    check_name(&name)?;
+    let version = field("version")?;
+    if version.is_empty() {
+        return Err(Invalid("the artifact gives no version".to_owned()));
+    }
+    let authors = field("authors")?.split(':').filter(|author| !author.is_empty()).map(str::to_owned).collect();
+    Ok(Manifest {
+        version,
+        authors,
+        description: field("description")?,
+        license: field("license")?,
+        repository: field("repository")?,
+        camlock: camlock(cargo_toml)?,
+        name,
+    })
+}
+
+/// Checks a plugin's name.
+pub fn check_name(name: &str) -> Result<(), Invalid> {
+    let words_are_good = name
+        .split('-')
+        .all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()));
+    if !words_are_good || !name.starts_with(|first: char| first.is_ascii_lowercase()) || !(3..=50).contains(&name.len())
+    {
+        return Err(Invalid(format!(
+            "`{}` is no name for a plugin: 3 to 50 lower-case letters and digits, in words joined by hyphens, \
+             beginning with a letter",
+            shown(name)
+        )));
+    }
+    if RESERVED.contains(&name) {
+        return Err(Invalid(format!("the name `{name}` is reserved for the server's own paths")));
+    }
+    Ok(())
+}
+
+/// Checks a text that people will see.
+fn text(what: &str, bytes: &[u8]) -> Result<String, Invalid> {
+    if bytes.len() > LONGEST {
+        return Err(Invalid(format!("`{what}` is {} bytes long, more than the {LONGEST} that are taken", bytes.len())));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| Invalid(format!("`{what}` is not UTF-8")))?;
+    match text.chars().find(|character| character.is_control() && *character != '\n' && *character != '\t') {
+        Some(control) => Err(Invalid(format!("`{what}` has the control character {}", control.escape_unicode()))),
+        None => Ok(text.to_owned()),
+    }
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(60).flat_map(char::escape_debug).collect()
+}
+
+/// Reads `[package.metadata.camlock]` out of a `Cargo.toml`.
+pub fn camlock(cargo_toml: &[u8]) -> Result<Camlock, Invalid> {
+    #[derive(Deserialize)]
+    struct File {
+        package: Option<Package>,
+    }
+    #[derive(Deserialize)]
+    struct Package {
+        metadata: Option<Metadata>,
+    }
+    #[derive(Deserialize)]
+    struct Metadata {
+        camlock: Option<Camlock>,
+    }
+    if cargo_toml.len() > LARGEST_FILE {
+        return Err(Invalid(format!("Cargo.toml is {} bytes long, more than {LARGEST_FILE}", cargo_toml.len())));
+    }
+    let source = std::str::from_utf8(cargo_toml).map_err(|_| Invalid("Cargo.toml is not UTF-8".to_owned()))?;
+    let file: File = toml::from_str(source).map_err(|error| {
+        let line = error.span().map(|span: Range<usize>| 1 + source[..span.start].matches('\n').count());
+        let place = line.map_or_else(|| "Cargo.toml".to_owned(), |line| format!("Cargo.toml, line {line}"));
+        Invalid(format!("{place}: {}", error.message()))
+    })?;
+    let camlock = file.package.and_then(|package| package.metadata).and_then(|metadata| metadata.camlock);
+    let camlock = camlock.unwrap_or_default();
+    for route in &camlock.routes {
+        check_route(route)?;
+    }
+    for (what, value) in camlock.permissions.iter().map(|permission| ("permissions", permission)) {
+        text(what, value.as_bytes())?;
+    }
+    for name in camlock.dependencies.keys() {
+        check_name(name)?;
+    }
+    Ok(camlock)
+}
+
+/// Paths that belong to the server.
+const SERVERS_OWN: &[&str] = &["/_", "/api", "/plugins", "/metrics", "/openapi.json", "/docs", "/admin"];
+
+/// Checks a claimed path.
+fn check_route(route: &str) -> Result<(), Invalid> {
+    let path = route.strip_suffix("/*").unwrap_or(route);
+    let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && !b"*{}?#%\\\"<>".contains(&byte));
+    let segments_are_good = path.split('/').skip(1).all(|segment| !matches!(segment, "" | "." | ".."));
+    if !path.starts_with('/') || !plain || !segments_are_good || route.len() > 200 {
+        return Err(Invalid(format!(
+            "the claimed path `{}` is neither an exact path (`/hello`) nor a tree (`/tables/*`)",
+            shown(route)
+        )));
+    }
+    let own = SERVERS_OWN.iter().find(|own| path == **own || path.starts_with(&format!("{own}/")));
+    match own {
+        Some(own) => Err(Invalid(format!("the claimed path `{route}` belongs to the server (`{own}`)"))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package(entries: &[(&str, &[u8])]) -> BTreeMap<String, Vec<u8>> {
+        let mut package =
+            BTreeMap::from([("name".to_owned(), b"hello".to_vec()), ("version".to_owned(), b"1.0.0".to_vec())]);
+        package.extend(entries.iter().map(|(key, value)| ((*key).to_owned(), value.to_vec())));
+        package
+    }
+
+    fn refused(entries: &[(&str, &[u8])], cargo_toml: &str) -> String {
+        read(&package(entries), cargo_toml.as_bytes()).unwrap_err().0
+    }
+
+    #[test]
+    fn a_whole_manifest_is_read() {
+        let manifest = read(
+            &package(&[("authors", b"A <a@example.com>:B"), ("description", "täglich".as_bytes())]),
+            br#"
+                [package]
+                name = "hello"
+                [package.metadata.camlock]
+                category = "http"
+                routes = ["/hello", "/tables/*"]
+                dependencies = { kv-store = "^1.2" }
+                permissions = ["network:api.example.com"]
+                runtime = "none"
+                handover = "quiesce"
+            "#,
+        )
+        .unwrap();
+        assert_eq!(manifest.authors, ["A <a@example.com>", "B"]);
+        assert_eq!(manifest.camlock.category, Some(Category::Http));
+        assert_eq!(manifest.camlock.runtime, Runtime::None);
+        assert_eq!(manifest.camlock.handover, Some(Handover::Quiesce));
+        assert_eq!(read(&package(&[]), b"[package]").unwrap().camlock, Camlock::default());
+    }
+
+    #[test]
+    fn bad_text_is_refused_with_its_field() {
+        assert_eq!(refused(&[("description", b"a\x07b")], ""), "`description` has the control character \\u{7}");
+        assert_eq!(refused(&[("license", b"\xff")], ""), "`license` is not UTF-8");
+        assert_eq!(
+            refused(&[("description", &vec![b'x'; 10 << 20])], ""),
+            "`description` is 10485760 bytes long, more than the 4096 that are taken"
+        );
+        assert_eq!(refused(&[("version", b"")], ""), "the artifact gives no version");
+    }
+
+    #[test]
+    fn names_have_bounds() {
+        for good in ["abc", "a1-b2", &"x".repeat(50)] {
+            assert_eq!(check_name(good), Ok(()));
+        }
+        for bad in ["ab", "Abc", "1bc", "a--b", "-ab", "ab-", "a_b", "ä-b", "", &"x".repeat(51)] {
+            assert!(check_name(bad).unwrap_err().0.contains("is no name for a plugin"), "{bad}");
+        }
+        assert_eq!(check_name("catalog").unwrap_err().0, "the name `catalog` is reserved for the server's own paths");
+    }
+
+    #[test]
+    fn mistakes_in_the_manifest_name_their_line() {
+        let unknown = refused(&[], "[package]\nname = \"x\"\n[package.metadata.camlock]\ncatgory = \"http\"\n");
+        assert!(
+            unknown.starts_with("Cargo.toml, line 4: unknown field `catgory`, expected one of `category`"),
+            "{unknown}"
+        );
+        let wrong = refused(&[], "[package.metadata.camlock]\n\nroutes = 7\n");
+        assert!(wrong.starts_with("Cargo.toml, line 3: invalid type: integer `7`"), "{wrong}");
+        let category = refused(&[], "[package.metadata.camlock]\ncategory = \"htp\"\n");
+        assert!(category.starts_with("Cargo.toml, line 2: unknown variant `htp`"), "{category}");
+    }
+
+    #[test]
+    fn claimed_paths_are_checked() {
+        for good in ["/hello", "/tables/*", "/a/b.c", "/apis", "/_x"] {
+            assert_eq!(check_route(good), Ok(()), "{good}");
+        }
+        for bad in ["hello", "/", "/*", "//x", "/a/../b", "/a b", "/a*", "/a/*/b", "/{x}", "/a?b", "/ä"] {
+            assert!(check_route(bad).unwrap_err().0.contains("is neither an exact path"), "{bad}");
+        }
+        for own in ["/api", "/api/*", "/_/live", "/docs", "/openapi.json"] {
+            assert!(check_route(own).unwrap_err().0.contains("belongs to the server"), "{own}");
+        }
+    }
+}
