@@ -2,8 +2,7 @@
 //!
 //! A generation begins with one lease, the owner's, which the route table holds. Whoever has a lease can share it; nothing
 //! else makes leases. When the last one is dropped the generation's end runs, exactly once. There is no flag to close, no
-//! count to read and act upon, and no way back: a count that has reached nothing can not be raised, for there is nobody left
-//! to raise it.
+//! count to read and act upon, and no way back: a count that has reached nothing is never raised again.
 //!
 //! This module is explored with loom (`tests` below, built with `--cfg camlock_loom`), so it uses nothing but what `sync`
 //! names. What must not live here: anything that knows what a lease is for.
@@ -189,6 +188,14 @@ impl Watch {
         self.shared.uses[held_for as usize].load(Ordering::Relaxed)
     }
 
+    /// A lease, if there is still one to share: what has ended stays ended.
+    pub fn try_share(&self, held_for: Use) -> Option<Lease> {
+        let raise = |state: usize| (state / ONE > 0).then(|| state + ONE);
+        self.shared.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, raise).ok()?;
+        self.shared.uses[held_for as usize].fetch_add(1, Ordering::Relaxed);
+        Some(Lease { shared: self.shared.clone(), held_for })
+    }
+
     /// What keeps the generation, in words; empty if nothing does.
     pub fn told(&self) -> String {
         let parts: Vec<_> = Use::ALL
@@ -307,6 +314,13 @@ mod interleavings {
     use super::*;
     use loom::{future::block_on, sync::atomic::AtomicBool, thread};
 
+    /// All interleavings in which a thread is interrupted at most three times; without the bound it takes hours.
+    fn explore(model: impl Fn() + Sync + Send + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(model);
+    }
+
     /// A generation that notices use after its end and a second end.
     #[derive(Clone)]
     struct Generation(Arc<AtomicBool>);
@@ -336,7 +350,7 @@ mod interleavings {
 
     #[test]
     fn calls_race_with_a_swap() {
-        loom::model(|| {
+        explore(|| {
             let (old, lease) = Generation::new();
             let table: Table = Arc::new(Mutex::new(Some((old.clone(), lease))));
             let callers: Vec<_> = (0..2)
@@ -361,7 +375,7 @@ mod interleavings {
 
     #[test]
     fn draining_hears_of_the_last_request() {
-        loom::model(|| {
+        explore(|| {
             let (generation, owner) = Generation::new();
             let (one, two) = (owner.share(Use::Request), owner.share(Use::Body));
             let threads = [one, two].map(|lease| {
@@ -383,7 +397,7 @@ mod interleavings {
 
     #[test]
     fn a_cancelled_call_races_with_its_products() {
-        loom::model(|| {
+        explore(|| {
             let (generation, owner) = Generation::new();
             let request = owner.share(Use::Request);
             // The product (a body, a waker about to wake) is on another thread when the call is dropped here.
@@ -402,8 +416,24 @@ mod interleavings {
     }
 
     #[test]
+    fn a_late_lease_is_had_in_time_or_not_at_all() {
+        explore(|| {
+            let (generation, owner) = Generation::new();
+            let watch = owner.watch();
+            let theirs = generation.clone();
+            let thread = thread::spawn(move || match watch.try_share(Use::Waker) {
+                Some(_lease) => theirs.used(),
+                None => assert_eq!(watch.count(), 0),
+            });
+            drop(owner);
+            thread.join().unwrap();
+            assert!(generation.ended());
+        });
+    }
+
+    #[test]
     fn a_waiter_that_gives_up_disturbs_nobody() {
-        loom::model(|| {
+        explore(|| {
             let (generation, owner) = Generation::new();
             let request = owner.share(Use::Request);
             let watch = owner.watch();

@@ -1,1 +1,40 @@
+//! Verifies plugins, loads them, calls them, and takes them out of the process again, so that nothing of them remains.
+//!
+//! Here lives everything that touches foreign code: this is the one host crate with `unsafe`, and the only one that knows
+//! the ABI. What must not live here: policy. When to load, how long to drain and what to do about a failure is core's.
+//!
+//! The way of an artifact: [`Staging::stage`] copies it once and reads its sections; [`Verifier::verify`] tries those bytes in
+//! a child process; [`Loader::load`] opens them and hands core an `Instance` whose every product carries a lease. When the last
+//! lease is gone the keeper's thread closes the library and looks whether it is gone.
 
+mod call;
+mod connection;
+mod elf;
+mod firewall;
+mod footprint;
+mod host;
+mod instance;
+mod job;
+mod keeper;
+mod layout;
+mod library;
+mod loader;
+mod signals;
+mod stage;
+mod symbols;
+mod threads;
+mod traces;
+mod verify;
+
+pub use crate::{
+    elf::{Sections, Unfit, read as inspect},
+    footprint::on_thread_park,
+    loader::{LoadError, Loader, LoaderOptions, Overview},
+    stage::{Artifact, Digest, StageError, Staging},
+    verify::{Limits, Report, Verdict, Verifier, VerifyError, run_verifier_if_asked},
+};
+
+/// What this host offers, for people.
+pub fn abi_version() -> String {
+    camlock_abi::ABI.to_string()
+}

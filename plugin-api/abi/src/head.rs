@@ -115,6 +115,19 @@ pub struct HeaderList<'a> {
 }
 
 impl<'a> HeaderList<'a> {
+    /// One more.
+    pub fn push(&mut self, pair: HeaderPair<'a>) {
+        if self.many.is_empty() && self.len < self.few.len() {
+            self.few[self.len] = pair;
+        } else {
+            if self.many.is_empty() {
+                self.many.extend_from_slice(&self.few[..self.len]);
+            }
+            self.many.push(pair);
+        }
+        self.len += 1;
+    }
+
     /// What crosses.
     pub fn as_slice(&self) -> RSlice<'_, HeaderPair<'a>> {
         RSlice::from_slice(if self.many.is_empty() { &self.few[..self.len] } else { &self.many })

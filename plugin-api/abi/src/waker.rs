@@ -16,12 +16,29 @@ use std::{
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct WakerHeader {
+    /// An address in the library that made it, by which that library knows its own when it comes back.
+    maker: *const u8,
     /// Makes an owned waker; the result is freed by its own `drop` or `wake`.
     clone: unsafe extern "C" fn(*const WakerHeader) -> *const WakerHeader,
     /// Wakes and frees an owned waker.
     wake: unsafe extern "C" fn(*const WakerHeader),
     wake_by_ref: unsafe extern "C" fn(*const WakerHeader),
     drop: unsafe extern "C" fn(*const WakerHeader),
+}
+
+/// Its address tells this copy of the crate from all others. (A `u8` that is never read.)
+static MAKER: u8 = 0;
+
+// SAFETY: the pointer is only compared.
+unsafe impl Send for WakerHeader {}
+// SAFETY: as above.
+unsafe impl Sync for WakerHeader {}
+
+impl WakerHeader {
+    /// Whether this very library made it: then its functions are here to stay, whatever is unloaded.
+    pub fn made_here(&self) -> bool {
+        std::ptr::eq(self.maker, &raw const MAKER)
+    }
 }
 
 /// An owned waker made by this side.
@@ -60,8 +77,13 @@ unsafe extern "C" fn shared_drop(this: *const WakerHeader) {
 impl SharedWaker {
     /// Wraps a waker of this side so that the other side can hold it.
     pub fn new(waker: Waker) -> Arc<Self> {
-        let header =
-            WakerHeader { clone: shared_clone, wake: shared_wake, wake_by_ref: shared_wake_by_ref, drop: shared_drop };
+        let header = WakerHeader {
+            maker: &raw const MAKER,
+            clone: shared_clone,
+            wake: shared_wake,
+            wake_by_ref: shared_wake_by_ref,
+            drop: shared_drop,
+        };
         Arc::new(SharedWaker { header, waker })
     }
 
@@ -109,6 +131,7 @@ impl<'a> BorrowedWaker<'a> {
     /// Lends `waker`; a clone made meanwhile is remembered in `kept`.
     pub fn new(waker: &'a Waker, kept: Option<&'a mut Option<Arc<SharedWaker>>>) -> Self {
         let header = WakerHeader {
+            maker: &raw const MAKER,
             clone: borrowed_clone,
             wake: borrowed_wake_by_ref,
             wake_by_ref: borrowed_wake_by_ref,
@@ -126,6 +149,10 @@ impl<'a> BorrowedWaker<'a> {
         kept: &mut Option<Arc<SharedWaker>>,
         poll: impl FnOnce(*const WakerHeader) -> R,
     ) -> R {
+        if std::ptr::eq(waker.vtable(), &raw const IMPORTED) {
+            // It came from the other side: it goes back as it was, without another layer around it.
+            return poll(waker.data().cast());
+        }
         if let Some(shared) = kept.as_ref().filter(|shared| shared.wakes(waker)) {
             let shared = shared.clone();
             return poll(shared.lend());
@@ -215,6 +242,20 @@ mod tests {
         assert_eq!(count.0.load(Ordering::SeqCst), 2);
         drop(waker);
         assert_eq!(Arc::strong_count(&count), 1, "every clone was freed");
+    }
+
+    #[test]
+    fn a_waker_goes_back_as_it_was() {
+        let waker = Waker::noop();
+        BorrowedWaker::poll(waker, &mut None, |outer| {
+            // SAFETY: the header lives for this closure.
+            unsafe {
+                assert!((*outer).made_here());
+                DirectWaker.with(outer, |context| {
+                    BorrowedWaker::poll(context.waker(), &mut None, |inner| assert!(std::ptr::eq(inner, outer)));
+                });
+            }
+        });
     }
 
     #[test]

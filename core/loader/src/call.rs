@@ -1,0 +1,240 @@
+//! One request into a plugin and its answer out of it.
+
+use crate::{connection::PluginConnection, firewall::Firewall, footprint::crossing, host::HostSide, traces};
+use abi_stable::std_types::{ROption, RSlice, RStr};
+use camlock_abi::{
+    BorrowedWaker, ByteStream, Caught, ExportedBody, Failure, FailureMessage, HeaderPair, Peer, PollTask, RequestHead,
+    ResponseHead, ResponseSink, SharedWaker, Task, decode_headers, encode_headers,
+};
+use camlock_core::{Answer, Body, BodyError, Call, Connection, Fault, FaultKind, Lease, Use};
+use http::{Response, StatusCode, Version, header::HOST};
+use http_body::Frame;
+use std::{
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+/// Hands a request to `enter`, which crosses, and returns the future of its answer.
+pub(crate) fn begin(
+    call: Call,
+    side: &Arc<HostSide>,
+    lease: Lease,
+    enter: impl FnOnce(&RequestHead<'_>, camlock_abi::Body) -> Task,
+) -> Calling {
+    let (parts, body) = call.request.into_parts();
+    let whole = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let mounted = whole.get(call.mount..).unwrap_or(whole);
+    // The mount itself, without a slash behind it, is the plugin's root.
+    let with_slash;
+    let target = if mounted.starts_with('/') {
+        mounted
+    } else {
+        with_slash = format!("/{mounted}");
+        &with_slash
+    };
+    let mut headers = encode_headers(&parts.headers);
+    // HTTP/2 has no Host header: handlers look for one all the same.
+    if let Some(authority) = parts.uri.authority().filter(|_| !parts.headers.contains_key(HOST)) {
+        headers.push(HeaderPair {
+            name: RSlice::from_slice(b"host"),
+            value: RSlice::from_slice(authority.as_str().as_bytes()),
+            sensitive: false,
+        });
+    }
+    let head = RequestHead {
+        method: RStr::from_str(parts.method.as_str()),
+        target: RStr::from_str(target),
+        original_target: RStr::from_str(whole),
+        version: match parts.version {
+            Version::HTTP_10 => 10,
+            Version::HTTP_2 => 20,
+            Version::HTTP_3 => 30,
+            _ => 11,
+        },
+        headers: headers.as_slice(),
+        peer: Peer::from(call.peer),
+        request_id: RStr::from_str(&call.request_id),
+        trace_id: call.trace_id,
+        extra: RSlice::EMPTY,
+    };
+    let body = match body.into_whole() {
+        Ok(bytes) if bytes.is_empty() => camlock_abi::Body::empty(),
+        Ok(bytes) => camlock_abi::Body::whole(bytes),
+        Err(stream) => camlock_abi::Body::stream(RequestBody(stream), Firewall::new(side.leases.clone())),
+    };
+    crossing();
+    let task = traces::within(call.trace_id, || enter(&head, body));
+    Calling { task: Some(task), kept: None, trace_id: call.trace_id, side: side.clone(), lease: Some(lease) }
+}
+
+/// A request's body on its way into the plugin.
+struct RequestBody(Body);
+
+impl http_body::Body for RequestBody {
+    type Data = bytes::Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<bytes::Bytes>, BodyError>>> {
+        Pin::new(&mut self.0).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.0.size_hint()
+    }
+}
+
+impl ExportedBody for RequestBody {
+    fn describe(error: BodyError) -> FailureMessage {
+        FailureMessage::error(error.to_string())
+    }
+
+    fn dropped_badly(caught: &Caught) {
+        tracing::error!("a request body panicked while it was dropped: {caught}");
+    }
+}
+
+/// The future of an answer. Dropping it cancels the request inside the plugin.
+pub(crate) struct Calling {
+    task: Option<Task>,
+    kept: Option<Arc<SharedWaker>>,
+    trace_id: [u8; 16],
+    side: Arc<HostSide>,
+    /// Last: it outlives the task.
+    lease: Option<Lease>,
+}
+
+impl Future for Calling {
+    type Output = Result<Answer, Fault>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        crossing();
+        let this = &mut *self;
+        let Some(task) = &mut this.task else {
+            return Poll::Ready(Err(Fault::new(FaultKind::Contract, "polled after it was done")));
+        };
+        let mut received = Received::Nothing;
+        let sink = ResponseSink {
+            context: (&raw mut received).cast(),
+            response: take_response,
+            failed: take_failure,
+            lifetime: PhantomData,
+        };
+        let polled = traces::within(this.trace_id, || {
+            BorrowedWaker::poll(context.waker(), &mut this.kept, |waker| task.poll(waker, &sink))
+        });
+        if polled == PollTask::Pending {
+            return Poll::Pending;
+        }
+        this.task = None;
+        this.kept = None;
+        let lease = this.lease.take().expect("taken with the task");
+        Poll::Ready(match received {
+            Received::Response(head, body, stream) => answer(head, body, stream, lease),
+            Received::Failed(failure) => Err(this.side.fault(failure)),
+            Received::Nothing => {
+                Err(Fault::new(FaultKind::Contract, "the plugin said that it was done and gave no answer"))
+            }
+        })
+    }
+}
+
+impl Drop for Calling {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take() {
+            crossing();
+            traces::within(self.trace_id, || drop(task));
+        }
+    }
+}
+
+enum Received {
+    Nothing,
+    Response(Result<http::response::Parts, String>, camlock_abi::Body, Option<ByteStream>),
+    Failed(FailureMessage),
+}
+
+unsafe extern "C" fn take_response(
+    context: *mut (),
+    head: &ResponseHead<'_>,
+    body: camlock_abi::Body,
+    stream: ROption<ByteStream>,
+) {
+    // SAFETY: `context` is the `Received` on the stack of `Calling::poll`, which waits for this call. Assigning drops what an
+    // earlier call put there.
+    unsafe { *context.cast::<Received>() = Received::Response(parts(head), body, stream.into_option()) };
+}
+
+unsafe extern "C" fn take_failure(context: *mut (), failure: &Failure<'_>) {
+    // SAFETY: as above.
+    unsafe { *context.cast::<Received>() = Received::Failed(failure.into()) };
+}
+
+fn parts(head: &ResponseHead<'_>) -> Result<http::response::Parts, String> {
+    let status = StatusCode::from_u16(head.status)
+        .map_err(|_| format!("the plugin answered with status {}, which is none", head.status))?;
+    let (headers, _) = decode_headers(head.headers, b"")
+        .map_err(|refused| format!("the plugin answered with a header that cannot be sent: {refused}"))?;
+    let (mut parts, ()) = Response::new(()).into_parts();
+    parts.status = status;
+    parts.headers = headers;
+    Ok(parts)
+}
+
+/// A lease for the bytes of a body: cloned for each run of them.
+struct BytesLease(Lease);
+
+impl Clone for BytesLease {
+    fn clone(&self) -> Self {
+        BytesLease(self.0.share(Use::Bytes))
+    }
+}
+
+fn answer(
+    head: Result<http::response::Parts, String>,
+    body: camlock_abi::Body,
+    stream: Option<ByteStream>,
+    lease: Lease,
+) -> Result<Answer, Fault> {
+    // The leases are made before anything can fail, so that what the plugin gave is always dropped under one.
+    let connection =
+        stream.map(|stream| Box::pin(PluginConnection::new(stream, lease.share(Use::Connection))) as Connection);
+    let body = match body.import(|| BytesLease(lease.share(Use::Body))) {
+        Ok(bytes) => Body::from(bytes),
+        Err(stream) => Body::stream(ResponseBody(stream)),
+    };
+    let head = head.map_err(|reason| Fault::new(FaultKind::Contract, reason))?;
+    Ok(Answer { response: Response::from_parts(head, body), connection })
+}
+
+/// A response's body on its way out of the plugin.
+struct ResponseBody(camlock_abi::ImportBody<BytesLease>);
+
+impl http_body::Body for ResponseBody {
+    type Data = bytes::Bytes;
+    type Error = FailureMessage;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<bytes::Bytes>, FailureMessage>>> {
+        crossing();
+        Pin::new(&mut self.0).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.0.size_hint()
+    }
+}

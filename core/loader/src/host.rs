@@ -1,0 +1,304 @@
+//! The host as a plugin sees it: the functions of the contract's host table, and the record of one generation behind them.
+
+use crate::{firewall::Firewall, job::LeasedJob, symbols::Symbols, traces::Traces};
+use abi_stable::prefix_type::WithMetadata;
+use camlock_abi::{
+    EventView, Failure, FailureKind, FailureMessage, FieldView, HOST_FEATURES, HostRef, HostTable, HostTableRef, Job,
+    RSlice, RStr, SpanView,
+};
+use camlock_core::{Fault, FaultKind, Use, Watch};
+use parking_lot::Mutex;
+use std::{
+    collections::HashMap,
+    ops::Range,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+use tokio::{runtime::Handle, task::AbortHandle};
+
+/// The record of one generation.
+pub(crate) struct HostSide {
+    pub(crate) name: Arc<str>,
+    pub(crate) generation: u64,
+    /// The loudest level that anybody listens to.
+    level: AtomicU8,
+    traces: Traces,
+    pub(crate) leases: Watch,
+    runtime: Option<Handle>,
+    spawned: Mutex<Spawned>,
+    symbols: Symbols,
+    /// Where the library lies, once it is open.
+    pub(crate) range: OnceLock<Range<usize>>,
+    panics: AtomicPanics,
+}
+
+type AtomicPanics = std::sync::atomic::AtomicU64;
+
+#[derive(Default)]
+struct Spawned {
+    next: u64,
+    /// None once the plugin was shut down: nothing is spawned any more.
+    ended: bool,
+    running: HashMap<u64, AbortHandle>,
+}
+
+impl HostSide {
+    pub(crate) fn new(
+        name: &str,
+        generation: u64,
+        leases: Watch,
+        runtime: Option<Handle>,
+        symbols: Symbols,
+    ) -> Arc<Self> {
+        let name: Arc<str> = name.into();
+        Arc::new(HostSide {
+            traces: Traces::new(name.clone(), generation),
+            name,
+            generation,
+            level: AtomicU8::new(loudest()),
+            leases,
+            runtime,
+            spawned: Mutex::default(),
+            symbols,
+            range: OnceLock::new(),
+            panics: AtomicPanics::new(0),
+        })
+    }
+
+    /// What the plugin is given.
+    ///
+    /// # Safety
+    /// This record must be kept until the library that was given it is unmapped.
+    pub(crate) unsafe fn reference(self: &Arc<Self>) -> HostRef {
+        HostRef { context: Arc::as_ptr(self).cast(), table: TABLE }
+    }
+
+    /// Sets the loudest level that the plugin's records are wanted at; takes effect at once.
+    pub(crate) fn set_level(&self, level: u8) {
+        self.level.store(level, Ordering::Relaxed);
+    }
+
+    pub(crate) fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
+    /// A failure of the plugin, with the functions of its panic named.
+    pub(crate) fn fault(&self, failure: FailureMessage) -> Fault {
+        let kind = match failure.kind {
+            FailureKind::Panic => FaultKind::Panic,
+            _ => FaultKind::Error,
+        };
+        let backtrace = match (&failure.frames[..], self.range.get()) {
+            ([], _) | (_, None) => Vec::new(),
+            (frames, Some(range)) => self.symbols.name(frames, range),
+        };
+        if kind == FaultKind::Panic {
+            self.panics.fetch_add(1, Ordering::Relaxed);
+        }
+        Fault { kind, message: failure.message, location: failure.location, backtrace }
+    }
+
+    /// Ends everything that runs here on the plugin's behalf.
+    pub(crate) fn end_spawned(&self) {
+        let running = {
+            let mut spawned = self.spawned.lock();
+            spawned.ended = true;
+            std::mem::take(&mut spawned.running)
+        };
+        running.values().for_each(AbortHandle::abort);
+    }
+
+    fn spawn(self: &Arc<Self>, job: Job) -> u64 {
+        let (Some(runtime), Some(lease)) = (&self.runtime, self.leases.try_share(Use::Job)) else { return 0 };
+        let mut spawned = self.spawned.lock();
+        if spawned.ended {
+            return 0;
+        }
+        spawned.next += 1;
+        let id = spawned.next;
+        let this = self.clone();
+        let job = LeasedJob::new(job, lease);
+        let task = runtime.spawn(async move {
+            let outcome = job.await;
+            this.spawned.lock().running.remove(&id);
+            if let Err(failure) = outcome {
+                this.report("in a spawned future", failure);
+            }
+        });
+        spawned.running.insert(id, task.abort_handle());
+        id
+    }
+
+    pub(crate) fn report(&self, place: &str, failure: FailureMessage) {
+        let fault = self.fault(failure);
+        let (plugin, generation) = (&*self.name, self.generation);
+        let backtrace = fault.backtrace.join("\n");
+        tracing::error!(plugin, generation, place, location = fault.location, backtrace, "{}", fault.message);
+    }
+}
+
+/// The loudest level that the host's own subscriber listens to.
+fn loudest() -> u8 {
+    match tracing::level_filters::LevelFilter::current().into_level() {
+        None => 0,
+        Some(tracing::Level::ERROR) => 1,
+        Some(tracing::Level::WARN) => 2,
+        Some(tracing::Level::INFO) => 3,
+        Some(tracing::Level::DEBUG) => 4,
+        Some(_) => 5,
+    }
+}
+
+const STORED: &WithMetadata<HostTable> = &WithMetadata::new(HostTable {
+    features,
+    panicked,
+    level,
+    event,
+    span_new,
+    span_record,
+    span_follows,
+    span_enter,
+    span_exit,
+    span_clone,
+    span_close,
+    now,
+    sleep,
+    spawn,
+    abort,
+    #[cfg(feature = "next")]
+    greeting,
+});
+const TABLE: HostTableRef = HostTableRef(STORED.static_as_prefix());
+
+/// # Safety
+/// `context` is the record that `reference` gave out, kept until the plugin that was given it is unmapped.
+unsafe fn side<'a>(context: *const ()) -> &'a HostSide {
+    // SAFETY: as promised.
+    unsafe { &*context.cast::<HostSide>() }
+}
+
+/// # Safety
+/// As for [`side`].
+unsafe fn shared(context: *const ()) -> Arc<HostSide> {
+    // SAFETY: the record lies in an `Arc` that is kept.
+    unsafe {
+        Arc::increment_strong_count(context.cast::<HostSide>());
+        Arc::from_raw(context.cast::<HostSide>())
+    }
+}
+
+unsafe extern "C" fn features(_: *const ()) -> RSlice<'static, RStr<'static>> {
+    static TOLD: OnceLock<Vec<RStr<'static>>> = OnceLock::new();
+    RSlice::from_slice(TOLD.get_or_init(|| HOST_FEATURES.iter().map(|name| RStr::from_str(name)).collect()))
+}
+
+// SAFETY (for the functions below): the context is this generation's record (see `side`); whatever they run of the host's is
+// kept from unwinding into the plugin.
+
+unsafe extern "C" fn panicked(context: *const (), place: RStr<'_>, failure: &Failure<'_>) {
+    // SAFETY: see above.
+    let side = unsafe { side(context) };
+    camlock_abi::catch_quietly(|| side.report(place.as_str(), failure.into()));
+}
+
+unsafe extern "C" fn level(context: *const ()) -> *const u8 {
+    // SAFETY: see above.
+    unsafe { side(context) }.level.as_ptr()
+}
+
+unsafe extern "C" fn event(context: *const (), view: &EventView<'_>) {
+    // SAFETY: see above.
+    let side = unsafe { side(context) };
+    camlock_abi::catch_quietly(|| side.traces.event(view));
+}
+
+unsafe extern "C" fn span_new(context: *const (), view: &SpanView<'_>) -> u64 {
+    // SAFETY: see above.
+    let side = unsafe { side(context) };
+    camlock_abi::catch(|| side.traces.open(view)).unwrap_or(u64::MAX)
+}
+
+unsafe extern "C" fn span_record(context: *const (), id: u64, fields: RSlice<'_, FieldView<'_>>) {
+    // SAFETY: see above.
+    let side = unsafe { side(context) };
+    camlock_abi::catch_quietly(|| side.traces.record(id, fields));
+}
+
+unsafe extern "C" fn span_follows(context: *const (), id: u64, other: u64) {
+    // SAFETY: see above.
+    let side = unsafe { side(context) };
+    camlock_abi::catch_quietly(|| side.traces.follows(id, other));
+}
+
+unsafe extern "C" fn span_enter(context: *const (), id: u64) {
+    // SAFETY: see above.
+    let side = unsafe { side(context) };
+    camlock_abi::catch_quietly(|| side.traces.enter(id));
+}
+
+unsafe extern "C" fn span_exit(context: *const (), id: u64) {
+    // SAFETY: see above.
+    let side = unsafe { side(context) };
+    camlock_abi::catch_quietly(|| side.traces.exit(id));
+}
+
+unsafe extern "C" fn span_clone(context: *const (), id: u64) -> u64 {
+    // SAFETY: see above.
+    let side = unsafe { side(context) };
+    camlock_abi::catch_quietly(|| side.traces.keep(id));
+    id
+}
+
+unsafe extern "C" fn span_close(context: *const (), id: u64) -> bool {
+    // SAFETY: see above.
+    let side = unsafe { side(context) };
+    camlock_abi::catch(|| side.traces.close(id)).unwrap_or(true)
+}
+
+unsafe extern "C" fn now(_: *const ()) -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+unsafe extern "C" fn sleep(context: *const (), nanos: u64) -> Job {
+    // SAFETY: see above.
+    let side = unsafe { side(context) };
+    let firewall = Firewall::new(side.leases.clone());
+    let timer = camlock_abi::catch(|| {
+        let _entered = side.runtime.as_ref()?.enter();
+        Some(tokio::time::sleep(Duration::from_nanos(nanos)))
+    });
+    let done = async move {
+        match timer {
+            Ok(Some(timer)) => timer.await,
+            _ => return Err(FailureMessage::error("the host has no timers here")),
+        }
+        Ok(Vec::new())
+    };
+    Job::new(done, firewall, |_| ())
+}
+
+unsafe extern "C" fn spawn(context: *const (), job: Job) -> u64 {
+    // SAFETY: see above.
+    let side = unsafe { shared(context) };
+    camlock_abi::catch(|| side.spawn(job)).unwrap_or(0)
+}
+
+unsafe extern "C" fn abort(context: *const (), id: u64) {
+    // SAFETY: see above.
+    let side = unsafe { side(context) };
+    camlock_abi::catch_quietly(|| {
+        let task = side.spawned.lock().running.remove(&id);
+        if let Some(task) = task {
+            task.abort();
+        }
+    });
+}
+
+#[cfg(feature = "next")]
+unsafe extern "C" fn greeting(_: *const ()) -> RStr<'static> {
+    RStr::from_str("hello from a host of contract 1.1")
+}

@@ -1,0 +1,107 @@
+//! A loaded plugin as core's `Instance`.
+
+use crate::{call, host::HostSide, job::LeasedJob};
+use camlock_abi::{Job, Object, RSlice, RStr, RootRef};
+use camlock_core::{Answer, BoxFuture, Call, Description, Fault, Instance, Lease, Saved, Use};
+use std::sync::Arc;
+
+/// The plugin's functions and its object, as long as somebody holds a lease.
+#[derive(Clone, Copy)]
+pub(crate) struct Functions {
+    pub(crate) root: RootRef,
+    pub(crate) object: *mut Object,
+}
+
+// SAFETY: the contract lets every function be called from any thread, and the object is only ever passed to them.
+unsafe impl Send for Functions {}
+// SAFETY: as above.
+unsafe impl Sync for Functions {}
+
+/// The owner's handle. When it and all that it gave out are gone, the generation ends.
+pub(crate) struct PluginInstance {
+    pub(crate) functions: Functions,
+    pub(crate) side: Arc<HostSide>,
+    pub(crate) description: Description,
+    /// The owner's lease. Last, so that it outlives the rest.
+    pub(crate) lease: Lease,
+}
+
+impl PluginInstance {
+    fn run(&self, make: impl FnOnce(Functions) -> Job) -> BoxFuture<Result<Vec<u8>, Fault>> {
+        let lease = self.lease.share(Use::Job);
+        crate::footprint::crossing();
+        let job = LeasedJob::new(make(self.functions), lease);
+        let side = self.side.clone();
+        Box::pin(async move { job.await.map_err(|failure| side.fault(failure)) })
+    }
+
+    fn run_quietly(&self, make: impl FnOnce(Functions) -> Job) -> BoxFuture<Result<(), Fault>> {
+        let outcome = self.run(make);
+        Box::pin(async move { outcome.await.map(drop) })
+    }
+}
+
+// SAFETY (for every call of a root function in this file): root and object belong together and are valid while a lease is
+// held (`Functions`); each call holds the owner's, and its product a shared one.
+impl Instance for PluginInstance {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn call(&self, call: Call) -> BoxFuture<Result<Answer, Fault>> {
+        let Functions { root, object } = self.functions;
+        let lease = self.lease.share(Use::Request);
+        let upgrade = call.upgrade;
+        Box::pin(call::begin(call, &self.side, lease, |head, body| {
+            // SAFETY: see above.
+            if upgrade {
+                unsafe { root.upgrade()(object, head, body) }
+            } else {
+                unsafe { root.handle()(object, head, body) }
+            }
+        }))
+    }
+
+    fn start(&self) -> BoxFuture<Result<(), Fault>> {
+        // SAFETY: see above.
+        self.run_quietly(|Functions { root, object }| unsafe { root.start()(object) })
+    }
+
+    fn health(&self) -> BoxFuture<Result<(), Fault>> {
+        // SAFETY: see above.
+        self.run_quietly(|Functions { root, object }| unsafe { root.health()(object) })
+    }
+
+    fn save(&self) -> BoxFuture<Result<Option<Vec<u8>>, Fault>> {
+        // SAFETY: see above.
+        let saved = self.run(|Functions { root, object }| unsafe { root.save()(object) });
+        // The first byte says that there is state, even if it is empty.
+        Box::pin(async move { saved.await.map(|mut state| (!state.is_empty()).then(|| state.split_off(1))) })
+    }
+
+    fn restore(&self, saved: Saved) -> BoxFuture<Result<(), Fault>> {
+        self.run_quietly(|Functions { root, object }| {
+            let (version, state) = (RStr::from_str(&saved.version), RSlice::from_slice(&saved.state));
+            // SAFETY: see above; the plugin copies what it is lent.
+            unsafe { root.restore()(object, version, state) }
+        })
+    }
+
+    fn shutdown(&self) -> BoxFuture<Result<(), Fault>> {
+        // SAFETY: see above.
+        let ended = self.run_quietly(|Functions { root, object }| unsafe { root.shutdown()(object) });
+        let side = self.side.clone();
+        Box::pin(async move {
+            let outcome = ended.await;
+            side.end_spawned();
+            outcome
+        })
+    }
+}
+
+impl Drop for PluginInstance {
+    fn drop(&mut self) {
+        // What runs on the plugin's behalf holds leases: without its owner it has nobody left to work for.
+        self.side.end_spawned();
+    }
+}

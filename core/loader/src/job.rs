@@ -1,0 +1,64 @@
+//! A plugin's job under a lease, and the driving of one to its end on a thread that may be given up.
+
+use crate::footprint::crossing;
+use camlock_abi::{FailureMessage, Job};
+use camlock_core::Lease;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::{Duration, Instant},
+};
+
+/// A job that keeps its plugin. Dropping it cancels it.
+pub(crate) struct LeasedJob {
+    // Fields drop in order: the job first.
+    job: Job,
+    _lease: Lease,
+}
+
+impl LeasedJob {
+    pub(crate) fn new(job: Job, lease: Lease) -> Self {
+        LeasedJob { job, _lease: lease }
+    }
+}
+
+impl Future for LeasedJob {
+    type Output = Result<Vec<u8>, FailureMessage>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        crossing();
+        Pin::new(&mut self.job).poll(context)
+    }
+}
+
+impl Drop for LeasedJob {
+    fn drop(&mut self) {
+        crossing();
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Polls on the calling thread until the future is done or the time is over.
+pub(crate) fn drive<F: Future + Unpin>(mut future: F, limit: Duration) -> Option<F::Output> {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Poll::Ready(output) = Pin::new(&mut future).poll(&mut Context::from_waker(&waker)) {
+            return Some(output);
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return None;
+        }
+        thread::park_timeout(left);
+    }
+}

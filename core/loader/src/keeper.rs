@@ -1,0 +1,218 @@
+//! The keeper: the one thread that opens and closes libraries.
+//!
+//! A generation comes here when its last lease is gone, and goes through one state after another until its library is
+//! unmapped. Nothing here waits for a plugin: its last code (`close`) runs on a thread that may be given up, and what cannot
+//! go yet is looked at again.
+
+use crate::{
+    footprint::Footprint,
+    host::HostSide,
+    instance::Functions,
+    library::{Library, OpenError},
+    signals,
+};
+use camlock_abi::Entry;
+use camlock_core::Ending;
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, OnceLock,
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+use tokio::sync::{oneshot, watch};
+
+/// How long threads that are busy have to run what a generation left on them.
+const GRACE: Duration = Duration::from_micros(300);
+/// How long an obstacle may take to go away by itself (a thread that is about to exit) before it is told as a pin.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// How long a plugin's last code may take before it is told as a pin.
+const LAST_CALL: Duration = Duration::from_secs(10);
+/// How often an obstacle is looked at again: at first, and once it is told.
+const SOON: Duration = Duration::from_micros(500);
+const LATER: Duration = Duration::from_secs(1);
+
+/// Everything of a generation but its leases.
+pub(crate) struct Remains {
+    pub(crate) library: Library,
+    /// None if no instance was made.
+    pub(crate) functions: Option<Functions>,
+    /// Kept until the library is gone: the plugin refers to it.
+    pub(crate) side: Arc<HostSide>,
+    pub(crate) ending: watch::Sender<Ending>,
+}
+
+pub(crate) enum Order {
+    Open(PathBuf, String, Option<String>, oneshot::Sender<Result<(Library, &'static Entry), OpenError>>),
+    End(Box<Remains>),
+    /// `close` returned.
+    Closed(Box<Remains>),
+    Retry,
+}
+
+/// Sends an order to the keeper, which starts with the first one.
+pub(crate) fn order(order: Order) {
+    static KEEPER: OnceLock<Sender<Order>> = OnceLock::new();
+    let keeper = KEEPER.get_or_init(|| {
+        let (sender, orders) = mpsc::channel();
+        let own = sender.clone();
+        // Without this thread nothing can be loaded or unloaded; the process has no threads left to give.
+        thread::Builder::new()
+            .name("camlock-loader".into())
+            .spawn(move || Keeper { own, ending: Vec::new() }.run(&orders))
+            .expect("a thread for the loader");
+        sender
+    });
+    let _ = keeper.send(order);
+}
+
+struct Keeper {
+    own: Sender<Order>,
+    ending: Vec<Case>,
+}
+
+/// A generation that is on its way out.
+struct Case {
+    state: State,
+    since: Instant,
+    look_again: Instant,
+}
+
+enum State {
+    /// `close` runs on a thread of its own; if it takes too long, this tells.
+    LastCall(watch::Sender<Ending>, u64),
+    /// Its code has ended; something may still be in the way.
+    Leaving(Box<Remains>),
+}
+
+impl Keeper {
+    fn run(mut self, orders: &Receiver<Order>) {
+        loop {
+            let next = self.ending.iter().map(|case| case.look_again).min();
+            let received = match next {
+                Some(next) => orders.recv_timeout(next.saturating_duration_since(Instant::now())),
+                None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match received {
+                Ok(Order::Open(path, crate_name, stays, reply)) => {
+                    let opened = Library::open(&path, &crate_name, stays);
+                    // Whoever asked may be gone: then the library has to go too, and there is no instance to close.
+                    if let Err(Ok((mut library, _))) = reply.send(opened) {
+                        let _ = library.footprint.close(PATIENCE);
+                        if library.close().is_ok() {
+                            library.remove_file();
+                        }
+                    }
+                }
+                Ok(Order::End(remains)) => self.last_call(remains),
+                Ok(Order::Closed(remains)) => {
+                    let id = remains.side.generation;
+                    self.ending.retain(|case| !matches!(&case.state, State::LastCall(_, known) if *known == id));
+                    self.leave(remains);
+                    // One that went may have been what kept another.
+                    self.look_again(true);
+                }
+                Ok(Order::Retry) => self.look_again(true),
+                Err(RecvTimeoutError::Timeout) => self.look_again(false),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Lets the plugin drop its instance and end its runtime.
+    fn last_call(&mut self, remains: Box<Remains>) {
+        if remains.functions.is_none() {
+            return self.leave(remains);
+        }
+        let (own, ending, id) = (self.own.clone(), remains.ending.clone(), remains.side.generation);
+        let close = move || {
+            let mut remains = remains;
+            if let Some(Functions { root, object }) = remains.functions.take() {
+                // SAFETY: the last lease is gone, so everything the instance gave out was freed, and nobody else has its object.
+                unsafe { root.close()(object) };
+            }
+            let _ = own.send(Order::Closed(remains));
+        };
+        match thread::Builder::new().name("camlock-close".into()).spawn(close) {
+            Ok(_) => {
+                let now = Instant::now();
+                self.ending.push(Case { state: State::LastCall(ending, id), since: now, look_again: now + LAST_CALL });
+            }
+            Err(error) => {
+                let reason = format!("no thread could be started to close it: {error}");
+                ending.send_replace(Ending::Pinned { reason });
+            }
+        }
+    }
+
+    fn leave(&mut self, remains: Box<Remains>) {
+        let now = Instant::now();
+        self.ending.push(Case { state: State::Leaving(remains), since: now, look_again: now });
+        self.look_again(false);
+    }
+
+    /// Looks at all whose time has come, or at all.
+    fn look_again(&mut self, all: bool) {
+        let now = Instant::now();
+        self.ending.retain_mut(|case| {
+            if !all && case.look_again > now {
+                return true;
+            }
+            let waited = now.duration_since(case.since);
+            let reason = match &mut case.state {
+                State::LastCall(..) if waited < LAST_CALL => return true,
+                State::LastCall(ending, _) => {
+                    let reason = format!("dropping it has not come to an end within {} s", LAST_CALL.as_secs());
+                    tell(ending, reason);
+                    case.look_again = now + LATER;
+                    return true;
+                }
+                State::Leaving(remains) => match leave(remains) {
+                    Ok(forgotten) => {
+                        remains.ending.send_replace(Ending::Unmapped { forgotten });
+                        return false;
+                    }
+                    Err(reason) => reason,
+                },
+            };
+            case.look_again = now + if waited < PATIENCE { SOON } else { LATER };
+            if let (State::Leaving(remains), true) = (&case.state, waited >= PATIENCE) {
+                tell(&remains.ending, reason);
+            }
+            true
+        });
+    }
+}
+
+fn tell(ending: &watch::Sender<Ending>, reason: String) {
+    let pinned = Ending::Pinned { reason };
+    ending.send_if_modified(|known| {
+        let news = *known != pinned;
+        if news {
+            known.clone_from(&pinned);
+        }
+        news
+    });
+}
+
+/// Unmaps a library whose code has ended, unless something is in the way. How many destructors were forgotten.
+fn leave(remains: &mut Remains) -> Result<usize, String> {
+    let footprint: &Arc<Footprint> = &remains.library.footprint;
+    match &footprint.threads()[..] {
+        [] => {}
+        [thread] => return Err(format!("thread `{thread}` of the plugin still runs")),
+        [first, others @ ..] => {
+            return Err(format!("thread `{first}` and {} more of the plugin still run", others.len()));
+        }
+    }
+    if let Some(signal) = signals::handled_within(&remains.library.range) {
+        return Err(format!("a handler for {signal} lies in the plugin"));
+    }
+    footprint.retire(GRACE);
+    let forgotten = footprint.close(PATIENCE)?;
+    remains.library.close()?;
+    remains.library.remove_file();
+    Ok(forgotten)
+}

@@ -1,0 +1,318 @@
+//! Loading: from staged bytes to an instance that serves.
+
+use crate::{
+    host::HostSide,
+    instance::{Functions, PluginInstance},
+    job::{LeasedJob, drive},
+    keeper::{Order, Remains, order},
+    library::is_plain,
+    stage::{Artifact, Digest, in_words, unique},
+    symbols::Symbols,
+};
+use camlock_abi::{OpenOptions, RSlice, RStr, TextSink};
+use camlock_core::{Description, Ending, Fault, FaultKind, Lease, Loaded, Use, Watch, manifest::Runtime};
+use parking_lot::Mutex;
+use std::{
+    fs, io,
+    marker::PhantomData,
+    path::{Path, PathBuf},
+    sync::{Arc, Weak},
+    thread,
+    time::Duration,
+};
+use tokio::{
+    runtime::Handle,
+    sync::{oneshot, watch},
+};
+
+/// How loading is bounded.
+#[derive(Clone, Debug)]
+pub struct LoaderOptions {
+    /// How long `create` may take.
+    pub create: Duration,
+}
+
+impl Default for LoaderOptions {
+    fn default() -> Self {
+        LoaderOptions { create: Duration::from_secs(10) }
+    }
+}
+
+/// Why an artifact did not become an instance.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// No private copy could be made of it.
+    #[error("no private copy can be made in {dir}: {why}")]
+    NoCopy {
+        /// The directory of private copies.
+        dir: PathBuf,
+        /// What the system says.
+        why: String,
+    },
+    /// The stored bytes are not the verified ones.
+    #[error("the stored artifact {0} is damaged: its bytes no longer have their digest")]
+    Rotten(PathBuf),
+    /// The dynamic linker refused.
+    #[error("it cannot be opened: {0}")]
+    Open(String),
+    /// `create` failed.
+    #[error("`create` {}", told(.0))]
+    Create(Fault),
+    /// A thread could not be made.
+    #[error("no thread could be started for it: {0}")]
+    NoThread(String),
+}
+
+fn told(fault: &Fault) -> String {
+    match fault.kind {
+        FaultKind::Panic => format!("panicked: {} ({})", fault.message, fault.location),
+        FaultKind::Error => format!("failed: {}", fault.message),
+        FaultKind::Contract | FaultKind::TimedOut => fault.message.clone(),
+    }
+}
+
+/// Loads artifacts. One for a process.
+#[derive(Debug)]
+pub struct Loader {
+    /// Private copies, each mapped once.
+    dir: PathBuf,
+    options: LoaderOptions,
+    /// Where plugins' timers and spawned futures run.
+    runtime: Option<Handle>,
+    known: Mutex<Vec<Known>>,
+}
+
+struct Known {
+    plugin: String,
+    generation: u64,
+    digest: Digest,
+    leases: Watch,
+    ending: watch::Receiver<Ending>,
+    side: Weak<HostSide>,
+}
+
+impl std::fmt::Debug for Known {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} {}", self.plugin, self.generation)
+    }
+}
+
+/// A generation that is in the process, for people.
+#[derive(Clone, Debug)]
+pub struct Overview {
+    /// The plugin's name.
+    pub plugin: String,
+    /// Its generation.
+    pub generation: u64,
+    /// Its artifact.
+    pub digest: Digest,
+    /// What keeps it, in words; empty if nothing does.
+    pub held_by: String,
+    /// How many panics were caught in it.
+    pub panics: u64,
+    /// How far its end has come.
+    pub ending: Ending,
+}
+
+impl Loader {
+    /// A loader with a directory for private copies; what an earlier process left there is removed.
+    pub fn new(dir: impl Into<PathBuf>, options: LoaderOptions, runtime: Option<Handle>) -> io::Result<Self> {
+        let dir: PathBuf = dir.into();
+        fs::create_dir_all(&dir)?;
+        let dir = dir.canonicalize()?;
+        if !is_plain(&dir) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the directory of private copies has no plain path",
+            ));
+        }
+        remove_leftovers(&dir);
+        Ok(Loader { dir, options, runtime, known: Mutex::default() })
+    }
+
+    /// Opens the artifact's very bytes and makes an instance. The artifact must have been verified: its code runs here.
+    pub async fn load(&self, artifact: &Artifact, generation: u64) -> Result<Loaded, LoadError> {
+        let copy = self.private_copy(artifact)?;
+        let (reply, opened) = oneshot::channel();
+        let sections = &artifact.sections;
+        order(Order::Open(copy.clone(), sections.crate_name.clone(), sections.stays.clone(), reply));
+        let opened =
+            opened.await.unwrap_or_else(|_| Err(crate::library::OpenError("the loader's thread has ended".into())));
+        let (library, entry) = opened.map_err(|error| {
+            let _ = fs::remove_file(&copy);
+            LoadError::Open(error.0)
+        })?;
+
+        // From here on everything belongs to the generation: its last lease ends it, whatever fails.
+        let (ending, ended) = watch::channel(Ending::Alive);
+        let remains: Arc<Mutex<Option<Box<Remains>>>> = Arc::default();
+        let theirs = remains.clone();
+        let lease = Lease::first(move || {
+            if let Some(remains) = theirs.lock().take() {
+                order(Order::End(remains));
+            }
+        });
+        let manifest = &sections.manifest;
+        let symbols = Symbols::of(artifact.path.clone());
+        let side = HostSide::new(&manifest.name, generation, lease.watch(), self.runtime.clone(), symbols);
+        let _ = side.range.set(library.range.clone());
+        // SAFETY: the footprint and the host's side are parts of `remains`, which the keeper drops once the library is
+        // unmapped. This is the library's first use after its constructors.
+        let host = unsafe { side.reference() };
+        let root = entry.root;
+        *remains.lock() = Some(Box::new(Remains { library, functions: None, side: side.clone(), ending }));
+        self.remember(manifest.name.clone(), generation, artifact.digest, lease.watch(), ended.clone(), &side);
+
+        let (reply, created) = oneshot::channel();
+        let create = {
+            let (lease, side, remains) = (lease.share(Use::Job), side.clone(), remains.clone());
+            let (limit, name, runtime) =
+                (self.options.create, manifest.name.clone(), manifest.camlock.runtime == Runtime::Tokio);
+            move || {
+                let options = OpenOptions { verifying: false, runtime, name: RStr::from_str(&name) };
+                // SAFETY: the host's side outlives the library (above); the contract's order is kept: installed, then opened.
+                let object = unsafe { root.open()(host, &options) };
+                if object.is_null() {
+                    let _ = reply.send(Err(Fault::new(FaultKind::Error, "no instance could be opened")));
+                    return;
+                }
+                let functions = Functions { root, object };
+                if let Some(remains) = &mut *remains.lock() {
+                    remains.functions = Some(functions);
+                }
+                // SAFETY: root and object belong together; the job runs under a lease.
+                let job = LeasedJob::new(unsafe { root.create()(object) }, lease);
+                let outcome = match drive(job, limit) {
+                    Some(outcome) => outcome.map_err(|failure| side.fault(failure)).map(|_| functions),
+                    None => Err(did_not_end(limit)),
+                };
+                let _ = reply.send(outcome);
+            }
+        };
+        thread::Builder::new()
+            .name("camlock-create".into())
+            .spawn(create)
+            .map_err(|error| LoadError::NoThread(in_words(&error)))?;
+        // A thread that blocks cannot be helped: it is given up, and its lease keeps the generation until it returns.
+        let created = wait(self.options.create + Duration::from_millis(200), created).await;
+        let functions = match created {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(_)) => Err(Fault::new(FaultKind::Contract, "the thread that created it has ended")),
+            None => Err(did_not_end(self.options.create)),
+        };
+        let functions = functions.map_err(LoadError::Create)?;
+        let description = Description { manifest: manifest.clone(), openapi: describe(functions) };
+        let leases = lease.watch();
+        let instance = Arc::new(PluginInstance { functions, side, description, lease });
+        Ok(Loaded { instance, leases, ending: ended })
+    }
+
+    fn private_copy(&self, artifact: &Artifact) -> Result<PathBuf, LoadError> {
+        let no_copy = |error: io::Error| LoadError::NoCopy { dir: self.dir.clone(), why: in_words(&error) };
+        let bytes = fs::read(&artifact.path).map_err(no_copy)?;
+        let copy = self.dir.join(format!("{}-{}.so", std::process::id(), unique()));
+        // Hashing and writing need each other not; together they are most of a load.
+        let (digest, written) = thread::scope(|scope| {
+            let writing = scope.spawn(|| fs::write(&copy, &bytes));
+            let digest = Digest::of(&bytes);
+            (digest, writing.join().unwrap_or_else(|_| Err(io::Error::other("writing it panicked"))))
+        });
+        if let Err(error) = written {
+            let _ = fs::remove_file(&copy);
+            return Err(no_copy(error));
+        }
+        if digest != artifact.digest {
+            let _ = fs::remove_file(&copy);
+            return Err(LoadError::Rotten(artifact.path.clone()));
+        }
+        Ok(copy)
+    }
+
+    fn remember(
+        &self,
+        plugin: String,
+        generation: u64,
+        digest: Digest,
+        leases: Watch,
+        ending: watch::Receiver<Ending>,
+        side: &Arc<HostSide>,
+    ) {
+        let mut known = self.known.lock();
+        known.retain(|known| !matches!(*known.ending.borrow(), Ending::Unmapped { .. }));
+        known.push(Known { plugin, generation, digest, leases, ending, side: Arc::downgrade(side) });
+    }
+
+    /// All generations that are in the process, oldest first.
+    pub fn overview(&self) -> Vec<Overview> {
+        let known = self.known.lock();
+        let present = known.iter().filter(|known| !matches!(*known.ending.borrow(), Ending::Unmapped { .. }));
+        present
+            .map(|known| Overview {
+                plugin: known.plugin.clone(),
+                generation: known.generation,
+                digest: known.digest,
+                held_by: known.leases.told(),
+                panics: known.side.upgrade().map_or(0, |side| side.panics()),
+                ending: known.ending.borrow().clone(),
+            })
+            .collect()
+    }
+
+    /// Sets the loudest level at which a plugin's records are wanted: 0 for none, 5 for `TRACE`.
+    pub fn set_level(&self, plugin: &str, level: u8) {
+        for known in self.known.lock().iter().filter(|known| known.plugin == plugin) {
+            if let Some(side) = known.side.upgrade() {
+                side.set_level(level);
+            }
+        }
+    }
+
+    /// Looks at once whether what kept pinned generations has gone.
+    pub fn retry_pinned(&self) {
+        order(Order::Retry);
+    }
+}
+
+fn did_not_end(limit: Duration) -> Fault {
+    Fault::new(FaultKind::TimedOut, format!("did not come to an end within {:.0} s", limit.as_secs_f64().max(1.0)))
+}
+
+/// Waits on whatever runtime there is: the time comes from a thread, for the caller's runtime may have no timers.
+async fn wait<T>(limit: Duration, receiver: oneshot::Receiver<T>) -> Option<Result<T, oneshot::error::RecvError>> {
+    match Handle::try_current() {
+        Ok(_) => tokio::time::timeout(limit, receiver).await.ok(),
+        Err(_) => Some(receiver.await),
+    }
+}
+
+/// What the plugin tells of itself once it is created.
+pub(crate) fn describe(Functions { root, object }: Functions) -> Option<String> {
+    unsafe extern "C" fn take(context: *mut (), name: RStr<'_>, text: RSlice<'_, u8>) {
+        // SAFETY: `context` is the option below, which waits for this call.
+        let openapi = unsafe { &mut *context.cast::<Option<String>>() };
+        if name.as_str() == "openapi" && text.len() <= LARGEST_DOCUMENT {
+            *openapi = String::from_utf8(text.to_vec()).ok();
+        }
+    }
+    let mut openapi: Option<String> = None;
+    let sink = TextSink { context: (&raw mut openapi).cast(), text: take, lifetime: PhantomData };
+    // SAFETY: root and object belong together and the instance is created; the sink lives for this call.
+    unsafe { root.describe()(object, &sink) };
+    openapi
+}
+
+/// A larger OpenAPI document is not shown.
+const LARGEST_DOCUMENT: usize = 8 * 1024 * 1024;
+
+/// Removes the private copies of processes that are no more.
+fn remove_leftovers(dir: &Path) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| name.split_once('-')?.0.parse::<u32>().ok());
+        let alive = |pid: u32| Path::new(&format!("/proc/{pid}")).exists();
+        if owner.is_some_and(|pid| !alive(pid)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Staging: the one copy of a candidate that everything afterwards looks at.
+
+use crate::elf::{self, Sections, Unfit};
+use sha2::{Digest as _, Sha256};
+use std::{
+    fmt,
+    fs::{self, File},
+    io::{self, Read, Write},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+/// The sha-256 of an artifact.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Digest(Sha256::digest(bytes).into())
+    }
+
+    /// As hexadecimal digits.
+    pub fn hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "sha256:{}", self.hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+/// A staged candidate: its bytes will not change any more.
+#[derive(Clone, Debug)]
+pub struct Artifact {
+    /// Its identity.
+    pub digest: Digest,
+    /// Where its bytes are.
+    pub path: PathBuf,
+    /// How many there are.
+    pub size: u64,
+    /// What they say.
+    pub sections: Sections,
+}
+
+/// Why a candidate could not be staged.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// It is no plugin for this host.
+    #[error("{0}")]
+    Unfit(#[from] Unfit),
+    /// It cannot be read.
+    #[error("{path} cannot be read: {why}")]
+    Unreadable {
+        /// The candidate.
+        path: PathBuf,
+        /// What the system says.
+        why: String,
+    },
+    /// It changed under our eyes: try again when whoever writes it is done.
+    #[error("{0} changed while it was read; it is tried again when it is still")]
+    Changing(PathBuf),
+    /// There is no room for the copy, or it may not be made.
+    #[error("no copy can be kept in {dir}: {why}")]
+    NoCopy {
+        /// The directory of copies.
+        dir: PathBuf,
+        /// What the system says.
+        why: String,
+    },
+    /// A copy that was made earlier is not what it was.
+    #[error("the stored copy {0} is damaged: its bytes no longer have their digest")]
+    Rotten(PathBuf),
+}
+
+/// What the system says of an error, without its number.
+pub(crate) fn in_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_lowercase(),
+        None => text,
+    }
+}
+
+const LARGEST: u64 = 1 << 30;
+
+/// The directory of staged copies.
+#[derive(Clone, Debug)]
+pub struct Staging {
+    dir: PathBuf,
+}
+
+impl Staging {
+    /// Uses a directory, making it if need be.
+    pub fn at(dir: impl Into<PathBuf>) -> Result<Self, StageError> {
+        let staging = Staging { dir: dir.into() };
+        fs::create_dir_all(&staging.dir).map_err(|error| staging.no_copy(&error))?;
+        Ok(staging)
+    }
+
+    fn no_copy(&self, error: &io::Error) -> StageError {
+        StageError::NoCopy { dir: self.dir.clone(), why: in_words(error) }
+    }
+
+    /// Copies a candidate, by its digest, and reads what it says. Whatever happens to the candidate afterwards is of no
+    /// consequence.
+    pub fn stage(&self, candidate: &Path) -> Result<Artifact, StageError> {
+        let bytes = read_still(candidate)?;
+        let sections = elf::read(&bytes)?;
+        let digest = Digest::of(&bytes);
+        let path = self.dir.join(format!("{}.so", digest.hex()));
+        let size = bytes.len() as u64;
+        // Hashed again on a hit: what lies there may have rotted. Then the good bytes take its place.
+        let kept = fs::read(&path).is_ok_and(|stored| Digest::of(&stored) == digest);
+        if !kept {
+            self.write(&path, &bytes).map_err(|error| self.no_copy(&error))?;
+        }
+        Ok(Artifact { digest, path, size, sections })
+    }
+
+    /// Writes under a temporary name, then renames: nobody ever sees half a file.
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let temporary = self.dir.join(format!(".{}-{}", std::process::id(), unique()));
+        let written = File::create_new(&temporary).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&temporary, path)
+        });
+        if written.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        written
+    }
+}
+
+/// A number that this process gives out once.
+pub(crate) fn unique() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Reads a file whole, and makes sure that it was the same file all the while.
+fn read_still(path: &Path) -> Result<Vec<u8>, StageError> {
+    let unreadable = |error: io::Error| StageError::Unreadable { path: path.to_owned(), why: in_words(&error) };
+    let mut file = File::open(path).map_err(unreadable)?;
+    let before = file.metadata().map_err(unreadable)?;
+    if !before.is_file() {
+        return Err(StageError::Unreadable { path: path.to_owned(), why: "it is not a file".to_owned() });
+    }
+    if before.len() > LARGEST {
+        return Err(Unfit(format!("it is {} bytes long, more than the {LARGEST} that are read", before.len())).into());
+    }
+    let mut bytes = Vec::with_capacity(before.len() as usize + 1);
+    (&mut file).take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    let after = file.metadata().map_err(unreadable)?;
+    let mark = |metadata: &fs::Metadata| {
+        (metadata.len(), metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec())
+    };
+    if mark(&before) != mark(&after) || bytes.len() as u64 != before.len() {
+        return Err(StageError::Changing(path.to_owned()));
+    }
+    Ok(bytes)
+}

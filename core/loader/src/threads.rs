@@ -1,0 +1,64 @@
+//! The census of a plugin's threads: while one of them lives, its library may not be closed.
+
+use parking_lot::Mutex;
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI32, Ordering},
+    },
+};
+
+/// A thread that a plugin started.
+pub(crate) struct PluginThread {
+    /// Its id for the kernel; 0 until it runs.
+    id: AtomicI32,
+    /// It has left the plugin's code for good.
+    left: AtomicBool,
+}
+
+impl PluginThread {
+    pub(crate) fn runs_as(&self, id: i32) {
+        self.id.store(id, Ordering::Release);
+    }
+
+    pub(crate) fn has_left(&self) {
+        self.left.store(true, Ordering::Release);
+    }
+
+    /// Its name, while it lives.
+    fn alive(&self) -> Option<String> {
+        if self.left.load(Ordering::Acquire) {
+            return None;
+        }
+        match self.id.load(Ordering::Acquire) {
+            0 => Some("(starting)".to_owned()),
+            // The kernel's list is the truth about a thread that could not say that it left.
+            id => fs::read_to_string(format!("/proc/self/task/{id}/comm")).ok().map(|name| name.trim().to_owned()),
+        }
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Census(Mutex<Vec<Arc<PluginThread>>>);
+
+impl Census {
+    /// A thread that is about to start.
+    pub(crate) fn starting(&self) -> Arc<PluginThread> {
+        let thread = Arc::new(PluginThread { id: AtomicI32::new(0), left: AtomicBool::new(false) });
+        let mut threads = self.0.lock();
+        threads.retain(|thread| !thread.left.load(Ordering::Acquire));
+        threads.push(thread.clone());
+        thread
+    }
+
+    /// A thread that runs already, and cannot tell when it leaves.
+    pub(crate) fn found(&self, id: i32) {
+        self.starting().runs_as(id);
+    }
+
+    /// The names of those that live.
+    pub(crate) fn alive(&self) -> Vec<String> {
+        self.0.lock().iter().filter_map(|thread| thread.alive()).collect()
+    }
+}

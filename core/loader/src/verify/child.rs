@@ -1,0 +1,179 @@
+//! The verifying child: opens the library, makes an instance, asks, drops, closes, looks, and tells after each step.
+
+use super::{CHILD_NAME, Line, Report, Stage, Verdict};
+use crate::{
+    host::HostSide,
+    instance::Functions,
+    job::{LeasedJob, drive},
+    library::Library,
+    loader::describe,
+    symbols::Symbols,
+};
+use camlock_abi::{AbiVersion, FailureKind, FailureMessage, OpenOptions, RStr};
+use camlock_core::{Lease, Use};
+use std::{
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
+    process,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+static ARMED: AtomicBool = AtomicBool::new(false);
+
+/// The one call that a program which loads plugins makes, first thing in `main`.
+///
+/// The program verifies plugins in a child process, and that child is the program itself, started again: in the child this
+/// call does the work and never returns. Without it verification refuses to run, rather than start the whole program twice.
+pub fn run_verifier_if_asked() {
+    let mut arguments = std::env::args_os();
+    if arguments.next().is_some_and(|name| name == CHILD_NAME) {
+        let arguments: Vec<_> = arguments.collect();
+        let [path, crate_name, runtime, name, stays, milliseconds] = &arguments[..] else { process::exit(64) };
+        let (Some(crate_name), Some(name), Some(milliseconds)) =
+            (crate_name.to_str(), name.to_str(), milliseconds.to_str().and_then(|text| text.parse().ok()))
+        else {
+            process::exit(64)
+        };
+        let candidate = Candidate {
+            path: PathBuf::from(path),
+            crate_name: crate_name.to_owned(),
+            runtime: runtime == "tokio",
+            name: name.to_owned(),
+            stays: stays.to_str().filter(|stays| !stays.is_empty()).map(str::to_owned),
+            limit: Duration::from_millis(milliseconds),
+        };
+        process::exit(if run(&candidate).is_ok() { 0 } else { 70 });
+    }
+    ARMED.store(true, Ordering::Relaxed);
+}
+
+/// Whether this program makes the call above.
+pub(super) fn is_armed() -> bool {
+    ARMED.load(Ordering::Relaxed)
+}
+
+struct Candidate {
+    path: PathBuf,
+    crate_name: String,
+    runtime: bool,
+    name: String,
+    stays: Option<String>,
+    limit: Duration,
+}
+
+/// Where the child's lines go: a duplicate of the standard output it was started with. What the plugin prints goes to the
+/// standard error instead.
+struct Teller(File);
+
+impl Teller {
+    fn new() -> std::io::Result<Self> {
+        let lines = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
+        rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
+        Ok(Teller(File::from(lines)))
+    }
+
+    fn tell(&mut self, line: &Line) -> std::io::Result<()> {
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        self.0.write_all(&text)
+    }
+}
+
+fn run(candidate: &Candidate) -> std::io::Result<()> {
+    // A panic of the plugin is told by its message; the host's own hook would print it a second time.
+    std::panic::set_hook(Box::new(|_| ()));
+    let mut teller = Teller::new()?;
+    let verdict = match try_all(candidate, &mut teller)? {
+        Ok(report) => Verdict::Good(report),
+        Err(reason) => Verdict::Bad(reason),
+    };
+    teller.tell(&Line::Done(verdict))
+}
+
+/// The outer result is about telling, the inner one about the plugin.
+fn try_all(candidate: &Candidate, teller: &mut Teller) -> std::io::Result<Result<Report, String>> {
+    teller.tell(&Line::Stage(Stage::Open))?;
+    let opened = Library::open(Path::new(&candidate.path), &candidate.crate_name, candidate.stays.clone());
+    let (mut library, entry) = match opened {
+        Ok(opened) => opened,
+        Err(error) => return Ok(Err(format!("it cannot be opened: {}", error.0))),
+    };
+    teller.tell(&Line::Stage(Stage::Layouts))?;
+    // Contract 1.x: the version lies in the part of the root that never changes.
+    let AbiVersion { minor, .. } = entry.root.abi();
+    if let Err(reason) = crate::layout::check(entry, minor) {
+        return Ok(Err(reason));
+    }
+    teller.tell(&Line::Stage(Stage::Instance))?;
+    let lease = Lease::first(|| ());
+    let symbols = Symbols::of(candidate.path.clone());
+    let side = HostSide::new(&candidate.name, 0, lease.watch(), None, symbols);
+    let _ = side.range.set(library.range.clone());
+    let root = entry.root;
+    let options = OpenOptions { verifying: true, runtime: candidate.runtime, name: RStr::from_str(&candidate.name) };
+    // SAFETY: this function keeps the host's side until the library is closed or the process ends.
+    let object = unsafe { root.open()(side.reference(), &options) };
+    if object.is_null() {
+        return Ok(Err("it could not make an instance".to_owned()));
+    }
+    let functions = Functions { root, object };
+
+    teller.tell(&Line::Stage(Stage::Create))?;
+    // SAFETY: root and object belong together; the job runs under a lease.
+    let create = LeasedJob::new(unsafe { root.create()(object) }, lease.share(Use::Job));
+    match drive(create, candidate.limit) {
+        Some(Ok(_)) => {}
+        Some(Err(failure)) => return Ok(Err(failed("`create`", failure))),
+        // Left to the parent, whose time is over too: it is not the plugin's last word.
+        None => process::exit(TIMED_OUT),
+    }
+    teller.tell(&Line::Stage(Stage::Describe))?;
+    let mut report = Report { openapi: describe(functions), stays: None };
+
+    teller.tell(&Line::Stage(Stage::Shutdown))?;
+    // SAFETY: as above.
+    let shutdown = LeasedJob::new(unsafe { root.shutdown()(object) }, lease.share(Use::Job));
+    match drive(shutdown, candidate.limit) {
+        Some(Ok(_)) => {}
+        Some(Err(failure)) => return Ok(Err(failed("`shutdown`", failure))),
+        None => process::exit(TIMED_OUT),
+    }
+    side.end_spawned();
+    drop(lease);
+
+    teller.tell(&Line::Stage(Stage::Close))?;
+    // SAFETY: every job is gone, nothing else was asked for.
+    unsafe { root.close()(object) };
+    teller.tell(&Line::Stage(Stage::Unmap))?;
+    report.stays = unmap(&mut library).err();
+    Ok(Ok(report))
+}
+
+/// The child's exit code when a call did not end.
+pub(super) const TIMED_OUT: i32 = 75;
+
+fn failed(what: &str, failure: FailureMessage) -> String {
+    match failure.kind {
+        FailureKind::Panic => format!("{what} panicked: {} ({})", failure.message, failure.location),
+        _ => format!("{what} failed: {}", failure.message),
+    }
+}
+
+fn unmap(library: &mut Library) -> Result<(), String> {
+    // Threads that were told to end need a moment to be gone.
+    let deadline = Instant::now() + Duration::from_millis(500);
+    while let [thread, ..] = &library.footprint.threads()[..] {
+        if Instant::now() > deadline {
+            return Err(format!("thread `{thread}` of the plugin still runs"));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    if let Some(signal) = crate::signals::handled_within(&library.range) {
+        return Err(format!("a handler for {signal} lies in the plugin"));
+    }
+    library.footprint.retire(Duration::ZERO);
+    library.footprint.close(Duration::from_millis(500))?;
+    library.close()
+}

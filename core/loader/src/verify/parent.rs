@@ -1,0 +1,236 @@
+//! The parent's side: starts the child under limits, listens, and turns its end into a verdict or an error.
+
+use super::{CHILD_NAME, Line, Stage, Verdict, child, verdicts::Verdicts};
+use crate::{
+    signals,
+    stage::{Artifact, in_words},
+};
+use camlock_core::manifest::Runtime;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, Resource, Rlimit, Signal},
+};
+use std::{
+    io::{self, Read},
+    os::{
+        fd::AsFd,
+        unix::process::{CommandExt, ExitStatusExt},
+    },
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+use tokio::sync::oneshot;
+
+/// What the verifying child may use.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Wall-clock time for the whole.
+    pub time: Duration,
+    /// Bytes of address space.
+    pub memory: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { time: Duration::from_secs(10), memory: 2 << 30 }
+    }
+}
+
+/// Why there is no verdict. None of these is kept: the next attempt may come out otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The program never called [`run_verifier_if_asked`](super::run_verifier_if_asked).
+    #[error(
+        "this program cannot verify plugins: call `camlock_loader::run_verifier_if_asked()` first thing in `main`, \
+         for verification starts the program again"
+    )]
+    NotArmed,
+    /// It did not come to its end.
+    #[error("it did not come to an end within {} s while {stage}", .limit.as_secs_f64())]
+    TimedOut {
+        /// What it was doing.
+        stage: &'static str,
+        /// The limit.
+        limit: Duration,
+    },
+    /// It asked for more memory than it may have.
+    #[error("it asked for more memory than the {} MiB that it is verified with, while {stage}", .limit >> 20)]
+    NoMemory {
+        /// What it was doing.
+        stage: &'static str,
+        /// The limit.
+        limit: u64,
+    },
+    /// The child could not be started, or was killed from outside.
+    #[error("it could not be verified: {0}")]
+    NotRun(String),
+}
+
+/// Verifies artifacts and remembers verdicts.
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    limits: Limits,
+    verdicts: Verdicts,
+}
+
+impl Verifier {
+    /// A verifier that keeps its verdicts in a directory.
+    pub fn new(verdicts: impl Into<PathBuf>, limits: Limits) -> io::Result<Self> {
+        Ok(Verifier { limits, verdicts: Verdicts::at(verdicts.into())? })
+    }
+
+    /// The verdict on an artifact: the one that was kept, or a new one.
+    pub async fn verify(&self, artifact: &Artifact) -> Result<Verdict, VerifyError> {
+        if let Some(verdict) = self.verdicts.get(artifact.digest) {
+            return Ok(verdict);
+        }
+        if !child::is_armed() {
+            return Err(VerifyError::NotArmed);
+        }
+        let (reply, verdict) = oneshot::channel();
+        let (limits, candidate) = (self.limits.clone(), artifact.clone());
+        // The child is told to die with the thread that started it, so that thread stays with it.
+        thread::Builder::new()
+            .name("camlock-verify".into())
+            .spawn(move || drop(reply.send(attempt(&candidate, &limits))))
+            .map_err(|error| VerifyError::NotRun(in_words(&error)))?;
+        let verdict = verdict.await.unwrap_or_else(|_| Err(VerifyError::NotRun("its thread has ended".to_owned())))?;
+        self.verdicts.put(artifact.digest, &verdict);
+        Ok(verdict)
+    }
+}
+
+fn attempt(artifact: &Artifact, limits: &Limits) -> Result<Verdict, VerifyError> {
+    let not_run = |error: io::Error| VerifyError::NotRun(in_words(&error));
+    let mut child = start(artifact, limits).map_err(not_run)?;
+    let heard = listen(&mut child, limits.time);
+    // Whatever the plugin started in the child's process group goes with it.
+    if let Some(group) = Pid::from_raw(child.id() as i32) {
+        let _ = rustix::process::kill_process_group(group, Signal::KILL);
+    }
+    let status = child.wait().map_err(not_run)?;
+    judge(&heard.map_err(not_run)?, status, limits)
+}
+
+fn start(artifact: &Artifact, limits: &Limits) -> io::Result<Child> {
+    let sections = &artifact.sections;
+    let path = artifact.path.canonicalize()?;
+    let runtime = if sections.manifest.camlock.runtime == Runtime::Tokio { "tokio" } else { "none" };
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .arg0(CHILD_NAME)
+        .arg(path)
+        .args([&sections.crate_name, runtime, &sections.manifest.name, sections.stays.as_deref().unwrap_or("")])
+        .arg(limits.time.as_millis().to_string())
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    let (memory, seconds) = (limits.memory, limits.time.as_secs() + 2);
+    // SAFETY: between fork and exec only system calls are made, on values of our own: nothing allocates or locks.
+    unsafe {
+        command.pre_exec(move || {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            for (resource, most) in [
+                (Resource::As, memory),
+                (Resource::Cpu, seconds),
+                (Resource::Core, 0),
+                (Resource::Fsize, 64 << 20),
+                (Resource::Nofile, 256),
+            ] {
+                rustix::process::setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
+            }
+            // Marked, not closed: std's own pipe, which tells of a failed exec, must live until the exec.
+            let marked = libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
+            if marked == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        });
+    }
+    command.spawn()
+}
+
+/// What was heard of a child until it fell silent.
+#[derive(Debug, Default)]
+struct Heard {
+    lines: Vec<u8>,
+    errors: Vec<u8>,
+    timed_out: bool,
+}
+
+const MOST_LINES: usize = 16 << 20;
+const MOST_ERRORS: usize = 64 << 10;
+
+fn listen(child: &mut Child, limit: Duration) -> io::Result<Heard> {
+    let deadline = Instant::now() + limit;
+    let mut heard = Heard::default();
+    let (Some(mut output), Some(mut errors)) = (child.stdout.take(), child.stderr.take()) else { return Ok(heard) };
+    let (mut output_open, mut errors_open) = (true, true);
+    let mut buffer = vec![0; 64 * 1024];
+    // Its standard error may be held open by what it started; its lines end with it.
+    while output_open {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            heard.timed_out = true;
+            break;
+        }
+        let time = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+        let mut ready = [
+            PollFd::from_borrowed_fd(output.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(errors.as_fd(), PollFlags::IN),
+        ];
+        let watched = if errors_open { &mut ready[..] } else { &mut ready[..1] };
+        match poll(watched, Some(&time)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let (output_ready, errors_ready) = (!ready[0].revents().is_empty(), !ready[1].revents().is_empty());
+        if output_ready {
+            output_open = take(&mut output, &mut buffer, &mut heard.lines, MOST_LINES)?;
+        }
+        if errors_open && errors_ready {
+            errors_open = take(&mut errors, &mut buffer, &mut heard.errors, MOST_ERRORS)?;
+        }
+    }
+    Ok(heard)
+}
+
+/// Reads what there is; false at the end. What is too much is read and let go.
+fn take(from: &mut impl Read, buffer: &mut [u8], into: &mut Vec<u8>, most: usize) -> io::Result<bool> {
+    let count = from.read(buffer)?;
+    into.extend_from_slice(&buffer[..count.min(most.saturating_sub(into.len()))]);
+    Ok(count > 0)
+}
+
+fn judge(heard: &Heard, status: ExitStatus, limits: &Limits) -> Result<Verdict, VerifyError> {
+    let mut stage = Stage::Begin;
+    for line in heard.lines.split(|byte| *byte == b'\n') {
+        match serde_json::from_slice(line) {
+            Ok(Line::Stage(reached)) => stage = reached,
+            Ok(Line::Done(verdict)) if status.success() => return Ok(verdict),
+            Ok(Line::Done(_)) | Err(_) => {}
+        }
+    }
+    let stage = stage.told();
+    if heard.timed_out || status.code() == Some(child::TIMED_OUT) || status.signal() == Some(libc::SIGXCPU) {
+        return Err(VerifyError::TimedOut { stage, limit: limits.time });
+    }
+    let errors = String::from_utf8_lossy(&heard.errors);
+    if errors.contains("memory allocation of") || errors.contains("cannot allocate memory") {
+        return Err(VerifyError::NoMemory { stage, limit: limits.memory });
+    }
+    match (status.signal(), status.code()) {
+        (Some(libc::SIGKILL), _) => {
+            Err(VerifyError::NotRun("the verifying process was killed from outside".to_owned()))
+        }
+        (Some(signal), _) => {
+            let said = errors.trim().lines().last().map(|line| format!(" (it said: {line})")).unwrap_or_default();
+            Ok(Verdict::Bad(format!("it crashed with {} while {stage}{said}", signals::name(signal))))
+        }
+        (None, code) => {
+            Ok(Verdict::Bad(format!("it ended the process with status {} while {stage}", code.unwrap_or_default())))
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! W3C trace context: the trace id of a request, the client's or a new one.
+
+use http::HeaderMap;
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// The request's trace id.
+pub(crate) fn trace_id(headers: &HeaderMap) -> [u8; 16] {
+    headers.get("traceparent").and_then(|value| parse(value.as_bytes())).unwrap_or_else(fresh)
+}
+
+/// `00-<32 hex digits>-<16 hex digits>-<2 hex digits>`; a later version may have more behind it.
+fn parse(value: &[u8]) -> Option<[u8; 16]> {
+    let text = std::str::from_utf8(value).ok()?;
+    let mut parts = text.split('-');
+    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let hex = |part: &str, digits: usize| {
+        part.len() == digits && part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    };
+    let good = hex(version, 2) && version != "ff" && hex(trace, 32) && hex(span, 16) && hex(flags, 2);
+    let closed = version != "00" || parts.next().is_none();
+    let id = u128::from_str_radix(trace, 16).ok().filter(|id| good && closed && *id != 0)?;
+    Some(id.to_be_bytes())
+}
+
+/// A new id: unique, and not to be guessed from another by chance. It is no secret.
+fn fresh() -> [u8; 16] {
+    static SEED: LazyLock<(RandomState, RandomState)> = LazyLock::new(|| (RandomState::new(), RandomState::new()));
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    let id = u128::from(SEED.0.hash_one(next)) << 64 | u128::from(SEED.1.hash_one(next));
+    id.max(1).to_be_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_s_id_is_taken_if_it_is_one() {
+        let id = |text: &str| parse(text.as_bytes()).map(u128::from_be_bytes);
+        assert_eq!(id("00-0000000000000000000000000000002a-00f067aa0ba902b7-01"), Some(42));
+        assert_eq!(id("01-0000000000000000000000000000002a-00f067aa0ba902b7-01-more"), Some(42));
+        for bad in [
+            "",
+            "00-0000000000000000000000000000002a-00f067aa0ba902b7-01-more",
+            "ff-0000000000000000000000000000002a-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-0000000000000000000000000000002A-00f067aa0ba902b7-01",
+            "00-2a-00f067aa0ba902b7-01",
+        ] {
+            assert_eq!(id(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn fresh_ids_differ() {
+        let ids: std::collections::HashSet<_> = (0..1000).map(|_| fresh()).collect();
+        assert_eq!(ids.len(), 1000);
+    }
+}
