@@ -105,7 +105,15 @@ impl Verifier {
 fn attempt(artifact: &Artifact, limits: &Limits) -> Result<Verdict, VerifyError> {
     let not_run = |error: io::Error| VerifyError::NotRun(in_words(&error));
     let mut child = start(artifact, limits).map_err(not_run)?;
-    let heard = listen(&mut child, limits.time);
+    let deadline = Instant::now() + limits.time;
+    let heard = listen(&mut child, deadline);
+    // Silent, it is about to be gone; it must end by itself, for how it ends is a part of what it says.
+    while heard.as_ref().is_ok_and(|heard| !heard.timed_out) && Instant::now() < deadline {
+        match child.try_wait() {
+            Ok(None) => thread::sleep(Duration::from_micros(100)),
+            Ok(Some(_)) | Err(_) => break,
+        }
+    }
     // Whatever the plugin started in the child's process group goes with it.
     if let Some(group) = Pid::from_raw(child.id() as i32) {
         let _ = rustix::process::kill_process_group(group, Signal::KILL);
@@ -163,8 +171,7 @@ struct Heard {
 const MOST_LINES: usize = 16 << 20;
 const MOST_ERRORS: usize = 64 << 10;
 
-fn listen(child: &mut Child, limit: Duration) -> io::Result<Heard> {
-    let deadline = Instant::now() + limit;
+fn listen(child: &mut Child, deadline: Instant) -> io::Result<Heard> {
     let mut heard = Heard::default();
     let (Some(mut output), Some(mut errors)) = (child.stdout.take(), child.stderr.take()) else { return Ok(heard) };
     let (mut output_open, mut errors_open) = (true, true);

@@ -1,0 +1,172 @@
+//! A server with one plugin, and a client.
+
+use bytes::Bytes;
+use camlock_core::{Ending, Instance, Loaded, Watch};
+use camlock_loader::{Limits, Loader, LoaderOptions, Staging, Verdict, Verifier, on_thread_park};
+use camlock_server::{PluginService, serve};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime::Runtime,
+    sync::watch,
+    task::JoinHandle,
+};
+
+/// A runtime as a server would make it.
+pub fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .on_thread_park(on_thread_park)
+        .build()
+        .expect("a runtime")
+}
+
+/// Runs a test's body.
+pub fn run<F: Future>(body: F) -> F::Output {
+    runtime().block_on(async {
+        tokio::time::timeout(Duration::from_secs(120), body).await.expect("the test ends within two minutes")
+    })
+}
+
+static GENERATION: AtomicU64 = AtomicU64::new(1);
+
+/// Where a test keeps what it stages, verifies and loads.
+pub struct Host {
+    _dir: tempfile::TempDir,
+    pub staging: Staging,
+    pub verifier: Verifier,
+    pub loader: Loader,
+}
+
+impl Host {
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let staging = Staging::at(dir.path().join("artifacts")).expect("a staging directory");
+        let verifier = Verifier::new(dir.path().join("verdicts"), Limits::default()).expect("a verifier");
+        let handle = tokio::runtime::Handle::try_current().ok();
+        let loader = Loader::new(dir.path().join("run"), LoaderOptions::default(), handle).expect("a loader");
+        Host { _dir: dir, staging, verifier, loader }
+    }
+
+    /// Stages, verifies and loads, as a server does.
+    pub async fn load(&self, library: &Path) -> Loaded {
+        let artifact = self.staging.stage(library).expect("it can be staged");
+        let verdict = self.verifier.verify(&artifact).await.expect("a verdict");
+        assert!(matches!(verdict, Verdict::Good(_)), "{verdict:?}");
+        let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
+        self.loader.load(&artifact, generation).await.expect("it can be loaded")
+    }
+
+    /// Loads, starts and serves.
+    pub async fn serve(&self, library: &Path, mount: &str) -> Served {
+        let Loaded { instance, leases, ending } = self.load(library).await;
+        instance.start().await.expect("it starts");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let service = PluginService::new(instance.clone(), mount);
+        let accepting = tokio::spawn(async move { drop(serve(listener, service).await) });
+        Served { address, mount: mount.to_owned(), instance, leases, ending, accepting }
+    }
+}
+
+/// A plugin that is served.
+pub struct Served {
+    pub address: SocketAddr,
+    pub mount: String,
+    pub instance: Arc<dyn Instance>,
+    pub leases: Watch,
+    pub ending: watch::Receiver<Ending>,
+    accepting: JoinHandle<()>,
+}
+
+pub type Answer = Response<Bytes>;
+
+impl Served {
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{}{path}", self.address, self.mount)
+    }
+
+    /// One request over a connection of its own.
+    pub async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
+        let response = self.open(request).await;
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.expect("a whole body").to_bytes();
+        Response::from_parts(parts, body)
+    }
+
+    /// One request, the body still to come.
+    pub async fn open<B>(&self, mut request: Request<B>) -> Response<hyper::body::Incoming>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let stream = TcpStream::connect(self.address).await.expect("a connection");
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a handshake");
+        tokio::spawn(connection);
+        let path = format!("{}{}", self.mount, request.uri());
+        *request.uri_mut() = path.parse().expect("a path");
+        request.headers_mut().entry("host").or_insert_with(|| "plugins.test".parse().expect("a value"));
+        sender.send_request(request).await.expect("a response")
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(path).body(Full::default()).expect("a request")).await
+    }
+
+    /// The body of a GET that succeeds, as text.
+    pub async fn text(&self, path: &str) -> String {
+        let answer = self.get(path).await;
+        let body = String::from_utf8_lossy(answer.body()).into_owned();
+        assert!(answer.status().is_success(), "{path}: {} {body}", answer.status());
+        body
+    }
+
+    pub async fn post(&self, path: &str, content_type: &str, body: impl Into<Bytes>) -> Answer {
+        let request = Request::post(path).header("content-type", content_type).body(Full::new(body.into()));
+        self.send(request.expect("a request")).await
+    }
+
+    /// An HTTP/2 connection.
+    pub async fn http2(&self) -> hyper::client::conn::http2::SendRequest<Full<Bytes>> {
+        let stream = TcpStream::connect(self.address).await.expect("a connection");
+        let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .expect("a handshake");
+        tokio::spawn(connection);
+        sender
+    }
+
+    /// Stops accepting, shuts the plugin down and lets go of it: what became of its library.
+    pub async fn unload(self) -> Ending {
+        let Served { instance, mut ending, accepting, .. } = self;
+        accepting.abort();
+        let _ = accepting.await;
+        let _ = instance.shutdown().await;
+        drop(instance);
+        let ended = ending.wait_for(|ending| *ending != Ending::Alive);
+        let ended = tokio::time::timeout(Duration::from_secs(20), ended).await;
+        match ended {
+            Ok(ended) => ended.expect("the keeper tells").clone(),
+            Err(_) => panic!("nothing became of it: {}", self.leases.told()),
+        }
+    }
+
+    /// Unloads and expects the library to be gone.
+    pub async fn unload_wholly(self) {
+        let ending = self.unload().await;
+        assert!(matches!(ending, Ending::Unmapped { .. }), "{ending:?}");
+    }
+}
