@@ -1,1 +1,43 @@
-fn main() {}
+//! Camlock's command line. Here live arguments, exit codes and what is printed; what it does lives in the crates below.
+
+#![forbid(unsafe_code)]
+
+mod inspect;
+mod serve;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Serves native plugins over HTTP.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server: verify, load and serve the artifacts (NAME.so) in the plugins directory
+    #[command(after_help = "Each plugin answers under /api/v1/p/NAME/. The server ends in order on SIGTERM or Ctrl-C.")]
+    Serve(serve::Options),
+    /// Show what an artifact says of itself, and its digest, without running it
+    #[command(after_help = "Example:\n  camlock inspect target/release/libhello.so --json")]
+    Inspect(inspect::Options),
+}
+
+fn main() -> ExitCode {
+    // Verification starts this program again: in that process this call does the work and never returns.
+    camlock_loader::run_verifier_if_asked();
+    let outcome = match Arguments::parse().command {
+        Command::Serve(options) => serve::run(&options),
+        Command::Inspect(options) => inspect::run(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("camlock: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}

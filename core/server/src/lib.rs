@@ -5,10 +5,15 @@
 
 #![forbid(unsafe_code)]
 
+mod dispatch;
 mod problem;
 mod relay;
 mod serve;
 mod service;
 mod trace_context;
 
-pub use crate::{serve::serve, service::PluginService};
+pub use crate::{
+    dispatch::{Dispatch, MOUNTS},
+    serve::serve,
+    service::PluginService,
+};

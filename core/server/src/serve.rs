@@ -1,6 +1,6 @@
 //! Connections.
 
-use crate::PluginService;
+use crate::Dispatch;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
@@ -9,7 +9,7 @@ use std::{io, time::Duration};
 use tokio::net::TcpListener;
 
 /// Accepts connections and serves them, HTTP/1.1 and HTTP/2, until this future is dropped. Connections go on by themselves.
-pub async fn serve(listener: TcpListener, service: PluginService) -> io::Result<()> {
+pub async fn serve(listener: TcpListener, dispatch: Dispatch) -> io::Result<()> {
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -22,7 +22,7 @@ pub async fn serve(listener: TcpListener, service: PluginService) -> io::Result<
             }
         };
         let _ = stream.set_nodelay(true);
-        let service = service.for_peer(peer);
+        let service = dispatch.for_peer(peer);
         tokio::spawn(async move {
             let connection = Builder::new(TokioExecutor::new());
             if let Err(error) = connection.serve_connection_with_upgrades(TokioIo::new(stream), service).await {

@@ -4,34 +4,32 @@ use crate::{problem, relay::relay, trace_context::trace_id};
 use camlock_core::{Body, Call, Fault, Instance};
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
-use std::{convert::Infallible, future::Future, net::SocketAddr, pin::Pin, sync::Arc};
+use std::{future::Future, net::SocketAddr, sync::Arc};
 
 /// Serves one plugin under a mount.
 #[derive(Clone)]
 pub struct PluginService {
     instance: Arc<dyn Instance>,
     mount: Arc<str>,
-    peer: Option<SocketAddr>,
 }
 
 impl PluginService {
     /// Serves `instance` under `mount` (`""`: everywhere), which the plugin does not see.
     pub fn new(instance: Arc<dyn Instance>, mount: &str) -> Self {
-        PluginService { instance, mount: mount.into(), peer: None }
+        PluginService { instance, mount: mount.into() }
     }
 
-    /// The same, for one connection.
-    #[must_use]
-    pub fn for_peer(&self, peer: SocketAddr) -> Self {
-        PluginService { peer: Some(peer), ..self.clone() }
-    }
-
-    fn call(&self, mut request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send + use<> {
+    /// Answers a request of a client.
+    pub fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        peer: Option<SocketAddr>,
+    ) -> impl Future<Output = Response<Body>> + Send + use<> {
         let asks = asks_for_upgrade(&request);
         let client = asks.then(|| hyper::upgrade::on(&mut request));
         let call = Call {
             mount: if request.uri().path().starts_with(&*self.mount) { self.mount.len() } else { 0 },
-            peer: self.peer,
+            peer,
             request_id: String::new(),
             trace_id: trace_id(request.headers()),
             upgrade: asks,
@@ -75,15 +73,4 @@ fn asks_for_upgrade(request: &Request<Incoming>) -> bool {
         && headers.get_all(header::CONNECTION).iter().any(|value| {
             value.to_str().is_ok_and(|text| text.split(',').any(|word| word.trim().eq_ignore_ascii_case("upgrade")))
         })
-}
-
-impl hyper::service::Service<Request<Incoming>> for PluginService {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let answer = self.call(request);
-        Box::pin(async move { Ok(answer.await) })
-    }
 }

@@ -36,20 +36,27 @@ impl Fixtures {
     /// Built for tests.
     pub fn quick() -> Self {
         static BUILT: OnceLock<()> = OnceLock::new();
-        BUILT.get_or_init(|| build("dev"));
+        BUILT.get_or_init(|| build(&["--workspace", "--lib", "--examples", "--profile", "dev"]));
         Fixtures { profile: "debug" }
     }
 
-    /// Built as a server would build them for production.
+    /// Those that benchmarks use, built as a server would build them for production.
     pub fn release() -> Self {
         static BUILT: OnceLock<()> = OnceLock::new();
-        BUILT.get_or_init(|| build("release"));
+        BUILT.get_or_init(|| {
+            build(&["-p", "hello", "-p", "churn", "-p", "peer", "--lib", "--bins", "--profile", "release"]);
+        });
         Fixtures { profile: "release" }
     }
 
     /// The library of a fixture crate.
     pub fn library(self, name: &str) -> PathBuf {
         self.dir().join(format!("lib{}.so", name.replace('-', "_")))
+    }
+
+    /// A program among the fixtures.
+    pub fn program(self, name: &str) -> PathBuf {
+        self.dir().join(name)
     }
 
     /// The library of an example of a fixture crate: a candidate that is to be refused.
@@ -66,12 +73,9 @@ fn target() -> PathBuf {
     repository().join("target").join("fixtures")
 }
 
-fn build(profile: &str) {
+fn build(what: &[&str]) {
     let target = target();
     let target = target.to_str().expect("a plain path");
     let fixtures = repository().join("core/loader/fixtures");
-    run_cargo(
-        &fixtures,
-        &["build", "--locked", "--workspace", "--lib", "--examples", "--profile", profile, "--target-dir", target],
-    );
+    run_cargo(&fixtures, &[&["build", "--locked", "--target-dir", target], what].concat());
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use camlock_core::{Ending, Instance, Loaded, Watch};
 use camlock_loader::{Limits, Loader, LoaderOptions, Staging, Verdict, Verifier, on_thread_park};
-use camlock_server::{PluginService, serve};
+use camlock_server::{Dispatch, MOUNTS, serve};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -75,8 +75,9 @@ impl Host {
         instance.start().await.expect("it starts");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let service = PluginService::new(instance.clone(), mount);
-        let accepting = tokio::spawn(async move { drop(serve(listener, service).await) });
+        assert_eq!(mount, format!("{MOUNTS}{}", instance.description().manifest.name));
+        let dispatch = Dispatch::new([instance.clone()]);
+        let accepting = tokio::spawn(async move { drop(serve(listener, dispatch).await) });
         Served { address, mount: mount.to_owned(), instance, leases, ending, accepting }
     }
 }

@@ -1,0 +1,182 @@
+//! A request to a loaded plugin, against the same handler in a plain axum server: same threads, 32 connections, the servers
+//! on one processor and the client on the other, in short runs that alternate.
+//!
+//! Beside it: what one crossing allocates and how many instructions it takes, counted where valgrind is to be had.
+
+mod common;
+
+use camlock_core::{Body, Call};
+use camlock_server::{Dispatch, serve};
+use camlock_testing::Fixtures;
+use common::{
+    client::throughput,
+    host::Host,
+    pin,
+    report::{Better, Row, finish},
+};
+use std::{
+    io::{BufRead, BufReader, Read},
+    net::SocketAddr,
+    process::{Child, Command, ExitCode, Stdio},
+    time::Duration,
+};
+
+const PAIRS: usize = 40;
+const RUN: Duration = Duration::from_millis(250);
+
+fn main() -> ExitCode {
+    camlock_loader::run_verifier_if_asked();
+    let arguments: Vec<_> = std::env::args().collect();
+    match arguments.get(1).map(String::as_str) {
+        Some("--serve") => {
+            serve_plugin();
+            ExitCode::SUCCESS
+        }
+        Some("--cross") => {
+            cross(arguments[2].parse().expect("a number of crossings"));
+            ExitCode::SUCCESS
+        }
+        _ => measure(),
+    }
+}
+
+fn measure() -> ExitCode {
+    let fixtures = Fixtures::release();
+    // What is started now stays on the servers' processor.
+    pin(0);
+    let ours = start(Command::new(std::env::current_exe().expect("this program")).arg("--serve"));
+    let plain = start(&mut Command::new(fixtures.program("peer")));
+    pin(1);
+    let mut rows: Vec<Row> = requests()
+        .into_iter()
+        .map(|(case, request, must)| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let ratios: Vec<f64> = (0..PAIRS + 2)
+                .map(|pair| {
+                    let mut run = |address| runtime.block_on(throughput(address, &request, 32, RUN));
+                    // Each goes first half of the time.
+                    if pair % 2 == 0 {
+                        let ours = run(ours.address);
+                        ours / run(plain.address)
+                    } else {
+                        let plain = run(plain.address);
+                        run(ours.address) / plain
+                    }
+                })
+                .skip(2)
+                .collect();
+            Row::median(case, "×", Better::Higher, &ratios).must(must, 1.0)
+        })
+        .collect();
+    rows.extend(count_crossings());
+    finish("dispatch", &rows)
+}
+
+fn requests() -> Vec<(&'static str, Vec<u8>, f64)> {
+    let hello = b"GET /api/v1/p/hello/hello HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec();
+    let items: Vec<_> = (0..40)
+        .map(|index| serde_json::json!({ "name": format!("item number {index}"), "count": index, "tags": ["red", "green", "a longer tag of some kind"] }))
+        .collect();
+    let body = serde_json::json!({ "title": "A document of four kilobytes", "items": items }).to_string();
+    let headers: String = [
+        "Host: localhost",
+        "User-Agent: camlock-bench/1.0 (a client that costs little)",
+        "Accept: application/json, text/plain;q=0.8, */*;q=0.1",
+        "Accept-Language: en-GB,en;q=0.7,de;q=0.3",
+        "Accept-Encoding: identity",
+        "Content-Type: application/json",
+        "Cache-Control: no-cache",
+        "Cookie: session=2f1c7d0c4b8e4b0f9f3c; theme=dark",
+        "Origin: http://localhost",
+        "Referer: http://localhost/index.html",
+        "X-Forwarded-For: 192.0.2.1",
+    ]
+    .map(|header| format!("{header}\r\n"))
+    .concat();
+    let echo = format!("POST /api/v1/p/hello/echo HTTP/1.1\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len());
+    vec![
+        ("hello-world from a plugin ÷ plain axum", hello, 0.95),
+        ("12 headers, 4 KiB of JSON in and out ÷ plain axum", echo.into_bytes(), 0.97),
+    ]
+}
+
+/// A server in a process of its own, which ends when its standard input does.
+struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+fn start(command: &mut Command) -> Server {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the server starts");
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().expect("its output")).read_line(&mut line).expect("its address");
+    Server { address: line.trim().parse().expect("an address"), child }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+fn serve_plugin() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let host = Host::new();
+        let artifact = host.verified(&Fixtures::release().library("hello")).await;
+        let loaded = host.loader.load(&artifact, 1).await.expect("it can be loaded");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        println!("{}", listener.local_addr().expect("an address"));
+        tokio::spawn(serve(listener, Dispatch::new([loaded.instance.clone()])));
+        let ended = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
+        ended.await.expect("no panic").expect("an end");
+    });
+}
+
+/// So many hello-world crossings without a socket.
+fn cross(count: usize) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let host = Host::new();
+        let artifact = host.staging.stage(&Fixtures::release().library("hello")).expect("it can be staged");
+        let loaded = host.loader.load(&artifact, 1).await.expect("it can be loaded");
+        for _ in 0..count {
+            let request = http::Request::get("/api/v1/p/hello/hello").header("host", "localhost").body(Body::empty());
+            let call = Call { mount: "/api/v1/p/hello".len(), ..Call::new(request.expect("a request")) };
+            let answer = loaded.instance.call(call).await.expect("an answer");
+            assert!(answer.response.status().is_success());
+        }
+    });
+}
+
+/// Instructions and allocations of one crossing: the difference between many and few, by valgrind.
+fn count_crossings() -> Vec<Row> {
+    let run = |tool: &[&str], count: usize| {
+        let program = std::env::current_exe().expect("this program");
+        let output =
+            Command::new("valgrind").args(tool).arg(program).args(["--cross", &count.to_string()]).output().ok()?;
+        Some(String::from_utf8_lossy(&output.stderr).into_owned()).filter(|_| output.status.success())
+    };
+    let number = |text: &str, before: &str| {
+        let after = &text[text.find(before)? + before.len()..];
+        let digits: String = after.trim_start().chars().take_while(|c| c.is_ascii_digit() || *c == ',').collect();
+        digits.replace(',', "").parse::<f64>().ok()
+    };
+    let (few, many) = (1_000, 3_000);
+    let counted = |tool: &[&str], before: &str| {
+        let (few_text, many_text) = (run(tool, few)?, run(tool, many)?);
+        Some((number(&many_text, before)? - number(&few_text, before)?) / (many - few) as f64)
+    };
+    let instructions = counted(&["--tool=callgrind", "--callgrind-out-file=/dev/null"], "Collected :");
+    let allocations = counted(&["--tool=memcheck", "--leak-check=no"], "total heap usage:");
+    let rows = [
+        instructions.map(|value| Row::count("instructions of one hello-world crossing", "", Better::Lower, value)),
+        allocations.map(|value| Row::count("allocations of one hello-world crossing", "", Better::Lower, value)),
+    ];
+    if rows.iter().any(Option::is_none) {
+        println!("instructions and allocations were not counted: that needs valgrind");
+    }
+    rows.into_iter().flatten().collect()
+}

@@ -1,0 +1,55 @@
+//! From the last lease gone to the mapping confirmed gone.
+
+mod common;
+
+use camlock_core::{Body, Call, Ending};
+use camlock_loader::on_thread_park;
+use camlock_testing::Fixtures;
+use common::{
+    host::{Host, end},
+    report::{Better, Row, finish},
+};
+use std::{process::ExitCode, time::Instant};
+
+const SAMPLES: usize = 200;
+
+fn main() -> ExitCode {
+    camlock_loader::run_verifier_if_asked();
+    let rows = [
+        measure("last lease gone → mapping confirmed gone, a hello-world", "hello", "/hello").must(5.0, 0.5),
+        measure("the same, a plugin with tokio, threads, thread-locals", "churn", "/work").must(5.0, 0.5),
+    ];
+    finish("unload", &rows)
+}
+
+fn measure(case: &'static str, plugin: &str, path: &str) -> Row {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .on_thread_park(on_thread_park)
+        .build()
+        .expect("a runtime");
+    let samples = runtime.block_on(async {
+        let host = Host::new();
+        let artifact = host.verified(&Fixtures::release().library(plugin)).await;
+        let mut samples = Vec::new();
+        for generation in 0..SAMPLES as u64 + 10 {
+            let loaded = host.loader.load(&artifact, generation).await.expect("it can be loaded");
+            loaded.instance.start().await.expect("it starts");
+            let (instance, path) = (loaded.instance.clone(), path.to_owned());
+            // On a worker, where requests are served.
+            let served = tokio::spawn(async move {
+                let request = http::Request::get(&path).body(Body::empty()).expect("a request");
+                instance.call(Call::new(request)).await.expect("an answer").response.status()
+            });
+            assert!(served.await.expect("no panic").is_success());
+            loaded.instance.shutdown().await.expect("it shuts down");
+            let begun = Instant::now();
+            let ending = end(loaded).await;
+            samples.push(begun.elapsed().as_secs_f64() * 1e3);
+            assert!(matches!(ending, Ending::Unmapped { .. }), "{ending:?}");
+        }
+        samples.split_off(10)
+    });
+    Row::median(case, "ms", Better::Lower, &samples)
+}

@@ -1,0 +1,58 @@
+//! `camlock inspect`.
+
+use camlock_loader::{Digest, Sections};
+use clap::Args;
+use serde_json::json;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The artifact, a .so file
+    file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(options: &Options) -> Result<(), String> {
+    let shown = options.file.display();
+    let bytes = std::fs::read(&options.file).map_err(|error| format!("{shown} cannot be read: {error}"))?;
+    let sections = camlock_loader::inspect(&bytes).map_err(|unfit| format!("{shown}: {unfit}"))?;
+    let digest = Digest::of(&bytes);
+    if options.json {
+        println!("{:#}", as_json(&sections, digest));
+        return Ok(());
+    }
+    let manifest = &sections.manifest;
+    let rows = [
+        ("name", manifest.name.clone()),
+        ("version", manifest.version.clone()),
+        ("description", manifest.description.clone()),
+        ("authors", manifest.authors.join(", ")),
+        ("license", manifest.license.clone()),
+        ("claims", manifest.camlock.routes.join(", ")),
+        ("permissions", manifest.camlock.permissions.join(", ")),
+        ("digest", digest.to_string()),
+        ("contract", sections.abi.clone()),
+        ("sdk", sections.sdk.clone()),
+        ("compiler", sections.rustc.clone()),
+        ("requires", sections.requires.join(", ")),
+        ("unloads", sections.stays.clone().map_or_else(|| "yes".to_owned(), |reason| format!("no: {reason}"))),
+    ];
+    for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
+        println!("{name:<12} {value}");
+    }
+    Ok(())
+}
+
+fn as_json(sections: &Sections, digest: Digest) -> serde_json::Value {
+    let manifest = &sections.manifest;
+    json!({
+        "name": manifest.name, "version": manifest.version, "description": manifest.description,
+        "authors": manifest.authors, "license": manifest.license, "repository": manifest.repository,
+        "routes": manifest.camlock.routes, "dependencies": manifest.camlock.dependencies,
+        "permissions": manifest.camlock.permissions, "artifact": digest.to_string(), "abi": sections.abi,
+        "sdk": sections.sdk, "rustc": sections.rustc, "panic": sections.panic, "nonce": sections.nonce,
+        "requires": sections.requires, "stays": sections.stays,
+    })
+}

@@ -1,0 +1,59 @@
+//! From a path to the plugin that answers it.
+
+use crate::{PluginService, problem};
+use camlock_core::{Body, Instance};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use std::{collections::HashMap, convert::Infallible, future::Future, net::SocketAddr, pin::Pin, sync::Arc};
+
+/// Where every plugin is mounted.
+pub const MOUNTS: &str = "/api/v1/p/";
+
+/// The plugins that are served, each under its mount `/api/v1/p/NAME`.
+#[derive(Clone, Default)]
+pub struct Dispatch {
+    by_name: Arc<HashMap<String, PluginService>>,
+    peer: Option<SocketAddr>,
+}
+
+impl Dispatch {
+    /// Serves these instances.
+    pub fn new(instances: impl IntoIterator<Item = Arc<dyn Instance>>) -> Self {
+        let services = instances.into_iter().map(|instance| {
+            let name = instance.description().manifest.name.clone();
+            let mount = format!("{MOUNTS}{name}");
+            (name, PluginService::new(instance, &mount))
+        });
+        Dispatch { by_name: Arc::new(services.collect()), peer: None }
+    }
+
+    /// The same, for one connection.
+    #[must_use]
+    pub fn for_peer(&self, peer: SocketAddr) -> Self {
+        Dispatch { by_name: self.by_name.clone(), peer: Some(peer) }
+    }
+
+    fn find(&self, path: &str) -> Option<&PluginService> {
+        let rest = path.strip_prefix(MOUNTS)?;
+        self.by_name.get(rest.split_once('/').map_or(rest, |(name, _)| name))
+    }
+}
+
+impl hyper::service::Service<Request<Incoming>> for Dispatch {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        match self.find(request.uri().path()) {
+            Some(service) => {
+                let answer = service.answer(request, self.peer);
+                Box::pin(async move { Ok(answer.await) })
+            }
+            None => {
+                let nothing = problem::nothing_there(request.uri().path());
+                Box::pin(std::future::ready(Ok(nothing)))
+            }
+        }
+    }
+}
