@@ -3,6 +3,8 @@
 //!
 //! Beside it: what one crossing allocates and how many instructions it takes, counted where valgrind is to be had.
 
+#![allow(unreachable_pub, reason = "a benchmark has no outside")]
+
 mod common;
 
 use camlock_core::{Body, Call};

@@ -1,5 +1,7 @@
 //! From verified bytes in the store to an instance that is ready.
 
+#![allow(unreachable_pub, reason = "a benchmark has no outside")]
+
 mod common;
 
 use camlock_testing::Fixtures;

@@ -1,13 +1,15 @@
 //! Ten thousand cycles of load, serve and unload of a plugin that uses what could outlive it, with requests on two threads
-//! all the while.
+//! all the while: each new generation takes over while the old one drains.
+
+#![allow(unreachable_pub, reason = "a benchmark has no outside")]
 
 mod common;
 
-use camlock_core::{Body, Call, Ending, FaultKind, Instance};
+use camlock_core::{Body, Call, Ending, FaultKind, Instance, Loaded};
 use camlock_loader::on_thread_park;
 use camlock_testing::Fixtures;
 use common::{
-    host::Host,
+    host::{Host, end},
     report::{Better, Row, finish},
 };
 use http_body_util::BodyExt;
@@ -74,43 +76,37 @@ async fn measure(cycles: u64) -> Vec<Row> {
         (0..2).map(|_| tokio::spawn(load(current.clone(), stop.clone(), served.clone(), failed.clone()))).collect();
     let (mut unmapped, mut pinned, mut forgotten, mut before) = (0_u64, 0_u64, 0, 0.0);
     let mut times = Vec::new();
+    let mut old: Option<Loaded> = None;
     // What the process needs at all is there after some of them.
     let warm_up = (cycles / 20).max(10);
-    for generation in 0..cycles + warm_up {
-        if generation == warm_up {
+    for generation in 0..=cycles + warm_up {
+        if generation == warm_up + 1 {
             before = resident();
             (unmapped, pinned, forgotten) = (0, 0, 0);
+            times.clear();
         }
         let begun = Instant::now();
-        let loaded = host.loader.load(&artifact, generation + 1).await.expect("it can be loaded");
-        loaded.instance.start().await.expect("it starts");
-        let old = current.lock().expect("no panic").replace(loaded.instance.clone());
-        drop(old);
-        // Serving: at least one request of each client has gone through this generation.
+        let new = host.loader.load(&artifact, generation + 1).await.expect("it can be loaded");
+        new.instance.start().await.expect("it starts");
+        drop(current.lock().expect("no panic").replace(new.instance.clone()));
+        if let Some(old) = old.replace(new) {
+            match unload(old).await {
+                Ending::Unmapped { forgotten: count } => {
+                    unmapped += 1;
+                    forgotten += count;
+                }
+                other => {
+                    pinned += 1;
+                    eprintln!("{other:?}");
+                }
+            }
+            times.push(begun.elapsed().as_secs_f64() * 1e3);
+        }
+        // Serving: some requests have gone through this generation.
         let seen = served.load(Ordering::Relaxed);
-        while served.load(Ordering::Relaxed) < seen + 2 {
+        while served.load(Ordering::Relaxed) < seen + 4 {
             tokio::task::yield_now().await;
         }
-        current.lock().expect("no panic").take();
-        let camlock_core::Loaded { instance, leases, mut ending } = loaded;
-        // Only this handle is left once the requests are through: then the plugin is told to end.
-        while Arc::strong_count(&instance) > 1 || leases.count() > 1 {
-            tokio::task::yield_now().await;
-        }
-        instance.shutdown().await.expect("it shuts down");
-        drop(instance);
-        let ended = ending.wait_for(|ending| *ending != Ending::Alive).await.expect("the keeper tells").clone();
-        match ended {
-            Ending::Unmapped { forgotten: count } => {
-                unmapped += 1;
-                forgotten += count;
-            }
-            other => {
-                pinned += 1;
-                eprintln!("{other:?}");
-            }
-        }
-        times.push(begun.elapsed().as_secs_f64() * 1e3);
     }
     stop.store(true, Ordering::Relaxed);
     for client in clients {
@@ -127,6 +123,16 @@ async fn measure(cycles: u64) -> Vec<Row> {
         Row::count("destructors of thread-locals that never ran", "", Better::Lower, forgotten as f64),
         Row::median("one cycle", "ms", Better::Lower, &times),
     ]
+}
+
+/// Drains, shuts down, and waits for the outcome.
+async fn unload(loaded: Loaded) -> Ending {
+    while Arc::strong_count(&loaded.instance) > 1 {
+        tokio::task::yield_now().await;
+    }
+    loaded.leases.drained().await;
+    loaded.instance.shutdown().await.expect("it shuts down");
+    end(loaded).await
 }
 
 /// Resident memory, in bytes.

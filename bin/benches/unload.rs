@@ -1,5 +1,7 @@
 //! From the last lease gone to the mapping confirmed gone.
 
+#![allow(unreachable_pub, reason = "a benchmark has no outside")]
+
 mod common;
 
 use camlock_core::{Body, Call, Ending};
