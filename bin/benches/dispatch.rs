@@ -55,7 +55,7 @@ fn measure() -> ExitCode {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             let ratios: Vec<f64> = (0..PAIRS + 2)
                 .map(|pair| {
-                    let mut run = |address| runtime.block_on(throughput(address, &request, 32, RUN));
+                    let run = |address| runtime.block_on(throughput(address, &request, 32, RUN));
                     // Each goes first half of the time.
                     if pair % 2 == 0 {
                         let ours = run(ours.address);

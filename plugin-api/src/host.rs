@@ -152,3 +152,13 @@ pub(crate) fn panicked(place: &str, caught: &FailureMessage) {
         None => eprintln!("panic {place}: {} ({})", caught.message, caught.location),
     }
 }
+
+/// The trace id of the request that this thread is handling, or zeros.
+pub(crate) fn current_trace() -> [u8; 16] {
+    let mut trace = [0; 16];
+    if let Some(host) = HOST.get() {
+        // SAFETY: the host's record and table are valid while this library is mapped; it writes sixteen bytes.
+        unsafe { host.table.trace()(host.context, &mut trace) }
+    }
+    trace
+}

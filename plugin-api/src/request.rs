@@ -1,11 +1,12 @@
 //! From the head that crossed to the request that axum routes.
 
-use axum::extract::{ConnectInfo, OriginalUri};
+use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri};
 use bytes::Bytes;
 use camlock_abi::{Body as ForeignBody, FailureMessage, ImportBody, Refused, RequestHead, decode_headers};
-use http::{Method, Request, Uri, Version};
+use http::{Method, Request, Uri, Version, request::Parts};
 use http_body::Frame;
 use std::{
+    convert::Infallible,
     net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
@@ -15,9 +16,17 @@ use std::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestId(pub String);
 
-/// The W3C trace id of a request, as an extension: `Extension<TraceId>`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The W3C trace id of the request that is being handled; an extractor. Zeros where there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TraceId(pub [u8; 16]);
+
+impl<S: Sync> FromRequestParts<S> for TraceId {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(TraceId(crate::host::current_trace()))
+    }
+}
 
 impl std::fmt::Display for TraceId {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -51,9 +60,10 @@ impl http_body::Body for RequestBody {
 /// Builds the request; the host is trusted to have parsed HTTP, but nothing here panics if it did not.
 pub(crate) fn build(head: &RequestHead<'_>, body: ForeignBody) -> Result<Request<axum::body::Body>, FailureMessage> {
     let told = |Refused(reason)| FailureMessage::error(reason);
-    let (headers, target) = decode_headers(head.headers, head.target.as_bytes()).map_err(told)?;
-    let uri = |target: Bytes| {
-        Uri::from_maybe_shared(target).map_err(|error| FailureMessage::error(format!("bad request target: {error}")))
+    let headers = decode_headers(head.headers).map_err(told)?;
+    let uri = |target: &[u8]| {
+        Uri::from_maybe_shared(Bytes::copy_from_slice(target))
+            .map_err(|error| FailureMessage::error(format!("bad request target: {error}")))
     };
     let method = Method::from_bytes(head.method.as_bytes())
         .map_err(|_| FailureMessage::error(format!("`{}` is not a method", head.method)))?;
@@ -64,7 +74,7 @@ pub(crate) fn build(head: &RequestHead<'_>, body: ForeignBody) -> Result<Request
     };
     let mut request = Request::new(body);
     *request.method_mut() = method;
-    *request.uri_mut() = uri(target)?;
+    *request.uri_mut() = uri(head.target.as_bytes())?;
     *request.headers_mut() = headers;
     *request.version_mut() = match head.version {
         10 => Version::HTTP_10,
@@ -75,16 +85,13 @@ pub(crate) fn build(head: &RequestHead<'_>, body: ForeignBody) -> Result<Request
     let extensions = request.extensions_mut();
     // Where there is no mount axum's router puts the same value there itself.
     if head.original_target.as_bytes() != head.target.as_bytes() {
-        extensions.insert(OriginalUri(uri(Bytes::copy_from_slice(head.original_target.as_bytes()))?));
+        extensions.insert(OriginalUri(uri(head.original_target.as_bytes())?));
     }
     if let Some(peer) = Option::<SocketAddr>::from(head.peer) {
         extensions.insert(ConnectInfo(peer));
     }
     if !head.request_id.is_empty() {
         extensions.insert(RequestId(head.request_id.as_str().to_owned()));
-    }
-    if head.trace_id != [0; 16] {
-        extensions.insert(TraceId(head.trace_id));
     }
     Ok(request)
 }

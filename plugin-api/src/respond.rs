@@ -4,12 +4,12 @@ use crate::{host::panicked, instance::Home, request, runtime::Inside};
 use axum::{body::Body as AxumBody, routing::future::RouteFuture};
 use bytes::Bytes;
 use camlock_abi::{
-    Body, BorrowWaker, ByteStream, Caught, DirectWaker, ExportedBody, FailureMessage, PollTask, RequestHead,
-    ResponseHead, ResponseSink, Task, TaskTable, WakerHeader,
+    Body, BorrowWaker, ByteStream, Caught, DirectWaker, ExportedBody, FailureMessage, HeaderList, PollTask, RSlice,
+    RequestHead, ResponseHead, ResponseSink, Task, TaskTable, WakerHeader,
     abi_stable::std_types::{RNone, ROption},
     encode_headers,
 };
-use http::{Response, response::Parts};
+use http::{Request, response::Parts};
 use http_body::{Body as _, Frame, SizeHint};
 use std::{
     convert::Infallible,
@@ -26,100 +26,137 @@ pub(crate) struct Answer {
     pub(crate) stream: ROption<ByteStream>,
 }
 
-/// A future that answers.
-pub(crate) trait Answering: Future<Output = Result<Answer, FailureMessage>> + Send + 'static {}
-impl<F: Future<Output = Result<Answer, FailureMessage>> + Send + 'static> Answering for F {}
-
-/// Makes the task of a future.
-pub(crate) fn task<F: Answering>(future: F, home: Home) -> Task {
-    let state = Box::into_raw(Box::new(Inside::new(future, home)));
-    // SAFETY: the table's functions expect this very box, and the future is Send.
-    unsafe { Task::new(state.cast(), const { &TaskTable { poll: poll::<F>, drop: drop_task::<F> } }) }
+impl Answer {
+    /// Hands it over, and drops what does not cross.
+    fn give(self, sink: &ResponseSink<'_>) {
+        let Answer { parts, body, stream } = self;
+        let mut headers = HeaderList::new();
+        encode_headers(&parts.headers, &mut headers);
+        let head = ResponseHead { status: parts.status.as_u16(), headers: RSlice::from_slice(&headers) };
+        // SAFETY: the sink is the host's, valid for the poll that this is a part of, and used once.
+        unsafe { (sink.response)(sink.context, &head, body, stream) };
+    }
 }
 
-unsafe extern "C" fn poll<F: Answering>(
+/// A future that answers into a sink.
+pub(crate) trait Answering: Send + 'static {
+    /// Polls; the sink was used if the task is done.
+    fn poll_into(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        sink: &ResponseSink<'_>,
+    ) -> Poll<Result<(), FailureMessage>>;
+}
+
+/// An ordinary future, where what moving its answer costs is of no account.
+pub(crate) struct Ordinary<F>(pub(crate) F);
+
+impl<F: Future<Output = Result<Answer, FailureMessage>> + Send + 'static> Answering for Ordinary<F> {
+    fn poll_into(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        sink: &ResponseSink<'_>,
+    ) -> Poll<Result<(), FailureMessage>> {
+        // SAFETY: the future is pinned with this value.
+        let future = unsafe { self.map_unchecked_mut(|this| &mut this.0) };
+        future.poll(context).map_ok(|answer| answer.give(sink))
+    }
+}
+
+/// Makes the task of a future.
+pub(crate) fn task<A: Answering>(answering: A, home: Home) -> Task {
+    let state = Box::into_raw(Box::new(Inside::new(answering, home)));
+    // SAFETY: the table's functions expect this very box, and the future is Send.
+    unsafe { Task::new(state.cast(), const { &TaskTable { poll: poll::<A>, drop: drop_task::<A> } }) }
+}
+
+/// A task that only fails.
+pub(crate) fn failing(failure: FailureMessage, home: Home) -> Task {
+    task(Ordinary(std::future::ready(Err(failure))), home)
+}
+
+unsafe extern "C" fn poll<A: Answering>(
     state: *mut (),
     waker: *const WakerHeader,
     sink: &ResponseSink<'_>,
 ) -> PollTask {
     let polled = camlock_abi::catch(|| {
         // SAFETY: `state` is the box of `task`, which is not moved until it is dropped; its owner polls through `&mut`.
-        let future = unsafe { Pin::new_unchecked(&mut *state.cast::<Inside<F>>()) };
-        // SAFETY: the waker is the host's for this call.
-        unsafe { DirectWaker.with(waker, |context| future.poll(context)) }
+        let mut inside = unsafe { Pin::new_unchecked(&mut *state.cast::<Inside<A>>()) };
+        let polled = inside.as_mut().poll_inner(|answering| {
+            // SAFETY: the waker is the host's for this call.
+            unsafe { DirectWaker.with(waker, |context| answering.poll_into(context, sink)) }
+        });
+        if polled.is_ready() {
+            inside.is_spent();
+        }
+        polled
     });
     match polled {
         Ok(Poll::Pending) => return PollTask::Pending,
-        Ok(Poll::Ready(Ok(Answer { parts, body, stream }))) => {
-            let headers = encode_headers(&parts.headers);
-            let head = ResponseHead { status: parts.status.as_u16(), headers: headers.as_slice() };
-            // SAFETY: the sink is the host's, valid for this call, and used once.
-            unsafe { (sink.response)(sink.context, &head, body, stream) };
-            // The parts hold extensions, whose drop is the author's.
-            drop(headers);
-            if let Err(caught) = camlock_abi::catch(|| drop(parts)) {
-                panicked("while dropping a response", &caught);
-            }
-        }
+        Ok(Poll::Ready(Ok(()))) => {}
         Ok(Poll::Ready(Err(failure))) | Err(failure) => {
-            // SAFETY: as above.
+            // SAFETY: the sink is the host's, valid for this call. After a panic it may have been used: the host takes the last.
             unsafe { (sink.failed)(sink.context, &failure.borrow()) }
         }
     }
     PollTask::Done
 }
 
-unsafe extern "C" fn drop_task<F: Answering>(state: *mut ()) {
+unsafe extern "C" fn drop_task<A: Answering>(state: *mut ()) {
     // SAFETY: called once by the owner's drop; this takes the box back.
-    if let Err(caught) = camlock_abi::catch(|| drop(unsafe { Box::from_raw(state.cast::<Inside<F>>()) })) {
+    if let Err(caught) = camlock_abi::catch(|| drop(unsafe { Box::from_raw(state.cast::<Inside<A>>()) })) {
         panicked("while dropping a request", &caught);
     }
 }
 
 /// Routes an ordinary request.
 pub(crate) fn handle(home: Home, head: &RequestHead<'_>, body: Body) -> Task {
-    let made = camlock_abi::catch(|| {
-        let request = request::build(head, body)?;
-        let mut router = home.router()?.clone();
-        Ok(home.runtime().within(|| router.call(request), |_| false))
-    });
-    match made {
-        Ok(Ok(routing)) => task(Handling { state: State::Routing(routing), home }, home),
-        Ok(Err(failure)) | Err(failure) => task(std::future::ready(Err(failure)), home),
+    match camlock_abi::catch(|| request::build(head, body)) {
+        Ok(Ok(request)) => task(Handling { state: State::Asked(request), home }, home),
+        Ok(Err(failure)) | Err(failure) => failing(failure, home),
     }
 }
 
-/// The router's future and then the first frame of what it answers, in one state without a box of its own.
+/// The request, then the router's future, in one place; the answer goes from there to the host.
 struct Handling {
     state: State,
     home: Home,
 }
 
+#[allow(clippy::large_enum_variant, reason = "it lies in the task's box, where it is never moved")]
 enum State {
+    Asked(Request<AxumBody>),
     Routing(RouteFuture<Infallible>),
-    Answered(Option<Response<AxumBody>>),
+    Done,
 }
 
-impl Future for Handling {
-    type Output = Result<Answer, FailureMessage>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+impl Answering for Handling {
+    fn poll_into(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        sink: &ResponseSink<'_>,
+    ) -> Poll<Result<(), FailureMessage>> {
         // SAFETY: the routing future is pinned in place: it is only replaced, never moved out.
         let this = unsafe { self.get_unchecked_mut() };
-        if let State::Routing(routing) = &mut this.state {
-            // SAFETY: as above.
-            let response = match ready!(unsafe { Pin::new_unchecked(routing) }.poll(context)) {
-                Ok(response) => response,
-                Err(never) => match never {},
+        if let State::Asked(_) = this.state {
+            let State::Asked(request) = std::mem::replace(&mut this.state, State::Done) else {
+                unreachable!("just seen")
             };
-            this.state = State::Answered(Some(response));
+            this.state = State::Routing(this.home.router()?.clone().call(request));
         }
-        let State::Answered(response) = &mut this.state else { unreachable!("just set") };
-        let Some(response) = response.take() else {
+        let State::Routing(routing) = &mut this.state else {
             return Poll::Ready(Err(FailureMessage::error("polled after it was done")));
         };
+        // SAFETY: as above.
+        let response = match ready!(unsafe { Pin::new_unchecked(routing) }.poll(context)) {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        this.state = State::Done;
         let (parts, body) = response.into_parts();
-        Poll::Ready(Ok(Answer { parts, body: outgoing(body, this.home, context), stream: RNone }))
+        Answer { parts, body: outgoing(body, this.home, context), stream: RNone }.give(sink);
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -127,12 +127,14 @@ impl Tokio {
 pub(crate) struct Inside<T> {
     /// None only while it is dropped.
     inner: Option<T>,
+    /// Nothing of the author's is left in it: it may be dropped anywhere.
+    spent: bool,
     home: crate::instance::Home,
 }
 
 impl<T> Inside<T> {
     pub(crate) fn new(inner: T, home: crate::instance::Home) -> Self {
-        Inside { inner: Some(inner), home }
+        Inside { inner: Some(inner), spent: false, home }
     }
 
     /// Polls what is inside.
@@ -141,6 +143,12 @@ impl<T> Inside<T> {
         // SAFETY: `inner` is never moved: it is pinned with this value and dropped in place.
         let inner = unsafe { self.map_unchecked_mut(|this| this.inner.as_mut().expect("set until dropped")) };
         home.runtime().within(|| poll(inner), Poll::is_pending)
+    }
+
+    /// To be called when nothing of the author's is left inside.
+    pub(crate) fn is_spent(self: Pin<&mut Self>) {
+        // SAFETY: only a flag is written; nothing is moved.
+        unsafe { self.get_unchecked_mut() }.spent = true;
     }
 
     pub(crate) fn get(&self) -> &T {
@@ -158,6 +166,9 @@ impl<F: Future> Future for Inside<F> {
 
 impl<T> Drop for Inside<T> {
     fn drop(&mut self) {
+        if !std::mem::needs_drop::<T>() || self.spent {
+            return;
+        }
         let home = self.home;
         let inner = &mut self.inner;
         // Assigning drops in place, as pinning asks.

@@ -7,7 +7,7 @@
 use crate::{
     instance::Home,
     request,
-    respond::{self, Answer, outgoing, task},
+    respond::{self, Answer, Ordinary, outgoing, task},
     runtime::Inside,
 };
 use axum::body::Body as AxumBody;
@@ -41,8 +41,8 @@ pub(crate) fn upgrade(home: Home, head: &RequestHead<'_>, body: Body) -> Task {
         return respond::handle(home, head, body);
     }
     match camlock_abi::catch(|| request::build(head, body)) {
-        Ok(Ok(request)) => task(serve(home, request), home),
-        Ok(Err(failure)) | Err(failure) => task(std::future::ready(Err(failure)), home),
+        Ok(Ok(request)) => task(Ordinary(serve(home, request)), home),
+        Ok(Err(failure)) | Err(failure) => respond::failing(failure, home),
     }
 }
 

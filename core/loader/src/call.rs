@@ -3,8 +3,8 @@
 use crate::{connection::PluginConnection, firewall::Firewall, footprint::crossing, host::HostSide, traces};
 use abi_stable::std_types::{ROption, RSlice, RStr};
 use camlock_abi::{
-    BorrowedWaker, ByteStream, Caught, ExportedBody, Failure, FailureMessage, HeaderPair, Peer, PollTask, RequestHead,
-    ResponseHead, ResponseSink, SharedWaker, Task, decode_headers, encode_headers,
+    BorrowedWaker, ByteStream, Caught, ExportedBody, Failure, FailureMessage, HeaderList, HeaderPair, Peer, PollTask,
+    RequestHead, ResponseHead, ResponseSink, SharedWaker, Task, decode_headers, encode_headers,
 };
 use camlock_core::{Answer, Body, BodyError, Call, Connection, Fault, FaultKind, Lease, Use};
 use http::{Response, StatusCode, Version, header::HOST};
@@ -34,7 +34,8 @@ pub(crate) fn begin(
         with_slash = format!("/{mounted}");
         &with_slash
     };
-    let mut headers = encode_headers(&parts.headers);
+    let mut headers = HeaderList::new();
+    encode_headers(&parts.headers, &mut headers);
     // HTTP/2 has no Host header: handlers look for one all the same.
     if let Some(authority) = parts.uri.authority().filter(|_| !parts.headers.contains_key(HOST)) {
         headers.push(HeaderPair {
@@ -53,7 +54,7 @@ pub(crate) fn begin(
             Version::HTTP_3 => 30,
             _ => 11,
         },
-        headers: headers.as_slice(),
+        headers: RSlice::from_slice(&headers),
         peer: Peer::from(call.peer),
         request_id: RStr::from_str(&call.request_id),
         trace_id: call.trace_id,
@@ -181,7 +182,7 @@ unsafe extern "C" fn take_failure(context: *mut (), failure: &Failure<'_>) {
 fn parts(head: &ResponseHead<'_>) -> Result<http::response::Parts, String> {
     let status = StatusCode::from_u16(head.status)
         .map_err(|_| format!("the plugin answered with status {}, which is none", head.status))?;
-    let (headers, _) = decode_headers(head.headers, b"")
+    let headers = decode_headers(head.headers)
         .map_err(|refused| format!("the plugin answered with a header that cannot be sent: {refused}"))?;
     let (mut parts, ()) = Response::new(()).into_parts();
     parts.status = status;

@@ -13,6 +13,11 @@ thread_local! {
     static TRACE: Cell<[u8; 16]> = const { Cell::new([0; 16]) };
 }
 
+/// The trace that this thread is in, or zeros.
+pub(crate) fn current() -> [u8; 16] {
+    TRACE.get()
+}
+
 /// Runs `body` as part of a trace.
 pub(crate) fn within<R>(trace: [u8; 16], body: impl FnOnce() -> R) -> R {
     struct Restore([u8; 16]);

@@ -1,10 +1,21 @@
 //! From a path to the plugin that answers it.
 
-use crate::{PluginService, problem};
+use crate::{
+    problem,
+    service::{Answering, PluginService},
+};
 use camlock_core::{Body, Instance};
 use http::{Request, Response};
 use hyper::body::Incoming;
-use std::{collections::HashMap, convert::Infallible, future::Future, net::SocketAddr, pin::Pin, sync::Arc};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 /// Where every plugin is mounted.
 pub const MOUNTS: &str = "/api/v1/p/";
@@ -42,18 +53,32 @@ impl Dispatch {
 impl hyper::service::Service<Request<Incoming>> for Dispatch {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Future = Dispatched;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, request: Request<Incoming>) -> Dispatched {
         match self.find(request.uri().path()) {
-            Some(service) => {
-                let answer = service.answer(request, self.peer);
-                Box::pin(async move { Ok(answer.await) })
-            }
-            None => {
-                let nothing = problem::nothing_there(request.uri().path());
-                Box::pin(std::future::ready(Ok(nothing)))
-            }
+            Some(service) => Dispatched::Plugin(service.answer(request, self.peer)),
+            None => Dispatched::Nothing(Some(problem::nothing_there(request.uri().path()))),
+        }
+    }
+}
+
+/// The future of a response.
+#[allow(clippy::large_enum_variant, reason = "nearly all are plugins' answers")]
+pub enum Dispatched {
+    /// A plugin answers.
+    Plugin(Answering),
+    /// Nobody does.
+    Nothing(Option<Response<Body>>),
+}
+
+impl Future for Dispatched {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Dispatched::Plugin(answering) => Pin::new(answering).poll(context).map(Ok),
+            Dispatched::Nothing(response) => Poll::Ready(Ok(response.take().unwrap_or_default())),
         }
     }
 }

@@ -13,7 +13,7 @@ mod service;
 mod trace_context;
 
 pub use crate::{
-    dispatch::{Dispatch, MOUNTS},
+    dispatch::{Dispatch, Dispatched, MOUNTS},
     serve::serve,
-    service::PluginService,
+    service::{Answering, PluginService},
 };

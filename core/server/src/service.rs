@@ -1,10 +1,16 @@
 //! The way of a request into a plugin's instance, and of its answer back.
 
 use crate::{problem, relay::relay, trace_context::trace_id};
-use camlock_core::{Body, Call, Fault, Instance};
+use camlock_core::{Answer, Body, BoxFuture, Call, Fault, Instance};
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
-use std::{future::Future, net::SocketAddr, sync::Arc};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 /// Serves one plugin under a mount.
 #[derive(Clone)]
@@ -20,11 +26,7 @@ impl PluginService {
     }
 
     /// Answers a request of a client.
-    pub fn answer(
-        &self,
-        mut request: Request<Incoming>,
-        peer: Option<SocketAddr>,
-    ) -> impl Future<Output = Response<Body>> + Send + use<> {
+    pub fn answer(&self, mut request: Request<Incoming>, peer: Option<SocketAddr>) -> Answering {
         let asks = asks_for_upgrade(&request);
         let client = asks.then(|| hyper::upgrade::on(&mut request));
         let call = Call {
@@ -35,27 +37,37 @@ impl PluginService {
             upgrade: asks,
             request: request.map(Body::stream),
         };
-        answer(self.instance.clone(), call, client)
+        Answering { call: self.instance.call(call), instance: self.instance.clone(), client }
     }
 }
 
-async fn answer(instance: Arc<dyn Instance>, call: Call, client: Option<OnUpgrade>) -> Response<Body> {
-    match instance.call(call).await {
-        Ok(mut answer) => {
-            if let (StatusCode::SWITCHING_PROTOCOLS, Some(plugin)) =
-                (answer.response.status(), answer.connection.take())
-            {
-                match client {
-                    Some(client) => relay(client, plugin),
-                    None => tracing::warn!("a plugin switched protocols although nobody asked it to"),
+/// The future of a plugin's response.
+pub struct Answering {
+    // First: it is dropped before the instance it came from.
+    call: BoxFuture<Result<Answer, Fault>>,
+    instance: Arc<dyn Instance>,
+    client: Option<OnUpgrade>,
+}
+
+impl Future for Answering {
+    type Output = Response<Body>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response<Body>> {
+        match ready!(self.call.as_mut().poll(context)) {
+            Ok(Answer { response, connection }) => {
+                if let (StatusCode::SWITCHING_PROTOCOLS, Some(plugin)) = (response.status(), connection) {
+                    match self.client.take() {
+                        Some(client) => relay(client, plugin),
+                        None => tracing::warn!("a plugin switched protocols although nobody asked it to"),
+                    }
                 }
+                Poll::Ready(response)
             }
-            answer.response
-        }
-        Err(fault) => {
-            let plugin = &instance.description().manifest.name;
-            tell(plugin, &fault);
-            problem::of_fault(plugin, &fault)
+            Err(fault) => {
+                let plugin = &self.instance.description().manifest.name;
+                tell(plugin, &fault);
+                Poll::Ready(problem::of_fault(plugin, &fault))
+            }
         }
     }
 }

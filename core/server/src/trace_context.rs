@@ -30,11 +30,19 @@ fn parse(value: &[u8]) -> Option<[u8; 16]> {
 
 /// A new id: unique, and not to be guessed from another by chance. It is no secret.
 fn fresh() -> [u8; 16] {
-    static SEED: LazyLock<(RandomState, RandomState)> = LazyLock::new(|| (RandomState::new(), RandomState::new()));
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let next = NEXT.fetch_add(1, Ordering::Relaxed);
-    let id = u128::from(SEED.0.hash_one(next)) << 64 | u128::from(SEED.1.hash_one(next));
+    static SEED: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let next = SEED.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    // Both halves are one-to-one scramblings of the counter: no two requests of a process share one.
+    let id = u128::from(scramble(next)) << 64 | u128::from(scramble(next ^ *SEED));
     id.max(1).to_be_bytes()
+}
+
+/// A one-to-one mixing of 64 bits (the finaliser of splitmix64).
+fn scramble(mut bits: u64) -> u64 {
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
 }
 
 #[cfg(test)]

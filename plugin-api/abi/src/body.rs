@@ -162,8 +162,10 @@ unsafe extern "C" fn exported_poll<B: ExportedBody, W: BorrowWaker>(
                 Ok(data) => unsafe { (sink.data)(sink.context, data.into()) },
                 Err(frame) => {
                     let trailers = frame.into_trailers().unwrap_or_default();
+                    let mut list = crate::HeaderList::new();
+                    crate::encode_headers(&trailers, &mut list);
                     // SAFETY: see above; the list outlives the call.
-                    unsafe { (sink.trailers)(sink.context, crate::encode_headers(&trailers).as_slice()) }
+                    unsafe { (sink.trailers)(sink.context, RSlice::from_slice(&list)) }
                 }
             }
             PollFrame::Frame
@@ -213,7 +215,7 @@ unsafe extern "C" fn sink_data(context: *mut (), data: OwnedBytes) {
 }
 
 unsafe extern "C" fn sink_trailers(context: *mut (), pairs: RSlice<'_, HeaderPair<'_>>) {
-    let trailers = crate::decode_headers(pairs, b"").map(|(map, _)| map);
+    let trailers = crate::decode_headers(pairs);
     let trailers = trailers.map_err(|refused| FailureMessage::error(format!("bad trailers: {refused}")));
     // SAFETY: as for data.
     unsafe { *context.cast::<Received>() = Received::Trailers(trailers) };

@@ -4,8 +4,9 @@ use abi_stable::{
     StableAbi,
     std_types::{RSlice, RStr},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use smallvec::SmallVec;
 use std::net::{IpAddr, SocketAddr};
 
 /// One header line.
@@ -108,49 +109,15 @@ pub struct ResponseHead<'a> {
 }
 
 /// Room for the headers of one message, on the stack for all but the unusual.
-pub struct HeaderList<'a> {
-    few: [HeaderPair<'a>; 24],
-    many: Vec<HeaderPair<'a>>,
-    len: usize,
-}
+pub type HeaderList<'a> = SmallVec<[HeaderPair<'a>; 16]>;
 
-impl<'a> HeaderList<'a> {
-    /// One more.
-    pub fn push(&mut self, pair: HeaderPair<'a>) {
-        if self.many.is_empty() && self.len < self.few.len() {
-            self.few[self.len] = pair;
-        } else {
-            if self.many.is_empty() {
-                self.many.extend_from_slice(&self.few[..self.len]);
-            }
-            self.many.push(pair);
-        }
-        self.len += 1;
-    }
-
-    /// What crosses.
-    pub fn as_slice(&self) -> RSlice<'_, HeaderPair<'a>> {
-        RSlice::from_slice(if self.many.is_empty() { &self.few[..self.len] } else { &self.many })
-    }
-}
-
-/// Lends a header map to one call.
-pub fn encode_headers(map: &HeaderMap) -> HeaderList<'_> {
-    const NONE: HeaderPair<'static> = HeaderPair { name: RSlice::EMPTY, value: RSlice::EMPTY, sensitive: false };
-    let mut list = HeaderList { few: [NONE; 24], many: Vec::new(), len: map.len() };
-    let pairs = map.iter().map(|(name, value)| HeaderPair {
+/// Lends a header map to one call, in room that the caller provides (so that it is never moved).
+pub fn encode_headers<'a>(map: &'a HeaderMap, list: &mut HeaderList<'a>) {
+    list.extend(map.iter().map(|(name, value)| HeaderPair {
         name: RSlice::from_slice(name.as_str().as_bytes()),
         value: RSlice::from_slice(value.as_bytes()),
         sensitive: value.is_sensitive(),
-    });
-    if list.len > list.few.len() {
-        list.many = pairs.collect();
-    } else {
-        for (place, pair) in list.few.iter_mut().zip(pairs) {
-            *place = pair;
-        }
-    }
-    list
+    }));
 }
 
 /// Why received headers or parts of a head were not taken.
@@ -166,31 +133,52 @@ impl std::fmt::Display for Refused {
 /// More header lines than this are refused.
 const MOST_HEADERS: usize = 4096;
 
-/// Copies received headers: one allocation holds all values.
-///
-/// `spare` is a string that is to lie in the same allocation (a request's target); it comes back as bytes of its own.
-pub fn decode_headers(pairs: RSlice<'_, HeaderPair<'_>>, spare: &[u8]) -> Result<(HeaderMap, Bytes), Refused> {
+/// Copies received headers. Where there are several, one allocation holds all values.
+pub fn decode_headers(pairs: RSlice<'_, HeaderPair<'_>>) -> Result<HeaderMap, Refused> {
+    if pairs.is_empty() {
+        return Ok(HeaderMap::new());
+    }
     if pairs.len() > MOST_HEADERS {
         return Err(Refused(format!("{} header lines, more than the {MOST_HEADERS} that are taken", pairs.len())));
     }
-    let total = spare.len() + pairs.iter().map(|pair| pair.value.len()).sum::<usize>();
-    let mut arena = BytesMut::with_capacity(total);
-    arena.extend_from_slice(spare);
-    for pair in pairs.iter() {
-        arena.extend_from_slice(pair.value.as_slice());
+    let mut arena = Bytes::new();
+    if pairs.len() > FEW {
+        let mut joined = Vec::with_capacity(pairs.iter().map(|pair| pair.value.len()).sum());
+        pairs.iter().for_each(|pair| joined.extend_from_slice(pair.value.as_slice()));
+        arena = joined.into();
     }
-    let mut arena = arena.freeze();
-    let spare = arena.split_to(spare.len());
     let mut map = HeaderMap::with_capacity(pairs.len());
     for pair in pairs.iter() {
         let name = HeaderName::from_bytes(pair.name.as_slice())
             .map_err(|_| Refused(format!("{} is not a header name", quoted(pair.name.as_slice()))))?;
-        let mut value = HeaderValue::from_maybe_shared(arena.split_to(pair.value.len()))
-            .map_err(|_| Refused(format!("the value of header `{name}` has a byte that HTTP forbids")))?;
+        let value = if pairs.len() > FEW {
+            HeaderValue::from_maybe_shared(arena.split_to(pair.value.len()))
+        } else {
+            usual(pair.value.as_slice()).map_or_else(|| HeaderValue::from_bytes(pair.value.as_slice()), Ok)
+        };
+        let mut value =
+            value.map_err(|_| Refused(format!("the value of header `{name}` has a byte that HTTP forbids")))?;
         value.set_sensitive(pair.sensitive);
         map.append(name, value);
     }
-    Ok((map, spare))
+    Ok(map)
+}
+
+/// Up to so many headers are copied one by one.
+const FEW: usize = 3;
+
+/// Values that most answers carry need no copy at all.
+fn usual(value: &[u8]) -> Option<HeaderValue> {
+    let value = match value {
+        b"text/plain; charset=utf-8" => "text/plain; charset=utf-8",
+        b"text/html; charset=utf-8" => "text/html; charset=utf-8",
+        b"application/json" => "application/json",
+        b"application/grpc" => "application/grpc",
+        b"text/event-stream" => "text/event-stream",
+        b"no-cache" => "no-cache",
+        _ => return None,
+    };
+    Some(HeaderValue::from_static(value))
 }
 
 fn quoted(bytes: &[u8]) -> String {
@@ -203,7 +191,7 @@ mod tests {
 
     #[test]
     fn headers_survive_the_crossing() {
-        for count in [0, 1, 24, 25, 200] {
+        for count in [0, 1, 3, 4, 24, 25, 200] {
             let mut map = HeaderMap::new();
             for index in 0..count {
                 let name = HeaderName::from_bytes(format!("x-{}", index / 2).as_bytes()).unwrap();
@@ -211,9 +199,10 @@ mod tests {
                 value.set_sensitive(index % 3 == 0);
                 map.append(name, value);
             }
-            let (copy, target) = decode_headers(encode_headers(&map).as_slice(), b"/target?x").unwrap();
+            let mut list = HeaderList::new();
+            encode_headers(&map, &mut list);
+            let copy = decode_headers(RSlice::from_slice(&list)).unwrap();
             assert_eq!(copy, map);
-            assert_eq!(&target[..], b"/target?x");
             assert!(copy.iter().zip(map.iter()).all(|(a, b)| a.1.is_sensitive() == b.1.is_sensitive()));
         }
     }
@@ -225,7 +214,7 @@ mod tests {
             value: RSlice::from_slice(value),
             sensitive: false,
         };
-        let refused = |pairs: &[HeaderPair<'_>]| decode_headers(RSlice::from_slice(pairs), b"").unwrap_err().0;
+        let refused = |pairs: &[HeaderPair<'_>]| decode_headers(RSlice::from_slice(pairs)).unwrap_err().0;
         assert_eq!(refused(&[pair(b"a b\n", b"")]), "`a b\\n` is not a header name");
         assert_eq!(refused(&[pair(b"x-y", b"1\r\n2")]), "the value of header `x-y` has a byte that HTTP forbids");
         assert_eq!(refused(&vec![pair(b"a", b""); 5000]), "5000 header lines, more than the 4096 that are taken");

@@ -116,6 +116,8 @@ pub struct HostTable {
     pub span_clone: unsafe extern "C" fn(*const (), u64) -> u64,
     /// One handle less; true if it was the last.
     pub span_close: unsafe extern "C" fn(*const (), u64) -> bool,
+    /// Writes the trace id of the request that this thread is handling, or zeros.
+    pub trace: unsafe extern "C" fn(*const (), &mut [u8; 16]),
     /// Nanoseconds since 1970, by the host's clock.
     pub now: unsafe extern "C" fn(*const ()) -> u64,
     /// Done after so many nanoseconds, on the host's timer.
