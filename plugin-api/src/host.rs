@@ -102,15 +102,17 @@ impl Host {
         }
     }
 
+    /// What a host at contract 1.1 says.
     #[cfg(feature = "next")]
-    pub(crate) fn greeting(&self) -> RStr<'static> {
+    #[doc(hidden)]
+    pub fn greeting(&self) -> &'static str {
         match self.0 {
-            // SAFETY: as above.
             Kind::Loaded(host) => match host.table.greeting() {
-                Some(greeting) => unsafe { greeting(host.context) },
-                None => RStr::from_str("the host has no greeting"),
+                // SAFETY: as above.
+                Some(greeting) => unsafe { greeting(host.context) }.as_str(),
+                None => "the host has no greeting",
             },
-            Kind::Program => RStr::from_str("no host"),
+            Kind::Program => "no host",
         }
     }
 }

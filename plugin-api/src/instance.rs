@@ -228,5 +228,5 @@ pub(crate) unsafe extern "C" fn close(object: *mut Object) {
 
 #[cfg(feature = "next")]
 pub(crate) unsafe extern "C" fn reply(object: *mut Object) -> RStr<'static> {
-    Home::new(object).instance().host.greeting()
+    RStr::from_str(Home::new(object).instance().host.greeting())
 }

@@ -33,6 +33,8 @@ pub(crate) struct HostSide {
     /// Where the library lies, once it is open.
     pub(crate) range: OnceLock<Range<usize>>,
     panics: AtomicPanics,
+    #[cfg(feature = "next")]
+    pub(crate) functions: OnceLock<crate::instance::Functions>,
 }
 
 type AtomicPanics = std::sync::atomic::AtomicU64;
@@ -65,6 +67,8 @@ impl HostSide {
             symbols,
             range: OnceLock::new(),
             panics: AtomicPanics::new(0),
+            #[cfg(feature = "next")]
+            functions: OnceLock::new(),
         })
     }
 

@@ -177,6 +177,8 @@ impl Loader {
                     return;
                 }
                 let functions = Functions { root, object };
+                #[cfg(feature = "next")]
+                let _ = side.functions.set(functions);
                 if let Some(remains) = &mut *remains.lock() {
                     remains.functions = Some(functions);
                 }
@@ -265,6 +267,17 @@ impl Loader {
                 side.set_level(level);
             }
         }
+    }
+
+    /// What a plugin at contract 1.1 replies; nothing if it is older.
+    #[cfg(feature = "next")]
+    pub fn reply(&self, generation: u64) -> Option<String> {
+        let known = self.known.lock();
+        let known = known.iter().find(|known| known.generation == generation)?;
+        let _lease = known.leases.try_share(Use::Job)?;
+        let Functions { root, object } = known.side.upgrade()?.functions.get().copied()?;
+        // SAFETY: root and object belong together, and the lease keeps them.
+        root.reply().map(|reply| unsafe { reply(object) }.as_str().to_owned())
     }
 
     /// Looks at once whether what kept pinned generations has gone.

@@ -1,1 +1,114 @@
+//! Runs a plugin inside its own tests: no server, no library, the author's type as it is.
+//!
+//! ```
+//! use camlock_plugin::prelude::*;
+//! use camlock_testkit::Running;
+//!
+//! struct Hello;
+//!
+//! impl Plugin for Hello {
+//!     async fn create(_host: Host) -> Result<Self> {
+//!         Ok(Hello)
+//!     }
+//!     fn routes(self: Arc<Self>) -> impl Into<Routes> {
+//!         Router::new().route("/hello", get(|| async { "Hello!" }))
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<()> {
+//! let hello = Running::<Hello>::start().await?;
+//! assert_eq!(hello.get("/hello").await.text(), "Hello!");
+//! hello.stop().await;
+//! # Ok(())
+//! # }
+//! ```
 
+#![forbid(unsafe_code)]
+
+use axum::{Router, body::Body};
+use bytes::Bytes;
+use camlock_plugin::{Host, Plugin, Result, Routes};
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use std::{ops::Deref, sync::Arc};
+use tower::ServiceExt;
+
+/// A plugin that was created and started.
+pub struct Running<P> {
+    plugin: Arc<P>,
+    router: Router,
+    openapi: Option<String>,
+}
+
+impl<P: Plugin> Running<P> {
+    /// Creates and starts the plugin, as a server would.
+    pub async fn start() -> Result<Self> {
+        let plugin = Arc::new(P::create(Host::in_program()).await?);
+        let routes: Routes = plugin.clone().routes().into();
+        let openapi = routes.openapi().map(str::to_owned);
+        plugin.start().await?;
+        Ok(Running { plugin, router: routes.into_router(), openapi })
+    }
+
+    /// The author's value.
+    pub fn plugin(&self) -> &Arc<P> {
+        &self.plugin
+    }
+
+    /// The OpenAPI document, as JSON.
+    pub fn openapi(&self) -> Option<&str> {
+        self.openapi.as_deref()
+    }
+
+    /// Sends a request, with the path as the plugin's router sees it.
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let response = match self.router.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.expect("the plugin's body does not break off").to_bytes();
+        Answer(Response::from_parts(parts, bytes))
+    }
+
+    /// Sends a GET.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(path).body(Body::empty()).expect("a good path")).await
+    }
+
+    /// Sends a POST with a JSON document.
+    pub async fn post_json(&self, path: &str, document: impl Into<Bytes>) -> Answer {
+        let request = Request::post(path).header("content-type", "application/json");
+        self.send(request.body(Body::from(document.into())).expect("a good path")).await
+    }
+
+    /// Shuts the plugin down.
+    pub async fn stop(self) {
+        self.plugin.shutdown().await;
+    }
+}
+
+impl<P> std::fmt::Debug for Running<P> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Running").finish_non_exhaustive()
+    }
+}
+
+/// A response that was read whole.
+#[derive(Debug)]
+pub struct Answer(Response<Bytes>);
+
+impl Answer {
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(self.0.body()).into_owned()
+    }
+}
+
+impl Deref for Answer {
+    type Target = Response<Bytes>;
+    fn deref(&self) -> &Response<Bytes> {
+        &self.0
+    }
+}
