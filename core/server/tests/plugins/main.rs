@@ -3,13 +3,16 @@
 #![allow(unreachable_pub, reason = "a test program has no outside")]
 
 mod capture;
+mod contract;
 mod features;
 mod harness;
+mod outside;
 
 use camlock_testing::Trials;
 
 fn main() {
     camlock_loader::run_verifier_if_asked();
     capture::install();
-    features::add(Trials::default()).run()
+    let trials = outside::add(contract::add(features::add(Trials::default())));
+    trials.run()
 }
