@@ -10,6 +10,7 @@ use crate::{
     instance::Functions,
     library::{Library, OpenError},
     signals,
+    stage::unique,
 };
 use camlock_abi::Entry;
 use camlock_core::Ending;
@@ -39,8 +40,9 @@ pub(crate) struct Remains {
     pub(crate) library: Library,
     /// None if no instance was made.
     pub(crate) functions: Option<Functions>,
-    /// Kept until the library is gone: the plugin refers to it.
-    pub(crate) side: Arc<HostSide>,
+    /// Kept until the library is gone: the plugin refers to it. None if it was never given one.
+    #[allow(dead_code, reason = "held for the plugin, which refers to it")]
+    pub(crate) side: Option<Arc<HostSide>>,
     pub(crate) ending: watch::Sender<Ending>,
 }
 
@@ -48,7 +50,7 @@ pub(crate) enum Order {
     Open(PathBuf, String, Option<String>, oneshot::Sender<Result<(Library, &'static Entry), OpenError>>),
     End(Box<Remains>),
     /// `close` returned.
-    Closed(Box<Remains>),
+    Closed(u64, Box<Remains>),
     Retry,
 }
 
@@ -99,16 +101,13 @@ impl Keeper {
                 Ok(Order::Open(path, crate_name, stays, reply)) => {
                     let opened = Library::open(&path, &crate_name, stays);
                     // Whoever asked may be gone: then the library has to go too, and there is no instance to close.
-                    if let Err(Ok((mut library, _))) = reply.send(opened) {
-                        let _ = library.footprint.close(PATIENCE);
-                        if library.close().is_ok() {
-                            library.remove_file();
-                        }
+                    if let Err(Ok((library, _))) = reply.send(opened) {
+                        let (ending, _) = watch::channel(Ending::Alive);
+                        self.leave(Box::new(Remains { library, functions: None, side: None, ending }));
                     }
                 }
                 Ok(Order::End(remains)) => self.last_call(remains),
-                Ok(Order::Closed(remains)) => {
-                    let id = remains.side.generation;
+                Ok(Order::Closed(id, remains)) => {
                     self.ending.retain(|case| !matches!(&case.state, State::LastCall(_, known) if *known == id));
                     self.leave(remains);
                     // One that went may have been what kept another.
@@ -126,14 +125,14 @@ impl Keeper {
         if remains.functions.is_none() {
             return self.leave(remains);
         }
-        let (own, ending, id) = (self.own.clone(), remains.ending.clone(), remains.side.generation);
+        let (own, ending, id) = (self.own.clone(), remains.ending.clone(), unique());
         let close = move || {
             let mut remains = remains;
             if let Some(Functions { root, object }) = remains.functions.take() {
                 // SAFETY: the last lease is gone, so everything the instance gave out was freed, and nobody else has its object.
                 unsafe { root.close()(object) };
             }
-            let _ = own.send(Order::Closed(remains));
+            let _ = own.send(Order::Closed(id, remains));
         };
         match thread::Builder::new().name("camlock-close".into()).spawn(close) {
             Ok(_) => {
@@ -199,7 +198,7 @@ fn tell(ending: &watch::Sender<Ending>, reason: String) {
 
 /// Unmaps a library whose code has ended, unless something is in the way. How many destructors were forgotten.
 fn leave(remains: &mut Remains) -> Result<usize, String> {
-    let footprint: &Arc<Footprint> = &remains.library.footprint;
+    let footprint: Arc<Footprint> = remains.library.footprint.clone();
     match &footprint.threads()[..] {
         [] => {}
         [thread] => return Err(format!("thread `{thread}` of the plugin still runs")),
@@ -213,6 +212,7 @@ fn leave(remains: &mut Remains) -> Result<usize, String> {
     footprint.retire(GRACE);
     let forgotten = footprint.close(PATIENCE)?;
     remains.library.close()?;
+    footprint.delete_keys();
     remains.library.remove_file();
     Ok(forgotten)
 }

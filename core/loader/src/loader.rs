@@ -160,7 +160,7 @@ impl Loader {
         // unmapped. This is the library's first use after its constructors.
         let host = unsafe { side.reference() };
         let root = entry.root;
-        *remains.lock() = Some(Box::new(Remains { library, functions: None, side: side.clone(), ending }));
+        *remains.lock() = Some(Box::new(Remains { library, functions: None, side: Some(side.clone()), ending }));
         self.remember(manifest.name.clone(), generation, artifact.digest, lease.watch(), ended.clone(), &side);
 
         let (reply, created) = oneshot::channel();
