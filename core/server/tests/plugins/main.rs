@@ -3,13 +3,19 @@
 #![allow(unreachable_pub, reason = "a test program has no outside")]
 
 mod capture;
+mod direct;
 mod features;
 mod harness;
+mod leases;
+mod misbehaviour;
+mod unloading;
 
 use camlock_testing::Trials;
 
 fn main() {
     camlock_loader::run_verifier_if_asked();
     capture::install();
-    features::add(Trials::default()).run()
+    let trials = features::add(Trials::default());
+    let trials = leases::add(misbehaviour::add(trials));
+    unloading::add(trials).run()
 }
