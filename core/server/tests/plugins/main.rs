@@ -8,6 +8,7 @@ mod features;
 mod harness;
 mod leases;
 mod misbehaviour;
+mod reloading;
 mod unloading;
 
 use camlock_testing::Trials;
@@ -17,5 +18,5 @@ fn main() {
     capture::install();
     let trials = features::add(Trials::default());
     let trials = leases::add(misbehaviour::add(trials));
-    unloading::add(trials).run()
+    reloading::add(unloading::add(trials)).run()
 }
