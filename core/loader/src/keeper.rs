@@ -46,8 +46,27 @@ pub(crate) struct Remains {
     pub(crate) ending: watch::Sender<Ending>,
 }
 
+/// A library on its way to whoever asked for it. If they have left meanwhile it ends like any other: its constructors may have
+/// started threads, which keep it until they are gone.
+pub(crate) struct Opened(Option<(Library, &'static Entry)>);
+
+impl Opened {
+    pub(crate) fn take(mut self) -> (Library, &'static Entry) {
+        self.0.take().expect("taken once, by value")
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        if let Some((library, _)) = self.0.take() {
+            let (ending, _) = watch::channel(Ending::Alive);
+            order(Order::End(Box::new(Remains { library, functions: None, side: None, ending })));
+        }
+    }
+}
+
 pub(crate) enum Order {
-    Open(PathBuf, String, Option<String>, oneshot::Sender<Result<(Library, &'static Entry), OpenError>>),
+    Open(PathBuf, String, Option<String>, oneshot::Sender<Result<Opened, OpenError>>),
     End(Box<Remains>),
     /// `close` returned.
     Closed(u64, Box<Remains>),
@@ -100,11 +119,8 @@ impl Keeper {
             match received {
                 Ok(Order::Open(path, crate_name, stays, reply)) => {
                     let opened = Library::open(&path, &crate_name, stays);
-                    // Whoever asked may be gone: then the library has to go too, and there is no instance to close.
-                    if let Err(Ok((library, _))) = reply.send(opened) {
-                        let (ending, _) = watch::channel(Ending::Alive);
-                        self.leave(Box::new(Remains { library, functions: None, side: None, ending }));
-                    }
+                    // Whoever asked may be gone: then dropping it sends it back here.
+                    drop(reply.send(opened.map(|opened| Opened(Some(opened)))));
                 }
                 Ok(Order::End(remains)) => self.last_call(remains),
                 Ok(Order::Closed(id, remains)) => {
