@@ -6,6 +6,7 @@ mod capture;
 mod direct;
 mod features;
 mod harness;
+mod host_threads;
 mod leases;
 mod misbehaviour;
 mod reloading;
@@ -18,5 +19,6 @@ fn main() {
     capture::install();
     let trials = features::add(Trials::default());
     let trials = leases::add(misbehaviour::add(trials));
-    reloading::add(unloading::add(trials)).run()
+    let trials = host_threads::add(unloading::add(trials));
+    reloading::add(trials).run()
 }

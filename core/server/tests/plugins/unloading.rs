@@ -1,21 +1,16 @@
 //! What would outlive a plugin: each thing is either taken back, or pins the library with its reason until it is gone.
 
 use crate::{
-    direct::{after_visiting, block_on, goes, is_pinned, visit},
+    direct::{after_visiting, block_on, goes, is_pinned, until, visit},
     harness::{Host, run},
 };
 use camlock_core::{Ending, Loaded};
-use camlock_loader::on_thread_park;
 use camlock_testing::{Fixtures, Trials};
 use std::{
     path::PathBuf,
-    sync::{
-        Arc, Barrier,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc,
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 pub fn add(trials: Trials) -> Trials {
@@ -27,10 +22,7 @@ pub fn add(trials: Trials) -> Trials {
         .add("unloading::a_signal_handler", a_signal_handler)
         .add("unloading::libraries_that_stay", libraries_that_stay)
         .add("unloading::what_constructors_registered", what_constructors_registered)
-        .add("unloading::a_thread_that_exits", a_thread_that_exits)
-        .add("unloading::a_thread_that_sleeps", a_thread_that_sleeps)
-        .add("unloading::a_thread_that_passes_by", a_thread_that_passes_by)
-        .add("unloading::threads_that_exit_at_that_instant", threads_that_exit_at_that_instant)
+        .add("unloading::a_load_that_is_given_up", a_load_that_is_given_up)
         .add("unloading::an_instance_that_is_only_dropped", an_instance_that_is_only_dropped)
         .add("unloading::many_generations_at_once", many_generations_at_once)
 }
@@ -40,7 +32,7 @@ pub fn library(name: &str) -> PathBuf {
 }
 
 /// A counter that a plugin counts in, and its address for the path.
-fn counter(base: &str) -> (&'static AtomicUsize, String) {
+pub fn counter(base: &str) -> (&'static AtomicUsize, String) {
     let counter: &'static AtomicUsize = Box::leak(Box::default());
     (counter, format!("{base}/{}", std::ptr::from_ref(counter).expose_provenance()))
 }
@@ -154,104 +146,18 @@ fn what_constructors_registered() {
     });
 }
 
-fn a_thread_that_exits() {
-    let (count, path) = counter("/local");
-    let (more, again) = counter("/again");
+fn a_load_that_is_given_up() {
     run(async {
         let host = Host::new();
-        let Loaded { instance, mut ending, .. } = host.load(&library("leftovers")).await;
-        for _ in 0..3 {
-            let (instance, path, again) = (instance.clone(), path.clone(), again.clone());
-            let visits = move || {
-                block_on(visit(&instance, &path));
-                block_on(visit(&instance, &again));
-            };
-            thread::spawn(visits).join().unwrap();
+        let artifact = host.staging.stage(&library("early")).unwrap();
+        for microseconds in [0, 1000, 3000, 10_000] {
+            let limit = Duration::from_micros(microseconds);
+            let _ = tokio::time::timeout(limit, host.loader.load(&artifact, microseconds)).await;
         }
-        assert_eq!((count.load(Ordering::SeqCst), more.load(Ordering::SeqCst)), (3, 3), "each ran, where it belonged");
-        drop(instance);
-        goes(&mut ending).await;
-    });
-}
-
-fn a_thread_that_sleeps() {
-    let (count, path) = counter("/local");
-    run(async {
-        let host = Host::new();
-        let Loaded { instance, mut ending, .. } = host.load(&library("leftovers")).await;
-        let (wake, asleep) = mpsc::channel::<()>();
-        let (visited, has_visited) = tokio::sync::oneshot::channel();
-        let sleeper = thread::spawn(move || {
-            block_on(visit(&instance, &path));
-            drop(instance);
-            let _ = visited.send(());
-            let _ = asleep.recv();
-        });
-        has_visited.await.unwrap();
-        assert!(goes(&mut ending).await >= 1, "what sleeps cannot run it");
-        drop(wake);
-        sleeper.join().unwrap();
-        assert_eq!(count.load(Ordering::SeqCst), 0, "and afterwards there is nothing to run");
-    });
-}
-
-fn a_thread_that_passes_by() {
-    let (count, path) = counter("/local");
-    run(async {
-        let host = Host::new();
-        let mut rounds = 0;
-        // Whether a thread comes by in time is the scheduler's to say; in the end one does.
-        while count.load(Ordering::SeqCst) == 0 && rounds < 50 {
-            rounds += 1;
-            let Loaded { instance, mut ending, .. } = host.load(&library("leftovers")).await;
-            let (path, done) = (path.clone(), Arc::new(AtomicBool::new(false)));
-            let over = done.clone();
-            let passer = thread::spawn(move || {
-                block_on(visit(&instance, &path));
-                drop(instance);
-                while !over.load(Ordering::Relaxed) {
-                    on_thread_park();
-                }
-            });
-            goes(&mut ending).await;
-            done.store(true, Ordering::Relaxed);
-            passer.join().unwrap();
-        }
-        assert_eq!(count.load(Ordering::SeqCst), 1, "after {rounds} rounds");
-    });
-}
-
-fn threads_that_exit_at_that_instant() {
-    let (count, path) = counter("/local");
-    run(async {
-        let host = Host::new();
-        let artifact = host.staging.stage(&library("leftovers")).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(15);
-        let (mut rounds, mut forgotten) = (0, 0);
-        while rounds < 300 && Instant::now() < deadline {
-            rounds += 1;
-            let Loaded { instance, mut ending, .. } = host.loader.load(&artifact, rounds).await.unwrap();
-            let start = Arc::new(Barrier::new(4));
-            let threads: Vec<_> = (0..3)
-                .map(|_| {
-                    let (instance, path, start) = (instance.clone(), path.clone(), start.clone());
-                    thread::spawn(move || {
-                        block_on(visit(&instance, &path));
-                        block_on(visit(&instance, "/current"));
-                        start.wait();
-                        // The last of these ends the generation while the others exit.
-                        drop(instance);
-                    })
-                })
-                .collect();
-            start.wait();
-            drop(instance);
-            forgotten += goes(&mut ending).await;
-            threads.into_iter().for_each(|thread| thread.join().unwrap());
-        }
-        assert!(rounds >= 20, "{rounds}");
-        let ran = count.load(Ordering::SeqCst);
-        assert!(ran <= 3 * rounds as usize && ran + forgotten >= 3 * rounds as usize, "{ran} {forgotten} {rounds}");
+        // Wherever it was given up: its constructor's thread ends, and nothing of it is left.
+        until("the copies are gone", async || host.copies().is_empty()).await;
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        assert!(!maps.contains(host.run_dir().to_str().unwrap()), "{maps}");
     });
 }
 
