@@ -14,6 +14,7 @@ use crate::{
 };
 use camlock_abi::Entry;
 use camlock_core::Ending;
+use parking_lot::Mutex;
 use std::{
     path::PathBuf,
     sync::{
@@ -142,8 +143,12 @@ impl Keeper {
             return self.leave(remains);
         }
         let (own, ending, id) = (self.own.clone(), remains.ending.clone(), unique());
+        // If there can be no thread, this is where the remains are found again: dropped with the closure, they would take the
+        // records away that the mapped library refers to.
+        let parcel = Arc::new(Mutex::new(Some(remains)));
+        let theirs = parcel.clone();
         let close = move || {
-            let mut remains = remains;
+            let Some(mut remains) = theirs.lock().take() else { return };
             if let Some(Functions { root, object }) = remains.functions.take() {
                 // SAFETY: the last lease is gone, so everything the instance gave out was freed, and nobody else has its object.
                 unsafe { root.close()(object) };
@@ -158,6 +163,10 @@ impl Keeper {
             Err(error) => {
                 let reason = format!("no thread could be started to close it: {error}");
                 ending.send_replace(Ending::Pinned { reason });
+                // Kept as they are, for the life of the process: the plugin's instance was never closed.
+                if let Some(remains) = parcel.lock().take() {
+                    Box::leak(remains);
+                }
             }
         }
     }
