@@ -128,7 +128,7 @@ fn a_body_with_a_waker_of_the_plugin() {
             assert_eq!(wakers.is_empty(), !waits, "{path}");
             for waker in wakers {
                 waker.wake_by_ref();
-                waker.clone().wake();
+                waker.wake();
             }
         }
     });
