@@ -28,7 +28,10 @@ mod labels {
     use super::{AtomicPtr, HOOKS, Hooks, Ordering, THREADS_WERE_STARTED};
     use std::{
         ffi::{CStr, c_char, c_int, c_void},
-        sync::{Mutex, PoisonError, atomic::AtomicUsize},
+        sync::{
+            Mutex, PoisonError,
+            atomic::{AtomicI32, AtomicUsize},
+        },
     };
 
     #[cfg(target_arch = "x86_64")]
@@ -77,10 +80,23 @@ mod labels {
         threads: Vec<c_int>,
     }
 
-    static EARLY: Mutex<Early> = Mutex::new(Early { destructors: Vec::new(), keys: Vec::new(), threads: Vec::new() });
+    impl Early {
+        const NOTHING: Early = Early { destructors: Vec::new(), keys: Vec::new(), threads: Vec::new() };
+    }
 
-    fn early<R>(change: impl FnOnce(&mut Early) -> R) -> R {
-        change(&mut EARLY.lock().unwrap_or_else(PoisonError::into_inner))
+    static EARLY: Mutex<Early> = Mutex::new(Early::NOTHING);
+
+    /// Keeps something for the hooks, or gives it to them if they have come meanwhile: `install` puts them in place and takes
+    /// what was kept under this same lock, so nothing falls in between.
+    fn early(keep: impl FnOnce(&mut Early), late: impl FnOnce(&'static Hooks)) {
+        let mut early = EARLY.lock().unwrap_or_else(PoisonError::into_inner);
+        match hooks() {
+            None => keep(&mut early),
+            Some(hooks) => {
+                drop(early);
+                late(hooks);
+            }
+        }
     }
 
     fn hooks() -> Option<&'static Hooks> {
@@ -170,7 +186,14 @@ mod labels {
                 (hooks.thread_destructor)(hooks.context, destructor as usize, object.cast(), 0)
             },
             Side::Early => {
-                early(|early| early.destructors.push((destructor as usize, object as usize, this_thread())));
+                let (destructor, object) = (destructor as usize, object as usize);
+                early(
+                    |early| early.destructors.push((destructor, object, this_thread())),
+                    // SAFETY: as above.
+                    |hooks| unsafe {
+                        (hooks.thread_destructor)(hooks.context, destructor, object as *mut (), 0);
+                    },
+                );
                 0
             }
             Side::Program => {
@@ -194,20 +217,22 @@ mod labels {
         if let (0, Some(destructor)) = (made, destructor) {
             // SAFETY: libc has just written the key.
             let key = unsafe { *key };
+            // SAFETY: the hook only notes them.
+            let note = |hooks: &Hooks| unsafe { (hooks.key_created)(hooks.context, key, destructor as usize) };
             match side {
-                // SAFETY: the hook only notes them.
-                Side::Host(hooks) => unsafe { (hooks.key_created)(hooks.context, key, destructor as usize) },
-                _ => early(|early| early.keys.push((key, destructor as usize))),
+                Side::Host(hooks) => note(hooks),
+                _ => early(|early| early.keys.push((key, destructor as usize)), note),
             }
         }
         made
     }
 
     unsafe extern "C" fn key_delete(key: libc::pthread_key_t) -> c_int {
+        // SAFETY: the hook only forgets the key.
+        let forget = |hooks: &Hooks| unsafe { (hooks.key_deleted)(hooks.context, key) };
         match side() {
-            // SAFETY: the hook only forgets the key.
-            Side::Host(hooks) => unsafe { (hooks.key_deleted)(hooks.context, key) },
-            Side::Early => early(|early| early.keys.retain(|(known, _)| *known != key)),
+            Side::Host(hooks) => forget(hooks),
+            Side::Early => early(|early| early.keys.retain(|(known, _)| *known != key), forget),
             Side::Program => {}
         }
         let real = real!(c"pthread_key_delete" as KeyDelete);
@@ -215,16 +240,14 @@ mod labels {
         unsafe { real(key) }
     }
 
-    struct EarlyStart(Start, *mut c_void);
+    /// The start, its argument, and where the thread says its id: the place is its maker's, who waits for that.
+    struct EarlyStart(Start, *mut c_void, *const AtomicI32);
 
     unsafe extern "C-unwind" fn early_start(argument: *mut c_void) -> *mut c_void {
         // SAFETY: `thread_create` below boxed it for this one thread.
-        let EarlyStart(start, argument) = *unsafe { Box::from_raw(argument.cast::<EarlyStart>()) };
-        match hooks() {
-            // SAFETY: the hook only notes the thread.
-            Some(hooks) => unsafe { (hooks.thread_found)(hooks.context, this_thread()) },
-            None => early(|early| early.threads.push(this_thread())),
-        }
+        let EarlyStart(start, argument, id) = *unsafe { Box::from_raw(argument.cast::<EarlyStart>()) };
+        // SAFETY: its maker waits for this very store; nothing touches the place afterwards.
+        unsafe { (*id).store(this_thread(), Ordering::Release) };
         // SAFETY: what the caller of pthread_create asked to run, with its argument.
         unsafe { start(argument) }
     }
@@ -243,14 +266,26 @@ mod labels {
                 (hooks.thread_create)(hooks.context, thread.cast(), attributes, start as usize, argument.cast())
             },
             Side::Early => {
-                let boxed = Box::into_raw(Box::new(EarlyStart(start, argument)));
+                let id = AtomicI32::new(0);
+                let boxed = Box::into_raw(Box::new(EarlyStart(start, argument, &raw const id)));
                 let real = real!(c"pthread_create" as ThreadCreate);
                 // SAFETY: as the caller's, but for the start, which takes the box.
                 let made = unsafe { real(thread, attributes, early_start, boxed.cast()) };
                 if made != 0 {
                     // SAFETY: no thread was made, so the box is still ours alone.
                     drop(unsafe { Box::from_raw(boxed) });
+                    return made;
                 }
+                // Known before its maker goes on: otherwise the library could be closed under a thread that has yet to run.
+                let id = loop {
+                    match id.load(Ordering::Acquire) {
+                        // SAFETY: sched_yield has no preconditions.
+                        0 => unsafe { libc::sched_yield() },
+                        id => break id,
+                    };
+                };
+                // SAFETY: the hook only notes the thread.
+                early(|early| early.threads.push(id), |hooks| unsafe { (hooks.thread_found)(hooks.context, id) });
                 made
             }
             Side::Program => {
@@ -263,14 +298,11 @@ mod labels {
 
     /// Puts the hooks in place and hands over what came before them.
     pub(crate) fn install(hooks: &'static Hooks) {
-        HOOKS.store(std::ptr::from_ref(hooks).cast_mut(), Ordering::Release);
-        let (destructors, keys, threads) = early(|early| {
-            (
-                std::mem::take(&mut early.destructors),
-                std::mem::take(&mut early.keys),
-                std::mem::take(&mut early.threads),
-            )
-        });
+        let Early { destructors, keys, threads } = {
+            let mut early = EARLY.lock().unwrap_or_else(PoisonError::into_inner);
+            HOOKS.store(std::ptr::from_ref(hooks).cast_mut(), Ordering::Release);
+            std::mem::replace(&mut *early, Early::NOTHING)
+        };
         // SAFETY: each hook takes what the intercepted call was given, and the thread that made it.
         unsafe {
             for (destructor, object, thread) in destructors {

@@ -139,7 +139,7 @@ impl Future for Calling {
         this.kept = None;
         let lease = this.lease.take().expect("taken with the task");
         Poll::Ready(match received {
-            Received::Response(head, body, stream) => answer(head, body, stream, lease),
+            Received::Response(head, body, stream) => answer(head, body, stream, lease, &this.side),
             Received::Failed(failure) => Err(this.side.fault(failure)),
             Received::Nothing => {
                 Err(Fault::new(FaultKind::Contract, "the plugin said that it was done and gave no answer"))
@@ -204,20 +204,24 @@ fn answer(
     body: camlock_abi::Body,
     stream: Option<ByteStream>,
     lease: Lease,
+    side: &Arc<HostSide>,
 ) -> Result<Answer, Fault> {
     // The leases are made before anything can fail, so that what the plugin gave is always dropped under one.
     let connection =
         stream.map(|stream| Box::pin(PluginConnection::new(stream, lease.share(Use::Connection))) as Connection);
     let body = match body.import(|| BytesLease(lease.share(Use::Body))) {
         Ok(bytes) => Body::from(bytes),
-        Err(stream) => Body::stream(ResponseBody(stream)),
+        Err(stream) => Body::stream(ResponseBody { stream, side: side.clone() }),
     };
     let head = head.map_err(|reason| Fault::new(FaultKind::Contract, reason))?;
     Ok(Answer { response: Response::from_parts(head, body), connection })
 }
 
 /// A response's body on its way out of the plugin.
-struct ResponseBody(camlock_abi::ImportBody<BytesLease>);
+struct ResponseBody {
+    stream: camlock_abi::ImportBody<BytesLease>,
+    side: Arc<HostSide>,
+}
 
 impl http_body::Body for ResponseBody {
     type Data = bytes::Bytes;
@@ -228,14 +232,19 @@ impl http_body::Body for ResponseBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<bytes::Bytes>, FailureMessage>>> {
         crossing();
-        Pin::new(&mut self.0).poll_frame(context)
+        let polled = Pin::new(&mut self.stream).poll_frame(context);
+        if let Poll::Ready(Some(Err(failure))) = &polled {
+            // The answer is under way: all that the client will see is that it breaks off.
+            self.side.report("in a response body", failure.clone());
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.stream.is_end_stream()
     }
 
     fn size_hint(&self) -> http_body::SizeHint {
-        self.0.size_hint()
+        self.stream.size_hint()
     }
 }

@@ -58,7 +58,8 @@ impl Slot {
         let known = self.held.lock().as_ref().is_some_and(|held| held.will_wake(waker));
         if !known {
             // Cloned and dropped outside the lock: both run the plugin's code.
-            let before = self.held.lock().replace(ManuallyDrop::new(waker.clone()));
+            let clone = ManuallyDrop::new(waker.clone());
+            let before = self.held.lock().replace(clone);
             self.let_go(before);
         }
     }

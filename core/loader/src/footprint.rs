@@ -39,7 +39,8 @@ struct Locals {
 }
 
 struct Entry {
-    thread: i32,
+    /// See [`NUMBER`].
+    thread: u64,
     destructor: usize,
     object: usize,
 }
@@ -53,36 +54,48 @@ static EPOCH: AtomicU64 = AtomicU64::new(0);
 
 /// What this process knows of one of its threads.
 struct Here {
-    id: i32,
     epoch: Cell<u64>,
     /// Set on a plugin's own thread.
     plugin_thread: RefCell<Option<Arc<PluginThread>>>,
 }
 
 thread_local! {
-    static HERE: Here = Here { id: current_id(), epoch: Cell::new(0), plugin_thread: RefCell::new(None) };
+    static HERE: Here = const { Here { epoch: Cell::new(0), plugin_thread: RefCell::new(None) } };
+    /// This thread's number, which no other thread ever has: the kernel gives the same id again to a later one, and that one
+    /// must not run what this one left. Without a destructor, so it is there until the thread has ended.
+    static NUMBER: Cell<u64> = const { Cell::new(0) };
+    /// `HERE` was dropped: nothing that is registered from now on will ever run.
+    static ENDED: Cell<bool> = const { Cell::new(false) };
 }
+
+/// As in libc: destructors may register more, but not without end.
+const MOST_ROUNDS: usize = 8;
 
 fn current_id() -> i32 {
     rustix::thread::gettid().as_raw_nonzero().get()
 }
 
-fn this_thread() -> i32 {
-    // While the thread-locals are torn down the id must come from the kernel.
-    HERE.try_with(|here| here.id).unwrap_or_else(|_| current_id())
+fn this_thread() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    if NUMBER.get() == 0 {
+        NUMBER.set(NEXT.fetch_add(1, Ordering::Relaxed));
+    }
+    NUMBER.get()
 }
 
 impl Drop for Here {
     fn drop(&mut self) {
-        // The thread exits: everything it registered with generations that still live runs now. Destructors may register
-        // more; as in libc, that goes on for a bounded number of rounds.
-        for _ in 0..8 {
-            let live: Vec<_> = LIVE.lock().iter().filter_map(Weak::upgrade).collect();
-            let ran = live.iter().filter(|footprint| footprint.run_for(self.id)).count();
+        // The thread exits: everything it registered with generations that still live runs now.
+        let thread = this_thread();
+        let live = || -> Vec<_> { LIVE.lock().iter().filter_map(Weak::upgrade).collect() };
+        for _ in 0..MOST_ROUNDS {
+            let ran = live().iter().filter(|footprint| footprint.run_for(thread)).count();
             if ran == 0 {
                 break;
             }
         }
+        ENDED.set(true);
+        live().iter().for_each(|footprint| footprint.forget(thread));
         if let Some(thread) = self.plugin_thread.take() {
             thread.has_left();
         }
@@ -92,10 +105,10 @@ impl Drop for Here {
 /// To be called whenever a thread enters a plugin: runs what retired generations left on it.
 #[inline]
 pub(crate) fn crossing() {
-    let epoch = EPOCH.load(Ordering::Relaxed);
+    let epoch = EPOCH.load(Ordering::Acquire);
     let _ = HERE.try_with(|here| {
         if here.epoch.replace(epoch) != epoch {
-            catch_up(here.id);
+            catch_up(this_thread());
         }
     });
 }
@@ -107,10 +120,10 @@ pub fn on_thread_park() {
 }
 
 #[cold]
-fn catch_up(thread: i32) {
+fn catch_up(thread: u64) {
     let retiring: Vec<_> = RETIRING.lock().clone();
     for footprint in retiring {
-        while footprint.run_for(thread) {}
+        let _ = (0..MOST_ROUNDS).find(|_| !footprint.run_for(thread));
     }
 }
 
@@ -150,7 +163,7 @@ impl Footprint {
     }
 
     /// Runs, on the calling thread, what that thread registered. True if there was anything.
-    fn run_for(&self, thread: i32) -> bool {
+    fn run_for(&self, thread: u64) -> bool {
         let (entries, keys) = {
             let mut locals = self.locals.lock();
             if locals.closed || (locals.keys.is_empty() && !locals.entries.iter().any(|entry| entry.thread == thread)) {
@@ -189,6 +202,14 @@ impl Footprint {
         true
     }
 
+    /// What a thread that has ended left behind can never run.
+    fn forget(&self, thread: u64) {
+        let mut locals = self.locals.lock();
+        let before = locals.entries.len();
+        locals.entries.retain(|entry| entry.thread != thread);
+        locals.forgotten += before - locals.entries.len();
+    }
+
     /// From now on threads that pass by run what this generation left on them. Waits a moment for those that are busy.
     pub(crate) fn retire(self: &Arc<Self>, grace: Duration) {
         RETIRING.lock().push(self.clone());
@@ -214,12 +235,17 @@ impl Footprint {
                 return Err("a thread-local destructor of the plugin still runs".to_owned());
             }
         }
-        for (key, _) in std::mem::take(&mut locals.keys) {
-            // SAFETY: the plugin made this key through our hook and has not deleted it (that would have removed it here).
+        Ok(locals.forgotten)
+    }
+
+    /// Gives the plugin's keys back to libc. Only once the library is unmapped: until its very last code (`.fini_array`) has
+    /// run it may delete a key itself, whose number must not have become somebody else's by then.
+    pub(crate) fn delete_keys(&self) {
+        for (key, _) in std::mem::take(&mut self.locals.lock().keys) {
+            // SAFETY: the plugin made this key through our hook and did not delete it (that would have removed it here).
             // libc knows no destructor for it.
             unsafe { libc::pthread_key_delete(key) };
         }
-        Ok(locals.forgotten)
     }
 }
 
@@ -247,14 +273,15 @@ unsafe fn footprint<'a>(context: *const ()) -> &'a Footprint {
 unsafe extern "C" fn thread_destructor(context: *const (), destructor: usize, object: *mut (), thread: i32) -> i32 {
     // SAFETY: called by the library that these hooks were given to.
     let footprint = unsafe { footprint(context) };
-    let here = this_thread();
+    // The first use arms it: the destructor runs when this thread exits. (While it is being dropped it still comes to this.)
+    let _ = HERE.try_with(|_| ());
     let mut locals = footprint.locals.lock();
-    if locals.closed || (thread != 0 && thread != here) {
+    if locals.closed || ENDED.get() || (thread != 0 && thread != current_id()) {
         // Either nobody may run it any more, or it belongs to a thread that started before we could see it.
         locals.forgotten += 1;
         return 0;
     }
-    locals.entries.push(Entry { thread: here, destructor, object: object as usize });
+    locals.entries.push(Entry { thread: this_thread(), destructor, object: object as usize });
     0
 }
 
@@ -286,7 +313,7 @@ extern "C-unwind" fn begin(argument: *mut c_void) -> *mut c_void {
         // SAFETY: `thread_create` boxed it for this one thread.
         let start = unsafe { Box::from_raw(argument.cast::<Start>()) };
         HERE.with(|here| {
-            start.record.runs_as(here.id);
+            start.record.runs_as(current_id());
             here.plugin_thread.replace(Some(start.record.clone()));
         });
         (start.start, start.argument)

@@ -10,9 +10,11 @@ use crate::{
     instance::Functions,
     library::{Library, OpenError},
     signals,
+    stage::unique,
 };
 use camlock_abi::Entry;
 use camlock_core::Ending;
+use parking_lot::Mutex;
 use std::{
     path::PathBuf,
     sync::{
@@ -39,16 +41,36 @@ pub(crate) struct Remains {
     pub(crate) library: Library,
     /// None if no instance was made.
     pub(crate) functions: Option<Functions>,
-    /// Kept until the library is gone: the plugin refers to it.
-    pub(crate) side: Arc<HostSide>,
+    /// Kept until the library is gone: the plugin refers to it. None if it was never given one.
+    #[allow(dead_code, reason = "held for the plugin, which refers to it")]
+    pub(crate) side: Option<Arc<HostSide>>,
     pub(crate) ending: watch::Sender<Ending>,
 }
 
+/// A library on its way to whoever asked for it. If they have left meanwhile it ends like any other: its constructors may have
+/// started threads, which keep it until they are gone.
+pub(crate) struct Opened(Option<(Library, &'static Entry)>);
+
+impl Opened {
+    pub(crate) fn take(mut self) -> (Library, &'static Entry) {
+        self.0.take().expect("taken once, by value")
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        if let Some((library, _)) = self.0.take() {
+            let (ending, _) = watch::channel(Ending::Alive);
+            order(Order::End(Box::new(Remains { library, functions: None, side: None, ending })));
+        }
+    }
+}
+
 pub(crate) enum Order {
-    Open(PathBuf, String, Option<String>, oneshot::Sender<Result<(Library, &'static Entry), OpenError>>),
+    Open(PathBuf, String, Option<String>, oneshot::Sender<Result<Opened, OpenError>>),
     End(Box<Remains>),
     /// `close` returned.
-    Closed(Box<Remains>),
+    Closed(u64, Box<Remains>),
     Retry,
 }
 
@@ -98,17 +120,11 @@ impl Keeper {
             match received {
                 Ok(Order::Open(path, crate_name, stays, reply)) => {
                     let opened = Library::open(&path, &crate_name, stays);
-                    // Whoever asked may be gone: then the library has to go too, and there is no instance to close.
-                    if let Err(Ok((mut library, _))) = reply.send(opened) {
-                        let _ = library.footprint.close(PATIENCE);
-                        if library.close().is_ok() {
-                            library.remove_file();
-                        }
-                    }
+                    // Whoever asked may be gone: then dropping it sends it back here.
+                    drop(reply.send(opened.map(|opened| Opened(Some(opened)))));
                 }
                 Ok(Order::End(remains)) => self.last_call(remains),
-                Ok(Order::Closed(remains)) => {
-                    let id = remains.side.generation;
+                Ok(Order::Closed(id, remains)) => {
                     self.ending.retain(|case| !matches!(&case.state, State::LastCall(_, known) if *known == id));
                     self.leave(remains);
                     // One that went may have been what kept another.
@@ -126,14 +142,18 @@ impl Keeper {
         if remains.functions.is_none() {
             return self.leave(remains);
         }
-        let (own, ending, id) = (self.own.clone(), remains.ending.clone(), remains.side.generation);
+        let (own, ending, id) = (self.own.clone(), remains.ending.clone(), unique());
+        // If there can be no thread, this is where the remains are found again: dropped with the closure, they would take the
+        // records away that the mapped library refers to.
+        let parcel = Arc::new(Mutex::new(Some(remains)));
+        let theirs = parcel.clone();
         let close = move || {
-            let mut remains = remains;
+            let Some(mut remains) = theirs.lock().take() else { return };
             if let Some(Functions { root, object }) = remains.functions.take() {
                 // SAFETY: the last lease is gone, so everything the instance gave out was freed, and nobody else has its object.
                 unsafe { root.close()(object) };
             }
-            let _ = own.send(Order::Closed(remains));
+            let _ = own.send(Order::Closed(id, remains));
         };
         match thread::Builder::new().name("camlock-close".into()).spawn(close) {
             Ok(_) => {
@@ -143,6 +163,10 @@ impl Keeper {
             Err(error) => {
                 let reason = format!("no thread could be started to close it: {error}");
                 ending.send_replace(Ending::Pinned { reason });
+                // Kept as they are, for the life of the process: the plugin's instance was never closed.
+                if let Some(remains) = parcel.lock().take() {
+                    Box::leak(remains);
+                }
             }
         }
     }
@@ -199,7 +223,7 @@ fn tell(ending: &watch::Sender<Ending>, reason: String) {
 
 /// Unmaps a library whose code has ended, unless something is in the way. How many destructors were forgotten.
 fn leave(remains: &mut Remains) -> Result<usize, String> {
-    let footprint: &Arc<Footprint> = &remains.library.footprint;
+    let footprint: Arc<Footprint> = remains.library.footprint.clone();
     match &footprint.threads()[..] {
         [] => {}
         [thread] => return Err(format!("thread `{thread}` of the plugin still runs")),
@@ -213,6 +237,7 @@ fn leave(remains: &mut Remains) -> Result<usize, String> {
     footprint.retire(GRACE);
     let forgotten = footprint.close(PATIENCE)?;
     remains.library.close()?;
+    footprint.delete_keys();
     remains.library.remove_file();
     Ok(forgotten)
 }

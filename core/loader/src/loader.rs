@@ -138,10 +138,12 @@ impl Loader {
         order(Order::Open(copy.clone(), sections.crate_name.clone(), sections.stays.clone(), reply));
         let opened =
             opened.await.unwrap_or_else(|_| Err(crate::library::OpenError("the loader's thread has ended".into())));
-        let (library, entry) = opened.map_err(|error| {
-            let _ = fs::remove_file(&copy);
-            LoadError::Open(error.0)
-        })?;
+        let (library, entry) = opened
+            .map_err(|error| {
+                let _ = fs::remove_file(&copy);
+                LoadError::Open(error.0)
+            })?
+            .take();
 
         // From here on everything belongs to the generation: its last lease ends it, whatever fails.
         let (ending, ended) = watch::channel(Ending::Alive);
@@ -160,7 +162,7 @@ impl Loader {
         // unmapped. This is the library's first use after its constructors.
         let host = unsafe { side.reference() };
         let root = entry.root;
-        *remains.lock() = Some(Box::new(Remains { library, functions: None, side: side.clone(), ending }));
+        *remains.lock() = Some(Box::new(Remains { library, functions: None, side: Some(side.clone()), ending }));
         self.remember(manifest.name.clone(), generation, artifact.digest, lease.watch(), ended.clone(), &side);
 
         let (reply, created) = oneshot::channel();

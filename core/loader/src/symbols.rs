@@ -46,7 +46,36 @@ impl Symbols {
                 }
             })
             .collect();
-        let machinery = names.iter().rposition(|name| name.contains("panicking::") || name.contains("begin_panic"));
-        names.into_iter().skip(machinery.map_or(0, |at| at + 1)).collect()
+        // Up to the end of the innermost run of it: further out lies what catches panics, which looks much the same.
+        let begins = names.iter().position(|name| is_machinery(name)).unwrap_or(0);
+        names.into_iter().skip(begins).skip_while(|name| is_machinery(name)).collect()
+    }
+}
+
+/// Whether a function is a part of how std panics.
+fn is_machinery(name: &str) -> bool {
+    let parts = ["std::panicking::", "core::panicking::", "panic::panic_any", "begin_unwind", "end_short_backtrace"];
+    parts.iter().any(|part| name.contains(part)) && !name.contains("catch_unwind")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_machinery;
+
+    #[test]
+    fn what_panics_is_told_from_what_catches() {
+        for name in [
+            "std::panicking::panic_with_hook",
+            "std::panicking::begin_panic::<u32>::{closure#0}",
+            "std::sys::backtrace::__rust_end_short_backtrace::<_, !>",
+            "__rustc::rust_begin_unwind",
+            "core::panicking::panic_fmt",
+            "std::panic::panic_any::<u32>",
+        ] {
+            assert!(is_machinery(name), "{name}");
+        }
+        for name in ["plugin::panics::handler", "std::panicking::catch_unwind::do_call", "std::panic::catch_unwind"] {
+            assert!(!is_machinery(name), "{name}");
+        }
     }
 }

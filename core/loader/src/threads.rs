@@ -2,7 +2,7 @@
 
 use parking_lot::Mutex;
 use std::{
-    fs,
+    fs, io,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicI32, Ordering},
@@ -33,10 +33,21 @@ impl PluginThread {
         }
         match self.id.load(Ordering::Acquire) {
             0 => Some("(starting)".to_owned()),
-            // The kernel's list is the truth about a thread that could not say that it left.
-            id => fs::read_to_string(format!("/proc/self/task/{id}/comm")).ok().map(|name| name.trim().to_owned()),
+            // The kernel's list is the truth about a thread that could not say that it left. Only the kernel's word that there
+            // is none counts: without descriptors left nothing can be read, and names are any bytes (long ones are cut, in
+            // the middle of a character if need be).
+            id => match fs::read(format!("/proc/self/task/{id}/comm")) {
+                Ok(name) => Some(String::from_utf8_lossy(&name).trim().to_owned()),
+                Err(error) if is_gone(&error) => None,
+                Err(_) => Some(format!("(number {id})")),
+            },
         }
     }
+}
+
+/// The file was not there, or its thread went while it was read.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
 }
 
 #[derive(Default)]

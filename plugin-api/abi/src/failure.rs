@@ -116,11 +116,11 @@ pub fn catch<R>(body: impl FnOnce() -> R) -> Result<R, Caught> {
                 None => "the panic carried no text".to_owned(),
             },
         };
-        // The payload's own drop may panic too. What that second panic carries is leaked rather than risked.
+        let (location, frames) = LAST.try_with(|last| last.borrow_mut().take()).ok().flatten().unwrap_or_default();
+        // The payload's own drop may panic too: later, so that the place is the first one's. What that second panic carries is leaked rather than risked.
         if let Err(second) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
             let _leaked = std::mem::ManuallyDrop::new(second);
         }
-        let (location, frames) = LAST.try_with(|last| last.borrow_mut().take()).ok().flatten().unwrap_or_default();
         FailureMessage { kind: FailureKind::Panic, message, location, frames }
     })
 }

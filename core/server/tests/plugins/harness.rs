@@ -4,12 +4,14 @@ use bytes::Bytes;
 use camlock_core::{Ending, Instance, Loaded, Watch};
 use camlock_loader::{Limits, Loader, LoaderOptions, Staging, Verdict, Verifier, on_thread_park};
 use camlock_server::{Dispatch, MOUNTS, serve};
+use camlock_testing::Fixtures;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::{
+    fs,
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -35,6 +37,8 @@ pub fn runtime() -> Runtime {
 
 /// Runs a test's body.
 pub fn run<F: Future>(body: F) -> F::Output {
+    // Before the clock runs: from nothing, this takes minutes.
+    Fixtures::quick();
     runtime().block_on(async {
         tokio::time::timeout(Duration::from_secs(120), body).await.expect("the test ends within two minutes")
     })
@@ -44,7 +48,7 @@ static GENERATION: AtomicU64 = AtomicU64::new(1);
 
 /// Where a test keeps what it stages, verifies and loads.
 pub struct Host {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     pub staging: Staging,
     pub verifier: Verifier,
     pub loader: Loader,
@@ -57,7 +61,18 @@ impl Host {
         let verifier = Verifier::new(dir.path().join("verdicts"), Limits::default()).expect("a verifier");
         let handle = tokio::runtime::Handle::try_current().ok();
         let loader = Loader::new(dir.path().join("run"), LoaderOptions::default(), handle).expect("a loader");
-        Host { _dir: dir, staging, verifier, loader }
+        Host { dir, staging, verifier, loader }
+    }
+
+    /// Where the private copies are that are mapped.
+    pub fn run_dir(&self) -> PathBuf {
+        self.dir.path().join("run").canonicalize().expect("the loader made it")
+    }
+
+    /// The private copies that are left.
+    pub fn copies(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.run_dir()).expect("the loader made it");
+        entries.map(|entry| entry.expect("an entry").path()).collect()
     }
 
     /// Stages, verifies and loads, as a server does.

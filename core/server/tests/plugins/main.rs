@@ -4,9 +4,15 @@
 
 mod capture;
 mod contract;
+mod direct;
 mod features;
 mod harness;
+mod host_threads;
+mod leases;
+mod misbehaviour;
 mod outside;
+mod reloading;
+mod unloading;
 
 use camlock_testing::Trials;
 
@@ -14,5 +20,7 @@ fn main() {
     camlock_loader::run_verifier_if_asked();
     capture::install();
     let trials = outside::add(contract::add(features::add(Trials::default())));
-    trials.run()
+    let trials = leases::add(misbehaviour::add(trials));
+    let trials = host_threads::add(unloading::add(trials));
+    reloading::add(trials).run()
 }
