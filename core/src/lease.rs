@@ -90,7 +90,7 @@ impl Lease {
     pub fn first(end: impl FnOnce() + Send + 'static) -> Self {
         let shared = Shared {
             state: AtomicUsize::new(ONE),
-            uses: Use::ALL.iter().map(|_| AtomicUsize::new(0)).collect::<Vec<_>>().try_into().ok().expect("one each"),
+            uses: std::array::from_fn(|_| AtomicUsize::new(0)),
             end: Mutex::new(Some(Box::new(end))),
             waiting: Mutex::new(Vec::new()),
         };

@@ -130,7 +130,8 @@ impl Future for Calling {
             lifetime: PhantomData,
         };
         let polled = traces::within(this.trace_id, || {
-            BorrowedWaker::poll(context.waker(), &mut this.kept, |waker| task.poll(waker, &sink))
+            // SAFETY: the waker is lent for this call.
+            BorrowedWaker::poll(context.waker(), &mut this.kept, |waker| unsafe { task.poll(waker, &sink) })
         });
         if polled == PollTask::Pending {
             return Poll::Pending;

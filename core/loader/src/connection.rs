@@ -49,7 +49,9 @@ impl AsyncRead for PluginConnection {
         crossing();
         let this = &mut *self;
         let free = into.initialize_unfilled();
-        let polled = BorrowedWaker::poll(context.waker(), &mut this.reader, |waker| this.stream.read(waker, free));
+        // SAFETY: the waker is lent for this call; as for those below.
+        let polled =
+            BorrowedWaker::poll(context.waker(), &mut this.reader, |waker| unsafe { this.stream.read(waker, free) });
         let count = ready!(told(polled))?;
         into.advance(count);
         Poll::Ready(Ok(()))
@@ -58,14 +60,17 @@ impl AsyncRead for PluginConnection {
 
 impl AsyncWrite for PluginConnection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
-        self.write_side(context, |stream, waker| stream.write(waker, from))
+        // SAFETY: as for reading.
+        self.write_side(context, |stream, waker| unsafe { stream.write(waker, from) })
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.write_side(context, |stream, waker| stream.flush(waker)).map_ok(|_| ())
+        // SAFETY: as for reading.
+        self.write_side(context, |stream, waker| unsafe { stream.flush(waker) }).map_ok(|_| ())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.write_side(context, |stream, waker| stream.shutdown(waker)).map_ok(|_| ())
+        // SAFETY: as for reading.
+        self.write_side(context, |stream, waker| unsafe { stream.shutdown(waker) }).map_ok(|_| ())
     }
 }

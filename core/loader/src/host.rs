@@ -44,7 +44,8 @@ struct Spawned {
     next: u64,
     /// None once the plugin was shut down: nothing is spawned any more.
     ended: bool,
-    running: HashMap<u64, AbortHandle>,
+    /// A handle is there as soon as the runtime has taken the job.
+    running: HashMap<u64, Option<AbortHandle>>,
 }
 
 impl HostSide {
@@ -112,19 +113,24 @@ impl HostSide {
             spawned.ended = true;
             std::mem::take(&mut spawned.running)
         };
-        running.values().for_each(AbortHandle::abort);
+        running.values().flatten().for_each(AbortHandle::abort);
     }
 
     fn spawn(self: &Arc<Self>, job: Job) -> u64 {
         let (Some(runtime), Some(lease)) = (&self.runtime, self.leases.try_share(Use::Job)) else { return 0 };
-        let mut spawned = self.spawned.lock();
-        if spawned.ended {
-            return 0;
-        }
-        spawned.next += 1;
-        let id = spawned.next;
+        let id = {
+            let mut spawned = self.spawned.lock();
+            if spawned.ended {
+                return 0;
+            }
+            spawned.next += 1;
+            let id = spawned.next;
+            spawned.running.insert(id, None);
+            id
+        };
         let this = self.clone();
         let job = LeasedJob::new(job, lease);
+        // Outside the lock: a runtime that is ending drops the job here and now, and a drop may spawn again.
         let task = runtime.spawn(async move {
             let outcome = job.await;
             this.spawned.lock().running.remove(&id);
@@ -132,7 +138,11 @@ impl HostSide {
                 this.report("in a spawned future", failure);
             }
         });
-        spawned.running.insert(id, task.abort_handle());
+        match self.spawned.lock().running.get_mut(&id) {
+            Some(place) => *place = Some(task.abort_handle()),
+            // It is done already, or all were ended meanwhile.
+            None => task.abort(),
+        }
         id
     }
 
@@ -301,7 +311,7 @@ unsafe extern "C" fn abort(context: *const (), id: u64) {
     let side = unsafe { side(context) };
     camlock_abi::catch_quietly(|| {
         let task = side.spawned.lock().running.remove(&id);
-        if let Some(task) = task {
+        if let Some(Some(task)) = task {
             task.abort();
         }
     });

@@ -74,27 +74,40 @@ impl ByteStream {
     }
 
     /// Reads; a count beyond the memory that was offered is taken as a break.
-    pub fn read(&mut self, waker: *const WakerHeader, into: &mut [u8]) -> IoPoll {
-        // SAFETY: state and table belong together, `&mut self` makes this the only call, and the memory is ours to lend.
+    ///
+    /// # Safety
+    /// `waker` must be live until this returns.
+    pub unsafe fn read(&mut self, waker: *const WakerHeader, into: &mut [u8]) -> IoPoll {
+        // SAFETY: state and table belong together, `&mut self` makes this the only call, the memory is ours to
+        // lend, and the waker is live, as the caller promises.
         let polled = unsafe { ((*self.table).read)(self.state, waker, into.as_mut_ptr(), into.len()) };
         if polled.count > into.len() { IoPoll::BROKEN } else { polled }
     }
 
     /// Writes; a count beyond what was offered is taken as a break.
-    pub fn write(&mut self, waker: *const WakerHeader, from: &[u8]) -> IoPoll {
+    ///
+    /// # Safety
+    /// `waker` must be live until this returns.
+    pub unsafe fn write(&mut self, waker: *const WakerHeader, from: &[u8]) -> IoPoll {
         // SAFETY: as for read.
         let polled = unsafe { ((*self.table).write)(self.state, waker, from.as_ptr(), from.len()) };
         if polled.count > from.len() { IoPoll::BROKEN } else { polled }
     }
 
     /// Passes on what was written.
-    pub fn flush(&mut self, waker: *const WakerHeader) -> IoPoll {
+    ///
+    /// # Safety
+    /// `waker` must be live until this returns.
+    pub unsafe fn flush(&mut self, waker: *const WakerHeader) -> IoPoll {
         // SAFETY: as for read.
         unsafe { ((*self.table).flush)(self.state, waker) }
     }
 
     /// Ends the direction towards the maker.
-    pub fn shutdown(&mut self, waker: *const WakerHeader) -> IoPoll {
+    ///
+    /// # Safety
+    /// `waker` must be live until this returns.
+    pub unsafe fn shutdown(&mut self, waker: *const WakerHeader) -> IoPoll {
         // SAFETY: as for read.
         unsafe { ((*self.table).shutdown)(self.state, waker) }
     }

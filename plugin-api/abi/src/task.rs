@@ -59,9 +59,12 @@ impl Task {
     }
 
     /// Polls once. After `Done` it must not be polled again.
-    pub fn poll(&mut self, waker: *const WakerHeader, sink: &ResponseSink<'_>) -> PollTask {
-        // SAFETY: state and table belong together (`new`), `&mut self` makes this the only call, and waker and sink are
-        // borrowed from a caller who waits.
+    ///
+    /// # Safety
+    /// `waker` must be live until this returns.
+    pub unsafe fn poll(&mut self, waker: *const WakerHeader, sink: &ResponseSink<'_>) -> PollTask {
+        // SAFETY: state and table belong together (`new`), `&mut self` makes this the only call, the sink is borrowed from a
+        // caller who waits, and so is the waker, as the caller promises.
         unsafe { ((*self.table).poll)(self.state, waker, sink) }
     }
 }
