@@ -86,7 +86,8 @@ pub struct RequestHead<'a> {
     pub original_target: RStr<'a>,
     /// 10, 11, 20 or 30.
     pub version: u8,
-    /// In order, repeated names as often as they came.
+    /// In order, repeated names as often as they came. The values are those of `http::HeaderValue`s of the host, whose bytes
+    /// the plugin need not check.
     pub headers: RSlice<'a, HeaderPair<'a>>,
     /// The client.
     pub peer: Peer,
@@ -133,8 +134,25 @@ impl std::fmt::Display for Refused {
 /// More header lines than this are refused.
 const MOST_HEADERS: usize = 4096;
 
-/// Copies received headers. Where there are several, one allocation holds all values.
+/// Copies received headers, checking every byte: what a plugin sends to the host.
 pub fn decode_headers(pairs: RSlice<'_, HeaderPair<'_>>) -> Result<HeaderMap, Refused> {
+    decode(pairs, |value| HeaderValue::from_maybe_shared(value).ok())
+}
+
+/// Copies received headers whose values are known to be good: what the host sends to a plugin.
+///
+/// # Safety
+/// Every value must have come out of a `HeaderValue`.
+pub unsafe fn decode_good_headers(pairs: RSlice<'_, HeaderPair<'_>>) -> Result<HeaderMap, Refused> {
+    // SAFETY: as the caller promises.
+    decode(pairs, |value| Some(unsafe { HeaderValue::from_maybe_shared_unchecked(value) }))
+}
+
+/// Where there are several headers, one allocation holds all values.
+fn decode(
+    pairs: RSlice<'_, HeaderPair<'_>>,
+    make: impl Fn(Bytes) -> Option<HeaderValue>,
+) -> Result<HeaderMap, Refused> {
     if pairs.is_empty() {
         return Ok(HeaderMap::new());
     }
@@ -149,19 +167,51 @@ pub fn decode_headers(pairs: RSlice<'_, HeaderPair<'_>>) -> Result<HeaderMap, Re
     }
     let mut map = HeaderMap::with_capacity(pairs.len());
     for pair in pairs.iter() {
-        let name = HeaderName::from_bytes(pair.name.as_slice())
-            .map_err(|_| Refused(format!("{} is not a header name", quoted(pair.name.as_slice()))))?;
+        let name = match usual_name(pair.name.as_slice()) {
+            Some(name) => name,
+            None => HeaderName::from_bytes(pair.name.as_slice())
+                .map_err(|_| Refused(format!("{} is not a header name", quoted(pair.name.as_slice()))))?,
+        };
         let value = if pairs.len() > FEW {
-            HeaderValue::from_maybe_shared(arena.split_to(pair.value.len()))
+            make(arena.split_to(pair.value.len()))
         } else {
-            usual(pair.value.as_slice()).map_or_else(|| HeaderValue::from_bytes(pair.value.as_slice()), Ok)
+            usual(pair.value.as_slice()).or_else(|| make(Bytes::copy_from_slice(pair.value.as_slice())))
         };
         let mut value =
-            value.map_err(|_| Refused(format!("the value of header `{name}` has a byte that HTTP forbids")))?;
+            value.ok_or_else(|| Refused(format!("the value of header `{name}` has a byte that HTTP forbids")))?;
         value.set_sensitive(pair.sensitive);
         map.append(name, value);
     }
     Ok(map)
+}
+
+/// The names that most messages carry, found by one comparison instead of a parse.
+fn usual_name(name: &[u8]) -> Option<HeaderName> {
+    use http::header as h;
+    Some(match name {
+        b"accept" => h::ACCEPT,
+        b"accept-encoding" => h::ACCEPT_ENCODING,
+        b"accept-language" => h::ACCEPT_LANGUAGE,
+        b"authorization" => h::AUTHORIZATION,
+        b"cache-control" => h::CACHE_CONTROL,
+        b"connection" => h::CONNECTION,
+        b"content-encoding" => h::CONTENT_ENCODING,
+        b"content-length" => h::CONTENT_LENGTH,
+        b"content-type" => h::CONTENT_TYPE,
+        b"cookie" => h::COOKIE,
+        b"date" => h::DATE,
+        b"etag" => h::ETAG,
+        b"host" => h::HOST,
+        b"if-none-match" => h::IF_NONE_MATCH,
+        b"location" => h::LOCATION,
+        b"origin" => h::ORIGIN,
+        b"referer" => h::REFERER,
+        b"set-cookie" => h::SET_COOKIE,
+        b"transfer-encoding" => h::TRANSFER_ENCODING,
+        b"user-agent" => h::USER_AGENT,
+        b"vary" => h::VARY,
+        _ => return None,
+    })
 }
 
 /// Up to so many headers are copied one by one.
@@ -188,6 +238,14 @@ fn quoted(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn usual_names_are_themselves() {
+        for name in ["accept", "content-type", "host", "set-cookie", "user-agent", "vary", "x-other"] {
+            let usual = usual_name(name.as_bytes());
+            assert!(usual.is_none_or(|usual| usual.as_str() == name), "{name}");
+        }
+    }
 
     #[test]
     fn headers_survive_the_crossing() {

@@ -29,7 +29,10 @@ pub use crate::{
     body::{Body, BodyTable, ExportedBody, FrameSink, ImportBody, PollFrame},
     bytes::OwnedBytes,
     failure::{Caught, Failure, FailureKind, FailureMessage, catch, catch_quietly, record_panics},
-    head::{Extra, HeaderList, HeaderPair, Peer, Refused, RequestHead, ResponseHead, decode_headers, encode_headers},
+    head::{
+        Extra, HeaderList, HeaderPair, Peer, Refused, RequestHead, ResponseHead, decode_good_headers, decode_headers,
+        encode_headers,
+    },
     hooks::{Hooks, KeyDestructor, ThreadDestructor, ThreadStart},
     host::{EventView, FieldValue, FieldView, HostRef, HostTable, HostTableRef, Level, SpanView, ValueKind},
     job::{Job, JobSink, JobTable, PollJob},
