@@ -6,7 +6,7 @@ use std::{
     fmt,
     fs::{self, File},
     io::{self, Read, Write},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -151,7 +151,8 @@ pub(crate) fn unique() -> u64 {
 /// Reads a file whole, and makes sure that it was the same file all the while.
 fn read_still(path: &Path) -> Result<Vec<u8>, StageError> {
     let unreadable = |error: io::Error| StageError::Unreadable { path: path.to_owned(), why: in_words(&error) };
-    let mut file = File::open(path).map_err(unreadable)?;
+    // Opening a pipe would wait for somebody to write into it; a file is read as ever.
+    let mut file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(unreadable)?;
     let before = file.metadata().map_err(unreadable)?;
     if !before.is_file() {
         return Err(StageError::Unreadable { path: path.to_owned(), why: "it is not a file".to_owned() });
