@@ -6,8 +6,9 @@ use crate::{
     job::{LeasedJob, drive},
     keeper::{Order, Remains, order},
     library::is_plain,
-    stage::{Artifact, Digest, in_words, unique},
+    stage::{Artifact, Digest, unique},
     symbols::Symbols,
+    words::{in_words, one_line},
 };
 use camlock_abi::{OpenOptions, RSlice, RStr, TextSink};
 use camlock_core::{Description, Ending, Fault, FaultKind, Lease, Loaded, Use, Watch, manifest::Runtime};
@@ -73,8 +74,8 @@ pub enum LoadError {
 
 fn told(fault: &Fault) -> String {
     match fault.kind {
-        FaultKind::Panic => format!("panicked: {} ({})", fault.message, fault.location),
-        FaultKind::Error => format!("failed: {}", fault.message),
+        FaultKind::Panic => format!("panicked: {} ({})", one_line(&fault.message), one_line(&fault.location)),
+        FaultKind::Error => format!("failed: {}", one_line(&fault.message)),
         FaultKind::Contract | FaultKind::TimedOut => fault.message.clone(),
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     library::Library,
     loader::describe,
     symbols::Symbols,
+    words::one_line,
 };
 use camlock_abi::{AbiVersion, FailureKind, FailureMessage, OpenOptions, RStr};
 use camlock_core::{Lease, Use};
@@ -156,8 +157,10 @@ pub(super) const TIMED_OUT: i32 = 75;
 
 fn failed(what: &str, failure: FailureMessage) -> String {
     match failure.kind {
-        FailureKind::Panic => format!("{what} panicked: {} ({})", failure.message, failure.location),
-        _ => format!("{what} failed: {}", failure.message),
+        FailureKind::Panic => {
+            format!("{what} panicked: {} ({})", one_line(&failure.message), one_line(&failure.location))
+        }
+        _ => format!("{what} failed: {}", one_line(&failure.message)),
     }
 }
 

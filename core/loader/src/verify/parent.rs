@@ -3,7 +3,8 @@
 use super::{CHILD_NAME, Line, Stage, Verdict, child, verdicts::Verdicts};
 use crate::{
     signals,
-    stage::{Artifact, in_words},
+    stage::{Artifact, Digest},
+    words::{in_words, one_line},
 };
 use camlock_core::manifest::Runtime;
 use rustix::{
@@ -11,12 +12,13 @@ use rustix::{
     process::{Pid, Resource, Rlimit, Signal},
 };
 use std::{
+    fs,
     io::{self, Read},
     os::{
         fd::AsFd,
         unix::process::{CommandExt, ExitStatusExt},
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
@@ -63,6 +65,17 @@ pub enum VerifyError {
         /// The limit.
         limit: u64,
     },
+    /// The staged copy cannot be read any more.
+    #[error("the stored copy {path} cannot be read: {why}")]
+    Unreadable {
+        /// Where it should be.
+        path: PathBuf,
+        /// What the system says.
+        why: String,
+    },
+    /// The staged copy is not what it was, so that whatever it did says nothing of the artifact.
+    #[error("the stored copy {0} is damaged: its bytes no longer have their digest")]
+    Rotten(PathBuf),
     /// The child could not be started, or was killed from outside.
     #[error("it could not be verified: {0}")]
     NotRun(String),
@@ -103,8 +116,21 @@ impl Verifier {
 }
 
 fn attempt(artifact: &Artifact, limits: &Limits) -> Result<Verdict, VerifyError> {
+    let unreadable = |error: io::Error| VerifyError::Unreadable { path: artifact.path.clone(), why: in_words(&error) };
+    let path = artifact.path.canonicalize().map_err(unreadable)?;
+    let verdict = try_once(artifact, &path, limits)?;
+    // A bad verdict would be kept for good: it must be on the very bytes that the digest names.
+    if let Verdict::Bad(_) = verdict
+        && Digest::of(&fs::read(&path).map_err(unreadable)?) != artifact.digest
+    {
+        return Err(VerifyError::Rotten(artifact.path.clone()));
+    }
+    Ok(verdict)
+}
+
+fn try_once(artifact: &Artifact, path: &Path, limits: &Limits) -> Result<Verdict, VerifyError> {
     let not_run = |error: io::Error| VerifyError::NotRun(in_words(&error));
-    let mut child = start(artifact, limits).map_err(not_run)?;
+    let mut child = start(artifact, path, limits).map_err(not_run)?;
     let deadline = Instant::now() + limits.time;
     let heard = listen(&mut child, deadline);
     // Silent, it is about to be gone; it must end by itself, for how it ends is a part of what it says.
@@ -122,9 +148,8 @@ fn attempt(artifact: &Artifact, limits: &Limits) -> Result<Verdict, VerifyError>
     judge(&heard.map_err(not_run)?, status, limits)
 }
 
-fn start(artifact: &Artifact, limits: &Limits) -> io::Result<Child> {
+fn start(artifact: &Artifact, path: &Path, limits: &Limits) -> io::Result<Child> {
     let sections = &artifact.sections;
-    let path = artifact.path.canonicalize()?;
     let runtime = if sections.manifest.camlock.runtime == Runtime::Tokio { "tokio" } else { "none" };
     let mut command = Command::new("/proc/self/exe");
     command
@@ -168,7 +193,8 @@ struct Heard {
     timed_out: bool,
 }
 
-const MOST_LINES: usize = 16 << 20;
+/// Room for the largest document, each of whose bytes may take six in JSON.
+const MOST_LINES: usize = 64 << 20;
 const MOST_ERRORS: usize = 64 << 10;
 
 fn listen(child: &mut Child, deadline: Instant) -> io::Result<Heard> {
@@ -233,11 +259,50 @@ fn judge(heard: &Heard, status: ExitStatus, limits: &Limits) -> Result<Verdict, 
             Err(VerifyError::NotRun("the verifying process was killed from outside".to_owned()))
         }
         (Some(signal), _) => {
-            let said = errors.trim().lines().last().map(|line| format!(" (it said: {line})")).unwrap_or_default();
+            let said =
+                errors.trim().lines().last().map(|line| format!(" (it said: {})", one_line(line))).unwrap_or_default();
             Ok(Verdict::Bad(format!("it crashed with {} while {stage}{said}", signals::name(signal))))
         }
         (None, code) => {
             Ok(Verdict::Bad(format!("it ended the process with status {} while {stage}", code.unwrap_or_default())))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::Sections;
+    use camlock_core::manifest;
+
+    /// This program's harness has a `main` of its own, which never heard of verification: starting it again would run all
+    /// tests a second time.
+    #[test]
+    fn a_program_that_is_not_armed_is_never_started_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let package = [("name", "hello"), ("version", "1.0.0")];
+        let package = package.map(|(key, value)| (key.to_owned(), value.as_bytes().to_vec())).into();
+        let sections = Sections {
+            manifest: manifest::read(&package, b"").unwrap(),
+            abi: "1.0".into(),
+            sdk: String::new(),
+            rustc: String::new(),
+            panic: "unwind".into(),
+            nonce: String::new(),
+            requires: Vec::new(),
+            crate_name: "hello".into(),
+            stays: None,
+        };
+        let artifact = Artifact { digest: Digest::of(b""), path: dir.path().join("hello.so"), size: 0, sections };
+        let verifier = Verifier::new(dir.path().join("verdicts"), Limits::default()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let error = runtime.block_on(verifier.verify(&artifact)).unwrap_err();
+        assert!(matches!(error, VerifyError::NotArmed));
+        assert_eq!(
+            error.to_string(),
+            "this program cannot verify plugins: call `camlock_loader::run_verifier_if_asked()` first thing in `main`, \
+             for verification starts the program again"
+        );
+        assert_eq!(fs::read_dir(dir.path().join("verdicts")).unwrap().count(), 0);
     }
 }

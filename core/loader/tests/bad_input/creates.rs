@@ -18,7 +18,7 @@ pub fn add(trials: Trials) -> Trials {
     trials
         .add("creates::panic", panic)
         .add("creates::error", || {
-            bad(&Altered::that("fails"), "`create` failed: its disk is\nfull");
+            bad(&Altered::that("fails"), "`create` failed: its disk is full");
         })
         .add("creates::block", || {
             timed_out(&Altered::that("blocks"), "it did not come to an end within 1 s while its `create` ran");
@@ -30,6 +30,9 @@ pub fn add(trials: Trials) -> Trials {
             timed_out(&Altered::that("waits"), "it did not come to an end within 1 s while its `create` ran");
         })
         .add("creates::eat_memory", eat_memory)
+        .add("creates::talk_without_end", talk_without_end)
+        .add("creates::recurse", recurse)
+        .add("creates::be_killed", be_killed)
         .add("creates::abort", || {
             bad(&Altered::that("aborts"), "it crashed with SIGABRT while its `create` ran");
         })
@@ -91,6 +94,28 @@ fn eat_memory() {
     place.expect_clean();
 }
 
+/// One line of it is told, and nothing that a terminal would obey.
+fn talk_without_end() {
+    let sentence = judged(&Altered::that("talks without end"));
+    assert!(sentence.starts_with("`create` failed: \\u{1b}[31mno no \\u{1b}[31mno no"), "{sentence:.200}");
+    assert!(sentence.ends_with('…') && sentence.len() < 10_000, "{}", sentence.len());
+}
+
+fn recurse() {
+    let sentence = judged(&Altered::that("recurses"));
+    assert!(sentence.starts_with("it crashed with SIGABRT while its `create` ran (it said: "), "{sentence}");
+    assert!(sentence.contains("stack overflow"), "{sentence}");
+}
+
+/// Whoever killed it (the system, when memory is short) may not do so next time.
+fn be_killed() {
+    let place = Place::new();
+    let error = place.verify(&Altered::that("is killed"), Limits::default()).expect_err("no verdict");
+    assert_eq!(error.to_string(), "it could not be verified: the verifying process was killed from outside");
+    assert!(place.names("verdicts").is_empty(), "it is no verdict");
+    place.expect_clean();
+}
+
 fn routes() {
     let sentence = judged(&Altered::that("routes panic"));
     assert!(sentence.starts_with("`create` panicked: no routes today (candidates/examples/"), "{sentence}");
@@ -139,7 +164,7 @@ fn surroundings() {
         place.verify(&Altered::that("surroundings"), Limits { time: Duration::from_secs(7), memory: 1 << 30 });
     drop(inherited);
     let Ok(Verdict::Bad(told)) = verdict else { panic!("{verdict:?}") };
-    let lines: Vec<_> = told.trim_start_matches("`create` failed: ").lines().collect();
+    let lines: Vec<_> = told.trim_start_matches("`create` failed: ").split(" | ").collect();
     assert_eq!(lines[0], "directory /", "no variables, and then: {told}");
     let descriptors: Vec<_> = lines.iter().filter_map(|line| line.strip_prefix("descriptor ")).collect();
     let (files, others): (Vec<&str>, Vec<&str>) = descriptors.into_iter().partition(|target| target.starts_with('/'));
