@@ -10,7 +10,7 @@ use crate::{
     symbols::Symbols,
     words::one_line,
 };
-use camlock_abi::{AbiVersion, FailureKind, FailureMessage, OpenOptions, RStr};
+use camlock_abi::{AbiVersion, Entry, FailureKind, FailureMessage, OpenOptions, RStr};
 use camlock_core::{Lease, Use};
 use std::{
     fs::File,
@@ -86,7 +86,12 @@ fn run(candidate: &Candidate) -> std::io::Result<()> {
     // A panic of the plugin is told by its message; the host's own hook would print it a second time.
     std::panic::set_hook(Box::new(|_| ()));
     let mut teller = Teller::new()?;
-    let verdict = match try_all(candidate, &mut teller)? {
+    teller.tell(&Line::Stage(Stage::Open))?;
+    let opened = match Library::open(Path::new(&candidate.path), &candidate.crate_name, candidate.stays.clone()) {
+        Ok(opened) => opened,
+        Err(error) => return teller.tell(&Line::Unopened(error.0)),
+    };
+    let verdict = match try_all(candidate, opened, &mut teller)? {
         Ok(report) => Verdict::Good(report),
         Err(reason) => Verdict::Bad(reason),
     };
@@ -94,13 +99,11 @@ fn run(candidate: &Candidate) -> std::io::Result<()> {
 }
 
 /// The outer result is about telling, the inner one about the plugin.
-fn try_all(candidate: &Candidate, teller: &mut Teller) -> std::io::Result<Result<Report, String>> {
-    teller.tell(&Line::Stage(Stage::Open))?;
-    let opened = Library::open(Path::new(&candidate.path), &candidate.crate_name, candidate.stays.clone());
-    let (mut library, entry) = match opened {
-        Ok(opened) => opened,
-        Err(error) => return Ok(Err(format!("it cannot be opened: {}", error.0))),
-    };
+fn try_all(
+    candidate: &Candidate,
+    (mut library, entry): (Library, &'static Entry),
+    teller: &mut Teller,
+) -> std::io::Result<Result<Report, String>> {
     teller.tell(&Line::Stage(Stage::Layouts))?;
     // Contract 1.x: the version lies in the part of the root that never changes.
     let AbiVersion { minor, .. } = entry.root.abi();

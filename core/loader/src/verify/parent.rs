@@ -109,26 +109,38 @@ impl Verifier {
             .name("camlock-verify".into())
             .spawn(move || drop(reply.send(attempt(&candidate, &limits))))
             .map_err(|error| VerifyError::NotRun(in_words(&error)))?;
-        let verdict = verdict.await.unwrap_or_else(|_| Err(VerifyError::NotRun("its thread has ended".to_owned())))?;
-        self.verdicts.put(artifact.digest, &verdict);
-        Ok(verdict)
+        match verdict.await.unwrap_or_else(|_| Err(VerifyError::NotRun("its thread has ended".to_owned())))? {
+            Found::Verdict(verdict) => {
+                self.verdicts.put(artifact.digest, &verdict);
+                Ok(verdict)
+            }
+            Found::Unopened(words) => Ok(Verdict::Bad(format!("it cannot be opened: {}", one_line(&words)))),
+        }
     }
 }
 
-fn attempt(artifact: &Artifact, limits: &Limits) -> Result<Verdict, VerifyError> {
+/// What came of an attempt.
+enum Found {
+    /// What would be found again.
+    Verdict(Verdict),
+    /// The dynamic linker's words. Not kept: a library that is missing may be installed, a libc that is too old replaced.
+    Unopened(String),
+}
+
+fn attempt(artifact: &Artifact, limits: &Limits) -> Result<Found, VerifyError> {
     let unreadable = |error: io::Error| VerifyError::Unreadable { path: artifact.path.clone(), why: in_words(&error) };
     let path = artifact.path.canonicalize().map_err(unreadable)?;
-    let verdict = try_once(artifact, &path, limits)?;
+    let found = try_once(artifact, &path, limits)?;
     // A bad verdict would be kept for good: it must be on the very bytes that the digest names.
-    if let Verdict::Bad(_) = verdict
+    if !matches!(found, Found::Verdict(Verdict::Good(_)))
         && Digest::of(&fs::read(&path).map_err(unreadable)?) != artifact.digest
     {
         return Err(VerifyError::Rotten(artifact.path.clone()));
     }
-    Ok(verdict)
+    Ok(found)
 }
 
-fn try_once(artifact: &Artifact, path: &Path, limits: &Limits) -> Result<Verdict, VerifyError> {
+fn try_once(artifact: &Artifact, path: &Path, limits: &Limits) -> Result<Found, VerifyError> {
     let not_run = |error: io::Error| VerifyError::NotRun(in_words(&error));
     let mut child = start(artifact, path, limits).map_err(not_run)?;
     let deadline = Instant::now() + limits.time;
@@ -237,15 +249,18 @@ fn take(from: &mut impl Read, buffer: &mut [u8], into: &mut Vec<u8>, most: usize
     Ok(count > 0)
 }
 
-fn judge(heard: &Heard, status: ExitStatus, limits: &Limits) -> Result<Verdict, VerifyError> {
+fn judge(heard: &Heard, status: ExitStatus, limits: &Limits) -> Result<Found, VerifyError> {
     let mut stage = Stage::Begin;
     for line in heard.lines.split(|byte| *byte == b'\n') {
         match serde_json::from_slice(line) {
             Ok(Line::Stage(reached)) => stage = reached,
-            Ok(Line::Done(verdict)) if status.success() => return Ok(verdict),
-            Ok(Line::Done(_)) | Err(_) => {}
+            Ok(Line::Done(verdict)) if status.success() => return Ok(Found::Verdict(verdict)),
+            Ok(Line::Unopened(words)) if status.success() => return unopened(words),
+            Ok(Line::Done(_) | Line::Unopened(_)) | Err(_) => {}
         }
     }
+    // Nothing of the plugin had run yet: this says nothing of it.
+    let before_it = stage == Stage::Begin;
     let stage = stage.told();
     if heard.timed_out || status.code() == Some(child::TIMED_OUT) || status.signal() == Some(libc::SIGXCPU) {
         return Err(VerifyError::TimedOut { stage, limit: limits.time });
@@ -255,18 +270,35 @@ fn judge(heard: &Heard, status: ExitStatus, limits: &Limits) -> Result<Verdict, 
         return Err(VerifyError::NoMemory { stage, limit: limits.memory });
     }
     match (status.signal(), status.code()) {
+        (signal, code) if before_it => {
+            let how = signal.map_or_else(|| format!("status {}", code.unwrap_or_default()), signals::name);
+            Err(VerifyError::NotRun(format!("the verifying process ended with {how} before it had begun")))
+        }
         (Some(libc::SIGKILL), _) => {
             Err(VerifyError::NotRun("the verifying process was killed from outside".to_owned()))
         }
         (Some(signal), _) => {
             let said =
                 errors.trim().lines().last().map(|line| format!(" (it said: {})", one_line(line))).unwrap_or_default();
-            Ok(Verdict::Bad(format!("it crashed with {} while {stage}{said}", signals::name(signal))))
+            Ok(bad(format!("it crashed with {} while {stage}{said}", signals::name(signal))))
         }
-        (None, code) => {
-            Ok(Verdict::Bad(format!("it ended the process with status {} while {stage}", code.unwrap_or_default())))
-        }
+        (None, code) => Ok(bad(format!("it ended the process with status {} while {stage}", code.unwrap_or_default()))),
     }
+}
+
+fn bad(sentence: String) -> Found {
+    Found::Verdict(Verdict::Bad(sentence))
+}
+
+fn unopened(words: String) -> Result<Found, VerifyError> {
+    // The linker says no more when memory is too short, or when the file system forbids execution.
+    if words.contains("failed to map segment") {
+        return Err(VerifyError::NotRun(format!(
+            "its library could not be mapped (is memory short, or the file system mounted `noexec`?): {}",
+            one_line(&words)
+        )));
+    }
+    Ok(Found::Unopened(words))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub fn add(trials: Trials) -> Trials {
     let opened = "while the library was opened and its constructors ran";
     trials
         .add("constructors::undefined_symbol", undefined_symbol)
+        .add("constructors::a_missing_library", a_missing_library)
         .add("constructors::crash", move || {
             bad(&Altered::that("constructor crashes"), &format!("it crashed with SIGSEGV {opened}"));
         })
@@ -31,7 +32,25 @@ pub fn add(trials: Trials) -> Trials {
 }
 
 fn undefined_symbol() {
-    bad(&Altered::candidate("undefined").0, "it cannot be opened: undefined symbol: camlock_defined_nowhere");
+    let place = Place::new();
+    let verdict = place.verify(&Altered::candidate("undefined").0, Limits::default());
+    let Ok(Verdict::Bad(sentence)) = verdict else { panic!("{verdict:?}") };
+    assert_eq!(sentence, "it cannot be opened: undefined symbol: camlock_defined_nowhere");
+    place.expect_clean();
+}
+
+/// What is missing may be there tomorrow: the sentence names it, and is not kept.
+fn a_missing_library() {
+    let place = Place::new();
+    let good = Altered::good();
+    let name = b"\0libc.so.6\0";
+    let at = good.0.windows(name.len()).position(|bytes| bytes == name).expect("it needs libc");
+    let verdict = place.verify(&good.patch(at, b"\0libz.so.0\0").0, Limits::default());
+    let Ok(Verdict::Bad(sentence)) = verdict else { panic!("{verdict:?}") };
+    let words = "libz.so.0: cannot open shared object file: No such file or directory";
+    assert_eq!(sentence, format!("it cannot be opened: {words}"));
+    assert!(place.names("verdicts").is_empty());
+    place.expect_clean();
 }
 
 /// Its sections are in order, its dynamic section is not.

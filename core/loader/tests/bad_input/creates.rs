@@ -32,6 +32,7 @@ pub fn add(trials: Trials) -> Trials {
         .add("creates::eat_memory", eat_memory)
         .add("creates::talk_without_end", talk_without_end)
         .add("creates::recurse", recurse)
+        .add("creates::little_memory", little_memory)
         .add("creates::be_killed", be_killed)
         .add("creates::abort", || {
             bad(&Altered::that("aborts"), "it crashed with SIGABRT while its `create` ran");
@@ -183,5 +184,26 @@ fn surroundings() {
     assert_eq!(limit("Max file size"), ["67108864", "67108864"]);
     assert_eq!(limit("Max open files"), ["256", "256"]);
     std::fs::remove_file(place.path("inherited")).unwrap();
+    place.expect_clean();
+}
+
+/// With too little memory even for the library, nothing is said of the plugin.
+fn little_memory() {
+    let place = Place::new();
+    let verified = |megabytes: u64| {
+        let limits = Limits { time: Duration::from_secs(10), memory: megabytes << 20 };
+        let verdict = place.verify(&Altered::good().0, limits);
+        assert!(place.names("verdicts").is_empty() || verdict.is_ok(), "nothing of this is kept: {verdict:?}");
+        verdict
+    };
+    let error = verified(1).expect_err("no verdict").to_string();
+    let before = "it could not be verified: the verifying process ended with ";
+    assert!(error.starts_with(before) && error.ends_with(" before it had begun"), "{error}");
+    // How much the program itself takes depends on how it was built. Somewhere there is room for it alone.
+    let between = (2..1024).map(verified).take_while(Result::is_err).map(|error| error.unwrap_err().to_string());
+    let last = between.last().expect("one that is too little");
+    let unmapped = "it could not be verified: its library could not be mapped (is memory short, or the file system mounted \
+                    `noexec`?): failed to map segment from shared object";
+    assert_eq!(last, unmapped);
     place.expect_clean();
 }
