@@ -2,10 +2,7 @@
 
 use crate::creates::bad;
 use camlock_testing::{Trials, repository, run_cargo};
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, path::Path};
 
 pub fn add(trials: Trials) -> Trials {
     trials
@@ -58,11 +55,11 @@ fn built(name: &str, changes: &[Change]) -> Vec<u8> {
     let workspace = repository.join("target").join("layouts").join(name);
     // cargo tells packages of one target directory apart by their path within the workspace.
     let dir = workspace.join(name);
-    copy_sources(&repository.join("plugin-api"), &dir.join("plugin-api")).expect("the SDK can be copied");
-    for Change { file, from, to } in changes {
-        let text = fs::read_to_string(repository.join("plugin-api").join(file)).expect("a source file");
+    let sdk = repository.join("plugin-api");
+    copy(&sdk, &dir.join("plugin-api"), changes).expect("the SDK can be copied");
+    for Change { file, from, .. } in changes {
+        let text = fs::read_to_string(sdk.join(file)).expect("a source file");
         assert_eq!(text.matches(from).count(), 1, "`{from}` occurs once in {file}");
-        put(&dir.join("plugin-api").join(file), &text.replace(from, to));
     }
     put(&dir.join("plugin/Cargo.toml"), &MANIFEST.replace("NAME", name));
     put(&dir.join("plugin/src/lib.rs"), PLUGIN);
@@ -84,14 +81,16 @@ fn built(name: &str, changes: &[Change]) -> Vec<u8> {
     fs::read(target.join("debug").join(format!("lib{}.so", name.replace('-', "_")))).expect("a library")
 }
 
-fn copy_sources(from: &Path, to: &Path) -> io::Result<()> {
+fn copy(from: &Path, to: &Path, changes: &[Change]) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
-        let path: PathBuf = to.join(entry.file_name());
+        let (path, copied) = (entry.path(), to.join(entry.file_name()));
         if entry.file_type()?.is_dir() {
-            copy_sources(&entry.path(), &path)?;
+            copy(&path, &copied, changes)?;
         } else {
-            put(&path, &fs::read_to_string(entry.path())?);
+            let text = fs::read_to_string(&path)?;
+            let change = |text: String, change: &Change| text.replace(change.from, change.to);
+            put(&copied, &changes.iter().filter(|change| path.ends_with(change.file)).fold(text, change));
         }
     }
     Ok(())

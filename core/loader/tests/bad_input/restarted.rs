@@ -1,6 +1,9 @@
 //! What only shows in a process with fewer rights or less room: the test program, started again.
 
-use crate::{alter::Altered, place::Place};
+use crate::{
+    alter::Altered,
+    place::{Place, processes_with},
+};
 use camlock_testing::Trials;
 use std::{
     fs,
@@ -10,6 +13,8 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{self, Command},
+    thread,
+    time::{Duration, Instant},
 };
 
 pub fn add(trials: Trials) -> Trials {
@@ -18,6 +23,7 @@ pub fn add(trials: Trials) -> Trials {
         .add("restarted::no_permission_to_keep_copies", no_permission_to_keep_copies)
         .add("restarted::no_room_for_a_copy", no_room_for_a_copy)
         .add("restarted::no_room_for_a_private_copy", no_room_for_a_private_copy)
+        .add("restarted::a_server_that_is_killed", a_server_that_is_killed)
 }
 
 const ASKED: &str = "bad-input-restarted";
@@ -47,6 +53,13 @@ pub fn run_if_asked() {
             let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
             runtime.block_on(loader.load(&artifact, 1)).map(drop).map_err(|error| error.to_string())
         }
+        "verify" => {
+            let artifact = staging().and_then(|staging| staging.stage(&candidate)).expect("it can be staged");
+            let limits = camlock_loader::Limits { time: Duration::from_secs(600), ..Default::default() };
+            let verifier = camlock_loader::Verifier::new(dir.join("verdicts"), limits).expect("a verifier");
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            runtime.block_on(verifier.verify(&artifact)).map(drop).map_err(|error| error.to_string())
+        }
         other => panic!("{other}?"),
     };
     print!("{}", told.err().unwrap_or_else(|| "nothing was wrong".to_owned()));
@@ -72,6 +85,26 @@ fn told(what: &str, candidate: &Path, dir: &Path) -> String {
     let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{}: {said} {errors}", output.status);
     said.into_owned()
+}
+
+/// The process that verifies goes with the one that asked for it.
+fn a_server_that_is_killed() {
+    let (place, _, dir) = open_place();
+    let candidate = place.file(&Altered::that("constructor hangs"));
+    let mut server = Command::new("/proc/self/exe").args([ASKED, "verify"]).args([&candidate, &dir]).spawn().unwrap();
+    let verifying = || !processes_with(dir.join("artifacts").to_str().expect("a plain path")).is_empty();
+    let began = Instant::now();
+    let wait_until = |verifies: bool| {
+        while verifying() != verifies {
+            assert!(began.elapsed() < Duration::from_secs(20), "it takes too long");
+            thread::sleep(Duration::from_millis(5));
+        }
+    };
+    wait_until(true);
+    server.kill().unwrap();
+    server.wait().unwrap();
+    wait_until(false);
+    place.expect_nothing();
 }
 
 fn allow(path: &Path, mode: u32) {
