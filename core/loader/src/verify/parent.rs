@@ -9,7 +9,7 @@ use crate::{
 use camlock_core::manifest::Runtime;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, Resource, Rlimit, Signal},
+    process::{Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions},
 };
 use std::{
     fs,
@@ -144,20 +144,25 @@ fn try_once(artifact: &Artifact, path: &Path, limits: &Limits) -> Result<Found, 
     let not_run = |error: io::Error| VerifyError::NotRun(in_words(&error));
     let mut child = start(artifact, path, limits).map_err(not_run)?;
     let deadline = Instant::now() + limits.time;
-    let heard = listen(&mut child, deadline);
+    let mut heard = listen(&mut child, deadline);
+    let id = Pid::from_child(&child);
     // Silent, it is about to be gone; it must end by itself, for how it ends is a part of what it says.
-    while heard.as_ref().is_ok_and(|heard| !heard.timed_out) && Instant::now() < deadline {
-        match child.try_wait() {
-            Ok(None) => thread::sleep(Duration::from_micros(100)),
-            Ok(Some(_)) | Err(_) => break,
+    if let Ok(heard) = &mut heard {
+        while !heard.timed_out && is_running(id) {
+            heard.timed_out = Instant::now() >= deadline;
+            thread::sleep(Duration::from_micros(100));
         }
     }
-    // Whatever the plugin started in the child's process group goes with it.
-    if let Some(group) = Pid::from_raw(child.id() as i32) {
-        let _ = rustix::process::kill_process_group(group, Signal::KILL);
-    }
+    // Whatever the plugin started in the child's process group goes with it. Nobody has waited for the child yet, so that
+    // its number cannot be anybody else's.
+    let _ = rustix::process::kill_process_group(id, Signal::KILL);
     let status = child.wait().map_err(not_run)?;
     judge(&heard.map_err(not_run)?, status, limits)
+}
+
+fn is_running(id: Pid) -> bool {
+    let asked = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    matches!(rustix::process::waitid(WaitId::Pid(id), asked), Ok(None))
 }
 
 fn start(artifact: &Artifact, path: &Path, limits: &Limits) -> io::Result<Child> {

@@ -29,6 +29,9 @@ pub fn add(trials: Trials) -> Trials {
         .add("creates::wait", || {
             timed_out(&Altered::that("waits"), "it did not come to an end within 1 s while its `create` ran");
         })
+        .add("creates::hang_up", || {
+            timed_out(&Altered::that("hangs up"), "it did not come to an end within 1 s while its `create` ran");
+        })
         .add("creates::eat_memory", eat_memory)
         .add("creates::talk_without_end", talk_without_end)
         .add("creates::recurse", recurse)
