@@ -53,10 +53,11 @@ impl Instance for PluginInstance {
         let lease = self.lease.share(Use::Request);
         let upgrade = call.upgrade;
         Box::pin(call::begin(call, &self.side, lease, |head, body| {
-            // SAFETY: see above.
             if upgrade {
+                // SAFETY: see above.
                 unsafe { root.upgrade()(object, head, body) }
             } else {
+                // SAFETY: see above.
                 unsafe { root.handle()(object, head, body) }
             }
         }))

@@ -25,6 +25,7 @@ mod symbols;
 mod threads;
 mod traces;
 mod verify;
+mod words;
 
 pub use crate::{
     elf::{Sections, Unfit, read as inspect},

@@ -6,8 +6,9 @@ use crate::{
     job::{LeasedJob, drive},
     keeper::{Order, Remains, order},
     library::is_plain,
-    stage::{Artifact, Digest, in_words, unique},
+    stage::{Artifact, Digest, unique},
     symbols::Symbols,
+    words::{in_words, one_line},
 };
 use camlock_abi::{OpenOptions, RSlice, RStr, TextSink};
 use camlock_core::{Description, Ending, Fault, FaultKind, Lease, Loaded, Use, Watch, manifest::Runtime};
@@ -49,6 +50,14 @@ pub enum LoadError {
         /// What the system says.
         why: String,
     },
+    /// The stored bytes are not there any more, or may not be read.
+    #[error("the stored artifact {path} cannot be read: {why}")]
+    Unreadable {
+        /// Where they should be.
+        path: PathBuf,
+        /// What the system says.
+        why: String,
+    },
     /// The stored bytes are not the verified ones.
     #[error("the stored artifact {0} is damaged: its bytes no longer have their digest")]
     Rotten(PathBuf),
@@ -65,8 +74,8 @@ pub enum LoadError {
 
 fn told(fault: &Fault) -> String {
     match fault.kind {
-        FaultKind::Panic => format!("panicked: {} ({})", fault.message, fault.location),
-        FaultKind::Error => format!("failed: {}", fault.message),
+        FaultKind::Panic => format!("panicked: {} ({})", one_line(&fault.message), one_line(&fault.location)),
+        FaultKind::Error => format!("failed: {}", one_line(&fault.message)),
         FaultKind::Contract | FaultKind::TimedOut => fault.message.clone(),
     }
 }
@@ -213,7 +222,8 @@ impl Loader {
 
     fn private_copy(&self, artifact: &Artifact) -> Result<PathBuf, LoadError> {
         let no_copy = |error: io::Error| LoadError::NoCopy { dir: self.dir.clone(), why: in_words(&error) };
-        let bytes = fs::read(&artifact.path).map_err(no_copy)?;
+        let bytes = fs::read(&artifact.path)
+            .map_err(|error| LoadError::Unreadable { path: artifact.path.clone(), why: in_words(&error) })?;
         let copy = self.dir.join(format!("{}-{}.so", std::process::id(), unique()));
         // Hashing and writing need each other not; together they are most of a load.
         let (digest, written) = thread::scope(|scope| {
@@ -289,7 +299,7 @@ impl Loader {
 }
 
 fn did_not_end(limit: Duration) -> Fault {
-    Fault::new(FaultKind::TimedOut, format!("did not come to an end within {:.0} s", limit.as_secs_f64().max(1.0)))
+    Fault::new(FaultKind::TimedOut, format!("did not come to an end within {} s", limit.as_secs_f64()))
 }
 
 /// Waits on whatever runtime there is: the time comes from a thread, for the caller's runtime may have no timers.

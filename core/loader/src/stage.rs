@@ -1,13 +1,20 @@
 //! Staging: the one copy of a candidate that everything afterwards looks at.
 
-use crate::elf::{self, Sections, Unfit};
+use crate::{
+    elf::{self, Sections, Unfit},
+    words::in_words,
+};
 use sha2::{Digest as _, Sha256};
 use std::{
     fmt,
     fs::{self, File},
     io::{self, Read, Write},
-    os::unix::fs::MetadataExt,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, OpenOptionsExt},
+    },
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// The sha-256 of an artifact.
@@ -81,15 +88,6 @@ pub enum StageError {
     Rotten(PathBuf),
 }
 
-/// What the system says of an error, without its number.
-pub(crate) fn in_words(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.find(" (os error") {
-        Some(end) => text[..end].to_lowercase(),
-        None => text,
-    }
-}
-
 const LARGEST: u64 = 1 << 30;
 
 /// The directory of staged copies.
@@ -103,6 +101,7 @@ impl Staging {
     pub fn at(dir: impl Into<PathBuf>) -> Result<Self, StageError> {
         let staging = Staging { dir: dir.into() };
         fs::create_dir_all(&staging.dir).map_err(|error| staging.no_copy(&error))?;
+        remove_old_temporaries(&staging.dir);
         Ok(staging)
     }
 
@@ -141,6 +140,19 @@ impl Staging {
     }
 }
 
+/// Removes what a process that was killed while it wrote has left. By age, not by process: others may write here now, and
+/// from another machine or container their numbers mean nothing.
+pub(crate) fn remove_old_temporaries(dir: &Path) {
+    const OLD: Duration = Duration::from_secs(3600);
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_name().as_bytes().starts_with(b".")) {
+        let age = entry.metadata().and_then(|metadata| metadata.modified()).map(|modified| modified.elapsed());
+        if age.is_ok_and(|age| age.is_ok_and(|age| age > OLD)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// A number that this process gives out once.
 pub(crate) fn unique() -> u64 {
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -151,7 +163,8 @@ pub(crate) fn unique() -> u64 {
 /// Reads a file whole, and makes sure that it was the same file all the while.
 fn read_still(path: &Path) -> Result<Vec<u8>, StageError> {
     let unreadable = |error: io::Error| StageError::Unreadable { path: path.to_owned(), why: in_words(&error) };
-    let mut file = File::open(path).map_err(unreadable)?;
+    // Opening a pipe would wait for somebody to write into it; a file is read as ever.
+    let mut file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(unreadable)?;
     let before = file.metadata().map_err(unreadable)?;
     if !before.is_file() {
         return Err(StageError::Unreadable { path: path.to_owned(), why: "it is not a file".to_owned() });

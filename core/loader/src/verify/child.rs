@@ -8,8 +8,9 @@ use crate::{
     library::Library,
     loader::describe,
     symbols::Symbols,
+    words::one_line,
 };
-use camlock_abi::{AbiVersion, FailureKind, FailureMessage, OpenOptions, RStr};
+use camlock_abi::{AbiVersion, Entry, FailureKind, FailureMessage, OpenOptions, RStr};
 use camlock_core::{Lease, Use};
 use std::{
     fs::File,
@@ -85,7 +86,12 @@ fn run(candidate: &Candidate) -> std::io::Result<()> {
     // A panic of the plugin is told by its message; the host's own hook would print it a second time.
     std::panic::set_hook(Box::new(|_| ()));
     let mut teller = Teller::new()?;
-    let verdict = match try_all(candidate, &mut teller)? {
+    teller.tell(&Line::Stage(Stage::Open))?;
+    let opened = match Library::open(Path::new(&candidate.path), &candidate.crate_name, candidate.stays.clone()) {
+        Ok(opened) => opened,
+        Err(error) => return teller.tell(&Line::Unopened(error.0)),
+    };
+    let verdict = match try_all(candidate, opened, &mut teller)? {
         Ok(report) => Verdict::Good(report),
         Err(reason) => Verdict::Bad(reason),
     };
@@ -93,13 +99,11 @@ fn run(candidate: &Candidate) -> std::io::Result<()> {
 }
 
 /// The outer result is about telling, the inner one about the plugin.
-fn try_all(candidate: &Candidate, teller: &mut Teller) -> std::io::Result<Result<Report, String>> {
-    teller.tell(&Line::Stage(Stage::Open))?;
-    let opened = Library::open(Path::new(&candidate.path), &candidate.crate_name, candidate.stays.clone());
-    let (mut library, entry) = match opened {
-        Ok(opened) => opened,
-        Err(error) => return Ok(Err(format!("it cannot be opened: {}", error.0))),
-    };
+fn try_all(
+    candidate: &Candidate,
+    (mut library, entry): (Library, &'static Entry),
+    teller: &mut Teller,
+) -> std::io::Result<Result<Report, String>> {
     teller.tell(&Line::Stage(Stage::Layouts))?;
     // Contract 1.x: the version lies in the part of the root that never changes.
     let AbiVersion { minor, .. } = entry.root.abi();
@@ -156,8 +160,10 @@ pub(super) const TIMED_OUT: i32 = 75;
 
 fn failed(what: &str, failure: FailureMessage) -> String {
     match failure.kind {
-        FailureKind::Panic => format!("{what} panicked: {} ({})", failure.message, failure.location),
-        _ => format!("{what} failed: {}", failure.message),
+        FailureKind::Panic => {
+            format!("{what} panicked: {} ({})", one_line(&failure.message), one_line(&failure.location))
+        }
+        _ => format!("{what} failed: {}", one_line(&failure.message)),
     }
 }
 

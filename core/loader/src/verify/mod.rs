@@ -69,6 +69,8 @@ impl Stage {
 enum Line {
     Stage(Stage),
     Done(Verdict),
+    /// The dynamic linker refused, in these words.
+    Unopened(String),
 }
 
 /// Part of what a verdict is kept under: raised when verification comes to mean something else.

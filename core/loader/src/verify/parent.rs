@@ -3,20 +3,22 @@
 use super::{CHILD_NAME, Line, Stage, Verdict, child, verdicts::Verdicts};
 use crate::{
     signals,
-    stage::{Artifact, in_words},
+    stage::{Artifact, Digest},
+    words::{in_words, one_line},
 };
 use camlock_core::manifest::Runtime;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, Resource, Rlimit, Signal},
+    process::{Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions},
 };
 use std::{
+    fs,
     io::{self, Read},
     os::{
         fd::AsFd,
         unix::process::{CommandExt, ExitStatusExt},
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
@@ -63,6 +65,17 @@ pub enum VerifyError {
         /// The limit.
         limit: u64,
     },
+    /// The staged copy cannot be read any more.
+    #[error("the stored copy {path} cannot be read: {why}")]
+    Unreadable {
+        /// Where it should be.
+        path: PathBuf,
+        /// What the system says.
+        why: String,
+    },
+    /// The staged copy is not what it was, so that whatever it did says nothing of the artifact.
+    #[error("the stored copy {0} is damaged: its bytes no longer have their digest")]
+    Rotten(PathBuf),
     /// The child could not be started, or was killed from outside.
     #[error("it could not be verified: {0}")]
     NotRun(String),
@@ -96,35 +109,64 @@ impl Verifier {
             .name("camlock-verify".into())
             .spawn(move || drop(reply.send(attempt(&candidate, &limits))))
             .map_err(|error| VerifyError::NotRun(in_words(&error)))?;
-        let verdict = verdict.await.unwrap_or_else(|_| Err(VerifyError::NotRun("its thread has ended".to_owned())))?;
-        self.verdicts.put(artifact.digest, &verdict);
-        Ok(verdict)
+        match verdict.await.unwrap_or_else(|_| Err(VerifyError::NotRun("its thread has ended".to_owned())))? {
+            Found::Verdict(verdict) => {
+                self.verdicts.put(artifact.digest, &verdict);
+                Ok(verdict)
+            }
+            Found::Unopened(words) => Ok(Verdict::Bad(format!("it cannot be opened: {}", one_line(&words)))),
+        }
     }
 }
 
-fn attempt(artifact: &Artifact, limits: &Limits) -> Result<Verdict, VerifyError> {
+/// What came of an attempt.
+enum Found {
+    /// What would be found again.
+    Verdict(Verdict),
+    /// The dynamic linker's words. Not kept: a library that is missing may be installed, a libc that is too old replaced.
+    Unopened(String),
+}
+
+fn attempt(artifact: &Artifact, limits: &Limits) -> Result<Found, VerifyError> {
+    let unreadable = |error: io::Error| VerifyError::Unreadable { path: artifact.path.clone(), why: in_words(&error) };
+    let path = artifact.path.canonicalize().map_err(unreadable)?;
+    let found = try_once(artifact, &path, limits)?;
+    // A bad verdict would be kept for good: it must be on the very bytes that the digest names.
+    if !matches!(found, Found::Verdict(Verdict::Good(_)))
+        && Digest::of(&fs::read(&path).map_err(unreadable)?) != artifact.digest
+    {
+        return Err(VerifyError::Rotten(artifact.path.clone()));
+    }
+    Ok(found)
+}
+
+fn try_once(artifact: &Artifact, path: &Path, limits: &Limits) -> Result<Found, VerifyError> {
     let not_run = |error: io::Error| VerifyError::NotRun(in_words(&error));
-    let mut child = start(artifact, limits).map_err(not_run)?;
+    let mut child = start(artifact, path, limits).map_err(not_run)?;
     let deadline = Instant::now() + limits.time;
-    let heard = listen(&mut child, deadline);
+    let mut heard = listen(&mut child, deadline);
+    let id = Pid::from_child(&child);
     // Silent, it is about to be gone; it must end by itself, for how it ends is a part of what it says.
-    while heard.as_ref().is_ok_and(|heard| !heard.timed_out) && Instant::now() < deadline {
-        match child.try_wait() {
-            Ok(None) => thread::sleep(Duration::from_micros(100)),
-            Ok(Some(_)) | Err(_) => break,
+    if let Ok(heard) = &mut heard {
+        while !heard.timed_out && is_running(id) {
+            heard.timed_out = Instant::now() >= deadline;
+            thread::sleep(Duration::from_micros(100));
         }
     }
-    // Whatever the plugin started in the child's process group goes with it.
-    if let Some(group) = Pid::from_raw(child.id() as i32) {
-        let _ = rustix::process::kill_process_group(group, Signal::KILL);
-    }
+    // Whatever the plugin started in the child's process group goes with it. Nobody has waited for the child yet, so that
+    // its number cannot be anybody else's.
+    let _ = rustix::process::kill_process_group(id, Signal::KILL);
     let status = child.wait().map_err(not_run)?;
     judge(&heard.map_err(not_run)?, status, limits)
 }
 
-fn start(artifact: &Artifact, limits: &Limits) -> io::Result<Child> {
+fn is_running(id: Pid) -> bool {
+    let asked = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    matches!(rustix::process::waitid(WaitId::Pid(id), asked), Ok(None))
+}
+
+fn start(artifact: &Artifact, path: &Path, limits: &Limits) -> io::Result<Child> {
     let sections = &artifact.sections;
-    let path = artifact.path.canonicalize()?;
     let runtime = if sections.manifest.camlock.runtime == Runtime::Tokio { "tokio" } else { "none" };
     let mut command = Command::new("/proc/self/exe");
     command
@@ -168,7 +210,8 @@ struct Heard {
     timed_out: bool,
 }
 
-const MOST_LINES: usize = 16 << 20;
+/// Room for the largest document, each of whose bytes may take six in JSON.
+const MOST_LINES: usize = 64 << 20;
 const MOST_ERRORS: usize = 64 << 10;
 
 fn listen(child: &mut Child, deadline: Instant) -> io::Result<Heard> {
@@ -211,15 +254,18 @@ fn take(from: &mut impl Read, buffer: &mut [u8], into: &mut Vec<u8>, most: usize
     Ok(count > 0)
 }
 
-fn judge(heard: &Heard, status: ExitStatus, limits: &Limits) -> Result<Verdict, VerifyError> {
+fn judge(heard: &Heard, status: ExitStatus, limits: &Limits) -> Result<Found, VerifyError> {
     let mut stage = Stage::Begin;
     for line in heard.lines.split(|byte| *byte == b'\n') {
         match serde_json::from_slice(line) {
             Ok(Line::Stage(reached)) => stage = reached,
-            Ok(Line::Done(verdict)) if status.success() => return Ok(verdict),
-            Ok(Line::Done(_)) | Err(_) => {}
+            Ok(Line::Done(verdict)) if status.success() => return Ok(Found::Verdict(verdict)),
+            Ok(Line::Unopened(words)) if status.success() => return unopened(words),
+            Ok(Line::Done(_) | Line::Unopened(_)) | Err(_) => {}
         }
     }
+    // Nothing of the plugin had run yet: this says nothing of it.
+    let before_it = stage == Stage::Begin;
     let stage = stage.told();
     if heard.timed_out || status.code() == Some(child::TIMED_OUT) || status.signal() == Some(libc::SIGXCPU) {
         return Err(VerifyError::TimedOut { stage, limit: limits.time });
@@ -229,15 +275,71 @@ fn judge(heard: &Heard, status: ExitStatus, limits: &Limits) -> Result<Verdict, 
         return Err(VerifyError::NoMemory { stage, limit: limits.memory });
     }
     match (status.signal(), status.code()) {
+        (signal, code) if before_it => {
+            let how = signal.map_or_else(|| format!("status {}", code.unwrap_or_default()), signals::name);
+            Err(VerifyError::NotRun(format!("the verifying process ended with {how} before it had begun")))
+        }
         (Some(libc::SIGKILL), _) => {
             Err(VerifyError::NotRun("the verifying process was killed from outside".to_owned()))
         }
         (Some(signal), _) => {
-            let said = errors.trim().lines().last().map(|line| format!(" (it said: {line})")).unwrap_or_default();
-            Ok(Verdict::Bad(format!("it crashed with {} while {stage}{said}", signals::name(signal))))
+            let said =
+                errors.trim().lines().last().map(|line| format!(" (it said: {})", one_line(line))).unwrap_or_default();
+            Ok(bad(format!("it crashed with {} while {stage}{said}", signals::name(signal))))
         }
-        (None, code) => {
-            Ok(Verdict::Bad(format!("it ended the process with status {} while {stage}", code.unwrap_or_default())))
-        }
+        (None, code) => Ok(bad(format!("it ended the process with status {} while {stage}", code.unwrap_or_default()))),
+    }
+}
+
+fn bad(sentence: String) -> Found {
+    Found::Verdict(Verdict::Bad(sentence))
+}
+
+fn unopened(words: String) -> Result<Found, VerifyError> {
+    // The linker says no more when memory is too short, or when the file system forbids execution.
+    if words.contains("failed to map segment") {
+        return Err(VerifyError::NotRun(format!(
+            "its library could not be mapped (is memory short, or the file system mounted `noexec`?): {}",
+            one_line(&words)
+        )));
+    }
+    Ok(Found::Unopened(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::Sections;
+    use camlock_core::manifest;
+
+    /// This program's harness has a `main` of its own, which never heard of verification: starting it again would run all
+    /// tests a second time.
+    #[test]
+    fn a_program_that_is_not_armed_is_never_started_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let package = [("name", "hello"), ("version", "1.0.0")];
+        let package = package.map(|(key, value)| (key.to_owned(), value.as_bytes().to_vec())).into();
+        let sections = Sections {
+            manifest: manifest::read(&package, b"").unwrap(),
+            abi: "1.0".into(),
+            sdk: String::new(),
+            rustc: String::new(),
+            panic: "unwind".into(),
+            nonce: String::new(),
+            requires: Vec::new(),
+            crate_name: "hello".into(),
+            stays: None,
+        };
+        let artifact = Artifact { digest: Digest::of(b""), path: dir.path().join("hello.so"), size: 0, sections };
+        let verifier = Verifier::new(dir.path().join("verdicts"), Limits::default()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let error = runtime.block_on(verifier.verify(&artifact)).unwrap_err();
+        assert!(matches!(error, VerifyError::NotArmed));
+        assert_eq!(
+            error.to_string(),
+            "this program cannot verify plugins: call `camlock_loader::run_verifier_if_asked()` first thing in `main`, \
+             for verification starts the program again"
+        );
+        assert_eq!(fs::read_dir(dir.path().join("verdicts")).unwrap().count(), 0);
     }
 }

@@ -1,7 +1,7 @@
 //! Verdicts that are kept, by digest, host ABI and verifier version.
 
 use super::{VERSION, Verdict};
-use crate::stage::{Digest, unique};
+use crate::stage::{Digest, remove_old_temporaries, unique};
 use std::{fs, io, path::PathBuf};
 
 /// A directory of verdicts.
@@ -11,6 +11,7 @@ pub(super) struct Verdicts(PathBuf);
 impl Verdicts {
     pub(super) fn at(dir: PathBuf) -> io::Result<Self> {
         fs::create_dir_all(&dir)?;
+        remove_old_temporaries(&dir);
         Ok(Verdicts(dir))
     }
 

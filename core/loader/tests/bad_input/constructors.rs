@@ -1,0 +1,82 @@
+//! Libraries that cannot be opened, or misbehave while they are: the constructors of a library run before anything else of it.
+
+use crate::{
+    alter::Altered,
+    creates::{QUICK, bad, timed_out},
+    place::Place,
+};
+use camlock_loader::{Limits, Verdict};
+use camlock_testing::Trials;
+
+pub fn add(trials: Trials) -> Trials {
+    let opened = "while the library was opened and its constructors ran";
+    trials
+        .add("constructors::undefined_symbol", undefined_symbol)
+        .add("constructors::a_missing_library", a_missing_library)
+        .add("constructors::crash", move || {
+            bad(&Altered::that("constructor crashes"), &format!("it crashed with SIGSEGV {opened}"));
+        })
+        .add("constructors::hang", move || {
+            timed_out(&Altered::that("constructor hangs"), &format!("it did not come to an end within 1 s {opened}"));
+        })
+        .add("constructors::exit_well", move || {
+            let sentence = format!("it ended the process with status 0 {opened}");
+            bad(&Altered::that("constructor exits well"), &sentence);
+        })
+        .add("constructors::exit_badly", move || {
+            let sentence = format!("it ended the process with status 3 {opened}");
+            bad(&Altered::that("constructor exits badly"), &sentence);
+        })
+        .add("constructors::a_file_the_linker_refuses", a_file_the_linker_refuses)
+        .add("constructors::the_process_goes_on", the_process_goes_on)
+}
+
+fn undefined_symbol() {
+    let place = Place::new();
+    let verdict = place.verify(&Altered::candidate("undefined").0, Limits::default());
+    let Ok(Verdict::Bad(sentence)) = verdict else { panic!("{verdict:?}") };
+    assert_eq!(sentence, "it cannot be opened: undefined symbol: camlock_defined_nowhere");
+    place.expect_clean();
+}
+
+/// What is missing may be there tomorrow: the sentence names it, and is not kept.
+fn a_missing_library() {
+    let place = Place::new();
+    let good = Altered::good();
+    let name = b"\0libc.so.6\0";
+    let at = good.0.windows(name.len()).position(|bytes| bytes == name).expect("it needs libc");
+    let verdict = place.verify(&good.patch(at, b"\0libz.so.0\0").0, Limits::default());
+    let Ok(Verdict::Bad(sentence)) = verdict else { panic!("{verdict:?}") };
+    let words = "libz.so.0: cannot open shared object file: No such file or directory";
+    assert_eq!(sentence, format!("it cannot be opened: {words}"));
+    assert!(place.names("verdicts").is_empty());
+    place.expect_clean();
+}
+
+/// Its sections are in order, its dynamic section is not.
+fn a_file_the_linker_refuses() {
+    let good = Altered::good();
+    let dynamic = good.number(good.header_of(".dynamic") + 0x18);
+    let place = Place::new();
+    let verdict = place.verify(&good.patch(dynamic, &[0xff; 64]).0, QUICK);
+    // Whether the linker says so or stumbles is the linker's affair.
+    let Ok(Verdict::Bad(sentence)) = verdict else { panic!("{verdict:?}") };
+    assert!(sentence.starts_with("it cannot be opened: ") || sentence.starts_with("it crashed with "), "{sentence}");
+    assert!(!sentence.contains('\n'), "{sentence}");
+    place.expect_clean();
+}
+
+/// After the worst of them, all in one process, a good plugin is loaded and leaves again.
+fn the_process_goes_on() {
+    let place = Place::new();
+    for mode in ["constructor crashes", "constructor exits well", "aborts", "panics"] {
+        let verdict = place.verify(&Altered::that(mode), Limits::default()).expect("a verdict");
+        assert!(matches!(verdict, Verdict::Bad(_)), "{mode}: {verdict:?}");
+    }
+    let artifact = place.stage(&Altered::good().0);
+    let verdict = place.run(place.verifier(Limits::default()).verify(&artifact)).expect("a verdict");
+    assert!(matches!(verdict, Verdict::Good(_)), "{verdict:?}");
+    let loaded = place.load(&artifact).expect("it can be loaded");
+    place.unload(loaded);
+    place.expect_clean();
+}

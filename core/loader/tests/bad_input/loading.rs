@@ -1,0 +1,156 @@
+//! What was verified and still goes wrong when a server loads it.
+
+use crate::{alter::Altered, place::Place};
+use camlock_core::Ending;
+use camlock_loader::{Artifact, Limits, LoadError, Loader, LoaderOptions, Overview, StageError, Verdict};
+use camlock_testing::Trials;
+use std::{
+    fs, process, thread,
+    time::{Duration, Instant},
+};
+
+pub fn add(trials: Trials) -> Trials {
+    trials
+        .add("loading::rotten", rotten)
+        .add("loading::vanished", vanished)
+        .add("loading::no_directory_for_copies", no_directory_for_copies)
+        .add("loading::create_fails", create_fails)
+        .add("loading::create_panics", create_panics)
+        .add("loading::create_waits", || create_is_cancelled("waits in a server"))
+        .add("loading::create_sleeps", || create_is_cancelled("sleeps in a server"))
+        .add("loading::create_blocks", create_blocks)
+        .add("loading::undefined_symbol", undefined_symbol)
+        .add("loading::copies_of_processes_that_are_no_more", copies_of_processes_that_are_no_more)
+}
+
+const LITTLE: LoaderOptions = LoaderOptions { create: Duration::from_millis(300) };
+
+/// One that the verifier finds nothing wrong with.
+fn verified(place: &Place, mode: &str) -> Artifact {
+    let artifact = place.stage(&Altered::that(mode));
+    let verdict = place.run(place.verifier(Limits::default()).verify(&artifact));
+    assert!(matches!(verdict, Ok(Verdict::Good(_))), "{verdict:?}");
+    artifact
+}
+
+fn refused(place: &Place, artifact: &Artifact) -> LoadError {
+    place.load(artifact).map(|_| ()).expect_err("it is refused")
+}
+
+/// The stored copy is not what was verified: it is never opened, and staging again mends it.
+fn rotten() {
+    let place = Place::new();
+    let artifact = verified(&place, "well");
+    let good = fs::read(&artifact.path).unwrap();
+    for damage in [Altered(good.clone()).patch(good.len() / 2, b"rotten"), Altered(good.clone()).cut(1000)] {
+        fs::write(&artifact.path, damage.0).unwrap();
+        let error = refused(&place, &artifact);
+        let path = artifact.path.display();
+        let sentence = format!("the stored artifact {path} is damaged: its bytes no longer have their digest");
+        assert_eq!(error.to_string(), sentence);
+        place.expect_clean();
+    }
+    let again = place.stage(&good);
+    assert_eq!((again.digest, &again.path), (artifact.digest, &artifact.path));
+    let loaded = place.load(&again).expect("it can be loaded again");
+    place.unload(loaded);
+    place.expect_clean();
+}
+
+fn vanished() {
+    let place = Place::new();
+    let artifact = verified(&place, "well");
+    fs::remove_file(&artifact.path).unwrap();
+    let sentence = format!("the stored artifact {} cannot be read: no such file or directory", artifact.path.display());
+    assert_eq!(refused(&place, &artifact).to_string(), sentence);
+    place.expect_clean();
+}
+
+fn no_directory_for_copies() {
+    let place = Place::new();
+    let artifact = verified(&place, "well");
+    fs::remove_dir(place.path("run")).unwrap();
+    let run = fs::canonicalize(place.path("")).unwrap().join("run");
+    let sentence = format!("no private copy can be made in {}: no such file or directory", run.display());
+    assert_eq!(refused(&place, &artifact).to_string(), sentence);
+    fs::remove_dir_all(place.path("artifacts")).unwrap();
+    let error = place.staging.stage(&place.file(&Altered::good().0)).map(|_| ()).expect_err("no place");
+    assert!(matches!(error, StageError::NoCopy { .. }));
+    let artifacts = place.path("artifacts");
+    let sentence = format!("no copy can be kept in {}: no such file or directory", artifacts.display());
+    assert_eq!(error.to_string(), sentence);
+    place.expect_clean();
+}
+
+/// Whatever became of it, its library leaves by itself.
+fn expect_gone(place: &Place) {
+    let began = Instant::now();
+    loop {
+        let left = place.loader.overview();
+        if left.is_empty() {
+            break place.expect_clean();
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "{left:?}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn create_fails() {
+    let place = Place::new();
+    let artifact = verified(&place, "fails in a server");
+    assert_eq!(refused(&place, &artifact).to_string(), "`create` failed: not here");
+    expect_gone(&place);
+}
+
+fn create_panics() {
+    let place = Place::new();
+    let artifact = verified(&place, "panics in a server");
+    let sentence = refused(&place, &artifact).to_string();
+    assert!(sentence.starts_with("`create` panicked: not here (candidates/examples/misbehaving.rs:"), "{sentence}");
+    expect_gone(&place);
+}
+
+fn create_is_cancelled(mode: &str) {
+    let place = Place::with(LITTLE);
+    let artifact = verified(&place, mode);
+    assert_eq!(refused(&place, &artifact).to_string(), "`create` did not come to an end within 0.3 s");
+    expect_gone(&place);
+}
+
+/// A thread that blocks cannot be helped: it is given up, the operator sees what holds the generation, and once it returns
+/// the generation leaves.
+fn create_blocks() {
+    let place = Place::with(LITTLE);
+    let artifact = verified(&place, "blocks in a server");
+    let began = Instant::now();
+    assert_eq!(refused(&place, &artifact).to_string(), "`create` did not come to an end within 0.3 s");
+    assert!(began.elapsed() < Duration::from_millis(2800), "it was waited for: {:?}", began.elapsed());
+    let left = place.loader.overview();
+    let [Overview { plugin, held_by, ending, .. }] = &left[..] else { panic!("{left:?}") };
+    assert_eq!((plugin.as_str(), held_by.as_str()), ("candidates", "a job of the plugin still runs"));
+    assert_eq!(*ending, Ending::Alive);
+    expect_gone(&place);
+}
+
+/// A server that crashed could not clear up; the next one does, and leaves alone what others use.
+fn copies_of_processes_that_are_no_more() {
+    let place = Place::new();
+    let own = format!("{}-1000000.so", process::id());
+    // No process has such a number.
+    for name in ["4000000000-1.so", &own, "notes.txt"] {
+        fs::write(place.path("run").join(name), "").unwrap();
+    }
+    Loader::new(place.path("run"), LoaderOptions::default(), None).unwrap();
+    let mut left = place.names("run");
+    left.sort();
+    assert_eq!(left, [own.as_str(), "notes.txt"]);
+}
+
+/// Verdicts may be kept on another machine's word; what the linker refuses here is told here.
+fn undefined_symbol() {
+    let place = Place::new();
+    let artifact = place.stage(&Altered::candidate("undefined").0);
+    let sentence = "it cannot be opened: undefined symbol: camlock_defined_nowhere";
+    assert_eq!(refused(&place, &artifact).to_string(), sentence);
+    expect_gone(&place);
+}

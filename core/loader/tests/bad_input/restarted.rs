@@ -1,0 +1,171 @@
+//! What only shows in a process with fewer rights or less room: the test program, started again.
+
+use crate::{
+    alter::Altered,
+    place::{Place, processes_with},
+};
+use camlock_testing::Trials;
+use std::{
+    fs,
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        process::CommandExt,
+    },
+    path::{Path, PathBuf},
+    process::{self, Command},
+    thread,
+    time::{Duration, Instant},
+};
+
+pub fn add(trials: Trials) -> Trials {
+    trials
+        .add("restarted::no_permission_to_read", no_permission_to_read)
+        .add("restarted::no_permission_to_keep_copies", no_permission_to_keep_copies)
+        .add("restarted::no_room_for_a_copy", no_room_for_a_copy)
+        .add("restarted::no_room_for_a_private_copy", no_room_for_a_private_copy)
+        .add("restarted::a_server_that_is_killed", a_server_that_is_killed)
+}
+
+const ASKED: &str = "bad-input-restarted";
+/// Who owns nothing.
+const NOBODY: u32 = 65534;
+
+/// In a process that one of the tests below started: does what it asks, prints the sentence, and ends.
+pub fn run_if_asked() {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() != Some(ASKED) {
+        return;
+    }
+    let what = arguments.next().expect("what to do");
+    let [candidate, dir] = [(); 2].map(|()| PathBuf::from(arguments.next().expect("a path")));
+    let staging = || camlock_loader::Staging::at(dir.join("artifacts"));
+    let told = match what.as_str() {
+        "stage" => staging().and_then(|staging| staging.stage(&candidate)).map(drop).map_err(|error| error.to_string()),
+        "stage in little room" => {
+            let staging = staging().expect("a staging directory");
+            little_room();
+            staging.stage(&candidate).map(drop).map_err(|error| error.to_string())
+        }
+        "load in little room" => {
+            let artifact = staging().and_then(|staging| staging.stage(&candidate)).expect("it can be staged");
+            let loader = camlock_loader::Loader::new(dir.join("run"), Default::default(), None).expect("a loader");
+            little_room();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            runtime.block_on(loader.load(&artifact, 1)).map(drop).map_err(|error| error.to_string())
+        }
+        "verify" => {
+            let artifact = staging().and_then(|staging| staging.stage(&candidate)).expect("it can be staged");
+            let limits = camlock_loader::Limits { time: Duration::from_secs(600), ..Default::default() };
+            let verifier = camlock_loader::Verifier::new(dir.join("verdicts"), limits).expect("a verifier");
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            runtime.block_on(verifier.verify(&artifact)).map(drop).map_err(|error| error.to_string())
+        }
+        other => panic!("{other}?"),
+    };
+    print!("{}", told.err().unwrap_or_else(|| "nothing was wrong".to_owned()));
+    process::exit(0);
+}
+
+/// Files may not grow beyond 64 KiB: for whoever writes, as if there were no more room.
+fn little_room() {
+    // SAFETY: SIG_IGN is a valid disposition; without it the process would be killed rather than told.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    let limit = rustix::process::Rlimit { current: Some(64 << 10), maximum: Some(64 << 10) };
+    rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).expect("a limit");
+}
+
+/// What the program says, started again, as an ordinary user if this one is not.
+fn told(what: &str, candidate: &Path, dir: &Path) -> String {
+    let mut command = Command::new("/proc/self/exe");
+    command.args([ASKED, what]).args([candidate, dir]);
+    if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let output = command.output().unwrap();
+    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}: {said} {errors}", output.status);
+    said.into_owned()
+}
+
+/// The process that verifies goes with the one that asked for it.
+fn a_server_that_is_killed() {
+    let (place, _, dir) = open_place();
+    let candidate = place.file(&Altered::that("constructor hangs"));
+    let mut server = Command::new("/proc/self/exe").args([ASKED, "verify"]).args([&candidate, &dir]).spawn().unwrap();
+    let verifying = || !processes_with(dir.join("artifacts").to_str().expect("a plain path")).is_empty();
+    let began = Instant::now();
+    let wait_until = |verifies: bool| {
+        while verifying() != verifies {
+            assert!(began.elapsed() < Duration::from_secs(20), "it takes too long");
+            thread::sleep(Duration::from_millis(5));
+        }
+    };
+    wait_until(true);
+    server.kill().unwrap();
+    server.wait().unwrap();
+    wait_until(false);
+    place.expect_nothing();
+}
+
+fn allow(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// A candidate, and a directory in which anybody may write.
+fn open_place() -> (Place, PathBuf, PathBuf) {
+    let place = Place::new();
+    let candidate = place.file(&Altered::good().0);
+    let dir = place.path("theirs");
+    fs::create_dir(&dir).unwrap();
+    allow(&place.path(""), 0o755);
+    allow(&candidate, 0o644);
+    allow(&dir, 0o777);
+    (place, candidate, dir)
+}
+
+/// What was begun in a directory of theirs is gone.
+fn expect_empty(dir: &Path) {
+    let left: Vec<_> = fs::read_dir(dir).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+fn no_permission_to_read() {
+    let (place, candidate, dir) = open_place();
+    allow(&candidate, 0o000);
+    let sentence = format!("{} cannot be read: permission denied", candidate.display());
+    assert_eq!(told("stage", &candidate, &dir), sentence);
+    expect_empty(&dir.join("artifacts"));
+    place.expect_nothing();
+}
+
+fn no_permission_to_keep_copies() {
+    let (place, candidate, dir) = open_place();
+    let artifacts = dir.join("artifacts");
+    fs::create_dir(&artifacts).unwrap();
+    allow(&artifacts, 0o555);
+    let sentence = format!("no copy can be kept in {}: permission denied", artifacts.display());
+    assert_eq!(told("stage", &candidate, &dir), sentence);
+    fs::remove_dir(&artifacts).unwrap();
+    allow(&dir, 0o555);
+    assert_eq!(told("stage", &candidate, &dir), sentence);
+    expect_empty(&dir);
+    place.expect_nothing();
+}
+
+fn no_room_for_a_copy() {
+    let (place, candidate, dir) = open_place();
+    let artifacts = dir.join("artifacts");
+    let sentence = format!("no copy can be kept in {}: file too large", artifacts.display());
+    assert_eq!(told("stage in little room", &candidate, &dir), sentence);
+    expect_empty(&artifacts);
+    place.expect_nothing();
+}
+
+fn no_room_for_a_private_copy() {
+    let (place, candidate, dir) = open_place();
+    let run = fs::canonicalize(&dir).unwrap().join("run");
+    let sentence = format!("no private copy can be made in {}: file too large", run.display());
+    assert_eq!(told("load in little room", &candidate, &dir), sentence);
+    expect_empty(&run);
+    place.expect_nothing();
+}
