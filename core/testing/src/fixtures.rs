@@ -44,9 +44,16 @@ impl Fixtures {
     pub fn release() -> Self {
         static BUILT: OnceLock<()> = OnceLock::new();
         BUILT.get_or_init(|| {
-            build(&["-p", "hello", "-p", "churn", "-p", "peer", "--lib", "--bins", "--profile", "release"]);
+            build(&["-p", "hello", "-p", "churn", "--lib", "--profile", "release"]);
         });
         Fixtures { profile: "release" }
+    }
+
+    /// The server to compare with, as `cargo build --release` makes it or as Camlock's own is made.
+    pub fn peer(tuned: bool) -> PathBuf {
+        let profile = if tuned { "tuned" } else { "plain" };
+        build(&["-p", "peer", "--bins", "--profile", profile]);
+        Fixtures { profile }.program("peer")
     }
 
     /// The library of a fixture crate.
