@@ -64,9 +64,10 @@ impl Host {
     /// The time by the host's clock.
     pub fn now(&self) -> SystemTime {
         match self.0 {
-            // SAFETY: as above.
             Kind::Loaded(host) => {
-                SystemTime::UNIX_EPOCH + Duration::from_nanos(unsafe { host.table.now()(host.context) })
+                // SAFETY: as above.
+                let nanos = unsafe { host.table.now()(host.context) };
+                SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos)
             }
             Kind::Program => SystemTime::now(),
         }

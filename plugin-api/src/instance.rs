@@ -214,7 +214,7 @@ pub(crate) unsafe extern "C" fn upgrade(object: *mut Object, head: &RequestHead<
 pub(crate) unsafe extern "C" fn close(object: *mut Object) {
     // SAFETY: `open` boxed it, the host calls this once, and every `Home` is gone (see the type).
     let instance = unsafe { Box::from_raw(object.cast::<Instance>()) };
-    let Instance { runtime, host, made } = *instance;
+    let Instance { runtime, made, .. } = *instance;
     // The author's value goes while the runtime is there; tasks that still hold it go with the runtime.
     let dropped = camlock_abi::catch(|| runtime.within(|| drop(made), |()| false));
     if let Err(caught) = dropped {
@@ -223,7 +223,6 @@ pub(crate) unsafe extern "C" fn close(object: *mut Object) {
     if let Err(caught) = camlock_abi::catch(|| runtime.close()) {
         panicked("while ending the runtime", &caught);
     }
-    drop(host);
 }
 
 #[cfg(feature = "next")]

@@ -179,7 +179,8 @@ mod tests {
         for _ in 0..2 {
             let mut first = true;
             std::future::poll_fn(|context| {
-                context.waker().clone().wake();
+                let waker = context.waker().clone();
+                waker.wake();
                 if std::mem::take(&mut first) { Poll::Pending } else { Poll::Ready(()) }
             })
             .await;

@@ -22,7 +22,7 @@ const GIB: u64 = 1 << 30;
 fn with_plugin<F: Future<Output = Served>>(test: impl FnOnce(Served) -> F) {
     run(async {
         let host = Host::new();
-        let served = host.serve(&Fixtures::quick().library("features"), MOUNT).await;
+        let served = host.serve(&Fixtures::quick().library("features")).await;
         test(served).await.unload_wholly().await;
     });
 }
@@ -292,8 +292,8 @@ fn lifecycle_and_state() {
     run(async {
         let host = Host::new();
         let library = Fixtures::quick().library("features");
-        let old = host.serve(&library, MOUNT).await;
-        let new = host.serve(&library, MOUNT).await;
+        let old = host.serve(&library).await;
+        let new = host.serve(&library).await;
         let state = old.instance.save().await.unwrap().expect("state");
         assert_eq!(state, 0u64.to_be_bytes());
         let saved = |state: &[u8]| camlock_core::Saved { version: "0.1.0".into(), state: state.to_vec() };

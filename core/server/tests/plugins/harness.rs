@@ -85,15 +85,15 @@ impl Host {
     }
 
     /// Loads, starts and serves.
-    pub async fn serve(&self, library: &Path, mount: &str) -> Served {
+    pub async fn serve(&self, library: &Path) -> Served {
         let Loaded { instance, leases, ending } = self.load(library).await;
         instance.start().await.expect("it starts");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        assert_eq!(mount, format!("{MOUNTS}{}", instance.description().manifest.name));
+        let mount = format!("{MOUNTS}{}", instance.description().manifest.name);
         let dispatch = Dispatch::new([instance.clone()]);
         let accepting = tokio::spawn(async move { drop(serve(listener, dispatch).await) });
-        Served { address, mount: mount.to_owned(), instance, leases, ending, accepting }
+        Served { address, mount, instance, leases, ending, accepting }
     }
 }
 

@@ -18,7 +18,7 @@ use std::time::Duration;
 fn with_plugin<F: Future<Output = Served>>(name: &str, test: impl FnOnce(Served) -> F) {
     run(async {
         let host = Host::new();
-        let served = test(host.serve(&Fixtures::quick().library(name), "").await).await;
+        let served = test(host.serve(&Fixtures::quick().library(name)).await).await;
         assert!(served.text("/fine").await.starts_with("fine"));
         let mut ending = served.ending.clone();
         served.unload().await;

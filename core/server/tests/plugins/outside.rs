@@ -31,7 +31,7 @@ fn a_crate_of_somebody_else() {
     run_cargo(dir.path(), &["build"]);
     run(async {
         let host = Host::new();
-        let served = host.serve(&dir.path().join("target/debug/liboutside.so"), "/api/v1/p/outside").await;
+        let served = host.serve(&dir.path().join("target/debug/liboutside.so")).await;
         let manifest = &served.instance.description().manifest;
         assert_eq!((&*manifest.version, &manifest.camlock.routes[..]), ("0.3.0", &["/outside/*".to_owned()][..]));
 
