@@ -54,8 +54,10 @@ async fn serve_until_signal(options: &Options) -> Result<(), String> {
         .await
         .map_err(|error| format!("{} cannot be listened on: {error}", options.listen))?;
 
+    let plugins = std::path::absolute(&options.plugins).map_err(told("the plugins directory has no path"))?;
+    let found = artifacts(&plugins)?;
     let mut loaded: Vec<Loaded> = Vec::new();
-    for (index, path) in artifacts(&options.plugins)?.iter().enumerate() {
+    for (index, path) in found.iter().enumerate() {
         let known = |name: &str| loaded.iter().any(|other| other.instance.description().manifest.name == name);
         match load(&staging, &verifier, &loader, path, index as u64 + 1).await {
             Ok(plugin) if known(&plugin.instance.description().manifest.name) => {
@@ -67,6 +69,10 @@ async fn serve_until_signal(options: &Options) -> Result<(), String> {
         }
     }
     let address = listener.local_addr().map_err(told("no address"))?;
+    println!("listening on http://{address}, plugins from {}, data in {}", plugins.display(), data.display());
+    if found.is_empty() {
+        println!("there are no plugins yet: put NAME.so files into {} and start again", plugins.display());
+    }
     for plugin in &loaded {
         let manifest = &plugin.instance.description().manifest;
         println!("{:<24} {:<10} http://{address}{MOUNTS}{}/", manifest.name, manifest.version, manifest.name);
@@ -100,11 +106,18 @@ fn private_directory(path: &Path) -> Result<PathBuf, String> {
     made.and_then(|()| path.canonicalize()).map_err(|error| format!("{} cannot be used: {error}", path.display()))
 }
 
-/// The artifacts in a directory, by name.
+/// The artifacts in a directory, by name. A directory that is not there has none.
 fn artifacts(dir: &Path) -> Result<Vec<PathBuf>, String> {
-    let entries = std::fs::read_dir(dir).map_err(|error| {
-        format!("the plugins directory {} cannot be read: {error} (name another with --plugins)", dir.display())
-    })?;
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => {
+            return Err(format!(
+                "the plugins directory {} cannot be read: {error} (name another with --plugins)",
+                dir.display()
+            ));
+        }
+    };
     let mut found: Vec<PathBuf> = entries
         .flatten()
         .map(|entry| entry.path())

@@ -112,3 +112,8 @@ impl Deref for Answer {
         &self.0
     }
 }
+
+/// The guide's code blocks are compiled with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/plugin-authors.md")]
+struct AuthorsGuide;
