@@ -5,13 +5,17 @@ use camlock_loader::{Limits, Loader, LoaderOptions, Staging, Verdict, Verifier, 
 use camlock_server::{Dispatch, MOUNTS, serve};
 use clap::Args;
 use std::{
+    io::{self, IsTerminal},
     net::SocketAddr,
     path::{Path, PathBuf},
+    pin::pin,
     time::Duration,
 };
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+    time::{Instant, timeout_at},
 };
 use tracing_subscriber::EnvFilter;
 
@@ -30,10 +34,16 @@ pub(crate) struct Options {
 
 /// How long requests in progress have when the server ends.
 const DRAIN: Duration = Duration::from_secs(30);
+/// How long a plugin's `start`, and its `shutdown`, may take.
+const START: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(options: &Options) -> Result<(), String> {
     let filter = EnvFilter::try_from_env("CAMLOCK_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .on_thread_park(on_thread_park)
@@ -44,7 +54,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
 
 async fn serve_until_signal(options: &Options) -> Result<(), String> {
     let data = private_directory(&options.data)?;
-    let told = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
+    let told = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
     let staging = Staging::at(data.join("artifacts")).map_err(|error| error.to_string())?;
     let verifier = Verifier::new(data.join("verdicts"), Limits::default()).map_err(told("no verdicts can be kept"))?;
     let handle = tokio::runtime::Handle::current();
@@ -53,43 +63,103 @@ async fn serve_until_signal(options: &Options) -> Result<(), String> {
     let listener = TcpListener::bind(options.listen)
         .await
         .map_err(|error| format!("{} cannot be listened on: {error}", options.listen))?;
-
+    let address = listener.local_addr().map_err(told("no address"))?;
     let plugins = std::path::absolute(&options.plugins).map_err(told("the plugins directory has no path"))?;
     let found = artifacts(&plugins)?;
-    let mut loaded: Vec<Loaded> = Vec::new();
-    for (index, path) in found.iter().enumerate() {
-        let known = |name: &str| loaded.iter().any(|other| other.instance.description().manifest.name == name);
-        match load(&staging, &verifier, &loader, path, index as u64 + 1).await {
-            Ok(plugin) if known(&plugin.instance.description().manifest.name) => {
-                tracing::error!(path = %path.display(), "not served: another artifact has the same name");
-            }
-            Ok(plugin) => loaded.push(plugin),
-            // A bad plugin never stops the others.
-            Err(reason) => tracing::error!(path = %path.display(), "not served: {reason}"),
-        }
-    }
-    let address = listener.local_addr().map_err(told("no address"))?;
     println!("listening on http://{address}, plugins from {}, data in {}", plugins.display(), data.display());
     if found.is_empty() {
         println!("there are no plugins yet: put NAME.so files into {} and start again", plugins.display());
     }
-    for plugin in &loaded {
-        let manifest = &plugin.instance.description().manifest;
-        println!("{:<24} {:<10} http://{address}{MOUNTS}{}/", manifest.name, manifest.version, manifest.name);
+
+    // Requests are answered, and signals obeyed, while plugins are still being verified.
+    let dispatch = Dispatch::default();
+    let accepting = tokio::spawn(serve(listener, dispatch.clone()));
+    let mut server = Server { staging, verifier, loader, dispatch, served: Vec::new() };
+    let mut ended = pin!(wait_for_signal());
+    for path in &found {
+        tokio::select! {
+            outcome = &mut ended => {
+                outcome.map_err(told("signals cannot be waited for"))?;
+                return server.end(accepting).await;
+            }
+            // A bad plugin never stops the others.
+            added = server.add(path) => match added {
+                Ok(line) => println!("{line:<36} http://{address}{}", server.mount_of_last()),
+                Err(reason) => tracing::error!(path = %path.display(), "not served: {reason}"),
+            },
+        }
     }
-    let dispatch = Dispatch::new(loaded.iter().map(|plugin| plugin.instance.clone()));
-    let accepting = tokio::spawn(serve(listener, dispatch));
-    wait_for_signal().await.map_err(told("signals cannot be waited for"))?;
-    tracing::info!("ending");
-    accepting.abort();
-    let _ = accepting.await;
-    for plugin in loaded {
-        unload(plugin).await;
-    }
-    Ok(())
+    ended.await.map_err(told("signals cannot be waited for"))?;
+    server.end(accepting).await
 }
 
-async fn wait_for_signal() -> std::io::Result<()> {
+/// What is served, and what it takes to serve more.
+struct Server {
+    staging: Staging,
+    verifier: Verifier,
+    loader: Loader,
+    dispatch: Dispatch,
+    served: Vec<Served>,
+}
+
+struct Served {
+    path: PathBuf,
+    loaded: Loaded,
+}
+
+impl Served {
+    fn name(&self) -> &str {
+        &self.loaded.instance.description().manifest.name
+    }
+}
+
+impl Server {
+    /// Stages, verifies, loads, starts and serves one artifact; its name and version.
+    async fn add(&mut self, path: &Path) -> Result<String, String> {
+        let artifact = self.staging.stage(path).map_err(|error| error.to_string())?;
+        let manifest = &artifact.sections.manifest;
+        if let Some(other) = self.served.iter().find(|other| other.name() == manifest.name) {
+            return Err(format!("{} is named `{}` too, and is served", other.path.display(), manifest.name));
+        }
+        match self.verifier.verify(&artifact).await.map_err(|error| error.to_string())? {
+            Verdict::Bad(reason) => return Err(reason),
+            Verdict::Good(report) => {
+                if let Some(reason) = report.stays {
+                    tracing::warn!(plugin = manifest.name, "it will not be unloadable: {reason}");
+                }
+            }
+        }
+        let generation = self.served.len() as u64 + 1;
+        let loaded = self.loader.load(&artifact, generation).await.map_err(|error| error.to_string())?;
+        match tokio::time::timeout(START, loaded.instance.start()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(fault)) => return Err(format!("`start` failed: {fault}")),
+            Err(_) => return Err(format!("`start` did not come to an end within {} s", START.as_secs())),
+        }
+        self.served.push(Served { path: path.to_owned(), loaded });
+        self.dispatch.replace(self.served.iter().map(|served| served.loaded.instance.clone()));
+        Ok(format!("{} {}", manifest.name, manifest.version))
+    }
+
+    fn mount_of_last(&self) -> String {
+        self.served.last().map_or_else(String::new, |served| format!("{MOUNTS}{}/", served.name()))
+    }
+
+    /// Takes all plugins off the table, lets their requests end, and lets go of them, the last one first.
+    async fn end(self, accepting: JoinHandle<io::Result<()>>) -> Result<(), String> {
+        tracing::info!("ending");
+        accepting.abort();
+        let _ = accepting.await;
+        self.dispatch.replace([]);
+        let deadline = Instant::now() + DRAIN;
+        for served in self.served.into_iter().rev() {
+            unload(served.loaded, deadline).await;
+        }
+        Ok(())
+    }
+}
+
+async fn wait_for_signal() -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! {
@@ -130,37 +200,23 @@ fn artifacts(dir: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(found)
 }
 
-async fn load(
-    staging: &Staging,
-    verifier: &Verifier,
-    loader: &Loader,
-    path: &Path,
-    generation: u64,
-) -> Result<Loaded, String> {
-    let artifact = staging.stage(path).map_err(|error| error.to_string())?;
-    match verifier.verify(&artifact).await.map_err(|error| error.to_string())? {
-        Verdict::Bad(reason) => return Err(reason),
-        Verdict::Good(report) => {
-            if let Some(reason) = report.stays {
-                tracing::warn!(plugin = artifact.sections.manifest.name, "it will not be unloadable: {reason}");
-            }
-        }
-    }
-    let loaded = loader.load(&artifact, generation).await.map_err(|error| error.to_string())?;
-    loaded.instance.start().await.map_err(|fault| format!("`start` failed: {fault}"))?;
-    Ok(loaded)
-}
-
-async fn unload(plugin: Loaded) {
+async fn unload(plugin: Loaded, deadline: Instant) {
     let Loaded { instance, leases, mut ending } = plugin;
     let name = instance.description().manifest.name.clone();
-    if let Err(fault) = instance.shutdown().await {
-        tracing::warn!(plugin = name, "`shutdown` failed: {fault}");
+    if timeout_at(deadline, leases.drained()).await.is_err() {
+        tracing::warn!(plugin = name, "it is shut down although {}", leases.told());
+    }
+    match timeout_at(Instant::now() + START, instance.shutdown()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(fault)) => tracing::warn!(plugin = name, "`shutdown` failed: {fault}"),
+        Err(_) => tracing::warn!(plugin = name, "`shutdown` did not come to an end within {} s", START.as_secs()),
     }
     drop(instance);
-    let ended = tokio::time::timeout(DRAIN, ending.wait_for(|ending| *ending != Ending::Alive)).await;
-    match ended {
-        Ok(Ok(ending)) => tracing::info!(plugin = name, "{:?}", *ending),
-        Ok(Err(_)) | Err(_) => tracing::warn!(plugin = name, "still in the process: {}", leases.told()),
+    let patience = deadline.max(Instant::now() + Duration::from_secs(1));
+    let ended = timeout_at(patience, ending.wait_for(|ending| *ending != Ending::Alive)).await;
+    match ended.map(|ended| ended.map(|ending| ending.clone())) {
+        Ok(Ok(Ending::Pinned { reason })) => tracing::warn!(plugin = name, "not unloaded: {reason}"),
+        Ok(_) => tracing::info!(plugin = name, "unloaded"),
+        Err(_) => tracing::warn!(plugin = name, "not unloaded: {}", leases.told()),
     }
 }

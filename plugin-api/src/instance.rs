@@ -132,7 +132,7 @@ fn or_failed(made: Result<Job, Caught>) -> Job {
 
 pub(crate) unsafe extern "C" fn install(hooks: &'static Hooks) {
     intercept::install(hooks);
-    camlock_abi::record_panics(crate::backtrace::frames);
+    camlock_abi::record_panics(crate::backtrace::frames, |caught| panicked("in a task or a thread", caught));
 }
 
 pub(crate) unsafe extern "C" fn open(host: HostRef, options: &OpenOptions<'_>) -> *mut Object {

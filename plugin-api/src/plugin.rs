@@ -36,7 +36,8 @@ pub trait Plugin: Sized + Send + Sync + 'static {
         async { Ok(()) }
     }
 
-    /// Ends work: the last call before the value is dropped.
+    /// Ends work: the last call before the value is dropped. It also runs where `start` did not: when a build is verified, and
+    /// when `start` failed.
     fn shutdown(&self) -> impl Future<Output = ()> + Send {
         async {}
     }

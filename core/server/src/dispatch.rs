@@ -4,6 +4,7 @@ use crate::{
     problem,
     service::{Answering, PluginService},
 };
+use arc_swap::ArcSwap;
 use camlock_core::{Body, Instance};
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -21,33 +22,44 @@ use std::{
 pub const MOUNTS: &str = "/api/v1/p/";
 
 /// The plugins that are served, each under its mount `/api/v1/p/NAME`.
+///
+/// One immutable table behind an atomic pointer. Connections hold this, not the table, so an idle one keeps no plugin.
 #[derive(Clone, Default)]
 pub struct Dispatch {
-    by_name: Arc<HashMap<String, PluginService>>,
+    table: Arc<ArcSwap<Table>>,
     peer: Option<SocketAddr>,
 }
+
+type Table = HashMap<String, PluginService>;
 
 impl Dispatch {
     /// Serves these instances.
     pub fn new(instances: impl IntoIterator<Item = Arc<dyn Instance>>) -> Self {
+        let dispatch = Dispatch::default();
+        dispatch.replace(instances);
+        dispatch
+    }
+
+    /// Serves these instances from now on, and no others. Requests that have begun are not disturbed.
+    pub fn replace(&self, instances: impl IntoIterator<Item = Arc<dyn Instance>>) {
         let services = instances.into_iter().map(|instance| {
             let name = instance.description().manifest.name.clone();
             let mount = format!("{MOUNTS}{name}");
             (name, PluginService::new(instance, &mount))
         });
-        Dispatch { by_name: Arc::new(services.collect()), peer: None }
+        self.table.store(Arc::new(services.collect()));
     }
 
     /// The same, for one connection.
     #[must_use]
     pub fn for_peer(&self, peer: SocketAddr) -> Self {
-        Dispatch { by_name: self.by_name.clone(), peer: Some(peer) }
+        Dispatch { table: self.table.clone(), peer: Some(peer) }
     }
+}
 
-    fn find(&self, path: &str) -> Option<&PluginService> {
-        let rest = path.strip_prefix(MOUNTS)?;
-        self.by_name.get(rest.split_once('/').map_or(rest, |(name, _)| name))
-    }
+fn find<'a>(table: &'a Table, path: &str) -> Option<&'a PluginService> {
+    let rest = path.strip_prefix(MOUNTS)?;
+    table.get(rest.split_once('/').map_or(rest, |(name, _)| name))
 }
 
 impl hyper::service::Service<Request<Incoming>> for Dispatch {
@@ -56,7 +68,8 @@ impl hyper::service::Service<Request<Incoming>> for Dispatch {
     type Future = Dispatched;
 
     fn call(&self, request: Request<Incoming>) -> Dispatched {
-        match self.find(request.uri().path()) {
+        let table = self.table.load();
+        match find(&table, request.uri().path()) {
             Some(service) => Dispatched::Plugin(service.answer(request, self.peer)),
             None => Dispatched::Nothing(Some(problem::nothing_there(request.uri().path()))),
         }

@@ -5,7 +5,8 @@ use abi_stable::{
     std_types::{RSlice, RStr},
 };
 use std::{
-    cell::RefCell,
+    any::Any,
+    cell::{Cell, RefCell},
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
@@ -90,34 +91,45 @@ impl From<&Failure<'_>> for FailureMessage {
 pub type Caught = FailureMessage;
 
 thread_local! {
+    /// How many `catch`es this thread is in.
+    static CATCHING: Cell<usize> = const { Cell::new(0) };
     static LAST: RefCell<Option<(String, Vec<usize>)>> = const { RefCell::new(None) };
 }
 
 /// Makes this library's panics quiet and remembers where they happened, for [`catch`] to report.
 ///
 /// For a plugin's own copy of std only: a host, or a program that links a plugin in, keeps its own hook. `frames` collects
-/// the return addresses of its caller.
-pub fn record_panics(frames: fn() -> Vec<usize>) {
+/// the return addresses of its caller. A panic that no [`catch`] will see (in a spawned task, in a thread) goes to `report`.
+pub fn record_panics(frames: fn() -> Vec<usize>, report: fn(&Caught)) {
     std::panic::set_hook(Box::new(move |info| {
         let location = info.location().map(|at| format!("{}:{}", at.file(), at.line())).unwrap_or_default();
         let frames = frames();
-        // A panic while this thread's locals are torn down has nowhere to be remembered; it is caught all the same.
-        let _ = LAST.try_with(|last| *last.borrow_mut() = Some((location, frames)));
+        if CATCHING.try_with(Cell::get).is_ok_and(|depth| depth > 0) {
+            // A panic while this thread's locals are torn down has nowhere to be remembered; it is caught all the same.
+            let _ = LAST.try_with(|last| *last.borrow_mut() = Some((location, frames)));
+        } else {
+            let message = text_of(info.payload());
+            report(&FailureMessage { kind: FailureKind::Panic, message, location, frames });
+        }
     }));
+}
+
+fn text_of(payload: &dyn Any) -> String {
+    let text = payload.downcast_ref::<&'static str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("the panic carried no text").to_owned()
 }
 
 /// Runs `body`; a panic becomes a [`Caught`] and goes no further.
 pub fn catch<R>(body: impl FnOnce() -> R) -> Result<R, Caught> {
-    catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
-        let message = match payload.downcast_ref::<&'static str>() {
-            Some(text) => (*text).to_owned(),
-            None => match payload.downcast_ref::<String>() {
-                Some(text) => text.clone(),
-                None => "the panic carried no text".to_owned(),
-            },
-        };
+    let _ = CATCHING.try_with(|depth| depth.set(depth.get() + 1));
+    let outcome = catch_unwind(AssertUnwindSafe(body));
+    let _ = CATCHING.try_with(|depth| depth.set(depth.get() - 1));
+    outcome.map_err(|payload| {
+        let message = text_of(&*payload);
         let (location, frames) = LAST.try_with(|last| last.borrow_mut().take()).ok().flatten().unwrap_or_default();
-        // The payload's own drop may panic too: later, so that the place is the first one's. What that second panic carries is leaked rather than risked.
+        // The payload's own drop may panic too: later, so that the place is the first one's. What that second panic carries
+        // is leaked rather than risked.
         if let Err(second) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
             let _leaked = std::mem::ManuallyDrop::new(second);
         }

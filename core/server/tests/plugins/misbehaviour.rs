@@ -129,6 +129,8 @@ fn panics_in_bodies() {
 fn panics_in_tasks_and_jobs() {
     with_plugin("faults", |served| async {
         assert_eq!(served.text("/panic/task").await, "the task panicked");
+        let record = told_of_panic("a panic in a task", "panics.rs", "faults::panics::task").await;
+        assert_eq!(record["place"], "in a task or a thread");
         served.text("/panic/job").await;
         let record = told_of_panic("a panic in a spawned job", "panics.rs", "faults::panics::job").await;
         assert_eq!(record["place"], "in a spawned future");
