@@ -23,8 +23,11 @@ pub(crate) fn begin(
     lease: Lease,
     enter: impl FnOnce(&RequestHead<'_>, camlock_abi::Body) -> Task,
 ) -> Calling {
-    let (parts, body) = call.request.into_parts();
-    let whole = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    // The request stays where it is: moving its head about costs more than reading it.
+    let mut request = call.request;
+    let body = std::mem::take(request.body_mut());
+    let request = &request;
+    let whole = request.uri().path_and_query().map_or("/", |target| target.as_str());
     let mounted = whole.get(call.mount..).unwrap_or(whole);
     // The mount itself, without a slash behind it, is the plugin's root.
     let with_slash;
@@ -35,9 +38,9 @@ pub(crate) fn begin(
         &with_slash
     };
     let mut headers = HeaderList::new();
-    encode_headers(&parts.headers, &mut headers);
+    encode_headers(request.headers(), &mut headers);
     // HTTP/2 has no Host header: handlers look for one all the same.
-    if let Some(authority) = parts.uri.authority().filter(|_| !parts.headers.contains_key(HOST)) {
+    if let Some(authority) = request.uri().authority().filter(|_| !request.headers().contains_key(HOST)) {
         headers.push(HeaderPair {
             name: RSlice::from_slice(b"host"),
             value: RSlice::from_slice(authority.as_str().as_bytes()),
@@ -45,10 +48,10 @@ pub(crate) fn begin(
         });
     }
     let head = RequestHead {
-        method: RStr::from_str(parts.method.as_str()),
+        method: RStr::from_str(request.method().as_str()),
         target: RStr::from_str(target),
         original_target: RStr::from_str(whole),
-        version: match parts.version {
+        version: match request.version() {
             Version::HTTP_10 => 10,
             Version::HTTP_2 => 20,
             Version::HTTP_3 => 30,
@@ -122,9 +125,10 @@ impl Future for Calling {
         let Some(task) = &mut this.task else {
             return Poll::Ready(Err(Fault::new(FaultKind::Contract, "polled after it was done")));
         };
-        let mut received = Received::Nothing;
+        let Some(lease) = &this.lease else { unreachable!("it goes with the task") };
+        let mut receiving = Receiving { lease, side: &this.side, outcome: None };
         let sink = ResponseSink {
-            context: (&raw mut received).cast(),
+            context: (&raw mut receiving).cast(),
             response: take_response,
             failed: take_failure,
             lifetime: PhantomData,
@@ -136,16 +140,13 @@ impl Future for Calling {
         if polled == PollTask::Pending {
             return Poll::Pending;
         }
+        let outcome = receiving.outcome;
         this.task = None;
         this.kept = None;
-        let lease = this.lease.take().expect("taken with the task");
-        Poll::Ready(match received {
-            Received::Response(head, body, stream) => answer(head, body, stream, lease, &this.side),
-            Received::Failed(failure) => Err(this.side.fault(failure)),
-            Received::Nothing => {
-                Err(Fault::new(FaultKind::Contract, "the plugin said that it was done and gave no answer"))
-            }
-        })
+        this.lease = None;
+        Poll::Ready(outcome.unwrap_or_else(|| {
+            Err(Fault::new(FaultKind::Contract, "the plugin said that it was done and gave no answer"))
+        }))
     }
 }
 
@@ -158,10 +159,11 @@ impl Drop for Calling {
     }
 }
 
-enum Received {
-    Nothing,
-    Response(Result<http::response::Parts, String>, camlock_abi::Body, Option<ByteStream>),
-    Failed(FailureMessage),
+/// Where a plugin's answer is put together, on the stack of `Calling::poll`.
+struct Receiving<'a> {
+    lease: &'a Lease,
+    side: &'a Arc<HostSide>,
+    outcome: Option<Result<Answer, Fault>>,
 }
 
 unsafe extern "C" fn take_response(
@@ -170,25 +172,16 @@ unsafe extern "C" fn take_response(
     body: camlock_abi::Body,
     stream: ROption<ByteStream>,
 ) {
-    // SAFETY: `context` is the `Received` on the stack of `Calling::poll`, which waits for this call. Assigning drops what an
-    // earlier call put there.
-    unsafe { *context.cast::<Received>() = Received::Response(parts(head), body, stream.into_option()) };
+    // SAFETY: `context` is the `Receiving` of `Calling::poll`, which waits for this call.
+    let receiving = unsafe { &mut *context.cast::<Receiving<'_>>() };
+    // Assigning drops what an earlier call put there.
+    receiving.outcome = Some(answer(head, body, stream.into_option(), receiving.lease, receiving.side));
 }
 
 unsafe extern "C" fn take_failure(context: *mut (), failure: &Failure<'_>) {
     // SAFETY: as above.
-    unsafe { *context.cast::<Received>() = Received::Failed(failure.into()) };
-}
-
-fn parts(head: &ResponseHead<'_>) -> Result<http::response::Parts, String> {
-    let status = StatusCode::from_u16(head.status)
-        .map_err(|_| format!("the plugin answered with status {}, which is none", head.status))?;
-    let headers = decode_headers(head.headers)
-        .map_err(|refused| format!("the plugin answered with a header that cannot be sent: {refused}"))?;
-    let (mut parts, ()) = Response::new(()).into_parts();
-    parts.status = status;
-    parts.headers = headers;
-    Ok(parts)
+    let receiving = unsafe { &mut *context.cast::<Receiving<'_>>() };
+    receiving.outcome = Some(Err(receiving.side.fault(failure.into())));
 }
 
 /// A lease for the bytes of a body: cloned for each run of them.
@@ -201,10 +194,10 @@ impl Clone for BytesLease {
 }
 
 fn answer(
-    head: Result<http::response::Parts, String>,
+    head: &ResponseHead<'_>,
     body: camlock_abi::Body,
     stream: Option<ByteStream>,
-    lease: Lease,
+    lease: &Lease,
     side: &Arc<HostSide>,
 ) -> Result<Answer, Fault> {
     // The leases are made before anything can fail, so that what the plugin gave is always dropped under one.
@@ -214,8 +207,17 @@ fn answer(
         Ok(bytes) => Body::from(bytes),
         Err(stream) => Body::stream(ResponseBody { stream, side: side.clone() }),
     };
-    let head = head.map_err(|reason| Fault::new(FaultKind::Contract, reason))?;
-    Ok(Answer { response: Response::from_parts(head, body), connection })
+    let refused = |reason| Err(Fault::new(FaultKind::Contract, reason));
+    let mut response = Response::new(body);
+    match StatusCode::from_u16(head.status) {
+        Ok(status) => *response.status_mut() = status,
+        Err(_) => return refused(format!("the plugin answered with status {}, which is none", head.status)),
+    }
+    match decode_headers(head.headers) {
+        Ok(headers) => *response.headers_mut() = headers,
+        Err(reason) => return refused(format!("the plugin answered with a header that cannot be sent: {reason}")),
+    }
+    Ok(Answer { response, connection })
 }
 
 /// A response's body on its way out of the plugin.
