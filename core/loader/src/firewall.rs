@@ -15,9 +15,9 @@ use std::{
 
 /// How the host's futures see the wakers of a plugin.
 pub(crate) struct Firewall {
-    slot: Arc<Slot>,
-    /// The slot as a waker.
-    waker: Waker,
+    plugin: Watch,
+    /// The slot, and the slot as a waker. Made when the plugin first polls with a waker of its own, which most never do.
+    slot: Option<(Arc<Slot>, Waker)>,
 }
 
 struct Slot {
@@ -28,8 +28,7 @@ struct Slot {
 
 impl Firewall {
     pub(crate) fn new(plugin: Watch) -> Self {
-        let slot = Arc::new(Slot { plugin, held: Mutex::new(None) });
-        Firewall { waker: Waker::from(slot.clone()), slot }
+        Firewall { plugin, slot: None }
     }
 }
 
@@ -41,15 +40,21 @@ impl BorrowWaker for Firewall {
             // SAFETY: as above.
             return unsafe { DirectWaker.with(waker, body) };
         }
+        let (slot, own) = self.slot.get_or_insert_with(|| {
+            let slot = Arc::new(Slot { plugin: self.plugin.clone(), held: Mutex::new(None) });
+            (slot.clone(), Waker::from(slot))
+        });
         // SAFETY: as above.
-        unsafe { DirectWaker.with(waker, |context| self.slot.keep(context.waker())) };
-        body(&mut Context::from_waker(&self.waker))
+        unsafe { DirectWaker.with(waker, |context| slot.keep(context.waker())) };
+        body(&mut Context::from_waker(own))
     }
 }
 
 impl Drop for Firewall {
     fn drop(&mut self) {
-        self.slot.clear();
+        if let Some((slot, _)) = &self.slot {
+            slot.clear();
+        }
     }
 }
 
