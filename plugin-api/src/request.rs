@@ -2,15 +2,9 @@
 
 use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri};
 use bytes::Bytes;
-use camlock_abi::{Body as ForeignBody, FailureMessage, ImportBody, Refused, RequestHead, decode_good_headers};
+use camlock_abi::{Body as ForeignBody, FailureMessage, Refused, RequestHead, decode_good_headers};
 use http::{Method, Request, Uri, Version, request::Parts};
-use http_body::Frame;
-use std::{
-    convert::Infallible,
-    net::SocketAddr,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::{convert::Infallible, net::SocketAddr};
 
 /// The host's id of a request, as an extension: `Extension<RequestId>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,29 +28,6 @@ impl std::fmt::Display for TraceId {
     }
 }
 
-/// The request's body: the host's stream, nearly as it is.
-pub(crate) struct RequestBody(ImportBody<()>);
-
-impl http_body::Body for RequestBody {
-    type Data = Bytes;
-    type Error = FailureMessage;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, FailureMessage>>> {
-        Pin::new(&mut self.0).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.0.size_hint()
-    }
-}
-
 /// Builds the request; the host is trusted to have parsed HTTP, but nothing here panics if it did not.
 pub(crate) fn build(head: &RequestHead<'_>, body: ForeignBody) -> Result<Request<axum::body::Body>, FailureMessage> {
     let told = |Refused(reason)| FailureMessage::error(reason);
@@ -71,7 +42,7 @@ pub(crate) fn build(head: &RequestHead<'_>, body: ForeignBody) -> Result<Request
     let body = match body.import(|| ()) {
         Ok(bytes) if bytes.is_empty() => axum::body::Body::empty(),
         Ok(bytes) => axum::body::Body::from(bytes),
-        Err(stream) => axum::body::Body::new(RequestBody(stream)),
+        Err(stream) => axum::body::Body::new(stream),
     };
     let mut request = Request::new(body);
     *request.method_mut() = method;

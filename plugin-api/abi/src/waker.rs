@@ -104,17 +104,16 @@ pub struct BorrowedWaker<'a> {
     header: WakerHeader,
     waker: &'a Waker,
     /// Where a clone is kept for the next poll, so that polling again with the same waker is recognised as such.
-    kept: Option<&'a mut Option<Arc<SharedWaker>>>,
+    kept: &'a mut Option<Arc<SharedWaker>>,
 }
 
 unsafe extern "C" fn borrowed_clone(this: *const WakerHeader) -> *const WakerHeader {
     // SAFETY: `lend` made this pointer from a live BorrowedWaker, which the poll's caller keeps until the poll returns; the
     // polled side clones only during that poll, on the polling thread, so the exclusive reference is not shared.
     let borrowed = unsafe { &mut *this.cast_mut().cast::<BorrowedWaker<'_>>() };
-    let shared = match borrowed.kept.as_deref_mut() {
-        None => SharedWaker::new(borrowed.waker.clone()),
-        Some(Some(kept)) if kept.wakes(borrowed.waker) => kept.clone(),
-        Some(kept) => kept.insert(SharedWaker::new(borrowed.waker.clone())).clone(),
+    let shared = match &mut *borrowed.kept {
+        Some(kept) if kept.wakes(borrowed.waker) => kept.clone(),
+        kept => kept.insert(SharedWaker::new(borrowed.waker.clone())).clone(),
     };
     Arc::into_raw(shared).cast()
 }
@@ -129,7 +128,7 @@ unsafe extern "C" fn borrowed_drop(_: *const WakerHeader) {}
 
 impl<'a> BorrowedWaker<'a> {
     /// Lends `waker`; a clone made meanwhile is remembered in `kept`.
-    pub fn new(waker: &'a Waker, kept: Option<&'a mut Option<Arc<SharedWaker>>>) -> Self {
+    fn new(waker: &'a Waker, kept: &'a mut Option<Arc<SharedWaker>>) -> Self {
         let header = WakerHeader {
             maker: &raw const MAKER,
             clone: borrowed_clone,
@@ -157,7 +156,7 @@ impl<'a> BorrowedWaker<'a> {
             let shared = shared.clone();
             return poll(shared.lend());
         }
-        let mut borrowed = BorrowedWaker::new(waker, Some(kept));
+        let mut borrowed = BorrowedWaker::new(waker, kept);
         poll(std::ptr::from_mut(&mut borrowed).cast())
     }
 }
