@@ -21,6 +21,8 @@ pub trait Instance: Send + Sync {
     fn save(&self) -> BoxFuture<Result<Option<Vec<u8>>, Fault>>;
     /// State of a predecessor.
     fn restore(&self, saved: Saved) -> BoxFuture<Result<(), Fault>>;
+    /// How many panics were caught in it.
+    fn panics(&self) -> u64;
     /// Ends work.
     fn shutdown(&self) -> BoxFuture<Result<(), Fault>>;
 }

@@ -8,14 +8,31 @@
 
 mod body;
 mod call;
+mod digest;
+mod failure;
 mod instance;
 pub mod lease;
+mod limits;
+mod manager;
 pub mod manifest;
+mod ports;
+pub mod routes;
+mod view;
 
 pub use crate::{
     body::{Body, BodyError},
     call::{Answer, Call, Connection, Fault, FaultKind},
+    digest::{Digest, NoDigest},
+    failure::{Diagnostic, Failure, Stage},
     instance::{BoxFuture, Description, Ending, Instance, Loaded, Saved},
     lease::{Lease, Use, Watch},
+    limits::{Limits, RequestLimits},
+    manager::{Act, Done, Manager, Nudge, Refused},
     manifest::Manifest,
+    ports::{
+        BuildProgress, Built, Candidate, Entry, Kept, Kind, Loading, Mark, Progress, Publish, Scan, Shelf, Sources,
+    },
+    view::{
+        CandidateView, DrainingView, Endpoint, FailureView, GenerationView, Headline, Overview, PinnedView, PluginView,
+    },
 };

@@ -88,6 +88,10 @@ impl Instance for PluginInstance {
         })
     }
 
+    fn panics(&self) -> u64 {
+        self.side.panics()
+    }
+
     fn shutdown(&self) -> BoxFuture<Result<(), Fault>> {
         // SAFETY: see above.
         let ended = self.run_quietly(|Functions { root, object }| unsafe { root.shutdown()(object) });

@@ -27,11 +27,13 @@ mod traces;
 mod verify;
 mod words;
 
+pub use camlock_core::Digest;
+
 pub use crate::{
     elf::{Sections, Unfit, read as inspect},
     footprint::on_thread_park,
     loader::{LoadError, Loader, LoaderOptions, Overview},
-    stage::{Artifact, Digest, StageError, Staging},
+    stage::{Artifact, StageError, Staging},
     verify::{Limits, Report, Verdict, Verifier, VerifyError, run_verifier_if_asked},
 };
 

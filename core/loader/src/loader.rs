@@ -6,12 +6,12 @@ use crate::{
     job::{LeasedJob, drive},
     keeper::{Order, Remains, order},
     library::is_plain,
-    stage::{Artifact, Digest, unique},
+    stage::{Artifact, unique},
     symbols::Symbols,
     words::{in_words, one_line},
 };
 use camlock_abi::{OpenOptions, RSlice, RStr, TextSink};
-use camlock_core::{Description, Ending, Fault, FaultKind, Lease, Loaded, Use, Watch, manifest::Runtime};
+use camlock_core::{Description, Digest, Ending, Fault, FaultKind, Lease, Loaded, Use, Watch, manifest::Runtime};
 use parking_lot::Mutex;
 use std::{
     fs, io,

@@ -4,9 +4,8 @@ use crate::{
     elf::{self, Sections, Unfit},
     words::in_words,
 };
-use sha2::{Digest as _, Sha256};
+use camlock_core::Digest;
 use std::{
-    fmt,
     fs::{self, File},
     io::{self, Read, Write},
     os::unix::{
@@ -16,34 +15,6 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-
-/// The sha-256 of an artifact.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Digest([u8; 32]);
-
-impl Digest {
-    /// The digest of these bytes.
-    pub fn of(bytes: &[u8]) -> Self {
-        Digest(Sha256::digest(bytes).into())
-    }
-
-    /// As hexadecimal digits.
-    pub fn hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "sha256:{}", self.hex())
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, formatter)
-    }
-}
 
 /// A staged candidate: its bytes will not change any more.
 #[derive(Clone, Debug)]

@@ -3,10 +3,10 @@
 use super::{CHILD_NAME, Line, Stage, Verdict, child, verdicts::Verdicts};
 use crate::{
     signals,
-    stage::{Artifact, Digest},
+    stage::Artifact,
     words::{in_words, one_line},
 };
-use camlock_core::manifest::Runtime;
+use camlock_core::{Digest, manifest::Runtime};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions},

@@ -1,7 +1,8 @@
 //! Verdicts that are kept, by digest, host ABI and verifier version.
 
 use super::{VERSION, Verdict};
-use crate::stage::{Digest, remove_old_temporaries, unique};
+use crate::stage::{remove_old_temporaries, unique};
+use camlock_core::Digest;
 use std::{fs, io, path::PathBuf};
 
 /// A directory of verdicts.

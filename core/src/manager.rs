@@ -1,0 +1,117 @@
+//! The handle through which everybody else reaches the supervisor: nudges, acts, and the overview.
+//!
+//! What must not live here: any decision. A nudge only says "look again"; an act is answered when its outcome is known.
+
+use crate::{Digest, Failure, Overview, PluginView};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Something may have changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Nudge {
+    /// These paths.
+    Paths(BTreeSet<PathBuf>),
+    /// Anything.
+    Everything,
+}
+
+/// What an operator asks of one plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Make a new generation, even of unchanged code. Ends a quarantine.
+    Reload {
+        /// Also if too many generations are pinned.
+        force: bool,
+    },
+    /// Go back to an artifact that was kept: this one, or the one that served before.
+    Rollback {
+        /// Which.
+        to: Option<Digest>,
+    },
+    /// Serve it, or do not.
+    Enable(bool),
+}
+
+/// An act that was done.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// The plugin afterwards.
+    pub plugin: Arc<PluginView>,
+    /// How long each stage took, in order: `build`, `verify`, `load`, `start`, `swap`.
+    pub stages: Vec<(&'static str, Duration)>,
+}
+
+/// An act that was not done.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Refused {
+    /// There is no such plugin.
+    #[error("there is no plugin `{0}`")]
+    Unknown(String),
+    /// The candidate failed; what served before serves on.
+    #[error("{failure}")]
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// The candidate's number.
+        generation: u64,
+        /// The plugin afterwards.
+        plugin: Arc<PluginView>,
+    },
+    /// It cannot be done as things are, and why: dependents, too many pins, a disabled plugin.
+    #[error("{0}")]
+    Conflict(String),
+    /// The server is ending.
+    #[error("the server is ending")]
+    Ending,
+}
+
+/// What the supervisor hears.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Nudge(Nudge),
+    Act(String, Act, oneshot::Sender<Result<Done, Refused>>),
+    End(oneshot::Sender<()>),
+}
+
+/// A handle on the supervisor. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Manager {
+    pub(crate) messages: mpsc::UnboundedSender<Message>,
+    pub(crate) overview: watch::Receiver<Arc<Overview>>,
+}
+
+impl Manager {
+    /// Has it look again.
+    pub fn nudge(&self, nudge: Nudge) {
+        let _ = self.messages.send(Message::Nudge(nudge));
+    }
+
+    /// Asks for something, and waits for its outcome. Dropping the future does not take it back.
+    pub async fn act(&self, plugin: &str, act: Act) -> Result<Done, Refused> {
+        let (reply, outcome) = oneshot::channel();
+        let _ = self.messages.send(Message::Act(plugin.to_owned(), act, reply));
+        outcome.await.unwrap_or(Err(Refused::Ending))
+    }
+
+    /// All plugins, as they were last seen.
+    pub fn overview(&self) -> Arc<Overview> {
+        self.overview.borrow().clone()
+    }
+
+    /// Hears of every change of the overview.
+    pub fn watch(&self) -> watch::Receiver<Arc<Overview>> {
+        self.overview.clone()
+    }
+
+    /// One plugin.
+    pub fn plugin(&self, name: &str) -> Option<Arc<PluginView>> {
+        self.overview().plugins.iter().find(|plugin| plugin.name == name).cloned()
+    }
+
+    /// Ends everything in order: no new requests, drain, shut down in reverse order of dependencies, unload.
+    pub async fn end(&self) {
+        let (done, ended) = oneshot::channel();
+        let _ = self.messages.send(Message::End(done));
+        let _ = ended.await;
+    }
+}

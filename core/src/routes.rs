@@ -1,0 +1,234 @@
+//! From a path to what answers it: one immutable table. What must not live here: HTTP, and how tables are replaced.
+
+use crate::{Headline, Instance, Lease, RequestLimits};
+use std::{collections::HashMap, sync::Arc};
+use tokio::sync::watch;
+
+/// Where every plugin is mounted.
+pub const MOUNTS: &str = "/api/v1/p/";
+/// What the names of plugins' gRPC services begin with.
+const SERVICES: &str = "/camlock.plugins.";
+
+/// A generation as the table holds it. It has a lease of its own: as long as any table has it, it is not drained.
+#[derive(Clone)]
+pub struct Serving {
+    /// The plugin.
+    pub name: Arc<str>,
+    /// Its generation.
+    pub generation: u64,
+    /// What answers.
+    pub instance: Arc<dyn Instance>,
+    /// The table's lease.
+    pub lease: Lease,
+    /// What its requests may cost.
+    pub limits: RequestLimits,
+    /// Turns true when connections and streams that outlived the drain must end.
+    pub farewell: watch::Receiver<bool>,
+}
+
+/// What a name leads to.
+#[derive(Clone)]
+pub enum Target {
+    /// A generation answers.
+    Serving(Serving),
+    /// State is being handed over: requests wait for the next table, so long at most.
+    Held(std::time::Duration),
+    /// The plugin is known, and does not serve: 503.
+    Unavailable {
+        /// The plugin.
+        name: Arc<str>,
+        /// In a word.
+        state: Headline,
+        /// In a sentence.
+        reason: String,
+    },
+}
+
+/// A plugin for the table: its name, the paths it claims, and what they lead to.
+#[derive(Clone, Debug)]
+pub struct Routed<T> {
+    /// The plugin.
+    pub name: String,
+    /// Exact paths, and trees (`/tables/*`). No two plugins' claims may overlap.
+    pub claims: Vec<String>,
+    /// What answers.
+    pub target: T,
+}
+
+/// The table.
+#[derive(Clone, Debug)]
+pub struct Table<T> {
+    targets: Vec<T>,
+    /// By name.
+    mounts: HashMap<String, usize>,
+    /// By whole path.
+    exact: HashMap<String, usize>,
+    /// By path without `/*`.
+    trees: HashMap<String, usize>,
+    /// By the name that is part of a gRPC service's.
+    services: HashMap<String, usize>,
+}
+
+/// What was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found<'a, T> {
+    /// What answers.
+    pub target: &'a T,
+    /// So many bytes of the path are the mount, which the plugin does not see.
+    pub mount: usize,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Table::new([])
+    }
+}
+
+impl<T> Table<T> {
+    /// A table of these plugins.
+    pub fn new(plugins: impl IntoIterator<Item = Routed<T>>) -> Self {
+        let mut table = Table {
+            targets: Vec::new(),
+            mounts: HashMap::new(),
+            exact: HashMap::new(),
+            trees: HashMap::new(),
+            services: HashMap::new(),
+        };
+        for Routed { name, claims, target } in plugins {
+            let index = table.targets.len();
+            table.targets.push(target);
+            for claim in claims {
+                match claim.strip_suffix("/*") {
+                    Some(tree) => table.trees.insert(tree.to_owned(), index),
+                    None => table.exact.insert(claim, index),
+                };
+            }
+            table.services.insert(name.replace('-', "_"), index);
+            table.mounts.insert(name, index);
+        }
+        table
+    }
+
+    /// The same table of something else.
+    pub fn map<U>(self, change: impl FnMut(T) -> U) -> Table<U> {
+        Table {
+            targets: self.targets.into_iter().map(change).collect(),
+            mounts: self.mounts,
+            exact: self.exact,
+            trees: self.trees,
+            services: self.services,
+        }
+    }
+
+    /// All that is in it.
+    pub fn targets(&self) -> &[T] {
+        &self.targets
+    }
+
+    /// What answers at a path.
+    pub fn find(&self, path: &str) -> Option<Found<'_, T>> {
+        let (index, mount) = self.index(path)?;
+        Some(Found { target: &self.targets[index], mount })
+    }
+
+    fn index(&self, path: &str) -> Option<(usize, usize)> {
+        if let Some(rest) = path.strip_prefix(MOUNTS) {
+            let name = rest.split_once('/').map_or(rest, |(name, _)| name);
+            return self.mounts.get(name).map(|index| (*index, MOUNTS.len() + name.len()));
+        }
+        if let Some(index) = self.exact.get(path) {
+            return Some((*index, 0));
+        }
+        if !self.trees.is_empty() {
+            let mut tree = path;
+            loop {
+                if let Some(index) = self.trees.get(tree) {
+                    return Some((*index, 0));
+                }
+                match tree.rfind('/') {
+                    Some(end) if end > 0 => tree = &tree[..end],
+                    _ => break,
+                }
+            }
+        }
+        // `/camlock.plugins.<name>.v1.<Service>/<Method>`
+        let (name, service) = path.strip_prefix(SERVICES)?.split_once('.')?;
+        service.strip_prefix("v1.")?;
+        self.services.get(name).map(|index| (*index, 0))
+    }
+}
+
+/// Whether two claims have a path in common. A tree has its own top in it.
+pub fn overlap(one: &str, other: &str) -> bool {
+    let inside =
+        |tree: &str, path: &str| path == tree || path.strip_prefix(tree).is_some_and(|rest| rest.starts_with('/'));
+    match (one.strip_suffix("/*"), other.strip_suffix("/*")) {
+        (None, None) => one == other,
+        (Some(tree), None) => inside(tree, other),
+        (None, Some(tree)) => inside(tree, one),
+        (Some(one), Some(other)) => inside(one, other) || inside(other, one),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table<&'static str> {
+        let plugin = |name: &'static str, claims: &[&str]| Routed {
+            name: name.to_owned(),
+            claims: claims.iter().map(|claim| (*claim).to_owned()).collect(),
+            target: name,
+        };
+        Table::new([plugin("hello", &["/hello"]), plugin("kv-store", &["/tables/*"]), plugin("deep", &["/a/b/*"])])
+    }
+
+    #[test]
+    fn paths_lead_to_plugins() {
+        let table = table();
+        for (path, expected) in [
+            ("/api/v1/p/hello/x", Some(("hello", 15))),
+            ("/api/v1/p/hello", Some(("hello", 15))),
+            ("/api/v1/p/kv-store/", Some(("kv-store", 18))),
+            ("/api/v1/p/nobody/x", None),
+            ("/api/v1/p/", None),
+            ("/hello", Some(("hello", 0))),
+            ("/hello/", None),
+            ("/hello/x", None),
+            ("/tables", Some(("kv-store", 0))),
+            ("/tables/", Some(("kv-store", 0))),
+            ("/tables/a/b/c", Some(("kv-store", 0))),
+            ("/tablesx", None),
+            ("/a", None),
+            ("/a/b", Some(("deep", 0))),
+            ("/a/bc", None),
+            ("/a/b/c/d", Some(("deep", 0))),
+            ("/camlock.plugins.kv_store.v1.Store/Get", Some(("kv-store", 0))),
+            ("/camlock.plugins.kv_store.v2.Store/Get", None),
+            ("/camlock.plugins.nobody.v1.Store/Get", None),
+            ("/", None),
+            ("", None),
+        ] {
+            let found = table.find(path).map(|found| (*found.target, found.mount));
+            assert_eq!(found, expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn claims_overlap_where_they_share_a_path() {
+        for (one, other, expected) in [
+            ("/a", "/a", true),
+            ("/a", "/b", false),
+            ("/a/*", "/a", true),
+            ("/a/*", "/a/b", true),
+            ("/a/*", "/ab", false),
+            ("/a/*", "/a/b/*", true),
+            ("/a/b/*", "/a/*", true),
+            ("/a/*", "/b/*", false),
+            ("/a/b", "/a", false),
+        ] {
+            assert_eq!(overlap(one, other), expected, "{one} {other}");
+            assert_eq!(overlap(other, one), expected, "{other} {one}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What people see of a plugin: SURFACE's JSON, as types. Pure; the numbers that change by themselves are read when it is shown.
+
+use crate::{Digest, Failure, Kind, Watch};
+use serde::Serialize;
+use std::{sync::Arc, time::SystemTime};
+
+/// A plugin's state in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Headline {
+    /// A generation of it serves.
+    Serving,
+    /// A candidate is on its way, and nothing serves yet.
+    Starting,
+    /// What it depends on does not serve.
+    Waiting,
+    /// The last candidate did not make it, and nothing serves.
+    Failed,
+    /// An operator does not want it.
+    Disabled,
+    /// Its entry is gone.
+    Missing,
+    /// What there is of it is under quarantine, and nothing else is kept.
+    Quarantined,
+}
+
+impl Headline {
+    /// The word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Headline::Serving => "serving",
+            Headline::Starting => "starting",
+            Headline::Waiting => "waiting",
+            Headline::Failed => "failed",
+            Headline::Disabled => "disabled",
+            Headline::Missing => "missing",
+            Headline::Quarantined => "quarantined",
+        }
+    }
+}
+
+/// All plugins, as the supervisor last saw them.
+#[derive(Clone, Debug, Default)]
+pub struct Overview {
+    /// By name.
+    pub plugins: Vec<Arc<PluginView>>,
+    /// The first look at everything is done: every wanted plugin serves or has failed for good.
+    pub ready: bool,
+    /// Why the plugins directory cannot be read, if it cannot.
+    pub trouble: Option<String>,
+}
+
+/// A plugin.
+#[derive(Clone, Debug)]
+pub struct PluginView {
+    /// Its name.
+    pub name: String,
+    /// The version that serves, or else the last one known; may be empty.
+    pub version: String,
+    /// What it says of itself.
+    pub description: String,
+    /// Its category, if it has one.
+    pub category: Option<String>,
+    /// From what sort of entry; none if the entry is gone.
+    pub kind: Option<Kind>,
+    /// Where the entry lies. For those who may know it.
+    pub path: Option<String>,
+    /// Whether it is wanted.
+    pub enabled: bool,
+    /// Counts what operators decided.
+    pub revision: u64,
+    /// In a word.
+    pub state: Headline,
+    /// In a sentence, where there is something to say.
+    pub reason: Option<String>,
+    /// What serves.
+    pub serving: Option<GenerationView>,
+    /// What is on its way.
+    pub candidate: Option<CandidateView>,
+    /// The last failure, until a candidate succeeds.
+    pub failed: Option<FailureView>,
+    /// Replaced generations that still have something to do.
+    pub draining: Vec<DrainingView>,
+    /// Generations that cannot leave.
+    pub pinned: Vec<PinnedView>,
+    /// What it answers, with where that is known from.
+    pub endpoints: Vec<Endpoint>,
+    /// Where it can be reached: its mount, and what it claims.
+    pub urls: Vec<String>,
+}
+
+/// A generation that serves.
+#[derive(Clone, Debug)]
+pub struct GenerationView {
+    /// Its number.
+    pub generation: u64,
+    /// Its version.
+    pub version: String,
+    /// Its artifact; none if it is compiled in.
+    pub artifact: Option<Digest>,
+    /// Since when it serves.
+    pub since: SystemTime,
+    /// Who holds it.
+    pub leases: Watch,
+}
+
+/// A candidate.
+#[derive(Clone, Debug)]
+pub struct CandidateView {
+    /// Its number.
+    pub generation: u64,
+    /// How far it is: `building`, `verifying`, `loading`, `starting`.
+    pub stage: &'static str,
+    /// What the stage is doing, if it tells.
+    pub doing: String,
+    /// Since when.
+    pub since: SystemTime,
+}
+
+/// A failure.
+#[derive(Clone, Debug)]
+pub struct FailureView {
+    /// The candidate's number.
+    pub generation: u64,
+    /// What happened.
+    pub failure: Failure,
+    /// When.
+    pub at: SystemTime,
+}
+
+/// A replaced generation.
+#[derive(Clone, Debug)]
+pub struct DrainingView {
+    /// Its number.
+    pub generation: u64,
+    /// Who holds it.
+    pub leases: Watch,
+    /// When its streams are told to end.
+    pub deadline: SystemTime,
+}
+
+/// A generation that cannot leave.
+#[derive(Clone, Debug, Serialize)]
+pub struct PinnedView {
+    /// Its number.
+    pub generation: u64,
+    /// Why.
+    pub reason: String,
+}
+
+/// Something that a plugin answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Endpoint {
+    /// `GET`, or `*`.
+    pub method: String,
+    /// The path, from the server's root.
+    pub path: String,
+    /// `openapi`, `manifest` or `mount`.
+    pub source: &'static str,
+}
