@@ -19,6 +19,7 @@ mod keeper;
 mod layout;
 mod library;
 mod loader;
+mod port;
 mod signals;
 mod stage;
 mod symbols;
@@ -33,6 +34,7 @@ pub use crate::{
     elf::{Sections, Unfit, read as inspect},
     footprint::on_thread_park,
     loader::{LoadError, Loader, LoaderOptions, Overview},
+    port::Workbench,
     stage::{Artifact, StageError, Staging},
     verify::{Limits, Report, Verdict, Verifier, VerifyError, run_verifier_if_asked},
 };
