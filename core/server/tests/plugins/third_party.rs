@@ -26,7 +26,7 @@ pub fn add(trials: Trials) -> Trials {
 }
 
 fn folder(name: &str) -> PathBuf {
-    repository().join("core/server/tests/third_party").join(name)
+    repository().join("core/loader/fixtures/third-party").join(name)
 }
 
 /// The lines that are in one file and not in the other. Those of the other are all there, in their order.
