@@ -6,7 +6,9 @@
 #![forbid(unsafe_code)]
 
 mod fixtures;
+mod outside;
 mod trials;
 
 pub use fixtures::{Fixtures, repository, run_cargo};
+pub use outside::{Outside, files_of};
 pub use trials::{Outcome, Trials};

@@ -12,6 +12,8 @@ mod leases;
 mod misbehaviour;
 mod outside;
 mod reloading;
+mod shipped;
+mod third_party;
 mod unloading;
 
 use camlock_testing::Trials;
@@ -22,5 +24,6 @@ fn main() {
     let trials = outside::add(contract::add(features::add(Trials::default())));
     let trials = leases::add(misbehaviour::add(trials));
     let trials = host_threads::add(unloading::add(trials));
+    let trials = third_party::add(shipped::add(trials));
     reloading::add(trials).run()
 }
