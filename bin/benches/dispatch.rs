@@ -9,7 +9,7 @@
 
 mod common;
 
-use camlock_core::{Body, Call};
+use camlock_core::{Body, Call, Publish, RequestLimits, routes::Serving};
 use camlock_server::{Dispatch, serve};
 use camlock_testing::Fixtures;
 use common::{
@@ -137,7 +137,11 @@ fn serve_plugin() {
         let loaded = host.loader.load(&artifact, 1).await.expect("it can be loaded");
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         println!("{}", listener.local_addr().expect("an address"));
-        tokio::spawn(serve(listener, Dispatch::new([loaded.instance.clone()])));
+        let (_farewell, told) = tokio::sync::watch::channel(false);
+        let serving = Serving::of(&loaded, 1, RequestLimits::default(), told).expect("it is alive");
+        let dispatch = Dispatch::default();
+        dispatch.publish(vec![serving.routed(Vec::new())]);
+        tokio::spawn(serve(listener, dispatch));
         let ended = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
         ended.await.expect("no panic").expect("an end");
     });

@@ -1,8 +1,11 @@
 //! `camlock serve`: the artifacts that lie in the plugins directory at the start, served until a signal.
 
-use camlock_core::{Ending, Loaded};
+use camlock_core::{
+    Ending, Loaded, Publish, RequestLimits,
+    routes::{MOUNTS, Serving},
+};
 use camlock_loader::{Limits, Loader, LoaderOptions, Staging, Verdict, Verifier, on_thread_park};
-use camlock_server::{Dispatch, MOUNTS, serve};
+use camlock_server::{Dispatch, serve};
 use clap::Args;
 use std::{
     io::{self, IsTerminal},
@@ -137,7 +140,11 @@ impl Server {
             Err(_) => return Err(format!("`start` did not come to an end within {} s", START.as_secs())),
         }
         self.served.push(Served { path: path.to_owned(), loaded });
-        self.dispatch.replace(self.served.iter().map(|served| served.loaded.instance.clone()));
+        let served = self.served.iter().enumerate().filter_map(|(index, served)| {
+            let farewell = tokio::sync::watch::channel(false).1;
+            Serving::of(&served.loaded, index as u64 + 1, RequestLimits::default(), farewell)
+        });
+        self.dispatch.publish(served.map(|serving| serving.routed(Vec::new())).collect());
         Ok(format!("{} {}", manifest.name, manifest.version))
     }
 
@@ -150,7 +157,7 @@ impl Server {
         tracing::info!("ending");
         accepting.abort();
         let _ = accepting.await;
-        self.dispatch.replace([]);
+        self.dispatch.publish(Vec::new());
         let deadline = Instant::now() + DRAIN;
         for served in self.served.into_iter().rev() {
             unload(served.loaded, deadline).await;

@@ -27,7 +27,7 @@ pub use crate::{
     instance::{BoxFuture, Description, Ending, Instance, Loaded, Saved},
     lease::{Lease, Use, Watch},
     limits::{Limits, RequestLimits},
-    manager::{Act, Done, Manager, Nudge, Refused},
+    manager::{Act, Done, Inbox, Manager, Message, Nudge, Refused},
     manifest::Manifest,
     ports::{
         BuildProgress, Built, Candidate, Entry, Kept, Kind, Loading, Mark, Progress, Publish, Scan, Shelf, Sources,

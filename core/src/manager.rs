@@ -67,20 +67,39 @@ pub enum Refused {
 
 /// What the supervisor hears.
 #[derive(Debug)]
-pub(crate) enum Message {
+pub enum Message {
+    /// Something may have changed.
     Nudge(Nudge),
+    /// An operator asks for something of the plugin of this name.
     Act(String, Act, oneshot::Sender<Result<Done, Refused>>),
+    /// End everything in order, and tell when that is done.
     End(oneshot::Sender<()>),
 }
 
 /// A handle on the supervisor. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Manager {
-    pub(crate) messages: mpsc::UnboundedSender<Message>,
-    pub(crate) overview: watch::Receiver<Arc<Overview>>,
+    messages: mpsc::UnboundedSender<Message>,
+    overview: watch::Receiver<Arc<Overview>>,
+}
+
+/// The supervisor's end of its handles: what it hears, and where it shows what it sees.
+#[derive(Debug)]
+pub struct Inbox {
+    /// What the handles say.
+    pub messages: mpsc::UnboundedReceiver<Message>,
+    /// What the handles show.
+    pub overview: watch::Sender<Arc<Overview>>,
 }
 
 impl Manager {
+    /// A handle, and the end of whoever answers it.
+    pub fn channel() -> (Manager, Inbox) {
+        let (to, messages) = mpsc::unbounded_channel();
+        let (overview, shown) = watch::channel(Arc::default());
+        (Manager { messages: to, overview: shown }, Inbox { messages, overview })
+    }
+
     /// Has it look again.
     pub fn nudge(&self, nudge: Nudge) {
         let _ = self.messages.send(Message::Nudge(nudge));

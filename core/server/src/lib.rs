@@ -1,11 +1,14 @@
 //! Serves plugins over HTTP.
 //!
-//! Here live the connections, the way of a request into an instance and of its answer back, and the relay of upgraded
-//! connections. What must not live here: anything that knows how plugins are built, loaded or unloaded.
+//! Here live the connections, the way of a request into an instance and of its answer back, the relay of upgraded
+//! connections, and the host's own paths. What must not live here: anything that knows how plugins are built, loaded or
+//! unloaded, and anything that decides which of them are served.
 
 #![forbid(unsafe_code)]
 
 mod dispatch;
+mod generation;
+mod limited;
 mod problem;
 mod relay;
 mod serve;
@@ -13,7 +16,6 @@ mod service;
 mod trace_context;
 
 pub use crate::{
-    dispatch::{Dispatch, Dispatched, MOUNTS},
+    dispatch::{Dispatch, Dispatched},
     serve::serve,
-    service::{Answering, PluginService},
 };

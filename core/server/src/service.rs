@@ -1,8 +1,16 @@
 //! The way of a request into a plugin's instance, and of its answer back.
 
-use crate::{problem, relay::relay, trace_context::trace_id};
-use camlock_core::{Answer, Body, BoxFuture, Call, Fault, Instance};
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use crate::{
+    dispatch::Responding,
+    generation::{Generation, Running},
+    limited::{Exceeded, limit},
+    problem::{self, Problem, seconds},
+    relay::relay,
+    trace_context::trace_id,
+};
+use camlock_core::{Answer, Body, BoxFuture, Call, Fault, Instance, Lease, RequestLimits, routes};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header, uri::PathAndQuery};
+use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use std::{
     future::Future,
@@ -10,50 +18,108 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
+use tokio::time::{Sleep, sleep};
 
-/// Serves one plugin under a mount.
-#[derive(Clone)]
-pub struct PluginService {
+/// A generation as a table holds it: what answers, and the table's lease.
+pub(crate) struct PluginService {
+    generation: Arc<Generation>,
     instance: Arc<dyn Instance>,
-    mount: Arc<str>,
+    limits: RequestLimits,
+    _lease: Lease,
 }
 
 impl PluginService {
-    /// Serves `instance` under `mount` (`""`: everywhere), which the plugin does not see.
-    pub fn new(instance: Arc<dyn Instance>, mount: &str) -> Self {
-        PluginService { instance, mount: mount.into() }
+    pub(crate) fn new(serving: routes::Serving, generation: Arc<Generation>) -> Self {
+        let routes::Serving { instance, lease, limits, .. } = serving;
+        PluginService { generation, instance, limits, _lease: lease }
     }
 
-    /// Answers a request of a client.
-    pub fn answer(&self, mut request: Request<Incoming>, peer: Option<SocketAddr>) -> Answering {
+    /// Answers a request of a client, unless the plugin's limits forbid it.
+    pub(crate) fn answer(&self, mut request: Request<Incoming>, peer: Option<SocketAddr>, mount: usize) -> Responding {
+        let RequestLimits { timeout, body: largest, concurrency } = self.limits;
+        if let Some(largest) = largest.filter(|largest| request.body().size_hint().lower() > *largest) {
+            return too_large(&self.generation.name, largest).into();
+        }
+        let Some(running) = self.generation.enter(concurrency) else {
+            return too_many(&self.generation.name, concurrency).into();
+        };
         let asks = asks_for_upgrade(&request);
         let client = asks.then(|| hyper::upgrade::on(&mut request));
-        let call = Call {
-            mount: if request.uri().path().starts_with(&*self.mount) { self.mount.len() } else { 0 },
-            peer,
-            request_id: String::new(),
-            trace_id: trace_id(request.headers()),
-            upgrade: asks,
-            request: request.map(Body::stream),
-        };
-        Answering { call: self.instance.call(call), instance: self.instance.clone(), client }
+        let asked = Asked { method: request.method().clone(), target: request.uri().path_and_query().cloned() };
+        let trace_id = trace_id(request.headers());
+        let mut request = request.map(Body::stream);
+        let mut exceeded = None;
+        if let Some(largest) = largest {
+            let (body, watched) = limit(std::mem::take(request.body_mut()), largest);
+            *request.body_mut() = body;
+            exceeded = watched.map(|watched| (watched, largest));
+        }
+        let call = Call { mount, peer, request_id: String::new(), trace_id, upgrade: asks, request };
+        let call = self.instance.call(call);
+        Responding::Plugin(Answering { call: Some(call), running, asked, client, timeout, timer: None, exceeded })
+    }
+}
+
+/// What was asked, for those who want to know what a plugin is at.
+struct Asked {
+    method: Method,
+    target: Option<PathAndQuery>,
+}
+
+impl Asked {
+    /// The path; what follows it is the client's own affair.
+    fn path(&self) -> &str {
+        self.target.as_ref().map_or("/", PathAndQuery::path)
     }
 }
 
 /// The future of a plugin's response.
-pub struct Answering {
-    // First: it is dropped before the instance it came from.
-    call: BoxFuture<Result<Answer, Fault>>,
-    instance: Arc<dyn Instance>,
+pub(crate) struct Answering {
+    /// Until it has answered.
+    call: Option<BoxFuture<Result<Answer, Fault>>>,
+    running: Running,
+    asked: Asked,
     client: Option<OnUpgrade>,
+    timeout: Duration,
+    /// Only a request that is not answered at once costs a timer.
+    timer: Option<Pin<Box<Sleep>>>,
+    /// If the body's length was not known, and what it may be.
+    exceeded: Option<(Exceeded, u64)>,
 }
 
 impl Future for Answering {
     type Output = Response<Body>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response<Body>> {
-        match ready!(self.call.as_mut().poll(context)) {
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response<Body>> {
+        let this = self.get_mut();
+        let Some(call) = &mut this.call else { return Poll::Ready(Response::default()) };
+        let polled = call.as_mut().poll(context);
+        if let Some((_, largest)) = this.exceeded.as_ref().filter(|(exceeded, _)| exceeded.is()) {
+            // Whatever the plugin made of it.
+            let problem = too_large(&this.running.0.name, *largest);
+            this.call = None;
+            return Poll::Ready(problem.response());
+        }
+        match polled {
+            Poll::Ready(outcome) => {
+                this.call = None;
+                Poll::Ready(this.answered(outcome))
+            }
+            Poll::Pending => {
+                let timer = this.timer.get_or_insert_with(|| Box::pin(sleep(this.timeout)));
+                ready!(timer.as_mut().poll(context));
+                this.call = None;
+                Poll::Ready(this.too_late())
+            }
+        }
+    }
+}
+
+impl Answering {
+    fn answered(&mut self, outcome: Result<Answer, Fault>) -> Response<Body> {
+        match outcome {
             Ok(Answer { response, connection }) => {
                 if let (StatusCode::SWITCHING_PROTOCOLS, Some(plugin)) = (response.status(), connection) {
                     match self.client.take() {
@@ -61,20 +127,41 @@ impl Future for Answering {
                         None => tracing::warn!("a plugin switched protocols although nobody asked it to"),
                     }
                 }
-                Poll::Ready(response)
+                response
             }
             Err(fault) => {
-                let plugin = &self.instance.description().manifest.name;
-                tell(plugin, &fault);
-                Poll::Ready(problem::of_fault(plugin, &fault))
+                let plugin = &*self.running.0.name;
+                self.tell(&fault);
+                problem::of_fault(plugin, &fault).response()
             }
         }
     }
+
+    fn tell(&self, fault: &Fault) {
+        let (plugin, generation) = (&*self.running.0.name, self.running.0.number);
+        let (method, path) = (&self.asked.method, self.asked.path());
+        let backtrace = fault.backtrace.join("\n");
+        let location = &*fault.location;
+        tracing::error!(plugin, generation, %method, path, location, backtrace, "{:?}: {}", fault.kind, fault.message);
+    }
+
+    fn too_late(&self) -> Response<Body> {
+        let (plugin, generation) = (&*self.running.0.name, self.running.0.number);
+        let (method, path) = (&self.asked.method, self.asked.path());
+        let detail = format!("the plugin did not begin to answer within {}", seconds(self.timeout));
+        tracing::warn!(plugin, generation, %method, path, "{detail}");
+        Problem::of(plugin, StatusCode::GATEWAY_TIMEOUT, detail).response()
+    }
 }
 
-fn tell(plugin: &str, fault: &Fault) {
-    let backtrace = fault.backtrace.join("\n");
-    tracing::error!(plugin, location = fault.location, backtrace, "{:?}: {}", fault.kind, fault.message);
+fn too_large(plugin: &str, largest: u64) -> Problem {
+    let detail = format!("the request's body is larger than the {largest} bytes that the plugin takes");
+    Problem::of(plugin, StatusCode::PAYLOAD_TOO_LARGE, detail)
+}
+
+fn too_many(plugin: &str, concurrency: usize) -> Problem {
+    let detail = format!("the plugin has {concurrency} requests to answer and takes no more at once: try again soon");
+    Problem::of(plugin, StatusCode::SERVICE_UNAVAILABLE, detail).passing()
 }
 
 /// Whether the request asks for another protocol, in the way HTTP/1.1 does.

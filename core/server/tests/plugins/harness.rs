@@ -1,9 +1,12 @@
 //! A server with one plugin, and a client.
 
 use bytes::Bytes;
-use camlock_core::{Ending, Instance, Loaded, Watch};
+use camlock_core::{
+    Ending, Instance, Loaded, Publish, RequestLimits, Watch,
+    routes::{MOUNTS, Serving},
+};
 use camlock_loader::{Limits, Loader, LoaderOptions, Staging, Verdict, Verifier, on_thread_park};
-use camlock_server::{Dispatch, MOUNTS, serve};
+use camlock_server::{Dispatch, serve};
 use camlock_testing::Fixtures;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -86,14 +89,26 @@ impl Host {
 
     /// Loads, starts and serves.
     pub async fn serve(&self, library: &Path) -> Served {
-        let Loaded { instance, leases, ending } = self.load(library).await;
-        instance.start().await.expect("it starts");
+        self.serve_with(library, RequestLimits::default()).await
+    }
+
+    /// The same, with these bounds.
+    pub async fn serve_with(&self, library: &Path, limits: RequestLimits) -> Served {
+        let loaded = self.load(library).await;
+        loaded.instance.start().await.expect("it starts");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let mount = format!("{MOUNTS}{}", instance.description().manifest.name);
-        let dispatch = Dispatch::new([instance.clone()]);
-        let accepting = tokio::spawn(async move { drop(serve(listener, dispatch).await) });
-        Served { address, mount, instance, leases, ending, accepting }
+        let mount = format!("{MOUNTS}{}", loaded.instance.description().manifest.name);
+        let dispatch = Dispatch::default();
+        let (farewell, told) = watch::channel(false);
+        let serving = Serving::of(&loaded, 1, limits, told).expect("it is alive");
+        dispatch.publish(vec![serving.routed(Vec::new())]);
+        let accepting = {
+            let dispatch = dispatch.clone();
+            tokio::spawn(async move { drop(serve(listener, dispatch).await) })
+        };
+        let Loaded { instance, leases, ending } = loaded;
+        Served { address, mount, instance, leases, ending, dispatch, farewell, accepting }
     }
 }
 
@@ -104,6 +119,8 @@ pub struct Served {
     pub instance: Arc<dyn Instance>,
     pub leases: Watch,
     pub ending: watch::Receiver<Ending>,
+    pub dispatch: Dispatch,
+    pub farewell: watch::Sender<bool>,
     accepting: JoinHandle<()>,
 }
 
@@ -167,7 +184,8 @@ impl Served {
 
     /// Stops accepting, shuts the plugin down and lets go of it: what became of its library.
     pub async fn unload(self) -> Ending {
-        let Served { instance, mut ending, accepting, .. } = self;
+        let Served { instance, mut ending, accepting, dispatch, .. } = self;
+        dispatch.publish(Vec::new());
         accepting.abort();
         let _ = accepting.await;
         let _ = instance.shutdown().await;
