@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod control;
 mod dispatch;
 mod generation;
 mod limited;
@@ -16,6 +17,7 @@ mod service;
 mod trace_context;
 
 pub use crate::{
+    control::{About, ControlOptions, Token, control_router},
     dispatch::{Dispatch, Dispatched},
     serve::serve,
 };

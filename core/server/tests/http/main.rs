@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "a test program has no outside")]
 
+mod control;
 mod dispatch;
 mod fake;
 mod server;
