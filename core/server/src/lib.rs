@@ -8,6 +8,8 @@
 
 mod control;
 mod dispatch;
+mod ending;
+mod frames;
 mod generation;
 mod limited;
 mod problem;

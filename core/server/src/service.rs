@@ -2,6 +2,7 @@
 
 use crate::{
     dispatch::Responding,
+    ending::until_farewell,
     generation::{Generation, Running},
     limited::{Exceeded, limit},
     problem::{self, Problem, seconds},
@@ -123,11 +124,13 @@ impl Answering {
             Ok(Answer { response, connection }) => {
                 if let (StatusCode::SWITCHING_PROTOCOLS, Some(plugin)) = (response.status(), connection) {
                     match self.client.take() {
-                        Some(client) => relay(client, plugin),
+                        Some(client) => {
+                            relay(client, plugin, is_websocket(response.headers()), self.running.0.clone());
+                        }
                         None => tracing::warn!("a plugin switched protocols although nobody asked it to"),
                     }
                 }
-                response
+                until_farewell(response, &self.running.0)
             }
             Err(fault) => {
                 let plugin = &*self.running.0.name;
@@ -162,6 +165,11 @@ fn too_large(plugin: &str, largest: u64) -> Problem {
 fn too_many(plugin: &str, concurrency: usize) -> Problem {
     let detail = format!("the plugin has {concurrency} requests to answer and takes no more at once: try again soon");
     Problem::of(plugin, StatusCode::SERVICE_UNAVAILABLE, detail).passing()
+}
+
+/// Whether this is the protocol that the plugin switched to.
+fn is_websocket(headers: &HeaderMap) -> bool {
+    headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// Whether the request asks for another protocol, in the way HTTP/1.1 does.

@@ -5,4 +5,5 @@
 mod control;
 mod dispatch;
 mod fake;
+mod farewell;
 mod server;
