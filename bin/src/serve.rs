@@ -5,7 +5,7 @@ use camlock_core::{
     routes::{MOUNTS, Serving},
 };
 use camlock_loader::{Limits, Loader, LoaderOptions, Staging, Verdict, Verifier, on_thread_park};
-use camlock_server::{Dispatch, serve};
+use camlock_server::{Dispatch, Front, FrontOptions};
 use clap::Args;
 use std::{
     io::{self, IsTerminal},
@@ -15,9 +15,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    net::TcpListener,
     signal::unix::{SignalKind, signal},
-    task::JoinHandle,
     time::{Instant, timeout_at},
 };
 use tracing_subscriber::EnvFilter;
@@ -63,7 +61,7 @@ async fn serve_until_signal(options: &Options) -> Result<(), String> {
     let handle = tokio::runtime::Handle::current();
     let loader = Loader::new(data.join("run"), LoaderOptions::default(), Some(handle))
         .map_err(told("no plugins can be loaded"))?;
-    let listener = TcpListener::bind(options.listen)
+    let listener = tokio::net::TcpListener::bind(options.listen)
         .await
         .map_err(|error| format!("{} cannot be listened on: {error}", options.listen))?;
     let address = listener.local_addr().map_err(told("no address"))?;
@@ -76,14 +74,16 @@ async fn serve_until_signal(options: &Options) -> Result<(), String> {
 
     // Requests are answered, and signals obeyed, while plugins are still being verified.
     let dispatch = Dispatch::default();
-    let accepting = tokio::spawn(serve(listener, dispatch.clone()));
+    let listener = listener.into_std().map_err(told("connections cannot be accepted"))?;
+    let front = FrontOptions { on_thread_park: Some(on_thread_park), ..FrontOptions::default() };
+    let front = Front::start(listener, dispatch.clone(), front).map_err(told("connections cannot be served"))?;
     let mut server = Server { staging, verifier, loader, dispatch, served: Vec::new() };
     let mut ended = pin!(wait_for_signal());
     for path in &found {
         tokio::select! {
             outcome = &mut ended => {
                 outcome.map_err(told("signals cannot be waited for"))?;
-                return server.end(accepting).await;
+                return server.end(front).await;
             }
             // A bad plugin never stops the others.
             added = server.add(path) => match added {
@@ -93,7 +93,7 @@ async fn serve_until_signal(options: &Options) -> Result<(), String> {
         }
     }
     ended.await.map_err(told("signals cannot be waited for"))?;
-    server.end(accepting).await
+    server.end(front).await
 }
 
 /// What is served, and what it takes to serve more.
@@ -153,15 +153,15 @@ impl Server {
     }
 
     /// Takes all plugins off the table, lets their requests end, and lets go of them, the last one first.
-    async fn end(self, accepting: JoinHandle<io::Result<()>>) -> Result<(), String> {
+    async fn end(self, front: Front) -> Result<(), String> {
         tracing::info!("ending");
-        accepting.abort();
-        let _ = accepting.await;
+        front.stop_accepting().await;
         self.dispatch.publish(Vec::new());
         let deadline = Instant::now() + DRAIN;
         for served in self.served.into_iter().rev() {
             unload(served.loaded, deadline).await;
         }
+        front.end(Instant::now().into_std() + Duration::from_secs(1)).await;
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! From a path to what answers it: a plugin, a refusal, or the host's own router.
 
 use crate::{
+    blocked::{Blocked, BlockedList},
     generation::Generation,
     problem::{self, Problem, seconds},
     service::{Answering, PluginService},
@@ -20,7 +21,7 @@ use std::{
     future::Future,
     net::SocketAddr,
     pin::Pin,
-    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     task::{Context, Poll},
     time::Duration,
 };
@@ -44,6 +45,7 @@ struct Shared {
     host: OnceLock<Router>,
     /// Those that are in the table, or that somebody still has: a table that has them again counts on.
     generations: Mutex<Vec<Weak<Generation>>>,
+    blocked: BlockedList,
 }
 
 /// What a name leads to, prepared so that a request needs no more than to be handed on.
@@ -72,10 +74,25 @@ impl Dispatch {
         Dispatch { shared: self.shared.clone(), peer: Some(peer) }
     }
 
+    /// Handlers that block their threads, as a `Front` last saw them.
+    pub fn blocked(&self) -> Vec<Blocked> {
+        self.shared.blocked.all()
+    }
+
+    /// A handle on the same, which keeps nothing else.
+    pub fn blocked_list(&self) -> BlockedList {
+        self.shared.blocked.clone()
+    }
+
+    /// The generation with this key, if it is one of those here.
+    pub(crate) fn generation(&self, key: u64) -> Option<Arc<Generation>> {
+        locked(&self.shared.generations).iter().filter_map(Weak::upgrade).find(|generation| generation.key == key)
+    }
+
     fn entry(&self, name: &str, target: Target) -> Entry {
         match target {
             Target::Serving(serving) => {
-                let mut generations = self.shared.generations.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut generations = locked(&self.shared.generations);
                 let known = generations.iter().filter_map(Weak::upgrade).find(|known| known.is(&serving));
                 let generation = known.unwrap_or_else(|| {
                     let new = Arc::new(Generation::new(&serving));
@@ -130,6 +147,11 @@ impl Dispatch {
     }
 }
 
+/// A panic while one of these is held leaves nothing half done.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Publish for Dispatch {
     fn publish(&self, plugins: Vec<Routed<Target>>) {
         let table = Table::new(plugins.into_iter().map(|Routed { name, claims, target }| {
@@ -138,7 +160,7 @@ impl Publish for Dispatch {
         }));
         // What is replaced is dropped here, or by the last request that is being looked up in it.
         self.shared.table.store(Arc::new(table));
-        let mut generations = self.shared.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut generations = locked(&self.shared.generations);
         generations.retain(|generation| generation.strong_count() > 0);
         drop(generations);
         self.shared.published.notify_waiters();

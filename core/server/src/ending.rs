@@ -1,7 +1,11 @@
 //! Response bodies that outlive the farewell are ended: events between two events, gRPC with a status, others by breaking off,
 //! so that a client sees that something is missing.
 
-use crate::{generation::Generation, relay::said};
+use crate::{
+    generation::Generation,
+    marks::{Asked, enter},
+    relay::said,
+};
 use bytes::Bytes;
 use camlock_core::{Body, BodyError};
 use http::{HeaderMap, HeaderValue, Response, header::CONTENT_TYPE};
@@ -19,16 +23,18 @@ use tokio::time::{Sleep, sleep};
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The same response; its body ends at the farewell if it is a stream. One that is whole is left alone.
-pub(crate) fn until_farewell(response: Response<Body>, generation: &Arc<Generation>) -> Response<Body> {
+pub(crate) fn until_farewell(response: Response<Body>, generation: &Arc<Generation>, asked: &Asked) -> Response<Body> {
     if !response.body().is_stream() {
         return response;
     }
     let manner = Manner::of(response.headers());
-    let generation = generation.clone();
+    let (generation, asked) = (generation.clone(), asked.clone());
     response.map(|body| {
-        Body::stream(Ending { body, generation, manner, tail: Tail::default(), farewell: None, at: At::Open })
+        Body::stream(Ending { body, generation, asked, manner, tail: Tail::default(), farewell: None, at: At::Open })
     })
 }
+
+type Polled = Poll<Option<Result<Frame<Bytes>, BodyError>>>;
 
 /// How a body ends early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +66,7 @@ impl Manner {
 struct Ending {
     body: Body,
     generation: Arc<Generation>,
+    asked: Asked,
     manner: Manner,
     /// The last bytes that were sent, to know whether an event is half sent.
     tail: Tail,
@@ -93,11 +100,16 @@ impl Ending {
 
     fn end(&mut self) {
         self.at = At::Over;
-        // The generation is free.
+        self.let_go();
+    }
+
+    /// Drops the plugin's body, which runs its code too: the generation is free.
+    fn let_go(&mut self) {
+        let _inside = enter(self.generation.key, &self.asked);
         self.body = Body::empty();
     }
 
-    fn leave(&mut self) -> Option<Poll<Option<Result<Frame<Bytes>, BodyError>>>> {
+    fn leave(&mut self) -> Option<Polled> {
         match self.manner {
             Manner::Events if !self.tail.is_between_events() => {
                 self.at = At::Leaving(Box::pin(sleep(PATIENCE)));
@@ -122,14 +134,23 @@ impl Ending {
         }
     }
 
-    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Polled {
+        let polled = {
+            let _inside = enter(self.generation.key, &self.asked);
+            Pin::new(&mut self.body).poll_frame(context)
+        };
         if let (Manner::Events, Poll::Ready(Some(Ok(frame)))) = (self.manner, &polled)
             && let Some(data) = frame.data_ref()
         {
             self.tail.pass(data);
         }
         polled
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.let_go();
     }
 }
 
@@ -159,10 +180,7 @@ impl http_body::Body for Ending {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled {
         let this = &mut *self;
         loop {
             match &mut this.at {

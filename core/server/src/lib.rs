@@ -6,20 +6,26 @@
 
 #![forbid(unsafe_code)]
 
+mod away;
+mod blocked;
+mod connection;
 mod control;
 mod dispatch;
 mod ending;
 mod frames;
+mod front;
 mod generation;
 mod limited;
+mod marks;
+mod monitor;
 mod problem;
 mod relay;
-mod serve;
 mod service;
 mod trace_context;
 
 pub use crate::{
+    blocked::{Blocked, BlockedList},
     control::{About, ControlOptions, Token, control_router},
     dispatch::{Dispatch, Dispatched},
-    serve::serve,
+    front::{Front, FrontOptions},
 };

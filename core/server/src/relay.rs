@@ -5,6 +5,7 @@
 use crate::{
     frames::{Frames, close_frame},
     generation::Generation,
+    marks::{Asked, enter},
 };
 use camlock_core::Connection;
 use hyper::upgrade::OnUpgrade;
@@ -30,13 +31,24 @@ const SERVICE_RESTART: u16 = 1012;
 const BUFFER: usize = 8 * 1024;
 
 /// Relays in a task of its own. The plugin's end holds a lease on its generation.
-pub(crate) fn relay(client: OnUpgrade, plugin: Connection, websocket: bool, generation: Arc<Generation>) {
+pub(crate) fn relay(
+    client: OnUpgrade,
+    plugin: Connection,
+    websocket: bool,
+    generation: &Arc<Generation>,
+    asked: &Asked,
+) {
+    let (key, farewell, asked) = (generation.key, generation.farewell.clone(), asked.clone());
     tokio::spawn(async move {
         match client.await {
             Ok(client) => {
-                let farewell = said(generation.farewell.clone());
+                let mut relaying = pin!(between(TokioIo::new(client), plugin, websocket, said(farewell)));
                 // Which side broke first is of no consequence: both are gone afterwards.
-                let _ = between(TokioIo::new(client), plugin, websocket, farewell).await;
+                let _ = poll_fn(|context| {
+                    let _inside = enter(key, &asked);
+                    relaying.as_mut().poll(context)
+                })
+                .await;
             }
             Err(error) => tracing::debug!(%error, "a connection was not upgraded after all"),
         }

@@ -5,12 +5,13 @@ use crate::{
     ending::until_farewell,
     generation::{Generation, Running},
     limited::{Exceeded, limit},
+    marks::{Asked, enter},
     problem::{self, Problem, seconds},
     relay::relay,
     trace_context::trace_id,
 };
-use camlock_core::{Answer, Body, BoxFuture, Call, Fault, Instance, Lease, RequestLimits, routes};
-use http::{HeaderMap, Method, Request, Response, StatusCode, header, uri::PathAndQuery};
+use camlock_core::{Answer, Body, BoxFuture, Call, Fault, Instance, Lease, RequestLimits, Use, routes};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use std::{
@@ -28,13 +29,13 @@ pub(crate) struct PluginService {
     generation: Arc<Generation>,
     instance: Arc<dyn Instance>,
     limits: RequestLimits,
-    _lease: Lease,
+    lease: Lease,
 }
 
 impl PluginService {
     pub(crate) fn new(serving: routes::Serving, generation: Arc<Generation>) -> Self {
         let routes::Serving { instance, lease, limits, .. } = serving;
-        PluginService { generation, instance, limits, _lease: lease }
+        PluginService { generation, instance, limits, lease }
     }
 
     /// Answers a request of a client, unless the plugin's limits forbid it.
@@ -48,7 +49,7 @@ impl PluginService {
         };
         let asks = asks_for_upgrade(&request);
         let client = asks.then(|| hyper::upgrade::on(&mut request));
-        let asked = Asked { method: request.method().clone(), target: request.uri().path_and_query().cloned() };
+        let asked = Asked::of(&request);
         let trace_id = trace_id(request.headers());
         let mut request = request.map(Body::stream);
         let mut exceeded = None;
@@ -58,21 +59,15 @@ impl PluginService {
             exceeded = watched.map(|watched| (watched, largest));
         }
         let call = Call { mount, peer, request_id: String::new(), trace_id, upgrade: asks, request };
-        let call = self.instance.call(call);
+        let key = self.generation.key;
+        let call = match self.generation.away() {
+            None => {
+                let _inside = enter(key, &asked);
+                self.instance.call(call)
+            }
+            Some(away) => away.call(&self.instance, self.lease.share(Use::Request), key, asked.clone(), call),
+        };
         Responding::Plugin(Answering { call: Some(call), running, asked, client, timeout, timer: None, exceeded })
-    }
-}
-
-/// What was asked, for those who want to know what a plugin is at.
-struct Asked {
-    method: Method,
-    target: Option<PathAndQuery>,
-}
-
-impl Asked {
-    /// The path; what follows it is the client's own affair.
-    fn path(&self) -> &str {
-        self.target.as_ref().map_or("/", PathAndQuery::path)
     }
 }
 
@@ -96,11 +91,14 @@ impl Future for Answering {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response<Body>> {
         let this = self.get_mut();
         let Some(call) = &mut this.call else { return Poll::Ready(Response::default()) };
-        let polled = call.as_mut().poll(context);
+        let polled = {
+            let _inside = enter(this.running.0.key, &this.asked);
+            call.as_mut().poll(context)
+        };
         if let Some((_, largest)) = this.exceeded.as_ref().filter(|(exceeded, _)| exceeded.is()) {
             // Whatever the plugin made of it.
             let problem = too_large(&this.running.0.name, *largest);
-            this.call = None;
+            this.cancel();
             return Poll::Ready(problem.response());
         }
         match polled {
@@ -111,26 +109,41 @@ impl Future for Answering {
             Poll::Pending => {
                 let timer = this.timer.get_or_insert_with(|| Box::pin(sleep(this.timeout)));
                 ready!(timer.as_mut().poll(context));
-                this.call = None;
+                this.cancel();
                 Poll::Ready(this.too_late())
             }
         }
     }
 }
 
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
+
 impl Answering {
+    /// Drops what has not answered, which runs the plugin's code too.
+    fn cancel(&mut self) {
+        if let Some(call) = self.call.take() {
+            let _inside = enter(self.running.0.key, &self.asked);
+            drop(call);
+        }
+    }
+
     fn answered(&mut self, outcome: Result<Answer, Fault>) -> Response<Body> {
         match outcome {
             Ok(Answer { response, connection }) => {
                 if let (StatusCode::SWITCHING_PROTOCOLS, Some(plugin)) = (response.status(), connection) {
                     match self.client.take() {
                         Some(client) => {
-                            relay(client, plugin, is_websocket(response.headers()), self.running.0.clone());
+                            let websocket = is_websocket(response.headers());
+                            relay(client, plugin, websocket, &self.running.0, &self.asked);
                         }
                         None => tracing::warn!("a plugin switched protocols although nobody asked it to"),
                     }
                 }
-                until_farewell(response, &self.running.0)
+                until_farewell(response, &self.running.0, &self.asked)
             }
             Err(fault) => {
                 let plugin = &*self.running.0.name;

@@ -10,7 +10,10 @@ mod show;
 
 pub use admit::Token;
 
-use crate::problem::{Problem, nothing_there};
+use crate::{
+    blocked::BlockedList,
+    problem::{Problem, nothing_there},
+};
 use admit::{Eyes, admit};
 use axum::{
     Json, Router,
@@ -31,6 +34,8 @@ pub struct ControlOptions {
     pub token: Token,
     /// What `/_/health` tells.
     pub about: About,
+    /// Handlers that block: `Dispatch::blocked_list`.
+    pub blocked: BlockedList,
 }
 
 /// What this server is.

@@ -1,7 +1,7 @@
 //! Whether the server lives, is ready, and what it is.
 
-use super::Shared;
-use crate::problem::Problem;
+use super::{Shared, admit::Eyes};
+use crate::{blocked::Blocked, problem::Problem};
 use axum::{Json, extract::State, response::IntoResponse, response::Response};
 use camlock_core::{Headline, Overview};
 use http::StatusCode;
@@ -39,11 +39,22 @@ fn awaited(overview: &Overview) -> Vec<(&str, &str)> {
     plugins.filter_map(|plugin| at(plugin).map(|at| (&*plugin.name, at))).collect()
 }
 
-/// What this server is.
-pub(super) async fn health(State(control): Shared) -> Json<Value> {
+/// What this server is; for operators, also which handlers block their threads.
+pub(super) async fn health(State(control): Shared, eyes: Eyes) -> Json<Value> {
     let about = &control.options.about;
-    Json(json!({
+    let mut health = json!({
         "status": "ok", "version": about.version, "revision": about.revision, "rustc": about.rustc, "abi": about.abi,
         "built_in": about.built_in,
-    }))
+    });
+    if eyes == Eyes::Operator {
+        health["blocked"] = control.options.blocked.all().iter().map(blocked).collect();
+    }
+    Json(health)
+}
+
+fn blocked(blocked: &Blocked) -> Value {
+    json!({
+        "plugin": &*blocked.plugin, "generation": blocked.generation, "method": blocked.method, "route": blocked.route,
+        "seconds": blocked.lasting.as_secs_f64(),
+    })
 }

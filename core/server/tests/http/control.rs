@@ -53,7 +53,8 @@ async fn start() -> (Server, Inbox) {
         built_in: vec!["hello".into()],
     };
     let dispatch = Dispatch::default();
-    dispatch.fall_through_to(control_router(manager, ControlOptions { token: Token::new(TOKEN), about }));
+    let blocked = dispatch.blocked_list();
+    dispatch.fall_through_to(control_router(manager, ControlOptions { token: Token::new(TOKEN), about, blocked }));
     (Server::start(dispatch).await, inbox)
 }
 
@@ -119,6 +120,7 @@ async fn probes() {
     assert_eq!(json_of(&server.get("/_/ready").await), json!({ "status": "ready" }));
     let expected = json!({
         "status": "ok", "version": "1.2.3", "revision": "abc", "rustc": "1.95.0", "abi": "1.0", "built_in": ["hello"],
+        "blocked": [],
     });
     assert_eq!(json_of(&server.get("/_/health").await), expected);
 }

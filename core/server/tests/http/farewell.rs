@@ -34,11 +34,12 @@ fn streaming(content_type: &'static str) -> (Generation, mpsc::UnboundedSender<&
     (generation, send)
 }
 
-async fn open(generation: &Generation) -> hyper::body::Incoming {
+async fn open(generation: &Generation) -> (Server, hyper::body::Incoming) {
     let server = Server::start(Dispatch::default()).await;
     server.dispatch.publish(vec![generation.routed(&[])]);
     let request = Request::get("/api/v1/p/stream/").body(Full::<Bytes>::default()).unwrap();
-    server.open(request).await.into_body()
+    let body = server.open(request).await.into_body();
+    (server, body)
 }
 
 async fn next(body: &mut hyper::body::Incoming) -> Option<Result<Bytes, hyper::Error>> {
@@ -55,7 +56,7 @@ async fn events_end_between_two_events() {
     // Said while nothing is half sent, before anything was sent, and in the middle of an event.
     for before in ["data: 1\n\n", "", "data: 1\nda"] {
         let (generation, send) = streaming("text/event-stream");
-        let mut body = open(&generation).await;
+        let (_server, mut body) = open(&generation).await;
         if !before.is_empty() {
             send.send(before).unwrap();
             assert_eq!(next(&mut body).await.unwrap().unwrap(), before);
@@ -76,7 +77,7 @@ async fn events_end_between_two_events() {
 #[tokio::test]
 async fn an_event_that_does_not_end_is_ended() {
     let (generation, send) = streaming("text/event-stream");
-    let mut body = open(&generation).await;
+    let (_server, mut body) = open(&generation).await;
     send.send("data: 1").unwrap();
     assert_eq!(next(&mut body).await.unwrap().unwrap(), "data: 1");
     generation.farewell.send_replace(true);
@@ -87,7 +88,7 @@ async fn an_event_that_does_not_end_is_ended() {
 #[tokio::test]
 async fn other_bodies_break_off() {
     let (generation, send) = streaming("application/octet-stream");
-    let mut body = open(&generation).await;
+    let (_server, mut body) = open(&generation).await;
     send.send("some").unwrap();
     assert_eq!(next(&mut body).await.unwrap().unwrap(), "some");
     generation.farewell.send_replace(true);
@@ -121,7 +122,7 @@ async fn grpc_gets_a_status() {
 #[tokio::test]
 async fn a_supervisor_that_is_gone_says_nothing() {
     let (generation, send) = streaming("text/event-stream");
-    let mut body = open(&generation).await;
+    let (_server, mut body) = open(&generation).await;
     drop(generation);
     for text in ["data: 1\n\n", "data: 2\n\n"] {
         send.send(text).unwrap();

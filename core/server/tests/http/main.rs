@@ -6,4 +6,5 @@ mod control;
 mod dispatch;
 mod fake;
 mod farewell;
+mod front;
 mod server;

@@ -1,16 +1,16 @@
 //! A server on a port, and requests to it.
 
 use bytes::Bytes;
-use camlock_server::{Dispatch, serve};
+use camlock_server::{Dispatch, Front, FrontOptions};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use std::{net::SocketAddr, time::Duration};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    task::JoinHandle,
+use std::{
+    net::{SocketAddr, TcpListener},
+    time::Duration,
 };
+use tokio::net::TcpStream;
 
 /// How long anything may take that has to happen in the end.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -18,22 +18,18 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Server {
     pub address: SocketAddr,
     pub dispatch: Dispatch,
-    accepting: JoinHandle<()>,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.accepting.abort();
-    }
+    pub front: Front,
 }
 
 impl Server {
     pub async fn start(dispatch: Dispatch) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let serving = dispatch.clone();
-        let accepting = tokio::spawn(async move { drop(serve(listener, serving).await) });
-        Server { address, dispatch, accepting }
+        Server::start_with(dispatch, FrontOptions { threads: 2, ..FrontOptions::default() }).await
+    }
+
+    pub async fn start_with(dispatch: Dispatch, options: FrontOptions) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let front = Front::start(listener, dispatch.clone(), options).expect("a front");
+        Server { address: front.address(), dispatch, front }
     }
 
     /// One request over a connection of its own, the answer's body still to come.

@@ -6,14 +6,14 @@ use camlock_core::{
     routes::{MOUNTS, Serving},
 };
 use camlock_loader::{Limits, Loader, LoaderOptions, Staging, Verdict, Verifier, on_thread_park};
-use camlock_server::{Dispatch, serve};
+use camlock_server::{Dispatch, Front, FrontOptions};
 use camlock_testing::Fixtures;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::{
     fs,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -21,12 +21,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{
-    net::{TcpListener, TcpStream},
-    runtime::Runtime,
-    sync::watch,
-    task::JoinHandle,
-};
+use tokio::{net::TcpStream, runtime::Runtime, sync::watch};
 
 /// A runtime as a server would make it.
 pub fn runtime() -> Runtime {
@@ -96,19 +91,16 @@ impl Host {
     pub async fn serve_with(&self, library: &Path, limits: RequestLimits) -> Served {
         let loaded = self.load(library).await;
         loaded.instance.start().await.expect("it starts");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
         let mount = format!("{MOUNTS}{}", loaded.instance.description().manifest.name);
         let dispatch = Dispatch::default();
         let (farewell, told) = watch::channel(false);
         let serving = Serving::of(&loaded, 1, limits, told).expect("it is alive");
         dispatch.publish(vec![serving.routed(Vec::new())]);
-        let accepting = {
-            let dispatch = dispatch.clone();
-            tokio::spawn(async move { drop(serve(listener, dispatch).await) })
-        };
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let options = FrontOptions { threads: 2, on_thread_park: Some(on_thread_park), ..FrontOptions::default() };
+        let front = Front::start(listener, dispatch.clone(), options).expect("a front");
         let Loaded { instance, leases, ending } = loaded;
-        Served { address, mount, instance, leases, ending, dispatch, farewell, accepting }
+        Served { address: front.address(), mount, instance, leases, ending, dispatch, farewell, front }
     }
 }
 
@@ -121,7 +113,7 @@ pub struct Served {
     pub ending: watch::Receiver<Ending>,
     pub dispatch: Dispatch,
     pub farewell: watch::Sender<bool>,
-    accepting: JoinHandle<()>,
+    front: Front,
 }
 
 pub type Answer = Response<Bytes>;
@@ -184,10 +176,9 @@ impl Served {
 
     /// Stops accepting, shuts the plugin down and lets go of it: what became of its library.
     pub async fn unload(self) -> Ending {
-        let Served { instance, mut ending, accepting, dispatch, .. } = self;
+        let Served { instance, mut ending, front, dispatch, .. } = self;
         dispatch.publish(Vec::new());
-        accepting.abort();
-        let _ = accepting.await;
+        front.stop_accepting().await;
         let _ = instance.shutdown().await;
         drop(instance);
         let ended = ending.wait_for(|ending| *ending != Ending::Alive);
