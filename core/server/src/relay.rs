@@ -79,27 +79,39 @@ where
     let ended = poll_fn(|context| {
         let up = up.poll_all(context, &mut client, &mut plugin)?;
         let down = down.poll_all(context, &mut plugin, &mut client)?;
-        if up.is_ready() && down.is_ready() {
-            return Poll::Ready(Ok::<_, io::Error>(true));
-        }
-        farewell.as_mut().poll(context).map(|()| Ok(false))
+        Poll::Ready(Ok::<_, io::Error>(match (up.is_ready(), down.is_ready()) {
+            (true, true) => End::Both,
+            // A WebSocket does not go on in one direction.
+            (false, true) if websocket => End::Plugin,
+            _ => ready!(farewell.as_mut().poll(context).map(|()| End::Farewell)),
+        }))
     });
-    if ended.await? {
-        return Ok(());
+    match ended.await? {
+        End::Both => return Ok(()),
+        End::Farewell if websocket => {
+            // A frame that stays half-way is cut with its connection.
+            timeout(PATIENCE, poll_fn(|context| down.poll_frame(context, &mut plugin, &mut client))).await??;
+        }
+        End::Farewell | End::Plugin => {}
     }
+    // From here on the generation is free.
+    drop(plugin);
     if websocket {
-        // A frame that stays half-way is cut with its connection.
-        timeout(PATIENCE, poll_fn(|context| down.poll_frame(context, &mut plugin, &mut client))).await??;
-        // From here on the generation is free.
-        drop(plugin);
         timeout(PATIENCE, part(&mut client, up, &down)).await??;
     }
     timeout(PATIENCE, client.shutdown()).await?
 }
 
+/// What ended a connection.
+enum End {
+    Both,
+    Plugin,
+    Farewell,
+}
+
 /// Tells the client that this is the end, and waits until it has said so too.
 async fn part<C: AsyncRead + AsyncWrite + Unpin>(client: &mut C, mut up: Pump, down: &Pump) -> io::Result<()> {
-    if !down.closed() {
+    if !down.ended && !down.closed() {
         client.write_all(&close_frame(SERVICE_RESTART, "service restart")).await?;
     }
     client.flush().await?;
@@ -321,11 +333,26 @@ mod tests {
         assert_eq!(author.read(&mut seen).await.unwrap(), 0);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_stays_after_the_end_keeps_nothing() {
+        let (mut client, servers) = duplex(64);
+        let (mut author, plugins) = duplex(64);
+        let relaying = tokio::spawn(between(servers, plugins, true, std::future::pending()));
+        author.write_all(&frame(8, 2, false)).await.unwrap();
+        author.shutdown().await.unwrap();
+        let mut seen = Vec::new();
+        client.read_to_end(&mut seen).await.unwrap();
+        assert_eq!(seen, frame(8, 2, false));
+        assert_eq!(author.read(&mut [0]).await.unwrap(), 0, "the plugin is let go, though the client stays");
+        assert!(relaying.await.unwrap().is_err());
+        drop(client);
+    }
+
     #[tokio::test]
     async fn without_a_farewell_both_ends_end_by_themselves() {
         let (mut client, servers) = duplex(64);
         let (mut author, plugins) = duplex(64);
-        let relaying = tokio::spawn(between(servers, plugins, true, std::future::pending()));
+        let relaying = tokio::spawn(between(servers, plugins, false, std::future::pending()));
         client.write_all(b"not a frame at all").await.unwrap();
         client.shutdown().await.unwrap();
         let mut seen = Vec::new();

@@ -89,6 +89,11 @@ impl Host {
 
     /// The same, with these bounds.
     pub async fn serve_with(&self, library: &Path, limits: RequestLimits) -> Served {
+        self.serve_as(library, limits, FrontOptions { threads: 2, ..FrontOptions::default() }).await
+    }
+
+    /// The same, by a front with these options.
+    pub async fn serve_as(&self, library: &Path, limits: RequestLimits, options: FrontOptions) -> Served {
         let loaded = self.load(library).await;
         loaded.instance.start().await.expect("it starts");
         let mount = format!("{MOUNTS}{}", loaded.instance.description().manifest.name);
@@ -97,7 +102,7 @@ impl Host {
         let serving = Serving::of(&loaded, 1, limits, told).expect("it is alive");
         dispatch.publish(vec![serving.routed(Vec::new())]);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let options = FrontOptions { threads: 2, on_thread_park: Some(on_thread_park), ..FrontOptions::default() };
+        let options = FrontOptions { on_thread_park: Some(on_thread_park), ..options };
         let front = Front::start(listener, dispatch.clone(), options).expect("a front");
         let Loaded { instance, leases, ending } = loaded;
         Served { address: front.address(), mount, instance, leases, ending, dispatch, farewell, front }
