@@ -20,6 +20,7 @@ mod marks;
 mod monitor;
 mod problem;
 mod relay;
+mod request_id;
 mod service;
 mod trace_context;
 

@@ -8,10 +8,11 @@ use crate::{
     marks::{Asked, enter},
     problem::{self, Problem, seconds},
     relay::relay,
+    request_id,
     trace_context::trace_id,
 };
 use camlock_core::{Answer, Body, BoxFuture, Call, Fault, Instance, Lease, RequestLimits, Use, routes};
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use std::{
@@ -51,6 +52,12 @@ impl PluginService {
         let client = asks.then(|| hyper::upgrade::on(&mut request));
         let asked = Asked::of(&request);
         let trace_id = trace_id(request.headers());
+        // What the client sent is sent back; what is new would only cost it bytes.
+        let echo = request_id::sent(request.headers()).cloned();
+        let request_id = match echo.as_ref().and_then(|sent| sent.to_str().ok()) {
+            Some(sent) => sent.to_owned(),
+            None => request_id::fresh(),
+        };
         let mut request = request.map(Body::stream);
         let mut exceeded = None;
         if let Some(largest) = largest {
@@ -58,7 +65,7 @@ impl PluginService {
             *request.body_mut() = body;
             exceeded = watched.map(|watched| (watched, largest));
         }
-        let call = Call { mount, peer, request_id: String::new(), trace_id, upgrade: asks, request };
+        let call = Call { mount, peer, request_id, trace_id, upgrade: asks, request };
         let key = self.generation.key;
         let call = match self.generation.away() {
             None => {
@@ -67,7 +74,7 @@ impl PluginService {
             }
             Some(away) => away.call(&self.instance, self.lease.share(Use::Request), key, asked.clone(), call),
         };
-        Responding::Plugin(Answering { call: Some(call), running, asked, client, timeout, timer: None, exceeded })
+        Responding::Plugin(Answering { call: Some(call), running, asked, client, echo, timeout, timer: None, exceeded })
     }
 }
 
@@ -78,6 +85,8 @@ pub(crate) struct Answering {
     running: Running,
     asked: Asked,
     client: Option<OnUpgrade>,
+    /// The client's own id of the request.
+    echo: Option<HeaderValue>,
     timeout: Duration,
     /// Only a request that is not answered at once costs a timer.
     timer: Option<Pin<Box<Sleep>>>,
@@ -90,29 +99,11 @@ impl Future for Answering {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response<Body>> {
         let this = self.get_mut();
-        let Some(call) = &mut this.call else { return Poll::Ready(Response::default()) };
-        let polled = {
-            let _inside = enter(this.running.0.key, &this.asked);
-            call.as_mut().poll(context)
-        };
-        if let Some((_, largest)) = this.exceeded.as_ref().filter(|(exceeded, _)| exceeded.is()) {
-            // Whatever the plugin made of it.
-            let problem = too_large(&this.running.0.name, *largest);
-            this.cancel();
-            return Poll::Ready(problem.response());
+        let mut response = ready!(this.poll_response(context));
+        if let Some(id) = this.echo.take() {
+            response.headers_mut().entry(&request_id::X_REQUEST_ID).or_insert(id);
         }
-        match polled {
-            Poll::Ready(outcome) => {
-                this.call = None;
-                Poll::Ready(this.answered(outcome))
-            }
-            Poll::Pending => {
-                let timer = this.timer.get_or_insert_with(|| Box::pin(sleep(this.timeout)));
-                ready!(timer.as_mut().poll(context));
-                this.cancel();
-                Poll::Ready(this.too_late())
-            }
-        }
+        Poll::Ready(response)
     }
 }
 
@@ -128,6 +119,32 @@ impl Answering {
         if let Some(call) = self.call.take() {
             let _inside = enter(self.running.0.key, &self.asked);
             drop(call);
+        }
+    }
+
+    fn poll_response(&mut self, context: &mut Context<'_>) -> Poll<Response<Body>> {
+        let Some(call) = &mut self.call else { return Poll::Ready(Response::default()) };
+        let polled = {
+            let _inside = enter(self.running.0.key, &self.asked);
+            call.as_mut().poll(context)
+        };
+        if let Some((_, largest)) = self.exceeded.as_ref().filter(|(exceeded, _)| exceeded.is()) {
+            // Whatever the plugin made of it.
+            let problem = too_large(&self.running.0.name, *largest);
+            self.cancel();
+            return Poll::Ready(problem.response());
+        }
+        match polled {
+            Poll::Ready(outcome) => {
+                self.call = None;
+                Poll::Ready(self.answered(outcome))
+            }
+            Poll::Pending => {
+                let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.timeout)));
+                ready!(timer.as_mut().poll(context));
+                self.cancel();
+                Poll::Ready(self.too_late())
+            }
         }
     }
 

@@ -232,3 +232,27 @@ async fn so_many_at_once() {
     }
     assert_eq!(server.text("/api/v1/p/narrow/").await, (200, "done".to_owned()));
 }
+
+#[tokio::test]
+async fn requests_have_ids() {
+    let server = Server::start(Dispatch::default()).await;
+    let echo = Fake::generation("echo", 1, |call, _| async move { Ok(text_answer(call.request_id)) });
+    server.dispatch.publish(vec![echo.routed(&[])]);
+    let ask = async |id: Option<&'static str>| {
+        let mut request = Request::get("/api/v1/p/echo/");
+        if let Some(id) = id {
+            request = request.header("x-request-id", id);
+        }
+        let answer = server.send(request.body(Full::<Bytes>::default()).unwrap()).await;
+        (told(&answer).1, answer.headers().get("x-request-id").cloned())
+    };
+    assert_eq!(ask(Some("mine-1")).await, ("mine-1".to_owned(), Some("mine-1".parse().unwrap())));
+    let mut made = Vec::new();
+    for id in [None, None, Some("not fit")] {
+        let (id, echoed) = ask(id).await;
+        assert_eq!((id.len(), echoed), (16, None));
+        made.push(id);
+    }
+    made.dedup();
+    assert_eq!(made.len(), 3);
+}
