@@ -9,8 +9,9 @@
 
 mod common;
 
-use camlock_core::{Body, Call};
-use camlock_server::{Dispatch, serve};
+use camlock_core::{Body, Call, Publish, RequestLimits, routes::Serving};
+use camlock_loader::on_thread_park;
+use camlock_server::{Dispatch, Front, FrontOptions};
 use camlock_testing::Fixtures;
 use common::{
     client::throughput,
@@ -135,9 +136,14 @@ fn serve_plugin() {
         let host = Host::new();
         let artifact = host.verified(&Fixtures::release().library("hello")).await;
         let loaded = host.loader.load(&artifact, 1).await.expect("it can be loaded");
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        println!("{}", listener.local_addr().expect("an address"));
-        tokio::spawn(serve(listener, Dispatch::new([loaded.instance.clone()])));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let (_farewell, told) = tokio::sync::watch::channel(false);
+        let serving = Serving::of(&loaded, 1, RequestLimits::default(), told).expect("it is alive");
+        let dispatch = Dispatch::default();
+        dispatch.publish(vec![serving.routed(Vec::new())]);
+        let options = FrontOptions { threads: 1, on_thread_park: Some(on_thread_park), ..FrontOptions::default() };
+        let front = Front::start(listener, dispatch, options).expect("a front");
+        println!("{}", front.address());
         let ended = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
         ended.await.expect("no panic").expect("an end");
     });

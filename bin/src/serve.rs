@@ -5,9 +5,12 @@ use crate::{
     config::{Config, Flags},
     data, logs,
 };
-use camlock_core::{Ending, Loaded};
+use camlock_core::{
+    Ending, Loaded, Publish, RequestLimits,
+    routes::{MOUNTS, Serving},
+};
 use camlock_loader::{Limits, Loader, LoaderOptions, Staging, Verdict, Verifier, on_thread_park};
-use camlock_server::{Dispatch, MOUNTS, serve};
+use camlock_server::{Dispatch, Front, FrontOptions};
 use clap::Args;
 use std::{
     io,
@@ -16,9 +19,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    net::TcpListener,
     signal::unix::{SignalKind, signal},
-    task::JoinHandle,
     time::{Instant, timeout_at},
 };
 
@@ -52,7 +53,7 @@ async fn serve_until_signal(config: &Config) -> Result<(), String> {
     let handle = tokio::runtime::Handle::current();
     let loader = Loader::new(data.join("run"), LoaderOptions::default(), Some(handle))
         .map_err(told("no plugins can be loaded"))?;
-    let listener = TcpListener::bind(config.listen)
+    let listener = tokio::net::TcpListener::bind(config.listen)
         .await
         .map_err(|error| format!("{} cannot be listened on: {error}", config.listen))?;
     let address = listener.local_addr().map_err(told("no address"))?;
@@ -65,14 +66,16 @@ async fn serve_until_signal(config: &Config) -> Result<(), String> {
 
     // Requests are answered, and signals obeyed, while plugins are still being verified.
     let dispatch = Dispatch::default();
-    let accepting = tokio::spawn(serve(listener, dispatch.clone()));
+    let listener = listener.into_std().map_err(told("connections cannot be accepted"))?;
+    let front = FrontOptions { on_thread_park: Some(on_thread_park), ..FrontOptions::default() };
+    let front = Front::start(listener, dispatch.clone(), front).map_err(told("connections cannot be served"))?;
     let mut server = Server { staging, verifier, loader, dispatch, served: Vec::new() };
     let mut ended = pin!(wait_for_signal());
     for path in &found {
         tokio::select! {
             outcome = &mut ended => {
                 outcome.map_err(told("signals cannot be waited for"))?;
-                return server.end(accepting).await;
+                return server.end(front).await;
             }
             // A bad plugin never stops the others.
             added = server.add(path) => match added {
@@ -82,7 +85,7 @@ async fn serve_until_signal(config: &Config) -> Result<(), String> {
         }
     }
     ended.await.map_err(told("signals cannot be waited for"))?;
-    server.end(accepting).await
+    server.end(front).await
 }
 
 /// What is served, and what it takes to serve more.
@@ -129,7 +132,11 @@ impl Server {
             Err(_) => return Err(format!("`start` did not come to an end within {} s", START.as_secs())),
         }
         self.served.push(Served { path: path.to_owned(), loaded });
-        self.dispatch.replace(self.served.iter().map(|served| served.loaded.instance.clone()));
+        let served = self.served.iter().enumerate().filter_map(|(index, served)| {
+            let farewell = tokio::sync::watch::channel(false).1;
+            Serving::of(&served.loaded, index as u64 + 1, RequestLimits::default(), farewell)
+        });
+        self.dispatch.publish(served.map(|serving| serving.routed(Vec::new())).collect());
         Ok(format!("{} {}", manifest.name, manifest.version))
     }
 
@@ -138,15 +145,15 @@ impl Server {
     }
 
     /// Takes all plugins off the table, lets their requests end, and lets go of them, the last one first.
-    async fn end(self, accepting: JoinHandle<io::Result<()>>) -> Result<(), String> {
+    async fn end(self, front: Front) -> Result<(), String> {
         tracing::info!("ending");
-        accepting.abort();
-        let _ = accepting.await;
-        self.dispatch.replace([]);
+        front.stop_accepting().await;
+        self.dispatch.publish(Vec::new());
         let deadline = Instant::now() + DRAIN;
         for served in self.served.into_iter().rev() {
             unload(served.loaded, deadline).await;
         }
+        front.end(Instant::now().into_std() + Duration::from_secs(1)).await;
         Ok(())
     }
 }

@@ -1,16 +1,19 @@
 //! A server with one plugin, and a client.
 
 use bytes::Bytes;
-use camlock_core::{Ending, Instance, Loaded, Watch};
+use camlock_core::{
+    Ending, Instance, Loaded, Publish, RequestLimits, Watch,
+    routes::{MOUNTS, Serving},
+};
 use camlock_loader::{Limits, Loader, LoaderOptions, Staging, Verdict, Verifier, on_thread_park};
-use camlock_server::{Dispatch, MOUNTS, serve};
+use camlock_server::{Dispatch, Front, FrontOptions};
 use camlock_testing::Fixtures;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::{
     fs,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -18,12 +21,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{
-    net::{TcpListener, TcpStream},
-    runtime::Runtime,
-    sync::watch,
-    task::JoinHandle,
-};
+use tokio::{net::TcpStream, runtime::Runtime, sync::watch};
 
 /// A runtime as a server would make it.
 pub fn runtime() -> Runtime {
@@ -86,14 +84,28 @@ impl Host {
 
     /// Loads, starts and serves.
     pub async fn serve(&self, library: &Path) -> Served {
-        let Loaded { instance, leases, ending } = self.load(library).await;
-        instance.start().await.expect("it starts");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let mount = format!("{MOUNTS}{}", instance.description().manifest.name);
-        let dispatch = Dispatch::new([instance.clone()]);
-        let accepting = tokio::spawn(async move { drop(serve(listener, dispatch).await) });
-        Served { address, mount, instance, leases, ending, accepting }
+        self.serve_with(library, RequestLimits::default()).await
+    }
+
+    /// The same, with these bounds.
+    pub async fn serve_with(&self, library: &Path, limits: RequestLimits) -> Served {
+        self.serve_as(library, limits, FrontOptions { threads: 2, ..FrontOptions::default() }).await
+    }
+
+    /// The same, by a front with these options.
+    pub async fn serve_as(&self, library: &Path, limits: RequestLimits, options: FrontOptions) -> Served {
+        let loaded = self.load(library).await;
+        loaded.instance.start().await.expect("it starts");
+        let mount = format!("{MOUNTS}{}", loaded.instance.description().manifest.name);
+        let dispatch = Dispatch::default();
+        let (farewell, told) = watch::channel(false);
+        let serving = Serving::of(&loaded, 1, limits, told).expect("it is alive");
+        dispatch.publish(vec![serving.routed(Vec::new())]);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let options = FrontOptions { on_thread_park: Some(on_thread_park), ..options };
+        let front = Front::start(listener, dispatch.clone(), options).expect("a front");
+        let Loaded { instance, leases, ending } = loaded;
+        Served { address: front.address(), mount, instance, leases, ending, dispatch, farewell, front }
     }
 }
 
@@ -104,7 +116,9 @@ pub struct Served {
     pub instance: Arc<dyn Instance>,
     pub leases: Watch,
     pub ending: watch::Receiver<Ending>,
-    accepting: JoinHandle<()>,
+    pub dispatch: Dispatch,
+    pub farewell: watch::Sender<bool>,
+    front: Front,
 }
 
 pub type Answer = Response<Bytes>;
@@ -167,9 +181,9 @@ impl Served {
 
     /// Stops accepting, shuts the plugin down and lets go of it: what became of its library.
     pub async fn unload(self) -> Ending {
-        let Served { instance, mut ending, accepting, .. } = self;
-        accepting.abort();
-        let _ = accepting.await;
+        let Served { instance, mut ending, front, dispatch, .. } = self;
+        dispatch.publish(Vec::new());
+        front.stop_accepting().await;
         let _ = instance.shutdown().await;
         drop(instance);
         let ended = ending.wait_for(|ending| *ending != Ending::Alive);

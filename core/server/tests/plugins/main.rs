@@ -12,6 +12,7 @@ mod leases;
 mod misbehaviour;
 mod outside;
 mod reloading;
+mod serving;
 mod shipped;
 mod third_party;
 mod unloading;
@@ -22,7 +23,7 @@ fn main() {
     camlock_loader::run_verifier_if_asked();
     capture::install();
     let trials = outside::add(contract::add(features::add(Trials::default())));
-    let trials = leases::add(misbehaviour::add(trials));
+    let trials = serving::add(leases::add(misbehaviour::add(trials)));
     let trials = host_threads::add(unloading::add(trials));
     let trials = third_party::add(shipped::add(trials));
     reloading::add(trials).run()
