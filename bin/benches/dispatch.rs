@@ -18,11 +18,11 @@ use common::{
     host::Host,
     pin,
     report::{Better, Row, finish},
+    servers::Peer,
 };
 use std::{
-    io::{BufRead, BufReader, Read},
-    net::SocketAddr,
-    process::{Child, Command, ExitCode, Stdio},
+    io::Read,
+    process::{Command, ExitCode},
     time::Duration,
 };
 
@@ -50,8 +50,8 @@ fn measure() -> ExitCode {
     let peers = [Fixtures::peer(false), Fixtures::peer(true)];
     // What is started now stays on the servers' processor.
     pin(0);
-    let ours = start(Command::new(std::env::current_exe().expect("this program")).arg("--serve"));
-    let [plain, tuned] = peers.map(|peer| start(&mut Command::new(peer)));
+    let ours = Peer::start(Command::new(std::env::current_exe().expect("this program")).arg("--serve"));
+    let [plain, tuned] = peers.map(|peer| Peer::start(&mut Command::new(peer)));
     pin(1);
     let [hello, echo] = requests();
     let mut rows = vec![
@@ -65,9 +65,9 @@ fn measure() -> ExitCode {
 }
 
 /// The median ratio of requests a second, from short runs that alternate.
-fn compare(case: &'static str, request: &[u8], ours: &Server, theirs: &Server) -> Row {
+fn compare(case: &'static str, request: &[u8], ours: &Peer, theirs: &Peer) -> Row {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let run = |server: &Server| runtime.block_on(throughput(server.address, request, 32, RUN));
+    let run = |server: &Peer| runtime.block_on(throughput(server.address, request, 32, RUN));
     let ratios: Vec<f64> = (0..PAIRS + 2)
         .map(|pair| {
             // Each goes first half of the time.
@@ -107,26 +107,6 @@ fn requests() -> [Vec<u8>; 2] {
     .concat();
     let echo = format!("POST /api/v1/p/hello/echo HTTP/1.1\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len());
     [hello, echo.into_bytes()]
-}
-
-/// A server in a process of its own, which ends when its standard input does.
-struct Server {
-    child: Child,
-    address: SocketAddr,
-}
-
-fn start(command: &mut Command) -> Server {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the server starts");
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().expect("its output")).read_line(&mut line).expect("its address");
-    Server { address: line.trim().parse().expect("an address"), child }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
-    }
 }
 
 fn serve_plugin() {
