@@ -19,6 +19,7 @@ mod keeper;
 mod layout;
 mod library;
 mod loader;
+mod request_body;
 mod signals;
 mod stage;
 mod symbols;
