@@ -1,12 +1,15 @@
 //! A plugin's instance as the host holds it: the functions of the contract's root, all but `export!`'s one generic.
 
-use crate::{Host, Plugin, Saved, host::panicked, intercept, respond, runtime::Inside, runtime::Runtime, trace};
+use crate::{
+    Host, Plugin, Saved, host::panicked, intercept, request, respond, runtime::Inside, runtime::Runtime, trace,
+};
 use anyhow::Context as _;
 use axum::Router;
 use camlock_abi::{
     Body, Caught, DirectWaker, FailureMessage, Hooks, HostRef, Job, Object, OpenOptions, RSlice, RStr, RequestHead,
     Task, TextSink,
 };
+use http::Extensions;
 use std::{
     future::Future,
     pin::Pin,
@@ -59,6 +62,8 @@ impl<P: Plugin> Lifecycle for P {
 pub(crate) struct Instance {
     runtime: Runtime,
     host: Host,
+    /// See `request::room`.
+    room: Extensions,
     made: OnceLock<Made>,
 }
 
@@ -104,6 +109,10 @@ impl Home {
         made.map(|made| &made.router).ok_or_else(|| FailureMessage::error("the plugin was not created"))
     }
 
+    pub(crate) fn room(&self) -> &Extensions {
+        &self.instance().room
+    }
+
     fn job(self, future: impl Future<Output = crate::Result<Vec<u8>>> + Send + 'static) -> Job {
         let told = async { future.await.map_err(|error| FailureMessage::error(format!("{error:#}"))) };
         Job::new(Inside::new(told, self), DirectWaker, dropped_badly)
@@ -146,7 +155,7 @@ pub(crate) unsafe extern "C" fn open(host: HostRef, options: &OpenOptions<'_>) -
                 return std::ptr::null_mut();
             }
         };
-        Box::into_raw(Box::new(Instance { runtime, host, made: OnceLock::new() })).cast()
+        Box::into_raw(Box::new(Instance { runtime, host, room: request::room(), made: OnceLock::new() })).cast()
     });
     opened.unwrap_or_else(|caught| {
         panicked("while opening", &caught);

@@ -1,6 +1,6 @@
 //! A loaded plugin as core's `Instance`.
 
-use crate::{call, host::HostSide, job::LeasedJob};
+use crate::{call::Calling, host::HostSide, job::LeasedJob};
 use camlock_abi::{Job, Object, RSlice, RStr, RootRef};
 use camlock_core::{Answer, BoxFuture, Call, Description, Fault, Instance, Lease, Saved, Use};
 use std::sync::Arc;
@@ -49,18 +49,8 @@ impl Instance for PluginInstance {
     }
 
     fn call(&self, call: Call) -> BoxFuture<Result<Answer, Fault>> {
-        let Functions { root, object } = self.functions;
         let lease = self.lease.share(Use::Request);
-        let upgrade = call.upgrade;
-        Box::pin(call::begin(call, &self.side, lease, |head, body| {
-            if upgrade {
-                // SAFETY: see above.
-                unsafe { root.upgrade()(object, head, body) }
-            } else {
-                // SAFETY: see above.
-                unsafe { root.handle()(object, head, body) }
-            }
-        }))
+        Box::pin(Calling::new(call, self.functions, self.side.clone(), lease))
     }
 
     fn start(&self) -> BoxFuture<Result<(), Fault>> {

@@ -20,6 +20,7 @@ mod layout;
 mod library;
 mod loader;
 mod port;
+mod request_body;
 mod signals;
 mod stage;
 mod symbols;

@@ -31,7 +31,7 @@ pub use crate::{
     failure::{Caught, Failure, FailureKind, FailureMessage, catch, catch_quietly, record_panics},
     head::{
         Extra, HeaderList, HeaderPair, Peer, Refused, RequestHead, ResponseHead, decode_good_headers, decode_headers,
-        encode_headers,
+        encode_headers, values_len,
     },
     hooks::{Hooks, KeyDestructor, ThreadDestructor, ThreadStart},
     host::{EventView, FieldValue, FieldView, HostRef, HostTable, HostTableRef, Level, SpanView, ValueKind},
