@@ -44,7 +44,11 @@ pub fn run<F: Future>(body: F) -> F::Output {
     })
 }
 
-static GENERATION: AtomicU64 = AtomicU64::new(1);
+/// A generation that no other plugin of this program has.
+pub fn next_generation() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
 
 /// Where a test keeps what it stages, verifies and loads.
 pub struct Host {
@@ -80,13 +84,16 @@ impl Host {
         let artifact = self.staging.stage(library).expect("it can be staged");
         let verdict = self.verifier.verify(&artifact).await.expect("a verdict");
         assert!(matches!(verdict, Verdict::Good(_)), "{verdict:?}");
-        let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
-        self.loader.load(&artifact, generation).await.expect("it can be loaded")
+        self.loader.load(&artifact, next_generation()).await.expect("it can be loaded")
     }
 
     /// Loads, starts and serves.
     pub async fn serve(&self, library: &Path) -> Served {
-        let Loaded { instance, leases, ending } = self.load(library).await;
+        self.serve_loaded(self.load(library).await).await
+    }
+
+    /// Starts and serves what was loaded.
+    pub async fn serve_loaded(&self, Loaded { instance, leases, ending }: Loaded) -> Served {
         instance.start().await.expect("it starts");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
