@@ -5,15 +5,15 @@ use crate::{
     direct::{call, goes, held_by, until, visit},
     harness::{Host, Served, next_generation, runtime},
 };
-use camlock_core::{Ending, FaultKind, Loaded, Saved, Use};
-use camlock_loader::{BuiltIn, LoadError};
+use camlock_core::{Ending, FaultKind, Loaded, Saved, Stage, Use};
+use camlock_loader::{BuiltIn, LoadError, Loader, LoaderOptions, compiled_in};
 use camlock_testing::Trials;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use linked::{CREATE_FAILS, CREATE_PANICS, DROPPED, SHUT_DOWN, STARTED, TICKS};
 use serde_json::{Value, json};
 use std::{
-    sync::{Mutex, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -25,6 +25,7 @@ pub fn add(trials: Trials) -> Trials {
         .add("built_in::records_carry_the_plugin", records_carry_the_plugin)
         .add("built_in::threads_count_on_the_runtime", threads_count_on_the_runtime)
         .add("built_in::leases_decide_when_it_ends", leases_decide_when_it_ends)
+        .add("built_in::the_supervisor_can_have_it", the_supervisor_can_have_it)
         .add("built_in::a_create_that_fails", a_create_that_fails)
 }
 
@@ -222,6 +223,21 @@ fn leases_decide_when_it_ends() {
         drop(instance);
         goes(&mut ending).await;
         assert_eq!(DROPPED.load(Ordering::SeqCst), dropped + 2);
+    });
+}
+
+fn the_supervisor_can_have_it() {
+    alone(async {
+        let dir = tempfile::tempdir().expect("a directory");
+        let loader = Loader::new(dir.path(), LoaderOptions::default(), None).expect("a loader");
+        let candidate = compiled_in(LINKED, Arc::new(loader)).expect("it is a plugin");
+        assert_eq!((&*candidate.manifest().name, candidate.digest(), candidate.stays()), ("linked", None, None));
+        let mut ending = candidate.load(next_generation()).await.expect("it can be loaded").ending;
+        goes(&mut ending).await;
+        CREATE_FAILS.store(true, Ordering::SeqCst);
+        let failure = candidate.load(next_generation()).await.expect_err("told to");
+        CREATE_FAILS.store(false, Ordering::SeqCst);
+        assert_eq!((failure.stage, &*failure.reason), (Stage::Load, "`create` failed: told to fail"));
     });
 }
 
