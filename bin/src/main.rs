@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg_attr(not(test), expect(dead_code, reason = "the server does not serve them yet"))]
+mod built_in;
 #[allow(dead_code, reason = "builds, limits and the admin API come next")]
 mod config;
 #[allow(dead_code, reason = "the admin API comes next")]

@@ -1,6 +1,8 @@
-//! Core's port to artifacts: stage, verify, and later load. What must not live here: how any of these is done.
+//! Core's ports to artifacts (stage, verify, and later load) and to plugins that are compiled in. What must not live here: how any of these is done.
 
-use crate::{Artifact, LoadError, Loader, StageError, Staging, Verdict, Verifier, VerifyError};
+use crate::{
+    Artifact, BuiltIn, LoadError, Loader, StageError, Staging, Unfit, Verdict, Verifier, VerifyError, inspect_built_in,
+};
 use camlock_core::{BoxFuture, Candidate, Digest, Failure, Loaded, Loading, Manifest, Stage};
 use std::{fmt, path::Path, sync::Arc};
 use tokio::{runtime::Handle, task::spawn_blocking};
@@ -89,6 +91,37 @@ impl Candidate for Verified {
     }
 }
 
+/// A plugin that is compiled into the program. It needs no verification: it is the program's own code.
+pub fn compiled_in(plugin: BuiltIn, loader: Arc<Loader>) -> Result<Arc<dyn Candidate>, Unfit> {
+    let manifest = inspect_built_in(&plugin)?.manifest;
+    Ok(Arc::new(CompiledIn { plugin, manifest, loader }))
+}
+
+struct CompiledIn {
+    plugin: BuiltIn,
+    manifest: Manifest,
+    loader: Arc<Loader>,
+}
+
+impl Candidate for CompiledIn {
+    fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    fn digest(&self) -> Option<Digest> {
+        None
+    }
+
+    fn stays(&self) -> Option<&str> {
+        None
+    }
+
+    fn load(&self, generation: u64) -> BoxFuture<Result<Loaded, Failure>> {
+        let (loader, plugin) = (self.loader.clone(), self.plugin);
+        Box::pin(async move { loader.load_built_in(&plugin, generation).await.map_err(|error| loading_failed(&error)) })
+    }
+}
+
 fn staging_failed(error: &StageError) -> Failure {
     let transient = match error {
         StageError::Unfit(_) | StageError::Rotten(_) => false,
@@ -106,7 +139,7 @@ fn loading_failed(error: &LoadError) -> Failure {
     let transient = match error {
         LoadError::NoCopy { .. } | LoadError::Unreadable { .. } | LoadError::NoThread(_) => true,
         LoadError::Create(fault) => fault.kind == camlock_core::FaultKind::TimedOut,
-        LoadError::Rotten(_) | LoadError::Open(_) => false,
+        LoadError::Unfit(_) | LoadError::Rotten(_) | LoadError::Open(_) => false,
     };
     Failure { transient, ..Failure::new(Stage::Load, error.to_string()) }
 }

@@ -1,7 +1,8 @@
 //! Staging: the one copy of a candidate that everything afterwards looks at.
 
 use crate::{
-    elf::{self, Sections, Unfit},
+    elf,
+    sections::{Sections, Unfit},
     words::in_words,
 };
 use camlock_core::Digest;

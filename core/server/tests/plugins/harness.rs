@@ -42,7 +42,11 @@ pub fn run<F: Future>(body: F) -> F::Output {
     })
 }
 
-static GENERATION: AtomicU64 = AtomicU64::new(1);
+/// A generation that no other plugin of this program has.
+pub fn next_generation() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
 
 /// Where a test keeps what it stages, verifies and loads.
 pub struct Host {
@@ -78,35 +82,46 @@ impl Host {
         let artifact = self.staging.stage(library).expect("it can be staged");
         let verdict = self.verifier.verify(&artifact).await.expect("a verdict");
         assert!(matches!(verdict, Verdict::Good(_)), "{verdict:?}");
-        let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
-        self.loader.load(&artifact, generation).await.expect("it can be loaded")
+        self.loader.load(&artifact, next_generation()).await.expect("it can be loaded")
     }
 
     /// Loads, starts and serves.
     pub async fn serve(&self, library: &Path) -> Served {
-        self.serve_with(library, RequestLimits::default()).await
+        self.serve_as(library, RequestLimits::default(), two_threads()).await
     }
 
     /// The same, with these bounds.
     pub async fn serve_with(&self, library: &Path, limits: RequestLimits) -> Served {
-        self.serve_as(library, limits, FrontOptions { threads: 2, ..FrontOptions::default() }).await
+        self.serve_as(library, limits, two_threads()).await
     }
 
     /// The same, by a front with these options.
     pub async fn serve_as(&self, library: &Path, limits: RequestLimits, options: FrontOptions) -> Served {
-        let loaded = self.load(library).await;
-        loaded.instance.start().await.expect("it starts");
-        let mount = format!("{MOUNTS}{}", loaded.instance.description().manifest.name);
-        let dispatch = Dispatch::default();
-        let (farewell, told) = watch::channel(false);
-        let serving = Serving::of(&loaded, 1, limits, told).expect("it is alive");
-        dispatch.publish(vec![serving.routed(Vec::new())]);
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let options = FrontOptions { on_thread_park: Some(on_thread_park), ..options };
-        let front = Front::start(listener, dispatch.clone(), options).expect("a front");
-        let Loaded { instance, leases, ending } = loaded;
-        Served { address: front.address(), mount, instance, leases, ending, dispatch, farewell, front }
+        serve_so(self.load(library).await, limits, options).await
     }
+
+    /// Starts and serves what was loaded.
+    pub async fn serve_loaded(&self, loaded: Loaded) -> Served {
+        serve_so(loaded, RequestLimits::default(), two_threads()).await
+    }
+}
+
+fn two_threads() -> FrontOptions {
+    FrontOptions { threads: 2, ..FrontOptions::default() }
+}
+
+async fn serve_so(loaded: Loaded, limits: RequestLimits, options: FrontOptions) -> Served {
+    loaded.instance.start().await.expect("it starts");
+    let mount = format!("{MOUNTS}{}", loaded.instance.description().manifest.name);
+    let dispatch = Dispatch::default();
+    let (farewell, told) = watch::channel(false);
+    let serving = Serving::of(&loaded, 1, limits, told).expect("it is alive");
+    dispatch.publish(vec![serving.routed(Vec::new())]);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let options = FrontOptions { on_thread_park: Some(on_thread_park), ..options };
+    let front = Front::start(listener, dispatch.clone(), options).expect("a front");
+    let Loaded { instance, leases, ending } = loaded;
+    Served { address: front.address(), mount, instance, leases, ending, dispatch, farewell, front }
 }
 
 /// A plugin that is served.

@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "a test program has no outside")]
 
+mod built_in;
 mod capture;
 mod contract;
 mod direct;
@@ -26,5 +27,5 @@ fn main() {
     let trials = serving::add(leases::add(misbehaviour::add(trials)));
     let trials = host_threads::add(unloading::add(trials));
     let trials = third_party::add(shipped::add(trials));
-    reloading::add(trials).run()
+    reloading::add(built_in::add(trials)).run()
 }
