@@ -55,10 +55,6 @@ impl Switch {
         }
         *phase = Phase::Cancelled;
     }
-
-    pub(crate) fn is_cancelled(&self) -> bool {
-        matches!(*self.phase(), Phase::Cancelled)
-    }
 }
 
 /// Where a child writes.

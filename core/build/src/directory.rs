@@ -20,7 +20,7 @@ use crate::{
 };
 use camlock_core::{Entry, Failure, Kind, Scan, Stage, manifest::check_name};
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ffi::{OsStr, OsString},
     fs, io,
     path::{Path, PathBuf},
@@ -196,6 +196,14 @@ impl Directory {
             return camlock_core::Mark(format!("{}-touched", after.mark()));
         }
         after.mark().clone()
+    }
+
+    /// The packages that an entry is built of besides itself, each with what it is made of.
+    pub(crate) fn contents(&self, snapshot: &Snapshot) -> BTreeMap<String, String> {
+        let Some(recipe) = &snapshot.recipe else { return BTreeMap::new() };
+        let mut state = self.state();
+        let contents = packages::contents(&mut state.trees, &snapshot.root, SOURCES, &recipe.packages);
+        contents.into_iter().map(|(name, hash)| (name, hex(&hash))).collect()
     }
 
     fn look(&self, state: &mut State, plugins: &Path, name: &OsStr, file_type: fs::FileType) -> Option<Arc<Snapshot>> {

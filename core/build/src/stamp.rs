@@ -16,8 +16,10 @@ pub(crate) struct Stamp {
     changed: (i64, i64),
 }
 
-/// The clock that stamps files ticks every few milliseconds; on network file systems clocks differ a little.
-const TICK: Duration = Duration::from_millis(50);
+/// The clock that stamps files ticks every few milliseconds.
+const ONE_TICK: Duration = Duration::from_millis(10);
+/// On network file systems clocks differ a little, too.
+const SETTLED: Duration = Duration::from_millis(50);
 
 impl Stamp {
     pub(crate) fn of(metadata: &Metadata) -> Self {
@@ -38,12 +40,12 @@ impl Stamp {
     /// Whether another change would show in the stamp: a file that was written this very moment may be written again within
     /// the same tick, so what was read of it is not trusted the next time. Nobody can set `changed`, as they can `modified`.
     pub(crate) fn is_settled(&self, now: SystemTime) -> bool {
-        self.changed_at().is_none_or(|changed| now.duration_since(changed).is_ok_and(|age| age > TICK))
+        self.changed_at().is_none_or(|changed| now.duration_since(changed).is_ok_and(|age| age > SETTLED))
     }
 
     /// Whether it changed at this time or later, or so shortly before that one cannot tell.
     pub(crate) fn is_since(&self, time: SystemTime) -> bool {
-        self.changed_at().is_some_and(|changed| changed + TICK >= time)
+        self.changed_at().is_some_and(|changed| changed + ONE_TICK >= time)
     }
 
     fn changed_at(&self) -> Option<SystemTime> {

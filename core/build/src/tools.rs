@@ -27,6 +27,11 @@ impl Tools {
         Tools { variables }
     }
 
+    /// Nothing at all.
+    pub(crate) fn none() -> Self {
+        Tools { variables: Vec::new() }
+    }
+
     /// The same with another `PATH`.
     #[cfg(test)]
     pub(crate) fn with_path(path: &OsStr) -> Self {

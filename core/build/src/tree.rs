@@ -11,7 +11,7 @@ use crate::{
 use sha2::{Digest as _, Sha256};
 use std::{
     collections::{BTreeMap, HashMap},
-    ffi::{OsStr, OsString},
+    ffi::OsStr,
     fs::{self, File},
     io::{self, Read},
     os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
@@ -173,13 +173,6 @@ impl Tree {
     pub(crate) fn packages(&self) -> Vec<PathBuf> {
         let manifests = self.items.iter().filter(|item| item.path.file_name() == Some(OsStr::new("Cargo.toml")));
         manifests.filter_map(|item| Some(item.path.parent()?.strip_prefix(&self.root).ok()?.to_owned())).collect()
-    }
-
-    /// What lies at its top, without what is not part of it.
-    pub(crate) fn top(&self, directory: &Path) -> Vec<OsString> {
-        let base = self.root.join(directory);
-        let here = self.items.iter().filter(|item| item.path.parent() == Some(&base));
-        here.filter_map(|item| item.path.file_name().map(OsStr::to_owned)).collect()
     }
 
     /// Whether a part of it changed at this time or later.
