@@ -15,6 +15,7 @@ mod job;
 mod known;
 mod lanes;
 mod learned;
+mod lease;
 mod manifest;
 mod mark;
 mod messages;
@@ -24,6 +25,7 @@ mod paths;
 mod running;
 pub mod sdk;
 mod shadow;
+mod shelf;
 mod single;
 mod snapshot;
 mod stamp;
@@ -38,4 +40,5 @@ pub use crate::{
     builder::{BuildLimit, Builder, Identity, Inspect, Options},
     cargo::Profile,
     directory::Identify,
+    shelf::FileShelf,
 };
