@@ -55,6 +55,10 @@ impl Switch {
         }
         *phase = Phase::Cancelled;
     }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        matches!(*self.phase(), Phase::Cancelled)
+    }
 }
 
 /// Where a child writes.

@@ -3,14 +3,13 @@
 //! One look costs a few system calls for each file, as long as nothing has changed. What must not live here: building.
 
 use crate::{
-    known::{Included, Known, Memory, hex},
-    manifest,
+    known::{Known, Memory, hex},
     mark::Parts,
     names,
     names::Promise,
-    packages::{self, Packages},
-    paths, sdk, single,
-    snapshot::{Looked, Recipe, RestsOn, Snapshot},
+    packages,
+    seer::{Seer, included_name, stem},
+    snapshot::{Looked, RestsOn, Snapshot},
     stamp::Stamp,
     surroundings::Places,
     toolchain::{Compiler, Compilers},
@@ -34,19 +33,19 @@ pub type Identify = Arc<dyn Fn(&Path) -> Result<String, Failure> + Send + Sync>;
 /// Where entries lie, and what all of them have in common.
 pub(crate) struct Directory {
     plugins: PathBuf,
-    identify: Identify,
-    tools: Tools,
-    memory: Memory,
+    pub(crate) identify: Identify,
+    pub(crate) tools: Tools,
+    pub(crate) memory: Memory,
     /// The profile's name: it decides what comes of a build.
-    profile: &'static str,
+    pub(crate) profile: &'static str,
     state: Mutex<State>,
 }
 
 /// What is remembered from one look to the next.
-struct State {
-    trees: Trees,
-    places: Places,
-    compilers: Compilers,
+pub(crate) struct State {
+    pub(crate) trees: Trees,
+    pub(crate) places: Places,
+    pub(crate) compilers: Compilers,
     listing: Option<Listing>,
     entries: HashMap<OsString, Remembered>,
     known: HashMap<String, (u64, Known)>,
@@ -228,17 +227,29 @@ impl Directory {
         let (root, file_type) = if file_type.is_symlink() {
             match path.canonicalize().and_then(|root| Ok((root.metadata()?.file_type(), root))) {
                 Ok((file_type, root)) => (root, file_type),
-                Err(error) => return Self::dangling(path, name, promised, &error),
+                Err(error) => {
+                    let called = state.entries.get(name).and_then(|remembered| remembered.name.clone());
+                    return Self::dangling(path, name, called, promised, &error);
+                }
             }
         } else {
             (plugins.join(name), file_type)
         };
+        let called = state.entries.get(name).and_then(|remembered| remembered.name.clone());
         let kind = match promised {
-            _ if file_type.is_dir() => root.join("Cargo.toml").symlink_metadata().is_ok().then_some(Kind::Crate)?,
+            _ if file_type.is_dir() => match root.join("Cargo.toml").symlink_metadata() {
+                Ok(_) => Kind::Crate,
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    let what =
+                        "cannot be read by the server: permission denied; give the server's user leave to read it";
+                    return Some(Arc::new(Self::unusable(path, root, name, called, Kind::Crate, what)));
+                }
+                Err(_) => return None,
+            },
             Promise::File(kind) if file_type.is_file() => kind,
             Promise::File(kind) => {
                 let what = "is neither a file nor a directory; remove it, or give it another name";
-                return Some(Arc::new(Self::unusable(path, root, name, kind, what)));
+                return Some(Arc::new(Self::unusable(path, root, name, called, kind, what)));
             }
             Promise::Directory | Promise::Nothing => return None,
         };
@@ -251,7 +262,6 @@ impl Directory {
         {
             return Some(before);
         }
-        let called = state.entries.get(name).and_then(|remembered| remembered.name.clone());
         let seer = Seer { directory: self, state, path, root, kind, bounds, called };
         Some(Arc::new(seer.see(name)))
     }
@@ -268,24 +278,38 @@ impl Directory {
         RestsOn { trees: looked, surroundings, compiler: Some(compiler), known }
     }
 
-    fn dangling(path: PathBuf, name: &OsStr, promised: Promise, error: &io::Error) -> Option<Arc<Snapshot>> {
+    fn dangling(
+        path: PathBuf,
+        name: &OsStr,
+        called: Option<String>,
+        promised: Promise,
+        error: &io::Error,
+    ) -> Option<Arc<Snapshot>> {
         let kind = match promised {
             Promise::File(kind) => kind,
-            _ if name.to_str().is_some_and(|name| check_name(name).is_ok()) => Kind::Crate,
+            _ if called.is_some() || name.to_str().is_some_and(|name| check_name(name).is_ok()) => Kind::Crate,
             _ => return None,
         };
         let target = fs::read_link(&path).unwrap_or_default();
         let why = in_words(error);
         let what = format!("is a link to `{}`, which cannot be followed: {why}", shown(&target.to_string_lossy()));
-        Some(Arc::new(Self::unusable(path.clone(), path, name, kind, &what)))
+        Some(Arc::new(Self::unusable(path.clone(), path, name, called, kind, &what)))
     }
 
     /// An entry of which nothing is known but that no plugin can come of it.
-    fn unusable(path: PathBuf, root: PathBuf, name: &OsStr, kind: Kind, what: &str) -> Snapshot {
+    fn unusable(
+        path: PathBuf,
+        root: PathBuf,
+        name: &OsStr,
+        called: Option<String>,
+        kind: Kind,
+        what: &str,
+    ) -> Snapshot {
         let problem = Failure::new(Stage::Manifest, format!("`{}` {what}", shown(&name.to_string_lossy())));
         let mut parts = Parts::default();
         parts.add("problem", &problem.reason);
-        let entry = Entry { name: stem(name, kind), path, kind, mark: parts.mark(), problem: Some(problem) };
+        let called = called.unwrap_or_else(|| stem(name, kind));
+        let entry = Entry { name: called, path, kind, mark: parts.mark(), problem: Some(problem) };
         Snapshot { entry, root, parts, outside: BTreeSet::new(), recipe: None, rests_on: RestsOn::default() }
     }
 }
@@ -315,12 +339,12 @@ impl State {
         Ok(names)
     }
 
-    fn looked(&mut self, root: &Path, bounds: Bounds) -> Looked {
+    pub(crate) fn looked(&mut self, root: &Path, bounds: Bounds) -> Looked {
         let seen = self.trees.look(root, bounds).seen();
         Looked { root: root.to_owned(), bounds, digest: seen.digest, edition: seen.edition, is_there: seen.is_there }
     }
 
-    fn known(&mut self, memory: &Memory, plugin: &str) -> &(u64, Known) {
+    pub(crate) fn known(&mut self, memory: &Memory, plugin: &str) -> &(u64, Known) {
         if !self.known.contains_key(plugin) {
             // Whatever a name is called, only a good one is a file's name.
             let known = if check_name(plugin).is_ok() { memory.of(plugin) } else { Known::default() };
@@ -328,180 +352,6 @@ impl State {
         }
         &self.known[plugin]
     }
-}
-
-/// One entry being looked at anew.
-struct Seer<'a> {
-    directory: &'a Directory,
-    state: &'a mut State,
-    path: PathBuf,
-    root: PathBuf,
-    kind: Kind,
-    bounds: Bounds,
-    /// What it was called before.
-    called: Option<String>,
-}
-
-impl Seer<'_> {
-    fn see(mut self, name: &OsStr) -> Snapshot {
-        let (seen, text) = {
-            let tree = self.state.trees.look(&self.root, self.bounds);
-            let inside = if self.kind == Kind::Crate { "Cargo.toml" } else { "" };
-            (tree.seen().clone(), tree.text(Path::new(inside)))
-        };
-        let shown_name = shown(&name.to_string_lossy());
-        let mut problem =
-            seen.problem.as_ref().map(|problem| Failure::new(Stage::Manifest, format!("`{shown_name}` {problem}")));
-        if name.to_str().is_none() {
-            let reason = format!("`{shown_name}` has a name that is not UTF-8; give it another one");
-            problem.get_or_insert_with(|| Failure::new(Stage::Manifest, reason));
-        }
-        let (own_name, made) = match self.kind {
-            Kind::Prebuilt if problem.is_some() => (None, Err(None)),
-            Kind::Prebuilt => self.prebuilt(),
-            _ => self.recipe(name, text.as_deref()),
-        };
-        let outside_name = if name.to_str().is_none() { None } else { own_name.or(self.called.take()) };
-        let called = outside_name.unwrap_or_else(|| stem(name, self.kind));
-        let (recipe, found) = match made {
-            Ok(recipe) => (recipe, None),
-            Err(failure) => (None, failure),
-        };
-        problem = problem.or(found);
-        let mut parts = Parts::default();
-        parts.add_hash("sources", &seen.digest);
-        let mut rests_on = RestsOn { trees: vec![self.state.looked(&self.root, self.bounds)], ..RestsOn::default() };
-        let mut outside: BTreeSet<PathBuf> = seen.elsewhere.iter().cloned().collect();
-        outside.insert(self.root.clone());
-        if self.kind != Kind::Prebuilt {
-            self.add_sources(&called, recipe.as_ref(), &mut parts, &mut rests_on, &mut outside, &mut problem);
-        }
-        let entry = Entry { name: called, path: self.path, kind: self.kind, mark: parts.mark(), problem };
-        Snapshot { entry, root: self.root, parts, outside, recipe, rests_on }
-    }
-
-    /// What a library says its name is.
-    fn prebuilt(&self) -> (Option<String>, Result<Option<Recipe>, Option<Failure>>) {
-        match (self.directory.identify)(&self.root) {
-            Ok(name) => {
-                let checked = check_name(&name).map_err(|invalid| Some(Failure::new(Stage::Manifest, invalid.0)));
-                (Some(name), checked.map(|()| None))
-            }
-            Err(failure) => (None, Err(Some(failure))),
-        }
-    }
-
-    /// What is to be built, and what it is called.
-    fn recipe(
-        &mut self,
-        name: &OsStr,
-        text: Option<&[u8]>,
-    ) -> (Option<String>, Result<Option<Recipe>, Option<Failure>>) {
-        let file = if self.kind == Kind::Crate { "Cargo.toml".into() } else { name.to_string_lossy() };
-        let Some(text) = text else {
-            let failure = Failure::new(Stage::Manifest, format!("{file}: it is larger than 1 MiB, or cannot be read"));
-            return (None, Err(Some(failure)));
-        };
-        let (called, manifest, source) = if self.kind == Kind::Crate {
-            let package = manifest::read(text);
-            if let Some(wrong) = package.wrong {
-                return (package.name, Err(Some(wrong.in_file(&file))));
-            }
-            (package.name, String::from_utf8_lossy(text).into_owned(), None)
-        } else {
-            let directory = self.root.parent().unwrap_or(&self.root);
-            let called = stem(name, self.kind);
-            match single::read(&called, text, directory) {
-                Ok(single) => (Some(called), single.manifest, single.source),
-                Err(wrong) => return (Some(called), Err(Some(wrong.in_file(&file)))),
-            }
-        };
-        let packages = match self.kind {
-            Kind::Crate => packages::find(&mut self.state.trees, &self.root, self.bounds, &manifest),
-            // All its paths are absolute.
-            _ => packages::find(&mut self.state.trees, Path::new("/nowhere"), self.bounds, &manifest),
-        };
-        let directory = if self.kind == Kind::Crate { &*self.root } else { self.root.parent().unwrap_or(&self.root) };
-        let tools = &self.directory.tools;
-        let surroundings = self.state.places.of(&mut self.state.trees, tools, directory);
-        let compiler = self.state.compilers.for_directory(tools, directory, surroundings.toolchain);
-        (called, Ok(Some(Recipe { manifest, source, packages, surroundings, compiler })))
-    }
-
-    /// Adds what decides a build besides the entry's own tree.
-    fn add_sources(
-        &mut self,
-        called: &str,
-        recipe: Option<&Recipe>,
-        parts: &mut Parts,
-        rests_on: &mut RestsOn,
-        outside: &mut BTreeSet<PathBuf>,
-        problem: &mut Option<Failure>,
-    ) {
-        let (edition, known) = self.state.known(&self.directory.memory, called).clone();
-        let directory = if self.kind == Kind::Crate { &*self.root } else { self.root.parent().unwrap_or(&self.root) };
-        let tools = &self.directory.tools;
-        rests_on.known = edition;
-        rests_on.surroundings = self.state.places.of(&mut self.state.trees, tools, directory);
-        let compiler = self.state.compilers.for_directory(tools, directory, rests_on.surroundings.toolchain);
-        parts.add("builder", "1");
-        parts.add("kind", format!("{:?}", self.kind));
-        parts.add("profile", self.directory.profile);
-        parts.add("sdk", sdk::digest());
-        parts.add_hash("config", &rests_on.surroundings.config);
-        if let Some(toolchain) = &rests_on.surroundings.toolchain {
-            parts.add_hash("toolchain", toolchain);
-        }
-        parts.add(
-            "compiler",
-            match &compiler {
-                Compiler::Known(version) => version,
-                Compiler::Silent(_) => "unknown",
-                // What was built while there was one can still be served.
-                Compiler::Missing => known.compiler.as_deref().unwrap_or("missing"),
-            },
-        );
-        rests_on.compiler = Some(compiler);
-        for variable in &known.variables {
-            match self.directory.tools.variable(variable) {
-                Some(value) => parts.add(format!("variable {variable}"), value.as_encoded_bytes()),
-                None => parts.add(format!("no variable {variable}"), ""),
-            }
-        }
-        let none = Packages::default();
-        for package in &recipe.map_or(&none, |recipe| &recipe.packages).outside {
-            let looked = self.state.looked(package, SOURCES);
-            let at = paths::relative(package, &self.root);
-            parts.add_hash(format!("package {}", at.display()), &looked.digest);
-            rests_on.trees.push(looked);
-            let seen = self.state.trees.look(package, SOURCES).seen();
-            outside.extend(seen.elsewhere.iter().cloned());
-            if let Some(sentence) = &seen.problem {
-                let reason = format!("`{}`, of which it is built, {sentence}", shown(&package.to_string_lossy()));
-                problem.get_or_insert_with(|| Failure::new(Stage::Manifest, reason));
-            }
-            outside.insert(package.clone());
-        }
-        for (file, how) in &known.included {
-            let looked = self.state.looked(file, SOURCES);
-            let now = looked.is_there.then(|| hex(&looked.digest));
-            if *how == Included::Always || *how != Included::Since(now.clone()) {
-                parts.add(included_name(file, &self.root), now.unwrap_or_default());
-            }
-            rests_on.trees.push(looked);
-            outside.insert(file.clone());
-        }
-    }
-}
-
-fn included_name(file: &Path, root: &Path) -> String {
-    format!("included {}", paths::relative(file, root).display())
-}
-
-/// What an entry is called as long as nothing better is known.
-fn stem(name: &OsStr, kind: Kind) -> String {
-    let stem = if kind == Kind::Crate { Some(name) } else { Path::new(name).file_stem() };
-    stem.unwrap_or(name).to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Real directories: which entries are found, what they are called, what is wrong with them, and when their marks change.
 
 use super::*;
+use crate::known::Included;
 use camlock_core::Mark;
 use std::{
     os::unix::{ffi::OsStrExt, fs::symlink},
@@ -157,6 +158,11 @@ fn a_plugin_keeps_its_name_while_its_manifest_is_broken() {
     place.write("plugins/libready.so", "half a libr");
     let names: Vec<_> = place.scan().into_iter().map(|entry| entry.name).collect();
     assert_eq!(names, ["hello", "ready"]);
+    let large = fs::File::create(place.path("plugins/libready.so")).unwrap();
+    large.set_len(5 << 30).unwrap();
+    let (name, problem) = place.problems().pop().unwrap();
+    assert_eq!(name, "ready");
+    assert_eq!(problem, "`libready.so` is 5120 MiB, more than the 1024 MiB that are read");
 }
 
 #[test]
@@ -284,23 +290,4 @@ fn an_included_file_that_changed_during_the_first_build_is_not_trusted() {
     place.write("second.txt", "one");
     learn("second.txt");
     assert_ne!(place.directory.mark_after(&before, started), place.mark("hello"));
-}
-
-#[test]
-#[ignore = "a measurement"]
-fn what_a_look_costs() {
-    let place = Place::new();
-    for index in 0..200 {
-        place.write_crate(&format!("plugin-{index}"));
-    }
-    let started = std::time::Instant::now();
-    place.scan();
-    println!("first: {:?}", started.elapsed());
-    std::thread::sleep(std::time::Duration::from_millis(100));
-    place.scan();
-    let started = std::time::Instant::now();
-    for _ in 0..200 {
-        place.scan();
-    }
-    println!("each plugin: {:?}", started.elapsed() / 200 / 200);
 }

@@ -60,7 +60,7 @@ impl Job<'_> {
         let name = &self.snapshot.entry.name;
         let places = self.places(recipe).map_err(|error| self.not_prepared(&error))?;
         // Another server on the same data may build the same plugin: one after the other.
-        let _turn = self.take_turn().map_err(|error| self.not_prepared(&error))?;
+        let _turn = self.take_turn(deadline)?;
         let mut known = self.shared.directory.known(name);
         shadow::cast(&places.shadow, self.snapshot, recipe).map_err(|error| self.not_prepared(&error))?;
         let lock = shadow::take_lock(&places.shadow, self.snapshot, known.lock.as_deref());
@@ -130,12 +130,23 @@ impl Job<'_> {
         })
     }
 
-    fn take_turn(&self) -> io::Result<File> {
+    fn take_turn(&self, deadline: Instant) -> Result<File, Failure> {
         let directory = self.shared.data.join("builds/src");
-        fs::create_dir_all(&directory)?;
         let path = directory.join(format!(".{}.lock", self.snapshot.entry.name));
-        let file = File::options().create(true).truncate(false).write(true).open(path)?;
-        flock(&file, FlockOperation::LockExclusive)?;
+        let opened = fs::create_dir_all(&directory)
+            .and_then(|()| File::options().create(true).truncate(false).write(true).open(path));
+        let file = opened.map_err(|error| self.not_prepared(&error))?;
+        // A lock of another process has no event that could be waited for together with our own end.
+        while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            if error != rustix::io::Errno::WOULDBLOCK {
+                return Err(self.not_prepared(&error.into()));
+            }
+            if self.switch.is_cancelled() || Instant::now() >= deadline {
+                let reason = "another server on the same data directory is building it; it is tried again";
+                return Err(Failure::transient(Stage::Build, reason));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
         Ok(file)
     }
 

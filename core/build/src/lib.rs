@@ -24,6 +24,7 @@ mod packages;
 mod paths;
 mod running;
 pub mod sdk;
+mod seer;
 mod shadow;
 mod shelf;
 mod single;

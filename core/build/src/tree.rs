@@ -267,9 +267,8 @@ impl Walk<'_> {
         if stamp.length > self.bounds.file {
             let (size, bound) = (stamp.length >> 20, self.bounds.file >> 20);
             let subject = self.file_words(&path, "is", "has a file of", &format!("{size} MiB"));
-            self.tell(format!(
-                "{subject}, more than the {bound} MiB that are read: keep data outside the plugin's folder"
-            ));
+            let advice = if path == self.root { "" } else { ": keep data outside the plugin's folder" };
+            self.tell(format!("{subject}, more than the {bound} MiB that are read{advice}"));
             return self.push(path, Some(stamp), true, What::Other(b'x', stamp.length.to_le_bytes().to_vec()));
         }
         if self.bytes > self.bounds.bytes {

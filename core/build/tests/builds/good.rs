@@ -12,6 +12,8 @@ pub fn add(trials: Trials) -> Trials {
         .add("good::a_workspace_above", a_workspace_above)
         .add("good::settings_of_the_author", settings_of_the_author)
         .add("good::a_crate_behind_a_link", a_crate_behind_a_link)
+        .add("good::a_loop_of_links", a_loop_of_links)
+        .add("good::an_sdk_of_its_own", an_sdk_of_its_own)
 }
 
 fn a_crate() {
@@ -75,7 +77,10 @@ fn a_workspace_above() {
 /// What an author sets holds, except where it would break the server.
 fn settings_of_the_author() {
     let place = Place::apart();
-    place.write_crate("settled", "[profile.dev]\npanic = \"abort\"\n", &format!("#[cfg(panic = \"abort\")]\ncompile_error!(\"aborts\");\n#[cfg(not(of_the_author))]\ncompile_error!(\"no flag\");\npub const SET: &str = env!(\"SET_BY_THE_AUTHOR\");\n{PLAIN}"));
+    let checks = "#[cfg(panic = \"abort\")]\ncompile_error!(\"aborts\");\n\
+                  #[cfg(not(of_the_author))]\ncompile_error!(\"no flag\");\n\
+                  pub const SET: &str = env!(\"SET_BY_THE_AUTHOR\");\n";
+    place.write_crate("settled", "[profile.dev]\npanic = \"abort\"\n", &format!("{checks}{PLAIN}"));
     place.write(
         "plugins/settled/.cargo/config.toml",
         "[build]\ntarget-dir = \"out\"\ntarget = \"wasm32-unknown-unknown\"\nrustflags = [\"--cfg\", \"of_the_author\"]\n\
@@ -95,7 +100,9 @@ fn settings_of_the_author() {
 fn a_crate_behind_a_link() {
     let place = Place::apart();
     place.write("home/linked/Cargo.toml", &manifest("linked", ""));
-    place.write("home/linked/src/lib.rs", &format!("pub const NEAR: &str = include_str!(\"../near.txt\");\npub const FAR: &str = include_str!(\"../../far.txt\");\n{PLAIN}"));
+    let includes = "pub const NEAR: &str = include_str!(\"../near.txt\");\n\
+                    pub const FAR: &str = include_str!(\"../../far.txt\");\n";
+    place.write("home/linked/src/lib.rs", &format!("{includes}{PLAIN}"));
     place.write("home/linked/near.txt", "near");
     place.write("home/far.txt", "far");
     std::os::unix::fs::symlink(Path::new("../home/linked"), place.path("plugins/linked")).unwrap();
@@ -109,4 +116,25 @@ fn a_crate_behind_a_link() {
     place.write("home/far.txt", "farther");
     assert_ne!(place.entry("linked").mark, built.mark);
     place.build("linked");
+}
+
+fn a_loop_of_links() {
+    let place = Place::apart();
+    place.write_crate("looping", "", PLAIN);
+    place.write("plugins/looping/build.rs", "fn main() {}\n");
+    std::os::unix::fs::symlink("..", place.path("plugins/looping/src/up")).unwrap();
+    std::os::unix::fs::symlink("ring", place.path("plugins/looping/ring")).unwrap();
+    place.build("looping");
+}
+
+/// Who names a path for camlock-plugin builds with what lies there.
+fn an_sdk_of_its_own() {
+    let place = Place::shared();
+    let sdk = camlock_testing::repository().join("plugin-api");
+    let dependency = format!("[dependencies]\ncamlock-plugin = {{ path = \"{}\" }}\n", sdk.display());
+    place.write_crate("own-sdk", &dependency, PLUGIN);
+    place.build("own-sdk");
+    let outside = place.builder.outside();
+    assert!(outside.contains(&sdk) && outside.contains(&sdk.join("abi")), "{outside:?}");
+    assert!(!outside.iter().any(|path| path.ends_with("core")), "{outside:?}");
 }

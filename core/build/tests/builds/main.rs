@@ -17,6 +17,7 @@ mod restarted;
 use camlock_testing::Trials;
 
 fn main() {
+    refused::run_if_called_cargo();
     restarted::run_if_asked();
     let trials = Trials::default();
     let trials = good::add(trials);

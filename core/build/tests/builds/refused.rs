@@ -3,7 +3,7 @@
 use crate::place::{PLAIN, Place, manifest};
 use camlock_core::{Sources, Stage};
 use camlock_testing::Trials;
-use std::{fs, os::unix::fs::PermissionsExt, process::Command};
+use std::{fs, path::Path, process::Command};
 
 pub fn add(trials: Trials) -> Trials {
     trials
@@ -139,12 +139,19 @@ fn no_such_toolchain() {
     assert_eq!(place.build("pinned").mark, built.mark);
 }
 
-/// A disk is not easily filled in a test: what cargo says then is said by another program.
+/// In a process that stands in for cargo: says what cargo says when the disk is full.
+pub fn run_if_called_cargo() {
+    let called = std::env::args_os().next().unwrap_or_default();
+    if Path::new(&called).file_name() == Some("cargo".as_ref()) {
+        eprintln!("error: failed to write x\n\nCaused by:\n  No space left on device (os error 28)");
+        std::process::exit(101);
+    }
+}
+
+/// A disk is not easily filled in a test.
 fn no_room() {
     let programs = tempfile::tempdir().unwrap();
-    let cargo = programs.path().join("cargo");
-    fs::write(&cargo, "#!/bin/sh\necho 'error: failed to write x' >&2\necho 'Caused by: No space left on device (os error 28)' >&2\nexit 101\n").unwrap();
-    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+    std::os::unix::fs::symlink(std::env::current_exe().unwrap(), programs.path().join("cargo")).unwrap();
     let path = format!("{}:{}", programs.path().display(), std::env::var("PATH").unwrap());
     let place = Place::apart_with(|options| options.environment.push(("PATH".to_owned(), Some(path))));
     place.write_crate("full", "", PLAIN);

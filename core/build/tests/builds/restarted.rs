@@ -76,15 +76,18 @@ fn what_may_not_be_read() {
     place.write_crate("hello", "", PLAIN);
     place.write_crate("secret", "", PLAIN);
     place.write_crate("shut", "", PLAIN);
+    place.write_crate("closed", "", PLAIN);
     place.write("plugins/single.rs", "");
     allow(&place.path(""), 0o755);
     allow(&place.path("data"), 0o777);
     allow(&place.path("plugins/secret/src/lib.rs"), 0o000);
     allow(&place.path("plugins/shut/src"), 0o000);
+    allow(&place.path("plugins/closed"), 0o000);
     allow(&place.path("plugins/single.rs"), 0o000);
     assert_eq!(
         seen_by_somebody_else(&place.path("")),
-        "hello: \n\
+        "closed: `closed` cannot be read by the server: permission denied; give the server's user leave to read it\n\
+         hello: \n\
          secret: `secret` has a file that cannot be read by the server, `src/lib.rs`: permission denied; \
          give the server's user leave to read it\n\
          shut: `shut` has a file that cannot be read by the server, `src`: permission denied; \
