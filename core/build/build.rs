@@ -1,0 +1,101 @@
+//! Embeds the SDK's source: the two crates that plugins are built with, as they would be published, with what they inherit
+//! from the workspace written out.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+use toml::{Table, Value};
+
+/// Their directory in the repository. The contract's crate lies within the SDK's.
+const SDK: &str = "plugin-api";
+
+fn main() {
+    let repository = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../..");
+    let repository = repository.canonicalize().expect("the repository is there");
+    let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it"));
+    let workspace = table(&repository.join("Cargo.toml"));
+    let mut files = Vec::new();
+    for package in ["", "abi"] {
+        let directory = repository.join(SDK).join(package);
+        let manifest = alone(table(&directory.join("Cargo.toml")), &workspace);
+        let written = out.join(format!("Cargo{package}.toml"));
+        fs::write(&written, manifest.to_string()).expect("OUT_DIR can be written");
+        files.push((Path::new(package).join("Cargo.toml"), written));
+        collect(&directory.join("src"), &Path::new(package).join("src"), &mut files);
+        let script = directory.join("build.rs");
+        if script.exists() {
+            seen(&script);
+            files.push((Path::new(package).join("build.rs"), script));
+        }
+    }
+    files.sort();
+    let lines = files.iter().map(|(name, file)| format!("({name:?}, include_bytes!({file:?})),\n"));
+    fs::write(out.join("sdk.rs"), format!("&[\n{}]", lines.collect::<String>())).expect("OUT_DIR can be written");
+    println!("cargo:rerun-if-changed=build.rs");
+}
+
+fn seen(path: &Path) {
+    println!("cargo:rerun-if-changed={}", path.display());
+}
+
+fn table(path: &Path) -> Table {
+    seen(path);
+    fs::read_to_string(path).expect("a manifest").parse().expect("a manifest is TOML")
+}
+
+fn collect(directory: &Path, name: &Path, files: &mut Vec<(PathBuf, PathBuf)>) {
+    seen(directory);
+    for entry in fs::read_dir(directory).expect("sources").flatten() {
+        let (path, name) = (entry.path(), name.join(entry.file_name()));
+        if path.is_dir() {
+            collect(&path, &name, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push((name, path));
+        }
+    }
+}
+
+/// The manifest without its workspace.
+fn alone(mut manifest: Table, workspace: &Table) -> Table {
+    let shared = workspace["workspace"].as_table().expect("a workspace");
+    manifest.remove("dev-dependencies");
+    if let Some(lints) = manifest.get_mut("lints").filter(|lints| is_inherited(lints)) {
+        *lints = shared["lints"].clone();
+    }
+    let package = manifest["package"].as_table_mut().expect("a package");
+    for (key, value) in package.iter_mut().filter(|(_, value)| is_inherited(value)) {
+        *value = shared["package"][key].clone();
+    }
+    if let Some(dependencies) = manifest.get_mut("dependencies").and_then(Value::as_table_mut) {
+        for (name, value) in dependencies.iter_mut().filter(|(_, value)| is_inherited(value)) {
+            *value = dependency(&shared["dependencies"][name], value);
+        }
+    }
+    manifest
+}
+
+fn is_inherited(value: &Value) -> bool {
+    value.get("workspace").and_then(Value::as_bool) == Some(true)
+}
+
+/// A dependency as the workspace has it, with what the member adds.
+fn dependency(shared: &Value, member: &Value) -> Value {
+    let mut whole = match shared {
+        Value::Table(table) => table.clone(),
+        version => Table::from_iter([("version".to_owned(), version.clone())]),
+    };
+    if let Some(Value::String(path)) = whole.get_mut("path") {
+        *path = path.strip_prefix(&format!("{SDK}/")).expect("the SDK needs nothing else of the repository").to_owned();
+    }
+    for (key, value) in member.as_table().expect("a table") {
+        match (key.as_str(), whole.get_mut(key), value) {
+            ("workspace", ..) => {}
+            ("features", Some(Value::Array(features)), Value::Array(more)) => features.extend(more.clone()),
+            _ => {
+                whole.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    Value::Table(whole)
+}

@@ -1,0 +1,211 @@
+//! What implements core's port `Sources`: the directory is looked at, and its entries are built, one at a time.
+//!
+//! What must not live here: how one build goes (`job.rs`).
+
+use crate::{
+    cargo::Profile,
+    child::Switch,
+    directory::{Directory, Identify},
+    job::Job,
+    known::Memory,
+    lanes::{Lane, Lanes},
+    running,
+    snapshot::Snapshot,
+    tools::Tools,
+};
+use camlock_core::{BoxFuture, Built, Entry, Failure, Kind, Progress, Scan, Sources, Stage};
+use std::{
+    collections::BTreeSet,
+    ffi::OsStr,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+/// What a library says of itself in its sections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The plugin's name.
+    pub name: String,
+    /// Which build it was.
+    pub nonce: String,
+}
+
+/// Reads what a library says of itself, without running it.
+pub type Inspect = Arc<dyn Fn(&Path) -> Result<Identity, Failure> + Send + Sync>;
+
+/// How long the build of a plugin, given by its name, may take.
+pub type BuildLimit = Arc<dyn Fn(&str) -> Duration + Send + Sync>;
+
+/// Where plugins come from, and how they are built.
+#[derive(Clone)]
+pub struct Options {
+    /// The plugins directory. It need not be there.
+    pub plugins: PathBuf,
+    /// The data directory: builds and the SDK go below it.
+    pub data: PathBuf,
+    /// How plugins are built.
+    pub profile: Profile,
+    /// How long a build may take.
+    pub limit: BuildLimit,
+    /// After so long a wait for another build, a build begins beside it, in a target directory of its own.
+    pub patience: Duration,
+    /// Reads a prebuilt library's name.
+    pub identify: Identify,
+    /// Reads a library that was built.
+    pub inspect: Inspect,
+    /// Changes to the environment that builds see, for tests: set, or removed.
+    pub environment: Vec<(String, Option<String>)>,
+}
+
+impl Options {
+    /// The usual ones.
+    pub fn new(plugins: impl Into<PathBuf>, data: impl Into<PathBuf>, identify: Identify, inspect: Inspect) -> Self {
+        Options {
+            plugins: plugins.into(),
+            data: data.into(),
+            profile: Profile::Quick,
+            limit: Arc::new(|_| camlock_core::Limits::default().build),
+            patience: Duration::from_secs(120),
+            identify,
+            inspect,
+            environment: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Options { plugins, data, profile, .. } = self;
+        formatter
+            .debug_struct("Options")
+            .field("plugins", plugins)
+            .field("data", data)
+            .field("profile", profile)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The plugins directory, and what makes libraries of its entries.
+#[derive(Clone)]
+pub struct Builder(Arc<Shared>);
+
+/// What all builds share.
+pub(crate) struct Shared {
+    pub(crate) directory: Directory,
+    pub(crate) tools: Tools,
+    pub(crate) profile: Profile,
+    pub(crate) data: PathBuf,
+    pub(crate) inspect: Inspect,
+    limit: BuildLimit,
+    lanes: Lanes,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Builder").field("data", &self.0.data).finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    /// Makes ready, and ends what a server that was killed has left running.
+    pub fn new(options: Options) -> Self {
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        // Build scripts are told such paths, and cargo compares them: links in them would only confuse.
+        let _ = std::fs::create_dir_all(&options.data);
+        let data = options.data.canonicalize().unwrap_or_else(|_| absolute(&options.data));
+        let mut tools = Tools::from_environment();
+        for (name, value) in &options.environment {
+            tools = tools.set(name, value.as_deref().map(OsStr::new));
+        }
+        let memory = Memory::at(data.join("builds/known"));
+        running::end_leftovers(&data.join("builds/running"));
+        let directory = Directory::new(
+            absolute(&options.plugins),
+            &data,
+            options.profile.name(),
+            tools.clone(),
+            memory,
+            options.identify,
+        );
+        Builder(Arc::new(Shared {
+            directory,
+            tools,
+            profile: options.profile,
+            data,
+            inspect: options.inspect,
+            limit: options.limit,
+            lanes: Lanes::new(options.patience),
+        }))
+    }
+
+    /// Why nothing can be built here, if that is so: one sentence.
+    pub fn cannot_build(&self) -> Option<String> {
+        self.0.cannot_build()
+    }
+}
+
+impl Shared {
+    pub(crate) fn cannot_build(&self) -> Option<String> {
+        let missing = ["cargo", "rustc"].into_iter().find(|tool| self.tools.find(tool).is_none())?;
+        Some(format!(
+            "{missing} is not installed (it is not in the server's PATH), so that this server can serve prebuilt NAME.so \
+             files only; install Rust from https://rustup.rs, or build the plugin elsewhere"
+        ))
+    }
+
+    /// The entry as it is now, if a plugin can come of it.
+    fn take(&self, entry: &Entry) -> Result<Arc<Snapshot>, Failure> {
+        let gone = || Failure::new(Stage::Manifest, format!("{} is gone", entry.path.display()));
+        let snapshot = self.directory.snapshot(&entry.path).ok_or_else(gone)?;
+        match &snapshot.entry.problem {
+            Some(problem) => Err(problem.clone()),
+            None => Ok(snapshot),
+        }
+    }
+}
+
+impl Sources for Builder {
+    fn scan(&self) -> Scan {
+        self.0.directory.scan()
+    }
+
+    fn build(&self, entry: &Entry, progress: Progress) -> BoxFuture<Result<Built, Failure>> {
+        let (shared, entry) = (Arc::clone(&self.0), entry.clone());
+        Box::pin(async move {
+            if entry.kind == Kind::BuiltIn {
+                return Err(Failure::new(Stage::Build, "what is compiled in is not built"));
+            }
+            let switch = Switch::default();
+            // Dropped with the future, wherever that stands.
+            let _end = EndWithMe(switch.clone());
+            let (lane, permit) =
+                if entry.kind == Kind::Prebuilt { (Lane::Main, None) } else { shared.lanes.enter().await };
+            let work = tokio::task::spawn_blocking(move || {
+                // The place is given up when the build's processes are gone, not when nobody wants them any more.
+                let _permit = permit;
+                let snapshot = shared.take(&entry)?;
+                if entry.kind == Kind::Prebuilt {
+                    return Ok(Built { candidate: entry.path, mark: snapshot.mark().clone() });
+                }
+                let limit = (shared.limit)(&snapshot.entry.name);
+                Job { shared: &shared, snapshot: &snapshot, lane, switch, limit }.run(&progress)
+            });
+            let panicked = |error| Failure::transient(Stage::Build, format!("the build ended unexpectedly: {error}"));
+            work.await.unwrap_or_else(|error| Err(panicked(error)))
+        })
+    }
+
+    fn outside(&self) -> BTreeSet<PathBuf> {
+        self.0.directory.outside()
+    }
+}
+
+struct EndWithMe(Switch);
+
+impl Drop for EndWithMe {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}

@@ -1,0 +1,130 @@
+//! The command line that cargo is given.
+//!
+//! Pure. What it says holds against the environment, manifests and configuration files alike.
+
+use crate::{manifest::quoted, sdk};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+/// How plugins are built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// To be there soon: not optimised.
+    Quick,
+    /// To run fast; built incrementally all the same, which makes an edit four times as fast to build.
+    Release,
+}
+
+impl Profile {
+    /// The name in which it goes into marks and directories.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Profile::Quick => "quick",
+            Profile::Release => "release",
+        }
+    }
+
+    /// What cargo calls it: a profile of its own, so that nothing an author sets for another one can spoil it.
+    pub(crate) fn of_cargo(self) -> &'static str {
+        match self {
+            Profile::Quick => "camlock-quick",
+            Profile::Release => "camlock-release",
+        }
+    }
+
+    /// What makes it. A panic must unwind, or it would end the server; and debug information would take most of the time.
+    fn settings(self) -> impl Iterator<Item = String> {
+        let inherits = if self == Profile::Quick { "dev" } else { "release" };
+        let name = self.of_cargo();
+        [
+            format!("inherits={}", quoted(inherits)),
+            "panic=\"unwind\"".to_owned(),
+            "incremental=true".to_owned(),
+            "debug=0".to_owned(),
+            "lto=false".to_owned(),
+        ]
+        .into_iter()
+        .map(move |setting| format!("profile.{name}.{setting}"))
+    }
+}
+
+/// What is to be built, and where.
+#[derive(Clone, Debug)]
+pub(crate) struct Order<'a> {
+    pub(crate) package: &'a str,
+    pub(crate) shadow: &'a Path,
+    pub(crate) target: &'a Path,
+    pub(crate) profile: Profile,
+    pub(crate) sdk: &'a sdk::Unpacked,
+    /// The platform, where some configuration names another.
+    pub(crate) platform: Option<&'a str>,
+    pub(crate) offline: bool,
+}
+
+/// The arguments.
+pub(crate) fn arguments(order: &Order<'_>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> =
+        ["build", "--lib", "--message-format=json", "--color=never", "--package", order.package]
+            .map(OsString::from)
+            .to_vec();
+    arguments.extend(["--manifest-path".into(), order.shadow.join("Cargo.toml").into_os_string()]);
+    arguments.extend(["--target-dir".into(), order.target.as_os_str().to_owned()]);
+    arguments.extend(["--profile".into(), order.profile.of_cargo().into()]);
+    let mut settings: Vec<String> = order.profile.settings().collect();
+    settings.push(format!("build.build-dir={}", quoted(&order.target.to_string_lossy())));
+    for (name, path) in [("camlock-plugin", &order.sdk.plugin), ("camlock-abi", &order.sdk.abi)] {
+        settings.push(format!("patch.crates-io.{name}.path={}", quoted(&path.to_string_lossy())));
+    }
+    settings.extend(order.platform.map(|platform| format!("build.target={}", quoted(platform))));
+    arguments.extend(settings.into_iter().flat_map(|setting| ["--config".into(), OsString::from(setting)]));
+    if order.offline {
+        arguments.push("--offline".into());
+    }
+    arguments
+}
+
+/// Where cargo puts what it makes.
+pub(crate) fn output(target: &Path, profile: Profile, platform: Option<&str>) -> PathBuf {
+    let target = platform.map_or_else(|| target.to_owned(), |platform| target.join(platform));
+    target.join(profile.of_cargo())
+}
+
+/// The platform of a compiler, from what it says of itself.
+pub(crate) fn host(version: &str) -> Option<&str> {
+    version.lines().find_map(|line| line.strip_prefix("host: "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_said_on_the_command_line() {
+        let sdk = sdk::Unpacked { plugin: "/data/sdk/x".into(), abi: "/data/sdk/x/abi".into() };
+        let order = Order {
+            package: "hello",
+            shadow: Path::new("/data/src/hello"),
+            target: Path::new("/data/target"),
+            profile: Profile::Release,
+            sdk: &sdk,
+            platform: host("rustc 1.95.0\nhost: x86_64-unknown-linux-gnu\n"),
+            offline: true,
+        };
+        let line = arguments(&order).join(" ".as_ref()).into_string().unwrap();
+        for part in [
+            "build --lib --message-format=json --color=never --package hello",
+            "--manifest-path /data/src/hello/Cargo.toml --target-dir /data/target --profile camlock-release",
+            "--config profile.camlock-release.inherits=\"release\" --config profile.camlock-release.panic=\"unwind\"",
+            "--config patch.crates-io.camlock-abi.path=\"/data/sdk/x/abi\"",
+            "--config build.target=\"x86_64-unknown-linux-gnu\" --offline",
+        ] {
+            assert!(line.contains(part), "{part}\n{line}");
+        }
+        assert_eq!(
+            output(order.target, order.profile, order.platform),
+            Path::new("/data/target/x86_64-unknown-linux-gnu/camlock-release")
+        );
+    }
+}

@@ -1,0 +1,335 @@
+//! One build, from the sources to a library that was looked at. It blocks its thread.
+
+use crate::{
+    builder::Shared,
+    cargo::{self, Order},
+    child::{self, End, Stream, Switch},
+    known::{Known, temporary_beside},
+    lanes::Lane,
+    learned,
+    messages::Heard,
+    running::Running,
+    sdk, shadow,
+    snapshot::{Recipe, Snapshot},
+    toolchain::Compiler,
+    trouble::{self, Went},
+    words::{in_words, one_line},
+};
+use camlock_core::{BuildProgress, Built, Failure, Kind, Progress, Stage};
+use rustix::fs::{FlockOperation, flock};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    time::{Duration, Instant, SystemTime},
+};
+
+/// A build to be done.
+pub(crate) struct Job<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) lane: Lane,
+    pub(crate) switch: Switch,
+    pub(crate) limit: Duration,
+}
+
+/// Where things lie during a build.
+struct Places {
+    shadow: PathBuf,
+    target: PathBuf,
+    /// Where cargo puts the library.
+    output: PathBuf,
+    platform: Option<String>,
+    sdk: sdk::Unpacked,
+}
+
+/// How much of cargo's standard error is kept.
+const MOST_SAID: usize = 256 << 10;
+
+impl Job<'_> {
+    pub(crate) fn run(self, progress: &Progress) -> Result<Built, Failure> {
+        let Some(recipe) = &self.snapshot.recipe else {
+            return Err(Failure::new(Stage::Build, "there is nothing to build"));
+        };
+        if let Some(reason) = self.shared.cannot_build() {
+            return Err(Failure::new(Stage::Build, reason));
+        }
+        let deadline = Instant::now() + self.limit;
+        let name = &self.snapshot.entry.name;
+        let places = self.places(recipe).map_err(|error| self.not_prepared(&error))?;
+        // Another server on the same data may build the same plugin: one after the other.
+        let _turn = self.take_turn(deadline)?;
+        let mut known = self.shared.directory.known(name);
+        shadow::cast(&places.shadow, self.snapshot, recipe).map_err(|error| self.not_prepared(&error))?;
+        let lock = shadow::take_lock(&places.shadow, self.snapshot, known.lock.as_deref());
+        known.lock = lock.map_err(|error| self.not_prepared(&error))?;
+        let packages = self.shared.directory.contents(self.snapshot);
+        forget_changed(&places.output, &known.packages, &packages);
+
+        let started = SystemTime::now();
+        let mut attempt = self.attempt(&places, &known, deadline, progress)?;
+        let mut checked = attempt.as_ref().ok().map(|(library, _)| self.check(library));
+        if let Some(Ok(None)) = checked {
+            // Another package's library of the same name lies where this one should, and cargo believes it to be this one.
+            forget(&places.output, name);
+            attempt = self.attempt(&places, &known, deadline, progress)?;
+            checked = attempt.as_ref().ok().map(|(library, _)| self.check(library));
+        }
+        let (library, units) = match attempt {
+            Ok(made) => made,
+            Err(failure) => {
+                learned::from_failure(&mut known, self.snapshot, &places.shadow, &places.output, started, &failure);
+                let _ = self.shared.directory.learn(name, known);
+                return Err(failure);
+            }
+        };
+        let candidate = checked.transpose()?.flatten().ok_or_else(|| {
+            let reason = format!(
+                "cargo made a library of something else in place of `{name}`: another package's library is called so"
+            );
+            Failure::new(Stage::Build, reason)
+        })?;
+        let taught = Known {
+            units: Some(units),
+            compiler: match &recipe.compiler {
+                Compiler::Known(version) => Some(version.clone()),
+                _ => None,
+            },
+            lock: known.lock,
+            packages,
+            ..learned::from_success(
+                self.snapshot,
+                recipe,
+                &places.shadow,
+                &self.shared.data,
+                &self.shared.tools,
+                &library,
+            )
+        };
+        self.shared.directory.learn(name, taught).map_err(|error| self.not_prepared(&error))?;
+        Ok(Built { candidate, mark: self.shared.directory.mark_after(self.snapshot, started) })
+    }
+
+    fn places(&self, recipe: &Recipe) -> io::Result<Places> {
+        let builds = self.shared.data.join("builds");
+        let profile = self.shared.profile;
+        let spare = if self.lane == Lane::Spare { "-spare" } else { "" };
+        let target = builds.join(format!("target-{}{spare}", profile.name()));
+        let platform = match &recipe.compiler {
+            Compiler::Known(version) if recipe.surroundings.names_target => cargo::host(version).map(str::to_owned),
+            _ => None,
+        };
+        Ok(Places {
+            shadow: builds.join("src").join(&self.snapshot.entry.name),
+            output: cargo::output(&target, profile, platform.as_deref()),
+            target,
+            platform,
+            sdk: sdk::unpack(&self.shared.data.join("sdk"))?,
+        })
+    }
+
+    fn take_turn(&self, deadline: Instant) -> Result<File, Failure> {
+        let directory = self.shared.data.join("builds/src");
+        let path = directory.join(format!(".{}.lock", self.snapshot.entry.name));
+        let opened = fs::create_dir_all(&directory)
+            .and_then(|()| File::options().create(true).truncate(false).write(true).open(path));
+        let file = opened.map_err(|error| self.not_prepared(&error))?;
+        // A lock of another process has no event that could be waited for together with our own end.
+        while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            if error != rustix::io::Errno::WOULDBLOCK {
+                return Err(self.not_prepared(&error.into()));
+            }
+            if self.switch.is_cancelled() || Instant::now() >= deadline {
+                let reason = "another server on the same data directory is building it; it is tried again";
+                return Err(Failure::transient(Stage::Build, reason));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(file)
+    }
+
+    fn not_prepared(&self, error: &io::Error) -> Failure {
+        let (data, why) = (self.shared.data.display(), in_words(error));
+        Failure::transient(Stage::Build, format!("the build cannot be prepared in {data}: {why}; it is tried again"))
+    }
+
+    /// Lets cargo build it; without the network, if that does not answer. The outer failure ends the whole build, of the inner
+    /// one something can be learned.
+    #[allow(clippy::type_complexity, reason = "two sorts of failure, and what is made")]
+    fn attempt(
+        &self,
+        places: &Places,
+        known: &Known,
+        deadline: Instant,
+        progress: &Progress,
+    ) -> Result<Result<(PathBuf, usize), Failure>, Failure> {
+        let first = self.cargo(places, known, deadline, progress, false)?;
+        let Ran::Failed { failure, said } = first else { return Ok(first.made()) };
+        if !trouble::is_network(&said) {
+            return Ok(Err(failure));
+        }
+        // What was fetched once is still there.
+        match self.cargo(places, known, deadline, progress, true)? {
+            made @ Ran::Made { .. } => Ok(made.made()),
+            // Without the network it comes as far as the compiler: so that was not what is wrong.
+            Ran::Failed { failure: offline, .. } if !offline.diagnostics.iter().all(|one| one.line == 0) => {
+                Ok(Err(offline))
+            }
+            Ran::Failed { .. } => Ok(Err(failure)),
+        }
+    }
+
+    fn cargo(
+        &self,
+        places: &Places,
+        known: &Known,
+        deadline: Instant,
+        progress: &Progress,
+        offline: bool,
+    ) -> Result<Ran, Failure> {
+        let name = &self.snapshot.entry.name;
+        let order = Order {
+            package: name,
+            shadow: &places.shadow,
+            target: &places.target,
+            profile: self.shared.profile,
+            sdk: &places.sdk,
+            platform: places.platform.as_deref(),
+            offline,
+        };
+        let Some(cargo) = self.shared.tools.find("cargo") else {
+            return Err(Failure::new(Stage::Build, self.shared.cannot_build().unwrap_or_default()));
+        };
+        let mut command = self.shared.tools.command(&cargo, self.snapshot.directory());
+        command
+            .args(cargo::arguments(&order))
+            .env("CAMLOCK_BUILD_NONCE", &self.snapshot.mark().0)
+            .env("CARGO_TERM_PROGRESS_WHEN", "never");
+        let author =
+            if self.snapshot.entry.kind == Kind::Crate { self.snapshot.root.clone() } else { places.shadow.clone() };
+        let mut heard = Heard::new(places.shadow.clone(), author);
+        let (mut said, mut doing) = (String::new(), "Resolving dependencies".to_owned());
+        let running = Running::note(&self.shared.data.join("builds/running"));
+        let end = child::run(&mut command, &running.id, &self.switch, deadline, drop, |stream, line| {
+            match stream {
+                Stream::Output => heard.line(line),
+                Stream::Errors => {
+                    let line = String::from_utf8_lossy(line);
+                    if let Some(what) = being_done(&line) {
+                        what.clone_into(&mut doing);
+                    }
+                    if said.len() < MOST_SAID {
+                        said.push_str(&line);
+                        said.push('\n');
+                    }
+                }
+            }
+            progress(BuildProgress { doing: doing.clone(), done: heard.done, total: known.units });
+        });
+        let status = match end {
+            Ok(End::Exited(status)) => status,
+            Ok(End::TimedOut) => {
+                let (seconds, doing) = (self.limit.as_secs_f64(), one_line(&doing));
+                let reason = format!(
+                    "it was not built within {seconds} s and was ended while it was at this: {doing}; \
+                     mend what hangs, or raise `limits.build`"
+                );
+                return Err(Failure::transient(Stage::Build, reason));
+            }
+            Ok(End::Cancelled) => return Err(Failure::transient(Stage::Build, "the build was called off")),
+            Err(error) => {
+                let reason = format!("cargo cannot be started: {}; it is tried again", in_words(&error));
+                return Err(Failure::transient(Stage::Build, reason));
+            }
+        };
+        Ok(self.judge(status, heard, said, places))
+    }
+
+    fn judge(&self, status: ExitStatus, heard: Heard, said: String, places: &Places) -> Ran {
+        match heard.library {
+            Some(library) if status.success() => Ran::Made { library, units: heard.done },
+            None if status.success() => {
+                let reason = "cargo built it, but no library came of it that a server can load";
+                Ran::Failed { failure: Failure::new(Stage::Build, reason), said }
+            }
+            _ => {
+                let manifest = match self.snapshot.entry.kind {
+                    Kind::Crate => "Cargo.toml".to_owned(),
+                    _ => self.snapshot.entry.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+                };
+                let went = Went {
+                    status,
+                    errors: &heard.errors,
+                    count: heard.count,
+                    said: &said,
+                    shadow: &places.shadow.to_string_lossy(),
+                    manifest: &manifest,
+                };
+                Ran::Failed { failure: trouble::explain(&went), said }
+            }
+        }
+    }
+
+    /// Copies the library to where no other build replaces it, and looks whether it is what was to be built. None if it is
+    /// another one.
+    fn check(&self, library: &Path) -> Result<Option<PathBuf>, Failure> {
+        let name = &self.snapshot.entry.name;
+        let path = self.shared.data.join("builds/out").join(format!("{name}.so"));
+        let temporary = temporary_beside(&path);
+        let copied = fs::create_dir_all(self.shared.data.join("builds/out"))
+            .and_then(|()| fs::copy(library, &temporary))
+            .and_then(|_| fs::rename(&temporary, &path));
+        if let Err(error) = copied {
+            let _ = fs::remove_file(&temporary);
+            return Err(self.not_prepared(&error));
+        }
+        let identity = (self.shared.inspect)(&path)?;
+        Ok((identity.name == *name && identity.nonce == self.snapshot.mark().0).then_some(path))
+    }
+}
+
+/// What came of running cargo.
+enum Ran {
+    Made { library: PathBuf, units: usize },
+    Failed { failure: Failure, said: String },
+}
+
+impl Ran {
+    fn made(self) -> Result<(PathBuf, usize), Failure> {
+        match self {
+            Ran::Made { library, units } => Ok((library, units)),
+            Ran::Failed { failure, .. } => Err(failure),
+        }
+    }
+}
+
+/// What a line of cargo's says is being done.
+fn being_done(line: &str) -> Option<&str> {
+    let verb = line.trim_start().split(' ').next()?;
+    let verbs = ["Compiling", "Checking", "Downloading", "Downloaded", "Updating", "Locking", "Blocking", "Building"];
+    (line.starts_with("  ") && verbs.contains(&verb)).then(|| line.trim())
+}
+
+/// Makes cargo look again at packages that are not what they were at the last build. It would look at times alone, and take
+/// an older copy of a file for one that has not changed.
+fn forget_changed(output: &Path, before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) {
+    for (name, content) in now {
+        if before.get(name).is_some_and(|before| before != content) {
+            forget(output, name);
+        }
+    }
+}
+
+/// Makes cargo build a package anew.
+fn forget(output: &Path, package: &str) {
+    let prefix = format!("{package}-");
+    for entry in fs::read_dir(output.join(".fingerprint")).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let hash = name.to_str().and_then(|name| name.strip_prefix(&prefix));
+        if hash.is_some_and(|hash| !hash.contains('-')) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}

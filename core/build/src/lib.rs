@@ -1,0 +1,45 @@
+//! The plugins directory and what makes libraries of its entries: core's ports `Sources` and `Shelf`.
+//!
+//! Here live the look at the directory, fingerprints, cargo as a child, what compilers say, the SDK's source that travels in
+//! the program, and the record of what was built. What must not live here: deciding when to build, watching, loading.
+
+#![forbid(unsafe_code)]
+
+mod builder;
+mod cargo;
+mod child;
+mod depinfo;
+mod directory;
+mod environment;
+mod job;
+mod known;
+mod lanes;
+mod learned;
+mod lease;
+mod manifest;
+mod mark;
+mod messages;
+mod names;
+mod packages;
+mod paths;
+mod running;
+pub mod sdk;
+mod seer;
+mod shadow;
+mod shelf;
+mod single;
+mod snapshot;
+mod stamp;
+mod surroundings;
+mod toolchain;
+mod tools;
+mod tree;
+mod trouble;
+mod words;
+
+pub use crate::{
+    builder::{BuildLimit, Builder, Identity, Inspect, Options},
+    cargo::Profile,
+    directory::Identify,
+    shelf::FileShelf,
+};

@@ -1,0 +1,88 @@
+//! Where `cargo` and `rustc` are, and how they are started.
+
+use crate::environment;
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// The environment of builds.
+#[derive(Clone, Debug)]
+pub(crate) struct Tools {
+    variables: Vec<(OsString, OsString)>,
+}
+
+impl Tools {
+    /// As the server was started.
+    pub(crate) fn from_environment() -> Self {
+        let mut variables: Vec<_> = env::vars_os().filter(|(name, _)| environment::is_seen(name)).collect();
+        for (name, value) in environment::DEFAULTS {
+            if !variables.iter().any(|(set, _)| set == name) {
+                variables.push((name.into(), value.into()));
+            }
+        }
+        Tools { variables }
+    }
+
+    /// Nothing at all.
+    pub(crate) fn none() -> Self {
+        Tools { variables: Vec::new() }
+    }
+
+    /// The same with another `PATH`.
+    #[cfg(test)]
+    pub(crate) fn with_path(path: &OsStr) -> Self {
+        Tools::from_environment().set("PATH", Some(path))
+    }
+
+    /// The same with a variable changed.
+    pub(crate) fn set(mut self, name: &str, value: Option<&OsStr>) -> Self {
+        self.variables.retain(|(set, _)| set != name);
+        self.variables.extend(value.map(|value| (name.into(), value.to_owned())));
+        self
+    }
+
+    /// A variable as builds see it.
+    pub(crate) fn variable(&self, name: &str) -> Option<&OsStr> {
+        self.variables.iter().find(|(set, _)| set == name).map(|(_, value)| &**value)
+    }
+
+    /// All places where a program of this name may be, in the order of `PATH`.
+    pub(crate) fn places(&self, program: &str) -> impl Iterator<Item = PathBuf> {
+        let path = self.variable("PATH").map(OsStr::to_owned).unwrap_or_default();
+        env::split_paths(&path).map(|directory| directory.join(program)).collect::<Vec<_>>().into_iter()
+    }
+
+    /// The program that is found first.
+    pub(crate) fn find(&self, program: &str) -> Option<PathBuf> {
+        self.places(program).find(|path| {
+            let metadata = path.metadata();
+            path.is_absolute()
+                && metadata.is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+        })
+    }
+
+    /// A command with the environment of builds.
+    pub(crate) fn command(&self, program: &Path, directory: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(directory).env_clear().envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Where cargo keeps its things, `config.toml` among them.
+    pub(crate) fn cargo_home(&self) -> Option<PathBuf> {
+        self.variable("CARGO_HOME")
+            .map(PathBuf::from)
+            .or_else(|| Some(Path::new(self.variable("HOME")?).join(".cargo")))
+    }
+
+    /// Where rustup remembers which toolchain to use.
+    pub(crate) fn rustup_settings(&self) -> PathBuf {
+        let home = self.variable("RUSTUP_HOME").map(PathBuf::from);
+        let home = home.or_else(|| Some(Path::new(self.variable("HOME")?).join(".rustup")));
+        home.unwrap_or_default().join("settings.toml")
+    }
+}

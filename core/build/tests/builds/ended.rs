@@ -1,0 +1,157 @@
+//! Builds that do not come to their own end, and edits while they run.
+
+use crate::place::{PLAIN, Place};
+use camlock_core::Sources;
+use camlock_testing::Trials;
+use std::{
+    fs::{self, File},
+    io::Read,
+    path::Path,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+pub fn add(trials: Trials) -> Trials {
+    trials
+        .add("ended::a_script_that_hangs", a_script_that_hangs)
+        .add("ended::nobody_wants_it_any_more", nobody_wants_it_any_more)
+        .add("ended::cargo_is_killed", cargo_is_killed)
+        .add("ended::an_edit_while_it_is_built", an_edit_while_it_is_built)
+        .add("ended::a_hanging_build_holds_nobody_up", a_hanging_build_holds_nobody_up)
+}
+
+/// A script that starts another process, tells that it runs, and never ends.
+pub const HANGS: &str = "fn main() {\n    let mut child = std::process::Command::new(\"sleep\").arg(\"100000\").spawn().unwrap();\n    \
+                         std::fs::write(std::env::var(\"TELL\").unwrap(), \"up\").unwrap();\n    child.wait().unwrap();\n}\n";
+
+/// A pipe into which scripts write when they run.
+pub fn pipe(path: &Path) {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
+}
+
+/// Waits until a script runs.
+pub fn wait_for(path: &Path) {
+    let mut said = String::new();
+    File::open(path).expect("the pipe").read_to_string(&mut said).expect("it says something");
+    assert_eq!(said, "up");
+}
+
+fn hanging(limit: Duration) -> (Place, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let tell = dir.path().join("tell");
+    pipe(&tell);
+    let place = Place::apart_with(|options| {
+        options.limit = Arc::new(move |name| if name == "hangs" { limit } else { Duration::from_secs(400) });
+        options.patience = Duration::from_millis(200);
+        options.environment.push(("TELL".to_owned(), Some(tell.to_str().unwrap().to_owned())));
+    });
+    place.write_crate("hangs", "", PLAIN);
+    place.write("plugins/hangs/build.rs", HANGS);
+    (place, dir)
+}
+
+/// Waits until no process has this directory in its environment or command line.
+pub fn expect_no_process_of(dir: &Path) {
+    let dir = dir.to_str().unwrap();
+    let mut left = Vec::new();
+    for _ in 0..4000 {
+        left = fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .filter(|process| {
+                let own = process.file_name().to_str() == Some(&std::process::id().to_string());
+                let environment = fs::read(process.path().join("environ")).unwrap_or_default();
+                !own && String::from_utf8_lossy(&environment).contains(&format!("TELL={dir}"))
+            })
+            .map(|process| fs::read_to_string(process.path().join("cmdline")).unwrap_or_default())
+            .collect();
+        if left.is_empty() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    panic!("processes are left: {left:?}");
+}
+
+fn a_script_that_hangs() {
+    let (place, dir) = hanging(Duration::from_secs(3));
+    let tell = dir.path().join("tell");
+    let waits = thread::spawn(move || wait_for(&tell));
+    let failure = place.fail("hangs");
+    waits.join().unwrap();
+    assert!(failure.transient, "{failure}");
+    assert!(
+        failure
+            .reason
+            .starts_with("it was not built within 3 s and was ended while it was at this: Compiling hangs v0.1.0"),
+        "{failure}"
+    );
+    expect_no_process_of(dir.path());
+    assert_eq!(fs::read_dir(place.data("builds/running")).unwrap().count(), 0, "no note of it is left");
+}
+
+fn nobody_wants_it_any_more() {
+    let (place, dir) = hanging(Duration::from_secs(400));
+    let entry = place.entry("hangs");
+    let build = place.runtime.spawn(place.builder.build(&entry, Arc::new(drop)));
+    wait_for(&dir.path().join("tell"));
+    build.abort();
+    expect_no_process_of(dir.path());
+    // And the next one has its turn.
+    fs::remove_file(place.path("plugins/hangs/build.rs")).unwrap();
+    place.build("hangs");
+}
+
+fn cargo_is_killed() {
+    let place = Place::apart();
+    place.write_crate("murderous", "", PLAIN);
+    place.write(
+        "plugins/murderous/build.rs",
+        "fn main() {\n    let cargo = std::os::unix::process::parent_id().to_string();\n    \
+         std::process::Command::new(\"kill\").args([\"-9\", &cargo]).status().unwrap();\n}\n",
+    );
+    let failure = place.fail("murderous");
+    assert!(failure.transient, "{failure}");
+    assert_eq!(failure.reason, "cargo was killed by signal 9 while it built; it is tried again");
+}
+
+/// The script reads from a pipe, so that the edit falls into the build for certain.
+fn an_edit_while_it_is_built() {
+    let dir = tempfile::tempdir().unwrap();
+    let tell = dir.path().join("tell");
+    pipe(&tell);
+    let place = Place::apart_with(|options| {
+        options.environment.push(("TELL".to_owned(), Some(tell.to_str().unwrap().to_owned())));
+    });
+    place.write_crate("edited", "", PLAIN);
+    place.write(
+        "plugins/edited/build.rs",
+        "fn main() {\n    println!(\"cargo:rerun-if-changed=build.rs\");\n    \
+         std::fs::read(std::env::var(\"TELL\").unwrap()).unwrap();\n}\n",
+    );
+    let (entry, source) = (place.entry("edited"), place.path("plugins/edited/src/lib.rs"));
+    let edits = thread::spawn(move || {
+        // Opening waits for the script.
+        let writer = File::options().write(true).open(&tell).unwrap();
+        fs::write(source, format!("// edited\n{PLAIN}")).unwrap();
+        drop(writer);
+    });
+    let built = place.try_build("edited").unwrap();
+    edits.join().unwrap();
+    assert_eq!(built.mark, entry.mark, "it is said to be what it was when the build began");
+    assert_ne!(place.entry("edited").mark, entry.mark, "so the edit is seen");
+    place.build("edited");
+}
+
+fn a_hanging_build_holds_nobody_up() {
+    let (place, dir) = hanging(Duration::from_secs(400));
+    let entry = place.entry("hangs");
+    let build = place.runtime.spawn(place.builder.build(&entry, Arc::new(drop)));
+    wait_for(&dir.path().join("tell"));
+    place.write_crate("patient", "", PLAIN);
+    place.build("patient");
+    build.abort();
+    expect_no_process_of(dir.path());
+}

@@ -1,0 +1,140 @@
+//! Sources of which a plugin comes.
+
+use crate::place::{PLAIN, PLUGIN, Place, listener, manifest, really};
+use camlock_core::Sources;
+use camlock_testing::Trials;
+use std::{fs, path::Path};
+
+pub fn add(trials: Trials) -> Trials {
+    trials
+        .add("good::a_crate", a_crate)
+        .add("good::a_single_file", a_single_file)
+        .add("good::a_workspace_above", a_workspace_above)
+        .add("good::settings_of_the_author", settings_of_the_author)
+        .add("good::a_crate_behind_a_link", a_crate_behind_a_link)
+        .add("good::a_loop_of_links", a_loop_of_links)
+        .add("good::an_sdk_of_its_own", an_sdk_of_its_own)
+}
+
+fn a_crate() {
+    let place = Place::shared();
+    place.write_crate("whole", "[dependencies]\ncamlock-plugin = \"1\"\n", PLUGIN);
+    let before = place.everything("plugins");
+    let first = place.entry("whole");
+    let (progress, told) = listener();
+    let built = place.build_telling("whole", progress).expect("it is built");
+    assert_eq!(built.mark, first.mark);
+    let identity = really(&built.candidate).expect("a plugin");
+    assert_eq!((identity.name.as_str(), &identity.nonce), ("whole", &first.mark.0));
+    let units = told.lock().unwrap().last().expect("something was told").done;
+    assert!(told.lock().unwrap().iter().all(|progress| progress.total.is_none()) && units > 20, "{units}");
+
+    // The author's folder is as it was, and what the build left anywhere changes no mark.
+    assert_eq!(place.everything("plugins"), before);
+    assert_eq!(place.entry("whole"), first);
+
+    // An edit is another build, of which is known how long it is.
+    place.write("plugins/whole/src/lib.rs", &PLUGIN.replace("Hello!", "Good day!"));
+    let (progress, told) = listener();
+    let built = place.build_telling("whole", progress).expect("it is built");
+    assert_ne!(built.mark, first.mark);
+    assert!(told.lock().unwrap().iter().all(|progress| progress.total == Some(units)));
+    let doing: Vec<String> = told.lock().unwrap().iter().map(|progress| progress.doing.clone()).collect();
+    assert!(doing.iter().any(|doing| doing.starts_with("Compiling whole v0.1.0")), "{doing:?}");
+    assert!(fs::read(&built.candidate).unwrap().windows(9).any(|bytes| bytes == b"Good day!"));
+}
+
+fn a_single_file() {
+    let place = Place::shared();
+    let source = format!(
+        "#!/usr/bin/env camlock\n---\n[package]\nversion = \"2.1.0\"\n[package.metadata.camlock]\nroutes = [\"/hi\"]\n---\n{}",
+        PLUGIN.replace(
+            "\"Hello!\"",
+            "Json(serde_json::json!({ \"serde\": tokio::time::Duration::from_secs(1).as_secs() }))"
+        )
+    );
+    place.write("plugins/lonely.rs", &source);
+    let built = place.build("lonely");
+    let sections = camlock_loader::inspect(&fs::read(&built.candidate).unwrap()).expect("a plugin");
+    assert_eq!((&*sections.manifest.version, &*sections.manifest.camlock.routes), ("2.1.0", &["/hi".to_owned()][..]));
+    assert_eq!(place.everything("plugins").len(), 1);
+}
+
+fn a_workspace_above() {
+    let place = Place::apart();
+    place.write("Cargo.toml", "[workspace]\nmembers = [\"nothing-here\"]\n");
+    place.write_crate("lost", "", PLAIN);
+    place.build("lost");
+    // Nor does one that the plugin names itself.
+    place.write(
+        "plugins/lost/Cargo.toml",
+        &manifest("lost", "").replace("\n\n[lib]", "\nworkspace = \"../..\"\n\n[lib]"),
+    );
+    place.build("lost");
+    assert!(!place.path("Cargo.lock").exists());
+}
+
+/// What an author sets holds, except where it would break the server.
+fn settings_of_the_author() {
+    let place = Place::apart();
+    let checks = "#[cfg(panic = \"abort\")]\ncompile_error!(\"aborts\");\n\
+                  #[cfg(not(of_the_author))]\ncompile_error!(\"no flag\");\n\
+                  pub const SET: &str = env!(\"SET_BY_THE_AUTHOR\");\n";
+    place.write_crate("settled", "[profile.dev]\npanic = \"abort\"\n", &format!("{checks}{PLAIN}"));
+    place.write(
+        "plugins/settled/.cargo/config.toml",
+        "[build]\ntarget-dir = \"out\"\ntarget = \"wasm32-unknown-unknown\"\nrustflags = [\"--cfg\", \"of_the_author\"]\n\
+         [env]\nSET_BY_THE_AUTHOR = \"yes\"\n",
+    );
+    place.write("plugins/settled/Cargo.lock", "version = 4\n\n[[package]]\nname = \"settled\"\nversion = \"0.1.0\"\n");
+    let before = place.everything("plugins");
+    let built = place.build("settled");
+    assert!(fs::read(&built.candidate).unwrap().starts_with(b"\x7fELF"));
+    assert_eq!(place.everything("plugins"), before);
+    let mark = built.mark;
+    place.write("plugins/settled/.cargo/config.toml", "");
+    assert_ne!(place.entry("settled").mark, mark);
+    assert!(place.fail("settled").reason.contains("no flag"));
+}
+
+fn a_crate_behind_a_link() {
+    let place = Place::apart();
+    place.write("home/linked/Cargo.toml", &manifest("linked", ""));
+    let includes = "pub const NEAR: &str = include_str!(\"../near.txt\");\n\
+                    pub const FAR: &str = include_str!(\"../../far.txt\");\n";
+    place.write("home/linked/src/lib.rs", &format!("{includes}{PLAIN}"));
+    place.write("home/linked/near.txt", "near");
+    place.write("home/far.txt", "far");
+    std::os::unix::fs::symlink(Path::new("../home/linked"), place.path("plugins/linked")).unwrap();
+    // Of a file that nobody knew, and that is as young as the build, one cannot tell.
+    place.settle("home/far.txt");
+    let built = place.build("linked");
+    assert_eq!(
+        place.builder.outside().into_iter().collect::<Vec<_>>(),
+        [place.path("home/far.txt"), place.path("home/linked")]
+    );
+    place.write("home/far.txt", "farther");
+    assert_ne!(place.entry("linked").mark, built.mark);
+    place.build("linked");
+}
+
+fn a_loop_of_links() {
+    let place = Place::apart();
+    place.write_crate("looping", "", PLAIN);
+    place.write("plugins/looping/build.rs", "fn main() {}\n");
+    std::os::unix::fs::symlink("..", place.path("plugins/looping/src/up")).unwrap();
+    std::os::unix::fs::symlink("ring", place.path("plugins/looping/ring")).unwrap();
+    place.build("looping");
+}
+
+/// Who names a path for camlock-plugin builds with what lies there.
+fn an_sdk_of_its_own() {
+    let place = Place::shared();
+    let sdk = camlock_testing::repository().join("plugin-api");
+    let dependency = format!("[dependencies]\ncamlock-plugin = {{ path = \"{}\" }}\n", sdk.display());
+    place.write_crate("own-sdk", &dependency, PLUGIN);
+    place.build("own-sdk");
+    let outside = place.builder.outside();
+    assert!(outside.contains(&sdk) && outside.contains(&sdk.join("abi")), "{outside:?}");
+    assert!(!outside.iter().any(|path| path.ends_with("core")), "{outside:?}");
+}

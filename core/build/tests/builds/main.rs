@@ -1,0 +1,29 @@
+//! Builds with real cargo: what comes of good sources and of bad ones, and what is left behind.
+//!
+//! What needs the SDK is built into one target directory, which stays from one run of the tests to the next. Everything works
+//! without a network.
+
+#![forbid(unsafe_code)]
+#![allow(unreachable_pub, reason = "a test program has no outside")]
+
+mod broken;
+mod ended;
+mod good;
+mod packages;
+mod place;
+mod refused;
+mod restarted;
+
+use camlock_testing::Trials;
+
+fn main() {
+    refused::run_if_called_cargo();
+    restarted::run_if_asked();
+    let trials = Trials::default();
+    let trials = good::add(trials);
+    let trials = broken::add(trials);
+    let trials = packages::add(trials);
+    let trials = refused::add(trials);
+    let trials = ended::add(trials);
+    restarted::add(trials).run();
+}
