@@ -2,15 +2,14 @@
 
 #![forbid(unsafe_code)]
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the server does not serve them yet"))]
+mod announce;
 mod built_in;
-#[allow(dead_code, reason = "builds, limits and the admin API come next")]
 mod config;
-#[allow(dead_code, reason = "the admin API comes next")]
 mod data;
 mod inspect;
 mod logs;
 mod serve;
+mod shop;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -25,8 +24,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the server: verify, load and serve the artifacts (NAME.so) in the plugins directory
-    #[command(after_help = "Each plugin answers under /api/v1/p/NAME/. The server ends in order on SIGTERM or Ctrl-C.")]
+    /// Run the server: build, verify, load and serve what lies in the plugins directory, and follow its changes
+    #[command(
+        after_help = "Each plugin answers under /api/v1/p/NAME/. The server ends in order on SIGTERM or Ctrl-C, and at \
+once on a second one.\n\nExamples:\n  camlock serve\n  camlock serve --plugins /srv/plugins --data /var/lib/camlock --listen 127.0.0.1:9000"
+    )]
     Serve(serve::Options),
     /// Show what an artifact says of itself, and its digest, without running it
     #[command(after_help = "Example:\n  camlock inspect target/release/libhello.so --json")]

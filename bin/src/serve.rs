@@ -1,26 +1,32 @@
-//! `camlock serve`: the artifacts that lie in the plugins directory at the start, served until a signal.
+//! `camlock serve`: everything put together, from the settings to the end.
+//!
+//! Two runtimes beside those that serve: `control`, which never runs plugin code, has the supervisor; `work` runs what plugins
+//! ask the host to run for them.
 
 use crate::{
     Failed,
-    config::{Config, Flags},
+    announce::announce,
+    config::{Config, Flags, Profile},
     data, logs,
+    shop::Shop,
 };
-use camlock_core::{
-    Ending, Loaded, Publish, RequestLimits,
-    routes::{MOUNTS, Serving},
-};
-use camlock_loader::{Limits, Loader, LoaderOptions, Staging, Verdict, Verifier, on_thread_park};
-use camlock_server::{Dispatch, Front, FrontOptions};
+use camlock_core::{Manager, Nudge, Sources, supervise};
+use camlock_loader::{abi_version, on_thread_park};
+use camlock_server::{About, ControlOptions, Dispatch, Front, FrontOptions, Token, control_router};
+use camlock_watch::Watcher;
 use clap::Args;
 use std::{
-    io,
-    path::{Path, PathBuf},
-    pin::pin,
-    time::Duration,
+    collections::BTreeSet,
+    io::{self, IsTerminal},
+    net::TcpListener,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::{Instant, timeout_at},
+    runtime::{Builder, Runtime},
+    signal::unix::{Signal, SignalKind, signal},
+    time::timeout,
 };
 
 #[derive(Args)]
@@ -29,186 +35,132 @@ pub(crate) struct Options {
     flags: Flags,
 }
 
-/// How long requests in progress have when the server ends.
-const DRAIN: Duration = Duration::from_secs(30);
-/// How long a plugin's `start`, and its `shutdown`, may take.
-const START: Duration = Duration::from_secs(10);
+/// How long connections have to end by themselves before plugins are told to.
+const GRACE: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(options: &Options) -> Result<(), Failed> {
     let config = Config::read(&options.flags)?;
     logs::begin(&config);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
+    let no_runtime = |error: io::Error| format!("no runtime could be made: {error}");
+    let control = Builder::new_multi_thread().worker_threads(2).thread_name("camlock-control").enable_all().build();
+    let control = control.map_err(no_runtime)?;
+    let work = Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("camlock-work")
         .on_thread_park(on_thread_park)
+        .enable_all()
         .build()
-        .map_err(|error| Failed::from(format!("no runtime could be made: {error}")))?;
-    runtime.block_on(serve_until_signal(&config)).map_err(Failed::from)
+        .map_err(no_runtime)?;
+    let outcome = control.block_on(serve(&config, &control, &work));
+    // What a plugin left running there is not waited for.
+    work.shutdown_background();
+    control.shutdown_background();
+    outcome.map_err(Failed::from)
 }
 
-async fn serve_until_signal(config: &Config) -> Result<(), String> {
+async fn serve(config: &Config, control: &Runtime, work: &Runtime) -> Result<(), String> {
+    let mut signals = Signals::new().map_err(|error| format!("signals cannot be waited for: {error}"))?;
     let data = data::open(&config.data)?;
-    let told = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
-    let staging = Staging::at(data.join("artifacts")).map_err(|error| error.to_string())?;
-    let verifier = Verifier::new(data.join("verdicts"), Limits::default()).map_err(told("no verdicts can be kept"))?;
-    let handle = tokio::runtime::Handle::current();
-    let loader = Loader::new(data.join("run"), LoaderOptions::default(), Some(handle))
-        .map_err(told("no plugins can be loaded"))?;
-    let listener = tokio::net::TcpListener::bind(config.listen)
-        .await
-        .map_err(|error| format!("{} cannot be listened on: {error}", config.listen))?;
-    let address = listener.local_addr().map_err(told("no address"))?;
-    let plugins = std::path::absolute(&config.plugins).map_err(told("the plugins directory has no path"))?;
-    let found = artifacts(&plugins)?;
-    println!("listening on http://{address}, plugins from {}, data in {}", plugins.display(), data.display());
-    if found.is_empty() {
-        println!("there are no plugins yet: put NAME.so files into {} and start again", plugins.display());
-    }
-
-    // Requests are answered, and signals obeyed, while plugins are still being verified.
+    let token = data::admin_token(&data)?;
+    let terminal = io::stdout().is_terminal();
+    let profile = config.profile.unwrap_or(if terminal { Profile::Quick } else { Profile::Release });
+    let shop = Shop::open(config, &data, profile, work.handle().clone())?;
+    let listener = TcpListener::bind(config.listen)
+        .map_err(|error| format!("{} cannot be listened on: {error} (name another with --listen)", config.listen))?;
     let dispatch = Dispatch::default();
-    let listener = listener.into_std().map_err(told("connections cannot be accepted"))?;
     let front = FrontOptions { on_thread_park: Some(on_thread_park), ..FrontOptions::default() };
-    let front = Front::start(listener, dispatch.clone(), front).map_err(told("connections cannot be served"))?;
-    let mut server = Server { staging, verifier, loader, dispatch, served: Vec::new() };
-    let mut ended = pin!(wait_for_signal());
-    for path in &found {
-        tokio::select! {
-            outcome = &mut ended => {
-                outcome.map_err(told("signals cannot be waited for"))?;
-                return server.end(front).await;
-            }
-            // A bad plugin never stops the others.
-            added = server.add(path) => match added {
-                Ok(line) => println!("{line:<36} http://{address}{}", server.mount_of_last()),
-                Err(reason) => tracing::error!(path = %path.display(), "not served: {reason}"),
-            },
-        }
+    let front = Front::start(listener, dispatch.clone(), front)
+        .map_err(|error| format!("connections cannot be served: {error}"))?;
+    let (plugins, address) = (config.plugins.display(), front.address());
+    println!("listening on http://{address}, plugins from {plugins}, data in {}", data.display());
+    if let Some(file) = &config.file {
+        println!("settings from {}", file.display());
     }
-    ended.await.map_err(told("signals cannot be waited for"))?;
-    server.end(front).await
+    if let Some(why) = shop.builder.cannot_build() {
+        println!("{why}");
+    }
+
+    let about = About {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        revision: option_env!("CAMLOCK_REVISION").map(str::to_owned),
+        rustc: option_env!("CAMLOCK_RUSTC").map(str::to_owned),
+        abi: abi_version(),
+        built_in: shop.built_in.iter().map(|built_in| built_in.manifest().name.clone()).collect(),
+    };
+    let sources = shop.builder.clone();
+    let ports = shop.ports(Arc::new(dispatch.clone()), control.handle().clone());
+    let manager = supervise(ports, config.settings.clone());
+    let options = ControlOptions { token: Token::new(token), about, blocked: dispatch.blocked_list() };
+    dispatch.fall_through_to(control_router(manager.clone(), options));
+    let watching = control.spawn(watch(config.plugins.clone(), manager.clone(), sources));
+    let announcing = control.spawn(announce(manager.clone(), format!("http://{address}"), |line| println!("{line}")));
+
+    signals.next().await;
+    tracing::info!("ending; a second signal ends it at once");
+    let ended = tokio::select! {
+        () = end(config, front, &manager) => Ok(()),
+        () = signals.next() => Err("ended at once, by a second signal".to_owned()),
+    };
+    watching.abort();
+    announcing.abort();
+    ended
 }
 
-/// What is served, and what it takes to serve more.
-struct Server {
-    staging: Staging,
-    verifier: Verifier,
-    loader: Loader,
-    dispatch: Dispatch,
-    served: Vec<Served>,
-}
-
-struct Served {
-    path: PathBuf,
-    loaded: Loaded,
-}
-
-impl Served {
-    fn name(&self) -> &str {
-        &self.loaded.instance.description().manifest.name
+/// First no new connections, and those that can end do; then the plugins.
+async fn end(config: &Config, front: Front, manager: &Manager) {
+    let limits = &config.settings.limits;
+    let deadline = Instant::now() + limits.drain + limits.farewell;
+    let mut connections = std::pin::pin!(front.end(deadline));
+    if timeout(GRACE, &mut connections).await.is_ok() {
+        manager.end().await;
+    } else {
+        tokio::join!(connections, manager.end());
     }
 }
 
-impl Server {
-    /// Stages, verifies, loads, starts and serves one artifact; its name and version.
-    async fn add(&mut self, path: &Path) -> Result<String, String> {
-        let artifact = self.staging.stage(path).map_err(|error| error.to_string())?;
-        let manifest = &artifact.sections.manifest;
-        if let Some(other) = self.served.iter().find(|other| other.name() == manifest.name) {
-            return Err(format!("{} is named `{}` too, and is served", other.path.display(), manifest.name));
-        }
-        match self.verifier.verify(&artifact).await.map_err(|error| error.to_string())? {
-            Verdict::Bad(reason) => return Err(reason),
-            Verdict::Good(report) => {
-                if let Some(reason) = report.stays {
-                    tracing::warn!(plugin = manifest.name, "it will not be unloadable: {reason}");
-                }
-            }
-        }
-        let generation = self.served.len() as u64 + 1;
-        let loaded = self.loader.load(&artifact, generation).await.map_err(|error| error.to_string())?;
-        match tokio::time::timeout(START, loaded.instance.start()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(fault)) => return Err(format!("`start` failed: {fault}")),
-            Err(_) => return Err(format!("`start` did not come to an end within {} s", START.as_secs())),
-        }
-        self.served.push(Served { path: path.to_owned(), loaded });
-        let served = self.served.iter().enumerate().filter_map(|(index, served)| {
-            let farewell = tokio::sync::watch::channel(false).1;
-            Serving::of(&served.loaded, index as u64 + 1, RequestLimits::default(), farewell)
+/// Has the manager look whenever something may have changed, in the plugins directory or in what its entries are made of.
+async fn watch(plugins: PathBuf, manager: Manager, sources: impl Sources + Clone + 'static) {
+    let nudged = manager.clone();
+    let nudge = move |nudge| {
+        nudged.nudge(match nudge {
+            camlock_watch::Nudge::Paths(paths) => Nudge::Paths(paths),
+            camlock_watch::Nudge::Everything => Nudge::Everything,
         });
-        self.dispatch.publish(served.map(|serving| serving.routed(Vec::new())).collect());
-        Ok(format!("{} {}", manifest.name, manifest.version))
-    }
-
-    fn mount_of_last(&self) -> String {
-        self.served.last().map_or_else(String::new, |served| format!("{MOUNTS}{}/", served.name()))
-    }
-
-    /// Takes all plugins off the table, lets their requests end, and lets go of them, the last one first.
-    async fn end(self, front: Front) -> Result<(), String> {
-        tracing::info!("ending");
-        front.stop_accepting().await;
-        self.dispatch.publish(Vec::new());
-        let deadline = Instant::now() + DRAIN;
-        for served in self.served.into_iter().rev() {
-            unload(served.loaded, deadline).await;
-        }
-        front.end(Instant::now().into_std() + Duration::from_secs(1)).await;
-        Ok(())
-    }
-}
-
-async fn wait_for_signal() -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
-}
-
-/// The artifacts in a directory, by name. A directory that is not there has none.
-fn artifacts(dir: &Path) -> Result<Vec<PathBuf>, String> {
-    let entries = match std::fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+    };
+    let watcher = match Watcher::start(camlock_watch::Options::new(plugins), nudge) {
+        Ok(watcher) => watcher,
         Err(error) => {
-            return Err(format!(
-                "the plugins directory {} cannot be read: {error} (name another with --plugins)",
-                dir.display()
-            ));
+            tracing::error!(%error, "the plugins directory is not watched: POST /api/v1/reload has it looked at");
+            return;
         }
     };
-    let mut found: Vec<PathBuf> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            name.ends_with(".so") && !name.starts_with(['.', '_'])
-        })
-        .collect();
-    found.sort();
-    Ok(found)
+    let mut overview = manager.watch();
+    let mut watched = BTreeSet::new();
+    while overview.changed().await.is_ok() {
+        let sources = sources.clone();
+        let outside = tokio::task::spawn_blocking(move || sources.outside()).await.unwrap_or_default();
+        if outside != watched {
+            watcher.also_watch(outside.clone());
+            watched = outside;
+        }
+    }
 }
 
-async fn unload(plugin: Loaded, deadline: Instant) {
-    let Loaded { instance, leases, mut ending } = plugin;
-    let name = instance.description().manifest.name.clone();
-    if timeout_at(deadline, leases.drained()).await.is_err() {
-        tracing::warn!(plugin = name, "it is shut down although {}", leases.told());
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-    match timeout_at(Instant::now() + START, instance.shutdown()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(fault)) => tracing::warn!(plugin = name, "`shutdown` failed: {fault}"),
-        Err(_) => tracing::warn!(plugin = name, "`shutdown` did not come to an end within {} s", START.as_secs()),
-    }
-    drop(instance);
-    let patience = deadline.max(Instant::now() + Duration::from_secs(1));
-    let ended = timeout_at(patience, ending.wait_for(|ending| *ending != Ending::Alive)).await;
-    match ended.map(|ended| ended.map(|ending| ending.clone())) {
-        Ok(Ok(Ending::Pinned { reason })) => tracing::warn!(plugin = name, "not unloaded: {reason}"),
-        Ok(_) => tracing::info!(plugin = name, "unloaded"),
-        Err(_) => tracing::warn!(plugin = name, "not unloaded: {}", leases.told()),
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }

@@ -55,6 +55,7 @@ pub(super) struct Server {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Build {
     pub(super) profile: Option<Profile>,
+    pub(super) dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -66,6 +66,8 @@ pub(crate) struct Config {
     pub(crate) data: PathBuf,
     pub(crate) listen: SocketAddr,
     pub(crate) profile: Option<Profile>,
+    /// Where cargo builds, if not in the data directory.
+    pub(crate) builds: Option<PathBuf>,
     pub(crate) log_format: Option<LogFormat>,
     pub(crate) log_filter: Option<String>,
     pub(crate) settings: Settings,
@@ -112,6 +114,7 @@ impl Config {
             data: dir(&flags.data, parsed.data.dir, ".camlock"),
             listen: flags.listen.or(parsed.server.listen).unwrap_or(([127, 0, 0, 1], 8080).into()),
             profile: flags.profile.or(parsed.build.profile),
+            builds: parsed.build.dir.map(|dir| base.join(dir)),
             log_format: flags.log_format.or(parsed.log.format),
             log_filter: parsed.log.filter,
             settings,

@@ -83,7 +83,8 @@ impl Default for Settings {
 }
 
 impl Settings {
-    fn limits(&self, plugin: &str) -> &Limits {
+    /// The bounds of a plugin.
+    pub fn limits(&self, plugin: &str) -> &Limits {
         self.plugins.get(plugin).unwrap_or(&self.limits)
     }
 }

@@ -1,0 +1,37 @@
+//! Two hundred plugins on disk, built once by the program itself and kept for the next time.
+
+use camlock_testing::{Server, Site, repository, single};
+use std::fs;
+
+pub const MANY: usize = 200;
+
+/// A site with so many plugins, all of them built, and none running.
+pub fn many(program: &'static str) -> Site {
+    let site = Site::at(program, repository().join("target/bench/many"));
+    for index in 0..MANY {
+        let path = site.plugins().join(format!("many{index}.rs"));
+        let text = single(&format!("number {index}"));
+        if fs::read_to_string(&path).ok().as_deref() != Some(&text) {
+            fs::write(path, text).expect("it can be written");
+        }
+    }
+    eprintln!("building {MANY} plugins, unless they are built");
+    let server = start(&site);
+    all_serve(&server);
+    server.end();
+    site
+}
+
+/// A server as it is in production.
+pub fn start(site: &Site) -> Server {
+    site.start_with(|command| _ = command.env("CAMLOCK_LOG", "warn").args(["--profile", "release"]))
+}
+
+/// Waits until all of them serve.
+pub fn all_serve(server: &Server) {
+    server.until_status("/_/ready", 200);
+    for index in [0, MANY - 1] {
+        let answer = server.get(&format!("/api/v1/p/many{index}/"));
+        assert_eq!(answer.text, format!("number {index}"), "{}", server.printed());
+    }
+}

@@ -1,0 +1,76 @@
+//! A thousand looks at two hundred plugins of which none has changed, by the supervisor of a running server's parts: how often
+//! cargo is called, and what each look costs the processor for each plugin.
+
+#![allow(unreachable_pub, reason = "a benchmark has no outside")]
+
+mod common;
+
+use camlock_core::{BoxFuture, Built, Entry, Failure, Progress, Scan, Sources};
+use common::{
+    many::{MANY, many},
+    report::{Better, Row, finish},
+};
+use rustix::time::{ClockId, clock_gettime};
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+const LOOKS: usize = 1_000;
+
+fn main() -> ExitCode {
+    let site = many(env!("CARGO_BIN_EXE_camlock"));
+    let sources = common::sources(&site);
+    let counted = Counted { sources: Arc::new(sources), builds: AtomicUsize::new(0) };
+    // The first looks read everything.
+    for _ in 0..3 {
+        assert_eq!(counted.scan().entries.len(), MANY);
+    }
+    let marks = |scan: &Scan| scan.entries.iter().map(|entry| entry.mark.clone()).collect::<Vec<_>>();
+    let before = marks(&counted.scan());
+    let mut each = Vec::new();
+    for _ in 0..LOOKS {
+        let begun = spent();
+        let scan = counted.scan();
+        each.push((spent() - begun) * 1000.0 / MANY as f64);
+        assert!(marks(&scan) == before, "nothing has changed");
+    }
+    finish(
+        "noop",
+        &[
+            Row::count("cargo calls in 1,000 looks", "", Better::Lower, counted.builds.load(Ordering::Relaxed) as f64)
+                .must(0.0, 0.0),
+            Row::median("processor time for each plugin and look", "ms", Better::Lower, &each).must(1.0, 0.05),
+        ],
+    )
+}
+
+/// Processor time of the whole process, in seconds.
+fn spent() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+/// Counts what it is asked to build.
+struct Counted {
+    sources: Arc<dyn Sources>,
+    builds: AtomicUsize,
+}
+
+impl Sources for Counted {
+    fn scan(&self) -> Scan {
+        self.sources.scan()
+    }
+    fn build(&self, entry: &Entry, progress: Progress) -> BoxFuture<Result<Built, Failure>> {
+        self.builds.fetch_add(1, Ordering::Relaxed);
+        self.sources.build(entry, progress)
+    }
+    fn outside(&self) -> BTreeSet<PathBuf> {
+        self.sources.outside()
+    }
+}

@@ -1,0 +1,159 @@
+//! Reloads under load: 32 connections to one plugin, HTTP/1.1 kept alive and HTTP/2, while it is reloaded ten times a second;
+//! against the same without reloads, in runs that alternate. What failed, and how the slowest hundredth fared.
+
+#![allow(unreachable_pub, reason = "a benchmark has no outside")]
+
+mod common;
+
+use bytes::Bytes;
+use camlock_testing::{Server, Site, single};
+use common::{
+    pin,
+    report::{Better, Row, finish},
+};
+use http_body_util::{BodyExt, Empty};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::{
+    net::SocketAddr,
+    process::ExitCode,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::net::TcpStream;
+
+const PAIRS: usize = 32;
+const RELOADS: usize = 8;
+const PACE: Duration = Duration::from_millis(100);
+const CONNECTIONS: usize = 32;
+const PATH: &str = "/api/v1/p/hello/";
+
+fn main() -> ExitCode {
+    let site = Site::new(env!("CARGO_BIN_EXE_camlock"));
+    site.write("plugins/hello.rs", &single("hello"));
+    pin(0);
+    let server = site.start_with(|command| _ = command.env("CAMLOCK_LOG", "error"));
+    server.until_text(PATH, "hello");
+    pin(1);
+    let server = Arc::new(server);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let mut rows = Vec::new();
+    for (version, failed, slow) in [
+        (Version::One, "requests failed over 256 reloads, HTTP/1.1", "p99 with reloads ÷ without, HTTP/1.1"),
+        (Version::Two, "requests failed over 256 reloads, HTTP/2", "p99 with reloads ÷ without, HTTP/2"),
+    ] {
+        let failures = AtomicU64::new(0);
+        let run = |reloads: bool| {
+            let (latencies, failed) =
+                runtime.block_on(measure(server.address, version, reloads.then(|| server.clone())));
+            failures.fetch_add(failed, Ordering::Relaxed);
+            percentile(latencies, 0.99)
+        };
+        let ratios: Vec<f64> = (0..PAIRS + 1)
+            .map(|pair| {
+                if pair % 2 == 0 {
+                    let with = run(true);
+                    with / run(false)
+                } else {
+                    let without = run(false);
+                    run(true) / without
+                }
+            })
+            .skip(1)
+            .collect();
+        let failures = failures.load(Ordering::Relaxed) as f64;
+        rows.push(Row::count(failed, "", Better::Lower, failures).must(0.0, 0.0));
+        rows.push(Row::median(slow, "×", Better::Lower, &ratios).must(2.0, 1.2));
+    }
+    let reloads = server.generation("hello") - 1;
+    assert!(reloads >= 500, "only {reloads} reloads");
+    let plugin = server.plugin("hello");
+    assert_eq!(plugin["pinned"], serde_json::json!([]), "{plugin:#}");
+    finish("swap", &rows)
+}
+
+#[derive(Clone, Copy)]
+enum Version {
+    One,
+    Two,
+}
+
+/// Latencies in microseconds, and how many requests failed.
+async fn measure(address: SocketAddr, version: Version, reloads: Option<Arc<Server>>) -> (Vec<u32>, u64) {
+    let (stop, failed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let latencies: Arc<Mutex<Vec<u32>>> = Arc::default();
+    let mut clients = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let (stop, failed, latencies) = (stop.clone(), failed.clone(), latencies.clone());
+        clients.push(tokio::spawn(async move {
+            let mut own = Vec::with_capacity(1 << 14);
+            client(address, version, &stop, &failed, &mut own).await;
+            latencies.lock().expect("nobody panics").extend(own);
+        }));
+    }
+    let reloader = reloads.map(|server| {
+        std::thread::spawn(move || {
+            for _ in 0..RELOADS {
+                let began = Instant::now();
+                let answer = server.post("/api/v1/plugins/hello/reload");
+                assert_eq!(answer.status, 200, "{}", answer.text);
+                std::thread::sleep(PACE.saturating_sub(began.elapsed()));
+            }
+        })
+    });
+    tokio::time::sleep(PACE * RELOADS as u32).await;
+    while reloader.as_ref().is_some_and(|reloader| !reloader.is_finished()) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.await.expect("the client ends");
+    }
+    let latencies = std::mem::take(&mut *latencies.lock().expect("nobody panics"));
+    (latencies, failed.load(Ordering::Relaxed))
+}
+
+/// One connection, which is never made anew: one that breaks counts as a failure.
+async fn client(address: SocketAddr, version: Version, stop: &AtomicBool, failed: &AtomicU64, own: &mut Vec<u32>) {
+    let stream = TcpStream::connect(address).await.expect("a connection");
+    stream.set_nodelay(true).expect("no delay");
+    let io = TokioIo::new(stream);
+    let request = |uri: String| http::Request::get(uri).header("host", "localhost").body(Empty::<Bytes>::new());
+    macro_rules! requests {
+        ($sender:expr, $uri:expr) => {
+            while !stop.load(Ordering::Relaxed) {
+                let began = Instant::now();
+                let sent = $sender.send_request(request($uri).expect("a request")).await;
+                let Ok(response) = sent else {
+                    failed.fetch_add(1, Ordering::Relaxed);
+                    return;
+                };
+                let status = response.status();
+                let body = response.into_body().collect().await;
+                own.push(u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX));
+                let good = status.is_success() && body.is_ok_and(|body| body.to_bytes() == "hello");
+                failed.fetch_add(u64::from(!good), Ordering::Relaxed);
+            }
+        };
+    }
+    match version {
+        Version::One => {
+            let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.expect("a handshake");
+            tokio::spawn(connection);
+            requests!(sender, PATH.to_owned());
+        }
+        Version::Two => {
+            let (mut sender, connection) =
+                hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.expect("a handshake");
+            tokio::spawn(connection);
+            requests!(sender, format!("http://{address}{PATH}"));
+        }
+    }
+}
+
+fn percentile(mut latencies: Vec<u32>, part: f64) -> f64 {
+    latencies.sort_unstable();
+    f64::from(latencies[(latencies.len() as f64 * part) as usize])
+}

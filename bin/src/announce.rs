@@ -1,0 +1,70 @@
+//! What `camlock serve` prints about its plugins: one line whenever one begins to serve, fails, or goes.
+
+use camlock_core::{Headline, Manager, Overview, PluginView};
+use std::{collections::BTreeMap, fmt::Write as _};
+
+/// What was last said of a plugin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Said {
+    serving: Option<u64>,
+    failed: Option<u64>,
+    state: Option<Headline>,
+}
+
+/// Prints until the server ends.
+pub(crate) async fn announce(manager: Manager, base: String, mut print: impl FnMut(&str)) {
+    let mut overview = manager.watch();
+    let mut said: BTreeMap<String, Said> = BTreeMap::new();
+    let mut empty_told = false;
+    loop {
+        let now = overview.borrow_and_update().clone();
+        for plugin in &now.plugins {
+            let before = said.entry(plugin.name.clone()).or_default();
+            for line in lines(plugin, before, &base) {
+                print(&line);
+            }
+        }
+        if !empty_told && nothing_there(&now) {
+            print("there are no plugins yet: put one into the plugins directory (docs/plugin-authors.md shows how)");
+            empty_told = true;
+        }
+        if overview.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn nothing_there(overview: &Overview) -> bool {
+    overview.ready && overview.plugins.is_empty()
+}
+
+/// What is new about a plugin, in lines.
+fn lines(plugin: &PluginView, said: &mut Said, base: &str) -> Vec<String> {
+    let now = Said {
+        serving: plugin.serving.as_ref().map(|serving| serving.generation),
+        failed: plugin.failed.as_ref().map(|failed| failed.generation),
+        state: Some(plugin.state),
+    };
+    let before = std::mem::replace(said, now.clone());
+    let mut lines = Vec::new();
+    if now.serving.is_some() && now.serving != before.serving {
+        let urls: Vec<_> = plugin.urls.iter().map(|url| format!("{base}{url}")).collect();
+        lines.push(format!("{:<28} {}", format!("{} {}", plugin.name, plugin.version), urls.join("  ")));
+    }
+    if let Some(failed) = plugin.failed.as_ref().filter(|_| now.failed != before.failed) {
+        let mut line = format!("{}: {} failed: {}", plugin.name, failed.failure.stage, failed.failure.reason);
+        for diagnostic in &failed.failure.diagnostics {
+            let _ = write!(line, "\n{}", diagnostic.rendered.trim_end());
+        }
+        if let Some(serving) = &plugin.serving {
+            let _ = write!(line, "\n{}: generation {} serves on", plugin.name, serving.generation);
+        }
+        lines.push(line);
+    }
+    let quiet = matches!(plugin.state, Headline::Serving | Headline::Starting | Headline::Failed);
+    if now.state != before.state && !quiet {
+        let reason = plugin.reason.as_deref().unwrap_or_default();
+        lines.push(format!("{} is {}: {reason}", plugin.name, plugin.state.word()));
+    }
+    lines
+}

@@ -1,0 +1,102 @@
+//! The parts that the supervisor works with, put together for this program: builds, artifacts, loading, plugins compiled in.
+//!
+//! What must not live here: HTTP, signals, what is printed.
+
+use crate::{
+    built_in,
+    config::{Config, Profile},
+};
+use camlock_build::{Builder, FileShelf, Identity, Options};
+use camlock_core::{Aside, Candidate, Failure, Ports, Publish, Stage};
+use camlock_loader::{Limits, Loader, LoaderOptions, Sections, Staging, Verifier, Workbench, compiled_in, inspect};
+use std::{fmt::Display, path::Path, sync::Arc, thread};
+use tokio::{runtime::Handle, sync::Semaphore};
+
+/// Everything but where requests go.
+pub(crate) struct Shop {
+    pub(crate) builder: Builder,
+    pub(crate) built_in: Vec<Arc<dyn Candidate>>,
+    shelf: FileShelf,
+    workbench: Workbench,
+}
+
+impl Shop {
+    /// Opens it. Plugins' own timers and futures run on `work`.
+    pub(crate) fn open(config: &Config, data: &Path, profile: Profile, work: Handle) -> Result<Self, String> {
+        let limits = &config.settings.limits;
+        let artifacts = data.join("artifacts");
+        let staging = Staging::at(&artifacts).map_err(in_words)?;
+        let verifying = Limits { time: limits.verify, ..Limits::default() };
+        let verifier = Verifier::new(data.join("verdicts"), verifying).map_err(told("no verdicts can be kept"))?;
+        let options = LoaderOptions { create: limits.create };
+        let loader = Loader::new(data.join("run"), options, Some(work)).map_err(told("no plugins can be loaded"))?;
+        let loader = Arc::new(loader);
+        let built_in = built_in::all().into_iter().map(|plugin| compiled_in(plugin, loader.clone()));
+        Ok(Shop {
+            builder: Builder::new(build_options(config, data, profile)),
+            built_in: built_in.collect::<Result<_, _>>().map_err(in_words)?,
+            shelf: FileShelf::new(data, artifacts),
+            workbench: Workbench::new(staging, verifier, loader),
+        })
+    }
+
+    /// What the supervisor needs.
+    pub(crate) fn ports(self, publish: Arc<dyn Publish>, control: Handle) -> Ports {
+        let turns = thread::available_parallelism().map_or(2, usize::from) * 2;
+        Ports {
+            sources: Arc::new(self.builder),
+            shelf: Arc::new(self.shelf),
+            loading: Arc::new(self.workbench),
+            publish,
+            built_in: self.built_in,
+            aside: aside(control),
+            turns: Arc::new(Semaphore::new(turns)),
+        }
+    }
+}
+
+/// How plugins are built, and how a library's own words are read.
+fn build_options(config: &Config, data: &Path, profile: Profile) -> Options {
+    let identify = Arc::new(|path: &Path| sections(path).map(|sections| sections.manifest.name));
+    let inspect = Arc::new(|path: &Path| {
+        let Sections { manifest, nonce, .. } = sections(path)?;
+        Ok(Identity { name: manifest.name, nonce })
+    });
+    let builds = config.builds.as_deref().unwrap_or(data);
+    let settings = config.settings.clone();
+    Options {
+        profile: match profile {
+            Profile::Quick => camlock_build::Profile::Quick,
+            Profile::Release => camlock_build::Profile::Release,
+        },
+        limit: Arc::new(move |plugin| settings.limits(plugin).build),
+        ..Options::new(&config.plugins, builds, identify, inspect)
+    }
+}
+
+fn sections(path: &Path) -> Result<Sections, Failure> {
+    let unreadable = |error| Failure::transient(Stage::Manifest, format!("{} cannot be read: {error}", path.display()));
+    let bytes = std::fs::read(path).map_err(unreadable)?;
+    inspect(&bytes).map_err(|unfit| Failure::new(Stage::Verify, unfit.to_string()))
+}
+
+/// A thread of its own for each piece of plugin code that is no request: it may block there as long as it likes, and what it
+/// leaves on the thread goes with it.
+fn aside(control: Handle) -> Aside {
+    Arc::new(move |work| {
+        let control = control.clone();
+        let started = thread::Builder::new().name("camlock-aside".to_owned()).spawn(move || control.block_on(work));
+        if let Err(error) = started {
+            // Whoever waits hears that it was not run.
+            tracing::error!(%error, "no thread could be started for a plugin's work");
+        }
+    })
+}
+
+fn told<E: Display>(what: &'static str) -> impl Fn(E) -> String {
+    move |error| format!("{what}: {error}")
+}
+
+fn in_words(error: impl Display) -> String {
+    error.to_string()
+}

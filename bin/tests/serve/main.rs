@@ -1,0 +1,12 @@
+//! `camlock serve` as its operators and plugin authors see it: real files, real builds, real HTTP.
+
+mod matrix;
+mod sources;
+mod story;
+
+use camlock_testing::Site;
+
+/// A site for this program.
+fn site() -> Site {
+    Site::new(env!("CARGO_BIN_EXE_camlock"))
+}
