@@ -9,19 +9,20 @@
 
 mod common;
 
-use camlock_core::{Body, Call};
-use camlock_server::{Dispatch, serve};
+use camlock_core::{Body, Call, Publish, RequestLimits, routes::Serving};
+use camlock_loader::on_thread_park;
+use camlock_server::{Dispatch, Front, FrontOptions};
 use camlock_testing::Fixtures;
 use common::{
     client::throughput,
     host::Host,
     pin,
     report::{Better, Row, finish},
+    servers::Peer,
 };
 use std::{
-    io::{BufRead, BufReader, Read},
-    net::SocketAddr,
-    process::{Child, Command, ExitCode, Stdio},
+    io::Read,
+    process::{Command, ExitCode},
     time::Duration,
 };
 
@@ -49,8 +50,8 @@ fn measure() -> ExitCode {
     let peers = [Fixtures::peer(false), Fixtures::peer(true)];
     // What is started now stays on the servers' processor.
     pin(0);
-    let ours = start(Command::new(std::env::current_exe().expect("this program")).arg("--serve"));
-    let [plain, tuned] = peers.map(|peer| start(&mut Command::new(peer)));
+    let ours = Peer::start(Command::new(std::env::current_exe().expect("this program")).arg("--serve"));
+    let [plain, tuned] = peers.map(|peer| Peer::start(&mut Command::new(peer)));
     pin(1);
     let [hello, echo] = requests();
     let mut rows = vec![
@@ -64,9 +65,9 @@ fn measure() -> ExitCode {
 }
 
 /// The median ratio of requests a second, from short runs that alternate.
-fn compare(case: &'static str, request: &[u8], ours: &Server, theirs: &Server) -> Row {
+fn compare(case: &'static str, request: &[u8], ours: &Peer, theirs: &Peer) -> Row {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let run = |server: &Server| runtime.block_on(throughput(server.address, request, 32, RUN));
+    let run = |server: &Peer| runtime.block_on(throughput(server.address, request, 32, RUN));
     let ratios: Vec<f64> = (0..PAIRS + 2)
         .map(|pair| {
             // Each goes first half of the time.
@@ -108,26 +109,6 @@ fn requests() -> [Vec<u8>; 2] {
     [hello, echo.into_bytes()]
 }
 
-/// A server in a process of its own, which ends when its standard input does.
-struct Server {
-    child: Child,
-    address: SocketAddr,
-}
-
-fn start(command: &mut Command) -> Server {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the server starts");
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().expect("its output")).read_line(&mut line).expect("its address");
-    Server { address: line.trim().parse().expect("an address"), child }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
-    }
-}
-
 fn serve_plugin() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
@@ -135,9 +116,14 @@ fn serve_plugin() {
         let host = Host::new();
         let artifact = host.verified(&Fixtures::release().library("hello")).await;
         let loaded = host.loader.load(&artifact, 1).await.expect("it can be loaded");
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        println!("{}", listener.local_addr().expect("an address"));
-        tokio::spawn(serve(listener, Dispatch::new([loaded.instance.clone()])));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let (_farewell, told) = tokio::sync::watch::channel(false);
+        let serving = Serving::of(&loaded, 1, RequestLimits::default(), told).expect("it is alive");
+        let dispatch = Dispatch::default();
+        dispatch.publish(vec![serving.routed(Vec::new())]);
+        let options = FrontOptions { threads: 1, on_thread_park: Some(on_thread_park), ..FrontOptions::default() };
+        let front = Front::start(listener, dispatch, options).expect("a front");
+        println!("{}", front.address());
         let ended = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
         ended.await.expect("no panic").expect("an end");
     });

@@ -1,35 +1,32 @@
 //! `camlock serve`: the artifacts that lie in the plugins directory at the start, served until a signal.
 
-use camlock_core::{Ending, Loaded};
+use crate::{
+    Failed,
+    config::{Config, Flags},
+    data, logs,
+};
+use camlock_core::{
+    Ending, Loaded, Publish, RequestLimits,
+    routes::{MOUNTS, Serving},
+};
 use camlock_loader::{Limits, Loader, LoaderOptions, Staging, Verdict, Verifier, on_thread_park};
-use camlock_server::{Dispatch, MOUNTS, serve};
+use camlock_server::{Dispatch, Front, FrontOptions};
 use clap::Args;
 use std::{
-    io::{self, IsTerminal},
-    net::SocketAddr,
+    io,
     path::{Path, PathBuf},
     pin::pin,
     time::Duration,
 };
 use tokio::{
-    net::TcpListener,
     signal::unix::{SignalKind, signal},
-    task::JoinHandle,
     time::{Instant, timeout_at},
 };
-use tracing_subscriber::EnvFilter;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Where the plugins are
-    #[arg(long, env = "CAMLOCK_PLUGINS", default_value = "plugins")]
-    plugins: PathBuf,
-    /// Where the server keeps what it needs
-    #[arg(long, env = "CAMLOCK_DATA", default_value = ".camlock")]
-    data: PathBuf,
-    /// The address to listen on
-    #[arg(long, env = "CAMLOCK_LISTEN", default_value = "127.0.0.1:8080")]
-    listen: SocketAddr,
+    #[command(flatten)]
+    flags: Flags,
 }
 
 /// How long requests in progress have when the server ends.
@@ -37,34 +34,30 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// How long a plugin's `start`, and its `shutdown`, may take.
 const START: Duration = Duration::from_secs(10);
 
-pub(crate) fn run(options: &Options) -> Result<(), String> {
-    let filter = EnvFilter::try_from_env("CAMLOCK_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr)
-        .init();
+pub(crate) fn run(options: &Options) -> Result<(), Failed> {
+    let config = Config::read(&options.flags)?;
+    logs::begin(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .on_thread_park(on_thread_park)
         .build()
-        .map_err(|error| format!("no runtime could be made: {error}"))?;
-    runtime.block_on(serve_until_signal(options))
+        .map_err(|error| Failed::from(format!("no runtime could be made: {error}")))?;
+    runtime.block_on(serve_until_signal(&config)).map_err(Failed::from)
 }
 
-async fn serve_until_signal(options: &Options) -> Result<(), String> {
-    let data = private_directory(&options.data)?;
+async fn serve_until_signal(config: &Config) -> Result<(), String> {
+    let data = data::open(&config.data)?;
     let told = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
     let staging = Staging::at(data.join("artifacts")).map_err(|error| error.to_string())?;
     let verifier = Verifier::new(data.join("verdicts"), Limits::default()).map_err(told("no verdicts can be kept"))?;
     let handle = tokio::runtime::Handle::current();
     let loader = Loader::new(data.join("run"), LoaderOptions::default(), Some(handle))
         .map_err(told("no plugins can be loaded"))?;
-    let listener = TcpListener::bind(options.listen)
+    let listener = tokio::net::TcpListener::bind(config.listen)
         .await
-        .map_err(|error| format!("{} cannot be listened on: {error}", options.listen))?;
+        .map_err(|error| format!("{} cannot be listened on: {error}", config.listen))?;
     let address = listener.local_addr().map_err(told("no address"))?;
-    let plugins = std::path::absolute(&options.plugins).map_err(told("the plugins directory has no path"))?;
+    let plugins = std::path::absolute(&config.plugins).map_err(told("the plugins directory has no path"))?;
     let found = artifacts(&plugins)?;
     println!("listening on http://{address}, plugins from {}, data in {}", plugins.display(), data.display());
     if found.is_empty() {
@@ -73,14 +66,16 @@ async fn serve_until_signal(options: &Options) -> Result<(), String> {
 
     // Requests are answered, and signals obeyed, while plugins are still being verified.
     let dispatch = Dispatch::default();
-    let accepting = tokio::spawn(serve(listener, dispatch.clone()));
+    let listener = listener.into_std().map_err(told("connections cannot be accepted"))?;
+    let front = FrontOptions { on_thread_park: Some(on_thread_park), ..FrontOptions::default() };
+    let front = Front::start(listener, dispatch.clone(), front).map_err(told("connections cannot be served"))?;
     let mut server = Server { staging, verifier, loader, dispatch, served: Vec::new() };
     let mut ended = pin!(wait_for_signal());
     for path in &found {
         tokio::select! {
             outcome = &mut ended => {
                 outcome.map_err(told("signals cannot be waited for"))?;
-                return server.end(accepting).await;
+                return server.end(front).await;
             }
             // A bad plugin never stops the others.
             added = server.add(path) => match added {
@@ -90,7 +85,7 @@ async fn serve_until_signal(options: &Options) -> Result<(), String> {
         }
     }
     ended.await.map_err(told("signals cannot be waited for"))?;
-    server.end(accepting).await
+    server.end(front).await
 }
 
 /// What is served, and what it takes to serve more.
@@ -137,7 +132,11 @@ impl Server {
             Err(_) => return Err(format!("`start` did not come to an end within {} s", START.as_secs())),
         }
         self.served.push(Served { path: path.to_owned(), loaded });
-        self.dispatch.replace(self.served.iter().map(|served| served.loaded.instance.clone()));
+        let served = self.served.iter().enumerate().filter_map(|(index, served)| {
+            let farewell = tokio::sync::watch::channel(false).1;
+            Serving::of(&served.loaded, index as u64 + 1, RequestLimits::default(), farewell)
+        });
+        self.dispatch.publish(served.map(|serving| serving.routed(Vec::new())).collect());
         Ok(format!("{} {}", manifest.name, manifest.version))
     }
 
@@ -146,15 +145,15 @@ impl Server {
     }
 
     /// Takes all plugins off the table, lets their requests end, and lets go of them, the last one first.
-    async fn end(self, accepting: JoinHandle<io::Result<()>>) -> Result<(), String> {
+    async fn end(self, front: Front) -> Result<(), String> {
         tracing::info!("ending");
-        accepting.abort();
-        let _ = accepting.await;
-        self.dispatch.replace([]);
+        front.stop_accepting().await;
+        self.dispatch.publish(Vec::new());
         let deadline = Instant::now() + DRAIN;
         for served in self.served.into_iter().rev() {
             unload(served.loaded, deadline).await;
         }
+        front.end(Instant::now().into_std() + Duration::from_secs(1)).await;
         Ok(())
     }
 }
@@ -167,13 +166,6 @@ async fn wait_for_signal() -> io::Result<()> {
         _ = interrupt.recv() => {}
     }
     Ok(())
-}
-
-/// Makes the data directory, for this user alone.
-fn private_directory(path: &Path) -> Result<PathBuf, String> {
-    use std::os::unix::fs::DirBuilderExt;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.and_then(|()| path.canonicalize()).map_err(|error| format!("{} cannot be used: {error}", path.display()))
 }
 
 /// The artifacts in a directory, by name. A directory that is not there has none.

@@ -43,6 +43,11 @@ impl Body {
         matches!(self.0, Kind::Empty)
     }
 
+    /// Whether its bytes are still to come.
+    pub fn is_stream(&self) -> bool {
+        matches!(self.0, Kind::Stream(_))
+    }
+
     /// The bytes, where they are there already.
     pub fn into_whole(self) -> Result<Bytes, Self> {
         match self.0 {

@@ -71,7 +71,8 @@ impl fmt::Debug for Loaded {
 pub enum Ending {
     /// Somebody holds a lease.
     Alive,
-    /// Its library is gone from the process, as was looked up.
+    /// Nothing of it is left: its library is gone from the process, as was looked up. A plugin that is compiled into the
+    /// program has none: its instance was dropped, and its runtime has ended.
     Unmapped {
         /// Thread-locals whose destructors never ran because their threads slept.
         forgotten: usize,

@@ -10,6 +10,7 @@ mod body;
 mod call;
 mod digest;
 mod failure;
+pub mod generation;
 mod instance;
 pub mod lease;
 mod limits;
@@ -17,6 +18,7 @@ mod manager;
 pub mod manifest;
 mod ports;
 pub mod routes;
+mod supervisor;
 mod view;
 
 pub use crate::{
@@ -27,11 +29,12 @@ pub use crate::{
     instance::{BoxFuture, Description, Ending, Instance, Loaded, Saved},
     lease::{Lease, Use, Watch},
     limits::{Limits, RequestLimits},
-    manager::{Act, Done, Manager, Nudge, Refused},
+    manager::{Act, Done, Inbox, Manager, Message, Nudge, Refused},
     manifest::Manifest,
     ports::{
         BuildProgress, Built, Candidate, Entry, Kept, Kind, Loading, Mark, Progress, Publish, Scan, Shelf, Sources,
     },
+    supervisor::{Aside, Ports, Settings, supervise},
     view::{
         CandidateView, DrainingView, Endpoint, FailureView, GenerationView, Headline, Overview, PinnedView, PluginView,
     },

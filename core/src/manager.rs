@@ -65,22 +65,41 @@ pub enum Refused {
     Ending,
 }
 
-/// What the supervisor hears.
+/// What the other end of a handle hears.
 #[derive(Debug)]
-pub(crate) enum Message {
+pub enum Message {
+    /// Look again.
     Nudge(Nudge),
+    /// Do this with that plugin, and say what came of it.
     Act(String, Act, oneshot::Sender<Result<Done, Refused>>),
+    /// End everything, and say when it is done.
     End(oneshot::Sender<()>),
+}
+
+/// The other end of a handle.
+#[derive(Debug)]
+pub struct Inbox {
+    /// What is asked.
+    pub messages: mpsc::UnboundedReceiver<Message>,
+    /// What is shown.
+    pub overview: watch::Sender<Arc<Overview>>,
 }
 
 /// A handle on the supervisor. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Manager {
-    pub(crate) messages: mpsc::UnboundedSender<Message>,
-    pub(crate) overview: watch::Receiver<Arc<Overview>>,
+    messages: mpsc::UnboundedSender<Message>,
+    overview: watch::Receiver<Arc<Overview>>,
 }
 
 impl Manager {
+    /// A handle, and its other end.
+    pub fn channel() -> (Manager, Inbox) {
+        let (sender, messages) = mpsc::unbounded_channel();
+        let (shown, overview) = watch::channel(Arc::default());
+        (Manager { messages: sender, overview }, Inbox { messages, overview: shown })
+    }
+
     /// Has it look again.
     pub fn nudge(&self, nudge: Nudge) {
         let _ = self.messages.send(Message::Nudge(nudge));

@@ -61,6 +61,26 @@ pub enum Category {
     Observability,
 }
 
+impl Category {
+    /// The word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Category::Core => "core",
+            Category::Logging => "logging",
+            Category::Http => "http",
+            Category::Jobs => "jobs",
+            Category::Kv => "kv",
+            Category::Metrics => "metrics",
+            Category::Grpc => "grpc",
+            Category::Monitoring => "monitoring",
+            Category::Network => "network",
+            Category::Broadcasting => "broadcasting",
+            Category::Workflow => "workflow",
+            Category::Observability => "observability",
+        }
+    }
+}
+
 /// The runtime inside a plugin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]

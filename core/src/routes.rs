@@ -1,6 +1,6 @@
 //! From a path to what answers it: one immutable table. What must not live here: HTTP, and how tables are replaced.
 
-use crate::{Headline, Instance, Lease, RequestLimits};
+use crate::{Headline, Instance, Lease, Loaded, RequestLimits, Use};
 use std::{collections::HashMap, sync::Arc};
 use tokio::sync::watch;
 
@@ -24,6 +24,31 @@ pub struct Serving {
     pub limits: RequestLimits,
     /// Turns true when connections and streams that outlived the drain must end.
     pub farewell: watch::Receiver<bool>,
+}
+
+impl Serving {
+    /// What was loaded, as the table holds it; none if it has ended. `farewell` turns true when what outlives the drain must
+    /// end.
+    pub fn of(
+        loaded: &Loaded,
+        generation: u64,
+        limits: RequestLimits,
+        farewell: watch::Receiver<bool>,
+    ) -> Option<Self> {
+        Some(Serving {
+            name: loaded.instance.description().manifest.name.as_str().into(),
+            generation,
+            instance: loaded.instance.clone(),
+            lease: loaded.leases.try_share(Use::Owner)?,
+            limits,
+            farewell,
+        })
+    }
+
+    /// Under its name, with the paths it claims.
+    pub fn routed(self, claims: Vec<String>) -> Routed<Target> {
+        Routed { name: self.name.to_string(), claims, target: Target::Serving(self) }
+    }
 }
 
 /// What a name leads to.

@@ -1,7 +1,7 @@
 //! The one line that makes a crate a plugin, and the table of functions it exports.
 
 use crate::{Plugin, instance};
-use camlock_abi::{ABI, Entry, RSlice, Root, RootRef, abi_stable::prefix_type::WithMetadata};
+use camlock_abi::{ABI, BuiltIn, Entry, RSlice, Root, RootRef, abi_stable::prefix_type::WithMetadata};
 use std::marker::PhantomData;
 
 /// Exports a type that implements [`Plugin`](crate::Plugin) as this crate's plugin.
@@ -9,14 +9,17 @@ use std::marker::PhantomData;
 /// A plugin that cannot do without a feature of newer hosts names it: `export!(Hello, requires: ["log", "spawn"])`. A host
 /// that lacks it refuses the plugin and says so.
 ///
-/// It adds one symbol and two sections: the crate's `Cargo.toml`, as it stands, and what built it.
+/// It adds one symbol and two sections: the crate's `Cargo.toml`, as it stands, and what built it; and the constant
+/// `CAMLOCK_PLUGIN`, by which a program can link the plugin in (built with the feature `program` of this crate).
 #[macro_export]
 macro_rules! export {
     ($plugin:ty) => {
         $crate::export!($plugin, requires: []);
     };
     ($plugin:ty, requires: [$($feature:literal),* $(,)?]) => {
-        const _: () = {
+        /// This plugin, for a program that links it in instead of loading it.
+        #[allow(dead_code, unreachable_pub)]
+        pub const CAMLOCK_PLUGIN: $crate::BuiltIn = {
             use $crate::__private as camlock;
 
             const META: &[&str] = &[
@@ -55,6 +58,8 @@ macro_rules! export {
             /// The name has the crate's in it, so that a program can link several plugins.
             #[unsafe(export_name = concat!("camlock_entry_", env!("CARGO_CRATE_NAME")))]
             static ENTRY: camlock::Entry = camlock::entry::<$plugin>();
+
+            camlock::built_in::<$plugin>(&META_SECTION, &MANIFEST_SECTION)
         };
     };
 }
@@ -62,6 +67,12 @@ macro_rules! export {
 /// The entry of a plugin type.
 pub const fn entry<P: Plugin>() -> Entry {
     Entry::new(Table::<P>::ROOT)
+}
+
+/// A plugin type and what its sections say, for a program that links it in.
+pub const fn built_in<P: Plugin>(meta: &'static [u8], manifest: &'static [u8]) -> BuiltIn {
+    // SAFETY: the functions are this crate's, which keep the contract.
+    unsafe { BuiltIn::new(Table::<P>::ROOT, meta, manifest) }
 }
 
 struct Table<P>(PhantomData<P>);

@@ -1,14 +1,11 @@
 //! The host, as a plugin sees it.
 
+use crate::around;
 use camlock_abi::{DirectWaker, FailureMessage, HostRef, Job, RStr};
 use std::{
     future::Future,
-    sync::OnceLock,
     time::{Duration, SystemTime},
 };
-
-/// The host of this library, for what has no instance at hand: a panic in a drop.
-static HOST: OnceLock<HostRef> = OnceLock::new();
 
 /// What the host offers a plugin. Cheap to clone; keep one wherever it is needed.
 #[derive(Clone)]
@@ -16,7 +13,7 @@ pub struct Host(Kind);
 
 #[derive(Clone, Copy)]
 enum Kind {
-    /// Inside a server that loaded the plugin.
+    /// Inside a server that loaded the plugin, or has it compiled in.
     Loaded(HostRef),
     /// Inside an ordinary program, such as the plugin's own tests.
     Program,
@@ -33,7 +30,6 @@ impl std::fmt::Debug for Host {
 
 impl Host {
     pub(crate) fn loaded(host: HostRef) -> Self {
-        let _ = HOST.set(host);
         Host(Kind::Loaded(host))
     }
 
@@ -149,7 +145,7 @@ impl Spawned {
 
 /// Tells of a panic that has nobody to return to.
 pub(crate) fn panicked(place: &str, caught: &FailureMessage) {
-    match HOST.get() {
+    match around::current() {
         // SAFETY: the host's record and table are valid while this library is mapped.
         Some(host) => unsafe { host.table.panicked()(host.context, RStr::from_str(place), &caught.borrow()) },
         None => eprintln!("panic {place}: {} ({})", caught.message, caught.location),
@@ -159,7 +155,7 @@ pub(crate) fn panicked(place: &str, caught: &FailureMessage) {
 /// The trace id of the request that this thread is handling, or zeros.
 pub(crate) fn current_trace() -> [u8; 16] {
     let mut trace = [0; 16];
-    if let Some(host) = HOST.get() {
+    if let Some(host) = around::current() {
         // SAFETY: the host's record and table are valid while this library is mapped; it writes sixteen bytes.
         unsafe { host.table.trace()(host.context, &mut trace) }
     }

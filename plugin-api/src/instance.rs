@@ -1,12 +1,13 @@
 //! A plugin's instance as the host holds it: the functions of the contract's root, all but `export!`'s one generic.
 
-use crate::{Host, Plugin, Saved, host::panicked, intercept, respond, runtime::Inside, runtime::Runtime, trace};
+use crate::{Host, Plugin, Saved, around, host::panicked, request, respond, runtime::Inside, runtime::Runtime};
 use anyhow::Context as _;
 use axum::Router;
 use camlock_abi::{
     Body, Caught, DirectWaker, FailureMessage, Hooks, HostRef, Job, Object, OpenOptions, RSlice, RStr, RequestHead,
     Task, TextSink,
 };
+use http::Extensions;
 use std::{
     future::Future,
     pin::Pin,
@@ -59,6 +60,8 @@ impl<P: Plugin> Lifecycle for P {
 pub(crate) struct Instance {
     runtime: Runtime,
     host: Host,
+    /// See `request::room`.
+    room: Extensions,
     made: OnceLock<Made>,
 }
 
@@ -95,13 +98,20 @@ impl Home {
         unsafe { self.0.as_ref() }
     }
 
+    /// For running code of the plugin within.
     pub(crate) fn runtime(&self) -> &Runtime {
-        &self.instance().runtime
+        let Instance { runtime, host, .. } = self.instance();
+        around::passing(host);
+        runtime
     }
 
     pub(crate) fn router(&self) -> Result<&Router, FailureMessage> {
         let made = self.instance().made.get();
         made.map(|made| &made.router).ok_or_else(|| FailureMessage::error("the plugin was not created"))
+    }
+
+    pub(crate) fn room(&self) -> &Extensions {
+        &self.instance().room
     }
 
     fn job(self, future: impl Future<Output = crate::Result<Vec<u8>>> + Send + 'static) -> Job {
@@ -131,14 +141,13 @@ fn or_failed(made: Result<Job, Caught>) -> Job {
 }
 
 pub(crate) unsafe extern "C" fn install(hooks: &'static Hooks) {
-    intercept::install(hooks);
-    camlock_abi::record_panics(crate::backtrace::frames, |caught| panicked("in a task or a thread", caught));
+    around::installed(hooks);
 }
 
 pub(crate) unsafe extern "C" fn open(host: HostRef, options: &OpenOptions<'_>) -> *mut Object {
     let opened = camlock_abi::catch(|| {
         let host = Host::loaded(host);
-        trace::forward(host.clone());
+        around::opened(&host);
         let runtime = match Runtime::new(options.runtime, options.name.as_str()) {
             Ok(runtime) => runtime,
             Err(error) => {
@@ -146,7 +155,10 @@ pub(crate) unsafe extern "C" fn open(host: HostRef, options: &OpenOptions<'_>) -
                 return std::ptr::null_mut();
             }
         };
-        Box::into_raw(Box::new(Instance { runtime, host, made: OnceLock::new() })).cast()
+        if options.runtime {
+            around::runs(&host, &runtime);
+        }
+        Box::into_raw(Box::new(Instance { runtime, host, room: request::room(), made: OnceLock::new() })).cast()
     });
     opened.unwrap_or_else(|caught| {
         panicked("while opening", &caught);
@@ -214,7 +226,8 @@ pub(crate) unsafe extern "C" fn upgrade(object: *mut Object, head: &RequestHead<
 pub(crate) unsafe extern "C" fn close(object: *mut Object) {
     // SAFETY: `open` boxed it, the host calls this once, and every `Home` is gone (see the type).
     let instance = unsafe { Box::from_raw(object.cast::<Instance>()) };
-    let Instance { runtime, made, .. } = *instance;
+    let Instance { runtime, made, host, room: _ } = *instance;
+    around::passing(&host);
     // The author's value goes while the runtime is there; tasks that still hold it go with the runtime.
     let dropped = camlock_abi::catch(|| runtime.within(|| drop(made), |()| false));
     if let Err(caught) = dropped {

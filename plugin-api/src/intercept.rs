@@ -5,34 +5,28 @@
 //! they keep what comes and hand it over later. In an ordinary program (`cargo test`) they pass everything on untouched; with
 //! the feature `program` they are not there at all.
 
-use camlock_abi::Hooks;
-#[cfg(not(feature = "program"))]
-use std::sync::atomic::Ordering;
-use std::sync::atomic::{AtomicBool, AtomicPtr};
+use std::sync::atomic::AtomicBool;
 
-static HOOKS: AtomicPtr<Hooks> = AtomicPtr::new(std::ptr::null_mut());
-
-/// Whether this library's code ever started a thread: such a thread may count on the runtime being driven.
-pub(crate) static THREADS_WERE_STARTED: AtomicBool = AtomicBool::new(false);
-
-#[cfg(feature = "program")]
-pub(crate) fn install(hooks: &'static Hooks) {
-    HOOKS.store(std::ptr::from_ref(hooks).cast_mut(), std::sync::atomic::Ordering::Release);
-}
+/// Whether this library's code ever started a thread: such a thread may count on the runtime being driven. Where nothing is
+/// intercepted nobody knows.
+pub(crate) static THREADS_WERE_STARTED: AtomicBool = AtomicBool::new(cfg!(feature = "program"));
 
 #[cfg(not(feature = "program"))]
 pub(crate) use labels::install;
 
 #[cfg(not(feature = "program"))]
 mod labels {
-    use super::{AtomicPtr, HOOKS, Hooks, Ordering, THREADS_WERE_STARTED};
+    use super::THREADS_WERE_STARTED;
+    use camlock_abi::Hooks;
     use std::{
         ffi::{CStr, c_char, c_int, c_void},
         sync::{
             Mutex, PoisonError,
-            atomic::{AtomicI32, AtomicUsize},
+            atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering},
         },
     };
+
+    static HOOKS: AtomicPtr<Hooks> = AtomicPtr::new(std::ptr::null_mut());
 
     #[cfg(target_arch = "x86_64")]
     macro_rules! jump {

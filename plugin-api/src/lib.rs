@@ -26,6 +26,7 @@
 //!
 //! Here lives everything that runs on the plugin's side of the boundary. What must not live here: anything of the host.
 
+mod around;
 mod backtrace;
 mod export;
 mod host;
@@ -36,6 +37,7 @@ mod request;
 mod respond;
 mod routes;
 mod runtime;
+#[cfg(not(feature = "program"))]
 mod trace;
 #[cfg(feature = "upgrade")]
 mod upgrade;
@@ -48,6 +50,7 @@ pub use crate::{
 };
 pub use anyhow::{Error, Result};
 pub use axum;
+pub use camlock_abi::BuiltIn;
 
 /// What nearly every plugin needs.
 pub mod prelude {
@@ -64,7 +67,10 @@ pub mod prelude {
 
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::{export::entry, instance::RUSTC};
+    pub use crate::{
+        export::{built_in, entry},
+        instance::RUSTC,
+    };
     pub use camlock_abi::{
         ABI_TEXT, Entry,
         section::{join, length},

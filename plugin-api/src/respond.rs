@@ -9,7 +9,7 @@ use camlock_abi::{
     abi_stable::std_types::{RNone, ROption},
     encode_headers,
 };
-use http::{Request, response::Parts};
+use http::{HeaderMap, Request, StatusCode, response::Parts};
 use http_body::{Body as _, Frame, SizeHint};
 use std::{
     convert::Infallible,
@@ -19,23 +19,20 @@ use std::{
 };
 use tower_service::Service;
 
-/// What a task's outcome is made of.
+/// What the outcome of an upgrade is made of.
 pub(crate) struct Answer {
     pub(crate) parts: Parts,
     pub(crate) body: Body,
     pub(crate) stream: ROption<ByteStream>,
 }
 
-impl Answer {
-    /// Hands it over, and drops what does not cross.
-    fn give(self, sink: &ResponseSink<'_>) {
-        let Answer { parts, body, stream } = self;
-        let mut headers = HeaderList::new();
-        encode_headers(&parts.headers, &mut headers);
-        let head = ResponseHead { status: parts.status.as_u16(), headers: RSlice::from_slice(&headers) };
-        // SAFETY: the sink is the host's, valid for the poll that this is a part of, and used once.
-        unsafe { (sink.response)(sink.context, &head, body, stream) };
-    }
+/// Hands an answer over.
+fn give(status: StatusCode, headers: &HeaderMap, body: Body, stream: ROption<ByteStream>, sink: &ResponseSink<'_>) {
+    let mut list = HeaderList::new();
+    encode_headers(headers, &mut list);
+    let head = ResponseHead { status: status.as_u16(), headers: RSlice::from_slice(&list) };
+    // SAFETY: the sink is the host's, valid for the poll that this is a part of, and used once.
+    unsafe { (sink.response)(sink.context, &head, body, stream) };
 }
 
 /// A future that answers into a sink.
@@ -59,7 +56,9 @@ impl<F: Future<Output = Result<Answer, FailureMessage>> + Send + 'static> Answer
     ) -> Poll<Result<(), FailureMessage>> {
         // SAFETY: the future is pinned with this value.
         let future = unsafe { self.map_unchecked_mut(|this| &mut this.0) };
-        future.poll(context).map_ok(|answer| answer.give(sink))
+        future.poll(context).map_ok(|Answer { parts, body, stream }| {
+            give(parts.status, &parts.headers, body, stream, sink);
+        })
     }
 }
 
@@ -112,7 +111,7 @@ unsafe extern "C" fn drop_task<A: Answering>(state: *mut ()) {
 
 /// Routes an ordinary request.
 pub(crate) fn handle(home: Home, head: &RequestHead<'_>, body: Body) -> Task {
-    match camlock_abi::catch(|| request::build(head, body)) {
+    match camlock_abi::catch(|| request::build(head, body, home.room())) {
         Ok(Ok(request)) => task(Handling { state: State::Asked(request), home }, home),
         Ok(Err(failure)) | Err(failure) => failing(failure, home),
     }
@@ -149,13 +148,13 @@ impl Answering for Handling {
             return Poll::Ready(Err(FailureMessage::error("polled after it was done")));
         };
         // SAFETY: as above.
-        let response = match ready!(unsafe { Pin::new_unchecked(routing) }.poll(context)) {
+        let mut response = match ready!(unsafe { Pin::new_unchecked(routing) }.poll(context)) {
             Ok(response) => response,
             Err(never) => match never {},
         };
         this.state = State::Done;
-        let (parts, body) = response.into_parts();
-        Answer { parts, body: outgoing(body, this.home, context), stream: RNone }.give(sink);
+        let body = outgoing(std::mem::take(response.body_mut()), this.home, context);
+        give(response.status(), response.headers(), body, RNone, sink);
         Poll::Ready(Ok(()))
     }
 }

@@ -15,18 +15,27 @@ use tokio::{
 
 /// Requests a second, over so many connections for so long.
 pub async fn throughput(address: SocketAddr, request: &[u8], connections: usize, duration: Duration) -> f64 {
-    let length = probe(address, request).await;
-    let request: Arc<[u8]> = request.into();
+    throughput_of(address, &[request.to_vec()], connections, duration).await
+}
+
+/// The same with requests that take turns; their answers are of one length.
+pub async fn throughput_of(address: SocketAddr, requests: &[Vec<u8>], connections: usize, duration: Duration) -> f64 {
+    let length = probe(address, &requests[0]).await;
+    let requests: Arc<[Vec<u8>]> = requests.into();
     let (done, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let mut clients = Vec::new();
-    for _ in 0..connections {
+    for connection in 0..connections {
         let stream = connect(address).await;
-        let (request, done, stop) = (request.clone(), done.clone(), stop.clone());
+        let (requests, done, stop) = (requests.clone(), done.clone(), stop.clone());
         clients.push(tokio::spawn(async move {
             let mut stream = stream;
             let mut answer = vec![0; length];
-            while !stop.load(Ordering::Relaxed) {
-                stream.write_all(&request).await.expect("the server takes the request");
+            let turns = (0..requests.len()).cycle().skip(connection);
+            for turn in turns {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                stream.write_all(&requests[turn]).await.expect("the server takes the request");
                 stream.read_exact(&mut answer).await.expect("the server answers");
                 done.fetch_add(1, Ordering::Relaxed);
             }

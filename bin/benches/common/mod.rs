@@ -5,6 +5,7 @@
 pub mod client;
 pub mod host;
 pub mod report;
+pub mod servers;
 
 use rustix::thread::{CpuSet, sched_setaffinity};
 

@@ -1,13 +1,15 @@
 //! One request into a plugin and its answer out of it.
 
-use crate::{connection::PluginConnection, firewall::Firewall, footprint::crossing, host::HostSide, traces};
+use crate::{
+    connection::PluginConnection, footprint::crossing, host::HostSide, instance::Functions, request_body, traces,
+};
 use abi_stable::std_types::{ROption, RSlice, RStr};
 use camlock_abi::{
-    BorrowedWaker, ByteStream, Caught, ExportedBody, Failure, FailureMessage, HeaderList, HeaderPair, Peer, PollTask,
-    RequestHead, ResponseHead, ResponseSink, SharedWaker, Task, decode_headers, encode_headers,
+    BorrowedWaker, ByteStream, Failure, FailureMessage, HeaderList, HeaderPair, Peer, PollTask, RequestHead,
+    ResponseHead, ResponseSink, SharedWaker, Task, decode_headers, encode_headers,
 };
-use camlock_core::{Answer, Body, BodyError, Call, Connection, Fault, FaultKind, Lease, Use};
-use http::{Response, StatusCode, Version, header::HOST};
+use camlock_core::{Answer, Body, Call, Connection, Fault, FaultKind, Lease, Use};
+use http::{HeaderMap, Response, StatusCode, Version, header::HOST};
 use http_body::Frame;
 use std::{
     marker::PhantomData,
@@ -16,17 +18,97 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Hands a request to `enter`, which crosses, and returns the future of its answer.
-pub(crate) fn begin(
-    call: Call,
-    side: &Arc<HostSide>,
-    lease: Lease,
-    enter: impl FnOnce(&RequestHead<'_>, camlock_abi::Body) -> Task,
-) -> Calling {
-    // The request stays where it is: moving its head about costs more than reading it.
-    let mut request = call.request;
-    let body = std::mem::take(request.body_mut());
-    let request = &request;
+/// The future of an answer. Dropping it cancels the request inside the plugin.
+pub(crate) struct Calling {
+    state: State,
+    kept: Option<Arc<SharedWaker>>,
+    trace_id: [u8; 16],
+    /// The request's header map, which the answer's headers go into once its own have crossed.
+    headers: HeaderMap,
+    side: Arc<HostSide>,
+    /// Last: it outlives the task.
+    lease: Option<Lease>,
+}
+
+enum State {
+    /// A request with a body, of which nothing has crossed yet: by the first poll the body is there more often than not.
+    Asked(Box<Call>, Functions),
+    Answering(Task),
+    Done,
+}
+
+impl Calling {
+    /// A request without a body crosses at once: the server reads on sooner, into the memory that the head lay in.
+    pub(crate) fn new(mut call: Call, functions: Functions, side: Arc<HostSide>, lease: Lease) -> Self {
+        let (trace_id, mut headers) = (call.trace_id, std::mem::take(call.request.headers_mut()));
+        let state = if call.request.body().is_empty() {
+            let task = enter(&call, &headers, functions, camlock_abi::Body::empty());
+            headers.clear();
+            State::Answering(task)
+        } else {
+            State::Asked(Box::new(call), functions)
+        };
+        Calling { state, kept: None, trace_id, headers, side, lease: Some(lease) }
+    }
+
+    /// Lets go of what the plugin has of this request.
+    fn leave(&mut self) {
+        if let State::Answering(task) = std::mem::replace(&mut self.state, State::Done) {
+            crossing();
+            traces::within(self.trace_id, || drop(task));
+        }
+    }
+}
+
+impl Future for Calling {
+    type Output = Result<Answer, Fault>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if let State::Asked(call, functions) = &mut this.state {
+            let body = std::mem::take(call.request.body_mut());
+            let body = request_body::lend(body, &this.headers, &this.side.leases, context);
+            let task = enter(call, &this.headers, *functions, body);
+            this.headers.clear();
+            this.state = State::Answering(task);
+        }
+        let (State::Answering(task), Some(lease)) = (&mut this.state, &this.lease) else {
+            return Poll::Ready(Err(Fault::new(FaultKind::Contract, "polled after it was done")));
+        };
+        crossing();
+        let mut receiving = Receiving { lease, side: &this.side, headers: &mut this.headers, outcome: None };
+        let sink = ResponseSink {
+            context: (&raw mut receiving).cast(),
+            response: take_response,
+            failed: take_failure,
+            lifetime: PhantomData,
+        };
+        let polled = traces::within(this.trace_id, || {
+            // SAFETY: the waker is lent for this call.
+            BorrowedWaker::poll(context.waker(), &mut this.kept, |waker| unsafe { task.poll(waker, &sink) })
+        });
+        if polled == PollTask::Pending {
+            return Poll::Pending;
+        }
+        let outcome = receiving.outcome;
+        this.leave();
+        this.kept = None;
+        this.lease = None;
+        Poll::Ready(outcome.unwrap_or_else(|| {
+            Err(Fault::new(FaultKind::Contract, "the plugin said that it was done and gave no answer"))
+        }))
+    }
+}
+
+impl Drop for Calling {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// Hands a request to the plugin, under the caller's lease.
+fn enter(call: &Call, headers: &HeaderMap, Functions { root, object }: Functions, body: camlock_abi::Body) -> Task {
+    let request = &call.request;
     let whole = request.uri().path_and_query().map_or("/", |target| target.as_str());
     let mounted = whole.get(call.mount..).unwrap_or(whole);
     // The mount itself, without a slash behind it, is the plugin's root.
@@ -37,11 +119,11 @@ pub(crate) fn begin(
         with_slash = format!("/{mounted}");
         &with_slash
     };
-    let mut headers = HeaderList::new();
-    encode_headers(request.headers(), &mut headers);
+    let mut list = HeaderList::new();
+    encode_headers(headers, &mut list);
     // HTTP/2 has no Host header: handlers look for one all the same.
-    if let Some(authority) = request.uri().authority().filter(|_| !request.headers().contains_key(HOST)) {
-        headers.push(HeaderPair {
+    if let Some(authority) = request.uri().authority().filter(|_| !headers.contains_key(HOST)) {
+        list.push(HeaderPair {
             name: RSlice::from_slice(b"host"),
             value: RSlice::from_slice(authority.as_str().as_bytes()),
             sensitive: false,
@@ -57,112 +139,23 @@ pub(crate) fn begin(
             Version::HTTP_3 => 30,
             _ => 11,
         },
-        headers: RSlice::from_slice(&headers),
+        headers: RSlice::from_slice(&list),
         peer: Peer::from(call.peer),
         request_id: RStr::from_str(&call.request_id),
         trace_id: call.trace_id,
         extra: RSlice::EMPTY,
     };
-    let body = match body.into_whole() {
-        Ok(bytes) if bytes.is_empty() => camlock_abi::Body::empty(),
-        Ok(bytes) => camlock_abi::Body::whole(bytes),
-        Err(stream) => camlock_abi::Body::stream(RequestBody(stream), Firewall::new(side.leases.clone())),
-    };
+    let function = if call.upgrade { root.upgrade() } else { root.handle() };
     crossing();
-    let task = traces::within(call.trace_id, || enter(&head, body));
-    Calling { task: Some(task), kept: None, trace_id: call.trace_id, side: side.clone(), lease: Some(lease) }
-}
-
-/// A request's body on its way into the plugin.
-struct RequestBody(Body);
-
-impl http_body::Body for RequestBody {
-    type Data = bytes::Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<bytes::Bytes>, BodyError>>> {
-        Pin::new(&mut self.0).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.0.size_hint()
-    }
-}
-
-impl ExportedBody for RequestBody {
-    fn describe(error: BodyError) -> FailureMessage {
-        FailureMessage::error(error.to_string())
-    }
-
-    fn dropped_badly(caught: &Caught) {
-        tracing::error!("a request body panicked while it was dropped: {caught}");
-    }
-}
-
-/// The future of an answer. Dropping it cancels the request inside the plugin.
-pub(crate) struct Calling {
-    task: Option<Task>,
-    kept: Option<Arc<SharedWaker>>,
-    trace_id: [u8; 16],
-    side: Arc<HostSide>,
-    /// Last: it outlives the task.
-    lease: Option<Lease>,
-}
-
-impl Future for Calling {
-    type Output = Result<Answer, Fault>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        crossing();
-        let this = &mut *self;
-        let Some(task) = &mut this.task else {
-            return Poll::Ready(Err(Fault::new(FaultKind::Contract, "polled after it was done")));
-        };
-        let Some(lease) = &this.lease else { unreachable!("it goes with the task") };
-        let mut receiving = Receiving { lease, side: &this.side, outcome: None };
-        let sink = ResponseSink {
-            context: (&raw mut receiving).cast(),
-            response: take_response,
-            failed: take_failure,
-            lifetime: PhantomData,
-        };
-        let polled = traces::within(this.trace_id, || {
-            // SAFETY: the waker is lent for this call.
-            BorrowedWaker::poll(context.waker(), &mut this.kept, |waker| unsafe { task.poll(waker, &sink) })
-        });
-        if polled == PollTask::Pending {
-            return Poll::Pending;
-        }
-        let outcome = receiving.outcome;
-        this.task = None;
-        this.kept = None;
-        this.lease = None;
-        Poll::Ready(outcome.unwrap_or_else(|| {
-            Err(Fault::new(FaultKind::Contract, "the plugin said that it was done and gave no answer"))
-        }))
-    }
-}
-
-impl Drop for Calling {
-    fn drop(&mut self) {
-        if let Some(task) = self.task.take() {
-            crossing();
-            traces::within(self.trace_id, || drop(task));
-        }
-    }
+    // SAFETY: root and object belong together and are valid while a lease is held (`Functions`); `Calling` has one.
+    traces::within(call.trace_id, || unsafe { function(object, &head, body) })
 }
 
 /// Where a plugin's answer is put together, on the stack of `Calling::poll`.
 struct Receiving<'a> {
     lease: &'a Lease,
     side: &'a Arc<HostSide>,
+    headers: &'a mut HeaderMap,
     outcome: Option<Result<Answer, Fault>>,
 }
 
@@ -174,8 +167,9 @@ unsafe extern "C" fn take_response(
 ) {
     // SAFETY: `context` is the `Receiving` of `Calling::poll`, which waits for this call.
     let receiving = unsafe { &mut *context.cast::<Receiving<'_>>() };
+    let room = std::mem::take(receiving.headers);
     // Assigning drops what an earlier call put there.
-    receiving.outcome = Some(answer(head, body, stream.into_option(), receiving.lease, receiving.side));
+    receiving.outcome = Some(answer(head, body, stream.into_option(), room, receiving.lease, receiving.side));
 }
 
 unsafe extern "C" fn take_failure(context: *mut (), failure: &Failure<'_>) {
@@ -197,6 +191,7 @@ fn answer(
     head: &ResponseHead<'_>,
     body: camlock_abi::Body,
     stream: Option<ByteStream>,
+    room: HeaderMap,
     lease: &Lease,
     side: &Arc<HostSide>,
 ) -> Result<Answer, Fault> {
@@ -213,7 +208,7 @@ fn answer(
         Ok(status) => *response.status_mut() = status,
         Err(_) => return refused(format!("the plugin answered with status {}, which is none", head.status)),
     }
-    match decode_headers(head.headers) {
+    match decode_headers(head.headers, room) {
         Ok(headers) => *response.headers_mut() = headers,
         Err(reason) => return refused(format!("the plugin answered with a header that cannot be sent: {reason}")),
     }

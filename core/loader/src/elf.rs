@@ -2,58 +2,13 @@
 //!
 //! Pure: bytes in, answer out. What must not live here: opening, copying, running.
 
-use camlock_abi::{ABI, AbiVersion, HOST_FEATURES, section};
-use camlock_core::{
-    Manifest,
-    manifest::{self, Invalid},
-};
+use crate::sections::{Made, Sections, Unfit};
+use camlock_abi::section;
 use object::{
     Endianness, Object, ObjectSection, ObjectSymbol,
     elf::{DF_1_NODELETE, DT_FLAGS_1, EM_AARCH64, EM_X86_64, ET_DYN, ET_EXEC, PT_INTERP, PT_LOAD, STB_GNU_UNIQUE},
     read::elf::{ElfFile64, FileHeader, ProgramHeader},
 };
-use std::{collections::BTreeMap, fmt};
-
-/// Why a file is no plugin for this host: one sentence.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unfit(pub String);
-
-impl fmt::Display for Unfit {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Unfit {}
-
-impl From<Invalid> for Unfit {
-    fn from(invalid: Invalid) -> Self {
-        Unfit(invalid.0)
-    }
-}
-
-/// What a file says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sections {
-    /// The author's words.
-    pub manifest: Manifest,
-    /// The contract it was built for.
-    pub abi: String,
-    /// The SDK's version.
-    pub sdk: String,
-    /// The compiler.
-    pub rustc: String,
-    /// `unwind` or `abort`.
-    pub panic: String,
-    /// Which build it was; empty unless the server built it.
-    pub nonce: String,
-    /// Features of the host that it cannot do without.
-    pub requires: Vec<String>,
-    /// The crate's name, from which the entry's symbol is made.
-    pub crate_name: String,
-    /// Why the library can never be unloaded, if that can be seen from its file.
-    pub stays: Option<String>,
-}
 
 const MOST_META: usize = 32 * 1024 * 1024;
 
@@ -73,46 +28,7 @@ pub fn read(file: &[u8]) -> Result<Sections, Unfit> {
     let Some(cargo_toml) = section(section::MANIFEST) else {
         return Err(Unfit("it has no section `.camlock.manifest`, which `export!` would have put there".into()));
     };
-    let package: BTreeMap<String, Vec<u8>> = section::parse(meta)
-        .filter_map(|(key, value)| Some((String::from_utf8(key.to_vec()).ok()?, value.to_vec())))
-        .collect();
-    let word = |key: &str| -> Result<String, Unfit> {
-        let value = package.get(key).map_or(&[][..], Vec::as_slice);
-        let plain = value.len() <= 200 && value.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
-        let value = plain.then(|| String::from_utf8_lossy(value).into_owned());
-        value.ok_or_else(|| Unfit(format!("the value of `{key}` in its section `.camlock.meta` is not plain text")))
-    };
-    let abi = word("abi")?;
-    check_abi(&abi)?;
-    let requires: Vec<String> =
-        word("requires")?.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
-    check_required(&requires, &abi)?;
-    let panic = word("panic")?;
-    if panic == "abort" {
-        return Err(Unfit(
-            "it was built with `panic = \"abort\"`, so that any panic in it would end the whole server; \
-             build it with `panic = \"unwind\"`"
-                .into(),
-        ));
-    }
-    if word("intercepts")? != "yes" {
-        return Err(Unfit(
-            "it was built with the feature `program` of camlock-plugin, for linking into a program: \
-             as a library it could not be unloaded safely; build it with plain `cargo build`"
-                .into(),
-        ));
-    }
-    let sections = Sections {
-        manifest: manifest::read(&package, cargo_toml)?,
-        abi,
-        sdk: word("sdk")?,
-        rustc: word("rustc")?,
-        panic,
-        nonce: word("nonce")?,
-        requires,
-        crate_name: word("crate")?,
-        stays: stays(&elf),
-    };
+    let sections = Sections { stays: stays(&elf), ..Sections::parse(meta, cargo_toml, Made::Library)? };
     let entry = format!("{}{}", section::ENTRY_PREFIX, sections.crate_name);
     if !elf.dynamic_symbols().any(|symbol| symbol.is_definition() && symbol.name() == Ok(entry.as_str())) {
         return Err(Unfit(format!("it does not export the symbol `{entry}` (was it stripped too far?)")));
@@ -173,36 +89,6 @@ fn machine_name(machine: u16) -> String {
         243 => "RISC-V".to_owned(),
         other => format!("machine {other}"),
     }
-}
-
-fn check_abi(text: &str) -> Result<AbiVersion, Unfit> {
-    let version = text
-        .split_once('.')
-        .and_then(|(major, minor)| Some(AbiVersion { major: major.parse().ok()?, minor: minor.parse().ok()? }));
-    match version {
-        None => Err(Unfit(format!("`{text}` is no version of the contract"))),
-        Some(version) if version.major != ABI.major => Err(Unfit(format!(
-            "it was built for version {version} of the contract, this host speaks {ABI}: build it with camlock-plugin {}",
-            ABI.major
-        ))),
-        Some(version) => Ok(version),
-    }
-}
-
-fn check_required(requires: &[String], abi: &str) -> Result<(), Unfit> {
-    let lacking: Vec<_> = requires
-        .iter()
-        .filter(|name| !HOST_FEATURES.contains(&name.as_str()))
-        .map(|name| format!("`{name}`"))
-        .collect();
-    if lacking.is_empty() {
-        return Ok(());
-    }
-    Err(Unfit(format!(
-        "it requires {} of the host, which this host (contract {ABI}) lacks; it was built for contract {abi}: \
-         update the server, or build the plugin without that requirement",
-        lacking.join(" and ")
-    )))
 }
 
 /// What in the file itself keeps a library mapped for good.

@@ -1,10 +1,15 @@
 //! The host as a plugin sees it: the functions of the contract's host table, and the record of one generation behind them.
 
-use crate::{firewall::Firewall, job::LeasedJob, symbols::Symbols, traces::Traces};
+use crate::{
+    firewall::Firewall,
+    job::LeasedJob,
+    symbols::{self, Symbols},
+    traces::Traces,
+};
 use abi_stable::prefix_type::WithMetadata;
 use camlock_abi::{
-    EventView, Failure, FailureKind, FailureMessage, FieldView, HOST_FEATURES, HostRef, HostTable, HostTableRef, Job,
-    RSlice, RStr, SpanView,
+    BuiltIn, EventView, Failure, FailureKind, FailureMessage, FieldView, HOST_FEATURES, HostRef, HostTable,
+    HostTableRef, Job, RSlice, RStr, SpanView,
 };
 use camlock_core::{Fault, FaultKind, Use, Watch};
 use parking_lot::Mutex;
@@ -18,6 +23,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tokio::{runtime::Handle, task::AbortHandle};
+use tracing::{Instrument, Span};
 
 /// The record of one generation.
 pub(crate) struct HostSide {
@@ -26,11 +32,13 @@ pub(crate) struct HostSide {
     /// The loudest level that anybody listens to.
     level: AtomicU8,
     traces: Traces,
+    /// What the code of a built-in plugin runs in; none for a library, which forwards its records.
+    pub(crate) span: Span,
     pub(crate) leases: Watch,
     runtime: Option<Handle>,
     spawned: Mutex<Spawned>,
-    symbols: Symbols,
-    /// Where the library lies, once it is open.
+    symbols: Arc<Symbols>,
+    /// Where the library lies, once it is open; or the program, for a plugin that is compiled in.
     pub(crate) range: OnceLock<Range<usize>>,
     panics: AtomicPanics,
     #[cfg(feature = "next")]
@@ -56,10 +64,39 @@ impl HostSide {
         runtime: Option<Handle>,
         symbols: Symbols,
     ) -> Arc<Self> {
-        let name: Arc<str> = name.into();
+        let traces = Traces::new(name.into(), generation);
+        Self::make(name, generation, leases, runtime, traces, Span::none(), Arc::new(symbols))
+    }
+
+    /// The record of a plugin that is compiled in.
+    pub(crate) fn built_in(
+        name: &str,
+        generation: u64,
+        leases: Watch,
+        runtime: Option<Handle>,
+        plugin: &BuiltIn,
+    ) -> Arc<Self> {
+        let traces = Traces::new(name.into(), generation);
+        let span = traces.identity();
+        let (symbols, range) = symbols::of_program(plugin.meta().as_ptr() as usize);
+        let side = Self::make(name, generation, leases, runtime, traces, span, symbols);
+        let _ = side.range.set(range);
+        side
+    }
+
+    fn make(
+        name: &str,
+        generation: u64,
+        leases: Watch,
+        runtime: Option<Handle>,
+        traces: Traces,
+        span: Span,
+        symbols: Arc<Symbols>,
+    ) -> Arc<Self> {
         Arc::new(HostSide {
-            traces: Traces::new(name.clone(), generation),
-            name,
+            traces,
+            span,
+            name: name.into(),
             generation,
             level: AtomicU8::new(loudest()),
             leases,
@@ -76,12 +113,18 @@ impl HostSide {
     /// What the plugin is given.
     ///
     /// # Safety
-    /// This record must be kept until the library that was given it is unmapped.
+    /// This record must be kept until the library that was given it is unmapped: for ever, where that is the program itself.
     pub(crate) unsafe fn reference(self: &Arc<Self>) -> HostRef {
         HostRef { context: Arc::as_ptr(self).cast(), table: TABLE }
     }
 
-    /// Sets the loudest level that the plugin's records are wanted at; takes effect at once.
+    /// What the code of a built-in plugin runs in while it answers a request.
+    pub(crate) fn request_span(&self, trace_id: [u8; 16]) -> Option<Span> {
+        (!self.span.is_none()).then(|| self.traces.request(trace_id))
+    }
+
+    /// Sets the loudest level that the plugin's records are wanted at; takes effect at once. Those of a built-in plugin are the
+    /// program's own: for them the program's subscriber decides.
     pub(crate) fn set_level(&self, level: u8) {
         self.level.store(level, Ordering::Relaxed);
     }
@@ -100,6 +143,8 @@ impl HostSide {
             ([], _) | (_, None) => Vec::new(),
             (frames, Some(range)) => self.symbols.name(frames, range),
         };
+        // Further out than where the panic was caught lies the host, which is the same program for a built-in plugin.
+        let backtrace = backtrace.into_iter().take_while(|name| self.span.is_none() || !is_boundary(name)).collect();
         if kind == FaultKind::Panic {
             self.panics.fetch_add(1, Ordering::Relaxed);
         }
@@ -129,7 +174,7 @@ impl HostSide {
             id
         };
         let this = self.clone();
-        let job = LeasedJob::new(job, lease);
+        let job = LeasedJob::new(job, lease).instrument(self.span.clone());
         // Outside the lock: a runtime that is ending drops the job here and now, and a drop may spawn again.
         let task = runtime.spawn(async move {
             let outcome = job.await;
@@ -152,6 +197,11 @@ impl HostSide {
         let backtrace = fault.backtrace.join("\n");
         tracing::error!(plugin, generation, place, location = fault.location, backtrace, "{}", fault.message);
     }
+}
+
+/// Whether a function is where a plugin's panics are caught.
+fn is_boundary(name: &str) -> bool {
+    name.starts_with("camlock_abi::failure::catch")
 }
 
 /// The loudest level that the host's own subscriber listens to.

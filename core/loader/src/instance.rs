@@ -1,9 +1,10 @@
 //! A loaded plugin as core's `Instance`.
 
-use crate::{call, host::HostSide, job::LeasedJob};
+use crate::{call::Calling, host::HostSide, job::LeasedJob, spanned};
 use camlock_abi::{Job, Object, RSlice, RStr, RootRef};
 use camlock_core::{Answer, BoxFuture, Call, Description, Fault, Instance, Lease, Saved, Use};
 use std::sync::Arc;
+use tracing::Instrument;
 
 /// The plugin's functions and its object, as long as somebody holds a lease.
 #[derive(Clone, Copy)]
@@ -30,7 +31,7 @@ impl PluginInstance {
     fn run(&self, make: impl FnOnce(Functions) -> Job) -> BoxFuture<Result<Vec<u8>, Fault>> {
         let lease = self.lease.share(Use::Job);
         crate::footprint::crossing();
-        let job = LeasedJob::new(make(self.functions), lease);
+        let job = LeasedJob::new(make(self.functions), lease).instrument(self.side.span.clone());
         let side = self.side.clone();
         Box::pin(async move { job.await.map_err(|failure| side.fault(failure)) })
     }
@@ -49,18 +50,16 @@ impl Instance for PluginInstance {
     }
 
     fn call(&self, call: Call) -> BoxFuture<Result<Answer, Fault>> {
-        let Functions { root, object } = self.functions;
         let lease = self.lease.share(Use::Request);
-        let upgrade = call.upgrade;
-        Box::pin(call::begin(call, &self.side, lease, |head, body| {
-            if upgrade {
-                // SAFETY: see above.
-                unsafe { root.upgrade()(object, head, body) }
-            } else {
-                // SAFETY: see above.
-                unsafe { root.handle()(object, head, body) }
+        let trace_id = call.trace_id;
+        let calling = Calling::new(call, self.functions, self.side.clone(), lease);
+        match self.side.request_span(trace_id) {
+            None => Box::pin(calling),
+            Some(span) => {
+                let calling = calling.instrument(span.clone());
+                Box::pin(async move { calling.await.map(|answer| spanned::within(answer, span)) })
             }
-        }))
+        }
     }
 
     fn start(&self) -> BoxFuture<Result<(), Fault>> {

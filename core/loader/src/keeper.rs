@@ -36,13 +36,20 @@ const LAST_CALL: Duration = Duration::from_secs(10);
 const SOON: Duration = Duration::from_micros(500);
 const LATER: Duration = Duration::from_secs(1);
 
+/// Where a generation's code is.
+pub(crate) enum Code {
+    /// In a library of its own.
+    Library(Library),
+    /// In the program itself, where it stays: dropping the instance is all there is to do.
+    BuiltIn,
+}
+
 /// Everything of a generation but its leases.
 pub(crate) struct Remains {
-    pub(crate) library: Library,
+    pub(crate) code: Code,
     /// None if no instance was made.
     pub(crate) functions: Option<Functions>,
     /// Kept until the library is gone: the plugin refers to it. None if it was never given one.
-    #[allow(dead_code, reason = "held for the plugin, which refers to it")]
     pub(crate) side: Option<Arc<HostSide>>,
     pub(crate) ending: watch::Sender<Ending>,
 }
@@ -61,7 +68,8 @@ impl Drop for Opened {
     fn drop(&mut self) {
         if let Some((library, _)) = self.0.take() {
             let (ending, _) = watch::channel(Ending::Alive);
-            order(Order::End(Box::new(Remains { library, functions: None, side: None, ending })));
+            let code = Code::Library(library);
+            order(Order::End(Box::new(Remains { code, functions: None, side: None, ending })));
         }
     }
 }
@@ -150,6 +158,7 @@ impl Keeper {
         let close = move || {
             let Some(mut remains) = theirs.lock().take() else { return };
             if let Some(Functions { root, object }) = remains.functions.take() {
+                let _entered = remains.side.as_ref().map(|side| side.span.enter());
                 // SAFETY: the last lease is gone, so everything the instance gave out was freed, and nobody else has its object.
                 unsafe { root.close()(object) };
             }
@@ -221,9 +230,14 @@ fn tell(ending: &watch::Sender<Ending>, reason: String) {
     });
 }
 
-/// Unmaps a library whose code has ended, unless something is in the way. How many destructors were forgotten.
+/// Lets go of a generation whose code has ended: unmaps its library, unless something is in the way. How many destructors
+/// were forgotten.
 fn leave(remains: &mut Remains) -> Result<usize, String> {
-    let footprint: Arc<Footprint> = remains.library.footprint.clone();
+    let library = match &mut remains.code {
+        Code::BuiltIn => return Ok(0),
+        Code::Library(library) => library,
+    };
+    let footprint: Arc<Footprint> = library.footprint.clone();
     match &footprint.threads()[..] {
         [] => {}
         [thread] => return Err(format!("thread `{thread}` of the plugin still runs")),
@@ -231,13 +245,13 @@ fn leave(remains: &mut Remains) -> Result<usize, String> {
             return Err(format!("thread `{first}` and {} more of the plugin still run", others.len()));
         }
     }
-    if let Some(signal) = signals::handled_within(&remains.library.range) {
+    if let Some(signal) = signals::handled_within(&library.range) {
         return Err(format!("a handler for {signal} lies in the plugin"));
     }
     footprint.retire(GRACE);
     let forgotten = footprint.close(PATIENCE)?;
-    remains.library.close()?;
+    library.close()?;
     footprint.delete_keys();
-    remains.library.remove_file();
+    library.remove_file();
     Ok(forgotten)
 }

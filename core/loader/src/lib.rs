@@ -5,7 +5,8 @@
 //!
 //! The way of an artifact: [`Staging::stage`] copies it once and reads its sections; [`Verifier::verify`] tries those bytes in
 //! a child process; [`Loader::load`] opens them and hands core an `Instance` whose every product carries a lease. When the last
-//! lease is gone the keeper's thread closes the library and looks whether it is gone.
+//! lease is gone the keeper's thread closes the library and looks whether it is gone. [`Loader::load_built_in`] does the same
+//! with a plugin that is linked into the program, but for what only a library needs.
 
 mod call;
 mod connection;
@@ -19,7 +20,11 @@ mod keeper;
 mod layout;
 mod library;
 mod loader;
+mod port;
+mod request_body;
+mod sections;
 mod signals;
+mod spanned;
 mod stage;
 mod symbols;
 mod threads;
@@ -27,12 +32,15 @@ mod traces;
 mod verify;
 mod words;
 
+pub use camlock_abi::BuiltIn;
 pub use camlock_core::Digest;
 
 pub use crate::{
-    elf::{Sections, Unfit, read as inspect},
+    elf::read as inspect,
     footprint::on_thread_park,
-    loader::{LoadError, Loader, LoaderOptions, Overview},
+    loader::{LoadError, Loader, LoaderOptions, Overview, inspect_built_in},
+    port::{Workbench, compiled_in},
+    sections::{Sections, Unfit},
     stage::{Artifact, StageError, Staging},
     verify::{Limits, Report, Verdict, Verifier, VerifyError, run_verifier_if_asked},
 };

@@ -133,6 +133,39 @@ impl Library {
     }
 }
 
+/// The file that an address was mapped from, and where that file's addresses begin and end.
+pub(crate) fn mapping_around(address: usize) -> Option<(PathBuf, Range<usize>)> {
+    struct Search {
+        address: usize,
+        found: Option<(PathBuf, Range<usize>)>,
+    }
+    unsafe extern "C" fn each(info: *mut libc::dl_phdr_info, _: usize, data: *mut c_void) -> c_int {
+        // SAFETY: the linker passes a valid record; `data` is the search below, which waits.
+        let (info, search) = unsafe { (&*info, &mut *data.cast::<Search>()) };
+        // SAFETY: the headers are as many as the linker says.
+        let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) };
+        let base = info.dlpi_addr as usize;
+        let loads = headers.iter().filter(|header| header.p_type == libc::PT_LOAD);
+        let end = loads.map(|load| base + load.p_vaddr as usize + load.p_memsz as usize).max().unwrap_or(base);
+        if !(base..end).contains(&search.address) {
+            return 0;
+        }
+        // SAFETY: the linker's names are C strings, or null.
+        let name = (!info.dlpi_name.is_null()).then(|| unsafe { CStr::from_ptr(info.dlpi_name) }.to_bytes());
+        let path = match name {
+            // The program itself has no name there.
+            None | Some(b"") => PathBuf::from("/proc/self/exe"),
+            Some(name) => PathBuf::from(OsStr::from_bytes(name)),
+        };
+        search.found = Some((path, base..end));
+        1
+    }
+    let mut search = Search { address, found: None };
+    // SAFETY: the callback matches and the search outlives the call.
+    unsafe { libc::dl_iterate_phdr(Some(each), (&raw mut search).cast()) };
+    search.found
+}
+
 /// What dlopen says, without the path of our private copy.
 fn linker_words(error: &libloading::Error, path: &Path) -> String {
     let text = match error {

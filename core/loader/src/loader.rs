@@ -4,14 +4,17 @@ use crate::{
     host::HostSide,
     instance::{Functions, PluginInstance},
     job::{LeasedJob, drive},
-    keeper::{Order, Remains, order},
+    keeper::{Code, Order, Remains, order},
     library::is_plain,
+    sections::{Made, Sections, Unfit},
     stage::{Artifact, unique},
     symbols::Symbols,
     words::{in_words, one_line},
 };
-use camlock_abi::{OpenOptions, RSlice, RStr, TextSink};
-use camlock_core::{Description, Digest, Ending, Fault, FaultKind, Lease, Loaded, Use, Watch, manifest::Runtime};
+use camlock_abi::{BuiltIn, OpenOptions, RSlice, RStr, RootRef, TextSink};
+use camlock_core::{
+    Description, Digest, Ending, Fault, FaultKind, Lease, Loaded, Manifest, Use, Watch, manifest::Runtime,
+};
 use parking_lot::Mutex;
 use std::{
     fs, io,
@@ -42,6 +45,9 @@ impl Default for LoaderOptions {
 /// Why an artifact did not become an instance.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
+    /// What is compiled in is no plugin for this host.
+    #[error("{0}")]
+    Unfit(#[from] Unfit),
     /// No private copy could be made of it.
     #[error("no private copy can be made in {dir}: {why}")]
     NoCopy {
@@ -94,7 +100,7 @@ pub struct Loader {
 struct Known {
     plugin: String,
     generation: u64,
-    digest: Digest,
+    digest: Option<Digest>,
     leases: Watch,
     ending: watch::Receiver<Ending>,
     side: Weak<HostSide>,
@@ -113,8 +119,8 @@ pub struct Overview {
     pub plugin: String,
     /// Its generation.
     pub generation: u64,
-    /// Its artifact.
-    pub digest: Digest,
+    /// Its artifact; none if it is compiled in.
+    pub digest: Option<Digest>,
     /// What keeps it, in words; empty if nothing does.
     pub held_by: String,
     /// How many panics were caught in it.
@@ -154,6 +160,38 @@ impl Loader {
             })?
             .take();
 
+        let manifest = &sections.manifest;
+        let (symbols, range) = (Symbols::of(artifact.path.clone()), library.range.clone());
+        let side = |leases| {
+            let side = HostSide::new(&manifest.name, generation, leases, self.runtime.clone(), symbols);
+            let _ = side.range.set(range);
+            side
+        };
+        self.make(Code::Library(library), entry.root, manifest, Some(artifact.digest), side).await
+    }
+
+    /// Makes an instance of a plugin that is compiled in. Its generation ends as any other does, but that its code stays: there
+    /// is no library to close, and nothing of what it does is intercepted.
+    pub async fn load_built_in(&self, plugin: &BuiltIn, generation: u64) -> Result<Loaded, LoadError> {
+        let manifest = inspect_built_in(plugin)?.manifest;
+        let side = |leases| {
+            let side = HostSide::built_in(&manifest.name, generation, leases, self.runtime.clone(), plugin);
+            // Its code is there for ever, and may have kept its host: so is that.
+            let _ = Arc::into_raw(side.clone());
+            side
+        };
+        self.make(Code::BuiltIn, plugin.root(), &manifest, None, side).await
+    }
+
+    /// Makes an instance of code that is there.
+    async fn make(
+        &self,
+        code: Code,
+        root: RootRef,
+        manifest: &Manifest,
+        digest: Option<Digest>,
+        side: impl FnOnce(Watch) -> Arc<HostSide>,
+    ) -> Result<Loaded, LoadError> {
         // From here on everything belongs to the generation: its last lease ends it, whatever fails.
         let (ending, ended) = watch::channel(Ending::Alive);
         let remains: Arc<Mutex<Option<Box<Remains>>>> = Arc::default();
@@ -163,16 +201,12 @@ impl Loader {
                 order(Order::End(remains));
             }
         });
-        let manifest = &sections.manifest;
-        let symbols = Symbols::of(artifact.path.clone());
-        let side = HostSide::new(&manifest.name, generation, lease.watch(), self.runtime.clone(), symbols);
-        let _ = side.range.set(library.range.clone());
+        let side = side(lease.watch());
         // SAFETY: the footprint and the host's side are parts of `remains`, which the keeper drops once the library is
-        // unmapped. This is the library's first use after its constructors.
+        // unmapped; the side of what is compiled in is never dropped. This is the library's first use after its constructors.
         let host = unsafe { side.reference() };
-        let root = entry.root;
-        *remains.lock() = Some(Box::new(Remains { library, functions: None, side: Some(side.clone()), ending }));
-        self.remember(manifest.name.clone(), generation, artifact.digest, lease.watch(), ended.clone(), &side);
+        *remains.lock() = Some(Box::new(Remains { code, functions: None, side: Some(side.clone()), ending }));
+        self.remember(manifest.name.clone(), side.generation, digest, lease.watch(), ended.clone(), &side);
 
         let (reply, created) = oneshot::channel();
         let create = {
@@ -180,6 +214,7 @@ impl Loader {
             let (limit, name, runtime) =
                 (self.options.create, manifest.name.clone(), manifest.camlock.runtime == Runtime::Tokio);
             move || {
+                let _entered = side.span.enter();
                 let options = OpenOptions { verifying: false, runtime, name: RStr::from_str(&name) };
                 // SAFETY: the host's side outlives the library (above); the contract's order is kept: installed, then opened.
                 let object = unsafe { root.open()(host, &options) };
@@ -246,7 +281,7 @@ impl Loader {
         &self,
         plugin: String,
         generation: u64,
-        digest: Digest,
+        digest: Option<Digest>,
         leases: Watch,
         ending: watch::Receiver<Ending>,
         side: &Arc<HostSide>,
@@ -296,6 +331,11 @@ impl Loader {
     pub fn retry_pinned(&self) {
         order(Order::Retry);
     }
+}
+
+/// What a plugin that is compiled in says of itself.
+pub fn inspect_built_in(plugin: &BuiltIn) -> Result<Sections, Unfit> {
+    Sections::parse(plugin.meta(), plugin.manifest(), Made::BuiltIn)
 }
 
 fn did_not_end(limit: Duration) -> Fault {

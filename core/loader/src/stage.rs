@@ -1,7 +1,8 @@
 //! Staging: the one copy of a candidate that everything afterwards looks at.
 
 use crate::{
-    elf::{self, Sections, Unfit},
+    elf,
+    sections::{Sections, Unfit},
     words::in_words,
 };
 use camlock_core::Digest;
@@ -86,7 +87,7 @@ impl Staging {
         let bytes = read_still(candidate)?;
         let sections = elf::read(&bytes)?;
         let digest = Digest::of(&bytes);
-        let path = self.dir.join(format!("{}.so", digest.hex()));
+        let path = self.path_of(digest);
         let size = bytes.len() as u64;
         // Hashed again on a hit: what lies there may have rotted. Then the good bytes take its place.
         let kept = fs::read(&path).is_ok_and(|stored| Digest::of(&stored) == digest);
@@ -94,6 +95,21 @@ impl Staging {
             self.write(&path, &bytes).map_err(|error| self.no_copy(&error))?;
         }
         Ok(Artifact { digest, path, size, sections })
+    }
+
+    /// An artifact that was staged before, by its digest. What lies there is hashed again.
+    pub fn recall(&self, digest: Digest) -> Result<Artifact, StageError> {
+        let path = self.path_of(digest);
+        let unreadable = |error: io::Error| StageError::Unreadable { path: path.clone(), why: in_words(&error) };
+        let bytes = fs::read(&path).map_err(unreadable)?;
+        if Digest::of(&bytes) != digest {
+            return Err(StageError::Rotten(path));
+        }
+        Ok(Artifact { digest, size: bytes.len() as u64, sections: elf::read(&bytes)?, path })
+    }
+
+    fn path_of(&self, digest: Digest) -> PathBuf {
+        self.dir.join(format!("{}.so", digest.hex()))
     }
 
     /// Writes under a temporary name, then renames: nobody ever sees half a file.

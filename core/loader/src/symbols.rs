@@ -1,12 +1,28 @@
 //! Names for the addresses of a panic, from the stored artifact: the process itself never reads debug information.
 
+use crate::library::mapping_around;
 use object::{Object, ObjectSymbol, SymbolKind};
-use std::{fs, ops::Range, path::PathBuf, sync::OnceLock};
+use std::{
+    fs,
+    ops::Range,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 /// The functions of one artifact.
 pub(crate) struct Symbols {
     artifact: PathBuf,
     read: OnceLock<Vec<(u64, u64, String)>>,
+}
+
+/// The functions of this program, and where it lies, given an address in it. Read once, if ever: the program stays.
+pub(crate) fn of_program(address: usize) -> (Arc<Symbols>, Range<usize>) {
+    static PROGRAM: OnceLock<(Arc<Symbols>, Range<usize>)> = OnceLock::new();
+    let program = PROGRAM.get_or_init(|| {
+        let (path, range) = mapping_around(address).unwrap_or((PathBuf::new(), 0..0));
+        (Arc::new(Symbols::of(path)), range)
+    });
+    program.clone()
 }
 
 impl Symbols {

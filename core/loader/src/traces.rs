@@ -61,10 +61,20 @@ impl Traces {
     }
 
     fn trace_id() -> String {
-        match TRACE.get() {
-            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] => String::new(),
-            id => format!("{:032x}", u128::from_be_bytes(id)),
-        }
+        told_trace(TRACE.get())
+    }
+
+    /// The span that a built-in plugin's code runs in: its records are the program's own, and get their identity from there.
+    /// As loud as can be, for what is filtered out carries nothing.
+    pub(crate) fn identity(&self) -> Span {
+        let (plugin, generation) = (&*self.plugin, self.generation);
+        tracing::error_span!(target: "camlock::plugin", parent: None, "plugin", plugin, generation)
+    }
+
+    /// The same for one request.
+    pub(crate) fn request(&self, trace: [u8; 16]) -> Span {
+        let (plugin, generation, trace_id) = (&*self.plugin, self.generation, told_trace(trace));
+        tracing::error_span!(target: "camlock::plugin", "plugin", plugin, generation, trace_id)
     }
 
     pub(crate) fn event(&self, event: &EventView<'_>) {
@@ -158,6 +168,13 @@ impl Traces {
         drop(spans);
         drop(closed);
         true
+    }
+}
+
+fn told_trace(id: [u8; 16]) -> String {
+    match id {
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] => String::new(),
+        id => format!("{:032x}", u128::from_be_bytes(id)),
     }
 }
 

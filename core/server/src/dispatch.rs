@@ -1,65 +1,198 @@
-//! From a path to the plugin that answers it.
+//! From a path to what answers it: a plugin, a refusal, or the host's own router.
 
 use crate::{
-    problem,
+    blocked::{Blocked, BlockedList},
+    generation::Generation,
+    problem::{self, Problem, seconds},
     service::{Answering, PluginService},
 };
 use arc_swap::ArcSwap;
-use camlock_core::{Body, Instance};
-use http::{Request, Response};
+use axum::Router;
+use bytes::Bytes;
+use camlock_core::{
+    Body, Headline, Publish,
+    routes::{Found, Routed, Table, Target},
+};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use std::{
-    collections::HashMap,
     convert::Infallible,
+    fmt,
     future::Future,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     task::{Context, Poll},
+    time::Duration,
 };
+use tokio::{sync::Notify, time::Instant};
+use tower_service::Service as _;
 
-/// Where every plugin is mounted.
-pub const MOUNTS: &str = "/api/v1/p/";
-
-/// The plugins that are served, each under its mount `/api/v1/p/NAME`.
+/// Where requests go. One immutable table of the plugins behind an atomic pointer, ahead of the host's own router.
 ///
-/// One immutable table behind an atomic pointer. Connections hold this, not the table, so an idle one keeps no plugin.
+/// Connections hold this, not the table, so an idle one keeps no plugin.
 #[derive(Clone, Default)]
 pub struct Dispatch {
-    table: Arc<ArcSwap<Table>>,
+    shared: Arc<Shared>,
     peer: Option<SocketAddr>,
 }
 
-type Table = HashMap<String, PluginService>;
+#[derive(Default)]
+struct Shared {
+    table: ArcSwap<Table<Entry>>,
+    /// Tells those who wait that there is another table.
+    published: Notify,
+    host: OnceLock<Router>,
+    /// Those that are in the table, or that somebody still has: a table that has them again counts on.
+    generations: Mutex<Vec<Weak<Generation>>>,
+    blocked: BlockedList,
+}
+
+/// What a name leads to, prepared so that a request needs no more than to be handed on.
+enum Entry {
+    Plugin(PluginService),
+    Held { name: String, bound: Duration },
+    Unavailable(Unavailable),
+}
+
+/// A refusal, written once for all requests.
+struct Unavailable {
+    status: StatusCode,
+    headers: http::HeaderMap,
+    document: Bytes,
+}
 
 impl Dispatch {
-    /// Serves these instances.
-    pub fn new(instances: impl IntoIterator<Item = Arc<dyn Instance>>) -> Self {
-        let dispatch = Dispatch::default();
-        dispatch.replace(instances);
-        dispatch
-    }
-
-    /// Serves these instances from now on, and no others. Requests that have begun are not disturbed.
-    pub fn replace(&self, instances: impl IntoIterator<Item = Arc<dyn Instance>>) {
-        let services = instances.into_iter().map(|instance| {
-            let name = instance.description().manifest.name.clone();
-            let mount = format!("{MOUNTS}{name}");
-            (name, PluginService::new(instance, &mount))
-        });
-        self.table.store(Arc::new(services.collect()));
+    /// What answers paths that no plugin has. Only the first call counts; without one they are 404.
+    pub fn fall_through_to(&self, host: Router) {
+        let _ = self.shared.host.set(host);
     }
 
     /// The same, for one connection.
     #[must_use]
     pub fn for_peer(&self, peer: SocketAddr) -> Self {
-        Dispatch { table: self.table.clone(), peer: Some(peer) }
+        Dispatch { shared: self.shared.clone(), peer: Some(peer) }
+    }
+
+    /// Handlers that block their threads, as a `Front` last saw them.
+    pub fn blocked(&self) -> Vec<Blocked> {
+        self.shared.blocked.all()
+    }
+
+    /// A handle on the same, which keeps nothing else.
+    pub fn blocked_list(&self) -> BlockedList {
+        self.shared.blocked.clone()
+    }
+
+    /// The generation with this key, if it is one of those here.
+    pub(crate) fn generation(&self, key: u64) -> Option<Arc<Generation>> {
+        locked(&self.shared.generations).iter().filter_map(Weak::upgrade).find(|generation| generation.key == key)
+    }
+
+    fn entry(&self, name: &str, target: Target) -> Entry {
+        match target {
+            Target::Serving(serving) => {
+                let mut generations = locked(&self.shared.generations);
+                let known = generations.iter().filter_map(Weak::upgrade).find(|known| known.is(&serving));
+                let generation = known.unwrap_or_else(|| {
+                    let new = Arc::new(Generation::new(&serving));
+                    generations.push(Arc::downgrade(&new));
+                    new
+                });
+                Entry::Plugin(PluginService::new(serving, generation))
+            }
+            Target::Held(bound) => Entry::Held { name: name.to_owned(), bound },
+            Target::Unavailable { name, state, reason } => Entry::Unavailable(Unavailable::new(&name, state, reason)),
+        }
+    }
+
+    fn host(&self, request: Request<Incoming>) -> Responding {
+        let Some(host) = self.shared.host.get() else {
+            return problem::nothing_there(request.uri().path()).into();
+        };
+        let mut request = request.map(axum::body::Body::new);
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+        }
+        let answer = host.clone().call(request);
+        Responding::Later(Box::pin(async move {
+            let Ok(response) = answer.await;
+            response.map(Body::stream)
+        }))
+    }
+
+    /// Waits for the next table, so long at most.
+    async fn hold(self, request: Request<Incoming>, name: String, bound: Duration) -> Response<Body> {
+        let until = Instant::now() + bound;
+        loop {
+            let published = self.shared.published.notified();
+            let mut published = std::pin::pin!(published);
+            // Heard of from now on; then look whether it has happened already.
+            published.as_mut().enable();
+            if !self.holds(request.uri().path()) {
+                let Ok(response) = hyper::service::Service::call(&self, request).await;
+                return response;
+            }
+            if tokio::time::timeout_at(until, published).await.is_err() {
+                let detail = format!("the plugin's state was not handed over within {}: try again", seconds(bound));
+                let problem = Problem::of(&name, StatusCode::SERVICE_UNAVAILABLE, detail);
+                return problem.with("state", Headline::Starting.word()).passing().response();
+            }
+        }
+    }
+
+    fn holds(&self, path: &str) -> bool {
+        let table = self.shared.table.load();
+        matches!(table.find(path), Some(found) if matches!(found.target, Entry::Held { .. }))
     }
 }
 
-fn find<'a>(table: &'a Table, path: &str) -> Option<&'a PluginService> {
-    let rest = path.strip_prefix(MOUNTS)?;
-    table.get(rest.split_once('/').map_or(rest, |(name, _)| name))
+/// A panic while one of these is held leaves nothing half done.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Publish for Dispatch {
+    fn publish(&self, plugins: Vec<Routed<Target>>) {
+        let table = Table::new(plugins.into_iter().map(|Routed { name, claims, target }| {
+            let target = self.entry(&name, target);
+            Routed { name, claims, target }
+        }));
+        // What is replaced is dropped here, or by the last request that is being looked up in it.
+        self.shared.table.store(Arc::new(table));
+        let mut generations = locked(&self.shared.generations);
+        generations.retain(|generation| generation.strong_count() > 0);
+        drop(generations);
+        self.shared.published.notify_waiters();
+    }
+}
+
+impl fmt::Debug for Dispatch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plugins = self.shared.table.load().targets().len();
+        formatter.debug_struct("Dispatch").field("plugins", &plugins).finish_non_exhaustive()
+    }
+}
+
+impl Unavailable {
+    fn new(name: &str, state: Headline, reason: String) -> Self {
+        // Of one whose entry is gone, nothing is left to wait for.
+        let missing = state == Headline::Missing;
+        let status = if missing { StatusCode::NOT_FOUND } else { StatusCode::SERVICE_UNAVAILABLE };
+        let mut problem = Problem::of(name, status, reason).with("state", state.word());
+        if matches!(state, Headline::Starting | Headline::Waiting) {
+            problem = problem.passing();
+        }
+        let (parts, document) = problem.response::<Bytes>().into_parts();
+        Unavailable { status, headers: parts.headers, document }
+    }
+
+    fn response(&self) -> Response<Body> {
+        let mut response = Response::new(self.document.clone().into());
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers.clone();
+        response
+    }
 }
 
 impl hyper::service::Service<Request<Incoming>> for Dispatch {
@@ -68,30 +201,47 @@ impl hyper::service::Service<Request<Incoming>> for Dispatch {
     type Future = Dispatched;
 
     fn call(&self, request: Request<Incoming>) -> Dispatched {
-        let table = self.table.load();
-        match find(&table, request.uri().path()) {
-            Some(service) => Dispatched::Plugin(service.answer(request, self.peer)),
-            None => Dispatched::Nothing(Some(problem::nothing_there(request.uri().path()))),
-        }
+        let table = self.shared.table.load();
+        Dispatched(match table.find(request.uri().path()) {
+            None => self.host(request),
+            Some(Found { target, mount }) => match target {
+                Entry::Plugin(service) => service.answer(request, self.peer, mount),
+                Entry::Unavailable(unavailable) => Responding::Now(Some(unavailable.response())),
+                Entry::Held { name, bound } => {
+                    Responding::Later(Box::pin(self.clone().hold(request, name.clone(), *bound)))
+                }
+            },
+        })
     }
 }
 
 /// The future of a response.
+pub struct Dispatched(Responding);
+
 #[allow(clippy::large_enum_variant, reason = "nearly all are plugins' answers")]
-pub enum Dispatched {
+pub(crate) enum Responding {
     /// A plugin answers.
     Plugin(Answering),
-    /// Nobody does.
-    Nothing(Option<Response<Body>>),
+    /// It is known already.
+    Now(Option<Response<Body>>),
+    /// The host answers, or there is something to wait for.
+    Later(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
+}
+
+impl From<Problem> for Responding {
+    fn from(problem: Problem) -> Self {
+        Responding::Now(Some(problem.response()))
+    }
 }
 
 impl Future for Dispatched {
     type Output = Result<Response<Body>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.get_mut() {
-            Dispatched::Plugin(answering) => Pin::new(answering).poll(context).map(Ok),
-            Dispatched::Nothing(response) => Poll::Ready(Ok(response.take().unwrap_or_default())),
+        match &mut self.get_mut().0 {
+            Responding::Plugin(answering) => Pin::new(answering).poll(context).map(Ok),
+            Responding::Now(response) => Poll::Ready(Ok(response.take().unwrap_or_default())),
+            Responding::Later(later) => later.as_mut().poll(context).map(Ok),
         }
     }
 }

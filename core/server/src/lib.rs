@@ -1,19 +1,32 @@
 //! Serves plugins over HTTP.
 //!
-//! Here live the connections, the way of a request into an instance and of its answer back, and the relay of upgraded
-//! connections. What must not live here: anything that knows how plugins are built, loaded or unloaded.
+//! Here live the connections, the way of a request into an instance and of its answer back, the relay of upgraded
+//! connections, and the host's own paths. What must not live here: anything that knows how plugins are built, loaded or
+//! unloaded, and anything that decides which of them are served.
 
 #![forbid(unsafe_code)]
 
+mod away;
+mod blocked;
+mod connection;
+mod control;
 mod dispatch;
+mod ending;
+mod frames;
+mod front;
+mod generation;
+mod limited;
+mod marks;
+mod monitor;
 mod problem;
 mod relay;
-mod serve;
+mod request_id;
 mod service;
 mod trace_context;
 
 pub use crate::{
-    dispatch::{Dispatch, Dispatched, MOUNTS},
-    serve::serve,
-    service::{Answering, PluginService},
+    blocked::{Blocked, BlockedList},
+    control::{About, ControlOptions, Token, control_router},
+    dispatch::{Dispatch, Dispatched},
+    front::{Front, FrontOptions},
 };

@@ -1,8 +1,19 @@
 //! The way of a request into a plugin's instance, and of its answer back.
 
-use crate::{problem, relay::relay, trace_context::trace_id};
-use camlock_core::{Answer, Body, BoxFuture, Call, Fault, Instance};
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use crate::{
+    dispatch::Responding,
+    ending::until_farewell,
+    generation::{Generation, Running},
+    limited::{Exceeded, limit},
+    marks::{Asked, enter},
+    problem::{self, Problem, seconds},
+    relay::relay,
+    request_id,
+    trace_context::trace_id,
+};
+use camlock_core::{Answer, Body, BoxFuture, Call, Fault, Instance, Lease, RequestLimits, Use, routes};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use std::{
     future::Future,
@@ -10,71 +21,185 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
+use tokio::time::{Sleep, sleep};
 
-/// Serves one plugin under a mount.
-#[derive(Clone)]
-pub struct PluginService {
+/// A generation as a table holds it: what answers, and the table's lease.
+pub(crate) struct PluginService {
+    generation: Arc<Generation>,
     instance: Arc<dyn Instance>,
-    mount: Arc<str>,
+    limits: RequestLimits,
+    lease: Lease,
 }
 
 impl PluginService {
-    /// Serves `instance` under `mount` (`""`: everywhere), which the plugin does not see.
-    pub fn new(instance: Arc<dyn Instance>, mount: &str) -> Self {
-        PluginService { instance, mount: mount.into() }
+    pub(crate) fn new(serving: routes::Serving, generation: Arc<Generation>) -> Self {
+        let routes::Serving { instance, lease, limits, .. } = serving;
+        PluginService { generation, instance, limits, lease }
     }
 
-    /// Answers a request of a client.
-    pub fn answer(&self, mut request: Request<Incoming>, peer: Option<SocketAddr>) -> Answering {
+    /// Answers a request of a client, unless the plugin's limits forbid it.
+    pub(crate) fn answer(&self, mut request: Request<Incoming>, peer: Option<SocketAddr>, mount: usize) -> Responding {
+        let RequestLimits { timeout, body: largest, concurrency } = self.limits;
+        if let Some(largest) = largest.filter(|largest| request.body().size_hint().lower() > *largest) {
+            return too_large(&self.generation.name, largest).into();
+        }
+        let Some(running) = self.generation.enter(concurrency) else {
+            return too_many(&self.generation.name, concurrency).into();
+        };
         let asks = asks_for_upgrade(&request);
         let client = asks.then(|| hyper::upgrade::on(&mut request));
-        let call = Call {
-            mount: if request.uri().path().starts_with(&*self.mount) { self.mount.len() } else { 0 },
-            peer,
-            request_id: String::new(),
-            trace_id: trace_id(request.headers()),
-            upgrade: asks,
-            request: request.map(Body::stream),
+        let asked = Asked::of(&request);
+        let trace_id = trace_id(request.headers());
+        // What the client sent is sent back; what is new would only cost it bytes.
+        let echo = request_id::sent(request.headers()).cloned();
+        let request_id = match echo.as_ref().and_then(|sent| sent.to_str().ok()) {
+            Some(sent) => sent.to_owned(),
+            None => request_id::fresh(),
         };
-        Answering { call: self.instance.call(call), instance: self.instance.clone(), client }
+        let mut request = request.map(Body::stream);
+        let mut exceeded = None;
+        if let Some(largest) = largest {
+            let (body, watched) = limit(std::mem::take(request.body_mut()), largest);
+            *request.body_mut() = body;
+            exceeded = watched.map(|watched| (watched, largest));
+        }
+        let call = Call { mount, peer, request_id, trace_id, upgrade: asks, request };
+        let key = self.generation.key;
+        let call = match self.generation.away() {
+            None => {
+                let _inside = enter(key, &asked);
+                self.instance.call(call)
+            }
+            Some(away) => away.call(&self.instance, self.lease.share(Use::Request), key, asked.clone(), call),
+        };
+        Responding::Plugin(Answering { call: Some(call), running, asked, client, echo, timeout, timer: None, exceeded })
     }
 }
 
 /// The future of a plugin's response.
-pub struct Answering {
-    // First: it is dropped before the instance it came from.
-    call: BoxFuture<Result<Answer, Fault>>,
-    instance: Arc<dyn Instance>,
+pub(crate) struct Answering {
+    /// Until it has answered.
+    call: Option<BoxFuture<Result<Answer, Fault>>>,
+    running: Running,
+    asked: Asked,
     client: Option<OnUpgrade>,
+    /// The client's own id of the request.
+    echo: Option<HeaderValue>,
+    timeout: Duration,
+    /// Only a request that is not answered at once costs a timer.
+    timer: Option<Pin<Box<Sleep>>>,
+    /// If the body's length was not known, and what it may be.
+    exceeded: Option<(Exceeded, u64)>,
 }
 
 impl Future for Answering {
     type Output = Response<Body>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response<Body>> {
-        match ready!(self.call.as_mut().poll(context)) {
-            Ok(Answer { response, connection }) => {
-                if let (StatusCode::SWITCHING_PROTOCOLS, Some(plugin)) = (response.status(), connection) {
-                    match self.client.take() {
-                        Some(client) => relay(client, plugin),
-                        None => tracing::warn!("a plugin switched protocols although nobody asked it to"),
-                    }
-                }
-                Poll::Ready(response)
-            }
-            Err(fault) => {
-                let plugin = &self.instance.description().manifest.name;
-                tell(plugin, &fault);
-                Poll::Ready(problem::of_fault(plugin, &fault))
-            }
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response<Body>> {
+        let this = self.get_mut();
+        let mut response = ready!(this.poll_response(context));
+        if let Some(id) = this.echo.take() {
+            response.headers_mut().entry(&request_id::X_REQUEST_ID).or_insert(id);
         }
+        Poll::Ready(response)
     }
 }
 
-fn tell(plugin: &str, fault: &Fault) {
-    let backtrace = fault.backtrace.join("\n");
-    tracing::error!(plugin, location = fault.location, backtrace, "{:?}: {}", fault.kind, fault.message);
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
+
+impl Answering {
+    /// Drops what has not answered, which runs the plugin's code too.
+    fn cancel(&mut self) {
+        if let Some(call) = self.call.take() {
+            let _inside = enter(self.running.0.key, &self.asked);
+            drop(call);
+        }
+    }
+
+    fn poll_response(&mut self, context: &mut Context<'_>) -> Poll<Response<Body>> {
+        let Some(call) = &mut self.call else { return Poll::Ready(Response::default()) };
+        let polled = {
+            let _inside = enter(self.running.0.key, &self.asked);
+            call.as_mut().poll(context)
+        };
+        if let Some((_, largest)) = self.exceeded.as_ref().filter(|(exceeded, _)| exceeded.is()) {
+            // Whatever the plugin made of it.
+            let problem = too_large(&self.running.0.name, *largest);
+            self.cancel();
+            return Poll::Ready(problem.response());
+        }
+        match polled {
+            Poll::Ready(outcome) => {
+                self.call = None;
+                Poll::Ready(self.answered(outcome))
+            }
+            Poll::Pending => {
+                let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.timeout)));
+                ready!(timer.as_mut().poll(context));
+                self.cancel();
+                Poll::Ready(self.too_late())
+            }
+        }
+    }
+
+    fn answered(&mut self, outcome: Result<Answer, Fault>) -> Response<Body> {
+        match outcome {
+            Ok(Answer { response, connection }) => {
+                if let (StatusCode::SWITCHING_PROTOCOLS, Some(plugin)) = (response.status(), connection) {
+                    match self.client.take() {
+                        Some(client) => {
+                            let websocket = is_websocket(response.headers());
+                            relay(client, plugin, websocket, &self.running.0, &self.asked);
+                        }
+                        None => tracing::warn!("a plugin switched protocols although nobody asked it to"),
+                    }
+                }
+                until_farewell(response, &self.running.0, &self.asked)
+            }
+            Err(fault) => {
+                let plugin = &*self.running.0.name;
+                self.tell(&fault);
+                problem::of_fault(plugin, &fault).response()
+            }
+        }
+    }
+
+    fn tell(&self, fault: &Fault) {
+        let (plugin, generation) = (&*self.running.0.name, self.running.0.number);
+        let (method, path) = (&self.asked.method, self.asked.path());
+        let backtrace = fault.backtrace.join("\n");
+        let location = &*fault.location;
+        tracing::error!(plugin, generation, %method, path, location, backtrace, "{:?}: {}", fault.kind, fault.message);
+    }
+
+    fn too_late(&self) -> Response<Body> {
+        let (plugin, generation) = (&*self.running.0.name, self.running.0.number);
+        let (method, path) = (&self.asked.method, self.asked.path());
+        let detail = format!("the plugin did not begin to answer within {}", seconds(self.timeout));
+        tracing::warn!(plugin, generation, %method, path, "{detail}");
+        Problem::of(plugin, StatusCode::GATEWAY_TIMEOUT, detail).response()
+    }
+}
+
+fn too_large(plugin: &str, largest: u64) -> Problem {
+    let detail = format!("the request's body is larger than the {largest} bytes that the plugin takes");
+    Problem::of(plugin, StatusCode::PAYLOAD_TOO_LARGE, detail)
+}
+
+fn too_many(plugin: &str, concurrency: usize) -> Problem {
+    let detail = format!("the plugin has {concurrency} requests to answer and takes no more at once: try again soon");
+    Problem::of(plugin, StatusCode::SERVICE_UNAVAILABLE, detail).passing()
+}
+
+/// Whether this is the protocol that the plugin switched to.
+fn is_websocket(headers: &HeaderMap) -> bool {
+    headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// Whether the request asks for another protocol, in the way HTTP/1.1 does.

@@ -1,6 +1,6 @@
 //! W3C trace context: the trace id of a request, the client's or a new one.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use std::{
     hash::{BuildHasher, RandomState},
     sync::{
@@ -9,9 +9,11 @@ use std::{
     },
 };
 
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// The request's trace id.
 pub(crate) fn trace_id(headers: &HeaderMap) -> [u8; 16] {
-    headers.get("traceparent").and_then(|value| parse(value.as_bytes())).unwrap_or_else(fresh)
+    headers.get(&TRACEPARENT).and_then(|value| parse(value.as_bytes())).unwrap_or_else(fresh)
 }
 
 /// `00-<32 hex digits>-<16 hex digits>-<2 hex digits>`; a later version may have more behind it.
@@ -28,14 +30,24 @@ fn parse(value: &[u8]) -> Option<[u8; 16]> {
     Some(id.to_be_bytes())
 }
 
+static SEED: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
+
+/// A number that this process has not used before, spread over all 64 bits.
+pub(crate) fn unique() -> u64 {
+    scramble(next())
+}
+
 /// A new id: unique, and not to be guessed from another by chance. It is no secret.
 fn fresh() -> [u8; 16] {
-    static SEED: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    let next = SEED.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let next = next();
     // Both halves are one-to-one scramblings of the counter: no two requests of a process share one.
     let id = u128::from(scramble(next)) << 64 | u128::from(scramble(next ^ *SEED));
     id.max(1).to_be_bytes()
+}
+
+fn next() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    SEED.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
 /// A one-to-one mixing of 64 bits (the finaliser of splitmix64).

@@ -1,12 +1,23 @@
 //! What Camlock's own tests and benchmarks share.
 //!
-//! Here live the building of fixture plugins, with real cargo, and the running of tests that need a `main` of their own.
+//! Here live the building of fixture plugins, with real cargo, the running of tests that need a `main` of their own, and of a
+//! real server over directories of its own.
 //! What must not live here: anything that a shipped crate depends on.
 
 #![forbid(unsafe_code)]
 
 mod fixtures;
+mod load;
+mod outside;
+mod server;
+mod site;
+mod sources;
 mod trials;
 
 pub use fixtures::{Fixtures, repository, run_cargo};
+pub use load::Load;
+pub use outside::{Outside, files_of};
+pub use server::{Answer, Server, request};
+pub use site::Site;
+pub use sources::{manifest, single};
 pub use trials::{Outcome, Trials};

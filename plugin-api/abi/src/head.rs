@@ -134,51 +134,64 @@ impl std::fmt::Display for Refused {
 /// More header lines than this are refused.
 const MOST_HEADERS: usize = 4096;
 
-/// Copies received headers, checking every byte: what a plugin sends to the host.
-pub fn decode_headers(pairs: RSlice<'_, HeaderPair<'_>>) -> Result<HeaderMap, Refused> {
-    decode(pairs, |value| HeaderValue::from_maybe_shared(value).ok())
+/// Copies received headers, checking every byte: what a plugin sends to the host. Where there are several, one allocation
+/// holds all values. What is in `map` goes; its memory is used again.
+pub fn decode_headers(pairs: RSlice<'_, HeaderPair<'_>>, map: HeaderMap) -> Result<HeaderMap, Refused> {
+    let mut arena = Bytes::new();
+    if pairs.len() > FEW {
+        let mut joined = Vec::with_capacity(values_len(pairs));
+        pairs.iter().for_each(|pair| joined.extend_from_slice(pair.value.as_slice()));
+        arena = joined.into();
+    }
+    decode(pairs, map, |value| {
+        if pairs.len() > FEW {
+            HeaderValue::from_maybe_shared(arena.split_to(value.len())).ok()
+        } else {
+            usual(value).or_else(|| HeaderValue::from_bytes(value).ok())
+        }
+    })
 }
 
-/// Copies received headers whose values are known to be good: what the host sends to a plugin.
+/// What the host sends to a plugin: headers whose values are known to be good.
+///
+/// `arena` begins with a copy of all values, one behind the other (see [`values_len`]), which the headers share.
 ///
 /// # Safety
-/// Every value must have come out of a `HeaderValue`.
-pub unsafe fn decode_good_headers(pairs: RSlice<'_, HeaderPair<'_>>) -> Result<HeaderMap, Refused> {
-    // SAFETY: as the caller promises.
-    decode(pairs, |value| Some(unsafe { HeaderValue::from_maybe_shared_unchecked(value) }))
+/// Every value, and so its copy, must have come out of a `HeaderValue`.
+pub unsafe fn decode_good_headers(pairs: RSlice<'_, HeaderPair<'_>>, mut arena: Bytes) -> Result<HeaderMap, Refused> {
+    decode(pairs, HeaderMap::new(), |value| {
+        let copy = arena.split_to(value.len());
+        // SAFETY: as the caller promises.
+        Some(unsafe { HeaderValue::from_maybe_shared_unchecked(copy) })
+    })
 }
 
-/// Where there are several headers, one allocation holds all values.
+/// How many bytes all values are together.
+pub fn values_len(pairs: RSlice<'_, HeaderPair<'_>>) -> usize {
+    pairs.iter().map(|pair| pair.value.len()).sum()
+}
+
 fn decode(
     pairs: RSlice<'_, HeaderPair<'_>>,
-    make: impl Fn(Bytes) -> Option<HeaderValue>,
+    mut map: HeaderMap,
+    mut make: impl FnMut(&[u8]) -> Option<HeaderValue>,
 ) -> Result<HeaderMap, Refused> {
+    map.clear();
     if pairs.is_empty() {
-        return Ok(HeaderMap::new());
+        return Ok(map);
     }
     if pairs.len() > MOST_HEADERS {
         return Err(Refused(format!("{} header lines, more than the {MOST_HEADERS} that are taken", pairs.len())));
     }
-    let mut arena = Bytes::new();
-    if pairs.len() > FEW {
-        let mut joined = Vec::with_capacity(pairs.iter().map(|pair| pair.value.len()).sum());
-        pairs.iter().for_each(|pair| joined.extend_from_slice(pair.value.as_slice()));
-        arena = joined.into();
-    }
-    let mut map = HeaderMap::with_capacity(pairs.len());
+    map.reserve(pairs.len());
     for pair in pairs.iter() {
         let name = match usual_name(pair.name.as_slice()) {
             Some(name) => name,
             None => HeaderName::from_bytes(pair.name.as_slice())
                 .map_err(|_| Refused(format!("{} is not a header name", quoted(pair.name.as_slice()))))?,
         };
-        let value = if pairs.len() > FEW {
-            make(arena.split_to(pair.value.len()))
-        } else {
-            usual(pair.value.as_slice()).or_else(|| make(Bytes::copy_from_slice(pair.value.as_slice())))
-        };
-        let mut value =
-            value.ok_or_else(|| Refused(format!("the value of header `{name}` has a byte that HTTP forbids")))?;
+        let mut value = make(pair.value.as_slice())
+            .ok_or_else(|| Refused(format!("the value of header `{name}` has a byte that HTTP forbids")))?;
         value.set_sensitive(pair.sensitive);
         map.append(name, value);
     }
@@ -217,18 +230,20 @@ fn usual_name(name: &[u8]) -> Option<HeaderName> {
 /// Up to so many headers are copied one by one.
 const FEW: usize = 3;
 
-/// Values that most answers carry need no copy at all.
+/// Values that most answers carry need neither a copy nor a check.
 fn usual(value: &[u8]) -> Option<HeaderValue> {
-    let value = match value {
-        b"text/plain; charset=utf-8" => "text/plain; charset=utf-8",
-        b"text/html; charset=utf-8" => "text/html; charset=utf-8",
-        b"application/json" => "application/json",
-        b"application/grpc" => "application/grpc",
-        b"text/event-stream" => "text/event-stream",
-        b"no-cache" => "no-cache",
-        _ => return None,
-    };
-    Some(HeaderValue::from_static(value))
+    macro_rules! among {
+        ($($text:literal)*) => {
+            $(if value == $text.as_bytes() {
+                return Some(const { HeaderValue::from_static($text) });
+            })*
+        };
+    }
+    among! {
+        "text/plain; charset=utf-8" "text/html; charset=utf-8" "application/json" "application/grpc"
+        "text/event-stream" "no-cache"
+    }
+    None
 }
 
 fn quoted(bytes: &[u8]) -> String {
@@ -259,7 +274,10 @@ mod tests {
             }
             let mut list = HeaderList::new();
             encode_headers(&map, &mut list);
-            let copy = decode_headers(RSlice::from_slice(&list)).unwrap();
+            let copy = decode_headers(RSlice::from_slice(&list), HeaderMap::new()).unwrap();
+            // What was there before goes.
+            let again = decode_headers(RSlice::from_slice(&list), copy.clone()).unwrap();
+            assert_eq!(again, map);
             assert_eq!(copy, map);
             assert!(copy.iter().zip(map.iter()).all(|(a, b)| a.1.is_sensitive() == b.1.is_sensitive()));
         }
@@ -272,7 +290,8 @@ mod tests {
             value: RSlice::from_slice(value),
             sensitive: false,
         };
-        let refused = |pairs: &[HeaderPair<'_>]| decode_headers(RSlice::from_slice(pairs)).unwrap_err().0;
+        let refused =
+            |pairs: &[HeaderPair<'_>]| decode_headers(RSlice::from_slice(pairs), HeaderMap::new()).unwrap_err().0;
         assert_eq!(refused(&[pair(b"a b\n", b"")]), "`a b\\n` is not a header name");
         assert_eq!(refused(&[pair(b"x-y", b"1\r\n2")]), "the value of header `x-y` has a byte that HTTP forbids");
         assert_eq!(refused(&vec![pair(b"a", b""); 5000]), "5000 header lines, more than the 4096 that are taken");

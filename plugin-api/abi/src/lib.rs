@@ -13,6 +13,7 @@
 //! * Types marked as growing (`Root`, `HostTable`) gain fields at their end only. All others are fixed for all of 1.x.
 
 mod body;
+mod built_in;
 mod bytes;
 mod failure;
 mod head;
@@ -27,11 +28,12 @@ mod waker;
 
 pub use crate::{
     body::{Body, BodyTable, ExportedBody, FrameSink, ImportBody, PollFrame},
+    built_in::BuiltIn,
     bytes::OwnedBytes,
     failure::{Caught, Failure, FailureKind, FailureMessage, catch, catch_quietly, record_panics},
     head::{
         Extra, HeaderList, HeaderPair, Peer, Refused, RequestHead, ResponseHead, decode_good_headers, decode_headers,
-        encode_headers,
+        encode_headers, values_len,
     },
     hooks::{Hooks, KeyDestructor, ThreadDestructor, ThreadStart},
     host::{EventView, FieldValue, FieldView, HostRef, HostTable, HostTableRef, Level, SpanView, ValueKind},

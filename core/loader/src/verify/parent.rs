@@ -309,7 +309,7 @@ fn unopened(words: String) -> Result<Found, VerifyError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::elf::Sections;
+    use crate::sections::Sections;
     use camlock_core::manifest;
 
     /// This program's harness has a `main` of its own, which never heard of verification: starting it again would run all

@@ -53,11 +53,12 @@ async fn json_of(served: &Served, path: &str) -> Value {
 fn extractors() {
     with_plugin(|served| async {
         let request = Request::get("/extractors/word/7?a=b&c=%20d")
-            .header("traceparent", "00-0000000000000000000000000000002a-00f067aa0ba902b7-01");
+            .header("traceparent", "00-0000000000000000000000000000002a-00f067aa0ba902b7-01")
+            .header("x-request-id", "request-7");
         let answer = served.send(request.body(Full::default()).unwrap()).await;
         let told: Value = serde_json::from_slice(answer.body()).unwrap();
         let expected = json!({
-            "word": "word", "number": 7, "query": {"a": "b", "c": " d"}, "peer": "127.0.0.1", "request_id": null,
+            "word": "word", "number": 7, "query": {"a": "b", "c": " d"}, "peer": "127.0.0.1", "request_id": "request-7",
             "uri": "/extractors/word/7?a=b&c=%20d", "original": format!("{MOUNT}/extractors/word/7?a=b&c=%20d"),
             "trace": "0000000000000000000000000000002a", "host": "plugins.test", "started": 0,
         });

@@ -1,16 +1,19 @@
 //! A server with one plugin, and a client.
 
 use bytes::Bytes;
-use camlock_core::{Ending, Instance, Loaded, Watch};
+use camlock_core::{
+    Ending, Instance, Loaded, Publish, RequestLimits, Watch,
+    routes::{MOUNTS, Serving},
+};
 use camlock_loader::{Limits, Loader, LoaderOptions, Staging, Verdict, Verifier, on_thread_park};
-use camlock_server::{Dispatch, MOUNTS, serve};
+use camlock_server::{Dispatch, Front, FrontOptions};
 use camlock_testing::Fixtures;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::{
     fs,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -18,12 +21,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{
-    net::{TcpListener, TcpStream},
-    runtime::Runtime,
-    sync::watch,
-    task::JoinHandle,
-};
+use tokio::{net::TcpStream, runtime::Runtime, sync::watch};
 
 /// A runtime as a server would make it.
 pub fn runtime() -> Runtime {
@@ -44,7 +42,11 @@ pub fn run<F: Future>(body: F) -> F::Output {
     })
 }
 
-static GENERATION: AtomicU64 = AtomicU64::new(1);
+/// A generation that no other plugin of this program has.
+pub fn next_generation() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
 
 /// Where a test keeps what it stages, verifies and loads.
 pub struct Host {
@@ -80,21 +82,46 @@ impl Host {
         let artifact = self.staging.stage(library).expect("it can be staged");
         let verdict = self.verifier.verify(&artifact).await.expect("a verdict");
         assert!(matches!(verdict, Verdict::Good(_)), "{verdict:?}");
-        let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
-        self.loader.load(&artifact, generation).await.expect("it can be loaded")
+        self.loader.load(&artifact, next_generation()).await.expect("it can be loaded")
     }
 
     /// Loads, starts and serves.
     pub async fn serve(&self, library: &Path) -> Served {
-        let Loaded { instance, leases, ending } = self.load(library).await;
-        instance.start().await.expect("it starts");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let mount = format!("{MOUNTS}{}", instance.description().manifest.name);
-        let dispatch = Dispatch::new([instance.clone()]);
-        let accepting = tokio::spawn(async move { drop(serve(listener, dispatch).await) });
-        Served { address, mount, instance, leases, ending, accepting }
+        self.serve_as(library, RequestLimits::default(), two_threads()).await
     }
+
+    /// The same, with these bounds.
+    pub async fn serve_with(&self, library: &Path, limits: RequestLimits) -> Served {
+        self.serve_as(library, limits, two_threads()).await
+    }
+
+    /// The same, by a front with these options.
+    pub async fn serve_as(&self, library: &Path, limits: RequestLimits, options: FrontOptions) -> Served {
+        serve_so(self.load(library).await, limits, options).await
+    }
+
+    /// Starts and serves what was loaded.
+    pub async fn serve_loaded(&self, loaded: Loaded) -> Served {
+        serve_so(loaded, RequestLimits::default(), two_threads()).await
+    }
+}
+
+fn two_threads() -> FrontOptions {
+    FrontOptions { threads: 2, ..FrontOptions::default() }
+}
+
+async fn serve_so(loaded: Loaded, limits: RequestLimits, options: FrontOptions) -> Served {
+    loaded.instance.start().await.expect("it starts");
+    let mount = format!("{MOUNTS}{}", loaded.instance.description().manifest.name);
+    let dispatch = Dispatch::default();
+    let (farewell, told) = watch::channel(false);
+    let serving = Serving::of(&loaded, 1, limits, told).expect("it is alive");
+    dispatch.publish(vec![serving.routed(Vec::new())]);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let options = FrontOptions { on_thread_park: Some(on_thread_park), ..options };
+    let front = Front::start(listener, dispatch.clone(), options).expect("a front");
+    let Loaded { instance, leases, ending } = loaded;
+    Served { address: front.address(), mount, instance, leases, ending, dispatch, farewell, front }
 }
 
 /// A plugin that is served.
@@ -104,7 +131,9 @@ pub struct Served {
     pub instance: Arc<dyn Instance>,
     pub leases: Watch,
     pub ending: watch::Receiver<Ending>,
-    accepting: JoinHandle<()>,
+    pub dispatch: Dispatch,
+    pub farewell: watch::Sender<bool>,
+    front: Front,
 }
 
 pub type Answer = Response<Bytes>;
@@ -167,9 +196,9 @@ impl Served {
 
     /// Stops accepting, shuts the plugin down and lets go of it: what became of its library.
     pub async fn unload(self) -> Ending {
-        let Served { instance, mut ending, accepting, .. } = self;
-        accepting.abort();
-        let _ = accepting.await;
+        let Served { instance, mut ending, front, dispatch, .. } = self;
+        dispatch.publish(Vec::new());
+        front.stop_accepting().await;
         let _ = instance.shutdown().await;
         drop(instance);
         let ended = ending.wait_for(|ending| *ending != Ending::Alive);

@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "a test program has no outside")]
 
+mod built_in;
 mod capture;
 mod contract;
 mod direct;
@@ -12,6 +13,9 @@ mod leases;
 mod misbehaviour;
 mod outside;
 mod reloading;
+mod serving;
+mod shipped;
+mod third_party;
 mod unloading;
 
 use camlock_testing::Trials;
@@ -20,7 +24,8 @@ fn main() {
     camlock_loader::run_verifier_if_asked();
     capture::install();
     let trials = outside::add(contract::add(features::add(Trials::default())));
-    let trials = leases::add(misbehaviour::add(trials));
+    let trials = serving::add(leases::add(misbehaviour::add(trials)));
     let trials = host_threads::add(unloading::add(trials));
-    reloading::add(trials).run()
+    let trials = third_party::add(shipped::add(trials));
+    reloading::add(built_in::add(trials)).run()
 }

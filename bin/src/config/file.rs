@@ -1,0 +1,125 @@
+//! The shape of `camlock.toml`. Every key stands here, and in docs/operators.md.
+
+use super::{
+    LogFormat, Misconfigured, Profile,
+    values::{Size, Time},
+};
+use camlock_core::Limits;
+use serde::Deserialize;
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    pub(super) plugins: Plugins,
+    pub(super) data: Data,
+    pub(super) server: Server,
+    pub(super) build: Build,
+    pub(super) log: Log,
+    pub(super) limits: LimitKeys,
+    pub(super) plugin: BTreeMap<String, LimitKeys>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Plugins {
+    pub(super) dir: Option<PathBuf>,
+    pub(super) new: Option<New>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum New {
+    #[default]
+    Enabled,
+    Disabled,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Data {
+    pub(super) dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Server {
+    pub(super) listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Build {
+    pub(super) profile: Option<Profile>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Log {
+    pub(super) format: Option<LogFormat>,
+    pub(super) filter: Option<String>,
+}
+
+/// `[limits]` and `[plugin.NAME]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LimitKeys {
+    drain: Option<Time>,
+    farewell: Option<Time>,
+    probation: Option<Time>,
+    panics: Option<u64>,
+    health: Option<Time>,
+    unwell: Option<u32>,
+    restarts: Option<usize>,
+    build: Option<Time>,
+    verify: Option<Time>,
+    create: Option<Time>,
+    start: Option<Time>,
+    quiesce: Option<Time>,
+    pinned: Option<usize>,
+    artifacts: Option<usize>,
+    request: Option<Time>,
+    body: Option<Size>,
+    concurrency: Option<usize>,
+}
+
+impl LimitKeys {
+    /// Overrides what was said.
+    pub(super) fn apply(self, limits: &mut Limits) {
+        fn set<T>(place: &mut T, said: Option<T>) {
+            if let Some(said) = said {
+                *place = said;
+            }
+        }
+        let time = |time: Option<Time>| time.map(|time| time.0);
+        set(&mut limits.drain, time(self.drain));
+        set(&mut limits.farewell, time(self.farewell));
+        set(&mut limits.probation, time(self.probation));
+        set(&mut limits.panics, self.panics);
+        set(&mut limits.health, time(self.health));
+        set(&mut limits.unwell, self.unwell);
+        set(&mut limits.restarts, self.restarts);
+        set(&mut limits.build, time(self.build));
+        set(&mut limits.verify, time(self.verify));
+        set(&mut limits.create, time(self.create));
+        set(&mut limits.start, time(self.start));
+        set(&mut limits.quiesce, time(self.quiesce));
+        set(&mut limits.pinned, self.pinned);
+        set(&mut limits.artifacts, self.artifacts);
+        set(&mut limits.requests.timeout, time(self.request));
+        set(&mut limits.requests.body, self.body.map(|size| size.0));
+        set(&mut limits.requests.concurrency, self.concurrency);
+    }
+}
+
+/// Reads the text of a file.
+pub(super) fn parse(path: &Path, text: &str) -> Result<File, Misconfigured> {
+    toml::from_str(text).map_err(|error| {
+        let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+        Misconfigured(format!("{}, line {line}: {}", path.display(), error.message()))
+    })
+}

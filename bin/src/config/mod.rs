@@ -1,0 +1,201 @@
+//! What the server is told: flags, environment, `camlock.toml`, defaults, in this order.
+//!
+//! Everything is read and checked before anything is opened. What must not live here: what the settings mean.
+
+mod file;
+mod values;
+
+use camlock_core::{Limits, Settings, manifest::check_name};
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+use std::{
+    env, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+/// Where settings come from on the command line and in the environment.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Flags {
+    /// The configuration file [default: the nearest camlock.toml at or above the current directory]
+    #[arg(long, env = "CAMLOCK_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where the plugins are [default: plugins]
+    #[arg(long, env = "CAMLOCK_PLUGINS", value_name = "DIR")]
+    pub(crate) plugins: Option<PathBuf>,
+    /// Where the server keeps what it needs: artifacts, builds, the admin token [default: .camlock]
+    #[arg(long, env = "CAMLOCK_DATA", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// The address to listen on [default: 127.0.0.1:8080]
+    #[arg(long, env = "CAMLOCK_LISTEN", value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// How plugins are compiled [default: quick on a terminal, else release]
+    #[arg(long)]
+    pub(crate) profile: Option<Profile>,
+    /// How logs are written [default: human on a terminal, else json]
+    #[arg(long)]
+    pub(crate) log_format: Option<LogFormat>,
+}
+
+/// How plugins are compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Profile {
+    /// Compiles soonest
+    Quick,
+    /// Runs fastest
+    Release,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// Lines for people
+    Human,
+    /// An object a line
+    Json,
+}
+
+/// All settings, with absolute paths.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// The file they come from, if there was one.
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) plugins: PathBuf,
+    pub(crate) data: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) profile: Option<Profile>,
+    pub(crate) log_format: Option<LogFormat>,
+    pub(crate) log_filter: Option<String>,
+    pub(crate) settings: Settings,
+}
+
+/// Something is wrong with the configuration: exit code 64.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0}")]
+pub(crate) struct Misconfigured(pub(crate) String);
+
+impl Config {
+    /// Reads everything.
+    pub(crate) fn read(flags: &Flags) -> Result<Config, Misconfigured> {
+        let here = env::current_dir()
+            .map_err(|error| Misconfigured(format!("the current directory cannot be used: {error}")))?;
+        let path = match &flags.config {
+            Some(path) => Some(here.join(path)),
+            None => here.ancestors().map(|dir| dir.join("camlock.toml")).find(|path| path.is_file()),
+        };
+        let text = path.as_deref().map(read_file).transpose()?;
+        Config::merge(flags, path.as_deref().zip(text.as_deref()), &here)
+    }
+
+    /// Puts flags and a file's text together.
+    fn merge(flags: &Flags, file: Option<(&Path, &str)>, here: &Path) -> Result<Config, Misconfigured> {
+        let parsed = file.map(|(path, text)| file::parse(path, text)).transpose()?.unwrap_or_default();
+        let base = file.and_then(|(path, _)| path.parent()).unwrap_or(here);
+        // What a flag names is relative to where it is typed; the file and the defaults, to the file's folder.
+        let dir = |flag: &Option<PathBuf>, key: Option<PathBuf>, default: &str| {
+            flag.as_ref().map_or_else(|| base.join(key.unwrap_or_else(|| default.into())), |flag| here.join(flag))
+        };
+        let mut settings = Settings::default();
+        parsed.limits.apply(&mut settings.limits);
+        settings.new_enabled = parsed.plugins.new.unwrap_or_default() == file::New::Enabled;
+        for (name, limits) in parsed.plugin {
+            check_name(&name).map_err(|invalid| Misconfigured(format!("[plugin.{name}]: {invalid}")))?;
+            let mut own: Limits = settings.limits.clone();
+            limits.apply(&mut own);
+            settings.plugins.insert(name, own);
+        }
+        Ok(Config {
+            file: file.map(|(path, _)| path.to_owned()),
+            plugins: dir(&flags.plugins, parsed.plugins.dir, "plugins"),
+            data: dir(&flags.data, parsed.data.dir, ".camlock"),
+            listen: flags.listen.or(parsed.server.listen).unwrap_or(([127, 0, 0, 1], 8080).into()),
+            profile: flags.profile.or(parsed.build.profile),
+            log_format: flags.log_format.or(parsed.log.format),
+            log_filter: parsed.log.filter,
+            settings,
+        })
+    }
+}
+
+fn read_file(path: &Path) -> Result<String, Misconfigured> {
+    fs::read_to_string(path).map_err(|error| Misconfigured(format!("{} cannot be read: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn merged(flags: &Flags, text: &str) -> Result<Config, Misconfigured> {
+        Config::merge(flags, Some((Path::new("/etc/camlock/camlock.toml"), text)), Path::new("/home/me"))
+    }
+
+    fn refused(text: &str) -> String {
+        merged(&Flags::default(), text).unwrap_err().0
+    }
+
+    #[test]
+    fn nothing_said_means_the_defaults() {
+        let config = Config::merge(&Flags::default(), None, Path::new("/home/me")).unwrap();
+        assert_eq!(config.plugins, Path::new("/home/me/plugins"));
+        assert_eq!(config.data, Path::new("/home/me/.camlock"));
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.settings.limits, Limits::default());
+        assert!(config.settings.new_enabled);
+    }
+
+    #[test]
+    fn flags_come_before_the_file_and_paths_are_where_they_were_said() {
+        let text = "plugins.dir = \"mine\"\nserver.listen = \"127.0.0.1:1\"\nbuild.profile = \"release\"";
+        let config = merged(&Flags::default(), text).unwrap();
+        assert_eq!(config.plugins, Path::new("/etc/camlock/mine"));
+        assert_eq!(config.data, Path::new("/etc/camlock/.camlock"));
+        assert_eq!((config.listen.port(), config.profile), (1, Some(Profile::Release)));
+        let flags = Flags { plugins: Some("other".into()), listen: "127.0.0.1:2".parse().ok(), ..Flags::default() };
+        let config = merged(&flags, text).unwrap();
+        assert_eq!(config.plugins, Path::new("/home/me/other"));
+        assert_eq!(config.listen.port(), 2);
+    }
+
+    #[test]
+    fn limits_for_all_and_for_one() {
+        let text = r#"
+            plugins.new = "disabled"
+            [limits]
+            drain = "5s"
+            body = "2 MiB"
+            [plugin.hello]
+            request = "500ms"
+            concurrency = 3
+        "#;
+        let settings = merged(&Flags::default(), text).unwrap().settings;
+        assert!(!settings.new_enabled);
+        assert_eq!(settings.limits.drain, Duration::from_secs(5));
+        assert_eq!(settings.limits.requests.body, Some(2 << 20));
+        let hello = &settings.plugins["hello"];
+        assert_eq!(hello.drain, Duration::from_secs(5));
+        assert_eq!(hello.requests.timeout, Duration::from_millis(500));
+        assert_eq!((hello.requests.concurrency, hello.requests.body), (3, Some(2 << 20)));
+    }
+
+    #[test]
+    fn mistakes_name_file_line_and_what_was_expected() {
+        let place = "/etc/camlock/camlock.toml, line ";
+        for (text, expected) in [
+            ("\n[limits]\ndrian = \"5s\"", "3: unknown field `drian`, expected one of `drain`"),
+            ("[limits]\ndrain = \"5 lightyears\"", "2: `5 lightyears` is no time: a number and ms, s, m or h"),
+            ("[limits]\ndrain = true", "2: invalid type: boolean `true`, expected a time"),
+            ("[limits]\nbody = \"much\"", "2: `much` is no size: a number and B, KiB, MiB or GiB, or `unlimited`"),
+            ("server.listen = \"here\"", "1: invalid socket address syntax"),
+            ("build.profile = \"fast\"", "1: unknown variant `fast`, expected `quick` or `release`"),
+            ("plugins.new = 1", "1: "),
+            ("nonsense", "1: "),
+        ] {
+            let told = refused(text);
+            assert!(told.starts_with(&format!("{place}{expected}")), "{told}");
+        }
+        assert!(refused("[plugin.No]\ndrain = \"1s\"").starts_with("[plugin.No]: `No` is no name for a plugin"));
+    }
+}

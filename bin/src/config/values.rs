@@ -1,0 +1,80 @@
+//! Times and sizes as people write them.
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, Visitor},
+};
+use std::{fmt, time::Duration};
+
+/// `"30s"`, `"500ms"`, `"10m"`, `"1h"`, or a number of seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Time(pub(super) Duration);
+
+/// `"10 MiB"`, `"unlimited"`, or a number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Size(pub(super) Option<u64>);
+
+fn number_and_unit(text: &str) -> Option<(u64, &str)> {
+    let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    Some((text[..digits].parse().ok()?, text[digits..].trim()))
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visit;
+        impl Visitor<'_> for Visit {
+            type Value = Time;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a time (\"30s\")")
+            }
+            fn visit_i64<E: Error>(self, seconds: i64) -> Result<Time, E> {
+                let seconds = u64::try_from(seconds).map_err(|_| E::custom("a time is not negative"))?;
+                Ok(Time(Duration::from_secs(seconds)))
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Time, E> {
+                let time = number_and_unit(text).and_then(|(number, unit)| match unit {
+                    "ms" => Some(Duration::from_millis(number)),
+                    "s" => Some(Duration::from_secs(number)),
+                    "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
+                    "h" => Some(Duration::from_secs(number.checked_mul(3600)?)),
+                    _ => None,
+                });
+                let told = || E::custom(format!("`{text}` is no time: a number and ms, s, m or h"));
+                time.map(Time).ok_or_else(told)
+            }
+        }
+        deserializer.deserialize_any(Visit)
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visit;
+        impl Visitor<'_> for Visit {
+            type Value = Size;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a size (\"10 MiB\")")
+            }
+            fn visit_i64<E: Error>(self, bytes: i64) -> Result<Size, E> {
+                let bytes = u64::try_from(bytes).map_err(|_| E::custom("a size is not negative"))?;
+                Ok(Size(Some(bytes)))
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Size, E> {
+                if text == "unlimited" {
+                    return Ok(Size(None));
+                }
+                let size = number_and_unit(text).and_then(|(number, unit)| match unit {
+                    "B" => Some(number),
+                    "KiB" => number.checked_mul(1 << 10),
+                    "MiB" => number.checked_mul(1 << 20),
+                    "GiB" => number.checked_mul(1 << 30),
+                    _ => None,
+                });
+                let told =
+                    || E::custom(format!("`{text}` is no size: a number and B, KiB, MiB or GiB, or `unlimited`"));
+                size.map(|size| Size(Some(size))).ok_or_else(told)
+            }
+        }
+        deserializer.deserialize_any(Visit)
+    }
+}

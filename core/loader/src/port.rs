@@ -1,0 +1,145 @@
+//! Core's ports to artifacts (stage, verify, and later load) and to plugins that are compiled in. What must not live here: how any of these is done.
+
+use crate::{
+    Artifact, BuiltIn, LoadError, Loader, StageError, Staging, Unfit, Verdict, Verifier, VerifyError, inspect_built_in,
+};
+use camlock_core::{BoxFuture, Candidate, Digest, Failure, Loaded, Loading, Manifest, Stage};
+use std::{fmt, path::Path, sync::Arc};
+use tokio::{runtime::Handle, task::spawn_blocking};
+
+/// What artifacts are staged, verified and loaded with.
+#[derive(Clone)]
+pub struct Workbench {
+    staging: Staging,
+    verifier: Arc<Verifier>,
+    loader: Arc<Loader>,
+}
+
+impl fmt::Debug for Workbench {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Workbench").field("staging", &self.staging).finish_non_exhaustive()
+    }
+}
+
+impl Workbench {
+    /// Puts these together. Used within a tokio runtime.
+    pub fn new(staging: Staging, verifier: Verifier, loader: Arc<Loader>) -> Self {
+        Workbench { staging, verifier: Arc::new(verifier), loader }
+    }
+
+    /// Files are read and hashed where that may take its time; then the verdict is had.
+    fn ready(
+        &self,
+        stage: impl FnOnce(&Staging) -> Result<Artifact, StageError> + Send + 'static,
+    ) -> BoxFuture<Result<Arc<dyn Candidate>, Failure>> {
+        let bench = self.clone();
+        Box::pin(async move {
+            let staging = bench.staging.clone();
+            let staged = spawn_blocking(move || stage(&staging)).await;
+            let artifact = staged.map_err(|error| Failure::transient(Stage::Verify, error.to_string()))?;
+            let artifact = artifact.map_err(|error| staging_failed(&error))?;
+            match bench.verifier.verify(&artifact).await.map_err(|error| verifying_failed(&error))? {
+                Verdict::Bad(reason) => Err(Failure::new(Stage::Verify, reason)),
+                Verdict::Good(report) => {
+                    Ok(Arc::new(Verified { artifact, stays: report.stays, loader: bench.loader }) as Arc<dyn Candidate>)
+                }
+            }
+        })
+    }
+}
+
+impl Loading for Workbench {
+    fn prepare(&self, candidate: &Path) -> BoxFuture<Result<Arc<dyn Candidate>, Failure>> {
+        let candidate = candidate.to_owned();
+        self.ready(move |staging| staging.stage(&candidate))
+    }
+
+    fn recall(&self, digest: Digest) -> BoxFuture<Result<Arc<dyn Candidate>, Failure>> {
+        self.ready(move |staging| staging.recall(digest))
+    }
+}
+
+/// A staged artifact with a good verdict.
+struct Verified {
+    artifact: Artifact,
+    stays: Option<String>,
+    loader: Arc<Loader>,
+}
+
+impl Candidate for Verified {
+    fn manifest(&self) -> &Manifest {
+        &self.artifact.sections.manifest
+    }
+
+    fn digest(&self) -> Option<Digest> {
+        Some(self.artifact.digest)
+    }
+
+    fn stays(&self) -> Option<&str> {
+        self.stays.as_deref()
+    }
+
+    fn load(&self, generation: u64) -> BoxFuture<Result<Loaded, Failure>> {
+        let (loader, artifact) = (self.loader.clone(), self.artifact.clone());
+        Box::pin(async move {
+            // The copy is written and hashed on a thread that may wait for the disk.
+            let handle = Handle::current();
+            let loading = spawn_blocking(move || handle.block_on(loader.load(&artifact, generation)));
+            let loaded = loading.await.map_err(|error| Failure::transient(Stage::Load, error.to_string()))?;
+            loaded.map_err(|error| loading_failed(&error))
+        })
+    }
+}
+
+/// A plugin that is compiled into the program. It needs no verification: it is the program's own code.
+pub fn compiled_in(plugin: BuiltIn, loader: Arc<Loader>) -> Result<Arc<dyn Candidate>, Unfit> {
+    let manifest = inspect_built_in(&plugin)?.manifest;
+    Ok(Arc::new(CompiledIn { plugin, manifest, loader }))
+}
+
+struct CompiledIn {
+    plugin: BuiltIn,
+    manifest: Manifest,
+    loader: Arc<Loader>,
+}
+
+impl Candidate for CompiledIn {
+    fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    fn digest(&self) -> Option<Digest> {
+        None
+    }
+
+    fn stays(&self) -> Option<&str> {
+        None
+    }
+
+    fn load(&self, generation: u64) -> BoxFuture<Result<Loaded, Failure>> {
+        let (loader, plugin) = (self.loader.clone(), self.plugin);
+        Box::pin(async move { loader.load_built_in(&plugin, generation).await.map_err(|error| loading_failed(&error)) })
+    }
+}
+
+fn staging_failed(error: &StageError) -> Failure {
+    let transient = match error {
+        StageError::Unfit(_) | StageError::Rotten(_) => false,
+        StageError::Unreadable { .. } | StageError::Changing(_) | StageError::NoCopy { .. } => true,
+    };
+    Failure { transient, ..Failure::new(Stage::Verify, error.to_string()) }
+}
+
+fn verifying_failed(error: &VerifyError) -> Failure {
+    let transient = !matches!(error, VerifyError::NotArmed);
+    Failure { transient, ..Failure::new(Stage::Verify, error.to_string()) }
+}
+
+fn loading_failed(error: &LoadError) -> Failure {
+    let transient = match error {
+        LoadError::NoCopy { .. } | LoadError::Unreadable { .. } | LoadError::NoThread(_) => true,
+        LoadError::Create(fault) => fault.kind == camlock_core::FaultKind::TimedOut,
+        LoadError::Unfit(_) | LoadError::Rotten(_) | LoadError::Open(_) => false,
+    };
+    Failure { transient, ..Failure::new(Stage::Load, error.to_string()) }
+}

@@ -1,0 +1,168 @@
+//! What a plugin says of itself, read without running it: out of a file, or out of the program that it is compiled into.
+//!
+//! Pure: bytes in, answer out.
+
+use camlock_abi::{ABI, AbiVersion, HOST_FEATURES, section};
+use camlock_core::{
+    Manifest,
+    manifest::{self, Invalid},
+};
+use std::{collections::BTreeMap, fmt};
+
+/// Why a file is no plugin for this host: one sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfit(pub String);
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unfit {}
+
+impl From<Invalid> for Unfit {
+    fn from(invalid: Invalid) -> Self {
+        Unfit(invalid.0)
+    }
+}
+
+/// What a file says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sections {
+    /// The author's words.
+    pub manifest: Manifest,
+    /// The contract it was built for.
+    pub abi: String,
+    /// The SDK's version.
+    pub sdk: String,
+    /// The compiler.
+    pub rustc: String,
+    /// `unwind` or `abort`.
+    pub panic: String,
+    /// Which build it was; empty unless the server built it.
+    pub nonce: String,
+    /// Features of the host that it cannot do without.
+    pub requires: Vec<String>,
+    /// The crate's name, from which the entry's symbol is made.
+    pub crate_name: String,
+    /// Why the library can never be unloaded, if that can be seen from its file.
+    pub stays: Option<String>,
+}
+
+/// What a plugin was made into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Made {
+    /// A library of its own.
+    Library,
+    /// A part of this program.
+    BuiltIn,
+}
+
+impl Made {
+    /// Checks that it is what its build made of it: `intercepts` is what `export!` wrote.
+    fn check(self, intercepts: &str) -> Result<(), Unfit> {
+        match (self, intercepts) {
+            (Made::Library, "yes") | (Made::BuiltIn, "no") => Ok(()),
+            (Made::Library, _) => Err(Unfit(
+                "it was built with the feature `program` of camlock-plugin, for linking into a program: \
+                 as a library it could not be unloaded safely; build it with plain `cargo build`"
+                    .into(),
+            )),
+            (Made::BuiltIn, _) => Err(Unfit(
+                "it is compiled into this program as if it were a library of its own: \
+                 build the program with the feature `program` of camlock-plugin"
+                    .into(),
+            )),
+        }
+    }
+}
+
+impl Sections {
+    /// Reads both sections and refuses what this host cannot run, in the order in which a person would ask.
+    pub(crate) fn parse(meta: &[u8], cargo_toml: &[u8], made: Made) -> Result<Self, Unfit> {
+        let package: BTreeMap<String, Vec<u8>> = section::parse(meta)
+            .filter_map(|(key, value)| Some((String::from_utf8(key.to_vec()).ok()?, value.to_vec())))
+            .collect();
+        let word = |key: &str| -> Result<String, Unfit> {
+            let value = package.get(key).map_or(&[][..], Vec::as_slice);
+            let plain = value.len() <= 200 && value.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
+            let value = plain.then(|| String::from_utf8_lossy(value).into_owned());
+            value.ok_or_else(|| Unfit(format!("the value of `{key}` in its section `.camlock.meta` is not plain text")))
+        };
+        let abi = word("abi")?;
+        check_abi(&abi)?;
+        let requires: Vec<String> =
+            word("requires")?.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        check_required(&requires, &abi)?;
+        let panic = word("panic")?;
+        if panic == "abort" {
+            return Err(Unfit(
+                "it was built with `panic = \"abort\"`, so that any panic in it would end the whole server; \
+                 build it with `panic = \"unwind\"`"
+                    .into(),
+            ));
+        }
+        made.check(&word("intercepts")?)?;
+        Ok(Sections {
+            manifest: manifest::read(&package, cargo_toml)?,
+            abi,
+            sdk: word("sdk")?,
+            rustc: word("rustc")?,
+            panic,
+            nonce: word("nonce")?,
+            requires,
+            crate_name: word("crate")?,
+            stays: None,
+        })
+    }
+}
+
+fn check_abi(text: &str) -> Result<AbiVersion, Unfit> {
+    let version = text
+        .split_once('.')
+        .and_then(|(major, minor)| Some(AbiVersion { major: major.parse().ok()?, minor: minor.parse().ok()? }));
+    match version {
+        None => Err(Unfit(format!("`{text}` is no version of the contract"))),
+        Some(version) if version.major != ABI.major => Err(Unfit(format!(
+            "it was built for version {version} of the contract, this host speaks {ABI}: build it with camlock-plugin {}",
+            ABI.major
+        ))),
+        Some(version) => Ok(version),
+    }
+}
+
+fn check_required(requires: &[String], abi: &str) -> Result<(), Unfit> {
+    let lacking: Vec<_> = requires
+        .iter()
+        .filter(|name| !HOST_FEATURES.contains(&name.as_str()))
+        .map(|name| format!("`{name}`"))
+        .collect();
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    Err(Unfit(format!(
+        "it requires {} of the host, which this host (contract {ABI}) lacks; it was built for contract {abi}: \
+         update the server, or build the plugin without that requirement",
+        lacking.join(" and ")
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(intercepts: &str, made: Made) -> Result<Sections, Unfit> {
+        let meta = format!("abi=1.0\0panic=unwind\0intercepts={intercepts}\0name=hello\0version=1.0.0\0crate=hello\0");
+        Sections::parse(meta.as_bytes(), b"", made)
+    }
+
+    #[test]
+    fn a_plugin_is_taken_as_what_it_was_made_into() {
+        assert_eq!(read("yes", Made::Library).unwrap().manifest.name, "hello");
+        assert_eq!(read("no", Made::BuiltIn).unwrap().crate_name, "hello");
+        let refused = |intercepts, made| read(intercepts, made).unwrap_err().0;
+        assert!(refused("no", Made::Library).contains("build it with plain `cargo build`"));
+        assert!(refused("yes", Made::BuiltIn).contains("with the feature `program` of camlock-plugin"));
+    }
+}

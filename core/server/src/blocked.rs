@@ -1,0 +1,36 @@
+//! Handlers that block the threads that serve, for people to see.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// A handler that blocks its thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    /// The plugin.
+    pub plugin: Arc<str>,
+    /// Its generation.
+    pub generation: u64,
+    /// The request's method.
+    pub method: String,
+    /// The request's path; a long one is cut.
+    pub route: String,
+    /// How long it has blocked the thread, at least.
+    pub lasting: Duration,
+}
+
+/// Those that block now, as a `Front` last saw them. A handle; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct BlockedList(Arc<Mutex<Vec<Blocked>>>);
+
+impl BlockedList {
+    /// All of them.
+    pub fn all(&self) -> Vec<Blocked> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set(&self, blocked: Vec<Blocked>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = blocked;
+    }
+}

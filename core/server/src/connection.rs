@@ -1,0 +1,92 @@
+//! One connection, HTTP/1.1 or HTTP/2.
+
+use crate::Dispatch;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto::Builder,
+};
+use std::{
+    future::{Future, poll_fn},
+    net::{SocketAddr, TcpStream},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+use tokio::sync::watch;
+
+/// A connection that nobody serves yet.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    /// It does not block.
+    pub(crate) stream: TcpStream,
+    pub(crate) peer: SocketAddr,
+}
+
+/// Tells connections that they are to finish, and knows how many there are.
+#[derive(Debug)]
+pub(crate) struct Finish {
+    said: Arc<AtomicBool>,
+    each: watch::Sender<bool>,
+}
+
+/// What one connection has of it.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// Costs less to look at than `wakes`.
+    said: Arc<AtomicBool>,
+    wakes: watch::Receiver<bool>,
+}
+
+impl Finish {
+    pub(crate) fn new() -> Self {
+        Finish { said: Arc::default(), each: watch::channel(false).0 }
+    }
+
+    pub(crate) fn connection(&self) -> Told {
+        Told { said: self.said.clone(), wakes: self.each.subscribe() }
+    }
+
+    pub(crate) fn say(&self) {
+        self.said.store(true, Ordering::Release);
+        self.each.send_replace(true);
+    }
+
+    pub(crate) fn left(&self) -> usize {
+        self.each.receiver_count()
+    }
+
+    /// Waits until there are none.
+    pub(crate) async fn none_left(&self) {
+        self.each.closed().await;
+    }
+}
+
+/// Serves it until it ends. Once it is told to finish, it ends with the answers that are under way.
+pub(crate) async fn serve_connection(accepted: Accepted, dispatch: Dispatch, told: Told) {
+    let Accepted { stream, peer } = accepted;
+    let _ = stream.set_nodelay(true);
+    let stream = match tokio::net::TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(error) => return tracing::warn!(%error, "a connection could not be served"),
+    };
+    let builder = Builder::new(TokioExecutor::new());
+    let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), dispatch.for_peer(peer)));
+    let Told { said, mut wakes } = told;
+    let mut finish = pin!(wakes.wait_for(|said| *said));
+    let (mut asked, mut finishing) = (false, false);
+    let outcome = poll_fn(|context| {
+        // Asked once, it wakes this task when the time has come: asking again before costs a lock for each request.
+        let ask = !asked || said.load(Ordering::Acquire);
+        asked = true;
+        if ask && !finishing && finish.as_mut().poll(context).is_ready() {
+            connection.as_mut().graceful_shutdown();
+            finishing = true;
+        }
+        connection.as_mut().poll(context)
+    });
+    if let Err(error) = outcome.await {
+        tracing::debug!(%error, "a connection broke");
+    }
+}

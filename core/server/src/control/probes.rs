@@ -1,0 +1,60 @@
+//! Whether the server lives, is ready, and what it is.
+
+use super::{Shared, admit::Eyes};
+use crate::{blocked::Blocked, problem::Problem};
+use axum::{Json, extract::State, response::IntoResponse, response::Response};
+use camlock_core::{Headline, Overview};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+/// As long as this answers, it does.
+pub(super) async fn live() -> Json<Value> {
+    Json(json!({ "status": "live" }))
+}
+
+/// Whether the first look at everything is done.
+pub(super) async fn ready(State(control): Shared) -> Response {
+    let overview = control.manager.overview();
+    if overview.ready {
+        return Json(json!({ "status": "ready" })).into_response();
+    }
+    let waiting_for = awaited(&overview);
+    let names: Vec<_> = waiting_for.iter().map(|(name, at)| format!("`{name}` ({at})")).collect();
+    let detail = match &names[..] {
+        [] => "the plugins directory has not been looked at yet".to_owned(),
+        names => format!("not ready: waiting for {}", names.join(", ")),
+    };
+    let waiting_for: Vec<_> = waiting_for.iter().map(|(name, at)| json!({ "plugin": name, "at": at })).collect();
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).with("waiting_for", waiting_for).passing().response()
+}
+
+/// Plugins that do not serve yet, and how far they are.
+fn awaited(overview: &Overview) -> Vec<(&str, &str)> {
+    let plugins = overview.plugins.iter().filter(|plugin| plugin.serving.is_none());
+    let at = |plugin: &camlock_core::PluginView| match (&plugin.candidate, plugin.state) {
+        (Some(candidate), _) => Some(candidate.stage),
+        (None, state @ (Headline::Starting | Headline::Waiting)) => Some(state.word()),
+        _ => None,
+    };
+    plugins.filter_map(|plugin| at(plugin).map(|at| (&*plugin.name, at))).collect()
+}
+
+/// What this server is; for operators, also which handlers block their threads.
+pub(super) async fn health(State(control): Shared, eyes: Eyes) -> Json<Value> {
+    let about = &control.options.about;
+    let mut health = json!({
+        "status": "ok", "version": about.version, "revision": about.revision, "rustc": about.rustc, "abi": about.abi,
+        "built_in": about.built_in,
+    });
+    if eyes == Eyes::Operator {
+        health["blocked"] = control.options.blocked.all().iter().map(blocked).collect();
+    }
+    Json(health)
+}
+
+fn blocked(blocked: &Blocked) -> Value {
+    json!({
+        "plugin": &*blocked.plugin, "generation": blocked.generation, "method": blocked.method, "route": blocked.route,
+        "seconds": blocked.lasting.as_secs_f64(),
+    })
+}

@@ -1,0 +1,256 @@
+//! Which threads are inside a plugin's code, and what they were asked: written at every poll, read by whoever looks on.
+//!
+//! Writing must cost next to nothing, so there is no clock and no lock in it: a thread writes a few words into a slot of its
+//! own, and counts. Who looks on sees from the count whether it is still the same poll. What must not live here: what follows
+//! from it.
+
+use http::{Method, Request, uri::PathAndQuery};
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU64, AtomicUsize, Ordering, fence},
+    },
+};
+
+/// What a request asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    target: Option<PathAndQuery>,
+}
+
+impl Asked {
+    pub(crate) fn of<B>(request: &Request<B>) -> Self {
+        Asked { method: request.method().clone(), target: request.uri().path_and_query().cloned() }
+    }
+
+    /// The path; what follows it is the client's own affair.
+    pub(crate) fn path(&self) -> &str {
+        self.target.as_ref().map_or("/", PathAndQuery::path)
+    }
+}
+
+/// So much of a path is kept: 16 words.
+const WORDS: usize = 16;
+const LONGEST: usize = WORDS * 8;
+
+/// What one thread is at. Only that thread writes.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    /// Which one of all.
+    number: u64,
+    /// Odd while the thread is inside; raised at each way in and out.
+    serial: AtomicU64,
+    /// The threads it belongs with.
+    group: AtomicU64,
+    generation: AtomicU64,
+    method: AtomicU64,
+    length: AtomicUsize,
+    path: [AtomicU64; WORDS],
+}
+
+static SLOTS: Mutex<Vec<Weak<Slot>>> = Mutex::new(Vec::new());
+
+thread_local! {
+    static SLOT: Arc<Slot> = Slot::new();
+}
+
+/// This thread belongs to this group from now on.
+pub(crate) fn belong_to(group: u64) {
+    let _ = SLOT.try_with(|slot| slot.group.store(group, Ordering::Relaxed));
+}
+
+/// This thread is inside a generation's code until what is returned is dropped.
+#[must_use]
+pub(crate) fn enter(generation: u64, asked: &Asked) -> Inside {
+    // A thread that ends has nothing to be looked at.
+    Inside(SLOT.try_with(|slot| slot.enter(generation, asked)).unwrap_or(false))
+}
+
+/// A thread is inside.
+pub(crate) struct Inside(bool);
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        if self.0 {
+            let _ = SLOT.try_with(|slot| slot.leave());
+        }
+    }
+}
+
+impl Slot {
+    fn new() -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let slot = Arc::new(Slot {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            serial: AtomicU64::new(0),
+            group: AtomicU64::new(0),
+            generation: AtomicU64::new(0),
+            method: AtomicU64::new(0),
+            length: AtomicUsize::new(0),
+            path: [const { AtomicU64::new(0) }; WORDS],
+        });
+        SLOTS.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&slot));
+        slot
+    }
+
+    /// False if it is inside already: the outer one counts.
+    fn enter(&self, generation: u64, asked: &Asked) -> bool {
+        let serial = self.serial.load(Ordering::Relaxed);
+        if serial % 2 == 1 {
+            return false;
+        }
+        // Whoever reads what is written now, while it is written, also sees that the thread had left.
+        fence(Ordering::Release);
+        self.generation.store(generation, Ordering::Relaxed);
+        self.method.store(word(asked.method.as_str().as_bytes()), Ordering::Relaxed);
+        let path = asked.path().as_bytes();
+        let kept = path.len().min(LONGEST);
+        self.length.store(kept, Ordering::Relaxed);
+        for (into, from) in self.path.iter().zip(path[..kept].chunks(8)) {
+            into.store(word(from), Ordering::Relaxed);
+        }
+        self.serial.store(serial + 1, Ordering::Release);
+        true
+    }
+
+    fn leave(&self) {
+        let serial = self.serial.load(Ordering::Relaxed);
+        self.serial.store(serial + 1, Ordering::Relaxed);
+    }
+
+    fn look(self: Arc<Self>) -> Option<Sight> {
+        let serial = self.serial.load(Ordering::Acquire);
+        (serial % 2 == 1).then(|| Sight {
+            thread: self.number,
+            serial,
+            group: self.group.load(Ordering::Relaxed),
+            generation: self.generation.load(Ordering::Relaxed),
+            slot: self,
+        })
+    }
+}
+
+/// Up to eight bytes as a number.
+fn word(bytes: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    let kept = bytes.len().min(8);
+    word[..kept].copy_from_slice(&bytes[..kept]);
+    u64::from_le_bytes(word)
+}
+
+/// A thread that was seen inside.
+#[derive(Debug)]
+pub(crate) struct Sight {
+    /// Which thread.
+    pub(crate) thread: u64,
+    /// Which of its polls.
+    pub(crate) serial: u64,
+    /// The threads it belongs with.
+    pub(crate) group: u64,
+    /// The generation's key.
+    pub(crate) generation: u64,
+    slot: Arc<Slot>,
+}
+
+impl Sight {
+    /// What it was asked, if it is still at it.
+    pub(crate) fn asked(&self) -> Option<Route> {
+        let slot = &self.slot;
+        let length = slot.length.load(Ordering::Relaxed).min(LONGEST);
+        let words: Vec<u8> = slot.path.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();
+        let method = slot.method.load(Ordering::Relaxed).to_le_bytes();
+        fence(Ordering::Acquire);
+        if slot.serial.load(Ordering::Relaxed) != self.serial {
+            return None;
+        }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let method = text(&method).trim_end_matches('\0').to_owned();
+        Some(Route { method, path: text(&words[..length]) })
+    }
+}
+
+/// What a thread was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    pub(crate) method: String,
+    pub(crate) path: String,
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.method, self.path)
+    }
+}
+
+/// All threads that are inside now.
+pub(crate) fn sights() -> Vec<Sight> {
+    let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
+    slots.retain(|slot| slot.strong_count() > 0);
+    slots.iter().filter_map(Weak::upgrade).filter_map(Slot::look).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    fn asked(method: &str, path: &str) -> Asked {
+        Asked::of(&Request::builder().method(method).uri(path).body(()).unwrap())
+    }
+
+    /// What this thread is seen at.
+    fn mine(key: u64) -> Vec<(Option<String>, u64)> {
+        let seen = sights().into_iter().filter(|sight| sight.generation == key);
+        seen.map(|sight| (sight.asked().map(|route| route.to_string()), sight.group)).collect()
+    }
+
+    #[test]
+    fn a_thread_is_seen_while_it_is_inside() {
+        let long = format!("/{}", "x".repeat(300));
+        for (key, method, path, seen) in [
+            (u64::MAX, "GET", "/hello?secret=1", "GET /hello".to_owned()),
+            (u64::MAX - 1, "PROPPATCH", "/12345678", "PROPPATC /12345678".to_owned()),
+            (u64::MAX - 2, "POST", &long, format!("POST {}", &long[..128])),
+        ] {
+            assert_eq!(mine(key), []);
+            belong_to(7);
+            let inside = enter(key, &asked(method, path));
+            assert_eq!(mine(key), [(Some(seen), 7)]);
+            // What is further inside is not seen, and does not end it.
+            drop(enter(key - 10, &asked("GET", "/inner")));
+            assert_eq!(mine(key).len(), 1);
+            drop(inside);
+            assert_eq!(mine(key), []);
+        }
+    }
+
+    #[test]
+    fn what_has_ended_meanwhile_is_not_told() {
+        let key = u64::MAX - 100;
+        let inside = enter(key, &asked("GET", "/one"));
+        let sight = sights().into_iter().find(|sight| sight.generation == key).unwrap();
+        drop(inside);
+        assert_eq!(sight.asked(), None);
+        let _inside = enter(key, &asked("GET", "/two"));
+        assert_eq!(sight.asked(), None);
+    }
+
+    #[test]
+    fn a_thread_that_ends_is_forgotten() {
+        let key = u64::MAX - 200;
+        let (inside, is_inside) = mpsc::channel();
+        let (leave, may_leave) = mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let _inside = enter(key, &asked("GET", "/"));
+            inside.send(()).unwrap();
+            let _ = may_leave.recv();
+        });
+        is_inside.recv().unwrap();
+        assert_eq!(mine(key).len(), 1);
+        drop(leave);
+        thread.join().unwrap();
+        assert_eq!(mine(key), []);
+    }
+}

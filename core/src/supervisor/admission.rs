@@ -1,0 +1,129 @@
+//! Whether a prepared candidate may be loaded now: its name, its claims, what it depends on, and what depends on it.
+//!
+//! What must not live here: loading itself.
+
+use super::{
+    Supervisor,
+    dependencies::{self, Needs, Neighbour},
+    plan::Wanted,
+    plugin::Plugin,
+};
+use crate::{Candidate, Failure, Headline, Refused, Stage, routes::overlap};
+use std::{collections::BTreeMap, sync::Arc};
+
+impl Supervisor {
+    /// What others are to a plugin that needs them.
+    pub(super) fn neighbours(&self, plugin: &Plugin) -> BTreeMap<String, Neighbour> {
+        let needs_any = plugin.needs().is_some_and(|needs| !needs.is_empty());
+        let waits = plugin.candidate.as_ref().is_some_and(|bid| bid.waits.is_some() || bid.admitted.is_none());
+        if !needs_any && !waits {
+            return BTreeMap::new();
+        }
+        let neighbour = |plugin: &Plugin| Neighbour {
+            // What is about to stop is no support any more.
+            serves: plugin
+                .serving
+                .as_ref()
+                .filter(|_| self.ending.is_none() && plugin.wanted() != Wanted::Nothing)
+                .map(|serving| serving.candidate.manifest().version.clone()),
+            why_not: match plugin.headline() {
+                Headline::Missing => "is missing".to_owned(),
+                other => format!("is {}", other.word()),
+            },
+            needs: plugin.needs().cloned().unwrap_or_default(),
+        };
+        let mut neighbours = self.plugins.values().map(|plugin| (plugin.name.clone(), neighbour(plugin))).collect();
+        dependencies::without_the_unsupported(&mut neighbours);
+        neighbours
+    }
+
+    /// The plugins that serve and need this one.
+    pub(super) fn dependents(&self, name: &str) -> Vec<String> {
+        let needs = |plugin: &&Plugin| {
+            let serving = plugin.serving.as_ref();
+            serving.is_some_and(|serving| serving.candidate.manifest().camlock.dependencies.contains_key(name))
+        };
+        self.plugins.values().filter(needs).map(|plugin| plugin.name.clone()).collect()
+    }
+
+    /// A candidate that waits for others is looked at again; whether that changed anything.
+    pub(super) fn admit_waiting(&mut self, name: &str) -> bool {
+        let Some(plugin) = self.plugins.get_mut(name) else { return false };
+        let Some(bid) = plugin.candidate.as_mut() else { return false };
+        let Some((candidate, before)) = bid.waits.take() else { return false };
+        self.admit(name, candidate);
+        let waits = self.plugins.get(name).and_then(|plugin| plugin.candidate.as_ref()?.waits.as_ref());
+        waits.is_none_or(|(_, why)| *why != before)
+    }
+
+    /// Whether a candidate may be loaded now: then that begins; or it waits, or has failed.
+    pub(super) fn admit(&mut self, name: &str, candidate: Arc<dyn Candidate>) {
+        let Some(plugin) = self.plugins.get(name) else { return };
+        if let Err(failure) = self.acceptable(plugin, &candidate) {
+            self.failed(name, failure);
+            return;
+        }
+        let neighbours = self.neighbours(plugin);
+        match dependencies::needs(name, &candidate.manifest().camlock.dependencies, &neighbours) {
+            Needs::Met => self.load(name, candidate),
+            Needs::Impossible(why) => self.failed(name, Failure::new(Stage::Dependencies, why)),
+            Needs::Unmet(why) => {
+                let Some(plugin) = self.plugins.get_mut(name) else { return };
+                let Some(bid) = plugin.candidate.as_mut() else { return };
+                tracing::info!(plugin = name, generation = bid.generation, "waits: {why}");
+                for reply in bid.ask.take().into_iter().flat_map(|ask| ask.replies) {
+                    let _ = reply.send(Err(Refused::Conflict(format!("`{name}` waits: {why}"))));
+                }
+                bid.waits = Some((candidate, why));
+                self.dirty.insert(name.to_owned());
+            }
+        }
+    }
+
+    /// Whether a candidate is in nobody's way.
+    fn acceptable(&self, plugin: &Plugin, candidate: &Arc<dyn Candidate>) -> Result<(), Failure> {
+        let manifest = candidate.manifest();
+        if manifest.name != plugin.name {
+            let reason = format!("the library calls itself `{}`, and its entry `{}`", manifest.name, plugin.name);
+            return Err(Failure::new(Stage::Verify, reason));
+        }
+        if let Some(why) = candidate.digest().and_then(|digest| plugin.quarantine.get(&digest)) {
+            let reason = format!("these bytes are under quarantine: {why}; change them, or ask for a reload");
+            return Err(Failure::new(Stage::Health, reason));
+        }
+        for other in self.plugins.values().filter(|other| other.name != plugin.name && other.entry.is_some()) {
+            // Whoever has it keeps it; of two that have nothing yet, the one registered first.
+            let theirs = other.serving.is_some() || other.registered < plugin.registered;
+            let both = manifest.camlock.routes.iter().find_map(|mine| {
+                let theirs = other.claims().iter().filter(|_| theirs).find(|theirs| overlap(mine, theirs))?;
+                Some((mine, theirs))
+            });
+            if let Some((mine, theirs)) = both {
+                let reason = format!(
+                    "`{}` claims `{mine}`, which `{}` has already (`{theirs}`): one of them must do without",
+                    plugin.name, other.name
+                );
+                return Err(Failure::new(Stage::Routes, reason));
+            }
+        }
+        let left: Vec<_> = self
+            .plugins
+            .values()
+            .filter_map(|other| {
+                let serving = other.serving.as_ref()?;
+                let range = serving.candidate.manifest().camlock.dependencies.get(&plugin.name)?;
+                let fits = dependencies::within(range, &manifest.version);
+                (!fits).then(|| format!("`{}` needs {range}", other.name))
+            })
+            .collect();
+        if left.is_empty() {
+            return Ok(());
+        }
+        let left = left.join(", ");
+        let reason = format!(
+            "version {} would leave others without what they need: {left}; change or remove them first",
+            manifest.version
+        );
+        Err(Failure::new(Stage::Dependencies, reason))
+    }
+}

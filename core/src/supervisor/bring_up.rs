@@ -1,0 +1,108 @@
+//! From something that may be loaded to an instance that is ready for requests: load, take over state, start.
+//!
+//! What must not live here: what becomes of it afterwards.
+
+use super::{
+    Ports,
+    work::{Desk, Report, aside},
+};
+use crate::{Candidate, Failure, Fault, FaultKind, Instance, Limits, Saved, Stage, Watch, manifest::Handover};
+use std::sync::Arc;
+use tokio::{sync::oneshot, time::timeout};
+
+/// The generation that a candidate is to replace.
+pub(crate) struct Predecessor {
+    pub(crate) instance: Arc<dyn Instance>,
+    pub(crate) leases: Watch,
+    pub(crate) version: String,
+}
+
+/// From something that may be loaded to an instance that is ready for requests.
+pub(crate) async fn bring_up(
+    ports: Ports,
+    limits: Limits,
+    candidate: Arc<dyn Candidate>,
+    predecessor: Option<Predecessor>,
+    desk: Desk,
+) {
+    let turn = ports.turns.acquire().await;
+    let loaded = candidate.load(desk.about.generation).await;
+    drop(turn);
+    let up = match loaded {
+        Err(failure) => Err((failure, None)),
+        Ok(loaded) => {
+            desk.tell(Report::Loaded);
+            let quiesce = candidate.manifest().camlock.handover == Some(Handover::Quiesce);
+            match ready(&ports, &limits, &loaded.instance, predecessor, quiesce, &desk).await {
+                Ok(()) => Ok(loaded),
+                Err(failure) => Err((failure, Some(loaded))),
+            }
+        }
+    };
+    desk.tell(Report::Up(up));
+}
+
+async fn ready(
+    ports: &Ports,
+    limits: &Limits,
+    instance: &Arc<dyn Instance>,
+    predecessor: Option<Predecessor>,
+    quiesce: bool,
+    desk: &Desk,
+) -> Result<(), Failure> {
+    let failed = |stage, what: &str, fault: Fault| Failure {
+        transient: fault.kind == FaultKind::TimedOut,
+        ..Failure::new(stage, told(what, &fault))
+    };
+    if let Some(predecessor) = predecessor {
+        if quiesce {
+            hold(&predecessor, limits, desk).await?;
+        }
+        let saving = predecessor.instance.save();
+        let saved = aside(ports, limits.start, saving)
+            .await
+            .map_err(|fault| failed(Stage::Start, "`save` of the generation that serves", fault));
+        match saved {
+            Ok(Some(state)) => {
+                let restoring = instance.restore(Saved { version: predecessor.version, state });
+                match aside(ports, limits.start, restoring).await {
+                    Err(fault) if quiesce => return Err(failed(Stage::Start, "`restore`", fault)),
+                    // A snapshot may be refused: it begins without.
+                    Err(fault) => tracing::warn!(plugin = desk.about.plugin, "{}", told("`restore`", &fault)),
+                    Ok(()) => {}
+                }
+            }
+            Ok(None) => {}
+            Err(failure) if quiesce => return Err(failure),
+            Err(failure) => tracing::warn!(plugin = desk.about.plugin, "{}", failure.reason),
+        }
+    }
+    aside(ports, limits.start, instance.start()).await.map_err(|fault| failed(Stage::Start, "`start`", fault))?;
+    aside(ports, limits.start, instance.health()).await.map_err(|fault| failed(Stage::Health, "`health`", fault))
+}
+
+/// Has new requests wait, and lets those that have begun end.
+async fn hold(predecessor: &Predecessor, limits: &Limits, desk: &Desk) -> Result<(), Failure> {
+    let (held, hear) = oneshot::channel();
+    desk.tell(Report::Hold(held));
+    let _ = hear.await;
+    timeout(limits.quiesce, predecessor.leases.drained()).await.map_err(|_| {
+        let seconds = limits.quiesce.as_secs_f64();
+        let who = predecessor.leases.told();
+        Failure::transient(
+            Stage::Start,
+            format!("its state could not be handed over: requests were held for {seconds} s, and still {who}"),
+        )
+    })
+}
+
+pub(crate) fn told(what: &str, fault: &Fault) -> String {
+    let verb = match fault.kind {
+        FaultKind::Panic => "panicked",
+        _ => "failed",
+    };
+    match fault.location.as_str() {
+        "" => format!("{what} {verb}: {}", fault.message),
+        location => format!("{what} {verb}: {} ({location})", fault.message),
+    }
+}

@@ -1,0 +1,68 @@
+//! A loaded generation on its way out of the process: drain, farewell, shutdown, and the wait until it has left.
+//!
+//! What must not live here: the decision to let it go.
+
+use super::{
+    Ports,
+    bring_up::told,
+    work::{Desk, Report, aside},
+};
+use crate::{Ending, Limits, Loaded};
+use std::time::Duration;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout, timeout_at},
+};
+
+/// A generation on its way out.
+pub(crate) struct Leave {
+    pub(crate) loaded: Loaded,
+    /// Tells its streams to end. Kept until it has left.
+    pub(crate) farewell: watch::Sender<bool>,
+    /// When they are told.
+    pub(crate) deadline: Instant,
+    /// It was started, so it is shut down.
+    pub(crate) started: bool,
+    /// Generations that depend on it and are shut down first.
+    pub(crate) after: Vec<watch::Receiver<bool>>,
+    /// Turns true when it was shut down.
+    pub(crate) down: watch::Sender<bool>,
+}
+
+/// Lets a generation go: drain, farewell, shutdown, and the wait until it has left the process.
+pub(crate) async fn leave(leave: Leave, ports: Ports, limits: Limits, desk: Desk) {
+    let Leave { loaded, farewell, deadline, started, after, down } = leave;
+    let Loaded { instance, leases, mut ending } = loaded;
+    if timeout_at(deadline, leases.drained()).await.is_err() {
+        farewell.send_replace(true);
+        let _ = timeout(limits.farewell, leases.drained()).await;
+    }
+    let patience = Instant::now() + limits.drain + limits.farewell;
+    for mut dependent in after {
+        // An error means that its task has ended: it is down.
+        let _ = timeout_at(patience, dependent.wait_for(|down| *down)).await;
+    }
+    if started && let Err(fault) = aside(&ports, limits.start, instance.shutdown()).await {
+        tracing::warn!(
+            plugin = desk.about.plugin,
+            generation = desk.about.generation,
+            "{}",
+            told("`shutdown`", &fault)
+        );
+    }
+    drop(instance);
+    down.send_replace(true);
+    let _ = timeout(Duration::from_secs(1), ending.wait_for(|ending| *ending != Ending::Alive)).await;
+    loop {
+        let now = ending.borrow_and_update().clone();
+        match now {
+            Ending::Unmapped { .. } => break,
+            Ending::Pinned { reason } => desk.tell(Report::Stuck(reason)),
+            Ending::Alive => desk.tell(Report::Stuck(leases.told())),
+        }
+        if ending.changed().await.is_err() {
+            break;
+        }
+    }
+    desk.tell(Report::Left);
+}

@@ -1,0 +1,233 @@
+//! The supervisor: one task that compares what is wanted with what is real, and takes the next step.
+//!
+//! Whatever happens elsewhere only nudges it; whatever takes time runs beside it (`work`) and reports back. Here live the
+//! loop and what it needs of the world. What is decided stands in `plan` (pure), and how a decision is carried out in
+//! `settle`. What must not live here: I/O, plugin code, HTTP.
+
+mod acts;
+mod admission;
+mod bring_up;
+mod departure;
+mod dependencies;
+mod directory;
+mod plan;
+mod plugin;
+mod reports;
+mod restarts;
+mod settle;
+mod show;
+#[cfg(test)]
+mod tests;
+mod watchful;
+mod work;
+
+use crate::{
+    BoxFuture, Candidate, Limits, Loading, Manager, Nudge, PluginView, Publish, Shelf, Sources,
+    manager::{Inbox, Message},
+};
+use plugin::{Answer, Plugin};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
+use work::{About, Desk, Report};
+
+/// Runs a future that is plugin code where it may block: not on the supervisor's threads, and not on those that serve.
+pub type Aside = Arc<dyn Fn(BoxFuture<()>) + Send + Sync>;
+
+/// What the supervisor needs of the world.
+#[derive(Clone)]
+pub struct Ports {
+    /// The directory and its builds.
+    pub sources: Arc<dyn Sources>,
+    /// What was built before.
+    pub shelf: Arc<dyn Shelf>,
+    /// What makes instances.
+    pub loading: Arc<dyn Loading>,
+    /// Where requests are dispatched.
+    pub publish: Arc<dyn Publish>,
+    /// Plugins that are compiled in.
+    pub built_in: Vec<Arc<dyn Candidate>>,
+    /// Where plugin code runs that is no request.
+    pub aside: Aside,
+    /// So many candidates are verified and loaded at once.
+    pub turns: Arc<Semaphore>,
+}
+
+impl fmt::Debug for Ports {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Ports").finish_non_exhaustive()
+    }
+}
+
+/// How the supervisor is set.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The bounds of every plugin.
+    pub limits: Limits,
+    /// Those of single ones.
+    pub plugins: BTreeMap<String, Limits>,
+    /// Whether a plugin that is found for the first time is served.
+    pub new_enabled: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { limits: Limits::default(), plugins: BTreeMap::new(), new_enabled: true }
+    }
+}
+
+impl Settings {
+    fn limits(&self, plugin: &str) -> &Limits {
+        self.plugins.get(plugin).unwrap_or(&self.limits)
+    }
+}
+
+/// Starts the supervisor on the current runtime, which must not be one that runs plugin code. It ends with
+/// [`Manager::end`], or when the last handle is dropped.
+pub fn supervise(ports: Ports, settings: Settings) -> Manager {
+    let (manager, inbox) = Manager::channel();
+    let (sender, reports) = mpsc::unbounded_channel();
+    let mut supervisor = Supervisor {
+        ports,
+        settings,
+        plugins: BTreeMap::new(),
+        registered: 0,
+        sender,
+        dirty: BTreeSet::new(),
+        scans: Scans::default(),
+        trouble: None,
+        ready: false,
+        routes_changed: true,
+        acks: Vec::new(),
+        answers: Vec::new(),
+        shown: BTreeMap::new(),
+        ending: None,
+    };
+    supervisor.look();
+    tokio::spawn(supervisor.run(inbox, reports));
+    manager
+}
+
+/// Looks at the directory: one at a time, and one more if something was said meanwhile.
+#[derive(Clone, Copy, Debug, Default)]
+struct Scans {
+    /// How many were begun.
+    begun: u64,
+    running: bool,
+    again: bool,
+}
+
+struct Supervisor {
+    ports: Ports,
+    settings: Settings,
+    plugins: BTreeMap<String, Plugin>,
+    /// How many plugins were ever registered.
+    registered: u64,
+    sender: mpsc::UnboundedSender<(About, Report)>,
+    /// Plugins to look at again.
+    dirty: BTreeSet<String>,
+    scans: Scans,
+    trouble: Option<String>,
+    ready: bool,
+    routes_changed: bool,
+    /// Told once the routes are published.
+    acks: Vec<oneshot::Sender<()>>,
+    /// Given once everything is published and shown.
+    answers: Vec<Answer>,
+    shown: BTreeMap<String, Arc<PluginView>>,
+    ending: Option<Vec<oneshot::Sender<()>>>,
+}
+
+impl Supervisor {
+    async fn run(mut self, mut inbox: Inbox, mut reports: mpsc::UnboundedReceiver<(About, Report)>) {
+        loop {
+            let due = self.next_due();
+            tokio::select! {
+                biased;
+                report = reports.recv() => if let Some((about, report)) = report {
+                    self.report(&about, report);
+                },
+                message = inbox.messages.recv() => match message {
+                    Some(message) => self.message(message),
+                    None => self.end(None),
+                },
+                () = until(due) => {}
+            }
+            // Whatever else has come is part of the same look.
+            while let Ok((about, report)) = reports.try_recv() {
+                self.report(&about, report);
+            }
+            while let Ok(message) = inbox.messages.try_recv() {
+                self.message(message);
+            }
+            self.tick(Instant::now());
+            self.settle();
+            self.show(&inbox.overview);
+            if self.has_ended() {
+                break;
+            }
+        }
+        for done in self.ending.into_iter().flatten() {
+            let _ = done.send(());
+        }
+    }
+
+    fn message(&mut self, message: Message) {
+        match message {
+            Message::Nudge(Nudge::Paths(_) | Nudge::Everything) => self.look(),
+            Message::Act(plugin, act, reply) => self.act(&plugin, act, reply),
+            Message::End(done) => self.end(Some(done)),
+        }
+    }
+
+    /// Looks at the directory, now or as soon as the look under way is over.
+    fn look(&mut self) {
+        if self.scans.running {
+            self.scans.again = true;
+            return;
+        }
+        self.scans = Scans { begun: self.scans.begun + 1, running: true, again: false };
+        let (sources, desk) = (self.ports.sources.clone(), self.desk("", 0));
+        tokio::task::spawn_blocking(move || desk.tell(Report::Scanned(sources.scan())));
+    }
+
+    /// The look that will have seen all that was there when this was called.
+    fn coming_scan(&mut self) -> u64 {
+        self.look();
+        self.scans.begun + u64::from(self.scans.again)
+    }
+
+    fn desk(&self, plugin: &str, generation: u64) -> Desk {
+        Desk { about: About { plugin: plugin.to_owned(), generation }, reports: self.sender.clone() }
+    }
+
+    /// Ends: nothing is wanted any more.
+    fn end(&mut self, done: Option<oneshot::Sender<()>>) {
+        if self.ending.is_none() {
+            tracing::info!("ending");
+            self.dirty.extend(self.plugins.keys().cloned());
+        }
+        self.ending.get_or_insert_default().extend(done);
+    }
+
+    /// Nothing serves, nothing is on its way, and nothing leaves that can.
+    fn has_ended(&self) -> bool {
+        let over = |plugin: &Plugin| {
+            plugin.serving.is_none() && plugin.candidate.is_none() && plugin.leaving.len() == plugin.pinned()
+        };
+        self.ending.is_some() && self.plugins.values().all(over)
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,241 @@
+//! What work reports, and what follows: the only place where a candidate moves on, serves, or fails.
+
+use super::{
+    Supervisor,
+    plan::Source,
+    plugin::{Answer, Failed, Health, Plugin, Probation, Serving},
+    restarts::backoff,
+    work::{About, Report},
+};
+use crate::{
+    Candidate, Failure, Loaded, Refused,
+    generation::{Event, Phase},
+};
+use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
+use tokio::{sync::watch, time::Instant};
+
+impl Supervisor {
+    pub(super) fn report(&mut self, about: &About, report: Report) {
+        let name = about.plugin.as_str();
+        self.dirty.insert(name.to_owned());
+        match report {
+            Report::Scanned(scan) => self.scanned(scan),
+            Report::Health(outcome) => self.heard_of(about, outcome),
+            Report::Stuck(reason) => self.stuck(about, reason),
+            Report::Left => self.left(about),
+            Report::Up(Ok(loaded)) => self.up(about, loaded),
+            Report::Up(Err((failure, loaded))) => self.did_not_come_up(about, failure, loaded),
+            Report::Prepared(Ok(candidate)) => self.prepared(about, candidate),
+            Report::Prepared(Err(failure)) => {
+                if self.current(about).is_some() {
+                    self.failed(name, failure);
+                }
+            }
+            Report::Built => {
+                if let Some(plugin) = self.current(about)
+                    && let Some(bid) = plugin.candidate.as_mut()
+                {
+                    bid.times.lap("build");
+                    Plugin::step(&mut bid.phase, Event::Built);
+                }
+            }
+            Report::Loaded => {
+                if let Some(plugin) = self.current(about)
+                    && let Some(bid) = plugin.candidate.as_mut()
+                {
+                    bid.times.lap("load");
+                    Plugin::step(&mut bid.phase, Event::Loaded);
+                }
+            }
+            Report::Progress(progress) => {
+                if let Some(plugin) = self.current(about)
+                    && let Some(bid) = plugin.candidate.as_mut()
+                {
+                    bid.doing = match progress.total {
+                        Some(total) => format!("{} ({} of {total})", progress.doing, progress.done),
+                        None => progress.doing,
+                    };
+                }
+            }
+            Report::Hold(held) => {
+                if let Some(plugin) = self.current(about)
+                    && let Some(serving) = plugin.serving.as_mut()
+                {
+                    serving.held = true;
+                    self.routes_changed = true;
+                    self.acks.push(held);
+                }
+            }
+        }
+    }
+
+    /// The plugin, if this generation is still its candidate.
+    fn current(&mut self, about: &About) -> Option<&mut Plugin> {
+        let plugin = self.plugins.get_mut(&about.plugin)?;
+        plugin.candidate.as_ref().is_some_and(|bid| bid.generation == about.generation).then_some(plugin)
+    }
+
+    fn prepared(&mut self, about: &About, candidate: Arc<dyn Candidate>) {
+        let Some(plugin) = self.current(about) else { return };
+        if let Some(bid) = plugin.candidate.as_mut() {
+            bid.times.lap("verify");
+            bid.doing.clear();
+        }
+        if plugin.serving.is_none() {
+            plugin.manifest = Some(candidate.manifest().clone());
+        }
+        if let Some(why) = candidate.stays() {
+            tracing::warn!(
+                plugin = about.plugin,
+                generation = about.generation,
+                "it will not leave once loaded: {why}"
+            );
+        }
+        self.admit(&about.plugin, candidate);
+    }
+
+    /// The candidate is ready: it takes its predecessor's place, unless nobody wants it any more.
+    fn up(&mut self, about: &About, loaded: Loaded) {
+        let ending = self.ending.is_some();
+        let name = about.plugin.as_str();
+        let limits = self.settings.limits(name).clone();
+        let now = Instant::now();
+        let unwanted = |plugin: &Plugin| ending || !plugin.enabled || plugin.entry.is_none();
+        let (farewell, _) = watch::channel(false);
+        let Some(plugin) = self.current(about).filter(|plugin| !unwanted(plugin)) else {
+            if let Some(plugin) = self.current(about) {
+                plugin.candidate = None;
+                plugin.refuse_ask("it is not wanted any more");
+            }
+            let mut phase = Phase::Starting;
+            Plugin::step(&mut phase, Event::Superseded);
+            self.leave(name, about.generation, phase, loaded, farewell, true);
+            return;
+        };
+        let Some(mut bid) = plugin.candidate.take() else { return };
+        let Some(candidate) = bid.admitted.take() else { return };
+        bid.times.lap("start");
+        Plugin::step(&mut bid.phase, Event::Published);
+        let digest = candidate.digest();
+        let manifest = candidate.manifest().clone();
+        let before = plugin.serving.take();
+        let predecessor = before.as_ref().and_then(|before| {
+            let steady = before.loaded.instance.panics() < limits.panics && before.health.unwell < limits.unwell;
+            before.candidate.digest().filter(|_| steady)
+        });
+        plugin.previous = predecessor.filter(|previous| Some(*previous) != digest).or(plugin.previous);
+        if matches!(bid.source, Source::Entry(_)) {
+            plugin.failed = None;
+        }
+        plugin.passed_over = 0;
+        // Not all are asked at the same instant.
+        let spread = limits.health * (plugin.registered % 16) as u32 / 16;
+        plugin.serving = Some(Serving {
+            generation: bid.generation,
+            source: bid.source,
+            candidate,
+            loaded,
+            farewell,
+            since: SystemTime::now(),
+            held: false,
+            probation: Some(Probation { until: now + limits.probation, predecessor }),
+            health: Health { due: now + limits.health + spread, asked: false, unwell: 0 },
+        });
+        tracing::info!(plugin = name, generation = bid.generation, version = manifest.version, "serving");
+        plugin.manifest = Some(manifest);
+        let replies = bid.ask.take().map(|ask| ask.replies).unwrap_or_default();
+        bid.times.lap("swap");
+        for reply in replies {
+            self.answers.push(Answer { plugin: name.to_owned(), reply, stages: bid.times.stages.clone() });
+        }
+        self.routes_changed = true;
+        if let Some(before) = before {
+            self.let_go(name, before);
+            self.renew_dependents(name, now);
+        }
+    }
+
+    /// Whoever depends on a plugin that was replaced begins anew, with the one that serves now.
+    fn renew_dependents(&mut self, name: &str, now: Instant) {
+        for dependent in self.dependents(name) {
+            if let Some(plugin) = self.plugins.get_mut(&dependent) {
+                plugin.renew = Some(now);
+                self.dirty.insert(dependent);
+            }
+        }
+    }
+
+    fn did_not_come_up(&mut self, about: &About, failure: Failure, loaded: Option<Loaded>) {
+        if let Some(loaded) = loaded {
+            let phase = Phase::Failed(failure.clone());
+            let (farewell, _) = watch::channel(false);
+            self.leave(&about.plugin, about.generation, phase, loaded, farewell, true);
+        }
+        if self.current(about).is_some() {
+            self.failed(&about.plugin, failure);
+        }
+    }
+
+    /// The candidate failed; what serves goes on.
+    pub(super) fn failed(&mut self, name: &str, failure: Failure) {
+        let Some(plugin) = self.plugins.get_mut(name) else { return };
+        let Some(mut bid) = plugin.candidate.take() else { return };
+        Plugin::step(&mut bid.phase, Event::Failed(failure.clone()));
+        tracing::error!(plugin = name, generation = bid.generation, "failed: {failure}");
+        let before = plugin.failed.take().filter(|failed| failed.source == bid.source);
+        let attempts = before.map_or(1, |failed| failed.attempts + 1);
+        let retry = failure.transient.then(|| Instant::now() + backoff(attempts));
+        if let Some(serving) = plugin.serving.as_mut()
+            && std::mem::take(&mut serving.held)
+        {
+            self.routes_changed = true;
+        }
+        plugin.failed = Some(Failed {
+            generation: bid.generation,
+            source: bid.source,
+            failure: failure.clone(),
+            at: SystemTime::now(),
+            attempts,
+            retry,
+        });
+        plugin.passed_over = 0;
+        // A going back that fails is over: the entry is what counts again.
+        if matches!(plugin.failed.as_ref().map(|failed| &failed.source), Some(Source::Kept(_))) {
+            plugin.held = None;
+        }
+        let refused = Refused::Failed { failure, generation: bid.generation, plugin: plugin.view() };
+        for reply in bid.ask.take().into_iter().flat_map(|ask| ask.replies) {
+            let _ = reply.send(Err(refused.clone()));
+        }
+        self.dirty.insert(name.to_owned());
+    }
+
+    fn stuck(&mut self, about: &About, reason: String) {
+        let Some(plugin) = self.plugins.get_mut(&about.plugin) else { return };
+        let Some(leaving) = plugin.leaving.get_mut(&about.generation) else { return };
+        tracing::warn!(plugin = about.plugin, generation = about.generation, "it cannot leave: {reason}");
+        Plugin::step(&mut leaving.phase, Event::Stuck(reason));
+    }
+
+    fn left(&mut self, about: &About) {
+        let Some(plugin) = self.plugins.get_mut(&about.plugin) else { return };
+        let Some(mut leaving) = plugin.leaving.remove(&about.generation) else { return };
+        Plugin::step(&mut leaving.phase, Event::Left);
+        tracing::info!(plugin = about.plugin, generation = about.generation, "left the process");
+        self.sweep(about);
+    }
+
+    /// Artifacts that nobody needs any more are removed.
+    fn sweep(&self, about: &About) {
+        let keep = self.settings.limits(&about.plugin).artifacts;
+        let serving = self.plugins.values().filter_map(|plugin| plugin.serving.as_ref()?.candidate.digest());
+        let coming = self.plugins.values().filter_map(|plugin| {
+            let bid = plugin.candidate.as_ref()?;
+            bid.admitted.as_ref().or(bid.waits.as_ref().map(|(candidate, _)| candidate))?.digest()
+        });
+        let held = self.plugins.values().filter_map(|plugin| plugin.held.as_ref().map(|(_, digest)| *digest));
+        let in_use: BTreeSet<_> = serving.chain(coming).chain(held).collect();
+        let shelf = self.ports.shelf.clone();
+        tokio::task::spawn_blocking(move || shelf.sweep(keep, &in_use));
+    }
+}

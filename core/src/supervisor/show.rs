@@ -1,0 +1,189 @@
+//! What others see: the routes, and the overview.
+
+use super::{
+    Supervisor,
+    directory::two_of_one_name,
+    plugin::{Answer, Plugin},
+};
+use crate::{
+    CandidateView, Done, DrainingView, Endpoint, FailureView, GenerationView, Headline, Overview, PinnedView,
+    PluginView, Use,
+    generation::Phase,
+    routes::{MOUNTS, Routed, Serving, Target, overlap},
+};
+use std::{mem, sync::Arc};
+use tokio::sync::watch;
+
+impl Supervisor {
+    /// Publishes what changed, shows it, and then answers those who waited for it.
+    pub(super) fn show(&mut self, overview: &watch::Sender<Arc<Overview>>) {
+        let dirty = mem::take(&mut self.dirty);
+        for name in &dirty {
+            let Some(plugin) = self.plugins.get(name) else { continue };
+            let view = plugin.view();
+            // What answers in place of a plugin that does not serve says why.
+            let told = |view: &PluginView| (view.state, view.serving.is_none().then(|| view.reason.clone()));
+            self.routes_changed |= self.shown.get(name).is_none_or(|shown| told(shown) != told(&view));
+            self.shown.insert(name.clone(), view);
+        }
+        if mem::take(&mut self.routes_changed) {
+            self.ports.publish.publish(self.routes());
+        }
+        for held in self.acks.drain(..) {
+            let _ = held.send(());
+        }
+        let looked = self.scans.begun > u64::from(self.scans.running);
+        let starting = |plugin: &Arc<PluginView>| plugin.state == Headline::Starting;
+        let ready = self.ready || looked && !self.shown.values().any(starting);
+        if !dirty.is_empty() || ready != self.ready {
+            self.ready = ready;
+            let plugins = self.shown.values().cloned().collect();
+            overview.send_replace(Arc::new(Overview { plugins, ready, trouble: self.trouble.clone() }));
+        }
+        for Answer { plugin, reply, stages } in self.answers.drain(..) {
+            if let Some(plugin) = self.shown.get(&plugin) {
+                let _ = reply.send(Ok(Done { plugin: plugin.clone(), stages }));
+            }
+        }
+    }
+
+    fn routes(&self) -> Vec<Routed<Target>> {
+        let routed = |plugin: &Plugin| {
+            let target = self.target(plugin)?;
+            let claims = match &plugin.serving {
+                Some(serving) => serving.candidate.manifest().camlock.routes.clone(),
+                None => self.undisputed(plugin),
+            };
+            Some(Routed { name: plugin.name.clone(), claims, target })
+        };
+        self.plugins.values().filter_map(routed).collect()
+    }
+
+    fn target(&self, plugin: &Plugin) -> Option<Target> {
+        let limits = self.settings.limits(&plugin.name);
+        if let Some(serving) = &plugin.serving {
+            if serving.held {
+                return Some(Target::Held(limits.quiesce + limits.start * 3));
+            }
+            return Some(Target::Serving(Serving {
+                name: plugin.name.as_str().into(),
+                generation: serving.generation,
+                instance: serving.loaded.instance.clone(),
+                lease: serving.loaded.leases.try_share(Use::Owner)?,
+                limits: limits.requests,
+                farewell: serving.farewell.subscribe(),
+            }));
+        }
+        // Whose entry is gone is as if it had never been.
+        plugin.entry.as_ref()?;
+        let state = plugin.headline();
+        let reason = match self.ending {
+            Some(_) => "the server is ending".to_owned(),
+            None => plugin.reason().unwrap_or_default(),
+        };
+        Some(Target::Unavailable { name: plugin.name.as_str().into(), state, reason })
+    }
+
+    /// The claims of a plugin that does not serve, as far as nobody else's are in the way.
+    fn undisputed(&self, plugin: &Plugin) -> Vec<String> {
+        let disputed = |claim: &String| {
+            self.plugins.values().any(|other| {
+                let stronger = other.serving.is_some() || other.registered < plugin.registered;
+                other.name != plugin.name && stronger && other.claims().iter().any(|theirs| overlap(claim, theirs))
+            })
+        };
+        plugin.claims().iter().filter(|claim| !disputed(claim)).cloned().collect()
+    }
+}
+
+impl Plugin {
+    /// What people see of it.
+    pub(super) fn view(&self) -> Arc<PluginView> {
+        let serving = self.serving.as_ref();
+        let manifest = serving.map(|serving| serving.candidate.manifest()).or(self.manifest.as_ref());
+        let claims = manifest.map_or(&[][..], |manifest| &manifest.camlock.routes);
+        let mount = format!("{MOUNTS}{}/", self.name);
+        let urls = std::iter::once(mount.clone()).chain(claims.iter().cloned()).collect();
+        let openapi = serving.and_then(|serving| serving.loaded.instance.description().openapi.as_deref());
+        let draining = self.leaving.iter().filter(|(_, leaving)| leaving.phase == Phase::Draining);
+        Arc::new(PluginView {
+            name: self.name.clone(),
+            version: manifest.map(|manifest| manifest.version.clone()).unwrap_or_default(),
+            description: manifest.map(|manifest| manifest.description.clone()).unwrap_or_default(),
+            category: manifest
+                .and_then(|manifest| manifest.camlock.category)
+                .map(|category| category.word().to_owned()),
+            kind: self.entry.as_ref().map(|entry| entry.kind),
+            path: self.entry.as_ref().map(|entry| entry.path.display().to_string()),
+            enabled: self.enabled,
+            revision: self.revision,
+            state: self.headline(),
+            reason: self.reason(),
+            serving: serving.map(|serving| GenerationView {
+                generation: serving.generation,
+                version: serving.candidate.manifest().version.clone(),
+                artifact: serving.candidate.digest(),
+                since: serving.since,
+                leases: serving.loaded.leases.clone(),
+            }),
+            candidate: self.candidate.as_ref().map(|bid| CandidateView {
+                generation: bid.generation,
+                stage: if bid.waits.is_some() { "waiting" } else { bid.phase.word() },
+                doing: bid.doing.clone(),
+                since: bid.since,
+            }),
+            failed: self.failure_view(),
+            draining: draining
+                .map(|(generation, leaving)| DrainingView {
+                    generation: *generation,
+                    leases: leaving.leases.clone(),
+                    deadline: leaving.deadline,
+                })
+                .collect(),
+            pinned: self
+                .leaving
+                .iter()
+                .filter_map(|(generation, leaving)| match &leaving.phase {
+                    Phase::Pinned { reason } => Some(PinnedView { generation: *generation, reason: reason.clone() }),
+                    _ => None,
+                })
+                .collect(),
+            endpoints: endpoints(&mount, claims, openapi),
+            urls,
+        })
+    }
+
+    fn failure_view(&self) -> Option<FailureView> {
+        let rival = || {
+            let ((rival, since), entry) = (self.rival.as_ref()?, self.entry.as_ref()?);
+            let reason = two_of_one_name(&self.name, &entry.path.display().to_string(), rival);
+            let failure = crate::Failure::new(crate::Stage::Manifest, reason);
+            Some(FailureView { generation: 0, failure, at: *since })
+        };
+        let failed = self.failed.as_ref().map(|failed| FailureView {
+            generation: failed.generation,
+            failure: failed.failure.clone(),
+            at: failed.at,
+        });
+        failed.or_else(rival)
+    }
+}
+
+/// What a plugin answers, as far as it can be known: its OpenAPI document's paths, its claims, and its mount.
+fn endpoints(mount: &str, claims: &[String], openapi: Option<&str>) -> Vec<Endpoint> {
+    const METHODS: &[&str] = &["get", "put", "post", "delete", "options", "head", "patch", "trace"];
+    let document: serde_json::Value = openapi.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let mut endpoints = Vec::new();
+    for (path, operations) in document["paths"].as_object().into_iter().flatten() {
+        for method in METHODS.iter().filter(|method| operations.get(**method).is_some()) {
+            let path = format!("{}{path}", mount.trim_end_matches('/'));
+            endpoints.push(Endpoint { method: method.to_uppercase(), path, source: "openapi" });
+        }
+    }
+    let any = |path: &str, source| Endpoint { method: "*".to_owned(), path: path.to_owned(), source };
+    endpoints.extend(claims.iter().map(|claim| any(claim, "manifest")));
+    if endpoints.iter().all(|endpoint| endpoint.source != "openapi") {
+        endpoints.push(any(&format!("{mount}*"), "mount"));
+    }
+    endpoints
+}

@@ -1,0 +1,7 @@
+//! The supervisor in a world of fakes, with a clock that jumps.
+
+mod changing;
+mod ending;
+mod leaning;
+mod watching;
+mod world;

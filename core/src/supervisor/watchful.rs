@@ -1,0 +1,148 @@
+//! What time brings: health, probation, restarts, retries.
+
+use super::{
+    Supervisor,
+    plugin::{Failed, Plugin},
+    work::{About, Report, aside},
+};
+use crate::{Failure, Fault, Limits, Stage};
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+
+/// How often panics are counted while a generation is on probation.
+const GLANCE: Duration = Duration::from_millis(500);
+
+impl Supervisor {
+    /// When something is due next.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let due = |plugin: &Plugin| {
+            let serving = plugin.serving.as_ref();
+            let health = serving.filter(|serving| !serving.health.asked).map(|serving| serving.health.due);
+            let glance =
+                serving.and_then(|serving| serving.probation).map(|probation| probation.until.min(now + GLANCE));
+            let retry = plugin.failed.as_ref().and_then(|failed| failed.retry);
+            // What is overdue waits for something else, a candidate under way, say.
+            let later = [retry, plugin.renew].into_iter().flatten().filter(|due| *due > now).min();
+            [health, glance, later].into_iter().flatten().min()
+        };
+        if self.ending.is_some() { None } else { self.plugins.values().filter_map(due).min() }
+    }
+
+    /// Does what is due.
+    pub(super) fn tick(&mut self, now: Instant) {
+        if self.ending.is_some() {
+            return;
+        }
+        let mut unwell = Vec::new();
+        for plugin in self.plugins.values_mut() {
+            let limits = self.settings.plugins.get(&plugin.name).unwrap_or(&self.settings.limits);
+            let retry = plugin.failed.as_ref().and_then(|failed| failed.retry);
+            if [retry, plugin.renew].into_iter().flatten().any(|due| due <= now) {
+                self.dirty.insert(plugin.name.clone());
+            }
+            let Some(serving) = plugin.serving.as_mut() else { continue };
+            if serving.probation.is_some_and(|probation| probation.until <= now) {
+                serving.probation = None;
+            }
+            let panics = serving.loaded.instance.panics();
+            if serving.probation.is_some() && panics >= limits.panics {
+                unwell.push((plugin.name.clone(), format!("it panicked {panics} times soon after it began to serve")));
+                continue;
+            }
+            if !serving.health.asked && serving.health.due <= now {
+                serving.health.asked = true;
+                let about = About { plugin: plugin.name.clone(), generation: serving.generation };
+                let (ports, limit, sender) = (self.ports.clone(), limits.start, self.sender.clone());
+                let instance = serving.loaded.instance.clone();
+                tokio::spawn(async move {
+                    let asking = instance.health();
+                    drop(instance);
+                    let outcome = aside(&ports, limit, asking).await;
+                    let _ = sender.send((about, Report::Health(outcome)));
+                });
+            }
+        }
+        for (name, why) in unwell {
+            self.not_well(&name, why, now);
+        }
+    }
+
+    /// A plugin said how it is.
+    pub(super) fn heard_of(&mut self, about: &About, outcome: Result<(), Fault>) {
+        let now = Instant::now();
+        let limits = self.settings.limits(&about.plugin).clone();
+        let Some(plugin) = self.plugins.get_mut(&about.plugin) else { return };
+        let Some(serving) = plugin.serving.as_mut().filter(|serving| serving.generation == about.generation) else {
+            return;
+        };
+        serving.health.asked = false;
+        serving.health.due = now + limits.health;
+        match outcome {
+            Ok(()) => serving.health.unwell = 0,
+            Err(fault) => {
+                serving.health.unwell += 1;
+                let unwell = serving.health.unwell;
+                tracing::warn!(plugin = about.plugin, generation = about.generation, "not well ({unwell}): {fault}");
+                if unwell >= limits.unwell {
+                    let times = limits.unwell;
+                    let why = format!("`health` failed {times} times one after the other, at last: {fault}");
+                    serving.health.unwell = 0;
+                    self.not_well(&about.plugin, why, now);
+                }
+            }
+        }
+    }
+
+    /// The generation that serves is not well: back to its predecessor if it is new, or once more from the beginning.
+    fn not_well(&mut self, name: &str, why: String, now: Instant) {
+        let limits = self.settings.limits(name).clone();
+        let Some(plugin) = self.plugins.get_mut(name) else { return };
+        // Whatever comes of it, this is told once.
+        let told = plugin.go_back(&why).unwrap_or_else(|| plugin.restart(&limits, now));
+        let Some(serving) = plugin.serving.as_ref() else { return };
+        let reason = format!("{why}; {told}");
+        tracing::error!(plugin = name, generation = serving.generation, "{reason}");
+        plugin.failed = Some(Failed {
+            generation: serving.generation,
+            source: serving.source.clone(),
+            failure: Failure::new(Stage::Health, reason),
+            at: SystemTime::now(),
+            attempts: 1,
+            // Should it stop serving for another reason, it may come back.
+            retry: Some(now),
+        });
+        self.dirty.insert(name.to_owned());
+    }
+}
+
+impl Plugin {
+    /// Goes back to what served before, if this generation is on probation and its predecessor was well; what was done, in words.
+    fn go_back(&mut self, why: &str) -> Option<String> {
+        let serving = self.serving.as_mut()?;
+        let predecessor = serving.probation.take()?.predecessor?;
+        let digest = serving.candidate.digest().filter(|digest| *digest != predecessor)?;
+        let mark = self.entry.as_ref()?.mark.clone();
+        if self.quarantine.contains_key(&predecessor) {
+            return None;
+        }
+        self.quarantine.insert(digest, why.to_owned());
+        self.held = Some((mark, predecessor));
+        Some(format!("{digest} is under quarantine, and what served before it comes back"))
+    }
+
+    /// A new generation of the same, if there were not too many; what was done, in words.
+    fn restart(&mut self, limits: &Limits, now: Instant) -> String {
+        match self.restarts.next(now, limits.restarts) {
+            Some(due) => {
+                self.restarts.count(due);
+                self.renew = Some(due);
+                match (due - now).as_secs() {
+                    0 => "it is started anew".to_owned(),
+                    seconds => format!("it is started anew in {seconds} s"),
+                }
+            }
+            None => format!("it was started anew {} times within an hour, and goes on as it is", limits.restarts),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! A running `camlock serve`, and plain HTTP to it.
+
+use crate::Load;
+use serde_json::Value;
+use std::{
+    fmt::Debug,
+    fs,
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus},
+    sync::{Arc, Mutex},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+/// How long anything may take before a test gives up: the first build compiles everything.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A running server. It is ended when dropped.
+#[derive(Debug)]
+pub struct Server {
+    child: Option<Child>,
+    /// Where it listens.
+    pub address: SocketAddr,
+    printed: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+    data: PathBuf,
+}
+
+/// An HTTP answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Its body.
+    pub text: String,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+}
+
+/// One request over a connection of its own.
+pub fn request(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: 0\r\n{headers}\r\n"
+    )?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let (head, body) = text.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+    Ok(Answer { status, text: body.to_owned() })
+}
+
+impl Server {
+    /// Takes over a server that was just started, and waits until it says where it listens.
+    pub(crate) fn new(mut child: Child, data: PathBuf) -> Self {
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = lines.next().expect("the server printed nothing").unwrap();
+        let address = first.split("http://").nth(1).and_then(|rest| rest.split([',', ' ']).next());
+        let address = address.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("{first}"));
+        let printed: Arc<Mutex<String>> = Arc::default();
+        let theirs = printed.clone();
+        let reader = thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let mut printed = theirs.lock().unwrap();
+                printed.push_str(&line);
+                printed.push('\n');
+            }
+        });
+        Server { child: Some(child), address, printed, reader: Some(reader), data }
+    }
+
+    /// The answer at a path.
+    pub fn get(&self, path: &str) -> Answer {
+        request(self.address, "GET", path, &[]).unwrap()
+    }
+
+    /// An act of an operator.
+    pub fn post(&self, path: &str) -> Answer {
+        let token = fs::read_to_string(self.data.join("admin-token")).unwrap();
+        let bearer = format!("Bearer {}", token.trim());
+        request(self.address, "POST", path, &[("authorization", &bearer)]).unwrap()
+    }
+
+    /// What the server says of a plugin.
+    pub fn plugin(&self, name: &str) -> Value {
+        let answer = self.get(&format!("/plugins/{name}"));
+        if answer.status == 404 { Value::Null } else { answer.json() }
+    }
+
+    /// Asks until the answer is as told.
+    pub fn until<T: Debug>(&self, ask: impl Fn(&Server) -> T, enough: impl Fn(&T) -> bool) -> T {
+        let began = Instant::now();
+        loop {
+            let answer = ask(self);
+            if enough(&answer) {
+                return answer;
+            }
+            assert!(began.elapsed() < PATIENCE, "it never came to it: {answer:#?}\n{}", self.printed());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits for a text at a path.
+    pub fn until_text(&self, path: &str, text: &str) {
+        self.until(|server| server.get(path), |answer| answer.status == 200 && answer.text == text);
+    }
+
+    /// Waits for a status at a path.
+    pub fn until_status(&self, path: &str, status: u16) -> Answer {
+        self.until(|server| server.get(path), |answer| answer.status == status)
+    }
+
+    /// Waits until a plugin is as told.
+    pub fn until_plugin(&self, name: &str, enough: impl Fn(&Value) -> bool) -> Value {
+        self.until(|server| server.plugin(name), enough)
+    }
+
+    /// Waits for a failure at a stage, and returns its reason.
+    pub fn until_failed(&self, name: &str, stage: &str) -> String {
+        let plugin = self.until_plugin(name, |plugin| plugin["failed"]["stage"] == stage);
+        plugin["failed"]["reason"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until a plugin serves.
+    pub fn until_serving(&self, name: &str) -> Value {
+        self.until_plugin(name, |plugin| plugin["state"] == "serving")
+    }
+
+    /// The generation that serves; 0 if none does.
+    pub fn generation(&self, name: &str) -> u64 {
+        self.plugin(name)["serving"]["generation"].as_u64().unwrap_or_default()
+    }
+
+    /// What it printed so far.
+    pub fn printed(&self) -> String {
+        self.printed.lock().unwrap().clone()
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// Requests to a path from now on, one after the other on each of two threads.
+    pub fn load(&self, path: &str) -> Load {
+        Load::begin(self.address, path)
+    }
+
+    /// Sends SIGTERM, and waits for the end.
+    pub fn end(mut self) -> (ExitStatus, String) {
+        let status = self.stop("-TERM");
+        (status, self.printed())
+    }
+
+    /// Kills it.
+    pub fn kill(mut self) {
+        self.stop("-KILL");
+    }
+
+    fn stop(&mut self, signal: &str) -> ExitStatus {
+        let mut child = self.child.take().unwrap();
+        Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        let status = child.wait().unwrap();
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+        status
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.child.is_some() {
+            self.stop("-TERM");
+        }
+    }
+}

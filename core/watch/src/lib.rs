@@ -1,0 +1,125 @@
+//! Watching the plugins directory: "this path may have changed", nothing more.
+//!
+//! A file system event says nothing about content, so nothing here reads a file. What a nudge means is for its receiver
+//! to find out, by looking. A nudge may come without reason, twice or late; one that was lost is made good by the
+//! timer, which says "look at everything" now and then. What must not live here: what a plugin is, and any decision
+//! about one.
+//!
+//! How it works. For each *root* (the plugins directory, each entry in it, each further path) a *plan* (`plan.rs`) says
+//! which directories must be watched, and which changes in them concern that root. `watches.rs` makes the operating
+//! system watch exactly those, one by one: notify's own recursive mode would also watch what builds write. An event
+//! (`event.rs`) either concerns nobody, or is kept in a *burst* (`burst.rs`); if something came, went or moved, the
+//! roots that it concerns are planned anew when the burst ends. `observer.rs` is the thread that does all this.
+
+#![forbid(unsafe_code)]
+
+mod burst;
+mod event;
+mod ignore;
+mod observer;
+mod plan;
+mod trouble;
+mod watches;
+mod way;
+
+use crate::observer::{Message, Observer};
+use std::{
+    collections::BTreeSet,
+    io,
+    path::PathBuf,
+    sync::mpsc::SyncSender,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+/// "Look at this again."
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Nudge {
+    /// These may have changed, appeared or gone; a directory stands for all that is in it. Below the plugins directory
+    /// they are told as they are reached from there (through links too), and begin with it as it stands in
+    /// [`Options::directory`]. A further path is told just as it was given to [`Watcher::also_watch`], whatever changed
+    /// in it.
+    Paths(BTreeSet<PathBuf>),
+    /// Anything may have changed.
+    Everything,
+}
+
+/// What is watched, and how patiently.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The plugins directory. It need not exist.
+    pub directory: PathBuf,
+    /// A burst of changes has ended when nothing has happened for so long. Default: 50 ms.
+    pub quiet: Duration,
+    /// A burst that does not end is told after so long. Default: 500 ms.
+    pub patience: Duration,
+    /// So often [`Nudge::Everything`] comes in any case. Default: 30 s.
+    pub rescan: Duration,
+    /// The same where events cannot be relied on. Default: 2 s.
+    pub rescan_unwatched: Duration,
+    /// So many directories and links are watched for one entry of the plugins directory, or one further path. One that
+    /// has more is left to the timer. Default: 2,000.
+    pub most_directories: usize,
+}
+
+impl Options {
+    /// The defaults, for this plugins directory.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Options {
+            directory: directory.into(),
+            quiet: Duration::from_millis(50),
+            patience: Duration::from_millis(500),
+            rescan: Duration::from_secs(30),
+            rescan_unwatched: Duration::from_secs(2),
+            most_directories: 2_000,
+        }
+    }
+}
+
+/// Watches until it is dropped.
+#[derive(Debug)]
+pub struct Watcher {
+    to_observer: SyncSender<Message>,
+    observer: Option<JoinHandle<()>>,
+}
+
+impl Watcher {
+    /// Starts a thread that watches and calls `nudge`: first with [`Nudge::Everything`], as soon as the watches stand.
+    /// `nudge` should only pass the word on: while it runs nothing else is told, and dropping the watcher waits for it.
+    ///
+    /// An error means that there was no thread to be had. Where the operating system does not let us watch, that is
+    /// said in the log, and the timer does it alone.
+    pub fn start(options: Options, nudge: impl Fn(Nudge) + Send + 'static) -> io::Result<Watcher> {
+        Self::start_with(options, Box::new(observer::system_eyes), nudge)
+    }
+
+    fn start_with(
+        options: Options,
+        open: observer::Open,
+        nudge: impl Fn(Nudge) + Send + 'static,
+    ) -> io::Result<Watcher> {
+        let (observer, to_observer) = Observer::new(options, open, nudge);
+        let observer = thread::Builder::new().name("camlock-watch".to_owned()).spawn(move || observer.run())?;
+        Ok(Watcher { to_observer, observer: Some(observer) })
+    }
+
+    /// From now on these are watched too, instead of those of the last call: files and directories outside, which
+    /// plugins are built from. They need not exist. Each that is new is told once, as it may have changed before the
+    /// watch stood.
+    ///
+    /// What is ignored in the plugins directory (`target`, for one) is ignored below such a path too, but not on the
+    /// way to it.
+    pub fn also_watch(&self, paths: BTreeSet<PathBuf>) {
+        // It only fails if the observer is gone, which is so after a panic in `nudge` alone.
+        let _ = self.to_observer.send(Message::Further(paths));
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        let _ = self.to_observer.send(Message::Stop);
+        if let Some(observer) = self.observer.take() {
+            let _ = observer.join();
+        }
+    }
+}

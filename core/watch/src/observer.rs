@@ -1,0 +1,284 @@
+//! The thread that watches: it takes events and orders, and nudges. What must not live here: what an event means, and
+//! what is to be watched.
+
+use crate::{
+    Nudge, Options,
+    burst::Burst,
+    event::{self, Change},
+    plan::{self, Plan, Root},
+    trouble::Trouble,
+    watches::{Eyes, Watches},
+};
+use std::{
+    collections::BTreeSet,
+    path::{self, Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError},
+    },
+    time::{Duration, Instant},
+};
+
+/// So many events may wait for the observer; more are lost, and everything is looked at instead.
+const MOST_EVENTS: usize = 8_192;
+/// After so many rounds in which directories were armed the rest is left to further events, and to the timer. This is
+/// what ends it where directories never stay the same, as in `/proc`.
+const MOST_ROUNDS: usize = 8;
+
+/// What the observer is told.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Seen(Change, PathBuf),
+    Further(BTreeSet<PathBuf>),
+    /// Events were lost: the flag says so too, and is seen even if this message finds no room.
+    Lost,
+    Stop,
+}
+
+/// Where events go.
+#[derive(Clone)]
+pub(crate) struct Inlet {
+    to_observer: SyncSender<Message>,
+    lost: Arc<AtomicBool>,
+}
+
+impl Inlet {
+    /// Never waits: the observer may itself be waiting for the thread that we are on.
+    fn send(&self, message: Message) {
+        if matches!(message, Message::Lost) {
+            self.lost.store(true, Ordering::Release);
+        }
+        if let Err(TrySendError::Full(_)) = self.to_observer.try_send(message) {
+            self.lost.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl notify::EventHandler for Inlet {
+    fn handle_event(&mut self, event: notify::Result<notify::Event>) {
+        let Ok(event) = event else { return self.send(Message::Lost) };
+        match event::change(&event) {
+            Change::Nothing => {}
+            Change::Lost => self.send(Message::Lost),
+            change => event.paths.into_iter().for_each(|path| self.send(Message::Seen(change, path))),
+        }
+    }
+}
+
+/// Makes a watcher without watches.
+pub(crate) type Open = Box<dyn FnMut(Inlet) -> notify::Result<Eyes> + Send>;
+
+/// The operating system's.
+pub(crate) fn system_eyes(inlet: Inlet) -> notify::Result<Eyes> {
+    Ok(Box::new(notify::recommended_watcher(inlet)?))
+}
+
+pub(crate) struct Observer<F> {
+    options: Options,
+    /// The plugins directory, from the root.
+    absolute: PathBuf,
+    /// Where it really was when it was last planned; None if it was not there.
+    real: Option<PathBuf>,
+    open: Open,
+    nudge: F,
+    to_itself: SyncSender<Message>,
+    inbox: Receiver<Message>,
+    /// Events found no room in the inbox.
+    lost: Arc<AtomicBool>,
+    watches: Watches,
+    further: BTreeSet<PathBuf>,
+    burst: Burst,
+    /// When everything is looked at in any case.
+    next_round: Instant,
+    trouble: Option<Trouble>,
+    /// Roots of which it was said that they have too many directories.
+    crowded: BTreeSet<Root>,
+}
+
+impl<F: Fn(Nudge)> Observer<F> {
+    pub(crate) fn new(options: Options, open: Open, nudge: F) -> (Self, SyncSender<Message>) {
+        let (to_observer, inbox) = mpsc::sync_channel(MOST_EVENTS);
+        let observer = Observer {
+            absolute: absolute(&options.directory),
+            real: None,
+            options,
+            open,
+            nudge,
+            to_itself: to_observer.clone(),
+            inbox,
+            lost: Arc::default(),
+            watches: Watches::default(),
+            further: BTreeSet::new(),
+            burst: Burst::default(),
+            next_round: Instant::now(),
+            trouble: None,
+            crowded: BTreeSet::new(),
+        };
+        (observer, to_observer)
+    }
+
+    pub(crate) fn run(mut self) {
+        loop {
+            let now = Instant::now();
+            if self.lost.swap(false, Ordering::Acquire) {
+                self.burst.lost = true;
+                self.burst.everything = true;
+                self.burst.extend(now);
+            }
+            let burst_due = self.burst.due(self.options.quiet, self.options.patience);
+            if now >= self.next_round {
+                self.burst.everything = true;
+                self.burst.lost |= self.watches.is_blind();
+                self.tell();
+                continue;
+            }
+            if burst_due.is_some_and(|due| now >= due) {
+                self.tell();
+                continue;
+            }
+            let wake = burst_due.map_or(self.next_round, |due| due.min(self.next_round));
+            match self.inbox.recv_timeout(wake - now) {
+                Ok(Message::Seen(change, path)) => {
+                    if self.watches.note(&path, change, &mut self.burst) {
+                        self.burst.extend(Instant::now());
+                    }
+                }
+                Ok(Message::Further(paths)) => self.set_further(paths),
+                Ok(Message::Lost) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn set_further(&mut self, paths: BTreeSet<PathBuf>) {
+        for path in self.further.symmetric_difference(&paths) {
+            self.burst.roots.insert(Root::Further(path.clone()));
+            self.burst.extend(Instant::now());
+        }
+        for path in paths.difference(&self.further) {
+            self.burst.tell(path.clone());
+        }
+        self.further = paths;
+    }
+
+    /// Ends the burst: first the watches, then the nudge. So what happened before a watch stood is in this nudge, and
+    /// what happens from then on raises an event.
+    fn tell(&mut self) {
+        let burst = self.burst.take();
+        let mut trouble = None;
+        if burst.lost {
+            // A new one, because the old one's watches are not known any more. Dropped first: instances are scarce.
+            self.watches.see_with(None);
+            let inlet = Inlet { to_observer: self.to_itself.clone(), lost: self.lost.clone() };
+            match (self.open)(inlet) {
+                Ok(eyes) => self.watches.see_with(Some(eyes)),
+                Err(error) => trouble = Some(Trouble::of_opening(&error)),
+            }
+        }
+        let mut roots = burst.roots;
+        let everything = burst.everything || roots.contains(&Root::Top);
+        if everything {
+            roots.insert(Root::Top);
+            roots.extend(self.further.iter().cloned().map(Root::Further));
+        }
+        let mut paths = burst.paths;
+        trouble = trouble.max(self.settle(roots, &mut paths));
+        // Only a look at everything shows that an earlier trouble has gone.
+        if everything || trouble > self.trouble {
+            self.report(trouble);
+        }
+        if everything {
+            self.next_round = Instant::now() + self.interval();
+            (self.nudge)(Nudge::Everything);
+        } else if !paths.is_empty() {
+            (self.nudge)(Nudge::Paths(paths));
+        }
+    }
+
+    /// Plans these roots and arms what the plans name, until nothing new appears: what comes into a directory after it
+    /// was read, and before it was armed, is only seen by reading it again.
+    fn settle(&mut self, mut roots: BTreeSet<Root>, paths: &mut BTreeSet<PathBuf>) -> Option<Trouble> {
+        let mut trouble = None;
+        for _ in 0..MOST_ROUNDS {
+            if roots.is_empty() {
+                return trouble;
+            }
+            let mut touched = BTreeSet::new();
+            trouble = trouble.max(self.plan(roots, &mut touched));
+            let (fresh, failed) = self.watches.arm(touched);
+            trouble = trouble.max(failed);
+            let (concerned, told) = self.watches.concerned(&fresh);
+            roots = concerned;
+            paths.extend(told);
+        }
+        trouble
+    }
+
+    fn plan(&mut self, mut roots: BTreeSet<Root>, touched: &mut BTreeSet<PathBuf>) -> Option<Trouble> {
+        let mut trouble = None;
+        if roots.remove(&Root::Top) {
+            let top = plan::top(&self.absolute, &self.options.directory);
+            trouble = top.real.as_deref().and_then(Trouble::of_file_system);
+            self.real = top.real;
+            touched.extend(self.watches.plan(Root::Top, top.plan));
+            roots.extend(self.watches.entries());
+            roots.extend(top.entries.into_iter().map(Root::Entry));
+        }
+        let (directory, most) = (&self.options.directory, self.options.most_directories);
+        for root in roots {
+            let (plan, shown) = match &root {
+                Root::Top => continue,
+                Root::Entry(name) => {
+                    let plan = self.real.as_deref().map(|real| plan::entry(real, directory, name, most));
+                    (plan.unwrap_or_default(), directory.join(name))
+                }
+                Root::Further(path) if self.further.contains(path) => {
+                    (plan::further(&absolute(path), path, most), path.clone())
+                }
+                Root::Further(path) => (Plan::default(), path.clone()),
+            };
+            if !plan.too_many {
+                self.crowded.remove(&root);
+            } else if self.crowded.insert(root.clone()) {
+                tracing::warn!(
+                    "{} has more than {most} directories and links, so changes in it are noticed only every {} s; keep \
+                     what is not source out of it",
+                    shown.display(),
+                    self.interval().as_secs(),
+                );
+            }
+            touched.extend(self.watches.plan(root, plan));
+        }
+        trouble
+    }
+
+    /// Says what is new about why events cannot be relied on.
+    fn report(&mut self, now: Option<Trouble>) {
+        let before = std::mem::replace(&mut self.trouble, now);
+        match (&self.trouble, before) {
+            (Some(now), Some(before)) if now.is_like(&before) => {}
+            (Some(now), _) => {
+                tracing::warn!(
+                    "{}; until then everything is looked at every {} s",
+                    now.told(),
+                    self.interval().as_secs()
+                );
+            }
+            (None, Some(_)) => tracing::info!("file changes are watched again"),
+            (None, None) => {}
+        }
+    }
+
+    fn interval(&self) -> Duration {
+        if self.trouble.is_some() { self.options.rescan_unwatched } else { self.options.rescan }
+    }
+}
+
+/// Without the current directory, which fails only if that one has gone, it is taken as it is.
+fn absolute(path: &Path) -> PathBuf {
+    path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

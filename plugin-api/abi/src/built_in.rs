@@ -1,0 +1,44 @@
+//! A plugin that is linked into the program that runs it.
+
+use crate::RootRef;
+
+/// What `export!` made of a plugin, for a program that links it in instead of loading it.
+#[derive(Clone, Copy)]
+pub struct BuiltIn {
+    root: RootRef,
+    meta: &'static [u8],
+    manifest: &'static [u8],
+}
+
+impl BuiltIn {
+    /// A plugin of these functions, and what its sections would hold.
+    ///
+    /// # Safety
+    /// The functions must keep the contract, and be there as long as the program runs.
+    pub const unsafe fn new(root: RootRef, meta: &'static [u8], manifest: &'static [u8]) -> Self {
+        BuiltIn { root, meta, manifest }
+    }
+
+    /// Its functions.
+    pub fn root(&self) -> RootRef {
+        self.root
+    }
+
+    /// What [`section::META`](crate::section::META) would hold.
+    pub fn meta(&self) -> &'static [u8] {
+        self.meta
+    }
+
+    /// What [`section::MANIFEST`](crate::section::MANIFEST) would hold.
+    pub fn manifest(&self) -> &'static [u8] {
+        self.manifest
+    }
+}
+
+impl std::fmt::Debug for BuiltIn {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut entries = crate::section::parse(self.meta);
+        let name = entries.find(|(key, _)| *key == b"name").map(|(_, name)| String::from_utf8_lossy(name));
+        formatter.debug_tuple("BuiltIn").field(&name.unwrap_or_default()).finish()
+    }
+}
