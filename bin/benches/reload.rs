@@ -91,7 +91,7 @@ async fn measure(cycles: u64) -> Vec<Row> {
         drop(current.lock().expect("no panic").replace(new.instance.clone()));
         if let Some(old) = old.replace(new) {
             match unload(old).await {
-                Ending::Unmapped { forgotten: count } => {
+                Ending::Unmapped { forgotten: count, .. } => {
                     unmapped += 1;
                     forgotten += count;
                 }

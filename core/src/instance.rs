@@ -23,6 +23,10 @@ pub trait Instance: Send + Sync {
     fn restore(&self, saved: Saved) -> BoxFuture<Result<(), Fault>>;
     /// How many panics were caught in it.
     fn panics(&self) -> u64;
+    /// How many bytes it holds; none if it does not count them.
+    fn memory(&self) -> Option<u64> {
+        None
+    }
     /// Ends work.
     fn shutdown(&self) -> BoxFuture<Result<(), Fault>>;
 }
@@ -76,6 +80,8 @@ pub enum Ending {
     Unmapped {
         /// Thread-locals whose destructors never ran because their threads slept.
         forgotten: usize,
+        /// Bytes that it allocated and never freed; none if it did not count them.
+        left_behind: Option<u64>,
     },
     /// Its library stays in the process. It is tried again when something else is unloaded.
     Pinned {

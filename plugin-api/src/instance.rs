@@ -182,6 +182,12 @@ pub(crate) unsafe extern "C" fn create<P: Plugin>(object: *mut Object) -> Job {
 
 pub(crate) unsafe extern "C" fn describe(object: *mut Object, sink: &TextSink<'_>) {
     let home = Home::new(object);
+    #[cfg(all(feature = "count-memory", not(feature = "program")))]
+    {
+        let counter = (crate::memory::held as extern "C" fn() -> u64 as usize).to_ne_bytes();
+        // SAFETY: the sink is the host's, valid for this call.
+        unsafe { (sink.text)(sink.context, RStr::from_str("memory"), RSlice::from_slice(&counter)) }
+    }
     if let Some(document) = home.instance().made.get().and_then(|made| made.openapi.as_deref()) {
         let bytes = RSlice::from_slice(document.as_bytes());
         // SAFETY: the sink is the host's, valid for this call.

@@ -32,6 +32,8 @@ mod export;
 mod host;
 mod instance;
 mod intercept;
+#[cfg(all(feature = "count-memory", not(feature = "program")))]
+mod memory;
 mod plugin;
 mod request;
 mod respond;

@@ -1,6 +1,6 @@
 //! A loaded plugin as core's `Instance`.
 
-use crate::{call::Calling, host::HostSide, job::LeasedJob, spanned};
+use crate::{call::Calling, host::HostSide, job::LeasedJob, memory::Memory, spanned};
 use camlock_abi::{Job, Object, RSlice, RStr, RootRef};
 use camlock_core::{Answer, BoxFuture, Call, Description, Fault, Instance, Lease, Saved, Use};
 use std::sync::Arc;
@@ -23,6 +23,7 @@ pub(crate) struct PluginInstance {
     pub(crate) functions: Functions,
     pub(crate) side: Arc<HostSide>,
     pub(crate) description: Description,
+    pub(crate) memory: Option<Memory>,
     /// The owner's lease. Last, so that it outlives the rest.
     pub(crate) lease: Lease,
 }
@@ -89,6 +90,10 @@ impl Instance for PluginInstance {
 
     fn panics(&self) -> u64 {
         self.side.panics()
+    }
+
+    fn memory(&self) -> Option<u64> {
+        self.memory.map(Memory::held)
     }
 
     fn shutdown(&self) -> BoxFuture<Result<(), Fault>> {

@@ -9,6 +9,7 @@ use crate::{
     host::HostSide,
     instance::Functions,
     library::{Library, OpenError},
+    memory::Memory,
     signals,
     stage::unique,
 };
@@ -49,9 +50,19 @@ pub(crate) struct Remains {
     pub(crate) code: Code,
     /// None if no instance was made.
     pub(crate) functions: Option<Functions>,
+    /// Where the plugin counts its memory, if it does. Taken once it is read for the last time, into the next.
+    pub(crate) memory: Option<Memory>,
+    pub(crate) left_behind: Option<u64>,
     /// Kept until the library is gone: the plugin refers to it. None if it was never given one.
     pub(crate) side: Option<Arc<HostSide>>,
     pub(crate) ending: watch::Sender<Ending>,
+}
+
+impl Remains {
+    /// Of code that is there and has made nothing yet.
+    pub(crate) fn new(code: Code, side: Option<Arc<HostSide>>, ending: watch::Sender<Ending>) -> Self {
+        Remains { code, functions: None, memory: None, left_behind: None, side, ending }
+    }
 }
 
 /// A library on its way to whoever asked for it. If they have left meanwhile it ends like any other: its constructors may have
@@ -68,8 +79,7 @@ impl Drop for Opened {
     fn drop(&mut self) {
         if let Some((library, _)) = self.0.take() {
             let (ending, _) = watch::channel(Ending::Alive);
-            let code = Code::Library(library);
-            order(Order::End(Box::new(Remains { code, functions: None, side: None, ending })));
+            order(Order::End(Box::new(Remains::new(Code::Library(library), None, ending))));
         }
     }
 }
@@ -203,8 +213,8 @@ impl Keeper {
                     return true;
                 }
                 State::Leaving(remains) => match leave(remains) {
-                    Ok(forgotten) => {
-                        remains.ending.send_replace(Ending::Unmapped { forgotten });
+                    Ok(ended) => {
+                        remains.ending.send_replace(ended);
                         return false;
                     }
                     Err(reason) => reason,
@@ -230,11 +240,10 @@ fn tell(ending: &watch::Sender<Ending>, reason: String) {
     });
 }
 
-/// Lets go of a generation whose code has ended: unmaps its library, unless something is in the way. How many destructors
-/// were forgotten.
-fn leave(remains: &mut Remains) -> Result<usize, String> {
+/// Lets go of a generation whose code has ended: unmaps its library, unless something is in the way.
+fn leave(remains: &mut Remains) -> Result<Ending, String> {
     let library = match &mut remains.code {
-        Code::BuiltIn => return Ok(0),
+        Code::BuiltIn => return Ok(Ending::Unmapped { forgotten: 0, left_behind: None }),
         Code::Library(library) => library,
     };
     let footprint: Arc<Footprint> = library.footprint.clone();
@@ -250,8 +259,11 @@ fn leave(remains: &mut Remains) -> Result<usize, String> {
     }
     footprint.retire(GRACE);
     let forgotten = footprint.close(PATIENCE)?;
+    if let Some(memory) = remains.memory.take() {
+        remains.left_behind = Some(memory.held());
+    }
     library.close()?;
     footprint.delete_keys();
     library.remove_file();
-    Ok(forgotten)
+    Ok(Ending::Unmapped { forgotten, left_behind: remains.left_behind })
 }

@@ -20,6 +20,7 @@ mod keeper;
 mod layout;
 mod library;
 mod loader;
+mod memory;
 mod port;
 mod request_body;
 mod sections;

@@ -6,6 +6,7 @@ use crate::{
     job::{LeasedJob, drive},
     keeper::{Code, Order, Remains, order},
     library::is_plain,
+    memory::Memory,
     sections::{Made, Sections, Unfit},
     stage::{Artifact, unique},
     symbols::Symbols,
@@ -205,7 +206,7 @@ impl Loader {
         // SAFETY: the footprint and the host's side are parts of `remains`, which the keeper drops once the library is
         // unmapped; the side of what is compiled in is never dropped. This is the library's first use after its constructors.
         let host = unsafe { side.reference() };
-        *remains.lock() = Some(Box::new(Remains { code, functions: None, side: Some(side.clone()), ending }));
+        *remains.lock() = Some(Box::new(Remains::new(code, Some(side.clone()), ending)));
         self.remember(manifest.name.clone(), side.generation, digest, lease.watch(), ended.clone(), &side);
 
         let (reply, created) = oneshot::channel();
@@ -249,9 +250,17 @@ impl Loader {
             None => Err(did_not_end(self.options.create)),
         };
         let functions = functions.map_err(LoadError::Create)?;
-        let description = Description { manifest: manifest.clone(), openapi: describe(functions) };
+        let Told { openapi, memory } = describe(functions);
+        let memory = memory.zip(side.range.get()).and_then(|(told, range)| {
+            // SAFETY: it is the plugin's own word, and `remains` and the instance read it while the plugin is there.
+            unsafe { Memory::told(&told, range) }
+        });
+        if let Some(remains) = &mut *remains.lock() {
+            remains.memory = memory;
+        }
+        let description = Description { manifest: manifest.clone(), openapi };
         let leases = lease.watch();
-        let instance = Arc::new(PluginInstance { functions, side, description, lease });
+        let instance = Arc::new(PluginInstance { functions, side, description, memory, lease });
         Ok(Loaded { instance, leases, ending: ended })
     }
 
@@ -350,20 +359,30 @@ async fn wait<T>(limit: Duration, receiver: oneshot::Receiver<T>) -> Option<Resu
     }
 }
 
-/// What the plugin tells of itself once it is created.
-pub(crate) fn describe(Functions { root, object }: Functions) -> Option<String> {
+/// What a plugin tells of itself once it is created.
+#[derive(Default)]
+pub(crate) struct Told {
+    pub(crate) openapi: Option<String>,
+    /// Where its memory is counted, as it said it.
+    memory: Option<Vec<u8>>,
+}
+
+/// Asks a plugin that is created.
+pub(crate) fn describe(Functions { root, object }: Functions) -> Told {
     unsafe extern "C" fn take(context: *mut (), name: RStr<'_>, text: RSlice<'_, u8>) {
-        // SAFETY: `context` is the option below, which waits for this call.
-        let openapi = unsafe { &mut *context.cast::<Option<String>>() };
-        if name.as_str() == "openapi" && text.len() <= LARGEST_DOCUMENT {
-            *openapi = String::from_utf8(text.to_vec()).ok();
+        // SAFETY: `context` is what is told below, which waits for this call.
+        let told = unsafe { &mut *context.cast::<Told>() };
+        match name.as_str() {
+            "openapi" if text.len() <= LARGEST_DOCUMENT => told.openapi = String::from_utf8(text.to_vec()).ok(),
+            "memory" if text.len() <= size_of::<usize>() => told.memory = Some(text.to_vec()),
+            _ => {}
         }
     }
-    let mut openapi: Option<String> = None;
-    let sink = TextSink { context: (&raw mut openapi).cast(), text: take, lifetime: PhantomData };
+    let mut told = Told::default();
+    let sink = TextSink { context: (&raw mut told).cast(), text: take, lifetime: PhantomData };
     // SAFETY: root and object belong together and the instance is created; the sink lives for this call.
     unsafe { root.describe()(object, &sink) };
-    openapi
+    told
 }
 
 /// A larger OpenAPI document is not shown.

@@ -60,7 +60,8 @@ pub struct Root {
     pub open: unsafe extern "C" fn(HostRef, &OpenOptions<'_>) -> *mut Object,
     /// Runs the author's `create` and `routes`.
     pub create: unsafe extern "C" fn(*mut Object) -> Job,
-    /// Tells what there is to tell: `openapi` (a JSON document), where there is one.
+    /// Tells what there is to tell: `openapi` (a JSON document), where there is one; `memory` (the address of an
+    /// `extern "C" fn() -> u64`, in native order, that says how many bytes the plugin holds), where they are counted.
     pub describe: unsafe extern "C" fn(*mut Object, &TextSink<'_>),
     /// Begins work.
     pub start: unsafe extern "C" fn(*mut Object) -> Job,

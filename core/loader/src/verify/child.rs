@@ -134,7 +134,7 @@ fn try_all(
         None => process::exit(TIMED_OUT),
     }
     teller.tell(&Line::Stage(Stage::Describe))?;
-    let mut report = Report { openapi: describe(functions), stays: None };
+    let mut report = Report { openapi: describe(functions).openapi, stays: None };
 
     teller.tell(&Line::Stage(Stage::Shutdown))?;
     // SAFETY: as above.

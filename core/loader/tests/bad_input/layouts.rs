@@ -66,8 +66,10 @@ fn built(name: &str, changes: &[Change]) -> Vec<u8> {
     // The workspace as it is, with other members, and built as the fixtures are, so that dependencies are shared.
     let manifest = fs::read_to_string(repository.join("Cargo.toml")).expect("the workspace");
     let members = format!("members = [\"{name}/plugin-api\", \"{name}/plugin-api/abi\", \"{name}/plugin\"]");
+    let (before, rest) = manifest.split_once("members = [").expect("the workspace has members");
+    let (_, after) = rest.split_once(']').expect("the list ends");
+    let manifest = format!("{before}{members}{after}");
     let lines = manifest.lines().map(|line| match line {
-        line if line.starts_with("members =") => members.clone(),
         line if line.starts_with("debug =") => "debug = 0".to_owned(),
         line => line.replace("path = \"plugin-api", &format!("path = \"{name}/plugin-api")),
     });

@@ -39,7 +39,7 @@ fn host(next: bool) -> &'static Path {
 }
 
 /// A plugin of another fixture workspace.
-fn plugin(workspace: &str, name: &str) -> PathBuf {
+pub fn plugin(workspace: &str, name: &str) -> PathBuf {
     let fixtures = repository().join("core/loader/fixtures").join(workspace);
     let dir = target("fixtures").join(workspace);
     run_cargo(&fixtures, &["build", "--locked", "-p", name, "--target-dir", dir.to_str().expect("a plain path")]);

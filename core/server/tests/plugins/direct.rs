@@ -36,7 +36,7 @@ pub async fn ends(ending: &mut watch::Receiver<Ending>, expected: impl Fn(&Endin
 /// Waits until the library is gone; how many destructors were forgotten.
 pub async fn goes(ending: &mut watch::Receiver<Ending>) -> usize {
     match ends(ending, |ending| matches!(ending, Ending::Unmapped { .. })).await {
-        Ending::Unmapped { forgotten } => forgotten,
+        Ending::Unmapped { forgotten, .. } => forgotten,
         other => panic!("{other:?}"),
     }
 }

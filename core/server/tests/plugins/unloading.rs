@@ -1,7 +1,8 @@
 //! What would outlive a plugin: each thing is either taken back, or pins the library with its reason until it is gone.
 
 use crate::{
-    direct::{after_visiting, block_on, goes, is_pinned, until, visit},
+    contract,
+    direct::{after_visiting, block_on, ends, goes, is_pinned, until, visit},
     harness::{Host, run},
 };
 use camlock_core::{Ending, Loaded};
@@ -24,6 +25,7 @@ pub fn add(trials: Trials) -> Trials {
         .add("unloading::what_constructors_registered", what_constructors_registered)
         .add("unloading::a_load_that_is_given_up", a_load_that_is_given_up)
         .add("unloading::an_instance_that_is_only_dropped", an_instance_that_is_only_dropped)
+        .add("unloading::what_is_left_in_memory", what_is_left_in_memory)
         .add("unloading::many_generations_at_once", many_generations_at_once)
 }
 
@@ -169,6 +171,46 @@ fn an_instance_that_is_only_dropped() {
         instance.start().await.unwrap();
         drop(instance);
         goes(&mut ending).await;
+    });
+}
+
+fn what_is_left_in_memory() {
+    let counted = contract::plugin("counted", "counted");
+    run(async {
+        let host = Host::new();
+        let mut left = Vec::new();
+        for paths in [&["/keep/0"][..], &["/keep/0"], &["/keep/3000000", "/leave-behind/1000000"]] {
+            let Loaded { instance, mut ending, .. } = host.load(&counted).await;
+            let before = instance.memory().expect("it counts");
+            // From threads of the host's, too: whose they are makes no difference.
+            for path in paths {
+                let (instance, path) = (instance.clone(), (*path).to_owned());
+                thread::spawn(move || block_on(visit(&instance, &path))).join().unwrap();
+            }
+            if paths.len() > 1 {
+                let held = instance.memory().expect("it counts");
+                assert!((4_000_000..4_100_000).contains(&(held - before)), "{before} {held}");
+                visit(&instance, "/give-back").await;
+                let held = instance.memory().expect("it counts");
+                assert!((1_000_000..1_100_000).contains(&(held - before)), "{before} {held}");
+                visit(&instance, "/keep/3000000").await;
+            }
+            drop(instance);
+            match ends(&mut ending, |ending| *ending != Ending::Alive).await {
+                Ending::Unmapped { left_behind: Some(bytes), .. } => left.push(bytes),
+                other => panic!("{other:?}"),
+            }
+        }
+        // What is kept in the instance is freed with it. std, tokio and tracing keep a little in statics.
+        let [first, again, leaking] = left[..] else { panic!("{left:?}") };
+        assert!(first < 100_000 && first.abs_diff(again) < 10_000, "{left:?}");
+        assert!((1_000_000..1_020_000).contains(&(leaking - first)), "{left:?}");
+
+        let Loaded { instance, mut ending, .. } = host.load(&library("leftovers")).await;
+        assert_eq!(instance.memory(), None);
+        drop(instance);
+        let ended = ends(&mut ending, |ending| *ending != Ending::Alive).await;
+        assert!(matches!(ended, Ending::Unmapped { left_behind: None, .. }), "{ended:?}");
     });
 }
 

@@ -325,7 +325,7 @@ impl Candidate for Artifact {
                     end_world.state().pinned.push(ending);
                 } else {
                     end_world.log(format!("gone {end_mark} {generation}"));
-                    ending.send_replace(Ending::Unmapped { forgotten: 0 });
+                    ending.send_replace(Ending::Unmapped { forgotten: 0, left_behind: None });
                 }
             });
             let leases = lease.watch();
