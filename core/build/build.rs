@@ -1,4 +1,4 @@
-//! Embeds the SDK's source: the two crates that plugins are built with, as they would be published, with what they inherit
+//! Embeds the SDK's source: the crates that plugins are built and tested with, as they would be published, with what they inherit
 //! from the workspace written out.
 
 use std::{
@@ -7,7 +7,7 @@ use std::{
 };
 use toml::{Table, Value};
 
-/// Their directory in the repository. The contract's crate lies within the SDK's.
+/// Their directory in the repository: that of camlock-plugin, within which the others lie.
 const SDK: &str = "plugin-api";
 
 fn main() {
@@ -16,9 +16,9 @@ fn main() {
     let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it"));
     let workspace = table(&repository.join("Cargo.toml"));
     let mut files = Vec::new();
-    for package in ["", "abi"] {
+    for package in ["", "abi", "testkit"] {
         let directory = repository.join(SDK).join(package);
-        let manifest = alone(table(&directory.join("Cargo.toml")), &workspace);
+        let manifest = alone(table(&directory.join("Cargo.toml")), &workspace, package);
         let written = out.join(format!("Cargo{package}.toml"));
         fs::write(&written, manifest.to_string()).expect("OUT_DIR can be written");
         files.push((Path::new(package).join("Cargo.toml"), written));
@@ -57,7 +57,7 @@ fn collect(directory: &Path, name: &Path, files: &mut Vec<(PathBuf, PathBuf)>) {
 }
 
 /// The manifest without its workspace.
-fn alone(mut manifest: Table, workspace: &Table) -> Table {
+fn alone(mut manifest: Table, workspace: &Table, at: &str) -> Table {
     let shared = workspace["workspace"].as_table().expect("a workspace");
     manifest.remove("dev-dependencies");
     if let Some(lints) = manifest.get_mut("lints").filter(|lints| is_inherited(lints)) {
@@ -69,7 +69,7 @@ fn alone(mut manifest: Table, workspace: &Table) -> Table {
     }
     if let Some(dependencies) = manifest.get_mut("dependencies").and_then(Value::as_table_mut) {
         for (name, value) in dependencies.iter_mut().filter(|(_, value)| is_inherited(value)) {
-            *value = dependency(&shared["dependencies"][name], value);
+            *value = dependency(&shared["dependencies"][name], value, at);
         }
     }
     manifest
@@ -80,13 +80,15 @@ fn is_inherited(value: &Value) -> bool {
 }
 
 /// A dependency as the workspace has it, with what the member adds.
-fn dependency(shared: &Value, member: &Value) -> Value {
+fn dependency(shared: &Value, member: &Value, at: &str) -> Value {
     let mut whole = match shared {
         Value::Table(table) => table.clone(),
         version => Table::from_iter([("version".to_owned(), version.clone())]),
     };
     if let Some(Value::String(path)) = whole.get_mut("path") {
-        *path = path.strip_prefix(&format!("{SDK}/")).expect("the SDK needs nothing else of the repository").to_owned();
+        let inside = path.strip_prefix(SDK).expect("the SDK needs nothing else of the repository");
+        let up = if at.is_empty() { "." } else { ".." };
+        *path = format!("{up}{inside}");
     }
     for (key, value) in member.as_table().expect("a table") {
         match (key.as_str(), whole.get_mut(key), value) {

@@ -74,7 +74,7 @@ pub(crate) fn arguments(order: &Order<'_>) -> Vec<OsString> {
     arguments.extend(["--profile".into(), order.profile.of_cargo().into()]);
     let mut settings: Vec<String> = order.profile.settings().collect();
     settings.push(format!("build.build-dir={}", quoted(&order.target.to_string_lossy())));
-    for (name, path) in [("camlock-plugin", &order.sdk.plugin), ("camlock-abi", &order.sdk.abi)] {
+    for (name, path) in order.sdk.crates() {
         settings.push(format!("patch.crates-io.{name}.path={}", quoted(&path.to_string_lossy())));
     }
     settings.extend(order.platform.map(|platform| format!("build.target={}", quoted(platform))));
@@ -102,7 +102,11 @@ mod tests {
 
     #[test]
     fn everything_is_said_on_the_command_line() {
-        let sdk = sdk::Unpacked { plugin: "/data/sdk/x".into(), abi: "/data/sdk/x/abi".into() };
+        let sdk = sdk::Unpacked {
+            plugin: "/data/sdk/x".into(),
+            abi: "/data/sdk/x/abi".into(),
+            testkit: "/data/sdk/x/testkit".into(),
+        };
         let order = Order {
             package: "hello",
             shadow: Path::new("/data/src/hello"),

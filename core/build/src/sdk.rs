@@ -9,7 +9,7 @@ use std::{
     sync::LazyLock,
 };
 
-/// The files of camlock-plugin, and below `abi/` those of camlock-abi, with manifests that stand alone.
+/// The files of camlock-plugin, and below `abi/` and `testkit/` those of the other two, with manifests that stand alone.
 static FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
 
 static DIGEST: LazyLock<String> = LazyLock::new(|| {
@@ -35,6 +35,15 @@ pub struct Unpacked {
     pub plugin: PathBuf,
     /// The crate `camlock-abi`.
     pub abi: PathBuf,
+    /// The crate `camlock-testkit`, which only tests use; but cargo wants to know of it.
+    pub testkit: PathBuf,
+}
+
+impl Unpacked {
+    /// The crates, by their names.
+    pub fn crates(&self) -> [(&'static str, &Path); 3] {
+        [("camlock-plugin", &self.plugin), ("camlock-abi", &self.abi), ("camlock-testkit", &self.testkit)]
+    }
 }
 
 /// Unpacks the SDK below a directory, under its digest, unless it is there. Two processes may do so at once.
@@ -51,7 +60,7 @@ pub fn unpack(below: &Path) -> io::Result<Unpacked> {
             }
         }
     }
-    Ok(Unpacked { abi: whole.join("abi"), plugin: whole })
+    Ok(Unpacked { abi: whole.join("abi"), testkit: whole.join("testkit"), plugin: whole })
 }
 
 fn write_all(into: &Path) -> io::Result<()> {
@@ -74,7 +83,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let unpacked = unpack(&dir.path().join("sdk")).unwrap();
         assert_eq!(unpack(&dir.path().join("sdk")).unwrap(), unpacked);
-        for (package, name) in [(&unpacked.plugin, "camlock-plugin"), (&unpacked.abi, "camlock-abi")] {
+        for (name, package) in unpacked.crates() {
             assert!(package.join("src/lib.rs").is_file());
             let text = fs::read_to_string(package.join("Cargo.toml")).unwrap();
             assert!(!text.contains("workspace"), "{text}");
@@ -82,7 +91,7 @@ mod tests {
             assert_eq!(table["package"]["name"].as_str(), Some(name));
             assert_eq!(table["package"]["version"].as_str(), Some(env!("CARGO_PKG_VERSION")));
         }
-        assert!(FILES.iter().all(|(name, _)| !name.contains("testkit") && !name.contains("tests/")));
+        assert!(FILES.iter().all(|(name, _)| !name.contains("tests/")));
         assert_eq!(fs::read_dir(dir.path().join("sdk")).unwrap().count(), 1, "nothing temporary is left");
     }
 }

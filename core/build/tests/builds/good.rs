@@ -14,6 +14,7 @@ pub fn add(trials: Trials) -> Trials {
         .add("good::a_crate_behind_a_link", a_crate_behind_a_link)
         .add("good::a_loop_of_links", a_loop_of_links)
         .add("good::an_sdk_of_its_own", an_sdk_of_its_own)
+        .add("good::the_plugins_that_ship", the_plugins_that_ship)
 }
 
 fn a_crate() {
@@ -137,4 +138,19 @@ fn an_sdk_of_its_own() {
     let outside = place.builder.outside();
     assert!(outside.contains(&sdk) && outside.contains(&sdk.join("abi")), "{outside:?}");
     assert!(!outside.iter().any(|path| path.ends_with("core")), "{outside:?}");
+}
+
+fn the_plugins_that_ship() {
+    let place = Place::shared();
+    let shipped = camlock_testing::repository().join("plugins");
+    // Linked, for what a test leaves in their folders would be seen.
+    for entry in fs::read_dir(&shipped).unwrap().flatten() {
+        std::os::unix::fs::symlink(entry.path(), place.path("plugins").join(entry.file_name())).unwrap();
+    }
+    let names: Vec<String> = place.builder.scan().entries.into_iter().map(|entry| entry.name).collect();
+    assert!(names.iter().any(|name| name == "hello") && names.len() > 1, "{names:?}");
+    for name in names {
+        let built = place.build(&name);
+        assert_eq!(really(&built.candidate).expect("a plugin").name, name);
+    }
 }
