@@ -49,6 +49,8 @@ pub struct Entry {
     pub kind: Kind,
     /// What it is made of.
     pub mark: Mark,
+    /// What its manifest claims, as far as that can be read before anything is built.
+    pub claims: Vec<String>,
     /// Why no plugin can come of it, if that is known before anything is built.
     pub problem: Option<Failure>,
 }

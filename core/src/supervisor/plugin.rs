@@ -216,9 +216,16 @@ impl Plugin {
         Some((&failed.source, retry))
     }
 
-    /// What it last said of its claims, while it may serve them or keep them from others.
+    /// What it claims: what it serves, else what its entry says, else what it last said.
     pub(crate) fn claims(&self) -> &[String] {
-        self.manifest.as_ref().map_or(&[], |manifest| &manifest.camlock.routes)
+        if let Some(serving) = &self.serving {
+            return &serving.candidate.manifest().camlock.routes;
+        }
+        match (&self.entry, &self.manifest) {
+            (Some(entry), _) if entry.problem.is_none() => &entry.claims,
+            (_, Some(manifest)) => &manifest.camlock.routes,
+            _ => &[],
+        }
     }
 
     /// What it needs of others.

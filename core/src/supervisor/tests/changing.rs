@@ -144,6 +144,7 @@ async fn saved_without_end_it_still_gets_through() {
     for save in 1..4 {
         world.put("hello", &save.to_string(), slow());
         server.until("hello", |plugin| plugin.candidate.as_ref().is_some_and(|it| it.generation == save + 1)).await;
+        world.logged(&format!("build hello:{save}")).await;
     }
     world.put("hello", "4", slow());
     // The fourth build is let through, although it is outdated; then the newest is built.
@@ -281,8 +282,9 @@ async fn a_directory_that_cannot_be_read_changes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn two_claim_one_path() {
     let world = World::new();
-    world.put("aaa", "a", Script { claims: &["/x/*"], ..Script::default() });
-    world.put("bbb", "b", Script { claims: &["/x/y"], build: seconds(1), ..Script::default() });
+    // The first one registered has it, although the other is built before.
+    world.put("aaa", "a", Script { claims: &["/x/*"], build: seconds(1), ..Script::default() });
+    world.put("bbb", "b", Script { claims: &["/x/y"], ..Script::default() });
     let server = world.start();
     server.serves("aaa", 1).await;
     let view = server.until("bbb", |plugin| plugin.state == Headline::Failed).await;
