@@ -239,7 +239,7 @@ impl Future for Dispatched {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.get_mut().0 {
-            Responding::Plugin(answering) => Pin::new(answering).poll(context).map(Ok),
+            Responding::Plugin(answering) => Pin::new(answering).poll(context),
             Responding::Now(response) => Poll::Ready(Ok(response.take().unwrap_or_default())),
             Responding::Later(later) => later.as_mut().poll(context).map(Ok),
         }
