@@ -43,6 +43,8 @@ pub(crate) struct Plugin {
     pub(crate) failed: Option<Failed>,
     pub(crate) leaving: BTreeMap<u64, Leaving>,
     pub(crate) ask: Option<Ask>,
+    /// Bytes that its generations left in memory, of those that count them.
+    pub(crate) left_behind: Option<u64>,
     /// The artifact that served before the one that serves.
     pub(crate) previous: Option<Digest>,
     /// When a new generation of the same is due: it was not well, or what it depends on was replaced.
@@ -177,6 +179,7 @@ impl Plugin {
             failed: None,
             leaving: BTreeMap::new(),
             ask: None,
+            left_behind: None,
             previous: None,
             renew: None,
             restarts: Restarts::default(),

@@ -22,7 +22,7 @@ impl Supervisor {
             Report::Scanned(scan) => self.scanned(scan),
             Report::Health(outcome) => self.heard_of(about, outcome),
             Report::Stuck(reason) => self.stuck(about, reason),
-            Report::Left => self.left(about),
+            Report::Left(left_behind) => self.left(about, left_behind),
             Report::Up(Ok(loaded)) => self.up(about, loaded),
             Report::Up(Err((failure, loaded))) => self.did_not_come_up(about, failure, loaded),
             Report::Prepared(Ok(candidate)) => self.prepared(about, candidate),
@@ -217,8 +217,11 @@ impl Supervisor {
         Plugin::step(&mut leaving.phase, Event::Stuck(reason));
     }
 
-    fn left(&mut self, about: &About) {
+    fn left(&mut self, about: &About, left_behind: Option<u64>) {
         let Some(plugin) = self.plugins.get_mut(&about.plugin) else { return };
+        if let Some(bytes) = left_behind {
+            plugin.left_behind = Some(plugin.left_behind.unwrap_or(0) + bytes);
+        }
         let Some(mut leaving) = plugin.leaving.remove(&about.generation) else { return };
         Plugin::step(&mut leaving.phase, Event::Left);
         tracing::info!(plugin = about.plugin, generation = about.generation, "left the process");
