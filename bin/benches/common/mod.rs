@@ -30,7 +30,7 @@ pub fn sources(site: &Site) -> Builder {
     };
     let builds = camlock_testing::repository().join("target/builds");
     let options = Options::new(site.plugins(), builds, Arc::new(identify), Arc::new(inspect));
-    Builder::new(Options { profile: camlock_build::Profile::Release, ..options })
+    Builder::new(options)
 }
 
 /// Keeps this process, and what it starts from now on, on one processor.
