@@ -5,6 +5,7 @@ use super::{
     plan::Source,
     plugin::{Answer, Failed, Health, Plugin, Probation, Serving},
     restarts::backoff,
+    watchful,
     work::{About, Report},
 };
 use crate::{
@@ -129,7 +130,7 @@ impl Supervisor {
         }
         plugin.passed_over = 0;
         // Not all are asked at the same instant.
-        let spread = limits.health * (plugin.registered % 16) as u32 / 16;
+        let spread = watchful::pace(&limits, true) * (plugin.registered % 16) as u32 / 64;
         plugin.serving = Some(Serving {
             generation: bid.generation,
             source: bid.source,
@@ -139,7 +140,7 @@ impl Supervisor {
             since: SystemTime::now(),
             held: false,
             probation: Some(Probation { until: now + limits.probation, predecessor }),
-            health: Health { due: now + limits.health + spread, asked: false, unwell: 0 },
+            health: Health { due: now + watchful::pace(&limits, true) + spread, asked: false, unwell: 0 },
         });
         tracing::info!(plugin = name, generation = bid.generation, version = manifest.version, "serving");
         plugin.manifest = Some(manifest);
@@ -225,20 +226,23 @@ impl Supervisor {
         let Some(mut leaving) = plugin.leaving.remove(&about.generation) else { return };
         Plugin::step(&mut leaving.phase, Event::Left);
         tracing::info!(plugin = about.plugin, generation = about.generation, "left the process");
-        self.sweep(about);
+        self.sweep();
     }
 
     /// Artifacts that nobody needs any more are removed.
-    fn sweep(&self, about: &About) {
-        let keep = self.settings.limits(&about.plugin).artifacts;
+    fn sweep(&self) {
+        let back = self.plugins.values().flat_map(|plugin| {
+            let probation = plugin.serving.as_ref().and_then(|serving| serving.probation);
+            [plugin.previous, probation.and_then(|probation| probation.predecessor)].into_iter().flatten()
+        });
         let serving = self.plugins.values().filter_map(|plugin| plugin.serving.as_ref()?.candidate.digest());
         let coming = self.plugins.values().filter_map(|plugin| {
             let bid = plugin.candidate.as_ref()?;
             bid.admitted.as_ref().or(bid.waits.as_ref().map(|(candidate, _)| candidate))?.digest()
         });
         let held = self.plugins.values().filter_map(|plugin| plugin.held.as_ref().map(|(_, digest)| *digest));
-        let in_use: BTreeSet<_> = serving.chain(coming).chain(held).collect();
-        let shelf = self.ports.shelf.clone();
-        tokio::task::spawn_blocking(move || shelf.sweep(keep, &in_use));
+        let in_use: BTreeSet<_> = serving.chain(coming).chain(held).chain(back).collect();
+        let (shelf, settings) = (self.ports.shelf.clone(), self.settings.clone());
+        tokio::task::spawn_blocking(move || shelf.sweep(&|plugin| settings.limits(plugin).artifacts, &in_use));
     }
 }

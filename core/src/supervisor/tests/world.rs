@@ -256,7 +256,7 @@ impl Shelf for World {
         self.state().kept.iter().filter(|kept| kept.name == name).cloned().collect()
     }
 
-    fn sweep(&self, _: usize, _: &BTreeSet<Digest>) {}
+    fn sweep(&self, _: &dyn Fn(&str) -> usize, _: &BTreeSet<Digest>) {}
 }
 
 struct Artifact {
