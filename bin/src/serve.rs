@@ -42,8 +42,14 @@ pub(crate) fn run(options: &Options) -> Result<(), Failed> {
     let config = Config::read(&options.flags)?;
     logs::begin(&config)?;
     let no_runtime = |error: io::Error| format!("no runtime could be made: {error}");
-    let control = Builder::new_multi_thread().worker_threads(2).thread_name("camlock-control").enable_all().build();
-    let control = control.map_err(no_runtime)?;
+    let control = Builder::new_multi_thread()
+        .worker_threads(2)
+        // Each reads and hashes whole libraries, and builds wait in one each: a few do as much as many.
+        .max_blocking_threads(16)
+        .thread_name("camlock-control")
+        .enable_all()
+        .build()
+        .map_err(no_runtime)?;
     let work = Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("camlock-work")
