@@ -146,7 +146,7 @@ async fn watch(plugins: PathBuf, manager: Manager, sources: impl Sources + Clone
     }
 }
 
-/// SIGTERM and SIGINT.
+/// The signals that ask the server to end.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -154,6 +154,9 @@ struct Signals {
 
 impl Signals {
     fn new() -> io::Result<Self> {
+        // Where files may not grow without bound, writing beyond it shall fail as on a full disk, and not end the server. What
+        // it starts knows nothing of that: a handler is not inherited.
+        let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
         Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
