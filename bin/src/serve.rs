@@ -26,6 +26,7 @@ use std::{
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
+    task::spawn_blocking,
     time::timeout,
 };
 
@@ -87,7 +88,7 @@ async fn serve(config: &Config, control: &Runtime, work: &Runtime) -> Result<(),
         abi: abi_version(),
         built_in: shop.built_in.iter().map(|built_in| built_in.manifest().name.clone()).collect(),
     };
-    let sources = shop.builder.clone();
+    let (sources, builder) = (shop.builder.clone(), shop.builder.clone());
     let ports = shop.ports(Arc::new(dispatch.clone()), control.handle().clone());
     let manager = supervise(ports, config.settings.clone());
     let options = ControlOptions { token: Token::new(token), about, blocked: dispatch.blocked_list() };
@@ -103,6 +104,8 @@ async fn serve(config: &Config, control: &Runtime, work: &Runtime) -> Result<(),
     };
     watching.abort();
     announcing.abort();
+    // However it ends, no cargo outlives it.
+    let _ = spawn_blocking(move || builder.end()).await;
     ended
 }
 
@@ -138,7 +141,7 @@ async fn watch(plugins: PathBuf, manager: Manager, sources: impl Sources + Clone
     let mut watched = BTreeSet::new();
     while overview.changed().await.is_ok() {
         let sources = sources.clone();
-        let outside = tokio::task::spawn_blocking(move || sources.outside()).await.unwrap_or_default();
+        let outside = spawn_blocking(move || sources.outside()).await.unwrap_or_default();
         if outside != watched {
             watcher.also_watch(outside.clone());
             watched = outside;
