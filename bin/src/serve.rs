@@ -26,6 +26,7 @@ use std::{
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
+    task::spawn_blocking,
     time::timeout,
 };
 
@@ -91,7 +92,7 @@ async fn serve(config: &Config, control: &Runtime, work: &Runtime) -> Result<(),
         abi: abi_version(),
         built_in: shop.built_in.iter().map(|built_in| built_in.manifest().name.clone()).collect(),
     };
-    let sources = shop.builder.clone();
+    let (sources, builder) = (shop.builder.clone(), shop.builder.clone());
     let ports = shop.ports(Arc::new(dispatch.clone()), control.handle().clone());
     let manager = supervise(ports, config.settings.clone());
     let options = ControlOptions { token: Token::new(token), about, blocked: dispatch.blocked_list() };
@@ -111,6 +112,8 @@ async fn serve(config: &Config, control: &Runtime, work: &Runtime) -> Result<(),
     };
     watching.abort();
     announcing.abort();
+    // However it ends, no cargo outlives it.
+    let _ = spawn_blocking(move || builder.end()).await;
     ended
 }
 
@@ -146,7 +149,7 @@ async fn watch(plugins: PathBuf, manager: Manager, sources: impl Sources + Clone
     let mut watched = BTreeSet::new();
     while overview.changed().await.is_ok() {
         let sources = sources.clone();
-        let outside = tokio::task::spawn_blocking(move || sources.outside()).await.unwrap_or_default();
+        let outside = spawn_blocking(move || sources.outside()).await.unwrap_or_default();
         if outside != watched {
             watcher.also_watch(outside.clone());
             watched = outside;
@@ -154,7 +157,7 @@ async fn watch(plugins: PathBuf, manager: Manager, sources: impl Sources + Clone
     }
 }
 
-/// SIGTERM and SIGINT.
+/// The signals that ask the server to end.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -162,6 +165,9 @@ struct Signals {
 
 impl Signals {
     fn new() -> io::Result<Self> {
+        // Where files may not grow without bound, writing beyond it shall fail as on a full disk, and not end the server. What
+        // it starts knows nothing of that: a handler is not inherited.
+        let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
         Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
