@@ -65,6 +65,9 @@ impl Supervisor {
         } else if self.plugins.is_empty() {
             self.take_entries(Vec::new());
         }
+        // Asks that waited for this look may go on.
+        let asked = self.plugins.values().filter(|plugin| plugin.ask.is_some()).map(|plugin| plugin.name.clone());
+        self.dirty.extend(asked);
     }
 
     fn take_entries(&mut self, entries: Vec<Entry>) {
@@ -103,9 +106,6 @@ impl Supervisor {
             self.dirty.insert(name);
             self.routes_changed = true;
         }
-        // Asks that waited for this look may go on.
-        let asked = self.plugins.values().filter(|plugin| plugin.ask.is_some()).map(|plugin| plugin.name.clone());
-        self.dirty.extend(asked);
     }
 }
 

@@ -152,6 +152,16 @@ pub(crate) struct Ask {
     pub(crate) replies: Vec<oneshot::Sender<Result<Done, Refused>>>,
 }
 
+impl Ask {
+    /// Both are answered by what comes next.
+    pub(crate) fn and(mut self, other: Ask) -> Self {
+        self.scan = self.scan.max(other.scan);
+        self.force |= other.force;
+        self.replies.extend(other.replies);
+        self
+    }
+}
+
 /// An answer that is given when everything that was decided is published and shown.
 pub(crate) struct Answer {
     pub(crate) plugin: String,

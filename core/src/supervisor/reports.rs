@@ -124,7 +124,9 @@ impl Supervisor {
             before.candidate.digest().filter(|_| steady)
         });
         plugin.previous = predecessor.filter(|previous| Some(*previous) != digest).or(plugin.previous);
-        if matches!(bid.source, Source::Entry(_)) {
+        // What is wrong with the entry as it is now remains wrong.
+        let broken = plugin.entry.as_ref().is_some_and(|entry| entry.problem.is_some());
+        if matches!(bid.source, Source::Entry(_)) && !broken {
             plugin.failed = None;
         }
         plugin.passed_over = 0;

@@ -123,7 +123,10 @@ impl Supervisor {
         Plugin::step(&mut bid.phase, Event::Superseded);
         tracing::info!(plugin = name, generation = bid.generation, "given up: something newer is wanted");
         plugin.passed_over += u32::from(bid.waits.is_none());
-        plugin.ask = plugin.ask.take().or(bid.ask.take());
+        plugin.ask = match (bid.ask.take(), plugin.ask.take()) {
+            (Some(first), Some(second)) => Some(first.and(second)),
+            (first, second) => first.or(second),
+        };
         if plugin.wanted() == Wanted::Nothing {
             plugin.refuse_ask("it is not wanted any more");
         }
