@@ -237,6 +237,13 @@ impl Plugin {
         serving.or(self.manifest.as_ref()).map(|manifest| &manifest.camlock.dependencies)
     }
 
+    /// Whether what serves, or what waits to, needs one of these.
+    pub(crate) fn leans_on(&self, others: impl Fn(&String) -> bool) -> bool {
+        let waits = self.candidate.as_ref().and_then(|bid| bid.waits.as_ref());
+        let waits = waits.map(|(candidate, _)| &candidate.manifest().camlock.dependencies);
+        self.needs().into_iter().chain(waits).flat_map(BTreeMap::keys).any(others)
+    }
+
     /// How many generations cannot leave.
     pub(crate) fn pinned(&self) -> usize {
         self.leaving.values().filter(|leaving| matches!(leaving.phase, Phase::Pinned { .. })).count()

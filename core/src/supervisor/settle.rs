@@ -26,22 +26,16 @@ impl Supervisor {
             self.dirty.extend(self.plugins.keys().cloned());
         }
         // Plugins that wait, or that serve on others' support, hear of every change.
-        let concerned = self
-            .plugins
-            .values()
-            .filter(|plugin| plugin.needs().is_some_and(|needs| needs.keys().any(|other| self.dirty.contains(other))));
+        let concerned = self.plugins.values().filter(|plugin| plugin.leans_on(|other| self.dirty.contains(other)));
         let concerned: Vec<_> = concerned.map(|plugin| plugin.name.clone()).collect();
         let mut queue: BTreeSet<String> = self.dirty.iter().cloned().chain(concerned).collect();
         while let Some(name) = queue.pop_first() {
             while self.step(&name) {
                 self.dirty.insert(name.clone());
+                let this = self.plugins.get(&name);
                 let touched = self.plugins.values().filter(|plugin| {
-                    plugin.name != name && plugin.needs().is_some_and(|needs| needs.contains_key(&name))
-                        || self
-                            .plugins
-                            .get(&name)
-                            .and_then(Plugin::needs)
-                            .is_some_and(|needs| needs.contains_key(&plugin.name))
+                    plugin.name != name && plugin.leans_on(|other| *other == name)
+                        || this.is_some_and(|this| this.leans_on(|other| *other == plugin.name))
                 });
                 queue.extend(touched.map(|plugin| plugin.name.clone()));
             }

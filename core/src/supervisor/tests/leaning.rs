@@ -1,7 +1,7 @@
 //! Plugins that depend on each other.
 
-use super::world::{Script, World};
-use crate::{Act, Headline};
+use super::world::{Script, World, limits};
+use crate::{Act, Headline, Limits, Settings};
 use std::time::Duration;
 
 fn needs(needs: &'static [(&'static str, &'static str)]) -> Script {
@@ -98,4 +98,20 @@ async fn when_it_goes_they_go_first_and_come_back_with_it() {
     assert_eq!(ends, ["shutdown app:a 1", "shutdown base:a 1"]);
     world.put("base", "a", Script::default());
     server.until("app", |plugin| plugin.state == Headline::Serving).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_version_that_waits_hears_of_what_it_waits_for() {
+    let world = World::new();
+    world.put("app", "a", Script::default());
+    let limits = Limits { health: Duration::from_secs(1_000_000), ..limits() };
+    let server = world.start_with(Settings { limits, ..Settings::default() });
+    server.serves("app", 1).await;
+    world.put("app", "b", needs(&[("kv-store", "^1")]));
+    let view = server.until("app", |plugin| plugin.candidate.as_ref().is_some_and(|it| it.stage == "waiting")).await;
+    assert_eq!(view.state, Headline::Serving);
+    world.put("kv-store", "a", Script::default());
+    let began = tokio::time::Instant::now();
+    server.serves("app", 2).await;
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
 }
