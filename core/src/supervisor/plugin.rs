@@ -11,7 +11,7 @@ use crate::{
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
 use tokio::{
@@ -74,10 +74,12 @@ pub(crate) struct Probation {
 }
 
 /// How a generation's health is followed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Health {
     pub(crate) due: Instant,
     pub(crate) asked: bool,
+    /// There as long as the last call has not come to an end, which may be longer than anybody waits for it.
+    pub(crate) call: Weak<()>,
     pub(crate) unwell: u32,
 }
 

@@ -11,13 +11,20 @@ use crate::{
     Candidate, Failure, Loaded, Refused,
     generation::{Event, Phase},
 };
-use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Weak},
+    time::SystemTime,
+};
 use tokio::{sync::watch, time::Instant};
 
 impl Supervisor {
     pub(super) fn report(&mut self, about: &About, report: Report) {
         let name = about.plugin.as_str();
-        self.dirty.insert(name.to_owned());
+        // That a plugin is well changes nothing.
+        if !matches!(report, Report::Health(_)) {
+            self.dirty.insert(name.to_owned());
+        }
         match report {
             Report::Scanned(scan) => self.scanned(scan),
             Report::Health(outcome) => self.heard_of(about, outcome),
@@ -141,7 +148,7 @@ impl Supervisor {
             since: SystemTime::now(),
             held: false,
             probation: Some(Probation { until: now + limits.probation, predecessor }),
-            health: Health { due: now + limits.health + spread, asked: false, unwell: 0 },
+            health: Health { due: now + limits.health + spread, asked: false, call: Weak::new(), unwell: 0 },
         });
         tracing::info!(plugin = name, generation = bid.generation, version = manifest.version, "serving");
         plugin.manifest = Some(manifest);

@@ -5,8 +5,11 @@ use super::{
     plugin::{Failed, Plugin},
     work::{About, Report, aside},
 };
-use crate::{Failure, Fault, Limits, Stage};
-use std::time::{Duration, SystemTime};
+use crate::{Failure, Fault, FaultKind, Limits, Stage};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use tokio::time::Instant;
 
 /// How often panics are counted while a generation is on probation.
@@ -54,10 +57,22 @@ impl Supervisor {
                 serving.health.asked = true;
                 let about = About { plugin: plugin.name.clone(), generation: serving.generation };
                 let (ports, limit, sender) = (self.ports.clone(), limits.start, self.sender.clone());
+                if serving.health.call.strong_count() > 0 {
+                    // Each call that blocks costs a thread: one is enough.
+                    let fault = Fault::new(FaultKind::TimedOut, "it has not come to an end since it was last asked");
+                    let _ = sender.send((about, Report::Health(Err(fault))));
+                    continue;
+                }
+                let call = Arc::new(());
+                serving.health.call = Arc::downgrade(&call);
                 let instance = serving.loaded.instance.clone();
                 tokio::spawn(async move {
                     let asking = instance.health();
                     drop(instance);
+                    let asking = Box::pin(async move {
+                        let _call = call;
+                        asking.await
+                    });
                     let outcome = aside(&ports, limit, asking).await;
                     let _ = sender.send((about, Report::Health(outcome)));
                 });
