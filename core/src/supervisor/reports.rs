@@ -208,10 +208,7 @@ impl Supervisor {
             retry,
         });
         plugin.passed_over = 0;
-        // A going back that fails is over: the entry is what counts again.
-        if matches!(plugin.failed.as_ref().map(|failed| &failed.source), Some(Source::Kept(_))) {
-            plugin.held = None;
-        }
+        plugin.fall_back();
         let refused = Refused::Failed { failure, generation: bid.generation, plugin: plugin.view() };
         for reply in bid.ask.take().into_iter().flat_map(|ask| ask.replies) {
             let _ = reply.send(Err(refused.clone()));

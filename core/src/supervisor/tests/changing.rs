@@ -316,3 +316,23 @@ async fn too_many_pins_refuse_a_reload() {
     let view = server.until("hello", |plugin| plugin.pinned.len() == 3).await;
     assert_eq!(view.pinned[0].reason, "a thread of it still runs");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_that_fails_leaves_the_one_before_it() {
+    let world = World::new();
+    world.put("hello", "a", Script::default());
+    let server = world.start();
+    server.serves("hello", 1).await;
+    for (mark, generation) in [("b", 2), ("c", 3)] {
+        world.put("hello", mark, Script::default());
+        server.serves("hello", generation).await;
+    }
+    let to = |mark: &str| Act::Rollback { to: Some(kept("hello", mark).digest) };
+    server.manager.act("hello", to("b")).await.unwrap();
+    world.rewrite("hello", "a", |script| script.load_fails = true);
+    server.manager.act("hello", to("a")).await.unwrap_err();
+    for _ in 0..3 {
+        let view = server.serves("hello", 4).await;
+        assert!(view.candidate.is_none());
+    }
+}
