@@ -149,6 +149,7 @@ impl Plugin {
                     at: SystemTime::now(),
                     attempts: 1,
                     retry: None,
+                    refused: None,
                 });
             }
             // What is served is what lies there again: the failure was about something else.

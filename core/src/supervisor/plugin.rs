@@ -135,6 +135,8 @@ pub(crate) struct Failed {
     pub(crate) at: SystemTime,
     pub(crate) attempts: u32,
     pub(crate) retry: Option<Instant>,
+    /// What was refused because of other plugins: when they change, it may do.
+    pub(crate) refused: Option<Arc<dyn Candidate>>,
 }
 
 /// A generation on its way out.

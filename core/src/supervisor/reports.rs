@@ -206,6 +206,7 @@ impl Supervisor {
             at: SystemTime::now(),
             attempts,
             retry,
+            refused: None,
         });
         plugin.passed_over = 0;
         plugin.fall_back();

@@ -6,7 +6,7 @@ use super::{
     Supervisor,
     bring_up::{Predecessor, bring_up},
     departure::{Leave, leave},
-    dependencies::{self, Needs},
+    dependencies::Needs,
     plan::{Situation, Source, Step, Wanted, plan},
     plugin::{Bid, Leaving, Plugin, Serving, Times, Work},
     work,
@@ -29,6 +29,7 @@ impl Supervisor {
         let concerned = self.plugins.values().filter(|plugin| plugin.leans_on(|other| self.dirty.contains(other)));
         let concerned: Vec<_> = concerned.map(|plugin| plugin.name.clone()).collect();
         let mut queue: BTreeSet<String> = self.dirty.iter().cloned().chain(concerned).collect();
+        queue.extend(self.take_up_refused());
         while let Some(name) = queue.pop_first() {
             while self.step(&name) {
                 self.dirty.insert(name.clone());
@@ -49,13 +50,14 @@ impl Supervisor {
         let wanted = if self.ending.is_some() { Wanted::Nothing } else { plugin.wanted() };
         let looked = self.scans.begun - u64::from(self.scans.running);
         let asked = plugin.ask.as_ref().is_some_and(|ask| ask.scan <= looked);
-        let neighbours = self.neighbours(plugin);
-        let supported = plugin.serving.as_ref().is_none_or(|serving| {
-            dependencies::needs(name, &serving.candidate.manifest().camlock.dependencies, &neighbours) == Needs::Met
-        });
+        let serving = plugin.serving.as_ref();
+        let supported = serving.is_none_or(|serving| self.needs(name, serving.candidate.manifest()) == Needs::Met);
+        // Whatever waits is new enough when it is loaded.
+        let waits = plugin.candidate.as_ref().is_some_and(|bid| bid.waits.is_some());
+        let renew = !waits && plugin.renew.is_some_and(|due| due <= now);
         let situation = Situation {
             wanted: &wanted,
-            asked: asked || plugin.renew.is_some_and(|due| due <= now),
+            asked: asked || renew,
             serving: plugin.serving.as_ref().map(|serving| &serving.source),
             candidate: plugin.on_its_way(),
             failed: plugin.failure(now),
@@ -172,6 +174,7 @@ impl Supervisor {
         let Some(plugin) = self.plugins.get_mut(name) else { return };
         let Some(bid) = plugin.candidate.as_mut() else { return };
         Plugin::step(&mut bid.phase, Event::Admitted);
+        plugin.renew = None;
         let predecessor = plugin.serving.as_ref().map(|serving| Predecessor {
             instance: serving.loaded.instance.clone(),
             leases: serving.loaded.leases.clone(),

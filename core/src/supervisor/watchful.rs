@@ -127,6 +127,7 @@ impl Supervisor {
             attempts: 1,
             // Should it stop serving for another reason, it may come back.
             retry: Some(now),
+            refused: None,
         });
         self.dirty.insert(name.to_owned());
     }

@@ -318,6 +318,18 @@ async fn too_many_pins_refuse_a_reload() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_lost_a_claim_gets_it_when_it_is_free() {
+    let world = World::new();
+    world.put("aaa", "a", Script { claims: &["/x"], ..Script::default() });
+    world.put("bbb", "a", Script { claims: &["/x"], build: seconds(1), ..Script::default() });
+    let server = world.start();
+    server.until("bbb", |plugin| plugin.state == Headline::Failed).await;
+    world.put("aaa", "b", Script { claims: &["/y"], ..Script::default() });
+    let view = server.until("bbb", |plugin| plugin.state == Headline::Serving).await;
+    assert!(view.failed.is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rollback_that_fails_leaves_the_one_before_it() {
     let world = World::new();
     world.put("hello", "a", Script::default());
