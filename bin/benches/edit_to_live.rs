@@ -5,6 +5,7 @@
 
 mod common;
 
+use camlock_build::Profile;
 use camlock_testing::{Server, Site, manifest, repository, single};
 use common::report::{Better, Row, finish};
 use std::{
@@ -17,10 +18,10 @@ use std::{
 const PAIRS: usize = 30;
 
 fn main() -> ExitCode {
-    let rows = ["quick", "release"].map(|profile| {
+    let rows = [Profile::Quick, Profile::Release].map(|profile| {
         let case = match profile {
-            "quick" => "save → answer from the new code ÷ bare cargo build, profile quick",
-            _ => "save → answer from the new code ÷ bare cargo build, profile release",
+            Profile::Quick => "save → answer from the new code ÷ bare cargo build, profile quick",
+            Profile::Release => "save → answer from the new code ÷ bare cargo build, profile release",
         };
         let ratios = measure(profile);
         let row = Row::median(case, "×", Better::Lower, &ratios);
@@ -29,9 +30,10 @@ fn main() -> ExitCode {
     finish("edit-to-live", &rows)
 }
 
-fn measure(profile: &str) -> Vec<f64> {
+fn measure(profile: Profile) -> Vec<f64> {
     let site = Site::new(env!("CARGO_BIN_EXE_camlock"));
-    let server = site.start_with(|command| _ = command.args(["--profile", profile]).env("CAMLOCK_LOG", "error"));
+    let name = if profile == Profile::Quick { "quick" } else { "release" };
+    let server = site.start_with(|command| _ = command.args(["--profile", name]).env("CAMLOCK_LOG", "error"));
     site.write("plugins/edited/Cargo.toml", &manifest("edited"));
     live(&site, &server, "begin");
     let bare = Bare::new(profile);
@@ -66,14 +68,14 @@ struct Bare {
 }
 
 impl Bare {
-    fn new(profile: &str) -> Self {
+    fn new(profile: Profile) -> Self {
         let dir = repository().join("target/bench/bare");
         let sdk = format!("camlock-plugin = {{ path = {:?} }}", repository().join("plugin-api").display().to_string());
         let manifest = manifest("edited").replace("camlock-plugin = \"1\"", &sdk) + "\n[workspace]\n";
         write(&dir.join("Cargo.toml"), &manifest);
         let lock = repository().join("core/loader/fixtures/Cargo.lock");
         fs::copy(lock, dir.join("Cargo.lock")).expect("a lock file");
-        Bare { dir, arguments: camlock_build::profile_arguments(profile) }
+        Bare { dir, arguments: profile.cargo_arguments() }
     }
 
     /// Saves and builds. Seconds.

@@ -78,7 +78,7 @@ fn main() -> ExitCode {
                 let mut count = 0_u64;
                 while !stop.load(Ordering::Relaxed) {
                     count += 1;
-                    let panic = count % 50 == 0;
+                    let panic = count.is_multiple_of(50);
                     let path = format!("/api/v1/p/soak{plugin}/{}", if panic { "panic" } else { "" });
                     let gone_before = deleted[plugin].load(Ordering::SeqCst);
                     let answer = request(address, "GET", &path, &[]);

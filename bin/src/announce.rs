@@ -1,6 +1,6 @@
 //! What `camlock serve` prints about its plugins: one line whenever one begins to serve, fails, or goes.
 
-use camlock_core::{Headline, Manager, Overview, PluginView};
+use camlock_core::{Headline, Kind, Manager, Overview, PluginView};
 use std::{collections::BTreeMap, fmt::Write as _};
 
 /// What was last said of a plugin.
@@ -35,7 +35,7 @@ pub(crate) async fn announce(manager: Manager, base: String, mut print: impl FnM
 }
 
 fn nothing_there(overview: &Overview) -> bool {
-    overview.ready && overview.plugins.is_empty()
+    overview.ready && overview.plugins.iter().all(|plugin| plugin.kind == Some(Kind::BuiltIn))
 }
 
 /// What is new about a plugin, in lines.

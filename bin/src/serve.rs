@@ -40,7 +40,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(options: &Options) -> Result<(), Failed> {
     let config = Config::read(&options.flags)?;
-    logs::begin(&config);
+    logs::begin(&config)?;
     let no_runtime = |error: io::Error| format!("no runtime could be made: {error}");
     let control = Builder::new_multi_thread().worker_threads(2).thread_name("camlock-control").enable_all().build();
     let control = control.map_err(no_runtime)?;
@@ -68,10 +68,8 @@ async fn serve(config: &Config, control: &Runtime, work: &Runtime) -> Result<(),
     let listener = TcpListener::bind(config.listen)
         .map_err(|error| format!("{} cannot be listened on: {error} (name another with --listen)", config.listen))?;
     let dispatch = Dispatch::default();
-    let front = FrontOptions { on_thread_park: Some(on_thread_park), ..FrontOptions::default() };
-    let front = Front::start(listener, dispatch.clone(), front)
-        .map_err(|error| format!("connections cannot be served: {error}"))?;
-    let (plugins, address) = (config.plugins.display(), front.address());
+    let address = listener.local_addr().map_err(|error| format!("the address is not known: {error}"))?;
+    let plugins = config.plugins.display();
     println!("listening on http://{address}, plugins from {plugins}, data in {}", data.display());
     if let Some(file) = &config.file {
         println!("settings from {}", file.display());
@@ -92,6 +90,10 @@ async fn serve(config: &Config, control: &Runtime, work: &Runtime) -> Result<(),
     let manager = supervise(ports, config.settings.clone());
     let options = ControlOptions { token: Token::new(token), about, blocked: dispatch.blocked_list() };
     dispatch.fall_through_to(control_router(manager.clone(), options));
+    // From here on connections are answered; those that came before have waited.
+    let front = FrontOptions { on_thread_park: Some(on_thread_park), ..FrontOptions::default() };
+    let front = Front::start(listener, dispatch.clone(), front)
+        .map_err(|error| format!("connections cannot be served: {error}"))?;
     let watching = control.spawn(watch(config.plugins.clone(), manager.clone(), sources));
     let announcing = control.spawn(announce(manager.clone(), format!("http://{address}"), |line| println!("{line}")));
 

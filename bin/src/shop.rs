@@ -6,7 +6,7 @@ use crate::{
     built_in,
     config::{Config, Profile},
 };
-use camlock_build::{Builder, FileShelf, Identity, Options};
+use camlock_build::{Builder, FileShelf, Identified, Identity, Options};
 use camlock_core::{Aside, Candidate, Failure, Ports, Publish, Stage};
 use camlock_loader::{Limits, Loader, LoaderOptions, Sections, Staging, Verifier, Workbench, compiled_in, inspect};
 use std::{fmt::Display, path::Path, sync::Arc, thread};
@@ -57,7 +57,10 @@ impl Shop {
 
 /// How plugins are built, and how a library's own words are read.
 fn build_options(config: &Config, data: &Path, profile: Profile) -> Options {
-    let identify = Arc::new(|path: &Path| sections(path).map(|sections| sections.manifest.name));
+    let identify = Arc::new(|path: &Path| {
+        let manifest = sections(path)?.manifest;
+        Ok(Identified { name: manifest.name, claims: manifest.camlock.routes })
+    });
     let inspect = Arc::new(|path: &Path| {
         let Sections { manifest, nonce, .. } = sections(path)?;
         Ok(Identity { name: manifest.name, nonce })

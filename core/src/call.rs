@@ -1,7 +1,7 @@
 //! One request to a plugin, and what comes of it.
 
 use crate::Body;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use std::{fmt, net::SocketAddr, pin::Pin};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -14,8 +14,8 @@ pub struct Call {
     pub mount: usize,
     /// The client.
     pub peer: Option<SocketAddr>,
-    /// The host's id of this request, or empty.
-    pub request_id: String,
+    /// The host's id of this request.
+    pub request_id: RequestId,
     /// The W3C trace id, or zeros.
     pub trace_id: [u8; 16],
     /// The request asks for another protocol on its connection, and the connection can give it.
@@ -25,7 +25,30 @@ pub struct Call {
 impl Call {
     /// A call of the whole path.
     pub fn new(request: Request<Body>) -> Self {
-        Call { request, mount: 0, peer: None, request_id: String::new(), trace_id: [0; 16], upgrade: false }
+        Call { request, mount: 0, peer: None, request_id: RequestId::None, trace_id: [0; 16], upgrade: false }
+    }
+}
+
+/// What a request is called, in logs and between programs. Making one allocates nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RequestId {
+    /// It has no name.
+    #[default]
+    None,
+    /// The host's: sixteen ASCII characters.
+    Made([u8; 16]),
+    /// The client's.
+    Sent(HeaderValue),
+}
+
+impl RequestId {
+    /// As text; empty if there is none, or if it is not visible ASCII.
+    pub fn as_str(&self) -> &str {
+        match self {
+            RequestId::None => "",
+            RequestId::Made(text) => std::str::from_utf8(text).unwrap_or_default(),
+            RequestId::Sent(value) => value.to_str().unwrap_or_default(),
+        }
     }
 }
 

@@ -58,15 +58,34 @@ uses! {
     Bytes = "bytes of the plugin are still being sent", "runs of bytes of the plugin are still being sent";
     /// An upgraded connection.
     Connection = "an upgraded connection is still open", "upgraded connections are still open";
-    /// A lifecycle call or a spawned future.
+    /// A lifecycle call.
     Job = "a job of the plugin still runs", "jobs of the plugin still run";
+    /// A future that the plugin had the host run. It goes on until the plugin is shut down, so a drain does not wait for it.
+    Task = "a task of the plugin still runs", "tasks of the plugin still run";
     /// A waker of the plugin that the host is about to wake.
     Waker = "a waker of the plugin is being woken", "wakers of the plugin are being woken";
 }
 
-/// Bit 0: somebody waits to hear that only one lease is left. The count begins at bit 1.
+/// Bit 0: somebody waits to hear of the drain. The count of all leases begins at bit 1, that of tasks' leases at bit 33: one
+/// number, so that no moment is ever seen in which the two do not belong together.
 const WATCHED: usize = 1;
-const ONE: usize = 2;
+const ONE: usize = 1 << 1;
+const TASK: usize = 1 << 33;
+
+/// How many leases there are.
+fn all(state: usize) -> usize {
+    (state % TASK) / ONE
+}
+
+/// How many leases a drain waits for, the owner's among them.
+fn busy(state: usize) -> usize {
+    all(state) - state / TASK
+}
+
+/// What a lease adds to the state.
+fn weight(held_for: Use) -> usize {
+    if held_for == Use::Task { ONE + TASK } else { ONE }
+}
 
 type End = Box<dyn FnOnce() + Send>;
 
@@ -102,14 +121,15 @@ impl Lease {
     #[must_use]
     pub fn share(&self, held_for: Use) -> Lease {
         // Relaxed is enough, as for `Arc`: this lease already keeps the generation.
-        self.shared.state.fetch_add(ONE, Ordering::Relaxed);
+        self.shared.state.fetch_add(weight(held_for), Ordering::Relaxed);
         self.shared.uses[held_for as usize].fetch_add(1, Ordering::Relaxed);
         Lease { shared: self.shared.clone(), held_for }
     }
 
-    /// The same lease, held for something else from now on.
+    /// The same lease, held for something else from now on. Tasks' leases are shared as such.
     #[must_use]
     pub fn turn_into(mut self, held_for: Use) -> Lease {
+        assert!(held_for != Use::Task && self.held_for != Use::Task, "a task's lease stays one");
         self.shared.uses[held_for as usize].fetch_add(1, Ordering::Relaxed);
         self.shared.uses[self.held_for as usize].fetch_sub(1, Ordering::Relaxed);
         self.held_for = held_for;
@@ -137,8 +157,8 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.shared.uses[self.held_for as usize].fetch_sub(1, Ordering::Relaxed);
         // Release: all that was done under this lease comes before the end.
-        let before = self.shared.state.fetch_sub(ONE, Ordering::Release);
-        match before / ONE {
+        let before = self.shared.state.fetch_sub(weight(self.held_for), Ordering::Release);
+        match all(before) {
             1 => {
                 fence(Ordering::Acquire);
                 let end = lock(&self.shared.end).take();
@@ -147,7 +167,7 @@ impl Drop for Lease {
                     end();
                 }
             }
-            2 if before & WATCHED != 0 => {
+            _ if before & WATCHED != 0 && self.held_for != Use::Task && busy(before) == 2 => {
                 fence(Ordering::Acquire);
                 self.shared.tell();
             }
@@ -180,7 +200,7 @@ pub struct Watch {
 impl Watch {
     /// How many leases there are.
     pub fn count(&self) -> usize {
-        self.shared.state.load(Ordering::Acquire) / ONE
+        all(self.shared.state.load(Ordering::Acquire))
     }
 
     /// How many leases of one use there are.
@@ -190,7 +210,7 @@ impl Watch {
 
     /// A lease, if there is still one to share: what has ended stays ended.
     pub fn try_share(&self, held_for: Use) -> Option<Lease> {
-        let raise = |state: usize| (state / ONE > 0).then(|| state + ONE);
+        let raise = |state: usize| (all(state) > 0).then(|| state + weight(held_for));
         self.shared.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, raise).ok()?;
         self.shared.uses[held_for as usize].fetch_add(1, Ordering::Relaxed);
         Some(Lease { shared: self.shared.clone(), held_for })
@@ -198,8 +218,18 @@ impl Watch {
 
     /// What keeps the generation, in words; empty if nothing does.
     pub fn told(&self) -> String {
+        self.tell_those(|_| true)
+    }
+
+    /// The same without what is held for one use.
+    pub fn told_but(&self, left_out: Use) -> String {
+        self.tell_those(|held_for| held_for != left_out)
+    }
+
+    fn tell_those(&self, told: impl Fn(Use) -> bool) -> String {
         let parts: Vec<_> = Use::ALL
             .iter()
+            .filter(|held_for| told(**held_for))
             .filter_map(|held_for| match self.count_of(*held_for) {
                 0 => None,
                 count => Some(held_for.told(count)),
@@ -208,7 +238,7 @@ impl Watch {
         parts.join("; ")
     }
 
-    /// Waits until at most one lease is left: whoever waits usually holds that one.
+    /// Waits until at most one lease is left, not counting those of tasks: whoever waits usually holds that one.
     pub async fn drained(&self) {
         poll_fn(|context| self.poll_drained(context)).await;
     }
@@ -217,7 +247,7 @@ impl Watch {
         // First be heard of, then look: a lease dropped in between finds the mark and the waker.
         lock(&self.shared.waiting).push(context.waker().clone());
         let seen = self.shared.state.fetch_or(WATCHED, Ordering::AcqRel);
-        if seen / ONE > 1 {
+        if busy(seen) > 1 {
             return Poll::Pending;
         }
         Poll::Ready(())
@@ -291,6 +321,23 @@ mod tests {
         }
         waiter.join().unwrap();
         assert_eq!(ended.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn a_drain_does_not_wait_for_tasks() {
+        let (owner, ended) = counted();
+        let task = owner.share(Use::Task);
+        let request = owner.share(Use::Request);
+        let watch = owner.watch();
+        let waiter = std::thread::spawn(move || block_on(watch.drained()));
+        drop(owner.share(Use::Task));
+        drop(request);
+        waiter.join().unwrap();
+        assert_eq!(owner.watch().told(), "it is still in use; a task of the plugin still runs");
+        drop(owner);
+        assert_eq!(ended.load(Ordering::SeqCst), 0, "the task keeps it");
+        drop(task);
+        assert_eq!(ended.load(Ordering::SeqCst), 1);
     }
 
     fn block_on(future: impl Future<Output = ()>) {
@@ -392,6 +439,33 @@ mod interleavings {
             drop(owner);
             assert!(generation.ended());
             threads.into_iter().for_each(|thread| thread.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn draining_hears_of_the_last_request_among_tasks() {
+        explore(|| {
+            let (generation, owner) = Generation::new();
+            let (request, task) = (owner.share(Use::Request), owner.share(Use::Task));
+            // A request that has its plugin begin a task, and a task that ends.
+            let theirs = generation.clone();
+            let one = thread::spawn(move || {
+                let begun = request.share(Use::Task);
+                theirs.used();
+                drop(request);
+                begun
+            });
+            let two = thread::spawn(move || drop(task));
+            let watch = owner.watch();
+            block_on(watch.drained());
+            assert_eq!(watch.count_of(Use::Request), 0);
+            generation.used();
+            let begun = one.join().unwrap();
+            two.join().unwrap();
+            drop(owner);
+            assert!(!generation.ended());
+            drop(begun);
+            assert!(generation.ended());
         });
     }
 

@@ -23,7 +23,7 @@ mod view;
 
 pub use crate::{
     body::{Body, BodyError},
-    call::{Answer, Call, Connection, Fault, FaultKind},
+    call::{Answer, Call, Connection, Fault, FaultKind, RequestId},
     digest::{Digest, NoDigest},
     failure::{Diagnostic, Failure, Stage},
     instance::{BoxFuture, Description, Ending, Instance, Loaded, Saved},

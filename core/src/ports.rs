@@ -49,6 +49,8 @@ pub struct Entry {
     pub kind: Kind,
     /// What it is made of.
     pub mark: Mark,
+    /// What its manifest claims, as far as that can be read before anything is built.
+    pub claims: Vec<String>,
     /// Why no plugin can come of it, if that is known before anything is built.
     pub problem: Option<Failure>,
 }
@@ -120,8 +122,9 @@ pub trait Shelf: Send + Sync {
     fn record(&self, kept: &Kept) -> Result<(), Failure>;
     /// A plugin's artifacts, the newest first.
     fn history(&self, name: &str) -> Vec<Kept>;
-    /// Removes what is neither among a plugin's newest `keep` nor in use by this or another process.
-    fn sweep(&self, keep: usize, in_use: &BTreeSet<Digest>);
+    /// Removes what is neither among a plugin's newest, as many as `keep` says for its name, nor in use by this or another
+    /// process.
+    fn sweep(&self, keep: &dyn Fn(&str) -> usize, in_use: &BTreeSet<Digest>);
 }
 
 /// Artifacts that may be loaded.

@@ -102,6 +102,8 @@ pub struct GenerationView {
     pub since: SystemTime,
     /// Who holds it.
     pub leases: Watch,
+    /// What the generations before it left in memory, of those that count it.
+    pub left_behind: Option<u64>,
 }
 
 /// A candidate.

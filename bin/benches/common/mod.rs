@@ -4,10 +4,34 @@
 
 pub mod client;
 pub mod host;
+pub mod many;
 pub mod report;
 pub mod servers;
 
+use camlock_build::{Builder, Identified, Identity, Options};
+use camlock_core::{Failure, Stage};
+use camlock_testing::Site;
 use rustix::thread::{CpuSet, sched_setaffinity};
+use std::{path::Path, sync::Arc};
+
+/// The look at a site's plugins, as `camlock serve` takes it.
+pub fn sources(site: &Site) -> Builder {
+    let sections = |path: &Path| {
+        let bytes = std::fs::read(path).map_err(|error| Failure::new(Stage::Verify, error.to_string()))?;
+        camlock_loader::inspect(&bytes).map_err(|unfit| Failure::new(Stage::Verify, unfit.to_string()))
+    };
+    let identify = move |path: &Path| {
+        let manifest = sections(path)?.manifest;
+        Ok(Identified { name: manifest.name, claims: manifest.camlock.routes })
+    };
+    let inspect = move |path: &Path| {
+        let sections = sections(path)?;
+        Ok(Identity { name: sections.manifest.name, nonce: sections.nonce })
+    };
+    let builds = camlock_testing::repository().join("target/builds");
+    let options = Options::new(site.plugins(), builds, Arc::new(identify), Arc::new(inspect));
+    Builder::new(options)
+}
 
 /// Keeps this process, and what it starts from now on, on one processor.
 pub fn pin(processor: usize) {

@@ -89,6 +89,12 @@ pub(super) struct LimitKeys {
 }
 
 impl LimitKeys {
+    /// A key that holds for the whole server, if one is set.
+    pub(super) fn of_the_server(&self) -> Option<&'static str> {
+        let set = [("verify", self.verify.is_some()), ("create", self.create.is_some())];
+        set.into_iter().find_map(|(key, set)| set.then_some(key))
+    }
+
     /// Overrides what was said.
     pub(super) fn apply(self, limits: &mut Limits) {
         fn set<T>(place: &mut T, said: Option<T>) {

@@ -104,6 +104,10 @@ impl Config {
         settings.new_enabled = parsed.plugins.new.unwrap_or_default() == file::New::Enabled;
         for (name, limits) in parsed.plugin {
             check_name(&name).map_err(|invalid| Misconfigured(format!("[plugin.{name}]: {invalid}")))?;
+            if let Some(key) = limits.of_the_server() {
+                let told = format!("[plugin.{name}]: `{key}` holds for the whole server: set it in [limits]");
+                return Err(Misconfigured(told));
+            }
             let mut own: Limits = settings.limits.clone();
             limits.apply(&mut own);
             settings.plugins.insert(name, own);
@@ -199,6 +203,8 @@ mod tests {
             let told = refused(text);
             assert!(told.starts_with(&format!("{place}{expected}")), "{told}");
         }
+        let told = refused("[plugin.hello]\nverify = \"1s\"");
+        assert_eq!(told, "[plugin.hello]: `verify` holds for the whole server: set it in [limits]");
         assert!(refused("[plugin.No]\ndrain = \"1s\"").starts_with("[plugin.No]: `No` is no name for a plugin"));
     }
 }

@@ -34,6 +34,12 @@ impl Profile {
         }
     }
 
+    /// The arguments that have plain cargo build with this profile.
+    pub fn cargo_arguments(self) -> Vec<String> {
+        let settings = self.settings().flat_map(|setting| ["--config".to_owned(), setting]);
+        ["--profile".to_owned(), self.of_cargo().to_owned()].into_iter().chain(settings).collect()
+    }
+
     /// What makes it. A panic must unwind, or it would end the server; and debug information would take most of the time.
     fn settings(self) -> impl Iterator<Item = String> {
         let inherits = if self == Profile::Quick { "dev" } else { "release" };
@@ -71,9 +77,8 @@ pub(crate) fn arguments(order: &Order<'_>) -> Vec<OsString> {
             .to_vec();
     arguments.extend(["--manifest-path".into(), order.shadow.join("Cargo.toml").into_os_string()]);
     arguments.extend(["--target-dir".into(), order.target.as_os_str().to_owned()]);
-    arguments.extend(["--profile".into(), order.profile.of_cargo().into()]);
-    let mut settings: Vec<String> = order.profile.settings().collect();
-    settings.push(format!("build.build-dir={}", quoted(&order.target.to_string_lossy())));
+    arguments.extend(order.profile.cargo_arguments().into_iter().map(OsString::from));
+    let mut settings = vec![format!("build.build-dir={}", quoted(&order.target.to_string_lossy()))];
     for (name, path) in order.sdk.crates() {
         settings.push(format!("patch.crates-io.{name}.path={}", quoted(&path.to_string_lossy())));
     }

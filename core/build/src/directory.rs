@@ -27,8 +27,17 @@ use std::{
     time::SystemTime,
 };
 
-/// Reads a prebuilt library's name, without running it.
-pub type Identify = Arc<dyn Fn(&Path) -> Result<String, Failure> + Send + Sync>;
+/// What a prebuilt library says of itself, as far as the directory's order needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identified {
+    /// The plugin's name.
+    pub name: String,
+    /// The paths that it claims.
+    pub claims: Vec<String>,
+}
+
+/// Reads a prebuilt library, without running it.
+pub type Identify = Arc<dyn Fn(&Path) -> Result<Identified, Failure> + Send + Sync>;
 
 /// Where entries lie, and what all of them have in common.
 pub(crate) struct Directory {
@@ -309,7 +318,7 @@ impl Directory {
         let mut parts = Parts::default();
         parts.add("problem", &problem.reason);
         let called = called.unwrap_or_else(|| stem(name, kind));
-        let entry = Entry { name: called, path, kind, mark: parts.mark(), problem: Some(problem) };
+        let entry = Entry { name: called, path, kind, mark: parts.mark(), claims: Vec::new(), problem: Some(problem) };
         Snapshot { entry, root, parts, outside: BTreeSet::new(), recipe: None, rests_on: RestsOn::default() }
     }
 }

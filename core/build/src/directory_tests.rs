@@ -63,7 +63,8 @@ fn directory_in(dir: &Path) -> (Directory, Arc<AtomicUsize>) {
         count.fetch_add(1, Ordering::Relaxed);
         let text = fs::read_to_string(path).unwrap_or_default();
         let name = text.strip_prefix("library ").map(|name| name.trim().to_owned());
-        name.ok_or_else(|| Failure::new(Stage::Verify, "it is not an ELF file"))
+        let identified = name.map(|name| Identified { name, claims: Vec::new() });
+        identified.ok_or_else(|| Failure::new(Stage::Verify, "it is not an ELF file"))
     });
     let memory = Memory::at(dir.join("data/known"));
     let tools = Tools::from_environment();

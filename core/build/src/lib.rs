@@ -40,6 +40,6 @@ mod words;
 pub use crate::{
     builder::{BuildLimit, Builder, Identity, Inspect, Options},
     cargo::Profile,
-    directory::Identify,
+    directory::{Identified, Identify},
     shelf::FileShelf,
 };

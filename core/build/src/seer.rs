@@ -1,7 +1,7 @@
 //! One entry of the plugins directory, looked at anew: what it is called, what is wrong with it, what it is made of.
 
 use crate::{
-    directory::{Directory, State},
+    directory::{Directory, Identified, State},
     known::{Included, hex},
     manifest,
     mark::Parts,
@@ -12,7 +12,10 @@ use crate::{
     tree::{Bounds, SOURCES},
     words::shown,
 };
-use camlock_core::{Entry, Failure, Kind, Stage, manifest::check_name};
+use camlock_core::{
+    Entry, Failure, Kind, Stage,
+    manifest::{camlock, check_name},
+};
 use std::{
     collections::BTreeSet,
     ffi::OsStr,
@@ -45,9 +48,10 @@ impl Seer<'_> {
             let reason = format!("`{shown_name}` has a name that is not UTF-8; give it another one");
             problem.get_or_insert_with(|| Failure::new(Stage::Manifest, reason));
         }
+        let mut claims = Vec::new();
         let (own_name, made) = match self.kind {
             Kind::Prebuilt if problem.is_some() => (None, Err(None)),
-            Kind::Prebuilt => self.prebuilt(),
+            Kind::Prebuilt => self.prebuilt(&mut claims),
             _ => self.recipe(name, text.as_deref()),
         };
         let outside_name = if name.to_str().is_none() { None } else { own_name.or(self.called.take()) };
@@ -56,6 +60,10 @@ impl Seer<'_> {
             Ok(recipe) => (recipe, None),
             Err(failure) => (None, failure),
         };
+        if let Some(recipe) = &recipe {
+            // It was read before: what is wrong with it has been found.
+            claims = camlock(recipe.manifest.as_bytes()).map(|camlock| camlock.routes).unwrap_or_default();
+        }
         problem = problem.or(found);
         let mut parts = Parts::default();
         parts.add_hash("sources", &seen.digest);
@@ -65,14 +73,15 @@ impl Seer<'_> {
         if self.kind != Kind::Prebuilt {
             self.add_sources(&called, recipe.as_ref(), &mut parts, &mut rests_on, &mut outside, &mut problem);
         }
-        let entry = Entry { name: called, path: self.path, kind: self.kind, mark: parts.mark(), problem };
+        let entry = Entry { name: called, path: self.path, kind: self.kind, mark: parts.mark(), claims, problem };
         Snapshot { entry, root: self.root, parts, outside, recipe, rests_on }
     }
 
-    /// What a library says its name is.
-    fn prebuilt(&self) -> (Option<String>, Result<Option<Recipe>, Option<Failure>>) {
+    /// What a library says its name is, and what it claims.
+    fn prebuilt(&self, claims: &mut Vec<String>) -> (Option<String>, Result<Option<Recipe>, Option<Failure>>) {
         match (self.directory.identify)(&self.root) {
-            Ok(name) => {
+            Ok(Identified { name, claims: theirs }) => {
+                *claims = theirs;
                 let checked = check_name(&name).map_err(|invalid| Some(Failure::new(Stage::Manifest, invalid.0)));
                 (Some(name), checked.map(|()| None))
             }

@@ -92,7 +92,7 @@ impl Shelf for FileShelf {
         all.filter(|kept| seen.insert(kept.digest) && self.artifact(kept.digest).is_file()).collect()
     }
 
-    fn sweep(&self, keep: usize, in_use: &BTreeSet<Digest>) {
+    fn sweep(&self, keep: &dyn Fn(&str) -> usize, in_use: &BTreeSet<Digest>) {
         let mut used = in_use.clone();
         {
             let mut lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
@@ -103,7 +103,7 @@ impl Shelf for FileShelf {
         for directory in fs::read_dir(&self.records).into_iter().flatten().flatten() {
             let mut newest = BTreeSet::new();
             for (path, record) in self.records(&directory.path()) {
-                if newest.len() < keep || newest.contains(&record.digest) {
+                if newest.len() < keep(&record.name) || newest.contains(&record.digest) {
                     newest.insert(record.digest);
                 } else if !used.contains(&record.digest) && fs::remove_file(path).is_ok() {
                     dropped.insert(record.digest);
@@ -201,15 +201,15 @@ mod tests {
         let digests: Vec<Digest> =
             (0..6).map(|age| store.keep(&shelf, "hello", &format!("build {age}"), age)).collect();
         store.keep(&shelf, "lonely", "lonely", 0);
-        other.sweep(10, &BTreeSet::from([digests[1]]));
-        shelf.sweep(2, &BTreeSet::from([digests[0]]));
+        other.sweep(&|_| 10, &BTreeSet::from([digests[1]]));
+        shelf.sweep(&|_| 2, &BTreeSet::from([digests[0]]));
         let there: Vec<bool> = (0..6).map(|age| store.is_there(&format!("build {age}"))).collect();
         assert_eq!(there, [true, true, false, false, true, true]);
         assert!(store.is_there("lonely"));
         assert_eq!(shelf.history("hello").len(), 4);
         // A server that has ended uses nothing any more.
         drop(other);
-        shelf.sweep(2, &BTreeSet::new());
+        shelf.sweep(&|_| 2, &BTreeSet::new());
         assert!(!store.is_there("build 0") && !store.is_there("build 1"));
         assert_eq!(fs::read_dir(store.dir.path().join("shelf/in-use")).unwrap().count(), 1);
     }
@@ -223,7 +223,7 @@ mod tests {
         let old = File::options().write(true).open(store.artifact("old")).unwrap();
         old.set_modified(SystemTime::now() - Duration::from_secs(7200)).unwrap();
         fs::write(store.dir.path().join("artifacts/README"), "not ours").unwrap();
-        shelf.sweep(0, &BTreeSet::new());
+        shelf.sweep(&|_| 0, &BTreeSet::new());
         assert!(store.is_there("young") && !store.is_there("old"));
         assert!(store.dir.path().join("artifacts/README").exists());
     }
@@ -235,7 +235,7 @@ mod tests {
         store.keep(&shelf, "hello", "same", 1);
         store.keep(&shelf, "other", "same", 1);
         store.keep(&shelf, "hello", "newer", 2);
-        shelf.sweep(1, &BTreeSet::new());
+        shelf.sweep(&|_| 1, &BTreeSet::new());
         assert!(store.is_there("same"));
         assert_eq!((shelf.find("hello", &mark("same")), shelf.find("other", &mark("same")).is_some()), (None, true));
     }

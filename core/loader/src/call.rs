@@ -141,7 +141,7 @@ fn enter(call: &Call, headers: &HeaderMap, Functions { root, object }: Functions
         },
         headers: RSlice::from_slice(&list),
         peer: Peer::from(call.peer),
-        request_id: RStr::from_str(&call.request_id),
+        request_id: RStr::from_str(call.request_id.as_str()),
         trace_id: call.trace_id,
         extra: RSlice::EMPTY,
     };

@@ -162,7 +162,7 @@ impl HostSide {
     }
 
     fn spawn(self: &Arc<Self>, job: Job) -> u64 {
-        let (Some(runtime), Some(lease)) = (&self.runtime, self.leases.try_share(Use::Job)) else { return 0 };
+        let (Some(runtime), Some(lease)) = (&self.runtime, self.leases.try_share(Use::Task)) else { return 0 };
         let id = {
             let mut spawned = self.spawned.lock();
             if spawned.ended {

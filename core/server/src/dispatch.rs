@@ -35,6 +35,8 @@ use tower_service::Service as _;
 pub struct Dispatch {
     shared: Arc<Shared>,
     peer: Option<SocketAddr>,
+    /// Plugins are refused: this thread must not run their code.
+    host_only: bool,
 }
 
 #[derive(Default)]
@@ -71,7 +73,12 @@ impl Dispatch {
     /// The same, for one connection.
     #[must_use]
     pub fn for_peer(&self, peer: SocketAddr) -> Self {
-        Dispatch { shared: self.shared.clone(), peer: Some(peer) }
+        Dispatch { peer: Some(peer), ..self.clone() }
+    }
+
+    /// The same for a thread that must not run plugins' code: the host's own paths answer, plugins do not.
+    pub(crate) fn host_only(&self) -> Self {
+        Dispatch { host_only: true, ..self.clone() }
     }
 
     /// Handlers that block their threads, as a `Front` last saw them.
@@ -205,6 +212,7 @@ impl hyper::service::Service<Request<Incoming>> for Dispatch {
         Dispatched(match table.find(request.uri().path()) {
             None => self.host(request),
             Some(Found { target, mount }) => match target {
+                Entry::Plugin(_) if self.host_only => Responding::Now(Some(problem::all_stuck().response())),
                 Entry::Plugin(service) => service.answer(request, self.peer, mount),
                 Entry::Unavailable(unavailable) => Responding::Now(Some(unavailable.response())),
                 Entry::Held { name, bound } => {
@@ -239,7 +247,7 @@ impl Future for Dispatched {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.get_mut().0 {
-            Responding::Plugin(answering) => Pin::new(answering).poll(context).map(Ok),
+            Responding::Plugin(answering) => Pin::new(answering).poll(context),
             Responding::Now(response) => Poll::Ready(Ok(response.take().unwrap_or_default())),
             Responding::Later(later) => later.as_mut().poll(context).map(Ok),
         }

@@ -22,16 +22,16 @@ use tokio::time::{Sleep, sleep};
 /// How long an event that was begun may take to end.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The same response; its body ends at the farewell if it is a stream. One that is whole is left alone.
-pub(crate) fn until_farewell(response: Response<Body>, generation: &Arc<Generation>, asked: &Asked) -> Response<Body> {
+/// From now on a body that is a stream ends at the farewell. One that is whole is left alone.
+pub(crate) fn until_farewell(response: &mut Response<Body>, generation: &Arc<Generation>, asked: &Asked) {
     if !response.body().is_stream() {
-        return response;
+        return;
     }
     let manner = Manner::of(response.headers());
     let (generation, asked) = (generation.clone(), asked.clone());
-    response.map(|body| {
-        Body::stream(Ending { body, generation, asked, manner, tail: Tail::default(), farewell: None, at: At::Open })
-    })
+    let body = std::mem::take(response.body_mut());
+    *response.body_mut() =
+        Body::stream(Ending { body, generation, asked, manner, tail: Tail::default(), farewell: None, at: At::Open });
 }
 
 type Polled = Poll<Option<Result<Frame<Bytes>, BodyError>>>;

@@ -242,13 +242,20 @@ impl Acceptor {
 
     /// Offers a connection to the first runtime that has a thread for it.
     fn offer(&self, handed: Handed) {
-        let Some(serving) = self.serving.iter().find(|serving| !serving.stuck).or(self.serving.last()) else { return };
-        let (dispatch, told) = (self.dispatch.clone(), self.connections.connection());
-        serving.spawn(async move {
+        let free = self.serving.iter().find(|serving| !serving.stuck);
+        let dispatch =
+            if free.is_some() || !self.is_full() { self.dispatch.clone() } else { self.dispatch.host_only() };
+        let told = self.connections.connection();
+        let task = async move {
             if let Some(accepted) = take(&handed) {
                 serve_connection(accepted, dispatch, told).await;
             }
-        });
+        };
+        match free.or(self.serving.last().filter(|_| !self.is_full())) {
+            Some(serving) => serving.spawn(task),
+            // There is no other thread: this one answers, but for plugins.
+            None => drop(tokio::spawn(task)),
+        }
     }
 
     /// Looks at all threads: who blocks them is told and moved off, and new connections find a free one.
@@ -299,11 +306,18 @@ impl Acceptor {
         }
     }
 
+    /// No more runtimes may be started.
+    fn is_full(&self) -> bool {
+        self.serving.len() > self.options.further
+    }
+
     fn start_further(&mut self) {
-        let started = self.serving.len();
-        if started > self.options.further {
+        if self.is_full() {
             if !self.said_full {
-                tracing::error!("all threads of all {started} serving runtimes are stuck in plugins: nobody is served");
+                let started = self.serving.len();
+                tracing::error!(
+                    "all threads of all {started} serving runtimes are stuck in plugins: no plugin is served"
+                );
                 self.said_full = true;
             }
             return;

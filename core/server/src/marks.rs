@@ -35,6 +35,19 @@ impl Asked {
 const WORDS: usize = 16;
 const LONGEST: usize = WORDS * 8;
 
+/// How methods are written down; others are not told apart.
+const METHODS: [Method; 9] = [
+    Method::GET,
+    Method::POST,
+    Method::PUT,
+    Method::DELETE,
+    Method::HEAD,
+    Method::OPTIONS,
+    Method::PATCH,
+    Method::CONNECT,
+    Method::TRACE,
+];
+
 /// What one thread is at. Only that thread writes.
 #[derive(Debug)]
 pub(crate) struct Slot {
@@ -45,8 +58,10 @@ pub(crate) struct Slot {
     /// The threads it belongs with.
     group: AtomicU64,
     generation: AtomicU64,
-    method: AtomicU64,
+    /// Its place among `METHODS`.
+    method: AtomicUsize,
     length: AtomicUsize,
+    /// The path, eight bytes a word; the last word has the last eight, whatever is in those before.
     path: [AtomicU64; WORDS],
 }
 
@@ -87,7 +102,7 @@ impl Slot {
             serial: AtomicU64::new(0),
             group: AtomicU64::new(0),
             generation: AtomicU64::new(0),
-            method: AtomicU64::new(0),
+            method: AtomicUsize::new(0),
             length: AtomicUsize::new(0),
             path: [const { AtomicU64::new(0) }; WORDS],
         });
@@ -104,15 +119,41 @@ impl Slot {
         // Whoever reads what is written now, while it is written, also sees that the thread had left.
         fence(Ordering::Release);
         self.generation.store(generation, Ordering::Relaxed);
-        self.method.store(word(asked.method.as_str().as_bytes()), Ordering::Relaxed);
-        let path = asked.path().as_bytes();
-        let kept = path.len().min(LONGEST);
-        self.length.store(kept, Ordering::Relaxed);
-        for (into, from) in self.path.iter().zip(path[..kept].chunks(8)) {
-            into.store(word(from), Ordering::Relaxed);
-        }
+        let method = METHODS.iter().position(|method| *method == asked.method);
+        self.method.store(method.unwrap_or(METHODS.len()), Ordering::Relaxed);
+        self.write(asked.path().as_bytes());
         self.serial.store(serial + 1, Ordering::Release);
         true
+    }
+
+    /// Whole words only: copying a few bytes at a time costs more than everything else here.
+    fn write(&self, path: &[u8]) {
+        let path = &path[..path.len().min(LONGEST)];
+        self.length.store(path.len(), Ordering::Relaxed);
+        let (words, rest) = path.as_chunks::<8>();
+        for (into, from) in self.path.iter().zip(words) {
+            into.store(u64::from_le_bytes(*from), Ordering::Relaxed);
+        }
+        if rest.is_empty() {
+            return;
+        }
+        let last = match path.last_chunk::<8>() {
+            Some(last) => u64::from_le_bytes(*last),
+            None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        };
+        self.path[words.len()].store(last, Ordering::Relaxed);
+    }
+
+    /// What `write` wrote.
+    fn read(&self) -> Vec<u8> {
+        let length = self.length.load(Ordering::Relaxed).min(LONGEST);
+        let mut path: Vec<u8> = self.path.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();
+        if length > 8 && !length.is_multiple_of(8) {
+            let last = length / 8 * 8;
+            path.copy_within(last..last + 8, length - 8);
+        }
+        path.truncate(length);
+        path
     }
 
     fn leave(&self) {
@@ -130,14 +171,6 @@ impl Slot {
             slot: self,
         })
     }
-}
-
-/// Up to eight bytes as a number.
-fn word(bytes: &[u8]) -> u64 {
-    let mut word = [0; 8];
-    let kept = bytes.len().min(8);
-    word[..kept].copy_from_slice(&bytes[..kept]);
-    u64::from_le_bytes(word)
 }
 
 /// A thread that was seen inside.
@@ -158,16 +191,14 @@ impl Sight {
     /// What it was asked, if it is still at it.
     pub(crate) fn asked(&self) -> Option<Route> {
         let slot = &self.slot;
-        let length = slot.length.load(Ordering::Relaxed).min(LONGEST);
-        let words: Vec<u8> = slot.path.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();
-        let method = slot.method.load(Ordering::Relaxed).to_le_bytes();
+        let path = slot.read();
+        let method = METHODS.get(slot.method.load(Ordering::Relaxed));
         fence(Ordering::Acquire);
         if slot.serial.load(Ordering::Relaxed) != self.serial {
             return None;
         }
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let method = text(&method).trim_end_matches('\0').to_owned();
-        Some(Route { method, path: text(&words[..length]) })
+        let method = method.map_or("(another method)", Method::as_str).to_owned();
+        Some(Route { method, path: String::from_utf8_lossy(&path).into_owned() })
     }
 }
 
@@ -211,15 +242,20 @@ mod tests {
         let long = format!("/{}", "x".repeat(300));
         for (key, method, path, seen) in [
             (u64::MAX, "GET", "/hello?secret=1", "GET /hello".to_owned()),
-            (u64::MAX - 1, "PROPPATCH", "/12345678", "PROPPATC /12345678".to_owned()),
+            (u64::MAX - 1, "PROPPATCH", "/12345678", "(another method) /12345678".to_owned()),
             (u64::MAX - 2, "POST", &long, format!("POST {}", &long[..128])),
+            (u64::MAX - 3, "GET", "/", "GET /".to_owned()),
+            (u64::MAX - 4, "GET", "/234567", "GET /234567".to_owned()),
+            (u64::MAX - 5, "TRACE", "/2345678", "TRACE /2345678".to_owned()),
+            (u64::MAX - 6, "GET", "/23456789abcdef0", "GET /23456789abcdef0".to_owned()),
+            (u64::MAX - 7, "GET", "/23456789abcdef01234", "GET /23456789abcdef01234".to_owned()),
         ] {
             assert_eq!(mine(key), []);
             belong_to(7);
             let inside = enter(key, &asked(method, path));
             assert_eq!(mine(key), [(Some(seen), 7)]);
             // What is further inside is not seen, and does not end it.
-            drop(enter(key - 10, &asked("GET", "/inner")));
+            drop(enter(key - 50, &asked("GET", "/inner")));
             assert_eq!(mine(key).len(), 1);
             drop(inside);
             assert_eq!(mine(key), []);

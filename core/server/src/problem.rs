@@ -4,7 +4,7 @@ use bytes::Bytes;
 use camlock_core::{Fault, FaultKind};
 use http::{
     HeaderName, HeaderValue, Response, StatusCode,
-    header::{CONTENT_TYPE, RETRY_AFTER},
+    header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER},
 };
 use serde_json::{Map, Value};
 
@@ -71,7 +71,14 @@ pub(crate) fn of_fault(plugin: &str, fault: &Fault) -> Problem {
     Problem::of(plugin, status, detail)
 }
 
-/// The answer where no plugin answers.
+/// The answer on a thread that must not run plugins' code. The next connection may find another one.
+pub(crate) fn all_stuck() -> Problem {
+    let detail = "all serving threads are blocked inside plugins: see `blocked` at /_/health, and try again";
+    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).passing();
+    problem.with_header(CONNECTION, HeaderValue::from_static("close"))
+}
+
+/// Where nothing answers.
 pub(crate) fn nothing_there(path: &str) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, format!("nothing is served at {path}"))
 }

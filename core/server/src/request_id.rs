@@ -1,34 +1,36 @@
 //! The id of a request: the client's, if it sent one that can be shown and logged, or a new one.
 
 use crate::trace_context::unique;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use camlock_core::RequestId;
+use http::{HeaderMap, HeaderName};
 
 pub(crate) static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The longest id that is taken from a client.
 const LONGEST: usize = 64;
 
-/// What a client sent, if it is fit to be used.
-pub(crate) fn sent(headers: &HeaderMap) -> Option<&HeaderValue> {
-    let value = headers.get(&X_REQUEST_ID)?;
-    let fit = (1..=LONGEST).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic);
-    fit.then_some(value)
+/// The id of a request with these headers.
+pub(crate) fn request_id(headers: &HeaderMap) -> RequestId {
+    match headers.get(&X_REQUEST_ID).filter(|value| is_fit(value.as_bytes())) {
+        Some(value) => RequestId::Sent(value.clone()),
+        None => RequestId::Made(digits(unique())),
+    }
 }
 
-/// A new one: sixteen hexadecimal digits. It is no secret.
-pub(crate) fn fresh() -> String {
+fn is_fit(value: &[u8]) -> bool {
+    (1..=LONGEST).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic)
+}
+
+/// Sixteen hexadecimal digits. It is no secret.
+fn digits(number: u64) -> [u8; 16] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [0; 16];
-    for (pair, byte) in text.chunks_exact_mut(2).zip(unique().to_be_bytes()) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 0xf)];
-    }
-    std::str::from_utf8(&text).unwrap_or_default().to_owned()
+    std::array::from_fn(|index| DIGITS[(number >> (60 - 4 * index)) as usize & 0xf])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
 
     #[test]
     fn a_client_s_id_is_taken_if_it_is_fit() {
@@ -45,15 +47,15 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(&X_REQUEST_ID, HeaderValue::from_bytes(value.as_bytes()).unwrap());
-            assert_eq!(sent(&headers).is_some(), taken, "{value}");
+            assert_eq!(matches!(request_id(&headers), RequestId::Sent(sent) if sent == value), taken, "{value}");
         }
-        assert_eq!(sent(&HeaderMap::new()), None);
     }
 
     #[test]
     fn fresh_ones_differ() {
-        let ids: std::collections::HashSet<_> = (0..1000).map(|_| fresh()).collect();
+        let ids: std::collections::HashSet<_> =
+            (0..1000).map(|_| request_id(&HeaderMap::new()).as_str().to_owned()).collect();
         assert_eq!(ids.len(), 1000);
-        assert!(ids.iter().all(|id| id.len() == 16 && u64::from_str_radix(id, 16).is_ok()));
+        assert_eq!(digits(0x0123_4567_89ab_cdef), *b"0123456789abcdef");
     }
 }

@@ -11,11 +11,12 @@ use crate::{
     request_id,
     trace_context::trace_id,
 };
-use camlock_core::{Answer, Body, BoxFuture, Call, Fault, Instance, Lease, RequestLimits, Use, routes};
+use camlock_core::{Answer, Body, BoxFuture, Call, Fault, Instance, Lease, RequestId, RequestLimits, Use, routes};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use std::{
+    convert::Infallible,
     future::Future,
     net::SocketAddr,
     pin::Pin,
@@ -49,32 +50,34 @@ impl PluginService {
             return too_many(&self.generation.name, concurrency).into();
         };
         let asks = asks_for_upgrade(&request);
-        let client = asks.then(|| hyper::upgrade::on(&mut request));
         let asked = Asked::of(&request);
         let trace_id = trace_id(request.headers());
-        // What the client sent is sent back; what is new would only cost it bytes.
-        let echo = request_id::sent(request.headers()).cloned();
-        let request_id = match echo.as_ref().and_then(|sent| sent.to_str().ok()) {
-            Some(sent) => sent.to_owned(),
-            None => request_id::fresh(),
-        };
+        let request_id = request_id::request_id(request.headers());
+        let mut seldom = None;
+        if asks || largest.is_some() || matches!(request_id, RequestId::Sent(_)) {
+            let mut rest = Box::new(Seldom::default());
+            rest.client = asks.then(|| hyper::upgrade::on(&mut request));
+            if let RequestId::Sent(id) = &request_id {
+                rest.echo = Some(id.clone());
+            }
+            seldom = Some(rest);
+        }
         let mut request = request.map(Body::stream);
-        let mut exceeded = None;
-        if let Some(largest) = largest {
+        if let (Some(largest), Some(seldom)) = (largest, &mut seldom) {
             let (body, watched) = limit(std::mem::take(request.body_mut()), largest);
             *request.body_mut() = body;
-            exceeded = watched.map(|watched| (watched, largest));
+            seldom.exceeded = watched.map(|watched| (watched, largest));
         }
         let call = Call { mount, peer, request_id, trace_id, upgrade: asks, request };
-        let key = self.generation.key;
         let call = match self.generation.away() {
-            None => {
-                let _inside = enter(key, &asked);
-                self.instance.call(call)
+            // The author's code runs when it is polled.
+            None => self.instance.call(call),
+            Some(away) => {
+                let lease = self.lease.share(Use::Request);
+                away.call(&self.instance, lease, self.generation.key, asked.clone(), call)
             }
-            Some(away) => away.call(&self.instance, self.lease.share(Use::Request), key, asked.clone(), call),
         };
-        Responding::Plugin(Answering { call: Some(call), running, asked, client, echo, timeout, timer: None, exceeded })
+        Responding::Plugin(Answering { call: Some(call), running, asked, timeout, timer: None, seldom })
     }
 }
 
@@ -84,26 +87,40 @@ pub(crate) struct Answering {
     call: Option<BoxFuture<Result<Answer, Fault>>>,
     running: Running,
     asked: Asked,
-    client: Option<OnUpgrade>,
-    /// The client's own id of the request.
-    echo: Option<HeaderValue>,
     timeout: Duration,
     /// Only a request that is not answered at once costs a timer.
     timer: Option<Pin<Box<Sleep>>>,
+    seldom: Option<Box<Seldom>>,
+}
+
+/// What few requests need. All others are moved about without it.
+#[derive(Default)]
+struct Seldom {
+    /// The connection, if the request asks for another protocol on it.
+    client: Option<OnUpgrade>,
+    /// The client's own id of the request is sent back. One that is new would only cost it bytes.
+    echo: Option<HeaderValue>,
     /// If the body's length was not known, and what it may be.
     exceeded: Option<(Exceeded, u64)>,
 }
 
 impl Future for Answering {
-    type Output = Response<Body>;
+    type Output = Result<Response<Body>, Infallible>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response<Body>> {
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let mut response = ready!(this.poll_response(context));
-        if let Some(id) = this.echo.take() {
-            response.headers_mut().entry(&request_id::X_REQUEST_ID).or_insert(id);
+        let Some(call) = &mut this.call else { return Poll::Ready(Ok(Response::default())) };
+        let inside = enter(this.running.0.key, &this.asked);
+        let polled = call.as_mut().poll(context);
+        drop(inside);
+        match polled {
+            Poll::Ready(Ok(Answer { mut response, connection: None })) if this.seldom.is_none() => {
+                this.call = None;
+                until_farewell(&mut response, &this.running.0, &this.asked);
+                Poll::Ready(Ok(response))
+            }
+            polled => this.poll_seldom(context, polled).map(Ok),
         }
-        Poll::Ready(response)
     }
 }
 
@@ -122,37 +139,40 @@ impl Answering {
         }
     }
 
-    fn poll_response(&mut self, context: &mut Context<'_>) -> Poll<Response<Body>> {
-        let Some(call) = &mut self.call else { return Poll::Ready(Response::default()) };
-        let polled = {
-            let _inside = enter(self.running.0.key, &self.asked);
-            call.as_mut().poll(context)
-        };
-        if let Some((_, largest)) = self.exceeded.as_ref().filter(|(exceeded, _)| exceeded.is()) {
+    /// All but an ordinary answer.
+    #[inline(never)]
+    fn poll_seldom(&mut self, context: &mut Context<'_>, polled: Poll<Result<Answer, Fault>>) -> Poll<Response<Body>> {
+        let seldom = self.seldom.as_deref();
+        let exceeded = seldom.and_then(|seldom| seldom.exceeded.as_ref()).filter(|(exceeded, _)| exceeded.is());
+        let mut response = match (exceeded, polled) {
             // Whatever the plugin made of it.
-            let problem = too_large(&self.running.0.name, *largest);
-            self.cancel();
-            return Poll::Ready(problem.response());
-        }
-        match polled {
-            Poll::Ready(outcome) => {
-                self.call = None;
-                Poll::Ready(self.answered(outcome))
+            (Some((_, largest)), _) => {
+                let problem = too_large(&self.running.0.name, *largest);
+                self.cancel();
+                problem.response()
             }
-            Poll::Pending => {
+            (None, Poll::Ready(outcome)) => {
+                self.call = None;
+                self.answered(outcome)
+            }
+            (None, Poll::Pending) => {
                 let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.timeout)));
                 ready!(timer.as_mut().poll(context));
                 self.cancel();
-                Poll::Ready(self.too_late())
+                self.too_late()
             }
+        };
+        if let Some(id) = self.seldom.as_mut().and_then(|seldom| seldom.echo.take()) {
+            response.headers_mut().entry(&request_id::X_REQUEST_ID).or_insert(id);
         }
+        Poll::Ready(response)
     }
 
     fn answered(&mut self, outcome: Result<Answer, Fault>) -> Response<Body> {
         match outcome {
-            Ok(Answer { response, connection }) => {
+            Ok(Answer { mut response, connection }) => {
                 if let (StatusCode::SWITCHING_PROTOCOLS, Some(plugin)) = (response.status(), connection) {
-                    match self.client.take() {
+                    match self.seldom.as_mut().and_then(|seldom| seldom.client.take()) {
                         Some(client) => {
                             let websocket = is_websocket(response.headers());
                             relay(client, plugin, websocket, &self.running.0, &self.asked);
@@ -160,12 +180,12 @@ impl Answering {
                         None => tracing::warn!("a plugin switched protocols although nobody asked it to"),
                     }
                 }
-                until_farewell(response, &self.running.0, &self.asked)
+                until_farewell(&mut response, &self.running.0, &self.asked);
+                response
             }
             Err(fault) => {
-                let plugin = &*self.running.0.name;
                 self.tell(&fault);
-                problem::of_fault(plugin, &fault).response()
+                problem::of_fault(&self.running.0.name, &fault).response()
             }
         }
     }

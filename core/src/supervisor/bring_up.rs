@@ -6,7 +6,7 @@ use super::{
     Ports,
     work::{Desk, Report, aside},
 };
-use crate::{Candidate, Failure, Fault, FaultKind, Instance, Limits, Saved, Stage, Watch, manifest::Handover};
+use crate::{Candidate, Failure, Fault, FaultKind, Instance, Limits, Saved, Stage, Use, Watch, manifest::Handover};
 use std::sync::Arc;
 use tokio::{sync::oneshot, time::timeout};
 
@@ -88,7 +88,7 @@ async fn hold(predecessor: &Predecessor, limits: &Limits, desk: &Desk) -> Result
     let _ = hear.await;
     timeout(limits.quiesce, predecessor.leases.drained()).await.map_err(|_| {
         let seconds = limits.quiesce.as_secs_f64();
-        let who = predecessor.leases.told();
+        let who = predecessor.leases.told_but(Use::Owner);
         Failure::transient(
             Stage::Start,
             format!("its state could not be handed over: requests were held for {seconds} s, and still {who}"),

@@ -53,16 +53,16 @@ pub(crate) async fn leave(leave: Leave, ports: Ports, limits: Limits, desk: Desk
     drop(instance);
     down.send_replace(true);
     let _ = timeout(Duration::from_secs(1), ending.wait_for(|ending| *ending != Ending::Alive)).await;
-    loop {
+    let left_behind = loop {
         let now = ending.borrow_and_update().clone();
         match now {
-            Ending::Unmapped { .. } => break,
+            Ending::Unmapped { left_behind, .. } => break left_behind,
             Ending::Pinned { reason } => desk.tell(Report::Stuck(reason)),
             Ending::Alive => desk.tell(Report::Stuck(leases.told())),
         }
         if ending.changed().await.is_err() {
-            break;
+            break None;
         }
-    }
-    desk.tell(Report::Left);
+    };
+    desk.tell(Report::Left(left_behind));
 }

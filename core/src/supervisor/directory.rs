@@ -81,6 +81,7 @@ impl Supervisor {
             path: PathBuf::new(),
             kind: Kind::BuiltIn,
             mark: Mark(format!("built in, {}", built_in.manifest().version)),
+            claims: built_in.manifest().camlock.routes.clone(),
             problem: None,
         });
         let mut assigned = assign(built_in.chain(entries).collect(), &known);
@@ -171,7 +172,14 @@ mod tests {
     use crate::{Failure, Stage};
 
     fn entry(name: &str, path: &str, kind: Kind) -> Entry {
-        Entry { name: name.to_owned(), path: path.into(), kind, mark: Mark(path.to_owned()), problem: None }
+        Entry {
+            name: name.to_owned(),
+            path: path.into(),
+            kind,
+            mark: Mark(path.to_owned()),
+            claims: Vec::new(),
+            problem: None,
+        }
     }
 
     fn outcome(entries: Vec<Entry>, known: &[(&str, &str)]) -> Vec<(String, String, Option<String>)> {

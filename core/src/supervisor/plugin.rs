@@ -43,6 +43,8 @@ pub(crate) struct Plugin {
     pub(crate) failed: Option<Failed>,
     pub(crate) leaving: BTreeMap<u64, Leaving>,
     pub(crate) ask: Option<Ask>,
+    /// Bytes that its generations left in memory, of those that count them.
+    pub(crate) left_behind: Option<u64>,
     /// The artifact that served before the one that serves.
     pub(crate) previous: Option<Digest>,
     /// When a new generation of the same is due: it was not well, or what it depends on was replaced.
@@ -191,6 +193,7 @@ impl Plugin {
             failed: None,
             leaving: BTreeMap::new(),
             ask: None,
+            left_behind: None,
             previous: None,
             renew: None,
             restarts: Restarts::default(),
@@ -230,9 +233,16 @@ impl Plugin {
         Some((&failed.source, retry))
     }
 
-    /// What it last said of its claims, while it may serve them or keep them from others.
+    /// What it claims: what it serves, else what its entry says, else what it last said.
     pub(crate) fn claims(&self) -> &[String] {
-        self.manifest.as_ref().map_or(&[], |manifest| &manifest.camlock.routes)
+        if let Some(serving) = &self.serving {
+            return &serving.candidate.manifest().camlock.routes;
+        }
+        match (&self.entry, &self.manifest) {
+            (Some(entry), _) if entry.problem.is_none() => &entry.claims,
+            (_, Some(manifest)) => &manifest.camlock.routes,
+            _ => &[],
+        }
     }
 
     /// What it needs of others.

@@ -5,6 +5,7 @@ use super::{
     plan::Source,
     plugin::{Answer, Failed, Health, Plugin, Probation, Serving},
     restarts::backoff,
+    watchful,
     work::{About, Report},
 };
 use crate::{
@@ -29,7 +30,7 @@ impl Supervisor {
             Report::Scanned(scan) => self.scanned(scan),
             Report::Health(outcome) => self.heard_of(about, outcome),
             Report::Stuck(reason) => self.stuck(about, reason),
-            Report::Left => self.left(about),
+            Report::Left(left_behind) => self.left(about, left_behind),
             Report::Up(Ok(loaded)) => self.up(about, loaded),
             Report::Up(Err((failure, loaded))) => self.did_not_come_up(about, failure, loaded),
             Report::Prepared(Ok(candidate)) => self.prepared(about, candidate),
@@ -138,7 +139,7 @@ impl Supervisor {
         }
         plugin.passed_over = 0;
         // Not all are asked at the same instant.
-        let spread = limits.health * (plugin.registered % 16) as u32 / 16;
+        let spread = watchful::pace(&limits, true) * (plugin.registered % 16) as u32 / 64;
         plugin.serving = Some(Serving {
             generation: bid.generation,
             source: bid.source,
@@ -148,7 +149,12 @@ impl Supervisor {
             since: SystemTime::now(),
             held: false,
             probation: Some(Probation { until: now + limits.probation, predecessor }),
-            health: Health { due: now + limits.health + spread, asked: false, call: Weak::new(), unwell: 0 },
+            health: Health {
+                due: now + watchful::pace(&limits, true) + spread,
+                asked: false,
+                call: Weak::new(),
+                unwell: 0,
+            },
         });
         tracing::info!(plugin = name, generation = bid.generation, version = manifest.version, "serving");
         plugin.manifest = Some(manifest);
@@ -224,25 +230,31 @@ impl Supervisor {
         Plugin::step(&mut leaving.phase, Event::Stuck(reason));
     }
 
-    fn left(&mut self, about: &About) {
+    fn left(&mut self, about: &About, left_behind: Option<u64>) {
         let Some(plugin) = self.plugins.get_mut(&about.plugin) else { return };
+        if let Some(bytes) = left_behind {
+            plugin.left_behind = Some(plugin.left_behind.unwrap_or(0) + bytes);
+        }
         let Some(mut leaving) = plugin.leaving.remove(&about.generation) else { return };
         Plugin::step(&mut leaving.phase, Event::Left);
         tracing::info!(plugin = about.plugin, generation = about.generation, "left the process");
-        self.sweep(about);
+        self.sweep();
     }
 
     /// Artifacts that nobody needs any more are removed.
-    fn sweep(&self, about: &About) {
-        let keep = self.settings.limits(&about.plugin).artifacts;
+    fn sweep(&self) {
+        let back = self.plugins.values().flat_map(|plugin| {
+            let probation = plugin.serving.as_ref().and_then(|serving| serving.probation);
+            [plugin.previous, probation.and_then(|probation| probation.predecessor)].into_iter().flatten()
+        });
         let serving = self.plugins.values().filter_map(|plugin| plugin.serving.as_ref()?.candidate.digest());
         let coming = self.plugins.values().filter_map(|plugin| {
             let bid = plugin.candidate.as_ref()?;
             bid.admitted.as_ref().or(bid.waits.as_ref().map(|(candidate, _)| candidate))?.digest()
         });
         let held = self.plugins.values().filter_map(|plugin| plugin.held.as_ref().map(|(_, digest)| *digest));
-        let in_use: BTreeSet<_> = serving.chain(coming).chain(held).collect();
-        let shelf = self.ports.shelf.clone();
-        tokio::task::spawn_blocking(move || shelf.sweep(keep, &in_use));
+        let in_use: BTreeSet<_> = serving.chain(coming).chain(held).chain(back).collect();
+        let (shelf, settings) = (self.ports.shelf.clone(), self.settings.clone());
+        tokio::task::spawn_blocking(move || shelf.sweep(&|plugin| settings.limits(plugin).artifacts, &in_use));
     }
 }

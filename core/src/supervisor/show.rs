@@ -125,6 +125,7 @@ impl Plugin {
                 artifact: serving.candidate.digest(),
                 since: serving.since,
                 leases: serving.loaded.leases.clone(),
+                left_behind: self.left_behind,
             }),
             candidate: self.candidate.as_ref().map(|bid| CandidateView {
                 generation: bid.generation,

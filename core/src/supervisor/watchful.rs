@@ -16,6 +16,12 @@ use tokio::time::Instant;
 /// How often panics are counted while a generation is on probation.
 const GLANCE: Duration = Duration::from_millis(500);
 
+/// How often a plugin is asked how it is: while it is on probation so often that it can be found unwell before that is over.
+pub(super) fn pace(limits: &Limits, on_probation: bool) -> Duration {
+    let hurried = limits.probation / (limits.unwell.saturating_add(2));
+    if on_probation { limits.health.min(hurried.max(Duration::from_millis(100))) } else { limits.health }
+}
+
 impl Supervisor {
     /// When something is due next.
     pub(super) fn next_due(&self) -> Option<Instant> {
@@ -93,7 +99,7 @@ impl Supervisor {
             return;
         };
         serving.health.asked = false;
-        serving.health.due = now + limits.health;
+        serving.health.due = now + pace(&limits, serving.probation.is_some());
         match outcome {
             Ok(()) => serving.health.unwell = 0,
             Err(fault) => {

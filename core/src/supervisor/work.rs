@@ -33,8 +33,8 @@ pub(crate) enum Report {
     Health(Result<(), Fault>),
     /// A generation that leaves cannot, for now.
     Stuck(String),
-    /// A generation has left.
-    Left,
+    /// A generation has left, and so many bytes with it have not, if it counts them.
+    Left(Option<u64>),
 }
 
 /// Which generation of which plugin a report is about. The directory's has no plugin.

@@ -79,8 +79,11 @@ impl Site {
     /// Starts the server, with a change of its command.
     pub fn start_with(&self, change: impl FnOnce(&mut Command)) -> Server {
         let mut command = self.command();
-        command.args(["serve", "--listen", "127.0.0.1:0", "--profile", "quick"]).stdout(Stdio::piped());
+        command.args(["serve", "--listen", "127.0.0.1:0"]).env("CAMLOCK_LOG", "warn").stdout(Stdio::piped());
         change(&mut command);
+        if !command.get_args().any(|argument| argument == "--profile") {
+            command.args(["--profile", "quick"]);
+        }
         Server::new(command.spawn().unwrap(), self.path(".camlock"))
     }
 }

@@ -1,6 +1,6 @@
 //! Where a test has its plugins and builds them.
 
-use camlock_build::{Builder, Identify, Identity, Inspect, Options};
+use camlock_build::{Builder, Identified, Identify, Identity, Inspect, Options};
 use camlock_core::{BuildProgress, Built, Entry, Failure, Progress, Sources, Stage};
 use std::{
     collections::BTreeMap,
@@ -68,7 +68,8 @@ impl Place {
     fn with(data: Option<PathBuf>, inspect: Inspect, change: impl FnOnce(&mut Options)) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let data = data.unwrap_or_else(|| dir.path().join("data"));
-        let identify: Identify = Arc::new(|path| plainly(path).map(|identity| identity.name));
+        let identify: Identify =
+            Arc::new(|path| plainly(path).map(|identity| Identified { name: identity.name, claims: Vec::new() }));
         let mut options = Options::new(dir.path().join("plugins"), &data, identify, inspect);
         options.limit = Arc::new(|_| Duration::from_secs(400));
         // The cargo that runs the tests has said some things to them.

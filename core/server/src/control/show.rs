@@ -44,8 +44,8 @@ fn serving(serving: &GenerationView) -> Value {
     json!({
         "generation": serving.generation, "version": serving.version, "artifact": serving.artifact,
         "since": time(serving.since), "in_flight": in_flight(&serving.leases),
-        // Not measured yet.
-        "left_behind_bytes": 0,
+        // Null for a plugin that does not count it.
+        "left_behind_bytes": serving.left_behind,
     })
 }
 
@@ -144,6 +144,7 @@ mod tests {
                 artifact: Some(Digest::of(b"")),
                 since: at(0),
                 leases: leases.clone(),
+                left_behind: Some(0),
             }),
             candidate: Some(CandidateView {
                 generation: 5,

@@ -236,7 +236,7 @@ async fn so_many_at_once() {
 #[tokio::test]
 async fn requests_have_ids() {
     let server = Server::start(Dispatch::default()).await;
-    let echo = Fake::generation("echo", 1, |call, _| async move { Ok(text_answer(call.request_id)) });
+    let echo = Fake::generation("echo", 1, |call, _| async move { Ok(text_answer(call.request_id.as_str())) });
     server.dispatch.publish(vec![echo.routed(&[])]);
     let ask = async |id: Option<&'static str>| {
         let mut request = Request::get("/api/v1/p/echo/");

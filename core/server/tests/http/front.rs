@@ -127,6 +127,23 @@ async fn a_connection_that_was_handed_to_stuck_threads_is_served_all_the_same() 
 }
 
 #[tokio::test]
+async fn the_host_s_own_paths_answer_when_no_thread_is_left() {
+    let (server, gate) = start(FrontOptions { threads: 1, further: 0, ..patient(1) }).await;
+    let stuck = ask(&server, BLOCK);
+    until("it blocks", || gate.came() == 1).await;
+    // Until that is noticed, a connection waits for the thread; then it is answered here.
+    let (status, text) = answer(ask(&server, "/api/v1/p/fine/")).await;
+    assert_eq!(status, 503);
+    assert!(text.contains("all serving threads are blocked inside plugins"), "{text}");
+    let (status, _) = answer(ask(&server, "/nowhere")).await;
+    assert_eq!(status, 404);
+    gate.set(true);
+    assert_eq!(answer(stuck).await, fine("camlock-serve"));
+    let again = async { while answer(ask(&server, "/api/v1/p/fine/")).await.0 != 200 {} };
+    timeout(PATIENCE, again).await.expect("plugins are served again");
+}
+
+#[tokio::test]
 async fn one_blocked_thread_does_not_keep_the_others_from_the_sockets() {
     let (server, gate) = start(FrontOptions { further: 0, ..patient(3) }).await;
     let stream = TcpStream::connect(server.address).await.unwrap();

@@ -283,8 +283,9 @@ async fn a_directory_that_cannot_be_read_changes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn two_claim_one_path() {
     let world = World::new();
-    world.put("aaa", "a", Script { claims: &["/x/*"], ..Script::default() });
-    world.put("bbb", "b", Script { claims: &["/x/y"], build: seconds(1), ..Script::default() });
+    // The first one registered has it, although the other is built before.
+    world.put("aaa", "a", Script { claims: &["/x/*"], build: seconds(1), ..Script::default() });
+    world.put("bbb", "b", Script { claims: &["/x/y"], ..Script::default() });
     let server = world.start();
     server.serves("aaa", 1).await;
     let view = server.until("bbb", |plugin| plugin.state == Headline::Failed).await;

@@ -76,7 +76,7 @@ async fn quiesce_holds_requests_while_state_is_handed_over() {
     world.put("hello", "c", quiet());
     let view = server.until("hello", |plugin| plugin.failed.is_some()).await;
     let reason = &view.failed.as_ref().unwrap().failure.reason;
-    assert!(reason.contains("requests were held for 5 s, and still it is still in use; a request"), "{reason}");
+    assert!(reason.contains("requests were held for 5 s, and still a request"), "{reason}");
     assert_eq!(world.leads_to("hello"), "generation 2");
 }
 
@@ -99,6 +99,21 @@ async fn panics_on_probation_lead_back() {
     world.rewrite("hello", "b", |script| script.panics = 0);
     let done = server.reload("hello").await.unwrap();
     assert_eq!(done.plugin.serving.as_ref().unwrap().artifact, Some(kept("hello", "b").digest));
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_health_on_probation_leads_back() {
+    let world = World::new();
+    world.put("hello", "a", Script::default());
+    let server = world.start();
+    server.serves("hello", 1).await;
+    world.put("hello", "b", Script::default());
+    server.serves("hello", 2).await;
+    world.rewrite("hello", "b", |script| script.unwell = true);
+    let view = server.serves("hello", 3).await;
+    assert_eq!(view.serving.as_ref().unwrap().artifact, Some(kept("hello", "a").digest));
+    let reason = &view.failed.as_ref().unwrap().failure.reason;
+    assert!(reason.starts_with("`health` failed 3 times one after the other, at last: not well; sha256:"), "{reason}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -73,8 +73,15 @@ impl World {
     /// Puts an entry there, or changes it.
     pub(super) fn put(&self, name: &str, mark: &str, script: Script) {
         let mark = Mark(format!("{name}:{mark}"));
-        let entry =
-            Entry { name: name.to_owned(), path: name.into(), kind: Kind::Crate, mark: mark.clone(), problem: None };
+        let claims = script.claims.iter().map(|claim| (*claim).to_owned()).collect();
+        let entry = Entry {
+            name: name.to_owned(),
+            path: name.into(),
+            kind: Kind::Crate,
+            mark: mark.clone(),
+            claims,
+            problem: None,
+        };
         let mut state = self.state();
         state.entries.insert(name.to_owned(), entry);
         state.scripts.insert(mark, script);
@@ -264,7 +271,7 @@ impl Shelf for World {
         self.state().kept.iter().filter(|kept| kept.name == name).cloned().collect()
     }
 
-    fn sweep(&self, _: usize, _: &BTreeSet<Digest>) {}
+    fn sweep(&self, _: &dyn Fn(&str) -> usize, _: &BTreeSet<Digest>) {}
 }
 
 struct Artifact {
