@@ -349,3 +349,34 @@ async fn a_rollback_that_fails_leaves_the_one_before_it() {
         assert!(view.candidate.is_none());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_never_was_a_plugin_is_forgotten() {
+    let world = World::new();
+    world.put("hello", "a", Script::default());
+    world.put("no name", "a", Script::default());
+    world.break_manifest("no name");
+    let server = world.start();
+    server.until("no name", |plugin| plugin.state == Headline::Failed).await;
+    server.serves("hello", 1).await;
+    world.remove("no name");
+    world.remove("hello");
+    let view = server.until("hello", |plugin| plugin.state == Headline::Missing).await;
+    assert!(view.urls.is_empty() && view.endpoints.is_empty());
+    assert!(server.manager.plugin("no name").is_none());
+    assert!(matches!(server.reload("no name").await, Err(Refused::Unknown(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn ready_is_who_could_look() {
+    let world = World::new();
+    world.put("hello", "a", Script::default());
+    world.trouble(Some("plugins cannot be read"));
+    let server = world.start();
+    let mut overview = server.manager.watch();
+    overview.wait_for(|overview| overview.trouble.is_some()).await.unwrap();
+    assert!(!server.manager.overview().ready);
+    world.trouble(None);
+    server.serves("hello", 1).await;
+    assert!(server.manager.overview().ready);
+}
