@@ -9,6 +9,7 @@ struct Said {
     serving: Option<u64>,
     failed: Option<u64>,
     state: Option<Headline>,
+    building: Option<u64>,
 }
 
 /// Prints until the server ends.
@@ -16,8 +17,13 @@ pub(crate) async fn announce(manager: Manager, base: String, mut print: impl FnM
     let mut overview = manager.watch();
     let mut said: BTreeMap<String, Said> = BTreeMap::new();
     let mut empty_told = false;
+    let mut trouble: Option<String> = None;
     loop {
         let now = overview.borrow_and_update().clone();
+        if trouble != now.trouble {
+            print(now.trouble.as_deref().unwrap_or("the plugins directory can be read again"));
+            trouble.clone_from(&now.trouble);
+        }
         for plugin in &now.plugins {
             let before = said.entry(plugin.name.clone()).or_default();
             for line in lines(plugin, before, &base) {
@@ -35,7 +41,9 @@ pub(crate) async fn announce(manager: Manager, base: String, mut print: impl FnM
 }
 
 fn nothing_there(overview: &Overview) -> bool {
-    overview.ready && overview.plugins.iter().all(|plugin| plugin.kind == Some(Kind::BuiltIn))
+    overview.ready
+        && overview.trouble.is_none()
+        && overview.plugins.iter().all(|plugin| plugin.kind == Some(Kind::BuiltIn))
 }
 
 /// What is new about a plugin, in lines.
@@ -44,16 +52,27 @@ fn lines(plugin: &PluginView, said: &mut Said, base: &str) -> Vec<String> {
         serving: plugin.serving.as_ref().map(|serving| serving.generation),
         failed: plugin.failed.as_ref().map(|failed| failed.generation),
         state: Some(plugin.state),
+        // Not until the build tells of itself: what was built before takes no time.
+        building: plugin.candidate.as_ref().filter(|it| !it.doing.is_empty()).map(|it| it.generation).or(said.building),
     };
     let before = std::mem::replace(said, now.clone());
     let mut lines = Vec::new();
-    if now.serving.is_some() && now.serving != before.serving {
+    if now.building != before.building {
+        lines.push(format!("{} is being built", plugin.name));
+    }
+    if let Some(serving) = plugin.serving.as_ref().filter(|_| now.serving != before.serving) {
         let urls: Vec<_> = plugin.urls.iter().map(|url| format!("{base}{url}")).collect();
-        lines.push(format!("{:<28} {}", format!("{} {}", plugin.name, plugin.version), urls.join("  ")));
+        let mut line = format!("{:<28} {}", format!("{} {}", plugin.name, plugin.version), urls.join("  "));
+        if serving.generation > 1 {
+            let _ = write!(line, "  (generation {})", serving.generation);
+        }
+        lines.push(line);
     }
     if let Some(failed) = plugin.failed.as_ref().filter(|_| now.failed != before.failed) {
         let mut line = format!("{}: {} failed: {}", plugin.name, failed.failure.stage, failed.failure.reason);
-        for diagnostic in &failed.failure.diagnostics {
+        // Some are no more than the reason once more.
+        let told = &failed.failure.reason;
+        for diagnostic in failed.failure.diagnostics.iter().filter(|it| !told.contains(it.rendered.trim_end())) {
             let _ = write!(line, "\n{}", diagnostic.rendered.trim_end());
         }
         if let Some(serving) = &plugin.serving {

@@ -10,6 +10,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 #[derive(Debug, Default, Deserialize)]
@@ -93,6 +94,20 @@ impl LimitKeys {
     pub(super) fn of_the_server(&self) -> Option<&'static str> {
         let set = [("verify", self.verify.is_some()), ("create", self.create.is_some())];
         set.into_iter().find_map(|(key, set)| set.then_some(key))
+    }
+
+    /// What is so small that nothing would work with it, in words.
+    pub(super) fn too_small(&self) -> Option<String> {
+        let health = self.health.is_some_and(|time| time.0 < Duration::from_millis(100));
+        if health {
+            return Some("`health` is 100 ms at least".to_owned());
+        }
+        let counts = [
+            ("panics", self.panics == Some(0)),
+            ("unwell", self.unwell == Some(0)),
+            ("concurrency", self.concurrency == Some(0)),
+        ];
+        counts.into_iter().find_map(|(key, none)| none.then(|| format!("`{key}` is 1 at least")))
     }
 
     /// Overrides what was said.

@@ -100,6 +100,9 @@ impl Config {
             flag.as_ref().map_or_else(|| base.join(key.unwrap_or_else(|| default.into())), |flag| here.join(flag))
         };
         let mut settings = Settings::default();
+        if let Some(told) = parsed.limits.too_small() {
+            return Err(Misconfigured(format!("[limits]: {told}")));
+        }
         parsed.limits.apply(&mut settings.limits);
         settings.new_enabled = parsed.plugins.new.unwrap_or_default() == file::New::Enabled;
         for (name, limits) in parsed.plugin {
@@ -107,6 +110,9 @@ impl Config {
             if let Some(key) = limits.of_the_server() {
                 let told = format!("[plugin.{name}]: `{key}` holds for the whole server: set it in [limits]");
                 return Err(Misconfigured(told));
+            }
+            if let Some(told) = limits.too_small() {
+                return Err(Misconfigured(format!("[plugin.{name}]: {told}")));
             }
             let mut own: Limits = settings.limits.clone();
             limits.apply(&mut own);
@@ -193,6 +199,7 @@ mod tests {
         for (text, expected) in [
             ("\n[limits]\ndrian = \"5s\"", "3: unknown field `drian`, expected one of `drain`"),
             ("[limits]\ndrain = \"5 lightyears\"", "2: `5 lightyears` is no time: a number and ms, s, m or h"),
+            ("[limits]\ndrain = \"9000h\"", "2: a time is a year at most"),
             ("[limits]\ndrain = true", "2: invalid type: boolean `true`, expected a time"),
             ("[limits]\nbody = \"much\"", "2: `much` is no size: a number and B, KiB, MiB or GiB, or `unlimited`"),
             ("server.listen = \"here\"", "1: invalid socket address syntax"),
@@ -203,6 +210,8 @@ mod tests {
             let told = refused(text);
             assert!(told.starts_with(&format!("{place}{expected}")), "{told}");
         }
+        assert_eq!(refused("[limits]\nhealth = 0"), "[limits]: `health` is 100 ms at least");
+        assert_eq!(refused("[plugin.hello]\npanics = 0"), "[plugin.hello]: `panics` is 1 at least");
         let told = refused("[plugin.hello]\nverify = \"1s\"");
         assert_eq!(told, "[plugin.hello]: `verify` holds for the whole server: set it in [limits]");
         assert!(refused("[plugin.No]\ndrain = \"1s\"").starts_with("[plugin.No]: `No` is no name for a plugin"));

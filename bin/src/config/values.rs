@@ -14,9 +14,16 @@ pub(super) struct Time(pub(super) Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Size(pub(super) Option<u64>);
 
+/// Longer than anything is waited for. What is added to a clock has to stay within what clocks can tell.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
 fn number_and_unit(text: &str) -> Option<(u64, &str)> {
     let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     Some((text[..digits].parse().ok()?, text[digits..].trim()))
+}
+
+fn within_a_year<E: Error>(time: Duration) -> Result<Time, E> {
+    if time > LONGEST { Err(E::custom("a time is a year at most")) } else { Ok(Time(time)) }
 }
 
 impl<'de> Deserialize<'de> for Time {
@@ -29,7 +36,7 @@ impl<'de> Deserialize<'de> for Time {
             }
             fn visit_i64<E: Error>(self, seconds: i64) -> Result<Time, E> {
                 let seconds = u64::try_from(seconds).map_err(|_| E::custom("a time is not negative"))?;
-                Ok(Time(Duration::from_secs(seconds)))
+                within_a_year(Duration::from_secs(seconds))
             }
             fn visit_str<E: Error>(self, text: &str) -> Result<Time, E> {
                 let time = number_and_unit(text).and_then(|(number, unit)| match unit {
@@ -40,7 +47,7 @@ impl<'de> Deserialize<'de> for Time {
                     _ => None,
                 });
                 let told = || E::custom(format!("`{text}` is no time: a number and ms, s, m or h"));
-                time.map(Time).ok_or_else(told)
+                time.ok_or_else(told).and_then(within_a_year)
             }
         }
         deserializer.deserialize_any(Visit)

@@ -98,10 +98,11 @@ impl Supervisor {
 
 impl Plugin {
     fn ask(&mut self, scan: u64, force: bool, reply: Reply) {
-        let ask = self.ask.get_or_insert_with(|| Ask { scan, force, replies: Vec::new() });
-        ask.scan = ask.scan.max(scan);
-        ask.force |= force;
-        ask.replies.push(reply);
+        let ask = Ask { scan, force, replies: vec![reply] };
+        self.ask = Some(match self.ask.take() {
+            Some(first) => first.and(ask),
+            None => ask,
+        });
     }
 
     /// Answers those who ask that it cannot be done.

@@ -8,15 +8,15 @@ use super::{
     plan::Wanted,
     plugin::Plugin,
 };
-use crate::{Candidate, Failure, Headline, Refused, Stage, routes::overlap};
+use crate::{Candidate, Failure, Headline, Manifest, Refused, Stage, routes::overlap};
 use std::{collections::BTreeMap, sync::Arc};
+use tokio::time::Instant;
 
 impl Supervisor {
-    /// What others are to a plugin that needs them.
-    pub(super) fn neighbours(&self, plugin: &Plugin) -> BTreeMap<String, Neighbour> {
-        let needs_any = plugin.needs().is_some_and(|needs| !needs.is_empty());
-        let waits = plugin.candidate.as_ref().is_some_and(|bid| bid.waits.is_some() || bid.admitted.is_none());
-        if !needs_any && !waits {
+    /// What others are to who needs these.
+    fn neighbours(&self, needs: &BTreeMap<String, String>) -> BTreeMap<String, Neighbour> {
+        // Most need nothing, and there may be thousands.
+        if needs.is_empty() {
             return BTreeMap::new();
         }
         let neighbour = |plugin: &Plugin| Neighbour {
@@ -35,6 +35,12 @@ impl Supervisor {
         let mut neighbours = self.plugins.values().map(|plugin| (plugin.name.clone(), neighbour(plugin))).collect();
         dependencies::without_the_unsupported(&mut neighbours);
         neighbours
+    }
+
+    /// How the needs stand of what calls itself so.
+    pub(super) fn needs(&self, name: &str, manifest: &Manifest) -> Needs {
+        let needs = &manifest.camlock.dependencies;
+        dependencies::needs(name, needs, &self.neighbours(needs))
     }
 
     /// The plugins that serve and need this one.
@@ -60,13 +66,12 @@ impl Supervisor {
     pub(super) fn admit(&mut self, name: &str, candidate: Arc<dyn Candidate>) {
         let Some(plugin) = self.plugins.get(name) else { return };
         if let Err(failure) = self.acceptable(plugin, &candidate) {
-            self.failed(name, failure);
+            self.refuse(name, candidate, failure);
             return;
         }
-        let neighbours = self.neighbours(plugin);
-        match dependencies::needs(name, &candidate.manifest().camlock.dependencies, &neighbours) {
+        match self.needs(name, candidate.manifest()) {
             Needs::Met => self.load(name, candidate),
-            Needs::Impossible(why) => self.failed(name, Failure::new(Stage::Dependencies, why)),
+            Needs::Impossible(why) => self.refuse(name, candidate, Failure::new(Stage::Dependencies, why)),
             Needs::Unmet(why) => {
                 let Some(plugin) = self.plugins.get_mut(name) else { return };
                 let Some(bid) = plugin.candidate.as_mut() else { return };
@@ -78,6 +83,33 @@ impl Supervisor {
                 self.dirty.insert(name.to_owned());
             }
         }
+    }
+
+    /// Not as things are. Where that is because of others, it may do when they change.
+    fn refuse(&mut self, name: &str, candidate: Arc<dyn Candidate>, failure: Failure) {
+        let because_of_others = matches!(failure.stage, Stage::Routes | Stage::Dependencies);
+        self.failed(name, failure);
+        if let Some(failed) = self.plugins.get_mut(name).and_then(|plugin| plugin.failed.as_mut()) {
+            failed.refused = because_of_others.then_some(candidate);
+        }
+    }
+
+    /// What was refused because of others, and would not be now, is due again: who that is.
+    pub(super) fn take_up_refused(&mut self) -> Vec<String> {
+        let would_do = |plugin: &&Plugin| {
+            let refused = plugin.failed.as_ref().filter(|failed| failed.retry.is_none());
+            refused.and_then(|failed| failed.refused.as_ref()).is_some_and(|candidate| {
+                let needs = || self.needs(&plugin.name, candidate.manifest());
+                self.acceptable(plugin, candidate).is_ok() && !matches!(needs(), Needs::Impossible(_))
+            })
+        };
+        let due: Vec<_> = self.plugins.values().filter(would_do).map(|plugin| plugin.name.clone()).collect();
+        for name in &due {
+            if let Some(failed) = self.plugins.get_mut(name).and_then(|plugin| plugin.failed.as_mut()) {
+                failed.retry = Some(Instant::now());
+            }
+        }
+        due
     }
 
     /// Whether a candidate is in nobody's way.
@@ -112,7 +144,7 @@ impl Supervisor {
             .filter_map(|other| {
                 let serving = other.serving.as_ref()?;
                 let range = serving.candidate.manifest().camlock.dependencies.get(&plugin.name)?;
-                let fits = dependencies::within(range, &manifest.version);
+                let fits = dependencies::within(range, &manifest.version) || self.follows(other, manifest);
                 (!fits).then(|| format!("`{}` needs {range}", other.name))
             })
             .collect();
@@ -125,5 +157,18 @@ impl Supervisor {
             manifest.version
         );
         Err(Failure::new(Stage::Dependencies, reason))
+    }
+
+    /// Whether a plugin has a candidate that waits for just this, and for nothing else.
+    fn follows(&self, plugin: &Plugin, this: &Manifest) -> bool {
+        let waits = plugin.candidate.as_ref().and_then(|bid| bid.waits.as_ref());
+        waits.is_some_and(|(candidate, _)| {
+            let needs = &candidate.manifest().camlock.dependencies;
+            let mut neighbours = self.neighbours(needs);
+            if let Some(neighbour) = neighbours.get_mut(&this.name) {
+                neighbour.serves = Some(this.version.clone());
+            }
+            dependencies::needs(&plugin.name, needs, &neighbours) == Needs::Met
+        })
     }
 }

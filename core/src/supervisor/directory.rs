@@ -65,6 +65,22 @@ impl Supervisor {
         } else if self.plugins.is_empty() {
             self.take_entries(Vec::new());
         }
+        self.forget();
+        // Asks that waited for this look may go on.
+        let asked = self.plugins.values().filter(|plugin| plugin.ask.is_some()).map(|plugin| plugin.name.clone());
+        self.dirty.extend(asked);
+    }
+
+    /// Forgets entries that have gone and of which nothing ever came, whatever they were called.
+    fn forget(&mut self) {
+        let is_known = |plugin: &mut Plugin| {
+            let Plugin { entry, manifest, serving, candidate, leaving, ask, .. } = plugin;
+            let came = manifest.is_some() || serving.is_some() || candidate.is_some() || !leaving.is_empty();
+            // Whoever asks is answered first.
+            entry.is_some() || came || ask.is_some()
+        };
+        let forgotten = self.plugins.extract_if(.., |_, plugin| !is_known(plugin));
+        self.dirty.extend(forgotten.map(|(name, _)| name));
     }
 
     fn take_entries(&mut self, entries: Vec<Entry>) {
@@ -104,9 +120,6 @@ impl Supervisor {
             self.dirty.insert(name);
             self.routes_changed = true;
         }
-        // Asks that waited for this look may go on.
-        let asked = self.plugins.values().filter(|plugin| plugin.ask.is_some()).map(|plugin| plugin.name.clone());
-        self.dirty.extend(asked);
     }
 }
 
@@ -120,8 +133,7 @@ pub(super) fn two_of_one_name(name: &str, stays: &str, rival: &Path) -> String {
 
 impl Plugin {
     fn take(&mut self, entry: Option<Entry>, rival: Option<PathBuf>) {
-        if let (Some(old), Some(new)) = (&self.entry, &entry)
-            && old.mark != new.mark
+        if let Some(new) = &entry
             && self.held.as_ref().is_some_and(|(mark, _)| *mark != new.mark)
         {
             self.held = None;
@@ -150,6 +162,7 @@ impl Plugin {
                     at: SystemTime::now(),
                     attempts: 1,
                     retry: None,
+                    refused: None,
                 });
             }
             // What is served is what lies there again: the failure was about something else.

@@ -147,6 +147,7 @@ struct Supervisor {
 
 impl Supervisor {
     async fn run(mut self, mut inbox: Inbox, mut reports: mpsc::UnboundedReceiver<(About, Report)>) {
+        let mut handled = true;
         loop {
             let due = self.next_due();
             tokio::select! {
@@ -154,9 +155,13 @@ impl Supervisor {
                 report = reports.recv() => if let Some((about, report)) = report {
                     self.report(&about, report);
                 },
-                message = inbox.messages.recv() => match message {
+                message = inbox.messages.recv(), if handled => match message {
                     Some(message) => self.message(message),
-                    None => self.end(None),
+                    // The last handle is gone, and no other will come.
+                    None => {
+                        handled = false;
+                        self.end(None);
+                    }
                 },
                 () = until(due) => {}
             }

@@ -91,11 +91,11 @@ pub(crate) fn plan(situation: &Situation<'_>) -> Step {
         (Wanted::Source(source), Some(candidate)) => {
             let outdated = candidate.source != source;
             // One that waits costs nothing to begin anew; one at work is let through once it was passed over too often.
-            if outdated && candidate.light && (candidate.waits || *passed_over < PATIENCE) {
-                Step::GiveUp
-            } else {
-                Step::Rest
-            }
+            let give_up = match candidate {
+                OnItsWay { waits: true, .. } => outdated || *asked,
+                OnItsWay { light, .. } => outdated && *light && *passed_over < PATIENCE,
+            };
+            if give_up { Step::GiveUp } else { Step::Rest }
         }
         (Wanted::Source(source), None) => {
             let hopeless = matches!(failed, Some((failed, Retry::Never | Retry::Later)) if *failed == source);
@@ -131,6 +131,7 @@ mod tests {
             a        a  -          -        asked        make-a
             a        -  -          a-never  asked        make-a
             a        a  a-light    -        asked        rest
+            a        -  a-waits    -        asked        give-up
             nothing  -  -          -        asked        rest
             # a candidate is on its way
             a        -  a-light    -        -            rest

@@ -11,7 +11,7 @@ use crate::{
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
 use tokio::{
@@ -76,10 +76,12 @@ pub(crate) struct Probation {
 }
 
 /// How a generation's health is followed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Health {
     pub(crate) due: Instant,
     pub(crate) asked: bool,
+    /// There as long as the last call has not come to an end, which may be longer than anybody waits for it.
+    pub(crate) call: Weak<()>,
     pub(crate) unwell: u32,
 }
 
@@ -135,6 +137,8 @@ pub(crate) struct Failed {
     pub(crate) at: SystemTime,
     pub(crate) attempts: u32,
     pub(crate) retry: Option<Instant>,
+    /// What was refused because of other plugins: when they change, it may do.
+    pub(crate) refused: Option<Arc<dyn Candidate>>,
 }
 
 /// A generation on its way out.
@@ -152,6 +156,16 @@ pub(crate) struct Ask {
     pub(crate) scan: u64,
     pub(crate) force: bool,
     pub(crate) replies: Vec<oneshot::Sender<Result<Done, Refused>>>,
+}
+
+impl Ask {
+    /// Both are answered by what comes next.
+    pub(crate) fn and(mut self, other: Ask) -> Self {
+        self.scan = self.scan.max(other.scan);
+        self.force |= other.force;
+        self.replies.extend(other.replies);
+        self
+    }
 }
 
 /// An answer that is given when everything that was decided is published and shown, so that whoever hears it and looks sees it.
@@ -236,6 +250,13 @@ impl Plugin {
     pub(crate) fn needs(&self) -> Option<&BTreeMap<String, String>> {
         let serving = self.serving.as_ref().map(|serving| serving.candidate.manifest());
         serving.or(self.manifest.as_ref()).map(|manifest| &manifest.camlock.dependencies)
+    }
+
+    /// Whether what serves, or what waits to, needs one of these.
+    pub(crate) fn leans_on(&self, others: impl Fn(&String) -> bool) -> bool {
+        let waits = self.candidate.as_ref().and_then(|bid| bid.waits.as_ref());
+        let waits = waits.map(|(candidate, _)| &candidate.manifest().camlock.dependencies);
+        self.needs().into_iter().chain(waits).flat_map(BTreeMap::keys).any(others)
     }
 
     /// How many generations cannot leave.

@@ -12,13 +12,20 @@ use crate::{
     Candidate, Failure, Loaded, Refused,
     generation::{Event, Phase},
 };
-use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Weak},
+    time::SystemTime,
+};
 use tokio::{sync::watch, time::Instant};
 
 impl Supervisor {
     pub(super) fn report(&mut self, about: &About, report: Report) {
         let name = about.plugin.as_str();
-        self.dirty.insert(name.to_owned());
+        // That a plugin is well changes nothing.
+        if !matches!(report, Report::Health(_)) {
+            self.dirty.insert(name.to_owned());
+        }
         match report {
             Report::Scanned(scan) => self.scanned(scan),
             Report::Health(outcome) => self.heard_of(about, outcome),
@@ -125,7 +132,9 @@ impl Supervisor {
             before.candidate.digest().filter(|_| steady)
         });
         plugin.previous = predecessor.filter(|previous| Some(*previous) != digest).or(plugin.previous);
-        if matches!(bid.source, Source::Entry(_)) {
+        // What is wrong with the entry as it is now remains wrong.
+        let broken = plugin.entry.as_ref().is_some_and(|entry| entry.problem.is_some());
+        if matches!(bid.source, Source::Entry(_)) && !broken {
             plugin.failed = None;
         }
         plugin.passed_over = 0;
@@ -140,7 +149,12 @@ impl Supervisor {
             since: SystemTime::now(),
             held: false,
             probation: Some(Probation { until: now + limits.probation, predecessor }),
-            health: Health { due: now + watchful::pace(&limits, true) + spread, asked: false, unwell: 0 },
+            health: Health {
+                due: now + watchful::pace(&limits, true) + spread,
+                asked: false,
+                call: Weak::new(),
+                unwell: 0,
+            },
         });
         tracing::info!(plugin = name, generation = bid.generation, version = manifest.version, "serving");
         plugin.manifest = Some(manifest);
@@ -198,12 +212,10 @@ impl Supervisor {
             at: SystemTime::now(),
             attempts,
             retry,
+            refused: None,
         });
         plugin.passed_over = 0;
-        // A going back that fails is over: the entry is what counts again.
-        if matches!(plugin.failed.as_ref().map(|failed| &failed.source), Some(Source::Kept(_))) {
-            plugin.held = None;
-        }
+        plugin.fall_back();
         let refused = Refused::Failed { failure, generation: bid.generation, plugin: plugin.view() };
         for reply in bid.ask.take().into_iter().flat_map(|ask| ask.replies) {
             self.answers.push(Answer { plugin: name.to_owned(), reply, outcome: Err(refused.clone()) });

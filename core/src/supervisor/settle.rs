@@ -6,7 +6,7 @@ use super::{
     Supervisor,
     bring_up::{Predecessor, bring_up},
     departure::{Leave, leave},
-    dependencies::{self, Needs},
+    dependencies::Needs,
     plan::{Situation, Source, Step, Wanted, plan},
     plugin::{Answer, Bid, Leaving, Plugin, Serving, Times, Work},
     work,
@@ -26,22 +26,17 @@ impl Supervisor {
             self.dirty.extend(self.plugins.keys().cloned());
         }
         // Plugins that wait, or that serve on others' support, hear of every change.
-        let concerned = self
-            .plugins
-            .values()
-            .filter(|plugin| plugin.needs().is_some_and(|needs| needs.keys().any(|other| self.dirty.contains(other))));
+        let concerned = self.plugins.values().filter(|plugin| plugin.leans_on(|other| self.dirty.contains(other)));
         let concerned: Vec<_> = concerned.map(|plugin| plugin.name.clone()).collect();
         let mut queue: BTreeSet<String> = self.dirty.iter().cloned().chain(concerned).collect();
+        queue.extend(self.take_up_refused());
         while let Some(name) = queue.pop_first() {
             while self.step(&name) {
                 self.dirty.insert(name.clone());
+                let this = self.plugins.get(&name);
                 let touched = self.plugins.values().filter(|plugin| {
-                    plugin.name != name && plugin.needs().is_some_and(|needs| needs.contains_key(&name))
-                        || self
-                            .plugins
-                            .get(&name)
-                            .and_then(Plugin::needs)
-                            .is_some_and(|needs| needs.contains_key(&plugin.name))
+                    plugin.name != name && plugin.leans_on(|other| *other == name)
+                        || this.is_some_and(|this| this.leans_on(|other| *other == plugin.name))
                 });
                 queue.extend(touched.map(|plugin| plugin.name.clone()));
             }
@@ -55,13 +50,14 @@ impl Supervisor {
         let wanted = if self.ending.is_some() { Wanted::Nothing } else { plugin.wanted() };
         let looked = self.scans.begun - u64::from(self.scans.running);
         let asked = plugin.ask.as_ref().is_some_and(|ask| ask.scan <= looked);
-        let neighbours = self.neighbours(plugin);
-        let supported = plugin.serving.as_ref().is_none_or(|serving| {
-            dependencies::needs(name, &serving.candidate.manifest().camlock.dependencies, &neighbours) == Needs::Met
-        });
+        let serving = plugin.serving.as_ref();
+        let supported = serving.is_none_or(|serving| self.needs(name, serving.candidate.manifest()) == Needs::Met);
+        // Whatever waits is new enough when it is loaded.
+        let waits = plugin.candidate.as_ref().is_some_and(|bid| bid.waits.is_some());
+        let renew = !waits && plugin.renew.is_some_and(|due| due <= now);
         let situation = Situation {
             wanted: &wanted,
-            asked: asked || plugin.renew.is_some_and(|due| due <= now),
+            asked: asked || renew,
             serving: plugin.serving.as_ref().map(|serving| &serving.source),
             candidate: plugin.on_its_way(),
             failed: plugin.failure(now),
@@ -123,7 +119,10 @@ impl Supervisor {
         Plugin::step(&mut bid.phase, Event::Superseded);
         tracing::info!(plugin = name, generation = bid.generation, "given up: something newer is wanted");
         plugin.passed_over += u32::from(bid.waits.is_none());
-        plugin.ask = plugin.ask.take().or(bid.ask.take());
+        plugin.ask = match (bid.ask.take(), plugin.ask.take()) {
+            (Some(first), Some(second)) => Some(first.and(second)),
+            (first, second) => first.or(second),
+        };
         if plugin.wanted() == Wanted::Nothing {
             plugin.refuse_ask("it is not wanted any more");
         }
@@ -175,6 +174,7 @@ impl Supervisor {
         let Some(plugin) = self.plugins.get_mut(name) else { return };
         let Some(bid) = plugin.candidate.as_mut() else { return };
         Plugin::step(&mut bid.phase, Event::Admitted);
+        plugin.renew = None;
         let predecessor = plugin.serving.as_ref().map(|serving| Predecessor {
             instance: serving.loaded.instance.clone(),
             leases: serving.loaded.leases.clone(),

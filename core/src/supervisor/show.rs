@@ -6,7 +6,7 @@ use super::{
     plugin::{Answer, Plugin},
 };
 use crate::{
-    CandidateView, Done, DrainingView, Endpoint, FailureView, GenerationView, Headline, Overview, PinnedView,
+    CandidateView, Done, DrainingView, Endpoint, FailureView, GenerationView, Headline, Kind, Overview, PinnedView,
     PluginView, Use,
     generation::Phase,
     routes::{MOUNTS, Routed, Serving, Target, overlap},
@@ -19,10 +19,14 @@ impl Supervisor {
     pub(super) fn show(&mut self, overview: &watch::Sender<Arc<Overview>>) {
         let dirty = mem::take(&mut self.dirty);
         for name in &dirty {
-            let Some(plugin) = self.plugins.get(name) else { continue };
+            let Some(plugin) = self.plugins.get(name) else {
+                self.shown.remove(name);
+                continue;
+            };
             let view = plugin.view();
-            // What answers in place of a plugin that does not serve says why.
-            let told = |view: &PluginView| (view.state, view.serving.is_none().then(|| view.reason.clone()));
+            // What answers in place of a plugin that does not serve says why; how far its candidate is, the overview tells.
+            let says_why = |view: &PluginView| view.serving.is_none() && view.state != Headline::Starting;
+            let told = |view: &PluginView| (view.state, says_why(view).then(|| view.reason.clone()));
             self.routes_changed |= self.shown.get(name).is_none_or(|shown| told(shown) != told(&view));
             self.shown.insert(name.clone(), view);
         }
@@ -34,7 +38,8 @@ impl Supervisor {
         }
         let looked = self.scans.begun > u64::from(self.scans.running);
         let starting = |plugin: &Arc<PluginView>| plugin.state == Headline::Starting;
-        let ready = self.ready || looked && !self.shown.values().any(starting);
+        let seen = looked && self.trouble.is_none();
+        let ready = self.ready || seen && !self.shown.values().any(starting);
         if !dirty.is_empty() || ready != self.ready {
             self.ready = ready;
             let plugins = self.shown.values().cloned().collect();
@@ -79,6 +84,7 @@ impl Supervisor {
         let state = plugin.headline();
         let reason = match self.ending {
             Some(_) => "the server is ending".to_owned(),
+            None if state == Headline::Starting => "it is on its way, and does not serve yet".to_owned(),
             None => plugin.reason().unwrap_or_default(),
         };
         Some(Target::Unavailable { name: plugin.name.as_str().into(), state, reason })
@@ -103,7 +109,10 @@ impl Plugin {
         let manifest = serving.map(|serving| serving.candidate.manifest()).or(self.manifest.as_ref());
         let claims = manifest.map_or(&[][..], |manifest| &manifest.camlock.routes);
         let mount = format!("{MOUNTS}{}/", self.name);
-        let urls = std::iter::once(mount.clone()).chain(claims.iter().cloned()).collect();
+        let lies = self.entry.as_ref().filter(|entry| entry.kind != Kind::BuiltIn);
+        // Whose entry is gone is not to be reached.
+        let there = self.entry.is_some() || serving.is_some();
+        let urls = std::iter::once(mount.clone()).chain(claims.iter().cloned()).filter(|_| there).collect();
         let openapi = serving.and_then(|serving| serving.loaded.instance.description().openapi.as_deref());
         let draining = self.leaving.iter().filter(|(_, leaving)| leaving.phase == Phase::Draining);
         Arc::new(PluginView {
@@ -114,7 +123,7 @@ impl Plugin {
                 .and_then(|manifest| manifest.camlock.category)
                 .map(|category| category.word().to_owned()),
             kind: self.entry.as_ref().map(|entry| entry.kind),
-            path: self.entry.as_ref().map(|entry| entry.path.display().to_string()),
+            path: lies.map(|entry| entry.path.display().to_string()),
             enabled: self.enabled,
             revision: self.revision,
             state: self.headline(),
@@ -149,7 +158,7 @@ impl Plugin {
                     _ => None,
                 })
                 .collect(),
-            endpoints: endpoints(&mount, claims, openapi),
+            endpoints: if there { endpoints(&mount, claims, openapi) } else { Vec::new() },
             urls,
         })
     }

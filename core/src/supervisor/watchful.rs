@@ -2,11 +2,15 @@
 
 use super::{
     Supervisor,
+    plan::{Source, Wanted},
     plugin::{Failed, Plugin},
     work::{About, Report, aside},
 };
-use crate::{Failure, Fault, Limits, Stage};
-use std::time::{Duration, SystemTime};
+use crate::{Failure, Fault, FaultKind, Limits, Stage};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use tokio::time::Instant;
 
 /// How often panics are counted while a generation is on probation.
@@ -60,10 +64,22 @@ impl Supervisor {
                 serving.health.asked = true;
                 let about = About { plugin: plugin.name.clone(), generation: serving.generation };
                 let (ports, limit, sender) = (self.ports.clone(), limits.start, self.sender.clone());
+                if serving.health.call.strong_count() > 0 {
+                    // Each call that blocks costs a thread: one is enough.
+                    let fault = Fault::new(FaultKind::TimedOut, "it has not come to an end since it was last asked");
+                    let _ = sender.send((about, Report::Health(Err(fault))));
+                    continue;
+                }
+                let call = Arc::new(());
+                serving.health.call = Arc::downgrade(&call);
                 let instance = serving.loaded.instance.clone();
                 tokio::spawn(async move {
                     let asking = instance.health();
                     drop(instance);
+                    let asking = Box::pin(async move {
+                        let _call = call;
+                        asking.await
+                    });
                     let outcome = aside(&ports, limit, asking).await;
                     let _ = sender.send((about, Report::Health(outcome)));
                 });
@@ -117,6 +133,7 @@ impl Supervisor {
             attempts: 1,
             // Should it stop serving for another reason, it may come back.
             retry: Some(now),
+            refused: None,
         });
         self.dirty.insert(name.to_owned());
     }
@@ -133,8 +150,45 @@ impl Plugin {
             return None;
         }
         self.quarantine.insert(digest, why.to_owned());
+        if self.has_newer() {
+            return Some(format!("{digest} is under quarantine, and what was saved since then takes its place"));
+        }
         self.held = Some((mark, predecessor));
         Some(format!("{digest} is under quarantine, and what served before it comes back"))
+    }
+
+    /// Whether something else than what serves is wanted, and may come to serve.
+    fn has_newer(&self) -> bool {
+        let Wanted::Source(wanted) = self.wanted() else { return false };
+        let served = self.serving.as_ref().is_some_and(|serving| serving.source == wanted);
+        let hopeless = self.failed.as_ref().is_some_and(|failed| failed.source == wanted && failed.retry.is_none());
+        !served && !hopeless
+    }
+
+    /// After a failure for good: what is wanted in place of what failed.
+    pub(super) fn fall_back(&mut self) {
+        let (Some(failed), Some(entry)) = (&self.failed, &self.entry) else { return };
+        let serving = self.serving.as_ref();
+        let back_to = match &failed.source {
+            // What was gone back to before stays. If there is no such thing, the entry is what counts again.
+            Source::Kept(_) => serving.and_then(|serving| match serving.source {
+                Source::Kept(digest) => Some(digest),
+                Source::Entry(_) => None,
+            }),
+            // It was to take the place of something bad: what was well before that does.
+            Source::Entry(mark) if *mark == entry.mark && failed.retry.is_none() => {
+                let bad = serving
+                    .and_then(|serving| serving.candidate.digest())
+                    .is_some_and(|digest| self.quarantine.contains_key(&digest));
+                let Some(previous) = self.previous.filter(|previous| bad && !self.quarantine.contains_key(previous))
+                else {
+                    return;
+                };
+                Some(previous)
+            }
+            Source::Entry(_) => return,
+        };
+        self.held = back_to.map(|digest| (entry.mark.clone(), digest));
     }
 
     /// A new generation of the same, if there were not too many; what was done, in words.

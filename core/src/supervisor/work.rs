@@ -118,15 +118,26 @@ async fn make_ready(
     Ok(candidate)
 }
 
-/// Runs code of a plugin where it may block without harm, for so long at most.
+/// Runs code of a plugin where it may block without harm, for so long at most. What only waits is dropped then, there; what
+/// blocks its thread cannot be helped.
 pub(crate) async fn aside<T: Send + 'static>(
     ports: &Ports,
     limit: Duration,
     work: BoxFuture<Result<T, Fault>>,
 ) -> Result<T, Fault> {
-    let (reply, outcome) = oneshot::channel();
+    let (mut reply, outcome) = oneshot::channel();
     (ports.aside)(Box::pin(async move {
-        let _ = reply.send(work.await);
+        let outcome = async {
+            let mut work = work;
+            tokio::select! {
+                biased;
+                outcome = &mut work => Some(outcome),
+                () = reply.closed() => None,
+            }
+        };
+        if let Some(outcome) = outcome.await {
+            let _ = reply.send(outcome);
+        }
     }));
     match timeout(limit, outcome).await {
         Ok(Ok(outcome)) => outcome,

@@ -122,7 +122,11 @@ fn problem(name: &str, refused: &Refused) -> Problem {
 }
 
 fn manner(manners: Manners) -> Result<Manner, Problem> {
-    let bad = |rejection: QueryRejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text());
+    let bad = |rejection: QueryRejection| {
+        let told = rejection.body_text();
+        let why = told.strip_prefix("Failed to deserialize query string: ").unwrap_or(&told);
+        Problem::new(StatusCode::BAD_REQUEST, format!("the query is not understood: {why}"))
+    };
     manners.map(|Query(manner)| manner).map_err(bad)
 }
 

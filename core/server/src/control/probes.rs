@@ -21,7 +21,10 @@ pub(super) async fn ready(State(control): Shared) -> Response {
     let waiting_for = awaited(&overview);
     let names: Vec<_> = waiting_for.iter().map(|(name, at)| format!("`{name}` ({at})")).collect();
     let detail = match &names[..] {
-        [] => "the plugins directory has not been looked at yet".to_owned(),
+        [] => match &overview.trouble {
+            Some(trouble) => format!("not ready: {trouble}"),
+            None => "the plugins directory has not been looked at yet".to_owned(),
+        },
         names => format!("not ready: waiting for {}", names.join(", ")),
     };
     let waiting_for: Vec<_> = waiting_for.iter().map(|(name, at)| json!({ "plugin": name, "at": at })).collect();

@@ -144,6 +144,7 @@ async fn saved_without_end_it_still_gets_through() {
     for save in 1..4 {
         world.put("hello", &save.to_string(), slow());
         server.until("hello", |plugin| plugin.candidate.as_ref().is_some_and(|it| it.generation == save + 1)).await;
+        // What is given up before its build began is no build that was cancelled.
         world.logged(&format!("build hello:{save}")).await;
     }
     world.put("hello", "4", slow());
@@ -315,4 +316,67 @@ async fn too_many_pins_refuse_a_reload() {
     server.manager.act("hello", Act::Reload { force: true }).await.unwrap();
     let view = server.until("hello", |plugin| plugin.pinned.len() == 3).await;
     assert_eq!(view.pinned[0].reason, "a thread of it still runs");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_lost_a_claim_gets_it_when_it_is_free() {
+    let world = World::new();
+    world.put("aaa", "a", Script { claims: &["/x"], ..Script::default() });
+    world.put("bbb", "a", Script { claims: &["/x"], build: seconds(1), ..Script::default() });
+    let server = world.start();
+    server.until("bbb", |plugin| plugin.state == Headline::Failed).await;
+    world.put("aaa", "b", Script { claims: &["/y"], ..Script::default() });
+    let view = server.until("bbb", |plugin| plugin.state == Headline::Serving).await;
+    assert!(view.failed.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_that_fails_leaves_the_one_before_it() {
+    let world = World::new();
+    world.put("hello", "a", Script::default());
+    let server = world.start();
+    server.serves("hello", 1).await;
+    for (mark, generation) in [("b", 2), ("c", 3)] {
+        world.put("hello", mark, Script::default());
+        server.serves("hello", generation).await;
+    }
+    let to = |mark: &str| Act::Rollback { to: Some(kept("hello", mark).digest) };
+    server.manager.act("hello", to("b")).await.unwrap();
+    world.rewrite("hello", "a", |script| script.load_fails = true);
+    server.manager.act("hello", to("a")).await.unwrap_err();
+    for _ in 0..3 {
+        let view = server.serves("hello", 4).await;
+        assert!(view.candidate.is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_was_a_plugin_is_forgotten() {
+    let world = World::new();
+    world.put("hello", "a", Script::default());
+    world.put("no name", "a", Script::default());
+    world.break_manifest("no name");
+    let server = world.start();
+    server.until("no name", |plugin| plugin.state == Headline::Failed).await;
+    server.serves("hello", 1).await;
+    world.remove("no name");
+    world.remove("hello");
+    let view = server.until("hello", |plugin| plugin.state == Headline::Missing).await;
+    assert!(view.urls.is_empty() && view.endpoints.is_empty());
+    assert!(server.manager.plugin("no name").is_none());
+    assert!(matches!(server.reload("no name").await, Err(Refused::Unknown(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn ready_is_who_could_look() {
+    let world = World::new();
+    world.put("hello", "a", Script::default());
+    world.trouble(Some("plugins cannot be read"));
+    let server = world.start();
+    let mut overview = server.manager.watch();
+    overview.wait_for(|overview| overview.trouble.is_some()).await.unwrap();
+    assert!(!server.manager.overview().ready);
+    world.trouble(None);
+    server.serves("hello", 1).await;
+    assert!(server.manager.overview().ready);
 }

@@ -1,7 +1,7 @@
 //! Plugins that depend on each other.
 
-use super::world::{Script, World};
-use crate::{Act, Headline};
+use super::world::{Script, World, limits};
+use crate::{Act, Headline, Limits, Settings, Stage};
 use std::time::Duration;
 
 fn needs(needs: &'static [(&'static str, &'static str)]) -> Script {
@@ -98,4 +98,51 @@ async fn when_it_goes_they_go_first_and_come_back_with_it() {
     assert_eq!(ends, ["shutdown app:a 1", "shutdown base:a 1"]);
     world.put("base", "a", Script::default());
     server.until("app", |plugin| plugin.state == Headline::Serving).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_version_that_waits_hears_of_what_it_waits_for() {
+    let world = World::new();
+    world.put("app", "a", Script::default());
+    let limits = Limits { health: Duration::from_secs(1_000_000), ..limits() };
+    let server = world.start_with(Settings { limits, ..Settings::default() });
+    server.serves("app", 1).await;
+    world.put("app", "b", needs(&[("kv-store", "^1")]));
+    let view = server.until("app", |plugin| plugin.candidate.as_ref().is_some_and(|it| it.stage == "waiting")).await;
+    assert_eq!(view.state, Headline::Serving);
+    world.put("kv-store", "a", Script::default());
+    let began = tokio::time::Instant::now();
+    server.serves("app", 2).await;
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_circle_that_another_one_opens() {
+    let world = World::new();
+    world.put("one", "a", needs(&[("two", "^1")]));
+    world.put("two", "a", needs(&[("one", "^1")]));
+    let server = world.start();
+    for name in ["one", "two"] {
+        server.until(name, |plugin| plugin.state == Headline::Failed).await;
+    }
+    world.put("two", "b", Script::default());
+    let view = server.until("one", |plugin| plugin.state == Headline::Serving).await;
+    assert!(view.failed.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_major_version_comes_with_those_who_ask_for_it() {
+    let world = World::new();
+    world.put("base", "a", Script::default());
+    world.put("app", "a", needs(&[("base", "^1")]));
+    let server = world.start();
+    server.serves("app", 1).await;
+    world.put("base", "b", Script { version: "2.0.0", ..Script::default() });
+    let view = server.until("base", |plugin| plugin.failed.is_some()).await;
+    assert_eq!(view.failed.as_ref().unwrap().failure.stage, Stage::Dependencies);
+    world.put("app", "b", needs(&[("base", "^2")]));
+    let view = server.until("app", |plugin| plugin.serving.as_ref().is_some_and(|it| it.generation == 2)).await;
+    assert!(view.failed.is_none());
+    let base = server.manager.plugin("base").unwrap();
+    assert_eq!((base.version.as_str(), base.failed.is_none()), ("2.0.0", true));
 }

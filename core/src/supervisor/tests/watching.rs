@@ -182,3 +182,58 @@ async fn the_unwell_are_restarted_three_times_an_hour() {
     world.rewrite("hello", "a", |script| script.unwell = false);
     server.serves("hello", 5).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_saved_meanwhile_is_not_lost_with_a_bad_one() {
+    for fails in [false, true] {
+        let world = World::new();
+        world.put("hello", "a", Script::default());
+        let server = world.start();
+        server.serves("hello", 1).await;
+        world.put("hello", "b", Script::default());
+        server.serves("hello", 2).await;
+        let build_fails = fails.then(|| crate::Failure::new(crate::Stage::Build, "no"));
+        world.put("hello", "c", Script { build: Duration::from_secs(20), build_fails, ..Script::default() });
+        server.until("hello", |plugin| plugin.candidate.is_some()).await;
+        world.rewrite("hello", "b", |script| script.panics = 3);
+        // The mended one serves; if it is none, what was well before does.
+        let expected = kept("hello", if fails { "a" } else { "c" }).digest;
+        server
+            .until("hello", |plugin| {
+                plugin.serving.as_ref().is_some_and(|it| it.artifact == Some(expected)) && plugin.candidate.is_none()
+            })
+            .await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let view = server.manager.plugin("hello").unwrap();
+        assert_eq!(view.serving.as_ref().unwrap().artifact, Some(expected));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_that_never_answers_is_asked_once_a_generation() {
+    let world = World::new();
+    world.put("hello", "a", Script::default());
+    let server = world.start();
+    server.serves("hello", 1).await;
+    world.taken();
+    world.rewrite("hello", "a", |script| script.health_hangs = true);
+    let enough = "goes on as it is";
+    server
+        .until("hello", |plugin| plugin.failed.as_ref().is_some_and(|failed| failed.failure.reason.ends_with(enough)))
+        .await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let log = world.taken();
+    let asked = log.iter().filter(|line| *line == "health of hello:a 1 hangs").count();
+    assert_eq!(asked, 1, "{log:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_never_ends_is_given_up_and_leaves() {
+    let world = World::new();
+    world.put("hello", "a", Script { start_hangs: true, ..Script::default() });
+    let server = world.start();
+    server.until("hello", |plugin| plugin.failed.is_some()).await;
+    world.logged("gone hello:a 1").await;
+    let view = server.manager.plugin("hello").unwrap();
+    assert!(view.pinned.is_empty(), "{view:#?}");
+}

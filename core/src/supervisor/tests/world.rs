@@ -1,6 +1,6 @@
 //! A world of fakes: entries with a script for each mark, and a log of what was done to them.
 
-use super::super::{Ports, Settings, supervise};
+use super::super::{Aside, Ports, Settings, supervise};
 use crate::{
     Act, Answer, BoxFuture, Built, Call, Candidate, Description, Digest, Done, Ending, Entry, Failure, Fault,
     FaultKind, Instance, Kept, Kind, Lease, Limits, Loaded, Loading, Manager, Manifest, Mark, Nudge, Overview,
@@ -29,6 +29,8 @@ pub(super) struct Script {
     pub(super) load_fails: bool,
     pub(super) start_fails: bool,
     pub(super) start_hangs: bool,
+    /// In a thread that nobody can end.
+    pub(super) health_hangs: bool,
     pub(super) unwell: bool,
     pub(super) panics: u64,
     pub(super) saves: Option<&'static str>,
@@ -46,6 +48,9 @@ struct State {
     trouble: Option<String>,
     routes: BTreeMap<String, Target>,
     pinned: Vec<watch::Sender<Ending>>,
+    /// The next piece of work blocks its thread, for ever.
+    blocks: bool,
+    blocked: Vec<BoxFuture<()>>,
 }
 
 #[derive(Clone)]
@@ -152,6 +157,18 @@ impl World {
         }
     }
 
+    fn aside(&self) -> Aside {
+        let world = self.clone();
+        Arc::new(move |work| {
+            let mut state = world.state();
+            if std::mem::take(&mut state.blocks) {
+                state.blocked.push(work);
+            } else {
+                tokio::spawn(work);
+            }
+        })
+    }
+
     pub(super) fn start(&self) -> Server {
         self.start_with(Settings { limits: limits(), ..Settings::default() })
     }
@@ -163,9 +180,7 @@ impl World {
             loading: Arc::new(self.clone()),
             publish: Arc::new(self.clone()),
             built_in: Vec::new(),
-            aside: Arc::new(|work| {
-                tokio::spawn(work);
-            }),
+            aside: self.aside(),
             turns: Arc::new(Semaphore::new(4)),
         };
         Server { manager: supervise(ports, settings), world: self.clone() }
@@ -337,7 +352,7 @@ impl Candidate for Artifact {
             });
             let leases = lease.watch();
             let description = Description { manifest, openapi: None };
-            let instance = Fake { world, mark, generation, description, _lease: lease };
+            let instance = Fake { world, mark, generation, description, lease };
             Ok(Loaded { instance: Arc::new(instance), leases, ending: ended })
         })
     }
@@ -348,7 +363,7 @@ struct Fake {
     mark: Mark,
     generation: u64,
     description: Description,
-    _lease: Lease,
+    lease: Lease,
 }
 
 impl Fake {
@@ -369,12 +384,20 @@ impl Instance for Fake {
     fn start(&self) -> BoxFuture<Result<(), Fault>> {
         let script = self.world.script(&self.mark);
         if script.start_hangs {
-            return Box::pin(std::future::pending());
+            let lease = self.lease.share(Use::Job);
+            return Box::pin(async move {
+                let _lease = lease;
+                std::future::pending().await
+            });
         }
         self.outcome("start", script.start_fails)
     }
     fn health(&self) -> BoxFuture<Result<(), Fault>> {
-        let unwell = self.world.script(&self.mark).unwell;
+        let Script { unwell, health_hangs, .. } = self.world.script(&self.mark);
+        if health_hangs {
+            self.world.log(format!("health of {} {} hangs", self.mark, self.generation));
+            self.world.state().blocks = true;
+        }
         Box::pin(async move { if unwell { Err(Fault::new(FaultKind::Error, "not well")) } else { Ok(()) } })
     }
     fn save(&self) -> BoxFuture<Result<Option<Vec<u8>>, Fault>> {
