@@ -26,11 +26,12 @@ fn a_plugins_directory_that_cannot_be_read() {
     );
     let trouble = |server: &camlock_testing::Server| server.get("/plugins").json()["trouble"].clone();
     server.until(trouble, |trouble| *trouble == *told);
-    server.until_status("/_/ready", 200);
     server.until_serving("about");
+    assert_eq!(server.get("/_/ready").status, 503, "nobody knows what is wanted");
     // It is seen when that changes.
     allow(&site.plugins(), 0o755);
     server.until_text("/api/v1/p/hello/", "one");
+    server.until_status("/_/ready", 200);
     server.until(trouble, |trouble| trouble.is_null());
     // While it cannot be read what was known of it holds.
     allow(&site.plugins(), 0o000);
