@@ -26,6 +26,7 @@ use std::{
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
+    task::spawn_blocking,
     time::timeout,
 };
 
@@ -42,8 +43,14 @@ pub(crate) fn run(options: &Options) -> Result<(), Failed> {
     let config = Config::read(&options.flags)?;
     logs::begin(&config)?;
     let no_runtime = |error: io::Error| format!("no runtime could be made: {error}");
-    let control = Builder::new_multi_thread().worker_threads(2).thread_name("camlock-control").enable_all().build();
-    let control = control.map_err(no_runtime)?;
+    let control = Builder::new_multi_thread()
+        .worker_threads(2)
+        // Each reads and hashes whole libraries, and builds wait in one each: a few do as much as many.
+        .max_blocking_threads(16)
+        .thread_name("camlock-control")
+        .enable_all()
+        .build()
+        .map_err(no_runtime)?;
     let work = Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("camlock-work")
@@ -85,7 +92,7 @@ async fn serve(config: &Config, control: &Runtime, work: &Runtime) -> Result<(),
         abi: abi_version(),
         built_in: shop.built_in.iter().map(|built_in| built_in.manifest().name.clone()).collect(),
     };
-    let sources = shop.builder.clone();
+    let (sources, builder) = (shop.builder.clone(), shop.builder.clone());
     let ports = shop.ports(Arc::new(dispatch.clone()), control.handle().clone());
     let manager = supervise(ports, config.settings.clone());
     let options = ControlOptions { token: Token::new(token), about, blocked: dispatch.blocked_list() };
@@ -105,6 +112,8 @@ async fn serve(config: &Config, control: &Runtime, work: &Runtime) -> Result<(),
     };
     watching.abort();
     announcing.abort();
+    // However it ends, no cargo outlives it.
+    let _ = spawn_blocking(move || builder.end()).await;
     ended
 }
 
@@ -140,7 +149,7 @@ async fn watch(plugins: PathBuf, manager: Manager, sources: impl Sources + Clone
     let mut watched = BTreeSet::new();
     while overview.changed().await.is_ok() {
         let sources = sources.clone();
-        let outside = tokio::task::spawn_blocking(move || sources.outside()).await.unwrap_or_default();
+        let outside = spawn_blocking(move || sources.outside()).await.unwrap_or_default();
         if outside != watched {
             watcher.also_watch(outside.clone());
             watched = outside;
@@ -148,7 +157,7 @@ async fn watch(plugins: PathBuf, manager: Manager, sources: impl Sources + Clone
     }
 }
 
-/// SIGTERM and SIGINT.
+/// The signals that ask the server to end.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -156,6 +165,9 @@ struct Signals {
 
 impl Signals {
     fn new() -> io::Result<Self> {
+        // Where files may not grow without bound, writing beyond it shall fail as on a full disk, and not end the server. What
+        // it starts knows nothing of that: a handler is not inherited.
+        let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
         Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 

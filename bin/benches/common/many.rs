@@ -1,4 +1,4 @@
-//! Two hundred plugins on disk, built once by the program itself and kept for the next time.
+//! Many plugins on disk, built once by the program itself and kept for the next time.
 
 use camlock_testing::{Server, Site, repository, single};
 use std::{
@@ -8,20 +8,26 @@ use std::{
 
 pub const MANY: usize = 200;
 
-/// A site with so many plugins, all of them built, and none running.
+/// A site with two hundred plugins, all of them built with the profile `quick`, and none running. With `release` it would take
+/// a quarter of an hour to build them.
 pub fn many(program: &'static str) -> Site {
-    let site = Site::at(program, repository().join("target/bench/many"));
-    for index in 0..MANY {
+    some(program, MANY, "quick")
+}
+
+/// A site with so many plugins, built with a profile.
+pub fn some(program: &'static str, count: usize, profile: &str) -> Site {
+    let site = Site::at(program, repository().join(format!("target/bench/{profile}")));
+    for index in 0..count {
         let path = site.plugins().join(format!("many{index}.rs"));
         let text = single(&format!("number {index}"));
         if fs::read_to_string(&path).ok().as_deref() != Some(&text) {
             fs::write(path, text).expect("it can be written");
         }
     }
-    eprintln!("building {MANY} plugins, unless they are built");
-    let server = start(&site);
+    eprintln!("building {count} plugins, unless they are built");
+    let server = start(&site, profile);
     let (mut most, mut since) = (0, Instant::now());
-    while most < MANY {
+    while most < count {
         let plugins = server.get("/plugins").json();
         let serving = plugins["items"].as_array().map_or(0, |plugins| {
             plugins.iter().filter(|plugin| plugin["state"] == "serving" && plugin["kind"] == "dynamic").count()
@@ -32,21 +38,20 @@ pub fn many(program: &'static str) -> Site {
         assert!(since.elapsed() < Duration::from_secs(120), "none was built for two minutes: {}", server.printed());
         thread::sleep(Duration::from_millis(500));
     }
-    all_serve(&server);
+    all_serve(&server, count);
     server.end();
     site
 }
 
-/// A server. Its plugins are built with the profile `quick`: 200 of them take minutes with it, and a quarter of an hour with
-/// `release`; they are larger, so what is measured of them is rather too much.
-pub fn start(site: &Site) -> Server {
-    site.start_with(|command| _ = command.env("CAMLOCK_LOG", "error"))
+/// A server of such a site.
+pub fn start(site: &Site, profile: &str) -> Server {
+    site.start_with(|command| _ = command.env("CAMLOCK_LOG", "error").args(["--profile", profile]))
 }
 
 /// Waits until all of them serve.
-pub fn all_serve(server: &Server) {
+pub fn all_serve(server: &Server, count: usize) {
     server.until_status("/_/ready", 200);
-    for index in [0, MANY - 1] {
+    for index in [0, count - 1] {
         let answer = server.get(&format!("/api/v1/p/many{index}/"));
         assert_eq!(answer.text, format!("number {index}"), "{}", server.printed());
     }

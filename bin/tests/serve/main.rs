@@ -1,6 +1,10 @@
 //! `camlock serve` as its operators and plugin authors see it: real files, real builds, real HTTP.
 
+mod bad_input;
+mod held;
+mod killed;
 mod matrix;
+mod processes;
 mod sources;
 mod story;
 

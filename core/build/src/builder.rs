@@ -12,6 +12,7 @@ use crate::{
     running,
     snapshot::Snapshot,
     tools::Tools,
+    under_way::UnderWay,
 };
 use camlock_core::{BoxFuture, Built, Entry, Failure, Kind, Progress, Scan, Sources, Stage};
 use std::{
@@ -100,6 +101,7 @@ pub(crate) struct Shared {
     pub(crate) inspect: Inspect,
     limit: BuildLimit,
     lanes: Lanes,
+    under_way: UnderWay,
 }
 
 impl fmt::Debug for Builder {
@@ -137,6 +139,7 @@ impl Builder {
             inspect: options.inspect,
             limit: options.limit,
             lanes: Lanes::new(options.patience),
+            under_way: UnderWay::default(),
         }))
     }
 
@@ -144,7 +147,16 @@ impl Builder {
     pub fn cannot_build(&self) -> Option<String> {
         self.0.cannot_build()
     }
+
+    /// Ends every build with all its processes, whoever still waits for it; from now on none begins. To be called before the
+    /// process ends, for what it started would outlive it. It blocks its thread for as long as killed processes take to go.
+    pub fn end(&self) {
+        self.0.under_way.end(PATIENCE);
+    }
 }
+
+/// How long processes that were killed may take to go: on a disk that does not answer they do not.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Shared {
     pub(crate) fn cannot_build(&self) -> Option<String> {
@@ -178,13 +190,14 @@ impl Sources for Builder {
                 return Err(Failure::new(Stage::Build, "what is compiled in is not built"));
             }
             let switch = Switch::default();
+            let build = shared.under_way.begin(&switch);
             // Dropped with the future, wherever that stands.
             let _end = EndWithMe(switch.clone());
             let (lane, permit) =
                 if entry.kind == Kind::Prebuilt { (Lane::Main, None) } else { shared.lanes.enter().await };
             let work = tokio::task::spawn_blocking(move || {
                 // The place is given up when the build's processes are gone, not when nobody wants them any more.
-                let _permit = permit;
+                let _until_then = (permit, build);
                 let snapshot = shared.take(&entry)?;
                 if entry.kind == Kind::Prebuilt {
                     return Ok(Built { candidate: entry.path, mark: snapshot.mark().clone() });

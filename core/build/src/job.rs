@@ -305,11 +305,11 @@ impl Ran {
     }
 }
 
-/// What a line of cargo's says is being done.
+/// What a line of cargo's says is being done; not where, which is a place of ours.
 fn being_done(line: &str) -> Option<&str> {
     let verb = line.trim_start().split(' ').next()?;
     let verbs = ["Compiling", "Checking", "Downloading", "Downloaded", "Updating", "Locking", "Blocking", "Building"];
-    (line.starts_with("  ") && verbs.contains(&verb)).then(|| line.trim())
+    (line.starts_with("  ") && verbs.contains(&verb)).then(|| line.split(" (/").next().unwrap_or(line).trim())
 }
 
 /// Makes cargo look again at packages that are not what they were at the last build. It would look at times alone, and take

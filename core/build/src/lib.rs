@@ -35,6 +35,7 @@ mod toolchain;
 mod tools;
 mod tree;
 mod trouble;
+mod under_way;
 mod words;
 
 pub use crate::{

@@ -10,7 +10,7 @@ use crate::{
     instance::Functions,
     library::{Library, OpenError},
     memory::Memory,
-    signals,
+    rest, signals,
     stage::unique,
 };
 use camlock_abi::Entry;
@@ -36,6 +36,8 @@ const LAST_CALL: Duration = Duration::from_secs(10);
 /// How often an obstacle is looked at again: at first, and once it is told.
 const SOON: Duration = Duration::from_micros(500);
 const LATER: Duration = Duration::from_secs(1);
+/// So long after the last library was opened, memory that loading took is given back.
+const REST: Duration = Duration::from_secs(1);
 
 /// Where a generation's code is.
 pub(crate) enum Code {
@@ -101,7 +103,7 @@ pub(crate) fn order(order: Order) {
         // Without this thread nothing can be loaded or unloaded; the process has no threads left to give.
         thread::Builder::new()
             .name("camlock-loader".into())
-            .spawn(move || Keeper { own, ending: Vec::new() }.run(&orders))
+            .spawn(move || Keeper { own, ending: Vec::new(), fresh: Vec::new(), rest: None }.run(&orders))
             .expect("a thread for the loader");
         sender
     });
@@ -111,6 +113,9 @@ pub(crate) fn order(order: Order) {
 struct Keeper {
     own: Sender<Order>,
     ending: Vec<Case>,
+    /// Libraries opened since the last rest, and when the next one is.
+    fresh: Vec<PathBuf>,
+    rest: Option<Instant>,
 }
 
 /// A generation that is on its way out.
@@ -130,7 +135,7 @@ enum State {
 impl Keeper {
     fn run(mut self, orders: &Receiver<Order>) {
         loop {
-            let next = self.ending.iter().map(|case| case.look_again).min();
+            let next = self.ending.iter().map(|case| case.look_again).chain(self.rest).min();
             let received = match next {
                 Some(next) => orders.recv_timeout(next.saturating_duration_since(Instant::now())),
                 None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -138,6 +143,8 @@ impl Keeper {
             match received {
                 Ok(Order::Open(path, crate_name, stays, reply)) => {
                     let opened = Library::open(&path, &crate_name, stays);
+                    self.fresh.push(path);
+                    self.rest = Some(Instant::now() + REST);
                     // Whoever asked may be gone: then dropping it sends it back here.
                     drop(reply.send(opened.map(|opened| Opened(Some(opened)))));
                 }
@@ -149,7 +156,13 @@ impl Keeper {
                     self.look_again(true);
                 }
                 Ok(Order::Retry) => self.look_again(true),
-                Err(RecvTimeoutError::Timeout) => self.look_again(false),
+                Err(RecvTimeoutError::Timeout) => {
+                    if self.rest.is_some_and(|rest| rest <= Instant::now()) {
+                        self.rest = None;
+                        rest::give_back(&std::mem::take(&mut self.fresh));
+                    }
+                    self.look_again(false);
+                }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }

@@ -23,6 +23,7 @@ mod loader;
 mod memory;
 mod port;
 mod request_body;
+mod rest;
 mod sections;
 mod signals;
 mod spanned;

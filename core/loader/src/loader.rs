@@ -50,7 +50,7 @@ pub enum LoadError {
     #[error("{0}")]
     Unfit(#[from] Unfit),
     /// No private copy could be made of it.
-    #[error("no private copy can be made in {dir}: {why}")]
+    #[error("no private copy can be made in {dir}: {why}; make room there, or let the server write there")]
     NoCopy {
         /// The directory of private copies.
         dir: PathBuf,

@@ -48,7 +48,7 @@ pub enum StageError {
     #[error("{0} changed while it was read; it is tried again when it is still")]
     Changing(PathBuf),
     /// There is no room for the copy, or it may not be made.
-    #[error("no copy can be kept in {dir}: {why}")]
+    #[error("no copy can be kept in {dir}: {why}; make room there, or let the server write there")]
     NoCopy {
         /// The directory of copies.
         dir: PathBuf,

@@ -88,7 +88,7 @@ impl Supervisor {
         let scan = self.coming_scan();
         let Some(plugin) = self.plugins.get_mut(name) else { return Ok(()) };
         if plugin.enabled && plugin.serving.is_some() {
-            self.answers.push(Answer { plugin: name.to_owned(), reply, stages: Vec::new() });
+            self.answers.push(Answer { plugin: name.to_owned(), reply, outcome: Ok(Vec::new()) });
             return Ok(());
         }
         plugin.revision += u64::from(!plugin.enabled);
@@ -112,7 +112,7 @@ impl Supervisor {
         plugin.revision += u64::from(plugin.enabled);
         plugin.enabled = false;
         plugin.refuse_ask(&format!("`{name}` was disabled meanwhile"));
-        self.answers.push(Answer { plugin: name.to_owned(), reply, stages: Vec::new() });
+        self.answers.push(Answer { plugin: name.to_owned(), reply, outcome: Ok(Vec::new()) });
         self.routes_changed = true;
         Ok(())
     }

@@ -168,11 +168,12 @@ impl Ask {
     }
 }
 
-/// An answer that is given when everything that was decided is published and shown.
+/// An answer that is given when everything that was decided is published and shown, so that whoever hears it and looks sees it.
 pub(crate) struct Answer {
     pub(crate) plugin: String,
     pub(crate) reply: oneshot::Sender<Result<Done, Refused>>,
-    pub(crate) stages: Vec<(&'static str, Duration)>,
+    /// How long each stage took, or why it was not done.
+    pub(crate) outcome: Result<Vec<(&'static str, Duration)>, Refused>,
 }
 
 impl Plugin {

@@ -163,7 +163,7 @@ impl Supervisor {
         let replies = bid.ask.take().map(|ask| ask.replies).unwrap_or_default();
         bid.times.lap("swap");
         for reply in replies {
-            self.answers.push(Answer { plugin: name.to_owned(), reply, stages: bid.times.stages.clone() });
+            self.answers.push(Answer { plugin: name.to_owned(), reply, outcome: Ok(bid.times.stages.clone()) });
         }
         self.routes_changed = true;
         if let Some(before) = before {
@@ -220,7 +220,7 @@ impl Supervisor {
         plugin.fall_back();
         let refused = Refused::Failed { failure, generation: bid.generation, plugin: plugin.view() };
         for reply in bid.ask.take().into_iter().flat_map(|ask| ask.replies) {
-            let _ = reply.send(Err(refused.clone()));
+            self.answers.push(Answer { plugin: name.to_owned(), reply, outcome: Err(refused.clone()) });
         }
         self.dirty.insert(name.to_owned());
     }

@@ -8,7 +8,7 @@ use super::{
     departure::{Leave, leave},
     dependencies::Needs,
     plan::{Situation, Source, Step, Wanted, plan},
-    plugin::{Bid, Leaving, Plugin, Serving, Times, Work},
+    plugin::{Answer, Bid, Leaving, Plugin, Serving, Times, Work},
     work,
 };
 use crate::{
@@ -205,7 +205,7 @@ impl Supervisor {
                     plugin: plugin.view(),
                 };
                 for reply in plugin.ask.take().into_iter().flat_map(|ask| ask.replies) {
-                    let _ = reply.send(Err(refused.clone()));
+                    self.answers.push(Answer { plugin: name.to_owned(), reply, outcome: Err(refused.clone()) });
                 }
             }
             (Wanted::Nothing, _) if plugin.entry.is_none() => {

@@ -45,9 +45,9 @@ impl Supervisor {
             let plugins = self.shown.values().cloned().collect();
             overview.send_replace(Arc::new(Overview { plugins, ready, trouble: self.trouble.clone() }));
         }
-        for Answer { plugin, reply, stages } in self.answers.drain(..) {
+        for Answer { plugin, reply, outcome } in self.answers.drain(..) {
             if let Some(plugin) = self.shown.get(&plugin) {
-                let _ = reply.send(Ok(Done { plugin: plugin.clone(), stages }));
+                let _ = reply.send(outcome.map(|stages| Done { plugin: plugin.clone(), stages }));
             }
         }
     }

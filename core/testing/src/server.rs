@@ -157,21 +157,43 @@ impl Server {
         Load::begin(self.address, path)
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: &str) {
+        Command::new("kill").args([signal, &self.pid().to_string()]).status().unwrap();
+    }
+
     /// Sends SIGTERM, and waits for the end.
-    pub fn end(mut self) -> (ExitStatus, String) {
-        let status = self.stop("-TERM");
-        (status, self.printed())
+    pub fn end(self) -> (ExitStatus, String) {
+        self.signal("-TERM");
+        self.wait()
     }
 
     /// Kills it.
-    pub fn kill(mut self) {
-        self.stop("-KILL");
+    pub fn kill(self) {
+        self.signal("-KILL");
+        self.wait();
     }
 
-    fn stop(&mut self, signal: &str) -> ExitStatus {
-        let mut child = self.child.take().unwrap();
-        Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
-        let status = child.wait().unwrap();
+    /// Waits for its end: how it ended, and what it printed.
+    pub fn wait(mut self) -> (ExitStatus, String) {
+        let status = self.reap().expect("the server does not end");
+        (status, self.printed())
+    }
+
+    fn reap(&mut self) -> Option<ExitStatus> {
+        let mut child = self.child.take()?;
+        let began = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break Some(status);
+            }
+            if began.elapsed() > PATIENCE {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                break None;
+            }
+            thread::sleep(Duration::from_millis(1));
+        };
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();
         }
@@ -182,7 +204,8 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if self.child.is_some() {
-            self.stop("-TERM");
+            self.signal("-TERM");
+            self.reap();
         }
     }
 }

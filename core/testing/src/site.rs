@@ -3,11 +3,21 @@
 use crate::{Server, repository};
 use std::{
     fs,
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, chown},
+        process::CommandExt,
+    },
     path::PathBuf,
     process::{Command, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 use tempfile::TempDir;
+
+/// The variable by which the processes of a site are known; builds see it.
+pub(crate) const MARK: &str = "TEST_SITE";
+
+/// Who owns nothing.
+const NOBODY: u32 = 65534;
 
 /// Directories for a server. Builds go to a place that all tests share, one test at a time.
 #[derive(Debug)]
@@ -67,7 +77,7 @@ impl Site {
     /// A command of the program, in this site.
     pub fn command(&self) -> Command {
         let mut command = Command::new(self.program);
-        command.current_dir(&self.root).env_remove("CAMLOCK_ADMIN_TOKEN");
+        command.current_dir(&self.root).env(MARK, &self.root).env_remove("CAMLOCK_ADMIN_TOKEN");
         command
     }
 
@@ -85,5 +95,40 @@ impl Site {
             command.args(["--profile", "quick"]);
         }
         Server::new(command.spawn().unwrap(), self.path(".camlock"))
+    }
+
+    /// Starts the server as an ordinary user, who owns the data directory and nothing else. Root would be let in anywhere.
+    pub fn start_as_nobody(&self) -> Server {
+        if fs::metadata("/proc/self").unwrap().uid() != 0 {
+            return self.start();
+        }
+        // Where the program was built need not be open to others.
+        let program = self.path("camlock");
+        fs::copy(self.program, &program).unwrap();
+        fs::create_dir_all(self.path(".camlock")).unwrap();
+        chown(self.path(".camlock"), Some(NOBODY), Some(NOBODY)).unwrap();
+        fs::set_permissions(&self.root, fs::Permissions::from_mode(0o755)).unwrap();
+        self.start_with(|command| {
+            let mut as_nobody = Command::new(program);
+            as_nobody.args(command.get_args()).current_dir(&self.root).env_remove("CAMLOCK_ADMIN_TOKEN");
+            // With it go all further groups.
+            as_nobody.uid(NOBODY).gid(NOBODY).stdout(Stdio::piped());
+            *command = as_nobody;
+        })
+    }
+
+    /// The processes that belong to it, by number: its servers, and whatever these started.
+    pub fn processes(&self) -> Vec<u32> {
+        let root = self.root.to_str().unwrap();
+        let mark = format!("{MARK}={root}");
+        let belongs = |id: &u32| {
+            let read = |what: &str| fs::read(format!("/proc/{id}/{what}")).unwrap_or_default();
+            // A verifying process has no environment, but is told of an artifact.
+            let below = format!("{root}/.camlock/");
+            read("environ").split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+                || String::from_utf8_lossy(&read("cmdline")).contains(&below)
+        };
+        let all = fs::read_dir("/proc").unwrap().flatten();
+        all.filter_map(|process| process.file_name().to_str()?.parse().ok()).filter(belongs).collect()
     }
 }

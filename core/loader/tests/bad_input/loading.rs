@@ -71,13 +71,19 @@ fn no_directory_for_copies() {
     let artifact = verified(&place, "well");
     fs::remove_dir(place.path("run")).unwrap();
     let run = fs::canonicalize(place.path("")).unwrap().join("run");
-    let sentence = format!("no private copy can be made in {}: no such file or directory", run.display());
+    let sentence = format!(
+        "no private copy can be made in {}: no such file or directory; make room there, or let the server write there",
+        run.display()
+    );
     assert_eq!(refused(&place, &artifact).to_string(), sentence);
     fs::remove_dir_all(place.path("artifacts")).unwrap();
     let error = place.staging.stage(&place.file(&Altered::good().0)).map(|_| ()).expect_err("no place");
     assert!(matches!(error, StageError::NoCopy { .. }));
     let artifacts = place.path("artifacts");
-    let sentence = format!("no copy can be kept in {}: no such file or directory", artifacts.display());
+    let sentence = format!(
+        "no copy can be kept in {}: no such file or directory; make room there, or let the server write there",
+        artifacts.display()
+    );
     assert_eq!(error.to_string(), sentence);
     place.expect_clean();
 }

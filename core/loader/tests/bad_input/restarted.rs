@@ -143,7 +143,10 @@ fn no_permission_to_keep_copies() {
     let artifacts = dir.join("artifacts");
     fs::create_dir(&artifacts).unwrap();
     allow(&artifacts, 0o555);
-    let sentence = format!("no copy can be kept in {}: permission denied", artifacts.display());
+    let sentence = format!(
+        "no copy can be kept in {}: permission denied; make room there, or let the server write there",
+        artifacts.display()
+    );
     assert_eq!(told("stage", &candidate, &dir), sentence);
     fs::remove_dir(&artifacts).unwrap();
     allow(&dir, 0o555);
@@ -155,7 +158,10 @@ fn no_permission_to_keep_copies() {
 fn no_room_for_a_copy() {
     let (place, candidate, dir) = open_place();
     let artifacts = dir.join("artifacts");
-    let sentence = format!("no copy can be kept in {}: file too large", artifacts.display());
+    let sentence = format!(
+        "no copy can be kept in {}: file too large; make room there, or let the server write there",
+        artifacts.display()
+    );
     assert_eq!(told("stage in little room", &candidate, &dir), sentence);
     expect_empty(&artifacts);
     place.expect_nothing();
@@ -164,7 +170,10 @@ fn no_room_for_a_copy() {
 fn no_room_for_a_private_copy() {
     let (place, candidate, dir) = open_place();
     let run = fs::canonicalize(&dir).unwrap().join("run");
-    let sentence = format!("no private copy can be made in {}: file too large", run.display());
+    let sentence = format!(
+        "no private copy can be made in {}: file too large; make room there, or let the server write there",
+        run.display()
+    );
     assert_eq!(told("load in little room", &candidate, &dir), sentence);
     expect_empty(&run);
     place.expect_nothing();
