@@ -75,7 +75,8 @@ fn lines(plugin: &PluginView, said: &mut Said, base: &str) -> Vec<String> {
         for diagnostic in failed.failure.diagnostics.iter().filter(|it| !told.contains(it.rendered.trim_end())) {
             let _ = write!(line, "\n{}", diagnostic.rendered.trim_end());
         }
-        if let Some(serving) = &plugin.serving {
+        // One that serves and is not well is what the reason is about.
+        if let Some(serving) = plugin.serving.as_ref().filter(|serving| serving.generation != failed.generation) {
             let _ = write!(line, "\n{}: generation {} serves on", plugin.name, serving.generation);
         }
         lines.push(line);

@@ -2,7 +2,7 @@
 
 use crate::{
     blocked::{Blocked, BlockedList},
-    generation::Generation,
+    generation::{self, Generation},
     problem::{self, Problem, seconds},
     service::{Answering, PluginService},
 };
@@ -16,6 +16,7 @@ use camlock_core::{
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use std::{
+    collections::HashMap,
     convert::Infallible,
     fmt,
     future::Future,
@@ -45,8 +46,9 @@ struct Shared {
     /// Tells those who wait that there is another table.
     published: Notify,
     host: OnceLock<Router>,
-    /// Those that are in the table, or that somebody still has: a table that has them again counts on.
-    generations: Mutex<Vec<Weak<Generation>>>,
+    /// Those that are in the table, or that somebody still has: a table that has them again counts on. By where their
+    /// instances lie, or lay.
+    generations: Mutex<HashMap<usize, Vec<Weak<Generation>>>>,
     blocked: BlockedList,
 }
 
@@ -93,17 +95,19 @@ impl Dispatch {
 
     /// The generation with this key, if it is one of those here.
     pub(crate) fn generation(&self, key: u64) -> Option<Arc<Generation>> {
-        locked(&self.shared.generations).iter().filter_map(Weak::upgrade).find(|generation| generation.key == key)
+        let generations = locked(&self.shared.generations);
+        generations.values().flatten().filter_map(Weak::upgrade).find(|generation| generation.key == key)
     }
 
     fn entry(&self, name: &str, target: Target) -> Entry {
         match target {
             Target::Serving(serving) => {
                 let mut generations = locked(&self.shared.generations);
-                let known = generations.iter().filter_map(Weak::upgrade).find(|known| known.is(&serving));
+                let there = generations.entry(generation::address(&serving)).or_default();
+                let known = there.iter().filter_map(Weak::upgrade).find(|known| known.is(&serving));
                 let generation = known.unwrap_or_else(|| {
                     let new = Arc::new(Generation::new(&serving));
-                    generations.push(Arc::downgrade(&new));
+                    there.push(Arc::downgrade(&new));
                     new
                 });
                 Entry::Plugin(PluginService::new(serving, generation))
@@ -168,7 +172,10 @@ impl Publish for Dispatch {
         // What is replaced is dropped here, or by the last request that is being looked up in it.
         self.shared.table.store(Arc::new(table));
         let mut generations = locked(&self.shared.generations);
-        generations.retain(|generation| generation.strong_count() > 0);
+        generations.retain(|_, there| {
+            there.retain(|generation| generation.strong_count() > 0);
+            !there.is_empty()
+        });
         drop(generations);
         self.shared.published.notify_waiters();
     }

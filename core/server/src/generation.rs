@@ -86,7 +86,8 @@ impl Generation {
     }
 }
 
-fn address(serving: &routes::Serving) -> usize {
+/// Where its instance lies.
+pub(crate) fn address(serving: &routes::Serving) -> usize {
     Arc::as_ptr(&serving.instance).cast::<()>() as usize
 }
 

@@ -3,6 +3,7 @@
 use super::{
     Supervisor,
     plugin::{Answer, Ask, Plugin},
+    work::Report,
 };
 use crate::{Act, Digest, Done, Kept, Refused};
 use tokio::sync::oneshot;
@@ -15,18 +16,15 @@ impl Supervisor {
             let _ = reply.send(Err(Refused::Ending));
             return;
         }
-        let Some(plugin) = self.plugins.get(name) else {
+        if !self.plugins.contains_key(name) {
             let _ = reply.send(Err(Refused::Unknown(name.to_owned())));
             return;
-        };
+        }
         let outcome = match act {
             Act::Reload { force } => self.reload(name, force, reply),
             Act::Rollback { to } => {
-                let history = self.ports.shelf.history(name);
-                match rollback_to(plugin, &history, to) {
-                    Ok(digest) => self.roll_back(name, digest, reply),
-                    Err(why) => Err((reply, why)),
-                }
+                self.look_up_history(name, to, reply);
+                Ok(())
             }
             Act::Enable(true) => self.enable(name, reply),
             Act::Enable(false) => self.disable(name, reply),
@@ -48,6 +46,30 @@ impl Supervisor {
         plugin.held = None;
         plugin.ask(scan, force, reply);
         Ok(())
+    }
+
+    /// Which artifacts are kept stands in files: they are read where that may take its time.
+    fn look_up_history(&self, name: &str, to: Option<Digest>, reply: Reply) {
+        let (shelf, desk) = (self.ports.shelf.clone(), self.desk(name, 0));
+        tokio::task::spawn_blocking(move || {
+            let history = shelf.history(&desk.about.plugin);
+            desk.tell(Report::History(history, to, reply));
+        });
+    }
+
+    /// It is known which artifacts are kept.
+    pub(super) fn looked_up(&mut self, name: &str, history: &[Kept], to: Option<Digest>, reply: Reply) {
+        let Some(plugin) = self.plugins.get(name).filter(|_| self.ending.is_none()) else {
+            let _ = reply.send(Err(Refused::Ending));
+            return;
+        };
+        let outcome = match rollback_to(plugin, history, to) {
+            Ok(digest) => self.roll_back(name, digest, reply),
+            Err(why) => Err((reply, why)),
+        };
+        if let Err((reply, why)) = outcome {
+            let _ = reply.send(Err(Refused::Conflict(why)));
+        }
     }
 
     fn roll_back(&mut self, name: &str, digest: Digest, reply: Reply) -> Result<(), (Reply, String)> {

@@ -102,6 +102,7 @@ pub fn supervise(ports: Ports, settings: Settings) -> Manager {
         sender,
         dirty: BTreeSet::new(),
         scans: Scans::default(),
+        sweeps: Sweeps::default(),
         trouble: None,
         ready: false,
         routes_changed: true,
@@ -124,6 +125,13 @@ struct Scans {
     again: bool,
 }
 
+/// Removals of artifacts: as looks are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sweeps {
+    running: bool,
+    again: bool,
+}
+
 struct Supervisor {
     ports: Ports,
     settings: Settings,
@@ -134,6 +142,7 @@ struct Supervisor {
     /// Plugins to look at again.
     dirty: BTreeSet<String>,
     scans: Scans,
+    sweeps: Sweeps,
     trouble: Option<String>,
     ready: bool,
     routes_changed: bool,

@@ -1,7 +1,7 @@
 //! What work reports, and what follows: the only place where a candidate moves on, serves, or fails.
 
 use super::{
-    Supervisor,
+    Supervisor, Sweeps,
     plan::Source,
     plugin::{Answer, Failed, Health, Plugin, Probation, Serving},
     restarts::backoff,
@@ -22,14 +22,16 @@ use tokio::{sync::watch, time::Instant};
 impl Supervisor {
     pub(super) fn report(&mut self, about: &About, report: Report) {
         let name = about.plugin.as_str();
-        // That a plugin is well changes nothing.
-        if !matches!(report, Report::Health(_)) {
+        // That a plugin is well changes nothing that is shown.
+        if !matches!(report, Report::Health(_) | Report::Swept) {
             self.dirty.insert(name.to_owned());
         }
         match report {
             Report::Scanned(scan) => self.scanned(scan),
             Report::Health(outcome) => self.heard_of(about, outcome),
             Report::Stuck(reason) => self.stuck(about, reason),
+            Report::History(history, to, reply) => self.looked_up(name, &history, to, reply),
+            Report::Swept => self.swept(),
             Report::Left(left_behind) => self.left(about, left_behind),
             Report::Up(Ok(loaded)) => self.up(about, loaded),
             Report::Up(Err((failure, loaded))) => self.did_not_come_up(about, failure, loaded),
@@ -241,8 +243,16 @@ impl Supervisor {
         self.sweep();
     }
 
-    /// Artifacts that nobody needs any more are removed.
-    fn sweep(&self) {
+    /// Artifacts that nobody needs any more are removed: one sweep at a time, and none at the end, which the next start makes up for.
+    fn sweep(&mut self) {
+        if self.ending.is_some() {
+            return;
+        }
+        if self.sweeps.running {
+            self.sweeps.again = true;
+            return;
+        }
+        self.sweeps = Sweeps { running: true, again: false };
         let back = self.plugins.values().flat_map(|plugin| {
             let probation = plugin.serving.as_ref().and_then(|serving| serving.probation);
             [plugin.previous, probation.and_then(|probation| probation.predecessor)].into_iter().flatten()
@@ -254,7 +264,17 @@ impl Supervisor {
         });
         let held = self.plugins.values().filter_map(|plugin| plugin.held.as_ref().map(|(_, digest)| *digest));
         let in_use: BTreeSet<_> = serving.chain(coming).chain(held).chain(back).collect();
-        let (shelf, settings) = (self.ports.shelf.clone(), self.settings.clone());
-        tokio::task::spawn_blocking(move || shelf.sweep(&|plugin| settings.limits(plugin).artifacts, &in_use));
+        let (shelf, settings, desk) = (self.ports.shelf.clone(), self.settings.clone(), self.desk("", 0));
+        tokio::task::spawn_blocking(move || {
+            shelf.sweep(&|plugin| settings.limits(plugin).artifacts, &in_use);
+            desk.tell(Report::Swept);
+        });
+    }
+
+    fn swept(&mut self) {
+        self.sweeps.running = false;
+        if self.sweeps.again {
+            self.sweep();
+        }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Each piece reports and decides nothing. What must not live here: the supervisor's own state.
 
-use super::{Ports, plan::Source};
-use crate::{BoxFuture, BuildProgress, Candidate, Entry, Failure, Fault, FaultKind, Kept, Kind, Loaded, Stage};
+use super::{Ports, acts::Reply, plan::Source};
+use crate::{BoxFuture, BuildProgress, Candidate, Digest, Entry, Failure, Fault, FaultKind, Kept, Kind, Loaded, Stage};
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
@@ -33,6 +33,10 @@ pub(crate) enum Report {
     Health(Result<(), Fault>),
     /// A generation that leaves cannot, for now.
     Stuck(String),
+    /// The artifacts that are kept, for who wants to go back to one.
+    History(Vec<Kept>, Option<Digest>, Reply),
+    /// Artifacts that nobody needs were removed.
+    Swept,
     /// A generation has left, and so many bytes with it have not, if it counts them.
     Left(Option<u64>),
 }
