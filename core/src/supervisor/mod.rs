@@ -22,7 +22,7 @@ mod watchful;
 mod work;
 
 use crate::{
-    BoxFuture, Candidate, Limits, Loading, Manager, Nudge, PluginView, Publish, Shelf, Sources,
+    BoxFuture, Candidate, Limits, Loading, Manager, Nudge, PluginView, Publish, Scan, Shelf, Sources,
     manager::{Inbox, Message},
 };
 use plugin::{Answer, Plugin};
@@ -36,6 +36,9 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use work::{About, Desk, Report};
+
+/// What is shown should the look at the directory panic. What was known holds, and the next look may do better.
+const LOST: &str = "looking at the plugins directory panicked, which is a mistake of this server: see its log";
 
 /// Runs a future that is plugin code where it may block: not on the supervisor's threads, and not on those that serve.
 pub type Aside = Arc<dyn Fn(BoxFuture<()>) + Send + Sync>;
@@ -209,7 +212,11 @@ impl Supervisor {
         }
         self.scans = Scans { begun: self.scans.begun + 1, running: true, again: false };
         let (sources, desk) = (self.ports.sources.clone(), self.desk("", 0));
-        tokio::task::spawn_blocking(move || desk.tell(Report::Scanned(sources.scan())));
+        let looking = tokio::task::spawn_blocking(move || sources.scan());
+        tokio::spawn(async move {
+            let lost = |_| Scan { entries: Vec::new(), trouble: Some(LOST.to_owned()) };
+            desk.tell(Report::Scanned(looking.await.unwrap_or_else(lost)));
+        });
     }
 
     /// The look that will have seen all that was there when this was called.

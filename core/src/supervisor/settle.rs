@@ -9,7 +9,7 @@ use super::{
     dependencies::Needs,
     plan::{Situation, Source, Step, Wanted, plan},
     plugin::{Answer, Bid, Leaving, Plugin, Serving, Times, Work},
-    work,
+    work::{self, Report},
 };
 use crate::{
     Candidate, Failure, Loaded, Refused, Stage,
@@ -107,8 +107,8 @@ impl Supervisor {
             return;
         }
         let entry = plugin.entry.clone();
-        let work = tokio::spawn(work::prepare(ports, entry, source, desk));
-        bid.work = Some(Work(work.abort_handle()));
+        let lost = || Report::Prepared(Err(work::lost(Stage::Build)));
+        bid.work = Some(Work(work::begin(desk.clone(), lost, work::prepare(ports, entry, source, desk))));
         plugin.candidate = Some(bid);
     }
 
@@ -186,7 +186,8 @@ impl Supervisor {
         bid.admitted = Some(candidate.clone());
         // From here on it is not aborted: what was loaded has to leave in order.
         bid.work = None;
-        tokio::spawn(bring_up(ports, limits, candidate, predecessor, desk));
+        let lost = || Report::Up(Err((work::lost(Stage::Load), None)));
+        work::begin(desk.clone(), lost, bring_up(ports, limits, candidate, predecessor, desk));
         self.dirty.insert(name.to_owned());
     }
 

@@ -10,6 +10,7 @@ use std::{
 };
 use tokio::{
     sync::{mpsc, oneshot},
+    task::AbortHandle,
     time::timeout,
 };
 
@@ -59,6 +60,27 @@ impl Desk {
     pub(crate) fn tell(&self, report: Report) {
         let _ = self.reports.send((self.about.clone(), report));
     }
+}
+
+/// Runs work beside the supervisor. Should it panic, `lost` is its report: nothing waits for it for ever.
+pub(crate) fn begin(
+    desk: Desk,
+    lost: impl FnOnce() -> Report + Send + 'static,
+    work: impl Future<Output = ()> + Send + 'static,
+) -> AbortHandle {
+    let task = tokio::spawn(work);
+    let abort = task.abort_handle();
+    tokio::spawn(async move {
+        if task.await.is_err_and(|error| error.is_panic()) {
+            desk.tell(lost());
+        }
+    });
+    abort
+}
+
+/// What a piece of work that panicked is told as.
+pub(crate) fn lost(stage: Stage) -> Failure {
+    Failure::transient(stage, "the server's own work on it panicked, which is a mistake of this server: see its log")
 }
 
 /// From an entry, or an artifact that was kept, to something that may be loaded.

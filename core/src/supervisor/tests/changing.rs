@@ -93,6 +93,23 @@ async fn what_fails_leaves_the_old_one_serving() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn work_that_panics_has_failed() {
+    for (script, stage) in [
+        (Script { build_panics: true, ..Script::default() }, Stage::Build),
+        (Script { load_panics: true, ..Script::default() }, Stage::Load),
+    ] {
+        let world = World::new();
+        world.put("hello", "a", script);
+        let server = world.start();
+        let view = server.until("hello", |plugin| plugin.state == Headline::Failed).await;
+        assert_eq!(view.failed.as_ref().unwrap().failure.stage, stage);
+        // It may pass, and does.
+        world.rewrite("hello", "a", |script| (script.build_panics, script.load_panics) = (false, false));
+        server.until("hello", |plugin| plugin.state == Headline::Serving).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_first_one_fails_and_is_mended() {
     let world = World::new();
     let failure = Failure::new(Stage::Build, "no");

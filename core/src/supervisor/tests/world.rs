@@ -26,6 +26,9 @@ pub(super) struct Script {
     pub(super) build_fails: Option<Failure>,
     pub(super) verify: Duration,
     pub(super) load: Duration,
+    /// The server's own code breaks.
+    pub(super) build_panics: bool,
+    pub(super) load_panics: bool,
     pub(super) load_fails: bool,
     pub(super) start_fails: bool,
     pub(super) start_hangs: bool,
@@ -243,6 +246,7 @@ impl Sources for World {
             let mut cancelled = Cancelled(world.clone(), Some(mark.clone()));
             let script = world.script(&mark);
             tokio::time::sleep(script.build).await;
+            assert!(!script.build_panics, "on purpose");
             cancelled.1 = None;
             match script.build_fails {
                 Some(failure) => Err(failure),
@@ -335,6 +339,7 @@ impl Candidate for Artifact {
             let script = world.script(&mark);
             world.log(format!("load {mark} as {generation}"));
             tokio::time::sleep(script.load).await;
+            assert!(!script.load_panics, "on purpose");
             if script.load_fails {
                 return Err(Failure::new(Stage::Load, "`create` failed: it does not want to"));
             }
