@@ -240,21 +240,22 @@ impl Acceptor {
         self.offer(handed);
     }
 
-    /// Offers a connection to the first runtime that has a thread for it.
+    /// Offers a connection to the first runtime that has a thread for it, or else to the last one: it may be free again sooner
+    /// than that is seen.
     fn offer(&self, handed: Handed) {
         let free = self.serving.iter().find(|serving| !serving.stuck);
-        let dispatch =
-            if free.is_some() || !self.is_full() { self.dispatch.clone() } else { self.dispatch.host_only() };
+        if let Some(serving) = free.or(self.serving.last()) {
+            serving.spawn(self.serve(handed, self.dispatch.clone()));
+        }
+    }
+
+    /// Serves a connection, unless somebody else does.
+    fn serve(&self, handed: Handed, dispatch: Dispatch) -> impl Future<Output = ()> + Send + 'static {
         let told = self.connections.connection();
-        let task = async move {
+        async move {
             if let Some(accepted) = take(&handed) {
                 serve_connection(accepted, dispatch, told).await;
             }
-        };
-        match free.or(self.serving.last().filter(|_| !self.is_full())) {
-            Some(serving) => serving.spawn(task),
-            // There is no other thread: this one answers, but for plugins.
-            None => drop(tokio::spawn(task)),
         }
     }
 
@@ -334,11 +335,17 @@ impl Acceptor {
         }
     }
 
-    /// Connections that nobody has taken are offered to a runtime that has threads.
+    /// Connections that nobody has taken are offered to a runtime that has threads. If there is none, and none can be started,
+    /// this thread answers, but for plugins.
     fn offer_again(&mut self) {
         self.handed.retain(|handed| !is_taken(handed));
+        let nobody_else = self.is_full() && self.serving.iter().all(|serving| serving.stuck);
         for handed in self.handed.clone() {
-            self.offer(handed);
+            if nobody_else {
+                tokio::spawn(self.serve(handed, self.dispatch.host_only()));
+            } else {
+                self.offer(handed);
+            }
         }
     }
 }
