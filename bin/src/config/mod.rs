@@ -142,7 +142,7 @@ mod tests {
     use std::time::Duration;
 
     fn merged(flags: &Flags, text: &str) -> Result<Config, Misconfigured> {
-        Config::merge(flags, Some((Path::new("/etc/camlock/camlock.toml"), text)), Path::new("/home/me"))
+        Config::merge(flags, Some((Path::new("/etc/camlock/camlock.toml"), text)), Path::new("/srv/here"))
     }
 
     fn refused(text: &str) -> String {
@@ -151,9 +151,9 @@ mod tests {
 
     #[test]
     fn nothing_said_means_the_defaults() {
-        let config = Config::merge(&Flags::default(), None, Path::new("/home/me")).unwrap();
-        assert_eq!(config.plugins, Path::new("/home/me/plugins"));
-        assert_eq!(config.data, Path::new("/home/me/.camlock"));
+        let config = Config::merge(&Flags::default(), None, Path::new("/srv/here")).unwrap();
+        assert_eq!(config.plugins, Path::new("/srv/here/plugins"));
+        assert_eq!(config.data, Path::new("/srv/here/.camlock"));
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(config.settings.limits, Limits::default());
         assert!(config.settings.new_enabled);
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!((config.listen.port(), config.profile), (1, Some(Profile::Release)));
         let flags = Flags { plugins: Some("other".into()), listen: "127.0.0.1:2".parse().ok(), ..Flags::default() };
         let config = merged(&flags, text).unwrap();
-        assert_eq!(config.plugins, Path::new("/home/me/other"));
+        assert_eq!(config.plugins, Path::new("/srv/here/other"));
         assert_eq!(config.listen.port(), 2);
     }
 
