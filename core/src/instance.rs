@@ -21,6 +21,11 @@ pub trait Instance: Send + Sync {
     fn save(&self) -> BoxFuture<Result<Option<Vec<u8>>, Fault>>;
     /// State of a predecessor.
     fn restore(&self, saved: Saved) -> BoxFuture<Result<(), Fault>>;
+    /// Takes over another configuration, a JSON object, while it serves: whether it did. If not, a new generation begins with it.
+    fn configure(&self, config: Arc<str>) -> BoxFuture<Result<bool, Fault>> {
+        let _ = config;
+        Box::pin(async { Ok(false) })
+    }
     /// How many panics were caught in it.
     fn panics(&self) -> u64;
     /// How many bytes it holds; none if it does not count them.

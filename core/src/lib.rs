@@ -17,6 +17,7 @@ mod limits;
 mod manager;
 pub mod manifest;
 mod ports;
+pub mod registry;
 pub mod routes;
 mod supervisor;
 mod view;
@@ -29,13 +30,14 @@ pub use crate::{
     instance::{BoxFuture, Description, Ending, Instance, Loaded, Saved},
     lease::{Lease, Use, Watch},
     limits::{Limits, RequestLimits},
-    manager::{Act, Done, Inbox, Manager, Message, Nudge, Refused},
+    manager::{Act, Done, Inbox, Manager, Message, Nudge, Order, Refused},
     manifest::Manifest,
     ports::{
         BuildProgress, Built, Candidate, Entry, Kept, Kind, Loading, Mark, Progress, Publish, Scan, Shelf, Sources,
     },
     supervisor::{Aside, Ports, Settings, supervise},
     view::{
-        CandidateView, DrainingView, Endpoint, FailureView, GenerationView, Headline, Overview, PinnedView, PluginView,
+        BuildView, CandidateView, DrainingView, Endpoint, FailureView, GenerationView, Headline, Overview, PinnedView,
+        PluginView,
     },
 };

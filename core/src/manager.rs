@@ -2,7 +2,7 @@
 //!
 //! What must not live here: any decision. A nudge only says "look again"; an act is answered when its outcome is known.
 
-use crate::{Digest, Failure, Overview, PluginView};
+use crate::{Digest, Failure, Kept, Overview, PluginView, registry::Actor};
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -11,8 +11,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub enum Nudge {
     /// These paths.
     Paths(BTreeSet<PathBuf>),
-    /// Anything.
+    /// Anything in the directory.
     Everything,
+    /// The records of these plugins, or all.
+    Records(Option<BTreeSet<String>>),
+    /// Rollouts, and what goes with them.
+    Rollouts,
 }
 
 /// What an operator asks of one plugin.
@@ -30,6 +34,28 @@ pub enum Act {
     },
     /// Serve it, or do not.
     Enable(bool),
+    /// Both at once, each if it is said: whether to serve it, and its configuration.
+    Set {
+        /// Whether to serve it.
+        enabled: Option<bool>,
+        /// Its configuration, an object.
+        config: Option<serde_json::Value>,
+    },
+    /// Take it out, everywhere, and move its entry away.
+    Remove,
+}
+
+/// An act, with who asks for it and on what condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// The plugin.
+    pub plugin: String,
+    /// What.
+    pub act: Act,
+    /// Who, for the journal.
+    pub by: Actor,
+    /// Only if this is the plugin's revision.
+    pub revision: Option<u64>,
 }
 
 /// An act that was done.
@@ -60,6 +86,12 @@ pub enum Refused {
     /// It cannot be done as things are, and why: dependents, too many pins, a disabled plugin.
     #[error("{0}")]
     Conflict(String),
+    /// The plugin has another revision by now.
+    #[error("the plugin's revision is {0} by now: look at it again")]
+    Outdated(u64),
+    /// It cannot be put on record, and why.
+    #[error("{0}")]
+    Unavailable(String),
     /// The server is ending.
     #[error("the server is ending")]
     Ending,
@@ -70,8 +102,10 @@ pub enum Refused {
 pub enum Message {
     /// Look again.
     Nudge(Nudge),
-    /// Do this with that plugin, and say what came of it.
-    Act(String, Act, oneshot::Sender<Result<Done, Refused>>),
+    /// Do this, and say what came of it.
+    Act(Order, oneshot::Sender<Result<Done, Refused>>),
+    /// Which artifacts of a plugin are kept.
+    History(String, oneshot::Sender<Vec<Kept>>),
     /// End everything, and say when it is done.
     End(oneshot::Sender<()>),
 }
@@ -107,9 +141,21 @@ impl Manager {
 
     /// Asks for something, and waits for its outcome. Dropping the future does not take it back.
     pub async fn act(&self, plugin: &str, act: Act) -> Result<Done, Refused> {
+        self.order(Order { plugin: plugin.to_owned(), act, by: "program".to_owned(), revision: None }).await
+    }
+
+    /// The same, with who asks for it and on what condition.
+    pub async fn order(&self, order: Order) -> Result<Done, Refused> {
         let (reply, outcome) = oneshot::channel();
-        let _ = self.messages.send(Message::Act(plugin.to_owned(), act, reply));
+        let _ = self.messages.send(Message::Act(order, reply));
         outcome.await.unwrap_or(Err(Refused::Ending))
+    }
+
+    /// The artifacts of a plugin that are kept here, the newest first.
+    pub async fn history(&self, plugin: &str) -> Vec<Kept> {
+        let (reply, history) = oneshot::channel();
+        let _ = self.messages.send(Message::History(plugin.to_owned(), reply));
+        history.await.unwrap_or_default()
     }
 
     /// All plugins, as they were last seen.

@@ -143,8 +143,8 @@ pub trait Candidate: Send + Sync {
     fn digest(&self) -> Option<Digest>;
     /// Why it will not leave the process once it is loaded, if that is known.
     fn stays(&self) -> Option<&str>;
-    /// Makes an instance. Its failure's stage is `Load`.
-    fn load(&self, generation: u64) -> BoxFuture<Result<Loaded, Failure>>;
+    /// Makes an instance with this configuration, a JSON object. Its failure's stage is `Load`.
+    fn load(&self, generation: u64, config: Arc<str>) -> BoxFuture<Result<Loaded, Failure>>;
 }
 
 /// Where requests are dispatched.

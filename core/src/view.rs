@@ -2,7 +2,10 @@
 
 use crate::{Digest, Failure, Kind, Watch};
 use serde::Serialize;
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 /// A plugin's state in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -48,6 +51,8 @@ pub struct Overview {
     pub ready: bool,
     /// Why the plugins directory cannot be read, if it cannot.
     pub trouble: Option<String>,
+    /// Why the registry cannot be used, if it cannot.
+    pub registry_trouble: Option<String>,
 }
 
 /// A plugin.
@@ -69,6 +74,8 @@ pub struct PluginView {
     pub enabled: bool,
     /// Counts what operators decided.
     pub revision: u64,
+    /// Its configuration, an object. For those who may know it.
+    pub config: Arc<serde_json::Value>,
     /// In a word.
     pub state: Headline,
     /// In a sentence, where there is something to say.
@@ -83,6 +90,10 @@ pub struct PluginView {
     pub draining: Vec<DrainingView>,
     /// Generations that cannot leave.
     pub pinned: Vec<PinnedView>,
+    /// The last builds and recalls of it here, the newest first.
+    pub builds: Vec<Arc<BuildView>>,
+    /// Its OpenAPI document, as JSON text, while it serves.
+    pub openapi: Option<Arc<str>>,
     /// What it answers, with where that is known from.
     pub endpoints: Vec<Endpoint>,
     /// Where it can be reached: its mount, and what it claims.
@@ -117,6 +128,23 @@ pub struct CandidateView {
     pub doing: String,
     /// Since when.
     pub since: SystemTime,
+}
+
+/// How a candidate was made, and what came of it.
+#[derive(Clone, Debug)]
+pub struct BuildView {
+    /// Its number.
+    pub generation: u64,
+    /// When it began.
+    pub began: SystemTime,
+    /// How long each stage took, as far as it came.
+    pub stages: Vec<(&'static str, Duration)>,
+    /// Its artifact, once there was one.
+    pub artifact: Option<Digest>,
+    /// Its version, once that was known.
+    pub version: Option<String>,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
 }
 
 /// A failure.

@@ -79,7 +79,7 @@ impl Candidate for Verified {
         self.stays.as_deref()
     }
 
-    fn load(&self, generation: u64) -> BoxFuture<Result<Loaded, Failure>> {
+    fn load(&self, generation: u64, _config: Arc<str>) -> BoxFuture<Result<Loaded, Failure>> {
         let (loader, artifact) = (self.loader.clone(), self.artifact.clone());
         Box::pin(async move {
             // The copy is written and hashed on a thread that may wait for the disk.
@@ -116,7 +116,7 @@ impl Candidate for CompiledIn {
         None
     }
 
-    fn load(&self, generation: u64) -> BoxFuture<Result<Loaded, Failure>> {
+    fn load(&self, generation: u64, _config: Arc<str>) -> BoxFuture<Result<Loaded, Failure>> {
         let (loader, plugin) = (self.loader.clone(), self.plugin);
         Box::pin(async move { loader.load_built_in(&plugin, generation).await.map_err(|error| loading_failed(&error)) })
     }

@@ -28,6 +28,7 @@ impl Supervisor {
             }
             Act::Enable(true) => self.enable(name, reply),
             Act::Enable(false) => self.disable(name, reply),
+            Act::Set { .. } | Act::Remove => Err((reply, "there is no registry".to_owned())),
         };
         if let Err((reply, why)) = outcome {
             let _ = reply.send(Err(Refused::Conflict(why)));
@@ -46,6 +47,12 @@ impl Supervisor {
         plugin.held = None;
         plugin.ask(scan, force, reply);
         Ok(())
+    }
+
+    /// Which artifacts are kept, for people.
+    pub(super) fn history(&self, name: String, reply: oneshot::Sender<Vec<Kept>>) {
+        let shelf = self.ports.shelf.clone();
+        tokio::task::spawn_blocking(move || reply.send(shelf.history(&name)));
     }
 
     /// Which artifacts are kept stands in files: they are read where that may take its time.

@@ -26,7 +26,7 @@ pub(crate) async fn bring_up(
     desk: Desk,
 ) {
     let turn = ports.turns.acquire().await;
-    let loaded = candidate.load(desk.about.generation).await;
+    let loaded = candidate.load(desk.about.generation, "{}".into()).await;
     drop(turn);
     let up = match loaded {
         Err(failure) => Err((failure, None)),

@@ -199,7 +199,9 @@ impl Supervisor {
     fn message(&mut self, message: Message) {
         match message {
             Message::Nudge(Nudge::Paths(_) | Nudge::Everything) => self.look(),
-            Message::Act(plugin, act, reply) => self.act(&plugin, act, reply),
+            Message::Nudge(Nudge::Records(_) | Nudge::Rollouts) => {}
+            Message::Act(order, reply) => self.act(&order.plugin, order.act, reply),
+            Message::History(plugin, reply) => self.history(plugin, reply),
             Message::End(done) => self.end(Some(done)),
         }
     }

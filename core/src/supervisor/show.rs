@@ -43,7 +43,12 @@ impl Supervisor {
         if !dirty.is_empty() || ready != self.ready {
             self.ready = ready;
             let plugins = self.shown.values().cloned().collect();
-            overview.send_replace(Arc::new(Overview { plugins, ready, trouble: self.trouble.clone() }));
+            overview.send_replace(Arc::new(Overview {
+                plugins,
+                ready,
+                trouble: self.trouble.clone(),
+                registry_trouble: None,
+            }));
         }
         for Answer { plugin, reply, outcome } in self.answers.drain(..) {
             if let Some(plugin) = self.shown.get(&plugin) {
@@ -126,6 +131,7 @@ impl Plugin {
             path: lies.map(|entry| entry.path.display().to_string()),
             enabled: self.enabled,
             revision: self.revision,
+            config: Arc::new(serde_json::json!({})),
             state: self.headline(),
             reason: self.reason(),
             serving: serving.map(|serving| GenerationView {
@@ -158,6 +164,8 @@ impl Plugin {
                     _ => None,
                 })
                 .collect(),
+            builds: Vec::new(),
+            openapi: openapi.map(Into::into),
             endpoints: if there { endpoints(&mount, claims, openapi) } else { Vec::new() },
             urls,
         })

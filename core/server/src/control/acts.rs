@@ -111,6 +111,8 @@ fn problem(name: &str, refused: &Refused) -> Problem {
     match refused {
         Refused::Unknown(_) => Problem::of(name, StatusCode::NOT_FOUND, detail),
         Refused::Conflict(_) => Problem::of(name, StatusCode::CONFLICT, detail),
+        Refused::Outdated(_) => Problem::of(name, StatusCode::PRECONDITION_FAILED, detail),
+        Refused::Unavailable(_) => Problem::of(name, StatusCode::SERVICE_UNAVAILABLE, detail).passing(),
         Refused::Ending => Problem::of(name, StatusCode::SERVICE_UNAVAILABLE, detail),
         Refused::Failed { failure, generation, .. } => {
             Problem::of(name, StatusCode::UNPROCESSABLE_ENTITY, failure.reason.as_str())

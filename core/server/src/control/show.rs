@@ -136,6 +136,7 @@ mod tests {
             path: Some("hello".into()),
             enabled: true,
             revision: 12,
+            config: Arc::default(),
             state: Headline::Serving,
             reason: None,
             serving: Some(GenerationView {
@@ -155,6 +156,8 @@ mod tests {
             failed: Some(FailureView { generation: 4, failure, at: at(1) }),
             draining: vec![DrainingView { generation: 2, leases: leases.clone(), deadline: at(2) }],
             pinned: vec![PinnedView { generation: 1, reason: "a thread still runs".into() }],
+            builds: Vec::new(),
+            openapi: None,
             endpoints: vec![Endpoint { method: "GET".into(), path: "/api/v1/p/hello/hello".into(), source: "openapi" }],
             urls: vec!["/api/v1/p/hello/".into(), "/hello".into()],
         }

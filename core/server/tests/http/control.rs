@@ -26,6 +26,7 @@ fn view(name: &str, state: Headline) -> PluginView {
         path: Some(format!("{name}/Cargo.toml")),
         enabled: true,
         revision: 1,
+        config: Arc::default(),
         state,
         reason: None,
         serving: None,
@@ -33,6 +34,8 @@ fn view(name: &str, state: Headline) -> PluginView {
         failed: None,
         draining: Vec::new(),
         pinned: Vec::new(),
+        builds: Vec::new(),
+        openapi: None,
         endpoints: Vec::new(),
         urls: vec![format!("/api/v1/p/{name}/")],
     }
@@ -44,7 +47,7 @@ async fn start() -> (Server, Inbox) {
         let state = if name == "hello" { Headline::Failed } else { Headline::Starting };
         Arc::new(view(name, state))
     });
-    inbox.overview.send_replace(Arc::new(Overview { plugins: plugins.into(), ready: false, trouble: None }));
+    inbox.overview.send_replace(Arc::new(Overview { plugins: plugins.into(), ready: false, ..Overview::default() }));
     let about = About {
         version: "1.2.3".into(),
         revision: Some("abc".into()),
@@ -168,7 +171,7 @@ fn play(
 ) -> tokio::task::JoinHandle<Inbox> {
     tokio::spawn(async move {
         match inbox.messages.recv().await {
-            Some(Message::Act(name, act, reply)) => drop(reply.send(outcome(name, act))),
+            Some(Message::Act(order, reply)) => drop(reply.send(outcome(order.plugin, order.act))),
             other => panic!("{other:?}"),
         }
         inbox
@@ -260,7 +263,8 @@ async fn nobody_has_to_wait() {
     let (server, mut inbox) = start().await;
     let answer = post(&server, "/api/v1/plugins/hello/reload?wait=false", "").await;
     assert_eq!((answer.status().as_u16(), &json_of(&answer)["name"]), (202, &json!("hello")));
-    let Some(Message::Act(_, Act::Reload { force: false }, _)) = inbox.messages.recv().await else { panic!("an act") };
+    let Some(Message::Act(order, _)) = inbox.messages.recv().await else { panic!("an act") };
+    assert_eq!(order.act, Act::Reload { force: false });
     let answer = post(&server, "/api/v1/reload", "").await;
     assert_eq!((answer.status().as_u16(), &json_of(&answer)["items"][0]["name"]), (202, &json!("hello")));
     let Some(Message::Nudge(Nudge::Everything)) = inbox.messages.recv().await else { panic!("a nudge") };

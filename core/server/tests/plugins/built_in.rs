@@ -232,10 +232,10 @@ fn the_supervisor_can_have_it() {
         let loader = Loader::new(dir.path(), LoaderOptions::default(), None).expect("a loader");
         let candidate = compiled_in(LINKED, Arc::new(loader)).expect("it is a plugin");
         assert_eq!((&*candidate.manifest().name, candidate.digest(), candidate.stays()), ("linked", None, None));
-        let mut ending = candidate.load(next_generation()).await.expect("it can be loaded").ending;
+        let mut ending = candidate.load(next_generation(), "{}".into()).await.expect("it can be loaded").ending;
         goes(&mut ending).await;
         CREATE_FAILS.store(true, Ordering::SeqCst);
-        let failure = candidate.load(next_generation()).await.expect_err("told to");
+        let failure = candidate.load(next_generation(), "{}".into()).await.expect_err("told to");
         CREATE_FAILS.store(false, Ordering::SeqCst);
         assert_eq!((failure.stage, &*failure.reason), (Stage::Load, "`create` failed: told to fail"));
     });

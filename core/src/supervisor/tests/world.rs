@@ -333,7 +333,7 @@ impl Candidate for Artifact {
         None
     }
 
-    fn load(&self, generation: u64) -> BoxFuture<Result<Loaded, Failure>> {
+    fn load(&self, generation: u64, _config: Arc<str>) -> BoxFuture<Result<Loaded, Failure>> {
         let (world, mark, manifest) = (self.world.clone(), self.mark.clone(), self.manifest.clone());
         Box::pin(async move {
             let script = world.script(&mark);
