@@ -1,6 +1,7 @@
 //! How the servers of a fleet come to serve the same: one proposes, each tries, and all swap or nobody does.
 
 use super::{Actor, Agreed, NodeId, Record};
+use crate::Mark;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A rollout's number. Later ones have greater ones.
@@ -15,6 +16,8 @@ pub struct Proposal {
     pub agreed: Agreed,
     /// Who wants that.
     pub by: Actor,
+    /// What lies in the proposer's directory: with this proposal it is accounted for.
+    pub seen: Option<Mark>,
 }
 
 /// What became of a proposal.
