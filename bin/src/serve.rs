@@ -10,7 +10,7 @@ use crate::{
     data, logs,
     shop::Shop,
 };
-use camlock_core::{Manager, Nudge, Sources, supervise};
+use camlock_core::{Manager, Nudge, Sources, registry::Memory, supervise};
 use camlock_loader::{abi_version, on_thread_park};
 use camlock_server::{About, ControlOptions, Dispatch, Front, FrontOptions, Token, control_router};
 use camlock_watch::Watcher;
@@ -93,8 +93,10 @@ async fn serve(config: &Config, control: &Runtime, work: &Runtime) -> Result<(),
         built_in: shop.built_in.iter().map(|built_in| built_in.manifest().name.clone()).collect(),
     };
     let (sources, builder) = (shop.builder.clone(), shop.builder.clone());
-    let ports = shop.ports(Arc::new(dispatch.clone()), control.handle().clone());
+    let registry = Memory::default();
+    let ports = shop.ports(Arc::new(dispatch.clone()), registry.clone(), control.handle().clone());
     let manager = supervise(ports, config.settings.clone());
+    registry.listen(manager.nudger());
     let options = ControlOptions { token: Token::new(token), about, blocked: dispatch.blocked_list() };
     dispatch.fall_through_to(control_router(manager.clone(), options));
     // From here on connections are answered; those that came before have waited.

@@ -7,7 +7,7 @@ use crate::{
     config::{Config, Profile},
 };
 use camlock_build::{Builder, FileShelf, Identified, Identity, Options};
-use camlock_core::{Aside, Candidate, Failure, Ports, Publish, Stage};
+use camlock_core::{Aside, Candidate, Failure, Ports, Publish, Stage, registry::Memory};
 use camlock_loader::{Limits, Loader, LoaderOptions, Sections, Staging, Verifier, Workbench, compiled_in, inspect};
 use std::{fmt::Display, path::Path, sync::Arc, thread};
 use tokio::{runtime::Handle, sync::Semaphore};
@@ -41,13 +41,15 @@ impl Shop {
     }
 
     /// What the supervisor needs.
-    pub(crate) fn ports(self, publish: Arc<dyn Publish>, control: Handle) -> Ports {
+    pub(crate) fn ports(self, publish: Arc<dyn Publish>, registry: Memory, control: Handle) -> Ports {
         let turns = thread::available_parallelism().map_or(2, usize::from) * 2;
         Ports {
             sources: Arc::new(self.builder),
             shelf: Arc::new(self.shelf),
             loading: Arc::new(self.workbench),
             publish,
+            registry: Arc::new(registry.clone()),
+            exchange: Arc::new(registry),
             built_in: self.built_in,
             aside: aside(control),
             turns: Arc::new(Semaphore::new(turns)),
@@ -72,6 +74,7 @@ fn build_options(config: &Config, data: &Path, profile: Profile) -> Options {
             Profile::Quick => camlock_build::Profile::Quick,
             Profile::Release => camlock_build::Profile::Release,
         },
+        removed: data.join("removed"),
         limit: Arc::new(move |plugin| settings.limits(plugin).build),
         ..Options::new(&config.plugins, builds, identify, inspect)
     }

@@ -9,7 +9,7 @@ use crate::{
     job::Job,
     known::Memory,
     lanes::{Lane, Lanes},
-    running,
+    removed, running,
     snapshot::Snapshot,
     tools::Tools,
     under_way::UnderWay,
@@ -46,6 +46,8 @@ pub struct Options {
     pub plugins: PathBuf,
     /// The data directory: builds and the SDK go below it.
     pub data: PathBuf,
+    /// Where entries go that are removed.
+    pub removed: PathBuf,
     /// How plugins are built.
     pub profile: Profile,
     /// How long a build may take.
@@ -63,9 +65,11 @@ pub struct Options {
 impl Options {
     /// The usual ones.
     pub fn new(plugins: impl Into<PathBuf>, data: impl Into<PathBuf>, identify: Identify, inspect: Inspect) -> Self {
+        let data = data.into();
         Options {
             plugins: plugins.into(),
-            data: data.into(),
+            removed: data.join("removed"),
+            data,
             profile: Profile::Quick,
             limit: Arc::new(|_| camlock_core::Limits::default().build),
             patience: Duration::from_secs(120),
@@ -99,6 +103,7 @@ pub(crate) struct Shared {
     pub(crate) profile: Profile,
     pub(crate) data: PathBuf,
     pub(crate) inspect: Inspect,
+    removed: PathBuf,
     limit: BuildLimit,
     lanes: Lanes,
     under_way: UnderWay,
@@ -137,6 +142,7 @@ impl Builder {
             profile: options.profile,
             data,
             inspect: options.inspect,
+            removed: options.removed,
             limit: options.limit,
             lanes: Lanes::new(options.patience),
             under_way: UnderWay::default(),
@@ -208,6 +214,10 @@ impl Sources for Builder {
             let panicked = |error| Failure::transient(Stage::Build, format!("the build ended unexpectedly: {error}"));
             work.await.unwrap_or_else(|error| Err(panicked(error)))
         })
+    }
+
+    fn remove(&self, entry: &Entry) -> Result<PathBuf, Failure> {
+        removed::move_away(&entry.path, &self.0.removed)
     }
 
     fn outside(&self) -> BTreeSet<PathBuf> {

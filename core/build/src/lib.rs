@@ -22,6 +22,7 @@ mod messages;
 mod names;
 mod packages;
 mod paths;
+mod removed;
 mod running;
 pub mod sdk;
 mod seer;

@@ -6,6 +6,7 @@ use crate::{
     FaultKind, Instance, Kept, Kind, Lease, Limits, Loaded, Loading, Manager, Manifest, Mark, Nudge, Overview,
     PluginView, Progress, Publish, Refused, Saved, Scan, Shelf, Sources, Stage, Use,
     manifest::{Camlock, Handover},
+    registry::Memory,
     routes::{Routed, Target},
 };
 use std::{
@@ -177,16 +178,25 @@ impl World {
     }
 
     pub(super) fn start_with(&self, settings: Settings) -> Server {
+        self.start_on(&Memory::default(), settings)
+    }
+
+    /// Starts on a registry that others may use too.
+    pub(super) fn start_on(&self, registry: &Memory, settings: Settings) -> Server {
         let ports = Ports {
             sources: Arc::new(self.clone()),
             shelf: Arc::new(self.clone()),
             loading: Arc::new(self.clone()),
             publish: Arc::new(self.clone()),
+            registry: Arc::new(registry.clone()),
+            exchange: Arc::new(registry.clone()),
             built_in: Vec::new(),
             aside: self.aside(),
             turns: Arc::new(Semaphore::new(4)),
         };
-        Server { manager: supervise(ports, settings), world: self.clone() }
+        let manager = supervise(ports, settings);
+        registry.listen(manager.nudger());
+        Server { manager, world: self.clone() }
     }
 }
 
@@ -253,6 +263,12 @@ impl Sources for World {
                 None => Ok(Built { candidate: mark.0.clone().into(), mark }),
             }
         })
+    }
+
+    fn remove(&self, entry: &Entry) -> Result<std::path::PathBuf, Failure> {
+        self.log(format!("move {}", entry.name));
+        World::remove(self, &entry.name);
+        Ok(format!("removed/{}", entry.name).into())
     }
 
     fn outside(&self) -> BTreeSet<std::path::PathBuf> {
