@@ -115,7 +115,10 @@ impl Supervisor {
                 plugin.ask(Ask { scan, force, by, replies: vec![reply] });
             }
             Act::Enable(_) | Act::Set { .. } => {
-                let changes = record.as_ref().is_some_and(|record| record.config.to_string() != *plugin.config);
+                let changes = {
+                    let after = record.as_ref().map(|record| record.config.to_string());
+                    after.is_some_and(|after| *after != *plugin.config)
+                };
                 if let Some(record) = record {
                     self.learn(record, None);
                 }

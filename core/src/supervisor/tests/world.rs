@@ -41,6 +41,9 @@ pub(super) struct Script {
     pub(super) quiesce: bool,
     /// Its library stays.
     pub(super) pins: bool,
+    /// It takes another configuration while it runs; or says why not.
+    pub(super) configures: bool,
+    pub(super) refuses_config: Option<&'static str>,
 }
 
 #[derive(Default)]
@@ -89,6 +92,11 @@ impl World {
         let mut state = self.state();
         state.entries.insert(name.to_owned(), entry);
         state.scripts.insert(mark, script);
+    }
+
+    /// What becomes of bytes that others made.
+    pub(super) fn know(&self, name: &str, mark: &str, script: Script) {
+        self.state().scripts.insert(Mark(format!("{name}:{mark}")), script);
     }
 
     /// Makes its manifest unreadable.
@@ -349,11 +357,12 @@ impl Candidate for Artifact {
         None
     }
 
-    fn load(&self, generation: u64, _config: Arc<str>) -> BoxFuture<Result<Loaded, Failure>> {
+    fn load(&self, generation: u64, config: Arc<str>) -> BoxFuture<Result<Loaded, Failure>> {
         let (world, mark, manifest) = (self.world.clone(), self.mark.clone(), self.manifest.clone());
         Box::pin(async move {
             let script = world.script(&mark);
-            world.log(format!("load {mark} as {generation}"));
+            let with = if *config == *"{}" { String::new() } else { format!(" with {config}") };
+            world.log(format!("load {mark} as {generation}{with}"));
             tokio::time::sleep(script.load).await;
             assert!(!script.load_panics, "on purpose");
             if script.load_fails {
@@ -428,6 +437,12 @@ impl Instance for Fake {
     fn restore(&self, saved: Saved) -> BoxFuture<Result<(), Fault>> {
         let state = String::from_utf8_lossy(&saved.state).into_owned();
         self.outcome(&format!("restore {state} of {} into", saved.version), false)
+    }
+    fn configure(&self, config: Arc<str>) -> BoxFuture<Result<bool, Fault>> {
+        let Script { configures, refuses_config, .. } = self.world.script(&self.mark);
+        self.world.log(format!("configure {} {} with {config}", self.mark, self.generation));
+        let refused = refuses_config.map(|why| Fault::new(FaultKind::Error, why));
+        Box::pin(async move { refused.map_or(Ok(configures), Err) })
     }
     fn panics(&self) -> u64 {
         self.world.script(&self.mark).panics
