@@ -16,18 +16,22 @@ impl Address {
     pub(crate) fn parse(url: &str, schema: &str) -> Result<Self, Trouble> {
         let wrong = |sentence: String| Trouble::new(TroubleKind::Settings, sentence);
         let Some((scheme, rest)) = url.split_once(':') else {
-            return Err(wrong("the database's URL begins with `postgres://` or `sqlite://`; this one has neither".to_owned()));
+            return Err(wrong(
+                "the database's URL begins with `postgres://` or `sqlite://`; this one has neither".to_owned(),
+            ));
         };
         match scheme {
             "sqlite" => {
                 let path = rest.strip_prefix("//").unwrap_or(rest);
                 if path.is_empty() || path.starts_with(':') || path.contains('?') {
                     return Err(wrong(
-                        "the database's URL does not name a file: `sqlite:///var/lib/camlock/registry.db` would".to_owned(),
+                        "the database's URL does not name a file: `sqlite:///var/lib/camlock/registry.db` would"
+                            .to_owned(),
                     ));
                 }
                 // An absolute one: what SQLite takes for a URL of its own begins otherwise.
-                let path = std::path::absolute(path).map_err(|error| wrong(format!("{path} leads nowhere: {error}")))?;
+                let path =
+                    std::path::absolute(path).map_err(|error| wrong(format!("{path} leads nowhere: {error}")))?;
                 Ok(Address::Sqlite(path))
             }
             "postgres" | "postgresql" => {
@@ -40,7 +44,9 @@ impl Address {
                     )
                 })?;
                 if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-                    return Err(wrong("the database's URL names no host: postgres://USER@HOST/DATABASE does".to_owned()));
+                    return Err(wrong(
+                        "the database's URL names no host: postgres://USER@HOST/DATABASE does".to_owned(),
+                    ));
                 }
                 if schema.is_empty() || schema.len() > 63 || schema.contains(['\0', '"']) || schema.starts_with("pg_") {
                     return Err(wrong(format!("{schema:?} cannot be the name of a schema in PostgreSQL")));
@@ -58,7 +64,9 @@ impl Address {
                 config.tcp_user_timeout(Duration::from_secs(25));
                 Ok(Address::Postgres { config: Box::new(config), schema: schema.to_owned() })
             }
-            _ => Err(wrong("the database's URL begins with `postgres://` or `sqlite://`; this one has neither".to_owned())),
+            _ => Err(wrong(
+                "the database's URL begins with `postgres://` or `sqlite://`; this one has neither".to_owned(),
+            )),
         }
     }
 }

@@ -174,7 +174,9 @@ impl Shared {
         let (transaction, settled) = match dialect {
             Dialect::Sqlite => ("0", "1 = 1"),
             // What older transactions still write would come before what is read: it is not read yet.
-            Dialect::Postgres => ("CAST(CAST(xact AS TEXT) AS BIGINT)", "xact < pg_snapshot_xmin(pg_current_snapshot())"),
+            Dialect::Postgres => {
+                ("CAST(CAST(xact AS TEXT) AS BIGINT)", "xact < pg_snapshot_xmin(pg_current_snapshot())")
+            }
         };
         let mut conditions = vec![settled.to_owned()];
         let mut values: Vec<Value> = Vec::new();

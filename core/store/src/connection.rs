@@ -10,10 +10,14 @@ use diesel::{
     sqlite::{Sqlite, SqliteConnection},
 };
 use diesel_async::{
-    AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection, sync_connection_wrapper::SyncConnectionWrapper,
-    pooled_connection::PoolableConnection,
+    AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection, pooled_connection::PoolableConnection,
+    sync_connection_wrapper::SyncConnectionWrapper,
 };
-use std::{sync::atomic::{AtomicU64, Ordering}, sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 use tokio_postgres::NoTls;
 
 /// How long SQLite waits for another process's transaction.
@@ -74,6 +78,15 @@ pub(crate) fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
+/// Rows of parameters, for `VALUES`: so many at once, each of so many.
+pub(crate) fn places(rows: usize, width: usize) -> String {
+    let row = |row: usize| {
+        let places: Vec<String> = (1..=width).map(|place| format!("${}", row * width + place)).collect();
+        format!("({})", places.join(", "))
+    };
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+}
+
 macro_rules! bound {
     ($db:ty, $sql:expr, $values:expr) => {{
         let mut query = diesel::sql_query($sql).into_boxed::<$db>();
@@ -106,7 +119,10 @@ impl Connection {
         match address {
             Address::Sqlite(path) => {
                 let path = path.to_str().map(str::to_owned).ok_or_else(|| {
-                    Trouble::new(TroubleKind::Settings, format!("{address} has a name that is no UTF-8: give it another one"))
+                    Trouble::new(
+                        TroubleKind::Settings,
+                        format!("{address} has a name that is no UTF-8: give it another one"),
+                    )
                 })?;
                 let opened = tokio::task::spawn_blocking(move || SqliteConnection::establish(&path)).await;
                 let opened = opened.map_err(|error| Trouble::away(format!("{address} was not opened: {error}")))?;

@@ -191,8 +191,14 @@ impl Database {
                 }
                 Err(other) => return Err(Trouble::away(format!("{}: {other}", self.address))),
             };
-            let mut work =
-                Work { pooled, database: self.clone(), transaction: begin.is_some(), writes, acting: false, _turn: None };
+            let mut work = Work {
+                pooled,
+                database: self.clone(),
+                transaction: begin.is_some(),
+                writes,
+                acting: false,
+                _turn: None,
+            };
             let Some(begin) = begin else { return Ok(work) };
             match work.batch(begin).await {
                 Ok(()) => {

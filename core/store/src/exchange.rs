@@ -43,7 +43,8 @@ struct Held {
 }
 
 /// Artifacts whose bytes are to be had.
-const TO_BE_HAD: &str = "(elsewhere OR EXISTS (SELECT 1 FROM artifact_bytes WHERE artifact_bytes.digest = artifacts.digest))";
+const TO_BE_HAD: &str =
+    "(artifacts.elsewhere OR EXISTS (SELECT 1 FROM artifact_bytes WHERE artifact_bytes.digest = artifacts.digest))";
 
 impl Exchange for Shared {
     fn claim(&self, plugin: &str, mark: &Mark) -> BoxFuture<Result<Claim, Unavailable>> {
@@ -159,7 +160,8 @@ impl Shared {
 
     /// Tries once. If another one has the right: for how long still.
     async fn try_claim(&self, plugin: &str, mark: &Mark) -> Result<Result<Claim, Duration>, Trouble> {
-        let built = format!("SELECT digest AS word FROM artifacts WHERE plugin = $1 AND fingerprint = $2 AND {TO_BE_HAD}");
+        let built =
+            format!("SELECT digest AS word FROM artifacts WHERE plugin = $1 AND fingerprint = $2 AND {TO_BE_HAD}");
         let what: Vec<Value> = vec![plugin.into(), (&mark.0).into()];
         let built = self.database.alone().await?.row::<Word>(&built, what.clone()).await?;
         if let Some(digest) = built.and_then(|built| built.word.parse().ok()) {
@@ -167,7 +169,8 @@ impl Shared {
         }
         let address = &self.database.address;
         let of = |error| Trouble::of_using(address, &error);
-        let holder = node::random().map_err(|error| Trouble::away(format!("nothing at random is to be had: {error}")))?;
+        let holder =
+            node::random().map_err(|error| Trouble::away(format!("nothing at random is to be had: {error}")))?;
         // Of its own: whatever else goes on must not keep it from being renewed, and it ends with its holder.
         let mut connection = Connection::open(address, &self.database.queries).await?;
         let dialect = connection.dialect;

@@ -146,7 +146,8 @@ fn watch(path: &Path, changed: Arc<Notify>) -> notify::Result<RecommendedWatcher
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
         let concerns = match &event {
             Ok(event) => {
-                let wrote = !event.kind.is_access() || event.kind == EventKind::Access(AccessKind::Close(AccessMode::Write));
+                let wrote =
+                    !event.kind.is_access() || event.kind == EventKind::Access(AccessKind::Close(AccessMode::Write));
                 event.need_rescan() || wrote && event.paths.iter().any(|path| ours(path))
             }
             Err(_) => true,

@@ -41,7 +41,8 @@ pub(crate) async fn come_up(shared: &Shared) -> Result<Source, Trouble> {
             Address::Sqlite(path) => Source::Sqlite(Box::new(Files::open(shared, path).await?)),
             Address::Postgres { .. } => {
                 let mut connection = Connection::open(&database.address, &database.queries).await?;
-                let listen = "LISTEN plugin_changes; LISTEN camlock_fleet; LISTEN camlock_journal; LISTEN camlock_tokens";
+                let listen =
+                    "LISTEN plugin_changes; LISTEN camlock_fleet; LISTEN camlock_journal; LISTEN camlock_tokens";
                 connection.batch(listen).await.map_err(|error| Trouble::of_using(&database.address, &error))?;
                 match connection.either {
                     Either::Postgres(connection) => Source::Postgres(Box::new(connection)),

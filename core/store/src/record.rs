@@ -114,7 +114,10 @@ impl Shared {
         let digest = row.artifact_digest.as_ref().and_then(|digest| match digest.parse() {
             Ok(digest) => Some(digest),
             Err(error) => {
-                tracing::warn!("the record of {} names the artifact {digest:?}, which nobody can serve: {error}", row.name);
+                tracing::warn!(
+                    "the record of {} names the artifact {digest:?}, which nobody can serve: {error}",
+                    row.name
+                );
                 None
             }
         });
@@ -148,7 +151,8 @@ impl Shared {
         let last = known.get(name).cloned().unwrap_or_else(|| serde_json::json!({}));
         let told = known.insert(refused(name), serde_json::Value::String(text.to_owned()));
         if told.is_none_or(|told| told != text) {
-            let sentence = format!("the configuration of {name} in the registry is not used, for {why}; the last one goes on");
+            let sentence =
+                format!("the configuration of {name} in the registry is not used, for {why}; the last one goes on");
             tracing::warn!("{sentence}");
             self.keep_note(Happened {
                 plugin: Some(name.to_owned()),

@@ -2,8 +2,8 @@
 
 use crate::{
     Trouble,
-    connection::Value,
-    database::Work,
+    connection::{Value, places},
+    database::{Word, Work},
     record::count,
     shared::Shared,
 };
@@ -16,6 +16,9 @@ use camlock_core::{
 };
 use diesel::{QueryableByName, sql_types::Text};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// So many rows are written by one statement.
+const AT_ONCE: usize = 500;
 
 impl Registry for Shared {
     fn read(&self, reading: Reading) -> BoxFuture<Result<Snapshot, Unavailable>> {
@@ -34,11 +37,10 @@ impl Registry for Shared {
         let this = self.clone();
         self.database.within(async move {
             let mut work = this.database.act("filesystem", this.node()).await?;
-            let mut names = BTreeSet::new();
-            for newcomer in newcomers {
-                this.enter(&mut work, &newcomer).await?;
-                names.insert(newcomer.name);
+            for newcomers in newcomers.chunks(AT_ONCE) {
+                enter(&mut work, newcomers).await?;
             }
+            let names = newcomers.into_iter().map(|newcomer| newcomer.name).collect();
             let records = this.records(&mut work, Some(&names)).await?;
             work.commit().await?;
             Ok(records)
@@ -92,8 +94,13 @@ impl Registry for Shared {
         let this = self.clone();
         self.database.within(async move {
             let mut work = this.database.write().await?;
-            for served in served {
-                this.report_one(&mut work, served).await?;
+            // What is told last of a plugin counts.
+            let served: BTreeMap<String, Served> =
+                served.into_iter().map(|served| (served.plugin.clone(), served)).collect();
+            let served: Vec<Served> = served.into_values().collect();
+            for served in served.chunks(AT_ONCE) {
+                this.put_served(&mut work, served).await?;
+                put_endpoints(&mut work, served).await?;
             }
             work.commit().await
         })
@@ -135,6 +142,70 @@ async fn write(work: &mut Work, before: &Record, after: &Record) -> Result<(), T
     Ok(())
 }
 
+/// Makes records, and lets those that were removed begin anew.
+async fn enter(work: &mut Work, newcomers: &[Newcomer]) -> Result<(), Trouble> {
+    let values = |newcomer: &Newcomer| -> [Value; 4] {
+        let kind = if newcomer.built_in { "static" } else { "dynamic" };
+        [(&newcomer.name).into(), newcomer.enabled.into(), kind.into(), (&newcomer.path).into()]
+    };
+    let enter = format!(
+        "INSERT INTO plugins (name, enabled, kind, source_path) VALUES {} ON CONFLICT (name) DO NOTHING",
+        places(newcomers.len(), 4)
+    );
+    if work.run(&enter, newcomers.iter().flat_map(values).collect()).await? == newcomers.len() {
+        return Ok(());
+    }
+    let removed = format!(
+        "SELECT name AS word FROM plugins WHERE removed = $1 AND name IN {}{}",
+        names_after(1, newcomers.len()),
+        work.dialect().lock()
+    );
+    let named = [vec![true.into()], newcomers.iter().map(|newcomer| (&newcomer.name).into()).collect()].concat();
+    let removed: BTreeSet<String> = work.rows::<Word>(&removed, named).await?.into_iter().map(|row| row.word).collect();
+    for newcomer in newcomers.iter().filter(|newcomer| removed.contains(&newcomer.name)) {
+        work.run("DELETE FROM plugin_quarantine WHERE plugin = $1", vec![(&newcomer.name).into()]).await?;
+        let anew = "UPDATE plugins SET enabled = $2, kind = $3, source_path = $4, version = '', artifact_digest = NULL, \
+             fingerprint = NULL, config = '{}', removed = $5 WHERE name = $1";
+        work.run(anew, [values(newcomer).to_vec(), vec![false.into()]].concat()).await?;
+    }
+    Ok(())
+}
+
+/// Puts on record what plugins answer, as far as it is told.
+async fn put_endpoints(work: &mut Work, served: &[Served]) -> Result<(), Trouble> {
+    let told = |served: &Served| Some((Value::from(&served.plugin), served.plugin.clone(), served.endpoints.clone()?));
+    let told: Vec<_> = served.iter().filter_map(told).collect();
+    if told.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<Value> = told.iter().map(|(value, ..)| value.clone()).collect();
+    let names = names_after(0, told.len());
+    work.run(&format!("DELETE FROM plugin_endpoints WHERE plugin IN {names}"), named.clone()).await?;
+    let there = format!("SELECT name AS word FROM plugins WHERE name IN {names}");
+    let there: BTreeSet<String> = work.rows::<Word>(&there, named).await?.into_iter().map(|row| row.word).collect();
+    let rows: Vec<[Value; 4]> = told
+        .into_iter()
+        .filter(|(_, name, _)| there.contains(name))
+        .flat_map(|(value, _, endpoints)| endpoints.into_iter().map(move |endpoint| (value.clone(), endpoint)))
+        .map(|(plugin, endpoint)| [plugin, endpoint.method.into(), endpoint.path.into(), endpoint.source.into()])
+        .collect();
+    for rows in rows.chunks(AT_ONCE) {
+        let insert = format!(
+            "INSERT INTO plugin_endpoints (plugin, method, path, source) VALUES {} \
+             ON CONFLICT (plugin, method, path) DO NOTHING",
+            places(rows.len(), 4)
+        );
+        work.run(&insert, rows.iter().flatten().cloned().collect()).await?;
+    }
+    Ok(())
+}
+
+/// A list of so many parameters, after so many others.
+fn names_after(others: usize, count: usize) -> String {
+    let places: Vec<String> = (1..=count).map(|place| format!("${}", others + place)).collect();
+    format!("({})", places.join(", "))
+}
+
 #[derive(QueryableByName)]
 struct Seen {
     #[diesel(sql_type = Text)]
@@ -151,60 +222,30 @@ impl Shared {
         Ok(rows.into_iter().map(|row| (row.plugin, Mark(row.seen))).collect())
     }
 
-    /// Makes a record, or lets one that was removed begin anew.
-    async fn enter(&self, work: &mut Work, newcomer: &Newcomer) -> Result<(), Trouble> {
-        let kind = if newcomer.built_in { "static" } else { "dynamic" };
-        let values: Vec<Value> =
-            vec![(&newcomer.name).into(), newcomer.enabled.into(), kind.into(), (&newcomer.path).into()];
-        let enter = "INSERT INTO plugins (name, enabled, kind, source_path) VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO NOTHING";
-        if work.run(enter, values.clone()).await? > 0 {
-            return Ok(());
-        }
-        let removed = "SELECT name AS plugin, '' AS seen FROM plugins WHERE name = $1 AND removed = $2";
-        let removed = format!("{removed}{}", work.dialect().lock());
-        if work.row::<Seen>(&removed, vec![(&newcomer.name).into(), true.into()]).await?.is_none() {
-            return Ok(());
-        }
-        work.run("DELETE FROM plugin_quarantine WHERE plugin = $1", vec![(&newcomer.name).into()]).await?;
-        let anew = "UPDATE plugins SET enabled = $2, kind = $3, source_path = $4, version = '', artifact_digest = NULL, \
-             fingerprint = NULL, config = '{}', removed = $5 WHERE name = $1";
-        let values = [values, vec![false.into()]].concat();
-        work.run(anew, values).await.map(drop)
-    }
-
-    /// Puts on record what this node serves of one plugin.
-    async fn report_one(&self, work: &mut Work, served: Served) -> Result<(), Trouble> {
-        let Served { plugin, state, reason, generation, artifact, version, seen, revision, endpoints } = served;
-        let now = work.dialect().now();
-        let report = format!(
-            "INSERT INTO node_plugins (node, plugin, state, reason, generation, artifact_digest, version, seen, revision, at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, {now}) ON CONFLICT (node, plugin) DO UPDATE SET \
+    /// Puts on record what this node serves.
+    async fn put_served(&self, work: &mut Work, served: &[Served]) -> Result<(), Trouble> {
+        let put = format!(
+            "INSERT INTO node_plugins (node, plugin, state, reason, generation, artifact_digest, version, seen, revision) \
+             VALUES {} ON CONFLICT (node, plugin) DO UPDATE SET \
              state = excluded.state, reason = excluded.reason, generation = excluded.generation, \
              artifact_digest = excluded.artifact_digest, version = excluded.version, \
-             seen = coalesce(excluded.seen, node_plugins.seen), revision = excluded.revision, at = excluded.at"
+             seen = coalesce(excluded.seen, node_plugins.seen), revision = excluded.revision, at = excluded.at",
+            places(served.len(), 9)
         );
-        let values: Vec<Value> = vec![
-            self.node().into(),
-            (&plugin).into(),
-            state.word().into(),
-            reason.into(),
-            generation.into(),
-            artifact.map(|digest| digest.to_string()).into(),
-            version.into(),
-            seen.map(|mark| mark.0).into(),
-            revision.into(),
-        ];
-        work.run(&report, values).await?;
-        let Some(endpoints) = endpoints else { return Ok(()) };
-        work.run("DELETE FROM plugin_endpoints WHERE plugin = $1", vec![(&plugin).into()]).await?;
-        let insert = "INSERT INTO plugin_endpoints (plugin, method, path, source) \
-             SELECT name, $2, $3, $4 FROM plugins WHERE name = $1 ON CONFLICT (plugin, method, path) DO NOTHING";
-        for endpoint in endpoints {
-            let values: Vec<Value> =
-                vec![(&plugin).into(), endpoint.method.into(), endpoint.path.into(), endpoint.source.into()];
-            work.run(insert, values).await?;
-        }
-        Ok(())
+        let values = |served: &Served| -> [Value; 9] {
+            [
+                self.node().into(),
+                (&served.plugin).into(),
+                served.state.word().into(),
+                served.reason.clone().into(),
+                served.generation.into(),
+                served.artifact.map(|digest| digest.to_string()).into(),
+                served.version.clone().into(),
+                served.seen.as_ref().map(|mark| mark.0.clone()).into(),
+                served.revision.into(),
+            ]
+        };
+        work.run(&put, served.iter().flat_map(values).collect()).await.map(drop)
     }
 
     /// Notes what this node saw of a plugin's directory when it proposed.

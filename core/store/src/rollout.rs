@@ -137,13 +137,7 @@ impl Shared {
         Ok(proposed)
     }
 
-    async fn propose_in(
-        &self,
-        work: &mut Work,
-        record: Record,
-        agreed: Agreed,
-        by: &str,
-    ) -> Result<Proposed, Trouble> {
+    async fn propose_in(&self, work: &mut Work, record: Record, agreed: Agreed, by: &str) -> Result<Proposed, Trouble> {
         let plugin = record.name.clone();
         if record.agreed.as_ref().is_some_and(|there| there.digest == agreed.digest) {
             if agreed.mark.is_none() || record.agreed.as_ref() == Some(&agreed) {
@@ -257,12 +251,7 @@ impl Shared {
         Ok(known.rollout.state)
     }
 
-    async fn put_answer(
-        &self,
-        work: &mut Work,
-        known: &mut Known,
-        answer: Result<(), String>,
-    ) -> Result<(), Trouble> {
+    async fn put_answer(&self, work: &mut Work, known: &mut Known, answer: Result<(), String>) -> Result<(), Trouble> {
         let put = format!(
             "INSERT INTO rollout_answers (rollout, node, ok, reason, at) VALUES ($1, $2, $3, $4, {}) \
              ON CONFLICT (rollout, node) DO UPDATE SET ok = excluded.ok, reason = excluded.reason, at = excluded.at",

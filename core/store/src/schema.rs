@@ -113,13 +113,18 @@ async fn standing(address: &Address, connection: &mut Connection) -> Result<Stan
                     return Err(Trouble::of_sqlite(address, &format!("malformed: {damage}")));
                 }
             }
-            let tables = "SELECT name AS word FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%'";
+            let tables =
+                "SELECT name AS word FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%'";
             (connection.rows::<Word>(tables, vec![]).await.map_err(of)?, address.to_string())
         }
         Address::Postgres { schema, .. } => {
             let number = "SELECT current_setting('server_version_num') AS word";
             let version = connection.rows::<Word>(number, vec![]).await.map_err(of)?;
-            if version.first().and_then(|version| version.word.parse::<u32>().ok()).is_some_and(|version| version < 130_000) {
+            if version
+                .first()
+                .and_then(|version| version.word.parse::<u32>().ok())
+                .is_some_and(|version| version < 130_000)
+            {
                 let sentence = format!("{address} is older than PostgreSQL 13; Camlock needs 13 or later");
                 return Err(Trouble::new(TroubleKind::Settings, sentence));
             }

@@ -89,9 +89,10 @@ impl Trouble {
     /// Something went wrong while the database was used.
     pub(crate) fn of_using(address: &Address, error: &Error) -> Self {
         match error {
-            Error::DatabaseError(DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection, said) => {
-                Trouble::away(format!("the connection to {address} broke ({})", said.message()))
-            }
+            Error::DatabaseError(
+                DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection,
+                said,
+            ) => Trouble::away(format!("the connection to {address} broke ({})", said.message())),
             Error::DatabaseError(_, said) => match address {
                 Address::Sqlite(_) => Trouble::of_sqlite(address, said.message()),
                 Address::Postgres { .. } => {

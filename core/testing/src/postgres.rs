@@ -37,7 +37,8 @@ const SETTINGS: &str = "listen_addresses = '127.0.0.1'\nfsync = off\nsynchronous
      shared_buffers = 32MB\nmax_connections = 200\nautovacuum = off\n";
 
 /// Users: `camlock` may do anything, `guarded` needs the password `right`.
-const USERS: &str = "host all guarded 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\nlocal all all trust\n";
+const USERS: &str =
+    "host all guarded 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\nlocal all all trust\n";
 
 /// It waits for the end of its input, which is the end of the test program.
 const GUARD: &str = r#"
@@ -180,7 +181,8 @@ impl Postgres {
     fn signal(&self, signal: &str) {
         let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Child::id);
         let Some(server) = server else { return };
-        let send = |pid: u32| drop(Command::new("kill").args([signal, &pid.to_string()]).stderr(Stdio::null()).status());
+        let send =
+            |pid: u32| drop(Command::new("kill").args([signal, &pid.to_string()]).stderr(Stdio::null()).status());
         let children: Vec<u32> = children(server);
         send(server);
         children.into_iter().for_each(send);
@@ -226,7 +228,10 @@ fn ordinary(program: impl AsRef<Path>) -> Command {
 /// Where `initdb` and `postgres` lie: in the search path, or where distributions hide them; of those the newest.
 fn programs() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut hidden: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten()
+    let mut hidden: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
         .filter_map(|version| Some((version.file_name().to_str()?.parse().ok()?, version.path().join("bin"))))
         .collect();
     hidden.sort();
