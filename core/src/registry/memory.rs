@@ -163,7 +163,7 @@ fn ready<T: Send + 'static>(outcome: T) -> BoxFuture<T> {
 }
 
 impl Registry for Memory {
-    fn node(&self) -> NodeId {
+    fn this_node(&self) -> NodeId {
         self.node.clone()
     }
 

@@ -234,7 +234,7 @@ impl Supervisor {
 
     /// Another server proposes something, and waits for this one.
     fn take_part(&mut self, rollout: &Rollout) {
-        let node = self.ports.registry.node();
+        let node = self.ports.registry.this_node();
         if !rollout.nodes.contains(&node) || rollout.answers.contains_key(&node) {
             if let Some(bid) = self.waiting_for(rollout) {
                 bid.doing = waits_for(rollout, true);

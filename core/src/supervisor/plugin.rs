@@ -5,7 +5,7 @@ use super::{
     restarts::Restarts,
 };
 use crate::{
-    BuildView, Candidate, Digest, Done, Entry, Failure, Headline, Kind, Loaded, Manifest, Mark, PluginView, Refused,
+    BuildView, Candidate, Digest, Done, Endpoint, Entry, Failure, Headline, Kind, Loaded, Manifest, Mark, PluginView, Refused,
     generation::{Event, Phase},
     registry::{Actor, Agreed, Record, RolloutId, Served},
 };
@@ -67,8 +67,9 @@ pub(crate) struct Plugin {
     pub(crate) passed_over: u32,
     /// How candidates were made, the newest first.
     pub(crate) builds: VecDeque<Arc<BuildView>>,
-    /// What the registry was last told of it.
+    /// What the registry was last told of it, and of what it answers.
     pub(crate) told: Option<Served>,
+    pub(crate) told_endpoints: Vec<Endpoint>,
 }
 
 /// An artifact that is to be tried.
@@ -268,6 +269,7 @@ impl Plugin {
             passed_over: 0,
             builds: VecDeque::new(),
             told: None,
+            told_endpoints: Vec::new(),
         }
     }
 

@@ -36,10 +36,18 @@ impl Supervisor {
             if plugin.told.is_none() && plugin.entry.is_none() && plugin.serving.is_none() {
                 continue;
             }
-            if plugin.told.as_ref() != Some(&served) {
-                plugin.told = Some(served.clone());
-                self.unheard.insert(name.clone(), served);
+            if plugin.told.as_ref() == Some(&served) {
+                continue;
             }
+            plugin.told = Some(served.clone());
+            // What does not serve answers nothing for now; what it answers stays on record.
+            let endpoints = self.shown.get(name).filter(|view| view.serving.is_some()).map(|view| &view.endpoints);
+            let endpoints = endpoints.filter(|endpoints| **endpoints != plugin.told_endpoints).cloned();
+            if let Some(endpoints) = &endpoints {
+                plugin.told_endpoints.clone_from(endpoints);
+            }
+            let unheard = self.unheard.remove(name).and_then(|unheard| unheard.endpoints);
+            self.unheard.insert(name.clone(), Served { endpoints: endpoints.or(unheard), ..served });
         }
         self.report_next();
     }
@@ -82,6 +90,7 @@ impl Plugin {
             artifact: serving.and_then(|serving| serving.candidate.digest()),
             version: serving.map(|serving| serving.candidate.manifest().version.clone()),
             seen: self.seen.clone(),
+            endpoints: None,
             revision: self.record.as_ref().map_or(0, |record| record.revision),
         }
     }
