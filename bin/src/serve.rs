@@ -95,7 +95,7 @@ async fn serve(config: &Config, control: &Runtime, work: &Runtime) -> Result<(),
     let (sources, builder) = (shop.builder.clone(), shop.builder.clone());
     let ports = shop.ports(Arc::new(dispatch.clone()), control.handle().clone());
     let manager = supervise(ports, config.settings.clone());
-    let options = ControlOptions { token: Token::new(token), about, blocked: dispatch.blocked_list() };
+    let options = ControlOptions { about, blocked: dispatch.blocked_list(), ..ControlOptions::new(Token::new(token)) };
     dispatch.fall_through_to(control_router(manager.clone(), options));
     // From here on connections are answered; those that came before have waited.
     let front = FrontOptions { on_thread_park: Some(on_thread_park), ..FrontOptions::default() };

@@ -17,16 +17,20 @@ mod front;
 mod generation;
 mod limited;
 mod marks;
+mod memory;
 mod monitor;
 mod problem;
 mod relay;
 mod request_id;
 mod service;
+mod socket;
 mod trace_context;
 
 pub use crate::{
     blocked::{Blocked, BlockedList},
-    control::{About, ControlOptions, Token, control_router},
+    control::{About, ControlOptions, Note, Token, control_router},
     dispatch::{Dispatch, Dispatched},
     front::{Front, FrontOptions},
+    memory::InMemory,
+    socket::{ControlSocket, serve_socket},
 };
