@@ -16,8 +16,10 @@ mod frames;
 mod front;
 mod generation;
 mod limited;
+mod logs;
 mod marks;
 mod memory;
+mod meters;
 mod monitor;
 mod problem;
 mod relay;
@@ -31,6 +33,8 @@ pub use crate::{
     control::{About, ControlOptions, Note, Token, control_router},
     dispatch::{Dispatch, Dispatched},
     front::{Front, FrontOptions},
+    logs::Logs,
     memory::InMemory,
+    meters::Meters,
     socket::{ControlSocket, serve_socket},
 };

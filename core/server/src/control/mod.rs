@@ -11,16 +11,21 @@ mod install;
 mod journal;
 mod keys;
 mod list;
+mod logs;
+mod metrics;
 mod page;
 mod probes;
 mod show;
+mod tally;
 mod tokens;
 
 pub use keys::Token;
 
 use crate::{
     blocked::BlockedList,
+    logs::Logs,
     memory::InMemory,
+    meters::Meters,
     problem::{Problem, nothing_there},
 };
 use admit::admit;
@@ -31,11 +36,16 @@ use axum::{
     response::Response,
 };
 use camlock_core::{
-    Install, Manager,
+    Install, Manager, Overview,
     registry::{Archive, Happened, Tokens},
 };
 use http::StatusCode;
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError, Weak, atomic::AtomicU64},
+};
+use tally::Tally;
+use tokio::{runtime::Handle, sync::watch};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// Where acts are noted that the manager does not see: what was installed, and that everything is to be looked at again.
@@ -60,6 +70,12 @@ pub struct ControlOptions {
     pub about: About,
     /// Handlers that block: `Dispatch::blocked_list`.
     pub blocked: BlockedList,
+    /// What is counted of requests: `Dispatch::meters`.
+    pub meters: Meters,
+    /// What plugins said lately: what it is told as a layer of `tracing`.
+    pub logs: Logs,
+    /// Raised whenever the registry's database is connected to anew.
+    pub reconnects: Arc<AtomicU64>,
 }
 
 impl ControlOptions {
@@ -76,6 +92,9 @@ impl ControlOptions {
             largest_upload: 256 << 20,
             about: About::default(),
             blocked: BlockedList::default(),
+            meters: Meters::default(),
+            logs: Logs::default(),
+            reconnects: Arc::default(),
         }
     }
 }
@@ -106,23 +125,37 @@ struct Control {
     manager: Manager,
     options: ControlOptions,
     guesses: keys::Guesses,
+    tally: Mutex<Tally>,
+}
+
+impl Control {
+    fn new(manager: Manager, options: ControlOptions) -> Self {
+        Control { manager, options, guesses: keys::Guesses::default(), tally: Mutex::default() }
+    }
 }
 
 type Shared = State<Arc<Control>>;
 
 /// The router of the host's own paths. Requests that come over a connection have their peer as `ConnectInfo`.
+///
+/// Called on a runtime, what happens to plugins is counted as it happens; otherwise only when metrics are asked for.
 pub fn control_router(manager: Manager, options: ControlOptions) -> Router {
-    let control = Arc::new(Control { manager, options, guesses: keys::Guesses::default() });
+    let control = Arc::new(Control::new(manager, options));
+    if let Ok(runtime) = Handle::try_current() {
+        runtime.spawn(keep_tally(control.manager.watch(), Arc::downgrade(&control)));
+    }
     let (router, _document) = OpenApiRouter::new()
         .routes(routes!(list::open_list))
         .routes(routes!(list::open_one))
         .routes(routes!(probes::live))
         .routes(routes!(probes::ready))
         .routes(routes!(probes::health))
+        .routes(routes!(metrics::metrics))
         .routes(routes!(list::list, install::install))
         .routes(routes!(list::one, acts::set, acts::remove))
         .routes(routes!(list::generations))
         .routes(routes!(list::builds))
+        .routes(routes!(logs::logs))
         .routes(routes!(acts::reload))
         .routes(routes!(acts::rollback))
         .routes(routes!(acts::enable))
@@ -139,6 +172,15 @@ pub fn control_router(manager: Manager, options: ControlOptions) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(control.clone(), admit))
         .with_state(control)
+}
+
+/// Looks at each overview, as long as there are any and somebody may ask.
+async fn keep_tally(mut overview: watch::Receiver<Arc<Overview>>, control: Weak<Control>) {
+    while overview.changed().await.is_ok() {
+        let Some(control) = control.upgrade() else { return };
+        let overview = overview.borrow_and_update().clone();
+        control.tally.lock().unwrap_or_else(PoisonError::into_inner).look(&overview);
+    }
 }
 
 async fn wrong_method(request: Request) -> Response {
