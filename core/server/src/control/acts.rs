@@ -89,7 +89,7 @@ fn said<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Opti
 
 /// Makes a new generation, also of unchanged code. Ends a quarantine.
 #[utoipa::path(post, path = "/api/v1/plugins/{name}/reload", tag = "acts",
-    params(("name", description = "The plugin's name"), Force, ("if-match" = Option<String>, Header, description = "Only if this is its revision")), responses(
+    params(("name" = String, Path, description = "The plugin's name"), Force, ("if-match" = Option<String>, Header, description = "Only if this is its revision")), responses(
     (status = 200, description = "The new generation serves", body = show::Plugin),
     (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
     (status = 422, description = "The candidate failed; what served serves on"),
@@ -108,7 +108,7 @@ pub(super) async fn reload(
 
 /// Goes back to an artifact that is kept, until the source changes.
 #[utoipa::path(post, path = "/api/v1/plugins/{name}/rollback", tag = "acts", request_body(content = Option<Back>),
-    params(("name", description = "The plugin's name"), Manner, ("if-match" = Option<String>, Header, description = "Only if this is its revision")), responses(
+    params(("name" = String, Path, description = "The plugin's name"), Manner, ("if-match" = Option<String>, Header, description = "Only if this is its revision")), responses(
     (status = 200, description = "It serves", body = show::Plugin),
     (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
     (status = 409, description = "It is not kept"),
@@ -128,7 +128,7 @@ pub(super) async fn rollback(
 
 /// Serves it. Once more changes nothing.
 #[utoipa::path(post, path = "/api/v1/plugins/{name}/enable", tag = "acts",
-    params(("name", description = "The plugin's name"), Manner, ("if-match" = Option<String>, Header, description = "Only if this is its revision")), responses(
+    params(("name" = String, Path, description = "The plugin's name"), Manner, ("if-match" = Option<String>, Header, description = "Only if this is its revision")), responses(
     (status = 200, description = "It is enabled", body = show::Plugin),
     (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
     (status = 422, description = "It is enabled, and did not come to serve"),
@@ -147,7 +147,7 @@ pub(super) async fn enable(
 
 /// Does not serve it any more. Once more changes nothing.
 #[utoipa::path(post, path = "/api/v1/plugins/{name}/disable", tag = "acts",
-    params(("name", description = "The plugin's name"), Manner, ("if-match" = Option<String>, Header, description = "Only if this is its revision")), responses(
+    params(("name" = String, Path, description = "The plugin's name"), Manner, ("if-match" = Option<String>, Header, description = "Only if this is its revision")), responses(
     (status = 200, description = "It is disabled", body = show::Plugin),
     (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
     (status = 409, description = "Others depend on it"),
@@ -166,7 +166,7 @@ pub(super) async fn disable(
 
 /// Decides whether to serve it, and its configuration.
 #[utoipa::path(put, path = "/api/v1/plugins/{name}", tag = "acts", request_body = Settings,
-    params(("name", description = "The plugin's name"), Manner, ("if-match" = Option<String>, Header, description = "Only if this is its revision")), responses(
+    params(("name" = String, Path, description = "The plugin's name"), Manner, ("if-match" = Option<String>, Header, description = "Only if this is its revision")), responses(
     (status = 200, description = "It is decided, and what serves has the configuration", body = show::Plugin),
     (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
     (status = 409, description = "It cannot be done as things are"),
@@ -186,7 +186,7 @@ pub(super) async fn set(
 
 /// Takes it out: it is drained and unloaded, and its entry is moved away.
 #[utoipa::path(delete, path = "/api/v1/plugins/{name}", tag = "acts",
-    params(("name", description = "The plugin's name"), Manner, ("if-match" = Option<String>, Header, description = "Only if this is its revision")), responses(
+    params(("name" = String, Path, description = "The plugin's name"), Manner, ("if-match" = Option<String>, Header, description = "Only if this is its revision")), responses(
     (status = 200, description = "It is gone: as it was", body = show::Plugin),
     (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
     (status = 409, description = "Others depend on it, or it is compiled in"),

@@ -243,7 +243,8 @@ mod tests {
         });
         let plugins = views.collect();
         inbox.overview.send_replace(Arc::new(Overview { plugins, ..Overview::default() }));
-        (Control::new(manager, ControlOptions { meters, ..ControlOptions::new(Token::new("x")) }), inbox)
+        let options = ControlOptions { meters, ..ControlOptions::new(Token::new("x")) };
+        (Control::new(manager, options, crate::control::openapi::Merged::default()), inbox)
     }
 
     #[test]

@@ -6,13 +6,16 @@
 mod acts;
 mod admit;
 mod ask;
+mod docs;
 mod fleet;
 mod install;
 mod journal;
 mod keys;
 mod list;
 mod logs;
+mod merge;
 mod metrics;
+mod openapi;
 mod page;
 mod probes;
 mod show;
@@ -34,6 +37,7 @@ use axum::{
     extract::{Request, State},
     middleware,
     response::Response,
+    routing::get,
 };
 use camlock_core::{
     Install, Manager, Overview,
@@ -126,11 +130,12 @@ struct Control {
     options: ControlOptions,
     guesses: keys::Guesses,
     tally: Mutex<Tally>,
+    document: openapi::Merged,
 }
 
 impl Control {
-    fn new(manager: Manager, options: ControlOptions) -> Self {
-        Control { manager, options, guesses: keys::Guesses::default(), tally: Mutex::default() }
+    fn new(manager: Manager, options: ControlOptions, document: openapi::Merged) -> Self {
+        Control { manager, options, guesses: keys::Guesses::default(), tally: Mutex::default(), document }
     }
 }
 
@@ -140,17 +145,15 @@ type Shared = State<Arc<Control>>;
 ///
 /// Called on a runtime, what happens to plugins is counted as it happens; otherwise only when metrics are asked for.
 pub fn control_router(manager: Manager, options: ControlOptions) -> Router {
-    let control = Arc::new(Control::new(manager, options));
-    if let Ok(runtime) = Handle::try_current() {
-        runtime.spawn(keep_tally(control.manager.watch(), Arc::downgrade(&control)));
-    }
-    let (router, _document) = OpenApiRouter::new()
+    let (router, document) = OpenApiRouter::new()
         .routes(routes!(list::open_list))
         .routes(routes!(list::open_one))
         .routes(routes!(probes::live))
         .routes(routes!(probes::ready))
         .routes(routes!(probes::health))
         .routes(routes!(metrics::metrics))
+        .routes(routes!(openapi::openapi))
+        .routes(routes!(docs::page))
         .routes(routes!(list::list, install::install))
         .routes(routes!(list::one, acts::set, acts::remove))
         .routes(routes!(list::generations))
@@ -166,7 +169,14 @@ pub fn control_router(manager: Manager, options: ControlOptions) -> Router {
         .routes(routes!(fleet::nodes))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
+        .route("/docs/page.js", get(docs::script))
+        .route("/docs/page.css", get(docs::style))
         .split_for_parts();
+    let document = openapi::Merged::with(&document, &options.about.version);
+    let control = Arc::new(Control::new(manager, options, document));
+    if let Ok(runtime) = Handle::try_current() {
+        runtime.spawn(keep_tally(control.manager.watch(), Arc::downgrade(&control)));
+    }
     router
         .fallback(async |request: Request| nothing_there(request.uri().path()).response::<axum::body::Body>())
         .method_not_allowed_fallback(wrong_method)
