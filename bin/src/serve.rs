@@ -12,7 +12,7 @@ use crate::{
 };
 use camlock_core::{Manager, Nudge, Sources, registry::Memory, supervise};
 use camlock_loader::{abi_version, on_thread_park};
-use camlock_server::{About, ControlOptions, Dispatch, Front, FrontOptions, Token, control_router};
+use camlock_server::{About, ControlOptions, Dispatch, Front, FrontOptions, Logs, Token, control_router};
 use camlock_watch::Watcher;
 use clap::Args;
 use std::{
@@ -41,7 +41,8 @@ const GRACE: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(options: &Options) -> Result<(), Failed> {
     let config = Config::read(&options.flags)?;
-    logs::begin(&config)?;
+    let kept = Logs::default();
+    logs::begin(&config, kept.clone())?;
     let no_runtime = |error: io::Error| format!("no runtime could be made: {error}");
     let control = Builder::new_multi_thread()
         .worker_threads(2)
@@ -58,14 +59,14 @@ pub(crate) fn run(options: &Options) -> Result<(), Failed> {
         .enable_all()
         .build()
         .map_err(no_runtime)?;
-    let outcome = control.block_on(serve(&config, &control, &work));
+    let outcome = control.block_on(serve(&config, kept, &control, &work));
     // What a plugin left running there is not waited for.
     work.shutdown_background();
     control.shutdown_background();
     outcome.map_err(Failed::from)
 }
 
-async fn serve(config: &Config, control: &Runtime, work: &Runtime) -> Result<(), String> {
+async fn serve(config: &Config, logs: Logs, control: &Runtime, work: &Runtime) -> Result<(), String> {
     let mut signals = Signals::new().map_err(|error| format!("signals cannot be waited for: {error}"))?;
     let data = data::open(&config.data)?;
     let token = data::admin_token(&data)?;
@@ -97,7 +98,13 @@ async fn serve(config: &Config, control: &Runtime, work: &Runtime) -> Result<(),
     let ports = shop.ports(Arc::new(dispatch.clone()), registry.clone(), control.handle().clone());
     let manager = supervise(ports, config.settings.clone());
     registry.listen(manager.nudger());
-    let options = ControlOptions { token: Token::new(token), about, blocked: dispatch.blocked_list() };
+    let options = ControlOptions {
+        about,
+        blocked: dispatch.blocked_list(),
+        meters: dispatch.meters(),
+        logs,
+        ..ControlOptions::new(Token::new(token))
+    };
     dispatch.fall_through_to(control_router(manager.clone(), options));
     // From here on connections are answered; those that came before have waited.
     let front = FrontOptions { on_thread_park: Some(on_thread_park), ..FrontOptions::default() };
