@@ -1,6 +1,9 @@
 //! Logs: lines for people on a terminal, objects otherwise; always on stderr.
 
-use crate::config::{Config, LogFormat, Misconfigured};
+use crate::{
+    config::{Config, LogFormat, Misconfigured},
+    screen,
+};
 use std::{
     env,
     io::{self, IsTerminal},
@@ -18,7 +21,7 @@ pub(crate) fn begin(config: &Config) -> Result<(), Misconfigured> {
     })?;
     let terminal = io::stderr().is_terminal();
     let format = config.log_format.unwrap_or(if terminal { LogFormat::Human } else { LogFormat::Json });
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(screen::stderr);
     match format {
         LogFormat::Human => builder.with_ansi(terminal).with_target(false).init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),

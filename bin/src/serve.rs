@@ -5,7 +5,7 @@
 
 use crate::{
     Failed,
-    announce::announce,
+    announce::{Opening, Voice},
     config::{Config, Flags, Profile},
     data, logs,
     shop::Shop,
@@ -40,8 +40,12 @@ pub(crate) struct Options {
 const GRACE: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(options: &Options) -> Result<(), Failed> {
-    let config = Config::read(&options.flags)?;
-    logs::begin(&config)?;
+    run_with(&Config::read(&options.flags)?, &Voice::Server)
+}
+
+/// Runs a server with these settings, which tells in this voice what becomes of its plugins.
+pub(crate) fn run_with(config: &Config, voice: &Voice) -> Result<(), Failed> {
+    logs::begin(config)?;
     let no_runtime = |error: io::Error| format!("no runtime could be made: {error}");
     let control = Builder::new_multi_thread()
         .worker_threads(2)
@@ -58,29 +62,26 @@ pub(crate) fn run(options: &Options) -> Result<(), Failed> {
         .enable_all()
         .build()
         .map_err(no_runtime)?;
-    let outcome = control.block_on(serve(&config, &control, &work));
+    let outcome = control.block_on(serve(config, voice, &control, &work));
     // What a plugin left running there is not waited for.
     work.shutdown_background();
     control.shutdown_background();
     outcome.map_err(Failed::from)
 }
 
-async fn serve(config: &Config, control: &Runtime, work: &Runtime) -> Result<(), String> {
+async fn serve(config: &Config, voice: &Voice, control: &Runtime, work: &Runtime) -> Result<(), String> {
     let mut signals = Signals::new().map_err(|error| format!("signals cannot be waited for: {error}"))?;
     let data = data::open(&config.data)?;
     let token = data::admin_token(&data)?;
     let terminal = io::stdout().is_terminal();
     let profile = config.profile.unwrap_or(if terminal { Profile::Quick } else { Profile::Release });
-    let shop = Shop::open(config, &data, profile, work.handle().clone())?;
+    let shop = Shop::open(config, &data, profile, work.handle().clone(), voice.listener())?;
     let listener = TcpListener::bind(config.listen)
         .map_err(|error| format!("{} cannot be listened on: {error} (name another with --listen)", config.listen))?;
     let dispatch = Dispatch::default();
     let address = listener.local_addr().map_err(|error| format!("the address is not known: {error}"))?;
-    let plugins = config.plugins.display();
-    println!("listening on http://{address}, plugins from {plugins}, data in {}", data.display());
-    if let Some(file) = &config.file {
-        println!("settings from {}", file.display());
-    }
+    let opening = Opening { address, data, plugins: config.plugins.clone(), settings: config.file.clone() };
+    voice.open(&opening);
     if let Some(why) = shop.builder.cannot_build() {
         println!("{why}");
     }
@@ -102,7 +103,7 @@ async fn serve(config: &Config, control: &Runtime, work: &Runtime) -> Result<(),
     let front = Front::start(listener, dispatch.clone(), front)
         .map_err(|error| format!("connections cannot be served: {error}"))?;
     let watching = control.spawn(watch(config.plugins.clone(), manager.clone(), sources));
-    let announcing = control.spawn(announce(manager.clone(), format!("http://{address}"), |line| println!("{line}")));
+    let announcing = control.spawn(voice.clone().announce(manager.clone(), opening));
 
     signals.next().await;
     tracing::info!("ending; a second signal ends it at once");

@@ -6,7 +6,7 @@ use crate::{
     built_in,
     config::{Config, Profile},
 };
-use camlock_build::{Builder, FileShelf, Identified, Identity, Options};
+use camlock_build::{Builder, FileShelf, Identified, Identity, Listener, Options};
 use camlock_core::{Aside, Candidate, Failure, Ports, Publish, Stage};
 use camlock_loader::{Limits, Loader, LoaderOptions, Sections, Staging, Verifier, Workbench, compiled_in, inspect};
 use std::{fmt::Display, path::Path, sync::Arc, thread};
@@ -21,10 +21,17 @@ pub(crate) struct Shop {
 }
 
 impl Shop {
-    /// Opens it. Plugins' own timers and futures run on `work`.
-    pub(crate) fn open(config: &Config, data: &Path, profile: Profile, work: Handle) -> Result<Self, String> {
+    /// Opens it. Plugins' own timers and futures run on `work`; `listener` hears compilers.
+    pub(crate) fn open(
+        config: &Config,
+        data: &Path,
+        profile: Profile,
+        work: Handle,
+        listener: Option<Listener>,
+    ) -> Result<Self, String> {
         let limits = &config.settings.limits;
         let artifacts = data.join("artifacts");
+        let builds = config.builds.as_deref().unwrap_or(data);
         let staging = Staging::at(&artifacts).map_err(in_words)?;
         let verifying = Limits { time: limits.verify, ..Limits::default() };
         let verifier = Verifier::new(data.join("verdicts"), verifying).map_err(told("no verdicts can be kept"))?;
@@ -33,7 +40,7 @@ impl Shop {
         let loader = Arc::new(loader);
         let built_in = built_in::all().into_iter().map(|plugin| compiled_in(plugin, loader.clone()));
         Ok(Shop {
-            builder: Builder::new(build_options(config, data, profile)),
+            builder: Builder::new(Options { listener, ..build_options(&config.plugins, builds, config, profile) }),
             built_in: built_in.collect::<Result<_, _>>().map_err(in_words)?,
             shelf: FileShelf::new(data, artifacts),
             workbench: Workbench::new(staging, verifier, loader),
@@ -55,8 +62,8 @@ impl Shop {
     }
 }
 
-/// How plugins are built, and how a library's own words are read.
-fn build_options(config: &Config, data: &Path, profile: Profile) -> Options {
+/// How the plugins in a directory are built, and how a library's own words are read. `builds` is where cargo works.
+pub(crate) fn build_options(plugins: &Path, builds: &Path, config: &Config, profile: Profile) -> Options {
     let identify = Arc::new(|path: &Path| {
         let manifest = sections(path)?.manifest;
         Ok(Identified { name: manifest.name, claims: manifest.camlock.routes })
@@ -65,7 +72,6 @@ fn build_options(config: &Config, data: &Path, profile: Profile) -> Options {
         let Sections { manifest, nonce, .. } = sections(path)?;
         Ok(Identity { name: manifest.name, nonce })
     });
-    let builds = config.builds.as_deref().unwrap_or(data);
     let settings = config.settings.clone();
     Options {
         profile: match profile {
@@ -73,7 +79,7 @@ fn build_options(config: &Config, data: &Path, profile: Profile) -> Options {
             Profile::Release => camlock_build::Profile::Release,
         },
         limit: Arc::new(move |plugin| settings.limits(plugin).build),
-        ..Options::new(&config.plugins, builds, identify, inspect)
+        ..Options::new(plugins, builds, identify, inspect)
     }
 }
 
