@@ -1,6 +1,9 @@
 //! Logs: lines for people on a terminal, objects otherwise; always on stderr.
 
-use crate::config::{Config, LogFormat, Misconfigured};
+use crate::{
+    config::{Config, LogFormat, Misconfigured},
+    screen,
+};
 use camlock_server::Logs;
 use std::{
     env,
@@ -19,7 +22,7 @@ pub(crate) fn begin(config: &Config, kept: Logs) -> Result<(), Misconfigured> {
     })?;
     let terminal = io::stderr().is_terminal();
     let format = config.log_format.unwrap_or(if terminal { LogFormat::Human } else { LogFormat::Json });
-    let layer = fmt::layer().with_writer(io::stderr);
+    let layer = fmt::layer().with_writer(screen::stderr);
     let layer = match format {
         LogFormat::Human => layer.with_ansi(terminal).with_target(false).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).boxed(),

@@ -39,6 +39,15 @@ pub type Inspect = Arc<dyn Fn(&Path) -> Result<Identity, Failure> + Send + Sync>
 /// How long the build of a plugin, given by its name, may take.
 pub type BuildLimit = Arc<dyn Fn(&str) -> Duration + Send + Sync>;
 
+/// Hears what compilers say, whole and as they print it, while they say it. Warnings too.
+#[derive(Clone)]
+pub struct Listener {
+    /// With colours.
+    pub colours: bool,
+    /// Hears one message.
+    pub hear: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
 /// Where plugins come from, and how they are built.
 #[derive(Clone)]
 pub struct Options {
@@ -58,6 +67,8 @@ pub struct Options {
     pub identify: Identify,
     /// Reads a library that was built.
     pub inspect: Inspect,
+    /// Who listens to compilers.
+    pub listener: Option<Listener>,
     /// Changes to the environment that builds see, for tests: set, or removed.
     pub environment: Vec<(String, Option<String>)>,
 }
@@ -75,6 +86,7 @@ impl Options {
             patience: Duration::from_secs(120),
             identify,
             inspect,
+            listener: None,
             environment: Vec::new(),
         }
     }
@@ -104,6 +116,7 @@ pub(crate) struct Shared {
     pub(crate) data: PathBuf,
     pub(crate) inspect: Inspect,
     removed: PathBuf,
+    pub(crate) listener: Option<Listener>,
     limit: BuildLimit,
     lanes: Lanes,
     under_way: UnderWay,
@@ -143,6 +156,7 @@ impl Builder {
             data,
             inspect: options.inspect,
             removed: options.removed,
+            listener: options.listener,
             limit: options.limit,
             lanes: Lanes::new(options.patience),
             under_way: UnderWay::default(),

@@ -5,7 +5,8 @@ use super::{
     restarts::Restarts,
 };
 use crate::{
-    BuildView, Candidate, Digest, Done, Endpoint, Entry, Failure, Headline, Kind, Loaded, Manifest, Mark, PluginView, Refused,
+    BuildView, Candidate, Digest, Done, Endpoint, Entry, Failure, Headline, Kind, Loaded, Manifest, Mark, PluginView,
+    Refused,
     generation::{Event, Phase},
     registry::{Actor, Agreed, Record, RolloutId, Served},
 };
