@@ -11,6 +11,8 @@ use std::{
 pub fn add(trials: Trials) -> Trials {
     trials
         .add("contract::this_host_loads_a_plugin_frozen_at_1_0", this_host_loads_a_plugin_frozen_at_1_0)
+        .add("contract::this_host_loads_a_plugin_frozen_at_1_1", this_host_loads_a_plugin_frozen_at_1_1)
+        .add("contract::a_host_at_1_2_loads_a_plugin_frozen_at_1_1", a_host_at_1_2_loads_a_plugin_frozen_at_1_1)
         .add(
             "contract::a_plugin_frozen_at_1_0_is_configured_by_a_new_one",
             a_plugin_frozen_at_1_0_is_configured_by_a_new_one,
@@ -67,6 +69,25 @@ fn tried(next: bool, library: &Path) -> String {
 fn this_host_loads_a_plugin_frozen_at_1_0() {
     let said = tried(false, &plugin("frozen-1.0", "frozen"));
     assert!(said.contains("host contract 1.1, plugin contract 1.0\n200 OK: Hello from 1.0!"), "{said}");
+}
+
+fn this_host_loads_a_plugin_frozen_at_1_1() {
+    let library = plugin("frozen-1.1", "frozen");
+    run(async {
+        let host = Host::new();
+        let loaded = host.load_with(&library, r#"{"number":1}"#).await.expect("it can be loaded");
+        let served = host.serve_loaded(loaded).await;
+        assert_eq!(served.text("/hello").await, "Hello from 1.1!");
+        assert_eq!(served.text("/config").await, r#"{"number":1}"#);
+        assert_eq!(served.instance.configure(r#"{"number":2}"#.into()).await, Ok(true));
+        assert_eq!(served.text("/config").await, r#"{"number":2}"#);
+        served.unload_wholly().await;
+    });
+}
+
+fn a_host_at_1_2_loads_a_plugin_frozen_at_1_1() {
+    let said = tried(true, &plugin("frozen-1.1", "frozen"));
+    assert!(said.contains("host contract 1.2, plugin contract 1.1\nreply: None\n200 OK: Hello from 1.1!"), "{said}");
 }
 
 fn a_plugin_frozen_at_1_0_is_configured_by_a_new_one() {
