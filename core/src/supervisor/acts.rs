@@ -200,7 +200,7 @@ impl Supervisor {
 }
 
 impl Plugin {
-    fn ask(&mut self, ask: Ask) {
+    pub(super) fn ask(&mut self, ask: Ask) {
         self.ask = Some(match self.ask.take() {
             Some(first) => first.and(ask),
             None => ask,

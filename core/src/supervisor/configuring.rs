@@ -4,10 +4,11 @@
 
 use super::{
     Supervisor,
-    plugin::{Answer, Ask, Failed},
+    acts::Reply,
+    plugin::{Answer, Ask, Failed, Plugin},
     work::{About, Report, aside},
 };
-use crate::{Failure, Fault, Refused, Stage};
+use crate::{Failure, Fault, FaultKind, Refused, Stage};
 use std::{sync::Arc, time::SystemTime};
 use tokio::time::Instant;
 
@@ -50,15 +51,11 @@ impl Supervisor {
                 }
                 self.note(name, Some(about.generation), "configured", "registry", serde_json::json!({ "live": true }));
             }
-            Ok(false) => {
-                plugin.renew = Some(Instant::now());
-                if !askers.is_empty() {
-                    let ask = Ask { scan: 0, force: false, by: None, replies: askers };
-                    plugin.ask = Some(match plugin.ask.take() {
-                        Some(first) => first.and(ask),
-                        None => ask,
-                    });
-                }
+            Ok(false) => plugin.begin_anew_for(askers),
+            // It may have changed by halves.
+            Err(fault) if fault.kind != FaultKind::Error => {
+                tracing::warn!(plugin = name, generation = about.generation, "`configure`: {fault}; it begins anew");
+                plugin.begin_anew_for(askers);
             }
             Err(fault) => {
                 let reason =
@@ -80,6 +77,16 @@ impl Supervisor {
                     self.answers.push(Answer { plugin: name.to_owned(), reply, outcome, gone: None });
                 }
             }
+        }
+    }
+}
+
+impl Plugin {
+    /// A new generation takes the configuration, and whoever waits hears of that.
+    fn begin_anew_for(&mut self, askers: Vec<Reply>) {
+        self.renew = Some(Instant::now());
+        if !askers.is_empty() {
+            self.ask(Ask { scan: 0, force: false, by: None, replies: askers });
         }
     }
 }
