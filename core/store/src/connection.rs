@@ -141,7 +141,7 @@ impl Connection {
                 let mut connection =
                     Connection { either: Either::Postgres(opened), dialect: Dialect::Postgres, queries };
                 let settings = format!(
-                    "SET search_path TO \"{schema}\"; SET statement_timeout TO '5s'; \
+                    "SET search_path TO \"{schema}\"; SET statement_timeout TO '5s'; SET lock_timeout TO '4s'; \
                      SET idle_in_transaction_session_timeout TO '30s'"
                 );
                 connection.batch(&settings).await.map_err(|error| Trouble::of_using(address, &error))?;
@@ -233,6 +233,14 @@ impl Dialect {
         match self {
             Dialect::Sqlite => text.to_owned(),
             Dialect::Postgres => format!("CAST({text} AS JSONB)"),
+        }
+    }
+
+    /// At the end of a query: nobody deletes these rows until the transaction ends.
+    pub(crate) fn keep(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => "",
+            Dialect::Postgres => " FOR KEY SHARE",
         }
     }
 

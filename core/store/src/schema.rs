@@ -151,7 +151,7 @@ async fn standing(address: &Address, connection: &mut Connection) -> Result<Stan
         return Ok(Standing::Empty);
     }
     if !applied.contains(first) || !tables.contains("plugins") {
-        let some = tables.iter().filter(|table| *table != APPLIED).next().cloned().unwrap_or_default();
+        let some = tables.iter().find(|table| *table != APPLIED).cloned().unwrap_or_default();
         let instead = match address {
             Address::Sqlite(_) => "name another file in `database.url`",
             Address::Postgres { .. } => "name another schema in `database.schema`",
