@@ -13,14 +13,17 @@
 
 mod address;
 mod archive;
+mod causes;
 mod clerk;
 mod connection;
 mod database;
 mod exchange;
 mod feed;
 mod files;
+mod last_known;
 mod link;
 mod node;
+mod objects;
 mod record;
 mod registry;
 mod rollout;
@@ -31,6 +34,8 @@ mod trouble;
 
 pub use crate::{
     feed::Change,
+    last_known::LastKnown,
+    objects::{ObjectTrouble, Objects, SharedExchange},
     schema::Standing,
     trouble::{Trouble, TroubleKind},
 };

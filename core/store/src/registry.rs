@@ -21,6 +21,10 @@ use std::collections::{BTreeMap, BTreeSet};
 const AT_ONCE: usize = 500;
 
 impl Registry for Shared {
+    fn this_node(&self) -> String {
+        self.node().to_owned()
+    }
+
     fn read(&self, reading: Reading) -> BoxFuture<Result<Snapshot, Unavailable>> {
         let this = self.clone();
         self.database.within(async move {
