@@ -48,7 +48,7 @@ pub(crate) async fn come_up(shared: &Shared) -> Result<Source, Trouble> {
                     "LISTEN plugin_changes; LISTEN camlock_fleet; LISTEN camlock_journal; LISTEN camlock_tokens";
                 connection.batch(listen).await.map_err(|error| Trouble::of_using(&database.address, &error))?;
                 match connection.either {
-                    Either::Postgres(connection) => Source::Postgres(Box::new(connection)),
+                    Either::Postgres(connection) => Source::Postgres(connection),
                     Either::Sqlite(_) => unreachable!("an address of PostgreSQL"),
                 }
             }
