@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 pub(crate) fn begin(config: &Config) -> Result<(), Misconfigured> {
     let (said, place) = match env::var("CAMLOCK_LOG").ok().filter(|said| !said.is_empty()) {
         Some(said) => (said, "CAMLOCK_LOG"),
-        None => (config.log_filter.clone().unwrap_or_else(|| "info".to_owned()), "log.filter"),
+        None => (config.log_filter.clone().unwrap_or_else(|| usual().to_owned()), "log.filter"),
     };
     let filter = EnvFilter::builder().parse(&said).map_err(|error| {
         Misconfigured(format!("{place}: `{said}` is no filter (`info,camlock=debug`, say): {error}"))
@@ -27,4 +27,9 @@ pub(crate) fn begin(config: &Config) -> Result<(), Misconfigured> {
         LogFormat::Json => builder.json().flatten_event(true).init(),
     }
     Ok(())
+}
+
+/// On a terminal what becomes of plugins is told anyway.
+fn usual() -> &'static str {
+    if screen::is_terminal() { "info,camlock_core=warn" } else { "info" }
 }

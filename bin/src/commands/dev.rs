@@ -45,7 +45,7 @@ pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
     config.profile = Some(options.profile);
     config.log_format = Some(LogFormat::Human);
     // What the server says of itself is not what somebody looks for here.
-    config.log_filter.get_or_insert_with(|| "info,camlock=warn".to_owned());
+    config.log_filter.get_or_insert_with(|| "info,camlock=warn,camlock_core=warn,camlock::plugin=info".to_owned());
     config.settings.new_enabled = true;
     serve::run_with(&config, &Voice::Dev { path: options.path.clone() })
 }
