@@ -1,9 +1,16 @@
 //! `camlock check`, `camlock build` and `camlock inspect`.
 
-use crate::{command, end, site};
+use crate::{Ended, command, end, site};
 use camlock_testing::{Site, files_of, manifest, single};
 use serde_json::json;
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
 
 /// Everything that lies in a site.
 fn everything(site: &Site) -> BTreeSet<PathBuf> {
@@ -153,4 +160,28 @@ fn what_cannot_be_built_is_told_as_cargo_tells_it() {
     let told = end(within).refused(2);
     assert!(told.starts_with("hello.so would lie in the plugins directory"), "{told}");
     assert_eq!(fs::read_dir(site.plugins()).unwrap().count(), 1);
+}
+
+#[test]
+fn an_interrupted_build_leaves_nothing_running() {
+    let site = site();
+    site.write("slow/Cargo.toml", &manifest("slow"));
+    site.write("slow/src/lib.rs", &single("x"));
+    site.write("slow/build.rs", "fn main() { std::thread::sleep(std::time::Duration::from_secs(3000)); }");
+    let mut command = command(&site, &["build", "slow"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let running = |part: &str| {
+        site.processes().into_iter().any(|id| {
+            fs::read(format!("/proc/{id}/cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(part))
+        })
+    };
+    let began = Instant::now();
+    while !running("build-script-build") {
+        assert!(began.elapsed() < Duration::from_secs(300), "it does not begin");
+        thread::sleep(Duration::from_millis(20));
+    }
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let ended: Ended = child.wait_with_output().unwrap().into();
+    assert_eq!(ended.failed(1), "interrupted");
+    assert_eq!(site.processes(), Vec::<u32>::new());
 }

@@ -74,6 +74,8 @@ fn a_plugin_is_served_and_built_again_whenever_it_is_saved() {
     screen.until("✗ build failed: it does not compile: hello.rs:16: ");
     screen.until("generation 1 serves on");
     assert_eq!(get(), "one");
+    site.write("elsewhere/hello.rs", &source("one"));
+    screen.until("✓ hello 0.1.0 serves on (generation 1 is what was saved)");
 
     site.write("elsewhere/hello.rs", &(source("three") + "\nfn unused() {}\n"));
     screen.until("warning: function `unused` is never used");

@@ -1,8 +1,12 @@
 //! `camlock doctor`.
 
-use crate::{Ended, command, end, site};
+use crate::{
+    Ended, command, end,
+    fake::{Answer, on_socket},
+    site,
+};
 use camlock_testing::{Site, single};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     fs,
     net::TcpListener,
@@ -137,4 +141,25 @@ fn places_that_cannot_be_used() {
     site.write("plugins/hello/Cargo.toml", &camlock_testing::manifest("twice"));
     site.write("plugins/twice.rs", &single("x"));
     one_wrong(&doctor(&site, &[], None), &["plugins: `twice` lies there twice: ", "→ rename or remove one"]);
+}
+
+#[test]
+fn the_server_that_runs_is_asked() {
+    let site = site();
+    site.write(".camlock/admin-token", "secret");
+    let _asked = on_socket(&site.path(".camlock/control.sock"), |request| match &*request.line {
+        "GET /_/health" => Answer::json(&json!({ "version": "0.9.0", "abi": "1.0" })),
+        _ => Answer::json(&json!({ "next": null, "items": [{
+            "name": "hello", "state": "serving", "pinned": [{ "generation": 1, "reason": "a thread of it still runs" }],
+        }] })),
+    });
+    let ended = doctor(&site, &[], None);
+    assert_eq!(ended.code, 0, "warnings alone: {}", ended.stdout);
+    for part in [
+        "one runs, with 1 plugin",
+        "the server is camlock 0.9.0 (contract 1.0), and this program is camlock ",
+        "hello: generation 1 cannot leave: a thread of it still runs",
+    ] {
+        assert!(ended.stdout.contains(part), "{part}\n{}", ended.stdout);
+    }
 }
