@@ -46,7 +46,8 @@ fn whys(plugin: &Plugin) -> Vec<String> {
             whys.push(format!("generation {} serves on", serving.generation));
         }
     }
-    let reason = plugin.reason.as_deref().filter(|reason| !reason.is_empty());
+    let is_told = plugin.candidate.is_some() && plugin.state == "starting";
+    let reason = plugin.reason.as_deref().filter(|reason| !reason.is_empty() && !is_told);
     // It often says no more than the failure did.
     whys.extend(reason.filter(|reason| !whys.iter().any(|why| why.contains(*reason))).map(str::to_owned));
     for pinned in &plugin.pinned {
