@@ -12,7 +12,7 @@ use crate::{
 };
 use camlock_core::{Manager, Nudge, Sources, supervise};
 use camlock_loader::{abi_version, on_thread_park};
-use camlock_server::{About, ControlOptions, Dispatch, Front, FrontOptions, Logs, Token, control_router};
+use camlock_server::{About, ControlOptions, Dispatch, Front, FrontOptions, Logs, Token, control_router, serve_socket};
 use camlock_watch::Watcher;
 use clap::Args;
 use std::{
@@ -94,16 +94,24 @@ async fn serve(config: &Config, logs: Logs, control: &Runtime, work: &Runtime) -
         built_in: shop.built_in.iter().map(|built_in| built_in.manifest().name.clone()).collect(),
     };
     let (sources, builder) = (shop.builder.clone(), shop.builder.clone());
+    let installer = shop.installer.clone();
     let ports = shop.ports(Arc::new(dispatch.clone()), control.handle().clone());
     let manager = supervise(ports, config.settings.clone());
     let options = ControlOptions {
         about,
         blocked: dispatch.blocked_list(),
         meters: dispatch.meters(),
+        install: Some(Arc::new(installer)),
         logs,
         ..ControlOptions::new(Token::new(token))
     };
-    dispatch.fall_through_to(control_router(manager.clone(), options));
+    let router = control_router(manager.clone(), options);
+    // Answered whatever the threads that serve do. Without it there is still HTTP.
+    let socket = serve_socket(&data.join("control.sock"), router.clone()).await;
+    if let Err(error) = &socket {
+        tracing::warn!(%error, "there is no control socket");
+    }
+    dispatch.fall_through_to(router);
     // From here on connections are answered; those that came before have waited.
     let front = FrontOptions { on_thread_park: Some(on_thread_park), ..FrontOptions::default() };
     let front = Front::start(listener, dispatch.clone(), front)
@@ -117,6 +125,7 @@ async fn serve(config: &Config, logs: Logs, control: &Runtime, work: &Runtime) -
         () = end(config, front, &manager) => Ok(()),
         () = signals.next() => Err("ended at once, by a second signal".to_owned()),
     };
+    drop(socket);
     watching.abort();
     announcing.abort();
     // However it ends, no cargo outlives it.

@@ -6,7 +6,7 @@ use crate::{
     built_in,
     config::{Config, Profile},
 };
-use camlock_build::{Builder, FileShelf, Identified, Identity, Options};
+use camlock_build::{Builder, FileShelf, Identified, Identify, Identity, Installer, Options};
 use camlock_core::{Aside, Candidate, Failure, Ports, Publish, Stage};
 use camlock_loader::{Limits, Loader, LoaderOptions, Sections, Staging, Verifier, Workbench, compiled_in, inspect};
 use std::{fmt::Display, path::Path, sync::Arc, thread};
@@ -16,6 +16,7 @@ use tokio::{runtime::Handle, sync::Semaphore};
 pub(crate) struct Shop {
     pub(crate) builder: Builder,
     pub(crate) built_in: Vec<Arc<dyn Candidate>>,
+    pub(crate) installer: Installer,
     shelf: FileShelf,
     workbench: Workbench,
 }
@@ -35,6 +36,7 @@ impl Shop {
         Ok(Shop {
             builder: Builder::new(build_options(config, data, profile)),
             built_in: built_in.collect::<Result<_, _>>().map_err(in_words)?,
+            installer: Installer::new(&config.plugins, data, identify()).map_err(told("nothing can be installed"))?,
             shelf: FileShelf::new(data, artifacts),
             workbench: Workbench::new(staging, verifier, loader),
         })
@@ -55,12 +57,16 @@ impl Shop {
     }
 }
 
-/// How plugins are built, and how a library's own words are read.
-fn build_options(config: &Config, data: &Path, profile: Profile) -> Options {
-    let identify = Arc::new(|path: &Path| {
+/// What a library says of itself.
+fn identify() -> Identify {
+    Arc::new(|path: &Path| {
         let manifest = sections(path)?.manifest;
         Ok(Identified { name: manifest.name, claims: manifest.camlock.routes })
-    });
+    })
+}
+
+/// How plugins are built, and how a library's own words are read.
+fn build_options(config: &Config, data: &Path, profile: Profile) -> Options {
     let inspect = Arc::new(|path: &Path| {
         let Sections { manifest, nonce, .. } = sections(path)?;
         Ok(Identity { name: manifest.name, nonce })
@@ -73,7 +79,7 @@ fn build_options(config: &Config, data: &Path, profile: Profile) -> Options {
             Profile::Release => camlock_build::Profile::Release,
         },
         limit: Arc::new(move |plugin| settings.limits(plugin).build),
-        ..Options::new(&config.plugins, builds, identify, inspect)
+        ..Options::new(&config.plugins, builds, identify(), inspect)
     }
 }
 

@@ -1,7 +1,7 @@
-//! The plugins directory and what makes libraries of its entries: core's ports `Sources` and `Shelf`.
+//! The plugins directory and what makes libraries of its entries: core's ports `Sources`, `Shelf` and `Install`.
 //!
 //! Here live the look at the directory, fingerprints, cargo as a child, what compilers say, the SDK's source that travels in
-//! the program, and the record of what was built. What must not live here: deciding when to build, watching, loading.
+//! the program, the record of what was built, and how new entries come. What must not live here: deciding when to build, watching, loading.
 
 #![forbid(unsafe_code)]
 
@@ -11,6 +11,7 @@ mod child;
 mod depinfo;
 mod directory;
 mod environment;
+mod install;
 mod job;
 mod known;
 mod lanes;
@@ -42,5 +43,6 @@ pub use crate::{
     builder::{BuildLimit, Builder, Identity, Inspect, Options},
     cargo::Profile,
     directory::{Identified, Identify},
+    install::Installer,
     shelf::FileShelf,
 };
