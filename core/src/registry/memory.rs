@@ -168,9 +168,10 @@ impl Registry for Memory {
             let wanted = |name: &String| reading.names.as_ref().is_none_or(|names| names.contains(name));
             let now = Instant::now();
             let left = |deadline: Instant| u64::try_from((deadline - now).as_millis()).ok().filter(|left| *left > 0);
-            let rollouts = state.rollouts.values().filter(|(rollout, _)| {
-                rollout.state == RolloutState::Open || reading.rollouts.contains(&rollout.id)
-            });
+            let rollouts = state
+                .rollouts
+                .values()
+                .filter(|(rollout, _)| rollout.state == RolloutState::Open || reading.rollouts.contains(&rollout.id));
             Snapshot {
                 records: state.records.values().filter(|record| wanted(&record.name)).cloned().collect(),
                 rollouts: rollouts
@@ -258,7 +259,9 @@ impl Registry for Memory {
             }
             let nodes: BTreeSet<_> = state.nodes.iter().cloned().chain([node.clone()]).collect();
             if nodes.len() == 1 {
-                return state.agree(&plugin, &agreed).map_or(Proposed::Unknown, |record| Proposed::Agreed(record.into()));
+                return state
+                    .agree(&plugin, &agreed)
+                    .map_or(Proposed::Unknown, |record| Proposed::Agreed(record.into()));
             }
             let id = state.rollouts.keys().last().copied().unwrap_or(0) + 1;
             let rollout = Rollout {

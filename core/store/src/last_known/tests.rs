@@ -129,6 +129,7 @@ async fn whatever_passes_is_learnt() {
         artifact: None,
         version: None,
         seen: Some(Mark("reported".to_owned())),
+        endpoints: None,
         revision: 3,
     };
     registry.report(vec![served]).await.unwrap();
