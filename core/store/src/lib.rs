@@ -204,5 +204,7 @@ impl Drop for Store {
         for task in [&self.link, &self.clerk].into_iter().flatten() {
             task.abort();
         }
+        // Ports that are still held somewhere do not hold this.
+        self.shared.release();
     }
 }

@@ -78,6 +78,11 @@ impl Inside {
         &self.identity.id
     }
 
+    /// Another one may take this node's id.
+    pub(crate) fn release(&self) {
+        self.identity.release();
+    }
+
     pub(crate) fn queries(&self) -> u64 {
         self.database.queries.load(Ordering::Relaxed)
     }

@@ -32,8 +32,8 @@ pub struct Postgres {
     databases: AtomicU32,
 }
 
-/// Speed before safety: nothing of it is needed after a crash of the machine.
-const SETTINGS: &str = "listen_addresses = '127.0.0.1'\nfsync = off\nsynchronous_commit = off\nfull_page_writes = off\n\
+/// Speed before safety, as far as a crash of the machine goes. What was committed survives that of the server.
+const SETTINGS: &str = "listen_addresses = '127.0.0.1'\nfsync = off\nfull_page_writes = off\n\
      shared_buffers = 32MB\nmax_connections = 200\nautovacuum = off\n";
 
 /// Users: `camlock` may do anything, `guarded` needs the password `right`.
