@@ -4,67 +4,44 @@
 
 mod announce;
 mod built_in;
+mod client;
+mod commands;
 mod config;
 mod data;
-mod inspect;
+mod failed;
 mod logs;
+mod print;
+mod record;
+mod screen;
 mod serve;
 mod shop;
 
-use clap::{Parser, Subcommand};
+pub(crate) use failed::Failed;
+
+use clap::Parser;
 use std::process::ExitCode;
 
 /// Serves native plugins over HTTP.
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(
+    name = "camlock",
+    version,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 done, 1 it failed, 2 wrong usage, 3 no server, 4 not allowed, 64 something is wrong with the \
+configuration.\n\nTo begin with:\n  camlock serve\n  camlock new hello --in plugins"
+)]
 struct Arguments {
     #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Run the server: build, verify, load and serve what lies in the plugins directory, and follow its changes
-    #[command(
-        after_help = "Each plugin answers under /api/v1/p/NAME/. The server ends in order on SIGTERM or Ctrl-C, and at \
-once on a second one.\n\nExamples:\n  camlock serve\n  camlock serve --plugins /srv/plugins --data /var/lib/camlock --listen 127.0.0.1:9000"
-    )]
-    Serve(serve::Options),
-    /// Show what an artifact says of itself, and its digest, without running it
-    #[command(after_help = "Example:\n  camlock inspect target/release/libhello.so --json")]
-    Inspect(inspect::Options),
-}
-
-/// Why a command ends without success: a line for stderr, and the exit code.
-#[derive(Debug)]
-pub(crate) struct Failed {
-    code: u8,
-    reason: String,
-}
-
-impl From<String> for Failed {
-    fn from(reason: String) -> Self {
-        Failed { code: 1, reason }
-    }
-}
-
-impl From<config::Misconfigured> for Failed {
-    fn from(misconfigured: config::Misconfigured) -> Self {
-        Failed { code: 64, reason: misconfigured.0 }
-    }
+    command: commands::Command,
 }
 
 fn main() -> ExitCode {
     // Verification starts this program again: in that process this call does the work and never returns.
     camlock_loader::run_verifier_if_asked();
-    let outcome = match Arguments::parse().command {
-        Command::Serve(options) => serve::run(&options),
-        Command::Inspect(options) => inspect::run(&options).map_err(Failed::from),
-    };
-    match outcome {
+    match Arguments::parse().command.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed { code, reason }) => {
-            eprintln!("camlock: {reason}");
+            eprintln!("camlock: {}", print::plain(&reason));
             code.into()
         }
     }

@@ -5,14 +5,15 @@
 
 use crate::{
     Failed,
-    announce::announce,
+    announce::{Opening, Voice},
     config::{Config, Flags, Profile},
     data, logs,
+    record::Record,
     shop::Shop,
 };
 use camlock_core::{Manager, Nudge, Sources, supervise};
 use camlock_loader::{abi_version, on_thread_park};
-use camlock_server::{About, ControlOptions, Dispatch, Front, FrontOptions, Token, control_router};
+use camlock_server::{About, ControlOptions, Dispatch, Front, FrontOptions, Logs, Token, control_router, serve_socket};
 use camlock_watch::Watcher;
 use clap::Args;
 use std::{
@@ -40,8 +41,13 @@ pub(crate) struct Options {
 const GRACE: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(options: &Options) -> Result<(), Failed> {
-    let config = Config::read(&options.flags)?;
-    logs::begin(&config)?;
+    run_with(&Config::read(&options.flags)?, &Voice::Server)
+}
+
+/// Runs a server with these settings, which tells in this voice what becomes of its plugins.
+pub(crate) fn run_with(config: &Config, voice: &Voice) -> Result<(), Failed> {
+    let kept = Logs::default();
+    logs::begin(config, kept.clone())?;
     let no_runtime = |error: io::Error| format!("no runtime could be made: {error}");
     let control = Builder::new_multi_thread()
         .worker_threads(2)
@@ -58,29 +64,28 @@ pub(crate) fn run(options: &Options) -> Result<(), Failed> {
         .enable_all()
         .build()
         .map_err(no_runtime)?;
-    let outcome = control.block_on(serve(&config, &control, &work));
+    let outcome = control.block_on(serve(config, voice, kept, &control, &work));
     // What a plugin left running there is not waited for.
     work.shutdown_background();
     control.shutdown_background();
-    outcome.map_err(Failed::from)
+    outcome
 }
 
-async fn serve(config: &Config, control: &Runtime, work: &Runtime) -> Result<(), String> {
+async fn serve(config: &Config, voice: &Voice, logs: Logs, control: &Runtime, work: &Runtime) -> Result<(), Failed> {
     let mut signals = Signals::new().map_err(|error| format!("signals cannot be waited for: {error}"))?;
     let data = data::open(&config.data)?;
     let token = data::admin_token(&data)?;
     let terminal = io::stdout().is_terminal();
     let profile = config.profile.unwrap_or(if terminal { Profile::Quick } else { Profile::Release });
-    let shop = Shop::open(config, &data, profile, work.handle().clone())?;
+    let shop = Shop::open(config, &data, profile, work.handle().clone(), voice.listener())?;
     let listener = TcpListener::bind(config.listen)
         .map_err(|error| format!("{} cannot be listened on: {error} (name another with --listen)", config.listen))?;
     let dispatch = Dispatch::default();
     let address = listener.local_addr().map_err(|error| format!("the address is not known: {error}"))?;
-    let plugins = config.plugins.display();
-    println!("listening on http://{address}, plugins from {plugins}, data in {}", data.display());
-    if let Some(file) = &config.file {
-        println!("settings from {}", file.display());
-    }
+    let record = Record::open(config, &data, address).await?;
+    let opening =
+        Opening { address, data: data.clone(), plugins: config.plugins.clone(), settings: config.file.clone() };
+    voice.open(&opening);
     if let Some(why) = shop.builder.cannot_build() {
         println!("{why}");
     }
@@ -93,27 +98,50 @@ async fn serve(config: &Config, control: &Runtime, work: &Runtime) -> Result<(),
         built_in: shop.built_in.iter().map(|built_in| built_in.manifest().name.clone()).collect(),
     };
     let (sources, builder) = (shop.builder.clone(), shop.builder.clone());
-    let ports = shop.ports(Arc::new(dispatch.clone()), control.handle().clone());
+    let registry = (record.registry(), record.exchange.clone());
+    let note = record.registry();
+    let ports = shop.ports(Arc::new(dispatch.clone()), registry, control.handle().clone());
     let manager = supervise(ports, config.settings.clone());
-    let options = ControlOptions { token: Token::new(token), about, blocked: dispatch.blocked_list() };
-    dispatch.fall_through_to(control_router(manager.clone(), options));
+    record.follow(&manager);
+    let options = ControlOptions {
+        tokens: record.store.tokens(),
+        archive: record.store.archive(),
+        note: Arc::new(move |happened| note.note(happened)),
+        about,
+        blocked: dispatch.blocked_list(),
+        meters: dispatch.meters(),
+        logs,
+        ..ControlOptions::new(Token::new(token))
+    };
+    let router = control_router(manager.clone(), options);
+    let _socket = match serve_socket(&data.join("control.sock"), router.clone()).await {
+        Ok(socket) => Some(socket),
+        Err(error) => {
+            tracing::warn!("the control socket cannot be had: {error}; commands reach this server with --server");
+            None
+        }
+    };
+    dispatch.fall_through_to(router);
     // From here on connections are answered; those that came before have waited.
     let front = FrontOptions { on_thread_park: Some(on_thread_park), ..FrontOptions::default() };
     let front = Front::start(listener, dispatch.clone(), front)
         .map_err(|error| format!("connections cannot be served: {error}"))?;
     let watching = control.spawn(watch(config.plugins.clone(), manager.clone(), sources));
-    let announcing = control.spawn(announce(manager.clone(), format!("http://{address}"), |line| println!("{line}")));
+    let announcing = control.spawn(voice.clone().announce(manager.clone(), opening));
 
     signals.next().await;
     tracing::info!("ending; a second signal ends it at once");
     let ended = tokio::select! {
         () = end(config, front, &manager) => Ok(()),
-        () = signals.next() => Err("ended at once, by a second signal".to_owned()),
+        () = signals.next() => Err(Failed::from("ended at once, by a second signal".to_owned())),
     };
     watching.abort();
     announcing.abort();
     // However it ends, no cargo outlives it.
     let _ = spawn_blocking(move || builder.end()).await;
+    if ended.is_ok() {
+        record.end().await;
+    }
     ended
 }
 

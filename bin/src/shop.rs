@@ -6,8 +6,11 @@ use crate::{
     built_in,
     config::{Config, Profile},
 };
-use camlock_build::{Builder, FileShelf, Identified, Identity, Options};
-use camlock_core::{Aside, Candidate, Failure, Ports, Publish, Stage};
+use camlock_build::{Builder, FileShelf, Identified, Identity, Listener, Options};
+use camlock_core::{
+    Aside, Candidate, Failure, Ports, Publish, Stage,
+    registry::{Exchange, Registry},
+};
 use camlock_loader::{Limits, Loader, LoaderOptions, Sections, Staging, Verifier, Workbench, compiled_in, inspect};
 use std::{fmt::Display, path::Path, sync::Arc, thread};
 use tokio::{runtime::Handle, sync::Semaphore};
@@ -21,10 +24,17 @@ pub(crate) struct Shop {
 }
 
 impl Shop {
-    /// Opens it. Plugins' own timers and futures run on `work`.
-    pub(crate) fn open(config: &Config, data: &Path, profile: Profile, work: Handle) -> Result<Self, String> {
+    /// Opens it. Plugins' own timers and futures run on `work`; `listener` hears compilers.
+    pub(crate) fn open(
+        config: &Config,
+        data: &Path,
+        profile: Profile,
+        work: Handle,
+        listener: Option<Listener>,
+    ) -> Result<Self, String> {
         let limits = &config.settings.limits;
         let artifacts = data.join("artifacts");
+        let builds = config.builds.as_deref().unwrap_or(data);
         let staging = Staging::at(&artifacts).map_err(in_words)?;
         let verifying = Limits { time: limits.verify, ..Limits::default() };
         let verifier = Verifier::new(data.join("verdicts"), verifying).map_err(told("no verdicts can be kept"))?;
@@ -33,7 +43,11 @@ impl Shop {
         let loader = Arc::new(loader);
         let built_in = built_in::all().into_iter().map(|plugin| compiled_in(plugin, loader.clone()));
         Ok(Shop {
-            builder: Builder::new(build_options(config, data, profile)),
+            builder: Builder::new(Options {
+                listener,
+                removed: data.join("removed"),
+                ..build_options(&config.plugins, builds, config, profile)
+            }),
             built_in: built_in.collect::<Result<_, _>>().map_err(in_words)?,
             shelf: FileShelf::new(data, artifacts),
             workbench: Workbench::new(staging, verifier, loader),
@@ -41,13 +55,20 @@ impl Shop {
     }
 
     /// What the supervisor needs.
-    pub(crate) fn ports(self, publish: Arc<dyn Publish>, control: Handle) -> Ports {
+    pub(crate) fn ports(
+        self,
+        publish: Arc<dyn Publish>,
+        (registry, exchange): (Arc<dyn Registry>, Arc<dyn Exchange>),
+        control: Handle,
+    ) -> Ports {
         let turns = thread::available_parallelism().map_or(2, usize::from) * 2;
         Ports {
             sources: Arc::new(self.builder),
             shelf: Arc::new(self.shelf),
             loading: Arc::new(self.workbench),
             publish,
+            registry,
+            exchange,
             built_in: self.built_in,
             aside: aside(control),
             turns: Arc::new(Semaphore::new(turns)),
@@ -55,8 +76,8 @@ impl Shop {
     }
 }
 
-/// How plugins are built, and how a library's own words are read.
-fn build_options(config: &Config, data: &Path, profile: Profile) -> Options {
+/// How the plugins in a directory are built, and how a library's own words are read. `builds` is where cargo works.
+pub(crate) fn build_options(plugins: &Path, builds: &Path, config: &Config, profile: Profile) -> Options {
     let identify = Arc::new(|path: &Path| {
         let manifest = sections(path)?.manifest;
         Ok(Identified { name: manifest.name, claims: manifest.camlock.routes })
@@ -65,7 +86,6 @@ fn build_options(config: &Config, data: &Path, profile: Profile) -> Options {
         let Sections { manifest, nonce, .. } = sections(path)?;
         Ok(Identity { name: manifest.name, nonce })
     });
-    let builds = config.builds.as_deref().unwrap_or(data);
     let settings = config.settings.clone();
     Options {
         profile: match profile {
@@ -73,7 +93,7 @@ fn build_options(config: &Config, data: &Path, profile: Profile) -> Options {
             Profile::Release => camlock_build::Profile::Release,
         },
         limit: Arc::new(move |plugin| settings.limits(plugin).build),
-        ..Options::new(&config.plugins, builds, identify, inspect)
+        ..Options::new(plugins, builds, identify, inspect)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     job::Job,
     known::Memory,
     lanes::{Lane, Lanes},
-    running,
+    removed, running,
     snapshot::Snapshot,
     tools::Tools,
     under_way::UnderWay,
@@ -39,6 +39,15 @@ pub type Inspect = Arc<dyn Fn(&Path) -> Result<Identity, Failure> + Send + Sync>
 /// How long the build of a plugin, given by its name, may take.
 pub type BuildLimit = Arc<dyn Fn(&str) -> Duration + Send + Sync>;
 
+/// Hears what compilers say, whole and as they print it, while they say it. Warnings too.
+#[derive(Clone)]
+pub struct Listener {
+    /// With colours.
+    pub colours: bool,
+    /// Hears one message.
+    pub hear: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
 /// Where plugins come from, and how they are built.
 #[derive(Clone)]
 pub struct Options {
@@ -46,6 +55,8 @@ pub struct Options {
     pub plugins: PathBuf,
     /// The data directory: builds and the SDK go below it.
     pub data: PathBuf,
+    /// Where entries go that are removed.
+    pub removed: PathBuf,
     /// How plugins are built.
     pub profile: Profile,
     /// How long a build may take.
@@ -56,6 +67,8 @@ pub struct Options {
     pub identify: Identify,
     /// Reads a library that was built.
     pub inspect: Inspect,
+    /// Who listens to compilers.
+    pub listener: Option<Listener>,
     /// Changes to the environment that builds see, for tests: set, or removed.
     pub environment: Vec<(String, Option<String>)>,
 }
@@ -63,14 +76,17 @@ pub struct Options {
 impl Options {
     /// The usual ones.
     pub fn new(plugins: impl Into<PathBuf>, data: impl Into<PathBuf>, identify: Identify, inspect: Inspect) -> Self {
+        let data = data.into();
         Options {
             plugins: plugins.into(),
-            data: data.into(),
+            removed: data.join("removed"),
+            data,
             profile: Profile::Quick,
             limit: Arc::new(|_| camlock_core::Limits::default().build),
             patience: Duration::from_secs(120),
             identify,
             inspect,
+            listener: None,
             environment: Vec::new(),
         }
     }
@@ -99,6 +115,8 @@ pub(crate) struct Shared {
     pub(crate) profile: Profile,
     pub(crate) data: PathBuf,
     pub(crate) inspect: Inspect,
+    removed: PathBuf,
+    pub(crate) listener: Option<Listener>,
     limit: BuildLimit,
     lanes: Lanes,
     under_way: UnderWay,
@@ -137,6 +155,8 @@ impl Builder {
             profile: options.profile,
             data,
             inspect: options.inspect,
+            removed: options.removed,
+            listener: options.listener,
             limit: options.limit,
             lanes: Lanes::new(options.patience),
             under_way: UnderWay::default(),
@@ -208,6 +228,10 @@ impl Sources for Builder {
             let panicked = |error| Failure::transient(Stage::Build, format!("the build ended unexpectedly: {error}"));
             work.await.unwrap_or_else(|error| Err(panicked(error)))
         })
+    }
+
+    fn remove(&self, entry: &Entry) -> Result<PathBuf, Failure> {
+        removed::move_away(&entry.path, &self.0.removed)
     }
 
     fn outside(&self) -> BTreeSet<PathBuf> {

@@ -67,14 +67,16 @@ pub(crate) struct Order<'a> {
     /// The platform, where some configuration names another.
     pub(crate) platform: Option<&'a str>,
     pub(crate) offline: bool,
+    /// What compilers say is coloured.
+    pub(crate) colours: bool,
 }
 
 /// The arguments.
 pub(crate) fn arguments(order: &Order<'_>) -> Vec<OsString> {
+    let messages =
+        if order.colours { "--message-format=json-diagnostic-rendered-ansi" } else { "--message-format=json" };
     let mut arguments: Vec<OsString> =
-        ["build", "--lib", "--message-format=json", "--color=never", "--package", order.package]
-            .map(OsString::from)
-            .to_vec();
+        ["build", "--lib", messages, "--color=never", "--package", order.package].map(OsString::from).to_vec();
     arguments.extend(["--manifest-path".into(), order.shadow.join("Cargo.toml").into_os_string()]);
     arguments.extend(["--target-dir".into(), order.target.as_os_str().to_owned()]);
     arguments.extend(order.profile.cargo_arguments().into_iter().map(OsString::from));
@@ -120,6 +122,7 @@ mod tests {
             sdk: &sdk,
             platform: host("rustc 1.95.0\nhost: x86_64-unknown-linux-gnu\n"),
             offline: true,
+            colours: false,
         };
         let line = arguments(&order).join(" ".as_ref()).into_string().unwrap();
         for part in [
@@ -131,6 +134,8 @@ mod tests {
         ] {
             assert!(line.contains(part), "{part}\n{line}");
         }
+        let coloured = arguments(&Order { colours: true, ..order.clone() });
+        assert!(coloured.contains(&"--message-format=json-diagnostic-rendered-ansi".into()));
         assert_eq!(
             output(order.target, order.profile, order.platform),
             Path::new("/data/target/x86_64-unknown-linux-gnu/camlock-release")

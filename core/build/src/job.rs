@@ -198,6 +198,7 @@ impl Job<'_> {
             sdk: &places.sdk,
             platform: places.platform.as_deref(),
             offline,
+            colours: self.shared.listener.as_ref().is_some_and(|listener| listener.colours),
         };
         let Some(cargo) = self.shared.tools.find("cargo") else {
             return Err(Failure::new(Stage::Build, self.shared.cannot_build().unwrap_or_default()));
@@ -214,7 +215,11 @@ impl Job<'_> {
         let running = Running::note(&self.shared.data.join("builds/running"));
         let end = child::run(&mut command, &running.id, &self.switch, deadline, drop, |stream, line| {
             match stream {
-                Stream::Output => heard.line(line),
+                Stream::Output => {
+                    if let (Some(said), Some(listener)) = (heard.line(line), &self.shared.listener) {
+                        (listener.hear)(&said);
+                    }
+                }
                 Stream::Errors => {
                     let line = String::from_utf8_lossy(line);
                     if let Some(what) = being_done(&line) {

@@ -11,6 +11,7 @@ mod child;
 mod depinfo;
 mod directory;
 mod environment;
+mod examine;
 mod job;
 mod known;
 mod lanes;
@@ -22,6 +23,7 @@ mod messages;
 mod names;
 mod packages;
 mod paths;
+mod removed;
 mod running;
 pub mod sdk;
 mod seer;
@@ -39,8 +41,9 @@ mod under_way;
 mod words;
 
 pub use crate::{
-    builder::{BuildLimit, Builder, Identity, Inspect, Options},
+    builder::{BuildLimit, Builder, Identity, Inspect, Listener, Options},
     cargo::Profile,
     directory::{Identified, Identify},
+    examine::{Examined, OLDEST, examine},
     shelf::FileShelf,
 };

@@ -2,6 +2,7 @@
 //!
 //! Nearly pure: a line in, what is known so far. What must not live here: what it amounts to.
 
+use crate::words::without_colours;
 use camlock_core::Diagnostic;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -73,10 +74,11 @@ impl Heard {
         Heard { shadow, root, errors: Vec::new(), count: 0, done: 0, library: None }
     }
 
-    /// Hears a line. What is no JSON (a macro may print) is passed over.
-    pub(crate) fn line(&mut self, line: &[u8]) {
+    /// Hears a line, and returns a compiler's message as it is printed, if it is one. What is no JSON (a macro may print) is
+    /// passed over.
+    pub(crate) fn line(&mut self, line: &[u8]) -> Option<String> {
         match serde_json::from_slice(line) {
-            Ok(Line::CompilerMessage { message }) => self.message(message),
+            Ok(Line::CompilerMessage { message }) => return self.message(message),
             Ok(Line::CompilerArtifact { manifest_path, target, filenames }) => {
                 self.done += 1;
                 if manifest_path == self.shadow.join("Cargo.toml")
@@ -88,26 +90,31 @@ impl Heard {
             }
             Ok(Line::Other) | Err(_) => {}
         }
+        None
     }
 
-    fn message(&mut self, message: Message) {
+    fn message(&mut self, message: Message) -> Option<String> {
         let Message { message, level, spans, rendered } = message;
         // The last one only counts the others.
-        if !level.starts_with("error") || (spans.is_empty() && message.starts_with("aborting due to ")) {
-            return;
+        if spans.is_empty() && message.starts_with("aborting due to ") {
+            return None;
+        }
+        let shadow = format!("{}/", self.shadow.display());
+        let rendered = rendered.unwrap_or_else(|| message.clone()).replace(&shadow, "");
+        if !level.starts_with("error") {
+            return Some(rendered);
         }
         self.count += 1;
-        if self.errors.len() == MOST {
-            return;
+        if self.errors.len() < MOST {
+            let place = spans.iter().find(|span| span.is_primary).map(authors);
+            self.errors.push(Diagnostic {
+                file: place.map(|place| self.file(&place.file_name)).unwrap_or_default(),
+                line: place.map_or(0, |place| place.line_start),
+                rendered: without_colours(&rendered),
+                message,
+            });
         }
-        let place = spans.iter().find(|span| span.is_primary).map(authors);
-        let shadow = format!("{}/", self.shadow.display());
-        self.errors.push(Diagnostic {
-            file: place.map(|place| self.file(&place.file_name)).unwrap_or_default(),
-            line: place.map_or(0, |place| place.line_start),
-            rendered: rendered.unwrap_or_else(|| message.clone()).replace(&shadow, ""),
-            message,
-        });
+        Some(rendered)
     }
 
     /// A file's name as its author has it.
@@ -139,8 +146,40 @@ mod tests {
 
     fn heard(lines: &[&str]) -> Heard {
         let mut heard = Heard::new("/data/src/hello".into(), "/plugins/hello".into());
-        lines.iter().for_each(|line| heard.line(line.as_bytes()));
+        lines.iter().for_each(|line| drop(heard.line(line.as_bytes())));
         heard
+    }
+
+    #[test]
+    fn what_compilers_print_is_passed_on() {
+        let mut heard = Heard::new("/data/src/hello".into(), "/plugins/hello".into());
+        let mut said = |level: &str, message: &str, rendered: &str| {
+            let spans = if message == "unused" {
+                r#"[{"file_name":"src/lib.rs","line_start":3,"is_primary":true}]"#
+            } else {
+                "[]"
+            };
+            heard.line(
+                format!(
+                    r#"{{"reason":"compiler-message","message":{{"message":"{message}","level":"{level}","spans":{spans},"rendered":"{rendered}"}}}}"#
+                )
+                .as_bytes(),
+            )
+        };
+        let warning =
+            said("warning", "unused", "\\u001b[33mwarning\\u001b[0m: unused\\n --> /data/src/hello/src/lib.rs:3\\n");
+        assert_eq!(warning.as_deref(), Some("\u{1b}[33mwarning\u{1b}[0m: unused\n --> src/lib.rs:3\n"));
+        let note = "For more information about this error";
+        assert_eq!(said("failure-note", note, note).as_deref(), Some(note));
+        assert_eq!(said("error", "aborting due to 1 previous error", "x"), None);
+        assert_eq!(
+            said("error", "bad", "\\u001b[1;31merror\\u001b[0m: bad").as_deref(),
+            Some("\u{1b}[1;31merror\u{1b}[0m: bad")
+        );
+        assert_eq!(heard.line(b"a macro prints this"), None);
+        // Who reads it as data has no use for colours.
+        assert_eq!(heard.errors.len(), 1);
+        assert_eq!(heard.errors[0].rendered, "error: bad");
     }
 
     #[test]

@@ -75,6 +75,10 @@ impl Candidate for Verified {
         Some(self.artifact.digest)
     }
 
+    fn path(&self) -> Option<&Path> {
+        Some(&self.artifact.path)
+    }
+
     fn stays(&self) -> Option<&str> {
         self.stays.as_deref()
     }

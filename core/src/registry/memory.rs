@@ -163,6 +163,10 @@ fn ready<T: Send + 'static>(outcome: T) -> BoxFuture<T> {
 }
 
 impl Registry for Memory {
+    fn this_node(&self) -> NodeId {
+        self.node.clone()
+    }
+
     fn read(&self, reading: Reading) -> BoxFuture<Result<Snapshot, Unavailable>> {
         ready(self.with(|state, node| {
             let wanted = |name: &String| reading.names.as_ref().is_none_or(|names| names.contains(name));
@@ -250,10 +254,10 @@ impl Registry for Memory {
                     open.answers.insert(node.clone(), Ok(()));
                     let id = open.id;
                     state.conclude(id, false);
-                    return Proposed::Asking(state.rollouts[&id].0.clone());
+                    return Proposed::Asking(Box::new(state.rollouts[&id].0.clone()));
                 }
                 if open.proposer != *node {
-                    return Proposed::Asking(open.clone());
+                    return Proposed::Asking(Box::new(open.clone()));
                 }
                 open.state = RolloutState::Failed("a newer version was proposed".to_owned());
             }
@@ -275,7 +279,7 @@ impl Registry for Memory {
                 left_ms: None,
             };
             state.rollouts.insert(id, (rollout.clone(), Instant::now() + PATIENCE));
-            Proposed::Asking(rollout)
+            Proposed::Asking(Box::new(rollout))
         });
         self.tell_of(&plugin);
         self.tell(Nudge::Rollouts);

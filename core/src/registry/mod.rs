@@ -55,6 +55,9 @@ pub struct Snapshot {
 
 /// The record, as the supervisor uses it. Each call is one transaction. Dropping a future may or may not undo it.
 pub trait Registry: Send + Sync {
+    /// This node.
+    fn this_node(&self) -> NodeId;
+
     /// Reads.
     fn read(&self, reading: Reading) -> BoxFuture<Result<Snapshot, Unavailable>>;
 

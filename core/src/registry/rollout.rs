@@ -26,7 +26,7 @@ pub enum Proposed {
     /// It is agreed on already, or nobody else has to be asked: this is on record now.
     Agreed(Box<Record>),
     /// The others are asked. The proposer's own answer is in it.
-    Asking(Rollout),
+    Asking(Box<Rollout>),
     /// There is no record of the plugin any more.
     Unknown,
 }

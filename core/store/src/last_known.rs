@@ -205,6 +205,10 @@ impl Writer {
 }
 
 impl Registry for LastKnown {
+    fn this_node(&self) -> String {
+        self.inner.this_node()
+    }
+
     fn read(&self, reading: Reading) -> BoxFuture<Result<Snapshot, Unavailable>> {
         let began = self.keeper.now();
         let (asked, keeper) = (self.inner.read(reading.clone()), self.keeper.clone());

@@ -157,7 +157,7 @@ impl Shared {
             if open.rollout.proposer == self.node() {
                 self.fail(work, &mut open, "a newer version was proposed".to_owned()).await?;
             } else if !overdue {
-                return Ok(Proposed::Asking(open.rollout));
+                return Ok(Proposed::Asking(Box::new(open.rollout)));
             } else {
                 self.conclude_in(work, &mut open, true).await?;
                 work.act_as(by, self.node()).await?;
@@ -194,7 +194,7 @@ impl Shared {
             return Err(Trouble::away(format!("a rollout of {plugin} was begun and is gone")));
         };
         self.put_answer(work, &mut begun, Ok(())).await?;
-        Ok(Proposed::Asking(begun.rollout))
+        Ok(Proposed::Asking(Box::new(begun.rollout)))
     }
 
     /// What became of a rollout that somebody takes part in.
@@ -204,7 +204,7 @@ impl Shared {
         {
             return Ok(Proposed::Agreed(Box::new(record)));
         }
-        Ok(Proposed::Asking(known.rollout))
+        Ok(Proposed::Asking(Box::new(known.rollout)))
     }
 
     /// This is to serve; nobody else has to be asked.

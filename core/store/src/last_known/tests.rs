@@ -129,8 +129,8 @@ async fn whatever_passes_is_learnt() {
         artifact: None,
         version: None,
         seen: Some(Mark("reported".to_owned())),
-        endpoints: None,
         revision: 3,
+        endpoints: None,
     };
     registry.report(vec![served]).await.unwrap();
     registry.written().await;
@@ -284,6 +284,10 @@ async fn a_file_that_cannot_be_written_is_tried_again() {
 struct Slow(Mutex<Vec<oneshot::Sender<Snapshot>>>);
 
 impl Registry for Slow {
+    fn this_node(&self) -> String {
+        "slow".to_owned()
+    }
+
     fn read(&self, _: Reading) -> BoxFuture<Result<Snapshot, Unavailable>> {
         let (answer, answered) = oneshot::channel();
         self.0.lock().unwrap().push(answer);

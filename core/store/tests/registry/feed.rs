@@ -79,6 +79,9 @@ pub(crate) async fn ten_thousand_in_a_second(world: World) {
     let times = until_all(&node, 10_000).await;
     println!("{:?}: written in {wrote:?}, heard in {:?}, in {times} words", world.kind, began.elapsed());
     assert!(times <= 100, "{times}");
+    let began = Instant::now();
+    node.read().await;
+    println!("{:?}: 10,000 records read in {:?}", world.kind, began.elapsed());
     assert!(node.read().await.records.iter().all(|record| !record.enabled));
 }
 

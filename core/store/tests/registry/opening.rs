@@ -233,3 +233,40 @@ pub(crate) async fn locked() {
     other.say("COMMIT");
     tokio::time::timeout(PATIENCE, store.usable()).await.unwrap();
 }
+
+/// A row that an operator's open transaction holds: said, and the rest goes on.
+pub(crate) async fn a_row_is_held() {
+    let world = World::new(Kind::Postgres);
+    let node = world.open("one").await;
+    node.register(&["a", "b"]).await;
+    let mut other = world.session();
+    other.say("BEGIN; UPDATE plugins SET reloads = 7 WHERE name = 'a'");
+    let decision = camlock_core::registry::Decision { reload: true, ..Default::default() };
+    let error = node.registry.decide("a", decision.clone(), "tester".to_owned(), None).await.unwrap_err();
+    let said = "holds what is to be changed, and does not end; `pg_stat_activity` lists it";
+    assert!(error.to_string().ends_with(said), "{error}");
+    node.decide("b", decision.clone()).await;
+    assert_eq!(node.store.trouble(), None);
+    other.say("COMMIT");
+    assert_eq!(node.decide("a", decision).await.reloads, 8);
+}
+
+/// A dump that was restored into another server: its entries bear transactions that may lie ahead there.
+pub(crate) async fn restored() {
+    let world = World::new(Kind::Postgres);
+    world.open("one").await.store.end().await;
+    world.sql("INSERT INTO plugin_journal (xact, what, actor) VALUES ('99999999999', 'before', 'tester')");
+    let node = world.open("one").await;
+    node.register(&["a"]).await;
+    let began = std::time::Instant::now();
+    loop {
+        let query = camlock_core::registry::EventQuery { limit: 10, ..Default::default() };
+        let events = node.store.archive().events(query).await.unwrap().events;
+        if let [after, before] = events.as_slice() {
+            assert_eq!((before.what.as_str(), after.what.as_str()), ("before", "registered"));
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "{events:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

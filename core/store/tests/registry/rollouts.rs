@@ -19,7 +19,7 @@ async fn fleet(world: &World, change: impl Fn(&mut Options)) -> Fleet {
 
 async fn asked(node: &Node, sources: &str) -> Rollout {
     match node.registry.propose(proposal("a", sources)).await.unwrap() {
-        Proposed::Asking(rollout) => rollout,
+        Proposed::Asking(rollout) => *rollout,
         other => panic!("{other:?}"),
     }
 }

@@ -131,6 +131,24 @@ pub(crate) async fn a_holder_that_died(world: World) {
     assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
 }
 
+/// Whoever died in the middle of a build and comes back does not wait for itself.
+pub(crate) async fn nobody_waits_for_itself(world: World) {
+    let one = world.open("one").await;
+    let id = one.store.node().to_owned();
+    one.store.end().await;
+    let mut other = world.session();
+    let (column, backend, until) = match world.kind {
+        Kind::Sqlite => ("", "", "strftime('%Y-%m-%d %H:%M:%f', 'now', '60 seconds')"),
+        Kind::Postgres => (", backend", ", pg_backend_pid()", "now() + interval '60 seconds'"),
+    };
+    other.say(&format!(
+        "INSERT INTO build_rights (plugin, fingerprint, node, holder, until{column}) \
+         VALUES ('a', 'sources', '{id}', 'x', {until}{backend})"
+    ));
+    let one = world.open("one").await;
+    tokio::time::timeout(Duration::from_secs(2), async { drop(right(claim(&one, "sources").await)) }).await.unwrap();
+}
+
 pub(crate) async fn the_oldest_bytes_go(world: World) {
     let one = world.open("one").await;
     one.register(&["a"]).await;
@@ -174,7 +192,7 @@ pub(crate) async fn tokens(world: World) {
     let expires = made.expires.unwrap();
     let apart = expires.duration_since(soon).or_else(|error| Ok::<_, ()>(error.duration())).unwrap();
     assert!(apart < Duration::from_millis(2), "{apart:?}");
-    assert_eq!(one.store.tokens().known(), [made.clone()]);
+    assert_eq!(one.store.tokens().known(), std::slice::from_ref(&made));
     assert_eq!(create(token("ci", "another", None)).await.unwrap(), None, "the name is taken");
     let known = |node: &Node, what: &'static str| {
         let tokens = node.store.tokens();
@@ -191,7 +209,7 @@ pub(crate) async fn tokens(world: World) {
         }
     };
     known(&two, "there").await;
-    assert_eq!(two.store.tokens().known(), [made.clone()]);
+    assert_eq!(two.store.tokens().known(), std::slice::from_ref(&made));
     assert!(one.store.tokens().revoke(made.id, "tester".to_owned()).await.unwrap());
     assert!(!one.store.tokens().revoke(made.id, "tester".to_owned()).await.unwrap());
     known(&two, "revoked").await;

@@ -116,8 +116,7 @@ impl World {
                 (shell, ".print done")
             }
             Kind::Postgres => {
-                let mut psql = Command::new("psql");
-                psql.args(["-X", "-q", "-t", "-A", "-d", &format!("{}?options=-csearch_path%3Dcamlock", self.url)]);
+                let psql = self.server().psql(&format!("{}?options=-csearch_path%3Dcamlock", self.url));
                 (psql, "\\echo done")
             }
         };

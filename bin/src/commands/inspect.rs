@@ -20,7 +20,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     let sections = camlock_loader::inspect(&bytes).map_err(|unfit| format!("{shown}: {unfit}"))?;
     let digest = Digest::of(&bytes);
     if options.json {
-        println!("{:#}", as_json(&sections, digest));
+        crate::print::json(&as_json(&sections, digest));
         return Ok(());
     }
     let manifest = &sections.manifest;
@@ -40,7 +40,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         ("unloads", sections.stays.clone().map_or_else(|| "yes".to_owned(), |reason| format!("no: {reason}"))),
     ];
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
-        println!("{name:<12} {value}");
+        crate::print::line(format_args!("{name:<12} {}", crate::print::plain(value)));
     }
     Ok(())
 }

@@ -1,0 +1,222 @@
+//! A small HTTP client for a server's admin API, over its control socket or over TCP.
+//!
+//! A connection for each request; an answer is waited for as long as it takes, for acts wait for builds. What must not live
+//! here: what is printed.
+
+mod follow;
+mod place;
+pub(crate) mod plugin;
+mod problem;
+
+pub(crate) use follow::{Followed, follow};
+pub(crate) use place::Reach;
+pub(crate) use problem::Problem;
+
+use crate::Failed;
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use place::Place;
+use serde_json::Value;
+use std::{fmt::Write as _, io, path::Path, time::Duration};
+use tokio::{
+    net::{TcpStream, UnixStream},
+    time::timeout,
+};
+
+/// How long a connection may take to come about.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A larger answer is nobody's.
+const LARGEST: usize = 256 << 20;
+
+/// A server that can be asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    place: Place,
+    token: Option<String>,
+}
+
+impl Client {
+    /// For the server that is meant. Nothing is asked yet.
+    pub(crate) fn new(reach: &Reach) -> Result<Self, Failed> {
+        let (place, token) = reach.find()?;
+        Ok(Client { place, token })
+    }
+
+    /// What there is at a path.
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, Problem> {
+        self.ask(Method::GET, path, None).await
+    }
+
+    /// The answer to a request, as JSON.
+    pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Problem> {
+        let response = self.send(method, path, body, &[]).await?;
+        let status = response.status();
+        let bytes = Limited::new(response.into_body(), LARGEST).collect().await;
+        let bytes = bytes.map_err(|error| Problem::from(self.broke_off(&error.to_string())))?.to_bytes();
+        let value = serde_json::from_slice(&bytes);
+        if !status.is_success() {
+            return Err(Problem::answered(status, value.ok(), self.token.is_some()));
+        }
+        if bytes.is_empty() {
+            return Ok(Value::Null);
+        }
+        value.map_err(|_| self.not_camlock(status).into())
+    }
+
+    /// All items of a list, page by page.
+    pub(crate) async fn list(&self, path: &str) -> Result<Vec<Value>, Problem> {
+        let mut items = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let mut page = path.to_owned();
+            if let Some(cursor) = &cursor {
+                let _ = write!(page, "{}cursor={}", if path.contains('?') { '&' } else { '?' }, encoded(cursor));
+            }
+            let mut answer = self.get(&page).await?;
+            let Value::Array(more) = answer["items"].take() else {
+                return Err(self.not_camlock(StatusCode::OK).into());
+            };
+            items.extend(more);
+            match answer["next"].as_str() {
+                Some(next) if cursor.as_deref() != Some(next) => cursor = Some(next.to_owned()),
+                _ => return Ok(items),
+            }
+        }
+    }
+
+    /// Sends a request, and returns the answer before its body is there.
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> Result<Response<Incoming>, Failed> {
+        let (authority, prefix) = match &self.place {
+            Place::Socket(_) => ("localhost", ""),
+            Place::Address { authority, prefix } => (&**authority, &**prefix),
+        };
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{prefix}{path}"))
+            .header(header::HOST, authority)
+            .header(header::USER_AGENT, concat!("camlock/", env!("CARGO_PKG_VERSION")));
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let bytes = body.map(|body| Bytes::from(body.to_string()));
+        if bytes.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let request = request.body(Full::new(bytes.unwrap_or_default()));
+        let request = request.map_err(|error| Failed::usage(format!("this cannot be asked for: {error}")))?;
+        let mut sender = self.connect().await?;
+        sender.send_request(request).await.map_err(|error| self.broke_off(&error.to_string()))
+    }
+
+    async fn connect(&self) -> Result<http1::SendRequest<Full<Bytes>>, Failed> {
+        let connected = timeout(PATIENCE, async {
+            match &self.place {
+                Place::Socket(path) => shake_hands(UnixStream::connect(path).await?).await,
+                Place::Address { authority, .. } => shake_hands(TcpStream::connect(authority).await?).await,
+            }
+        });
+        match connected.await {
+            Ok(connected) => connected.map_err(|error| self.nobody(&error)),
+            Err(_) => Err(Failed::no_server(format!(
+                "{} does not answer within {} s: is it the right server?",
+                self.place,
+                PATIENCE.as_secs()
+            ))),
+        }
+    }
+
+    fn nobody(&self, error: &io::Error) -> Failed {
+        let why = match error.kind() {
+            io::ErrorKind::NotFound => "there is no such socket".to_owned(),
+            io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+            io::ErrorKind::PermissionDenied => {
+                return Failed::not_allowed(format!(
+                    "{} may not be opened: it is for the user who runs the server (`sudo -u USER camlock …`, or name a \
+                     server with --server and --token)",
+                    self.place
+                ));
+            }
+            _ => error.to_string(),
+        };
+        let local = matches!(&self.place, Place::Socket(path) if path.is_absolute());
+        let what = if local {
+            "start one with `camlock serve`, run this in its directory, or name it with --data or --server"
+        } else {
+            "look whether it runs, and whether that is its address"
+        };
+        Failed::no_server(format!("no server at {}: {why}; {what}", self.place))
+    }
+
+    fn broke_off(&self, why: &str) -> Failed {
+        Failed::no_server(format!("the server at {} broke off: {why}; look whether it still runs", self.place))
+    }
+
+    fn not_camlock(&self, status: StatusCode) -> Failed {
+        format!("what answers at {} is not camlock's admin API (status {status}): is it the right server?", self.place)
+            .into()
+    }
+}
+
+async fn shake_hands<I>(stream: I) -> io::Result<http1::SendRequest<Full<Bytes>>>
+where
+    I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    tokio::spawn(async move { drop(connection.await) });
+    Ok(sender)
+}
+
+/// A text as a part of a path or a query.
+pub(crate) fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => encoded.push(char::from(byte)),
+            // Two of them alone would be another path.
+            b'.' if text.trim_matches('.') != "" => encoded.push('.'),
+            _ => drop(write!(encoded, "%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+/// Runs what talks to a server.
+pub(crate) fn run<T>(work: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failed::from(format!("no runtime could be made: {error}")))?.block_on(work)
+}
+
+/// Whether a path is there as a socket.
+pub(crate) fn is_socket(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    path.metadata().is_ok_and(|metadata| metadata.file_type().is_socket())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_name_stays_one_part_of_a_path() {
+        for (text, expected) in [
+            ("kv-store", "kv-store"),
+            ("a/b", "a%2Fb"),
+            ("..", "%2E%2E"),
+            ("x.y", "x.y"),
+            ("a b?", "a%20b%3F"),
+            ("ä", "%C3%A4"),
+        ] {
+            assert_eq!(super::encoded(text), expected);
+        }
+    }
+}

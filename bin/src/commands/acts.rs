@@ -1,0 +1,185 @@
+//! What operators ask of a plugin: `enable`, `disable`, `reload`, `rollback`, `remove`.
+
+use super::named::explained;
+use crate::{
+    Failed,
+    client::{Client, Problem, Reach, encoded, plugin::Plugin, run},
+    print::{self, Paint, Tone},
+};
+use clap::Args;
+use http::Method;
+use serde_json::{Value, json};
+
+#[derive(Args)]
+pub(crate) struct Enable {
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
+pub(crate) struct Disable {
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
+pub(crate) struct Reload {
+    /// The plugin; without one everything is looked at again
+    name: Option<String>,
+    /// Also if as many generations are pinned as may be
+    #[arg(long, requires = "name")]
+    force: bool,
+    #[command(flatten)]
+    manner: Manner,
+}
+
+#[derive(Args)]
+pub(crate) struct Rollback {
+    /// Back to this artifact [default: the one that served before]
+    #[arg(long, value_name = "DIGEST")]
+    to: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
+pub(crate) struct Remove {
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
+struct Common {
+    /// The plugin
+    name: String,
+    #[command(flatten)]
+    manner: Manner,
+}
+
+#[derive(Args)]
+struct Manner {
+    /// Do not wait for the outcome
+    #[arg(long)]
+    no_wait: bool,
+    /// Print JSON: the plugin afterwards
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// An act on one plugin.
+struct Act<'a> {
+    name: &'a str,
+    method: Method,
+    /// What stands behind the plugin's path.
+    path: &'a str,
+    body: Option<Value>,
+    /// While it goes on.
+    doing: &'a str,
+}
+
+pub(crate) fn enable(options: &Enable) -> Result<(), Failed> {
+    let Common { name, manner } = &options.common;
+    perform(manner, &Act { name, method: Method::POST, path: "/enable", body: None, doing: "bringing it up" })
+}
+
+pub(crate) fn disable(options: &Disable) -> Result<(), Failed> {
+    let Common { name, manner } = &options.common;
+    perform(manner, &Act { name, method: Method::POST, path: "/disable", body: None, doing: "draining it" })
+}
+
+pub(crate) fn rollback(options: &Rollback) -> Result<(), Failed> {
+    let Common { name, manner } = &options.common;
+    let body = options.to.as_ref().map(|to| json!({ "to": to }));
+    perform(manner, &Act { name, method: Method::POST, path: "/rollback", body, doing: "going back" })
+}
+
+pub(crate) fn remove(options: &Remove) -> Result<(), Failed> {
+    let Common { name, manner } = &options.common;
+    perform(manner, &Act { name, method: Method::DELETE, path: "", body: None, doing: "taking it out" })
+}
+
+pub(crate) fn reload(options: &Reload) -> Result<(), Failed> {
+    let manner = &options.manner;
+    let Some(name) = &options.name else {
+        let client = Client::new(&manner.reach)?;
+        let list = run(async { client.ask(Method::POST, "/api/v1/reload", None).await.map_err(Failed::from) })?;
+        if manner.json {
+            print::json(&list);
+        } else {
+            print::line("everything is looked at again; `camlock list` shows what comes of it");
+        }
+        return Ok(());
+    };
+    let path = if options.force { "/reload?force=true" } else { "/reload" };
+    perform(manner, &Act { name, method: Method::POST, path, body: None, doing: "making a new generation" })
+}
+
+fn perform(manner: &Manner, act: &Act<'_>) -> Result<(), Failed> {
+    let client = Client::new(&manner.reach)?;
+    let own = format!("/api/v1/plugins/{}", encoded(act.name));
+    let mut path = format!("{own}{}", act.path);
+    if manner.no_wait {
+        path.push_str(if path.contains('?') { "&wait=false" } else { "?wait=false" });
+    }
+    run(async {
+        let doing = async || {
+            let plugin = Plugin::read(&client.get(&own).await.ok()?);
+            plugin.candidate.map(|candidate| candidate.told())
+        };
+        let asked = client.ask(act.method.clone(), &path, act.body.as_ref());
+        let shown = match print::wait_for(asked, act.doing, doing).await {
+            Ok(shown) => shown,
+            Err(problem) => return Err(failed(&client, act.name, problem).await),
+        };
+        if manner.json {
+            print::json(&shown);
+        } else {
+            print::line(outcome(act, &shown, manner.no_wait));
+        }
+        Ok(())
+    })
+}
+
+async fn failed(client: &Client, name: &str, problem: Problem) -> Failed {
+    let serves_on = problem.document.as_ref().is_some_and(|document| document["stage"].is_string());
+    let mut failed = explained(client, name, problem).await;
+    if serves_on {
+        let plugin = client.get(&format!("/api/v1/plugins/{}", encoded(name))).await;
+        if let Some(serving) = plugin.ok().and_then(|plugin| Plugin::read(&plugin).serving) {
+            failed.reason.push_str(&format!("; generation {} serves on", serving.generation));
+        }
+    }
+    failed
+}
+
+/// What came of it, in a line.
+fn outcome(act: &Act<'_>, shown: &Value, no_wait: bool) -> String {
+    let plugin = Plugin::read(shown);
+    let paint = Paint::stdout();
+    if no_wait {
+        return format!("{}: begun; `camlock show {}` says what comes of it", act.name, act.name);
+    }
+    if act.method == Method::DELETE {
+        return format!("{} is removed; its entry, if it had one, lies in the data directory under removed/", act.name);
+    }
+    let took: Vec<_> = STAGES
+        .iter()
+        .filter_map(|stage| Some(format!("{stage} {}", print::milliseconds(*plugin.stages.get(*stage)?))))
+        .collect();
+    let took = if took.is_empty() { String::new() } else { format!(" ({})", took.join(", ")) };
+    match &plugin.serving {
+        Some(serving) => {
+            let word = paint.text(Tone::Good, "serves");
+            format!("{} {} {word} as generation {}{took}", plugin.name, serving.version, serving.generation)
+        }
+        None => {
+            let reason = plugin.reason.map(|reason| format!(": {}", print::plain(&reason))).unwrap_or_default();
+            format!("{} is {}{reason}{took}", act.name, plugin.state)
+        }
+    }
+}
+
+/// In the order in which they come.
+const STAGES: [&str; 5] = ["build", "verify", "load", "start", "swap"];

@@ -1,0 +1,106 @@
+//! `camlock check`: everything that a server would do with a plugin before it serves it, and nothing that would be seen
+//! afterwards.
+
+mod conflicts;
+mod report;
+
+use super::{builds::Show, workshop::Workshop};
+use crate::{
+    Failed,
+    client::run,
+    config::{Config, Flags, Profile},
+    print,
+};
+use camlock_core::{Failure, Stage};
+use camlock_loader::{Artifact, Limits, Report, Staging, Verdict, Verifier};
+use clap::Args;
+use report::{Checked, Outcome};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The plugin: its folder, its .rs file or its .so file
+    path: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// How it is compiled
+    #[arg(long, default_value = "quick")]
+    profile: Profile,
+    /// The plugins among which it would lie [default: plugins]
+    #[arg(long, env = "CAMLOCK_PLUGINS", value_name = "DIR")]
+    plugins: Option<PathBuf>,
+    /// The configuration file [default: the nearest camlock.toml at or above the current directory]
+    #[arg(long, env = "CAMLOCK_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
+    let flags = Flags { config: options.config.clone(), plugins: options.plugins.clone(), ..Flags::default() };
+    let config = Config::read(&flags)?;
+    let show = Show::new();
+    let warnings: Arc<Mutex<Vec<String>>> = Arc::default();
+    let listener = if options.json { collector(&warnings) } else { show.listener() };
+    let workshop = Workshop::open(&options.path, &config, options.profile, Some(listener))?;
+    let mut checked = Checked::new(&workshop, options.path.clone());
+    run(check(&mut checked, &workshop, &show, &config))?;
+    checked.said = std::mem::take(&mut warnings.lock().unwrap_or_else(PoisonError::into_inner));
+    if options.json {
+        print::json(&checked.json());
+    } else {
+        if let Outcome::Failed(failure) = &checked.outcome {
+            // What compilers said stands above the report; the reason is the command's last line.
+            drop(show.failed(failure));
+        }
+        print::line(checked.text());
+    }
+    checked.verdict()
+}
+
+/// Keeps what compilers say.
+fn collector(said: &Arc<Mutex<Vec<String>>>) -> camlock_build::Listener {
+    let said = said.clone();
+    let hear = move |message: &str| said.lock().unwrap_or_else(PoisonError::into_inner).push(message.to_owned());
+    camlock_build::Listener { colours: false, hear: Arc::new(hear) }
+}
+
+async fn check(checked: &mut Checked, workshop: &Workshop, show: &Show, config: &Config) -> Result<(), Failed> {
+    let began = Instant::now();
+    let built = show.build(workshop).await?;
+    let outcome = match built {
+        Ok(built) => {
+            checked.stages.push(("build", began.elapsed()));
+            let began = Instant::now();
+            let verified = verify(&built.candidate, config).await;
+            checked.stages.push(("verify", began.elapsed()));
+            verified
+        }
+        Err(failure) => Err(failure),
+    };
+    checked.outcome = match outcome {
+        Ok((artifact, report)) => {
+            checked.conflicts = conflicts::find(&artifact.sections.manifest, &workshop.alone.path, config).await;
+            Outcome::Good { artifact: Box::new(artifact), report }
+        }
+        Err(failure) => Outcome::Failed(failure),
+    };
+    Ok(())
+}
+
+/// Tries the library in a process of its own, as a server does. Nothing of it is kept.
+async fn verify(candidate: &std::path::Path, config: &Config) -> Result<(Artifact, Report), Failure> {
+    let failed = |why: String| Failure::new(Stage::Verify, why);
+    let scratch = tempfile::tempdir().map_err(|error| failed(format!("no directory can be made: {error}")))?;
+    let staging = Staging::at(scratch.path().join("artifacts")).map_err(|error| failed(error.to_string()))?;
+    let artifact = staging.stage(candidate).map_err(|error| failed(error.to_string()))?;
+    let limits = Limits { time: config.settings.limits.verify, ..Limits::default() };
+    let verifier = Verifier::new(scratch.path().join("verdicts"), limits).map_err(|error| failed(error.to_string()))?;
+    match verifier.verify(&artifact).await.map_err(|error| failed(error.to_string()))? {
+        Verdict::Good(report) => Ok((artifact, report)),
+        Verdict::Bad(reason) => Err(failed(reason)),
+    }
+}

@@ -1,0 +1,98 @@
+//! `camlock doctor`: what is wrong here, and how to mend it.
+//!
+//! Each check tries the thing itself: a library is linked, a file is written, the address is listened on. What must not live here:
+//! mending.
+
+mod database;
+mod places;
+mod server;
+mod tools;
+
+use crate::{
+    Failed,
+    client::run,
+    config::{Config, Flags},
+    print::{self, Paint, Table, Tone},
+};
+use clap::Args;
+use serde::Serialize;
+use serde_json::json;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// How bad something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Good,
+    Warning,
+    Wrong,
+}
+
+/// Something that was looked at.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Finding {
+    /// In a word.
+    about: &'static str,
+    level: Level,
+    /// What was found, in a sentence.
+    found: String,
+    /// What to do, where there is something to do.
+    remedy: Option<String>,
+}
+
+impl Finding {
+    pub(crate) fn good(about: &'static str, found: impl Into<String>) -> Self {
+        Finding { about, level: Level::Good, found: found.into(), remedy: None }
+    }
+
+    pub(crate) fn warning(about: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Finding { about, level: Level::Warning, found: found.into(), remedy: Some(remedy.into()) }
+    }
+
+    pub(crate) fn wrong(about: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Finding { about, level: Level::Wrong, found: found.into(), remedy: Some(remedy.into()) }
+    }
+}
+
+pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
+    let config = Config::read(&options.flags)?;
+    let mut findings = tools::look(&config);
+    findings.extend(places::look(&config));
+    findings.extend(database::database_checks(&config));
+    findings.extend(run(async { Ok(server::look(&config).await) })?);
+    let wrong = findings.iter().filter(|finding| finding.level == Level::Wrong).count();
+    if options.json {
+        print::json(&json!({ "good": wrong == 0, "findings": findings }));
+    } else {
+        print::line(table(&findings).text(Paint::stdout()));
+    }
+    match wrong {
+        0 => Ok(()),
+        1 => Err("1 thing is wrong: see the remedy above".into()),
+        wrong => Err(format!("{wrong} things are wrong: see the remedies above").into()),
+    }
+}
+
+fn table(findings: &[Finding]) -> Table {
+    let mut table = Table::new(&[]);
+    for finding in findings {
+        let (word, tone) = match finding.level {
+            Level::Good => ("good", Tone::Good),
+            Level::Warning => ("warning", Tone::Careful),
+            Level::Wrong => ("wrong", Tone::Bad),
+        };
+        table.row([(word, tone), (finding.about, Tone::Strong), (&finding.found, Tone::Plain)]);
+        if let Some(remedy) = &finding.remedy {
+            table.note(&format!("→ {remedy}"));
+        }
+    }
+    table
+}

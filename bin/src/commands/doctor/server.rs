@@ -1,0 +1,108 @@
+//! The address, and the server that runs here, if one does: which plugins pin, which have failed.
+
+use super::Finding;
+use crate::{
+    client::{Client, Reach, is_socket, plugin::Plugin},
+    config::Config,
+    print::{self, advice},
+};
+use std::{io, net::TcpListener};
+
+pub(super) async fn look(config: &Config) -> Vec<Finding> {
+    let socket = config.data.join("control.sock");
+    let client = Client::new(&Reach::of(config));
+    let plugins = match &client {
+        Ok(client) if is_socket(&socket) => Some(client.list("/api/v1/plugins?limit=500").await),
+        _ => None,
+    };
+    let mut findings = Vec::new();
+    let runs = match plugins {
+        Some(Ok(plugins)) => {
+            findings
+                .push(Finding::good("server", format!("one runs, with {}", print::counted(plugins.len(), "plugin"))));
+            findings.extend(plugins.iter().map(Plugin::read).flat_map(|plugin| told(&plugin)));
+            true
+        }
+        Some(Err(problem)) if problem.failed.is_no_server() => {
+            findings.push(Finding::good("server", "none runs; its socket is of an earlier one"));
+            false
+        }
+        Some(Err(problem)) => {
+            let found = format!("one runs, and cannot be asked: {}", problem.failed.reason);
+            findings.push(Finding::warning(
+                "server",
+                found,
+                "name a token with CAMLOCK_TOKEN, or run this as the server's user",
+            ));
+            true
+        }
+        None => {
+            findings.push(Finding::good("server", format!("none runs on {}", config.data.display())));
+            false
+        }
+    };
+    findings.push(address(config, runs));
+    findings
+}
+
+fn address(config: &Config, runs: bool) -> Finding {
+    let address = config.listen;
+    match TcpListener::bind(address) {
+        Ok(_) => Finding::good("address", format!("{address} is free")),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && runs => {
+            Finding::good("address", format!("{address} is taken; a server runs"))
+        }
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Finding::wrong(
+            "address",
+            format!("{address} is taken by another program"),
+            format!(
+                "end it (`ss -ltnp 'sport = :{}'` shows which), or name another address with --listen",
+                address.port()
+            ),
+        ),
+        Err(error) => Finding::wrong(
+            "address",
+            format!("{address} cannot be listened on: {error}"),
+            "name an address of this machine with --listen; ports below 1024 ask for privileges",
+        ),
+    }
+}
+
+/// What is to be told of a plugin.
+fn told(plugin: &Plugin) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let name = &plugin.name;
+    for pinned in &plugin.pinned {
+        findings.push(Finding::warning(
+            "pins",
+            format!("{name}: generation {} cannot leave: {}", pinned.generation, pinned.reason),
+            "end what it says holds it; if it stays, mend the plugin (its `shutdown` ends what `start` began), and restart the \
+             server when that suits",
+        ));
+    }
+    if let Some(failed) = &plugin.failed {
+        let found = format!("{name}: generation {} failed ({}): {}", failed.generation, failed.stage, failed.reason);
+        findings.push(Finding::warning("plugins", found, advice(plugin).unwrap_or_default()));
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn pins_and_failures_are_warnings() {
+        let plugin = Plugin::read(&json!({
+            "name": "hello", "state": "serving", "pinned": [{ "generation": 1, "reason": "a thread of it still runs" }],
+            "failed": { "generation": 3, "stage": "build", "reason": "it does not compile" },
+        }));
+        let found: Vec<_> = told(&plugin).into_iter().map(|finding| finding.found).collect();
+        let expected = [
+            "hello: generation 1 cannot leave: a thread of it still runs",
+            "hello: generation 3 failed (build): it does not compile",
+        ];
+        assert_eq!(found, expected);
+    }
+}

@@ -1,0 +1,110 @@
+//! `camlock events`: the journal, and what is added to it.
+
+use crate::{
+    Failed,
+    client::{Client, Followed, Reach, encoded, follow, run},
+    print::{self, Paint, Tone},
+};
+use clap::Args;
+use serde_json::Value;
+use std::fmt::Write as _;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Go on with what happens from now on
+    #[arg(long, short)]
+    follow: bool,
+    /// So many of the latest, at most
+    #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 30, value_parser = clap::value_parser!(u16).range(0..=500))]
+    lines: u16,
+    /// Only this plugin's
+    #[arg(long, value_name = "NAME")]
+    plugin: Option<String>,
+    /// Print JSON, an object a line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
+    let client = Client::new(&options.reach)?;
+    run(async {
+        let plugin = options.plugin.as_deref().map(|name| format!("plugin={}", encoded(name))).unwrap_or_default();
+        let mut last = None;
+        if options.lines > 0 {
+            let page = client.get(&format!("/api/v1/journal?limit={}&{plugin}", options.lines)).await?;
+            let items = page["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+            // They come newest first.
+            for event in items.iter().rev() {
+                show(event, options.json);
+            }
+            last = items.first().and_then(id);
+        }
+        if !options.follow {
+            return Ok(());
+        }
+        let path = if plugin.is_empty() { "/api/v1/events".to_owned() } else { format!("/api/v1/events?{plugin}") };
+        let heard = follow(&client, &path, last, |heard| {
+            match heard {
+                Followed::Event(event) => show(&event, options.json),
+                Followed::BrokeOff(why) => eprintln!("camlock: {why}; trying again"),
+            }
+            Ok(())
+        });
+        Ok(heard.await?)
+    })
+}
+
+fn id(event: &Value) -> Option<String> {
+    match &event["id"] {
+        Value::String(id) => Some(id.clone()),
+        Value::Number(id) => Some(id.to_string()),
+        _ => None,
+    }
+}
+
+fn show(event: &Value, json: bool) {
+    print::line(if json { event.to_string() } else { told(event, Paint::stdout()) });
+}
+
+/// An event in a line.
+fn told(event: &Value, paint: Paint) -> String {
+    let text = |key: &str| print::plain(event[key].as_str().unwrap_or_default()).replace('\n', " ");
+    let what = text("what");
+    let tone = match &*what {
+        "serving" | "enabled" => Tone::Good,
+        "failed" | "quarantined" | "pinned" => Tone::Bad,
+        _ => Tone::Strong,
+    };
+    let mut line =
+        format!("{}  {:<16} {}", paint.text(Tone::Quiet, &text("at")), text("plugin"), paint.text(tone, &what));
+    if let Some(generation) = event["generation"].as_u64() {
+        let _ = write!(line, "  generation {generation}");
+    }
+    for (key, value) in event["detail"].as_object().into_iter().flatten() {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let _ = write!(line, "  {key}: {}", print::plain(&value).replace('\n', " "));
+    }
+    if !text("by").is_empty() {
+        let _ = write!(line, "  {}", paint.text(Tone::Quiet, &format!("(by {})", text("by"))));
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_event_is_a_line() {
+        let event = json!({
+            "id": "7-1", "at": "2026-01-02T03:04:05Z", "node": "a", "plugin": "hello", "generation": 4, "what": "failed",
+            "by": "filesystem", "detail": { "stage": "build", "reason": "it does\nnot" },
+        });
+        let expected = "2026-01-02T03:04:05Z  hello            failed  generation 4  reason: it does not  stage: build  (by filesystem)";
+        assert_eq!(told(&event, Paint::stdout()), expected);
+        assert_eq!(id(&event).as_deref(), Some("7-1"));
+    }
+}

@@ -1,0 +1,137 @@
+//! The commands, each with its arguments, what it prints, and how it ends. `serve` has a module of its own.
+
+mod acts;
+mod builds;
+mod check;
+mod completions;
+mod dev;
+mod doctor;
+mod events;
+mod inspect;
+mod logs;
+mod migrate;
+mod named;
+mod new;
+mod nodes;
+mod plugins;
+mod tokens;
+mod workshop;
+
+use crate::{Failed, serve};
+use clap::Subcommand;
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run the server: build, verify, load and serve what lies in the plugins directory, and follow its changes
+    #[command(
+        after_help = "Each plugin answers under /api/v1/p/NAME/. The server ends in order on SIGTERM or Ctrl-C, and at \
+once on a second one.\n\nExamples:\n  camlock serve\n  camlock serve --plugins /srv/plugins --data /var/lib/camlock --listen 127.0.0.1:9000"
+    )]
+    Serve(serve::Options),
+    /// Make a plugin to begin with: it builds, has a test, and is served as it is
+    #[command(
+        after_help = "Plain cargo and editors find the SDK by the plugin's .cargo/config.toml, which names a place in your cache \
+directory. That holds on this machine alone and is not committed: after a clone, --relink writes it.\n\nExamples:\n  \
+camlock new hello --in plugins\n  camlock new hello --template single-file\n  git clone … && camlock new hello --relink"
+    )]
+    New(new::Options),
+    /// See whether a plugin would be served: manifest, build, verification, what it registers and conflicts with
+    #[command(
+        after_help = "Nothing is changed. Exit code 1 if it would not be served.\n\nExamples:\n  camlock check plugins/hello\n  \
+camlock check hello.rs --json"
+    )]
+    Check(check::Options),
+    /// Build an artifact, to be served where there is no cargo
+    #[command(
+        after_help = "The SDK is this camlock's own, whatever a registry has.\n\nExamples:\n  camlock build plugins/hello\n  \
+camlock build hello.rs -o /srv/plugins/hello.so"
+    )]
+    Build(builds::Options),
+    /// Show what an artifact says of itself, and its digest, without running it
+    #[command(after_help = "Example:\n  camlock inspect target/release/libhello.so --json")]
+    Inspect(inspect::Options),
+    /// Serve one plugin and build it again whenever it is saved, with its logs and compilers' messages in the terminal
+    #[command(
+        after_help = "Ctrl-C ends it.\n\nExamples:\n  camlock dev hello\n  camlock dev hello.rs --listen 127.0.0.1:3000"
+    )]
+    Dev(dev::Options),
+    /// List a server's plugins: the state of each, why it is so, and what to do
+    #[command(after_help = "Examples:\n  camlock list\n  camlock list --status failed --json\n  \
+camlock list --server http://127.0.0.1:8080 --token TOKEN")]
+    List(plugins::List),
+    /// Show everything about a plugin: what serves, what failed and why, what was tried, what to do
+    #[command(after_help = "Example:\n  camlock show hello")]
+    Show(plugins::Show),
+    /// Serve a plugin
+    #[command(after_help = "Example:\n  camlock enable hello")]
+    Enable(acts::Enable),
+    /// Serve a plugin no longer; its entry stays
+    #[command(after_help = "Requests that have begun end first.\n\nExample:\n  camlock disable hello")]
+    Disable(acts::Disable),
+    /// Make a new generation of a plugin, also of unchanged code; without a name, look at everything again
+    #[command(
+        after_help = "What serves goes on until the new generation is ready, and also if it fails.\n\nExamples:\n  \
+camlock reload hello\n  camlock reload"
+    )]
+    Reload(acts::Reload),
+    /// Go back to what served before, or to an artifact that was kept
+    #[command(after_help = "It holds until the source changes.\n\nExamples:\n  camlock rollback hello\n  \
+camlock rollback hello --to sha256:…")]
+    Rollback(acts::Rollback),
+    /// Take a plugin out; its entry moves to `removed/` in the data directory
+    #[command(after_help = "Example:\n  camlock remove hello")]
+    Remove(acts::Remove),
+    /// Show what happened
+    #[command(
+        after_help = "Examples:\n  camlock events -n 100\n  camlock events -f --plugin hello\n  camlock events -f --json"
+    )]
+    Events(events::Options),
+    /// Show what a plugin said lately
+    #[command(after_help = "Example:\n  camlock logs hello -f")]
+    Logs(logs::Options),
+    /// List the servers of the fleet, and who serves what
+    #[command(after_help = "Example:\n  camlock nodes --json")]
+    Nodes(nodes::Options),
+    /// Make, list and revoke API tokens
+    #[command(subcommand)]
+    Token(tokens::Command),
+    /// Find out what is wrong here, and how to mend it
+    #[command(
+        after_help = "Takes the flags of `serve`. Exit code 1 if something is wrong; warnings alone: 0.\n\nExamples:\n  \
+camlock doctor\n  camlock doctor --plugins /srv/plugins --data /var/lib/camlock --json"
+    )]
+    Doctor(doctor::Options),
+    /// Print a script that completes commands in a shell
+    #[command(
+        after_help = "Examples:\n  camlock completions bash > ~/.local/share/bash-completion/completions/camlock\n  \
+camlock completions fish > ~/.config/fish/completions/camlock.fish\n  camlock completions zsh > \"${fpath[1]}/_camlock\""
+    )]
+    Completions(completions::Options),
+}
+
+impl Command {
+    /// Does it.
+    pub(crate) fn run(&self) -> Result<(), Failed> {
+        match self {
+            Command::Serve(options) => serve::run(options),
+            Command::New(options) => new::run(options),
+            Command::Check(options) => check::run_it(options),
+            Command::Build(options) => builds::run_it(options),
+            Command::Inspect(options) => inspect::run(options).map_err(Failed::from),
+            Command::Dev(options) => dev::run_it(options),
+            Command::List(options) => plugins::list(options),
+            Command::Show(options) => plugins::show(options),
+            Command::Enable(options) => acts::enable(options),
+            Command::Disable(options) => acts::disable(options),
+            Command::Reload(options) => acts::reload(options),
+            Command::Rollback(options) => acts::rollback(options),
+            Command::Remove(options) => acts::remove(options),
+            Command::Events(options) => events::run_it(options),
+            Command::Logs(options) => logs::run_it(options),
+            Command::Nodes(options) => nodes::run_it(options),
+            Command::Token(command) => tokens::run_it(command),
+            Command::Doctor(options) => doctor::run_it(options),
+            Command::Completions(options) => completions::run_it(options),
+        }
+    }
+}

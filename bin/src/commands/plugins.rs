@@ -1,0 +1,88 @@
+//! `camlock list` and `camlock show`.
+
+use super::named::explained;
+use crate::{
+    Failed,
+    client::{Client, Reach, encoded, plugin::Build, plugin::Plugin, run},
+    print,
+};
+use clap::Args;
+use serde_json::json;
+use std::fmt::Write as _;
+
+#[derive(Args)]
+pub(crate) struct List {
+    /// Only plugins in this state
+    #[arg(long, value_name = "STATE", value_parser = STATES)]
+    status: Option<String>,
+    /// Only plugins of this category
+    #[arg(long)]
+    category: Option<String>,
+    /// Only plugins in whose name or description this stands
+    #[arg(long, short, value_name = "TEXT")]
+    query: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+const STATES: [&str; 7] = ["serving", "starting", "waiting", "failed", "disabled", "missing", "quarantined"];
+
+#[derive(Args)]
+pub(crate) struct Show {
+    /// The plugin
+    name: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+pub(crate) fn list(options: &List) -> Result<(), Failed> {
+    let client = Client::new(&options.reach)?;
+    let mut path = "/api/v1/plugins?limit=500".to_owned();
+    let filters = [("status", &options.status), ("category", &options.category), ("q", &options.query)];
+    for (name, value) in filters.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
+        let _ = write!(path, "&{name}={}", encoded(value));
+    }
+    let items = run(async { client.list(&path).await.map_err(Failed::from) })?;
+    if options.json {
+        print::json(&json!({ "items": items, "next": null }));
+        return Ok(());
+    }
+    let plugins: Vec<_> = items.iter().map(Plugin::read).collect();
+    if plugins.is_empty() {
+        let filtered = options.status.is_some() || options.category.is_some() || options.query.is_some();
+        let none =
+            if filtered { "no plugin is like that" } else { "there are no plugins yet: `camlock new NAME` makes one" };
+        print::line(none);
+    } else {
+        print::line(print::list(&plugins, print::Paint::stdout()));
+    }
+    Ok(())
+}
+
+pub(crate) fn show(options: &Show) -> Result<(), Failed> {
+    let client = Client::new(&options.reach)?;
+    let name = &options.name;
+    let path = format!("/api/v1/plugins/{}", encoded(name));
+    run(async {
+        let shown = match client.get(&path).await {
+            Ok(shown) => shown,
+            Err(problem) => return Err(explained(&client, name, problem).await),
+        };
+        if options.json {
+            print::json(&shown);
+            return Ok(());
+        }
+        // A server may not tell of earlier builds; what it knows of the plugin is worth showing all the same.
+        let builds = client.list(&format!("{path}/builds")).await.unwrap_or_default();
+        let builds: Vec<Build> =
+            builds.into_iter().take(5).filter_map(|build| serde_json::from_value(build).ok()).collect();
+        print::line(print::show(&Plugin::read(&shown), &builds, print::Paint::stdout()));
+        Ok(())
+    })
+}

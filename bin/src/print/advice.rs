@@ -1,0 +1,77 @@
+//! What to do about a plugin that is not well. Pure.
+
+use crate::client::plugin::Plugin;
+
+/// What to do, if there is something to do.
+pub(crate) fn advice(plugin: &Plugin) -> Option<String> {
+    let name = &plugin.name;
+    let told = match (&*plugin.state, &plugin.failed) {
+        ("disabled", _) => format!("`camlock enable {name}` serves it"),
+        ("missing", _) => "put its entry back into the plugins directory, and it is served again".to_owned(),
+        ("quarantined", _) => format!(
+            "change its source; or `camlock reload {name}` tries the same bytes again, `camlock rollback {name}` goes back"
+        ),
+        ("waiting", _) => "bring up what it waits for; it follows by itself".to_owned(),
+        ("starting", _) => format!("wait; `camlock show {name}` says how far it is"),
+        (_, Some(failed)) if failed.reason.contains("tried again") => {
+            format!("it is tried again by itself; `camlock reload {name}` does so at once")
+        }
+        (_, Some(failed)) => about_failure(name, &failed.stage),
+        _ if !plugin.pinned.is_empty() => {
+            "most pinned generations leave by themselves when what holds them ends; a restart of the server clears all"
+                .to_owned()
+        }
+        _ => return None,
+    };
+    Some(told)
+}
+
+fn about_failure(name: &str, stage: &str) -> String {
+    match stage {
+        "manifest" => "mend its manifest and save: it is looked at again by itself".to_owned(),
+        "build" => {
+            format!("mend it and save: it is built again by itself (`camlock show {name}`: what the compiler said)")
+        }
+        "verify" => "mend it and save; `camlock check PATH` tries it without a server".to_owned(),
+        "routes" => "give one of the two another path (`routes` in its manifest), or disable the other one".to_owned(),
+        "dependencies" => "bring up what it depends on, or what depends on it to a version that will do".to_owned(),
+        _ => format!(
+            "`camlock logs {name}` has what it said; mend it and save, or `camlock reload {name}` tries once more, or \
+             `camlock rollback {name}` goes back"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn whoever_is_not_well_has_advice() {
+        let told = |state: &str, stage: Option<&str>, reason: &str| {
+            let failed = stage.map(|stage| json!({ "stage": stage, "reason": reason }));
+            advice(&Plugin::read(&json!({ "name": "hello", "state": state, "failed": failed })))
+        };
+        assert_eq!(told("serving", None, ""), None);
+        for (state, stage, reason, expected) in [
+            ("disabled", None, "", "`camlock enable hello`"),
+            ("missing", None, "", "put its entry back"),
+            ("quarantined", Some("health"), "it panicked", "`camlock reload hello` tries the same bytes"),
+            ("waiting", Some("dependencies"), "", "what it waits for"),
+            ("starting", None, "", "wait"),
+            ("failed", Some("build"), "it does not compile", "mend it and save"),
+            ("failed", Some("build"), "no network; it is tried again", "tried again by itself"),
+            ("failed", Some("manifest"), "", "its manifest"),
+            ("failed", Some("verify"), "", "camlock check"),
+            ("failed", Some("routes"), "", "another path"),
+            ("failed", Some("dependencies"), "", "depends on"),
+            ("serving", Some("start"), "", "`camlock logs hello`"),
+        ] {
+            let told = told(state, stage, reason).unwrap();
+            assert!(told.contains(expected), "{state} {stage:?}: {told}");
+        }
+        let pinned = json!({ "state": "serving", "pinned": [{ "generation": 1, "reason": "a thread" }] });
+        assert!(advice(&Plugin::read(&pinned)).unwrap().contains("restart"));
+    }
+}

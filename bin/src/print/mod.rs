@@ -1,0 +1,60 @@
+//! What commands print: tables, colours where they are wanted, how far something is. What must not live here: what is asked.
+
+mod advice;
+mod paint;
+mod plugin;
+mod progress;
+mod table;
+mod time;
+
+pub(crate) use advice::advice;
+pub(crate) use paint::{Paint, Tone};
+pub(crate) use plugin::{list, milliseconds, show};
+pub(crate) use progress::{Bar, style, wait_for};
+pub(crate) use table::Table;
+pub(crate) use time::ago;
+
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    process,
+};
+
+/// Prints a line to stdout. Nobody may be there to read it any more (`camlock list | head`): then there is nothing left to do.
+pub(crate) fn line(text: impl Display) {
+    let mut stdout = io::stdout().lock();
+    if let Err(error) = writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        process::exit(i32::from(error.kind() != io::ErrorKind::BrokenPipe));
+    }
+}
+
+/// Prints a JSON document.
+pub(crate) fn json(value: &serde_json::Value) {
+    line(format_args!("{value:#}"));
+}
+
+/// Somebody else's words, with nothing in them that a terminal would obey.
+pub(crate) fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' | '\t' => plain.push(character),
+            _ if character.is_control() => plain.extend(character.escape_unicode()),
+            _ => plain.push(character),
+        }
+    }
+    plain
+}
+
+/// `1 plugin`, `2 plugins`.
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn terminals_obey_nobody_else() {
+        assert_eq!(super::plain("a\x1b[2Jb\tc\nd\r"), "a\\u{1b}[2Jb\tc\nd\\u{d}");
+    }
+}

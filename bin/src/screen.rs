@@ -1,0 +1,100 @@
+//! The terminal of a server: lines that stay, and beneath them what is being done right now. Elsewhere there are only lines.
+//!
+//! What must not live here: what is told.
+
+use crate::print;
+use camlock_core::{Kind, Overview};
+use indicatif::{MultiProgress, ProgressBar};
+use std::{
+    collections::BTreeMap,
+    io::{self, IsTerminal, Write},
+    sync::OnceLock,
+    time::Duration,
+};
+
+/// What is beneath the lines, of this process. Whoever writes to the terminal lifts it first.
+static BENEATH: OnceLock<MultiProgress> = OnceLock::new();
+
+/// Prints a line to stdout.
+pub(crate) fn line(text: &str) {
+    above(|| println!("{text}"));
+}
+
+/// Does something that prints, with what is beneath out of the way.
+pub(crate) fn above<T>(print: impl FnOnce() -> T) -> T {
+    match BENEATH.get() {
+        Some(beneath) => beneath.suspend(print),
+        None => print(),
+    }
+}
+
+/// Whether people look on.
+pub(crate) fn is_terminal() -> bool {
+    io::stdout().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Takes away what was told before, on a terminal. It can still be scrolled to.
+pub(crate) fn clear() {
+    if is_terminal() {
+        above(|| {
+            print!("\x1b[H\x1b[2J");
+            let _ = io::stdout().flush();
+        });
+    }
+}
+
+/// Stderr, for logs.
+pub(crate) fn stderr() -> impl Write {
+    Above
+}
+
+struct Above;
+
+impl Write for Above {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        above(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+/// A line for each plugin that is being built.
+#[derive(Default)]
+pub(crate) struct Builds(BTreeMap<String, ProgressBar>);
+
+impl Builds {
+    /// Shows what is being built now, if people look on.
+    pub(crate) fn show(&mut self, overview: &Overview) {
+        if !is_terminal() {
+            return;
+        }
+        let mut before = std::mem::take(&mut self.0);
+        for plugin in overview.plugins.iter().filter(|plugin| plugin.kind != Some(Kind::BuiltIn)) {
+            // Until cargo says something there may be nothing to build.
+            let Some(candidate) = plugin.candidate.as_ref().filter(|candidate| !candidate.doing.is_empty()) else {
+                continue;
+            };
+            let line = before.remove(&plugin.name).unwrap_or_else(|| {
+                let line = ProgressBar::new_spinner().with_style(print::style());
+                let line = BENEATH.get_or_init(MultiProgress::new).add(line);
+                line.enable_steady_tick(Duration::from_millis(100));
+                line
+            });
+            line.set_message(format!("{:<16} {}: {}", plugin.name, candidate.stage, candidate.doing));
+            self.0.insert(plugin.name.clone(), line);
+        }
+        for line in before.into_values() {
+            line.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for Builds {
+    fn drop(&mut self) {
+        for line in self.0.values() {
+            line.finish_and_clear();
+        }
+    }
+}
