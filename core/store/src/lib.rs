@@ -8,6 +8,9 @@
 //! other (`clerk.rs`) writes what happened, and lets this node be heard of. Everything else is a piece of work (`database.rs`): one
 //! transaction, written once for both databases (`connection.rs`), within bounded time. While the database is away all work
 //! fails at once, with the reason. Times are compared by the database's clock alone.
+//!
+//! Two parts stand before a port, whoever implements it: [`LastKnown`] remembers what a registry told, for a start without it,
+//! and [`SharedExchange`] has artifacts travel through an object store.
 
 #![forbid(unsafe_code)]
 
