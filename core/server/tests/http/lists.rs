@@ -161,6 +161,7 @@ async fn the_fleet_and_a_registry_that_is_away() {
         version: Some("0.1.0".into()),
         seen: None,
         revision: 12,
+        endpoints: None,
     };
     let node = NodeView {
         id: "n1".into(),
