@@ -70,6 +70,9 @@ impl Sources for Counted {
         self.builds.fetch_add(1, Ordering::Relaxed);
         self.sources.build(entry, progress)
     }
+    fn remove(&self, entry: &Entry) -> Result<PathBuf, Failure> {
+        self.sources.remove(entry)
+    }
     fn outside(&self) -> BTreeSet<PathBuf> {
         self.sources.outside()
     }

@@ -4,14 +4,15 @@ use crate::{
     config::{Config, LogFormat, Misconfigured},
     screen,
 };
+use camlock_server::Logs;
 use std::{
     env,
     io::{self, IsTerminal},
 };
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt};
 
-/// Begins to log. `CAMLOCK_LOG` comes before the file.
-pub(crate) fn begin(config: &Config) -> Result<(), Misconfigured> {
+/// Begins to log, to stderr and into what is kept of each plugin. `CAMLOCK_LOG` comes before the file.
+pub(crate) fn begin(config: &Config, kept: Logs) -> Result<(), Misconfigured> {
     let (said, place) = match env::var("CAMLOCK_LOG").ok().filter(|said| !said.is_empty()) {
         Some(said) => (said, "CAMLOCK_LOG"),
         None => (config.log_filter.clone().unwrap_or_else(|| usual().to_owned()), "log.filter"),
@@ -21,11 +22,12 @@ pub(crate) fn begin(config: &Config) -> Result<(), Misconfigured> {
     })?;
     let terminal = io::stderr().is_terminal();
     let format = config.log_format.unwrap_or(if terminal { LogFormat::Human } else { LogFormat::Json });
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(screen::stderr);
-    match format {
-        LogFormat::Human => builder.with_ansi(terminal).with_target(false).init(),
-        LogFormat::Json => builder.json().flatten_event(true).init(),
-    }
+    let layer = fmt::layer().with_writer(screen::stderr);
+    let layer = match format {
+        LogFormat::Human => layer.with_ansi(terminal).with_target(false).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+    };
+    registry().with(filter).with(kept).with(layer).init();
     Ok(())
 }
 

@@ -11,6 +11,7 @@ mod data;
 mod failed;
 mod logs;
 mod print;
+mod record;
 mod screen;
 mod serve;
 mod shop;

@@ -8,11 +8,12 @@ use crate::{
     announce::{Opening, Voice},
     config::{Config, Flags, Profile},
     data, logs,
+    record::Record,
     shop::Shop,
 };
 use camlock_core::{Manager, Nudge, Sources, supervise};
 use camlock_loader::{abi_version, on_thread_park};
-use camlock_server::{About, ControlOptions, Dispatch, Front, FrontOptions, Token, control_router};
+use camlock_server::{About, ControlOptions, Dispatch, Front, FrontOptions, Logs, Token, control_router, serve_socket};
 use camlock_watch::Watcher;
 use clap::Args;
 use std::{
@@ -45,7 +46,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Failed> {
 
 /// Runs a server with these settings, which tells in this voice what becomes of its plugins.
 pub(crate) fn run_with(config: &Config, voice: &Voice) -> Result<(), Failed> {
-    logs::begin(config)?;
+    let kept = Logs::default();
+    logs::begin(config, kept.clone())?;
     let no_runtime = |error: io::Error| format!("no runtime could be made: {error}");
     let control = Builder::new_multi_thread()
         .worker_threads(2)
@@ -62,14 +64,14 @@ pub(crate) fn run_with(config: &Config, voice: &Voice) -> Result<(), Failed> {
         .enable_all()
         .build()
         .map_err(no_runtime)?;
-    let outcome = control.block_on(serve(config, voice, &control, &work));
+    let outcome = control.block_on(serve(config, voice, kept, &control, &work));
     // What a plugin left running there is not waited for.
     work.shutdown_background();
     control.shutdown_background();
-    outcome.map_err(Failed::from)
+    outcome
 }
 
-async fn serve(config: &Config, voice: &Voice, control: &Runtime, work: &Runtime) -> Result<(), String> {
+async fn serve(config: &Config, voice: &Voice, logs: Logs, control: &Runtime, work: &Runtime) -> Result<(), Failed> {
     let mut signals = Signals::new().map_err(|error| format!("signals cannot be waited for: {error}"))?;
     let data = data::open(&config.data)?;
     let token = data::admin_token(&data)?;
@@ -80,7 +82,9 @@ async fn serve(config: &Config, voice: &Voice, control: &Runtime, work: &Runtime
         .map_err(|error| format!("{} cannot be listened on: {error} (name another with --listen)", config.listen))?;
     let dispatch = Dispatch::default();
     let address = listener.local_addr().map_err(|error| format!("the address is not known: {error}"))?;
-    let opening = Opening { address, data, plugins: config.plugins.clone(), settings: config.file.clone() };
+    let record = Record::open(config, &data, address).await?;
+    let opening =
+        Opening { address, data: data.clone(), plugins: config.plugins.clone(), settings: config.file.clone() };
     voice.open(&opening);
     if let Some(why) = shop.builder.cannot_build() {
         println!("{why}");
@@ -94,10 +98,30 @@ async fn serve(config: &Config, voice: &Voice, control: &Runtime, work: &Runtime
         built_in: shop.built_in.iter().map(|built_in| built_in.manifest().name.clone()).collect(),
     };
     let (sources, builder) = (shop.builder.clone(), shop.builder.clone());
-    let ports = shop.ports(Arc::new(dispatch.clone()), control.handle().clone());
+    let registry = (record.registry(), record.exchange.clone());
+    let note = record.registry();
+    let installer = shop.installer.clone();
+    let ports = shop.ports(Arc::new(dispatch.clone()), registry, control.handle().clone());
     let manager = supervise(ports, config.settings.clone());
-    let options = ControlOptions { token: Token::new(token), about, blocked: dispatch.blocked_list() };
-    dispatch.fall_through_to(control_router(manager.clone(), options));
+    record.follow(&manager);
+    let options = ControlOptions {
+        tokens: record.store.tokens(),
+        archive: record.store.archive(),
+        note: Arc::new(move |happened| note.note(happened)),
+        about,
+        blocked: dispatch.blocked_list(),
+        meters: dispatch.meters(),
+        install: Some(Arc::new(installer)),
+        logs,
+        ..ControlOptions::new(Token::new(token))
+    };
+    let router = control_router(manager.clone(), options);
+    // Answered whatever the threads that serve do. Without it there is still HTTP.
+    let socket = serve_socket(&data.join("control.sock"), router.clone()).await;
+    if let Err(error) = &socket {
+        tracing::warn!(%error, "there is no control socket");
+    }
+    dispatch.fall_through_to(router);
     // From here on connections are answered; those that came before have waited.
     let front = FrontOptions { on_thread_park: Some(on_thread_park), ..FrontOptions::default() };
     let front = Front::start(listener, dispatch.clone(), front)
@@ -109,12 +133,16 @@ async fn serve(config: &Config, voice: &Voice, control: &Runtime, work: &Runtime
     tracing::info!("ending; a second signal ends it at once");
     let ended = tokio::select! {
         () = end(config, front, &manager) => Ok(()),
-        () = signals.next() => Err("ended at once, by a second signal".to_owned()),
+        () = signals.next() => Err(Failed::from("ended at once, by a second signal".to_owned())),
     };
+    drop(socket);
     watching.abort();
     announcing.abort();
     // However it ends, no cargo outlives it.
     let _ = spawn_blocking(move || builder.end()).await;
+    if ended.is_ok() {
+        record.end().await;
+    }
     ended
 }
 

@@ -6,8 +6,11 @@ use crate::{
     built_in,
     config::{Config, Profile},
 };
-use camlock_build::{Builder, FileShelf, Identified, Identity, Listener, Options};
-use camlock_core::{Aside, Candidate, Failure, Ports, Publish, Stage};
+use camlock_build::{Builder, FileShelf, Identified, Identify, Identity, Installer, Listener, Options};
+use camlock_core::{
+    Aside, Candidate, Failure, Ports, Publish, Stage,
+    registry::{Exchange, Registry},
+};
 use camlock_loader::{Limits, Loader, LoaderOptions, Sections, Staging, Verifier, Workbench, compiled_in, inspect};
 use std::{fmt::Display, path::Path, sync::Arc, thread};
 use tokio::{runtime::Handle, sync::Semaphore};
@@ -16,6 +19,7 @@ use tokio::{runtime::Handle, sync::Semaphore};
 pub(crate) struct Shop {
     pub(crate) builder: Builder,
     pub(crate) built_in: Vec<Arc<dyn Candidate>>,
+    pub(crate) installer: Installer,
     shelf: FileShelf,
     workbench: Workbench,
 }
@@ -40,21 +44,33 @@ impl Shop {
         let loader = Arc::new(loader);
         let built_in = built_in::all().into_iter().map(|plugin| compiled_in(plugin, loader.clone()));
         Ok(Shop {
-            builder: Builder::new(Options { listener, ..build_options(&config.plugins, builds, config, profile) }),
+            builder: Builder::new(Options {
+                listener,
+                removed: data.join("removed"),
+                ..build_options(&config.plugins, builds, config, profile)
+            }),
             built_in: built_in.collect::<Result<_, _>>().map_err(in_words)?,
+            installer: Installer::new(&config.plugins, data, identify()).map_err(told("nothing can be installed"))?,
             shelf: FileShelf::new(data, artifacts),
             workbench: Workbench::new(staging, verifier, loader),
         })
     }
 
     /// What the supervisor needs.
-    pub(crate) fn ports(self, publish: Arc<dyn Publish>, control: Handle) -> Ports {
+    pub(crate) fn ports(
+        self,
+        publish: Arc<dyn Publish>,
+        (registry, exchange): (Arc<dyn Registry>, Arc<dyn Exchange>),
+        control: Handle,
+    ) -> Ports {
         let turns = thread::available_parallelism().map_or(2, usize::from) * 2;
         Ports {
             sources: Arc::new(self.builder),
             shelf: Arc::new(self.shelf),
             loading: Arc::new(self.workbench),
             publish,
+            registry,
+            exchange,
             built_in: self.built_in,
             aside: aside(control),
             turns: Arc::new(Semaphore::new(turns)),
@@ -62,12 +78,16 @@ impl Shop {
     }
 }
 
-/// How the plugins in a directory are built, and how a library's own words are read. `builds` is where cargo works.
-pub(crate) fn build_options(plugins: &Path, builds: &Path, config: &Config, profile: Profile) -> Options {
-    let identify = Arc::new(|path: &Path| {
+/// What a library says of itself.
+fn identify() -> Identify {
+    Arc::new(|path: &Path| {
         let manifest = sections(path)?.manifest;
         Ok(Identified { name: manifest.name, claims: manifest.camlock.routes })
-    });
+    })
+}
+
+/// How the plugins in a directory are built, and how a library's own words are read. `builds` is where cargo works.
+pub(crate) fn build_options(plugins: &Path, builds: &Path, config: &Config, profile: Profile) -> Options {
     let inspect = Arc::new(|path: &Path| {
         let Sections { manifest, nonce, .. } = sections(path)?;
         Ok(Identity { name: manifest.name, nonce })
@@ -79,7 +99,7 @@ pub(crate) fn build_options(plugins: &Path, builds: &Path, config: &Config, prof
             Profile::Release => camlock_build::Profile::Release,
         },
         limit: Arc::new(move |plugin| settings.limits(plugin).build),
-        ..Options::new(plugins, builds, identify, inspect)
+        ..Options::new(plugins, builds, identify(), inspect)
     }
 }
 

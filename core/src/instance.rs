@@ -22,6 +22,8 @@ pub trait Instance: Send + Sync {
     /// State of a predecessor.
     fn restore(&self, saved: Saved) -> BoxFuture<Result<(), Fault>>;
     /// Takes over another configuration, a JSON object, while it serves: whether it did. If not, a new generation begins with it.
+    /// A fault of the kind `Error` is the plugin's own word: it refuses this configuration, and why. After any fault the one that
+    /// it had before still holds.
     fn configure(&self, config: Arc<str>) -> BoxFuture<Result<bool, Fault>> {
         let _ = config;
         Box::pin(async { Ok(false) })

@@ -11,6 +11,7 @@ mod call;
 mod digest;
 mod failure;
 pub mod generation;
+mod install;
 mod instance;
 pub mod lease;
 mod limits;
@@ -27,6 +28,7 @@ pub use crate::{
     call::{Answer, Call, Connection, Fault, FaultKind, RequestId},
     digest::{Digest, NoDigest},
     failure::{Diagnostic, Failure, Stage},
+    install::{Install, Installed, NotInstalled, Source, Upload},
     instance::{BoxFuture, Description, Ending, Instance, Loaded, Saved},
     lease::{Lease, Use, Watch},
     limits::{Limits, RequestLimits},

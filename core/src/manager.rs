@@ -158,6 +158,16 @@ impl Manager {
         history.await.unwrap_or_default()
     }
 
+    /// What tells it to look again, and does not keep it from ending when all handles are gone.
+    pub fn nudger(&self) -> impl Fn(Nudge) + Clone + Send + Sync + use<> {
+        let messages = self.messages.downgrade();
+        move |nudge| {
+            if let Some(messages) = messages.upgrade() {
+                let _ = messages.send(Message::Nudge(nudge));
+            }
+        }
+    }
+
     /// All plugins, as they were last seen.
     pub fn overview(&self) -> Arc<Overview> {
         self.overview.borrow().clone()

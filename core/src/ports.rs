@@ -95,6 +95,9 @@ pub trait Sources: Send + Sync {
     /// Builds an entry; a prebuilt one is its own outcome. Dropping the future ends the build with all its processes.
     fn build(&self, entry: &Entry, progress: Progress) -> BoxFuture<Result<Built, Failure>>;
 
+    /// Moves an entry out of the plugins directory, to where it can be had back from: where that is. Blocking.
+    fn remove(&self, entry: &Entry) -> Result<PathBuf, Failure>;
+
     /// Files and directories outside the plugins directory that entries are made of (path dependencies, included files).
     fn outside(&self) -> BTreeSet<PathBuf>;
 }
@@ -141,6 +144,10 @@ pub trait Candidate: Send + Sync {
     fn manifest(&self) -> &Manifest;
     /// Its bytes; none for a plugin that is compiled in.
     fn digest(&self) -> Option<Digest>;
+    /// Where its bytes are, if they are in a file.
+    fn path(&self) -> Option<&Path> {
+        None
+    }
     /// Why it will not leave the process once it is loaded, if that is known.
     fn stays(&self) -> Option<&str>;
     /// Makes an instance with this configuration, a JSON object. Its failure's stage is `Load`.

@@ -93,6 +93,7 @@ impl<P: Plugin> Table<P> {
         restore: instance::restore,
         shutdown: instance::shutdown,
         close: instance::close,
+        configure: instance::configure,
         #[cfg(feature = "next")]
         reply: instance::reply,
     });

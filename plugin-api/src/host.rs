@@ -1,9 +1,12 @@
 //! The host, as a plugin sees it.
 
-use crate::around;
-use camlock_abi::{DirectWaker, FailureMessage, HostRef, Job, RStr};
+use crate::{Config, Result, around};
+use camlock_abi::{DirectWaker, FailureMessage, HostRef, Job, RSlice, RStr, TextSink};
+use serde::de::DeserializeOwned;
 use std::{
     future::Future,
+    marker::PhantomData,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -11,19 +14,19 @@ use std::{
 #[derive(Clone)]
 pub struct Host(Kind);
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum Kind {
     /// Inside a server that loaded the plugin, or has it compiled in.
     Loaded(HostRef),
     /// Inside an ordinary program, such as the plugin's own tests.
-    Program,
+    Program(Arc<Mutex<Config>>),
 }
 
 impl std::fmt::Debug for Host {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self.0 {
             Kind::Loaded(_) => "Host",
-            Kind::Program => "Host(program)",
+            Kind::Program(_) => "Host(program)",
         })
     }
 }
@@ -36,13 +39,47 @@ impl Host {
     pub(crate) fn reference(&self) -> Option<HostRef> {
         match self.0 {
             Kind::Loaded(host) => Some(host),
-            Kind::Program => None,
+            Kind::Program(_) => None,
         }
     }
 
     /// A host for tests: the functions run on the tokio runtime of the program.
     pub fn in_program() -> Self {
-        Host(Kind::Program)
+        Host::in_program_with(Config::empty())
+    }
+
+    /// The same, with a configuration.
+    pub fn in_program_with(config: Config) -> Self {
+        Host(Kind::Program(Arc::new(Mutex::new(config))))
+    }
+
+    /// The plugin's configuration, read as a type of the author's: what this instance began with, or what its
+    /// [`configure`](crate::Plugin::configure) took over since. The error says which part of it is wrong.
+    ///
+    /// It is there from `create` on. But where a build is verified it is `{}`, whatever operators wrote: so `create` needs a
+    /// default for everything, and what must be said is asked for in [`start`](crate::Plugin::start).
+    pub fn config<T: DeserializeOwned>(&self) -> Result<T> {
+        self.configuration().read()
+    }
+
+    /// The same as text: a JSON object.
+    pub fn config_text(&self) -> String {
+        self.configuration().text().to_owned()
+    }
+
+    fn configuration(&self) -> Config {
+        match &self.0 {
+            Kind::Loaded(host) => told_config(*host),
+            Kind::Program(config) => config.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    /// What a host does when a configuration was taken live, for testkits.
+    #[doc(hidden)]
+    pub fn take_over(&self, config: Config) {
+        if let Kind::Program(current) = &self.0 {
+            *current.lock().unwrap_or_else(PoisonError::into_inner) = config;
+        }
     }
 
     /// Whether this host offers a feature by that name.
@@ -53,7 +90,7 @@ impl Host {
                 let features = unsafe { host.table.features()(host.context) };
                 features.iter().any(|offered| offered.as_str() == feature)
             }
-            Kind::Program => camlock_abi::HOST_FEATURES.contains(&feature),
+            Kind::Program(_) => camlock_abi::HOST_FEATURES.contains(&feature),
         }
     }
 
@@ -65,7 +102,7 @@ impl Host {
                 let nanos = unsafe { host.table.now()(host.context) };
                 SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos)
             }
-            Kind::Program => SystemTime::now(),
+            Kind::Program(_) => SystemTime::now(),
         }
     }
 
@@ -77,7 +114,7 @@ impl Host {
                 // SAFETY: as above.
                 let _ = unsafe { host.table.sleep()(host.context, nanos) }.await;
             }
-            Kind::Program => tokio::time::sleep(duration).await,
+            Kind::Program(_) => tokio::time::sleep(duration).await,
         }
     }
 
@@ -95,11 +132,11 @@ impl Host {
                 // SAFETY: as above.
                 Spawned(Task::Host(host, unsafe { host.table.spawn()(host.context, job) }))
             }
-            Kind::Program => Spawned(Task::Program(tokio::spawn(future).abort_handle())),
+            Kind::Program(_) => Spawned(Task::Program(tokio::spawn(future).abort_handle())),
         }
     }
 
-    /// What a host at contract 1.1 says.
+    /// What a host at contract 1.2 says.
     #[cfg(feature = "next")]
     #[doc(hidden)]
     pub fn greeting(&self) -> &'static str {
@@ -109,7 +146,7 @@ impl Host {
                 Some(greeting) => unsafe { greeting(host.context) }.as_str(),
                 None => "the host has no greeting",
             },
-            Kind::Program => "no host",
+            Kind::Program(_) => "no host",
         }
     }
 }
@@ -141,6 +178,23 @@ impl Spawned {
             Task::Program(handle) => handle.abort(),
         }
     }
+}
+
+/// A host of 1.0 has none to tell.
+fn told_config(host: HostRef) -> Config {
+    unsafe extern "C" fn take(context: *mut (), name: RStr<'_>, text: RSlice<'_, u8>) {
+        if name.as_str() == "config" {
+            // SAFETY: `context` is the configuration below, which waits for this call.
+            unsafe { *context.cast::<Config>() = Config::of_host(&String::from_utf8_lossy(&text)) };
+        }
+    }
+    let mut told = Config::empty();
+    if let Some(config) = host.table.config() {
+        let sink = TextSink { context: (&raw mut told).cast(), text: take, lifetime: PhantomData };
+        // SAFETY: the host's record and table are valid while this library is mapped; the sink lives for this call.
+        unsafe { config(host.context, &sink) }
+    }
+    told
 }
 
 /// Tells of a panic that has nobody to return to.

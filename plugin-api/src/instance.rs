@@ -1,11 +1,13 @@
 //! A plugin's instance as the host holds it: the functions of the contract's root, all but `export!`'s one generic.
 
-use crate::{Host, Plugin, Saved, around, host::panicked, request, respond, runtime::Inside, runtime::Runtime};
+use crate::{
+    Config, Host, Plugin, Saved, Taken, around, host::panicked, request, respond, runtime::Inside, runtime::Runtime,
+};
 use anyhow::Context as _;
 use axum::Router;
 use camlock_abi::{
     Body, Caught, DirectWaker, FailureMessage, Hooks, HostRef, Job, Object, OpenOptions, RSlice, RStr, RequestHead,
-    Task, TextSink,
+    TAKEN_LIVE, Task, TextSink,
 };
 use http::Extensions;
 use std::{
@@ -27,6 +29,7 @@ trait Lifecycle: Send + Sync {
     fn health(&self) -> BoxFuture<'_>;
     fn save(&self) -> BoxFuture<'_>;
     fn restore(&self, saved: Saved) -> BoxFuture<'_>;
+    fn configure(&self, config: Config) -> BoxFuture<'_>;
     fn shutdown(&self) -> BoxFuture<'_>;
 }
 
@@ -47,6 +50,14 @@ impl<P: Plugin> Lifecycle for P {
     }
     fn restore(&self, saved: Saved) -> BoxFuture<'_> {
         Box::pin(async { Plugin::restore(self, saved).await.map(|()| Vec::new()) })
+    }
+    fn configure(&self, config: Config) -> BoxFuture<'_> {
+        Box::pin(async {
+            Ok(match Plugin::configure(self, config).await? {
+                Taken::Live => TAKEN_LIVE.to_vec(),
+                Taken::Reload => Vec::new(),
+            })
+        })
     }
     fn shutdown(&self) -> BoxFuture<'_> {
         Box::pin(async {
@@ -211,6 +222,13 @@ pub(crate) unsafe extern "C" fn restore(object: *mut Object, version: RStr<'_>, 
     or_failed(camlock_abi::catch(|| {
         let saved = Saved { version: version.as_str().to_owned(), state: state.to_vec() };
         Home::new(object).lifecycle(move |plugin| plugin.restore(saved))
+    }))
+}
+
+pub(crate) unsafe extern "C" fn configure(object: *mut Object, config: RStr<'_>) -> Job {
+    or_failed(camlock_abi::catch(|| {
+        let config = Config::of_host(config.as_str());
+        Home::new(object).lifecycle(move |plugin| plugin.configure(config))
     }))
 }
 

@@ -28,6 +28,7 @@
 
 mod around;
 mod backtrace;
+mod config;
 mod export;
 mod host;
 mod instance;
@@ -45,6 +46,7 @@ mod trace;
 mod upgrade;
 
 pub use crate::{
+    config::{Config, Taken},
     host::{Host, Spawned},
     plugin::{Plugin, Saved},
     request::{RequestId, TraceId},

@@ -1,6 +1,6 @@
 //! What an author implements.
 
-use crate::{Host, Result, Routes};
+use crate::{Config, Host, Result, Routes, Taken};
 use std::{future::Future, sync::Arc};
 
 /// A plugin.
@@ -34,6 +34,15 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// Takes over state. An error means that it is not understood: the plugin then starts without it.
     fn restore(&self, _saved: Saved) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
+    }
+
+    /// Takes over another configuration while it serves. Calls come one at a time; what it began with is in
+    /// [`Host::config`](crate::Host::config).
+    ///
+    /// [`Taken::Reload`], the default, says that only a new instance can begin with it: the host then makes one. An error refuses
+    /// the configuration, with that reason, and everything stays as it was.
+    fn configure(&self, _config: Config) -> impl Future<Output = Result<Taken>> + Send {
+        async { Ok(Taken::Reload) }
     }
 
     /// Ends work: the last call before the value is dropped. It also runs where `start` did not: when a build is verified, and

@@ -19,6 +19,10 @@ pub(super) struct File {
     pub(super) plugins: Plugins,
     pub(super) data: Data,
     pub(super) server: Server,
+    pub(super) database: Database,
+    pub(super) fleet: FleetKeys,
+    pub(super) artifacts: Artifacts,
+    pub(super) journal: Journal,
     pub(super) build: Build,
     pub(super) log: Log,
     pub(super) limits: LimitKeys,
@@ -50,6 +54,34 @@ pub(super) struct Data {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Server {
     pub(super) listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Database {
+    pub(super) url: Option<String>,
+    pub(super) schema: Option<String>,
+    pub(super) require: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct FleetKeys {
+    pub(super) heartbeat: Option<Time>,
+    pub(super) alive: Option<Time>,
+    pub(super) rollout: Option<Time>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Artifacts {
+    pub(super) url: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Journal {
+    pub(super) keep_days: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]

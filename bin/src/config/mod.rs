@@ -12,6 +12,7 @@ use std::{
     env, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// Where settings come from on the command line and in the environment.
@@ -29,6 +30,12 @@ pub(crate) struct Flags {
     /// The address to listen on [default: 127.0.0.1:8080]
     #[arg(long, env = "CAMLOCK_LISTEN", value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
+    /// The registry: sqlite://PATH or postgres://… [default: sqlite in the data directory]
+    #[arg(long, env = "CAMLOCK_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub(crate) database_url: Option<String>,
+    /// End if the database cannot be used at the start, rather than serve what was last known
+    #[arg(long)]
+    pub(crate) require_database: bool,
     /// How plugins are compiled [default: quick on a terminal, else release]
     #[arg(long)]
     pub(crate) profile: Option<Profile>,
@@ -65,6 +72,14 @@ pub(crate) struct Config {
     pub(crate) plugins: PathBuf,
     pub(crate) data: PathBuf,
     pub(crate) listen: SocketAddr,
+    /// The registry's URL, if one is named. It may hold a password.
+    database: Option<String>,
+    pub(crate) schema: String,
+    pub(crate) require_database: bool,
+    pub(crate) fleet: Fleet,
+    /// Where artifacts are shared, if not in the registry.
+    pub(crate) artifacts: Option<String>,
+    pub(crate) journal_days: u32,
     pub(crate) profile: Option<Profile>,
     /// Where cargo builds, if not in the data directory.
     pub(crate) builds: Option<PathBuf>,
@@ -73,12 +88,42 @@ pub(crate) struct Config {
     pub(crate) settings: Settings,
 }
 
+/// How servers of a fleet know of one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fleet {
+    /// How often a server is heard of.
+    pub(crate) heartbeat: Duration,
+    /// One that was not heard of for so long is not waited for.
+    pub(crate) alive: Duration,
+    /// How long a rollout waits for answers.
+    pub(crate) rollout: Duration,
+}
+
 /// Something is wrong with the configuration: exit code 64.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{0}")]
 pub(crate) struct Misconfigured(pub(crate) String);
 
 impl Config {
+    /// The registry's URL.
+    pub(crate) fn database_url(&self, data: &Path) -> String {
+        self.database.clone().unwrap_or_else(|| format!("sqlite://{}", data.join("registry.db").display()))
+    }
+
+    /// Which registry that is, without what lets one in.
+    pub(crate) fn database_name(&self, data: &Path) -> String {
+        let url = self.database_url(data);
+        let place = match url.split_once("://") {
+            Some((scheme, rest)) => {
+                let place = rest.split(['?', '#']).next().unwrap_or_default();
+                let host = place.rsplit_once('@').map_or(place, |(_, host)| host);
+                format!("{scheme}://{host}")
+            }
+            None => "unknown".to_owned(),
+        };
+        format!("{place} {}", self.schema)
+    }
+
     /// Reads everything.
     pub(crate) fn read(flags: &Flags) -> Result<Config, Misconfigured> {
         let here = env::current_dir()
@@ -118,7 +163,24 @@ impl Config {
             limits.apply(&mut own);
             settings.plugins.insert(name, own);
         }
+        let seconds = Duration::from_secs;
+        let heartbeat = parsed.fleet.heartbeat.map_or(seconds(15), |time| time.0);
+        let fleet = Fleet {
+            heartbeat,
+            alive: parsed.fleet.alive.map_or(heartbeat * 3, |time| time.0),
+            rollout: parsed.fleet.rollout.map_or(seconds(30), |time| time.0),
+        };
+        if fleet.heartbeat < Duration::from_millis(100) || fleet.alive < fleet.heartbeat * 2 {
+            let told = "[fleet]: `heartbeat` is 100 ms at least, and `alive` twice that at least";
+            return Err(Misconfigured(told.to_owned()));
+        }
         Ok(Config {
+            database: flags.database_url.clone().or(parsed.database.url),
+            schema: parsed.database.schema.unwrap_or_else(|| "camlock".to_owned()),
+            require_database: flags.require_database || parsed.database.require,
+            fleet,
+            artifacts: parsed.artifacts.url,
+            journal_days: parsed.journal.keep_days.unwrap_or(30),
             file: file.map(|(path, _)| path.to_owned()),
             plugins: dir(&flags.plugins, parsed.plugins.dir, "plugins"),
             data: dir(&flags.data, parsed.data.dir, ".camlock"),
@@ -139,7 +201,6 @@ fn read_file(path: &Path) -> Result<String, Misconfigured> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn merged(flags: &Flags, text: &str) -> Result<Config, Misconfigured> {
         Config::merge(flags, Some((Path::new("/etc/camlock/camlock.toml"), text)), Path::new("/srv/here"))

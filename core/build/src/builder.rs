@@ -9,7 +9,7 @@ use crate::{
     job::Job,
     known::Memory,
     lanes::{Lane, Lanes},
-    running,
+    removed, running,
     snapshot::Snapshot,
     tools::Tools,
     under_way::UnderWay,
@@ -55,6 +55,8 @@ pub struct Options {
     pub plugins: PathBuf,
     /// The data directory: builds and the SDK go below it.
     pub data: PathBuf,
+    /// Where entries go that are removed.
+    pub removed: PathBuf,
     /// How plugins are built.
     pub profile: Profile,
     /// How long a build may take.
@@ -74,9 +76,11 @@ pub struct Options {
 impl Options {
     /// The usual ones.
     pub fn new(plugins: impl Into<PathBuf>, data: impl Into<PathBuf>, identify: Identify, inspect: Inspect) -> Self {
+        let data = data.into();
         Options {
             plugins: plugins.into(),
-            data: data.into(),
+            removed: data.join("removed"),
+            data,
             profile: Profile::Quick,
             limit: Arc::new(|_| camlock_core::Limits::default().build),
             patience: Duration::from_secs(120),
@@ -111,6 +115,7 @@ pub(crate) struct Shared {
     pub(crate) profile: Profile,
     pub(crate) data: PathBuf,
     pub(crate) inspect: Inspect,
+    removed: PathBuf,
     pub(crate) listener: Option<Listener>,
     limit: BuildLimit,
     lanes: Lanes,
@@ -150,6 +155,7 @@ impl Builder {
             profile: options.profile,
             data,
             inspect: options.inspect,
+            removed: options.removed,
             listener: options.listener,
             limit: options.limit,
             lanes: Lanes::new(options.patience),
@@ -222,6 +228,10 @@ impl Sources for Builder {
             let panicked = |error| Failure::transient(Stage::Build, format!("the build ended unexpectedly: {error}"));
             work.await.unwrap_or_else(|error| Err(panicked(error)))
         })
+    }
+
+    fn remove(&self, entry: &Entry) -> Result<PathBuf, Failure> {
+        removed::move_away(&entry.path, &self.0.removed)
     }
 
     fn outside(&self) -> BTreeSet<PathBuf> {

@@ -9,7 +9,7 @@ use crate::{
 use abi_stable::prefix_type::WithMetadata;
 use camlock_abi::{
     BuiltIn, EventView, Failure, FailureKind, FailureMessage, FieldView, HOST_FEATURES, HostRef, HostTable,
-    HostTableRef, Job, RSlice, RStr, SpanView,
+    HostTableRef, Job, RSlice, RStr, SpanView, TextSink,
 };
 use camlock_core::{Fault, FaultKind, Use, Watch};
 use parking_lot::Mutex;
@@ -25,10 +25,15 @@ use std::{
 use tokio::{runtime::Handle, task::AbortHandle};
 use tracing::{Instrument, Span};
 
+/// The configuration that says nothing.
+const NOTHING: &str = "{}";
+
 /// The record of one generation.
 pub(crate) struct HostSide {
     pub(crate) name: Arc<str>,
     pub(crate) generation: u64,
+    /// What the plugin is configured with. Nothing, until the loader says so; it never does where a build is verified.
+    config: Mutex<Arc<str>>,
     /// The loudest level that anybody listens to.
     level: AtomicU8,
     traces: Traces,
@@ -98,6 +103,7 @@ impl HostSide {
             span,
             name: name.into(),
             generation,
+            config: Mutex::new(NOTHING.into()),
             level: AtomicU8::new(loudest()),
             leases,
             runtime,
@@ -127,6 +133,11 @@ impl HostSide {
     /// program's own: for them the program's subscriber decides.
     pub(crate) fn set_level(&self, level: u8) {
         self.level.store(level, Ordering::Relaxed);
+    }
+
+    /// From now on the plugin is told this configuration.
+    pub(crate) fn set_config(&self, config: Arc<str>) {
+        *self.config.lock() = config;
     }
 
     pub(crate) fn panics(&self) -> u64 {
@@ -233,6 +244,7 @@ const STORED: &WithMetadata<HostTable> = &WithMetadata::new(HostTable {
     sleep,
     spawn,
     abort,
+    config,
     #[cfg(feature = "next")]
     greeting,
 });
@@ -367,7 +379,16 @@ unsafe extern "C" fn abort(context: *const (), id: u64) {
     });
 }
 
+unsafe extern "C" fn config(context: *const (), sink: &TextSink<'_>) {
+    // SAFETY: see above.
+    let side = unsafe { side(context) };
+    let config = side.config.lock().clone();
+    // Outside the lock: what takes it is the plugin's code.
+    // SAFETY: the sink is the plugin's, valid for this call.
+    unsafe { (sink.text)(sink.context, RStr::from_str("config"), RSlice::from_slice(config.as_bytes())) }
+}
+
 #[cfg(feature = "next")]
 unsafe extern "C" fn greeting(_: *const ()) -> RStr<'static> {
-    RStr::from_str("hello from a host of contract 1.1")
+    RStr::from_str("hello from a host of contract 1.2")
 }

@@ -1,7 +1,7 @@
 //! A loaded plugin as core's `Instance`.
 
 use crate::{call::Calling, host::HostSide, job::LeasedJob, memory::Memory, spanned};
-use camlock_abi::{Job, Object, RSlice, RStr, RootRef};
+use camlock_abi::{Job, Object, RSlice, RStr, RootRef, TAKEN_LIVE};
 use camlock_core::{Answer, BoxFuture, Call, Description, Fault, Instance, Lease, Saved, Use};
 use std::sync::Arc;
 use tracing::Instrument;
@@ -85,6 +85,21 @@ impl Instance for PluginInstance {
             let (version, state) = (RStr::from_str(&saved.version), RSlice::from_slice(&saved.state));
             // SAFETY: see above; the plugin copies what it is lent.
             unsafe { root.restore()(object, version, state) }
+        })
+    }
+
+    fn configure(&self, config: Arc<str>) -> BoxFuture<Result<bool, Fault>> {
+        // Built for 1.0: it cannot be asked.
+        let Some(configure) = self.functions.root.configure() else { return Box::pin(async { Ok(false) }) };
+        // SAFETY: see above; the plugin copies what it is lent.
+        let taken = self.run(|Functions { object, .. }| unsafe { configure(object, RStr::from_str(&config)) });
+        let side = self.side.clone();
+        Box::pin(async move {
+            let live = taken.await? == TAKEN_LIVE;
+            if live {
+                side.set_config(config);
+            }
+            Ok(live)
         })
     }
 

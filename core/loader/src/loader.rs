@@ -146,8 +146,14 @@ impl Loader {
         Ok(Loader { dir, options, runtime, known: Mutex::default() })
     }
 
-    /// Opens the artifact's very bytes and makes an instance. The artifact must have been verified: its code runs here.
-    pub async fn load(&self, artifact: &Artifact, generation: u64) -> Result<Loaded, LoadError> {
+    /// Opens the artifact's very bytes and makes an instance with this configuration, a JSON object. The artifact must have been
+    /// verified: its code runs here.
+    pub async fn load(
+        &self,
+        artifact: &Artifact,
+        generation: u64,
+        config: impl Into<Arc<str>>,
+    ) -> Result<Loaded, LoadError> {
         let copy = self.private_copy(artifact)?;
         let (reply, opened) = oneshot::channel();
         let sections = &artifact.sections;
@@ -166,6 +172,7 @@ impl Loader {
         let side = |leases| {
             let side = HostSide::new(&manifest.name, generation, leases, self.runtime.clone(), symbols);
             let _ = side.range.set(range);
+            side.set_config(config.into());
             side
         };
         self.make(Code::Library(library), entry.root, manifest, Some(artifact.digest), side).await
@@ -173,12 +180,18 @@ impl Loader {
 
     /// Makes an instance of a plugin that is compiled in. Its generation ends as any other does, but that its code stays: there
     /// is no library to close, and nothing of what it does is intercepted.
-    pub async fn load_built_in(&self, plugin: &BuiltIn, generation: u64) -> Result<Loaded, LoadError> {
+    pub async fn load_built_in(
+        &self,
+        plugin: &BuiltIn,
+        generation: u64,
+        config: impl Into<Arc<str>>,
+    ) -> Result<Loaded, LoadError> {
         let manifest = inspect_built_in(plugin)?.manifest;
         let side = |leases| {
             let side = HostSide::built_in(&manifest.name, generation, leases, self.runtime.clone(), plugin);
             // Its code is there for ever, and may have kept its host: so is that.
             let _ = Arc::into_raw(side.clone());
+            side.set_config(config.into());
             side
         };
         self.make(Code::BuiltIn, plugin.root(), &manifest, None, side).await
@@ -325,7 +338,7 @@ impl Loader {
         }
     }
 
-    /// What a plugin at contract 1.1 replies; nothing if it is older.
+    /// What a plugin at contract 1.2 replies; nothing if it is older.
     #[cfg(feature = "next")]
     pub fn reply(&self, generation: u64) -> Option<String> {
         let known = self.known.lock();

@@ -75,16 +75,20 @@ impl Candidate for Verified {
         Some(self.artifact.digest)
     }
 
+    fn path(&self) -> Option<&Path> {
+        Some(&self.artifact.path)
+    }
+
     fn stays(&self) -> Option<&str> {
         self.stays.as_deref()
     }
 
-    fn load(&self, generation: u64, _config: Arc<str>) -> BoxFuture<Result<Loaded, Failure>> {
+    fn load(&self, generation: u64, config: Arc<str>) -> BoxFuture<Result<Loaded, Failure>> {
         let (loader, artifact) = (self.loader.clone(), self.artifact.clone());
         Box::pin(async move {
             // The copy is written and hashed on a thread that may wait for the disk.
             let handle = Handle::current();
-            let loading = spawn_blocking(move || handle.block_on(loader.load(&artifact, generation)));
+            let loading = spawn_blocking(move || handle.block_on(loader.load(&artifact, generation, config)));
             let loaded = loading.await.map_err(|error| Failure::transient(Stage::Load, error.to_string()))?;
             loaded.map_err(|error| loading_failed(&error))
         })
@@ -116,9 +120,11 @@ impl Candidate for CompiledIn {
         None
     }
 
-    fn load(&self, generation: u64, _config: Arc<str>) -> BoxFuture<Result<Loaded, Failure>> {
+    fn load(&self, generation: u64, config: Arc<str>) -> BoxFuture<Result<Loaded, Failure>> {
         let (loader, plugin) = (self.loader.clone(), self.plugin);
-        Box::pin(async move { loader.load_built_in(&plugin, generation).await.map_err(|error| loading_failed(&error)) })
+        Box::pin(async move {
+            loader.load_built_in(&plugin, generation, config).await.map_err(|error| loading_failed(&error))
+        })
     }
 }
 

@@ -94,7 +94,7 @@ impl Sections {
         check_abi(&abi)?;
         let requires: Vec<String> =
             word("requires")?.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
-        check_required(&requires, &abi)?;
+        check_required(&requires, &abi, (ABI, HOST_FEATURES))?;
         let panic = word("panic")?;
         if panic == "abort" {
             return Err(Unfit(
@@ -132,17 +132,15 @@ fn check_abi(text: &str) -> Result<AbiVersion, Unfit> {
     }
 }
 
-fn check_required(requires: &[String], abi: &str) -> Result<(), Unfit> {
-    let lacking: Vec<_> = requires
-        .iter()
-        .filter(|name| !HOST_FEATURES.contains(&name.as_str()))
-        .map(|name| format!("`{name}`"))
-        .collect();
+/// What a host at a version of the contract offers must be all that is required.
+fn check_required(requires: &[String], abi: &str, (host, offers): (AbiVersion, &[&str])) -> Result<(), Unfit> {
+    let lacking: Vec<_> =
+        requires.iter().filter(|name| !offers.contains(&name.as_str())).map(|name| format!("`{name}`")).collect();
     if lacking.is_empty() {
         return Ok(());
     }
     Err(Unfit(format!(
-        "it requires {} of the host, which this host (contract {ABI}) lacks; it was built for contract {abi}: \
+        "it requires {} of the host, which this host (contract {host}) lacks; it was built for contract {abi}: \
          update the server, or build the plugin without that requirement",
         lacking.join(" and ")
     )))
@@ -155,6 +153,19 @@ mod tests {
     fn read(intercepts: &str, made: Made) -> Result<Sections, Unfit> {
         let meta = format!("abi=1.0\0panic=unwind\0intercepts={intercepts}\0name=hello\0version=1.0.0\0crate=hello\0");
         Sections::parse(meta.as_bytes(), b"", made)
+    }
+
+    #[test]
+    fn what_a_host_lacks_is_named() {
+        let first = (AbiVersion { major: 1, minor: 0 }, &["log", "trace", "time", "spawn"][..]);
+        let requires = ["spawn".to_owned(), "config".to_owned()];
+        let refused = check_required(&requires, "1.1", first).unwrap_err().0;
+        assert_eq!(
+            refused,
+            "it requires `config` of the host, which this host (contract 1.0) lacks; it was built for contract 1.1: update the \
+             server, or build the plugin without that requirement"
+        );
+        assert_eq!(check_required(&requires, "1.1", (ABI, HOST_FEATURES)), Ok(()));
     }
 
     #[test]

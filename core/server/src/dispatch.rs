@@ -3,6 +3,7 @@
 use crate::{
     blocked::{Blocked, BlockedList},
     generation::{self, Generation},
+    meters::{Meter, Meters},
     problem::{self, Problem, seconds},
     service::{Answering, PluginService},
 };
@@ -50,6 +51,7 @@ struct Shared {
     /// instances lie, or lay.
     generations: Mutex<HashMap<usize, Vec<Weak<Generation>>>>,
     blocked: BlockedList,
+    meters: Meters,
 }
 
 /// What a name leads to, prepared so that a request needs no more than to be handed on.
@@ -61,6 +63,7 @@ enum Entry {
 
 /// A refusal, written once for all requests.
 struct Unavailable {
+    meter: Arc<Meter>,
     status: StatusCode,
     headers: http::HeaderMap,
     document: Bytes,
@@ -93,6 +96,19 @@ impl Dispatch {
         self.shared.blocked.clone()
     }
 
+    /// What is counted of requests, which keeps nothing else either.
+    pub fn meters(&self) -> Meters {
+        let shared = Arc::downgrade(&self.shared);
+        self.shared.meters.looking(move || {
+            let Some(shared) = shared.upgrade() else { return };
+            for entry in shared.table.load().targets() {
+                if let Entry::Plugin(service) = entry {
+                    service.see_panics();
+                }
+            }
+        })
+    }
+
     /// The generation with this key, if it is one of those here.
     pub(crate) fn generation(&self, key: u64) -> Option<Arc<Generation>> {
         let generations = locked(&self.shared.generations);
@@ -106,14 +122,16 @@ impl Dispatch {
                 let there = generations.entry(generation::address(&serving)).or_default();
                 let known = there.iter().filter_map(Weak::upgrade).find(|known| known.is(&serving));
                 let generation = known.unwrap_or_else(|| {
-                    let new = Arc::new(Generation::new(&serving));
+                    let new = Arc::new(Generation::new(&serving, self.shared.meters.of(&serving.name)));
                     there.push(Arc::downgrade(&new));
                     new
                 });
                 Entry::Plugin(PluginService::new(serving, generation))
             }
             Target::Held(bound) => Entry::Held { name: name.to_owned(), bound },
-            Target::Unavailable { name, state, reason } => Entry::Unavailable(Unavailable::new(&name, state, reason)),
+            Target::Unavailable { name, state, reason } => {
+                Entry::Unavailable(Unavailable::new(self.shared.meters.of(&name), &name, state, reason))
+            }
         }
     }
 
@@ -177,6 +195,7 @@ impl Publish for Dispatch {
             !there.is_empty()
         });
         drop(generations);
+        self.shared.meters.forget_gone();
         self.shared.published.notify_waiters();
     }
 }
@@ -189,7 +208,7 @@ impl fmt::Debug for Dispatch {
 }
 
 impl Unavailable {
-    fn new(name: &str, state: Headline, reason: String) -> Self {
+    fn new(meter: Arc<Meter>, name: &str, state: Headline, reason: String) -> Self {
         // Of one whose entry is gone, nothing is left to wait for.
         let missing = state == Headline::Missing;
         let status = if missing { StatusCode::NOT_FOUND } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -198,10 +217,11 @@ impl Unavailable {
             problem = problem.passing();
         }
         let (parts, document) = problem.response::<Bytes>().into_parts();
-        Unavailable { status, headers: parts.headers, document }
+        Unavailable { meter, status, headers: parts.headers, document }
     }
 
     fn response(&self) -> Response<Body> {
+        self.meter.answered(self.status, Duration::ZERO);
         let mut response = Response::new(self.document.clone().into());
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers.clone();

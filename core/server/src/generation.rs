@@ -1,13 +1,14 @@
 //! A generation as the server sees it: what its requests share, and nothing that keeps it alive.
 
-use crate::{away::Away, blocked::Blocked, marks::Route};
+use crate::{away::Away, blocked::Blocked, marks::Route, meters::Meter};
 use camlock_core::routes;
+use http::StatusCode;
 use std::{
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::watch;
 
@@ -29,10 +30,14 @@ pub(crate) struct Generation {
     address: usize,
     /// How many requests have not been answered yet.
     running: AtomicUsize,
+    /// What is counted of its plugin.
+    pub(crate) meter: Arc<Meter>,
+    /// So many of its panics are counted there.
+    panics: AtomicU64,
 }
 
 impl Generation {
-    pub(crate) fn new(serving: &routes::Serving) -> Self {
+    pub(crate) fn new(serving: &routes::Serving, meter: Arc<Meter>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Generation {
             name: serving.name.clone(),
@@ -42,6 +47,8 @@ impl Generation {
             away: OnceLock::new(),
             address: address(serving),
             running: AtomicUsize::new(0),
+            meter,
+            panics: AtomicU64::new(0),
         }
     }
 
@@ -81,8 +88,18 @@ impl Generation {
     pub(crate) fn enter(self: &Arc<Self>, limit: usize) -> Option<Running> {
         // Raised first and looked at then: of two that come at once, one sees the other.
         let before = self.running.fetch_add(1, Ordering::Relaxed);
-        let running = Running(self.clone());
-        (before < limit).then_some(running)
+        let mut running = Running(self.clone(), Some(Instant::now()));
+        if before >= limit {
+            running.answered(StatusCode::SERVICE_UNAVAILABLE);
+            return None;
+        }
+        Some(running)
+    }
+
+    /// So many panics were caught in it until now.
+    pub(crate) fn see_panics(&self, now: u64) {
+        let before = self.panics.fetch_max(now, Ordering::Relaxed);
+        self.meter.panicked(now.saturating_sub(before));
     }
 }
 
@@ -91,12 +108,24 @@ pub(crate) fn address(serving: &routes::Serving) -> usize {
     Arc::as_ptr(&serving.instance).cast::<()>() as usize
 }
 
-/// A request that is counted.
+/// A request that is counted; with when it began, until it is answered.
 #[derive(Debug)]
-pub(crate) struct Running(pub(crate) Arc<Generation>);
+pub(crate) struct Running(pub(crate) Arc<Generation>, Option<Instant>);
+
+impl Running {
+    /// There is an answer.
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        if let Some(begun) = self.1.take() {
+            self.0.meter.answered(status, begun.elapsed());
+        }
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, Ordering::Relaxed);
+        if self.1.is_some() {
+            self.0.meter.left();
+        }
     }
 }

@@ -16,17 +16,25 @@ mod frames;
 mod front;
 mod generation;
 mod limited;
+mod logs;
 mod marks;
+mod memory;
+mod meters;
 mod monitor;
 mod problem;
 mod relay;
 mod request_id;
 mod service;
+mod socket;
 mod trace_context;
 
 pub use crate::{
     blocked::{Blocked, BlockedList},
-    control::{About, ControlOptions, Token, control_router},
+    control::{About, ControlOptions, Note, Token, control_router},
     dispatch::{Dispatch, Dispatched},
     front::{Front, FrontOptions},
+    logs::Logs,
+    memory::InMemory,
+    meters::Meters,
+    socket::{ControlSocket, serve_socket},
 };

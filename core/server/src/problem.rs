@@ -1,5 +1,6 @@
 //! Errors as `application/problem+json`.
 
+use axum::response::IntoResponse;
 use bytes::Bytes;
 use camlock_core::{Fault, FaultKind};
 use http::{
@@ -7,6 +8,7 @@ use http::{
     header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER},
 };
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 /// An error, for a client.
 #[derive(Debug)]
@@ -58,6 +60,33 @@ impl Problem {
         headers.extend(self.header);
         response
     }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> axum::response::Response {
+        self.response()
+    }
+}
+
+/// What is wrong. More may stand in it, where it helps.
+#[derive(ToSchema)]
+#[schema(as = Problem)]
+#[allow(dead_code, reason = "it is only described")]
+pub(crate) struct ProblemDocument {
+    #[schema(example = "about:blank")]
+    r#type: String,
+    title: String,
+    status: u16,
+    /// One sentence: what is wrong, where, what to do.
+    detail: String,
+    /// The plugin, if it concerns one.
+    plugin: Option<String>,
+    /// The stage at which its candidate failed.
+    stage: Option<String>,
+    /// The candidate's number.
+    generation: Option<u64>,
+    /// The plugin's revision by now.
+    revision: Option<u64>,
 }
 
 /// The answer to a request that a plugin failed. What it said is in the log, not in the answer.

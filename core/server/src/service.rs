@@ -40,10 +40,16 @@ impl PluginService {
         PluginService { generation, instance, limits, lease }
     }
 
+    /// Counts the panics that there were until now.
+    pub(crate) fn see_panics(&self) {
+        self.generation.see_panics(self.instance.panics());
+    }
+
     /// Answers a request of a client, unless the plugin's limits forbid it.
     pub(crate) fn answer(&self, mut request: Request<Incoming>, peer: Option<SocketAddr>, mount: usize) -> Responding {
         let RequestLimits { timeout, body: largest, concurrency } = self.limits;
         if let Some(largest) = largest.filter(|largest| request.body().size_hint().lower() > *largest) {
+            self.generation.meter.answered(StatusCode::PAYLOAD_TOO_LARGE, Duration::ZERO);
             return too_large(&self.generation.name, largest).into();
         }
         let Some(running) = self.generation.enter(concurrency) else {
@@ -78,6 +84,12 @@ impl PluginService {
             }
         };
         Responding::Plugin(Answering { call: Some(call), running, asked, timeout, timer: None, seldom })
+    }
+}
+
+impl Drop for PluginService {
+    fn drop(&mut self) {
+        self.see_panics();
     }
 }
 
@@ -116,6 +128,7 @@ impl Future for Answering {
         match polled {
             Poll::Ready(Ok(Answer { mut response, connection: None })) if this.seldom.is_none() => {
                 this.call = None;
+                this.running.answered(response.status());
                 until_farewell(&mut response, &this.running.0, &this.asked);
                 Poll::Ready(Ok(response))
             }
@@ -162,6 +175,7 @@ impl Answering {
                 self.too_late()
             }
         };
+        self.running.answered(response.status());
         if let Some(id) = self.seldom.as_mut().and_then(|seldom| seldom.echo.take()) {
             response.headers_mut().entry(&request_id::X_REQUEST_ID).or_insert(id);
         }

@@ -1,7 +1,7 @@
 //! What is looked up for people: the journal, the fleet, and the tokens that let them in.
 
 use super::{Actor, NodeId, Unavailable};
-use crate::{BoxFuture, Digest, Headline, Mark};
+use crate::{BoxFuture, Digest, Endpoint, Headline, Mark};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, time::SystemTime};
 use tokio::sync::watch;
@@ -115,6 +115,8 @@ pub struct Served {
     pub seen: Option<Mark>,
     /// The record that it follows.
     pub revision: u64,
+    /// What it answers; none if that has not changed since it was told.
+    pub endpoints: Option<Vec<Endpoint>>,
 }
 
 /// A server of the fleet.

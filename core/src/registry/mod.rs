@@ -5,6 +5,7 @@
 
 mod archive;
 mod exchange;
+mod memory;
 mod record;
 mod rollout;
 
@@ -12,6 +13,7 @@ pub use archive::{
     Archive, Event, EventId, EventPage, EventQuery, Happened, NewToken, NodeView, Role, Served, TokenView, Tokens,
 };
 pub use exchange::{Claim, Exchange, RightToBuild};
+pub use memory::Memory;
 pub use record::{Agreed, Decision, Newcomer, NotDecided, Pardon, Record};
 pub use rollout::{Proposal, Proposed, Rollout, RolloutId, RolloutState};
 
@@ -53,6 +55,9 @@ pub struct Snapshot {
 
 /// The record, as the supervisor uses it. Each call is one transaction. Dropping a future may or may not undo it.
 pub trait Registry: Send + Sync {
+    /// This node.
+    fn this_node(&self) -> NodeId;
+
     /// Reads.
     fn read(&self, reading: Reading) -> BoxFuture<Result<Snapshot, Unavailable>>;
 

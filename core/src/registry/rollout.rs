@@ -1,6 +1,7 @@
 //! How the servers of a fleet come to serve the same: one proposes, each tries, and all swap or nobody does.
 
 use super::{Actor, Agreed, NodeId, Record};
+use crate::Mark;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A rollout's number. Later ones have greater ones.
@@ -15,6 +16,8 @@ pub struct Proposal {
     pub agreed: Agreed,
     /// Who wants that.
     pub by: Actor,
+    /// What lies in the proposer's directory: with this proposal it is accounted for.
+    pub seen: Option<Mark>,
 }
 
 /// What became of a proposal.
@@ -23,7 +26,7 @@ pub enum Proposed {
     /// It is agreed on already, or nobody else has to be asked: this is on record now.
     Agreed(Box<Record>),
     /// The others are asked. The proposer's own answer is in it.
-    Asking(Rollout),
+    Asking(Box<Rollout>),
     /// There is no record of the plugin any more.
     Unknown,
 }

@@ -2,51 +2,151 @@
 
 use super::{
     Supervisor,
-    plugin::{Answer, Ask, Plugin},
+    plugin::{Answer, Ask, Attempt, Plugin, Why},
     work::Report,
 };
-use crate::{Act, Digest, Done, Kept, Refused};
+use crate::{
+    Act, Digest, Done, Kept, Kind, Order, Refused,
+    registry::{Actor, Agreed, Decision, NotDecided, Pardon, Record},
+};
 use tokio::sync::oneshot;
 
 pub(super) type Reply = oneshot::Sender<Result<Done, Refused>>;
 
 impl Supervisor {
-    pub(super) fn act(&mut self, name: &str, act: Act, reply: Reply) {
+    pub(super) fn act(&mut self, order: Order, reply: Reply) {
+        let name = order.plugin.clone();
         if self.ending.is_some() {
             let _ = reply.send(Err(Refused::Ending));
             return;
         }
-        if !self.plugins.contains_key(name) {
-            let _ = reply.send(Err(Refused::Unknown(name.to_owned())));
+        let Some(plugin) = self.plugins.get(&name) else {
+            let _ = reply.send(Err(Refused::Unknown(name)));
+            return;
+        };
+        if let Err(why) = self.may(plugin, &order.act) {
+            let _ = reply.send(Err(Refused::Conflict(why)));
             return;
         }
-        let outcome = match act {
-            Act::Reload { force } => self.reload(name, force, reply),
-            Act::Rollback { to } => {
-                self.look_up_history(name, to, reply);
-                Ok(())
+        let decision = match &order.act {
+            // An operator says so: what was under quarantine may be tried again.
+            Act::Reload { .. } => Decision { reload: true, pardon: Some(Pardon::All), ..Decision::default() },
+            Act::Enable(enabled) => Decision { enabled: Some(*enabled), ..Decision::default() },
+            Act::Set { enabled, config } => {
+                Decision { enabled: *enabled, config: config.clone(), ..Decision::default() }
             }
-            Act::Enable(true) => self.enable(name, reply),
-            Act::Enable(false) => self.disable(name, reply),
-            Act::Set { .. } | Act::Remove => Err((reply, "there is no registry".to_owned())),
+            Act::Remove => Decision { remove: true, ..Decision::default() },
+            Act::Rollback { .. } => {
+                self.look_up_history(order, reply);
+                return;
+            }
         };
-        if let Err((reply, why)) = outcome {
-            let _ = reply.send(Err(Refused::Conflict(why)));
-        }
-        self.dirty.insert(name.to_owned());
+        self.decide(order, decision, reply);
     }
 
-    fn reload(&mut self, name: &str, force: bool, reply: Reply) -> Result<(), (Reply, String)> {
-        let scan = self.coming_scan();
-        let Some(plugin) = self.plugins.get_mut(name) else { return Ok(()) };
-        if !plugin.enabled {
-            return Err((reply, format!("`{name}` is disabled: enable it, and it is loaded")));
+    /// Whether it can be done as things are.
+    fn may(&self, plugin: &Plugin, act: &Act) -> Result<(), String> {
+        let name = &plugin.name;
+        let stops = match act {
+            Act::Enable(enabled) => !enabled,
+            Act::Set { enabled, .. } => *enabled == Some(false),
+            Act::Remove => true,
+            Act::Reload { .. } | Act::Rollback { .. } => false,
+        };
+        if plugin.record.is_none() {
+            let why = match (&self.records.trouble, &plugin.failed) {
+                (Some(trouble), _) => trouble.clone(),
+                (None, Some(failed)) => failed.failure.to_string(),
+                (None, None) => "it has only just been found".to_owned(),
+            };
+            return Err(format!("`{name}` is not on record yet: {why}"));
         }
-        // An operator says so: what was under quarantine may be tried again.
-        plugin.quarantine.clear();
-        plugin.held = None;
-        plugin.ask(scan, force, reply);
-        Ok(())
+        if matches!(act, Act::Reload { .. }) && !plugin.enabled() {
+            return Err(format!("`{name}` is disabled: enable it, and it is loaded"));
+        }
+        if *act == Act::Remove && plugin.entry.as_ref().is_some_and(|entry| entry.kind == Kind::BuiltIn) {
+            return Err(format!("`{name}` is compiled into the server: it can be disabled, not removed"));
+        }
+        let dependents = if stops { self.dependents(name) } else { Vec::new() };
+        if dependents.is_empty() {
+            return Ok(());
+        }
+        let them = dependents.join("`, `");
+        Err(format!("`{them}` would be left without `{name}`: disable them first"))
+    }
+
+    /// What an operator decided is on record, or is not.
+    pub(super) fn decided(&mut self, order: Order, outcome: Result<Record, NotDecided>, reply: Reply) {
+        let name = order.plugin.as_str();
+        let record = match outcome {
+            Ok(record) => Some(record),
+            Err(NotDecided::Unknown(_)) => {
+                let _ = reply.send(Err(Refused::Unknown(order.plugin)));
+                return;
+            }
+            Err(NotDecided::Outdated(revision)) => {
+                let _ = reply.send(Err(Refused::Outdated(revision)));
+                return;
+            }
+            Err(NotDecided::Unavailable(why)) => {
+                self.registry_fails(&why);
+                // A new generation of what is agreed on needs nobody's record.
+                if !matches!(order.act, Act::Reload { .. }) {
+                    let _ = reply.send(Err(Refused::Unavailable(format!("the registry cannot be written: {why}"))));
+                    return;
+                }
+                None
+            }
+        };
+        let scan = self.coming_scan();
+        let Some(plugin) = self.plugins.get_mut(name) else { return };
+        self.dirty.insert(name.to_owned());
+        let by = Some(order.by);
+        match order.act {
+            Act::Reload { force } => {
+                // What lies there, and was gone back from, is tried again.
+                if plugin.turned_away.is_some()
+                    && plugin.turned_away.as_ref() == plugin.entry.as_ref().map(|entry| &entry.mark)
+                {
+                    plugin.seen = None;
+                    plugin.turned_away = None;
+                }
+                plugin.attempt = None;
+                plugin.ask(Ask { scan, force, by, replies: vec![reply] });
+            }
+            Act::Enable(_) | Act::Set { .. } => {
+                let changes = {
+                    let after = record.as_ref().map(|record| record.config.to_string());
+                    after.is_some_and(|after| *after != *plugin.config)
+                };
+                if let Some(record) = record {
+                    self.learn(record, None);
+                }
+                self.settled_as_decided(name, scan, by, changes, reply);
+                return;
+            }
+            Act::Remove => plugin.removers.push(reply),
+            Act::Rollback { to } => self.go_back_to(name, to, by, reply),
+        }
+        if let Some(record) = record {
+            self.learn(record, None);
+        }
+    }
+
+    /// Answers who enabled, disabled or configured it, when that has its effect.
+    fn settled_as_decided(&mut self, name: &str, scan: u64, by: Option<Actor>, configured: bool, reply: Reply) {
+        let Some(plugin) = self.plugins.get_mut(name) else { return };
+        let serves = plugin.serving.is_some();
+        if plugin.enabled() && serves && configured {
+            plugin.configurers.push(reply);
+        } else if plugin.enabled() && !serves {
+            if plugin.entry.as_ref().is_none_or(|entry| entry.problem.is_none()) {
+                plugin.failed = None;
+            }
+            plugin.ask(Ask { scan, force: false, by, replies: vec![reply] });
+        } else {
+            self.answers.push(Answer { plugin: name.to_owned(), reply, outcome: Ok(Vec::new()), gone: None });
+        }
     }
 
     /// Which artifacts are kept, for people.
@@ -56,78 +156,51 @@ impl Supervisor {
     }
 
     /// Which artifacts are kept stands in files: they are read where that may take its time.
-    fn look_up_history(&self, name: &str, to: Option<Digest>, reply: Reply) {
-        let (shelf, desk) = (self.ports.shelf.clone(), self.desk(name, 0));
+    fn look_up_history(&self, order: Order, reply: Reply) {
+        let (shelf, desk) = (self.ports.shelf.clone(), self.desk(&order.plugin, 0));
         tokio::task::spawn_blocking(move || {
-            let history = shelf.history(&desk.about.plugin);
-            desk.tell(Report::History(history, to, reply));
+            let history = shelf.history(&order.plugin);
+            desk.tell(Report::History(history, Box::new(order), reply));
         });
     }
 
     /// It is known which artifacts are kept.
-    pub(super) fn looked_up(&mut self, name: &str, history: &[Kept], to: Option<Digest>, reply: Reply) {
-        let Some(plugin) = self.plugins.get(name).filter(|_| self.ending.is_none()) else {
+    pub(super) fn looked_up(&mut self, history: &[Kept], order: Order, reply: Reply) {
+        let Some(plugin) = self.plugins.get(&order.plugin).filter(|_| self.ending.is_none()) else {
             let _ = reply.send(Err(Refused::Ending));
             return;
         };
-        let outcome = match rollback_to(plugin, history, to) {
-            Ok(digest) => self.roll_back(name, digest, reply),
-            Err(why) => Err((reply, why)),
-        };
-        if let Err((reply, why)) = outcome {
+        let Act::Rollback { to } = order.act else { return };
+        match rollback_to(plugin, history, to) {
+            Ok(kept) => {
+                // That it may serve again is part of the decision.
+                let decision = Decision { pardon: Some(Pardon::One(kept.digest)), ..Decision::default() };
+                let agreed = Agreed { mark: Some(kept.mark), digest: kept.digest, version: kept.version };
+                let act = Act::Rollback { to: Some(kept.digest) };
+                self.rollbacks.insert(order.plugin.clone(), agreed);
+                self.decide(Order { act, ..order }, decision, reply);
+            }
+            Err(why) => drop(reply.send(Err(Refused::Conflict(why)))),
+        }
+    }
+
+    fn go_back_to(&mut self, name: &str, to: Option<Digest>, by: Option<Actor>, reply: Reply) {
+        let agreed = self.rollbacks.remove(name).filter(|agreed| Some(agreed.digest) == to);
+        let Some(plugin) = self.plugins.get_mut(name) else { return };
+        let there = plugin.enabled() && plugin.entry.is_some();
+        let Some(agreed) = agreed.filter(|_| there) else {
+            let why = format!("`{name}` is not served: enable it, or bring its entry back");
             let _ = reply.send(Err(Refused::Conflict(why)));
-        }
-    }
-
-    fn roll_back(&mut self, name: &str, digest: Digest, reply: Reply) -> Result<(), (Reply, String)> {
-        let Some(plugin) = self.plugins.get_mut(name) else { return Ok(()) };
-        let Some(entry) = plugin.entry.as_ref().filter(|_| plugin.enabled) else {
-            return Err((reply, format!("`{name}` is not served: enable it, or bring its entry back")));
+            return;
         };
-        plugin.quarantine.remove(&digest);
-        plugin.held = Some((entry.mark.clone(), digest));
-        plugin.revision += 1;
-        plugin.ask(0, false, reply);
-        Ok(())
-    }
-
-    fn enable(&mut self, name: &str, reply: Reply) -> Result<(), (Reply, String)> {
-        let scan = self.coming_scan();
-        let Some(plugin) = self.plugins.get_mut(name) else { return Ok(()) };
-        if plugin.enabled && plugin.serving.is_some() {
-            self.answers.push(Answer { plugin: name.to_owned(), reply, outcome: Ok(Vec::new()) });
-            return Ok(());
-        }
-        plugin.revision += u64::from(!plugin.enabled);
-        plugin.enabled = true;
-        // What failed before may be tried again.
-        if plugin.entry.as_ref().is_none_or(|entry| entry.problem.is_none()) {
-            plugin.failed = None;
-        }
-        plugin.ask(scan, false, reply);
-        self.routes_changed = true;
-        Ok(())
-    }
-
-    fn disable(&mut self, name: &str, reply: Reply) -> Result<(), (Reply, String)> {
-        let dependents = self.dependents(name);
-        if !dependents.is_empty() {
-            let them = dependents.join("`, `");
-            return Err((reply, format!("`{them}` would be left without `{name}`: disable them first")));
-        }
-        let Some(plugin) = self.plugins.get_mut(name) else { return Ok(()) };
-        plugin.revision += u64::from(plugin.enabled);
-        plugin.enabled = false;
-        plugin.refuse_ask(&format!("`{name}` was disabled meanwhile"));
-        self.answers.push(Answer { plugin: name.to_owned(), reply, outcome: Ok(Vec::new()) });
-        self.routes_changed = true;
-        Ok(())
+        let why = Why::Wanted(by.clone().unwrap_or_else(|| "program".to_owned()));
+        plugin.attempt = Some(Attempt { agreed, why });
+        plugin.ask(Ask { scan: 0, force: false, by, replies: vec![reply] });
     }
 }
 
 impl Plugin {
-    fn ask(&mut self, scan: u64, force: bool, reply: Reply) {
-        let ask = Ask { scan, force, replies: vec![reply] };
+    pub(super) fn ask(&mut self, ask: Ask) {
         self.ask = Some(match self.ask.take() {
             Some(first) => first.and(ask),
             None => ask,
@@ -144,23 +217,26 @@ impl Plugin {
 }
 
 /// Which artifact to go back to.
-fn rollback_to(plugin: &Plugin, history: &[Kept], to: Option<Digest>) -> Result<Digest, String> {
+fn rollback_to(plugin: &Plugin, history: &[Kept], to: Option<Digest>) -> Result<Kept, String> {
     let name = &plugin.name;
     let serves = plugin.serving.as_ref().and_then(|serving| serving.candidate.digest());
     match to {
-        Some(digest) if history.iter().any(|kept| kept.digest == digest) => Ok(digest),
         Some(digest) => {
+            if let Some(kept) = history.iter().find(|kept| kept.digest == digest) {
+                return Ok(kept.clone());
+            }
             let kept: Vec<_> = history.iter().map(|kept| format!("{} ({})", kept.digest, kept.version)).collect();
             let kept = if kept.is_empty() { "none".to_owned() } else { kept.join(", ") };
             Err(format!("{digest} is not among the kept artifacts of `{name}`: {kept}"))
         }
         None => plugin
             .previous
-            .and_then(|previous| history.iter().find(|kept| kept.digest == previous))
+            .as_ref()
+            .and_then(|previous| history.iter().find(|kept| kept.digest == previous.digest))
             .into_iter()
             .chain(history)
-            .find(|kept| Some(kept.digest) != serves && !plugin.quarantine.contains_key(&kept.digest))
-            .map(|kept| kept.digest)
+            .find(|kept| Some(kept.digest) != serves && plugin.quarantined(kept.digest).is_none())
+            .cloned()
             .ok_or_else(|| format!("no other artifact of `{name}` is kept")),
     }
 }

@@ -119,13 +119,13 @@ impl Supervisor {
             let reason = format!("the library calls itself `{}`, and its entry `{}`", manifest.name, plugin.name);
             return Err(Failure::new(Stage::Verify, reason));
         }
-        if let Some(why) = candidate.digest().and_then(|digest| plugin.quarantine.get(&digest)) {
+        if let Some(why) = candidate.digest().and_then(|digest| plugin.quarantined(digest)) {
             let reason = format!("these bytes are under quarantine: {why}; change them, or ask for a reload");
             return Err(Failure::new(Stage::Health, reason));
         }
         for other in self.plugins.values().filter(|other| other.name != plugin.name && other.entry.is_some()) {
             // Whoever has it keeps it; of two that have nothing yet, the one registered first.
-            let theirs = other.serving.is_some() || other.registered < plugin.registered;
+            let theirs = other.serving.is_some() || other.registered() < plugin.registered();
             let both = manifest.camlock.routes.iter().find_map(|mine| {
                 let theirs = other.claims().iter().filter(|_| theirs).find(|theirs| overlap(mine, theirs))?;
                 Some((mine, theirs))

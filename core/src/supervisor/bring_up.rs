@@ -17,23 +17,25 @@ pub(crate) struct Predecessor {
     pub(crate) version: String,
 }
 
+/// What is to be brought up.
+pub(crate) struct Plan {
+    pub(crate) candidate: Arc<dyn Candidate>,
+    pub(crate) config: Arc<str>,
+    pub(crate) predecessor: Option<Predecessor>,
+    /// It is something else than what was agreed on: it waits for the word before it takes anything over.
+    pub(crate) gated: bool,
+}
+
 /// From something that may be loaded to an instance that is ready for requests.
-pub(crate) async fn bring_up(
-    ports: Ports,
-    limits: Limits,
-    candidate: Arc<dyn Candidate>,
-    predecessor: Option<Predecessor>,
-    desk: Desk,
-) {
+pub(crate) async fn bring_up(ports: Ports, limits: Limits, plan: Plan, desk: Desk) {
     let turn = ports.turns.acquire().await;
-    let loaded = candidate.load(desk.about.generation, "{}".into()).await;
+    let loaded = plan.candidate.load(desk.about.generation, plan.config.clone()).await;
     drop(turn);
     let up = match loaded {
         Err(failure) => Err((failure, None)),
         Ok(loaded) => {
             desk.tell(Report::Loaded);
-            let quiesce = candidate.manifest().camlock.handover == Some(Handover::Quiesce);
-            match ready(&ports, &limits, &loaded.instance, predecessor, quiesce, &desk).await {
+            match ready(&ports, &limits, &loaded.instance, plan, &desk).await {
                 Ok(()) => Ok(loaded),
                 Err(failure) => Err((failure, Some(loaded))),
             }
@@ -46,10 +48,15 @@ async fn ready(
     ports: &Ports,
     limits: &Limits,
     instance: &Arc<dyn Instance>,
-    predecessor: Option<Predecessor>,
-    quiesce: bool,
+    plan: Plan,
     desk: &Desk,
 ) -> Result<(), Failure> {
+    let Plan { candidate, predecessor, gated, .. } = plan;
+    let quiesce = candidate.manifest().camlock.handover == Some(Handover::Quiesce);
+    // Requests are not held while others make up their minds.
+    if gated && quiesce {
+        pass(desk).await?;
+    }
     let failed = |stage, what: &str, fault: Fault| Failure {
         transient: fault.kind == FaultKind::TimedOut,
         ..Failure::new(stage, told(what, &fault))
@@ -78,7 +85,15 @@ async fn ready(
         }
     }
     aside(ports, limits.start, instance.start()).await.map_err(|fault| failed(Stage::Start, "`start`", fault))?;
-    aside(ports, limits.start, instance.health()).await.map_err(|fault| failed(Stage::Health, "`health`", fault))
+    aside(ports, limits.start, instance.health()).await.map_err(|fault| failed(Stage::Health, "`health`", fault))?;
+    if gated && !quiesce { pass(desk).await } else { Ok(()) }
+}
+
+/// Says that it is ready, and waits for the word to go on.
+async fn pass(desk: &Desk) -> Result<(), Failure> {
+    let (open, word) = oneshot::channel();
+    desk.tell(Report::Ready(open));
+    word.await.unwrap_or_else(|_| Err(Failure::new(Stage::Start, "it is not wanted any more")))
 }
 
 /// Has new requests wait, and lets those that have begun end.

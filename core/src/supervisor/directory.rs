@@ -3,7 +3,7 @@
 use super::{
     Supervisor,
     plan::Source,
-    plugin::{Failed, Plugin},
+    plugin::{Failed, Plugin, Why},
 };
 use crate::{Entry, Kind, Mark, Scan};
 use std::{
@@ -58,6 +58,7 @@ impl Supervisor {
                 tracing::error!("{trouble}");
             }
             self.trouble = scan.trouble.clone();
+            self.overview_changed = true;
         }
         // What could not be looked at stays as it was known.
         if scan.trouble.is_none() {
@@ -74,10 +75,13 @@ impl Supervisor {
     /// Forgets entries that have gone and of which nothing ever came, whatever they were called.
     fn forget(&mut self) {
         let is_known = |plugin: &mut Plugin| {
-            let Plugin { entry, manifest, serving, candidate, leaving, ask, .. } = plugin;
-            let came = manifest.is_some() || serving.is_some() || candidate.is_some() || !leaving.is_empty();
+            let Plugin { entry, record, manifest, serving, candidate, leaving, ask, .. } = plugin;
+            let removed = record.as_ref().is_none_or(|record| record.removed);
+            let came =
+                manifest.is_some() && !removed || serving.is_some() || candidate.is_some() || !leaving.is_empty();
+            let on_record = record.is_some() && !removed;
             // Whoever asks is answered first.
-            entry.is_some() || came || ask.is_some()
+            entry.is_some() || came || on_record || ask.is_some()
         };
         let forgotten = self.plugins.extract_if(.., |_, plugin| !is_known(plugin));
         self.dirty.extend(forgotten.map(|(name, _)| name));
@@ -98,22 +102,26 @@ impl Supervisor {
             problem: None,
         });
         let mut assigned = assign(built_in.chain(entries).collect(), &known);
+        let mut gone = Vec::new();
         for plugin in self.plugins.values_mut() {
             let found = assigned.remove(&plugin.name);
             let (entry, rival) = found.map_or((None, None), |found| (Some(found.entry), found.rival));
             if plugin.entry != entry || plugin.rival.as_ref().map(|(path, _)| path) != rival.as_ref() {
+                if entry.is_none() {
+                    gone.push(plugin.name.clone());
+                }
                 plugin.take(entry, rival);
+                plugin.account();
                 self.dirty.insert(plugin.name.clone());
                 self.routes_changed = true;
             }
         }
-        let mut fresh: Vec<Assigned> = assigned.into_values().collect();
-        // Who comes first keeps what two claim: the server's own plugins, then by path.
-        fresh.sort_by_key(|new| (new.entry.kind != Kind::BuiltIn, new.entry.path.clone()));
-        for Assigned { entry, rival } in fresh {
-            self.registered += 1;
+        for name in gone {
+            self.removed(&name);
+        }
+        for Assigned { entry, rival } in assigned.into_values() {
             let name = entry.name.clone();
-            let mut plugin = Plugin::new(&name, self.registered, self.settings.new_enabled);
+            let mut plugin = Plugin::new(&name);
             plugin.take(Some(entry), rival);
             tracing::info!(plugin = name, "found");
             self.plugins.insert(name.clone(), plugin);
@@ -133,10 +141,10 @@ pub(super) fn two_of_one_name(name: &str, stays: &str, rival: &Path) -> String {
 
 impl Plugin {
     fn take(&mut self, entry: Option<Entry>, rival: Option<PathBuf>) {
-        if let Some(new) = &entry
-            && self.held.as_ref().is_some_and(|(mark, _)| *mark != new.mark)
-        {
-            self.held = None;
+        // What an operator wanted in place of the entry was about the entry as it was.
+        let changed = entry.as_ref().map(|entry| &entry.mark) != self.entry.as_ref().map(|entry| &entry.mark);
+        if changed {
+            self.attempt.take_if(|attempt| matches!(attempt.why, Why::Wanted(_)));
         }
         self.rival = match rival {
             None => None,
@@ -168,7 +176,11 @@ impl Plugin {
             // What is served is what lies there again: the failure was about something else.
             None => {
                 let source = Source::Entry(mark.clone());
-                if self.serving.as_ref().is_some_and(|serving| serving.source == source)
+                let serves = |serving: &super::plugin::Serving| match &serving.source {
+                    Source::Kept(digest) => self.settled().is_some_and(|agreed| agreed.digest == *digest),
+                    entry => *entry == source,
+                };
+                if self.serving.as_ref().is_some_and(serves)
                     && self.failed.as_ref().is_some_and(|failed| failed.source != source)
                 {
                     self.failed = None;

@@ -6,16 +6,22 @@
 
 mod acts;
 mod admission;
+mod agreement;
 mod bring_up;
+mod configuring;
 mod departure;
 mod dependencies;
 mod directory;
+mod making;
 mod plan;
 mod plugin;
+mod records;
+mod removing;
 mod reports;
 mod restarts;
 mod settle;
 mod show;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod watchful;
@@ -24,8 +30,10 @@ mod work;
 use crate::{
     BoxFuture, Candidate, Limits, Loading, Manager, Nudge, PluginView, Publish, Scan, Shelf, Sources,
     manager::{Inbox, Message},
+    registry::{Agreed, Exchange, Reading, Registry, Served},
 };
 use plugin::{Answer, Plugin};
+use records::Records;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -54,6 +62,10 @@ pub struct Ports {
     pub loading: Arc<dyn Loading>,
     /// Where requests are dispatched.
     pub publish: Arc<dyn Publish>,
+    /// What operators decided, and what the servers agreed on.
+    pub registry: Arc<dyn Registry>,
+    /// Artifacts that servers share.
+    pub exchange: Arc<dyn Exchange>,
     /// Plugins that are compiled in.
     pub built_in: Vec<Arc<dyn Candidate>>,
     /// Where plugin code runs that is no request.
@@ -101,20 +113,25 @@ pub fn supervise(ports: Ports, settings: Settings) -> Manager {
         ports,
         settings,
         plugins: BTreeMap::new(),
-        registered: 0,
         sender,
         dirty: BTreeSet::new(),
+        records: Records::default(),
+        unheard: BTreeMap::new(),
+        reporting: false,
+        rollbacks: BTreeMap::new(),
         scans: Scans::default(),
         sweeps: Sweeps::default(),
         trouble: None,
         ready: false,
         routes_changed: true,
+        overview_changed: false,
         acks: Vec::new(),
         answers: Vec::new(),
         shown: BTreeMap::new(),
         ending: None,
     };
     supervisor.look();
+    supervisor.read(Reading::default());
     tokio::spawn(supervisor.run(inbox, reports));
     manager
 }
@@ -139,16 +156,21 @@ struct Supervisor {
     ports: Ports,
     settings: Settings,
     plugins: BTreeMap<String, Plugin>,
-    /// How many plugins were ever registered.
-    registered: u64,
     sender: mpsc::UnboundedSender<(About, Report)>,
     /// Plugins to look at again.
     dirty: BTreeSet<String>,
+    records: Records,
+    /// What the registry is to hear of this node, by plugin.
+    unheard: BTreeMap<String, Served>,
+    reporting: bool,
+    /// Artifacts that operators want to go back to, while that is put on record.
+    rollbacks: BTreeMap<String, Agreed>,
     scans: Scans,
     sweeps: Sweeps,
     trouble: Option<String>,
     ready: bool,
     routes_changed: bool,
+    overview_changed: bool,
     /// Told once the routes are published.
     acks: Vec<oneshot::Sender<()>>,
     /// Given once everything is published and shown.
@@ -199,8 +221,11 @@ impl Supervisor {
     fn message(&mut self, message: Message) {
         match message {
             Message::Nudge(Nudge::Paths(_) | Nudge::Everything) => self.look(),
-            Message::Nudge(Nudge::Records(_) | Nudge::Rollouts) => {}
-            Message::Act(order, reply) => self.act(&order.plugin, order.act, reply),
+            Message::Nudge(Nudge::Records(names)) => self.read(Reading { names, ..Reading::default() }),
+            Message::Nudge(Nudge::Rollouts) => {
+                self.read(Reading { names: Some(BTreeSet::new()), ..Reading::default() })
+            }
+            Message::Act(order, reply) => self.act(order, reply),
             Message::History(plugin, reply) => self.history(plugin, reply),
             Message::End(done) => self.end(Some(done)),
         }

@@ -5,11 +5,13 @@ use super::{
     restarts::Restarts,
 };
 use crate::{
-    Candidate, Digest, Done, Entry, Failure, Headline, Loaded, Manifest, Mark, Refused,
+    BuildView, Candidate, Digest, Done, Endpoint, Entry, Failure, Headline, Kind, Loaded, Manifest, Mark, PluginView,
+    Refused,
     generation::{Event, Phase},
+    registry::{Actor, Agreed, Record, RolloutId, Served},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     path::PathBuf,
     sync::{Arc, Weak},
     time::{Duration, SystemTime},
@@ -23,19 +25,32 @@ use tokio::{
 /// A plugin.
 pub(crate) struct Plugin {
     pub(crate) name: String,
-    /// Its place among all: who came first keeps what two claim.
-    pub(crate) registered: u64,
+    /// What the registry has of it, and when (by the count of what was learnt) that was heard.
+    pub(crate) record: Option<Record>,
+    pub(crate) learnt: u64,
     pub(crate) entry: Option<Entry>,
     /// Another entry of the same name, which is left alone, and since when that is known.
     pub(crate) rival: Option<(PathBuf, SystemTime)>,
-    pub(crate) enabled: bool,
-    pub(crate) revision: u64,
     /// The last generation's number.
     pub(crate) generations: u64,
-    /// An artifact that is to serve in place of the entry, as long as the entry has this mark.
-    pub(crate) held: Option<(Mark, Digest)>,
-    /// Artifacts that must not serve again, and why.
-    pub(crate) quarantine: BTreeMap<Digest, String>,
+    /// The mark of its entry that is accounted for: what was agreed on since then serves in place of it. An entry with
+    /// another mark is a proposal.
+    pub(crate) seen: Option<Mark>,
+    /// The node has just come to a fleet: whatever lies there is accounted for.
+    pub(crate) joins: bool,
+    /// The mark of an entry that somebody here went back from. Asked for a reload, it is tried again.
+    pub(crate) turned_away: Option<Mark>,
+    /// Its configuration on record, as plugins get it, and those who wait until it is taken.
+    pub(crate) config: Arc<str>,
+    pub(crate) configurers: Vec<oneshot::Sender<Result<Done, Refused>>>,
+    /// An artifact that is to be tried, and to serve if that is agreed on.
+    pub(crate) attempt: Option<Attempt>,
+    /// It was removed: its entry is moved away once nothing of it serves.
+    pub(crate) removing: bool,
+    /// Its entry is being moved.
+    pub(crate) moving: bool,
+    /// Those who wait for that.
+    pub(crate) removers: Vec<oneshot::Sender<Result<Done, Refused>>>,
     /// What it last said of itself.
     pub(crate) manifest: Option<Manifest>,
     pub(crate) serving: Option<Serving>,
@@ -45,20 +60,46 @@ pub(crate) struct Plugin {
     pub(crate) ask: Option<Ask>,
     /// Bytes that its generations left in memory, of those that count them.
     pub(crate) left_behind: Option<u64>,
-    /// The artifact that served before the one that serves.
-    pub(crate) previous: Option<Digest>,
+    /// What served before the one that serves.
+    pub(crate) previous: Option<Agreed>,
     /// When a new generation of the same is due: it was not well, or what it depends on was replaced.
     pub(crate) renew: Option<Instant>,
     pub(crate) restarts: Restarts,
     pub(crate) passed_over: u32,
+    /// How candidates were made, the newest first.
+    pub(crate) builds: VecDeque<Arc<BuildView>>,
+    /// What the registry was last told of it, and of what it answers.
+    pub(crate) told: Option<Served>,
+    pub(crate) told_endpoints: Vec<Endpoint>,
+}
+
+/// An artifact that is to be tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Attempt {
+    pub(crate) agreed: Agreed,
+    pub(crate) why: Why,
+}
+
+/// Why an artifact is tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// Somebody here wants it: it is proposed.
+    Wanted(Actor),
+    /// Another node proposes it, and is answered.
+    Rollout(RolloutId),
 }
 
 /// The generation that serves.
 pub(crate) struct Serving {
     pub(crate) generation: u64,
     pub(crate) source: Source,
+    /// The configuration it has, and the last one that it was offered.
+    pub(crate) config: Arc<str>,
+    pub(crate) offered: Arc<str>,
     pub(crate) candidate: Arc<dyn Candidate>,
     pub(crate) loaded: Loaded,
+    /// What it is, as others would agree on it; none if it is compiled in.
+    pub(crate) agreed: Option<Agreed>,
     pub(crate) farewell: watch::Sender<bool>,
     pub(crate) since: SystemTime,
     /// Requests wait while it hands over its state.
@@ -68,11 +109,11 @@ pub(crate) struct Serving {
 }
 
 /// A new generation is watched.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Probation {
     pub(crate) until: Instant,
     /// What to go back to.
-    pub(crate) predecessor: Option<Digest>,
+    pub(crate) predecessor: Option<Agreed>,
 }
 
 /// How a generation's health is followed.
@@ -96,9 +137,26 @@ pub(crate) struct Bid {
     pub(crate) waits: Option<(Arc<dyn Candidate>, String)>,
     /// What is to be loaded, once it is admitted.
     pub(crate) admitted: Option<Arc<dyn Candidate>>,
+    /// The configuration that it begins with.
+    pub(crate) config: Arc<str>,
+    /// It is ready, and waits until that was agreed on.
+    pub(crate) gate: Option<Gate>,
+    /// Who brought it about.
+    pub(crate) by: Actor,
     pub(crate) work: Option<Work>,
     pub(crate) ask: Option<Ask>,
     pub(crate) times: Times,
+}
+
+/// A candidate that is ready, and waits for the word to go on.
+pub(crate) struct Gate {
+    pub(crate) open: oneshot::Sender<Result<(), Failure>>,
+    /// The rollout that it waits for; none as long as it was not proposed.
+    pub(crate) rollout: Option<RolloutId>,
+    /// Somebody is being asked just now.
+    pub(crate) asking: bool,
+    /// Why nobody could be asked, if so.
+    pub(crate) trouble: Option<String>,
 }
 
 /// Work that ends when nobody wants it any more.
@@ -155,6 +213,8 @@ pub(crate) struct Ask {
     /// Not before this look at the directory.
     pub(crate) scan: u64,
     pub(crate) force: bool,
+    /// Who asks, if that is somebody outside.
+    pub(crate) by: Option<Actor>,
     pub(crate) replies: Vec<oneshot::Sender<Result<Done, Refused>>>,
 }
 
@@ -163,6 +223,7 @@ impl Ask {
     pub(crate) fn and(mut self, other: Ask) -> Self {
         self.scan = self.scan.max(other.scan);
         self.force |= other.force;
+        self.by = self.by.or(other.by);
         self.replies.extend(other.replies);
         self
     }
@@ -174,20 +235,28 @@ pub(crate) struct Answer {
     pub(crate) reply: oneshot::Sender<Result<Done, Refused>>,
     /// How long each stage took, or why it was not done.
     pub(crate) outcome: Result<Vec<(&'static str, Duration)>, Refused>,
+    /// How the plugin was last seen, if it is not shown any more.
+    pub(crate) gone: Option<Arc<PluginView>>,
 }
 
 impl Plugin {
-    pub(crate) fn new(name: &str, registered: u64, enabled: bool) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Plugin {
             name: name.to_owned(),
-            registered,
+            record: None,
+            learnt: 0,
             entry: None,
             rival: None,
-            enabled,
-            revision: 1,
             generations: 0,
-            held: None,
-            quarantine: BTreeMap::new(),
+            seen: None,
+            joins: false,
+            turned_away: None,
+            config: "{}".into(),
+            configurers: Vec::new(),
+            attempt: None,
+            removing: false,
+            moving: false,
+            removers: Vec::new(),
             manifest: None,
             serving: None,
             candidate: None,
@@ -199,26 +268,57 @@ impl Plugin {
             renew: None,
             restarts: Restarts::default(),
             passed_over: 0,
+            builds: VecDeque::new(),
+            told: None,
+            told_endpoints: Vec::new(),
         }
     }
 
     /// What is wanted of it.
     pub(crate) fn wanted(&self) -> Wanted {
-        match &self.entry {
-            Some(entry) if self.enabled => match (&entry.problem, &self.held) {
-                (Some(_), _) => Wanted::AsItIs,
-                (None, Some((mark, digest))) if *mark == entry.mark => Wanted::Source(Source::Kept(*digest)),
-                (None, _) => Wanted::Source(Source::Entry(entry.mark.clone())),
-            },
-            _ => Wanted::Nothing,
+        let (Some(entry), Some(record)) = (&self.entry, &self.record) else { return Wanted::Nothing };
+        if !record.enabled || record.removed {
+            return Wanted::Nothing;
         }
+        if entry.problem.is_some() {
+            return Wanted::AsItIs;
+        }
+        Wanted::Source(match (&self.attempt, self.settled()) {
+            (Some(attempt), _) => Source::Kept(attempt.agreed.digest),
+            (None, Some(agreed)) => Source::Kept(agreed.digest),
+            (None, None) => Source::Entry(entry.mark.clone()),
+        })
+    }
+
+    /// What was agreed on, as long as the entry is accounted for with that.
+    pub(crate) fn settled(&self) -> Option<&Agreed> {
+        let (entry, agreed) = (self.entry.as_ref()?, self.record.as_ref()?.agreed.as_ref()?);
+        let accounted = agreed.mark.as_ref() == Some(&entry.mark) || self.seen.as_ref() == Some(&entry.mark);
+        (accounted && entry.kind != Kind::BuiltIn).then_some(agreed)
+    }
+
+    /// Whether an operator wants it.
+    pub(crate) fn enabled(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.enabled && !record.removed)
+    }
+
+    /// Its place among all: who came first keeps what two claim. Who has no record yet comes last.
+    pub(crate) fn registered(&self) -> u64 {
+        self.record.as_ref().map_or(u64::MAX, |record| record.registered)
+    }
+
+    /// Artifacts that must not serve again, and why.
+    pub(crate) fn quarantined(&self, digest: Digest) -> Option<&String> {
+        self.record.as_ref()?.quarantine.get(&digest)
     }
 
     /// Its candidate, as planning sees it.
     pub(crate) fn on_its_way(&self) -> Option<OnItsWay<'_>> {
         self.candidate.as_ref().map(|bid| OnItsWay {
             source: &bid.source,
-            light: matches!(bid.phase, Phase::Building | Phase::Verifying),
+            // What only waits for a word can still be told to go, if something else is wanted.
+            light: matches!(bid.phase, Phase::Building | Phase::Verifying)
+                || bid.gate.is_some() && self.entry.as_ref().is_none_or(|entry| entry.problem.is_none()),
             waits: bid.waits.is_some(),
         })
     }
@@ -269,16 +369,22 @@ impl Plugin {
         if self.serving.is_some() {
             return Headline::Serving;
         }
-        let Some(entry) = &self.entry else { return Headline::Missing };
-        if !self.enabled {
-            return Headline::Disabled;
+        if self.entry.is_none() {
+            return Headline::Missing;
+        }
+        match &self.record {
+            // Whether it is wanted is not known yet.
+            None if self.failed.is_some() => return Headline::Failed,
+            None => return Headline::Starting,
+            Some(record) if !record.enabled || record.removed => return Headline::Disabled,
+            Some(_) => {}
         }
         match (&self.candidate, &self.failed) {
             (Some(bid), _) if bid.waits.is_some() => Headline::Waiting,
             (Some(_), _) => Headline::Starting,
             (None, Some(failed)) => {
-                let held = self.held.as_ref().is_some_and(|(mark, _)| *mark == entry.mark);
-                if !self.quarantine.is_empty() && !held && failed.failure.stage == crate::Stage::Health {
+                let quarantined = self.record.as_ref().is_some_and(|record| !record.quarantine.is_empty());
+                if quarantined && failed.failure.stage == crate::Stage::Health {
                     Headline::Quarantined
                 } else {
                     Headline::Failed
@@ -295,9 +401,14 @@ impl Plugin {
             Headline::Serving => waits,
             Headline::Waiting => waits,
             Headline::Failed | Headline::Quarantined => self.failed.as_ref().map(|failed| failed.failure.to_string()),
+            Headline::Disabled if self.removing => Some("it is being removed".to_owned()),
             Headline::Disabled => Some("an operator disabled it".to_owned()),
             Headline::Missing => Some("its entry is gone from the plugins directory".to_owned()),
-            Headline::Starting => self.candidate.as_ref().map(|bid| format!("it is {}", bid.phase.word())),
+            Headline::Starting => match (&self.candidate, &self.record) {
+                (Some(bid), _) => Some(format!("it is {}", bid.phase.word())),
+                (None, None) => Some("whether it is wanted is not known yet: the registry is asked".to_owned()),
+                (None, Some(_)) => None,
+            },
         }
     }
 

@@ -3,13 +3,13 @@
 use super::{
     Supervisor, Sweeps,
     plan::Source,
-    plugin::{Answer, Failed, Health, Plugin, Probation, Serving},
+    plugin::{Answer, Attempt, Failed, Health, Plugin, Probation, Serving, Times, Why},
     restarts::backoff,
     watchful,
     work::{About, Report},
 };
 use crate::{
-    Candidate, Failure, Loaded, Refused,
+    BuildView, Candidate, Digest, Failure, Loaded, Manifest, Refused,
     generation::{Event, Phase},
 };
 use std::{
@@ -19,18 +19,54 @@ use std::{
 };
 use tokio::{sync::watch, time::Instant};
 
+/// So many of a plugin's builds are remembered.
+const BUILDS: usize = 20;
+
+impl Plugin {
+    /// Remembers how a candidate was made, and what came of it.
+    fn keep_build(
+        &mut self,
+        generation: u64,
+        began: SystemTime,
+        times: &Times,
+        manifest: Option<&Manifest>,
+        artifact: Option<Digest>,
+        failure: Option<&Failure>,
+    ) {
+        self.builds.push_front(Arc::new(BuildView {
+            generation,
+            began,
+            stages: times.stages.clone(),
+            artifact,
+            version: manifest.map(|manifest| manifest.version.clone()),
+            failure: failure.cloned(),
+        }));
+        self.builds.truncate(BUILDS);
+    }
+}
+
 impl Supervisor {
     pub(super) fn report(&mut self, about: &About, report: Report) {
         let name = about.plugin.as_str();
         // That a plugin is well changes nothing that is shown.
-        if !matches!(report, Report::Health(_) | Report::Swept) {
+        if !matches!(report, Report::Health(_) | Report::Swept) && !name.is_empty() {
             self.dirty.insert(name.to_owned());
         }
         match report {
             Report::Scanned(scan) => self.scanned(scan),
             Report::Health(outcome) => self.heard_of(about, outcome),
             Report::Stuck(reason) => self.stuck(about, reason),
-            Report::History(history, to, reply) => self.looked_up(name, &history, to, reply),
+            Report::History(history, order, reply) => self.looked_up(&history, *order, reply),
+            Report::Read { names, began, outcome } => self.was_read(names, began, outcome),
+            Report::Registered(outcome) => self.registered(outcome),
+            Report::Decided(order, outcome, reply) => self.decided(*order, outcome, reply),
+            Report::DecidedHere(outcome) => self.decided_here(outcome),
+            Report::Ready(open) => self.at_the_gate(about, open),
+            Report::Proposed(outcome) => self.proposed(about, outcome),
+            Report::Answered(outcome) => self.answered(outcome),
+            Report::Configured(config, outcome) => self.configured(about, config, outcome),
+            Report::Reported(served, outcome) => self.reported(served, outcome),
+            Report::Moved(outcome) => self.moved(name, outcome),
             Report::Swept => self.swept(),
             Report::Left(left_behind) => self.left(about, left_behind),
             Report::Up(Ok(loaded)) => self.up(about, loaded),
@@ -80,7 +116,7 @@ impl Supervisor {
     }
 
     /// The plugin, if this generation is still its candidate.
-    fn current(&mut self, about: &About) -> Option<&mut Plugin> {
+    pub(super) fn current(&mut self, about: &About) -> Option<&mut Plugin> {
         let plugin = self.plugins.get_mut(&about.plugin)?;
         plugin.candidate.as_ref().is_some_and(|bid| bid.generation == about.generation).then_some(plugin)
     }
@@ -110,7 +146,7 @@ impl Supervisor {
         let name = about.plugin.as_str();
         let limits = self.settings.limits(name).clone();
         let now = Instant::now();
-        let unwanted = |plugin: &Plugin| ending || !plugin.enabled || plugin.entry.is_none();
+        let unwanted = |plugin: &Plugin| ending || !plugin.enabled() || plugin.entry.is_none();
         let (farewell, _) = watch::channel(false);
         let Some(plugin) = self.current(about).filter(|plugin| !unwanted(plugin)) else {
             if let Some(plugin) = self.current(about) {
@@ -124,6 +160,9 @@ impl Supervisor {
         };
         let Some(mut bid) = plugin.candidate.take() else { return };
         let Some(candidate) = bid.admitted.take() else { return };
+        let agreed = plugin.as_agreed(&bid.source, &candidate);
+        let configurers =
+            if bid.config == plugin.config { std::mem::take(&mut plugin.configurers) } else { Vec::new() };
         bid.times.lap("start");
         Plugin::step(&mut bid.phase, Event::Published);
         let digest = candidate.digest();
@@ -131,20 +170,33 @@ impl Supervisor {
         let before = plugin.serving.take();
         let predecessor = before.as_ref().and_then(|before| {
             let steady = before.loaded.instance.panics() < limits.panics && before.health.unwell < limits.unwell;
-            before.candidate.digest().filter(|_| steady)
+            before.agreed.clone().filter(|_| steady)
         });
-        plugin.previous = predecessor.filter(|previous| Some(*previous) != digest).or(plugin.previous);
+        let other = predecessor.clone().filter(|previous| Some(previous.digest) != digest);
+        plugin.previous = other.or(plugin.previous.take());
         // What is wrong with the entry as it is now remains wrong.
         let broken = plugin.entry.as_ref().is_some_and(|entry| entry.problem.is_some());
-        if matches!(bid.source, Source::Entry(_)) && !broken {
+        let is_entrys = match &bid.source {
+            Source::Entry(_) => true,
+            // What was agreed on of just this entry.
+            Source::Kept(digest) => plugin.entry.as_ref().is_some_and(|entry| {
+                let agreed = plugin.record.as_ref().and_then(|record| record.agreed.as_ref());
+                agreed.is_some_and(|agreed| agreed.digest == *digest && agreed.mark.as_ref() == Some(&entry.mark))
+            }),
+        };
+        if is_entrys && !broken {
             plugin.failed = None;
         }
         plugin.passed_over = 0;
         // Not all are asked at the same instant.
-        let spread = watchful::pace(&limits, true) * (plugin.registered % 16) as u32 / 64;
+        let spread = watchful::pace(&limits, true) * (plugin.registered() % 16) as u32 / 64;
         plugin.serving = Some(Serving {
             generation: bid.generation,
-            source: bid.source,
+            // Whatever it was made of: these bytes serve.
+            source: digest.map_or(bid.source, Source::Kept),
+            config: bid.config.clone(),
+            offered: bid.config,
+            agreed,
             candidate,
             loaded,
             farewell,
@@ -159,12 +211,16 @@ impl Supervisor {
             },
         });
         tracing::info!(plugin = name, generation = bid.generation, version = manifest.version, "serving");
-        plugin.manifest = Some(manifest);
+        plugin.manifest = Some(manifest.clone());
         let replies = bid.ask.take().map(|ask| ask.replies).unwrap_or_default();
         bid.times.lap("swap");
-        for reply in replies {
-            self.answers.push(Answer { plugin: name.to_owned(), reply, outcome: Ok(bid.times.stages.clone()) });
+        plugin.keep_build(bid.generation, bid.since, &bid.times, Some(&manifest), digest, None);
+        for reply in replies.into_iter().chain(configurers) {
+            let outcome = Ok(bid.times.stages.clone());
+            self.answers.push(Answer { plugin: name.to_owned(), reply, outcome, gone: None });
         }
+        let detail = serde_json::json!({ "version": manifest.version, "artifact": digest });
+        self.note(name, Some(bid.generation), "serving", &bid.by, detail);
         self.routes_changed = true;
         if let Some(before) = before {
             self.let_go(name, before);
@@ -209,7 +265,7 @@ impl Supervisor {
         }
         plugin.failed = Some(Failed {
             generation: bid.generation,
-            source: bid.source,
+            source: bid.source.clone(),
             failure: failure.clone(),
             at: SystemTime::now(),
             attempts,
@@ -217,10 +273,24 @@ impl Supervisor {
             refused: None,
         });
         plugin.passed_over = 0;
+        let attempt = plugin.attempt.clone().filter(|attempt| bid.source == Source::Kept(attempt.agreed.digest));
+        if attempt.is_some() {
+            plugin.attempt = None;
+        }
+        plugin.keep_build(bid.generation, bid.since, &bid.times, None, None, Some(&failure));
         plugin.fall_back();
         let refused = Refused::Failed { failure, generation: bid.generation, plugin: plugin.view() };
         for reply in bid.ask.take().into_iter().flat_map(|ask| ask.replies) {
-            self.answers.push(Answer { plugin: name.to_owned(), reply, outcome: Err(refused.clone()) });
+            self.answers.push(Answer { plugin: name.to_owned(), reply, outcome: Err(refused.clone()), gone: None });
+        }
+        let failure = match &refused {
+            Refused::Failed { failure, .. } => failure,
+            _ => return,
+        };
+        let detail = serde_json::json!({ "stage": failure.stage, "reason": failure.reason });
+        self.note(name, Some(bid.generation), "failed", &bid.by, detail);
+        if let Some(Attempt { why: Why::Rollout(id), .. }) = attempt {
+            self.answer(id, Err(failure.to_string()));
         }
         self.dirty.insert(name.to_owned());
     }
@@ -229,7 +299,8 @@ impl Supervisor {
         let Some(plugin) = self.plugins.get_mut(&about.plugin) else { return };
         let Some(leaving) = plugin.leaving.get_mut(&about.generation) else { return };
         tracing::warn!(plugin = about.plugin, generation = about.generation, "it cannot leave: {reason}");
-        Plugin::step(&mut leaving.phase, Event::Stuck(reason));
+        Plugin::step(&mut leaving.phase, Event::Stuck(reason.clone()));
+        self.note(&about.plugin, Some(about.generation), "pinned", "registry", serde_json::json!({ "reason": reason }));
     }
 
     fn left(&mut self, about: &About, left_behind: Option<u64>) {
@@ -240,6 +311,7 @@ impl Supervisor {
         let Some(mut leaving) = plugin.leaving.remove(&about.generation) else { return };
         Plugin::step(&mut leaving.phase, Event::Left);
         tracing::info!(plugin = about.plugin, generation = about.generation, "left the process");
+        self.note(&about.plugin, Some(about.generation), "left", "registry", serde_json::json!({}));
         self.sweep();
     }
 
@@ -254,16 +326,18 @@ impl Supervisor {
         }
         self.sweeps = Sweeps { running: true, again: false };
         let back = self.plugins.values().flat_map(|plugin| {
-            let probation = plugin.serving.as_ref().and_then(|serving| serving.probation);
-            [plugin.previous, probation.and_then(|probation| probation.predecessor)].into_iter().flatten()
+            let probation = plugin.serving.as_ref().and_then(|serving| serving.probation.as_ref());
+            let predecessor = probation.and_then(|probation| probation.predecessor.as_ref());
+            [plugin.previous.as_ref(), predecessor].into_iter().flatten().map(|agreed| agreed.digest)
         });
         let serving = self.plugins.values().filter_map(|plugin| plugin.serving.as_ref()?.candidate.digest());
         let coming = self.plugins.values().filter_map(|plugin| {
             let bid = plugin.candidate.as_ref()?;
             bid.admitted.as_ref().or(bid.waits.as_ref().map(|(candidate, _)| candidate))?.digest()
         });
-        let held = self.plugins.values().filter_map(|plugin| plugin.held.as_ref().map(|(_, digest)| *digest));
-        let in_use: BTreeSet<_> = serving.chain(coming).chain(held).chain(back).collect();
+        let agreed = self.plugins.values().filter_map(|plugin| Some(plugin.record.as_ref()?.agreed.as_ref()?.digest));
+        let tried = self.plugins.values().filter_map(|plugin| Some(plugin.attempt.as_ref()?.agreed.digest));
+        let in_use: BTreeSet<_> = serving.chain(coming).chain(agreed).chain(tried).chain(back).collect();
         let (shelf, settings, desk) = (self.ports.shelf.clone(), self.settings.clone(), self.desk("", 0));
         tokio::task::spawn_blocking(move || {
             shelf.sweep(&|plugin| settings.limits(plugin).artifacts, &in_use);

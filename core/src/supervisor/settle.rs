@@ -4,11 +4,12 @@
 
 use super::{
     Supervisor,
-    bring_up::{Predecessor, bring_up},
+    bring_up::{self, Predecessor, bring_up},
     departure::{Leave, leave},
     dependencies::Needs,
+    making::{Wish, prepare},
     plan::{Situation, Source, Step, Wanted, plan},
-    plugin::{Answer, Bid, Leaving, Plugin, Serving, Times, Work},
+    plugin::{Answer, Attempt, Bid, Leaving, Plugin, Serving, Times, Why, Work},
     work::{self, Report},
 };
 use crate::{
@@ -30,6 +31,7 @@ impl Supervisor {
         let concerned: Vec<_> = concerned.map(|plugin| plugin.name.clone()).collect();
         let mut queue: BTreeSet<String> = self.dirty.iter().cloned().chain(concerned).collect();
         queue.extend(self.take_up_refused());
+        self.register_new();
         while let Some(name) = queue.pop_first() {
             while self.step(&name) {
                 self.dirty.insert(name.clone());
@@ -73,7 +75,7 @@ impl Supervisor {
                 if asked {
                     self.answer_hopeless(name, &wanted);
                 }
-                return self.admit_waiting(name);
+                return self.admit_waiting(name) || self.offer_config(name) || self.move_away(name);
             }
         }
         true
@@ -88,8 +90,21 @@ impl Supervisor {
         plugin.generations += 1;
         plugin.renew = None;
         let ask = plugin.ask.take();
+        let asker = ask.as_ref().and_then(|ask| ask.by.clone());
+        let attempt = plugin.attempt.clone().filter(|attempt| source == Source::Kept(attempt.agreed.digest));
+        let by = match (&attempt, asker) {
+            (Some(Attempt { why: Why::Wanted(by), .. }), None) => by.clone(),
+            (_, Some(asker)) => asker,
+            (None, None) if matches!(source, Source::Entry(_)) => "filesystem".to_owned(),
+            _ => "registry".to_owned(),
+        };
+        let agreed = attempt.map(|attempt| attempt.agreed).or_else(|| plugin.settled().cloned());
+        let agreed = agreed.filter(|agreed| source == Source::Kept(agreed.digest));
         let mut bid = Bid {
             generation: plugin.generations,
+            config: "{}".into(),
+            gate: None,
+            by: by.clone(),
             source: source.clone(),
             phase: Phase::Building,
             since: SystemTime::now(),
@@ -106,10 +121,12 @@ impl Supervisor {
             self.failed(name, Failure::new(Stage::Load, reason));
             return;
         }
-        let entry = plugin.entry.clone();
+        let wish = Wish { source, entry: plugin.entry.clone(), agreed };
         let lost = || Report::Prepared(Err(work::lost(Stage::Build)));
-        bid.work = Some(Work(work::begin(desk.clone(), lost, work::prepare(ports, entry, source, desk))));
+        bid.work = Some(Work(work::begin(desk.clone(), lost, prepare(ports, wish, desk))));
+        let generation = bid.generation;
         plugin.candidate = Some(bid);
+        self.note(name, Some(generation), "begun", &by, serde_json::json!({}));
     }
 
     /// Gives a candidate up that was not loaded yet. Who asked for it waits for the next one.
@@ -118,6 +135,8 @@ impl Supervisor {
         let Some(mut bid) = plugin.candidate.take() else { return };
         Plugin::step(&mut bid.phase, Event::Superseded);
         tracing::info!(plugin = name, generation = bid.generation, "given up: something newer is wanted");
+        // What waits at the gate was loaded: told so, it leaves in order.
+        bid.gate = None;
         plugin.passed_over += u32::from(bid.waits.is_none());
         plugin.ask = match (bid.ask.take(), plugin.ask.take()) {
             (Some(first), Some(second)) => Some(first.and(second)),
@@ -133,7 +152,9 @@ impl Supervisor {
         let Some(serving) = self.plugins.get_mut(name).and_then(|plugin| plugin.serving.take()) else { return };
         let why = if supported { "no longer wanted" } else { "what it depends on has gone" };
         tracing::info!(plugin = name, generation = serving.generation, "stopped: {why}");
+        let generation = serving.generation;
         self.let_go(name, serving);
+        self.note(name, Some(generation), "stopped", "registry", serde_json::json!({ "reason": why }));
     }
 
     /// A generation that served leaves.
@@ -172,9 +193,11 @@ impl Supervisor {
         let limits = self.settings.limits(name).clone();
         let (ports, sender) = (self.ports.clone(), self.sender.clone());
         let Some(plugin) = self.plugins.get_mut(name) else { return };
+        let gated = plugin.is_news(&candidate);
         let Some(bid) = plugin.candidate.as_mut() else { return };
         Plugin::step(&mut bid.phase, Event::Admitted);
         plugin.renew = None;
+        bid.config = plugin.config.clone();
         let predecessor = plugin.serving.as_ref().map(|serving| Predecessor {
             instance: serving.loaded.instance.clone(),
             leases: serving.loaded.leases.clone(),
@@ -187,7 +210,8 @@ impl Supervisor {
         // From here on it is not aborted: what was loaded has to leave in order.
         bid.work = None;
         let lost = || Report::Up(Err((work::lost(Stage::Load), None)));
-        work::begin(desk.clone(), lost, bring_up(ports, limits, candidate, predecessor, desk));
+        let bring = bring_up::Plan { candidate, config: bid.config.clone(), predecessor, gated };
+        work::begin(desk.clone(), lost, bring_up(ports, limits, bring, desk));
         self.dirty.insert(name.to_owned());
     }
 
@@ -206,7 +230,12 @@ impl Supervisor {
                     plugin: plugin.view(),
                 };
                 for reply in plugin.ask.take().into_iter().flat_map(|ask| ask.replies) {
-                    self.answers.push(Answer { plugin: name.to_owned(), reply, outcome: Err(refused.clone()) });
+                    self.answers.push(Answer {
+                        plugin: name.to_owned(),
+                        reply,
+                        outcome: Err(refused.clone()),
+                        gone: None,
+                    });
                 }
             }
             (Wanted::Nothing, _) if plugin.entry.is_none() => {

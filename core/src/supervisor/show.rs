@@ -39,20 +39,24 @@ impl Supervisor {
         let looked = self.scans.begun > u64::from(self.scans.running);
         let starting = |plugin: &Arc<PluginView>| plugin.state == Headline::Starting;
         let seen = looked && self.trouble.is_none();
-        let ready = self.ready || seen && !self.shown.values().any(starting);
-        if !dirty.is_empty() || ready != self.ready {
+        let ready = self.ready || seen && self.records_known() && !self.shown.values().any(starting);
+        self.report_what_changed(&dirty.iter().cloned().collect::<Vec<_>>());
+        if !dirty.is_empty() || ready != self.ready || mem::take(&mut self.overview_changed) {
             self.ready = ready;
+            let registry_trouble = self.records.trouble.clone();
+            // Whoever is cut off from the registry may miss what was decided.
+            let ready = ready && registry_trouble.is_none();
             let plugins = self.shown.values().cloned().collect();
             overview.send_replace(Arc::new(Overview {
                 plugins,
                 ready,
                 trouble: self.trouble.clone(),
-                registry_trouble: None,
+                registry_trouble,
             }));
         }
-        for Answer { plugin, reply, outcome } in self.answers.drain(..) {
-            if let Some(plugin) = self.shown.get(&plugin) {
-                let _ = reply.send(outcome.map(|stages| Done { plugin: plugin.clone(), stages }));
+        for Answer { plugin, reply, outcome, gone } in self.answers.drain(..) {
+            if let Some(plugin) = self.shown.get(&plugin).cloned().or(gone) {
+                let _ = reply.send(outcome.map(|stages| Done { plugin, stages }));
             }
         }
     }
@@ -99,7 +103,7 @@ impl Supervisor {
     fn undisputed(&self, plugin: &Plugin) -> Vec<String> {
         let disputed = |claim: &String| {
             self.plugins.values().any(|other| {
-                let stronger = other.serving.is_some() || other.registered < plugin.registered;
+                let stronger = other.serving.is_some() || other.registered() < plugin.registered();
                 other.name != plugin.name && stronger && other.claims().iter().any(|theirs| overlap(claim, theirs))
             })
         };
@@ -129,9 +133,11 @@ impl Plugin {
                 .map(|category| category.word().to_owned()),
             kind: self.entry.as_ref().map(|entry| entry.kind),
             path: lies.map(|entry| entry.path.display().to_string()),
-            enabled: self.enabled,
-            revision: self.revision,
-            config: Arc::new(serde_json::json!({})),
+            enabled: self.enabled(),
+            revision: self.record.as_ref().map_or(0, |record| record.revision),
+            config: Arc::new(
+                self.record.as_ref().map_or_else(|| serde_json::json!({}), |record| record.config.clone()),
+            ),
             state: self.headline(),
             reason: self.reason(),
             serving: serving.map(|serving| GenerationView {
@@ -164,7 +170,7 @@ impl Plugin {
                     _ => None,
                 })
                 .collect(),
-            builds: Vec::new(),
+            builds: self.builds.iter().cloned().collect(),
             openapi: openapi.map(Into::into),
             endpoints: if there { endpoints(&mount, claims, openapi) } else { Vec::new() },
             urls,

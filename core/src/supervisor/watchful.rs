@@ -3,10 +3,10 @@
 use super::{
     Supervisor,
     plan::{Source, Wanted},
-    plugin::{Failed, Plugin},
+    plugin::{Attempt, Failed, Plugin, Why},
     work::{About, Report, aside},
 };
-use crate::{Failure, Fault, FaultKind, Limits, Stage};
+use crate::{Digest, Failure, Fault, FaultKind, Limits, Stage, registry::Decision};
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
@@ -29,14 +29,16 @@ impl Supervisor {
         let due = |plugin: &Plugin| {
             let serving = plugin.serving.as_ref();
             let health = serving.filter(|serving| !serving.health.asked).map(|serving| serving.health.due);
-            let glance =
-                serving.and_then(|serving| serving.probation).map(|probation| probation.until.min(now + GLANCE));
+            let glance = serving
+                .and_then(|serving| serving.probation.as_ref())
+                .map(|probation| probation.until.min(now + GLANCE));
             let retry = plugin.failed.as_ref().and_then(|failed| failed.retry);
             // What is overdue waits for something else, a candidate under way, say.
             let later = [retry, plugin.renew].into_iter().flatten().filter(|due| *due > now).min();
             [health, glance, later].into_iter().flatten().min()
         };
-        if self.ending.is_some() { None } else { self.plugins.values().filter_map(due).min() }
+        let registry = [self.records.retry, self.records.rollouts_due].into_iter().flatten();
+        if self.ending.is_some() { None } else { self.plugins.values().filter_map(due).chain(registry).min() }
     }
 
     /// Does what is due.
@@ -44,6 +46,7 @@ impl Supervisor {
         if self.ending.is_some() {
             return;
         }
+        self.retry_registry(now);
         let mut unwell = Vec::new();
         for plugin in self.plugins.values_mut() {
             let limits = self.settings.plugins.get(&plugin.name).unwrap_or(&self.settings.limits);
@@ -52,7 +55,7 @@ impl Supervisor {
                 self.dirty.insert(plugin.name.clone());
             }
             let Some(serving) = plugin.serving.as_mut() else { continue };
-            if serving.probation.is_some_and(|probation| probation.until <= now) {
+            if serving.probation.as_ref().is_some_and(|probation| probation.until <= now) {
                 serving.probation = None;
             }
             let panics = serving.loaded.instance.panics();
@@ -121,7 +124,11 @@ impl Supervisor {
         let limits = self.settings.limits(name).clone();
         let Some(plugin) = self.plugins.get_mut(name) else { return };
         // Whatever comes of it, this is told once.
-        let told = plugin.go_back(&why).unwrap_or_else(|| plugin.restart(&limits, now));
+        let back = plugin.go_back();
+        let told = match &back {
+            Some((_, told)) => told.clone(),
+            None => plugin.restart(&limits, now),
+        };
         let Some(serving) = plugin.serving.as_ref() else { return };
         let reason = format!("{why}; {told}");
         tracing::error!(plugin = name, generation = serving.generation, "{reason}");
@@ -135,26 +142,33 @@ impl Supervisor {
             retry: Some(now),
             refused: None,
         });
+        let generation = serving.generation;
         self.dirty.insert(name.to_owned());
+        if let Some((digest, _)) = back {
+            let decision = Decision { quarantine: Some((digest, why.clone())), ..Decision::default() };
+            self.decide_here(name, decision, "health");
+        }
+        self.note(name, Some(generation), "unwell", "health", serde_json::json!({ "reason": why, "then": told }));
     }
 }
 
 impl Plugin {
-    /// Goes back to what served before, if this generation is on probation and its predecessor was well; what was done, in words.
-    fn go_back(&mut self, why: &str) -> Option<String> {
+    /// Goes back to what served before, if this generation is on probation and its predecessor was well: what is to be put
+    /// under quarantine, and what was done, in words.
+    fn go_back(&mut self) -> Option<(Digest, String)> {
         let serving = self.serving.as_mut()?;
         let predecessor = serving.probation.take()?.predecessor?;
-        let digest = serving.candidate.digest().filter(|digest| *digest != predecessor)?;
-        let mark = self.entry.as_ref()?.mark.clone();
-        if self.quarantine.contains_key(&predecessor) {
+        let digest = serving.candidate.digest().filter(|digest| *digest != predecessor.digest)?;
+        self.entry.as_ref()?;
+        if self.quarantined(predecessor.digest).is_some() {
             return None;
         }
-        self.quarantine.insert(digest, why.to_owned());
         if self.has_newer() {
-            return Some(format!("{digest} is under quarantine, and what was saved since then takes its place"));
+            let told = format!("{digest} is under quarantine, and what was saved since then takes its place");
+            return Some((digest, told));
         }
-        self.held = Some((mark, predecessor));
-        Some(format!("{digest} is under quarantine, and what served before it comes back"))
+        self.attempt = Some(Attempt { agreed: predecessor, why: Why::Wanted("health".to_owned()) });
+        Some((digest, format!("{digest} is under quarantine, and what served before it comes back")))
     }
 
     /// Whether something else than what serves is wanted, and may come to serve.
@@ -165,30 +179,19 @@ impl Plugin {
         !served && !hopeless
     }
 
-    /// After a failure for good: what is wanted in place of what failed.
+    /// After a failure for good: what was to take the place of something bad did not, so what was well before that does.
     pub(super) fn fall_back(&mut self) {
         let (Some(failed), Some(entry)) = (&self.failed, &self.entry) else { return };
-        let serving = self.serving.as_ref();
-        let back_to = match &failed.source {
-            // What was gone back to before stays. If there is no such thing, the entry is what counts again.
-            Source::Kept(_) => serving.and_then(|serving| match serving.source {
-                Source::Kept(digest) => Some(digest),
-                Source::Entry(_) => None,
-            }),
-            // It was to take the place of something bad: what was well before that does.
-            Source::Entry(mark) if *mark == entry.mark && failed.retry.is_none() => {
-                let bad = serving
-                    .and_then(|serving| serving.candidate.digest())
-                    .is_some_and(|digest| self.quarantine.contains_key(&digest));
-                let Some(previous) = self.previous.filter(|previous| bad && !self.quarantine.contains_key(previous))
-                else {
-                    return;
-                };
-                Some(previous)
-            }
-            Source::Entry(_) => return,
-        };
-        self.held = back_to.map(|digest| (entry.mark.clone(), digest));
+        let is_entrys = matches!(&failed.source, Source::Entry(mark) if *mark == entry.mark);
+        if !is_entrys || failed.retry.is_some() {
+            return;
+        }
+        let serves = self.serving.as_ref().and_then(|serving| serving.candidate.digest());
+        let bad = serves.is_some_and(|digest| self.quarantined(digest).is_some());
+        let previous = self.previous.clone().filter(|previous| self.quarantined(previous.digest).is_none());
+        if let Some(agreed) = previous.filter(|_| bad) {
+            self.attempt = Some(Attempt { agreed, why: Why::Wanted("health".to_owned()) });
+        }
     }
 
     /// A new generation of the same, if there were not too many; what was done, in words.

@@ -1,13 +1,13 @@
-//! The work that runs beside the supervisor: how it reports, how plugin code is run, and how a candidate is made ready.
+//! The work that runs beside the supervisor: how it reports, and how plugin code is run.
 //!
 //! Each piece reports and decides nothing. What must not live here: the supervisor's own state.
 
-use super::{Ports, acts::Reply, plan::Source};
-use crate::{BoxFuture, BuildProgress, Candidate, Digest, Entry, Failure, Fault, FaultKind, Kept, Kind, Loaded, Stage};
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
+use super::{Ports, acts::Reply};
+use crate::{
+    BoxFuture, BuildProgress, Candidate, Failure, Fault, FaultKind, Kept, Loaded, Order, Stage,
+    registry::{NotDecided, Proposed, Record, RolloutState, Served, Snapshot, Unavailable},
 };
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot},
     task::AbortHandle,
@@ -35,7 +35,27 @@ pub(crate) enum Report {
     /// A generation that leaves cannot, for now.
     Stuck(String),
     /// The artifacts that are kept, for who wants to go back to one.
-    History(Vec<Kept>, Option<Digest>, Reply),
+    History(Vec<Kept>, Box<Order>, Reply),
+    /// The record of these plugins, or of all, was read; `began` says what was known before.
+    Read { names: Option<BTreeSet<String>>, began: u64, outcome: Result<Snapshot, Unavailable> },
+    /// Newcomers are on record.
+    Registered(Result<Vec<Record>, Unavailable>),
+    /// What an operator decided is on record.
+    Decided(Box<Order>, Result<Record, NotDecided>, Reply),
+    /// What the supervisor decided itself is.
+    DecidedHere(Result<Record, NotDecided>),
+    /// It is ready, and waits for the word to take over.
+    Ready(oneshot::Sender<Result<(), Failure>>),
+    /// The others were asked about it.
+    Proposed(Result<Proposed, Unavailable>),
+    /// Another's proposal was answered, or ended.
+    Answered(Result<RolloutState, Unavailable>),
+    /// What serves was offered this configuration.
+    Configured(Arc<str>, Result<bool, Fault>),
+    /// The registry heard what this node serves.
+    Reported(Vec<Served>, Result<(), Unavailable>),
+    /// The entry of what was removed lies elsewhere now.
+    Moved(Result<PathBuf, Failure>),
     /// Artifacts that nobody needs were removed.
     Swept,
     /// A generation has left, and so many bytes with it have not, if it counts them.
@@ -81,67 +101,6 @@ pub(crate) fn begin(
 /// What a piece of work that panicked is told as.
 pub(crate) fn lost(stage: Stage) -> Failure {
     Failure::transient(stage, "the server's own work on it panicked, which is a mistake of this server: see its log")
-}
-
-/// From an entry, or an artifact that was kept, to something that may be loaded.
-pub(crate) async fn prepare(ports: Ports, entry: Option<Entry>, source: Source, desk: Desk) {
-    let prepared = make_ready(&ports, entry, source, &desk).await;
-    desk.tell(Report::Prepared(prepared));
-}
-
-async fn make_ready(
-    ports: &Ports,
-    entry: Option<Entry>,
-    source: Source,
-    desk: &Desk,
-) -> Result<Arc<dyn Candidate>, Failure> {
-    let name = desk.about.plugin.clone();
-    let (entry, mark) = match (source, entry) {
-        (Source::Kept(digest), _) => {
-            desk.tell(Report::Built);
-            let _turn = ports.turns.acquire().await;
-            return ports.loading.recall(digest).await;
-        }
-        (Source::Entry(mark), Some(entry)) => (entry, mark),
-        (Source::Entry(_), None) => return Err(Failure::new(Stage::Manifest, "its entry is gone")),
-    };
-    if entry.kind == Kind::BuiltIn {
-        desk.tell(Report::Built);
-        let built_in = ports.built_in.iter().find(|built_in| built_in.manifest().name == name);
-        return built_in.cloned().ok_or_else(|| Failure::new(Stage::Load, "it is not compiled into this server"));
-    }
-    let shelf = ports.shelf.clone();
-    let asked = (name.clone(), mark);
-    let kept = tokio::task::spawn_blocking(move || shelf.find(&asked.0, &asked.1)).await.unwrap_or_default();
-    if let Some(digest) = kept {
-        let _turn = ports.turns.acquire().await;
-        match ports.loading.recall(digest).await {
-            Ok(candidate) => {
-                desk.tell(Report::Built);
-                return Ok(candidate);
-            }
-            Err(failure) if failure.transient => return Err(failure),
-            // Rotten, say, or verified by another version of this server: the sources are there.
-            Err(failure) => tracing::warn!(plugin = name, %digest, "the kept artifact is of no use: {failure}"),
-        }
-    }
-    let told = desk.clone();
-    let progress = Arc::new(move |progress| told.tell(Report::Progress(progress)));
-    let built = ports.sources.build(&entry, progress).await?;
-    desk.tell(Report::Built);
-    let _turn = ports.turns.acquire().await;
-    let candidate = ports.loading.prepare(&built.candidate).await?;
-    if let Some(digest) = candidate.digest() {
-        let version = candidate.manifest().version.clone();
-        let kept = Kept { name: name.clone(), version, mark: built.mark, digest, at: SystemTime::now() };
-        let shelf = ports.shelf.clone();
-        let recorded = tokio::task::spawn_blocking(move || shelf.record(&kept)).await;
-        // It can serve all the same; only the next start will have to build again.
-        if let Ok(Err(failure)) = recorded {
-            tracing::warn!(plugin = name, "the artifact is not kept: {failure}");
-        }
-    }
-    Ok(candidate)
 }
 
 /// Runs code of a plugin where it may block without harm, for so long at most. What only waits is dropped then, there; what

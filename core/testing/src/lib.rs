@@ -9,6 +9,7 @@
 mod fixtures;
 mod load;
 mod outside;
+mod postgres;
 mod server;
 mod site;
 mod sources;
@@ -17,6 +18,7 @@ mod trials;
 pub use fixtures::{Fixtures, repository, run_cargo};
 pub use load::Load;
 pub use outside::{Outside, files_of};
+pub use postgres::Postgres;
 pub use server::{Answer, Server, request};
 pub use site::Site;
 pub use sources::{manifest, single};

@@ -1,6 +1,6 @@
 //! The host's side: a table of functions that grows at its end.
 
-use crate::{Failure, Job};
+use crate::{Failure, Job, TextSink};
 use abi_stable::{
     StableAbi,
     std_types::{RSlice, RStr},
@@ -127,7 +127,10 @@ pub struct HostTable {
     /// Drops a spawned job, soon.
     #[sabi(last_prefix_field)]
     pub abort: unsafe extern "C" fn(*const (), u64),
-    /// 1.1, for the tests of growth.
+    /// 1.1. Tells the configuration of this plugin, a JSON object, as the text `config`: what this generation began with, or
+    /// what its `configure` took over since.
+    pub config: unsafe extern "C" fn(*const (), &TextSink<'_>),
+    /// 1.2, for the tests of growth.
     #[cfg(feature = "next")]
     pub greeting: unsafe extern "C" fn(*const ()) -> RStr<'static>,
 }

@@ -38,7 +38,7 @@ pub use crate::{
     hooks::{Hooks, KeyDestructor, ThreadDestructor, ThreadStart},
     host::{EventView, FieldValue, FieldView, HostRef, HostTable, HostTableRef, Level, SpanView, ValueKind},
     job::{Job, JobSink, JobTable, PollJob},
-    root::{Entry, Object, OpenOptions, Root, RootRef, TextSink},
+    root::{Entry, Object, OpenOptions, Root, RootRef, TAKEN_LIVE, TextSink},
     stream::{ByteStream, IoPoll, IoState, StreamTable},
     task::{PollTask, ResponseSink, Task, TaskTable},
     waker::{BorrowWaker, BorrowedWaker, DirectWaker, SharedWaker, WakerHeader},
@@ -67,14 +67,14 @@ impl std::fmt::Display for AbiVersion {
 }
 
 /// The version of the contract that this crate is.
-pub const ABI: AbiVersion = AbiVersion { major: 1, minor: if cfg!(feature = "next") { 1 } else { 0 } };
+pub const ABI: AbiVersion = AbiVersion { major: 1, minor: if cfg!(feature = "next") { 2 } else { 1 } };
 
 /// [`ABI`] as text, for the section that is read without running the file.
-pub const ABI_TEXT: &str = if cfg!(feature = "next") { "1.1" } else { "1.0" };
+pub const ABI_TEXT: &str = if cfg!(feature = "next") { "1.2" } else { "1.1" };
 
 /// What a host at this version can be asked for. A plugin names those it cannot do without.
 pub const HOST_FEATURES: &[&str] = if cfg!(feature = "next") {
-    &["log", "trace", "time", "spawn", "greeting"]
+    &["log", "trace", "time", "spawn", "config", "greeting"]
 } else {
-    &["log", "trace", "time", "spawn"]
+    &["log", "trace", "time", "spawn", "config"]
 };

@@ -43,8 +43,8 @@ pub struct TextSink<'a> {
 ///
 /// The order of calls: `install`, once, on the thread that opened the library, before anything else; `open` makes an
 /// instance; `create` until it is done; `describe`; in a server also `start`, and from then on `handle`, `upgrade`, `health`
-/// from any thread at once; `save`, `shutdown`; `close` when everything the instance gave out was freed. Every job and task
-/// refers to its instance, which the host closes last.
+/// from any thread at once, and `configure`, one at a time; `save`, `shutdown`; `close` when everything the instance gave out
+/// was freed. Every job and task refers to its instance, which the host closes last.
 #[repr(C)]
 #[derive(StableAbi)]
 #[sabi(kind(Prefix(prefix_ref = RootRef)))]
@@ -80,10 +80,16 @@ pub struct Root {
     /// Frees the instance and ends its runtime. Blocks, within bounds.
     #[sabi(last_prefix_field)]
     pub close: unsafe extern "C" fn(*mut Object),
-    /// 1.1, for the tests of growth.
+    /// 1.1. Another configuration, a JSON object, while it serves. The outcome is [`TAKEN_LIVE`] if the instance goes on with it,
+    /// and anything else if only an instance that begins with it can. A failure: it is refused, and what was there before holds.
+    pub configure: unsafe extern "C" fn(*mut Object, config: RStr<'_>) -> Job,
+    /// 1.2, for the tests of growth.
     #[cfg(feature = "next")]
     pub reply: unsafe extern "C" fn(*mut Object) -> RStr<'static>,
 }
+
+/// The outcome of [`Root::configure`] that says that the instance goes on with it.
+pub const TAKEN_LIVE: &[u8] = &[1];
 
 /// What the exported symbol is.
 #[repr(C)]

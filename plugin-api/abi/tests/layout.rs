@@ -1,12 +1,25 @@
-//! The contract's layouts, pinned: size, alignment and the offset of every field of every type of ours, as they were when the
-//! contract was frozen. A difference here breaks plugins that are out in the world.
+//! The contract's layouts, pinned: size, alignment and the offset of every field of every type of ours, as they were when each
+//! version of the contract was frozen. A difference here breaks plugins that are out in the world.
 
 use abi_stable::{
     StableAbi,
     type_layout::{TLDataDiscriminant, TypeLayout},
 };
 use camlock_abi::{Entry, Hooks, HostTableRef, RootRef};
-use std::{collections::BTreeMap, fmt::Write as _, path::Path};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The versions of the contract so far.
+const VERSIONS: [&str; 2] = ["1.0", "1.1"];
+
+/// What was written down when a version was frozen.
+fn frozen(version: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("layout-{version}.txt"))
+}
 
 /// Collects the types of this crate that are reachable from a type, through fields and through functions' parameters.
 fn collect(layout: &'static TypeLayout, into: &mut BTreeMap<String, String>) {
@@ -52,7 +65,8 @@ fn the_contract_is_as_it_was_frozen() {
     for layout in [<RootRef as StableAbi>::LAYOUT, <HostTableRef as StableAbi>::LAYOUT, <Hooks as StableAbi>::LAYOUT] {
         collect(layout, &mut types);
     }
-    let mut text = String::from("The layouts of contract 1.0 on 64-bit machines.\n");
+    let [.., newest] = VERSIONS;
+    let mut text = format!("The layouts of contract {newest} on 64-bit machines.\n");
     writeln!(text, "\nEntry\n    {} bytes, aligned to {}", size_of::<Entry>(), align_of::<Entry>()).unwrap();
     for (name, told) in types.iter().filter(|(_, told)| !told.is_empty()) {
         writeln!(text, "\n{name}\n    {told}").unwrap();
@@ -63,11 +77,40 @@ fn the_contract_is_as_it_was_frozen() {
     if cfg!(feature = "next") {
         return;
     }
-    let frozen = Path::new(env!("CARGO_MANIFEST_DIR")).join("layout-1.0.txt");
-    let expected = std::fs::read_to_string(&frozen).unwrap_or_default();
+    assert_eq!(newest, camlock_abi::ABI_TEXT);
+    let frozen = frozen(newest);
+    let expected = fs::read_to_string(&frozen).unwrap_or_default();
     if text != expected {
-        let actual = Path::new(env!("CARGO_TARGET_TMPDIR")).join("layout-1.0.txt");
-        std::fs::write(&actual, &text).unwrap();
+        let actual = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("layout-{newest}.txt"));
+        fs::write(&actual, &text).unwrap();
         panic!("the contract's layouts have changed: compare {} with {}", frozen.display(), actual.display());
+    }
+}
+
+/// The fields of each type, and before them its size.
+fn read(version: &str) -> BTreeMap<String, (String, Vec<String>)> {
+    let text = fs::read_to_string(frozen(version)).unwrap();
+    let types = text.split("\n\n").skip(1).map(|told| {
+        let mut lines = told.lines().map(str::to_owned);
+        let (name, size) = (lines.next().unwrap(), lines.next().unwrap());
+        (name, (size, lines.collect()))
+    });
+    types.collect()
+}
+
+#[test]
+fn a_later_version_only_adds_at_the_end_of_two_types() {
+    for pair in VERSIONS.windows(2) {
+        let [older, newer] = pair else { unreachable!("two at a time") };
+        let (before, after) = (read(older), read(newer));
+        for (name, (size, fields)) in &before {
+            let (size_now, fields_now) = after.get(name).unwrap_or_else(|| panic!("{name} is not in {newer}"));
+            if ["Root", "HostTable"].contains(&&**name) {
+                assert_eq!(fields[..], fields_now[..fields.len()], "{name} in {older} and {newer}");
+            } else {
+                assert_eq!((size, fields), (size_now, fields_now), "{name} in {older} and {newer}");
+            }
+        }
+        assert!(before.contains_key("Root") && before.contains_key("HostTable"), "{older} is read wrongly");
     }
 }

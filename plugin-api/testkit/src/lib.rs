@@ -28,15 +28,17 @@
 
 use axum::{Router, body::Body};
 use bytes::Bytes;
-use camlock_plugin::{Host, Plugin, Result, Routes};
+use camlock_plugin::{Config, Host, Plugin, Result, Routes, Taken};
 use http::{Request, Response};
 use http_body_util::BodyExt;
+use serde::Serialize;
 use std::{ops::Deref, sync::Arc};
 use tower::ServiceExt;
 
 /// A plugin that was created and started.
 pub struct Running<P> {
     plugin: Arc<P>,
+    host: Host,
     router: Router,
     openapi: Option<String>,
 }
@@ -44,11 +46,20 @@ pub struct Running<P> {
 impl<P: Plugin> Running<P> {
     /// Creates and starts the plugin, as a server would.
     pub async fn start() -> Result<Self> {
-        let plugin = Arc::new(P::create(Host::in_program()).await?);
+        Self::start_in(Host::in_program()).await
+    }
+
+    /// The same, with a configuration: what becomes a JSON object, such as `json!({"rows": 3})`.
+    pub async fn with_config(config: impl Serialize) -> Result<Self> {
+        Self::start_in(Host::in_program_with(Config::new(config)?)).await
+    }
+
+    async fn start_in(host: Host) -> Result<Self> {
+        let plugin = Arc::new(P::create(host.clone()).await?);
         let routes: Routes = plugin.clone().routes().into();
         let openapi = routes.openapi().map(str::to_owned);
         plugin.start().await?;
-        Ok(Running { plugin, router: routes.into_router(), openapi })
+        Ok(Running { plugin, host, router: routes.into_router(), openapi })
     }
 
     /// The author's value.
@@ -59,6 +70,16 @@ impl<P: Plugin> Running<P> {
     /// The OpenAPI document, as JSON.
     pub fn openapi(&self) -> Option<&str> {
         self.openapi.as_deref()
+    }
+
+    /// Hands it another configuration while it runs, as a server would.
+    pub async fn configure(&self, config: impl Serialize) -> Result<Taken> {
+        let config = Config::new(config)?;
+        let taken = self.plugin.configure(config.clone()).await?;
+        if taken == Taken::Live {
+            self.host.take_over(config);
+        }
+        Ok(taken)
     }
 
     /// Sends a request, with the path as the plugin's router sees it.

@@ -1,7 +1,7 @@
 //! Powertable: small tables in memory, over a JSON API with OpenAPI.
 //!
 //! `api` speaks HTTP, `store` keeps the tables, `snapshot` carries them over a reload, and the other modules are pure: what a
-//! column, a value, a row and a question are. Only `store` would change if the tables moved into a database.
+//! column, a value, a row, a question and a setting are. Only `store` would change if the tables moved into a database.
 
 #![forbid(unsafe_code)]
 
@@ -11,12 +11,14 @@ mod columns;
 mod limits;
 mod question;
 mod refused;
+mod settings;
 mod snapshot;
 mod store;
 #[cfg(test)]
 mod tests;
 
-use camlock_plugin::{Saved, prelude::*};
+use camlock_plugin::{Config, Saved, Taken, prelude::*};
+use settings::Settings;
 use store::Store;
 
 struct Powertable {
@@ -24,8 +26,9 @@ struct Powertable {
 }
 
 impl Plugin for Powertable {
-    async fn create(_host: Host) -> Result<Self> {
-        Ok(Powertable { store: Arc::default() })
+    async fn create(host: Host) -> Result<Self> {
+        let settings: Settings = host.config()?;
+        Ok(Powertable { store: Arc::new(Store::new(settings)) })
     }
 
     fn routes(self: Arc<Self>) -> impl Into<Routes> {
@@ -42,6 +45,11 @@ impl Plugin for Powertable {
         })?;
         self.store.replace(kept).await;
         Ok(())
+    }
+
+    async fn configure(&self, config: Config) -> Result<Taken> {
+        self.store.set(config.read()?);
+        Ok(Taken::Live)
     }
 }
 

@@ -6,8 +6,10 @@ pub const TABLES: usize = 64;
 pub const COLUMNS: usize = 32;
 /// Letters of a name.
 pub const NAME: usize = 50;
-/// Rows of a table.
+/// Rows of a table, if nobody sets another number.
 pub const ROWS: usize = 10_000;
+/// Rows of a table, whatever is set.
+pub const MOST_ROWS: usize = 100_000;
 /// Bytes of a text.
 pub const TEXT: usize = 8 * 1024;
 /// Bytes of a request.

@@ -8,17 +8,25 @@ use crate::{
     limits,
     question::Question,
     refused::Refused,
+    settings::Settings,
 };
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, btree_map::Entry},
-    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{
+        PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 use utoipa::ToSchema;
 
 /// The tables.
-#[derive(Debug, Default)]
-pub struct Store(RwLock<Kept>);
+#[derive(Debug)]
+pub struct Store {
+    kept: RwLock<Kept>,
+    /// How many rows a table may have.
+    rows: AtomicUsize,
+}
 
 /// What is kept.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -71,6 +79,16 @@ pub struct Page {
 }
 
 impl Store {
+    /// An empty one.
+    pub fn new(settings: Settings) -> Self {
+        Store { kept: RwLock::default(), rows: AtomicUsize::new(settings.rows_per_table.0) }
+    }
+
+    /// From now on these hold.
+    pub fn set(&self, settings: Settings) {
+        self.rows.store(settings.rows_per_table.0, Ordering::Relaxed);
+    }
+
     pub async fn amounts(&self) -> Amounts {
         let kept = self.read();
         let rows = kept.tables.values().map(|table| table.rows.len()).sum();
@@ -119,8 +137,9 @@ impl Store {
         let mut kept = self.write();
         let there = kept.table(table)?;
         let cells = there.definition.row(given)?;
-        if there.rows.len() >= limits::ROWS {
-            return Err(Refused::conflict(format!("the table `{table}` is full: it has {} rows", limits::ROWS)));
+        let (rows, most) = (there.rows.len(), self.rows.load(Ordering::Relaxed));
+        if rows >= most {
+            return Err(Refused::conflict(format!("the table `{table}` is full: {rows} of {most} rows")));
         }
         let id = there.next_id;
         kept.put(table, id, cells)
@@ -154,11 +173,11 @@ impl Store {
 
     // Whatever panics changes nothing by halves: all is checked before anything is written.
     fn read(&self) -> RwLockReadGuard<'_, Kept> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.kept.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Kept> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.kept.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

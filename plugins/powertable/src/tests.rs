@@ -1,14 +1,17 @@
 //! The whole API, as a client sees it.
 
 use crate::{Powertable, limits};
-use camlock_plugin::{Saved, prelude::*};
+use camlock_plugin::{Saved, Taken, prelude::*};
 use camlock_testkit::{Answer, Running};
 use serde_json::{Value, json};
 
 type Tables = Running<Powertable>;
 
 async fn with_people() -> Tables {
-    let running = Tables::start().await.unwrap();
+    add_people(Tables::start().await.unwrap()).await
+}
+
+async fn add_people(running: Tables) -> Tables {
     let columns = json!([
         {"name": "name", "type": "text", "required": true},
         {"name": "born", "type": "integer"},
@@ -132,7 +135,47 @@ async fn what_is_kept_has_bounds() {
         post(&running, "/tables/people/rows", json!({"name": ""})).await;
     }
     let full = post(&running, "/tables/people/rows", json!({"name": ""})).await;
-    assert_eq!(problem(&full, 409), "the table `people` is full: it has 10000 rows");
+    assert_eq!(problem(&full, 409), "the table `people` is full: 10000 of 10000 rows");
+}
+
+#[tokio::test]
+async fn operators_say_how_many_rows_a_table_may_have() {
+    let running = add_people(Tables::with_config(json!({"rows_per_table": 1})).await.unwrap()).await;
+    let ada = json!({"name": "Ada"});
+    let add = async || post(&running, "/tables/people/rows", ada.clone()).await;
+    assert_eq!(add().await.status(), StatusCode::CREATED);
+    assert_eq!(problem(&add().await, 409), "the table `people` is full: 1 of 1 rows");
+    assert_eq!(running.configure(json!({"rows_per_table": 3})).await.unwrap(), Taken::Live);
+    assert_eq!([add().await, add().await].map(|answer| answer.status()), [StatusCode::CREATED; 2]);
+    // What is there is kept, also over a reload; there will be no more.
+    assert_eq!(running.configure(json!({"rows_per_table": 2})).await.unwrap(), Taken::Live);
+    assert_eq!(problem(&add().await, 409), "the table `people` is full: 3 of 2 rows");
+    let state = running.plugin().save().await.unwrap().unwrap();
+    let new = Tables::with_config(json!({"rows_per_table": 2})).await.unwrap();
+    new.plugin().restore(Saved::new("0.1.0", state)).await.unwrap();
+    assert_eq!(json_of(&new.get("/").await)["rows"], 3);
+    // What says nothing of it is the default again.
+    assert_eq!(running.configure(json!({})).await.unwrap(), Taken::Live);
+    assert_eq!(add().await.status(), StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn settings_that_cannot_be_used_change_nothing() {
+    let running = add_people(Tables::with_config(json!({"rows_per_table": 1})).await.unwrap()).await;
+    post(&running, "/tables/people/rows", json!({"name": "Ada"})).await;
+    for (config, reason) in [
+        (json!({"rows_per_table": 0}), "at `rows_per_table`: a table can have 1 to 100000 rows, not 0"),
+        (json!({"rows_per_table": 100_001}), "at `rows_per_table`: a table can have 1 to 100000 rows, not 100001"),
+        (json!({"rows_per_table": "9"}), "at `rows_per_table`: invalid type: string \"9\", expected usize"),
+        (json!({"rows": 9}), "at `rows`: unknown field `rows`, expected `rows_per_table`"),
+    ] {
+        let refused = running.configure(config.clone()).await.unwrap_err().to_string();
+        assert_eq!(refused, format!("its configuration cannot be used, {reason}"));
+        let refused = Tables::with_config(config).await.err().unwrap().to_string();
+        assert!(refused.ends_with(reason), "{refused}");
+    }
+    let full = post(&running, "/tables/people/rows", json!({"name": "Ada"})).await;
+    assert_eq!(problem(&full, 409), "the table `people` is full: 1 of 1 rows");
 }
 
 #[tokio::test]

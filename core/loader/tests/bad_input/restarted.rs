@@ -51,7 +51,7 @@ pub fn run_if_asked() {
             let loader = camlock_loader::Loader::new(dir.join("run"), Default::default(), None).expect("a loader");
             little_room();
             let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-            runtime.block_on(loader.load(&artifact, 1)).map(drop).map_err(|error| error.to_string())
+            runtime.block_on(loader.load(&artifact, 1, "{}")).map(drop).map_err(|error| error.to_string())
         }
         "verify" => {
             let artifact = staging().and_then(|staging| staging.stage(&candidate)).expect("it can be staged");

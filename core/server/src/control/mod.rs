@@ -1,41 +1,112 @@
 //! The host's own paths: what is served and how it is, the probes, and what operators may do.
 //!
 //! Nothing here waits for a plugin's code: all that is shown comes from the manager's overview. What must not live here: any
-//! decision about plugins, and where the admin token is kept.
+//! decision about plugins, and where tokens are kept.
 
 mod acts;
 mod admit;
+mod ask;
+mod docs;
+mod fleet;
+mod install;
+mod journal;
+mod keys;
+mod list;
+mod logs;
+mod merge;
+mod metrics;
+mod openapi;
+mod page;
 mod probes;
 mod show;
+mod tally;
+mod tokens;
 
-pub use admit::Token;
+pub use keys::Token;
 
 use crate::{
     blocked::BlockedList,
+    logs::Logs,
+    memory::InMemory,
+    meters::Meters,
     problem::{Problem, nothing_there},
 };
-use admit::{Eyes, admit};
+use admit::admit;
 use axum::{
-    Json, Router,
-    extract::{FromRequestParts, Path, Request, State},
+    Router,
+    extract::{Request, State},
     middleware,
     response::Response,
-    routing::{get, post},
+    routing::get,
 };
-use camlock_core::Manager;
-use http::{StatusCode, request::Parts};
-use serde_json::{Value, json};
-use std::sync::Arc;
+use camlock_core::{
+    Install, Manager, Overview,
+    registry::{Archive, Happened, Tokens},
+};
+use http::StatusCode;
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError, Weak, atomic::AtomicU64},
+};
+use tally::Tally;
+use tokio::{runtime::Handle, sync::watch};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// Where acts are noted that the manager does not see: what was installed, and that everything is to be looked at again.
+pub type Note = Arc<dyn Fn(Happened) + Send + Sync>;
 
 /// What the host's own paths need to know.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ControlOptions {
     /// Who has it may do everything.
     pub token: Token,
+    /// Who else may do what.
+    pub tokens: Arc<dyn Tokens>,
+    /// The journal, and the fleet.
+    pub archive: Arc<dyn Archive>,
+    /// What notes acts in the journal.
+    pub note: Note,
+    /// What puts plugins into the directory; without, nothing is installed.
+    pub install: Option<Arc<dyn Install>>,
+    /// How many bytes may be sent to be installed.
+    pub largest_upload: u64,
     /// What `/_/health` tells.
     pub about: About,
     /// Handlers that block: `Dispatch::blocked_list`.
     pub blocked: BlockedList,
+    /// What is counted of requests: `Dispatch::meters`.
+    pub meters: Meters,
+    /// What plugins said lately: what it is told as a layer of `tracing`.
+    pub logs: Logs,
+    /// Raised whenever the registry's database is connected to anew.
+    pub reconnects: Arc<AtomicU64>,
+}
+
+impl ControlOptions {
+    /// With tokens and a journal in memory only, and nothing to install with.
+    pub fn new(token: Token) -> Self {
+        let memory = InMemory::default();
+        let notes = memory.clone();
+        ControlOptions {
+            token,
+            tokens: Arc::new(memory.clone()),
+            archive: Arc::new(memory),
+            note: Arc::new(move |happened| notes.note(happened)),
+            install: None,
+            largest_upload: 256 << 20,
+            about: About::default(),
+            blocked: BlockedList::default(),
+            meters: Meters::default(),
+            logs: Logs::default(),
+            reconnects: Arc::default(),
+        }
+    }
+}
+
+impl fmt::Debug for ControlOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ControlOptions").field("about", &self.about).finish_non_exhaustive()
+    }
 }
 
 /// What this server is.
@@ -57,66 +128,69 @@ pub struct About {
 struct Control {
     manager: Manager,
     options: ControlOptions,
+    guesses: keys::Guesses,
+    tally: Mutex<Tally>,
+    document: openapi::Merged,
+}
+
+impl Control {
+    fn new(manager: Manager, options: ControlOptions, document: openapi::Merged) -> Self {
+        Control { manager, options, guesses: keys::Guesses::default(), tally: Mutex::default(), document }
+    }
 }
 
 type Shared = State<Arc<Control>>;
 
 /// The router of the host's own paths. Requests that come over a connection have their peer as `ConnectInfo`.
+///
+/// Called on a runtime, what happens to plugins is counted as it happens; otherwise only when metrics are asked for.
 pub fn control_router(manager: Manager, options: ControlOptions) -> Router {
-    let control = Arc::new(Control { manager, options });
-    Router::new()
-        .route("/plugins", get(list))
-        .route("/plugins/{name}", get(one))
-        .route("/_/live", get(probes::live))
-        .route("/_/ready", get(probes::ready))
-        .route("/_/health", get(probes::health))
-        .route("/api/v1/plugins", get(list))
-        .route("/api/v1/plugins/{name}", get(one))
-        .route("/api/v1/plugins/{name}/reload", post(acts::reload))
-        .route("/api/v1/plugins/{name}/rollback", post(acts::rollback))
-        .route("/api/v1/plugins/{name}/enable", post(acts::enable))
-        .route("/api/v1/plugins/{name}/disable", post(acts::disable))
-        .route("/api/v1/reload", post(acts::look_again))
+    let (router, document) = OpenApiRouter::new()
+        .routes(routes!(list::open_list))
+        .routes(routes!(list::open_one))
+        .routes(routes!(probes::live))
+        .routes(routes!(probes::ready))
+        .routes(routes!(probes::health))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(openapi::openapi))
+        .routes(routes!(docs::page))
+        .routes(routes!(list::list, install::install))
+        .routes(routes!(list::one, acts::set, acts::remove))
+        .routes(routes!(list::generations))
+        .routes(routes!(list::builds))
+        .routes(routes!(logs::logs))
+        .routes(routes!(acts::reload))
+        .routes(routes!(acts::rollback))
+        .routes(routes!(acts::enable))
+        .routes(routes!(acts::disable))
+        .routes(routes!(acts::look_again))
+        .routes(routes!(journal::events))
+        .routes(routes!(journal::journal))
+        .routes(routes!(fleet::nodes))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+        .route("/docs/page.js", get(docs::script))
+        .route("/docs/page.css", get(docs::style))
+        .split_for_parts();
+    let document = openapi::Merged::with(&document, &options.about.version);
+    let control = Arc::new(Control::new(manager, options, document));
+    if let Ok(runtime) = Handle::try_current() {
+        runtime.spawn(keep_tally(control.manager.watch(), Arc::downgrade(&control)));
+    }
+    router
         .fallback(async |request: Request| nothing_there(request.uri().path()).response::<axum::body::Body>())
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(control.clone(), admit))
         .with_state(control)
 }
 
-async fn list(State(control): Shared, eyes: Eyes) -> Json<Value> {
-    Json(listed(&control.manager, eyes))
-}
-
-fn listed(manager: &Manager, eyes: Eyes) -> Value {
-    let overview = manager.overview();
-    let items: Vec<_> = overview.plugins.iter().map(|plugin| show::plugin(plugin, eyes)).collect();
-    let mut list = json!({ "items": items, "next": null });
-    if let (Eyes::Operator, Some(trouble)) = (eyes, &overview.trouble) {
-        list["trouble"] = trouble.as_str().into();
+/// Looks at each overview, as long as there are any and somebody may ask.
+async fn keep_tally(mut overview: watch::Receiver<Arc<Overview>>, control: Weak<Control>) {
+    while overview.changed().await.is_ok() {
+        let Some(control) = control.upgrade() else { return };
+        let overview = overview.borrow_and_update().clone();
+        control.tally.lock().unwrap_or_else(PoisonError::into_inner).look(&overview);
     }
-    list
-}
-
-async fn one(State(control): Shared, Name(name): Name, eyes: Eyes) -> Result<Json<Value>, Response> {
-    let plugin = control.manager.plugin(&name).ok_or_else(|| unknown(&name))?;
-    Ok(Json(show::plugin(&plugin, eyes)))
-}
-
-/// The plugin's name in the path.
-struct Name(String);
-
-impl<S: Send + Sync> FromRequestParts<S> for Name {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let path = Path::<String>::from_request_parts(parts, state).await;
-        let Path(name) = path.map_err(|_| nothing_there(parts.uri.path()).response())?;
-        Ok(Name(name))
-    }
-}
-
-fn unknown(name: &str) -> Response {
-    Problem::of(name, StatusCode::NOT_FOUND, format!("there is no plugin `{name}`")).response()
 }
 
 async fn wrong_method(request: Request) -> Response {

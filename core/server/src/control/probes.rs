@@ -1,6 +1,6 @@
 //! Whether the server lives, is ready, and what it is.
 
-use super::{Shared, admit::Eyes};
+use super::{Shared, admit::Visitor};
 use crate::{blocked::Blocked, problem::Problem};
 use axum::{Json, extract::State, response::IntoResponse, response::Response};
 use camlock_core::{Headline, Overview};
@@ -8,11 +8,16 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 /// As long as this answers, it does.
+#[utoipa::path(get, path = "/_/live", tag = "probes", responses((status = 200, description = "It lives", body = Object)))]
 pub(super) async fn live() -> Json<Value> {
     Json(json!({ "status": "live" }))
 }
 
 /// Whether the first look at everything is done.
+#[utoipa::path(get, path = "/_/ready", tag = "probes", responses(
+    (status = 200, description = "It is ready", body = Object),
+    (status = 503, description = "It is not ready yet, and why"),
+))]
 pub(super) async fn ready(State(control): Shared) -> Response {
     let overview = control.manager.overview();
     if overview.ready {
@@ -21,7 +26,7 @@ pub(super) async fn ready(State(control): Shared) -> Response {
     let waiting_for = awaited(&overview);
     let names: Vec<_> = waiting_for.iter().map(|(name, at)| format!("`{name}` ({at})")).collect();
     let detail = match &names[..] {
-        [] => match &overview.trouble {
+        [] => match overview.trouble.as_ref().or(overview.registry_trouble.as_ref()) {
             Some(trouble) => format!("not ready: {trouble}"),
             None => "the plugins directory has not been looked at yet".to_owned(),
         },
@@ -42,14 +47,15 @@ fn awaited(overview: &Overview) -> Vec<(&str, &str)> {
     plugins.filter_map(|plugin| at(plugin).map(|at| (&*plugin.name, at))).collect()
 }
 
-/// What this server is; for operators, also which handlers block their threads.
-pub(super) async fn health(State(control): Shared, eyes: Eyes) -> Json<Value> {
+/// What this server is; for those who may see more, also which handlers block their threads.
+#[utoipa::path(get, path = "/_/health", tag = "probes", responses((status = 200, description = "Versions", body = Object)))]
+pub(super) async fn health(State(control): Shared, visitor: Visitor) -> Json<Value> {
     let about = &control.options.about;
     let mut health = json!({
         "status": "ok", "version": about.version, "revision": about.revision, "rustc": about.rustc, "abi": about.abi,
         "built_in": about.built_in,
     });
-    if eyes == Eyes::Operator {
+    if visitor.role.is_some() {
         health["blocked"] = control.options.blocked.all().iter().map(blocked).collect();
     }
     Json(health)

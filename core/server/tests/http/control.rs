@@ -57,7 +57,10 @@ async fn start() -> (Server, Inbox) {
     };
     let dispatch = Dispatch::default();
     let blocked = dispatch.blocked_list();
-    dispatch.fall_through_to(control_router(manager, ControlOptions { token: Token::new(TOKEN), about, blocked }));
+    dispatch.fall_through_to(control_router(
+        manager,
+        ControlOptions { about, blocked, ..ControlOptions::new(Token::new(TOKEN)) },
+    ));
     (Server::start(dispatch).await, inbox)
 }
 

@@ -27,6 +27,7 @@ pub fn add(trials: Trials) -> Trials {
         .add("built_in::leases_decide_when_it_ends", leases_decide_when_it_ends)
         .add("built_in::the_supervisor_can_have_it", the_supervisor_can_have_it)
         .add("built_in::a_create_that_fails", a_create_that_fails)
+        .add("built_in::a_configuration_of_its_own", a_configuration_of_its_own)
 }
 
 const LINKED: BuiltIn = linked::CAMLOCK_PLUGIN;
@@ -41,7 +42,7 @@ fn alone<F: Future>(body: F) {
 
 async fn load(host: &Host) -> (u64, Loaded) {
     let generation = next_generation();
-    (generation, host.loader.load_built_in(&LINKED, generation).await.expect("it can be loaded"))
+    (generation, host.loader.load_built_in(&LINKED, generation, "{}").await.expect("it can be loaded"))
 }
 
 async fn serve(host: &Host) -> (u64, Served) {
@@ -65,7 +66,7 @@ fn two_serve_beside_each_other() {
         let host = Host::new();
         let (generation, linked) = serve(&host).await;
         let about =
-            host.loader.load_built_in(&about::CAMLOCK_PLUGIN, next_generation()).await.expect("it can be loaded");
+            host.loader.load_built_in(&about::CAMLOCK_PLUGIN, next_generation(), "{}").await.expect("it can be loaded");
         let about = host.serve_loaded(about).await;
         assert_eq!(linked.text("/hello").await, "Hello from inside!");
         let echo: Value = serde_json::from_str(&about.text("/echo?x").await).expect("JSON");
@@ -248,7 +249,7 @@ fn a_create_that_fails() {
             [(&CREATE_FAILS, "`create` failed: told to fail"), (&CREATE_PANICS, "`create` panicked: told to panic (")]
         {
             told.store(true, Ordering::SeqCst);
-            let error = host.loader.load_built_in(&LINKED, next_generation()).await.expect_err("told to");
+            let error = host.loader.load_built_in(&LINKED, next_generation(), "{}").await.expect_err("told to");
             told.store(false, Ordering::SeqCst);
             assert!(matches!(error, LoadError::Create(_)), "{error:?}");
             assert!(error.to_string().starts_with(expected), "{error}");
@@ -257,4 +258,37 @@ fn a_create_that_fails() {
         let (_, served) = serve(&host).await;
         served.unload_wholly().await;
     });
+}
+
+fn a_configuration_of_its_own() {
+    alone(async {
+        let dir = tempfile::tempdir().expect("a directory");
+        let loader = Loader::new(dir.path(), LoaderOptions::default(), None).expect("a loader");
+        let candidate = compiled_in(LINKED, Arc::new(loader)).expect("it is a plugin");
+        let mut begun = Vec::new();
+        for step in [2, 5] {
+            let config = json!({"step": step}).to_string();
+            begun.push(candidate.load(next_generation(), config.into()).await.expect("it can be loaded"));
+        }
+        let [two, five] = &begun[..] else { unreachable!("two were begun") };
+        let steps = async || [step_of(two).await, step_of(five).await];
+        assert_eq!(steps().await, [2, 5]);
+        assert_eq!(five.instance.configure(r#"{"step":7}"#.into()).await, Ok(true));
+        assert_eq!(steps().await, [2, 7]);
+        let fault = five.instance.configure(r#"{"step":"far"}"#.into()).await.expect_err("no number");
+        assert_eq!(fault.kind, FaultKind::Error);
+        let reason = "its configuration cannot be used, at `step`: invalid type: string \"far\", expected usize";
+        assert_eq!((&*fault.message, steps().await), (reason, [2, 7]));
+        for Loaded { instance, mut ending, .. } in begun {
+            drop(instance);
+            goes(&mut ending).await;
+        }
+    });
+}
+
+/// What it is configured with, as it says.
+async fn step_of(loaded: &Loaded) -> usize {
+    let answer = call(&loaded.instance, "/step").await.expect("an answer").response;
+    let body = answer.into_body().collect().await.expect("a whole body").to_bytes();
+    String::from_utf8_lossy(&body).parse().expect("a number")
 }

@@ -1,5 +1,6 @@
 //! The contract grows: hosts and plugins of different minor versions, and plugins that are linked in instead of loaded.
 
+use crate::harness::{Host, run};
 use camlock_testing::{Fixtures, Trials, repository, run_cargo};
 use std::{
     path::{Path, PathBuf},
@@ -10,8 +11,14 @@ use std::{
 pub fn add(trials: Trials) -> Trials {
     trials
         .add("contract::this_host_loads_a_plugin_frozen_at_1_0", this_host_loads_a_plugin_frozen_at_1_0)
-        .add("contract::a_host_at_1_1_loads_a_plugin_frozen_at_1_0", a_host_at_1_1_loads_a_plugin_frozen_at_1_0)
-        .add("contract::a_host_at_1_1_loads_a_plugin_at_1_1", a_host_at_1_1_loads_a_plugin_at_1_1)
+        .add("contract::this_host_loads_a_plugin_frozen_at_1_1", this_host_loads_a_plugin_frozen_at_1_1)
+        .add("contract::a_host_at_1_2_loads_a_plugin_frozen_at_1_1", a_host_at_1_2_loads_a_plugin_frozen_at_1_1)
+        .add(
+            "contract::a_plugin_frozen_at_1_0_is_configured_by_a_new_one",
+            a_plugin_frozen_at_1_0_is_configured_by_a_new_one,
+        )
+        .add("contract::a_host_at_1_2_loads_a_plugin_frozen_at_1_0", a_host_at_1_2_loads_a_plugin_frozen_at_1_0)
+        .add("contract::a_host_at_1_2_loads_a_plugin_at_1_2", a_host_at_1_2_loads_a_plugin_at_1_2)
         .add("contract::this_host_loads_a_newer_plugin_that_requires_nothing", a_newer_plugin_that_requires_nothing)
         .add("contract::this_host_names_what_it_lacks", this_host_names_what_it_lacks)
         .add("contract::two_plugins_link_into_one_program", two_plugins_link_into_one_program)
@@ -21,7 +28,7 @@ fn target(name: &str) -> PathBuf {
     repository().join("target").join(name)
 }
 
-/// The example program of the loader, as a host of today or of 1.1.
+/// The example program of the loader, as a host of today or of 1.2.
 fn host(next: bool) -> &'static Path {
     static TODAY: OnceLock<PathBuf> = OnceLock::new();
     static NEXT: OnceLock<PathBuf> = OnceLock::new();
@@ -61,25 +68,57 @@ fn tried(next: bool, library: &Path) -> String {
 
 fn this_host_loads_a_plugin_frozen_at_1_0() {
     let said = tried(false, &plugin("frozen-1.0", "frozen"));
-    assert!(said.contains("host contract 1.0, plugin contract 1.0\n200 OK: Hello from 1.0!"), "{said}");
+    assert!(said.contains("host contract 1.1, plugin contract 1.0\n200 OK: Hello from 1.0!"), "{said}");
 }
 
-fn a_host_at_1_1_loads_a_plugin_frozen_at_1_0() {
+fn this_host_loads_a_plugin_frozen_at_1_1() {
+    let library = plugin("frozen-1.1", "frozen");
+    run(async {
+        let host = Host::new();
+        let loaded = host.load_with(&library, r#"{"number":1}"#).await.expect("it can be loaded");
+        let served = host.serve_loaded(loaded).await;
+        assert_eq!(served.text("/hello").await, "Hello from 1.1!");
+        assert_eq!(served.text("/config").await, r#"{"number":1}"#);
+        assert_eq!(served.instance.configure(r#"{"number":2}"#.into()).await, Ok(true));
+        assert_eq!(served.text("/config").await, r#"{"number":2}"#);
+        served.unload_wholly().await;
+    });
+}
+
+fn a_host_at_1_2_loads_a_plugin_frozen_at_1_1() {
+    let said = tried(true, &plugin("frozen-1.1", "frozen"));
+    assert!(said.contains("host contract 1.2, plugin contract 1.1\nreply: None\n200 OK: Hello from 1.1!"), "{said}");
+}
+
+fn a_plugin_frozen_at_1_0_is_configured_by_a_new_one() {
+    let library = plugin("frozen-1.0", "frozen");
+    run(async {
+        let host = Host::new();
+        // It never asks, and is no worse for it.
+        let loaded = host.load_with(&library, r#"{"any":"thing"}"#).await.expect("it can be loaded");
+        let served = host.serve_loaded(loaded).await;
+        assert_eq!(served.instance.configure(r#"{"other":"thing"}"#.into()).await, Ok(false));
+        assert_eq!(served.text("/hello").await, "Hello from 1.0!");
+        served.unload_wholly().await;
+    });
+}
+
+fn a_host_at_1_2_loads_a_plugin_frozen_at_1_0() {
     let said = tried(true, &plugin("frozen-1.0", "frozen"));
-    assert!(said.contains("host contract 1.1, plugin contract 1.0\nreply: None\n200 OK: Hello from 1.0!"), "{said}");
+    assert!(said.contains("host contract 1.2, plugin contract 1.0\nreply: None\n200 OK: Hello from 1.0!"), "{said}");
 }
 
-fn a_host_at_1_1_loads_a_plugin_at_1_1() {
+fn a_host_at_1_2_loads_a_plugin_at_1_2() {
     for name in ["greeter", "needy"] {
         let said = tried(true, &plugin("next", name));
-        let greeting = "hello from a host of contract 1.1";
+        let greeting = "hello from a host of contract 1.2";
         assert!(said.contains(&format!("reply: Some(\"{greeting}\")\n200 OK: {greeting}")), "{said}");
     }
 }
 
 fn a_newer_plugin_that_requires_nothing() {
     let said = tried(false, &plugin("next", "greeter"));
-    assert!(said.contains("host contract 1.0, plugin contract 1.1\n200 OK: the host has no greeting"), "{said}");
+    assert!(said.contains("host contract 1.1, plugin contract 1.2\n200 OK: the host has no greeting"), "{said}");
 }
 
 fn this_host_names_what_it_lacks() {
@@ -88,7 +127,7 @@ fn this_host_names_what_it_lacks() {
     assert!(!output.status.success());
     assert!(
         errors.contains(
-            "it requires `greeting` of the host, which this host (contract 1.0) lacks; it was built for contract 1.1: \
+            "it requires `greeting` of the host, which this host (contract 1.1) lacks; it was built for contract 1.2: \
              update the server, or build the plugin without that requirement"
         ),
         "{errors}"

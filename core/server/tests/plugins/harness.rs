@@ -5,7 +5,7 @@ use camlock_core::{
     Ending, Instance, Loaded, Publish, RequestLimits, Watch,
     routes::{MOUNTS, Serving},
 };
-use camlock_loader::{Limits, Loader, LoaderOptions, Staging, Verdict, Verifier, on_thread_park};
+use camlock_loader::{Limits, LoadError, Loader, LoaderOptions, Staging, Verdict, Verifier, on_thread_park};
 use camlock_server::{Dispatch, Front, FrontOptions};
 use camlock_testing::Fixtures;
 use http::{Request, Response};
@@ -79,10 +79,15 @@ impl Host {
 
     /// Stages, verifies and loads, as a server does.
     pub async fn load(&self, library: &Path) -> Loaded {
+        self.load_with(library, "{}").await.expect("it can be loaded")
+    }
+
+    /// The same, with a configuration.
+    pub async fn load_with(&self, library: &Path, config: &str) -> Result<Loaded, LoadError> {
         let artifact = self.staging.stage(library).expect("it can be staged");
         let verdict = self.verifier.verify(&artifact).await.expect("a verdict");
         assert!(matches!(verdict, Verdict::Good(_)), "{verdict:?}");
-        self.loader.load(&artifact, next_generation()).await.expect("it can be loaded")
+        self.loader.load(&artifact, next_generation(), config).await
     }
 
     /// Loads, starts and serves.

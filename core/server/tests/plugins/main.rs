@@ -4,6 +4,7 @@
 
 mod built_in;
 mod capture;
+mod configuration;
 mod contract;
 mod direct;
 mod features;
@@ -27,5 +28,6 @@ fn main() {
     let trials = serving::add(leases::add(misbehaviour::add(trials)));
     let trials = host_threads::add(unloading::add(trials));
     let trials = third_party::add(shipped::add(trials));
-    reloading::add(built_in::add(trials)).run()
+    let trials = configuration::add(built_in::add(trials));
+    reloading::add(trials).run()
 }

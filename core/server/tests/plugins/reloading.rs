@@ -43,7 +43,7 @@ fn nothing_is_used_up() {
         let mut baseline = None;
         for round in 0..1200u64 {
             let artifact = &artifacts[(round % 2) as usize];
-            let Loaded { instance, mut ending, .. } = host.loader.load(artifact, round).await.unwrap();
+            let Loaded { instance, mut ending, .. } = host.loader.load(artifact, round, "{}").await.unwrap();
             visit(&instance, "/current").await;
             let _ = instance.shutdown().await;
             drop(instance);

@@ -101,6 +101,13 @@ fn powertable() {
         let page = json!({"items": [{"id": 2, "name": "Grace", "born": 1906}], "total": 2});
         assert_eq!(json_of(&old.get(question).await), page);
 
+        // A setting, taken live; one that cannot be used is refused.
+        assert_eq!(old.instance.configure(r#"{"rows_per_table":2}"#.into()).await, Ok(true));
+        let refused = send(&old, "POST", "/tables/people/rows", json!({"name": "Barbara"})).await;
+        assert_eq!(json_of(&refused)["detail"], "the table `people` is full: 2 of 2 rows");
+        let fault = old.instance.configure(r#"{"rows_per_table":0}"#.into()).await.expect_err("it is refused");
+        assert!(fault.message.ends_with("a table can have 1 to 100000 rows, not 0"), "{fault:?}");
+
         // A reload: the rows go over, the old library leaves, and ids go on where they were.
         let state = old.instance.save().await.expect("it saves").expect("state");
         let new = host.serve(&library).await;

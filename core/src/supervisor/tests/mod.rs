@@ -3,6 +3,8 @@
 mod asking;
 mod changing;
 mod ending;
+mod fleet;
 mod leaning;
+mod recorded;
 mod watching;
 mod world;

@@ -6,6 +6,7 @@ use crate::{
     FaultKind, Instance, Kept, Kind, Lease, Limits, Loaded, Loading, Manager, Manifest, Mark, Nudge, Overview,
     PluginView, Progress, Publish, Refused, Saved, Scan, Shelf, Sources, Stage, Use,
     manifest::{Camlock, Handover},
+    registry::Memory,
     routes::{Routed, Target},
 };
 use std::{
@@ -40,6 +41,9 @@ pub(super) struct Script {
     pub(super) quiesce: bool,
     /// Its library stays.
     pub(super) pins: bool,
+    /// It takes another configuration while it runs; or says why not.
+    pub(super) configures: bool,
+    pub(super) refuses_config: Option<&'static str>,
 }
 
 #[derive(Default)]
@@ -88,6 +92,11 @@ impl World {
         let mut state = self.state();
         state.entries.insert(name.to_owned(), entry);
         state.scripts.insert(mark, script);
+    }
+
+    /// What becomes of bytes that others made.
+    pub(super) fn know(&self, name: &str, mark: &str, script: Script) {
+        self.state().scripts.insert(Mark(format!("{name}:{mark}")), script);
     }
 
     /// Makes its manifest unreadable.
@@ -177,16 +186,25 @@ impl World {
     }
 
     pub(super) fn start_with(&self, settings: Settings) -> Server {
+        self.start_on(&Memory::default(), settings)
+    }
+
+    /// Starts on a registry that others may use too.
+    pub(super) fn start_on(&self, registry: &Memory, settings: Settings) -> Server {
         let ports = Ports {
             sources: Arc::new(self.clone()),
             shelf: Arc::new(self.clone()),
             loading: Arc::new(self.clone()),
             publish: Arc::new(self.clone()),
+            registry: Arc::new(registry.clone()),
+            exchange: Arc::new(registry.clone()),
             built_in: Vec::new(),
             aside: self.aside(),
             turns: Arc::new(Semaphore::new(4)),
         };
-        Server { manager: supervise(ports, settings), world: self.clone() }
+        let manager = supervise(ports, settings);
+        registry.listen(manager.nudger());
+        Server { manager, world: self.clone() }
     }
 }
 
@@ -253,6 +271,12 @@ impl Sources for World {
                 None => Ok(Built { candidate: mark.0.clone().into(), mark }),
             }
         })
+    }
+
+    fn remove(&self, entry: &Entry) -> Result<std::path::PathBuf, Failure> {
+        self.log(format!("move {}", entry.name));
+        World::remove(self, &entry.name);
+        Ok(format!("removed/{}", entry.name).into())
     }
 
     fn outside(&self) -> BTreeSet<std::path::PathBuf> {
@@ -333,11 +357,12 @@ impl Candidate for Artifact {
         None
     }
 
-    fn load(&self, generation: u64, _config: Arc<str>) -> BoxFuture<Result<Loaded, Failure>> {
+    fn load(&self, generation: u64, config: Arc<str>) -> BoxFuture<Result<Loaded, Failure>> {
         let (world, mark, manifest) = (self.world.clone(), self.mark.clone(), self.manifest.clone());
         Box::pin(async move {
             let script = world.script(&mark);
-            world.log(format!("load {mark} as {generation}"));
+            let with = if *config == *"{}" { String::new() } else { format!(" with {config}") };
+            world.log(format!("load {mark} as {generation}{with}"));
             tokio::time::sleep(script.load).await;
             assert!(!script.load_panics, "on purpose");
             if script.load_fails {
@@ -412,6 +437,12 @@ impl Instance for Fake {
     fn restore(&self, saved: Saved) -> BoxFuture<Result<(), Fault>> {
         let state = String::from_utf8_lossy(&saved.state).into_owned();
         self.outcome(&format!("restore {state} of {} into", saved.version), false)
+    }
+    fn configure(&self, config: Arc<str>) -> BoxFuture<Result<bool, Fault>> {
+        let Script { configures, refuses_config, .. } = self.world.script(&self.mark);
+        self.world.log(format!("configure {} {} with {config}", self.mark, self.generation));
+        let refused = refuses_config.map(|why| Fault::new(FaultKind::Error, why));
+        Box::pin(async move { refused.map_or(Ok(configures), Err) })
     }
     fn panics(&self) -> u64 {
         self.world.script(&self.mark).panics

@@ -1,7 +1,7 @@
 //! A plugin that the test program has compiled in. It is an ordinary one; what it lets the tests see of it are statics, which
 //! they can reach because it is the same program.
 
-use camlock_plugin::{Saved, TraceId, axum::body::Body, prelude::*};
+use camlock_plugin::{Config, Saved, Taken, TraceId, axum::body::Body, prelude::*};
 use http_body::Frame;
 use std::{
     convert::Infallible,
@@ -29,6 +29,11 @@ pub struct Linked {
 #[derive(Default)]
 struct Shared {
     count: AtomicUsize,
+}
+
+#[derive(serde::Deserialize)]
+struct Settings {
+    step: usize,
 }
 
 /// A body whose one frame comes late, and says so.
@@ -102,6 +107,10 @@ impl Plugin for Linked {
             .route("/hello", get(|| async { "Hello from inside!" }))
             .route("/count", get(move || async move { (shared.count.fetch_add(1, Ordering::SeqCst) + 1).to_string() }))
             .route(
+                "/step",
+                get(move || async move { self.host.config::<Settings>().map_or(0, |it| it.step).to_string() }),
+            )
+            .route(
                 "/panic",
                 get(|| async {
                     if true {
@@ -144,6 +153,10 @@ impl Plugin for Linked {
         let bytes = saved.state.try_into().map_err(|_| Error::msg("not eight bytes"))?;
         self.shared.count.store(usize::from_be_bytes(bytes), Ordering::SeqCst);
         Ok(())
+    }
+
+    async fn configure(&self, config: Config) -> Result<Taken> {
+        config.read::<Settings>().map(|_| Taken::Live)
     }
 
     async fn shutdown(&self) {

@@ -1,0 +1,76 @@
+//! The port through which something new comes into the plugins directory. What must not live here: HTTP, archives, files.
+
+use crate::BoxFuture;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// What is to be installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upload {
+    /// What it is.
+    pub source: Source,
+    /// Also where there is a plugin of that name: the new one takes its place.
+    pub replace: bool,
+    /// The plugins that there are, with where their entries lie below the plugins directory; nowhere for those that are
+    /// compiled in.
+    pub there: BTreeMap<String, Option<PathBuf>>,
+}
+
+/// Where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Something on this machine: a crate, a single file, a library or an archive. It is copied.
+    Path(PathBuf),
+    /// A library that was sent, in a file. Whoever sent it removes the file.
+    Artifact(PathBuf),
+    /// The sources of a crate, the same way.
+    TarGz(PathBuf),
+    /// The same.
+    Zip(PathBuf),
+}
+
+impl Source {
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        match self {
+            Source::Path(path) | Source::Artifact(path) | Source::TarGz(path) | Source::Zip(path) => path,
+        }
+    }
+}
+
+/// What was installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// The plugin's name.
+    pub plugin: String,
+    /// Where it lies now, below the plugins directory.
+    pub path: PathBuf,
+}
+
+/// Why nothing was installed, in one sentence. The plugins directory is as it was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotInstalled {
+    /// What was sent cannot be used.
+    #[error("{0}")]
+    Unfit(String),
+    /// It is larger than is allowed, or becomes so when it is unpacked.
+    #[error("{0}")]
+    TooLarge(String),
+    /// There is something of that name.
+    #[error("{0}")]
+    Taken(String),
+    /// It could not be written.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Puts plugins into the plugins directory.
+pub trait Install: Send + Sync {
+    /// Where uploads lie until they are installed: a directory that is there, for the server alone.
+    fn uploads(&self) -> PathBuf;
+
+    /// Installs something. Its entry is there whole, or not at all. Blocking work is done elsewhere.
+    fn install(&self, upload: Upload) -> BoxFuture<Result<Installed, NotInstalled>>;
+}

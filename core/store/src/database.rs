@@ -1,0 +1,313 @@
+//! The database as everything else here uses it: pieces of work, each one transaction, each within bounded time.
+
+use crate::{
+    Trouble,
+    address::Address,
+    connection::{Connection, Dialect, Row, Value},
+};
+use camlock_core::{BoxFuture, registry::Unavailable};
+use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard, watch};
+
+/// Connections that are kept.
+const CONNECTIONS: usize = 4;
+
+/// Opens connections for the pool.
+pub(crate) struct Opener {
+    address: Address,
+    queries: Arc<AtomicU64>,
+}
+
+/// A connection of the pool.
+pub(crate) struct Pooled {
+    connection: Connection,
+    /// Nothing is going on in it. Work that was dropped in the middle leaves it as it is, and the connection is given up.
+    idle: bool,
+}
+
+impl Manager for Opener {
+    type Type = Pooled;
+    type Error = Trouble;
+
+    async fn create(&self) -> Result<Pooled, Trouble> {
+        Ok(Pooled { connection: Connection::open(&self.address, &self.queries).await?, idle: true })
+    }
+
+    async fn recycle(&self, pooled: &mut Pooled, _: &Metrics) -> RecycleResult<Trouble> {
+        if pooled.idle && !pooled.connection.is_broken() {
+            return Ok(());
+        }
+        Err(RecycleError::message("it cannot be used any more"))
+    }
+}
+
+/// The database.
+pub(crate) struct Database {
+    pub(crate) address: Address,
+    pool: Pool<Opener>,
+    /// SQLite has one writer at a time; who waits here is served in order, and at once.
+    turn: Arc<Mutex<()>>,
+    limit: Duration,
+    /// Why it cannot be used.
+    trouble: watch::Sender<Option<Trouble>>,
+    /// Somebody found that it does not answer.
+    pub(crate) suspected: Notify,
+    /// This process has written.
+    pub(crate) wrote: Notify,
+    pub(crate) queries: Arc<AtomicU64>,
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.address.to_string())
+    }
+}
+
+impl Database {
+    /// Nothing is opened by this.
+    pub(crate) fn new(address: Address, limit: Duration) -> Arc<Self> {
+        let queries = Arc::new(AtomicU64::new(0));
+        let opener = Opener { address: address.clone(), queries: queries.clone() };
+        let pool = Pool::builder(opener).max_size(CONNECTIONS).build().expect("a pool without time-outs of its own");
+        let yet = Trouble::away(format!("{address} was not reached yet"));
+        Arc::new(Database {
+            address,
+            pool,
+            turn: Arc::default(),
+            limit,
+            trouble: watch::Sender::new(Some(yet)),
+            suspected: Notify::new(),
+            wrote: Notify::new(),
+            queries,
+        })
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        match self.address {
+            Address::Sqlite(_) => Dialect::Sqlite,
+            Address::Postgres { .. } => Dialect::Postgres,
+        }
+    }
+
+    /// Why it cannot be used, if it cannot.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        self.trouble.borrow().clone()
+    }
+
+    pub(crate) fn set_trouble(&self, trouble: Option<Trouble>) {
+        self.trouble.send_replace(trouble);
+    }
+
+    /// Follows why it cannot be used.
+    pub(crate) fn follow_trouble(&self) -> watch::Receiver<Option<Trouble>> {
+        self.trouble.subscribe()
+    }
+
+    /// A connection broke, or there was no answer. From now on nobody waits in vain, until a new connection stands.
+    fn lost(&self, trouble: &Trouble) {
+        if self.dialect() == Dialect::Postgres {
+            self.set_trouble(Some(trouble.clone()));
+            self.suspected.notify_one();
+        }
+    }
+
+    /// Does something within bounded time, if the database can be used at all.
+    pub(crate) fn within<T: Send + 'static>(
+        self: &Arc<Self>,
+        act: impl Future<Output = Result<T, Trouble>> + Send + 'static,
+    ) -> BoxFuture<Result<T, Unavailable>> {
+        self.within_time(self.limit, act)
+    }
+
+    /// The same, for what may take longer.
+    pub(crate) fn within_time<T: Send + 'static>(
+        self: &Arc<Self>,
+        limit: Duration,
+        act: impl Future<Output = Result<T, Trouble>> + Send + 'static,
+    ) -> BoxFuture<Result<T, Unavailable>> {
+        let this = self.clone();
+        Box::pin(async move {
+            if let Some(trouble) = this.trouble() {
+                return Err(trouble.into());
+            }
+            match tokio::time::timeout(limit, act).await {
+                Ok(done) => done.map_err(Unavailable::from),
+                Err(_) => {
+                    let silence = Trouble::silence(&this.address);
+                    this.lost(&silence);
+                    Err(silence.into())
+                }
+            }
+        })
+    }
+
+    /// Single statements, each for itself.
+    pub(crate) async fn alone(self: &Arc<Self>) -> Result<Work, Trouble> {
+        self.begin(None, false).await
+    }
+
+    /// A transaction that sees one moment.
+    pub(crate) async fn read(self: &Arc<Self>) -> Result<Work, Trouble> {
+        let begin = match self.dialect() {
+            Dialect::Sqlite => "BEGIN",
+            Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        };
+        self.begin(Some(begin), false).await
+    }
+
+    /// A transaction that writes.
+    pub(crate) async fn write(self: &Arc<Self>) -> Result<Work, Trouble> {
+        let begin = match self.dialect() {
+            Dialect::Sqlite => "BEGIN IMMEDIATE",
+            Dialect::Postgres => "BEGIN",
+        };
+        self.begin(Some(begin), true).await
+    }
+
+    /// A transaction that decides something: what follows from it is noted as done by this actor, on this node.
+    pub(crate) async fn act(self: &Arc<Self>, actor: &str, node: &str) -> Result<Work, Trouble> {
+        let mut work = self.write().await?;
+        work.act_as(actor, node).await?;
+        Ok(work)
+    }
+
+    async fn begin(self: &Arc<Self>, begin: Option<&str>, writes: bool) -> Result<Work, Trouble> {
+        let turn = match self.dialect() {
+            Dialect::Sqlite if writes => Some(self.turn.clone().lock_owned().await),
+            _ => None,
+        };
+        // Connections may have died unnoticed. As long as nothing has begun another one will do.
+        for _ in 0..=CONNECTIONS {
+            let pooled = match self.pool.get().await {
+                Ok(pooled) => pooled,
+                Err(PoolError::Backend(trouble)) => {
+                    self.lost(&trouble);
+                    return Err(trouble);
+                }
+                Err(other) => return Err(Trouble::away(format!("{}: {other}", self.address))),
+            };
+            let mut work = Work {
+                pooled,
+                database: self.clone(),
+                transaction: begin.is_some(),
+                writes,
+                acting: false,
+                _turn: None,
+            };
+            let Some(begin) = begin else { return Ok(work) };
+            match work.batch(begin).await {
+                Ok(()) => {
+                    work._turn = turn;
+                    return Ok(work);
+                }
+                Err(_) if work.pooled.connection.is_broken() => {}
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        Err(Trouble::silence(&self.address))
+    }
+}
+
+/// A piece of work. Dropped before it was committed it leaves nothing behind.
+pub(crate) struct Work {
+    pooled: Object<Opener>,
+    database: Arc<Database>,
+    transaction: bool,
+    writes: bool,
+    acting: bool,
+    _turn: Option<OwnedMutexGuard<()>>,
+}
+
+impl Work {
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.pooled.connection.dialect
+    }
+
+    fn told<T>(&mut self, outcome: diesel::QueryResult<T>) -> Result<T, Trouble> {
+        match outcome {
+            Ok(done) => {
+                self.pooled.idle = !self.transaction;
+                Ok(done)
+            }
+            Err(error) => {
+                let trouble = Trouble::of_using(&self.database.address, &error);
+                if self.pooled.connection.is_broken() {
+                    self.database.lost(&trouble);
+                }
+                Err(trouble)
+            }
+        }
+    }
+
+    async fn batch(&mut self, sql: &str) -> Result<(), Trouble> {
+        self.pooled.idle = false;
+        let outcome = self.pooled.connection.batch(sql).await;
+        self.told(outcome)
+    }
+
+    /// Runs a statement: how many rows it concerned.
+    pub(crate) async fn run(&mut self, sql: &str, values: Vec<Value>) -> Result<usize, Trouble> {
+        self.pooled.idle = false;
+        let outcome = self.pooled.connection.run(sql, values).await;
+        self.told(outcome)
+    }
+
+    /// Asks for rows.
+    pub(crate) async fn rows<T: Row>(&mut self, sql: &str, values: Vec<Value>) -> Result<Vec<T>, Trouble> {
+        self.pooled.idle = false;
+        let outcome = self.pooled.connection.rows(sql, values).await;
+        self.told(outcome)
+    }
+
+    /// Asks for a row.
+    pub(crate) async fn row<T: Row>(&mut self, sql: &str, values: Vec<Value>) -> Result<Option<T>, Trouble> {
+        Ok(self.rows(sql, values).await?.into_iter().next())
+    }
+
+    /// What follows is noted as done by this actor, on this node.
+    pub(crate) async fn act_as(&mut self, actor: &str, node: &str) -> Result<(), Trouble> {
+        self.acting = true;
+        let values = vec![actor.into(), node.into()];
+        match self.dialect() {
+            Dialect::Sqlite => self.run("UPDATE registry_clock SET actor = $1, node = $2", values).await.map(drop),
+            Dialect::Postgres => {
+                let until_the_end =
+                    "SELECT set_config('camlock.actor', $1, true) AS word, set_config('camlock.node', $2, true)";
+                self.rows::<Word>(until_the_end, values).await.map(drop)
+            }
+        }
+    }
+
+    /// Lets single statements of this transaction take longer.
+    pub(crate) async fn patiently(&mut self, limit: Duration) -> Result<(), Trouble> {
+        match self.dialect() {
+            Dialect::Sqlite => Ok(()),
+            Dialect::Postgres => self.batch(&format!("SET LOCAL statement_timeout TO {}", limit.as_millis())).await,
+        }
+    }
+
+    /// Ends it. Only now has anything happened.
+    pub(crate) async fn commit(mut self) -> Result<(), Trouble> {
+        if self.acting && self.dialect() == Dialect::Sqlite {
+            self.run("UPDATE registry_clock SET actor = 'registry', node = NULL", vec![]).await?;
+        }
+        self.batch("COMMIT").await?;
+        self.pooled.idle = true;
+        if self.writes {
+            self.database.wrote.notify_one();
+        }
+        Ok(())
+    }
+}
+
+/// One word.
+#[derive(diesel::QueryableByName)]
+pub(crate) struct Word {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    pub(crate) word: String,
+}

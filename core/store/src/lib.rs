@@ -1,0 +1,213 @@
+//! Camlock's record, in SQLite or PostgreSQL.
+//!
+//! Here live the tables (`migrations/`), the SQL, and the feed that tells what changed in them, whoever changed it. What must not
+//! live here: anything that decides what to serve.
+//!
+//! How it fits together. [`Store::open`] looks whether the place is ours (`schema.rs`) and starts two tasks. One (`link.rs`)
+//! keeps a connection that listens, and connects again when it breaks; it alone says whether the database can be used. The
+//! other (`clerk.rs`) writes what happened, and lets this node be heard of. Everything else is a piece of work (`database.rs`): one
+//! transaction, written once for both databases (`connection.rs`), within bounded time. While the database is away all work
+//! fails at once, with the reason. Times are compared by the database's clock alone.
+//!
+//! Two parts stand before a port, whoever implements it: [`LastKnown`] remembers what a registry told, for a start without it,
+//! and [`SharedExchange`] has artifacts travel through an object store.
+
+#![forbid(unsafe_code)]
+
+mod address;
+mod archive;
+mod causes;
+mod clerk;
+mod connection;
+mod database;
+mod exchange;
+mod feed;
+mod files;
+mod last_known;
+mod link;
+mod node;
+mod objects;
+mod record;
+mod registry;
+mod rollout;
+mod schema;
+mod shared;
+mod tokens;
+mod trouble;
+
+pub use crate::{
+    feed::Change,
+    last_known::LastKnown,
+    objects::{ObjectTrouble, Objects, SharedExchange},
+    schema::Standing,
+    trouble::{Trouble, TroubleKind},
+};
+
+use crate::{address::Address, database::Database, node::Identity, shared::Shared};
+use camlock_core::registry::{Archive, Exchange, Registry, Tokens};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use tokio::{sync::watch, task::JoinHandle};
+
+/// How a store is used. All times have defaults that fit a fleet.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// This server's data directory: its id lies there, and what it fetches.
+    pub data: PathBuf,
+    /// The schema in PostgreSQL. Default: `camlock`.
+    pub schema: String,
+    /// Where this server listens, for people.
+    pub address: String,
+    /// Its version, for people.
+    pub version: String,
+    /// So often it is heard of. Default: 15 s.
+    pub heartbeat: Duration,
+    /// A node that was not heard of for so long is not waited for. Default: 45 s.
+    pub silence: Duration,
+    /// So long a rollout waits for answers. Default: 30 s.
+    pub rollout: Duration,
+    /// Who builds and is not heard of for so long is replaced. Default: 30 s.
+    pub right: Duration,
+    /// Any call ends within this. Default: 6 s.
+    pub limit: Duration,
+    /// The same for moving artifacts. Default: 60 s.
+    pub transfer: Duration,
+    /// So many days the journal is kept. Default: 30.
+    pub journal_days: u32,
+    /// So many artifacts of each plugin keep their bytes, beside those that serve. Default: 5.
+    pub artifacts: u32,
+}
+
+impl Options {
+    /// The defaults, with this data directory.
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        Options {
+            data: data.into(),
+            schema: "camlock".to_owned(),
+            address: String::new(),
+            version: String::new(),
+            heartbeat: Duration::from_secs(15),
+            silence: Duration::from_secs(45),
+            rollout: Duration::from_secs(30),
+            right: Duration::from_secs(30),
+            limit: Duration::from_secs(6),
+            transfer: Duration::from_secs(60),
+            journal_days: 30,
+            artifacts: 5,
+        }
+    }
+}
+
+/// A registry in a database, as this node uses it.
+pub struct Store {
+    shared: Shared,
+    ending: watch::Sender<bool>,
+    link: Option<JoinHandle<()>>,
+    clerk: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Store").field("database", &self.shared.database).field("node", &self.node()).finish()
+    }
+}
+
+impl Store {
+    /// Opens a registry, and makes or updates its tables.
+    ///
+    /// A database that is away for now is no error: [`Store::trouble`] says why, and the store connects when it can. An error is
+    /// what does not pass by itself: see [`TroubleKind`]. It runs on the runtime that this is called on.
+    pub async fn open(url: &str, options: Options) -> Result<Self, Trouble> {
+        let address = Address::parse(url, &options.schema)?;
+        let host = node::host();
+        let identity = Identity::of(&options.data, &host)?;
+        let database = Database::new(address, options.limit);
+        let shared = Shared::new(database, identity, host, options);
+        shared.clear_fetched();
+        let first = link::come_up(&shared).await;
+        if let Err(trouble) = &first
+            && !trouble.passes()
+        {
+            return Err(trouble.clone());
+        }
+        let (ending, ended) = watch::channel(false);
+        let link = Some(tokio::spawn(link::keep(shared.clone(), first, ended.clone())));
+        let clerk = Some(tokio::spawn(clerk::keep(shared.clone(), ended)));
+        Ok(Store { shared, ending, link, clerk })
+    }
+
+    /// How the schema stands, without a change to anything.
+    pub async fn check(url: &str, options: &Options) -> Result<Standing, Trouble> {
+        schema::look(&Address::parse(url, &options.schema)?).await
+    }
+
+    /// Takes the last migrations back, so many of them. With their tables goes what is in them.
+    pub async fn take_down(url: &str, options: &Options, steps: usize) -> Result<(), Trouble> {
+        schema::take_down(&Address::parse(url, &options.schema)?, steps).await
+    }
+
+    /// This node's id.
+    pub fn node(&self) -> &str {
+        self.shared.node()
+    }
+
+    /// Why the database cannot be used for now, if it cannot.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.shared.database.trouble()
+    }
+
+    /// Waits until the database can be used.
+    pub async fn usable(&self) {
+        let mut trouble = self.shared.database.follow_trouble();
+        // The sender lives as long as this store.
+        let _ = trouble.wait_for(Option::is_none).await;
+    }
+
+    /// The port of the supervisor.
+    pub fn registry(&self) -> Arc<dyn Registry> {
+        Arc::new(self.shared.clone())
+    }
+
+    /// What people look up.
+    pub fn archive(&self) -> Arc<dyn Archive> {
+        Arc::new(self.shared.clone())
+    }
+
+    /// Who may do what.
+    pub fn tokens(&self) -> Arc<dyn Tokens> {
+        Arc::new(self.shared.clone())
+    }
+
+    /// Artifacts that are shared through the database, and the right to build.
+    pub fn exchange(&self) -> Arc<dyn Exchange> {
+        Arc::new(self.shared.clone())
+    }
+
+    /// Tells of every change from now on, whoever made it; everything once, at the beginning and whenever something may have been
+    /// missed. What is told may have been known already. `listener` only passes the word on.
+    pub fn feed(&self, listener: impl Fn(Change) + Send + Sync + 'static) {
+        self.shared.listen(Arc::new(listener));
+    }
+
+    /// How many statements were sent to the database so far.
+    pub fn queries(&self) -> u64 {
+        self.shared.queries()
+    }
+
+    /// Ends: what was noted is written, if the database can be used, and nobody waits for this node any more.
+    pub async fn end(mut self) {
+        self.ending.send_replace(true);
+        for task in [self.clerk.take(), self.link.take()].into_iter().flatten() {
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        for task in [&self.link, &self.clerk].into_iter().flatten() {
+            task.abort();
+        }
+        // Ports that are still held somewhere do not hold this.
+        self.shared.release();
+    }
+}

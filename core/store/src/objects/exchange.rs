@@ -1,0 +1,63 @@
+//! Sharing through an object store: the registry knows which artifacts there are, the store has their bytes.
+
+use super::{ObjectTrouble, Objects};
+use camlock_core::{
+    BoxFuture, Digest, Failure, Kept, Mark, Stage,
+    registry::{Claim, Exchange, Unavailable},
+};
+use std::{fmt, path::PathBuf, sync::Arc};
+
+/// An exchange whose bytes travel through an object store.
+pub struct SharedExchange {
+    inner: Arc<dyn Exchange>,
+    objects: Arc<Objects>,
+    into: PathBuf,
+}
+
+impl fmt::Debug for SharedExchange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("SharedExchange").field("objects", &self.objects).finish_non_exhaustive()
+    }
+}
+
+impl SharedExchange {
+    /// Rights, and what is known of artifacts, are `inner`'s. What is fetched is put into a directory, one file for each
+    /// artifact, where it may be deleted as soon as it was copied.
+    pub fn new(inner: Arc<dyn Exchange>, objects: Arc<Objects>, into: PathBuf) -> Self {
+        SharedExchange { inner, objects, into }
+    }
+}
+
+impl Exchange for SharedExchange {
+    fn claim(&self, plugin: &str, mark: &Mark) -> BoxFuture<Result<Claim, Unavailable>> {
+        self.inner.claim(plugin, mark)
+    }
+
+    fn offer(&self, kept: &Kept, path: Option<PathBuf>) -> BoxFuture<Result<Digest, Unavailable>> {
+        let (inner, objects, kept) = (self.inner.clone(), self.objects.clone(), kept.clone());
+        Box::pin(async move {
+            // The bytes first: whoever hears of an artifact finds it.
+            if let Some(path) = path {
+                objects.put(kept.digest, &path).await.map_err(|ObjectTrouble(why)| Unavailable(why))?;
+            }
+            inner.offer(&kept, None).await
+        })
+    }
+
+    fn fetch(&self, digest: Digest) -> BoxFuture<Result<Option<PathBuf>, Failure>> {
+        let (inner, objects, into) = (self.inner.clone(), self.objects.clone(), self.into.clone());
+        Box::pin(async move {
+            let got = objects.get(digest, &into).await;
+            if let Ok(Some(path)) = got {
+                return Ok(Some(path));
+            }
+            // What was shared before there was this store lies in the registry.
+            match (inner.fetch(digest).await, got) {
+                (Ok(Some(path)), _) => Ok(Some(path)),
+                // All of these may be mended without a change of the plugin.
+                (_, Err(ObjectTrouble(why))) => Err(Failure::transient(Stage::Build, why)),
+                (other, Ok(_)) => other,
+            }
+        })
+    }
+}

@@ -1,0 +1,191 @@
+//! Records as rows.
+
+use crate::{
+    Trouble,
+    connection::Value,
+    database::Work,
+    shared::{Shared, locked},
+};
+use camlock_core::{
+    Digest, Mark,
+    registry::{Agreed, Happened, Record},
+};
+use diesel::{
+    QueryableByName,
+    sql_types::{BigInt, Bool, Nullable, Text},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::SystemTime,
+};
+
+/// More names than this are not listed: everything is read, and what was not asked for is left out.
+const LISTED: usize = 50;
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = Text)]
+    kind: String,
+    #[diesel(sql_type = Bool)]
+    enabled: bool,
+    #[diesel(sql_type = Text)]
+    configuration: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    artifact_digest: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    fingerprint: Option<String>,
+    #[diesel(sql_type = Text)]
+    version: String,
+    #[diesel(sql_type = BigInt)]
+    reloads: i64,
+    #[diesel(sql_type = Bool)]
+    removed: bool,
+    #[diesel(sql_type = BigInt)]
+    revision: i64,
+    #[diesel(sql_type = BigInt)]
+    registered: i64,
+}
+
+const COLUMNS: &str = "SELECT name, kind, enabled, CAST(config AS TEXT) AS configuration, artifact_digest, fingerprint, version, \
+     reloads, removed, revision, registered FROM plugins";
+
+#[derive(QueryableByName)]
+struct Quarantined {
+    #[diesel(sql_type = Text)]
+    plugin: String,
+    #[diesel(sql_type = Text)]
+    digest: String,
+    #[diesel(sql_type = Text)]
+    reason: String,
+}
+
+impl Shared {
+    /// Records of these plugins, or all.
+    pub(crate) async fn records(
+        &self,
+        work: &mut Work,
+        names: Option<&BTreeSet<String>>,
+    ) -> Result<Vec<Record>, Trouble> {
+        let (listed, values) = list("name", names);
+        let rows = work.rows::<Row>(&format!("{COLUMNS}{listed} ORDER BY name"), values).await?;
+        self.with_quarantine(work, rows, names).await
+    }
+
+    /// A record. Nobody else changes it until the work ends.
+    pub(crate) async fn record(&self, work: &mut Work, name: &str) -> Result<Option<Record>, Trouble> {
+        let lock = work.dialect().lock();
+        let rows = work.rows::<Row>(&format!("{COLUMNS} WHERE name = $1{lock}"), vec![name.into()]).await?;
+        let names = BTreeSet::from([name.to_owned()]);
+        Ok(self.with_quarantine(work, rows, Some(&names)).await?.pop())
+    }
+
+    async fn with_quarantine(
+        &self,
+        work: &mut Work,
+        rows: Vec<Row>,
+        names: Option<&BTreeSet<String>>,
+    ) -> Result<Vec<Record>, Trouble> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (listed, values) = list("plugin", names);
+        let query = format!("SELECT plugin, digest, reason FROM plugin_quarantine{listed}");
+        let mut quarantine: BTreeMap<String, BTreeMap<Digest, String>> = BTreeMap::new();
+        for row in work.rows::<Quarantined>(&query, values).await? {
+            // A digest that is none keeps nothing out.
+            if let Ok(digest) = row.digest.parse() {
+                quarantine.entry(row.plugin).or_default().insert(digest, row.reason);
+            }
+        }
+        let asked = |row: &Row| names.is_none_or(|names| names.contains(&row.name));
+        Ok(rows
+            .into_iter()
+            .filter(asked)
+            .map(|row| {
+                let quarantine = quarantine.remove(&row.name).unwrap_or_default();
+                self.of_row(row, quarantine)
+            })
+            .collect())
+    }
+
+    fn of_row(&self, row: Row, quarantine: BTreeMap<Digest, String>) -> Record {
+        let digest = row.artifact_digest.as_ref().and_then(|digest| match digest.parse() {
+            Ok(digest) => Some(digest),
+            Err(error) => {
+                tracing::warn!(
+                    "the record of {} names the artifact {digest:?}, which nobody can serve: {error}",
+                    row.name
+                );
+                None
+            }
+        });
+        let agreed = digest.map(|digest| Agreed { mark: row.fingerprint.map(Mark), digest, version: row.version });
+        Record {
+            built_in: row.kind == "static",
+            enabled: row.enabled,
+            config: self.configuration(&row.name, &row.configuration),
+            agreed,
+            reloads: count(row.reloads),
+            removed: row.removed,
+            quarantine,
+            revision: count(row.revision),
+            registered: count(row.registered),
+            name: row.name,
+        }
+    }
+
+    /// A configuration. Where somebody wrote what is no JSON object the last one that was goes on.
+    fn configuration(&self, name: &str, text: &str) -> serde_json::Value {
+        let mut known = locked(&self.configs);
+        let why = match serde_json::from_str::<serde_json::Value>(text) {
+            Ok(config) if config.is_object() => {
+                known.insert(name.to_owned(), config.clone());
+                known.remove(&refused(name));
+                return config;
+            }
+            Ok(_) => "it is no JSON object".to_owned(),
+            Err(error) => format!("it is no JSON ({error})"),
+        };
+        let last = known.get(name).cloned().unwrap_or_else(|| serde_json::json!({}));
+        let told = known.insert(refused(name), serde_json::Value::String(text.to_owned()));
+        if told.is_none_or(|told| told != text) {
+            let sentence =
+                format!("the configuration of {name} in the registry is not used, for {why}; the last one goes on");
+            tracing::warn!("{sentence}");
+            self.keep_note(Happened {
+                plugin: Some(name.to_owned()),
+                generation: None,
+                what: "config-refused",
+                by: "registry".to_owned(),
+                detail: serde_json::json!({ "reason": sentence }),
+                at: SystemTime::now(),
+            });
+        }
+        last
+    }
+}
+
+/// Under which key a text is kept that was refused: no plugin is called so.
+fn refused(name: &str) -> String {
+    format!("!{name}")
+}
+
+/// A condition for a few names, with its parameters.
+fn list(column: &str, names: Option<&BTreeSet<String>>) -> (String, Vec<Value>) {
+    match names {
+        Some(names) if names.len() <= LISTED => {
+            let places: Vec<String> = (1..=names.len()).map(|number| format!("${number}")).collect();
+            // No plugin has no name.
+            let places = if places.is_empty() { "''".to_owned() } else { places.join(", ") };
+            (format!(" WHERE {column} IN ({places})"), names.iter().map(Value::from).collect())
+        }
+        _ => (String::new(), Vec::new()),
+    }
+}
+
+/// A number that is never below nothing.
+pub(crate) fn count(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}

@@ -1,0 +1,227 @@
+//! Whether what is there is ours, and bringing it up to date. What is not ours, or newer than this program, is not touched.
+
+use crate::{
+    Trouble, TroubleKind,
+    address::Address,
+    connection::{Connection, Dialect, Either, Value},
+    database::Word,
+};
+use diesel::{migration::MigrationSource, pg::Pg, sqlite::Sqlite};
+use diesel_async::AsyncMigrationHarness;
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+const SQLITE: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
+const POSTGRES: EmbeddedMigrations = embed_migrations!("../../migrations/postgres");
+
+/// Where the migrations that were applied are on record.
+const APPLIED: &str = "__diesel_schema_migrations";
+
+/// A file that is no larger than this is looked through when it is opened.
+const LOOKED_THROUGH: u64 = 64 << 20;
+
+/// How the schema stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// There is nothing yet.
+    Empty,
+    /// So many migrations are lacking.
+    Older(usize),
+    /// It is what this program works with.
+    Current,
+}
+
+/// Looks at the schema, and changes nothing.
+pub(crate) async fn look(address: &Address) -> Result<Standing, Trouble> {
+    let mut connection = Connection::open_to_look(address, &Arc::new(AtomicU64::new(0))).await?;
+    standing(address, &mut connection).await
+}
+
+/// Brings the schema up to date.
+pub(crate) async fn bring_up(address: &Address, queries: &Arc<AtomicU64>) -> Result<(), Trouble> {
+    if let Address::Sqlite(path) = address {
+        keep_private(path);
+    }
+    let mut connection = Connection::open_to_look(address, queries).await?;
+    if standing(address, &mut connection).await? == Standing::Current {
+        return Ok(());
+    }
+    if let Address::Postgres { schema, .. } = address {
+        // Others may be at it too. The lock ends with the connection.
+        let alone = "SELECT '' AS word FROM (SELECT pg_advisory_lock(hashtext('camlock migrations'))) AS locked";
+        let there = "SELECT nspname::text AS word FROM pg_namespace WHERE nspname = $1";
+        let look = async {
+            connection.rows::<Word>(alone, vec![]).await?;
+            if connection.rows::<Word>(there, vec![schema.into()]).await?.is_empty() {
+                connection.batch(&format!("CREATE SCHEMA \"{schema}\"")).await?;
+            }
+            Ok(())
+        };
+        look.await.map_err(|error| Trouble::of_using(address, &error))?;
+        // What was read before the lock was held may be outdated.
+        if standing(address, &mut connection).await? == Standing::Current {
+            return Ok(());
+        }
+    }
+    let Err(failed) = migrate(connection).await else { return Ok(()) };
+    // Another process may have done it at the same time.
+    for _ in 0..20 {
+        let mut connection = Connection::open_to_look(address, queries).await?;
+        if standing(address, &mut connection).await? == Standing::Current {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let failed = failed.replace('\n', " ");
+    Err(match address {
+        Address::Sqlite(_) => Trouble::of_sqlite(address, &failed),
+        Address::Postgres { schema, .. } => Trouble::away(format!(
+            "the tables could not be made in schema `{schema}` of {address} ({failed}); the user needs the right to create them"
+        )),
+    })
+}
+
+/// Takes the schema down again, migration by migration: for tests, and for going back to an older program.
+pub(crate) async fn take_down(address: &Address, steps: usize) -> Result<(), Trouble> {
+    let connection = Connection::open_to_look(address, &Arc::new(AtomicU64::new(0))).await?;
+    let done = tokio::task::spawn_blocking(move || match connection.either {
+        Either::Sqlite(connection) => revert(AsyncMigrationHarness::new(connection), SQLITE, steps),
+        Either::Postgres(connection) => revert(AsyncMigrationHarness::new(*connection), POSTGRES, steps),
+    });
+    let done = done.await.unwrap_or_else(|error| Err(error.to_string()));
+    done.map_err(|error| Trouble::away(format!("{address} was not taken down ({error})")))
+}
+
+/// Only its owner may read it: it knows hashes of tokens, and configurations.
+fn keep_private(path: &std::path::Path) {
+    use std::os::unix::fs::OpenOptionsExt;
+    let _ = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+}
+
+async fn standing(address: &Address, connection: &mut Connection) -> Result<Standing, Trouble> {
+    let of = |error| Trouble::of_using(address, &error);
+    let (tables, place) = match address {
+        Address::Sqlite(path) => {
+            if std::fs::metadata(path).is_ok_and(|file| file.len() <= LOOKED_THROUGH) {
+                let found = connection.rows::<Check>("PRAGMA quick_check(1)", vec![]).await.map_err(of)?;
+                if let Some(damage) = found.iter().find(|line| line.quick_check != "ok") {
+                    let damage = damage.quick_check.replace('\n', " ");
+                    return Err(Trouble::of_sqlite(address, &format!("malformed: {damage}")));
+                }
+            }
+            let tables =
+                "SELECT name AS word FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%'";
+            (connection.rows::<Word>(tables, vec![]).await.map_err(of)?, address.to_string())
+        }
+        Address::Postgres { schema, .. } => {
+            let number = "SELECT current_setting('server_version_num') AS word";
+            let version = connection.rows::<Word>(number, vec![]).await.map_err(of)?;
+            if version
+                .first()
+                .and_then(|version| version.word.parse::<u32>().ok())
+                .is_some_and(|version| version < 130_000)
+            {
+                let sentence = format!("{address} is older than PostgreSQL 13; Camlock needs 13 or later");
+                return Err(Trouble::new(TroubleKind::Settings, sentence));
+            }
+            let tables = "SELECT relname::text AS word FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace \
+                 WHERE nspname = $1 AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')";
+            let tables = connection.rows::<Word>(tables, vec![schema.into()]).await.map_err(of)?;
+            (tables, format!("schema `{schema}` of {address}"))
+        }
+    };
+    let tables: BTreeSet<String> = tables.into_iter().map(|table| table.word).collect();
+    if tables.is_empty() {
+        return Ok(Standing::Empty);
+    }
+    let known = known(connection.dialect);
+    let applied: BTreeSet<String> = if tables.contains(APPLIED) {
+        let applied = format!("SELECT CAST(version AS TEXT) AS word FROM {APPLIED}");
+        let applied = connection.rows::<Word>(&applied, Vec::<Value>::new()).await.map_err(of)?;
+        applied.into_iter().map(|version| version.word).collect()
+    } else {
+        BTreeSet::new()
+    };
+    let first = known.first().expect("there are migrations");
+    if applied.is_empty() && tables.iter().all(|table| table == APPLIED) {
+        return Ok(Standing::Empty);
+    }
+    if !applied.contains(first) || !tables.contains("plugins") {
+        let some = tables.iter().find(|table| *table != APPLIED).cloned().unwrap_or_default();
+        let instead = match address {
+            Address::Sqlite(_) => "name another file in `database.url`",
+            Address::Postgres { .. } => "name another schema in `database.schema`",
+        };
+        return Err(Trouble::new(
+            TroubleKind::Foreign,
+            format!("{place} holds tables that are not Camlock's, `{some}` for one; nothing was changed: {instead}"),
+        ));
+    }
+    if let Some(newer) = applied.difference(&known).next() {
+        return Err(Trouble::new(
+            TroubleKind::Newer,
+            format!(
+                "{place} was brought up to date by a newer Camlock (it has {newer}); nothing was changed: start that version \
+                 or a later one here"
+            ),
+        ));
+    }
+    match known.difference(&applied).count() {
+        0 => Ok(Standing::Current),
+        lacking => Ok(Standing::Older(lacking)),
+    }
+}
+
+#[derive(diesel::QueryableByName)]
+struct Check {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    quick_check: String,
+}
+
+/// The migrations that this program knows.
+fn known(dialect: Dialect) -> BTreeSet<String> {
+    fn names<DB: diesel::backend::Backend>(source: EmbeddedMigrations) -> BTreeSet<String> {
+        let migrations = MigrationSource::<DB>::migrations(&source).expect("embedded migrations can be read");
+        migrations.iter().map(|migration| migration.name().version().to_string()).collect()
+    }
+    match dialect {
+        Dialect::Sqlite => names::<Sqlite>(SQLITE),
+        Dialect::Postgres => names::<Pg>(POSTGRES),
+    }
+}
+
+/// Migrations are blocking work.
+async fn migrate(connection: Connection) -> Result<(), String> {
+    let done = tokio::task::spawn_blocking(move || match connection.either {
+        Either::Sqlite(connection) => apply(AsyncMigrationHarness::new(connection), SQLITE),
+        Either::Postgres(connection) => apply(AsyncMigrationHarness::new(*connection), POSTGRES),
+    });
+    done.await.unwrap_or_else(|error| Err(error.to_string()))
+}
+
+fn apply<DB: diesel::backend::Backend>(
+    mut harness: impl MigrationHarness<DB>,
+    migrations: EmbeddedMigrations,
+) -> Result<(), String> {
+    harness.run_pending_migrations(migrations).map(drop).map_err(|error| error.to_string())
+}
+
+fn revert<DB: diesel::backend::Backend>(
+    mut harness: impl MigrationHarness<DB>,
+    migrations: EmbeddedMigrations,
+    steps: usize,
+) -> Result<(), String> {
+    let mut known = MigrationSource::<DB>::migrations(&migrations).map_err(|error| error.to_string())?;
+    known.sort_by_key(|migration| migration.name().version().as_owned());
+    for _ in 0..steps {
+        let applied = harness.applied_migrations().map_err(|error| error.to_string())?;
+        let last = known.iter().rev().find(|migration| applied.contains(&migration.name().version().as_owned()));
+        let Some(last) = last else { break };
+        harness.revert_migration(last).map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! What all parts of a store share.
+
+use crate::{Change, Options, database::Database, node::Identity};
+use camlock_core::registry::{Happened, TokenView};
+use std::{
+    collections::{HashMap, VecDeque},
+    ops::Deref,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tokio::sync::{Notify, watch};
+
+/// So much of what happened is kept while it cannot be written.
+const NOTES: usize = 10_000;
+
+type Listener = Arc<dyn Fn(Change) + Send + Sync>;
+
+/// A store's insides. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct Shared(Arc<Inside>);
+
+pub(crate) struct Inside {
+    pub(crate) database: Arc<Database>,
+    pub(crate) options: Options,
+    pub(crate) host: String,
+    identity: Identity,
+    listener: Mutex<Option<Listener>>,
+    notes: Mutex<VecDeque<Happened>>,
+    /// There is something to be noted.
+    pub(crate) noted: Notify,
+    /// How often this node let itself be heard of, and began to.
+    pub(crate) beats: AtomicU64,
+    pub(crate) tokens: RwLock<Vec<TokenView>>,
+    /// The last configuration of each plugin that could be read.
+    pub(crate) configs: Mutex<HashMap<String, serde_json::Value>>,
+    /// There may be new events.
+    pub(crate) fresh: watch::Sender<u64>,
+    /// Something changed in rollouts, artifacts or rights to build.
+    pub(crate) fleet: watch::Sender<u64>,
+}
+
+impl Deref for Shared {
+    type Target = Inside;
+
+    fn deref(&self) -> &Inside {
+        &self.0
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(database: Arc<Database>, identity: Identity, host: String, options: Options) -> Self {
+        Shared(Arc::new(Inside {
+            database,
+            options,
+            host,
+            identity,
+            listener: Mutex::default(),
+            notes: Mutex::default(),
+            noted: Notify::new(),
+            beats: AtomicU64::new(0),
+            tokens: RwLock::default(),
+            configs: Mutex::default(),
+            fresh: watch::Sender::new(0),
+            fleet: watch::Sender::new(0),
+        }))
+    }
+}
+
+/// Nothing here is left half done by a panic.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Inside {
+    pub(crate) fn node(&self) -> &str {
+        &self.identity.id
+    }
+
+    /// Another one may take this node's id.
+    pub(crate) fn release(&self) {
+        self.identity.release();
+    }
+
+    pub(crate) fn queries(&self) -> u64 {
+        self.database.queries.load(Ordering::Relaxed)
+    }
+
+    /// From now on this one is told.
+    pub(crate) fn listen(&self, listener: Listener) {
+        *locked(&self.listener) = Some(listener.clone());
+        if self.database.trouble().is_none() {
+            for change in [Change::Everything, Change::Rollouts, Change::Journal, Change::Tokens] {
+                listener(change);
+            }
+        }
+    }
+
+    pub(crate) fn tell(&self, change: Change) {
+        match change {
+            Change::Journal => self.fresh.send_modify(|count| *count += 1),
+            Change::Rollouts => self.fleet.send_modify(|count| *count += 1),
+            _ => {}
+        }
+        let listener = locked(&self.listener).clone();
+        if let Some(listener) = listener {
+            listener(change);
+        }
+    }
+
+    pub(crate) fn keep_note(&self, happened: Happened) {
+        let mut notes = locked(&self.notes);
+        if notes.len() == NOTES {
+            notes.pop_front();
+            tracing::warn!("the journal cannot be written for long; what happened first is lost");
+        }
+        notes.push_back(happened);
+        drop(notes);
+        self.noted.notify_one();
+    }
+
+    /// The oldest of what is to be noted.
+    pub(crate) fn oldest_notes(&self, most: usize) -> Vec<Happened> {
+        locked(&self.notes).iter().take(most).cloned().collect()
+    }
+
+    /// They were written.
+    pub(crate) fn forget_notes(&self, count: usize) {
+        let mut notes = locked(&self.notes);
+        let count = count.min(notes.len());
+        notes.drain(..count);
+    }
+}

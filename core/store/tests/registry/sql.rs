@@ -1,0 +1,114 @@
+//! What an operator does with SQL, from a client that knows nothing of us.
+
+use crate::world::*;
+use camlock_core::{Digest, Kept, Mark, registry::Record};
+use camlock_store::Change;
+use serde_json::json;
+use std::time::SystemTime;
+
+pub(crate) async fn toggle(world: World) {
+    let node = world.open("one").await;
+    let before = node.register(&["a", "b"]).await.remove(0);
+    node.quiet().await;
+    world.sql("UPDATE plugins SET enabled = false WHERE name = 'a'");
+    node.until_told("a").await;
+    let after = node.record("a").await.unwrap();
+    assert!(!after.enabled && after.revision > before.revision);
+    node.quiet().await;
+    // The same again is nothing new.
+    world.sql("UPDATE plugins SET enabled = false, updated_at = updated_at WHERE name = 'a'");
+    assert_eq!(node.record("a").await, Some(after));
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    assert_eq!(node.heard(), []);
+}
+
+pub(crate) async fn config(world: World) {
+    let node = world.open("one").await;
+    node.register(&["a"]).await;
+    world.sql(r#"UPDATE plugins SET config = '{"limit": 7}' WHERE name = 'a'"#);
+    assert_eq!(node.record("a").await.unwrap().config, json!({"limit": 7}));
+    for bad in ["[1]", "7", "{"] {
+        let refused = world.try_sql(&format!("UPDATE plugins SET config = '{bad}' WHERE name = 'a'"));
+        // SQLite cannot check it there; the last one goes on.
+        assert_eq!(refused.is_err(), world.kind == Kind::Postgres, "{bad}");
+        assert_eq!(node.record("a").await.unwrap().config, json!({"limit": 7}), "{bad}");
+    }
+    world.sql("UPDATE plugins SET config = '{}' WHERE name = 'a'");
+    assert_eq!(node.record("a").await.unwrap().config, json!({}));
+}
+
+pub(crate) async fn delete_and_insert(world: World) {
+    let node = world.open("one").await;
+    node.register(&["a"]).await;
+    node.registry.report(vec![serving("a", "x")]).await.unwrap();
+    node.quiet().await;
+    world.sql("DELETE FROM plugins WHERE name = 'a'");
+    node.until_told("a").await;
+    assert_eq!(node.record("a").await, None);
+    assert!(node.read().await.seen.is_empty(), "it begins anew");
+    world.sql("INSERT INTO plugins (name, enabled) VALUES ('b', false)");
+    node.until_told("b").await;
+    let record = node.record("b").await.unwrap();
+    let newcomer = camlock_core::registry::Newcomer { enabled: false, ..newcomer("b") };
+    assert_eq!(record, Record::of(&newcomer, record.revision, record.registered));
+    assert!(record.revision > 1);
+    let refused = world.try_sql("UPDATE plugins SET name = 'c' WHERE name = 'b'").unwrap_err();
+    assert!(refused.contains("cannot be changed: it is the name of its package"), "{refused}");
+}
+
+pub(crate) async fn artifact_and_version(world: World) {
+    let node = world.open("one").await;
+    node.register(&["a"]).await;
+    let exchange = node.store.exchange();
+    for version in ["1.0.0", "2.0.0"] {
+        let file = world.directory.path().join(version);
+        std::fs::write(&file, version).unwrap();
+        let kept = Kept {
+            name: "a".to_owned(),
+            version: version.to_owned(),
+            mark: Mark(format!("sources of {version}")),
+            digest: Digest::of(version.as_bytes()),
+            at: SystemTime::now(),
+        };
+        exchange.offer(&kept, Some(file)).await.unwrap();
+    }
+    let (one, two) = (Digest::of(b"1.0.0"), Digest::of(b"2.0.0"));
+    world.sql("UPDATE plugins SET version = '2.0.0' WHERE name = 'a'");
+    let agreed = node.record("a").await.unwrap().agreed.unwrap();
+    assert_eq!((agreed.digest, agreed.mark), (two, Some(Mark("sources of 2.0.0".to_owned()))));
+    world.sql(&format!("UPDATE plugins SET artifact_digest = '{one}' WHERE name = 'a'"));
+    let agreed = node.record("a").await.unwrap().agreed.unwrap();
+    assert_eq!((agreed.digest, agreed.mark, agreed.version.as_str()), (one, None, "1.0.0"));
+    let unknown = Digest::of(b"somewhere else");
+    world.sql(&format!("UPDATE plugins SET artifact_digest = '{unknown}' WHERE name = 'a'"));
+    let agreed = node.record("a").await.unwrap().agreed.unwrap();
+    assert_eq!((agreed.digest, agreed.version.as_str()), (unknown, "1.0.0"));
+    let refused = world.try_sql("UPDATE plugins SET version = '9.9.9' WHERE name = 'a'").unwrap_err();
+    assert!(refused.contains("there is no artifact of "), "{refused}");
+    assert!(world.try_sql("UPDATE plugins SET artifact_digest = 'abc' WHERE name = 'a'").is_err());
+    assert_eq!(node.record("a").await.unwrap().agreed, Some(agreed));
+}
+
+/// Thousands of rows in one statement are heard of in a few words.
+pub(crate) async fn in_bulk(world: World) {
+    let node = world.open("one").await;
+    let names: Vec<_> = (0..5_000).map(|number| newcomer(&format!("plugin-{number}"))).collect();
+    node.registry.register(names).await.unwrap();
+    node.quiet().await;
+    world.sql("UPDATE plugins SET enabled = false");
+    let mut told = std::collections::BTreeSet::new();
+    let mut times = 0;
+    let began = std::time::Instant::now();
+    while told.len() < 5_000 {
+        assert!(began.elapsed() < PATIENCE, "{} were told of", told.len());
+        for change in node.heard() {
+            if let Change::Plugins(names) = change {
+                times += 1;
+                told.extend(names);
+            }
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    assert!(times <= 20, "{times} times");
+    assert!(node.read().await.records.iter().all(|record| !record.enabled));
+}

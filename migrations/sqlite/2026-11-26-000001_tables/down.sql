@@ -1,0 +1,14 @@
+DROP TABLE api_tokens;
+DROP TABLE rollout_answers;
+DROP TABLE rollouts;
+DROP TABLE node_plugins;
+DROP TABLE nodes;
+DROP TABLE build_rights;
+DROP TABLE artifact_bytes;
+DROP TABLE artifacts;
+DROP TABLE plugin_journal;
+DROP TABLE plugin_quarantine;
+DROP TABLE plugin_endpoints;
+DROP TABLE plugin_changes;
+DROP TABLE registry_clock;
+DROP TABLE plugins;
