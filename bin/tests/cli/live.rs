@@ -6,7 +6,7 @@ use serde_json::json;
 use std::{
     fs,
     io::{BufRead, BufReader},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 /// A command against this server, over TCP, with the local token.
@@ -132,7 +132,7 @@ fn how_to_go_on_is_told_when_all_serves() {
 fn by_the_control_socket_one_is_an_admin() {
     let site = site();
     site.write("plugins/hello.rs", &logging("one"));
-    let server = site.start_with(|command| drop(command.env("CAMLOCK_LOG", "info")));
+    let server = site.start_with(informative);
     server.until_text("/api/v1/p/hello/", "one");
     // In the site's directory nothing need be named.
     let run = |arguments: &[&str]| end(command(&site, arguments));
@@ -193,9 +193,9 @@ fn tokens_let_others_in_as_far_as_their_role_goes() {
 #[test]
 fn what_happens_is_followed() {
     let site = site();
-    let server = site.start_with(|command| drop(command.env("CAMLOCK_LOG", "info")));
+    let server = site.start_with(informative);
     server.until_serving("about");
-    let mut followers = [&["events", "-f", "-n", "0"][..], &["logs", "hello", "-f"]].map(|arguments| {
+    let mut followers = [&["events", "-f"][..], &["logs", "hello", "-f"]].map(|arguments| {
         // Its log can be followed once it is known.
         if arguments[0] == "logs" {
             site.write("plugins/hello.rs", &logging("one"));
@@ -214,4 +214,9 @@ fn what_happens_is_followed() {
         child.kill().unwrap();
         child.wait().unwrap();
     }
+}
+
+/// The server tells of what it does.
+fn informative(command: &mut Command) {
+    command.env("CAMLOCK_LOG", "info");
 }
