@@ -3,7 +3,11 @@
 use crate::{Ended, command, end, site};
 use camlock_testing::{Server, Site, single};
 use serde_json::json;
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+};
 
 /// A command against this server, over TCP, with the local token.
 fn ask(site: &Site, server: &Server, arguments: &[&str]) -> Ended {
@@ -122,4 +126,97 @@ fn how_to_go_on_is_told_when_all_serves() {
         assert!(printed.contains(&line), "{line}\n{printed}");
     }
     assert!(!printed.contains('\x1b'));
+}
+
+#[test]
+fn by_the_control_socket_one_is_an_admin() {
+    let site = site();
+    site.write("plugins/hello.rs", &logging("one"));
+    let server = site.start_with(informative);
+    server.until_text("/api/v1/p/hello/", "one");
+    // In the site's directory nothing need be named.
+    let run = |arguments: &[&str]| end(command(&site, arguments));
+    assert!(run(&["list"]).done().contains("hello"));
+    assert!(run(&["logs", "hello"]).done().contains(" INFO made anew"));
+    assert!(run(&["nodes"]).done().contains("this one"));
+    assert_eq!(run(&["nodes", "--json"]).json()["items"][0]["this"], true);
+    run(&["disable", "hello"]).done();
+    run(&["enable", "hello"]).done();
+    let events = run(&["events", "--plugin", "hello"]).done();
+    let at = |what: &str| events.find(what).unwrap_or_else(|| panic!("{what}\n{events}"));
+    assert!(at("  disabled  ") < at("  enabled  "), "the newest last\n{events}");
+    for line in run(&["events", "--json"]).done().lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).unwrap()["id"].is_string(), "{line}");
+    }
+    assert!(run(&["show", "hello"]).done().contains("what was tried, the newest first"));
+    // It waits for nobody else, and the port may be another's.
+    assert!(run(&["doctor", "--listen", &server.address.to_string()]).done().contains("is taken; a server runs"));
+
+    assert!(run(&["remove", "hello"]).done().starts_with("hello is removed; "));
+    assert!(!site.path("plugins/hello.rs").exists());
+    server.until_status("/api/v1/p/hello/", 404);
+}
+
+/// One that says something when it is made.
+fn logging(text: &str) -> String {
+    let source = single(text).replace("Ok(Plugin1)", "tracing::info!(\"made anew\");\n        Ok(Plugin1)");
+    "---\n[dependencies]\ntracing = \"0.1\"\n---\n".to_owned() + &source
+}
+
+#[test]
+fn tokens_let_others_in_as_far_as_their_role_goes() {
+    let site = site();
+    let server = site.start();
+    server.until_serving("about");
+    let run = |arguments: &[&str]| end(command(&site, arguments));
+    let made = run(&["token", "create", "eve", "--role", "viewer", "--days", "2"]).done();
+    let secret = made.trim();
+    let url = format!("http://{}", server.address);
+    let with_token = |arguments: &[&str]| {
+        let mut command = command(&site, arguments);
+        command.env("CAMLOCK_SERVER", &url).env("CAMLOCK_TOKEN", secret);
+        end(command)
+    };
+    assert!(with_token(&["list"]).done().contains("about"));
+    with_token(&["disable", "about"]).refused(4);
+    with_token(&["token", "list"]).refused(4);
+    let tokens = run(&["token", "list"]).done();
+    assert!(tokens.contains("eve") && tokens.contains("viewer") && !tokens.contains(secret), "{tokens}");
+    assert!(tokens.contains("expires in 47 h") || tokens.contains("expires in 2 days"), "{tokens}");
+    let id = run(&["token", "list", "--json"]).json()["items"][0]["id"].to_string();
+    assert_eq!(run(&["token", "revoke", &id]).done(), format!("token {id} is revoked\n"));
+    with_token(&["list"]).refused(4);
+    assert!(run(&["token", "list"]).done().contains("revoked"));
+    assert!(run(&["token", "revoke", "4711"]).refused(1).starts_with("there is no such token"));
+}
+
+#[test]
+fn what_happens_is_followed() {
+    let site = site();
+    let server = site.start_with(informative);
+    server.until_serving("about");
+    let mut followers = [&["events", "-f"][..], &["logs", "hello", "-f"]].map(|arguments| {
+        // Its log can be followed once it is known.
+        if arguments[0] == "logs" {
+            site.write("plugins/hello.rs", &logging("one"));
+            server.until_text("/api/v1/p/hello/", "one");
+        }
+        let mut child = command(&site, arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        (BufReader::new(child.stdout.take().unwrap()).lines(), child)
+    });
+    let (events, _) = &mut followers[0];
+    assert!(events.by_ref().map_while(Result::ok).any(|line| line.contains("hello") && line.contains("serving")));
+    let (logs, _) = &mut followers[1];
+    assert!(logs.by_ref().map_while(Result::ok).any(|line| line.contains("made anew")), "what was said before");
+    end(command(&site, &["reload", "hello"])).done();
+    assert!(logs.by_ref().map_while(Result::ok).any(|line| line.contains("made anew")), "and what is said since");
+    for (_, child) in &mut followers {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+/// The server tells of what it does.
+fn informative(command: &mut Command) {
+    command.env("CAMLOCK_LOG", "info");
 }
