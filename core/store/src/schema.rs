@@ -37,6 +37,11 @@ pub enum Standing {
 
 /// Looks at the schema, and changes nothing.
 pub(crate) async fn look(address: &Address) -> Result<Standing, Trouble> {
+    if let Address::Sqlite(path) = address
+        && std::fs::exists(path).is_ok_and(|there| !there)
+    {
+        return Ok(Standing::Empty);
+    }
     let mut connection = Connection::open_to_look(address, &Arc::new(AtomicU64::new(0))).await?;
     standing(address, &mut connection).await
 }
@@ -50,6 +55,8 @@ pub(crate) async fn bring_up(address: &Address, queries: &Arc<AtomicU64>) -> Res
     if standing(address, &mut connection).await? == Standing::Current {
         return Ok(());
     }
+    drop(connection);
+    let mut connection = Connection::open_to_change(address, queries).await?;
     if let Address::Postgres { schema, .. } = address {
         // Others may be at it too. The lock ends with the connection.
         let alone = "SELECT '' AS word FROM (SELECT pg_advisory_lock(hashtext('camlock migrations'))) AS locked";
@@ -87,7 +94,7 @@ pub(crate) async fn bring_up(address: &Address, queries: &Arc<AtomicU64>) -> Res
 
 /// Takes the schema down again, migration by migration: for tests, and for going back to an older program.
 pub(crate) async fn take_down(address: &Address, steps: usize) -> Result<(), Trouble> {
-    let connection = Connection::open_to_look(address, &Arc::new(AtomicU64::new(0))).await?;
+    let connection = Connection::open_to_change(address, &Arc::new(AtomicU64::new(0))).await?;
     let done = tokio::task::spawn_blocking(move || match connection.either {
         Either::Sqlite(connection) => revert(AsyncMigrationHarness::new(connection), SQLITE, steps),
         Either::Postgres(connection) => revert(AsyncMigrationHarness::new(*connection), POSTGRES, steps),
