@@ -21,6 +21,9 @@ const POSTGRES: EmbeddedMigrations = embed_migrations!("../../migrations/postgre
 /// Where the migrations that were applied are on record.
 const APPLIED: &str = "__diesel_schema_migrations";
 
+/// Processes that make tables in one file at the same time get into each other's way so often.
+const ATTEMPTS: u32 = 40;
+
 /// A file that is no larger than this is looked through when it is opened.
 const LOOKED_THROUGH: u64 = 64 << 20;
 
@@ -46,43 +49,45 @@ pub(crate) async fn bring_up(address: &Address, queries: &Arc<AtomicU64>) -> Res
     if let Address::Sqlite(path) = address {
         keep_private(path);
     }
-    let mut connection = Connection::open_to_look(address, queries).await?;
-    if standing(address, &mut connection).await? == Standing::Current {
-        return Ok(());
-    }
-    if let Address::Postgres { schema, .. } = address {
-        // Others may be at it too. The lock ends with the connection.
-        let alone = "SELECT '' AS word FROM (SELECT pg_advisory_lock(hashtext('camlock migrations'))) AS locked";
-        let there = "SELECT nspname::text AS word FROM pg_namespace WHERE nspname = $1";
-        let look = async {
-            connection.rows::<Word>(alone, vec![]).await?;
-            if connection.rows::<Word>(there, vec![schema.into()]).await?.is_empty() {
-                connection.batch(&format!("CREATE SCHEMA \"{schema}\"")).await?;
-            }
-            Ok(())
-        };
-        look.await.map_err(|error| Trouble::of_using(address, &error))?;
-        // What was read before the lock was held may be outdated.
-        if standing(address, &mut connection).await? == Standing::Current {
-            return Ok(());
-        }
-    }
-    let Err(failed) = migrate(connection).await else { return Ok(()) };
-    // Another process may have done it at the same time.
-    for _ in 0..20 {
+    let mut attempts = 0;
+    loop {
         let mut connection = Connection::open_to_look(address, queries).await?;
         if standing(address, &mut connection).await? == Standing::Current {
             return Ok(());
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        if let Address::Postgres { schema, .. } = address {
+            wait_for_others(&mut connection, schema).await.map_err(|error| Trouble::of_using(address, &error))?;
+            // What was read before may be outdated.
+            if standing(address, &mut connection).await? == Standing::Current {
+                return Ok(());
+            }
+        }
+        let Err(failed) = migrate(connection).await else { return Ok(()) };
+        let failed = failed.replace('\n', " ");
+        match address {
+            Address::Postgres { schema, .. } => {
+                return Err(Trouble::away(format!(
+                    "the tables could not be made in schema `{schema}` of {address} ({failed}); the user needs the right to \
+                     create them"
+                )));
+            }
+            // Another process may be at it: it ends soon.
+            Address::Sqlite(_) if attempts < ATTEMPTS => tokio::time::sleep(Duration::from_millis(50)).await,
+            Address::Sqlite(_) => return Err(Trouble::of_sqlite(address, &failed)),
+        }
+        attempts += 1;
     }
-    let failed = failed.replace('\n', " ");
-    Err(match address {
-        Address::Sqlite(_) => Trouble::of_sqlite(address, &failed),
-        Address::Postgres { schema, .. } => Trouble::away(format!(
-            "the tables could not be made in schema `{schema}` of {address} ({failed}); the user needs the right to create them"
-        )),
-    })
+}
+
+/// Waits for others who are making tables, and keeps them from it until the connection ends.
+async fn wait_for_others(connection: &mut Connection, schema: &str) -> diesel::QueryResult<()> {
+    let alone = "SELECT '' AS word FROM (SELECT pg_advisory_lock(hashtext('camlock migrations'))) AS locked";
+    connection.rows::<Word>(alone, vec![]).await?;
+    let there = "SELECT nspname::text AS word FROM pg_namespace WHERE nspname = $1";
+    if connection.rows::<Word>(there, vec![schema.into()]).await?.is_empty() {
+        connection.batch(&format!("CREATE SCHEMA \"{schema}\"")).await?;
+    }
+    Ok(())
 }
 
 /// Takes the schema down again, migration by migration: for tests, and for going back to an older program.
@@ -102,7 +107,21 @@ fn keep_private(path: &std::path::Path) {
     let _ = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
 }
 
+/// Looks, at one moment: others may be about to make the tables.
 async fn standing(address: &Address, connection: &mut Connection) -> Result<Standing, Trouble> {
+    let of = |error| Trouble::of_using(address, &error);
+    let begin = match connection.dialect {
+        Dialect::Sqlite => "BEGIN",
+        Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    };
+    connection.batch(begin).await.map_err(of)?;
+    // Whoever sees an error gives the connection up.
+    let standing = standing_now(address, connection).await?;
+    connection.batch("COMMIT").await.map_err(of)?;
+    Ok(standing)
+}
+
+async fn standing_now(address: &Address, connection: &mut Connection) -> Result<Standing, Trouble> {
     let of = |error| Trouble::of_using(address, &error);
     let (tables, place) = match address {
         Address::Sqlite(path) => {
