@@ -49,7 +49,7 @@ pub(super) struct Plugin {
     pinned: Vec<Pinned>,
     endpoints: Vec<Endpoint>,
     urls: Vec<String>,
-    /// Where it lies, below the plugins directory.
+    /// Where it lies on the server.
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
     /// Its configuration.
