@@ -125,8 +125,9 @@ pub(super) struct Follow {
 
 /// What happens, as it happens. It goes on after the `Last-Event-ID` that was sent.
 #[utoipa::path(get, path = "/api/v1/events", tag = "fleet",
-    params(Follow, ("last-event-id" = Option<String>, Header, description = "The same as `after`, and before it")), responses(
-    (status = 200, description = "Each event's `data` is an entry of the journal", body = Entry, content_type = "text/event-stream"),
+    params(Follow, ("last-event-id" = Option<String>, Header, description = "As `after`, and before it")), responses(
+    (status = 200, description = "Each event's `data` is an entry of the journal",
+        body = Entry, content_type = "text/event-stream"),
     (status = 503, description = "The registry cannot be read"),
 ))]
 pub(super) async fn events(

@@ -3,7 +3,7 @@
 use super::{
     Shared,
     admit::Visitor,
-    ask::{Asked, Named, bad},
+    ask::{Asked, Named, OfPlugin, bad},
     page::{Page, cursor, length, place},
     show,
 };
@@ -114,7 +114,7 @@ fn state(word: &str) -> Result<Headline, Problem> {
 }
 
 /// One plugin.
-#[utoipa::path(get, path = "/plugins/{name}", tag = "plugins", operation_id = "plugin", params(("name" = String, Path, description = "The plugin's name")), responses(
+#[utoipa::path(get, path = "/plugins/{name}", tag = "plugins", operation_id = "plugin", params(OfPlugin), responses(
     (status = 200, description = "The plugin; its revision is the `ETag`", body = show::Plugin),
 ))]
 pub(super) async fn open_one(visitor: Visitor, Named(plugin): Named) -> Response {
@@ -122,7 +122,7 @@ pub(super) async fn open_one(visitor: Visitor, Named(plugin): Named) -> Response
 }
 
 /// The same, for those who show a token.
-#[utoipa::path(get, path = "/api/v1/plugins/{name}", tag = "plugins", operation_id = "show", params(("name" = String, Path, description = "The plugin's name")), responses(
+#[utoipa::path(get, path = "/api/v1/plugins/{name}", tag = "plugins", operation_id = "show", params(OfPlugin), responses(
     (status = 200, description = "The plugin; its revision is the `ETag`", body = show::Plugin),
 ))]
 pub(super) async fn one(visitor: Visitor, plugin: Named) -> Response {
@@ -135,7 +135,7 @@ pub(super) fn tagged(revision: u64, plugin: show::Plugin) -> Response {
 }
 
 /// A plugin's generations in the process, and its artifacts that are kept and may be gone back to.
-#[utoipa::path(get, path = "/api/v1/plugins/{name}/generations", tag = "plugins", params(("name" = String, Path, description = "The plugin's name")), responses(
+#[utoipa::path(get, path = "/api/v1/plugins/{name}/generations", tag = "plugins", params(OfPlugin), responses(
     (status = 200, description = "What serves, what is leaving, what cannot, what is kept", body = Page<show::Generation>),
 ))]
 pub(super) async fn generations(State(control): Shared, Named(plugin): Named) -> Json<Page<show::Generation>> {
@@ -146,7 +146,7 @@ pub(super) async fn generations(State(control): Shared, Named(plugin): Named) ->
 }
 
 /// The last builds and recalls of a plugin here, the newest first.
-#[utoipa::path(get, path = "/api/v1/plugins/{name}/builds", tag = "plugins", params(("name" = String, Path, description = "The plugin's name")), responses(
+#[utoipa::path(get, path = "/api/v1/plugins/{name}/builds", tag = "plugins", params(OfPlugin), responses(
     (status = 200, description = "The newest first", body = Page<show::Build>),
 ))]
 pub(super) async fn builds(Named(plugin): Named) -> Json<Page<show::Build>> {
