@@ -52,7 +52,7 @@ pub(super) struct OfPlugin {
 #[allow(dead_code, reason = "it is only described")]
 pub(super) struct OnCondition {
     /// Only if this is the plugin's revision: its `ETag`.
-    #[param(rename = "if-match")]
+    #[param(rename = "if-match", pattern = "^([*]|[0-9]{1,19}|\"[0-9]{1,19}\")$")]
     if_match: Option<String>,
 }
 

@@ -87,6 +87,7 @@ pub(super) struct Wanted {
     #[param(minimum = 1, maximum = 500, value_type = Option<usize>)]
     limit: Option<usize>,
     /// Where to go on: `next` of the page before.
+    #[param(pattern = "^([0-9a-f]{2})+$")]
     cursor: Option<String>,
 }
 

@@ -16,7 +16,7 @@ use axum::{
 use camlock_core::{Headline, Overview, PluginView, manifest::Category, registry::Role};
 use http::header::ETAG;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{IntoParams, ToSchema, openapi::Object};
 
 /// What this list's cursors are marked with.
 const LIST: &str = "plugins";
@@ -27,10 +27,10 @@ const LIST: &str = "plugins";
 #[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
     /// Only those in this state.
-    #[param(value_type = Option<String>, schema_with = status)]
+    #[param(value_type = Option<String>, schema_with = state_word)]
     status: Option<String>,
     /// Only those of this category.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, schema_with = category)]
     category: Option<Category>,
     /// Only those with this in their name or description, in whatever case.
     q: Option<String>,
@@ -38,14 +38,21 @@ pub(super) struct Wanted {
     #[param(minimum = 1, maximum = 500, value_type = Option<usize>)]
     limit: Option<usize>,
     /// Where to go on: `next` of the page before.
+    #[param(pattern = "^([0-9a-f]{2})+$")]
     cursor: Option<String>,
 }
 
-fn status() -> utoipa::openapi::Object {
-    utoipa::openapi::ObjectBuilder::new()
-        .schema_type(utoipa::openapi::schema::Type::String)
-        .enum_values(Some(show::STATES.map(Headline::word)))
-        .build()
+fn state_word() -> Object {
+    show::words(&show::STATES.map(Headline::word))
+}
+
+fn category() -> Object {
+    use Category::{
+        Broadcasting, Core, Grpc, Http, Jobs, Kv, Logging, Metrics, Monitoring, Network, Observability, Workflow,
+    };
+    let all =
+        [Core, Logging, Http, Jobs, Kv, Metrics, Grpc, Monitoring, Network, Broadcasting, Workflow, Observability];
+    show::words(&all.map(Category::word))
 }
 
 /// A page of plugins.

@@ -177,7 +177,8 @@ pub(super) struct Build {
     failed: Option<Failed>,
 }
 
-fn words(words: &[&str]) -> Object {
+/// One of these words, for the document.
+pub(super) fn words(words: &[&str]) -> Object {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words.iter().copied())).build()
 }
 
