@@ -190,7 +190,11 @@ impl Shared {
         let target = self.plugins.join(entry);
         let first = |path: &Path| {
             let below = path.strip_prefix(&self.plugins).unwrap_or(path);
-            below.components().next().map(|first| first.as_os_str().to_owned())
+            // What lies elsewhere is nobody's to move.
+            match below.components().next() {
+                Some(Component::Normal(first)) => Some(first.to_owned()),
+                _ => None,
+            }
         };
         let before = match upload.there.get(plugin) {
             Some(None) => return Err(NotInstalled::Taken(format!("`{plugin}` is compiled into the server"))),

@@ -313,6 +313,11 @@ fn a_place_that_is_taken() {
         assert!(matches!(&refused, NotInstalled::Taken(why) if why.contains(told)), "{refused}");
         assert_eq!(place.entries(), ["hello.rs", "other"]);
     }
+    // What is said to lie elsewhere is left alone.
+    let elsewhere = place.write("elsewhere/hello.rs", "");
+    let refused = install(&sources, true, &there(&[("hello", elsewhere.to_str())]));
+    assert!(refused.is_ok() && elsewhere.exists());
+    fs::remove_dir_all(place.shared.plugins.join("hello")).unwrap();
     // Of another sort: the old entry goes.
     install(&sources, true, &known).unwrap();
     assert_eq!(place.entries(), ["hello", "other"]);
