@@ -106,7 +106,7 @@ pub(super) async fn reload(
 }
 
 /// Goes back to an artifact that is kept, until the source changes.
-#[utoipa::path(post, path = "/api/v1/plugins/{name}/rollback", tag = "acts", request_body(content = Option<Back>), params(OfPlugin, Manner, OnCondition), responses(
+#[utoipa::path(post, path = "/api/v1/plugins/{name}/rollback", tag = "acts", request_body = Back, params(OfPlugin, Manner, OnCondition), responses(
     (status = 200, description = "It serves", body = show::Plugin),
     (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
     (status = 409, description = "It is not kept"),
