@@ -54,7 +54,7 @@ fn main() {
         rollouts: alone all_are_ready all_at_once one_cannot one_is_silent a_newer_proposal something_else_meanwhile
             who_is_gone_is_not_asked who_lags;
         sharing: one_builds_the_others_fetch the_first_counts a_right_is_renewed a_holder_that_stands_still
-            a_holder_that_died nobody_waits_for_itself the_oldest_bytes_go tokens;
+            a_holder_that_died nobody_waits_for_itself bytes_are_for_others the_oldest_bytes_go tokens;
         opening: up_and_down an_older_schema a_newer_schema somebody_elses several_at_once an_id_that_stays;
         feed: own_changes_and_others ten_thousand_in_a_second at_rest;
     }
