@@ -144,6 +144,11 @@ impl Store {
         look.await.unwrap_or_else(|_| Err(Trouble::silence(&address)))
     }
 
+    /// Where that is, for people: without what lets one in.
+    pub fn place(url: &str, options: &Options) -> Result<String, Trouble> {
+        Ok(Address::parse(url, &options.schema)?.place())
+    }
+
     /// Brings the schema up to date, without becoming a node of the fleet: how it stood before.
     pub async fn bring_up(url: &str, options: &Options) -> Result<Standing, Trouble> {
         let before = Store::check(url, options).await?;
