@@ -7,7 +7,7 @@ use camlock_core::{
     Manager, Nudge,
     registry::{Exchange, Registry},
 };
-use camlock_store::{Change, LastKnown, Objects, Options, SharedExchange, Store, TroubleKind};
+use camlock_store::{Change, LastKnown, Objects, Options, SharedExchange, Standing, Store, Trouble, TroubleKind};
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::time::timeout;
 
@@ -21,7 +21,8 @@ pub(crate) struct Record {
 impl Record {
     /// Opens it. A database that is away for now is no hindrance, unless it is required.
     pub(crate) async fn open(config: &Config, data: &Path, address: SocketAddr) -> Result<Self, Failed> {
-        let store = Store::open(&config.database_url(data), options(config, data, address)).await;
+        let options = Options { data: data.to_owned(), address: address.to_string(), ..options(config) };
+        let store = Store::open(&config.database_url(data), options).await;
         let store = store.map_err(|trouble| Failed {
             code: if trouble.kind == TroubleKind::Settings { 64 } else { 1 },
             reason: format!("the registry cannot be used: {trouble}"),
@@ -70,18 +71,26 @@ impl Record {
     }
 }
 
-/// How a server uses its database.
-pub(crate) fn options(config: &Config, data: &Path, address: SocketAddr) -> Options {
+/// How its database is used.
+pub(crate) fn options(config: &Config) -> Options {
     let fleet = &config.fleet;
     Options {
         schema: config.schema.clone(),
-        address: address.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         heartbeat: fleet.heartbeat,
         silence: fleet.alive,
         rollout: fleet.rollout,
         journal_days: config.journal_days,
         artifacts: u32::try_from(config.settings.limits.artifacts).unwrap_or(u32::MAX),
-        ..Options::new(data)
+        ..Options::new(&config.data)
     }
+}
+
+/// How its schema stands, without a change to anything.
+pub(crate) async fn standing(config: &Config) -> Result<Standing, Trouble> {
+    // Its directory is made by the first server.
+    if config.database_is_in_data() && !config.data.exists() {
+        return Ok(Standing::Empty);
+    }
+    Store::check(&config.database_url(&config.data), &options(config)).await
 }

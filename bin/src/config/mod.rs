@@ -115,6 +115,11 @@ impl Config {
         self.database.clone().unwrap_or_else(|| format!("sqlite://{}", data.join("registry.db").display()))
     }
 
+    /// Whether that is a file in the data directory, as no other one is named.
+    pub(crate) fn database_is_in_data(&self) -> bool {
+        self.database.is_none()
+    }
+
     /// Which registry that is, without what lets one in.
     pub(crate) fn database_name(&self, data: &Path) -> String {
         let url = self.database_url(data);

@@ -11,6 +11,7 @@ use diesel_async::AsyncMigrationHarness;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use std::{
     collections::BTreeSet,
+    path::Path,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
@@ -40,6 +41,13 @@ pub enum Standing {
 
 /// Looks at the schema, and changes nothing.
 pub(crate) async fn look(address: &Address) -> Result<Standing, Trouble> {
+    // SQLite would make the file.
+    if let Address::Sqlite(path) = address
+        && path.try_exists().is_ok_and(|there| !there)
+        && path.parent().is_some_and(Path::is_dir)
+    {
+        return Ok(Standing::Empty);
+    }
     let mut connection = Connection::open_to_look(address, &Arc::new(AtomicU64::new(0))).await?;
     standing(address, &mut connection).await
 }
@@ -102,7 +110,7 @@ pub(crate) async fn take_down(address: &Address, steps: usize) -> Result<(), Tro
 }
 
 /// Only its owner may read it: it knows hashes of tokens, and configurations.
-fn keep_private(path: &std::path::Path) {
+fn keep_private(path: &Path) {
     use std::os::unix::fs::OpenOptionsExt;
     let _ = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
 }
@@ -123,7 +131,7 @@ async fn standing(address: &Address, connection: &mut Connection) -> Result<Stan
 
 async fn standing_now(address: &Address, connection: &mut Connection) -> Result<Standing, Trouble> {
     let of = |error| Trouble::of_using(address, &error);
-    let (tables, place) = match address {
+    let tables = match address {
         Address::Sqlite(path) => {
             if std::fs::metadata(path).is_ok_and(|file| file.len() <= LOOKED_THROUGH) {
                 let found = connection.rows::<Check>("PRAGMA quick_check(1)", vec![]).await.map_err(of)?;
@@ -134,7 +142,7 @@ async fn standing_now(address: &Address, connection: &mut Connection) -> Result<
             }
             let tables =
                 "SELECT name AS word FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%'";
-            (connection.rows::<Word>(tables, vec![]).await.map_err(of)?, address.to_string())
+            connection.rows::<Word>(tables, vec![]).await.map_err(of)?
         }
         Address::Postgres { schema, .. } => {
             let number = "SELECT current_setting('server_version_num') AS word";
@@ -149,10 +157,10 @@ async fn standing_now(address: &Address, connection: &mut Connection) -> Result<
             }
             let tables = "SELECT relname::text AS word FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace \
                  WHERE nspname = $1 AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')";
-            let tables = connection.rows::<Word>(tables, vec![schema.into()]).await.map_err(of)?;
-            (tables, format!("schema `{schema}` of {address}"))
+            connection.rows::<Word>(tables, vec![schema.into()]).await.map_err(of)?
         }
     };
+    let place = address.place();
     let tables: BTreeSet<String> = tables.into_iter().map(|table| table.word).collect();
     if tables.is_empty() {
         return Ok(Standing::Empty);
