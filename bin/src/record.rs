@@ -27,11 +27,8 @@ impl Record {
             code: if trouble.kind == TroubleKind::Settings { 64 } else { 1 },
             reason: format!("the registry cannot be used: {trouble}"),
         })?;
-        if let Some(trouble) = store.trouble() {
-            if config.require_database {
-                return Err(Failed { code: 1, reason: format!("the registry cannot be used: {trouble}") });
-            }
-            println!("the registry cannot be used for now: {trouble}; what was last known is served");
+        if let Some(trouble) = store.trouble().filter(|_| config.require_database) {
+            return Err(Failed { code: 1, reason: format!("the registry cannot be used: {trouble}") });
         }
         let objects = match &config.artifacts {
             Some(url) => Some(
@@ -58,7 +55,8 @@ impl Record {
         let nudge = manager.nudger();
         self.store.feed(move |change| match change {
             Change::Plugins(names) => nudge(Nudge::Records(Some(names))),
-            Change::Everything => nudge(Nudge::Records(None)),
+            // Of what cannot be read it is told why.
+            Change::Everything | Change::Away => nudge(Nudge::Records(None)),
             Change::Rollouts => nudge(Nudge::Rollouts),
             Change::Journal | Change::Tokens => {}
         });

@@ -34,12 +34,21 @@ pub(super) async fn announce(manager: Manager, opening: Opening) {
     let mut builds = Builds::default();
     let mut ready = false;
     let mut trouble: Option<String> = None;
+    let mut away = false;
     loop {
         let now = overview.borrow_and_update().clone();
         builds.show(&now);
         if trouble != now.trouble {
             screen::line(now.trouble.as_deref().unwrap_or("the plugins directory can be read again"));
             trouble.clone_from(&now.trouble);
+        }
+        // The reason may change as long as it lasts; once is enough.
+        if away != now.registry_trouble.is_some() {
+            away = !away;
+            screen::line(&match &now.registry_trouble {
+                Some(why) => plain(&format!("the registry cannot be used: {why}")),
+                None => "the registry can be used again".to_owned(),
+            });
         }
         for plugin in &now.plugins {
             let before = said.entry(plugin.name.clone()).or_default();

@@ -25,7 +25,7 @@ impl Supervisor {
             return;
         };
         if let Err(why) = self.may(plugin, &order.act) {
-            let _ = reply.send(Err(Refused::Conflict(why)));
+            let _ = reply.send(Err(why));
             return;
         }
         let decision = match &order.act {
@@ -45,7 +45,7 @@ impl Supervisor {
     }
 
     /// Whether it can be done as things are.
-    fn may(&self, plugin: &Plugin, act: &Act) -> Result<(), String> {
+    fn may(&self, plugin: &Plugin, act: &Act) -> Result<(), Refused> {
         let name = &plugin.name;
         let stops = match act {
             Act::Enable(enabled) => !enabled,
@@ -53,26 +53,26 @@ impl Supervisor {
             Act::Remove => true,
             Act::Reload { .. } | Act::Rollback { .. } => false,
         };
+        let conflict = |why: String| Err(Refused::Conflict(why));
         if plugin.record.is_none() {
-            let why = match (&self.records.trouble, &plugin.failed) {
-                (Some(trouble), _) => trouble.clone(),
-                (None, Some(failed)) => failed.failure.to_string(),
-                (None, None) => "it has only just been found".to_owned(),
+            return match (&self.records.trouble, &plugin.failed) {
+                (Some(trouble), _) => Err(Refused::Unavailable(format!("`{name}` is not on record yet: {trouble}"))),
+                (None, Some(failed)) => conflict(format!("`{name}` is not on record yet: {}", failed.failure)),
+                (None, None) => conflict(format!("`{name}` is not on record yet: it has only just been found")),
             };
-            return Err(format!("`{name}` is not on record yet: {why}"));
         }
         if matches!(act, Act::Reload { .. }) && !plugin.enabled() {
-            return Err(format!("`{name}` is disabled: enable it, and it is loaded"));
+            return conflict(format!("`{name}` is disabled: enable it, and it is loaded"));
         }
         if *act == Act::Remove && plugin.entry.as_ref().is_some_and(|entry| entry.kind == Kind::BuiltIn) {
-            return Err(format!("`{name}` is compiled into the server: it can be disabled, not removed"));
+            return conflict(format!("`{name}` is compiled into the server: it can be disabled, not removed"));
         }
         let dependents = if stops { self.dependents(name) } else { Vec::new() };
         if dependents.is_empty() {
             return Ok(());
         }
         let them = dependents.join("`, `");
-        Err(format!("`{them}` would be left without `{name}`: disable them first"))
+        conflict(format!("`{them}` would be left without `{name}`: disable them first"))
     }
 
     /// What an operator decided is on record, or is not.

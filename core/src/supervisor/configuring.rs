@@ -45,6 +45,10 @@ impl Supervisor {
         match outcome {
             Ok(true) => {
                 serving.config = config;
+                // What it refused before is not wanted any more.
+                let refusal =
+                    |failed: &Failed| failed.generation == about.generation && failed.failure.stage == Stage::Start;
+                plugin.failed.take_if(|failed| refusal(failed));
                 tracing::info!(plugin = name, generation = about.generation, "took its configuration");
                 for reply in askers {
                     self.answers.push(Answer { plugin: name.to_owned(), reply, outcome: Ok(Vec::new()), gone: None });

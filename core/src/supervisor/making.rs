@@ -55,7 +55,10 @@ async fn have(ports: &Ports, digest: Digest, mark: Option<Mark>, entry: Option<E
             tracing::warn!(plugin = desk.about.plugin, %digest, "the artifact is not to be had, and is built again: {failure}");
             build(ports, &entry, None, desk).await
         }
-        _ => Err(failure),
+        _ => {
+            let reason = format!("{digest} is not to be had: {}, and no other server shares it", failure.reason);
+            Err(Failure { reason, ..failure })
+        }
     }
 }
 

@@ -91,6 +91,7 @@ impl Supervisor {
 
     fn take_snapshot(&mut self, names: Option<BTreeSet<String>>, began: u64, snapshot: Snapshot) {
         let Snapshot { records, rollouts, seen, stale } = snapshot;
+        tracing::debug!(records = records.len(), "the record was read");
         let found: BTreeSet<_> = records.iter().map(|record| record.name.clone()).collect();
         for record in records {
             let seen = seen.get(&record.name).cloned();

@@ -16,6 +16,8 @@ pub enum Change {
     Journal,
     /// Tokens.
     Tokens,
+    /// Nothing for now, for the database cannot be used. Whoever asks hears why; everything is told when it can be used again.
+    Away,
 }
 
 /// What was heard and not told yet.

@@ -4,7 +4,7 @@ use crate::{
     Trouble,
     address::Address,
     connection::{Connection, Either},
-    feed::Heard,
+    feed::{Change, Heard},
     files::Files,
     schema,
     shared::Shared,
@@ -84,6 +84,7 @@ pub(crate) async fn keep(shared: Shared, first: Result<Source, Trouble>, mut end
                         Source::Postgres(connection) => follow_postgres(&shared, *connection).await,
                     };
                     shared.database.set_trouble(Some(trouble));
+                    shared.tell(Change::Away);
                     if stood.elapsed() < STOOD {
                         tokio::time::sleep(pause).await;
                     } else {

@@ -127,6 +127,8 @@ async fn a_configuration_is_taken_live_or_by_a_new_generation_or_refused() {
     world.rewrite("hello", "a", |script| (script.refuses_config, script.configures) = (None, true));
     write(&registry, "hello", Decision { config: Some(json!({ "number": 4 })), ..Decision::default() }).await;
     world.logged("configure hello:a 2 with {\"number\":4}").await;
+    // What was refused before is not held against it.
+    server.until("hello", |plugin| plugin.failed.is_none()).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,32 @@
+//! `camlock serve` and its registry, in a real SQLite and a real PostgreSQL: toggled by clients of SQL, and with everything that
+//! can go wrong with a database. What serves goes on serving: requests are under way throughout, and none may fail.
+
+mod away;
+mod cut;
+mod opening;
+mod sqlite;
+mod toggles;
+mod world;
+
+/// The same trial on both databases.
+macro_rules! both {
+    ($($module:ident: $($trial:ident)*;)*) => {
+        mod in_sqlite {$($(
+            #[test]
+            fn $trial() {
+                crate::$module::$trial(&crate::world::World::sqlite());
+            }
+        )*)*}
+        mod in_postgres {$($(
+            #[test]
+            fn $trial() {
+                crate::$module::$trial(&crate::world::World::postgres());
+            }
+        )*)*}
+    };
+}
+
+both! {
+    toggles: enabled config_taken_live config_by_a_new_generation versions deleted gone_and_back in_bulk removed_by_sql
+        removed_by_operators;
+}
