@@ -21,6 +21,7 @@ pub(crate) struct Shop {
     pub(crate) built_in: Vec<Arc<dyn Candidate>>,
     shelf: FileShelf,
     workbench: Workbench,
+    pub(crate) loader: Arc<Loader>,
 }
 
 impl Shop {
@@ -50,7 +51,8 @@ impl Shop {
             }),
             built_in: built_in.collect::<Result<_, _>>().map_err(in_words)?,
             shelf: FileShelf::new(data, artifacts),
-            workbench: Workbench::new(staging, verifier, loader),
+            workbench: Workbench::new(staging, verifier, loader.clone()),
+            loader,
         })
     }
 
