@@ -204,7 +204,7 @@ mod tests {
             ("http://127.0.0.1:8080/x@y", "http://127.0.0.1:8080/x@y"),
             ("password=hunter2&x=1", "password=[removed]&x=1"),
             ("Settings { db_password: \"hunter2\", size: 3 }", "Settings { db_password: \"[removed]\", size: 3 }"),
-            ("camlock_0123456789abcdef0123456789abcdef!", "camlock_[removed]"),
+            ("camlock_0123456789abcdef0123456789abcdef!", "camlock_[removed]!"),
             ("camlock_core::supervisor::reports::failed", "camlock_core::supervisor::reports::failed"),
             ("a token is missing", "a token is missing"),
         ] {
