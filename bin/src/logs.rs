@@ -17,7 +17,7 @@ use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, registry, 
 pub(crate) fn begin(config: &Config, kept: Logs, levels: &Levels, reports: &Reports) -> Result<(), Misconfigured> {
     let (said, place) = match env::var("CAMLOCK_LOG").ok().filter(|said| !said.is_empty()) {
         Some(said) => (said, "CAMLOCK_LOG"),
-        None => (config.log_filter.clone().unwrap_or_else(|| "info".to_owned()), "log.filter"),
+        None => (config.log_filter.clone().unwrap_or_else(|| usual().to_owned()), "log.filter"),
     };
     let filter = EnvFilter::builder().parse(&said).map_err(|error| {
         Misconfigured(format!("{place}: `{said}` is no filter (`info,camlock=debug`, say): {error}"))
@@ -31,4 +31,9 @@ pub(crate) fn begin(config: &Config, kept: Logs, levels: &Levels, reports: &Repo
     };
     registry().with(levels.before(filter)).with(kept).with(reports.layer()).with(layer).init();
     Ok(())
+}
+
+/// On a terminal what becomes of plugins is told anyway.
+fn usual() -> &'static str {
+    if screen::is_terminal() { "info,camlock_core=warn" } else { "info" }
 }

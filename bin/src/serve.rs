@@ -117,6 +117,7 @@ async fn serve(
     let (sources, builder) = (shop.builder.clone(), shop.builder.clone());
     let registry = (record.registry(), record.exchange.clone());
     let note = record.registry();
+    let installer = shop.installer.clone();
     let ports = shop.ports(Arc::new(dispatch.clone()), registry, control.handle().clone());
     let manager = supervise(ports, config.settings.clone());
     record.follow(&manager);
@@ -128,18 +129,18 @@ async fn serve(
         about,
         blocked: dispatch.blocked_list(),
         meters: dispatch.meters(),
+        install: Some(Arc::new(installer)),
         logs,
         levels,
+        reconnects: record.store.reconnects(),
         ..ControlOptions::new(Token::new(token))
     };
     let router = control_router(manager.clone(), options);
-    let _socket = match serve_socket(&data.join("control.sock"), router.clone()).await {
-        Ok(socket) => Some(socket),
-        Err(error) => {
-            tracing::warn!("the control socket cannot be had: {error}; commands reach this server with --server");
-            None
-        }
-    };
+    // Answered whatever the threads that serve do. Without it there is still HTTP.
+    let socket = serve_socket(&data.join("control.sock"), router.clone()).await;
+    if let Err(error) = &socket {
+        tracing::warn!(%error, "there is no control socket");
+    }
     dispatch.fall_through_to(router);
     // From here on connections are answered; those that came before have waited.
     let front = FrontOptions { on_thread_park: Some(on_thread_park), ..FrontOptions::default() };
@@ -154,6 +155,7 @@ async fn serve(
         () = end(config, front, &manager) => Ok(()),
         () = signals.next() => Err(Failed::from("ended at once, by a second signal".to_owned())),
     };
+    drop(socket);
     watching.abort();
     announcing.abort();
     // However it ends, no cargo outlives it.

@@ -6,7 +6,7 @@ use crate::{
     built_in,
     config::{Config, Profile},
 };
-use camlock_build::{Builder, FileShelf, Identified, Identity, Listener, Options};
+use camlock_build::{Builder, FileShelf, Identified, Identify, Identity, Installer, Listener, Options};
 use camlock_core::{
     Aside, Candidate, Failure, Ports, Publish, Stage,
     registry::{Exchange, Registry},
@@ -19,6 +19,7 @@ use tokio::{runtime::Handle, sync::Semaphore};
 pub(crate) struct Shop {
     pub(crate) builder: Builder,
     pub(crate) built_in: Vec<Arc<dyn Candidate>>,
+    pub(crate) installer: Installer,
     shelf: FileShelf,
     workbench: Workbench,
     pub(crate) loader: Arc<Loader>,
@@ -50,6 +51,7 @@ impl Shop {
                 ..build_options(&config.plugins, builds, config, profile)
             }),
             built_in: built_in.collect::<Result<_, _>>().map_err(in_words)?,
+            installer: Installer::new(&config.plugins, data, identify()).map_err(told("nothing can be installed"))?,
             shelf: FileShelf::new(data, artifacts),
             workbench: Workbench::new(staging, verifier, loader.clone()),
             loader,
@@ -78,12 +80,16 @@ impl Shop {
     }
 }
 
-/// How the plugins in a directory are built, and how a library's own words are read. `builds` is where cargo works.
-pub(crate) fn build_options(plugins: &Path, builds: &Path, config: &Config, profile: Profile) -> Options {
-    let identify = Arc::new(|path: &Path| {
+/// What a library says of itself.
+fn identify() -> Identify {
+    Arc::new(|path: &Path| {
         let manifest = sections(path)?.manifest;
         Ok(Identified { name: manifest.name, claims: manifest.camlock.routes })
-    });
+    })
+}
+
+/// How the plugins in a directory are built, and how a library's own words are read. `builds` is where cargo works.
+pub(crate) fn build_options(plugins: &Path, builds: &Path, config: &Config, profile: Profile) -> Options {
     let inspect = Arc::new(|path: &Path| {
         let Sections { manifest, nonce, .. } = sections(path)?;
         Ok(Identity { name: manifest.name, nonce })
@@ -95,7 +101,7 @@ pub(crate) fn build_options(plugins: &Path, builds: &Path, config: &Config, prof
             Profile::Release => camlock_build::Profile::Release,
         },
         limit: Arc::new(move |plugin| settings.limits(plugin).build),
-        ..Options::new(plugins, builds, identify, inspect)
+        ..Options::new(plugins, builds, identify(), inspect)
     }
 }
 

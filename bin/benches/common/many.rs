@@ -16,7 +16,12 @@ pub fn many(program: &'static str) -> Site {
 
 /// A site with so many plugins, built with a profile.
 pub fn some(program: &'static str, count: usize, profile: &str) -> Site {
-    let site = Site::at(program, repository().join(format!("target/bench/{profile}")));
+    some_at(program, profile, count, profile)
+}
+
+/// The same in a place of its own.
+pub fn some_at(program: &'static str, place: &str, count: usize, profile: &str) -> Site {
+    let site = Site::at(program, repository().join("target/bench").join(place));
     for index in 0..count {
         let path = site.plugins().join(format!("many{index}.rs"));
         let text = single(&format!("number {index}"));

@@ -7,6 +7,8 @@ pub mod host;
 pub mod many;
 pub mod report;
 pub mod servers;
+pub mod sql;
+pub mod watching;
 
 use camlock_build::{Builder, Identified, Identity, Options};
 use camlock_core::{Failure, Stage};

@@ -18,7 +18,7 @@ pub struct Row {
     pub must: Option<f64>,
     pub aim: Option<f64>,
     pub better: Better,
-    /// 95 % of the median, or the value itself where it was counted.
+    /// 95 % of the value, or the value itself where it was counted.
     pub interval: (f64, f64),
     pub samples: usize,
 }
@@ -34,6 +34,27 @@ impl Row {
         let low = ((count as f64 / 2.0 - spread).floor().max(0.0)) as usize;
         let high = ((count as f64 / 2.0 + spread).ceil() as usize).min(count - 1);
         Row { case, value, unit, must: None, aim: None, better, interval: (sorted[low], sorted[high]), samples: count }
+    }
+
+    /// The 99th percentile of samples, with its interval from the order statistics.
+    pub fn p99(case: &'static str, unit: &'static str, samples: &[f64]) -> Self {
+        assert!(samples.len() >= 300, "{} samples are too few for a 99th percentile", samples.len());
+        let mut sorted = samples.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let count = sorted.len() as f64;
+        let (rank, spread) = (0.99 * count, 1.96 * (count * 0.99 * 0.01).sqrt());
+        let at = |rank: f64| sorted[(rank.ceil() as usize).clamp(1, sorted.len()) - 1];
+        let interval = (at(rank - spread), at(rank + spread));
+        Row {
+            case,
+            value: at(rank),
+            unit,
+            must: None,
+            aim: None,
+            better: Better::Lower,
+            interval,
+            samples: sorted.len(),
+        }
     }
 
     /// Something that was counted once.
@@ -59,7 +80,7 @@ impl Row {
 /// Prints the table and writes the file. The exit code of the benchmark.
 pub fn finish(bench: &str, rows: &[Row]) -> std::process::ExitCode {
     println!("\n{bench}");
-    println!("  {:<58} {:>12} {:>25} {:>9} {:>9}  met", "case", "value", "95 % of the median", "must", "aim");
+    println!("  {:<58} {:>12} {:>25} {:>9} {:>9}  met", "case", "value", "95 % interval", "must", "aim");
     let number = |value: f64| if value.abs() >= 100.0 { format!("{value:.0}") } else { format!("{value:.3}") };
     for row in rows {
         let interval = format!("[{}, {}]", number(row.interval.0), number(row.interval.1));

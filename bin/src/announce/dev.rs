@@ -51,12 +51,7 @@ fn tell(plugin: &Arc<PluginView>, said: &mut Said, path: &Path, opening: &Openin
     let now = Said {
         serving: plugin.serving.as_ref().map(|serving| serving.generation),
         failed: plugin.failed.as_ref().map(|failed| failed.generation),
-        candidate: plugin
-            .candidate
-            .as_ref()
-            .filter(|it| !it.doing.is_empty())
-            .map(|it| it.generation)
-            .or(said.candidate),
+        candidate: plugin.candidate.as_ref().map(|candidate| candidate.generation).or(said.candidate),
         state: plugin.state.word(),
     };
     // A save after the first one.
@@ -93,6 +88,13 @@ fn tell(plugin: &Arc<PluginView>, said: &mut Said, path: &Path, opening: &Openin
         }
         for endpoint in plugin.endpoints.iter().filter(|endpoint| endpoint.source == "openapi") {
             screen::line(&format!("  {:<6} {}", endpoint.method, opening.url(&endpoint.path)));
+        }
+    }
+    if let Some(serving) = plugin.serving.as_ref().filter(|_| now.failed.is_none() && said.failed.is_some()) {
+        // What was wrong is gone, and what serves was built of just this.
+        if now.serving == said.serving {
+            let good = paint.text(Tone::Good, &format!("✓ {} {} serves on", plugin.name, serving.version));
+            screen::line(&format!("{good} (generation {} is what was saved)", serving.generation));
         }
     }
     let quiet = matches!(now.state, "serving" | "starting" | "failed");

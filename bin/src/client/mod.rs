@@ -185,7 +185,7 @@ pub(crate) fn encoded(text: &str) -> String {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => encoded.push(char::from(byte)),
             // Two of them alone would be another path.
-            b'.' if text.trim_matches('.') != "" => encoded.push('.'),
+            b'.' if !text.trim_matches('.').is_empty() => encoded.push('.'),
             _ => drop(write!(encoded, "%{byte:02X}")),
         }
     }

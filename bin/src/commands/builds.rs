@@ -14,6 +14,7 @@ use clap::Args;
 use serde_json::json;
 use std::{
     env, fs,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -66,7 +67,8 @@ pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
 /// Where the artifact goes. A server would take one that lies in its plugins directory for another plugin of the same name.
 fn place(said: Option<&Path>, name: &str, config: &Config, alone: &Alone) -> Result<PathBuf, Failed> {
     if let Some(said) = said {
-        return Ok(if said.is_dir() { said.join(format!("{name}.so")) } else { said.to_owned() });
+        let is_directory = said.is_dir() || said.as_os_str().as_bytes().ends_with(b"/");
+        return Ok(if is_directory { said.join(format!("{name}.so")) } else { said.to_owned() });
     }
     let here = env::current_dir().map_err(|error| format!("the current directory cannot be used: {error}"))?;
     let served = config.plugins.canonicalize().is_ok_and(|plugins| plugins == here);

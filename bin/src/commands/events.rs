@@ -104,7 +104,7 @@ mod tests {
             "by": "filesystem", "detail": { "stage": "build", "reason": "it does\nnot" },
         });
         let expected = "2026-01-02T03:04:05Z  hello            failed  generation 4  reason: it does not  stage: build  (by filesystem)";
-        assert_eq!(told(&event, Paint::stdout()), expected);
+        assert_eq!(told(&event, Paint::off()), expected);
         assert_eq!(id(&event).as_deref(), Some("7-1"));
     }
 }

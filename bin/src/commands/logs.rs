@@ -126,6 +126,6 @@ mod tests {
     fn a_record_is_a_line() {
         let record =
             json!({ "at": "2026-01-02T03:04:05Z", "level": "warn", "message": "low", "fields": "left=3 of=x" });
-        assert_eq!(told(&record, Paint::stdout()), "2026-01-02T03:04:05Z  WARN low left=3 of=x");
+        assert_eq!(told(&record, Paint::off()), "2026-01-02T03:04:05Z  WARN low left=3 of=x");
     }
 }

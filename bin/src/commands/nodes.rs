@@ -69,7 +69,7 @@ mod tests {
             "serves": [{ "plugin": "hello", "state": "serving" }, { "plugin": "kv", "state": "failed", "reason": "no disk" }],
             "lags": ["kv"],
         });
-        let text = table(&[node]).text(Paint::stdout());
+        let text = table(&[node]).text(Paint::off());
         let expected = "a1    web   10.0.0.1:8080  1.0.0    this one  1 of 2 plugins\n    kv is failed there: no disk\n    \
                         kv: it serves something else than was agreed on";
         assert!(text.ends_with(expected), "{text}");

@@ -7,6 +7,7 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use http::Method;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 #[derive(Subcommand)]
@@ -33,7 +34,7 @@ pub(crate) struct Create {
     #[arg(long, value_parser = ["viewer", "operator", "admin"])]
     role: String,
     /// How many days it holds [default: until it is revoked]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=36_500))]
     days: Option<u32>,
     /// Print JSON
     #[arg(long)]
@@ -71,7 +72,8 @@ fn create(options: &Create) -> Result<(), Failed> {
     let client = Client::new(&options.reach)?;
     let mut body = json!({ "name": options.name, "role": options.role });
     if let Some(days) = options.days {
-        body["expires_in_days"] = days.into();
+        let until = Timestamp::now() + SignedDuration::from_hours(24 * i64::from(days));
+        body["expires"] = until.to_string().into();
     }
     let made = run(async { client.ask(Method::POST, "/api/v1/tokens", Some(&body)).await.map_err(Failed::from) })?;
     if options.json {

@@ -108,6 +108,11 @@ pub(crate) struct Fleet {
 pub(crate) struct Misconfigured(pub(crate) String);
 
 impl Config {
+    /// From now on nothing is shared with other servers: the registry is a file in the data directory.
+    pub(crate) fn keep_to_itself(&mut self) {
+        (self.database, self.artifacts, self.require_database) = (None, None, false);
+    }
+
     /// The registry's URL.
     pub(crate) fn database_url(&self, data: &Path) -> String {
         self.database.clone().unwrap_or_else(|| format!("sqlite://{}", data.join("registry.db").display()))

@@ -32,6 +32,12 @@ impl Paint {
         Paint(io::stderr().is_terminal() && wanted())
     }
 
+    /// Without colours, whatever tests are run in.
+    #[cfg(test)]
+    pub(crate) fn off() -> Self {
+        Paint(false)
+    }
+
     /// Whether there are colours.
     pub(crate) fn is_on(self) -> bool {
         self.0

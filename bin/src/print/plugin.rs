@@ -46,7 +46,8 @@ fn whys(plugin: &Plugin) -> Vec<String> {
             whys.push(format!("generation {} serves on", serving.generation));
         }
     }
-    let reason = plugin.reason.as_deref().filter(|reason| !reason.is_empty());
+    let is_told = plugin.candidate.is_some() && plugin.state == "starting";
+    let reason = plugin.reason.as_deref().filter(|reason| !reason.is_empty() && !is_told);
     // It often says no more than the failure did.
     whys.extend(reason.filter(|reason| !whys.iter().any(|why| why.contains(*reason))).map(str::to_owned));
     for pinned in &plugin.pinned {
@@ -163,7 +164,7 @@ mod tests {
     fn a_list_says_why_and_what_to_do() {
         let well =
             Plugin::read(&json!({ "name": "about", "version": "1.0.0", "state": "serving", "urls": ["/about"] }));
-        let text = list(&[well, broken()], Paint::stdout());
+        let text = list(&[well, broken()], Paint::off());
         let expected = "NAME   VERSION  STATE    URLS\nabout  1.0.0    serving  /about\nhello  0.1.0    serving  /api/v1/p/hello/\n    \
                         generation 4 failed (build): it does not compile\n    generation 3 serves on\n    → mend it and save";
         assert!(text.starts_with(expected), "{text}");
@@ -175,7 +176,7 @@ mod tests {
             "generation": 4, "stages": { "build": 1500.0 }, "failed": { "stage": "build", "reason": "it does not compile" },
         }))
         .unwrap();
-        let text = show(&broken(), &[build], Paint::stdout());
+        let text = show(&broken(), &[build], Paint::off());
         for part in [
             "hello 0.1.0  serving\n",
             "from      plugins/hello\n",

@@ -87,7 +87,7 @@ mod tests {
         table.note("all is well\nreally");
         table.row(["ä", ""].map(|text| (text, Tone::Plain)));
         table.row(["x", "multi\nline"].map(|text| (text, Tone::Plain)));
-        let text = table.text(Paint::stdout());
+        let text = table.text(Paint::off());
         assert_eq!(text, "NAME      STATE\nkv-store  serving\n    all is well\n    really\nä\nx         multi line");
     }
 }

@@ -7,6 +7,7 @@ mod matrix;
 mod processes;
 mod sources;
 mod story;
+mod unit;
 
 use camlock_testing::Site;
 

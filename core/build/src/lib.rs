@@ -1,7 +1,7 @@
-//! The plugins directory and what makes libraries of its entries: core's ports `Sources` and `Shelf`.
+//! The plugins directory and what makes libraries of its entries: core's ports `Sources`, `Shelf` and `Install`.
 //!
 //! Here live the look at the directory, fingerprints, cargo as a child, what compilers say, the SDK's source that travels in
-//! the program, and the record of what was built. What must not live here: deciding when to build, watching, loading.
+//! the program, the record of what was built, and how new entries come. What must not live here: deciding when to build, watching, loading.
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,7 @@ mod depinfo;
 mod directory;
 mod environment;
 mod examine;
+mod install;
 mod job;
 mod known;
 mod lanes;
@@ -45,5 +46,6 @@ pub use crate::{
     cargo::Profile,
     directory::{Identified, Identify},
     examine::{Examined, OLDEST, examine},
+    install::Installer,
     shelf::FileShelf,
 };

@@ -36,13 +36,18 @@ impl Address {
             }
             "postgres" | "postgresql" => {
                 // What the parser says may quote what it did not understand, and that may be the password.
-                let mut config = Config::from_str(url).map_err(|_| {
+                let unreadable = || {
                     wrong(
                         "the database's URL cannot be read: it should look like postgres://USER:PASSWORD@HOST:5432/DATABASE, \
                          with %XX for special characters in the password"
                             .to_owned(),
                     )
-                })?;
+                };
+                let mut config = Config::from_str(url).map_err(|_| unreadable())?;
+                // An `@` in a password ends it too early, and what follows would be shown as a host.
+                if config.get_hosts().iter().any(|host| matches!(host, Host::Tcp(host) if host.contains('@'))) {
+                    return Err(unreadable());
+                }
                 if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
                     return Err(wrong(
                         "the database's URL names no host: postgres://USER@HOST/DATABASE does".to_owned(),
@@ -122,7 +127,7 @@ mod tests {
             "sqlite://",
             "sqlite://:memory:",
             "sqlite://file?mode=ro",
-            "postgres://me:s3c@ret@s3cret@:/x",
+            "postgres://me:pass@s3cret@host/x",
             "postgres://me:s3cret@host:port/x",
             "postgres:///x",
         ] {

@@ -31,7 +31,7 @@ struct EventRow {
     #[diesel(sql_type = BigInt)]
     number: i64,
     #[diesel(sql_type = BigInt)]
-    transaction: i64,
+    written_by: i64,
     #[diesel(sql_type = BigInt)]
     at_ms: i64,
     #[diesel(sql_type = Nullable<Text>)]
@@ -209,7 +209,7 @@ impl Shared {
             Dialect::Postgres => format!("xact{way}, id{way}"),
         };
         let events = format!(
-            "SELECT id AS number, {transaction} AS transaction, {} AS at_ms, node, plugin, generation, what, actor, \
+            "SELECT id AS number, {transaction} AS written_by, {} AS at_ms, node, plugin, generation, what, actor, \
              CAST(detail AS TEXT) AS details FROM plugin_journal WHERE {} ORDER BY {order} LIMIT ${}",
             dialect.milliseconds("at"),
             conditions.join(" AND "),
@@ -241,7 +241,7 @@ impl Shared {
 
 fn event(row: EventRow) -> Event {
     Event {
-        id: EventId { transaction: count(row.transaction), number: count(row.number) },
+        id: EventId { transaction: count(row.written_by), number: count(row.number) },
         at: time(row.at_ms),
         node: row.node,
         plugin: row.plugin,

@@ -37,7 +37,9 @@ pub(crate) async fn keep(shared: Shared, mut ending: watch::Receiver<bool>) {
             if pruned.is_none_or(|pruned| pruned.elapsed() >= PRUNE) {
                 pruned = Some(Instant::now());
                 let this = shared.clone();
-                if let Err(error) = shared.database.within(async move { this.prune().await }).await {
+                if let Err(error) =
+                    shared.database.within_time(shared.options.transfer, async move { this.prune().await }).await
+                {
                     tracing::warn!("what is too old was not deleted from the registry: {error}");
                 }
             }
@@ -71,6 +73,10 @@ impl Shared {
         let Options { address, version, .. } = &self.options;
         work.run(&enroll, vec![self.node().into(), (&self.host).into(), address.into(), version.into(), again.into()])
             .await?;
+        if !again {
+            // What it was about to build in an earlier life nobody builds.
+            work.run("DELETE FROM build_rights WHERE node = $1", vec![self.node().into()]).await?;
+        }
         if work.dialect() == crate::connection::Dialect::Postgres {
             // Entries that were restored from a dump bear transactions of another server, which may be ahead of this one's.
             let restored = "UPDATE plugin_journal SET xact = '0' WHERE xact >= pg_snapshot_xmax(pg_current_snapshot()) \
@@ -148,6 +154,7 @@ impl Shared {
     /// Deletes what is too old.
     async fn prune(&self) -> Result<(), Trouble> {
         let mut work = self.database.write().await?;
+        work.patiently(self.options.transfer).await?;
         let ago = work.dialect().later("$1");
         let days = -i64::from(self.options.journal_days) * DAY;
         for old in [

@@ -33,7 +33,7 @@ pub(crate) struct Connection {
 
 pub(crate) enum Either {
     Sqlite(SyncConnectionWrapper<SqliteConnection>),
-    Postgres(AsyncPgConnection),
+    Postgres(Box<AsyncPgConnection>),
 }
 
 /// A row that can be read from either database.
@@ -139,9 +139,9 @@ impl Connection {
                 let opened = AsyncPgConnection::try_from_client_and_connection(client, driver).await;
                 let opened = opened.map_err(|error| Trouble::away(format!("{address} cannot be used ({error})")))?;
                 let mut connection =
-                    Connection { either: Either::Postgres(opened), dialect: Dialect::Postgres, queries };
+                    Connection { either: Either::Postgres(Box::new(opened)), dialect: Dialect::Postgres, queries };
                 let settings = format!(
-                    "SET search_path TO \"{schema}\"; SET statement_timeout TO '5s'; \
+                    "SET search_path TO \"{schema}\"; SET statement_timeout TO '5s'; SET lock_timeout TO '4s'; \
                      SET idle_in_transaction_session_timeout TO '30s'"
                 );
                 connection.batch(&settings).await.map_err(|error| Trouble::of_using(address, &error))?;
@@ -164,7 +164,7 @@ impl Connection {
         self.queries.fetch_add(1, Ordering::Relaxed);
         match &mut self.either {
             Either::Sqlite(connection) => bound!(Sqlite, sql.replace('$', "?"), values).execute(connection).await,
-            Either::Postgres(connection) => bound!(Pg, sql, values).execute(connection).await,
+            Either::Postgres(connection) => bound!(Pg, sql, values).execute(connection.as_mut()).await,
         }
     }
 
@@ -173,7 +173,7 @@ impl Connection {
         self.queries.fetch_add(1, Ordering::Relaxed);
         match &mut self.either {
             Either::Sqlite(connection) => bound!(Sqlite, sql.replace('$', "?"), values).load(connection).await,
-            Either::Postgres(connection) => bound!(Pg, sql, values).load(connection).await,
+            Either::Postgres(connection) => bound!(Pg, sql, values).load(connection.as_mut()).await,
         }
     }
 
@@ -233,6 +233,14 @@ impl Dialect {
         match self {
             Dialect::Sqlite => text.to_owned(),
             Dialect::Postgres => format!("CAST({text} AS JSONB)"),
+        }
+    }
+
+    /// At the end of a query: nobody deletes these rows until the transaction ends.
+    pub(crate) fn keep(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => "",
+            Dialect::Postgres => " FOR KEY SHARE",
         }
     }
 

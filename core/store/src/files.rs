@@ -83,7 +83,13 @@ impl Files {
                 let Some(pause) = looks.get(number) else { break };
                 tokio::select! {
                     () = tokio::time::sleep(*pause), if !pause.is_zero() => {}
-                    () = self.changed.notified(), if number > 0 => number = 0,
+                    () = self.changed.notified(), if number > 0 => {
+                        let now = shared.beats.load(Ordering::Relaxed);
+                        if now == beats {
+                            number = 0;
+                        }
+                        beats = now;
+                    }
                     () = shared.database.wrote.notified() => (number, only_a_beat) = (0, false),
                     () = std::future::ready(()), if pause.is_zero() => {}
                 }

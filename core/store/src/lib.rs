@@ -8,6 +8,9 @@
 //! other (`clerk.rs`) writes what happened, and lets this node be heard of. Everything else is a piece of work (`database.rs`): one
 //! transaction, written once for both databases (`connection.rs`), within bounded time. While the database is away all work
 //! fails at once, with the reason. Times are compared by the database's clock alone.
+//!
+//! Two parts stand before a port, whoever implements it: [`LastKnown`] remembers what a registry told, for a start without it,
+//! and [`SharedExchange`] has artifacts travel through an object store.
 
 #![forbid(unsafe_code)]
 
@@ -42,7 +45,12 @@ pub use crate::{
 
 use crate::{address::Address, database::Database, node::Identity, shared::Shared};
 use camlock_core::registry::{Archive, Exchange, Registry, Tokens};
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 use tokio::{sync::watch, task::JoinHandle};
 
 /// How a store is used. All times have defaults that fit a fleet.
@@ -152,6 +160,11 @@ impl Store {
         self.shared.database.trouble()
     }
 
+    /// Counts how often it was connected to anew.
+    pub fn reconnects(&self) -> Arc<AtomicU64> {
+        self.shared.reconnects.clone()
+    }
+
     /// Waits until the database can be used.
     pub async fn usable(&self) {
         let mut trouble = self.shared.database.follow_trouble();
@@ -204,5 +217,7 @@ impl Drop for Store {
         for task in [&self.link, &self.clerk].into_iter().flatten() {
             task.abort();
         }
+        // Ports that are still held somewhere do not hold this.
+        self.shared.release();
     }
 }

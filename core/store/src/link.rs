@@ -13,12 +13,16 @@ use diesel_async::AsyncPgConnection;
 use futures_util::{FutureExt, StreamExt};
 use std::{
     pin::pin,
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
 
 /// Pauses between attempts grow from this to that.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// A link that stood for less did not really stand.
+const STOOD: Duration = Duration::from_secs(1);
 
 /// A burst of notifications has ended when nothing came for so long.
 const QUIET: Duration = Duration::from_millis(1);
@@ -45,7 +49,7 @@ pub(crate) async fn come_up(shared: &Shared) -> Result<Source, Trouble> {
                     "LISTEN plugin_changes; LISTEN camlock_fleet; LISTEN camlock_journal; LISTEN camlock_tokens";
                 connection.batch(listen).await.map_err(|error| Trouble::of_using(&database.address, &error))?;
                 match connection.either {
-                    Either::Postgres(connection) => Source::Postgres(Box::new(connection)),
+                    Either::Postgres(connection) => Source::Postgres(connection),
                     Either::Sqlite(_) => unreachable!("an address of PostgreSQL"),
                 }
             }
@@ -68,19 +72,28 @@ pub(crate) async fn keep(shared: Shared, first: Result<Source, Trouble>, mut end
         let mut come = first;
         let mut pause = PAUSES.0;
         let mut known = None;
+        let mut anew = false;
         loop {
             match come {
                 Ok(source) => {
+                    if std::mem::replace(&mut anew, true) {
+                        shared.reconnects.fetch_add(1, Ordering::Relaxed);
+                    }
                     if known.take().is_some() {
                         tracing::info!(database = %shared.database.address, "the registry can be used again");
                     }
-                    pause = PAUSES.0;
+                    let stood = Instant::now();
                     Heard::anything().tell(&shared).await;
                     let trouble = match source {
                         Source::Sqlite(files) => files.follow(&shared).await,
                         Source::Postgres(connection) => follow_postgres(&shared, *connection).await,
                     };
                     shared.database.set_trouble(Some(trouble));
+                    if stood.elapsed() < STOOD {
+                        tokio::time::sleep(pause).await;
+                    } else {
+                        pause = PAUSES.0;
+                    }
                 }
                 Err(_) => tokio::time::sleep(pause).await,
             }

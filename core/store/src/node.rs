@@ -16,7 +16,7 @@ const MOST: u32 = 64;
 #[derive(Debug)]
 pub(crate) struct Identity {
     pub(crate) id: NodeId,
-    _held: File,
+    held: File,
 }
 
 impl Identity {
@@ -49,9 +49,17 @@ impl Identity {
                 file.rewind().map_err(told)?;
                 writeln!(file, "{id}").and_then(|()| file.sync_all()).map_err(told)?;
             }
-            return Ok(Identity { id, _held: file });
+            return Ok(Identity { id, held: file });
         }
         Err(told(io::Error::other(format!("{MOST} servers run there already"))))
+    }
+}
+
+impl Identity {
+    /// Who starts in this directory from now on may have it.
+    pub(crate) fn release(&self) {
+        // It ends with the process in any case.
+        let _ = self.held.unlock();
     }
 }
 

@@ -103,8 +103,10 @@ impl Registry for Shared {
                 served.into_iter().map(|served| (served.plugin.clone(), served)).collect();
             let served: Vec<Served> = served.into_values().collect();
             for served in served.chunks(AT_ONCE) {
+                // The plugins first: that is the order in which all take hold of things.
+                let there = still_there(&mut work, served).await?;
                 this.put_served(&mut work, served).await?;
-                put_endpoints(&mut work, served).await?;
+                put_endpoints(&mut work, served, &there).await?;
             }
             work.commit().await
         })
@@ -175,18 +177,25 @@ async fn enter(work: &mut Work, newcomers: &[Newcomer]) -> Result<(), Trouble> {
     Ok(())
 }
 
+/// Which of these have a record. It is not deleted until the work ends.
+async fn still_there(work: &mut Work, served: &[Served]) -> Result<BTreeSet<String>, Trouble> {
+    let keep = work.dialect().keep();
+    let there =
+        format!("SELECT name AS word FROM plugins WHERE name IN {} ORDER BY name{keep}", names_after(0, served.len()));
+    let names = served.iter().map(|served| Value::from(&served.plugin)).collect();
+    Ok(work.rows::<Word>(&there, names).await?.into_iter().map(|row| row.word).collect())
+}
+
 /// Puts on record what plugins answer, as far as it is told.
-async fn put_endpoints(work: &mut Work, served: &[Served]) -> Result<(), Trouble> {
+async fn put_endpoints(work: &mut Work, served: &[Served], there: &BTreeSet<String>) -> Result<(), Trouble> {
     let told = |served: &Served| Some((Value::from(&served.plugin), served.plugin.clone(), served.endpoints.clone()?));
     let told: Vec<_> = served.iter().filter_map(told).collect();
     if told.is_empty() {
         return Ok(());
     }
     let named: Vec<Value> = told.iter().map(|(value, ..)| value.clone()).collect();
-    let names = names_after(0, told.len());
-    work.run(&format!("DELETE FROM plugin_endpoints WHERE plugin IN {names}"), named.clone()).await?;
-    let there = format!("SELECT name AS word FROM plugins WHERE name IN {names}");
-    let there: BTreeSet<String> = work.rows::<Word>(&there, named).await?.into_iter().map(|row| row.word).collect();
+    let before = format!("DELETE FROM plugin_endpoints WHERE plugin IN {}", names_after(0, told.len()));
+    work.run(&before, named).await?;
     let rows: Vec<[Value; 4]> = told
         .into_iter()
         .filter(|(_, name, _)| there.contains(name))

@@ -90,7 +90,7 @@ pub(crate) async fn take_down(address: &Address, steps: usize) -> Result<(), Tro
     let connection = Connection::open_to_look(address, &Arc::new(AtomicU64::new(0))).await?;
     let done = tokio::task::spawn_blocking(move || match connection.either {
         Either::Sqlite(connection) => revert(AsyncMigrationHarness::new(connection), SQLITE, steps),
-        Either::Postgres(connection) => revert(AsyncMigrationHarness::new(connection), POSTGRES, steps),
+        Either::Postgres(connection) => revert(AsyncMigrationHarness::new(*connection), POSTGRES, steps),
     });
     let done = done.await.unwrap_or_else(|error| Err(error.to_string()));
     done.map_err(|error| Trouble::away(format!("{address} was not taken down ({error})")))
@@ -151,7 +151,7 @@ async fn standing(address: &Address, connection: &mut Connection) -> Result<Stan
         return Ok(Standing::Empty);
     }
     if !applied.contains(first) || !tables.contains("plugins") {
-        let some = tables.iter().filter(|table| *table != APPLIED).next().cloned().unwrap_or_default();
+        let some = tables.iter().find(|table| *table != APPLIED).cloned().unwrap_or_default();
         let instead = match address {
             Address::Sqlite(_) => "name another file in `database.url`",
             Address::Postgres { .. } => "name another schema in `database.schema`",
@@ -198,7 +198,7 @@ fn known(dialect: Dialect) -> BTreeSet<String> {
 async fn migrate(connection: Connection) -> Result<(), String> {
     let done = tokio::task::spawn_blocking(move || match connection.either {
         Either::Sqlite(connection) => apply(AsyncMigrationHarness::new(connection), SQLITE),
-        Either::Postgres(connection) => apply(AsyncMigrationHarness::new(connection), POSTGRES),
+        Either::Postgres(connection) => apply(AsyncMigrationHarness::new(*connection), POSTGRES),
     });
     done.await.unwrap_or_else(|error| Err(error.to_string()))
 }

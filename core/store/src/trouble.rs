@@ -46,7 +46,12 @@ impl Trouble {
 
     /// It did not answer in time.
     pub(crate) fn silence(address: &Address) -> Self {
-        Trouble::away(format!("{address} does not answer in time; see whether it is running, and how busy it is"))
+        Trouble::away(match address {
+            Address::Sqlite(_) => format!("{address} is busy for too long; see which other process uses it"),
+            Address::Postgres { .. } => {
+                format!("{address} does not answer in time; see whether it is running, and how busy it is")
+            }
+        })
     }
 
     /// PostgreSQL could not be reached, or does not let us in.
@@ -95,6 +100,9 @@ impl Trouble {
             ) => Trouble::away(format!("the connection to {address} broke ({})", said.message())),
             Error::DatabaseError(_, said) => match address {
                 Address::Sqlite(_) => Trouble::of_sqlite(address, said.message()),
+                Address::Postgres { .. } if said.message().contains("due to lock timeout") => Trouble::away(format!(
+                    "another transaction in {address} holds what is to be changed, and does not end; `pg_stat_activity` lists it"
+                )),
                 Address::Postgres { .. } => {
                     let hint = said.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
                     Trouble::away(format!("{address} says: {}{hint}", said.message()))

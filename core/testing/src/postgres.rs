@@ -32,8 +32,8 @@ pub struct Postgres {
     databases: AtomicU32,
 }
 
-/// Speed before safety: nothing of it is needed after a crash of the machine.
-const SETTINGS: &str = "listen_addresses = '127.0.0.1'\nfsync = off\nsynchronous_commit = off\nfull_page_writes = off\n\
+/// Speed before safety, as far as a crash of the machine goes. What was committed survives that of the server.
+const SETTINGS: &str = "listen_addresses = '127.0.0.1'\nfsync = off\nfull_page_writes = off\n\
      shared_buffers = 32MB\nmax_connections = 200\nautovacuum = off\n";
 
 /// Users: `camlock` may do anything, `guarded` needs the password `right`.
@@ -121,14 +121,21 @@ impl Postgres {
 
     /// The same; what psql says if it fails.
     pub fn try_sql(&self, url: &str, sql: &str) -> Result<String, String> {
-        let beside = self.programs.join("psql");
-        let mut psql = Command::new(if beside.exists() { beside } else { PathBuf::from("psql") });
-        psql.args(["-X", "-q", "-t", "-A", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", sql]);
+        let mut psql = self.psql(url);
+        psql.args(["-v", "ON_ERROR_STOP=1", "-c", sql]);
         let done = psql.stdin(Stdio::null()).output().map_err(|error| format!("psql was not started: {error}"))?;
         if done.status.success() {
             return Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned());
         }
         Err(String::from_utf8_lossy(&done.stderr).into_owned())
+    }
+
+    /// psql, for a database, without decoration.
+    pub fn psql(&self, url: &str) -> Command {
+        let beside = self.programs.join("psql");
+        let mut psql = Command::new(if beside.exists() { beside } else { PathBuf::from("psql") });
+        psql.args(["-X", "-q", "-t", "-A", "-d", url]);
+        psql
     }
 
     /// Starts it again after it was killed, on the same port with the same data.
@@ -228,17 +235,17 @@ fn ordinary(program: impl AsRef<Path>) -> Command {
 /// Where `initdb` and `postgres` lie: in the search path, or where distributions hide them; of those the newest.
 fn programs() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut hidden: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|version| Some((version.file_name().to_str()?.parse().ok()?, version.path().join("bin"))))
+    let version = |name: &str| name.trim_start_matches("pgsql-").parse::<u32>().ok();
+    let mut hidden: Vec<(u32, PathBuf)> = ["/usr/lib/postgresql", "/usr"]
+        .iter()
+        .flat_map(|parent| fs::read_dir(parent).into_iter().flatten().flatten())
+        .filter_map(|found| Some((version(found.file_name().to_str()?)?, found.path().join("bin"))))
         .collect();
     hidden.sort();
     let candidates = std::env::split_paths(&path).chain(hidden.into_iter().rev().map(|(_, path)| path));
     let both = |directory: &PathBuf| ["initdb", "postgres"].iter().all(|program| directory.join(program).is_file());
     candidates.into_iter().find(both).expect(
-        "PostgreSQL's programs `initdb` and `postgres` are neither in PATH nor in /usr/lib/postgresql: CONTRIBUTING.md says \
-         how to get them",
+        "PostgreSQL's programs `initdb` and `postgres` are neither in PATH nor where distributions put them: \
+         scripts/databases brings them",
     )
 }

@@ -87,9 +87,19 @@ impl Server {
 
     /// An act of an operator.
     pub fn post(&self, path: &str) -> Answer {
+        self.act("POST", path)
+    }
+
+    /// What an administrator is shown.
+    pub fn get_as_admin(&self, path: &str) -> Answer {
+        self.act("GET", path)
+    }
+
+    /// A request with the admin token.
+    pub fn act(&self, method: &str, path: &str) -> Answer {
         let token = fs::read_to_string(self.data.join("admin-token")).unwrap();
         let bearer = format!("Bearer {}", token.trim());
-        request(self.address, "POST", path, &[("authorization", &bearer)]).unwrap()
+        request(self.address, method, path, &[("authorization", &bearer)]).unwrap()
     }
 
     /// What the server says of a plugin.

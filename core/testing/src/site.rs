@@ -26,7 +26,7 @@ pub struct Site {
     root: PathBuf,
     #[allow(dead_code, reason = "it is removed with the site")]
     temporary: Option<TempDir>,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Option<MutexGuard<'static, ()>>,
 }
 
 impl Site {
@@ -42,6 +42,15 @@ impl Site {
     pub fn at(program: &'static str, root: PathBuf) -> Self {
         static TURN: Mutex<()> = Mutex::new(());
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        Site::made(program, root, Some(turn))
+    }
+
+    /// Another place, for one more server of the same test. It lies inside of this one, and must not outlive it.
+    pub fn beside(&self, name: &str) -> Self {
+        Site::made(self.program, self.path(name), None)
+    }
+
+    fn made(program: &'static str, root: PathBuf, turn: Option<MutexGuard<'static, ()>>) -> Self {
         let site = Site { program, root, temporary: None, _turn: turn };
         fs::create_dir_all(site.plugins()).unwrap();
         let builds = repository().join("target/builds");

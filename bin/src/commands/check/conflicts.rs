@@ -121,7 +121,8 @@ mod tests {
     #[test]
     fn names_paths_and_needs() {
         let package = [("name", "hello"), ("version", "1.0.0")].map(|(key, value)| (key.to_owned(), value.into()));
-        let text = "[package.metadata.camlock]\nroutes = [\"/hello\", \"/tables/*\"]\ndependencies = { kv = \"^1\" }\n";
+        let text =
+            "[package.metadata.camlock]\nroutes = [\"/hello\", \"/tables/*\"]\ndependencies = { kv-store = \"^1\" }\n";
         let manifest = manifest::read(&BTreeMap::from(package), text.as_bytes()).unwrap();
         let other = |name: &str, claims: &[&str]| Other {
             name: name.to_owned(),
@@ -130,9 +131,9 @@ mod tests {
         };
         let found =
             |others: &[Other]| -> Vec<String> { between(&manifest, others).into_iter().map(|one| one.what).collect() };
-        let kv = other("kv", &["/kv"]);
+        let kv = other("kv-store", &["/kv"]);
         assert_eq!(found(std::slice::from_ref(&kv)), Vec::<String>::new());
-        assert_eq!(found(&[]), ["it depends on `kv` ^1, which is not there: it would wait for that"]);
+        assert_eq!(found(&[]), ["it depends on `kv-store` ^1, which is not there: it would wait for that"]);
         let told = found(&[kv.clone(), other("hello", &["/hello"])]);
         assert!(told.len() == 1 && told[0].starts_with("another plugin `hello` lies in /srv/plugins/x: "), "{told:?}");
         let told = found(&[kv, other("tables", &["/tables/people", "/hello/x"])]);

@@ -2,10 +2,12 @@
 
 use super::Finding;
 use crate::{
+    Failed,
     client::{Client, Reach, is_socket, plugin::Plugin},
     config::Config,
     print::{self, advice},
 };
+use camlock_loader::abi_version;
 use std::{io, net::TcpListener};
 
 pub(super) async fn look(config: &Config) -> Vec<Finding> {
@@ -20,6 +22,7 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
         Some(Ok(plugins)) => {
             findings
                 .push(Finding::good("server", format!("one runs, with {}", print::counted(plugins.len(), "plugin"))));
+            findings.extend(version(&client).await);
             findings.extend(plugins.iter().map(Plugin::read).flat_map(|plugin| told(&plugin)));
             true
         }
@@ -43,6 +46,20 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
     };
     findings.push(address(config, runs));
     findings
+}
+
+/// Whether the server is of this program's version. One that was replaced while it runs is not.
+async fn version(client: &Result<Client, Failed>) -> Option<Finding> {
+    let health = client.as_ref().ok()?.get("/_/health").await.ok()?;
+    let (theirs, abi) = (health["version"].as_str()?, health["abi"].as_str().unwrap_or("unknown"));
+    let ours = env!("CARGO_PKG_VERSION");
+    (theirs != ours || abi != abi_version()).then(|| {
+        let found = format!(
+            "the server is camlock {theirs} (contract {abi}), and this program is camlock {ours} (contract {})",
+            abi_version()
+        );
+        Finding::warning("server", found, "restart the server, so that it is what is installed")
+    })
 }
 
 fn address(config: &Config, runs: bool) -> Finding {

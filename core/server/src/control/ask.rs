@@ -106,6 +106,10 @@ async fn whole(body: Body) -> Result<Vec<u8>, Problem> {
 }
 
 fn parse<B: DeserializeOwned>(bytes: &[u8]) -> Result<B, Problem> {
+    // A list would do as well, otherwise: its values would be taken in order.
+    if !bytes.starts_with(b"{") {
+        return Err(bad("the body is not understood: it is no JSON object"));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let place = error.path().to_string();

@@ -2,9 +2,15 @@
 
 #![allow(unreachable_pub, reason = "a test program has no outside")]
 
+mod admin;
 mod control;
 mod dispatch;
+mod documents;
 mod fake;
 mod farewell;
+mod following;
 mod front;
+mod installing;
+mod lists;
+mod roles;
 mod server;

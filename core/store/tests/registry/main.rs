@@ -1,11 +1,20 @@
-//! What holds of a registry, in whichever database: the same trials on both.
+//! What holds of a registry, in whichever database: the same trials on both, and the faults that one of them alone can have.
 
+mod feed;
+mod journal;
+mod opening;
 mod records;
+mod rollouts;
+mod sharing;
 mod sql;
 mod world;
 
 use camlock_testing::Trials;
 use world::{Kind, World};
+
+/// With these in its environment the program is another process of a trial.
+const OTHER: &str = "TEST_OTHER_PROCESS";
+const FULL: &str = "TEST_FULL_DISK";
 
 /// Runs a trial as a server would.
 fn run<F: Future<Output = ()>>(trial: impl FnOnce() -> F) {
@@ -23,11 +32,37 @@ macro_rules! both {
     )*)*};
 }
 
+macro_rules! one {
+    ($trials:ident, $($database:ident $module:ident: $($trial:ident)*;)*) => {$($(
+        let name = concat!(stringify!($database), "::", stringify!($module), "::", stringify!($trial));
+        $trials = $trials.add(name, || run($module::$trial));
+    )*)*};
+}
+
 fn main() {
+    if let Ok(url) = std::env::var(OTHER) {
+        return run(|| feed::other_process(&url));
+    }
+    if let Ok(url) = std::env::var(FULL) {
+        return run(|| feed::full_process(&url));
+    }
     let mut trials = Trials::default();
     both! { trials,
         records: newcomers decisions quarantine removed_and_back reports thousands;
         sql: toggle config delete_and_insert artifact_and_version in_bulk;
+        journal: each_decision_once notes_in_order a_late_commit the_old_is_pruned the_end_writes_what_is_left;
+        rollouts: alone all_are_ready all_at_once one_cannot one_is_silent a_newer_proposal something_else_meanwhile
+            who_is_gone_is_not_asked who_lags;
+        sharing: one_builds_the_others_fetch the_first_counts a_right_is_renewed a_holder_that_stands_still
+            a_holder_that_died nobody_waits_for_itself the_oldest_bytes_go tokens;
+        opening: up_and_down an_older_schema a_newer_schema somebody_elses several_at_once an_id_that_stays;
+        feed: own_changes_and_others ten_thousand_in_a_second at_rest;
+    }
+    one! { trials,
+        postgres opening: not_let_in not_there_at_first a_row_is_held restored;
+        postgres feed: what_is_not_ours any_search_path connections_are_cut killed_under_load paused;
+        sqlite opening: damaged locked;
+        sqlite feed: two_processes a_full_disk;
     }
     trials.run()
 }

@@ -7,8 +7,9 @@ use camlock_core::{
 use camlock_store::{Change, Options, Store};
 use camlock_testing::Postgres;
 use std::{
+    io::{BufRead, BufReader, Write},
     path::PathBuf,
-    process::{Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -50,7 +51,7 @@ impl World {
         World { kind: Kind::Postgres, url, directory: tempfile::tempdir().unwrap(), postgres: Some(postgres) }
     }
 
-    fn server(&self) -> &Postgres {
+    pub(crate) fn server(&self) -> &Postgres {
         self.postgres.as_deref().unwrap_or_else(|| Postgres::shared())
     }
 
@@ -94,6 +95,57 @@ impl World {
                 self.server().try_sql(&url, sql)
             }
         }
+    }
+}
+
+/// An operator's client that stays open, with a transaction for instance.
+pub(crate) struct Session {
+    client: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    done: &'static str,
+}
+
+impl World {
+    /// Opens a client.
+    pub(crate) fn session(&self) -> Session {
+        let (mut client, done) = match self.kind {
+            Kind::Sqlite => {
+                let mut shell = Command::new("sqlite3");
+                shell.arg(self.file());
+                (shell, ".print done")
+            }
+            Kind::Postgres => {
+                let psql = self.server().psql(&format!("{}?options=-csearch_path%3Dcamlock", self.url));
+                (psql, "\\echo done")
+            }
+        };
+        let mut client = client.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (input, output) = (client.stdin.take().unwrap(), BufReader::new(client.stdout.take().unwrap()));
+        Session { client, input, output, done }
+    }
+}
+
+impl Session {
+    /// Runs SQL, and waits until it is done: what it printed.
+    pub(crate) fn say(&mut self, sql: &str) -> String {
+        writeln!(self.input, "{sql};\n{}", self.done).unwrap();
+        let mut printed = String::new();
+        loop {
+            let mut line = String::new();
+            assert!(self.output.read_line(&mut line).unwrap() > 0, "the client ended");
+            if line.trim() == "done" {
+                return printed.trim().to_owned();
+            }
+            printed.push_str(&line);
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.client.kill();
+        let _ = self.client.wait();
     }
 }
 

@@ -1,0 +1,93 @@
+//! `camlock new`.
+
+use crate::{cache, camlock, command, end, site};
+use camlock_testing::repository;
+use std::{fs, path::Path, process::Command};
+
+/// A plugin's own tests, as its author runs them.
+fn cargo_test(plugin: &Path) {
+    // The versions that the fixtures are locked to: so little is built twice.
+    fs::copy(repository().join("core/loader/fixtures/Cargo.lock"), plugin.join("Cargo.lock")).unwrap();
+    let output = Command::new("cargo")
+        .arg("test")
+        .current_dir(plugin)
+        .env("CARGO_TARGET_DIR", cache().join("target"))
+        .env("CARGO_PROFILE_DEV_DEBUG", "0")
+        .output()
+        .unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && stdout.contains("test result: ok. 1 passed"), "{stdout}\n{stderr}");
+    assert!(!stderr.contains("warning"), "{stderr}");
+}
+
+#[test]
+fn a_new_plugin_is_served_by_a_server_that_runs_and_passes_its_tests() {
+    let site = site();
+    let server = site.start();
+    server.until_serving("about");
+    let told = end(command(&site, &["new", "hello", "--in", "plugins"])).done();
+    assert!(told.starts_with("hello is in plugins/hello\n") && told.contains("camlock dev plugins/hello"), "{told}");
+    end(command(&site, &["new", "one-file", "--in", "plugins", "--template", "single-file"])).done();
+    server.until_text("/api/v1/p/hello/", "Hello from hello!");
+    server.until_text("/api/v1/p/hello/hello/Ada", r#"{"text":"Hello, Ada!","greeted":1}"#);
+    server.until_text("/api/v1/p/one-file/", "Hello from one-file!");
+    server.until_text("/api/v1/p/one-file/hello/Ada", "Hello, Ada!");
+    assert_eq!((server.generation("hello"), server.generation("one-file")), (1, 1), "each was whole when it was there");
+    let mut names: Vec<_> = fs::read_dir(site.plugins()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["hello", "one-file.rs"], "nothing temporary is left");
+    server.end();
+
+    // Where it lies is of no consequence.
+    fs::create_dir(site.path("elsewhere")).unwrap();
+    let moved = site.path("elsewhere/moved");
+    fs::rename(site.path("plugins/hello"), &moved).unwrap();
+    cargo_test(&moved);
+}
+
+#[test]
+fn a_clone_is_told_where_the_sdk_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let within = dir.path().to_str().unwrap();
+    end(camlock(&["new", "hello", "--in", within])).done();
+    let config = dir.path().join("hello/.cargo/config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    // That file is this machine's: git leaves it out.
+    let ignored = fs::read_to_string(dir.path().join("hello/.gitignore")).unwrap();
+    assert!(ignored.lines().any(|line| line == "/.cargo/config.toml"), "{ignored}");
+    fs::remove_dir_all(dir.path().join("hello/.cargo")).unwrap();
+    end(camlock(&["new", "hello", "--in", within, "--relink"])).done();
+    assert_eq!(fs::read_to_string(&config).unwrap(), text);
+    let sdk = text.lines().find_map(|line| line.strip_prefix("camlock-plugin.path = \"")?.strip_suffix('"')).unwrap();
+    assert!(Path::new(sdk).join("src/lib.rs").is_file() && Path::new(sdk).starts_with(cache()), "{sdk}");
+
+    fs::write(&config, "[build]\njobs = 1\n").unwrap();
+    let told = end(camlock(&["new", "hello", "--in", within, "--relink"])).refused(1);
+    assert!(told.contains("was not written by camlock"), "{told}");
+    let told = end(camlock(&["new", "other", "--in", within, "--relink"])).refused(1);
+    assert!(told.contains("other is no plugin's folder: it has no Cargo.toml"), "{told}");
+}
+
+#[test]
+fn what_cannot_become_a_plugin_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let within = dir.path().to_str().unwrap();
+    for (name, sentence) in [
+        ("Hello", "`Hello` is no name for a plugin: 3 to 50 lower-case letters"),
+        ("catalog", "the name `catalog` is reserved"),
+        ("serde", "`serde` is a word of Rust's, or a crate that plugins use"),
+        ("../x", "is no name for a plugin"),
+    ] {
+        let told = end(camlock(&["new", name, "--in", within])).refused(2);
+        assert!(told.contains(sentence), "{told}");
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    fs::write(dir.path().join("hello.rs"), "mine").unwrap();
+    let told = end(camlock(&["new", "hello", "--in", within])).refused(1);
+    assert!(told.ends_with("hello.rs is there already: choose another name, or remove it"), "{told}");
+    assert_eq!(fs::read_to_string(dir.path().join("hello.rs")).unwrap(), "mine");
+    let mut homeless = camlock(&["new", "hello", "--in", within]);
+    homeless.env_remove("HOME").env_remove("XDG_CACHE_HOME");
+    fs::remove_file(dir.path().join("hello.rs")).unwrap();
+    assert!(end(homeless).refused(1).starts_with("there is no cache directory"));
+}

@@ -1,0 +1,227 @@
+//! Artifacts, the right to build them, and tokens.
+
+use crate::world::*;
+use camlock_core::{
+    Digest, Kept, Mark,
+    registry::{Claim, NewToken, Role},
+};
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant, SystemTime},
+};
+
+fn kept(sources: &str, bytes: &str) -> Kept {
+    Kept {
+        name: "a".to_owned(),
+        version: "1.0.0".to_owned(),
+        mark: Mark(sources.to_owned()),
+        digest: Digest::of(bytes.as_bytes()),
+        at: SystemTime::now(),
+    }
+}
+
+fn file(world: &World, bytes: &str) -> Option<PathBuf> {
+    let path = world.directory.path().join(format!("{}.so", Digest::of(bytes.as_bytes()).hex()));
+    fs::write(&path, bytes).unwrap();
+    Some(path)
+}
+
+async fn claim(node: &Node, sources: &str) -> Claim {
+    node.store.exchange().claim("a", &Mark(sources.to_owned())).await.unwrap()
+}
+
+fn right(claim: Claim) -> camlock_core::registry::RightToBuild {
+    match claim {
+        Claim::Build(right) => right,
+        Claim::Built(digest) => panic!("{digest} was built"),
+    }
+}
+
+pub(crate) async fn one_builds_the_others_fetch(world: World) {
+    let (one, two) = (world.open("one").await, world.open("two").await);
+    let building = right(claim(&one, "sources").await);
+    // Something else may be built meanwhile.
+    drop(right(claim(&two, "other sources").await));
+    let exchange = two.store.exchange();
+    let waiting = tokio::spawn(async move { exchange.claim("a", &Mark("sources".to_owned())).await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!waiting.is_finished());
+    let kept = kept("sources", "bytes");
+    assert_eq!(one.store.exchange().offer(&kept, file(&world, "bytes")).await.unwrap(), kept.digest);
+    let began = Instant::now();
+    drop(building);
+    let Claim::Built(digest) = waiting.await.unwrap().unwrap() else { panic!("it was built") };
+    assert!(began.elapsed() < Duration::from_secs(1), "it is heard of: {:?}", began.elapsed());
+    assert_eq!(digest, kept.digest);
+    let fetched = two.store.exchange().fetch(digest).await.unwrap().unwrap();
+    assert!(fetched.starts_with(world.directory.path().join("two")));
+    assert_eq!(fs::read(fetched).unwrap(), b"bytes");
+    assert_eq!(two.store.exchange().fetch(Digest::of(b"nowhere")).await.unwrap(), None);
+    assert_eq!(world.sql("SELECT count(*) FROM build_rights"), "0");
+}
+
+pub(crate) async fn the_first_counts(world: World) {
+    let (one, two) = (world.open("one").await, world.open("two").await);
+    let (first, second) = (kept("sources", "first"), kept("sources", "second"));
+    let offers = [(&one, &first, "first"), (&two, &second, "second"), (&one, &first, "first")];
+    for (node, kept, bytes) in offers {
+        let counts = node.store.exchange().offer(kept, file(&world, bytes)).await.unwrap();
+        assert_eq!(counts, first.digest);
+    }
+    assert_eq!(two.store.exchange().fetch(second.digest).await.unwrap(), None);
+    // The same bytes of other sources are kept once, for both.
+    let again = kept("other sources", "first");
+    assert_eq!(two.store.exchange().offer(&again, file(&world, "first")).await.unwrap(), first.digest);
+    assert_eq!(world.sql("SELECT count(*) FROM artifact_bytes"), "1");
+    // As long as its bytes are to be had.
+    world.sql("DELETE FROM artifact_bytes");
+    drop(right(claim(&one, "sources").await));
+    assert_eq!(two.store.exchange().offer(&second, file(&world, "second")).await.unwrap(), second.digest);
+    assert!(matches!(claim(&one, "sources").await, Claim::Built(digest) if digest == second.digest));
+    // Or elsewhere.
+    let elsewhere = kept("yet others", "elsewhere");
+    assert_eq!(one.store.exchange().offer(&elsewhere, None).await.unwrap(), elsewhere.digest);
+    assert!(matches!(claim(&two, "yet others").await, Claim::Built(digest) if digest == elsewhere.digest));
+    assert_eq!(two.store.exchange().fetch(elsewhere.digest).await.unwrap(), None);
+}
+
+/// Whoever holds a right renews it, on a connection of its own.
+pub(crate) async fn a_right_is_renewed(world: World) {
+    let quick = |options: &mut camlock_store::Options| options.right = Duration::from_millis(600);
+    let (one, two) = (world.open_with("one", quick).await, world.open_with("two", quick).await);
+    let building = right(claim(&one, "sources").await);
+    let exchange = two.store.exchange();
+    let waiting = tokio::spawn(async move { exchange.claim("a", &Mark("sources".to_owned())).await });
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert!(!waiting.is_finished());
+    drop(building);
+    drop(right(waiting.await.unwrap().unwrap()));
+}
+
+/// A holder that stands still, its connection open, is replaced when its time is over.
+pub(crate) async fn a_holder_that_stands_still(world: World) {
+    let one = world.open("one").await;
+    let mut holder = world.session();
+    let (column, backend, until) = match world.kind {
+        Kind::Sqlite => ("", "", "strftime('%Y-%m-%d %H:%M:%f', 'now', '1.5 seconds')"),
+        Kind::Postgres => (", backend", ", pg_backend_pid()", "now() + interval '1.5 seconds'"),
+    };
+    holder.say(&format!(
+        "INSERT INTO build_rights (plugin, fingerprint, node, holder, until{column}) \
+         VALUES ('a', 'sources', 'gone', 'x', {until}{backend})"
+    ));
+    let began = Instant::now();
+    drop(right(claim(&one, "sources").await));
+    assert!(began.elapsed() > Duration::from_millis(1_000), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+/// A holder that died is replaced long before that, as its connection is gone. In SQLite nobody knows.
+pub(crate) async fn a_holder_that_died(world: World) {
+    if world.kind == Kind::Sqlite {
+        return;
+    }
+    let (one, two) = (world.open("one").await, world.open("two").await);
+    let _building = right(claim(&one, "sources").await);
+    let cut = "SELECT pg_terminate_backend(backend) FROM build_rights";
+    assert_eq!(world.sql(cut), "t");
+    let began = Instant::now();
+    drop(right(claim(&two, "sources").await));
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+}
+
+/// Whoever died in the middle of a build and comes back does not wait for itself.
+pub(crate) async fn nobody_waits_for_itself(world: World) {
+    let one = world.open("one").await;
+    let id = one.store.node().to_owned();
+    one.store.end().await;
+    let mut other = world.session();
+    let (column, backend, until) = match world.kind {
+        Kind::Sqlite => ("", "", "strftime('%Y-%m-%d %H:%M:%f', 'now', '60 seconds')"),
+        Kind::Postgres => (", backend", ", pg_backend_pid()", "now() + interval '60 seconds'"),
+    };
+    other.say(&format!(
+        "INSERT INTO build_rights (plugin, fingerprint, node, holder, until{column}) \
+         VALUES ('a', 'sources', '{id}', 'x', {until}{backend})"
+    ));
+    let one = world.open("one").await;
+    tokio::time::timeout(Duration::from_secs(2), async { drop(right(claim(&one, "sources").await)) }).await.unwrap();
+}
+
+pub(crate) async fn the_oldest_bytes_go(world: World) {
+    let one = world.open("one").await;
+    one.register(&["a"]).await;
+    for number in 0..8 {
+        let bytes = format!("bytes {number}");
+        let kept = kept(&format!("sources {number}"), &bytes);
+        one.store.exchange().offer(&kept, file(&world, &bytes)).await.unwrap();
+    }
+    // The first one serves.
+    let served = Digest::of(b"bytes 0");
+    world.sql(&format!("UPDATE plugins SET artifact_digest = '{served}' WHERE name = 'a'"));
+    one.store.end().await;
+    let one = world.open("one").await;
+    let began = Instant::now();
+    while world.sql("SELECT count(*) FROM artifact_bytes") != "6" {
+        assert!(began.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let to_be_had = |bytes: &'static str| one.store.exchange().fetch(Digest::of(bytes.as_bytes()));
+    assert!(to_be_had("bytes 0").await.unwrap().is_some() && to_be_had("bytes 3").await.unwrap().is_some());
+    assert!(to_be_had("bytes 2").await.unwrap().is_none());
+    drop(right(claim(&one, "sources 2").await));
+}
+
+pub(crate) async fn tokens(world: World) {
+    let (one, two) = (world.open("one").await, world.open("two").await);
+    let token = |name: &str, secret: &str, expires| NewToken {
+        name: name.to_owned(),
+        role: Role::Operator,
+        hash: Digest::of(secret.as_bytes()),
+        expires,
+    };
+    let tokens = one.store.tokens();
+    let create = |token| tokens.create(token, "tester".to_owned());
+    let soon = SystemTime::now() + Duration::from_secs(3_600);
+    let made = create(token("ci", "secret", Some(soon))).await.unwrap().unwrap();
+    assert_eq!(
+        (made.name.as_str(), made.role, made.hash, made.revoked),
+        ("ci", Role::Operator, Digest::of(b"secret"), None)
+    );
+    let expires = made.expires.unwrap();
+    let apart = expires.duration_since(soon).or_else(|error| Ok::<_, ()>(error.duration())).unwrap();
+    assert!(apart < Duration::from_millis(2), "{apart:?}");
+    assert_eq!(one.store.tokens().known(), std::slice::from_ref(&made));
+    assert_eq!(create(token("ci", "another", None)).await.unwrap(), None, "the name is taken");
+    let known = |node: &Node, what: &'static str| {
+        let tokens = node.store.tokens();
+        async move {
+            let began = Instant::now();
+            while !match what {
+                "there" => tokens.known().len() == 1,
+                "revoked" => tokens.known().iter().all(|token| token.revoked.is_some()),
+                _ => tokens.known().is_empty(),
+            } {
+                assert!(began.elapsed() < PATIENCE, "{what}");
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+    };
+    known(&two, "there").await;
+    assert_eq!(two.store.tokens().known(), std::slice::from_ref(&made));
+    assert!(one.store.tokens().revoke(made.id, "tester".to_owned()).await.unwrap());
+    assert!(!one.store.tokens().revoke(made.id, "tester".to_owned()).await.unwrap());
+    known(&two, "revoked").await;
+    // The name is free again; and when one expires, too.
+    let past = Some(SystemTime::now() - Duration::from_secs(1));
+    let expired = create(token("ci", "short", past)).await.unwrap().unwrap();
+    assert!(create(token("ci", "next", None)).await.unwrap().unwrap().id > expired.id);
+    let journal = world.sql("SELECT what FROM plugin_journal WHERE plugin IS NULL ORDER BY id");
+    assert_eq!(journal, "token-created\ntoken-revoked\ntoken-created\ntoken-created");
+    assert!(!world.sql("SELECT * FROM api_tokens").contains("secret"));
+    // Who starts anew knows them before anybody asks.
+    assert_eq!(world.open("three").await.store.tokens().known().len(), 3);
+    world.sql("DELETE FROM api_tokens");
+    known(&two, "gone").await;
+}
