@@ -12,6 +12,7 @@ mod failed;
 mod logs;
 mod print;
 mod record;
+mod reports;
 mod screen;
 mod serve;
 mod shop;

@@ -9,11 +9,14 @@ use crate::{
     config::{Config, Flags, Profile},
     data, logs,
     record::Record,
+    reports::Reports,
     shop::Shop,
 };
 use camlock_core::{Manager, Nudge, Sources, supervise};
 use camlock_loader::{abi_version, on_thread_park};
-use camlock_server::{About, ControlOptions, Dispatch, Front, FrontOptions, Logs, Token, control_router, serve_socket};
+use camlock_server::{
+    About, ControlOptions, Dispatch, Front, FrontOptions, Levels, Logs, Token, control_router, serve_socket,
+};
 use camlock_watch::Watcher;
 use clap::Args;
 use std::{
@@ -46,8 +49,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Failed> {
 
 /// Runs a server with these settings, which tells in this voice what becomes of its plugins.
 pub(crate) fn run_with(config: &Config, voice: &Voice) -> Result<(), Failed> {
-    let kept = Logs::default();
-    logs::begin(config, kept.clone())?;
+    let (kept, levels) = (Logs::default(), Levels::new(config.levels.clone()));
+    let reports = Reports::begin(config)?;
+    logs::begin(config, kept.clone(), &levels, &reports)?;
     let no_runtime = |error: io::Error| format!("no runtime could be made: {error}");
     let control = Builder::new_multi_thread()
         .worker_threads(2)
@@ -64,17 +68,28 @@ pub(crate) fn run_with(config: &Config, voice: &Voice) -> Result<(), Failed> {
         .enable_all()
         .build()
         .map_err(no_runtime)?;
-    let outcome = control.block_on(serve(config, voice, kept, &control, &work));
+    let outcome = control.block_on(serve(config, voice, (kept, levels, &reports), &control, &work));
     // What a plugin left running there is not waited for.
     work.shutdown_background();
     control.shutdown_background();
+    if let Err(failed) = &outcome {
+        reports.failed(&failed.reason);
+    }
+    reports.end();
     outcome
 }
 
-async fn serve(config: &Config, voice: &Voice, logs: Logs, control: &Runtime, work: &Runtime) -> Result<(), Failed> {
+async fn serve(
+    config: &Config,
+    voice: &Voice,
+    (logs, levels, reports): (Logs, Levels, &Reports),
+    control: &Runtime,
+    work: &Runtime,
+) -> Result<(), Failed> {
     let mut signals = Signals::new().map_err(|error| format!("signals cannot be waited for: {error}"))?;
     let data = data::open(&config.data)?;
     let token = data::admin_token(&data)?;
+    reports.never_tell(&token);
     let terminal = io::stdout().is_terminal();
     let profile = config.profile.unwrap_or(if terminal { Profile::Quick } else { Profile::Release });
     let shop = Shop::open(config, &data, profile, work.handle().clone(), voice.listener())?;
@@ -97,6 +112,8 @@ async fn serve(config: &Config, voice: &Voice, logs: Logs, control: &Runtime, wo
         abi: abi_version(),
         built_in: shop.built_in.iter().map(|built_in| built_in.manifest().name.clone()).collect(),
     };
+    let loader = shop.loader.clone();
+    levels.listen(move |plugin, level| loader.set_level(plugin, level));
     let (sources, builder) = (shop.builder.clone(), shop.builder.clone());
     let registry = (record.registry(), record.exchange.clone());
     let note = record.registry();
@@ -104,6 +121,7 @@ async fn serve(config: &Config, voice: &Voice, logs: Logs, control: &Runtime, wo
     let ports = shop.ports(Arc::new(dispatch.clone()), registry, control.handle().clone());
     let manager = supervise(ports, config.settings.clone());
     record.follow(&manager);
+    control.spawn(reports.follow(manager.watch()));
     let options = ControlOptions {
         tokens: record.store.tokens(),
         archive: record.store.archive(),
@@ -113,6 +131,8 @@ async fn serve(config: &Config, voice: &Voice, logs: Logs, control: &Runtime, wo
         meters: dispatch.meters(),
         install: Some(Arc::new(installer)),
         logs,
+        levels,
+        reconnects: record.store.reconnects(),
         ..ControlOptions::new(Token::new(token))
     };
     let router = control_router(manager.clone(), options);

@@ -22,6 +22,7 @@ pub(crate) struct Shop {
     pub(crate) installer: Installer,
     shelf: FileShelf,
     workbench: Workbench,
+    pub(crate) loader: Arc<Loader>,
 }
 
 impl Shop {
@@ -52,7 +53,8 @@ impl Shop {
             built_in: built_in.collect::<Result<_, _>>().map_err(in_words)?,
             installer: Installer::new(&config.plugins, data, identify()).map_err(told("nothing can be installed"))?,
             shelf: FileShelf::new(data, artifacts),
-            workbench: Workbench::new(staging, verifier, loader),
+            workbench: Workbench::new(staging, verifier, loader.clone()),
+            loader,
         })
     }
 

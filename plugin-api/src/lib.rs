@@ -42,6 +42,7 @@ mod routes;
 mod runtime;
 #[cfg(not(feature = "program"))]
 mod trace;
+mod traceparent;
 #[cfg(feature = "upgrade")]
 mod upgrade;
 
@@ -51,6 +52,7 @@ pub use crate::{
     plugin::{Plugin, Saved},
     request::{RequestId, TraceId},
     routes::Routes,
+    traceparent::Traceparent,
 };
 pub use anyhow::{Error, Result};
 pub use axum;

@@ -86,8 +86,9 @@ camlock rollback hello --to sha256:…")]
         after_help = "Examples:\n  camlock events -n 100\n  camlock events -f --plugin hello\n  camlock events -f --json"
     )]
     Events(events::Options),
-    /// Show what a plugin said lately
-    #[command(after_help = "Example:\n  camlock logs hello -f")]
+    /// Show what a plugin said lately, or have it say more from now on
+    #[command(after_help = "Examples:\n  camlock logs hello -f\n  camlock logs hello --level debug\n  \
+camlock logs hello --level default")]
     Logs(logs::Options),
     /// List the servers of the fleet, and who serves what
     #[command(after_help = "Example:\n  camlock nodes --json")]

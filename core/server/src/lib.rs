@@ -15,6 +15,7 @@ mod ending;
 mod frames;
 mod front;
 mod generation;
+mod levels;
 mod limited;
 mod logs;
 mod marks;
@@ -33,6 +34,7 @@ pub use crate::{
     control::{About, ControlOptions, Note, Token, control_router},
     dispatch::{Dispatch, Dispatched},
     front::{Front, FrontOptions},
+    levels::{Leveled, Levels},
     logs::Logs,
     memory::InMemory,
     meters::Meters,

@@ -4,12 +4,13 @@ use crate::{
     dispatch::Responding,
     ending::until_farewell,
     generation::{Generation, Running},
+    levels::PLUGIN,
     limited::{Exceeded, limit},
     marks::{Asked, enter},
     problem::{self, Problem, seconds},
     relay::relay,
     request_id,
-    trace_context::trace_id,
+    trace_context::{Ids, hex, trace_id},
 };
 use camlock_core::{Answer, Body, BoxFuture, Call, Fault, Instance, Lease, RequestId, RequestLimits, Use, routes};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -25,6 +26,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::{Sleep, sleep};
+use tracing::Instrument;
 
 /// A generation as a table holds it: what answers, and the table's lease.
 pub(crate) struct PluginService {
@@ -59,6 +61,11 @@ impl PluginService {
         let asked = Asked::of(&request);
         let trace_id = trace_id(request.headers());
         let request_id = request_id::request_id(request.headers());
+        let ids = Ids::new(&request_id, trace_id);
+        let (plugin, generation) = (&*self.generation.name, self.generation.number);
+        let span = tracing::debug_span!(
+            target: PLUGIN, "request", plugin, generation, request_id = request_id.as_str(), trace_id = hex(trace_id)
+        );
         let mut seldom = None;
         if asks || largest.is_some() || matches!(request_id, RequestId::Sent(_)) {
             let mut rest = Box::new(Seldom::default());
@@ -83,7 +90,8 @@ impl PluginService {
                 away.call(&self.instance, lease, self.generation.key, asked.clone(), call)
             }
         };
-        Responding::Plugin(Answering { call: Some(call), running, asked, timeout, timer: None, seldom })
+        let call = if span.is_disabled() { call } else { Box::pin(call.instrument(span)) };
+        Responding::Plugin(Answering { call: Some(call), running, asked, ids, timeout, timer: None, seldom })
     }
 }
 
@@ -99,6 +107,7 @@ pub(crate) struct Answering {
     call: Option<BoxFuture<Result<Answer, Fault>>>,
     running: Running,
     asked: Asked,
+    ids: Ids,
     timeout: Duration,
     /// Only a request that is not answered at once costs a timer.
     timer: Option<Pin<Box<Sleep>>>,
@@ -207,17 +216,27 @@ impl Answering {
     fn tell(&self, fault: &Fault) {
         let (plugin, generation) = (&*self.running.0.name, self.running.0.number);
         let (method, path) = (&self.asked.method, self.asked.path());
+        let (request_id, trace_id) = (self.request_id(), hex(self.ids.trace));
         let backtrace = fault.backtrace.join("\n");
         let location = &*fault.location;
-        tracing::error!(plugin, generation, %method, path, location, backtrace, "{:?}: {}", fault.kind, fault.message);
+        tracing::error!(
+            plugin, generation, %method, path, request_id, trace_id, location, backtrace, "{:?}: {}", fault.kind, fault.message
+        );
     }
 
     fn too_late(&self) -> Response<Body> {
         let (plugin, generation) = (&*self.running.0.name, self.running.0.number);
         let (method, path) = (&self.asked.method, self.asked.path());
+        let (request_id, trace_id) = (self.request_id(), hex(self.ids.trace));
         let detail = format!("the plugin did not begin to answer within {}", seconds(self.timeout));
-        tracing::warn!(plugin, generation, %method, path, "{detail}");
+        tracing::warn!(plugin, generation, %method, path, request_id, trace_id, "{detail}");
         Problem::of(plugin, StatusCode::GATEWAY_TIMEOUT, detail).response()
+    }
+
+    /// For the log. Of a client's own id only the echo is left.
+    fn request_id(&self) -> &str {
+        let sent = self.seldom.as_ref().and_then(|seldom| seldom.echo.as_ref()?.to_str().ok());
+        sent.unwrap_or_else(|| self.ids.made())
     }
 }
 

@@ -47,7 +47,12 @@ pub use crate::{
 
 use crate::{address::Address, database::Database, node::Identity, shared::Shared};
 use camlock_core::registry::{Archive, Exchange, Registry, Tokens};
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 use tokio::{sync::watch, task::JoinHandle};
 
 /// How a store is used. All times have defaults that fit a fleet.
@@ -178,6 +183,11 @@ impl Store {
     /// Why the database cannot be used for now, if it cannot.
     pub fn trouble(&self) -> Option<Trouble> {
         self.shared.database.trouble()
+    }
+
+    /// Counts how often it was connected to anew.
+    pub fn reconnects(&self) -> Arc<AtomicU64> {
+        self.shared.reconnects.clone()
     }
 
     /// Waits until the database can be used.
