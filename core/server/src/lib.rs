@@ -17,6 +17,7 @@ mod front;
 mod generation;
 mod limited;
 mod logs;
+mod lookout;
 mod marks;
 mod memory;
 mod meters;
@@ -34,6 +35,7 @@ pub use crate::{
     dispatch::{Dispatch, Dispatched},
     front::{Front, FrontOptions},
     logs::Logs,
+    lookout::look_after,
     memory::InMemory,
     meters::Meters,
     socket::{ControlSocket, serve_socket},
