@@ -54,6 +54,15 @@ pub(crate) enum Profile {
     Release,
 }
 
+impl From<Profile> for camlock_build::Profile {
+    fn from(profile: Profile) -> Self {
+        match profile {
+            Profile::Quick => camlock_build::Profile::Quick,
+            Profile::Release => camlock_build::Profile::Release,
+        }
+    }
+}
+
 /// How logs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -73,7 +82,7 @@ pub(crate) struct Config {
     pub(crate) data: PathBuf,
     pub(crate) listen: SocketAddr,
     /// The registry's URL, if one is named. It may hold a password.
-    database: Option<String>,
+    pub(crate) database: Option<String>,
     pub(crate) schema: String,
     pub(crate) require_database: bool,
     pub(crate) fleet: Fleet,
@@ -108,25 +117,6 @@ impl Config {
     /// From now on nothing is shared with other servers: the registry is a file in the data directory.
     pub(crate) fn keep_to_itself(&mut self) {
         (self.database, self.artifacts, self.require_database) = (None, None, false);
-    }
-
-    /// The registry's URL.
-    pub(crate) fn database_url(&self, data: &Path) -> String {
-        self.database.clone().unwrap_or_else(|| format!("sqlite://{}", data.join("registry.db").display()))
-    }
-
-    /// Which registry that is, without what lets one in.
-    pub(crate) fn database_name(&self, data: &Path) -> String {
-        let url = self.database_url(data);
-        let place = match url.split_once("://") {
-            Some((scheme, rest)) => {
-                let place = rest.split(['?', '#']).next().unwrap_or_default();
-                let host = place.rsplit_once('@').map_or(place, |(_, host)| host);
-                format!("{scheme}://{host}")
-            }
-            None => "unknown".to_owned(),
-        };
-        format!("{place} {}", self.schema)
     }
 
     /// Reads everything.
