@@ -83,6 +83,6 @@ mod tests {
     fn a_file_is_no_directory() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let told = open(file.path()).unwrap_err();
-        assert!(told.contains("cannot be used: ") && told.ends_with("(name another with --data)"), "{told}");
+        assert!(told.contains("cannot be used: ") && told.ends_with("; name another one"), "{told}");
     }
 }
