@@ -53,6 +53,8 @@ struct Inner {
     rest: Mutex<Option<Rest>>,
     ended: signal::Sender<bool>,
     looking: Once,
+    /// The program's own runtime.
+    serving: Handle,
     runtimes: Runtimes,
 }
 
@@ -64,17 +66,17 @@ struct Rest {
 
 impl Camlock {
     /// Begins: opens what is kept, and has the plugins directory looked at. Plugins serve as soon as they can; [`ready`] waits
-    /// for that. To be called on a tokio runtime; Camlock has two small ones of its own, where no request is answered.
+    /// for that. To be called on the tokio runtime that answers requests; Camlock has two small ones of its own beside it.
     ///
     /// [`ready`]: Camlock::ready
     pub async fn start(options: Options) -> Result<Self, Unable> {
         let runtimes = Runtimes::start()?;
         let control = runtimes.control.clone();
-        let begun = control.spawn(Camlock::open(options, runtimes));
+        let begun = control.spawn(Camlock::open(options, runtimes, Handle::current()));
         begun.await.unwrap_or_else(|error| Err(Unable::from(format!("Camlock could not be started: {error}"))))
     }
 
-    async fn open(options: Options, runtimes: Runtimes) -> Result<Self, Unable> {
+    async fn open(options: Options, runtimes: Runtimes, serving: Handle) -> Result<Self, Unable> {
         let Runtimes { control, work, .. } = &runtimes;
         let data = data::open(&options.data)?;
         let plugins = path::absolute(&options.plugins)
@@ -129,6 +131,7 @@ impl Camlock {
             rest: Mutex::new(Some(rest)),
             ended: signal::channel(false).0,
             looking: Once::new(),
+            serving,
             runtimes,
         })))
     }
@@ -138,7 +141,7 @@ impl Camlock {
     pub(crate) fn look_after(&self) {
         self.0.looking.call_once(|| {
             let options = FrontOptions { on_thread_park: Some(on_thread_park), ..FrontOptions::default() };
-            self.control().spawn(look_after(self.dispatch().clone(), options));
+            self.control().spawn(look_after(self.dispatch().clone(), options, self.0.serving.clone()));
         });
     }
 

@@ -72,8 +72,10 @@ const HELLO: &str = "/api/v1/p/hello/";
 /// A plugin with a page, and one that blocks its thread.
 fn hello(text: &str) -> String {
     let blocks =
-        r#".route("/block", get(|| async { std::thread::sleep(std::time::Duration::from_secs(3)); "awake" }))"#;
-    single(text).replace("})\n    }\n}", &format!("}}){blocks}\n    }}\n}}"))
+        r#".route("/block", get(|| async { std::thread::sleep(std::time::Duration::from_millis(4500)); "awake" }))"#;
+    let (before, after) =
+        single(text).split_once("\n    }\n}\n\nexport").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    format!("{before}{blocks}\n    }}\n}}\n\nexport{after}")
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -119,7 +121,8 @@ fn its_own_pages_and_plugins_side_by_side() {
     // It changes, is renewed by the program, breaks, and is mended.
     fs::write(world.plugin("hello.rs"), hello("two")).unwrap();
     server.until_text(HELLO, "two");
-    assert_eq!(server.post("/renew/hello").text, "generation 3");
+    let next = format!("generation {}", server.generation("hello") + 1);
+    assert_eq!(server.post("/renew/hello").text, next);
     let refused = server.post("/renew/nobody");
     assert_eq!((refused.status, refused.text.as_str()), (409, "there is no plugin `nobody`"));
     fs::write(world.plugin("hello.rs"), hello("three").replace("get(", "got(")).unwrap();
@@ -165,7 +168,8 @@ fn websockets_and_streams_and_the_end() {
             assert_eq!(tick["number"], number);
         }
         // A new generation: the old one's drain ends, and its client is told to come back.
-        assert_eq!(server.post("/renew/ticker").text, "generation 2");
+        let next = format!("generation {}", server.generation("ticker") + 1);
+        assert_eq!(server.post("/renew/ticker").text, next);
         let mut last = None;
         while let Some(Ok(message)) = socket.next().await {
             last = Some(message);

@@ -7,7 +7,10 @@ use std::{
     collections::HashMap,
     time::{Duration, Instant},
 };
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    runtime::Handle,
+    time::{MissedTickBehavior, interval},
+};
 
 /// How often the threads are looked at.
 pub(crate) const LOOK: Duration = Duration::from_millis(100);
@@ -60,14 +63,17 @@ impl Lookout {
     }
 }
 
-/// Looks after the threads of a program that serves by itself, for as long as it is polled. Those of a `Front` are looked after
-/// there. To be run where no plugin runs; of the options, those on blocking count.
-pub async fn look_after(dispatch: Dispatch, options: FrontOptions) {
+/// Looks after the threads of a program that serves on this runtime, for as long as it is polled. Those of a `Front` are looked
+/// after there. To be run where no plugin runs; of the options, those on blocking count.
+pub async fn look_after(dispatch: Dispatch, options: FrontOptions, serving: Handle) {
     let mut lookout = Lookout::new(dispatch, options);
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
-        lookout.look();
+        if !lookout.look().is_empty() {
+            // A thread that blocks may have been the one that waits for the sockets; any other does so when it has been woken.
+            serving.spawn(async {});
+        }
     }
 }
