@@ -40,7 +40,7 @@ pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
 
 async fn bring_up(config: &Config) -> Result<(), Failed> {
     if config.database_is_in_data() {
-        crate::data::open(&config.data)?;
+        camlock_embed::data::open(&config.data)?;
     }
     let (url, options) = (config.database_url(&config.data), record::options(config));
     let before = Store::bring_up(&url, &options).await.map_err(failed)?;

@@ -55,6 +55,15 @@ pub(crate) enum Profile {
     Release,
 }
 
+impl From<Profile> for camlock_build::Profile {
+    fn from(profile: Profile) -> Self {
+        match profile {
+            Profile::Quick => camlock_build::Profile::Quick,
+            Profile::Release => camlock_build::Profile::Release,
+        }
+    }
+}
+
 /// How logs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -74,7 +83,7 @@ pub(crate) struct Config {
     pub(crate) data: PathBuf,
     pub(crate) listen: SocketAddr,
     /// The registry's URL, if one is named. It may hold a password.
-    database: Option<String>,
+    pub(crate) database: Option<String>,
     pub(crate) schema: String,
     pub(crate) require_database: bool,
     pub(crate) fleet: Fleet,
@@ -121,20 +130,6 @@ impl Config {
     /// Whether that is a file in the data directory, as no other one is named.
     pub(crate) fn database_is_in_data(&self) -> bool {
         self.database.is_none()
-    }
-
-    /// Which registry that is, without what lets one in.
-    pub(crate) fn database_name(&self, data: &Path) -> String {
-        let url = self.database_url(data);
-        let place = match url.split_once("://") {
-            Some((scheme, rest)) => {
-                let place = rest.split(['?', '#']).next().unwrap_or_default();
-                let host = place.rsplit_once('@').map_or(place, |(_, host)| host);
-                format!("{scheme}://{host}")
-            }
-            None => "unknown".to_owned(),
-        };
-        format!("{place} {}", self.schema)
     }
 
     /// Reads everything.

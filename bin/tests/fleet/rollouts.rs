@@ -74,8 +74,7 @@ fn a_version_goes_out_and_one_is_killed_in_the_middle(lines: &[String]) {
         |_| fleet.nodes[1].nodes(),
         |nodes| {
             let items = nodes["items"].as_array().unwrap();
-            items.len() == 3
-                && items.iter().all(|node| node["stale"] == false && node["lags"] == serde_json::json!([]))
+            items.len() == 3 && items.iter().all(|node| node["stale"] == false && node["lags"] == serde_json::json!([]))
         },
     );
 

@@ -137,7 +137,10 @@ pub(crate) fn config_taken_live(world: &World) {
         let reason = server.until_failed("hello", "start");
         assert!(reason.contains("its configuration was refused: nonsense is no greeting"), "{reason}");
         world.sql("UPDATE plugins SET config = '[1, 2]' WHERE name = 'hello'");
-        world.until_sql("SELECT count(*) > 0 FROM plugin_journal WHERE plugin = 'hello' AND what = 'config-refused'", truth(world));
+        world.until_sql(
+            "SELECT count(*) > 0 FROM plugin_journal WHERE plugin = 'hello' AND what = 'config-refused'",
+            truth(world),
+        );
         assert_eq!((server.get(HELLO).text.as_str(), server.generation("hello")), ("three", 1));
         configure(world, "four");
         server.until_text(HELLO, "four");
@@ -273,10 +276,7 @@ pub(crate) fn gone_and_back(world: &World) {
         fs::rename(world.site.path("elsewhere"), world.site.path("plugins/hello")).unwrap();
         server.until_text(HELLO, "welcome back");
     });
-    world.until_sql(
-        "SELECT state FROM plugin_status WHERE name = 'hello'",
-        "serving",
-    );
+    world.until_sql("SELECT state FROM plugin_status WHERE name = 'hello'", "serving");
 }
 
 /// How often servers read the record, by their log.
@@ -301,7 +301,10 @@ pub(crate) fn in_bulk(world: &World) {
         server.until_plugin(&format!("plugin-{}", MANY - 1), |plugin| plugin["enabled"] == false);
         quiet(world);
         let read = readings(world) - before;
-        assert!((1..=4).contains(&read), "{MANY} rows were changed by one statement, and the record was read {read} times");
+        assert!(
+            (1..=4).contains(&read),
+            "{MANY} rows were changed by one statement, and the record was read {read} times"
+        );
         world.sql("UPDATE plugins SET enabled = true");
         server.until_text(HELLO, "hello");
         world.sql("DELETE FROM plugins WHERE name LIKE 'plugin-%'");

@@ -18,6 +18,7 @@ mod generation;
 mod levels;
 mod limited;
 mod logs;
+mod lookout;
 mod marks;
 mod memory;
 mod meters;
@@ -36,6 +37,7 @@ pub use crate::{
     front::{Front, FrontOptions},
     levels::{Leveled, Levels},
     logs::Logs,
+    lookout::look_after,
     memory::InMemory,
     meters::Meters,
     socket::{ControlSocket, serve_socket},

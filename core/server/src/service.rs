@@ -1,7 +1,7 @@
 //! The way of a request into a plugin's instance, and of its answer back.
 
 use crate::{
-    dispatch::Responding,
+    dispatch::{Responding, Sent},
     ending::until_farewell,
     generation::{Generation, Running},
     levels::PLUGIN,
@@ -14,8 +14,7 @@ use crate::{
 };
 use camlock_core::{Answer, Body, BoxFuture, Call, Fault, Instance, Lease, RequestId, RequestLimits, Use, routes};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body::Body as _;
-use hyper::{body::Incoming, upgrade::OnUpgrade};
+use hyper::upgrade::OnUpgrade;
 use std::{
     convert::Infallible,
     future::Future,
@@ -48,7 +47,7 @@ impl PluginService {
     }
 
     /// Answers a request of a client, unless the plugin's limits forbid it.
-    pub(crate) fn answer(&self, mut request: Request<Incoming>, peer: Option<SocketAddr>, mount: usize) -> Responding {
+    pub(crate) fn answer(&self, mut request: Request<impl Sent>, peer: Option<SocketAddr>, mount: usize) -> Responding {
         let RequestLimits { timeout, body: largest, concurrency } = self.limits;
         if let Some(largest) = largest.filter(|largest| request.body().size_hint().lower() > *largest) {
             self.generation.meter.answered(StatusCode::PAYLOAD_TOO_LARGE, Duration::ZERO);
@@ -256,7 +255,7 @@ fn is_websocket(headers: &HeaderMap) -> bool {
 }
 
 /// Whether the request asks for another protocol, in the way HTTP/1.1 does.
-fn asks_for_upgrade(request: &Request<Incoming>) -> bool {
+fn asks_for_upgrade<B>(request: &Request<B>) -> bool {
     let headers: &HeaderMap = request.headers();
     headers.contains_key(header::UPGRADE)
         && request.method() != Method::CONNECT
