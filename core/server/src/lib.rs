@@ -18,11 +18,13 @@ mod generation;
 mod limited;
 mod marks;
 mod monitor;
+mod noticed;
 mod problem;
 mod relay;
 mod request_id;
 mod service;
 mod trace_context;
+mod wire;
 
 pub use crate::{
     blocked::{Blocked, BlockedList},

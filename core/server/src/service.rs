@@ -6,9 +6,10 @@ use crate::{
     generation::{Generation, Running},
     limited::{Exceeded, limit},
     marks::{Asked, enter},
+    noticed::Noticed,
     problem::{self, Problem, seconds},
     relay::relay,
-    request_id,
+    request_id::{X_REQUEST_ID, request_id},
     trace_context::trace_id,
 };
 use camlock_core::{Answer, Body, BoxFuture, Call, Fault, Instance, Lease, RequestId, RequestLimits, Use, routes};
@@ -41,7 +42,7 @@ impl PluginService {
     }
 
     /// Answers a request of a client, unless the plugin's limits forbid it.
-    pub(crate) fn answer(&self, mut request: Request<Incoming>, peer: Option<SocketAddr>, mount: usize) -> Responding {
+    pub(crate) fn answer(&self, request: Request<Incoming>, peer: Option<SocketAddr>, mount: usize) -> Responding {
         let RequestLimits { timeout, body: largest, concurrency } = self.limits;
         if let Some(largest) = largest.filter(|largest| request.body().size_hint().lower() > *largest) {
             return too_large(&self.generation.name, largest).into();
@@ -49,26 +50,14 @@ impl PluginService {
         let Some(running) = self.generation.enter(concurrency) else {
             return too_many(&self.generation.name, concurrency).into();
         };
-        let asks = asks_for_upgrade(&request);
-        let asked = Asked::of(&request);
-        let trace_id = trace_id(request.headers());
-        let request_id = request_id::request_id(request.headers());
-        let mut seldom = None;
-        if asks || largest.is_some() || matches!(request_id, RequestId::Sent(_)) {
-            let mut rest = Box::new(Seldom::default());
-            rest.client = asks.then(|| hyper::upgrade::on(&mut request));
-            if let RequestId::Sent(id) = &request_id {
-                rest.echo = Some(id.clone());
-            }
-            seldom = Some(rest);
-        }
-        let mut request = request.map(Body::stream);
-        if let (Some(largest), Some(seldom)) = (largest, &mut seldom) {
-            let (body, watched) = limit(std::mem::take(request.body_mut()), largest);
-            *request.body_mut() = body;
-            seldom.exceeded = watched.map(|watched| (watched, largest));
-        }
-        let call = Call { mount, peer, request_id, trace_id, upgrade: asks, request };
+        let headers = request.headers();
+        let noticed = Noticed::of(headers);
+        let upgrade = noticed.asks_for_upgrade(headers) && request.method() != Method::CONNECT;
+        let (trace_id, request_id) = (trace_id(noticed.trace_parent), request_id(noticed.request_id));
+        // From here on the request stays where it is: it is large.
+        let mut call = Call { mount, peer, request_id, trace_id, upgrade, request: request.map(Body::stream) };
+        let seldom = self.seldom(&mut call);
+        let asked = Asked::of(&call.request);
         let call = match self.generation.away() {
             // The author's code runs when it is polled.
             None => self.instance.call(call),
@@ -78,6 +67,25 @@ impl PluginService {
             }
         };
         Responding::Plugin(Answering { call: Some(call), running, asked, timeout, timer: None, seldom })
+    }
+
+    /// What this request needs that few do.
+    fn seldom(&self, call: &mut Call) -> Option<Box<Seldom>> {
+        let largest = self.limits.body;
+        if !call.upgrade && largest.is_none() && !matches!(call.request_id, RequestId::Sent(_)) {
+            return None;
+        }
+        let mut seldom = Box::new(Seldom::default());
+        seldom.client = call.upgrade.then(|| hyper::upgrade::on(&mut call.request));
+        if let RequestId::Sent(id) = &call.request_id {
+            seldom.echo = Some(id.clone());
+        }
+        if let Some(largest) = largest {
+            let (body, watched) = limit(std::mem::take(call.request.body_mut()), largest);
+            *call.request.body_mut() = body;
+            seldom.exceeded = watched.map(|watched| (watched, largest));
+        }
+        Some(seldom)
     }
 }
 
@@ -163,7 +171,7 @@ impl Answering {
             }
         };
         if let Some(id) = self.seldom.as_mut().and_then(|seldom| seldom.echo.take()) {
-            response.headers_mut().entry(&request_id::X_REQUEST_ID).or_insert(id);
+            response.headers_mut().entry(X_REQUEST_ID).or_insert(id);
         }
         Poll::Ready(response)
     }
@@ -220,14 +228,4 @@ fn too_many(plugin: &str, concurrency: usize) -> Problem {
 /// Whether this is the protocol that the plugin switched to.
 fn is_websocket(headers: &HeaderMap) -> bool {
     headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
-}
-
-/// Whether the request asks for another protocol, in the way HTTP/1.1 does.
-fn asks_for_upgrade(request: &Request<Incoming>) -> bool {
-    let headers: &HeaderMap = request.headers();
-    headers.contains_key(header::UPGRADE)
-        && request.method() != Method::CONNECT
-        && headers.get_all(header::CONNECTION).iter().any(|value| {
-            value.to_str().is_ok_and(|text| text.split(',').any(|word| word.trim().eq_ignore_ascii_case("upgrade")))
-        })
 }
