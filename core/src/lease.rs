@@ -91,7 +91,8 @@ type End = Box<dyn FnOnce() + Send>;
 
 struct Shared {
     state: AtomicUsize,
-    /// How many leases of each use there are; only told, never acted upon.
+    /// How many leases of each use there are, but for requests', which are all others: they come and go most often. Only told,
+    /// never acted upon, and for a moment one may be told as a request's that is not.
     uses: [AtomicUsize; Use::ALL.len()],
     end: Mutex<Option<End>>,
     waiting: Mutex<Vec<Waker>>,
@@ -122,7 +123,7 @@ impl Lease {
     pub fn share(&self, held_for: Use) -> Lease {
         // Relaxed is enough, as for `Arc`: this lease already keeps the generation.
         self.shared.state.fetch_add(weight(held_for), Ordering::Relaxed);
-        self.shared.uses[held_for as usize].fetch_add(1, Ordering::Relaxed);
+        self.shared.begins(held_for);
         Lease { shared: self.shared.clone(), held_for }
     }
 
@@ -130,8 +131,8 @@ impl Lease {
     #[must_use]
     pub fn turn_into(mut self, held_for: Use) -> Lease {
         assert!(held_for != Use::Task && self.held_for != Use::Task, "a task's lease stays one");
-        self.shared.uses[held_for as usize].fetch_add(1, Ordering::Relaxed);
-        self.shared.uses[self.held_for as usize].fetch_sub(1, Ordering::Relaxed);
+        self.shared.begins(held_for);
+        self.shared.ends(self.held_for);
         self.held_for = held_for;
         self
     }
@@ -155,7 +156,7 @@ impl Clone for Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.shared.uses[self.held_for as usize].fetch_sub(1, Ordering::Relaxed);
+        self.shared.ends(self.held_for);
         // Release: all that was done under this lease comes before the end.
         let before = self.shared.state.fetch_sub(weight(self.held_for), Ordering::Release);
         match all(before) {
@@ -183,6 +184,18 @@ impl fmt::Debug for Lease {
 }
 
 impl Shared {
+    fn begins(&self, held_for: Use) {
+        if held_for != Use::Request {
+            self.uses[held_for as usize].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn ends(&self, held_for: Use) {
+        if held_for != Use::Request {
+            self.uses[held_for as usize].fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     fn tell(&self) {
         let waiting = std::mem::take(&mut *lock(&self.waiting));
         for waker in waiting {
@@ -205,14 +218,18 @@ impl Watch {
 
     /// How many leases of one use there are.
     pub fn count_of(&self, held_for: Use) -> usize {
-        self.shared.uses[held_for as usize].load(Ordering::Relaxed)
+        let counted = |held_for: &Use| self.shared.uses[*held_for as usize].load(Ordering::Relaxed);
+        match held_for {
+            Use::Request => self.count().saturating_sub(Use::ALL.iter().map(counted).sum()),
+            held_for => counted(&held_for),
+        }
     }
 
     /// A lease, if there is still one to share: what has ended stays ended.
     pub fn try_share(&self, held_for: Use) -> Option<Lease> {
         let raise = |state: usize| (all(state) > 0).then(|| state + weight(held_for));
         self.shared.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, raise).ok()?;
-        self.shared.uses[held_for as usize].fetch_add(1, Ordering::Relaxed);
+        self.shared.begins(held_for);
         Some(Lease { shared: self.shared.clone(), held_for })
     }
 
