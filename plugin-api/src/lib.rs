@@ -39,6 +39,7 @@ mod request;
 mod respond;
 mod routes;
 mod runtime;
+mod spare;
 #[cfg(not(feature = "program"))]
 mod trace;
 #[cfg(feature = "upgrade")]
