@@ -31,7 +31,7 @@ enum Path {
 }
 
 /// So long a path, as most are, is kept without an allocation.
-const SHORT: usize = 62;
+const SHORT: usize = 46;
 
 impl Asked {
     pub(crate) fn of<B>(request: &Request<B>) -> Self {

@@ -1,6 +1,7 @@
 //! The way of a request into a plugin's instance, and of its answer back.
 
 use crate::{
+    away::Away,
     dispatch::Responding,
     ending::until_farewell,
     generation::{Generation, Running},
@@ -61,17 +62,22 @@ impl PluginService {
         let call = match self.generation.away() {
             // The author's code runs when it is polled.
             None => self.instance.call(call),
-            Some(away) => {
-                let lease = self.lease.share(Use::Request);
-                away.call(&self.instance, lease, self.generation.key, asked.clone(), call)
-            }
+            Some(away) => self.call_away(away, &asked, call),
         };
         Responding::Plugin(Answering { call: Some(call), running, asked, timeout, timer: None, seldom })
     }
 
+    #[cold]
+    fn call_away(&self, away: &Away, asked: &Asked, call: Call) -> BoxFuture<Result<Answer, Fault>> {
+        away.call(&self.instance, self.lease.share(Use::Request), self.generation.key, asked.clone(), call)
+    }
+
     /// What this request needs that few do.
+    #[inline(never)]
     fn seldom(&self, call: &mut Call) -> Option<Box<Seldom>> {
-        let largest = self.limits.body;
+        // A body that is known to be small enough is not watched.
+        let upper = call.request.body().size_hint().upper();
+        let largest = self.limits.body.filter(|largest| upper.is_none_or(|upper| upper > *largest));
         if !call.upgrade && largest.is_none() && !matches!(call.request_id, RequestId::Sent(_)) {
             return None;
         }
@@ -215,11 +221,13 @@ impl Answering {
     }
 }
 
+#[cold]
 fn too_large(plugin: &str, largest: u64) -> Problem {
     let detail = format!("the request's body is larger than the {largest} bytes that the plugin takes");
     Problem::of(plugin, StatusCode::PAYLOAD_TOO_LARGE, detail)
 }
 
+#[cold]
 fn too_many(plugin: &str, concurrency: usize) -> Problem {
     let detail = format!("the plugin has {concurrency} requests to answer and takes no more at once: try again soon");
     Problem::of(plugin, StatusCode::SERVICE_UNAVAILABLE, detail).passing()
