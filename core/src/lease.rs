@@ -91,8 +91,7 @@ type End = Box<dyn FnOnce() + Send>;
 
 struct Shared {
     state: AtomicUsize,
-    /// How many leases of each use there are, but for requests', which are all others: they come and go most often. Only told,
-    /// never acted upon, and for a moment one may be told as a request's that is not.
+    /// How many leases of each use there are; only told, never acted upon.
     uses: [AtomicUsize; Use::ALL.len()],
     end: Mutex<Option<End>>,
     waiting: Mutex<Vec<Waker>>,
@@ -123,7 +122,7 @@ impl Lease {
     pub fn share(&self, held_for: Use) -> Lease {
         // Relaxed is enough, as for `Arc`: this lease already keeps the generation.
         self.shared.state.fetch_add(weight(held_for), Ordering::Relaxed);
-        self.shared.begins(held_for);
+        self.shared.uses[held_for as usize].fetch_add(1, Ordering::Relaxed);
         Lease { shared: self.shared.clone(), held_for }
     }
 
@@ -131,8 +130,8 @@ impl Lease {
     #[must_use]
     pub fn turn_into(mut self, held_for: Use) -> Lease {
         assert!(held_for != Use::Task && self.held_for != Use::Task, "a task's lease stays one");
-        self.shared.begins(held_for);
-        self.shared.ends(self.held_for);
+        self.shared.uses[held_for as usize].fetch_add(1, Ordering::Relaxed);
+        self.shared.uses[self.held_for as usize].fetch_sub(1, Ordering::Relaxed);
         self.held_for = held_for;
         self
     }
@@ -156,7 +155,7 @@ impl Clone for Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.shared.ends(self.held_for);
+        self.shared.uses[self.held_for as usize].fetch_sub(1, Ordering::Relaxed);
         // Release: all that was done under this lease comes before the end.
         let before = self.shared.state.fetch_sub(weight(self.held_for), Ordering::Release);
         match all(before) {
@@ -184,18 +183,6 @@ impl fmt::Debug for Lease {
 }
 
 impl Shared {
-    fn begins(&self, held_for: Use) {
-        if held_for != Use::Request {
-            self.uses[held_for as usize].fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn ends(&self, held_for: Use) {
-        if held_for != Use::Request {
-            self.uses[held_for as usize].fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
     fn tell(&self) {
         let waiting = std::mem::take(&mut *lock(&self.waiting));
         for waker in waiting {
@@ -218,18 +205,14 @@ impl Watch {
 
     /// How many leases of one use there are.
     pub fn count_of(&self, held_for: Use) -> usize {
-        let counted = |held_for: &Use| self.shared.uses[*held_for as usize].load(Ordering::Relaxed);
-        match held_for {
-            Use::Request => self.count().saturating_sub(Use::ALL.iter().map(counted).sum()),
-            held_for => counted(&held_for),
-        }
+        self.shared.uses[held_for as usize].load(Ordering::Relaxed)
     }
 
     /// A lease, if there is still one to share: what has ended stays ended.
     pub fn try_share(&self, held_for: Use) -> Option<Lease> {
         let raise = |state: usize| (all(state) > 0).then(|| state + weight(held_for));
         self.shared.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, raise).ok()?;
-        self.shared.begins(held_for);
+        self.shared.uses[held_for as usize].fetch_add(1, Ordering::Relaxed);
         Some(Lease { shared: self.shared.clone(), held_for })
     }
 
