@@ -40,6 +40,7 @@ mod request;
 mod respond;
 mod routes;
 mod runtime;
+mod spare;
 #[cfg(not(feature = "program"))]
 mod trace;
 mod traceparent;

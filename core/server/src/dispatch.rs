@@ -139,6 +139,7 @@ impl Dispatch {
         }
     }
 
+    #[inline(never)]
     fn host(&self, request: Request<impl Sent>) -> Responding {
         let Some(host) = self.shared.host.get() else {
             return problem::nothing_there(request.uri().path()).into();
@@ -152,6 +153,11 @@ impl Dispatch {
             let Ok(response) = answer.await;
             response.map(Body::stream)
         }))
+    }
+
+    #[cold]
+    fn held(&self, request: Request<impl Sent>, name: &str, bound: Duration) -> Responding {
+        Responding::Later(Box::pin(self.clone().hold(request, name.to_owned(), bound)))
     }
 
     /// Waits for the next table, so long at most.
@@ -243,9 +249,7 @@ impl Dispatch {
                 Entry::Plugin(_) if self.host_only => Responding::Now(Some(problem::all_stuck().response())),
                 Entry::Plugin(service) => service.answer(request, self.peer, mount),
                 Entry::Unavailable(unavailable) => Responding::Now(Some(unavailable.response())),
-                Entry::Held { name, bound } => {
-                    Responding::Later(Box::pin(self.clone().hold(request, name.clone(), *bound)))
-                }
+                Entry::Held { name, bound } => self.held(request, name, *bound),
             },
         })
     }

@@ -23,12 +23,14 @@ mod marks;
 mod memory;
 mod meters;
 mod monitor;
+mod noticed;
 mod problem;
 mod relay;
 mod request_id;
 mod service;
 mod socket;
 mod trace_context;
+mod wire;
 
 pub use crate::{
     blocked::{Blocked, BlockedList},

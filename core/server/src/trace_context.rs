@@ -1,7 +1,7 @@
 //! W3C trace context: the trace id of a request, the client's or a new one; and how a request's ids are told of.
 
 use camlock_core::RequestId;
-use http::{HeaderMap, HeaderName};
+use http::HeaderValue;
 use std::{
     hash::{BuildHasher, RandomState},
     sync::{
@@ -10,11 +10,11 @@ use std::{
     },
 };
 
-static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const TRACEPARENT: &str = "traceparent";
 
-/// The request's trace id.
-pub(crate) fn trace_id(headers: &HeaderMap) -> [u8; 16] {
-    headers.get(&TRACEPARENT).and_then(|value| parse(value.as_bytes())).unwrap_or_else(fresh)
+/// The trace id of a request, whose `traceparent` may have been sent.
+pub(crate) fn trace_id(sent: Option<&HeaderValue>) -> [u8; 16] {
+    sent.and_then(|value| parse(value.as_bytes())).unwrap_or_else(fresh)
 }
 
 /// `00-<32 hex digits>-<16 hex digits>-<2 hex digits>`; a later version may have more behind it.
