@@ -114,7 +114,8 @@ fn serve_plugin() {
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let host = Host::new();
-        let artifact = host.verified(&Fixtures::release().library("hello")).await;
+        // Verifying changes nothing in what serves, and does not work under valgrind.
+        let artifact = host.staging.stage(&Fixtures::release().library("hello")).expect("it can be staged");
         let loaded = host.loader.load(&artifact, 1, "{}").await.expect("it can be loaded");
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let (_farewell, told) = tokio::sync::watch::channel(false);

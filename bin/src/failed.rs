@@ -1,6 +1,7 @@
 //! Why a command ends without success: a line for stderr, and the exit code.
 
 use crate::config::Misconfigured;
+use camlock_embed::Unable;
 
 /// Exit codes. Scripts depend on them.
 const FAILED: u8 = 1;
@@ -53,5 +54,11 @@ impl From<&str> for Failed {
 impl From<Misconfigured> for Failed {
     fn from(misconfigured: Misconfigured) -> Self {
         Failed { code: MISCONFIGURED, reason: misconfigured.0 }
+    }
+}
+
+impl From<Unable> for Failed {
+    fn from(unable: Unable) -> Self {
+        Failed { code: if unable.misconfigured { MISCONFIGURED } else { FAILED }, reason: unable.reason }
     }
 }

@@ -2,17 +2,19 @@
 
 use crate::{
     config::{Config, LogFormat, Misconfigured},
+    reports::Reports,
     screen,
 };
-use camlock_server::Logs;
+use camlock_server::{Levels, Logs};
 use std::{
     env,
     io::{self, IsTerminal},
 };
 use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt};
 
-/// Begins to log, to stderr and into what is kept of each plugin. `CAMLOCK_LOG` comes before the file.
-pub(crate) fn begin(config: &Config, kept: Logs) -> Result<(), Misconfigured> {
+/// Begins to log: to stderr, into what is kept of each plugin, and errors to where they are reported. `CAMLOCK_LOG` comes before
+/// the file.
+pub(crate) fn begin(config: &Config, kept: Logs, levels: &Levels, reports: &Reports) -> Result<(), Misconfigured> {
     let (said, place) = match env::var("CAMLOCK_LOG").ok().filter(|said| !said.is_empty()) {
         Some(said) => (said, "CAMLOCK_LOG"),
         None => (config.log_filter.clone().unwrap_or_else(|| usual().to_owned()), "log.filter"),
@@ -27,7 +29,7 @@ pub(crate) fn begin(config: &Config, kept: Logs) -> Result<(), Misconfigured> {
         LogFormat::Human => layer.with_ansi(terminal).with_target(false).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).boxed(),
     };
-    registry().with(filter).with(kept).with(layer).init();
+    registry().with(levels.before(filter)).with(kept).with(reports.layer()).with(layer).init();
     Ok(())
 }
 

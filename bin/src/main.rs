@@ -7,14 +7,13 @@ mod built_in;
 mod client;
 mod commands;
 mod config;
-mod data;
 mod failed;
 mod logs;
 mod print;
 mod record;
+mod reports;
 mod screen;
 mod serve;
-mod shop;
 
 pub(crate) use failed::Failed;
 
@@ -37,7 +36,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     // Verification starts this program again: in that process this call does the work and never returns.
-    camlock_loader::run_verifier_if_asked();
+    camlock_embed::run_verifier_if_asked();
     match Arguments::parse().command.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed { code, reason }) => {

@@ -1,33 +1,28 @@
-//! `camlock serve`: everything put together, from the settings to the end.
+//! `camlock serve`: settings from the command line, a socket for the world, what is printed, and the end.
 //!
-//! Two runtimes beside those that serve: `control`, which never runs plugin code, has the supervisor; `work` runs what plugins
-//! ask the host to run for them.
+//! What must not live here: how the parts are put together, which is `camlock-embed`'s.
 
 use crate::{
     Failed,
     announce::{Opening, Voice},
+    built_in,
     config::{Config, Flags, Profile},
-    data, logs,
-    record::Record,
-    shop::Shop,
+    logs,
+    reports::Reports,
 };
-use camlock_core::{Manager, Nudge, Sources, supervise};
-use camlock_loader::{abi_version, on_thread_park};
-use camlock_server::{About, ControlOptions, Dispatch, Front, FrontOptions, Logs, Token, control_router, serve_socket};
-use camlock_watch::Watcher;
+use camlock_embed::{Camlock, Dispatch, Fleet, Levels, Logs, Manager, Objects, on_thread_park};
+use camlock_server::{Front, FrontOptions};
 use clap::Args;
 use std::{
-    collections::BTreeSet,
+    env,
     io::{self, IsTerminal},
-    net::TcpListener,
-    path::PathBuf,
+    net::{SocketAddr, TcpListener},
     sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{
-    runtime::{Builder, Runtime},
+    runtime::Builder,
     signal::unix::{Signal, SignalKind, signal},
-    task::spawn_blocking,
     time::timeout,
 };
 
@@ -46,88 +41,50 @@ pub(crate) fn run(options: &Options) -> Result<(), Failed> {
 
 /// Runs a server with these settings, which tells in this voice what becomes of its plugins.
 pub(crate) fn run_with(config: &Config, voice: &Voice) -> Result<(), Failed> {
-    let kept = Logs::default();
-    logs::begin(config, kept.clone())?;
-    let no_runtime = |error: io::Error| format!("no runtime could be made: {error}");
-    let control = Builder::new_multi_thread()
-        .worker_threads(2)
-        // Each reads and hashes whole libraries, and builds wait in one each: a few do as much as many.
-        .max_blocking_threads(16)
-        .thread_name("camlock-control")
-        .enable_all()
-        .build()
-        .map_err(no_runtime)?;
-    let work = Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("camlock-work")
-        .on_thread_park(on_thread_park)
-        .enable_all()
-        .build()
-        .map_err(no_runtime)?;
-    let outcome = control.block_on(serve(config, voice, kept, &control, &work));
-    // What a plugin left running there is not waited for.
-    work.shutdown_background();
-    control.shutdown_background();
+    let (kept, levels) = (Logs::default(), Levels::new(config.levels.clone()));
+    let reports = Reports::begin(config)?;
+    logs::begin(config, kept.clone(), &levels, &reports)?;
+    // For signals and what is printed; Camlock and connections have runtimes of their own.
+    let here = Builder::new_current_thread().enable_all().build();
+    let here = here.map_err(|error| format!("no runtime could be made: {error}"))?;
+    let outcome = here.block_on(serve(config, voice, (kept, levels), &reports));
+    if let Err(failed) = &outcome {
+        reports.failed(&failed.reason);
+    }
+    reports.end();
     outcome
 }
 
-async fn serve(config: &Config, voice: &Voice, logs: Logs, control: &Runtime, work: &Runtime) -> Result<(), Failed> {
+async fn serve(
+    config: &Config,
+    voice: &Voice,
+    (logs, levels): (Logs, Levels),
+    reports: &Reports,
+) -> Result<(), Failed> {
     let mut signals = Signals::new().map_err(|error| format!("signals cannot be waited for: {error}"))?;
-    let data = data::open(&config.data)?;
-    let token = data::admin_token(&data)?;
-    let terminal = io::stdout().is_terminal();
-    let profile = config.profile.unwrap_or(if terminal { Profile::Quick } else { Profile::Release });
-    let shop = Shop::open(config, &data, profile, work.handle().clone(), voice.listener())?;
     let listener = TcpListener::bind(config.listen)
         .map_err(|error| format!("{} cannot be listened on: {error} (name another with --listen)", config.listen))?;
-    let dispatch = Dispatch::default();
     let address = listener.local_addr().map_err(|error| format!("the address is not known: {error}"))?;
-    let record = Record::open(config, &data, address).await?;
-    let opening =
-        Opening { address, data: data.clone(), plugins: config.plugins.clone(), settings: config.file.clone() };
+    let told = camlock_embed::Options { levels, ..options(config, voice, address, logs)? };
+    if let Some(token) = &told.token {
+        reports.never_tell(token);
+    }
+    let camlock = Camlock::start(told).await?;
+    reports.never_tell(camlock.admin_token());
+    let (dispatch, manager) = (camlock.dispatch().clone(), camlock.manager().clone());
+    tokio::spawn(reports.follow(manager.watch()));
+    let opening = Opening {
+        address,
+        data: camlock.data().to_owned(),
+        plugins: config.plugins.clone(),
+        settings: config.file.clone(),
+    };
     voice.open(&opening);
-    if let Some(why) = shop.builder.cannot_build() {
-        println!("{why}");
+    for lacking in camlock.lacking() {
+        println!("{lacking}");
     }
-
-    let about = About {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        revision: option_env!("CAMLOCK_REVISION").map(str::to_owned),
-        rustc: option_env!("CAMLOCK_RUSTC").map(str::to_owned),
-        abi: abi_version(),
-        built_in: shop.built_in.iter().map(|built_in| built_in.manifest().name.clone()).collect(),
-    };
-    let (sources, builder) = (shop.builder.clone(), shop.builder.clone());
-    let registry = (record.registry(), record.exchange.clone());
-    let note = record.registry();
-    let installer = shop.installer.clone();
-    let ports = shop.ports(Arc::new(dispatch.clone()), registry, control.handle().clone());
-    let manager = supervise(ports, config.settings.clone());
-    record.follow(&manager);
-    let options = ControlOptions {
-        tokens: record.store.tokens(),
-        archive: record.store.archive(),
-        note: Arc::new(move |happened| note.note(happened)),
-        about,
-        blocked: dispatch.blocked_list(),
-        meters: dispatch.meters(),
-        install: Some(Arc::new(installer)),
-        logs,
-        ..ControlOptions::new(Token::new(token))
-    };
-    let router = control_router(manager.clone(), options);
-    // Answered whatever the threads that serve do. Without it there is still HTTP.
-    let socket = serve_socket(&data.join("control.sock"), router.clone()).await;
-    if let Err(error) = &socket {
-        tracing::warn!(%error, "there is no control socket");
-    }
-    dispatch.fall_through_to(router);
-    // From here on connections are answered; those that came before have waited.
-    let front = FrontOptions { on_thread_park: Some(on_thread_park), ..FrontOptions::default() };
-    let front = Front::start(listener, dispatch.clone(), front)
-        .map_err(|error| format!("connections cannot be served: {error}"))?;
-    let watching = control.spawn(watch(config.plugins.clone(), manager.clone(), sources));
-    let announcing = control.spawn(voice.clone().announce(manager.clone(), opening));
+    let front = front(listener, dispatch)?;
+    let announcing = tokio::spawn(voice.clone().announce(manager.clone(), opening));
 
     signals.next().await;
     tracing::info!("ending; a second signal ends it at once");
@@ -135,15 +92,45 @@ async fn serve(config: &Config, voice: &Voice, logs: Logs, control: &Runtime, wo
         () = end(config, front, &manager) => Ok(()),
         () = signals.next() => Err(Failed::from("ended at once, by a second signal".to_owned())),
     };
-    drop(socket);
-    watching.abort();
     announcing.abort();
-    // However it ends, no cargo outlives it.
-    let _ = spawn_blocking(move || builder.end()).await;
     if ended.is_ok() {
-        record.end().await;
+        camlock.end().await;
     }
     ended
+}
+
+/// From here on connections are answered; those that came before have waited.
+fn front(listener: TcpListener, dispatch: Dispatch) -> Result<Front, String> {
+    let options = FrontOptions { on_thread_park: Some(on_thread_park), ..FrontOptions::default() };
+    Front::start(listener, dispatch, options).map_err(|error| format!("connections cannot be served: {error}"))
+}
+
+/// What the settings and the environment mean.
+fn options(config: &Config, voice: &Voice, address: SocketAddr, logs: Logs) -> Result<camlock_embed::Options, Failed> {
+    let terminal = io::stdout().is_terminal();
+    let artifacts = config.artifacts.as_ref().map(|url| Objects::open(url, env::vars())).transpose();
+    let artifacts = artifacts.map_err(|trouble| Failed { code: 64, reason: trouble.to_string() })?;
+    let fleet = &config.fleet;
+    Ok(camlock_embed::Options {
+        builds: config.builds.clone(),
+        profile: config.profile.unwrap_or(if terminal { Profile::Quick } else { Profile::Release }).into(),
+        settings: config.settings.clone(),
+        built_in: built_in::all(),
+        token: env::var("CAMLOCK_ADMIN_TOKEN").ok().filter(|token| !token.is_empty()),
+        database: config.database.clone(),
+        schema: config.schema.clone(),
+        require_database: config.require_database,
+        journal_days: config.journal_days,
+        fleet: Fleet { heartbeat: fleet.heartbeat, alive: fleet.alive, rollout: fleet.rollout },
+        artifacts: artifacts.map(Arc::new),
+        address: address.to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        revision: option_env!("CAMLOCK_REVISION").map(str::to_owned),
+        rustc: option_env!("CAMLOCK_RUSTC").map(str::to_owned),
+        logs,
+        listener: voice.listener(),
+        ..camlock_embed::Options::new(&config.plugins, &config.data)
+    })
 }
 
 /// First no new connections, and those that can end do; then the plugins.
@@ -155,34 +142,6 @@ async fn end(config: &Config, front: Front, manager: &Manager) {
         manager.end().await;
     } else {
         tokio::join!(connections, manager.end());
-    }
-}
-
-/// Has the manager look whenever something may have changed, in the plugins directory or in what its entries are made of.
-async fn watch(plugins: PathBuf, manager: Manager, sources: impl Sources + Clone + 'static) {
-    let nudged = manager.clone();
-    let nudge = move |nudge| {
-        nudged.nudge(match nudge {
-            camlock_watch::Nudge::Paths(paths) => Nudge::Paths(paths),
-            camlock_watch::Nudge::Everything => Nudge::Everything,
-        });
-    };
-    let watcher = match Watcher::start(camlock_watch::Options::new(plugins), nudge) {
-        Ok(watcher) => watcher,
-        Err(error) => {
-            tracing::error!(%error, "the plugins directory is not watched: POST /api/v1/reload has it looked at");
-            return;
-        }
-    };
-    let mut overview = manager.watch();
-    let mut watched = BTreeSet::new();
-    while overview.changed().await.is_ok() {
-        let sources = sources.clone();
-        let outside = spawn_blocking(move || sources.outside()).await.unwrap_or_default();
-        if outside != watched {
-            watcher.also_watch(outside.clone());
-            watched = outside;
-        }
     }
 }
 

@@ -13,8 +13,8 @@ pub struct Upload {
     pub source: Source,
     /// Also where there is a plugin of that name: the new one takes its place.
     pub replace: bool,
-    /// The plugins that there are, with where their entries lie below the plugins directory; nowhere for those that are
-    /// compiled in.
+    /// The plugins that there are, with where their entries lie: below the plugins directory, or whole paths; nowhere for
+    /// those that are compiled in.
     pub there: BTreeMap<String, Option<PathBuf>>,
 }
 

@@ -17,6 +17,7 @@ pub mod lease;
 mod limits;
 mod manager;
 pub mod manifest;
+mod names;
 mod ports;
 pub mod registry;
 pub mod routes;

@@ -40,8 +40,10 @@ mod request;
 mod respond;
 mod routes;
 mod runtime;
+mod spare;
 #[cfg(not(feature = "program"))]
 mod trace;
+mod traceparent;
 #[cfg(feature = "upgrade")]
 mod upgrade;
 
@@ -51,6 +53,7 @@ pub use crate::{
     plugin::{Plugin, Saved},
     request::{RequestId, TraceId},
     routes::Routes,
+    traceparent::Traceparent,
 };
 pub use anyhow::{Error, Result};
 pub use axum;

@@ -1,14 +1,50 @@
 //! From the head that crossed to the request that axum routes.
 
+use crate::spare;
 use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri};
-use bytes::Bytes;
-use camlock_abi::{Body as ForeignBody, FailureMessage, Refused, RequestHead, decode_good_headers, values_len};
+use camlock_abi::{Body as ForeignBody, FailureMessage, Peer, Refused, RequestHead, decode_good_headers, values_len};
 use http::{Extensions, Method, Request, Uri, Version, request::Parts};
-use std::{convert::Infallible, net::SocketAddr};
+use std::{
+    convert::Infallible,
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
+};
 
 /// The host's id of a request, as an extension: `Extension<RequestId>`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestId(pub String);
+#[derive(Clone, PartialEq, Eq)]
+pub struct RequestId(Id);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Id {
+    /// As long as those that the host makes, which need no allocation.
+    Usual([u8; 16]),
+    Other(Box<str>),
+}
+
+impl RequestId {
+    fn new(text: &str) -> Self {
+        RequestId(text.as_bytes().try_into().map_or_else(|_| Id::Other(text.into()), Id::Usual))
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            Id::Usual(text) => std::str::from_utf8(text).unwrap_or_default(),
+            Id::Other(text) => text,
+        }
+    }
+}
+
+impl std::fmt::Display for RequestId {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl std::fmt::Debug for RequestId {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "RequestId({:?})", self.as_str())
+    }
+}
 
 /// The W3C trace id of the request that is being handled; an extractor. Zeros where there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,67 +77,115 @@ pub(crate) fn room() -> Extensions {
 }
 
 /// Builds the request; the host is trusted to have parsed HTTP, but nothing here panics if it did not.
+#[cfg(feature = "upgrade")]
 pub(crate) fn build(
     head: &RequestHead<'_>,
-    body: ForeignBody,
+    mut body: ForeignBody,
     room: &Extensions,
 ) -> Result<Request<axum::body::Body>, FailureMessage> {
+    let mut request = Request::default();
+    fill(&mut request, head, &mut body, room)?;
+    Ok(request)
+}
+
+/// Makes a request of an empty one, in place: moving it about costs more than most of what is done here. The body is taken.
+pub(crate) fn fill(
+    request: &mut Request<axum::body::Body>,
+    head: &RequestHead<'_>,
+    body: &mut ForeignBody,
+    room: &Extensions,
+) -> Result<(), FailureMessage> {
     // All that is copied of the head lies in one piece of memory: the target as the client sent it, which the target
     // without the mount is the end of, and the values of the headers.
     let (original, target) = (head.original_target.as_bytes(), head.target.as_bytes());
     let ends_with_target = original.ends_with(target);
     let apart = if ends_with_target { 0 } else { target.len() };
-    // One byte too many: `Bytes` makes what is going to be shared anyway shared from the first.
-    let mut copy = Vec::with_capacity(original.len() + apart + values_len(head.headers) + 1);
-    copy.extend_from_slice(original);
-    copy.extend_from_slice(&target[..apart]);
-    head.headers.iter().for_each(|pair| copy.extend_from_slice(pair.value.as_slice()));
-    let mut arena = Bytes::from(copy);
+    let len = original.len() + apart + values_len(head.headers);
+    let (mut arena, room_for_headers) = spare::head(len, |copy| {
+        copy.extend_from_slice(original);
+        copy.extend_from_slice(&target[..apart]);
+        head.headers.iter().for_each(|pair| copy.extend_from_slice(pair.value.as_slice()));
+    });
     let original = arena.split_to(original.len());
     let stripped = original.len() > target.len() || !ends_with_target;
     let target = if ends_with_target { original.slice(original.len() - target.len()..) } else { arena.split_to(apart) };
-    let told = |Refused(reason)| FailureMessage::error(reason);
     // SAFETY: the host lends the values of the request's own header map (the contract's words on `RequestHead::headers`).
-    let headers = unsafe { decode_good_headers(head.headers, arena) }.map_err(told)?;
-    let uri = |target: Bytes| {
-        Uri::from_maybe_shared(target).map_err(|error| FailureMessage::error(format!("bad request target: {error}")))
-    };
-    let method = Method::from_bytes(head.method.as_bytes())
-        .map_err(|_| FailureMessage::error(format!("`{}` is not a method", head.method)))?;
-    let body = match body.import(|| ()) {
-        Ok(bytes) if bytes.is_empty() => axum::body::Body::empty(),
-        Ok(bytes) => axum::body::Body::from(bytes),
-        Err(stream) => axum::body::Body::new(stream),
-    };
-    let mut request = Request::new(body);
-    *request.method_mut() = method;
-    *request.uri_mut() = uri(target)?;
-    *request.headers_mut() = headers;
+    let headers = unsafe { decode_good_headers(head.headers, arena, room_for_headers) };
+    match headers {
+        Ok(headers) => put(request.headers_mut(), headers),
+        Err(Refused(reason)) => return Err(FailureMessage::error(reason)),
+    }
+    match Uri::from_maybe_shared(target) {
+        Ok(uri) => put(request.uri_mut(), uri),
+        Err(error) => return Err(bad_target(&error)),
+    }
+    // An empty request asks to GET.
+    if head.method.as_bytes() != b"GET" {
+        *request.method_mut() = Method::from_bytes(head.method.as_bytes())
+            .map_err(|_| FailureMessage::error(format!("`{}` is not a method", head.method)))?;
+    }
     *request.version_mut() = match head.version {
         10 => Version::HTTP_10,
         20 => Version::HTTP_2,
         30 => Version::HTTP_3,
         _ => Version::HTTP_11,
     };
-    *request.extensions_mut() = room.clone();
+    if !body.is_empty() {
+        *request.body_mut() = match std::mem::replace(body, ForeignBody::empty()).import(|| ()) {
+            Ok(bytes) => axum::body::Body::from(bytes),
+            Err(stream) => axum::body::Body::new(stream),
+        };
+    }
+    put(request.extensions_mut(), room.clone());
     let extensions = request.extensions_mut();
     // Where there is no mount axum's router puts the same value there itself.
     if stripped {
-        extensions.insert(OriginalUri(uri(original)?));
+        match Uri::from_maybe_shared(original) {
+            Ok(uri) => drop(extensions.insert(OriginalUri(uri))),
+            Err(error) => return Err(bad_target(&error)),
+        }
     }
-    if let Some(peer) = Option::<SocketAddr>::from(head.peer) {
-        extensions.insert(ConnectInfo(peer));
+    let Peer { family, ip, port } = head.peer;
+    match family {
+        4 => {
+            let [a, b, c, d, ..] = ip;
+            extensions.insert(ConnectInfo(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), port))));
+        }
+        6 => {
+            extensions.insert(ConnectInfo(SocketAddr::V6(SocketAddrV6::new(ip.into(), port, 0, 0))));
+        }
+        _ => {}
     }
     if !head.request_id.is_empty() {
-        extensions.insert(RequestId(head.request_id.as_str().to_owned()));
+        extensions.insert(RequestId::new(head.request_id.as_str()));
     }
-    Ok(request)
+    Ok(())
+}
+
+#[cold]
+fn bad_target(error: &http::uri::InvalidUri) -> FailureMessage {
+    FailureMessage::error(format!("bad request target: {error}"))
+}
+
+/// Puts something in the place of an empty thing, which is not dropped: it holds nothing.
+fn put<T>(place: &mut T, value: T) {
+    // SAFETY: the place is there, and what was in it is only forgotten.
+    unsafe { std::ptr::write(place, value) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use camlock_abi::{HeaderPair, Peer, RSlice, RStr};
+    use camlock_abi::{HeaderPair, RSlice, RStr};
+
+    #[test]
+    fn ids_of_all_lengths_are_kept() {
+        for text in ["0123456789abcdef", "a", "0123456789abcdefg"] {
+            let id = RequestId::new(text);
+            assert_eq!((id.as_str(), id.to_string().as_str()), (text, text));
+            assert_eq!(id.clone(), id);
+        }
+    }
 
     #[test]
     fn targets_and_headers_are_as_they_were_sent() {
@@ -130,7 +214,8 @@ mod tests {
                 trace_id: [0; 16],
                 extra: RSlice::EMPTY,
             };
-            let request = build(&head, ForeignBody::empty(), &room).unwrap();
+            let mut request = Request::default();
+            fill(&mut request, &head, &mut ForeignBody::empty(), &room).unwrap();
             assert_eq!(request.uri(), target);
             let told = request.extensions().get::<OriginalUri>().map(|uri| uri.0.to_string());
             assert_eq!(told.as_deref(), (original != target).then_some(original));

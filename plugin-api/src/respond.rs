@@ -1,6 +1,6 @@
 //! A request in the author's router, as a task that crosses.
 
-use crate::{host::panicked, instance::Home, request, runtime::Inside};
+use crate::{host::panicked, instance::Home, request, runtime::Inside, spare};
 use axum::{body::Body as AxumBody, routing::future::RouteFuture};
 use bytes::Bytes;
 use camlock_abi::{
@@ -64,7 +64,11 @@ impl<F: Future<Output = Result<Answer, FailureMessage>> + Send + 'static> Answer
 
 /// Makes the task of a future.
 pub(crate) fn task<A: Answering>(answering: A, home: Home) -> Task {
-    let state = Box::into_raw(Box::new(Inside::new(answering, home)));
+    task_of(Box::new(Inside::new(answering, home)))
+}
+
+fn task_of<A: Answering>(state: Box<Inside<A>>) -> Task {
+    let state = Box::into_raw(state);
     // SAFETY: the table's functions expect this very box, and the future is Send.
     unsafe { Task::new(state.cast(), const { &TaskTable { poll: poll::<A>, drop: drop_task::<A> } }) }
 }
@@ -110,24 +114,40 @@ unsafe extern "C" fn drop_task<A: Answering>(state: *mut ()) {
 }
 
 /// Routes an ordinary request.
-pub(crate) fn handle(home: Home, head: &RequestHead<'_>, body: Body) -> Task {
-    match camlock_abi::catch(|| request::build(head, body, home.room())) {
-        Ok(Ok(request)) => task(Handling { state: State::Asked(request), home }, home),
+pub(crate) fn handle(home: Home, head: &RequestHead<'_>, mut body: Body) -> Task {
+    let handled = camlock_abi::catch(|| {
+        let mut state = Handling::boxed(home);
+        if let Some(request) = &mut state.get_mut().request {
+            request::fill(request, head, &mut body, home.room())?;
+        }
+        Ok(task_of(state))
+    });
+    match handled {
+        Ok(Ok(task)) => task,
         Ok(Err(failure)) | Err(failure) => failing(failure, home),
     }
 }
 
-/// The request, then the router's future, in one place; the answer goes from there to the host.
+/// The request, then the router's future. Both lie in the task's box: the request is made there, and the future is never moved.
 struct Handling {
-    state: State,
+    request: Option<Request<AxumBody>>,
+    routing: Option<RouteFuture<Infallible>>,
     home: Home,
 }
 
-#[allow(clippy::large_enum_variant, reason = "it lies in the task's box, where it is never moved")]
-enum State {
-    Asked(Request<AxumBody>),
-    Routing(RouteFuture<Infallible>),
-    Done,
+impl Handling {
+    /// One with an empty request.
+    fn boxed(home: Home) -> Box<Inside<Self>> {
+        // SAFETY: all fields are written.
+        unsafe {
+            Inside::<Self>::boxed(home, |place| {
+                let place = place.as_mut_ptr();
+                (&raw mut (*place).request).write(Some(Request::default()));
+                (&raw mut (*place).routing).write(None);
+                (&raw mut (*place).home).write(home);
+            })
+        }
+    }
 }
 
 impl Answering for Handling {
@@ -138,13 +158,10 @@ impl Answering for Handling {
     ) -> Poll<Result<(), FailureMessage>> {
         // SAFETY: the routing future is pinned in place: it is only replaced, never moved out.
         let this = unsafe { self.get_unchecked_mut() };
-        if let State::Asked(_) = this.state {
-            let State::Asked(request) = std::mem::replace(&mut this.state, State::Done) else {
-                unreachable!("just seen")
-            };
-            this.state = State::Routing(this.home.router()?.clone().call(request));
+        if let Some(request) = this.request.take() {
+            this.routing = Some(this.home.router()?.clone().call(request));
         }
-        let State::Routing(routing) = &mut this.state else {
+        let Some(routing) = &mut this.routing else {
             return Poll::Ready(Err(FailureMessage::error("polled after it was done")));
         };
         // SAFETY: as above.
@@ -152,9 +169,10 @@ impl Answering for Handling {
             Ok(response) => response,
             Err(never) => match never {},
         };
-        this.state = State::Done;
+        this.routing = None;
         let body = outgoing(std::mem::take(response.body_mut()), this.home, context);
         give(response.status(), response.headers(), body, RNone, sink);
+        spare::keep(std::mem::take(response.headers_mut()));
         Poll::Ready(Ok(()))
     }
 }

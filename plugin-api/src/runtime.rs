@@ -5,6 +5,7 @@
 
 use crate::intercept::THREADS_WERE_STARTED;
 use std::{
+    mem::{ManuallyDrop, MaybeUninit},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool, atomic::Ordering},
     task::{Context, Poll},
@@ -125,8 +126,8 @@ impl Tokio {
 
 /// Something of the author's that is polled and dropped inside the runtime.
 pub(crate) struct Inside<T> {
-    /// None only while it is dropped.
-    inner: Option<T>,
+    /// There until this is dropped.
+    inner: ManuallyDrop<T>,
     /// Nothing of the author's is left in it: it may be dropped anywhere.
     spent: bool,
     home: crate::instance::Home,
@@ -134,14 +135,31 @@ pub(crate) struct Inside<T> {
 
 impl<T> Inside<T> {
     pub(crate) fn new(inner: T, home: crate::instance::Home) -> Self {
-        Inside { inner: Some(inner), spent: false, home }
+        Inside { inner: ManuallyDrop::new(inner), spent: false, home }
+    }
+
+    /// Makes one where it is to stay, which spares large things from being moved.
+    ///
+    /// # Safety
+    /// `make` must leave a `T` in the place that it is given.
+    pub(crate) unsafe fn boxed(home: crate::instance::Home, make: impl FnOnce(&mut MaybeUninit<T>)) -> Box<Self> {
+        let mut made = Box::<Self>::new_uninit();
+        let at = made.as_mut_ptr();
+        // SAFETY: the box is there, and ours; `ManuallyDrop<T>` and `MaybeUninit<T>` lie in memory as `T` does. Then every
+        // field is there: the caller promises the first.
+        unsafe {
+            make(&mut *(&raw mut (*at).inner).cast::<MaybeUninit<T>>());
+            (&raw mut (*at).spent).write(false);
+            (&raw mut (*at).home).write(home);
+            made.assume_init()
+        }
     }
 
     /// Polls what is inside.
     pub(crate) fn poll_inner<R>(self: Pin<&mut Self>, poll: impl FnOnce(Pin<&mut T>) -> Poll<R>) -> Poll<R> {
         let home = self.home;
         // SAFETY: `inner` is never moved: it is pinned with this value and dropped in place.
-        let inner = unsafe { self.map_unchecked_mut(|this| this.inner.as_mut().expect("set until dropped")) };
+        let inner = unsafe { self.map_unchecked_mut(|this| &mut *this.inner) };
         home.runtime().within(|| poll(inner), Poll::is_pending)
     }
 
@@ -152,7 +170,12 @@ impl<T> Inside<T> {
     }
 
     pub(crate) fn get(&self) -> &T {
-        self.inner.as_ref().expect("set until dropped")
+        &self.inner
+    }
+
+    /// What is inside, before it is polled.
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        &mut self.inner
     }
 }
 
@@ -166,12 +189,17 @@ impl<F: Future> Future for Inside<F> {
 
 impl<T> Drop for Inside<T> {
     fn drop(&mut self) {
-        if !std::mem::needs_drop::<T>() || self.spent {
+        if !std::mem::needs_drop::<T>() {
             return;
         }
-        let home = self.home;
+        let (home, spent) = (self.home, self.spent);
         let inner = &mut self.inner;
-        // Assigning drops in place, as pinning asks.
-        home.runtime().within(|| *inner = None, |()| false);
+        // SAFETY: dropped in place, as pinning asks, once, and not looked at again.
+        let mut end = || unsafe { ManuallyDrop::drop(inner) };
+        if spent {
+            end();
+        } else {
+            home.runtime().within(end, |()| false);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! `camlock logs`: what a plugin said lately, from the server's memory.
+//! `camlock logs`: what a plugin said lately, from the server's memory; and how loud it is from now on.
 
 use super::named::explained;
 use crate::{
@@ -6,8 +6,9 @@ use crate::{
     client::{Client, Followed, Reach, encoded, follow, run},
     print::{self, Paint, Tone},
 };
-use clap::Args;
-use serde_json::Value;
+use clap::{Args, ValueEnum};
+use http::Method;
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 
 #[derive(Args)]
@@ -17,6 +18,9 @@ pub(crate) struct Options {
     /// Go on with what it says from now on
     #[arg(long, short)]
     follow: bool,
+    /// From now on, until the server ends, keep what it says up to this level; with `--follow`, go on with that
+    #[arg(long, value_name = "LEVEL")]
+    level: Option<Level>,
     /// Print JSON, an object a line
     #[arg(long)]
     json: bool,
@@ -24,10 +28,52 @@ pub(crate) struct Options {
     reach: Reach,
 }
 
+/// How loud a plugin is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+    /// As it is configured, or else as all others are
+    Default,
+}
+
+impl Level {
+    fn word(self) -> Option<&'static str> {
+        match self {
+            Level::Error => Some("error"),
+            Level::Warn => Some("warn"),
+            Level::Info => Some("info"),
+            Level::Debug => Some("debug"),
+            Level::Trace => Some("trace"),
+            Level::Default => None,
+        }
+    }
+}
+
 pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
     let client = Client::new(&options.reach)?;
-    let path = format!("/api/v1/plugins/{}/logs", encoded(&options.name));
+    let own = format!("/api/v1/plugins/{}", encoded(&options.name));
+    let path = format!("{own}/logs");
     run(async {
+        if let Some(level) = options.level {
+            let body = json!({ "level": level.word() });
+            let set = match client.ask(Method::PUT, &format!("{own}/level"), Some(&body)).await {
+                Ok(set) => set,
+                Err(problem) => return Err(explained(&client, &options.name, problem).await),
+            };
+            if options.json {
+                print::line(set.to_string());
+            } else {
+                let level = set["level"].as_str().unwrap_or("what the server's filter says");
+                print::line(format!("{}: up to {level}, until the server ends", options.name));
+            }
+            if !options.follow {
+                return Ok(());
+            }
+        }
         let heard = if options.follow {
             follow(&client, &format!("{path}?follow=true"), None, |heard| {
                 match heard {
@@ -64,9 +110,9 @@ fn told(record: &Value, paint: Paint) -> String {
     let at = text(&["at", "timestamp"]);
     let mut line =
         format!("{} {} {}", paint.text(Tone::Quiet, &at), paint.text(tone, &format!("{level:>5}")), text(&["message"]));
-    for (key, value) in record["fields"].as_object().into_iter().flatten().filter(|(key, _)| *key != "message") {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let _ = write!(line, " {}{}", paint.text(Tone::Quiet, &format!("{key}=")), print::plain(&value));
+    let fields = text(&["fields"]);
+    if !fields.is_empty() {
+        let _ = write!(line, " {}", paint.text(Tone::Quiet, &fields));
     }
     line
 }
@@ -78,7 +124,8 @@ mod tests {
 
     #[test]
     fn a_record_is_a_line() {
-        let record = json!({ "at": "2026-01-02T03:04:05Z", "level": "warn", "message": "low", "fields": { "left": 3, "of": "x" } });
+        let record =
+            json!({ "at": "2026-01-02T03:04:05Z", "level": "warn", "message": "low", "fields": "left=3 of=x" });
         assert_eq!(told(&record, Paint::off()), "2026-01-02T03:04:05Z  WARN low left=3 of=x");
     }
 }

@@ -1,12 +1,20 @@
-//! `camlock migrate`: what it is told. It joins the commands with the registry's database.
+//! `camlock migrate`: the registry's schema, and copying a registry into another database.
+//!
+//! It works on the database itself, without a server. What must not live here: SQL.
 
-use crate::config::Flags;
+use crate::{
+    Failed,
+    client::run,
+    config::{Config, Flags},
+    print::{self, counted},
+    record,
+};
+use camlock_store::{Copied, Standing, Store, Trouble, TroubleKind};
 use clap::Args;
 
 #[derive(Args)]
-#[allow(dead_code, reason = "read once the registry's database is there")]
 pub(crate) struct Options {
-    /// Only say whether the schema is up to date: exit code 1 if it is not
+    /// Only say how the schema stands: exit code 1 if it is not up to date
     #[arg(long, conflicts_with_all = ["from", "to"])]
     check: bool,
     /// Copy the registry at this URL …
@@ -17,4 +25,80 @@ pub(crate) struct Options {
     to: Option<String>,
     #[command(flatten)]
     flags: Flags,
+}
+
+pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
+    let config = Config::read(&options.flags)?;
+    run(async {
+        match (&options.from, &options.to) {
+            (Some(from), Some(to)) => copy(&config, from, to).await,
+            _ if options.check => check(&config).await,
+            _ => bring_up(&config).await,
+        }
+    })
+}
+
+async fn bring_up(config: &Config) -> Result<(), Failed> {
+    if config.database_is_in_data() {
+        camlock_embed::data::open(&config.data)?;
+    }
+    let (url, options) = (config.database_url(&config.data), record::options(config));
+    let before = Store::bring_up(&url, &options).await.map_err(failed)?;
+    let place = Store::place(&url, &options).map_err(failed)?;
+    print::line(match before {
+        Standing::Current => format!("{place} is up to date: there was nothing to do"),
+        Standing::Empty => format!("{place} was empty: the registry's tables were made there"),
+        Standing::Older(lacking) => format!("{place} was brought up to date: {}", counted(lacking, "migration")),
+    });
+    Ok(())
+}
+
+async fn check(config: &Config) -> Result<(), Failed> {
+    let (url, options) = (config.database_url(&config.data), record::options(config));
+    let place = Store::place(&url, &options).map_err(failed)?;
+    let standing = record::standing(config).await.map_err(failed)?;
+    match standing {
+        Standing::Current => {
+            print::line(format_args!("{place} is up to date"));
+            Ok(())
+        }
+        Standing::Empty => {
+            Err(format!("there is no registry in {place} yet: the first server that starts makes it, or `camlock migrate` now")
+                .into())
+        }
+        Standing::Older(lacking) => Err(format!(
+            "{place} lacks {}: the next server that starts brings it up to date, or `camlock migrate` now; make a backup before",
+            counted(lacking, "migration")
+        )
+        .into()),
+    }
+}
+
+async fn copy(config: &Config, from: &str, to: &str) -> Result<(), Failed> {
+    let options = record::options(config);
+    // That a URL is of no use is no matter of the configuration here.
+    let failed = |trouble: Trouble| Failed::from(trouble.sentence);
+    let places = (Store::place(from, &options).map_err(failed)?, Store::place(to, &options).map_err(failed)?);
+    let copied = Store::copy(from, to, &options).await.map_err(failed)?;
+    print::line(format_args!("copied from {} to {}:\n{}", places.0, places.1, told(&copied)));
+    Ok(())
+}
+
+fn told(copied: &Copied) -> String {
+    let Copied { plugins, quarantined, endpoints, events, artifacts, shared, tokens } = *copied;
+    let entries = if events == 1 { "entry" } else { "entries" };
+    format!(
+        "  {}, {} of them, {} under quarantine\n  {}, {shared} with bytes\n  {events} {entries} of the journal\n  {}\n\
+         Name the copy in `database.url` and start the server; the original is as it was.",
+        counted(plugins, "plugin"),
+        counted(endpoints, "endpoint"),
+        counted(quarantined, "artifact"),
+        counted(artifacts, "artifact"),
+        counted(tokens, "token"),
+    )
+}
+
+/// What the configuration says of the database may be what is wrong.
+fn failed(trouble: Trouble) -> Failed {
+    Failed { code: if trouble.kind == TroubleKind::Settings { 64 } else { 1 }, reason: trouble.sentence }
 }

@@ -86,8 +86,9 @@ camlock rollback hello --to sha256:…")]
         after_help = "Examples:\n  camlock events -n 100\n  camlock events -f --plugin hello\n  camlock events -f --json"
     )]
     Events(events::Options),
-    /// Show what a plugin said lately
-    #[command(after_help = "Example:\n  camlock logs hello -f")]
+    /// Show what a plugin said lately, or have it say more from now on
+    #[command(after_help = "Examples:\n  camlock logs hello -f\n  camlock logs hello --level debug\n  \
+camlock logs hello --level default")]
     Logs(logs::Options),
     /// List the servers of the fleet, and who serves what
     #[command(after_help = "Example:\n  camlock nodes --json")]
@@ -95,6 +96,15 @@ camlock rollback hello --to sha256:…")]
     /// Make, list and revoke API tokens
     #[command(subcommand)]
     Token(tokens::Command),
+    /// Bring the registry's schema up to date, or copy a registry into another database
+    #[command(
+        after_help = "Servers bring the schema up to date when they start; this does it, or looks, without one. Make a backup \
+before.\n\nWith --from and --to: plugins and what was decided about them, the journal, artifacts and tokens are copied, all or \
+nothing, into a registry that is empty. The original is only read. Stop its servers before: what they decide meanwhile is not \
+in the copy. Then set `database.url`, and start them.\n\nExamples:\n  camlock migrate --check\n  camlock migrate\n  \
+camlock migrate --from sqlite:///var/lib/camlock/registry.db --to postgres://camlock:PASSWORD@db.example.org/camlock"
+    )]
+    Migrate(migrate::Options),
     /// Find out what is wrong here, and how to mend it
     #[command(
         after_help = "Takes the flags of `serve`. Exit code 1 if something is wrong; warnings alone: 0.\n\nExamples:\n  \
@@ -130,6 +140,7 @@ impl Command {
             Command::Logs(options) => logs::run_it(options),
             Command::Nodes(options) => nodes::run_it(options),
             Command::Token(command) => tokens::run_it(command),
+            Command::Migrate(options) => migrate::run_it(options),
             Command::Doctor(options) => doctor::run_it(options),
             Command::Completions(options) => completions::run_it(options),
         }

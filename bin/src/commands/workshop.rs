@@ -3,9 +3,10 @@
 //! The builder looks at plugins directories; so a directory is made in which nothing lies but a link to this plugin. What cargo
 //! keeps between builds lies in the user's cache directory, or where `build.dir` says. What must not live here: what is printed.
 
-use crate::{Failed, config::Config, config::Profile, shop};
+use crate::{Failed, config::Config, config::Profile};
 use camlock_build::{Builder, Listener};
 use camlock_core::{BuildProgress, Built, Entry, Failure, Sources};
+use camlock_embed::build_options;
 use std::{
     env, fs,
     os::unix::fs::symlink,
@@ -80,7 +81,7 @@ impl Workshop {
     ) -> Result<Self, Failed> {
         let alone = Alone::new(path)?;
         let builds = builds(config)?;
-        let options = shop::build_options(alone.plugins(), &builds, config, profile);
+        let options = build_options(alone.plugins(), &builds, &config.settings, profile.into());
         let builder = Builder::new(camlock_build::Options { listener, ..options });
         let entry = builder.scan().entries.into_iter().next();
         let entry = entry.ok_or_else(|| format!("{}: no plugin lies there", alone.path.display()))?;

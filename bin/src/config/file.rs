@@ -98,6 +98,29 @@ pub(super) struct Log {
     pub(super) filter: Option<String>,
 }
 
+/// The loudest records that are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl From<Level> for tracing::Level {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Error => tracing::Level::ERROR,
+            Level::Warn => tracing::Level::WARN,
+            Level::Info => tracing::Level::INFO,
+            Level::Debug => tracing::Level::DEBUG,
+            Level::Trace => tracing::Level::TRACE,
+        }
+    }
+}
+
 /// `[limits]` and `[plugin.NAME]`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -119,6 +142,8 @@ pub(super) struct LimitKeys {
     request: Option<Time>,
     body: Option<Size>,
     concurrency: Option<usize>,
+    /// No limit, but what else there is to say of one plugin.
+    pub(super) log: Option<Level>,
 }
 
 impl LimitKeys {

@@ -9,6 +9,7 @@ use camlock_core::{Limits, Settings, manifest::check_name};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use std::{
+    collections::BTreeMap,
     env, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -54,6 +55,15 @@ pub(crate) enum Profile {
     Release,
 }
 
+impl From<Profile> for camlock_build::Profile {
+    fn from(profile: Profile) -> Self {
+        match profile {
+            Profile::Quick => camlock_build::Profile::Quick,
+            Profile::Release => camlock_build::Profile::Release,
+        }
+    }
+}
+
 /// How logs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -73,7 +83,7 @@ pub(crate) struct Config {
     pub(crate) data: PathBuf,
     pub(crate) listen: SocketAddr,
     /// The registry's URL, if one is named. It may hold a password.
-    database: Option<String>,
+    pub(crate) database: Option<String>,
     pub(crate) schema: String,
     pub(crate) require_database: bool,
     pub(crate) fleet: Fleet,
@@ -85,6 +95,8 @@ pub(crate) struct Config {
     pub(crate) builds: Option<PathBuf>,
     pub(crate) log_format: Option<LogFormat>,
     pub(crate) log_filter: Option<String>,
+    /// How loud plugins are that are not as loud as the others.
+    pub(crate) levels: BTreeMap<String, tracing::Level>,
     pub(crate) settings: Settings,
 }
 
@@ -115,18 +127,9 @@ impl Config {
         self.database.clone().unwrap_or_else(|| format!("sqlite://{}", data.join("registry.db").display()))
     }
 
-    /// Which registry that is, without what lets one in.
-    pub(crate) fn database_name(&self, data: &Path) -> String {
-        let url = self.database_url(data);
-        let place = match url.split_once("://") {
-            Some((scheme, rest)) => {
-                let place = rest.split(['?', '#']).next().unwrap_or_default();
-                let host = place.rsplit_once('@').map_or(place, |(_, host)| host);
-                format!("{scheme}://{host}")
-            }
-            None => "unknown".to_owned(),
-        };
-        format!("{place} {}", self.schema)
+    /// Whether that is a file in the data directory, as no other one is named.
+    pub(crate) fn database_is_in_data(&self) -> bool {
+        self.database.is_none()
     }
 
     /// Reads everything.
@@ -150,8 +153,12 @@ impl Config {
             flag.as_ref().map_or_else(|| base.join(key.unwrap_or_else(|| default.into())), |flag| here.join(flag))
         };
         let mut settings = Settings::default();
+        let mut levels = BTreeMap::new();
         if let Some(told) = parsed.limits.too_small() {
             return Err(Misconfigured(format!("[limits]: {told}")));
+        }
+        if parsed.limits.log.is_some() {
+            return Err(Misconfigured("[limits]: `log` is for one plugin: `log.filter` is for all".to_owned()));
         }
         parsed.limits.apply(&mut settings.limits);
         settings.new_enabled = parsed.plugins.new.unwrap_or_default() == file::New::Enabled;
@@ -163,6 +170,9 @@ impl Config {
             }
             if let Some(told) = limits.too_small() {
                 return Err(Misconfigured(format!("[plugin.{name}]: {told}")));
+            }
+            if let Some(level) = limits.log {
+                levels.insert(name.clone(), level.into());
             }
             let mut own: Limits = settings.limits.clone();
             limits.apply(&mut own);
@@ -194,6 +204,7 @@ impl Config {
             builds: parsed.build.dir.map(|dir| base.join(dir)),
             log_format: flags.log_format.or(parsed.log.format),
             log_filter: parsed.log.filter,
+            levels,
             settings,
         })
     }
@@ -248,8 +259,10 @@ mod tests {
             [plugin.hello]
             request = "500ms"
             concurrency = 3
+            log = "debug"
         "#;
-        let settings = merged(&Flags::default(), text).unwrap().settings;
+        let Config { settings, levels, .. } = merged(&Flags::default(), text).unwrap();
+        assert_eq!(levels, BTreeMap::from([("hello".to_owned(), tracing::Level::DEBUG)]));
         assert!(!settings.new_enabled);
         assert_eq!(settings.limits.drain, Duration::from_secs(5));
         assert_eq!(settings.limits.requests.body, Some(2 << 20));
@@ -269,6 +282,7 @@ mod tests {
             ("[limits]\ndrain = true", "2: invalid type: boolean `true`, expected a time"),
             ("[limits]\nbody = \"much\"", "2: `much` is no size: a number and B, KiB, MiB or GiB, or `unlimited`"),
             ("server.listen = \"here\"", "1: invalid socket address syntax"),
+            ("[plugin.hello]\nlog = \"loud\"", "2: unknown variant `loud`, expected one of `error`, `warn`"),
             ("build.profile = \"fast\"", "1: unknown variant `fast`, expected `quick` or `release`"),
             ("plugins.new = 1", "1: "),
             ("nonsense", "1: "),
@@ -277,6 +291,7 @@ mod tests {
             assert!(told.starts_with(&format!("{place}{expected}")), "{told}");
         }
         assert_eq!(refused("[limits]\nhealth = 0"), "[limits]: `health` is 100 ms at least");
+        assert_eq!(refused("[limits]\nlog = \"debug\""), "[limits]: `log` is for one plugin: `log.filter` is for all");
         assert_eq!(refused("[plugin.hello]\npanics = 0"), "[plugin.hello]: `panics` is 1 at least");
         let told = refused("[plugin.hello]\nverify = \"1s\"");
         assert_eq!(told, "[plugin.hello]: `verify` holds for the whole server: set it in [limits]");

@@ -10,6 +10,7 @@ mod doctor;
 mod fake;
 mod live;
 mod new;
+mod registry;
 mod words;
 
 use camlock_testing::Site;

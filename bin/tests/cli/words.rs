@@ -23,6 +23,7 @@ const COMMANDS: &[&[&str]] = &[
     &["token", "create"],
     &["token", "list"],
     &["token", "revoke"],
+    &["migrate"],
     &["doctor"],
     &["completions"],
 ];
@@ -56,6 +57,8 @@ fn wrong_usage_is_2() {
         &["new", "x", "--relink", "--template", "http"],
         &["events", "-n", "501"],
         &["reload", "--force"],
+        &["migrate", "--from", "sqlite://x"],
+        &["migrate", "--check", "--from", "sqlite://x", "--to", "sqlite://y"],
     ] {
         let ended = end(camlock(arguments));
         assert!(ended.code == 2 && ended.stdout.is_empty(), "{arguments:?} {}", ended.stderr);
@@ -67,7 +70,9 @@ fn bad_configuration_is_64() {
     let site = site();
     site.write("camlock.toml", "\nplugins.dri = \"x\"\n");
     site.write("x.rs", "");
-    for arguments in [&["list"][..], &["check", "x.rs"], &["build", "x.rs"], &["dev", "x.rs"], &["doctor"]] {
+    for arguments in
+        [&["list"][..], &["check", "x.rs"], &["build", "x.rs"], &["dev", "x.rs"], &["doctor"], &["migrate"]]
+    {
         let told = end(crate::command(&site, arguments)).refused(64);
         assert!(told.contains("camlock.toml, line 2: unknown field `dri`"), "{told}");
     }

@@ -11,7 +11,9 @@
 //! - `RUSTUP_TOOLCHAIN`, which would override the plugin's `rust-toolchain.toml`;
 //! - what talks between `make` and `cargo`: `MAKEFLAGS`, `MFLAGS`, `RUST_RECURSION_COUNT`;
 //! - `RUST_BACKTRACE` and `RUST_LIB_BACKTRACE`, which drown a build script's message;
-//! - all `CAMLOCK_…`: the server's own settings and secrets.
+//! - all `CAMLOCK_…`: the server's own settings and secrets;
+//! - what servers are commonly given to get at other things: all `AWS_…`, `SENTRY_DSN`, and whatever has `DATABASE_URL` in its
+//!   name. A build script of somebody else's crate has no business with these.
 //!
 //! Pure. What must not live here: reading the environment.
 
@@ -33,13 +35,17 @@ pub(crate) fn is_seen(name: &OsStr) -> bool {
         b"RUST_LIB_BACKTRACE",
         b"MAKEFLAGS",
         b"MFLAGS",
+        b"SENTRY_DSN",
     ];
+    const SECRET: &[u8] = b"DATABASE_URL";
     const KEPT: &[&[u8]] = &[b"CARGO_HTTP_", b"CARGO_NET_", b"CARGO_REGISTRY_", b"CARGO_REGISTRIES_"];
     let name = name.as_bytes();
     if name.starts_with(b"CARGO_") {
         return matches!(name, b"CARGO_HOME" | b"CARGO_BUILD_JOBS") || KEPT.iter().any(|kept| name.starts_with(kept));
     }
-    !HIDDEN.contains(&name) && !name.starts_with(b"CAMLOCK_")
+    !HIDDEN.contains(&name)
+        && ![&b"CAMLOCK_"[..], b"AWS_"].iter().any(|prefix| name.starts_with(prefix))
+        && !name.windows(SECRET.len()).any(|part| part == SECRET)
 }
 
 /// What a build sees besides, unless it is set: a network that is not there is found out soon.
@@ -51,9 +57,18 @@ mod tests {
 
     #[test]
     fn what_is_seen_is_what_the_page_says() {
-        for seen in
-            ["PATH", "HOME", "CARGO_HOME", "CARGO_HTTP_PROXY", "CARGO_REGISTRIES_OURS_TOKEN", "DATABASE_URL", "CC"]
-        {
+        for seen in [
+            "PATH",
+            "HOME",
+            "CARGO_HOME",
+            "CARGO_HTTP_PROXY",
+            "CARGO_REGISTRIES_OURS_TOKEN",
+            "CC",
+            "AWS",
+            "SENTRY_ORG",
+            "DATABASE",
+            "URL",
+        ] {
             assert!(is_seen(OsStr::new(seen)), "{seen}");
         }
         for hidden in [
@@ -66,6 +81,12 @@ mod tests {
             "RUSTC_WRAPPER",
             "RUSTUP_TOOLCHAIN",
             "CAMLOCK_ADMIN_TOKEN",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+            "SENTRY_DSN",
+            "DATABASE_URL",
+            "TEST_DATABASE_URL",
+            "DATABASE_URL_FILE",
         ] {
             assert!(!is_seen(OsStr::new(hidden)), "{hidden}");
         }

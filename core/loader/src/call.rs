@@ -10,7 +10,7 @@ use camlock_abi::{
 };
 use camlock_core::{Answer, Body, Call, Connection, Fault, FaultKind, Lease, Use};
 use http::{HeaderMap, Response, StatusCode, Version, header::HOST};
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use std::{
     marker::PhantomData,
     pin::Pin,
@@ -39,16 +39,18 @@ enum State {
 
 impl Calling {
     /// A request without a body crosses at once: the server reads on sooner, into the memory that the head lay in.
-    pub(crate) fn new(mut call: Call, functions: Functions, side: Arc<HostSide>, lease: Lease) -> Self {
-        let (trace_id, mut headers) = (call.trace_id, std::mem::take(call.request.headers_mut()));
-        let state = if call.request.body().is_empty() {
-            let task = enter(&call, &headers, functions, camlock_abi::Body::empty());
-            headers.clear();
-            State::Answering(task)
+    pub(crate) fn boxed(mut call: Call, functions: Functions, side: Arc<HostSide>, lease: Lease) -> Box<Self> {
+        let (trace_id, lease) = (call.trace_id, Some(lease));
+        let mut calling =
+            Box::new(Calling { state: State::Done, kept: None, trace_id, headers: HeaderMap::new(), side, lease });
+        if call.request.body().is_empty() {
+            calling.state = State::Answering(enter(&call, functions, camlock_abi::Body::empty()));
+            std::mem::swap(&mut calling.headers, call.request.headers_mut());
+            calling.headers.clear();
         } else {
-            State::Asked(Box::new(call), functions)
-        };
-        Calling { state, kept: None, trace_id, headers, side, lease: Some(lease) }
+            calling.state = State::Asked(Box::new(call), functions);
+        }
+        calling
     }
 
     /// Lets go of what the plugin has of this request.
@@ -67,8 +69,9 @@ impl Future for Calling {
         let this = &mut *self;
         if let State::Asked(call, functions) = &mut this.state {
             let body = std::mem::take(call.request.body_mut());
-            let body = request_body::lend(body, &this.headers, &this.side.leases, context);
-            let task = enter(call, &this.headers, *functions, body);
+            let body = request_body::lend(body, call.request.headers(), &this.side.leases, context);
+            let task = enter(call, *functions, body);
+            std::mem::swap(&mut this.headers, call.request.headers_mut());
             this.headers.clear();
             this.state = State::Answering(task);
         }
@@ -107,8 +110,9 @@ impl Drop for Calling {
 }
 
 /// Hands a request to the plugin, under the caller's lease.
-fn enter(call: &Call, headers: &HeaderMap, Functions { root, object }: Functions, body: camlock_abi::Body) -> Task {
+fn enter(call: &Call, Functions { root, object }: Functions, body: camlock_abi::Body) -> Task {
     let request = &call.request;
+    let headers = request.headers();
     let whole = request.uri().path_and_query().map_or("/", |target| target.as_str());
     let mounted = whole.get(call.mount..).unwrap_or(whole);
     // The mount itself, without a slash behind it, is the plugin's root.
@@ -203,16 +207,23 @@ fn answer(
         Err(stream) => Body::stream(ResponseBody { stream, side: side.clone() }),
     };
     let refused = |reason| Err(Fault::new(FaultKind::Contract, reason));
+    let length = known_length(&body, head.status);
     let mut response = Response::new(body);
     match StatusCode::from_u16(head.status) {
         Ok(status) => *response.status_mut() = status,
         Err(_) => return refused(format!("the plugin answered with status {}, which is none", head.status)),
     }
-    match decode_headers(head.headers, room) {
+    match decode_headers(head.headers, room, length) {
         Ok(headers) => *response.headers_mut() = headers,
         Err(reason) => return refused(format!("the plugin answered with a header that cannot be sent: {reason}")),
     }
     Ok(Answer { response, connection })
+}
+
+/// The length of a body that is whole: whoever sends it says so without being told, where the status lets it have one.
+fn known_length(body: &Body, status: u16) -> Option<u64> {
+    let says_so = status >= 200 && !matches!(status, 204 | 304) && !body.is_stream() && !body.is_empty();
+    says_so.then(|| body.size_hint().lower())
 }
 
 /// A response's body on its way out of the plugin.

@@ -23,7 +23,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tokio::{runtime::Handle, task::AbortHandle};
-use tracing::{Instrument, Span};
+use tracing::{Instrument, Level, Span};
 
 /// The configuration that says nothing.
 const NOTHING: &str = "{}";
@@ -129,10 +129,10 @@ impl HostSide {
         (!self.span.is_none()).then(|| self.traces.request(trace_id))
     }
 
-    /// Sets the loudest level that the plugin's records are wanted at; takes effect at once. Those of a built-in plugin are the
+    /// Sets the loudest level that the plugin's records are wanted at, if not that of all; takes effect at once. Those of a built-in plugin are the
     /// program's own: for them the program's subscriber decides.
-    pub(crate) fn set_level(&self, level: u8) {
-        self.level.store(level, Ordering::Relaxed);
+    pub(crate) fn set_level(&self, level: Option<Level>) {
+        self.level.store(level.map_or_else(loudest, number), Ordering::Relaxed);
     }
 
     /// From now on the plugin is told this configuration.
@@ -217,13 +217,17 @@ fn is_boundary(name: &str) -> bool {
 
 /// The loudest level that the host's own subscriber listens to.
 fn loudest() -> u8 {
-    match tracing::level_filters::LevelFilter::current().into_level() {
-        None => 0,
-        Some(tracing::Level::ERROR) => 1,
-        Some(tracing::Level::WARN) => 2,
-        Some(tracing::Level::INFO) => 3,
-        Some(tracing::Level::DEBUG) => 4,
-        Some(_) => 5,
+    tracing::level_filters::LevelFilter::current().into_level().map_or(0, number)
+}
+
+/// A level as the contract writes it down.
+fn number(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 1,
+        Level::WARN => 2,
+        Level::INFO => 3,
+        Level::DEBUG => 4,
+        Level::TRACE => 5,
     }
 }
 

@@ -53,9 +53,9 @@ impl Instance for PluginInstance {
     fn call(&self, call: Call) -> BoxFuture<Result<Answer, Fault>> {
         let lease = self.lease.share(Use::Request);
         let trace_id = call.trace_id;
-        let calling = Calling::new(call, self.functions, self.side.clone(), lease);
+        let calling = Box::into_pin(Calling::boxed(call, self.functions, self.side.clone(), lease));
         match self.side.request_span(trace_id) {
-            None => Box::pin(calling),
+            None => calling,
             Some(span) => {
                 let calling = calling.instrument(span.clone());
                 Box::pin(async move { calling.await.map(|answer| spanned::within(answer, span)) })

@@ -18,6 +18,7 @@ use camlock_core::{
 };
 use parking_lot::Mutex;
 use std::{
+    collections::HashMap,
     fs, io,
     marker::PhantomData,
     path::{Path, PathBuf},
@@ -29,6 +30,7 @@ use tokio::{
     runtime::Handle,
     sync::{oneshot, watch},
 };
+use tracing::Level;
 
 /// How loading is bounded.
 #[derive(Clone, Debug)]
@@ -96,6 +98,8 @@ pub struct Loader {
     /// Where plugins' timers and spawned futures run.
     runtime: Option<Handle>,
     known: Mutex<Vec<Known>>,
+    /// How loud plugins are that are not as loud as the others.
+    levels: Mutex<HashMap<String, Level>>,
 }
 
 struct Known {
@@ -143,7 +147,7 @@ impl Loader {
             ));
         }
         remove_leftovers(&dir);
-        Ok(Loader { dir, options, runtime, known: Mutex::default() })
+        Ok(Loader { dir, options, runtime, known: Mutex::default(), levels: Mutex::default() })
     }
 
     /// Opens the artifact's very bytes and makes an instance with this configuration, a JSON object. The artifact must have been
@@ -221,6 +225,8 @@ impl Loader {
         let host = unsafe { side.reference() };
         *remains.lock() = Some(Box::new(Remains::new(code, Some(side.clone()), ending)));
         self.remember(manifest.name.clone(), side.generation, digest, lease.watch(), ended.clone(), &side);
+        // Only now: whoever chooses another meanwhile finds it among those that are known.
+        side.set_level(self.levels.lock().get(&manifest.name).copied());
 
         let (reply, created) = oneshot::channel();
         let create = {
@@ -329,8 +335,16 @@ impl Loader {
             .collect()
     }
 
-    /// Sets the loudest level at which a plugin's records are wanted: 0 for none, 5 for `TRACE`.
-    pub fn set_level(&self, plugin: &str, level: u8) {
+    /// Sets the loudest level at which a plugin's records are wanted, of all its generations; none: what the host's own
+    /// subscriber listens to.
+    pub fn set_level(&self, plugin: &str, level: Option<Level>) {
+        {
+            let mut levels = self.levels.lock();
+            match level {
+                Some(level) => levels.insert(plugin.to_owned(), level),
+                None => levels.remove(plugin),
+            };
+        }
         for known in self.known.lock().iter().filter(|known| known.plugin == plugin) {
             if let Some(side) = known.side.upgrade() {
                 side.set_level(level);

@@ -1,6 +1,6 @@
 //! One connection, HTTP/1.1 or HTTP/2.
 
-use crate::Dispatch;
+use crate::{Dispatch, wire::Wire};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
@@ -72,7 +72,8 @@ pub(crate) async fn serve_connection(accepted: Accepted, dispatch: Dispatch, tol
         Err(error) => return tracing::warn!(%error, "a connection could not be served"),
     };
     let builder = Builder::new(TokioExecutor::new());
-    let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), dispatch.for_peer(peer)));
+    let mut connection =
+        pin!(builder.serve_connection_with_upgrades(TokioIo::new(Wire(stream)), dispatch.for_peer(peer)));
     let Told { said, mut wakes } = told;
     let mut finish = pin!(wakes.wait_for(|said| *said));
     let (mut asked, mut finishing) = (false, false);

@@ -8,14 +8,13 @@ use crate::{
     service::{Answering, PluginService},
 };
 use arc_swap::ArcSwap;
-use axum::Router;
+use axum::{Router, extract::ConnectInfo};
 use bytes::Bytes;
 use camlock_core::{
-    Body, Headline, Publish,
+    Body, BodyError, Headline, Publish,
     routes::{Found, Routed, Table, Target},
 };
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
 use std::{
     collections::HashMap,
     convert::Infallible,
@@ -53,6 +52,11 @@ struct Shared {
     blocked: BlockedList,
     meters: Meters,
 }
+
+/// The bodies of requests: hyper's own, where `Front` serves, or axum's, in somebody else's server.
+pub(crate) trait Sent: http_body::Body<Data = Bytes, Error: Into<BodyError>> + Send + Unpin + 'static {}
+
+impl<B> Sent for B where B: http_body::Body<Data = Bytes, Error: Into<BodyError>> + Send + Unpin + 'static {}
 
 /// What a name leads to, prepared so that a request needs no more than to be handed on.
 enum Entry {
@@ -135,13 +139,14 @@ impl Dispatch {
         }
     }
 
-    fn host(&self, request: Request<Incoming>) -> Responding {
+    #[inline(never)]
+    fn host(&self, request: Request<impl Sent>) -> Responding {
         let Some(host) = self.shared.host.get() else {
             return problem::nothing_there(request.uri().path()).into();
         };
         let mut request = request.map(axum::body::Body::new);
         if let Some(peer) = self.peer {
-            request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+            request.extensions_mut().insert(ConnectInfo(peer));
         }
         let answer = host.clone().call(request);
         Responding::Later(Box::pin(async move {
@@ -150,8 +155,13 @@ impl Dispatch {
         }))
     }
 
+    #[cold]
+    fn held(&self, request: Request<impl Sent>, name: &str, bound: Duration) -> Responding {
+        Responding::Later(Box::pin(self.clone().hold(request, name.to_owned(), bound)))
+    }
+
     /// Waits for the next table, so long at most.
-    async fn hold(self, request: Request<Incoming>, name: String, bound: Duration) -> Response<Body> {
+    async fn hold(self, request: Request<impl Sent>, name: String, bound: Duration) -> Response<Body> {
         let until = Instant::now() + bound;
         loop {
             let published = self.shared.published.notified();
@@ -159,7 +169,7 @@ impl Dispatch {
             // Heard of from now on; then look whether it has happened already.
             published.as_mut().enable();
             if !self.holds(request.uri().path()) {
-                let Ok(response) = hyper::service::Service::call(&self, request).await;
+                let Ok(response) = self.answer(request).await;
                 return response;
             }
             if tokio::time::timeout_at(until, published).await.is_err() {
@@ -229,12 +239,9 @@ impl Unavailable {
     }
 }
 
-impl hyper::service::Service<Request<Incoming>> for Dispatch {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Dispatched;
-
-    fn call(&self, request: Request<Incoming>) -> Dispatched {
+impl Dispatch {
+    #[inline]
+    fn answer(&self, request: Request<impl Sent>) -> Dispatched {
         let table = self.shared.table.load();
         Dispatched(match table.find(request.uri().path()) {
             None => self.host(request),
@@ -242,11 +249,37 @@ impl hyper::service::Service<Request<Incoming>> for Dispatch {
                 Entry::Plugin(_) if self.host_only => Responding::Now(Some(problem::all_stuck().response())),
                 Entry::Plugin(service) => service.answer(request, self.peer, mount),
                 Entry::Unavailable(unavailable) => Responding::Now(Some(unavailable.response())),
-                Entry::Held { name, bound } => {
-                    Responding::Later(Box::pin(self.clone().hold(request, name.clone(), *bound)))
-                }
+                Entry::Held { name, bound } => self.held(request, name, *bound),
             },
         })
+    }
+}
+
+impl<B: Sent> hyper::service::Service<Request<B>> for Dispatch {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Dispatched;
+
+    fn call(&self, request: Request<B>) -> Dispatched {
+        self.answer(request)
+    }
+}
+
+/// In a program that serves with axum: whoever asks is known if the program says so with `ConnectInfo`.
+impl<B: Sent> tower_service::Service<Request<B>> for Dispatch {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Dispatched;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Dispatched {
+        match request.extensions().get::<ConnectInfo<SocketAddr>>() {
+            Some(ConnectInfo(peer)) => self.for_peer(*peer).answer(request),
+            None => self.answer(request),
+        }
     }
 }
 

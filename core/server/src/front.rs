@@ -6,12 +6,11 @@
 use crate::{
     Dispatch,
     connection::{Accepted, Finish, serve_connection},
-    marks::{belong_to, sights},
-    monitor::Monitor,
-    problem::seconds,
+    lookout::{LOOK, Lookout},
+    marks::belong_to,
 };
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     fmt, io,
     net::{SocketAddr, TcpListener},
     sync::{
@@ -27,11 +26,6 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{MissedTickBehavior, interval, sleep_until},
 };
-
-/// How often the threads are looked at.
-const LOOK: Duration = Duration::from_millis(100);
-/// How long a thread may be inside a plugin before it counts as stuck.
-const STUCK: Duration = Duration::from_millis(300);
 
 /// How connections are served.
 #[derive(Clone, Debug)]
@@ -181,7 +175,7 @@ struct Acceptor {
     /// No serving thread has taken these yet.
     handed: VecDeque<Handed>,
     connections: Finish,
-    monitor: Monitor,
+    lookout: Lookout,
     /// It was said that there are no more runtimes to be had.
     said_full: bool,
 }
@@ -190,12 +184,12 @@ impl Acceptor {
     fn new(listener: Listener, dispatch: Dispatch, options: FrontOptions, first: Serving) -> Self {
         Acceptor {
             listener: Some(listener),
+            lookout: Lookout::new(dispatch.clone(), options.clone()),
             dispatch,
             options,
             serving: vec![first],
             handed: VecDeque::new(),
             connections: Finish::new(),
-            monitor: Monitor::default(),
             said_full: false,
         }
     }
@@ -261,34 +255,7 @@ impl Acceptor {
 
     /// Looks at all threads: who blocks them is told and moved off, and new connections find a free one.
     fn look(&mut self) {
-        let now = Instant::now();
-        let mut stuck: HashMap<u64, usize> = HashMap::new();
-        let mut blocked = Vec::new();
-        self.monitor.begin();
-        for sight in sights() {
-            let Some(generation) = self.dispatch.generation(sight.generation) else { continue };
-            let verdict = self.monitor.sees(now, sight.thread, sight.serial, self.options.blocked);
-            if verdict.lasting >= STUCK {
-                *stuck.entry(sight.group).or_default() += 1;
-            }
-            if verdict.lasting < self.options.blocked.min(self.options.moved_off) {
-                continue;
-            }
-            let Some(route) = sight.asked() else { continue };
-            if verdict.tell {
-                let (plugin, number) = (&*generation.name, generation.number);
-                let told = seconds(verdict.lasting);
-                tracing::warn!(plugin, generation = number, %route, "a handler has blocked its thread for {told} now");
-            }
-            if verdict.lasting >= self.options.moved_off {
-                generation.move_off(&route, self.options.away, self.options.on_thread_park);
-            }
-            if verdict.lasting >= self.options.blocked {
-                blocked.push(generation.blocked(route, verdict.lasting));
-            }
-        }
-        self.monitor.end();
-        self.dispatch.blocked_list().set(blocked);
+        let stuck = self.lookout.look();
         for serving in &mut self.serving {
             let count = stuck.get(&serving.group).copied().unwrap_or(0);
             serving.stuck = count >= self.options.threads.max(1);

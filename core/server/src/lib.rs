@@ -15,25 +15,31 @@ mod ending;
 mod frames;
 mod front;
 mod generation;
+mod levels;
 mod limited;
 mod logs;
+mod lookout;
 mod marks;
 mod memory;
 mod meters;
 mod monitor;
+mod noticed;
 mod problem;
 mod relay;
 mod request_id;
 mod service;
 mod socket;
 mod trace_context;
+mod wire;
 
 pub use crate::{
     blocked::{Blocked, BlockedList},
     control::{About, ControlOptions, Note, Token, control_router},
     dispatch::{Dispatch, Dispatched},
     front::{Front, FrontOptions},
+    levels::{Leveled, Levels},
     logs::Logs,
+    lookout::look_after,
     memory::InMemory,
     meters::Meters,
     socket::{ControlSocket, serve_socket},

@@ -4,7 +4,7 @@
 //! own, and counts. Who looks on sees from the count whether it is still the same poll. What must not live here: what follows
 //! from it.
 
-use http::{Method, Request, uri::PathAndQuery};
+use http::{Method, Request};
 use std::{
     fmt,
     sync::{
@@ -17,17 +17,44 @@ use std::{
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) method: Method,
-    target: Option<PathAndQuery>,
+    path: Path,
 }
+
+/// A path, without what follows it, which is the client's own affair.
+///
+/// It is a copy: the memory that the request lay in is its connection's, which reads the next one into it as soon as nothing
+/// refers to it any more.
+#[derive(Clone, Debug)]
+enum Path {
+    Short { length: u8, bytes: [u8; SHORT] },
+    Long(Arc<str>),
+}
+
+/// So long a path, as most are, is kept without an allocation.
+const SHORT: usize = 46;
 
 impl Asked {
     pub(crate) fn of<B>(request: &Request<B>) -> Self {
-        Asked { method: request.method().clone(), target: request.uri().path_and_query().cloned() }
+        let path = request.uri().path();
+        let path = if path.len() <= SHORT {
+            let mut bytes = [0; SHORT];
+            bytes[..path.len()].copy_from_slice(path.as_bytes());
+            Path::Short { length: path.len() as u8, bytes }
+        } else {
+            Path::Long(path.into())
+        };
+        Asked { method: request.method().clone(), path }
     }
 
-    /// The path; what follows it is the client's own affair.
     pub(crate) fn path(&self) -> &str {
-        self.target.as_ref().map_or("/", PathAndQuery::path)
+        std::str::from_utf8(self.bytes()).unwrap_or_default()
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match &self.path {
+            Path::Short { length, bytes } => &bytes[..usize::from(*length)],
+            Path::Long(path) => path.as_bytes(),
+        }
     }
 }
 
@@ -121,7 +148,7 @@ impl Slot {
         self.generation.store(generation, Ordering::Relaxed);
         let method = METHODS.iter().position(|method| *method == asked.method);
         self.method.store(method.unwrap_or(METHODS.len()), Ordering::Relaxed);
-        self.write(asked.path().as_bytes());
+        self.write(asked.bytes());
         self.serial.store(serial + 1, Ordering::Release);
         true
     }

@@ -1,20 +1,23 @@
 //! The way of a request into a plugin's instance, and of its answer back.
 
 use crate::{
-    dispatch::Responding,
+    away::Away,
+    dispatch::{Responding, Sent},
     ending::until_farewell,
     generation::{Generation, Running},
+    levels::PLUGIN,
     limited::{Exceeded, limit},
     marks::{Asked, enter},
+    noticed::Noticed,
     problem::{self, Problem, seconds},
     relay::relay,
-    request_id,
-    trace_context::trace_id,
+    request_id::{X_REQUEST_ID, request_id},
+    trace_context::{Ids, hex, trace_id},
 };
 use camlock_core::{Answer, Body, BoxFuture, Call, Fault, Instance, Lease, RequestId, RequestLimits, Use, routes};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
-use hyper::{body::Incoming, upgrade::OnUpgrade};
+use hyper::upgrade::OnUpgrade;
 use std::{
     convert::Infallible,
     future::Future,
@@ -25,6 +28,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::{Sleep, sleep};
+use tracing::Instrument;
 
 /// A generation as a table holds it: what answers, and the table's lease.
 pub(crate) struct PluginService {
@@ -46,7 +50,7 @@ impl PluginService {
     }
 
     /// Answers a request of a client, unless the plugin's limits forbid it.
-    pub(crate) fn answer(&self, mut request: Request<Incoming>, peer: Option<SocketAddr>, mount: usize) -> Responding {
+    pub(crate) fn answer(&self, request: Request<impl Sent>, peer: Option<SocketAddr>, mount: usize) -> Responding {
         let RequestLimits { timeout, body: largest, concurrency } = self.limits;
         if let Some(largest) = largest.filter(|largest| request.body().size_hint().lower() > *largest) {
             self.generation.meter.answered(StatusCode::PAYLOAD_TOO_LARGE, Duration::ZERO);
@@ -55,35 +59,55 @@ impl PluginService {
         let Some(running) = self.generation.enter(concurrency) else {
             return too_many(&self.generation.name, concurrency).into();
         };
-        let asks = asks_for_upgrade(&request);
-        let asked = Asked::of(&request);
-        let trace_id = trace_id(request.headers());
-        let request_id = request_id::request_id(request.headers());
-        let mut seldom = None;
-        if asks || largest.is_some() || matches!(request_id, RequestId::Sent(_)) {
-            let mut rest = Box::new(Seldom::default());
-            rest.client = asks.then(|| hyper::upgrade::on(&mut request));
-            if let RequestId::Sent(id) = &request_id {
-                rest.echo = Some(id.clone());
-            }
-            seldom = Some(rest);
-        }
-        let mut request = request.map(Body::stream);
-        if let (Some(largest), Some(seldom)) = (largest, &mut seldom) {
-            let (body, watched) = limit(std::mem::take(request.body_mut()), largest);
-            *request.body_mut() = body;
-            seldom.exceeded = watched.map(|watched| (watched, largest));
-        }
-        let call = Call { mount, peer, request_id, trace_id, upgrade: asks, request };
+        let headers = request.headers();
+        let noticed = Noticed::of(headers);
+        let upgrade = noticed.asks_for_upgrade(headers) && request.method() != Method::CONNECT;
+        let (trace_id, request_id) = (trace_id(noticed.trace_parent), request_id(noticed.request_id));
+        let ids = Ids::new(&request_id, trace_id);
+        let (plugin, generation) = (&*self.generation.name, self.generation.number);
+        let span = tracing::debug_span!(
+            target: PLUGIN, "request", plugin, generation, request_id = request_id.as_str(), trace_id = hex(trace_id)
+        );
+        // From here on the request stays where it is: it is large.
+        let mut call = Call { mount, peer, request_id, trace_id, upgrade, request: request.map(Body::stream) };
+        let seldom = self.seldom(&mut call);
+        let asked = Asked::of(&call.request);
         let call = match self.generation.away() {
             // The author's code runs when it is polled.
             None => self.instance.call(call),
-            Some(away) => {
-                let lease = self.lease.share(Use::Request);
-                away.call(&self.instance, lease, self.generation.key, asked.clone(), call)
-            }
+            Some(away) => self.call_away(away, &asked, call),
         };
-        Responding::Plugin(Answering { call: Some(call), running, asked, timeout, timer: None, seldom })
+        let call = if span.is_disabled() { call } else { Box::pin(call.instrument(span)) };
+        Responding::Plugin(Answering { call: Some(call), running, asked, ids, timeout, timer: None, seldom })
+    }
+}
+
+impl PluginService {
+    #[cold]
+    fn call_away(&self, away: &Away, asked: &Asked, call: Call) -> BoxFuture<Result<Answer, Fault>> {
+        away.call(&self.instance, self.lease.share(Use::Request), self.generation.key, asked.clone(), call)
+    }
+
+    /// What this request needs that few do.
+    #[inline(never)]
+    fn seldom(&self, call: &mut Call) -> Option<Box<Seldom>> {
+        // A body that is known to be small enough is not watched.
+        let upper = call.request.body().size_hint().upper();
+        let largest = self.limits.body.filter(|largest| upper.is_none_or(|upper| upper > *largest));
+        if !call.upgrade && largest.is_none() && !matches!(call.request_id, RequestId::Sent(_)) {
+            return None;
+        }
+        let mut seldom = Box::new(Seldom::default());
+        seldom.client = call.upgrade.then(|| hyper::upgrade::on(&mut call.request));
+        if let RequestId::Sent(id) = &call.request_id {
+            seldom.echo = Some(id.clone());
+        }
+        if let Some(largest) = largest {
+            let (body, watched) = limit(std::mem::take(call.request.body_mut()), largest);
+            *call.request.body_mut() = body;
+            seldom.exceeded = watched.map(|watched| (watched, largest));
+        }
+        Some(seldom)
     }
 }
 
@@ -99,6 +123,7 @@ pub(crate) struct Answering {
     call: Option<BoxFuture<Result<Answer, Fault>>>,
     running: Running,
     asked: Asked,
+    ids: Ids,
     timeout: Duration,
     /// Only a request that is not answered at once costs a timer.
     timer: Option<Pin<Box<Sleep>>>,
@@ -177,7 +202,7 @@ impl Answering {
         };
         self.running.answered(response.status());
         if let Some(id) = self.seldom.as_mut().and_then(|seldom| seldom.echo.take()) {
-            response.headers_mut().entry(&request_id::X_REQUEST_ID).or_insert(id);
+            response.headers_mut().entry(X_REQUEST_ID).or_insert(id);
         }
         Poll::Ready(response)
     }
@@ -207,25 +232,37 @@ impl Answering {
     fn tell(&self, fault: &Fault) {
         let (plugin, generation) = (&*self.running.0.name, self.running.0.number);
         let (method, path) = (&self.asked.method, self.asked.path());
+        let (request_id, trace_id) = (self.request_id(), hex(self.ids.trace));
         let backtrace = fault.backtrace.join("\n");
         let location = &*fault.location;
-        tracing::error!(plugin, generation, %method, path, location, backtrace, "{:?}: {}", fault.kind, fault.message);
+        tracing::error!(
+            plugin, generation, %method, path, request_id, trace_id, location, backtrace, "{:?}: {}", fault.kind, fault.message
+        );
     }
 
     fn too_late(&self) -> Response<Body> {
         let (plugin, generation) = (&*self.running.0.name, self.running.0.number);
         let (method, path) = (&self.asked.method, self.asked.path());
+        let (request_id, trace_id) = (self.request_id(), hex(self.ids.trace));
         let detail = format!("the plugin did not begin to answer within {}", seconds(self.timeout));
-        tracing::warn!(plugin, generation, %method, path, "{detail}");
+        tracing::warn!(plugin, generation, %method, path, request_id, trace_id, "{detail}");
         Problem::of(plugin, StatusCode::GATEWAY_TIMEOUT, detail).response()
+    }
+
+    /// For the log. Of a client's own id only the echo is left.
+    fn request_id(&self) -> &str {
+        let sent = self.seldom.as_ref().and_then(|seldom| seldom.echo.as_ref()?.to_str().ok());
+        sent.unwrap_or_else(|| self.ids.made())
     }
 }
 
+#[cold]
 fn too_large(plugin: &str, largest: u64) -> Problem {
     let detail = format!("the request's body is larger than the {largest} bytes that the plugin takes");
     Problem::of(plugin, StatusCode::PAYLOAD_TOO_LARGE, detail)
 }
 
+#[cold]
 fn too_many(plugin: &str, concurrency: usize) -> Problem {
     let detail = format!("the plugin has {concurrency} requests to answer and takes no more at once: try again soon");
     Problem::of(plugin, StatusCode::SERVICE_UNAVAILABLE, detail).passing()
@@ -234,14 +271,4 @@ fn too_many(plugin: &str, concurrency: usize) -> Problem {
 /// Whether this is the protocol that the plugin switched to.
 fn is_websocket(headers: &HeaderMap) -> bool {
     headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
-}
-
-/// Whether the request asks for another protocol, in the way HTTP/1.1 does.
-fn asks_for_upgrade(request: &Request<Incoming>) -> bool {
-    let headers: &HeaderMap = request.headers();
-    headers.contains_key(header::UPGRADE)
-        && request.method() != Method::CONNECT
-        && headers.get_all(header::CONNECTION).iter().any(|value| {
-            value.to_str().is_ok_and(|text| text.split(',').any(|word| word.trim().eq_ignore_ascii_case("upgrade")))
-        })
 }

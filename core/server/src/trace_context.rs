@@ -1,6 +1,7 @@
-//! W3C trace context: the trace id of a request, the client's or a new one.
+//! W3C trace context: the trace id of a request, the client's or a new one; and how a request's ids are told of.
 
-use http::{HeaderMap, HeaderName};
+use camlock_core::RequestId;
+use http::HeaderValue;
 use std::{
     hash::{BuildHasher, RandomState},
     sync::{
@@ -9,11 +10,11 @@ use std::{
     },
 };
 
-static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const TRACEPARENT: &str = "traceparent";
 
-/// The request's trace id.
-pub(crate) fn trace_id(headers: &HeaderMap) -> [u8; 16] {
-    headers.get(&TRACEPARENT).and_then(|value| parse(value.as_bytes())).unwrap_or_else(fresh)
+/// The trace id of a request, whose `traceparent` may have been sent.
+pub(crate) fn trace_id(sent: Option<&HeaderValue>) -> [u8; 16] {
+    sent.and_then(|value| parse(value.as_bytes())).unwrap_or_else(fresh)
 }
 
 /// `00-<32 hex digits>-<16 hex digits>-<2 hex digits>`; a later version may have more behind it.
@@ -28,6 +29,32 @@ fn parse(value: &[u8]) -> Option<[u8; 16]> {
     let closed = version != "00" || parts.next().is_none();
     let id = u128::from_str_radix(trace, 16).ok().filter(|id| good && closed && *id != 0)?;
     Some(id.to_be_bytes())
+}
+
+/// What is remembered of a request's ids, in case there is something to tell of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ids {
+    /// The host's own id; zeros, if the client's is used.
+    made: [u8; 16],
+    pub(crate) trace: [u8; 16],
+}
+
+impl Ids {
+    pub(crate) fn new(id: &RequestId, trace: [u8; 16]) -> Self {
+        let made = if let RequestId::Made(made) = id { *made } else { [0; 16] };
+        Ids { made, trace }
+    }
+
+    /// The host's own id, if it was used.
+    pub(crate) fn made(&self) -> &str {
+        let text = std::str::from_utf8(&self.made).unwrap_or_default();
+        if text.starts_with('\0') { "" } else { text }
+    }
+}
+
+/// A trace id, as it is written.
+pub(crate) fn hex(trace: [u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(trace))
 }
 
 static SEED: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));

@@ -11,6 +11,7 @@ use super::{
 use crate::{Failure, Fault, FaultKind, Refused, Stage};
 use std::{sync::Arc, time::SystemTime};
 use tokio::time::Instant;
+use tracing::field::display;
 
 impl Supervisor {
     /// Offers the configuration on record to what serves, if it has another one; whether it did.
@@ -65,7 +66,8 @@ impl Supervisor {
                 let reason =
                     format!("its configuration was refused: {}; it goes on with the one before", fault.message);
                 let failure = Failure::new(Stage::Start, reason);
-                tracing::error!(plugin = name, generation = about.generation, "{failure}");
+                let (stage, digest) = (display(failure.stage), serving.candidate.digest().map(display));
+                tracing::error!(plugin = name, generation = about.generation, stage, digest, "{failure}");
                 plugin.failed = Some(Failed {
                     generation: about.generation,
                     source: serving.source.clone(),

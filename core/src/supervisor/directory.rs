@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
     time::SystemTime,
 };
+use tracing::field::display;
 
 /// A plugin's entry, and another one that has the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,7 +163,8 @@ impl Plugin {
         match problem {
             Some(problem) => {
                 self.generations += 1;
-                tracing::error!(plugin = self.name, "{problem}");
+                let stage = display(problem.stage);
+                tracing::error!(plugin = self.name, generation = self.generations, stage, "{problem}");
                 self.failed = Some(Failed {
                     generation: self.generations,
                     source: Source::Entry(mark.clone()),

@@ -31,7 +31,7 @@ impl Supervisor {
                 self.look();
             }
             Err(failure) => {
-                tracing::error!(plugin = name, "{failure}");
+                tracing::error!(plugin = name, stage = display(failure.stage), "{failure}");
                 plugin.moving = false;
                 plugin.removing = false;
                 for reply in std::mem::take(&mut plugin.removers) {

@@ -18,6 +18,7 @@ use std::{
     time::SystemTime,
 };
 use tokio::{sync::watch, time::Instant};
+use tracing::field::display;
 
 /// So many of a plugin's builds are remembered.
 const BUILDS: usize = 20;
@@ -254,7 +255,9 @@ impl Supervisor {
         let Some(plugin) = self.plugins.get_mut(name) else { return };
         let Some(mut bid) = plugin.candidate.take() else { return };
         Plugin::step(&mut bid.phase, Event::Failed(failure.clone()));
-        tracing::error!(plugin = name, generation = bid.generation, "failed: {failure}");
+        let digest = bid.admitted.as_ref().and_then(|candidate| candidate.digest()).map(display);
+        let stage = display(failure.stage);
+        tracing::error!(plugin = name, generation = bid.generation, stage, digest, "failed: {failure}");
         let before = plugin.failed.take().filter(|failed| failed.source == bid.source);
         let attempts = before.map_or(1, |failed| failed.attempts + 1);
         let retry = failure.transient.then(|| Instant::now() + backoff(attempts));

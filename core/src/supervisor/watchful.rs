@@ -12,6 +12,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tokio::time::Instant;
+use tracing::field::display;
 
 /// How often panics are counted while a generation is on probation.
 const GLANCE: Duration = Duration::from_millis(500);
@@ -131,7 +132,8 @@ impl Supervisor {
         };
         let Some(serving) = plugin.serving.as_ref() else { return };
         let reason = format!("{why}; {told}");
-        tracing::error!(plugin = name, generation = serving.generation, "{reason}");
+        let (stage, digest) = (display(Stage::Health), serving.candidate.digest().map(display));
+        tracing::error!(plugin = name, generation = serving.generation, stage, digest, "{reason}");
         plugin.failed = Some(Failed {
             generation: serving.generation,
             source: serving.source.clone(),

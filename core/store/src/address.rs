@@ -74,6 +74,14 @@ impl Address {
             )),
         }
     }
+
+    /// Where in it the registry's tables are, for people.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Address::Sqlite(_) => self.to_string(),
+            Address::Postgres { schema, .. } => format!("schema `{schema}` of {self}"),
+        }
+    }
 }
 
 impl fmt::Display for Address {

@@ -16,7 +16,7 @@ use diesel_async::{
 use std::{
     sync::Arc,
     sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio_postgres::NoTls;
 
@@ -108,7 +108,14 @@ impl Connection {
         let mut connection = Self::open_to_change(address, queries).await?;
         if connection.dialect == Dialect::Sqlite {
             let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON";
-            connection.batch(settings).await.map_err(|error| Trouble::of_using(address, &error))?;
+            let began = Instant::now();
+            // SQLite does not wait for others by itself when the mode is changed.
+            while let Err(error) = connection.batch(settings).await {
+                if !error.to_string().contains("locked") || began.elapsed() > BUSY {
+                    return Err(Trouble::of_using(address, &error));
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
         }
         Ok(connection)
     }

@@ -28,6 +28,28 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// What was fetched, and was not taken by anybody, is deleted after so long.
 const LEFT: Duration = Duration::from_secs(24 * 3_600);
 
+/// In SQLite artifacts are shared if another server was heard of within so many milliseconds: 30 days.
+const OTHERS: i64 = 30 * 24 * 3_600 * 1_000;
+
+/// What goes on record of an artifact.
+enum Offered {
+    /// Its bytes lie in an object store.
+    Elsewhere,
+    /// It is of this size. Its bytes are on record already, or nobody else's business.
+    Known(u64),
+    Bytes(Vec<u8>),
+}
+
+impl Offered {
+    fn size(&self) -> i64 {
+        match self {
+            Offered::Elsewhere => 0,
+            Offered::Known(size) => number(*size),
+            Offered::Bytes(bytes) => number(bytes.len() as u64),
+        }
+    }
+}
+
 #[derive(QueryableByName)]
 struct Bytes {
     #[diesel(sql_type = Binary)]
@@ -122,40 +144,64 @@ impl Shared {
     }
 
     async fn offer_it(&self, kept: Kept, path: Option<PathBuf>) -> Result<Digest, Trouble> {
-        let read = |path: PathBuf| {
-            fs::read(&path).map_err(|error| Trouble::away(format!("{} cannot be offered: {error}", path.display())))
+        let digest = kept.digest.to_string();
+        let offered = match &path {
+            None => Offered::Elsewhere,
+            Some(path) => self.what_to_offer(&digest, path).await?,
         };
-        let bytes = path.map(read).transpose()?;
         let mut work = self.database.write().await?;
         work.patiently(self.options.transfer).await?;
-        let digest = kept.digest.to_string();
         // Of two that were built from the same the first counts, as long as its bytes are to be had.
         let offer = format!(
             "INSERT INTO artifacts (digest, plugin, fingerprint, version, size, elsewhere, node) \
              VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (plugin, fingerprint) DO UPDATE SET \
              digest = excluded.digest, version = excluded.version, size = excluded.size, elsewhere = excluded.elsewhere, \
-             node = excluded.node WHERE NOT {TO_BE_HAD}"
+             node = excluded.node WHERE NOT {TO_BE_HAD} AND (artifacts.digest <> excluded.digest OR excluded.elsewhere)"
         );
-        let size = bytes.as_ref().map_or(0, |bytes| number(bytes.len() as u64));
         let values: Vec<Value> = vec![
             (&digest).into(),
             (&kept.name).into(),
             (&kept.mark.0).into(),
             (&kept.version).into(),
-            size.into(),
-            bytes.is_none().into(),
+            offered.size().into(),
+            matches!(offered, Offered::Elsewhere).into(),
             self.node().into(),
         ];
         work.run(&offer, values).await?;
         let counts = "SELECT digest AS word FROM artifacts WHERE plugin = $1 AND fingerprint = $2";
         let counts = work.row::<Word>(counts, vec![(&kept.name).into(), (&kept.mark.0).into()]).await?;
         let counts = counts.and_then(|counts| counts.word.parse().ok()).unwrap_or(kept.digest);
-        if let Some(bytes) = bytes.filter(|_| counts == kept.digest) {
+        if let Offered::Bytes(bytes) = offered
+            && counts == kept.digest
+        {
             let keep = "INSERT INTO artifact_bytes (digest, bytes) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING";
             work.run(keep, vec![digest.into(), bytes.into()]).await?;
         }
         work.commit().await?;
         Ok(counts)
+    }
+
+    /// What goes on record of a file: its bytes, unless they are there already, or nobody is there to want them. A file of
+    /// SQLite is mostly one server's own, which has every artifact in its data directory: with their bytes it would only grow.
+    async fn what_to_offer(&self, digest: &str, path: &Path) -> Result<Offered, Trouble> {
+        let told = |error| Trouble::away(format!("{} cannot be offered: {error}", path.display()));
+        let mut work = self.database.alone().await?;
+        let there = "SELECT digest AS word FROM artifact_bytes WHERE digest = $1";
+        let there = work.row::<Word>(there, vec![digest.into()]).await?.is_some();
+        let wanted = !there
+            && match work.dialect() {
+                Dialect::Postgres => true,
+                Dialect::Sqlite => {
+                    let since = Dialect::Sqlite.later("$2");
+                    let others = format!("SELECT id AS word FROM nodes WHERE id <> $1 AND heard_at > {since} LIMIT 1");
+                    work.row::<Word>(&others, vec![self.node().into(), (-OTHERS).into()]).await?.is_some()
+                }
+            };
+        drop(work);
+        if wanted {
+            return fs::read(path).map(Offered::Bytes).map_err(told);
+        }
+        fs::metadata(path).map(|file| Offered::Known(file.len())).map_err(told)
     }
 
     /// Tries once. If another one has the right: for how long still.

@@ -19,6 +19,7 @@ mod archive;
 mod causes;
 mod clerk;
 mod connection;
+mod copy;
 mod database;
 mod exchange;
 mod feed;
@@ -36,6 +37,7 @@ mod tokens;
 mod trouble;
 
 pub use crate::{
+    copy::Copied,
     feed::Change,
     last_known::LastKnown,
     objects::{ObjectTrouble, Objects, SharedExchange},
@@ -45,7 +47,12 @@ pub use crate::{
 
 use crate::{address::Address, database::Database, node::Identity, shared::Shared};
 use camlock_core::registry::{Archive, Exchange, Registry, Tokens};
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 use tokio::{sync::watch, task::JoinHandle};
 
 /// How a store is used. All times have defaults that fit a fleet.
@@ -137,7 +144,30 @@ impl Store {
 
     /// How the schema stands, without a change to anything.
     pub async fn check(url: &str, options: &Options) -> Result<Standing, Trouble> {
-        schema::look(&Address::parse(url, &options.schema)?).await
+        let address = Address::parse(url, &options.schema)?;
+        let look = tokio::time::timeout(options.limit, schema::look(&address));
+        look.await.unwrap_or_else(|_| Err(Trouble::silence(&address)))
+    }
+
+    /// Where that is, for people: without what lets one in.
+    pub fn place(url: &str, options: &Options) -> Result<String, Trouble> {
+        Ok(Address::parse(url, &options.schema)?.place())
+    }
+
+    /// Brings the schema up to date, without becoming a node of the fleet: how it stood before.
+    pub async fn bring_up(url: &str, options: &Options) -> Result<Standing, Trouble> {
+        let before = Store::check(url, options).await?;
+        if before != Standing::Current {
+            schema::bring_up(&Address::parse(url, &options.schema)?, &Arc::default()).await?;
+        }
+        Ok(before)
+    }
+
+    /// Copies the registry at a URL into the empty one at another: all or nothing. The first is only read; who else writes to it
+    /// meanwhile does not disturb, but what they write later is not in the copy.
+    pub async fn copy(from: &str, to: &str, options: &Options) -> Result<Copied, Trouble> {
+        let (from, to) = (Address::parse(from, &options.schema)?, Address::parse(to, &options.schema)?);
+        copy::copy(&from, &to, options).await
     }
 
     /// Takes the last migrations back, so many of them. With their tables goes what is in them.
@@ -153,6 +183,11 @@ impl Store {
     /// Why the database cannot be used for now, if it cannot.
     pub fn trouble(&self) -> Option<Trouble> {
         self.shared.database.trouble()
+    }
+
+    /// Counts how often it was connected to anew.
+    pub fn reconnects(&self) -> Arc<AtomicU64> {
+        self.shared.reconnects.clone()
     }
 
     /// Waits until the database can be used.

@@ -13,6 +13,7 @@ use diesel_async::AsyncPgConnection;
 use futures_util::{FutureExt, StreamExt};
 use std::{
     pin::pin,
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
@@ -71,9 +72,13 @@ pub(crate) async fn keep(shared: Shared, first: Result<Source, Trouble>, mut end
         let mut come = first;
         let mut pause = PAUSES.0;
         let mut known = None;
+        let mut anew = false;
         loop {
             match come {
                 Ok(source) => {
+                    if std::mem::replace(&mut anew, true) {
+                        shared.reconnects.fetch_add(1, Ordering::Relaxed);
+                    }
                     if known.take().is_some() {
                         tracing::info!(database = %shared.database.address, "the registry can be used again");
                     }

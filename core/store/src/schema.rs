@@ -11,6 +11,7 @@ use diesel_async::AsyncMigrationHarness;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use std::{
     collections::BTreeSet,
+    path::Path,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
@@ -20,6 +21,9 @@ const POSTGRES: EmbeddedMigrations = embed_migrations!("../../migrations/postgre
 
 /// Where the migrations that were applied are on record.
 const APPLIED: &str = "__diesel_schema_migrations";
+
+/// Processes that make tables in one file at the same time get into each other's way so often.
+const ATTEMPTS: u32 = 40;
 
 /// A file that is no larger than this is looked through when it is opened.
 const LOOKED_THROUGH: u64 = 64 << 20;
@@ -37,8 +41,10 @@ pub enum Standing {
 
 /// Looks at the schema, and changes nothing.
 pub(crate) async fn look(address: &Address) -> Result<Standing, Trouble> {
+    // SQLite would make the file.
     if let Address::Sqlite(path) = address
-        && std::fs::exists(path).is_ok_and(|there| !there)
+        && path.try_exists().is_ok_and(|there| !there)
+        && path.parent().is_some_and(Path::is_dir)
     {
         return Ok(Standing::Empty);
     }
@@ -51,45 +57,47 @@ pub(crate) async fn bring_up(address: &Address, queries: &Arc<AtomicU64>) -> Res
     if let Address::Sqlite(path) = address {
         keep_private(path);
     }
-    let mut connection = Connection::open_to_look(address, queries).await?;
-    if standing(address, &mut connection).await? == Standing::Current {
-        return Ok(());
-    }
-    drop(connection);
-    let mut connection = Connection::open_to_change(address, queries).await?;
-    if let Address::Postgres { schema, .. } = address {
-        // Others may be at it too. The lock ends with the connection.
-        let alone = "SELECT '' AS word FROM (SELECT pg_advisory_lock(hashtext('camlock migrations'))) AS locked";
-        let there = "SELECT nspname::text AS word FROM pg_namespace WHERE nspname = $1";
-        let look = async {
-            connection.rows::<Word>(alone, vec![]).await?;
-            if connection.rows::<Word>(there, vec![schema.into()]).await?.is_empty() {
-                connection.batch(&format!("CREATE SCHEMA \"{schema}\"")).await?;
-            }
-            Ok(())
-        };
-        look.await.map_err(|error| Trouble::of_using(address, &error))?;
-        // What was read before the lock was held may be outdated.
-        if standing(address, &mut connection).await? == Standing::Current {
-            return Ok(());
-        }
-    }
-    let Err(failed) = migrate(connection).await else { return Ok(()) };
-    // Another process may have done it at the same time.
-    for _ in 0..20 {
+    let mut attempts = 0;
+    loop {
         let mut connection = Connection::open_to_look(address, queries).await?;
         if standing(address, &mut connection).await? == Standing::Current {
             return Ok(());
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        drop(connection);
+        let mut connection = Connection::open_to_change(address, queries).await?;
+        if let Address::Postgres { schema, .. } = address {
+            wait_for_others(&mut connection, schema).await.map_err(|error| Trouble::of_using(address, &error))?;
+            // What was read before may be outdated.
+            if standing(address, &mut connection).await? == Standing::Current {
+                return Ok(());
+            }
+        }
+        let Err(failed) = migrate(connection).await else { return Ok(()) };
+        let failed = failed.replace('\n', " ");
+        match address {
+            Address::Postgres { schema, .. } => {
+                return Err(Trouble::away(format!(
+                    "the tables could not be made in schema `{schema}` of {address} ({failed}); the user needs the right to \
+                     create them"
+                )));
+            }
+            // Another process may be at it: it ends soon.
+            Address::Sqlite(_) if attempts < ATTEMPTS => tokio::time::sleep(Duration::from_millis(50)).await,
+            Address::Sqlite(_) => return Err(Trouble::of_sqlite(address, &failed)),
+        }
+        attempts += 1;
     }
-    let failed = failed.replace('\n', " ");
-    Err(match address {
-        Address::Sqlite(_) => Trouble::of_sqlite(address, &failed),
-        Address::Postgres { schema, .. } => Trouble::away(format!(
-            "the tables could not be made in schema `{schema}` of {address} ({failed}); the user needs the right to create them"
-        )),
-    })
+}
+
+/// Waits for others who are making tables, and keeps them from it until the connection ends.
+async fn wait_for_others(connection: &mut Connection, schema: &str) -> diesel::QueryResult<()> {
+    let alone = "SELECT '' AS word FROM (SELECT pg_advisory_lock(hashtext('camlock migrations'))) AS locked";
+    connection.rows::<Word>(alone, vec![]).await?;
+    let there = "SELECT nspname::text AS word FROM pg_namespace WHERE nspname = $1";
+    if connection.rows::<Word>(there, vec![schema.into()]).await?.is_empty() {
+        connection.batch(&format!("CREATE SCHEMA \"{schema}\"")).await?;
+    }
+    Ok(())
 }
 
 /// Takes the schema down again, migration by migration: for tests, and for going back to an older program.
@@ -104,14 +112,28 @@ pub(crate) async fn take_down(address: &Address, steps: usize) -> Result<(), Tro
 }
 
 /// Only its owner may read it: it knows hashes of tokens, and configurations.
-fn keep_private(path: &std::path::Path) {
+fn keep_private(path: &Path) {
     use std::os::unix::fs::OpenOptionsExt;
     let _ = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
 }
 
+/// Looks, at one moment: others may be about to make the tables.
 async fn standing(address: &Address, connection: &mut Connection) -> Result<Standing, Trouble> {
     let of = |error| Trouble::of_using(address, &error);
-    let (tables, place) = match address {
+    let begin = match connection.dialect {
+        Dialect::Sqlite => "BEGIN",
+        Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    };
+    connection.batch(begin).await.map_err(of)?;
+    // Whoever sees an error gives the connection up.
+    let standing = standing_now(address, connection).await?;
+    connection.batch("COMMIT").await.map_err(of)?;
+    Ok(standing)
+}
+
+async fn standing_now(address: &Address, connection: &mut Connection) -> Result<Standing, Trouble> {
+    let of = |error| Trouble::of_using(address, &error);
+    let tables = match address {
         Address::Sqlite(path) => {
             if std::fs::metadata(path).is_ok_and(|file| file.len() <= LOOKED_THROUGH) {
                 let found = connection.rows::<Check>("PRAGMA quick_check(1)", vec![]).await.map_err(of)?;
@@ -122,7 +144,7 @@ async fn standing(address: &Address, connection: &mut Connection) -> Result<Stan
             }
             let tables =
                 "SELECT name AS word FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%'";
-            (connection.rows::<Word>(tables, vec![]).await.map_err(of)?, address.to_string())
+            connection.rows::<Word>(tables, vec![]).await.map_err(of)?
         }
         Address::Postgres { schema, .. } => {
             let number = "SELECT current_setting('server_version_num') AS word";
@@ -137,10 +159,10 @@ async fn standing(address: &Address, connection: &mut Connection) -> Result<Stan
             }
             let tables = "SELECT relname::text AS word FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace \
                  WHERE nspname = $1 AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')";
-            let tables = connection.rows::<Word>(tables, vec![schema.into()]).await.map_err(of)?;
-            (tables, format!("schema `{schema}` of {address}"))
+            connection.rows::<Word>(tables, vec![schema.into()]).await.map_err(of)?
         }
     };
+    let place = address.place();
     let tables: BTreeSet<String> = tables.into_iter().map(|table| table.word).collect();
     if tables.is_empty() {
         return Ok(Standing::Empty);

@@ -32,6 +32,8 @@ pub(crate) struct Inside {
     pub(crate) noted: Notify,
     /// How often this node let itself be heard of, and began to.
     pub(crate) beats: AtomicU64,
+    /// How often it was connected to anew.
+    pub(crate) reconnects: Arc<AtomicU64>,
     pub(crate) tokens: RwLock<Vec<TokenView>>,
     /// The last configuration of each plugin that could be read.
     pub(crate) configs: Mutex<HashMap<String, serde_json::Value>>,
@@ -60,6 +62,7 @@ impl Shared {
             notes: Mutex::default(),
             noted: Notify::new(),
             beats: AtomicU64::new(0),
+            reconnects: Arc::default(),
             tokens: RwLock::default(),
             configs: Mutex::default(),
             fresh: watch::Sender::new(0),

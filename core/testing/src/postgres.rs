@@ -155,53 +155,50 @@ impl Postgres {
                 break;
             }
             let ended = server.try_wait().unwrap();
-            if ended.is_some() && began.elapsed() < PATIENCE / 4 && self.log().contains("is still in use") {
-                // Processes of the one that was killed have yet to find out.
-                let _ = fs::remove_file(self.root.join("log"));
-                thread::sleep(Duration::from_millis(50));
-                return self.start_again();
-            }
             if ended.is_some() || began.elapsed() > PATIENCE {
-                panic!("PostgreSQL did not start ({ended:?}): {}", self.log());
+                let log = fs::read_to_string(self.root.join("log")).unwrap_or_default();
+                panic!("PostgreSQL did not start ({ended:?}): {log}");
             }
             thread::sleep(Duration::from_millis(5));
         }
         *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
     }
 
-    fn log(&self) -> String {
-        fs::read_to_string(self.root.join("log")).unwrap_or_default()
-    }
-
     /// Kills it in the middle of whatever it does.
     pub fn kill(&self) {
-        self.signal("-KILL");
+        let theirs = self.signal("-KILL");
         let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut server) = server {
             server.wait().unwrap();
+        }
+        // Those that are still dying hold memory that the next one asks for.
+        let began = Instant::now();
+        while theirs.iter().any(|pid| state(*pid).is_some_and(|state| state != "Z")) && began.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_millis(2));
         }
         let _ = fs::remove_file(self.data().join("postmaster.pid"));
     }
 
     /// All of it stands still, and connections stay open.
     pub fn pause(&self) {
-        self.signal("-STOP");
+        drop(self.signal("-STOP"));
     }
 
     /// It goes on.
     pub fn resume(&self) {
-        self.signal("-CONT");
+        drop(self.signal("-CONT"));
     }
 
     /// To the server and all its processes, the server first, so that it starts no more of them.
-    fn signal(&self, signal: &str) {
+    fn signal(&self, signal: &str) -> Vec<u32> {
         let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Child::id);
-        let Some(server) = server else { return };
+        let Some(server) = server else { return Vec::new() };
         let send =
             |pid: u32| drop(Command::new("kill").args([signal, &pid.to_string()]).stderr(Stdio::null()).status());
         let children: Vec<u32> = children(server);
         send(server);
-        children.into_iter().for_each(send);
+        children.iter().copied().for_each(send);
+        children
     }
 }
 
@@ -219,11 +216,7 @@ impl Drop for Postgres {
 
 /// The processes that one started.
 fn children(parent: u32) -> Vec<u32> {
-    let belongs = |pid: &u32| {
-        let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let fields = status.rsplit_once(") ").map(|(_, fields)| fields.to_owned()).unwrap_or_default();
-        fields.split(' ').nth(1).and_then(|ppid| ppid.parse().ok()) == Some(parent)
-    };
+    let belongs = |pid: &u32| field(*pid, 1).and_then(|ppid| ppid.parse().ok()) == Some(parent);
     let all = fs::read_dir("/proc").unwrap().flatten();
     all.filter_map(|process| process.file_name().to_str()?.parse().ok()).filter(belongs).collect()
 }
@@ -238,6 +231,18 @@ fn port() -> u16 {
     let ports = (0..count).map(|step| from + ((std::process::id().wrapping_mul(61) + step) % count) as u16);
     let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
     ports.into_iter().find(free).expect("a free port")
+}
+
+/// A process's state, in a letter; none if it is gone.
+fn state(pid: u32) -> Option<String> {
+    field(pid, 0)
+}
+
+/// What the kernel says of a process, after its name.
+fn field(pid: u32, place: usize) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = status.rsplit_once(") ")?;
+    fields.split(' ').nth(place).map(str::to_owned)
 }
 
 fn is_root() -> bool {

@@ -33,6 +33,8 @@ pub struct Server {
 pub struct Answer {
     /// Its status.
     pub status: u16,
+    /// Its status line and headers.
+    pub head: String,
     /// Its body.
     pub text: String,
 }
@@ -58,12 +60,13 @@ pub fn request(address: SocketAddr, method: &str, path: &str, headers: &[(&str, 
     let text = String::from_utf8_lossy(&bytes);
     let (head, body) = text.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
-    Ok(Answer { status, text: body.to_owned() })
+    Ok(Answer { status, head: head.to_owned(), text: body.to_owned() })
 }
 
 impl Server {
-    /// Takes over a server that was just started, and waits until it says where it listens.
-    pub(crate) fn new(mut child: Child, data: PathBuf) -> Self {
+    /// Takes over a server that was just started, and waits until it says where it listens. Its stdout is piped; its
+    /// data directory has the admin token in it.
+    pub fn new(mut child: Child, data: PathBuf) -> Self {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let first = lines.next().expect("the server printed nothing").unwrap();
         let address = first.split("http://").nth(1).and_then(|rest| rest.split([',', ' ']).next());

@@ -215,7 +215,7 @@ unsafe extern "C" fn sink_data(context: *mut (), data: OwnedBytes) {
 }
 
 unsafe extern "C" fn sink_trailers(context: *mut (), pairs: RSlice<'_, HeaderPair<'_>>) {
-    let trailers = crate::decode_headers(pairs, HeaderMap::new());
+    let trailers = crate::decode_headers(pairs, HeaderMap::new(), None);
     let trailers = trailers.map_err(|refused| FailureMessage::error(format!("bad trailers: {refused}")));
     // SAFETY: as for data.
     unsafe { *context.cast::<Received>() = Received::Trailers(trailers) };

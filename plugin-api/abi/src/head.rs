@@ -136,16 +136,22 @@ const MOST_HEADERS: usize = 4096;
 
 /// Copies received headers, checking every byte: what a plugin sends to the host. Where there are several, one allocation
 /// holds all values. What is in `map` goes; its memory is used again.
-pub fn decode_headers(pairs: RSlice<'_, HeaderPair<'_>>, map: HeaderMap) -> Result<HeaderMap, Refused> {
+///
+/// A `content-length` of just `known_length` is left out: it costs most of all headers, and says nothing new.
+pub fn decode_headers(
+    pairs: RSlice<'_, HeaderPair<'_>>,
+    map: HeaderMap,
+    known_length: Option<u64>,
+) -> Result<HeaderMap, Refused> {
     let mut arena = Bytes::new();
     if pairs.len() > FEW {
         let mut joined = Vec::with_capacity(values_len(pairs));
         pairs.iter().for_each(|pair| joined.extend_from_slice(pair.value.as_slice()));
         arena = joined.into();
     }
-    decode(pairs, map, |value| {
+    decode(pairs, map, known_length, |at, value| {
         if pairs.len() > FEW {
-            HeaderValue::from_maybe_shared(arena.split_to(value.len())).ok()
+            HeaderValue::from_maybe_shared(arena.slice(at..at + value.len())).ok()
         } else {
             usual(value).or_else(|| HeaderValue::from_bytes(value).ok())
         }
@@ -154,13 +160,18 @@ pub fn decode_headers(pairs: RSlice<'_, HeaderPair<'_>>, map: HeaderMap) -> Resu
 
 /// What the host sends to a plugin: headers whose values are known to be good.
 ///
-/// `arena` begins with a copy of all values, one behind the other (see [`values_len`]), which the headers share.
+/// `arena` begins with a copy of all values, one behind the other (see [`values_len`]), which the headers share. What is in
+/// `map` goes; its memory is used again.
 ///
 /// # Safety
 /// Every value, and so its copy, must have come out of a `HeaderValue`.
-pub unsafe fn decode_good_headers(pairs: RSlice<'_, HeaderPair<'_>>, mut arena: Bytes) -> Result<HeaderMap, Refused> {
-    decode(pairs, HeaderMap::new(), |value| {
-        let copy = arena.split_to(value.len());
+pub unsafe fn decode_good_headers(
+    pairs: RSlice<'_, HeaderPair<'_>>,
+    arena: Bytes,
+    map: HeaderMap,
+) -> Result<HeaderMap, Refused> {
+    decode(pairs, map, None, |at, value| {
+        let copy = arena.slice(at..at + value.len());
         // SAFETY: as the caller promises.
         Some(unsafe { HeaderValue::from_maybe_shared_unchecked(copy) })
     })
@@ -171,10 +182,12 @@ pub fn values_len(pairs: RSlice<'_, HeaderPair<'_>>) -> usize {
     pairs.iter().map(|pair| pair.value.len()).sum()
 }
 
+/// `make` is given a value, and how many bytes the values before it have.
 fn decode(
     pairs: RSlice<'_, HeaderPair<'_>>,
     mut map: HeaderMap,
-    mut make: impl FnMut(&[u8]) -> Option<HeaderValue>,
+    known_length: Option<u64>,
+    make: impl Fn(usize, &[u8]) -> Option<HeaderValue>,
 ) -> Result<HeaderMap, Refused> {
     map.clear();
     if pairs.is_empty() {
@@ -184,18 +197,34 @@ fn decode(
         return Err(Refused(format!("{} header lines, more than the {MOST_HEADERS} that are taken", pairs.len())));
     }
     map.reserve(pairs.len());
+    let mut end = 0;
     for pair in pairs.iter() {
+        let at = end;
+        end += pair.value.len();
+        if known_length.is_some_and(|length| is_length(pair, length)) {
+            continue;
+        }
         let name = match usual_name(pair.name.as_slice()) {
             Some(name) => name,
             None => HeaderName::from_bytes(pair.name.as_slice())
                 .map_err(|_| Refused(format!("{} is not a header name", quoted(pair.name.as_slice()))))?,
         };
-        let mut value = make(pair.value.as_slice())
+        let mut value = make(at, pair.value.as_slice())
             .ok_or_else(|| Refused(format!("the value of header `{name}` has a byte that HTTP forbids")))?;
         value.set_sensitive(pair.sensitive);
         map.append(name, value);
     }
     Ok(map)
+}
+
+/// Whether this is a `content-length` of so much.
+fn is_length(pair: &HeaderPair<'_>, length: u64) -> bool {
+    let digits = pair.value.as_slice();
+    let add = |number: u64, digit: &u8| {
+        let digit = u64::from(digit.wrapping_sub(b'0'));
+        (digit < 10).then(|| number.checked_mul(10)?.checked_add(digit)).flatten()
+    };
+    pair.name.as_slice() == b"content-length" && !digits.is_empty() && digits.iter().try_fold(0, add) == Some(length)
 }
 
 /// The names that most messages carry, found by one comparison instead of a parse.
@@ -274,12 +303,41 @@ mod tests {
             }
             let mut list = HeaderList::new();
             encode_headers(&map, &mut list);
-            let copy = decode_headers(RSlice::from_slice(&list), HeaderMap::new()).unwrap();
+            let copy = decode_headers(RSlice::from_slice(&list), HeaderMap::new(), None).unwrap();
             // What was there before goes.
-            let again = decode_headers(RSlice::from_slice(&list), copy.clone()).unwrap();
+            let again = decode_headers(RSlice::from_slice(&list), copy.clone(), None).unwrap();
             assert_eq!(again, map);
             assert_eq!(copy, map);
             assert!(copy.iter().zip(map.iter()).all(|(a, b)| a.1.is_sensitive() == b.1.is_sensitive()));
+        }
+    }
+
+    #[test]
+    fn a_length_that_is_known_is_left_out() {
+        for (value, known, left_out) in [
+            ("20", Some(20), true),
+            ("20", Some(21), false),
+            ("20", None, false),
+            ("", Some(0), false),
+            ("2 0", Some(20), false),
+            ("99999999999999999999999", Some(u64::MAX), false),
+        ] {
+            // A few headers, and as many as are copied in one piece.
+            for others in [0, 5] {
+                let mut map = HeaderMap::new();
+                map.insert(http::header::CONTENT_LENGTH, HeaderValue::from_static(value));
+                for index in 0..others {
+                    map.append("x-other", HeaderValue::from(index));
+                }
+                let mut list = HeaderList::new();
+                encode_headers(&map, &mut list);
+                let copy = decode_headers(RSlice::from_slice(&list), HeaderMap::new(), known).unwrap();
+                let mut expected = map.clone();
+                if left_out {
+                    expected.remove(http::header::CONTENT_LENGTH);
+                }
+                assert_eq!(copy, expected, "{value:?} {known:?}");
+            }
         }
     }
 
@@ -291,7 +349,7 @@ mod tests {
             sensitive: false,
         };
         let refused =
-            |pairs: &[HeaderPair<'_>]| decode_headers(RSlice::from_slice(pairs), HeaderMap::new()).unwrap_err().0;
+            |pairs: &[HeaderPair<'_>]| decode_headers(RSlice::from_slice(pairs), HeaderMap::new(), None).unwrap_err().0;
         assert_eq!(refused(&[pair(b"a b\n", b"")]), "`a b\\n` is not a header name");
         assert_eq!(refused(&[pair(b"x-y", b"1\r\n2")]), "the value of header `x-y` has a byte that HTTP forbids");
         assert_eq!(refused(&vec![pair(b"a", b""); 5000]), "5000 header lines, more than the 4096 that are taken");

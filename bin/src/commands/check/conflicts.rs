@@ -7,11 +7,11 @@ use crate::{
     built_in,
     client::{Client, Reach, is_socket, plugin::Plugin},
     commands::workshop,
-    config::{Config, Profile},
-    shop,
+    config::Config,
 };
-use camlock_build::Builder;
+use camlock_build::{Builder, Profile};
 use camlock_core::{Manifest, Sources, routes::overlap};
+use camlock_embed::build_options;
 use std::path::{Path, PathBuf};
 
 /// Something that would keep it from being served.
@@ -57,7 +57,7 @@ fn compiled_in() -> Vec<Other> {
 
 fn in_directory(config: &Config, own: &Path) -> Vec<Other> {
     let Ok(builds) = workshop::builds(config) else { return Vec::new() };
-    let builder = Builder::new(shop::build_options(&config.plugins, &builds, config, Profile::Quick));
+    let builder = Builder::new(build_options(&config.plugins, &builds, &config.settings, Profile::Quick));
     let entries = builder.scan().entries.into_iter();
     let others = entries.filter(|entry| entry.path.canonicalize().is_ok_and(|path| path != own));
     others.map(|entry| Other { name: entry.name, path: Some(entry.path), claims: entry.claims }).collect()

@@ -66,8 +66,11 @@ pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
     let config = Config::read(&options.flags)?;
     let mut findings = tools::look(&config);
     findings.extend(places::look(&config));
-    findings.extend(database::database_checks(&config));
-    findings.extend(run(async { Ok(server::look(&config).await) })?);
+    run(async {
+        findings.push(database::look(&config).await);
+        findings.extend(server::look(&config).await);
+        Ok(())
+    })?;
     let wrong = findings.iter().filter(|finding| finding.level == Level::Wrong).count();
     if options.json {
         print::json(&json!({ "good": wrong == 0, "findings": findings }));

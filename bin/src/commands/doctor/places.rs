@@ -1,13 +1,10 @@
 //! Whether directories can be used, and what lies in the plugins directory that a server could not use.
 
 use super::Finding;
-use crate::{
-    commands::workshop,
-    config::{Config, Profile},
-    print, shop,
-};
-use camlock_build::Builder;
+use crate::{commands::workshop, config::Config, print};
+use camlock_build::{Builder, Profile};
 use camlock_core::Sources;
+use camlock_embed::build_options;
 use std::{
     fs::{self, File},
     io,
@@ -103,7 +100,7 @@ fn plugins(config: &Config) -> Vec<Finding> {
             return vec![Finding::wrong("cache directory", failed.reason, "give this user leave to write there")];
         }
     };
-    let scan = Builder::new(shop::build_options(path, &builds, config, Profile::Quick)).scan();
+    let scan = Builder::new(build_options(path, &builds, &config.settings, Profile::Quick)).scan();
     if let Some(trouble) = scan.trouble {
         return vec![Finding::wrong(ABOUT, trouble, "or name another directory with --plugins")];
     }

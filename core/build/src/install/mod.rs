@@ -50,6 +50,8 @@ impl Installer {
     /// Uploads lie below the data directory until they are installed. What a server that was killed left there is removed.
     pub fn new(plugins: impl Into<PathBuf>, data: &Path, identify: Identify) -> io::Result<Self> {
         let (plugins, uploads) = (plugins.into(), data.join("uploads"));
+        // As the paths of entries are told.
+        let plugins = std::path::absolute(&plugins).unwrap_or(plugins);
         fs::create_dir_all(&uploads)?;
         fs::set_permissions(&uploads, fs::Permissions::from_mode(0o700))?;
         remove_old(&uploads, "upload-");
@@ -186,7 +188,14 @@ impl Shared {
     fn place(&self, ready: &Ready, upload: &Upload) -> Result<(), NotInstalled> {
         let Ready { plugin, entry, at } = ready;
         let target = self.plugins.join(entry);
-        let first = |path: &Path| path.components().next().map(|first| first.as_os_str().to_owned());
+        let first = |path: &Path| {
+            let below = path.strip_prefix(&self.plugins).unwrap_or(path);
+            // What lies elsewhere is nobody's to move.
+            match below.components().next() {
+                Some(Component::Normal(first)) => Some(first.to_owned()),
+                _ => None,
+            }
+        };
         let before = match upload.there.get(plugin) {
             Some(None) => return Err(NotInstalled::Taken(format!("`{plugin}` is compiled into the server"))),
             Some(Some(path)) if !upload.replace => {

@@ -301,15 +301,23 @@ fn a_place_that_is_taken() {
     };
     let sources = Source::TarGz(archive);
     let known = there(&[("hello", Some("hello.rs"))]);
+    // An entry's path may be told whole.
+    let whole = |entry: &str| place.shared.plugins.join(entry).into_os_string().into_string().unwrap();
     for (replace, there, told) in [
         (false, known.clone(), "there is a plugin `hello`, in hello.rs"),
         (true, there(&[("hello", None)]), "compiled into the server"),
         (true, there(&[("world", Some("hello/Cargo.toml"))]), "is the plugin `world`"),
+        (true, there(&[("world", Some(&whole("hello")))]), "is the plugin `world`"),
     ] {
         let refused = install(&sources, replace, &there).unwrap_err();
         assert!(matches!(&refused, NotInstalled::Taken(why) if why.contains(told)), "{refused}");
         assert_eq!(place.entries(), ["hello.rs", "other"]);
     }
+    // What is said to lie elsewhere is left alone.
+    let elsewhere = place.write("elsewhere/hello.rs", "");
+    let refused = install(&sources, true, &there(&[("hello", elsewhere.to_str())]));
+    assert!(refused.is_ok() && elsewhere.exists());
+    fs::remove_dir_all(place.shared.plugins.join("hello")).unwrap();
     // Of another sort: the old entry goes.
     install(&sources, true, &known).unwrap();
     assert_eq!(place.entries(), ["hello", "other"]);
@@ -319,7 +327,7 @@ fn a_place_that_is_taken() {
     assert_eq!(place.entries(), ["hello", "other"]);
     assert!(!place.shared.plugins.join("hello/old").exists());
     let library = Source::Artifact(place.write("upload", "ELF hello"));
-    install(&library, true, &there(&[("hello", Some("hello"))])).unwrap();
+    install(&library, true, &there(&[("hello", Some(&whole("hello")))])).unwrap();
     install(&library, true, &there(&[("hello", Some("hello.so"))])).unwrap();
     assert_eq!(place.entries(), ["hello.so", "other"]);
 }

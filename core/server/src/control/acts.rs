@@ -3,7 +3,7 @@
 use super::{
     Shared,
     admit::Visitor,
-    ask::{Asked, Named, condition, read, read_some},
+    ask::{Asked, Named, OfPlugin, OnCondition, condition, read, read_some},
     list::{Plugins, Wanted, listed, tagged},
     show,
 };
@@ -88,8 +88,7 @@ fn said<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Opti
 }
 
 /// Makes a new generation, also of unchanged code. Ends a quarantine.
-#[utoipa::path(post, path = "/api/v1/plugins/{name}/reload", tag = "acts",
-    params(("name" = String, Path, description = "The plugin's name"), Force, ("if-match" = Option<String>, Header, description = "Only if this is its revision")), responses(
+#[utoipa::path(post, path = "/api/v1/plugins/{name}/reload", tag = "acts", params(OfPlugin, Force, OnCondition), responses(
     (status = 200, description = "The new generation serves", body = show::Plugin),
     (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
     (status = 422, description = "The candidate failed; what served serves on"),
@@ -107,8 +106,7 @@ pub(super) async fn reload(
 }
 
 /// Goes back to an artifact that is kept, until the source changes.
-#[utoipa::path(post, path = "/api/v1/plugins/{name}/rollback", tag = "acts", request_body(content = Option<Back>),
-    params(("name" = String, Path, description = "The plugin's name"), Manner, ("if-match" = Option<String>, Header, description = "Only if this is its revision")), responses(
+#[utoipa::path(post, path = "/api/v1/plugins/{name}/rollback", tag = "acts", request_body = Back, params(OfPlugin, Manner, OnCondition), responses(
     (status = 200, description = "It serves", body = show::Plugin),
     (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
     (status = 409, description = "It is not kept"),
@@ -127,8 +125,7 @@ pub(super) async fn rollback(
 }
 
 /// Serves it. Once more changes nothing.
-#[utoipa::path(post, path = "/api/v1/plugins/{name}/enable", tag = "acts",
-    params(("name" = String, Path, description = "The plugin's name"), Manner, ("if-match" = Option<String>, Header, description = "Only if this is its revision")), responses(
+#[utoipa::path(post, path = "/api/v1/plugins/{name}/enable", tag = "acts", params(OfPlugin, Manner, OnCondition), responses(
     (status = 200, description = "It is enabled", body = show::Plugin),
     (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
     (status = 422, description = "It is enabled, and did not come to serve"),
@@ -146,8 +143,7 @@ pub(super) async fn enable(
 }
 
 /// Does not serve it any more. Once more changes nothing.
-#[utoipa::path(post, path = "/api/v1/plugins/{name}/disable", tag = "acts",
-    params(("name" = String, Path, description = "The plugin's name"), Manner, ("if-match" = Option<String>, Header, description = "Only if this is its revision")), responses(
+#[utoipa::path(post, path = "/api/v1/plugins/{name}/disable", tag = "acts", params(OfPlugin, Manner, OnCondition), responses(
     (status = 200, description = "It is disabled", body = show::Plugin),
     (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
     (status = 409, description = "Others depend on it"),
@@ -165,8 +161,7 @@ pub(super) async fn disable(
 }
 
 /// Decides whether to serve it, and its configuration.
-#[utoipa::path(put, path = "/api/v1/plugins/{name}", tag = "acts", request_body = Settings,
-    params(("name" = String, Path, description = "The plugin's name"), Manner, ("if-match" = Option<String>, Header, description = "Only if this is its revision")), responses(
+#[utoipa::path(put, path = "/api/v1/plugins/{name}", tag = "acts", request_body = Settings, params(OfPlugin, Manner, OnCondition), responses(
     (status = 200, description = "It is decided, and what serves has the configuration", body = show::Plugin),
     (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
     (status = 409, description = "It cannot be done as things are"),
@@ -185,8 +180,7 @@ pub(super) async fn set(
 }
 
 /// Takes it out: it is drained and unloaded, and its entry is moved away.
-#[utoipa::path(delete, path = "/api/v1/plugins/{name}", tag = "acts",
-    params(("name" = String, Path, description = "The plugin's name"), Manner, ("if-match" = Option<String>, Header, description = "Only if this is its revision")), responses(
+#[utoipa::path(delete, path = "/api/v1/plugins/{name}", tag = "acts", params(OfPlugin, Manner, OnCondition), responses(
     (status = 200, description = "It is gone: as it was", body = show::Plugin),
     (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
     (status = 409, description = "Others depend on it, or it is compiled in"),

@@ -12,6 +12,7 @@ use http::{HeaderMap, StatusCode, header::IF_MATCH, request::Parts};
 use http_body_util::{BodyExt, Limited};
 use serde::de::DeserializeOwned;
 use std::{sync::Arc, time::Duration};
+use utoipa::IntoParams;
 
 /// The largest body that is read into memory.
 const LARGEST: usize = 64 * 1024;
@@ -34,6 +35,25 @@ impl FromRequestParts<Arc<Control>> for Named {
 
 pub(super) fn unknown(name: &str) -> Problem {
     Problem::of(name, StatusCode::NOT_FOUND, format!("there is no plugin `{name}`"))
+}
+
+/// The same, for the document.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "it is only described")]
+pub(super) struct OfPlugin {
+    /// The plugin's name.
+    name: String,
+}
+
+/// The condition that a request may make, for the document.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code, reason = "it is only described")]
+pub(super) struct OnCondition {
+    /// Only if this is the plugin's revision: its `ETag`.
+    #[param(rename = "if-match", pattern = "^([*]|[0-9]{1,19}|\"[0-9]{1,19}\")$")]
+    if_match: Option<String>,
 }
 
 /// What stands behind the path.

@@ -77,7 +77,10 @@ pub(super) struct Wish {
 
 /// Installs a plugin: something on the server's machine, a library, or the sources of a crate.
 #[utoipa::path(post, path = "/api/v1/plugins", tag = "acts", params(Manner),
-    request_body(content((Wish = "application/json"), (Vec<u8> = "application/octet-stream"), (Vec<u8> = "application/gzip"), (Vec<u8> = "application/zip"))),
+    request_body(content(
+        (Wish = "application/json"), (Vec<u8> = "application/octet-stream"),
+        (Vec<u8> = "application/gzip"), (Vec<u8> = "application/zip"),
+    )),
     responses(
     (status = 200, description = "It took the place of the one before, and serves", body = show::Plugin),
     (status = 201, description = "It is installed", body = show::Plugin),

@@ -87,6 +87,7 @@ pub(super) struct Wanted {
     #[param(minimum = 1, maximum = 500, value_type = Option<usize>)]
     limit: Option<usize>,
     /// Where to go on: `next` of the page before.
+    #[param(pattern = "^([0-9a-f]{2})+$")]
     cursor: Option<String>,
 }
 
@@ -125,8 +126,9 @@ pub(super) struct Follow {
 
 /// What happens, as it happens. It goes on after the `Last-Event-ID` that was sent.
 #[utoipa::path(get, path = "/api/v1/events", tag = "fleet",
-    params(Follow, ("last-event-id" = Option<String>, Header, description = "The same as `after`, and before it")), responses(
-    (status = 200, description = "Each event's `data` is an entry of the journal", body = Entry, content_type = "text/event-stream"),
+    params(Follow, ("last-event-id" = Option<String>, Header, description = "As `after`, and before it")), responses(
+    (status = 200, description = "Each event's `data` is an entry of the journal",
+        body = Entry, content_type = "text/event-stream"),
     (status = 503, description = "The registry cannot be read"),
 ))]
 pub(super) async fn events(

@@ -3,7 +3,7 @@
 use super::{
     Shared,
     admit::Visitor,
-    ask::{Asked, Named, bad},
+    ask::{Asked, Named, OfPlugin, bad},
     page::{Page, cursor, length, place},
     show,
 };
@@ -16,7 +16,7 @@ use axum::{
 use camlock_core::{Headline, Overview, PluginView, manifest::Category, registry::Role};
 use http::header::ETAG;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{IntoParams, ToSchema, openapi::Object};
 
 /// What this list's cursors are marked with.
 const LIST: &str = "plugins";
@@ -27,10 +27,10 @@ const LIST: &str = "plugins";
 #[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
     /// Only those in this state.
-    #[param(value_type = Option<String>, schema_with = status)]
+    #[param(value_type = Option<String>, schema_with = state_word)]
     status: Option<String>,
     /// Only those of this category.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, schema_with = category)]
     category: Option<Category>,
     /// Only those with this in their name or description, in whatever case.
     q: Option<String>,
@@ -38,14 +38,21 @@ pub(super) struct Wanted {
     #[param(minimum = 1, maximum = 500, value_type = Option<usize>)]
     limit: Option<usize>,
     /// Where to go on: `next` of the page before.
+    #[param(pattern = "^([0-9a-f]{2})+$")]
     cursor: Option<String>,
 }
 
-fn status() -> utoipa::openapi::Object {
-    utoipa::openapi::ObjectBuilder::new()
-        .schema_type(utoipa::openapi::schema::Type::String)
-        .enum_values(Some(show::STATES.map(Headline::word)))
-        .build()
+fn state_word() -> Object {
+    show::words(&show::STATES.map(Headline::word))
+}
+
+fn category() -> Object {
+    use Category::{
+        Broadcasting, Core, Grpc, Http, Jobs, Kv, Logging, Metrics, Monitoring, Network, Observability, Workflow,
+    };
+    let all =
+        [Core, Logging, Http, Jobs, Kv, Metrics, Grpc, Monitoring, Network, Broadcasting, Workflow, Observability];
+    show::words(&all.map(Category::word))
 }
 
 /// A page of plugins.
@@ -114,7 +121,7 @@ fn state(word: &str) -> Result<Headline, Problem> {
 }
 
 /// One plugin.
-#[utoipa::path(get, path = "/plugins/{name}", tag = "plugins", operation_id = "plugin", params(("name" = String, Path, description = "The plugin's name")), responses(
+#[utoipa::path(get, path = "/plugins/{name}", tag = "plugins", operation_id = "plugin", params(OfPlugin), responses(
     (status = 200, description = "The plugin; its revision is the `ETag`", body = show::Plugin),
 ))]
 pub(super) async fn open_one(visitor: Visitor, Named(plugin): Named) -> Response {
@@ -122,7 +129,7 @@ pub(super) async fn open_one(visitor: Visitor, Named(plugin): Named) -> Response
 }
 
 /// The same, for those who show a token.
-#[utoipa::path(get, path = "/api/v1/plugins/{name}", tag = "plugins", operation_id = "show", params(("name" = String, Path, description = "The plugin's name")), responses(
+#[utoipa::path(get, path = "/api/v1/plugins/{name}", tag = "plugins", operation_id = "show", params(OfPlugin), responses(
     (status = 200, description = "The plugin; its revision is the `ETag`", body = show::Plugin),
 ))]
 pub(super) async fn one(visitor: Visitor, plugin: Named) -> Response {
@@ -135,7 +142,7 @@ pub(super) fn tagged(revision: u64, plugin: show::Plugin) -> Response {
 }
 
 /// A plugin's generations in the process, and its artifacts that are kept and may be gone back to.
-#[utoipa::path(get, path = "/api/v1/plugins/{name}/generations", tag = "plugins", params(("name" = String, Path, description = "The plugin's name")), responses(
+#[utoipa::path(get, path = "/api/v1/plugins/{name}/generations", tag = "plugins", params(OfPlugin), responses(
     (status = 200, description = "What serves, what is leaving, what cannot, what is kept", body = Page<show::Generation>),
 ))]
 pub(super) async fn generations(State(control): Shared, Named(plugin): Named) -> Json<Page<show::Generation>> {
@@ -146,7 +153,7 @@ pub(super) async fn generations(State(control): Shared, Named(plugin): Named) ->
 }
 
 /// The last builds and recalls of a plugin here, the newest first.
-#[utoipa::path(get, path = "/api/v1/plugins/{name}/builds", tag = "plugins", params(("name" = String, Path, description = "The plugin's name")), responses(
+#[utoipa::path(get, path = "/api/v1/plugins/{name}/builds", tag = "plugins", params(OfPlugin), responses(
     (status = 200, description = "The newest first", body = Page<show::Build>),
 ))]
 pub(super) async fn builds(Named(plugin): Named) -> Json<Page<show::Build>> {

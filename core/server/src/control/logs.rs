@@ -2,7 +2,7 @@
 
 use super::{
     Shared,
-    ask::{Asked, Named, bad},
+    ask::{Asked, Named, OfPlugin, bad},
     journal::{STILL_THERE, ended},
     page::Page,
     show::time,
@@ -85,8 +85,10 @@ pub(super) struct Wanted {
 
 /// What a plugin said lately, and what the server said of it. It is kept in memory, and ends with the process.
 #[utoipa::path(get, path = "/api/v1/plugins/{name}/logs", tag = "plugins",
-    params(("name" = String, Path, description = "The plugin's name"), Wanted, ("last-event-id" = Option<u64>, Header, description = "With `follow`: the same as `after`, and before it")), responses(
-    (status = 200, description = "The oldest first; with `follow=true` each event's `data` is a line", content((Page<LogLine> = "application/json"), (LogLine = "text/event-stream"))),
+    params(OfPlugin, Wanted, ("last-event-id" = Option<u64>, Header, description = "With `follow`: as `after`, before it")),
+    responses(
+    (status = 200, description = "The oldest first; with `follow=true` each event's `data` is a line",
+        content((Page<LogLine> = "application/json"), (LogLine = "text/event-stream"))),
 ))]
 pub(super) async fn logs(
     State(control): Shared,

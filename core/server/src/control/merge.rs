@@ -192,10 +192,10 @@ fn modernise(schema: &mut Map<String, Value>) {
             let sorts = json!([sort, "null"]);
             schema.insert("type".to_owned(), sorts);
         }
-        if let Some(Value::Array(values)) = schema.get_mut("enum") {
-            if !values.contains(&Value::Null) {
-                values.push(Value::Null);
-            }
+        if let Some(Value::Array(values)) = schema.get_mut("enum")
+            && !values.contains(&Value::Null)
+        {
+            values.push(Value::Null);
         }
         schema.remove("nullable");
     } else if schema.get("nullable") == Some(&Value::Bool(false)) {

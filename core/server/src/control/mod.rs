@@ -11,6 +11,7 @@ mod fleet;
 mod install;
 mod journal;
 mod keys;
+mod level;
 mod list;
 mod logs;
 mod merge;
@@ -26,6 +27,7 @@ pub use keys::Token;
 
 use crate::{
     blocked::BlockedList,
+    levels::Levels,
     logs::Logs,
     memory::InMemory,
     meters::Meters,
@@ -78,6 +80,8 @@ pub struct ControlOptions {
     pub meters: Meters,
     /// What plugins said lately: what it is told as a layer of `tracing`.
     pub logs: Logs,
+    /// How loud plugins are: what it is told where the subscriber's filter is made.
+    pub levels: Levels,
     /// Raised whenever the registry's database is connected to anew.
     pub reconnects: Arc<AtomicU64>,
 }
@@ -98,6 +102,7 @@ impl ControlOptions {
             blocked: BlockedList::default(),
             meters: Meters::default(),
             logs: Logs::default(),
+            levels: Levels::default(),
             reconnects: Arc::default(),
         }
     }
@@ -159,6 +164,7 @@ pub fn control_router(manager: Manager, options: ControlOptions) -> Router {
         .routes(routes!(list::generations))
         .routes(routes!(list::builds))
         .routes(routes!(logs::logs))
+        .routes(routes!(level::show, level::set))
         .routes(routes!(acts::reload))
         .routes(routes!(acts::rollback))
         .routes(routes!(acts::enable))

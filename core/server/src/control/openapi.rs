@@ -94,6 +94,9 @@ fn complete(host: &mut Map<String, Value>, version: &str) {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
             let Ok(method) = method.to_uppercase().parse::<Method>() else { continue };
             let Some(operation) = operation.as_object_mut() else { continue };
+            for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+                never_null(parameter);
+            }
             let Some(Value::Object(responses)) = operation.get_mut("responses") else { continue };
             for (status, response) in responses.iter_mut() {
                 if status.as_str() >= "400" && response.get("content").is_none() {
@@ -127,6 +130,15 @@ fn complete(host: &mut Map<String, Value>, version: &str) {
         if let Some(schemas) = components.entry("schemas").or_insert_with(|| json!({})).as_object_mut() {
             schemas.insert("Problem".to_owned(), problem);
         }
+    }
+}
+
+/// A parameter that is not sent is not null: it is not there.
+fn never_null(parameter: &mut Value) {
+    let Some(sort) = parameter.pointer_mut("/schema/type") else { return };
+    let sorts = sort.as_array().map(|sorts| sorts.iter().filter(|sort| *sort != "null").cloned().collect::<Vec<_>>());
+    if let Some([only]) = sorts.as_deref() {
+        *sort = only.clone();
     }
 }
 

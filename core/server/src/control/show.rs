@@ -49,7 +49,7 @@ pub(super) struct Plugin {
     pinned: Vec<Pinned>,
     endpoints: Vec<Endpoint>,
     urls: Vec<String>,
-    /// Where it lies, below the plugins directory.
+    /// Where it lies on the server.
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
     /// Its configuration.
@@ -177,7 +177,8 @@ pub(super) struct Build {
     failed: Option<Failed>,
 }
 
-fn words(words: &[&str]) -> Object {
+/// One of these words, for the document.
+pub(super) fn words(words: &[&str]) -> Object {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words.iter().copied())).build()
 }
 

@@ -19,6 +19,9 @@ use tokio::sync::watch;
 
 pub const ADMIN: &str = "the-server's-own";
 
+/// What was seen, in order.
+pub type Seen<T> = Arc<Mutex<Vec<T>>>;
+
 /// What answers an order.
 type Answer = Box<dyn FnMut(&Order) -> Result<Done, Refused> + Send>;
 
@@ -28,8 +31,8 @@ pub struct Admin {
     pub router: axum::Router,
     pub overview: watch::Sender<Arc<Overview>>,
     /// What reached the manager.
-    pub orders: Arc<Mutex<Vec<Order>>>,
-    pub nudges: Arc<Mutex<Vec<Nudge>>>,
+    pub orders: Seen<Order>,
+    pub nudges: Seen<Nudge>,
     answer: Arc<Mutex<Answer>>,
 }
 
@@ -69,7 +72,7 @@ impl Admin {
 
     pub async fn with(change: impl FnOnce(ControlOptions) -> ControlOptions) -> Self {
         let (manager, Inbox { mut messages, overview }) = Manager::channel();
-        let (orders, nudges): (Arc<Mutex<Vec<Order>>>, Arc<Mutex<Vec<Nudge>>>) = Default::default();
+        let (orders, nudges) = (Seen::<Order>::default(), Seen::<Nudge>::default());
         let answer: Arc<Mutex<Answer>> = Arc::new(Mutex::new(Box::new(|order| done(&order.plugin))));
         let (theirs, nudged, answering) = (orders.clone(), nudges.clone(), answer.clone());
         tokio::spawn(async move {

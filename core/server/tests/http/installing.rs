@@ -1,7 +1,7 @@
 //! Plugins that are sent: taken in, handed on, waited for.
 
 use crate::{
-    admin::{ADMIN, Admin, done, view},
+    admin::{ADMIN, Admin, Seen, done, view},
     server::{PATIENCE, problem},
 };
 use bytes::Bytes;
@@ -24,7 +24,7 @@ type Outcome = Result<Installed, NotInstalled>;
 /// Installs nothing, and remembers what it was asked to, with what was in the file.
 struct Fake {
     uploads: PathBuf,
-    asked: Arc<Mutex<Vec<(Upload, Vec<u8>)>>>,
+    asked: Seen<(Upload, Vec<u8>)>,
     outcome: Arc<Mutex<Outcome>>,
 }
 
@@ -43,7 +43,7 @@ impl Install for Fake {
 struct Installing {
     admin: Admin,
     uploads: tempfile::TempDir,
-    asked: Arc<Mutex<Vec<(Upload, Vec<u8>)>>>,
+    asked: Seen<(Upload, Vec<u8>)>,
     outcome: Arc<Mutex<Outcome>>,
 }
 

@@ -11,12 +11,14 @@ use std::{collections::BTreeSet, time::Duration};
 use tokio::time::timeout;
 
 /// The table that is agreed on. What is not in it is open to all.
-const TABLE: [(&str, &str, Role); 20] = [
+const TABLE: [(&str, &str, Role); 22] = [
     ("GET", "/api/v1/plugins", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}/generations", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}/builds", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}/logs", Role::Viewer),
+    ("GET", "/api/v1/plugins/{name}/level", Role::Viewer),
+    ("PUT", "/api/v1/plugins/{name}/level", Role::Operator),
     ("PUT", "/api/v1/plugins/{name}", Role::Operator),
     ("POST", "/api/v1/plugins/{name}/enable", Role::Operator),
     ("POST", "/api/v1/plugins/{name}/disable", Role::Operator),

@@ -1,5 +1,6 @@
 //! What holds of a registry, in whichever database: the same trials on both, and the faults that one of them alone can have.
 
+mod copying;
 mod feed;
 mod journal;
 mod opening;
@@ -54,14 +55,17 @@ fn main() {
         rollouts: alone all_are_ready all_at_once one_cannot one_is_silent a_newer_proposal something_else_meanwhile
             who_is_gone_is_not_asked who_lags;
         sharing: one_builds_the_others_fetch the_first_counts a_right_is_renewed a_holder_that_stands_still
-            a_holder_that_died nobody_waits_for_itself the_oldest_bytes_go tokens;
+            a_holder_that_died nobody_waits_for_itself bytes_are_for_others the_oldest_bytes_go tokens;
         opening: up_and_down an_older_schema a_newer_schema somebody_elses several_at_once an_id_that_stays;
+        copying: everything while_it_is_used what_is_refused;
         feed: own_changes_and_others ten_thousand_in_a_second at_rest;
     }
     one! { trials,
         postgres opening: not_let_in not_there_at_first a_row_is_held restored;
+        postgres copying: the_order_of_transactions;
         postgres feed: what_is_not_ours any_search_path connections_are_cut killed_under_load paused;
         sqlite opening: damaged locked;
+        sqlite copying: what_is_odd it_breaks_off;
         sqlite feed: two_processes a_full_disk;
     }
     trials.run()

@@ -149,8 +149,56 @@ pub(crate) async fn nobody_waits_for_itself(world: World) {
     tokio::time::timeout(Duration::from_secs(2), async { drop(right(claim(&one, "sources").await)) }).await.unwrap();
 }
 
-pub(crate) async fn the_oldest_bytes_go(world: World) {
+/// A file of SQLite that one server has for itself does not grow by what that server has anyway.
+pub(crate) async fn bytes_are_for_others(world: World) {
     let one = world.open("one").await;
+    let offer = async |name: &str, path| one.store.exchange().offer(&kept(name, name), path).await.unwrap();
+    let shared = || world.sql("SELECT count(*) FROM artifact_bytes");
+    let alone = if world.kind == Kind::Sqlite { "0" } else { "1" };
+    let digest = offer("early", file(&world, "early")).await;
+    assert_eq!((digest, shared()), (Digest::of(b"early"), alone.to_owned()));
+    let known = "SELECT digest || size || CASE WHEN elsewhere THEN ' elsewhere' ELSE '' END FROM artifacts";
+    assert_eq!(world.sql(known), format!("{digest}5"));
+    assert_eq!(one.store.exchange().fetch(digest).await.unwrap().is_some(), world.kind == Kind::Postgres);
+
+    let two = world.open("two").await;
+    match (world.kind, claim(&two, "early").await) {
+        (Kind::Sqlite, Claim::Build(_)) => {}
+        (Kind::Postgres, Claim::Built(built)) => assert_eq!(built, digest),
+        (_, claim) => panic!("{claim:?}"),
+    }
+    // Now there is somebody to share with.
+    offer("early", file(&world, "early")).await;
+    assert_eq!(shared(), "1");
+    assert!(matches!(claim(&two, "early").await, Claim::Built(built) if built == digest));
+    // What is there is not read again, of whatever sources: here it could not be.
+    let unreadable = world.directory.path().join("unreadable");
+    fs::create_dir(&unreadable).unwrap();
+    offer("early", Some(unreadable.clone())).await;
+    let again = Kept { mark: Mark("others".to_owned()), ..kept("early", "early") };
+    assert_eq!(one.store.exchange().offer(&again, Some(unreadable.clone())).await.unwrap(), digest);
+    assert!(matches!(claim(&two, "others").await, Claim::Built(built) if built == digest));
+    let error = one.store.exchange().offer(&kept("new", "new"), Some(unreadable)).await.unwrap_err();
+    assert!(error.to_string().contains("unreadable cannot be offered: "), "{error}");
+
+    // Nobody has heard of the other one for long.
+    let id = two.store.node().to_owned();
+    two.store.end().await;
+    offer("late", file(&world, "late")).await;
+    assert_eq!(shared(), "2");
+    let (then, sooner) = match world.kind {
+        Kind::Sqlite => ("datetime('now', '-31 days')", "datetime('now', '-29 days')"),
+        Kind::Postgres => ("now() - interval '31 days'", "now() - interval '29 days'"),
+    };
+    for (heard, name, count) in [(sooner, "29 days", 3), (then, "31 days", if alone == "0" { 3 } else { 4 })] {
+        world.sql(&format!("UPDATE nodes SET heard_at = {heard} WHERE id = '{id}'"));
+        offer(name, file(&world, name)).await;
+        assert_eq!(shared(), count.to_string(), "{name}");
+    }
+}
+
+pub(crate) async fn the_oldest_bytes_go(world: World) {
+    let (one, _two) = (world.open("one").await, world.open("two").await);
     one.register(&["a"]).await;
     for number in 0..8 {
         let bytes = format!("bytes {number}");

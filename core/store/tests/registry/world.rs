@@ -112,7 +112,7 @@ impl World {
         let (mut client, done) = match self.kind {
             Kind::Sqlite => {
                 let mut shell = Command::new("sqlite3");
-                shell.arg(self.file());
+                shell.args(["-cmd", ".timeout 5000"]).arg(self.file());
                 (shell, ".print done")
             }
             Kind::Postgres => {

@@ -1,14 +1,11 @@
-//! The parts that the supervisor works with, put together for this program: builds, artifacts, loading, plugins compiled in.
+//! The parts that the supervisor works with, put together: builds, artifacts, loading, plugins compiled in.
 //!
 //! What must not live here: HTTP, signals, what is printed.
 
-use crate::{
-    built_in,
-    config::{Config, Profile},
-};
-use camlock_build::{Builder, FileShelf, Identified, Identify, Identity, Installer, Listener, Options};
+use crate::Options;
+use camlock_build::{Builder, FileShelf, Identified, Identify, Identity, Installer, Profile};
 use camlock_core::{
-    Aside, Candidate, Failure, Ports, Publish, Stage,
+    Aside, Candidate, Failure, Ports, Publish, Settings, Stage,
     registry::{Exchange, Registry},
 };
 use camlock_loader::{Limits, Loader, LoaderOptions, Sections, Staging, Verifier, Workbench, compiled_in, inspect};
@@ -22,37 +19,33 @@ pub(crate) struct Shop {
     pub(crate) installer: Installer,
     shelf: FileShelf,
     workbench: Workbench,
+    pub(crate) loader: Arc<Loader>,
 }
 
 impl Shop {
-    /// Opens it. Plugins' own timers and futures run on `work`; `listener` hears compilers.
-    pub(crate) fn open(
-        config: &Config,
-        data: &Path,
-        profile: Profile,
-        work: Handle,
-        listener: Option<Listener>,
-    ) -> Result<Self, String> {
-        let limits = &config.settings.limits;
+    /// Opens it. Plugins' own timers and futures run on `work`.
+    pub(crate) fn open(options: &Options, plugins: &Path, data: &Path, work: Handle) -> Result<Self, String> {
+        let limits = &options.settings.limits;
         let artifacts = data.join("artifacts");
-        let builds = config.builds.as_deref().unwrap_or(data);
+        let builds = options.builds.as_deref().unwrap_or(data);
         let staging = Staging::at(&artifacts).map_err(in_words)?;
         let verifying = Limits { time: limits.verify, ..Limits::default() };
         let verifier = Verifier::new(data.join("verdicts"), verifying).map_err(told("no verdicts can be kept"))?;
-        let options = LoaderOptions { create: limits.create };
-        let loader = Loader::new(data.join("run"), options, Some(work)).map_err(told("no plugins can be loaded"))?;
+        let creating = LoaderOptions { create: limits.create };
+        let loader = Loader::new(data.join("run"), creating, Some(work)).map_err(told("no plugins can be loaded"))?;
         let loader = Arc::new(loader);
-        let built_in = built_in::all().into_iter().map(|plugin| compiled_in(plugin, loader.clone()));
+        let built_in = options.built_in.iter().map(|plugin| compiled_in(plugin.clone(), loader.clone()));
         Ok(Shop {
-            builder: Builder::new(Options {
-                listener,
+            builder: Builder::new(camlock_build::Options {
+                listener: options.listener.clone(),
                 removed: data.join("removed"),
-                ..build_options(&config.plugins, builds, config, profile)
+                ..build_options(plugins, builds, &options.settings, options.profile)
             }),
             built_in: built_in.collect::<Result<_, _>>().map_err(in_words)?,
-            installer: Installer::new(&config.plugins, data, identify()).map_err(told("nothing can be installed"))?,
+            installer: Installer::new(plugins, data, identify()).map_err(told("nothing can be installed"))?,
             shelf: FileShelf::new(data, artifacts),
-            workbench: Workbench::new(staging, verifier, loader),
+            workbench: Workbench::new(staging, verifier, loader.clone()),
+            loader,
         })
     }
 
@@ -87,19 +80,16 @@ fn identify() -> Identify {
 }
 
 /// How the plugins in a directory are built, and how a library's own words are read. `builds` is where cargo works.
-pub(crate) fn build_options(plugins: &Path, builds: &Path, config: &Config, profile: Profile) -> Options {
+pub fn build_options(plugins: &Path, builds: &Path, settings: &Settings, profile: Profile) -> camlock_build::Options {
     let inspect = Arc::new(|path: &Path| {
         let Sections { manifest, nonce, .. } = sections(path)?;
         Ok(Identity { name: manifest.name, nonce })
     });
-    let settings = config.settings.clone();
-    Options {
-        profile: match profile {
-            Profile::Quick => camlock_build::Profile::Quick,
-            Profile::Release => camlock_build::Profile::Release,
-        },
+    let settings = settings.clone();
+    camlock_build::Options {
+        profile,
         limit: Arc::new(move |plugin| settings.limits(plugin).build),
-        ..Options::new(plugins, builds, identify(), inspect)
+        ..camlock_build::Options::new(plugins, builds, identify(), inspect)
     }
 }
 

@@ -10,10 +10,9 @@ use std::{
 };
 
 /// Makes the directory if need be, and makes sure that nobody else can look into it.
-pub(crate) fn open(path: &Path) -> Result<PathBuf, String> {
-    let told = |error: io::Error| {
-        format!("the data directory {} cannot be used: {error} (name another with --data)", path.display())
-    };
+pub fn open(path: &Path) -> Result<PathBuf, String> {
+    let told =
+        |error: io::Error| format!("the data directory {} cannot be used: {error}; name another one", path.display());
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(told)?;
     let path = path.canonicalize().map_err(told)?;
     let metadata = fs::metadata(&path).map_err(told)?;
@@ -26,11 +25,8 @@ pub(crate) fn open(path: &Path) -> Result<PathBuf, String> {
     Ok(path)
 }
 
-/// The admin token: the environment's, or the one in the data directory, which is made the first time.
+/// The admin token in the data directory, which is made the first time.
 pub(crate) fn admin_token(data: &Path) -> Result<String, String> {
-    if let Some(token) = std::env::var("CAMLOCK_ADMIN_TOKEN").ok().filter(|token| !token.is_empty()) {
-        return Ok(token);
-    }
     let path = data.join("admin-token");
     let told = |error: io::Error| format!("the admin token {} cannot be had: {error}", path.display());
     match fs::read_to_string(&path) {
@@ -87,6 +83,6 @@ mod tests {
     fn a_file_is_no_directory() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let told = open(file.path()).unwrap_err();
-        assert!(told.contains("cannot be used: ") && told.ends_with("(name another with --data)"), "{told}");
+        assert!(told.contains("cannot be used: ") && told.ends_with("; name another one"), "{told}");
     }
 }

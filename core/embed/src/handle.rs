@@ -1,0 +1,273 @@
+//! The handle: everything is begun here, asked through here, and ended here.
+
+use crate::{Options, data, record::Record, runtimes::Runtimes, shop::Shop, watch::watch};
+use camlock_build::Builder;
+use camlock_core::{Act, Digest, Done, Manager, Overview, PluginView, Refused, supervise};
+use camlock_loader::{abi_version, on_thread_park};
+use camlock_server::{
+    About, ControlOptions, ControlSocket, Dispatch, FrontOptions, Token, control_router, look_after, serve_socket,
+};
+use std::{
+    fmt, path,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, Once, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    runtime::Handle,
+    sync::watch as signal,
+    task::{JoinHandle, spawn_blocking},
+    time::sleep,
+};
+
+/// How long requests have to end by themselves before plugins are told to.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Why there can be no Camlock: one sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Unable {
+    /// Why.
+    pub reason: String,
+    /// What it was told makes no sense; it is of no use to try again.
+    pub misconfigured: bool,
+}
+
+impl From<String> for Unable {
+    fn from(reason: String) -> Self {
+        Unable { reason, misconfigured: false }
+    }
+}
+
+/// Camlock in this process. Cheap to clone; dropping the last one, and the last router of it, ends it at once, without a drain.
+#[derive(Clone)]
+pub struct Camlock(Arc<Inner>);
+
+struct Inner {
+    dispatch: Dispatch,
+    manager: Manager,
+    data: PathBuf,
+    token: String,
+    lacking: Vec<String>,
+    builder: Builder,
+    /// What ends last. There until it does.
+    rest: Mutex<Option<Rest>>,
+    ended: signal::Sender<bool>,
+    looking: Once,
+    /// The program's own runtime.
+    serving: Handle,
+    runtimes: Runtimes,
+}
+
+struct Rest {
+    record: Record,
+    socket: Option<ControlSocket>,
+    watching: JoinHandle<()>,
+}
+
+impl Camlock {
+    /// Begins: opens what is kept, and has the plugins directory looked at. Plugins serve as soon as they can; [`ready`] waits
+    /// for that. To be called on the tokio runtime that answers requests; Camlock has two small ones of its own beside it.
+    ///
+    /// [`ready`]: Camlock::ready
+    pub async fn start(options: Options) -> Result<Self, Unable> {
+        let runtimes = Runtimes::start()?;
+        let control = runtimes.control.clone();
+        let begun = control.spawn(Camlock::open(options, runtimes, Handle::current()));
+        begun.await.unwrap_or_else(|error| Err(Unable::from(format!("Camlock could not be started: {error}"))))
+    }
+
+    async fn open(options: Options, runtimes: Runtimes, serving: Handle) -> Result<Self, Unable> {
+        let Runtimes { control, work, .. } = &runtimes;
+        let data = data::open(&options.data)?;
+        let plugins = path::absolute(&options.plugins)
+            .map_err(|error| format!("the plugins directory {} has no place: {error}", options.plugins.display()))?;
+        let token = match &options.token {
+            Some(token) => token.clone(),
+            None => data::admin_token(&data)?,
+        };
+        let shop = Shop::open(&options, &plugins, &data, work.clone())?;
+        let dispatch = Dispatch::default();
+        let record = Record::open(&options, &data).await?;
+        let lacking = record.trouble().into_iter().chain(shop.builder.cannot_build()).collect();
+        let about = About {
+            version: options.version,
+            revision: options.revision,
+            rustc: options.rustc,
+            abi: abi_version(),
+            built_in: shop.built_in.iter().map(|built_in| built_in.manifest().name.clone()).collect(),
+        };
+        let loader = shop.loader.clone();
+        options.levels.listen(move |plugin, level| loader.set_level(plugin, level));
+        let (builder, installer) = (shop.builder.clone(), shop.installer.clone());
+        let registry = (record.registry(), record.exchange.clone());
+        let note = record.registry();
+        let ports = shop.ports(Arc::new(dispatch.clone()), registry, control.clone());
+        let manager = supervise(ports, options.settings);
+        record.follow(&manager);
+        let told = ControlOptions {
+            tokens: record.store.tokens(),
+            archive: record.store.archive(),
+            note: Arc::new(move |happened| note.note(happened)),
+            about,
+            blocked: dispatch.blocked_list(),
+            meters: dispatch.meters(),
+            install: Some(Arc::new(installer)),
+            logs: options.logs,
+            levels: options.levels,
+            reconnects: record.store.reconnects(),
+            ..ControlOptions::new(Token::new(token.clone()))
+        };
+        let router = control_router(manager.clone(), told);
+        // Answered whatever the threads that serve do. Without it there is still HTTP.
+        let socket = serve_socket(&data.join("control.sock"), router.clone()).await;
+        if let Err(error) = &socket {
+            tracing::warn!(%error, "there is no control socket");
+        }
+        dispatch.fall_through_to(router);
+        let watching = control.spawn(watch(plugins, manager.clone(), builder.clone()));
+        let rest = Rest { record, socket: socket.ok(), watching };
+        Ok(Camlock(Arc::new(Inner {
+            dispatch,
+            manager,
+            data,
+            token: token.clone(),
+            lacking,
+            builder,
+            rest: Mutex::new(Some(rest)),
+            ended: signal::channel(false).0,
+            looking: Once::new(),
+            serving,
+            runtimes,
+        })))
+    }
+
+    /// Looks after the threads of the program that serve: a handler that blocks one is reported, and moved to threads of its own
+    /// if it goes on. A `Front` looks after its own.
+    pub(crate) fn look_after(&self) {
+        self.0.looking.call_once(|| {
+            let options = FrontOptions { on_thread_park: Some(on_thread_park), ..FrontOptions::default() };
+            self.control().spawn(look_after(self.dispatch().clone(), options, self.0.serving.clone()));
+        });
+    }
+
+    /// Where requests go: for programs that serve with a `Front`, or by other means than a [router](Camlock::router).
+    pub fn dispatch(&self) -> &Dispatch {
+        &self.0.dispatch
+    }
+
+    /// All that can be asked of the plugins.
+    pub fn manager(&self) -> &Manager {
+        &self.0.manager
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> &Path {
+        &self.0.data
+    }
+
+    /// The admin token. Not to be shown to anybody.
+    pub fn admin_token(&self) -> &str {
+        &self.0.token
+    }
+
+    /// What was lacking at the start, a sentence each: cargo, say, or the registry.
+    pub fn lacking(&self) -> &[String] {
+        &self.0.lacking
+    }
+
+    /// All plugins, as they were last seen.
+    pub fn overview(&self) -> Arc<Overview> {
+        self.0.manager.overview()
+    }
+
+    /// Hears of every change of the overview.
+    pub fn watch(&self) -> signal::Receiver<Arc<Overview>> {
+        self.0.manager.watch()
+    }
+
+    /// One plugin.
+    pub fn plugin(&self, name: &str) -> Option<Arc<PluginView>> {
+        self.0.manager.plugin(name)
+    }
+
+    /// Waits until every plugin that is wanted serves, or has failed for good.
+    pub async fn ready(&self) {
+        let _ = self.watch().wait_for(|overview| overview.ready).await;
+    }
+
+    /// A new generation, also of unchanged code. What comes of it is known when this returns.
+    pub async fn reload(&self, plugin: &str) -> Result<Done, Refused> {
+        self.0.manager.act(plugin, Act::Reload { force: false }).await
+    }
+
+    /// Back to an artifact that was kept: this one, or the one that served before.
+    pub async fn rollback(&self, plugin: &str, to: Option<Digest>) -> Result<Done, Refused> {
+        self.0.manager.act(plugin, Act::Rollback { to }).await
+    }
+
+    /// From now on it is served.
+    pub async fn enable(&self, plugin: &str) -> Result<Done, Refused> {
+        self.0.manager.act(plugin, Act::Enable(true)).await
+    }
+
+    /// From now on it is not served.
+    pub async fn disable(&self, plugin: &str) -> Result<Done, Refused> {
+        self.0.manager.act(plugin, Act::Enable(false)).await
+    }
+
+    /// Ends it in order: what was begun ends, within the limits `drain` and `farewell`; plugins are shut down, and leave the
+    /// process. Requests to them are refused from then on. Returns when all that is done, however often it is called.
+    pub async fn end(&self) {
+        let mut ended = self.0.ended.subscribe();
+        let rest = self.0.rest.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(rest) = rest {
+            let camlock = self.clone();
+            // Whoever waits may give up.
+            self.control().spawn(async move {
+                camlock.manager().end().await;
+                rest.watching.abort();
+                drop(rest.socket);
+                let builder = camlock.0.builder.clone();
+                let _ = spawn_blocking(move || builder.end()).await;
+                rest.record.end().await;
+                camlock.0.ended.send_replace(true);
+            });
+        }
+        let _ = ended.wait_for(|ended| *ended).await;
+    }
+
+    /// For `axum::serve(…).with_graceful_shutdown(…)`: comes when `asked` does. A second later plugins begin to end, so that
+    /// their streams do not hold up the program's own end; [`end`](Camlock::end) then waits for that.
+    pub fn end_on<F>(&self, asked: F) -> impl Future<Output = ()> + Send + use<F>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let camlock = self.clone();
+        async move {
+            asked.await;
+            let control = camlock.control().clone();
+            control.spawn(async move {
+                sleep(GRACE).await;
+                camlock.end().await;
+            });
+        }
+    }
+
+    fn control(&self) -> &Handle {
+        &self.0.runtimes.control
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // However it ends, no cargo outlives it.
+        self.builder.end();
+    }
+}
+
+impl fmt::Debug for Camlock {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Camlock").field("data", &self.0.data).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,53 @@
+//! Camlock as a part of somebody else's server.
+//!
+//! Here all parts are put together, once, for `camlock serve` and for whoever has a server already: the directory and its
+//! builds, loading, the registry, the supervisor, the host's own paths. What must not live here: anything that one of these parts
+//! decides, sockets that listen for the world, signals, the environment, and what is printed.
+//!
+//! ```no_run
+//! use axum::{Router, routing::get};
+//! use camlock_embed::{Camlock, Options};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     camlock_embed::run_verifier_if_asked();
+//!     serve()
+//! }
+//!
+//! #[tokio::main]
+//! async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+//!     let camlock = Camlock::start(Options::new("plugins", "data")).await?;
+//!     let app = Router::new().route("/", get(|| async { "mine" })).merge(camlock.router());
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//!     axum::serve(listener, app).with_graceful_shutdown(camlock.end_on(ctrl_c())).await?;
+//!     camlock.end().await;
+//!     Ok(())
+//! }
+//!
+//! async fn ctrl_c() {
+//!     let _ = tokio::signal::ctrl_c().await;
+//! }
+//! ```
+
+#![forbid(unsafe_code)]
+
+pub mod data;
+mod handle;
+mod options;
+mod record;
+mod router;
+mod runtimes;
+mod shop;
+mod watch;
+
+pub use crate::{
+    handle::{Camlock, Unable},
+    options::{Fleet, Options},
+    shop::build_options,
+};
+pub use camlock_build::{Listener, Profile};
+pub use camlock_core::{
+    Act, Done, Headline, Kept, Limits, Manager, Order, Overview, PluginView, Refused, RequestLimits, Settings,
+};
+pub use camlock_loader::{BuiltIn, Digest, on_thread_park, run_verifier_if_asked};
+pub use camlock_server::{Dispatch, Levels, Logs};
+pub use camlock_store::Objects;

@@ -1,0 +1,87 @@
+//! The registry of a server, put together: the database, what was last known of it, and where artifacts are shared.
+//!
+//! What must not live here: what stands in it.
+
+use crate::{Options, Unable};
+use camlock_core::{
+    Manager, Nudge,
+    registry::{Exchange, Registry},
+};
+use camlock_store::{Change, LastKnown, SharedExchange, Store, TroubleKind};
+use std::{path::Path, sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+/// Everything that a server has of its registry.
+pub(crate) struct Record {
+    pub(crate) store: Store,
+    known: Arc<LastKnown>,
+    pub(crate) exchange: Arc<dyn Exchange>,
+    trouble: Option<String>,
+}
+
+impl Record {
+    /// Opens it. A database that is away for now is no hindrance, unless it is required.
+    pub(crate) async fn open(options: &Options, data: &Path) -> Result<Self, Unable> {
+        let store = Store::open(&options.database_url(data), store_options(options, data)).await;
+        let store = store.map_err(|trouble| Unable {
+            misconfigured: trouble.kind == TroubleKind::Settings,
+            reason: format!("the registry cannot be used: {trouble}"),
+        })?;
+        let trouble = store.trouble();
+        if let (Some(trouble), true) = (&trouble, options.require_database) {
+            return Err(format!("the registry cannot be used: {trouble}").into());
+        }
+        let exchange = match &options.artifacts {
+            Some(objects) => Arc::new(SharedExchange::new(store.exchange(), objects.clone(), data.join("fetched"))),
+            None => store.exchange(),
+        };
+        let known =
+            LastKnown::before(store.registry(), &options.database_name(data), data.join("last-known.json")).await;
+        let trouble = trouble
+            .map(|trouble| format!("the registry cannot be used for now: {trouble}; what was last known is served"));
+        Ok(Record { store, known: Arc::new(known), exchange, trouble })
+    }
+
+    /// Why the registry could not be used when it was opened.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.trouble.clone()
+    }
+
+    pub(crate) fn registry(&self) -> Arc<dyn Registry> {
+        self.known.clone()
+    }
+
+    /// From now on the manager hears of what changes.
+    pub(crate) fn follow(&self, manager: &Manager) {
+        let nudge = manager.nudger();
+        self.store.feed(move |change| match change {
+            Change::Plugins(names) => nudge(Nudge::Records(Some(names))),
+            // Of what cannot be read it is told why.
+            Change::Everything | Change::Away => nudge(Nudge::Records(None)),
+            Change::Rollouts => nudge(Nudge::Rollouts),
+            Change::Journal | Change::Tokens => {}
+        });
+    }
+
+    /// What is known is written down, and nobody waits for this server any more.
+    pub(crate) async fn end(self) {
+        let _ = timeout(Duration::from_secs(2), self.known.written()).await;
+        let _ = timeout(Duration::from_secs(5), self.store.end()).await;
+    }
+}
+
+/// How a server uses its database.
+fn store_options(options: &Options, data: &Path) -> camlock_store::Options {
+    let fleet = &options.fleet;
+    camlock_store::Options {
+        schema: options.schema.clone(),
+        address: options.address.clone(),
+        version: options.version.clone(),
+        heartbeat: fleet.heartbeat,
+        silence: fleet.alive,
+        rollout: fleet.rollout,
+        journal_days: options.journal_days,
+        artifacts: u32::try_from(options.settings.limits.artifacts).unwrap_or(u32::MAX),
+        ..camlock_store::Options::new(data)
+    }
+}

@@ -1,0 +1,75 @@
+//! What the server itself wants to know of a request's headers, found in one pass: nearly every request has none of it, and to
+//! look each up by name costs more than to see what is there.
+
+use crate::{request_id::X_REQUEST_ID, trace_context::TRACEPARENT};
+use http::{HeaderMap, HeaderValue, header};
+
+/// The first header of each kind.
+#[derive(Debug, Default)]
+pub(crate) struct Noticed<'a> {
+    pub(crate) upgrade: Option<&'a HeaderValue>,
+    pub(crate) trace_parent: Option<&'a HeaderValue>,
+    pub(crate) request_id: Option<&'a HeaderValue>,
+}
+
+impl<'a> Noticed<'a> {
+    pub(crate) fn of(headers: &'a HeaderMap) -> Self {
+        let mut noticed = Noticed::default();
+        for (name, value) in headers {
+            let place = match name.as_str() {
+                "upgrade" => &mut noticed.upgrade,
+                TRACEPARENT => &mut noticed.trace_parent,
+                X_REQUEST_ID => &mut noticed.request_id,
+                _ => continue,
+            };
+            place.get_or_insert(value);
+        }
+        noticed
+    }
+
+    /// Whether the request, which has these headers, asks for another protocol, in the way HTTP/1.1 does.
+    pub(crate) fn asks_for_upgrade(&self, headers: &HeaderMap) -> bool {
+        self.upgrade.is_some()
+            && headers.get_all(header::CONNECTION).iter().any(|value| {
+                value.to_str().is_ok_and(|text| text.split(',').any(|word| word.trim().eq_ignore_ascii_case("upgrade")))
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_each_kind_is_noticed() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("host", "localhost"),
+            ("x-request-id", "one"),
+            ("x-request-id", "two"),
+            ("traceparent", "three"),
+            ("x-other", "four"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        let noticed = Noticed::of(&headers);
+        assert_eq!(noticed.request_id, headers.get("x-request-id"));
+        assert_eq!(noticed.trace_parent, headers.get("traceparent"));
+        assert_eq!((noticed.upgrade, noticed.asks_for_upgrade(&headers)), (None, false));
+    }
+
+    #[test]
+    fn an_upgrade_is_asked_for_by_two_headers() {
+        for (name, connection, asks) in [
+            ("upgrade", "keep-alive, Upgrade", true),
+            ("upgrade", "upgrade", true),
+            ("upgrade", "keep-alive", false),
+            ("x-upgrade", "upgrade", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.append(name, HeaderValue::from_static("websocket"));
+            headers.append(header::CONNECTION, HeaderValue::from_static(connection));
+            assert_eq!(Noticed::of(&headers).asks_for_upgrade(&headers), asks, "{name} {connection}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Which tables are copied, and what their columns hold, so that a row of one database becomes one of the other.
+
+use crate::connection::{Dialect, Value};
+use serde_json::{Value as Json, json};
+
+/// What a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Number,
+    Flag,
+    Time,
+    /// A time, or none.
+    MaybeTime,
+    Json,
+}
+
+use Kind::{Flag, MaybeTime, Number, Text, Time};
+
+/// A table.
+pub(super) struct Table {
+    pub(super) name: &'static str,
+    pub(super) columns: &'static [(&'static str, Kind)],
+    /// A column that PostgreSQL alone has, and its value.
+    pub(super) besides: Option<(&'static str, &'static str)>,
+}
+
+/// A row as it is read: a value for each column, and whatever else was asked for.
+pub(super) type Row = Vec<Json>;
+
+pub(super) const PLUGINS: Table = Table {
+    name: "plugins",
+    columns: &[
+        ("name", Text),
+        ("enabled", Flag),
+        ("version", Text),
+        ("kind", Text),
+        ("source_path", Text),
+        ("artifact_digest", Text),
+        ("fingerprint", Text),
+        ("config", Kind::Json),
+        ("reloads", Number),
+        ("removed", Flag),
+        ("revision", Number),
+        ("registered", Number),
+        ("created_at", Time),
+        ("updated_at", Time),
+    ],
+    besides: None,
+};
+
+pub(super) const QUARANTINE: Table = Table {
+    name: "plugin_quarantine",
+    columns: &[("plugin", Text), ("digest", Text), ("reason", Text), ("at", Time)],
+    besides: None,
+};
+
+pub(super) const ENDPOINTS: Table = Table {
+    name: "plugin_endpoints",
+    columns: &[("plugin", Text), ("method", Text), ("path", Text), ("source", Text)],
+    besides: None,
+};
+
+/// Its number comes first. Transactions have other numbers elsewhere: these come before all.
+pub(super) const JOURNAL: Table = Table {
+    name: "plugin_journal",
+    columns: &[
+        ("id", Number),
+        ("at", Time),
+        ("node", Text),
+        ("plugin", Text),
+        ("generation", Number),
+        ("what", Text),
+        ("actor", Text),
+        ("detail", Kind::Json),
+    ],
+    besides: Some(("xact", "CAST('0' AS XID8)")),
+};
+
+pub(super) const ARTIFACTS: Table = Table {
+    name: "artifacts",
+    columns: &[
+        ("number", Number),
+        ("digest", Text),
+        ("plugin", Text),
+        ("fingerprint", Text),
+        ("version", Text),
+        ("size", Number),
+        ("elsewhere", Flag),
+        ("node", Text),
+        ("created_at", Time),
+    ],
+    besides: None,
+};
+
+pub(super) const TOKENS: Table = Table {
+    name: "api_tokens",
+    columns: &[
+        ("id", Number),
+        ("name", Text),
+        ("role", Text),
+        ("hash", Text),
+        ("created_at", Time),
+        ("expires_at", MaybeTime),
+        ("revoked_at", MaybeTime),
+    ],
+    besides: None,
+};
+
+impl Kind {
+    /// How a column is read.
+    pub(super) fn read(self, dialect: Dialect, column: &str) -> String {
+        match self {
+            Text | Number | Flag => column.to_owned(),
+            Time | MaybeTime => dialect.milliseconds(column),
+            Kind::Json => format!("CAST({column} AS TEXT)"),
+        }
+    }
+
+    /// How a parameter is written.
+    pub(super) fn write(self, dialect: Dialect, place: &str) -> String {
+        match self {
+            Text | Number | Flag => place.to_owned(),
+            // A time that is none, which SQLite lets an operator write, becomes this moment.
+            Time => format!("coalesce({}, {})", dialect.time(place), dialect.now()),
+            MaybeTime => dialect.time(place),
+            Kind::Json => dialect.json(place),
+        }
+    }
+
+    /// What was read, for the other side.
+    pub(super) fn value(self, dialect: Dialect, read: &Json) -> Value {
+        match self {
+            Text => Value::Text(read.as_str().map(|text| storable(dialect, text))),
+            Number | Time | MaybeTime => Value::Number(read.as_i64()),
+            // SQLite says 1 or 0.
+            Flag => Value::Flag(read.as_bool().unwrap_or_else(|| read.as_i64().unwrap_or(0) != 0)),
+            Kind::Json => Value::Text(Some(document(dialect, read.as_str().unwrap_or("{}")))),
+        }
+    }
+}
+
+/// PostgreSQL keeps no NUL.
+fn storable(dialect: Dialect, text: &str) -> String {
+    match dialect {
+        Dialect::Sqlite => text.to_owned(),
+        Dialect::Postgres => text.replace('\0', ""),
+    }
+}
+
+/// A document that PostgreSQL takes, too. SQLite checks nothing.
+fn document(dialect: Dialect, text: &str) -> String {
+    fn clean(document: &mut Json) {
+        match document {
+            Json::String(text) => *text = text.replace('\0', ""),
+            Json::Array(items) => items.iter_mut().for_each(clean),
+            Json::Object(members) => {
+                *members = std::mem::take(members)
+                    .into_iter()
+                    .map(|(key, mut value)| {
+                        clean(&mut value);
+                        (key.replace('\0', ""), value)
+                    })
+                    .collect();
+            }
+            _ => {}
+        }
+    }
+    let parsed = serde_json::from_str::<Json>(text);
+    match parsed {
+        _ if dialect == Dialect::Sqlite => text.to_owned(),
+        Ok(mut document) if text.contains("\\u0000") => {
+            clean(&mut document);
+            document.to_string()
+        }
+        Ok(_) => text.to_owned(),
+        Err(_) => json!({ "text": text.replace('\0', "") }).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_become_such_as_postgresql_takes() {
+        let written = |text| document(Dialect::Postgres, text);
+        assert_eq!(written(r#"{"a": 1e400, "b": "\\u0041"}"#), r#"{"text":"{\"a\": 1e400, \"b\": \"\\\\u0041\"}"}"#);
+        assert_eq!(written(r#"{"a":  "\u0041"}"#), r#"{"a":  "\u0041"}"#, "as it is");
+        assert_eq!(written(r#"{"a\u0000":["b\u0000",{"c":"\\u0000"}]}"#), r#"{"a":["b",{"c":"\\u0000"}]}"#);
+        assert_eq!(written("{\"reason\":\"a\tb\"}"), r#"{"text":"{\"reason\":\"a\tb\"}"}"#.replace("\t", "\\t"));
+        assert_eq!(document(Dialect::Sqlite, "no document"), "no document");
+    }
+}
