@@ -29,4 +29,5 @@ macro_rules! both {
 both! {
     toggles: enabled config_taken_live config_by_a_new_generation versions deleted gone_and_back in_bulk removed_by_sql
         removed_by_operators;
+    opening: a_newer_schema an_older_schema somebody_elses;
 }

@@ -179,9 +179,10 @@ pub(crate) fn detail(answer: &Answer) -> String {
     answer.json()["detail"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned()
 }
 
-/// Why the server is not ready.
-pub(crate) fn until_not_ready(server: &Server) -> String {
-    detail(&server.until_status("/_/ready", 503))
+/// Waits until the server is not ready for this reason: all that it says.
+pub(crate) fn until_not_ready(server: &Server, reason: &str) -> String {
+    let answer = |server: &Server| server.get("/_/ready");
+    detail(&server.until(answer, |answer| answer.status == 503 && detail(answer).contains(reason)))
 }
 
 /// Nothing of a plugin serves, comes or goes.

@@ -64,7 +64,8 @@ impl Supervisor {
             candidate: plugin.on_its_way(),
             failed: plugin.failure(now),
             supported,
-            needed: !self.dependents(name).is_empty(),
+            // Nobody leans on what does not serve; and all would have to be asked.
+            needed: serving.is_some() && !self.dependents(name).is_empty(),
             passed_over: plugin.passed_over,
         };
         match plan(&situation) {

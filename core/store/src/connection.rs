@@ -105,7 +105,7 @@ macro_rules! bound {
 impl Connection {
     /// Opens one, as it is to be used once the schema is known to be ours.
     pub(crate) async fn open(address: &Address, queries: &Arc<AtomicU64>) -> Result<Self, Trouble> {
-        let mut connection = Self::open_to_look(address, queries).await?;
+        let mut connection = Self::open_to_change(address, queries).await?;
         if connection.dialect == Dialect::Sqlite {
             let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON";
             let began = Instant::now();
@@ -120,8 +120,18 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Opens one that changes nothing by that.
+    /// Opens one that changes nothing: not by that, and in SQLite not by closing it either, which would bring what lies in the
+    /// log into the file, however damaged that is.
     pub(crate) async fn open_to_look(address: &Address, queries: &Arc<AtomicU64>) -> Result<Self, Trouble> {
+        Self::open_as(address, queries, true).await
+    }
+
+    /// Opens one with which the schema may be changed.
+    pub(crate) async fn open_to_change(address: &Address, queries: &Arc<AtomicU64>) -> Result<Self, Trouble> {
+        Self::open_as(address, queries, false).await
+    }
+
+    async fn open_as(address: &Address, queries: &Arc<AtomicU64>, to_look: bool) -> Result<Self, Trouble> {
         let queries = queries.clone();
         match address {
             Address::Sqlite(path) => {
@@ -131,6 +141,7 @@ impl Connection {
                         format!("{address} has a name that is no UTF-8: give it another one"),
                     )
                 })?;
+                let path = if to_look { read_only(path) } else { path };
                 let opened = tokio::task::spawn_blocking(move || SqliteConnection::establish(&path)).await;
                 let opened = opened.map_err(|error| Trouble::away(format!("{address} was not opened: {error}")))?;
                 let opened = opened.map_err(|error| Trouble::of_sqlite(address, &error.to_string()))?;
@@ -191,6 +202,15 @@ impl Connection {
             Either::Postgres(connection) => connection.is_broken(),
         }
     }
+}
+
+/// A name of a file for SQLite, for reading alone. One whose last transaction was broken off has to be mended first, which is
+/// writing: that one is opened as ever.
+fn read_only(path: String) -> String {
+    if std::fs::exists(format!("{path}-journal")).unwrap_or(true) {
+        return path;
+    }
+    format!("file:{}?mode=ro", path.replace('%', "%25").replace('?', "%3f").replace('#', "%23"))
 }
 
 /// What is not the same in both databases.

@@ -94,6 +94,11 @@ impl Database {
         }
     }
 
+    /// Closes connections. Nothing can be asked any more.
+    pub(crate) fn close(&self) {
+        self.pool.close();
+    }
+
     /// Why it cannot be used, if it cannot.
     pub(crate) fn trouble(&self) -> Option<Trouble> {
         self.trouble.borrow().clone()

@@ -234,6 +234,10 @@ impl Store {
         for task in [self.clerk.take(), self.link.take()].into_iter().flatten() {
             let _ = task.await;
         }
+        if self.shared.database.trouble().is_none_or(|trouble| trouble.passes()) {
+            // The last one who closes a file of SQLite brings its log into it.
+            self.shared.database.close();
+        }
     }
 }
 

@@ -63,6 +63,8 @@ pub(crate) async fn bring_up(address: &Address, queries: &Arc<AtomicU64>) -> Res
         if standing(address, &mut connection).await? == Standing::Current {
             return Ok(());
         }
+        drop(connection);
+        let mut connection = Connection::open_to_change(address, queries).await?;
         if let Address::Postgres { schema, .. } = address {
             wait_for_others(&mut connection, schema).await.map_err(|error| Trouble::of_using(address, &error))?;
             // What was read before may be outdated.
@@ -100,7 +102,7 @@ async fn wait_for_others(connection: &mut Connection, schema: &str) -> diesel::Q
 
 /// Takes the schema down again, migration by migration: for tests, and for going back to an older program.
 pub(crate) async fn take_down(address: &Address, steps: usize) -> Result<(), Trouble> {
-    let connection = Connection::open_to_look(address, &Arc::new(AtomicU64::new(0))).await?;
+    let connection = Connection::open_to_change(address, &Arc::new(AtomicU64::new(0))).await?;
     let done = tokio::task::spawn_blocking(move || match connection.either {
         Either::Sqlite(connection) => revert(AsyncMigrationHarness::new(connection), SQLITE, steps),
         Either::Postgres(connection) => revert(AsyncMigrationHarness::new(*connection), POSTGRES, steps),

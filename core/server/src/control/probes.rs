@@ -25,12 +25,13 @@ pub(super) async fn ready(State(control): Shared) -> Response {
     }
     let waiting_for = awaited(&overview);
     let names: Vec<_> = waiting_for.iter().map(|(name, at)| format!("`{name}` ({at})")).collect();
-    let detail = match &names[..] {
-        [] => match overview.trouble.as_ref().or(overview.registry_trouble.as_ref()) {
-            Some(trouble) => format!("not ready: {trouble}"),
-            None => "the plugins directory has not been looked at yet".to_owned(),
-        },
-        names => format!("not ready: waiting for {}", names.join(", ")),
+    // What is in trouble may be what the plugins wait for.
+    let troubles = overview.trouble.iter().chain(&overview.registry_trouble).cloned();
+    let waiting = (!names.is_empty()).then(|| format!("waiting for {}", names.join(", ")));
+    let whys: Vec<String> = troubles.chain(waiting).collect();
+    let detail = match &whys[..] {
+        [] => "the plugins directory has not been looked at yet".to_owned(),
+        whys => format!("not ready: {}", whys.join("; ")),
     };
     let waiting_for: Vec<_> = waiting_for.iter().map(|(name, at)| json!({ "plugin": name, "at": at })).collect();
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).with("waiting_for", waiting_for).passing().response()

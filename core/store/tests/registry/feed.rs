@@ -201,10 +201,16 @@ pub(crate) async fn killed_under_load() {
     let reloads = node.record("a").await.unwrap().reloads;
     assert!((done..=done + 3).contains(&reloads), "{done} confirmed, {reloads} on record");
     // What was noted meanwhile is all there, in order and once; but a batch at a kill may be there twice.
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let noted: u64 =
-        world.sql("SELECT count(DISTINCT generation) FROM plugin_journal WHERE what = 'load'").parse().unwrap();
-    assert!(noted + 1 >= done + failed, "{noted} of {}", done + failed);
+    let began = Instant::now();
+    loop {
+        let noted: u64 =
+            world.sql("SELECT count(DISTINCT generation) FROM plugin_journal WHERE what = 'load'").parse().unwrap();
+        if noted + 1 >= done + failed {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "{noted} of {}", done + failed);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// PostgreSQL stands still with all connections open: calls end in time, then at once, and all is well when it goes on.
