@@ -34,7 +34,7 @@ impl Shop {
         let creating = LoaderOptions { create: limits.create };
         let loader = Loader::new(data.join("run"), creating, Some(work)).map_err(told("no plugins can be loaded"))?;
         let loader = Arc::new(loader);
-        let built_in = options.built_in.iter().map(|plugin| compiled_in(plugin.clone(), loader.clone()));
+        let built_in = options.built_in.iter().map(|plugin| compiled_in(*plugin, loader.clone()));
         Ok(Shop {
             builder: Builder::new(camlock_build::Options {
                 listener: options.listener.clone(),

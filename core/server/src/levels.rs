@@ -286,7 +286,8 @@ mod tests {
     fn who_listens_hears_of_all() {
         let levels = Levels::new([("quiet".to_owned(), Level::WARN)]);
         levels.choose("early", Some(Level::DEBUG));
-        let heard: Arc<Mutex<Vec<(String, Option<Level>)>>> = Arc::default();
+        type Heard = Vec<(String, Option<Level>)>;
+        let heard: Arc<Mutex<Heard>> = Arc::default();
         let theirs = heard.clone();
         levels.listen(move |plugin, level| theirs.lock().unwrap().push((plugin.to_owned(), level)));
         levels.choose("quiet", Some(Level::ERROR));

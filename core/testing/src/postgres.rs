@@ -155,13 +155,22 @@ impl Postgres {
                 break;
             }
             let ended = server.try_wait().unwrap();
+            if ended.is_some() && began.elapsed() < PATIENCE / 4 && self.log().contains("is still in use") {
+                // Processes of the one that was killed have yet to find out.
+                let _ = fs::remove_file(self.root.join("log"));
+                thread::sleep(Duration::from_millis(50));
+                return self.start_again();
+            }
             if ended.is_some() || began.elapsed() > PATIENCE {
-                let log = fs::read_to_string(self.root.join("log")).unwrap_or_default();
-                panic!("PostgreSQL did not start ({ended:?}): {log}");
+                panic!("PostgreSQL did not start ({ended:?}): {}", self.log());
             }
             thread::sleep(Duration::from_millis(5));
         }
         *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.root.join("log")).unwrap_or_default()
     }
 
     /// Kills it in the middle of whatever it does.
@@ -221,18 +230,6 @@ fn children(parent: u32) -> Vec<u32> {
     all.filter_map(|process| process.file_name().to_str()?.parse().ok()).filter(belongs).collect()
 }
 
-/// A free port that no client is given either, for it is to be free again when the server is started again.
-fn port() -> u16 {
-    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    let first: u16 = range.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(32_768);
-    // Programs that look at the same time begin at different places.
-    let (from, count) =
-        (first.saturating_sub(16_000).max(1_024), u32::from(first.saturating_sub(1_024).clamp(1, 16_000)));
-    let ports = (0..count).map(|step| from + ((std::process::id().wrapping_mul(61) + step) % count) as u16);
-    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    ports.into_iter().find(free).expect("a free port")
-}
-
 /// A process's state, in a letter; none if it is gone.
 fn state(pid: u32) -> Option<String> {
     field(pid, 0)
@@ -243,6 +240,18 @@ fn field(pid: u32, place: usize) -> Option<String> {
     let status = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = status.rsplit_once(") ")?;
     fields.split(' ').nth(place).map(str::to_owned)
+}
+
+/// A free port that no client is given either, for it is to be free again when the server is started again.
+fn port() -> u16 {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let first: u16 = range.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(32_768);
+    // Programs that look at the same time begin at different places.
+    let (from, count) =
+        (first.saturating_sub(16_000).max(1_024), u32::from(first.saturating_sub(1_024).clamp(1, 16_000)));
+    let ports = (0..count).map(|step| from + ((std::process::id().wrapping_mul(61) + step) % count) as u16);
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.into_iter().find(free).expect("a free port")
 }
 
 fn is_root() -> bool {
