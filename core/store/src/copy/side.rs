@@ -40,8 +40,7 @@ struct Bytes {
 
 impl Side {
     /// Nothing is changed by this. However long it takes is in order.
-    pub(super) async fn open(address: &Address, begin: [&str; 2]) -> Result<Self, Trouble> {
-        let mut connection = Connection::open_to_look(address, &Arc::new(AtomicU64::new(0))).await?;
+    async fn begin(address: &Address, mut connection: Connection, begin: [&str; 2]) -> Result<Self, Trouble> {
         let begin = match connection.dialect {
             Dialect::Sqlite => begin[0].to_owned(),
             Dialect::Postgres => {
@@ -56,14 +55,16 @@ impl Side {
 
     /// One moment of a registry.
     pub(super) async fn to_read(address: &Address) -> Result<Self, Trouble> {
-        Side::open(address, ["BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"]).await
+        let connection = Connection::open_to_look(address, &Arc::new(AtomicU64::new(0))).await?;
+        Side::begin(address, connection, ["BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"]).await
     }
 
     /// A registry that nobody else writes to meanwhile.
     pub(super) async fn to_write(address: &Address) -> Result<Self, Trouble> {
         let all = "BEGIN; LOCK TABLE plugins, plugin_quarantine, plugin_journal, artifacts, api_tokens, nodes \
              IN SHARE ROW EXCLUSIVE MODE";
-        Side::open(address, ["PRAGMA foreign_keys = ON; BEGIN IMMEDIATE", all]).await
+        let connection = Connection::open_to_change(address, &Arc::new(AtomicU64::new(0))).await?;
+        Side::begin(address, connection, ["PRAGMA foreign_keys = ON; BEGIN IMMEDIATE", all]).await
     }
 
     pub(super) fn dialect(&self) -> Dialect {
