@@ -80,8 +80,8 @@ async fn serve(
         settings: config.file.clone(),
     };
     voice.open(&opening);
-    for lacking in camlock.lacking() {
-        println!("{lacking}");
+    if let Some(why) = camlock.cannot_build() {
+        println!("{why}");
     }
     let front = front(listener, dispatch)?;
     let announcing = tokio::spawn(voice.clone().announce(manager.clone(), opening));

@@ -217,7 +217,8 @@ fn events_go_on_where_they_broke_off() {
 
 #[test]
 fn logs_are_read_and_followed() {
-    let record = |message: &str| json!({ "at": "2026-01-02T03:04:05Z", "level": "info", "message": message, "fields": { "n": 1 } });
+    let record =
+        |message: &str| json!({ "at": "2026-01-02T03:04:05Z", "level": "info", "message": message, "fields": "n=1" });
     let (address, _) = on_tcp(move |request| match &*request.line {
         "GET /api/v1/plugins/hello/logs" => {
             Answer::json(&json!({ "items": [record("one"), record("t\u{1b}o")], "next": null }))

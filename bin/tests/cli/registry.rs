@@ -22,7 +22,13 @@ fn sqlite(site: &Site, name: &str) -> String {
 
 /// What the `sqlite3` shell prints.
 fn sqlite3(site: &Site, name: &str, sql: &str) -> String {
-    let output = Command::new("sqlite3").arg(site.path(name)).arg(sql).stdin(Stdio::null()).output().unwrap();
+    let output = Command::new("sqlite3")
+        .args(["-cmd", ".timeout 5000"])
+        .arg(site.path(name))
+        .arg(sql)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }

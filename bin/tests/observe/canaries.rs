@@ -161,7 +161,7 @@ fn no_secret_comes_out() {
     walk();
     // That it would be found.
     assert!(ask_as(&server, ADMIN, "GET", "/api/v1/plugins/keeper", "").text.contains(CONFIG));
-    let journal = ask_as(&server, viewer, "GET", "/api/v1/journal?limit=500", "").text;
+    let journal = ask_as(&server, viewer, "GET", "/api/v1/journal?limit=200", "").text;
     assert!(journal.contains("configured") && journal.contains("failed"), "{journal}");
     let logs = || fs::read_to_string(&log_path).unwrap();
     look("the log", &logs(), &secrets);

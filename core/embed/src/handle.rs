@@ -48,7 +48,7 @@ struct Inner {
     manager: Manager,
     data: PathBuf,
     token: String,
-    lacking: Vec<String>,
+    cannot_build: Option<String>,
     builder: Builder,
     /// What ends last. There until it does.
     rest: Mutex<Option<Rest>>,
@@ -89,7 +89,7 @@ impl Camlock {
         let shop = Shop::open(&options, &plugins, &data, work.clone())?;
         let dispatch = Dispatch::default();
         let record = Record::open(&options, &data).await?;
-        let lacking = record.trouble().into_iter().chain(shop.builder.cannot_build()).collect();
+        let cannot_build = shop.builder.cannot_build();
         let about = About {
             version: options.version,
             revision: options.revision,
@@ -132,7 +132,7 @@ impl Camlock {
             manager,
             data,
             token: token.clone(),
-            lacking,
+            cannot_build,
             builder,
             rest: Mutex::new(Some(rest)),
             ended: signal::channel(false).0,
@@ -171,9 +171,9 @@ impl Camlock {
         &self.0.token
     }
 
-    /// What was lacking at the start, a sentence each: cargo, say, or the registry.
-    pub fn lacking(&self) -> &[String] {
-        &self.0.lacking
+    /// Why nothing can be compiled here, if that is so: one sentence.
+    pub fn cannot_build(&self) -> Option<&str> {
+        self.0.cannot_build.as_deref()
     }
 
     /// All plugins, as they were last seen.

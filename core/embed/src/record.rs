@@ -16,7 +16,6 @@ pub(crate) struct Record {
     pub(crate) store: Store,
     known: Arc<LastKnown>,
     pub(crate) exchange: Arc<dyn Exchange>,
-    trouble: Option<String>,
 }
 
 impl Record {
@@ -27,8 +26,7 @@ impl Record {
             misconfigured: trouble.kind == TroubleKind::Settings,
             reason: format!("the registry cannot be used: {trouble}"),
         })?;
-        let trouble = store.trouble();
-        if let (Some(trouble), true) = (&trouble, options.require_database) {
+        if let Some(trouble) = store.trouble().filter(|_| options.require_database) {
             return Err(format!("the registry cannot be used: {trouble}").into());
         }
         let exchange = match &options.artifacts {
@@ -37,14 +35,7 @@ impl Record {
         };
         let known =
             LastKnown::before(store.registry(), &options.database_name(data), data.join("last-known.json")).await;
-        let trouble = trouble
-            .map(|trouble| format!("the registry cannot be used for now: {trouble}; what was last known is served"));
-        Ok(Record { store, known: Arc::new(known), exchange, trouble })
-    }
-
-    /// Why the registry could not be used when it was opened.
-    pub(crate) fn trouble(&self) -> Option<String> {
-        self.trouble.clone()
+        Ok(Record { store, known: Arc::new(known), exchange })
     }
 
     pub(crate) fn registry(&self) -> Arc<dyn Registry> {

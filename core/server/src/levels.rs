@@ -196,7 +196,10 @@ where
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        // A span without a parent is there as long as a generation is; the others are there for a request, and cost nothing
+        // while nobody has a level.
         if attributes.metadata().target() == PLUGIN
+            && (attributes.is_root() || self.levels.loudest().is_some())
             && let Some(span) = context.span(id)
         {
             let mut named = Named::default();

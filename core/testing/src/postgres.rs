@@ -249,7 +249,11 @@ fn port() -> u16 {
     // Programs that look at the same time begin at different places.
     let (from, count) =
         (first.saturating_sub(16_000).max(1_024), u32::from(first.saturating_sub(1_024).clamp(1, 16_000)));
-    let ports = (0..count).map(|step| from + ((std::process::id().wrapping_mul(61) + step) % count) as u16);
+    // Servers of one program that are started at the same time, too.
+    static STARTED: AtomicU32 = AtomicU32::new(0);
+    let mine = STARTED.fetch_add(1, Ordering::Relaxed).wrapping_mul(997);
+    let first = std::process::id().wrapping_mul(61).wrapping_add(mine);
+    let ports = (0..count).map(|step| from + (first.wrapping_add(step) % count) as u16);
     let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
     ports.into_iter().find(free).expect("a free port")
 }

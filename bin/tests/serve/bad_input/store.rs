@@ -16,7 +16,8 @@ fn limit_files(server: &Server, bytes: Option<u64>) {
 #[test]
 fn no_room() {
     let (site, server) = with_steady();
-    limit_files(&server, Some(64 << 10));
+    // Less than a library, and enough for the registry, whose own full disk is tested elsewhere.
+    limit_files(&server, Some(1 << 20));
     Form::Prebuilt.create(&site, "one");
     let artifacts = site.path(".camlock/artifacts");
     let reason = format!("no copy can be kept in {}: file too large; make room there", artifacts.display());
@@ -75,7 +76,7 @@ fn bytes_that_rot_while_it_is_up() {
     let answer = server.post("/api/v1/plugins/hello/rollback");
     assert_eq!(answer.status, 422, "{}", answer.text);
     let reason = format!("the stored copy {} is damaged: its bytes no longer have their digest", first.display());
-    assert!(answer.json()["detail"].as_str().unwrap().starts_with(&reason), "{}", answer.text);
+    assert!(answer.json()["detail"].as_str().unwrap().contains(&reason), "{}", answer.text);
     let plugin = server.plugin("hello");
     assert_eq!((plugin["state"].as_str(), plugin["failed"]["stage"].as_str()), (Some("serving"), Some("verify")));
     assert_eq!(server.get("/api/v1/p/hello/").text, "two");
