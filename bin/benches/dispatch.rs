@@ -14,20 +14,15 @@ use camlock_loader::on_thread_park;
 use camlock_server::{Dispatch, Front, FrontOptions};
 use camlock_testing::Fixtures;
 use common::{
-    client::throughput,
     host::Host,
     pin,
     report::{Better, Row, finish},
-    servers::Peer,
+    servers::{Peer, compare},
 };
 use std::{
     io::Read,
     process::{Command, ExitCode},
-    time::Duration,
 };
-
-const PAIRS: usize = 40;
-const RUN: Duration = Duration::from_millis(250);
 
 fn main() -> ExitCode {
     camlock_loader::run_verifier_if_asked();
@@ -55,33 +50,14 @@ fn measure() -> ExitCode {
     pin(1);
     let [hello, echo] = requests();
     let mut rows = vec![
-        compare("hello-world from a plugin ÷ plain axum", &hello, &ours, &plain).must(0.95, 1.0),
-        compare("12 headers, 4 KiB of JSON in and out ÷ plain axum", &echo, &ours, &plain).must(0.97, 1.0),
-        compare("hello-world ÷ plain axum built with LTO", &hello, &ours, &tuned),
-        compare("12 headers, 4 KiB of JSON ÷ plain axum built with LTO", &echo, &ours, &tuned),
+        compare("hello-world from a plugin ÷ plain axum", &hello, ours.address, plain.address).must(0.95, 1.0),
+        compare("12 headers, 4 KiB of JSON in and out ÷ plain axum", &echo, ours.address, plain.address)
+            .must(0.97, 1.0),
+        compare("hello-world ÷ plain axum built with LTO", &hello, ours.address, tuned.address),
+        compare("12 headers, 4 KiB of JSON ÷ plain axum built with LTO", &echo, ours.address, tuned.address),
     ];
     rows.extend(count_crossings());
     finish("dispatch", &rows)
-}
-
-/// The median ratio of requests a second, from short runs that alternate.
-fn compare(case: &'static str, request: &[u8], ours: &Peer, theirs: &Peer) -> Row {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let run = |server: &Peer| runtime.block_on(throughput(server.address, request, 32, RUN));
-    let ratios: Vec<f64> = (0..PAIRS + 2)
-        .map(|pair| {
-            // Each goes first half of the time.
-            if pair % 2 == 0 {
-                let ours = run(ours);
-                ours / run(theirs)
-            } else {
-                let theirs = run(theirs);
-                run(ours) / theirs
-            }
-        })
-        .skip(2)
-        .collect();
-    Row::median(case, "×", Better::Higher, &ratios)
 }
 
 fn requests() -> [Vec<u8>; 2] {

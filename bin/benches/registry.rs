@@ -86,12 +86,7 @@ fn added(site: &Site, [few, many]: [String; 2], open: impl Fn(&str) -> Shell) ->
         start(site, url);
     }
     let mut shell = open(&many);
-    shell.run(&format!(
-        "INSERT INTO plugins (name, enabled, source_path) WITH RECURSIVE numbers (n) AS \
-         (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {}) \
-         SELECT 'registered-' || n, true, 'registered-' || n FROM numbers",
-        REGISTERED - PRESENT
-    ));
+    shell.register(REGISTERED - PRESENT);
     let of_disk = |count: &str| count.parse::<usize>().expect("a number") >= REGISTERED;
     assert!(of_disk(&shell.run("SELECT count(*) FROM plugins")), "all are registered");
     drop(shell);

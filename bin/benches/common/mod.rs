@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each benchmark uses its part")]
 
 pub mod client;
+pub mod connection;
 pub mod host;
 pub mod many;
 pub mod report;

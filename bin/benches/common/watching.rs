@@ -1,8 +1,8 @@
 //! Watching for the moment at which a path answers otherwise, over a connection that stays.
 
+use super::connection::Connection;
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     thread,
     time::{Duration, Instant},
 };
@@ -15,56 +15,18 @@ const PAUSE: Duration = Duration::from_micros(200);
 
 /// One who asks for a path again and again.
 pub struct Watcher {
-    address: SocketAddr,
-    request: Vec<u8>,
-    connection: Option<BufReader<TcpStream>>,
+    path: String,
+    connection: Connection,
 }
 
 impl Watcher {
     pub fn new(address: SocketAddr, path: &str) -> Self {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n").into_bytes();
-        Watcher { address, request, connection: None }
+        Watcher { path: path.to_owned(), connection: Connection::new(address) }
     }
 
     /// Asks once: the status.
     pub fn status(&mut self) -> u16 {
-        // A connection that was closed meanwhile is none.
-        self.ask()
-            .or_else(|_| {
-                self.connection = None;
-                self.ask()
-            })
-            .expect("the server answers")
-    }
-
-    fn ask(&mut self) -> std::io::Result<u16> {
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            none => {
-                let stream = TcpStream::connect(self.address)?;
-                stream.set_nodelay(true)?;
-                stream.set_read_timeout(Some(PATIENCE))?;
-                none.insert(BufReader::new(stream))
-            }
-        };
-        connection.get_mut().write_all(&self.request)?;
-        let (mut status, mut length, mut line) = (0, 0, String::new());
-        loop {
-            line.clear();
-            if connection.read_line(&mut line)? == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
-            }
-            let text = line.trim_end().to_ascii_lowercase();
-            if text.is_empty() {
-                break;
-            } else if status == 0 {
-                status = text.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-            } else if let Some(told) = text.strip_prefix("content-length: ") {
-                length = told.parse().unwrap_or(0);
-            }
-        }
-        std::io::copy(&mut connection.take(length), &mut std::io::sink())?;
-        Ok(status)
+        self.connection.get(&self.path, "").0
     }
 }
 

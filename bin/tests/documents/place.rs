@@ -1,12 +1,14 @@
 //! Where documents are followed: a copy of the repository, as somebody has it who has just cloned it.
 //!
-//! What was compiled stays where all tests compile, and plugins are built the quick way: that is said by variables and by a
-//! `camlock.toml` above the copy, so that commands need not be changed.
+//! It lies outside the repository, for `cargo new` makes what it finds below a workspace a part of that. What was compiled stays
+//! where all tests compile, and plugins are built the quick way: that is said by variables and by a `camlock.toml` above the copy,
+//! so that commands need not be changed.
 
 use camlock_testing::repository;
 use std::{
     collections::BTreeSet,
     env, fs,
+    hash::{DefaultHasher, Hash, Hasher},
     net::TcpListener,
     path::{Path, PathBuf},
     process::Command,
@@ -29,7 +31,7 @@ impl Place {
         static TURN: Mutex<()> = Mutex::new(());
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         wait_for_address();
-        let above = repository().join("target/documents");
+        let above = above();
         let copy = above.join("camlock");
         for left in [above.join("greeter"), copy.join(".camlock")] {
             let _ = fs::remove_dir_all(left);
@@ -58,6 +60,13 @@ impl Place {
         command.env("CARGO_TARGET_DIR", repository().join("target"));
         command
     }
+}
+
+/// The same place each time, so that cargo finds unchanged what it compiled before; another one for each clone.
+fn above() -> PathBuf {
+    let mut hasher = DefaultHasher::new();
+    repository().hash(&mut hasher);
+    env::temp_dir().join(format!("camlock-documents-{:x}", hasher.finish()))
 }
 
 /// Waits for whoever else has the address.

@@ -3,6 +3,7 @@
 use super::{
     Control, Shared,
     ask::{Asked, bad},
+    lasting::{Pass, lasting},
     page::{Page, cursor, length, place},
     show::time,
 };
@@ -10,10 +11,7 @@ use crate::problem::Problem;
 use axum::{
     Json,
     extract::State,
-    response::{
-        IntoResponse, Response,
-        sse::{self, KeepAlive, Sse},
-    },
+    response::{Response, sse},
 };
 use camlock_core::{
     Overview,
@@ -23,7 +21,7 @@ use futures_util::stream::unfold;
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::timeout};
 use utoipa::{IntoParams, ToSchema};
 
@@ -31,8 +29,6 @@ use utoipa::{IntoParams, ToSchema};
 const LIST: &str = "journal";
 /// So many events are read at once.
 const AT_ONCE: usize = 100;
-/// How often a stream says that it is still there.
-pub(super) const STILL_THERE: Duration = Duration::from_secs(15);
 /// When to look again for what was announced, or could not be read: at first, and at last. An event may be announced before it
 /// can be read.
 const SOON: Duration = Duration::from_millis(250);
@@ -135,6 +131,7 @@ pub(super) async fn events(
     State(control): Shared,
     Asked(Follow { after, plugin }): Asked<Follow>,
     headers: HeaderMap,
+    pass: Pass,
 ) -> Result<Response, Problem> {
     let last = headers.get("last-event-id").map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
     let after = match last.filter(|last| !last.is_empty()).or(after) {
@@ -155,9 +152,9 @@ pub(super) async fn events(
         let event = following.next().await?;
         let told = sse::Event::default().id(event.id.to_string());
         let told = told.json_data(Entry::from(event)).unwrap_or_default();
-        Some((Ok::<_, Infallible>(told), following))
+        Some((told, following))
     });
-    Ok(Sse::new(Box::pin(events)).keep_alive(KeepAlive::new().interval(STILL_THERE)).into_response())
+    Ok(lasting(events, pass))
 }
 
 /// The newest event: what comes after it is to come.

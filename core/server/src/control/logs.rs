@@ -3,7 +3,8 @@
 use super::{
     Shared,
     ask::{Asked, Named, OfPlugin, bad},
-    journal::{STILL_THERE, ended},
+    journal::ended,
+    lasting::{Pass, lasting},
     page::Page,
     show::time,
 };
@@ -14,16 +15,13 @@ use crate::{
 use axum::{
     Json,
     extract::State,
-    response::{
-        IntoResponse, Response,
-        sse::{self, KeepAlive, Sse},
-    },
+    response::{IntoResponse, Response, sse},
 };
 use camlock_core::Overview;
 use futures_util::stream::unfold;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
-use std::{collections::VecDeque, convert::Infallible, sync::Arc};
+use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::watch;
 use utoipa::{IntoParams, ToSchema};
 
@@ -95,6 +93,7 @@ pub(super) async fn logs(
     Named(plugin): Named,
     Asked(Wanted { limit, after, follow }): Asked<Wanted>,
     headers: HeaderMap,
+    pass: Pass,
 ) -> Result<Response, Problem> {
     let limit = match limit {
         None => USUAL,
@@ -122,9 +121,9 @@ pub(super) async fn logs(
         let line = following.next().await?;
         let told = sse::Event::default().id(line.number.to_string());
         let told = told.json_data(LogLine::from(&*line)).unwrap_or_default();
-        Some((Ok::<_, Infallible>(told), following))
+        Some((told, following))
     });
-    Ok(Sse::new(Box::pin(lines)).keep_alive(KeepAlive::new().interval(STILL_THERE)).into_response())
+    Ok(lasting(lines, pass))
 }
 
 /// A client that follows a plugin's log. One that is too slow misses what is no longer kept.

@@ -11,6 +11,7 @@ mod fleet;
 mod install;
 mod journal;
 mod keys;
+mod lasting;
 mod level;
 mod list;
 mod logs;

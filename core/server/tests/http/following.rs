@@ -4,12 +4,12 @@ use crate::{
     admin::{ADMIN, Admin},
     server::PATIENCE,
 };
-use camlock_core::registry::Happened;
+use camlock_core::registry::{Happened, Role, Tokens};
 use camlock_server::{ControlOptions, Logs};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -21,7 +21,11 @@ struct Events {
 
 impl Events {
     async fn open(admin: &Admin, path: &str, last: Option<&str>) -> Self {
-        let mut request = Admin::request("GET", path, ADMIN, "");
+        Events::open_as(ADMIN, admin, path, last).await
+    }
+
+    async fn open_as(token: &str, admin: &Admin, path: &str, last: Option<&str>) -> Self {
+        let mut request = Admin::request("GET", path, token, "");
         if let Some(last) = last {
             request.headers_mut().insert("last-event-id", last.parse().unwrap());
         }
@@ -116,6 +120,21 @@ async fn streams_end_with_the_server() {
     drop(overview);
     assert_eq!((events.next().await, lines.next().await), (None, None));
     drop((server, memory));
+}
+
+#[tokio::test]
+async fn streams_end_with_the_token_that_opened_them() {
+    let admin = Admin::start().await;
+    let watching = admin.token("watching", Role::Viewer, None).await;
+    admin.token("brief", Role::Viewer, Some(SystemTime::now() + Duration::from_secs(2))).await;
+    let mut theirs = Events::open_as("watching", &admin, "/api/v1/events", None).await;
+    let mut lines = Events::open_as("watching", &admin, "/api/v1/plugins/hello/logs?follow=true", None).await;
+    let mut brief = Events::open_as("brief", &admin, "/api/v1/events", None).await;
+    let mut ours = Events::open(&admin, "/api/v1/events", None).await;
+    assert!(admin.memory.revoke(watching, "a test".into()).await.unwrap());
+    assert_eq!((theirs.next().await, lines.next().await, brief.next().await), (None, None, None));
+    note(&admin, "hello");
+    assert_eq!(ours.next().await.unwrap().1["plugin"], "hello");
 }
 
 #[tokio::test]
