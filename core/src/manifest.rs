@@ -18,8 +18,12 @@ pub struct Manifest {
     pub authors: Vec<String>,
     /// An SPDX expression, or empty.
     pub license: String,
+    /// As cargo lists them.
+    pub keywords: Vec<String>,
     /// A URL, or empty.
     pub repository: String,
+    /// A URL, or empty.
+    pub documentation: String,
     /// From `[package.metadata.camlock]`.
     pub camlock: Camlock,
 }
@@ -122,13 +126,16 @@ pub fn read(package: &BTreeMap<String, Vec<u8>>, cargo_toml: &[u8]) -> Result<Ma
         return Err(Invalid("the artifact gives no version".to_owned()));
     }
     let authors = field("authors")?.split(':').filter(|author| !author.is_empty()).map(str::to_owned).collect();
+    let of_file = parsed(cargo_toml)?;
     Ok(Manifest {
         version,
         authors,
         description: field("description")?,
         license: field("license")?,
+        keywords: of_file.keywords()?,
         repository: field("repository")?,
-        camlock: camlock(cargo_toml)?,
+        documentation: of_file.documentation()?,
+        camlock: of_file.metadata.camlock,
         name,
     })
 }
@@ -168,19 +175,43 @@ fn shown(text: &str) -> String {
     text.chars().take(60).flat_map(char::escape_debug).collect()
 }
 
+/// `[package]`, as far as cargo does not hand it to the compiler. What comes from a workspace is not known here.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Package {
+    keywords: Option<toml::Value>,
+    documentation: Option<toml::Value>,
+    metadata: Metadata,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Metadata {
+    camlock: Camlock,
+}
+
+impl Package {
+    fn keywords(&self) -> Result<Vec<String>, Invalid> {
+        let given = self.keywords.as_ref().and_then(toml::Value::as_array).into_iter().flatten();
+        given.filter_map(toml::Value::as_str).map(|keyword| text("keywords", keyword.as_bytes())).collect()
+    }
+
+    fn documentation(&self) -> Result<String, Invalid> {
+        let given = self.documentation.as_ref().and_then(toml::Value::as_str).unwrap_or_default();
+        text("documentation", given.as_bytes())
+    }
+}
+
 /// Reads `[package.metadata.camlock]` out of a `Cargo.toml`.
 pub fn camlock(cargo_toml: &[u8]) -> Result<Camlock, Invalid> {
+    parsed(cargo_toml).map(|package| package.metadata.camlock)
+}
+
+fn parsed(cargo_toml: &[u8]) -> Result<Package, Invalid> {
     #[derive(Deserialize)]
     struct File {
-        package: Option<Package>,
-    }
-    #[derive(Deserialize)]
-    struct Package {
-        metadata: Option<Metadata>,
-    }
-    #[derive(Deserialize)]
-    struct Metadata {
-        camlock: Option<Camlock>,
+        #[serde(default)]
+        package: Package,
     }
     if cargo_toml.len() > LARGEST_FILE {
         return Err(Invalid(format!("Cargo.toml is {} bytes long, more than {LARGEST_FILE}", cargo_toml.len())));
@@ -191,8 +222,7 @@ pub fn camlock(cargo_toml: &[u8]) -> Result<Camlock, Invalid> {
         let place = line.map_or_else(|| "Cargo.toml".to_owned(), |line| format!("Cargo.toml, line {line}"));
         Invalid(format!("{place}: {}", error.message()))
     })?;
-    let camlock = file.package.and_then(|package| package.metadata).and_then(|metadata| metadata.camlock);
-    let camlock = camlock.unwrap_or_default();
+    let camlock = &file.package.metadata.camlock;
     for route in &camlock.routes {
         check_route(route)?;
     }
@@ -202,7 +232,7 @@ pub fn camlock(cargo_toml: &[u8]) -> Result<Camlock, Invalid> {
     for name in camlock.dependencies.keys() {
         check_name(name)?;
     }
-    Ok(camlock)
+    Ok(file.package)
 }
 
 /// Paths that belong to the server.
@@ -248,6 +278,8 @@ mod tests {
             br#"
                 [package]
                 name = "hello"
+                keywords = ["greeting", "web"]
+                documentation = "https://docs.example.com"
                 [package.metadata.camlock]
                 category = "http"
                 routes = ["/hello", "/tables/*"]
@@ -259,10 +291,14 @@ mod tests {
         )
         .unwrap();
         assert_eq!(manifest.authors, ["A <a@example.com>", "B"]);
+        assert_eq!(manifest.keywords, ["greeting", "web"]);
+        assert_eq!(manifest.documentation, "https://docs.example.com");
         assert_eq!(manifest.camlock.category, Some(Category::Http));
         assert_eq!(manifest.camlock.runtime, Runtime::None);
         assert_eq!(manifest.camlock.handover, Some(Handover::Quiesce));
         assert_eq!(read(&package(&[]), b"[package]").unwrap().camlock, Camlock::default());
+        let inherited = read(&package(&[]), b"[package]\nkeywords.workspace = true").unwrap();
+        assert_eq!((inherited.keywords, inherited.documentation), (Vec::new(), String::new()));
     }
 
     #[test]

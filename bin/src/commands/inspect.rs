@@ -30,6 +30,9 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         ("description", manifest.description.clone()),
         ("authors", manifest.authors.join(", ")),
         ("license", manifest.license.clone()),
+        ("keywords", manifest.keywords.join(", ")),
+        ("repository", manifest.repository.clone()),
+        ("documentation", manifest.documentation.clone()),
         ("claims", manifest.camlock.routes.join(", ")),
         ("permissions", manifest.camlock.permissions.join(", ")),
         ("digest", digest.to_string()),
@@ -40,7 +43,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         ("unloads", sections.stays.clone().map_or_else(|| "yes".to_owned(), |reason| format!("no: {reason}"))),
     ];
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
-        crate::print::line(format_args!("{name:<12} {}", crate::print::plain(value)));
+        crate::print::line(format_args!("{name:<13} {}", crate::print::plain(value)));
     }
     Ok(())
 }
@@ -49,7 +52,8 @@ fn as_json(sections: &Sections, digest: Digest) -> serde_json::Value {
     let manifest = &sections.manifest;
     json!({
         "name": manifest.name, "version": manifest.version, "description": manifest.description,
-        "authors": manifest.authors, "license": manifest.license, "repository": manifest.repository,
+        "authors": manifest.authors, "license": manifest.license, "keywords": manifest.keywords,
+        "repository": manifest.repository, "documentation": manifest.documentation,
         "routes": manifest.camlock.routes, "dependencies": manifest.camlock.dependencies,
         "permissions": manifest.camlock.permissions, "artifact": digest.to_string(), "abi": sections.abi,
         "sdk": sections.sdk, "rustc": sections.rustc, "panic": sections.panic, "nonce": sections.nonce,

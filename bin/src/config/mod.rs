@@ -249,6 +249,32 @@ mod tests {
         assert_eq!(config.listen.port(), 2);
     }
 
+    /// The keys that there are, as an unknown one is refused with.
+    fn keys(above: &str) -> Vec<String> {
+        let refused = refused(&format!("{above}nobody = 1"));
+        let expected = refused.split_once("expected").expect("what was expected").1;
+        expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_key_stands_in_the_operators_guide_and_no_other() {
+        let guide = include_str!("../../../docs/operators.md");
+        let (_, guide) = guide.split_once("## Settings\n").expect("the chapter");
+        let (guide, _) = guide.split_once("\n## ").expect("the next one");
+        let rows = guide.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+        let mut described: Vec<_> = rows.map(|(key, _)| key.to_owned()).collect();
+        let sections = keys("").into_iter().filter(|section| section != "plugin" && section != "limits");
+        let mut there: Vec<_> = sections
+            .flat_map(|section| keys(&format!("{section}.")).into_iter().map(move |key| format!("{section}.{key}")))
+            .collect();
+        there.extend(
+            keys("limits.").into_iter().map(|key| if key == "log" { "plugin.NAME.log".to_owned() } else { key }),
+        );
+        described.sort();
+        there.sort();
+        assert_eq!(described, there);
+    }
+
     #[test]
     fn limits_for_all_and_for_one() {
         let text = r#"

@@ -70,7 +70,7 @@ fn plugins_are_listed_shown_and_acted_upon() {
     let told = ask(&["rollback", "hello", "--to", &unknown]).refused(1);
     assert!(told.contains("artifact"), "{told}");
 
-    assert_eq!(ask(&["disable", "hello"]).done(), "hello is disabled: an operator disabled it\n");
+    assert_eq!(ask(&["disable", "hello"]).done(), "hello is disabled: the registry says so\n");
     let list = ask(&["list"]).done();
     assert!(list.contains("→ `camlock enable hello` serves it"), "{list}");
     assert!(ask(&["reload", "hello"]).refused(1).contains("disabled"));

@@ -89,7 +89,7 @@ pub(crate) fn enabled(world: &World) {
         for round in 0..3 {
             world.sql("UPDATE plugins SET enabled = false WHERE name = 'hello'");
             let answer = server.until_status(HELLO, 503);
-            assert!(answer.text.contains("an operator disabled it"), "{answer:?}");
+            assert!(answer.text.contains("the registry says so"), "{answer:?}");
             server.until_plugin("hello", wanted);
             assert_eq!(mapped(&server), both - 1, "it left the process");
             world.sql("UPDATE plugins SET enabled = true WHERE name = 'hello'");

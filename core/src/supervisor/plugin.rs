@@ -402,7 +402,7 @@ impl Plugin {
             Headline::Waiting => waits,
             Headline::Failed | Headline::Quarantined => self.failed.as_ref().map(|failed| failed.failure.to_string()),
             Headline::Disabled if self.removing => Some("it is being removed".to_owned()),
-            Headline::Disabled => Some("an operator disabled it".to_owned()),
+            Headline::Disabled => Some("the registry says so".to_owned()),
             Headline::Missing => Some("its entry is gone from the plugins directory".to_owned()),
             Headline::Starting => match (&self.candidate, &self.record) {
                 (Some(bid), _) => Some(format!("it is {}", bid.phase.word())),

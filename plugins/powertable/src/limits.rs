@@ -20,3 +20,5 @@ pub const BYTES: usize = 32 * 1024 * 1024;
 pub const PAGE: usize = 100;
 /// Rows of an answer at most.
 pub const LARGEST_PAGE: usize = 1_000;
+/// Rows that an answer may leave out.
+pub const LARGEST_OFFSET: usize = i64::MAX as usize;

@@ -33,7 +33,7 @@ impl Question {
         let mut question = Question { equals: Vec::new(), order, offset: 0, limit: limits::PAGE };
         for (name, text) in query {
             match name.as_str() {
-                "offset" => question.offset = count(&name, &text, usize::MAX)?,
+                "offset" => question.offset = count(&name, &text, limits::LARGEST_OFFSET)?,
                 "limit" => question.limit = count(&name, &text, limits::LARGEST_PAGE)?,
                 "sort" => {
                     question.order = match text.strip_prefix('-') {

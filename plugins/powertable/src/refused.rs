@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::Serialize;
 use std::fmt::Display;
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 
 /// A refusal: a status, and a sentence for the one who asked.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,6 +47,42 @@ pub struct Problem {
     status: u16,
     #[schema(example = "column `born` holds integers, not a text")]
     detail: String,
+}
+
+/// How a question is refused, for the document.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it only describes")]
+pub enum NotFound {
+    /// It makes no sense.
+    #[response(status = 400, content_type = "application/problem+json")]
+    Malformed(Problem),
+    /// There is nothing of that name.
+    #[response(status = 404, content_type = "application/problem+json")]
+    Nothing(Problem),
+}
+
+/// How what was sent is refused, for the document.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it only describes")]
+pub enum NotWritten {
+    /// It makes no sense, or is no JSON.
+    #[response(status = 400, content_type = "application/problem+json")]
+    Malformed(Problem),
+    /// There is no such table or row.
+    #[response(status = 404, content_type = "application/problem+json")]
+    Nothing(Problem),
+    /// The name is taken, or there is no room.
+    #[response(status = 409, content_type = "application/problem+json")]
+    Conflict(Problem),
+    /// The request is too large.
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(Problem),
+    /// `Content-Type` is not JSON's.
+    #[response(status = 415, content_type = "application/problem+json")]
+    NotJson(Problem),
+    /// It is JSON, but does not fit.
+    #[response(status = 422, content_type = "application/problem+json")]
+    Unfit(Problem),
 }
 
 impl IntoResponse for Refused {

@@ -28,6 +28,8 @@ use utoipa::{IntoParams, ToSchema};
 /// So many lines at most, and so many if nothing is said.
 const LONGEST: usize = 1_000;
 const USUAL: usize = 100;
+/// No line has a greater number: it could not be told in JSON's usual integers.
+const LAST: u64 = i64::MAX as u64;
 
 /// A line of a plugin's log.
 #[derive(Serialize, ToSchema)]
@@ -100,18 +102,23 @@ pub(super) async fn logs(
         Some(limit @ 1..=LONGEST) => limit,
         Some(limit) => return Err(bad(format!("`limit` is from 1 to {LONGEST}, and not {limit}"))),
     };
+    let no_number = |text: &str| bad(format!("`{text}` is no line's number"));
+    if let Some(after) = after.filter(|after| *after > LAST) {
+        return Err(no_number(&after.to_string()));
+    }
+    let last = headers.get("last-event-id").map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
+    let last = last
+        .filter(|last| !last.is_empty())
+        .map(|last| last.parse::<u64>().ok().filter(|last| *last <= LAST).ok_or_else(|| no_number(&last)))
+        .transpose()?;
     let logs = control.options.logs.clone();
     if !follow {
         let lines = logs.of(&plugin.name, after, limit);
         return Ok(Json(Page::whole(lines.iter().map(|line| LogLine::from(&**line)).collect())).into_response());
     }
-    let last = headers.get("last-event-id").map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
-    let last = last
-        .filter(|last| !last.is_empty())
-        .map(|last| last.parse::<u64>().map_err(|_| bad(format!("`{last}` is no line's number"))));
     // A number that was not given yet was given by a process before this one: then all is new.
     let known = |after: u64| if after > logs.last() { 0 } else { after };
-    let after = last.transpose()?.or(after).map(known);
+    let after = last.or(after).map(known);
     let fresh = logs.fresh();
     let read: VecDeque<_> = logs.of(&plugin.name, after, limit).into();
     let after = after.or(read.front().map(|line| line.number - 1)).unwrap_or_else(|| logs.last());

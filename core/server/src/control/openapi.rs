@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use camlock_core::{Digest, Overview};
+use camlock_core::{Digest, Overview, routes::MOUNTS};
 use http::{
     HeaderMap, Method, StatusCode,
     header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH},
@@ -58,6 +58,7 @@ impl Merged {
                 left_out.insert(plugin.clone(), why.into());
             }
         }
+        say_what_else_is_answered(&mut all);
         if !left_out.is_empty() {
             all.insert("x-left-out".to_owned(), left_out.into());
         }
@@ -84,6 +85,29 @@ pub(super) async fn openapi(State(control): Shared, headers: HeaderMap) -> Respo
     }
     let headers = [(CONTENT_TYPE, "application/json".to_owned()), (ETAG, merged.tag.clone())];
     (headers, merged.text.clone()).into_response()
+}
+
+/// What the host answers in a plugin's place, unless the plugin says that it answers so itself.
+const INSTEAD: [(&str, &str); 5] = [
+    ("404", "There is no such path, or no such plugin any more"),
+    ("413", "The body is larger than the plugin may be sent"),
+    ("500", "The plugin panicked, or what it answered is no answer"),
+    ("503", "The plugin does not serve now, or has too much to answer"),
+    ("504", "The plugin did not begin to answer in time"),
+];
+
+fn say_what_else_is_answered(document: &mut Map<String, Value>) {
+    let paths = document.get_mut("paths").and_then(Value::as_object_mut).into_iter().flatten();
+    let operations = paths
+        .filter(|(path, _)| path.starts_with(MOUNTS))
+        .flat_map(|(_, item)| item.as_object_mut().into_iter().flatten())
+        .filter_map(|(_, operation)| operation.get_mut("responses").and_then(Value::as_object_mut));
+    for responses in operations {
+        for (status, what) in INSTEAD {
+            let answer = || json!({ "description": what, "content": problem_content() });
+            responses.entry(status).or_insert_with(answer);
+        }
+    }
 }
 
 /// What holds for all operations alike: who may, and how it is said what is wrong.

@@ -37,15 +37,11 @@ pub(super) async fn ready(State(control): Shared) -> Response {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).with("waiting_for", waiting_for).passing().response()
 }
 
-/// Plugins that do not serve yet, and how far they are.
+/// Plugins that are on their way to serve, and how far they are. One that waits for another plugin may do so for good.
 fn awaited(overview: &Overview) -> Vec<(&str, &str)> {
-    let plugins = overview.plugins.iter().filter(|plugin| plugin.serving.is_none());
-    let at = |plugin: &camlock_core::PluginView| match (&plugin.candidate, plugin.state) {
-        (Some(candidate), _) => Some(candidate.stage),
-        (None, state @ (Headline::Starting | Headline::Waiting)) => Some(state.word()),
-        _ => None,
-    };
-    plugins.filter_map(|plugin| at(plugin).map(|at| (&*plugin.name, at))).collect()
+    let starting = overview.plugins.iter().filter(|plugin| plugin.state == Headline::Starting);
+    let at = |plugin: &camlock_core::PluginView| plugin.candidate.as_ref().map(|candidate| candidate.stage);
+    starting.map(|plugin| (&*plugin.name, at(plugin).unwrap_or(plugin.state.word()))).collect()
 }
 
 /// What this server is; for those who may see more, also which handlers block their threads.

@@ -331,7 +331,9 @@ impl Loading for World {
                 description: String::new(),
                 authors: Vec::new(),
                 license: String::new(),
+                keywords: Vec::new(),
                 repository: String::new(),
+                documentation: String::new(),
                 camlock,
             };
             Ok(Arc::new(Artifact { world, mark, manifest }) as Arc<dyn Candidate>)

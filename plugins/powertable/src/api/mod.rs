@@ -5,7 +5,7 @@ mod tables;
 
 use crate::{
     limits,
-    refused::Refused,
+    refused::{Problem, Refused},
     store::{Amounts, Store},
 };
 use axum::{
@@ -21,6 +21,7 @@ type Shared = State<Arc<Store>>;
 
 /// The document begins with what the manifest says of this crate; the routes add themselves.
 #[derive(OpenApi)]
+#[openapi(components(schemas(Problem)))]
 struct Document;
 
 /// All routes, with their document.

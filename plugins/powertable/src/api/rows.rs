@@ -5,7 +5,7 @@ use crate::{
     cell::Cell,
     columns::Given,
     question::Question,
-    refused::{Problem, Refused, Told},
+    refused::{NotFound, NotWritten, Refused, Told},
     store::{Page, Row},
 };
 use axum::{
@@ -22,10 +22,10 @@ use axum::{
     params(
         ("table" = String, Path, description = "A table's name"),
         ("sort" = Option<String>, Query, description = "A column or `id`; with `-` before it, the largest first"),
-        ("limit" = Option<u32>, Query, description = "How many rows, 100 by default and 1000 at most"),
-        ("offset" = Option<u32>, Query, description = "How many rows to leave out before them"),
+        ("limit" = Option<u32>, Query, maximum = 1000, description = "How many rows, 100 by default and 1000 at most"),
+        ("offset" = Option<u64>, Query, description = "How many rows to leave out before them"),
     ),
-    responses((status = 200, body = Page), (status = 400, body = Problem), (status = 404, body = Problem))
+    responses((status = 200, body = Page), NotFound)
 )]
 pub async fn list_rows(
     State(store): Shared,
@@ -41,12 +41,7 @@ pub async fn list_rows(
     path = "/tables/{table}/rows",
     params(("table" = String, Path, description = "A table's name")),
     request_body(content = std::collections::BTreeMap<String, Cell>, description = "Columns and their values"),
-    responses(
-        (status = 201, body = Row),
-        (status = 404, body = Problem),
-        (status = 409, description = "The table is full", body = Problem),
-        (status = 422, description = "The row does not fit", body = Problem),
-    )
+    responses((status = 201, body = Row), NotWritten)
 )]
 pub async fn insert_row(
     State(store): Shared,
@@ -62,7 +57,7 @@ pub async fn insert_row(
     get,
     path = "/tables/{table}/rows/{id}",
     params(("table" = String, Path, description = "A table's name"), ("id" = u64, Path, description = "A row's id")),
-    responses((status = 200, body = Row), (status = 404, body = Problem))
+    responses((status = 200, body = Row), NotFound)
 )]
 pub async fn get_row(
     State(store): Shared,
@@ -77,12 +72,7 @@ pub async fn get_row(
     path = "/tables/{table}/rows/{id}",
     params(("table" = String, Path, description = "A table's name"), ("id" = u64, Path, description = "A row's id")),
     request_body(content = std::collections::BTreeMap<String, Cell>, description = "Columns and their new values"),
-    responses(
-        (status = 200, body = Row),
-        (status = 404, body = Problem),
-        (status = 409, description = "There is no room for it", body = Problem),
-        (status = 422, description = "The row would not fit", body = Problem),
-    )
+    responses((status = 200, body = Row), NotWritten)
 )]
 pub async fn update_row(
     State(store): Shared,
@@ -97,7 +87,7 @@ pub async fn update_row(
     delete,
     path = "/tables/{table}/rows/{id}",
     params(("table" = String, Path, description = "A table's name"), ("id" = u64, Path, description = "A row's id")),
-    responses((status = 204), (status = 404, body = Problem))
+    responses((status = 204), NotFound)
 )]
 pub async fn delete_row(
     State(store): Shared,

@@ -3,7 +3,7 @@
 use super::Shared;
 use crate::{
     columns::Definition,
-    refused::{Problem, Refused, Told},
+    refused::{NotFound, NotWritten, Refused, Told},
     store::Summary,
 };
 use axum::{
@@ -32,11 +32,7 @@ pub async fn list_tables(State(store): Shared) -> Json<Tables> {
     post,
     path = "/tables",
     request_body = Definition,
-    responses(
-        (status = 201, body = Summary),
-        (status = 409, description = "The name is taken, or there are too many", body = Problem),
-        (status = 422, description = "There can be no such table", body = Problem),
-    )
+    responses((status = 201, body = Summary), NotWritten)
 )]
 pub async fn create_table(
     State(store): Shared,
@@ -53,7 +49,7 @@ pub async fn create_table(
     get,
     path = "/tables/{table}",
     params(("table" = String, Path, description = "A table's name")),
-    responses((status = 200, body = Summary), (status = 404, body = Problem))
+    responses((status = 200, body = Summary), NotFound)
 )]
 pub async fn get_table(State(store): Shared, Told(Path(table)): Told<Path<String>>) -> Result<Json<Summary>, Refused> {
     store.table(&table).await.map(Json)
@@ -64,7 +60,7 @@ pub async fn get_table(State(store): Shared, Told(Path(table)): Told<Path<String
     delete,
     path = "/tables/{table}",
     params(("table" = String, Path, description = "A table's name")),
-    responses((status = 204), (status = 404, body = Problem))
+    responses((status = 204), NotFound)
 )]
 pub async fn drop_table(State(store): Shared, Told(Path(table)): Told<Path<String>>) -> Result<StatusCode, Refused> {
     store.drop_table(&table).await?;
