@@ -36,6 +36,8 @@ struct State {
     notes: Vec<Happened>,
     /// Why it cannot be used, for tests.
     broken: Option<String>,
+    /// How long it takes from a decision until that is answered, for tests.
+    slow: Duration,
 }
 
 /// A registry in memory, as one node sees it. Clones for other nodes see the same.
@@ -80,6 +82,11 @@ impl Memory {
     pub fn break_down(&self, why: Option<&str>) {
         self.state().broken = why.map(str::to_owned);
         self.tell(Nudge::Records(None));
+    }
+
+    /// From now on decisions are answered so much later than everybody hears of them.
+    pub fn slow_down(&self, slow: Duration) {
+        self.state().slow = slow;
     }
 
     /// A record as it is now.
@@ -234,7 +241,14 @@ impl Registry for Memory {
         if decided.is_ok() {
             self.tell_of(name);
         }
-        ready(decided)
+        let slow = self.state().slow;
+        if slow.is_zero() {
+            return ready(decided);
+        }
+        Box::pin(async move {
+            tokio::time::sleep(slow).await;
+            decided
+        })
     }
 
     fn propose(&self, proposal: Proposal) -> BoxFuture<Result<Proposed, Unavailable>> {

@@ -78,6 +78,7 @@ impl Supervisor {
     /// What an operator decided is on record, or is not.
     pub(super) fn decided(&mut self, order: Order, outcome: Result<Record, NotDecided>, reply: Reply) {
         let name = order.plugin.as_str();
+        self.order_is_back(name);
         let record = match outcome {
             Ok(record) => Some(record),
             Err(NotDecided::Unknown(_)) => {

@@ -58,6 +58,10 @@ pub(crate) struct Plugin {
     pub(crate) failed: Option<Failed>,
     pub(crate) leaving: BTreeMap<u64, Leaving>,
     pub(crate) ask: Option<Ask>,
+    /// Orders that are on their way to the record.
+    pub(crate) orders: usize,
+    /// Its record was written meanwhile, and not read.
+    pub(crate) unread: bool,
     /// Bytes that its generations left in memory, of those that count them.
     pub(crate) left_behind: Option<u64>,
     /// What served before the one that serves.
@@ -266,6 +270,8 @@ impl Plugin {
             left_behind: None,
             previous: None,
             renew: None,
+            orders: 0,
+            unread: false,
             restarts: Restarts::default(),
             passed_over: 0,
             builds: VecDeque::new(),

@@ -95,7 +95,9 @@ impl Supervisor {
         let found: BTreeSet<_> = records.iter().map(|record| record.name.clone()).collect();
         for record in records {
             let seen = seen.get(&record.name).cloned();
-            self.learn(record, seen);
+            if !self.plugins.get_mut(&record.name).is_some_and(Plugin::hears_of_an_order_first) {
+                self.learn(record, seen);
+            }
         }
         let asked = |name: &String| names.as_ref().is_none_or(|names| names.contains(name));
         let gone = self.plugins.values().filter(|plugin| {
@@ -103,7 +105,9 @@ impl Supervisor {
         });
         let gone: Vec<_> = gone.map(|plugin| plugin.name.clone()).collect();
         for name in gone {
-            self.unlearn(&name);
+            if !self.plugins.get_mut(&name).is_some_and(Plugin::hears_of_an_order_first) {
+                self.unlearn(&name);
+            }
         }
         self.take_rollouts(rollouts);
         self.records.known |= names.is_none();
@@ -245,11 +249,26 @@ impl Supervisor {
     /// Puts on record what an operator decides.
     pub(super) fn decide(&mut self, order: Order, decision: Decision, reply: Reply) {
         let (registry, desk) = (self.ports.registry.clone(), self.desk(&order.plugin, 0));
+        if let Some(plugin) = self.plugins.get_mut(&order.plugin) {
+            plugin.orders += 1;
+        }
         tokio::spawn(async move {
             let Order { plugin, by, revision, .. } = &order;
-            let outcome = registry.decide(plugin, decision, by.clone(), *revision).await;
+            let outcome = tokio::spawn(registry.decide(plugin, decision, by.clone(), *revision)).await;
+            let panicked =
+                || Unavailable("writing it panicked, which is a mistake of this server: see its log".to_owned());
+            let outcome = outcome.unwrap_or_else(|_| Err(panicked().into()));
             desk.tell(Report::Decided(Box::new(order), outcome, reply));
         });
+    }
+
+    /// An order has come back. What was written meanwhile is read now.
+    pub(super) fn order_is_back(&mut self, name: &str) {
+        let Some(plugin) = self.plugins.get_mut(name) else { return };
+        plugin.orders = plugin.orders.saturating_sub(1);
+        if plugin.orders == 0 && std::mem::take(&mut plugin.unread) {
+            self.read(Reading { names: Some([name.to_owned()].into()), ..Reading::default() });
+        }
     }
 
     /// Puts on record what the supervisor decides itself. It holds here at once, and there as soon as it can be written.
@@ -293,6 +312,13 @@ impl Supervisor {
 }
 
 impl Plugin {
+    /// While an order of somebody here is on its way to the record, it may be read there before it is known here that it was
+    /// obeyed; it would be obeyed twice, or answered too early. The record is left unread until the order is back.
+    fn hears_of_an_order_first(&mut self) -> bool {
+        self.unread |= self.orders > 0;
+        self.orders > 0
+    }
+
     /// Takes over a record, and what follows from it at once.
     fn follow(&mut self, record: Record, seen: Option<crate::Mark>) {
         let before = self.record.take();

@@ -36,6 +36,28 @@ async fn what_somebody_writes_is_obeyed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_order_that_is_read_before_it_is_answered_is_obeyed_once() {
+    let (world, registry) = (World::new(), Memory::default());
+    world.put("hello", "a", Script::default());
+    let server = world.start_on(&registry, settings());
+    server.serves("hello", 1).await;
+    registry.slow_down(Duration::from_secs(3));
+    let reloaded = server.manager.act("hello", Act::Reload { force: false }).await.unwrap();
+    assert_eq!(reloaded.plugin.serving.as_ref().map(|serving| serving.generation), Some(2));
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    server.serves("hello", 2).await;
+    // What others write meanwhile is read afterwards.
+    let order = server.manager.act("hello", Act::Reload { force: false });
+    let others = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        registry.slow_down(Duration::ZERO);
+        write(&registry, "hello", Decision { enabled: Some(false), ..Decision::default() }).await;
+    };
+    let (_, ()) = tokio::join!(order, others);
+    server.until("hello", |plugin| plugin.state == Headline::Disabled).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deleted_record_is_discovered_anew() {
     let (world, registry) = (World::new(), Memory::default());
     world.put("hello", "a", Script::default());

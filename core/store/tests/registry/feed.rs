@@ -91,12 +91,13 @@ pub(crate) async fn at_rest(world: World) {
     node.register(&["a"]).await;
     node.quiet().await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let before = node.store.queries();
+    let (before, began) = (node.store.queries(), Instant::now());
     tokio::time::sleep(Duration::from_millis(4_000)).await;
     let asked = node.store.queries() - before;
-    // Ten heartbeats; after each, in SQLite, one look whether anybody else wrote.
-    let most = if world.kind == Kind::Sqlite { 22 } else { 11 };
-    println!("{:?}: {asked} queries in 10 heartbeats", world.kind);
+    // Ten heartbeats, or more if it was longer; after each, in SQLite, one look whether anybody else wrote.
+    let heartbeats = 1 + (began.elapsed().as_millis() / 400) as u64;
+    let most = if world.kind == Kind::Sqlite { 2 * heartbeats } else { heartbeats };
+    println!("{:?}: {asked} queries in {heartbeats} heartbeats at most", world.kind);
     assert!((9..=most).contains(&asked), "{asked}");
 }
 

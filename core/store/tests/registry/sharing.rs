@@ -200,14 +200,14 @@ pub(crate) async fn bytes_are_for_others(world: World) {
 pub(crate) async fn the_oldest_bytes_go(world: World) {
     let (one, _two) = (world.open("one").await, world.open("two").await);
     one.register(&["a"]).await;
+    // The first one serves. It is said before the others come: either server may delete what is old at any time.
+    let served = Digest::of(b"bytes 0");
+    world.sql(&format!("UPDATE plugins SET artifact_digest = '{served}' WHERE name = 'a'"));
     for number in 0..8 {
         let bytes = format!("bytes {number}");
         let kept = kept(&format!("sources {number}"), &bytes);
         one.store.exchange().offer(&kept, file(&world, &bytes)).await.unwrap();
     }
-    // The first one serves.
-    let served = Digest::of(b"bytes 0");
-    world.sql(&format!("UPDATE plugins SET artifact_digest = '{served}' WHERE name = 'a'"));
     one.store.end().await;
     let one = world.open("one").await;
     let began = Instant::now();
