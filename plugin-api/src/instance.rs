@@ -2,6 +2,7 @@
 
 use crate::{
     Config, Host, Plugin, Saved, Taken, around, host::panicked, request, respond, runtime::Inside, runtime::Runtime,
+    spare::Spares,
 };
 use anyhow::Context as _;
 use axum::Router;
@@ -73,6 +74,7 @@ pub(crate) struct Instance {
     host: Host,
     /// See `request::room`.
     room: Extensions,
+    spares: Spares,
     made: OnceLock<Made>,
 }
 
@@ -125,6 +127,10 @@ impl Home {
         &self.instance().room
     }
 
+    pub(crate) fn spares(&self) -> &Spares {
+        &self.instance().spares
+    }
+
     fn job(self, future: impl Future<Output = crate::Result<Vec<u8>>> + Send + 'static) -> Job {
         let told = async { future.await.map_err(|error| FailureMessage::error(format!("{error:#}"))) };
         Job::new(Inside::new(told, self), DirectWaker, dropped_badly)
@@ -169,7 +175,14 @@ pub(crate) unsafe extern "C" fn open(host: HostRef, options: &OpenOptions<'_>) -
         if options.runtime {
             around::runs(&host, &runtime);
         }
-        Box::into_raw(Box::new(Instance { runtime, host, room: request::room(), made: OnceLock::new() })).cast()
+        Box::into_raw(Box::new(Instance {
+            runtime,
+            host,
+            room: request::room(),
+            spares: Spares::default(),
+            made: OnceLock::new(),
+        }))
+        .cast()
     });
     opened.unwrap_or_else(|caught| {
         panicked("while opening", &caught);
@@ -250,7 +263,7 @@ pub(crate) unsafe extern "C" fn upgrade(object: *mut Object, head: &RequestHead<
 pub(crate) unsafe extern "C" fn close(object: *mut Object) {
     // SAFETY: `open` boxed it, the host calls this once, and every `Home` is gone (see the type).
     let instance = unsafe { Box::from_raw(object.cast::<Instance>()) };
-    let Instance { runtime, made, host, room: _ } = *instance;
+    let Instance { runtime, made, host, room: _, spares: _ } = *instance;
     around::passing(&host);
     // The author's value goes while the runtime is there; tasks that still hold it go with the runtime.
     let dropped = camlock_abi::catch(|| runtime.within(|| drop(made), |()| false));

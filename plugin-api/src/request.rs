@@ -1,6 +1,6 @@
 //! From the head that crossed to the request that axum routes.
 
-use crate::spare;
+use crate::spare::Spares;
 use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri};
 use camlock_abi::{Body as ForeignBody, FailureMessage, Peer, Refused, RequestHead, decode_good_headers, values_len};
 use http::{Extensions, Method, Request, Uri, Version, request::Parts};
@@ -49,9 +49,10 @@ pub(crate) fn build(
     head: &RequestHead<'_>,
     mut body: ForeignBody,
     room: &Extensions,
+    spares: &Spares,
 ) -> Result<Request<axum::body::Body>, FailureMessage> {
     let mut request = Request::default();
-    fill(&mut request, head, &mut body, room)?;
+    fill(&mut request, head, &mut body, room, spares)?;
     Ok(request)
 }
 
@@ -61,6 +62,7 @@ pub(crate) fn fill(
     head: &RequestHead<'_>,
     body: &mut ForeignBody,
     room: &Extensions,
+    spares: &Spares,
 ) -> Result<(), FailureMessage> {
     // All that is copied of the head lies in one piece of memory: the target as the client sent it, which the target
     // without the mount is the end of, and the values of the headers.
@@ -68,7 +70,7 @@ pub(crate) fn fill(
     let ends_with_target = original.ends_with(target);
     let apart = if ends_with_target { 0 } else { target.len() };
     let len = original.len() + apart + values_len(head.headers);
-    let (mut arena, room_for_headers) = spare::head(len, |copy| {
+    let (mut arena, room_for_headers) = spares.head(len, |copy| {
         copy.extend_from_slice(original);
         copy.extend_from_slice(&target[..apart]);
         head.headers.iter().for_each(|pair| copy.extend_from_slice(pair.value.as_slice()));
@@ -147,7 +149,7 @@ mod tests {
 
     #[test]
     fn targets_and_headers_are_as_they_were_sent() {
-        let room = room();
+        let (room, spares) = (room(), Spares::default());
         let headers = ["localhost", "", "x; y=z"].map(|value| HeaderPair {
             name: RSlice::from_slice(b"x-value"),
             value: RSlice::from_slice(value.as_bytes()),
@@ -173,7 +175,7 @@ mod tests {
                 extra: RSlice::EMPTY,
             };
             let mut request = Request::default();
-            fill(&mut request, &head, &mut ForeignBody::empty(), &room).unwrap();
+            fill(&mut request, &head, &mut ForeignBody::empty(), &room, &spares).unwrap();
             assert_eq!(request.uri(), target);
             let told = request.extensions().get::<OriginalUri>().map(|uri| uri.0.to_string());
             assert_eq!(told.as_deref(), (original != target).then_some(original));

@@ -1,6 +1,6 @@
 //! A request in the author's router, as a task that crosses.
 
-use crate::{host::panicked, instance::Home, request, runtime::Inside, spare};
+use crate::{host::panicked, instance::Home, request, runtime::Inside};
 use axum::{body::Body as AxumBody, routing::future::RouteFuture};
 use bytes::Bytes;
 use camlock_abi::{
@@ -118,7 +118,7 @@ pub(crate) fn handle(home: Home, head: &RequestHead<'_>, mut body: Body) -> Task
     let handled = camlock_abi::catch(|| {
         let mut state = Handling::boxed(home);
         if let Some(request) = &mut state.get_mut().request {
-            request::fill(request, head, &mut body, home.room())?;
+            request::fill(request, head, &mut body, home.room(), home.spares())?;
         }
         Ok(task_of(state))
     });
@@ -172,7 +172,7 @@ impl Answering for Handling {
         this.routing = None;
         let body = outgoing(std::mem::take(response.body_mut()), this.home, context);
         give(response.status(), response.headers(), body, RNone, sink);
-        spare::keep(std::mem::take(response.headers_mut()));
+        this.home.spares().keep(std::mem::take(response.headers_mut()));
         Poll::Ready(Ok(()))
     }
 }

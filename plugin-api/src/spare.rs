@@ -1,9 +1,17 @@
 //! Memory of messages that are through, for those that come after them on the same thread: a request needs a header map and a
 //! place for the bytes of its head, and its answer leaves a header map behind. What must not live here: anything that was in it.
+//!
+//! It belongs to the instance, not to the threads: a thread of the host's that sleeps would never give it back.
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use std::cell::RefCell;
+use std::{
+    cell::Cell,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 /// Heads are copied into pieces of this size, each of which is used again when nothing of it is referred to any more.
 const PIECE: usize = 4096;
@@ -11,6 +19,17 @@ const PIECE: usize = 4096;
 const LONG: usize = PIECE / 4;
 /// A map that has grown beyond this is not kept.
 const MOST_HEADERS: usize = 64;
+/// So many threads have a place of their own; more of them share.
+const PLACES: usize = 16;
+
+/// What an instance keeps for its threads.
+#[derive(Default)]
+pub(crate) struct Spares([Place; PLACES]);
+
+/// Threads do not wait for each other's memory, not even the processor's.
+#[derive(Default)]
+#[repr(align(128))]
+struct Place(Mutex<Spare>);
 
 #[derive(Default)]
 struct Spare {
@@ -19,48 +38,59 @@ struct Spare {
 }
 
 thread_local! {
-    static SPARE: RefCell<Option<Spare>> = const { RefCell::new(None) };
+    /// Where this thread's place is, plus one. It has nothing that would have to be dropped.
+    static NUMBER: Cell<usize> = const { Cell::new(0) };
 }
 
-/// What this thread has, unless it ends.
-fn with<R>(body: impl FnOnce(&mut Spare) -> R) -> Option<R> {
-    let borrowed = |spare: &RefCell<Option<Spare>>| {
-        spare.try_borrow_mut().ok().map(|mut spare| body(spare.get_or_insert_with(Spare::default)))
-    };
-    SPARE.try_with(borrowed).ok().flatten()
-}
-
-/// A copy of some bytes in one piece, and an empty header map.
-///
-/// `fill` must add `len` bytes, and nothing else.
-pub(crate) fn head(len: usize, fill: impl Fn(&mut BytesMut)) -> (Bytes, HeaderMap) {
-    let copied = |heads: &mut BytesMut| {
-        fill(heads);
-        heads.split().freeze()
-    };
-    let (copy, headers) = with(|spare| {
-        let copy = (len <= LONG).then(|| {
-            if spare.heads.capacity() < len {
-                // It is the same piece again, if that one is free.
-                spare.heads.reserve(PIECE);
-            }
-            copied(&mut spare.heads)
-        });
-        (copy, std::mem::take(&mut spare.headers))
+fn number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    NUMBER.with(|number| {
+        if number.get() == 0 {
+            number.set(NEXT.fetch_add(1, Ordering::Relaxed) % PLACES + 1);
+        }
+        number.get() - 1
     })
-    .unwrap_or_default();
-    (copy.unwrap_or_else(|| copied(&mut BytesMut::with_capacity(len))), headers)
 }
 
-/// Keeps an answer's header map for a request.
-pub(crate) fn keep(mut headers: HeaderMap) {
-    if headers.capacity() > MOST_HEADERS {
-        return;
+impl Spares {
+    /// What this thread has, unless another one is at it.
+    fn with<R>(&self, body: impl FnOnce(&mut Spare) -> R) -> Option<R> {
+        self.0[number()].0.try_lock().ok().map(|mut spare| body(&mut spare))
     }
-    // What is dropped here may be of any kind: not while anything is borrowed.
-    headers.clear();
-    let before = with(|spare| std::mem::replace(&mut spare.headers, headers));
-    drop(before);
+
+    /// A copy of some bytes in one piece, and an empty header map.
+    ///
+    /// `fill` must add `len` bytes, and nothing else.
+    pub(crate) fn head(&self, len: usize, fill: impl Fn(&mut BytesMut)) -> (Bytes, HeaderMap) {
+        let copied = |heads: &mut BytesMut| {
+            fill(heads);
+            heads.split().freeze()
+        };
+        let (copy, headers) = self
+            .with(|spare| {
+                let copy = (len <= LONG).then(|| {
+                    if spare.heads.capacity() < len {
+                        // It is the same piece again, if that one is free.
+                        spare.heads.reserve(PIECE);
+                    }
+                    copied(&mut spare.heads)
+                });
+                (copy, std::mem::take(&mut spare.headers))
+            })
+            .unwrap_or_default();
+        (copy.unwrap_or_else(|| copied(&mut BytesMut::with_capacity(len))), headers)
+    }
+
+    /// Keeps an answer's header map for a request.
+    pub(crate) fn keep(&self, mut headers: HeaderMap) {
+        if headers.capacity() > MOST_HEADERS {
+            return;
+        }
+        // What is dropped here may be of any kind: not while anything is locked.
+        headers.clear();
+        let before = self.with(|spare| std::mem::replace(&mut spare.headers, headers));
+        drop(before);
+    }
 }
 
 #[cfg(test)]
@@ -70,7 +100,8 @@ mod tests {
 
     #[test]
     fn pieces_are_used_again_when_they_are_free() {
-        let copy = |text: &str| head(text.len(), |heads| heads.extend_from_slice(text.as_bytes())).0;
+        let spares = Spares::default();
+        let copy = |text: &str| spares.head(text.len(), |heads| heads.extend_from_slice(text.as_bytes())).0;
         let first = copy("first").as_ptr() as usize;
         // All of them lie in the one piece, for none is kept.
         for number in 0..10_000 {
@@ -88,15 +119,16 @@ mod tests {
 
     #[test]
     fn nothing_is_left_in_a_map() {
+        let spares = Spares::default();
         let mut map = HeaderMap::new();
         map.insert(HOST, HeaderValue::from_static("secret"));
-        keep(map);
-        let (_, map) = head(0, |_| ());
+        spares.keep(map);
+        let (_, map) = spares.head(0, |_| ());
         assert!(map.is_empty() && map.capacity() > 0, "its memory is used again");
-        assert_eq!(head(0, |_| ()).1.capacity(), 0, "only once");
+        assert_eq!(spares.head(0, |_| ()).1.capacity(), 0, "only once");
         let mut large = HeaderMap::with_capacity(1000);
         large.insert(HOST, HeaderValue::from_static("localhost"));
-        keep(large);
-        assert_eq!(head(0, |_| ()).1.capacity(), 0, "what has grown is not kept");
+        spares.keep(large);
+        assert_eq!(spares.head(0, |_| ()).1.capacity(), 0, "what has grown is not kept");
     }
 }

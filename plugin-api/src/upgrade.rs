@@ -40,7 +40,7 @@ pub(crate) fn upgrade(home: Home, head: &RequestHead<'_>, body: Body) -> Task {
         // Without a runtime there is nothing to serve the connection with: axum answers what it does to such requests.
         return respond::handle(home, head, body);
     }
-    match camlock_abi::catch(|| request::build(head, body, home.room())) {
+    match camlock_abi::catch(|| request::build(head, body, home.room(), home.spares())) {
         Ok(Ok(request)) => task(Ordinary(serve(home, request)), home),
         Ok(Err(failure)) | Err(failure) => respond::failing(failure, home),
     }
