@@ -33,7 +33,7 @@ pub fn some_at(program: &'static str, place: &str, count: usize, profile: &str) 
     let server = start(&site, profile);
     let (mut most, mut since) = (0, Instant::now());
     while most < count {
-        let plugins = server.get("/plugins").json();
+        let plugins = server.get("/plugins?limit=500").json();
         let serving = plugins["items"].as_array().map_or(0, |plugins| {
             plugins.iter().filter(|plugin| plugin["state"] == "serving" && plugin["kind"] == "dynamic").count()
         });
