@@ -83,7 +83,7 @@ async fn serve(
     if let Some(why) = camlock.cannot_build() {
         println!("{why}");
     }
-    let front = front(listener, dispatch)?;
+    let front = front(config, listener, dispatch)?;
     let announcing = tokio::spawn(voice.clone().announce(manager.clone(), opening));
 
     signals.next().await;
@@ -100,8 +100,13 @@ async fn serve(
 }
 
 /// From here on connections are answered; those that came before have waited.
-fn front(listener: TcpListener, dispatch: Dispatch) -> Result<Front, String> {
-    let options = FrontOptions { on_thread_park: Some(on_thread_park), ..FrontOptions::default() };
+fn front(config: &Config, listener: TcpListener, dispatch: Dispatch) -> Result<Front, String> {
+    let options = FrontOptions {
+        connections: config.connections,
+        head: config.head,
+        on_thread_park: Some(on_thread_park),
+        ..FrontOptions::default()
+    };
     Front::start(listener, dispatch, options).map_err(|error| format!("connections cannot be served: {error}"))
 }
 
@@ -129,6 +134,7 @@ fn options(config: &Config, voice: &Voice, address: SocketAddr, logs: Logs) -> R
         rustc: option_env!("CAMLOCK_RUSTC").map(str::to_owned),
         logs,
         listener: voice.listener(),
+        origins: config.origins.clone(),
         ..camlock_embed::Options::new(&config.plugins, &config.data)
     })
 }

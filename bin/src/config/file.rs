@@ -2,7 +2,7 @@
 
 use super::{
     LogFormat, Misconfigured, Profile,
-    values::{Size, Time},
+    values::{Origin, Size, Time},
 };
 use camlock_core::Limits;
 use serde::Deserialize;
@@ -54,6 +54,7 @@ pub(super) struct Data {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Server {
     pub(super) listen: Option<SocketAddr>,
+    pub(super) cors: Vec<Origin>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -142,6 +143,8 @@ pub(super) struct LimitKeys {
     request: Option<Time>,
     body: Option<Size>,
     concurrency: Option<usize>,
+    pub(super) connections: Option<usize>,
+    pub(super) head: Option<Time>,
     /// No limit, but what else there is to say of one plugin.
     pub(super) log: Option<Level>,
 }
@@ -149,7 +152,12 @@ pub(super) struct LimitKeys {
 impl LimitKeys {
     /// A key that holds for the whole server, if one is set.
     pub(super) fn of_the_server(&self) -> Option<&'static str> {
-        let set = [("verify", self.verify.is_some()), ("create", self.create.is_some())];
+        let set = [
+            ("verify", self.verify.is_some()),
+            ("create", self.create.is_some()),
+            ("connections", self.connections.is_some()),
+            ("head", self.head.is_some()),
+        ];
         set.into_iter().find_map(|(key, set)| set.then_some(key))
     }
 
@@ -159,10 +167,14 @@ impl LimitKeys {
         if health {
             return Some("`health` is 100 ms at least".to_owned());
         }
+        if self.head.as_ref().is_some_and(|time| time.0 < Duration::from_secs(1)) {
+            return Some("`head` is a second at least".to_owned());
+        }
         let counts = [
             ("panics", self.panics == Some(0)),
             ("unwell", self.unwell == Some(0)),
             ("concurrency", self.concurrency == Some(0)),
+            ("connections", self.connections == Some(0)),
         ];
         counts.into_iter().find_map(|(key, none)| none.then(|| format!("`{key}` is 1 at least")))
     }

@@ -7,6 +7,7 @@ mod values;
 
 use camlock_core::{Limits, Settings, manifest::check_name};
 use clap::{Args, ValueEnum};
+use http::HeaderValue;
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -82,6 +83,12 @@ pub(crate) struct Config {
     pub(crate) plugins: PathBuf,
     pub(crate) data: PathBuf,
     pub(crate) listen: SocketAddr,
+    /// Connections at once.
+    pub(crate) connections: usize,
+    /// How long a client may take until the head of a request is there.
+    pub(crate) head: Duration,
+    /// Origins whose pages may ask.
+    pub(crate) origins: Vec<HeaderValue>,
     /// The registry's URL, if one is named. It may hold a password.
     pub(crate) database: Option<String>,
     pub(crate) schema: String,
@@ -160,6 +167,8 @@ impl Config {
         if parsed.limits.log.is_some() {
             return Err(Misconfigured("[limits]: `log` is for one plugin: `log.filter` is for all".to_owned()));
         }
+        let connections = parsed.limits.connections.unwrap_or(10_000);
+        let head = parsed.limits.head.as_ref().map_or(Duration::from_secs(60), |time| time.0);
         parsed.limits.apply(&mut settings.limits);
         settings.new_enabled = parsed.plugins.new.unwrap_or_default() == file::New::Enabled;
         for (name, limits) in parsed.plugin {
@@ -199,6 +208,9 @@ impl Config {
             file: file.map(|(path, _)| path.to_owned()),
             plugins: dir(&flags.plugins, parsed.plugins.dir, "plugins"),
             data: dir(&flags.data, parsed.data.dir, ".camlock"),
+            connections,
+            head,
+            origins: parsed.server.cors.into_iter().map(|origin| origin.0).collect(),
             listen: flags.listen.or(parsed.server.listen).unwrap_or(([127, 0, 0, 1], 8080).into()),
             profile: flags.profile.or(parsed.build.profile),
             builds: parsed.build.dir.map(|dir| base.join(dir)),
@@ -319,6 +331,12 @@ mod tests {
         assert_eq!(refused("[limits]\nhealth = 0"), "[limits]: `health` is 100 ms at least");
         assert_eq!(refused("[limits]\nlog = \"debug\""), "[limits]: `log` is for one plugin: `log.filter` is for all");
         assert_eq!(refused("[plugin.hello]\npanics = 0"), "[plugin.hello]: `panics` is 1 at least");
+        assert_eq!(refused("[limits]\nconnections = 0"), "[limits]: `connections` is 1 at least");
+        assert_eq!(refused("[limits]\nhead = \"10ms\""), "[limits]: `head` is a second at least");
+        for origin in ["*", "example.com", "https://", "https://example.com/", "https://Example.com"] {
+            let told = refused(&format!("[server]\ncors = [\"https://a.example\", \"{origin}\"]"));
+            assert!(told.contains(&format!("line 2: `{origin}` is no origin: ")), "{told}");
+        }
         let told = refused("[plugin.hello]\nverify = \"1s\"");
         assert_eq!(told, "[plugin.hello]: `verify` holds for the whole server: set it in [limits]");
         assert!(refused("[plugin.No]\ndrain = \"1s\"").starts_with("[plugin.No]: `No` is no name for a plugin"));

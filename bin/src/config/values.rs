@@ -1,5 +1,6 @@
 //! Times and sizes as people write them.
 
+use http::HeaderValue;
 use serde::{
     Deserialize, Deserializer,
     de::{Error, Visitor},
@@ -13,6 +14,10 @@ pub(super) struct Time(pub(super) Duration);
 /// `"10 MiB"`, `"unlimited"`, or a number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Size(pub(super) Option<u64>);
+
+/// Where a page comes from, as browsers say it: `"https://admin.example.com"`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Origin(pub(super) HeaderValue);
 
 /// Longer than anything is waited for. What is added to a clock has to stay within what clocks can tell.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -51,6 +56,18 @@ impl<'de> Deserialize<'de> for Time {
             }
         }
         deserializer.deserialize_any(Visit)
+    }
+}
+
+impl<'de> Deserialize<'de> for Origin {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let host = text.strip_prefix("https://").or(text.strip_prefix("http://")).unwrap_or_default();
+        let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-:[]".contains(&byte);
+        let value = HeaderValue::from_str(&text).ok().filter(|_| !host.is_empty() && host.bytes().all(good));
+        let told =
+            || D::Error::custom(format!("`{text}` is no origin: http:// or https://, a host in small letters, a port"));
+        value.map(Origin).ok_or_else(told)
     }
 }
 

@@ -70,6 +70,9 @@ pub(crate) enum Stream {
     Errors,
 }
 
+/// How much it gives way to others: requests are answered first, whatever is being compiled.
+const NICE: i32 = 10;
+
 /// The longest line that is heard; what is longer comes in pieces.
 const LONGEST_LINE: usize = 16 << 20;
 
@@ -89,6 +92,8 @@ pub(crate) fn run(
             return Ok(End::Cancelled);
         }
         let child = command.spawn()?;
+        // Before it starts anything itself, which then is like it. That it cannot be done harms nobody.
+        let _ = rustix::process::setpriority_process(Some(Pid::from_child(&child)), NICE);
         *phase = Phase::Running(Pid::from_child(&child));
         child
     };

@@ -115,6 +115,7 @@ impl Camlock {
             install: Some(Arc::new(installer)),
             logs: options.logs,
             levels: options.levels,
+            origins: options.origins,
             reconnects: record.store.reconnects(),
             ..ControlOptions::new(Token::new(token.clone()))
         };

@@ -56,6 +56,8 @@ pub struct Options {
     pub levels: Levels,
     /// Who hears compilers.
     pub listener: Option<Listener>,
+    /// Origins whose pages may use the admin API in a browser, `https://admin.example.com`; by default none may.
+    pub origins: Vec<http::HeaderValue>,
 }
 
 /// How servers that share a registry know of one another.
@@ -100,6 +102,7 @@ impl Options {
             logs: Logs::default(),
             levels: Levels::default(),
             listener: None,
+            origins: Vec::new(),
         }
     }
 

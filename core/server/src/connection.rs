@@ -1,6 +1,7 @@
 //! One connection, HTTP/1.1 or HTTP/2.
 
-use crate::{Dispatch, wire::Wire};
+use crate::{Dispatch, patience::Patience, wire::Wire};
+use hyper::rt::Timer as _;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
@@ -13,8 +14,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::Poll,
 };
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 
 /// A connection that nobody serves yet.
 #[derive(Debug)]
@@ -63,17 +68,24 @@ impl Finish {
     }
 }
 
-/// Serves it until it ends. Once it is told to finish, it ends with the answers that are under way.
-pub(crate) async fn serve_connection(accepted: Accepted, dispatch: Dispatch, told: Told) {
+/// Serves it until it ends, or until patience with its client does. Once it is told to finish, it ends with the answers that are
+/// under way.
+pub(crate) async fn serve_connection(accepted: Accepted, dispatch: Dispatch, told: Told, patience: Patience) {
     let Accepted { stream, peer } = accepted;
     let _ = stream.set_nodelay(true);
     let stream = match tokio::net::TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => return tracing::warn!(%error, "a connection could not be served"),
     };
-    let builder = Builder::new(TokioExecutor::new());
-    let mut connection =
-        pin!(builder.serve_connection_with_upgrades(TokioIo::new(Wire(stream)), dispatch.for_peer(peer)));
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(patience.clone()).header_read_timeout(patience.limit());
+    let came = Arc::new(AtomicBool::new(false));
+    let stream = TokioIo::new(Wire::new(stream, came.clone()));
+    let mut connection = pin!(builder.serve_connection_with_upgrades(stream, dispatch.for_peer(peer)));
+    // Until something came it is not known which protocol it is, and no protocol's limits hold.
+    let silent_until = patience.now() + patience.limit();
+    let mut round = pin!(sleep(patience.round()));
+    let mut look = patience.now();
     let Told { said, mut wakes } = told;
     let mut finish = pin!(wakes.wait_for(|said| *said));
     let (mut asked, mut finishing) = (false, false);
@@ -84,6 +96,17 @@ pub(crate) async fn serve_connection(accepted: Accepted, dispatch: Dispatch, tol
         if ask && !finishing && finish.as_mut().poll(context).is_ready() {
             connection.as_mut().graceful_shutdown();
             finishing = true;
+        }
+        // Looked at seldom: when half of a round is over, for the clock may be late.
+        let now = patience.now();
+        if now >= look {
+            look = now + patience.round() / 2;
+            while round.as_mut().poll(context).is_ready() {
+                round.as_mut().reset(Instant::now() + patience.round());
+            }
+            if now >= silent_until && !came.load(Ordering::Relaxed) {
+                return Poll::Ready(Ok(()));
+            }
         }
         connection.as_mut().poll(context)
     });

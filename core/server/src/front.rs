@@ -8,6 +8,7 @@ use crate::{
     connection::{Accepted, Finish, serve_connection},
     lookout::{LOOK, Lookout},
     marks::belong_to,
+    patience::Patience,
 };
 use std::{
     collections::VecDeque,
@@ -40,6 +41,10 @@ pub struct FrontOptions {
     pub blocked: Duration,
     /// One that blocks it for so long makes its plugin lose the right to: it gets threads of its own.
     pub moved_off: Duration,
+    /// Connections at once, but for those that went over to another protocol. Further ones wait until one of them ends.
+    pub connections: usize,
+    /// How long a client may take until the head of its next request is there: then its connection is closed.
+    pub head: Duration,
     /// What threads that run plugins' code do before they sleep.
     pub on_thread_park: Option<fn()>,
 }
@@ -52,6 +57,8 @@ impl Default for FrontOptions {
             away: 8,
             blocked: Duration::from_secs(1),
             moved_off: Duration::from_secs(5),
+            connections: 10_000,
+            head: Duration::from_secs(60),
             on_thread_park: None,
         }
     }
@@ -178,6 +185,9 @@ struct Acceptor {
     lookout: Lookout,
     /// It was said that there are no more runtimes to be had.
     said_full: bool,
+    patience: Patience,
+    /// It was said that there are as many connections as there may be.
+    said_crowded: bool,
 }
 
 impl Acceptor {
@@ -185,6 +195,8 @@ impl Acceptor {
         Acceptor {
             listener: Some(listener),
             lookout: Lookout::new(dispatch.clone(), options.clone()),
+            patience: Patience::new(options.head),
+            said_crowded: false,
             dispatch,
             options,
             serving: vec![first],
@@ -200,7 +212,7 @@ impl Acceptor {
         let mut ending: Option<(Instant, oneshot::Sender<usize>)> = None;
         loop {
             tokio::select! {
-                accepted = accept(self.listener.as_ref()) => self.hand_over(accepted),
+                accepted = accept(self.listener.as_ref()), if !self.is_crowded() => self.hand_over(accepted),
                 _ = looks.tick() => self.look(),
                 order = orders.recv(), if ending.is_none() => match order {
                     None => return,
@@ -245,16 +257,22 @@ impl Acceptor {
 
     /// Serves a connection, unless somebody else does.
     fn serve(&self, handed: Handed, dispatch: Dispatch) -> impl Future<Output = ()> + Send + 'static {
-        let told = self.connections.connection();
+        let (told, patience) = (self.connections.connection(), self.patience.clone());
         async move {
             if let Some(accepted) = take(&handed) {
-                serve_connection(accepted, dispatch, told).await;
+                serve_connection(accepted, dispatch, told, patience).await;
             }
         }
     }
 
     /// Looks at all threads: who blocks them is told and moved off, and new connections find a free one.
     fn look(&mut self) {
+        self.patience.wind();
+        if !self.is_crowded() {
+            self.said_crowded = false;
+        } else if !std::mem::replace(&mut self.said_crowded, true) {
+            tracing::warn!("there are {} connections: further ones wait until one ends", self.options.connections);
+        }
         let stuck = self.lookout.look();
         for serving in &mut self.serving {
             let count = stuck.get(&serving.group).copied().unwrap_or(0);
@@ -272,6 +290,11 @@ impl Acceptor {
         if self.serving.iter().any(|serving| serving.stuck) {
             self.offer_again();
         }
+    }
+
+    /// There are as many connections as there may be.
+    fn is_crowded(&self) -> bool {
+        self.connections.left() >= self.options.connections
     }
 
     /// No more runtimes may be started.

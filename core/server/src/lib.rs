@@ -24,6 +24,7 @@ mod memory;
 mod meters;
 mod monitor;
 mod noticed;
+mod patience;
 mod problem;
 mod relay;
 mod request_id;

@@ -7,7 +7,11 @@ use std::{
     cell::Cell,
     io::{self, IoSlice},
     pin::Pin,
-    task::{Context, Poll},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -22,19 +26,40 @@ thread_local! {
     static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
+/// No request is shorter than this.
+const SHORTEST: usize = 16;
+
 /// A connection's stream.
 #[derive(Debug)]
-pub(crate) struct Wire(pub(crate) TcpStream);
+pub(crate) struct Wire {
+    stream: TcpStream,
+    /// So many bytes have come, until it is enough for a request.
+    come: usize,
+    enough: Arc<AtomicBool>,
+}
+
+impl Wire {
+    /// `enough` turns true when so much has come that it may be a request.
+    pub(crate) fn new(stream: TcpStream, enough: Arc<AtomicBool>) -> Self {
+        Wire { stream, come: 0, enough }
+    }
+}
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, into)
+        let before = into.filled().len();
+        let read = ready!(Pin::new(&mut self.stream).poll_read(context, into));
+        if self.come < SHORTEST {
+            self.come += into.filled().len() - before;
+            self.enough.store(self.come >= SHORTEST, Ordering::Relaxed);
+        }
+        Poll::Ready(read)
     }
 }
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, from)
+        Pin::new(&mut self.stream).poll_write(context, from)
     }
 
     fn poll_write_vectored(
@@ -42,7 +67,7 @@ impl AsyncWrite for Wire {
         context: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let stream = Pin::new(&mut self.0);
+        let stream = Pin::new(&mut self.stream);
         if let [piece] = pieces {
             return stream.poll_write(context, piece);
         }
@@ -58,15 +83,15 @@ impl AsyncWrite for Wire {
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
@@ -80,7 +105,7 @@ mod tests {
     async fn what_is_written_in_pieces_arrives_whole() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let mut wire = Wire(listener.accept().await.unwrap().0);
+        let mut wire = Wire::new(listener.accept().await.unwrap().0, Arc::default());
         let all: Vec<u8> = (0..100_000_u32).map(|number| number as u8).collect();
         let theirs = all.clone();
         let reading = tokio::spawn(async move {

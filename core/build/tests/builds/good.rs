@@ -9,6 +9,7 @@ pub fn add(trials: Trials) -> Trials {
     trials
         .add("good::a_crate", a_crate)
         .add("good::a_single_file", a_single_file)
+        .add("good::a_build_gives_way", a_build_gives_way)
         .add("good::a_workspace_above", a_workspace_above)
         .add("good::settings_of_the_author", settings_of_the_author)
         .add("good::a_crate_behind_a_link", a_crate_behind_a_link)
@@ -59,6 +60,17 @@ fn a_single_file() {
     let sections = camlock_loader::inspect(&fs::read(&built.candidate).unwrap()).expect("a plugin");
     assert_eq!((&*sections.manifest.version, &*sections.manifest.camlock.routes), ("2.1.0", &["/hi".to_owned()][..]));
     assert_eq!(place.everything("plugins").len(), 1);
+}
+
+/// What is compiled takes no time from what serves.
+fn a_build_gives_way() {
+    let place = Place::apart();
+    place.write_crate("meek", "", PLAIN);
+    let script = "fn main() {\n    let stat = std::fs::read_to_string(\"/proc/self/stat\").unwrap();\n    \
+                  let nice: i32 = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().parse().unwrap();\n    \
+                  assert!(nice >= 10, \"{nice}\");\n}\n";
+    place.write("plugins/meek/build.rs", script);
+    place.build("meek");
 }
 
 fn a_workspace_above() {

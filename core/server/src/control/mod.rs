@@ -6,6 +6,7 @@
 mod acts;
 mod admit;
 mod ask;
+mod cors;
 mod docs;
 mod fleet;
 mod install;
@@ -46,7 +47,7 @@ use camlock_core::{
     Install, Manager, Overview,
     registry::{Archive, Happened, Tokens},
 };
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError, Weak, atomic::AtomicU64},
@@ -85,6 +86,8 @@ pub struct ControlOptions {
     pub levels: Levels,
     /// Raised whenever the registry's database is connected to anew.
     pub reconnects: Arc<AtomicU64>,
+    /// Origins whose pages may ask, in a browser: `https://admin.example.com`.
+    pub origins: Vec<HeaderValue>,
 }
 
 impl ControlOptions {
@@ -105,6 +108,7 @@ impl ControlOptions {
             logs: Logs::default(),
             levels: Levels::default(),
             reconnects: Arc::default(),
+            origins: Vec::new(),
         }
     }
 }
@@ -180,15 +184,21 @@ pub fn control_router(manager: Manager, options: ControlOptions) -> Router {
         .route("/docs/page.css", get(docs::style))
         .split_for_parts();
     let document = openapi::Merged::with(&document, &options.about.version);
+    let cross_origin = cors::layer(&options.origins);
     let control = Arc::new(Control::new(manager, options, document));
     if let Ok(runtime) = Handle::try_current() {
         runtime.spawn(keep_tally(control.manager.watch(), Arc::downgrade(&control)));
     }
-    router
+    let router = router
         .fallback(async |request: Request| nothing_there(request.uri().path()).response::<axum::body::Body>())
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn_with_state(control.clone(), admit))
-        .with_state(control)
+        .layer(middleware::from_fn_with_state(control.clone(), admit));
+    // A browser asks beforehand, without a token.
+    let router = match cross_origin {
+        Some(layer) => router.layer(layer),
+        None => router,
+    };
+    router.with_state(control)
 }
 
 /// Looks at each overview, as long as there are any and somebody may ask.

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a test program has no outside")]
 
 mod admin;
+mod clients;
 mod control;
 mod dispatch;
 mod documents;

@@ -5,6 +5,7 @@ use crate::{
     server::problem,
 };
 use camlock_core::registry::{Role, Tokens};
+use camlock_server::ControlOptions;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, time::Duration};
@@ -261,4 +262,45 @@ async fn over_the_control_socket_one_is_an_admin() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     let closed = timeout(Duration::from_secs(10), UnixStream::connect(&path)).await.unwrap();
     assert!(closed.is_err());
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_may_ask_only_if_they_are_named() {
+    let asks = |admin: &Admin, method: &str, origin: &str| {
+        let mut request = Admin::request(method, "/api/v1/plugins", ADMIN, "");
+        request.headers_mut().insert("origin", origin.parse().unwrap());
+        if method == "OPTIONS" {
+            request.headers_mut().remove("authorization");
+            request.headers_mut().insert("access-control-request-method", "PUT".parse().unwrap());
+            request.headers_mut().insert("access-control-request-headers", "authorization,if-match".parse().unwrap());
+        }
+        let server = &admin.server;
+        async move { server.send(request).await }
+    };
+    let allowed = |answer: &http::Response<bytes::Bytes>| {
+        answer.headers().get("access-control-allow-origin").map(|origin| origin.to_str().unwrap().to_owned())
+    };
+    let closed = Admin::start().await;
+    for method in ["GET", "OPTIONS"] {
+        let answer = asks(&closed, method, "https://admin.example.com").await;
+        assert!(answer.headers().keys().all(|name| !name.as_str().starts_with("access-control-")), "{answer:?}");
+    }
+    let open = Admin::with(|options| ControlOptions {
+        origins: vec!["https://admin.example.com".parse().unwrap()],
+        ..options
+    })
+    .await;
+    let answer = asks(&open, "GET", "https://admin.example.com").await;
+    assert_eq!((answer.status().as_u16(), allowed(&answer).as_deref()), (200, Some("https://admin.example.com")));
+    let before = asks(&open, "OPTIONS", "https://admin.example.com").await;
+    assert_eq!((before.status().as_u16(), allowed(&before).as_deref()), (200, Some("https://admin.example.com")));
+    let methods = before.headers()["access-control-allow-methods"].to_str().unwrap();
+    assert!(methods.contains("PUT"), "{methods}");
+    for method in ["GET", "OPTIONS"] {
+        assert_eq!(allowed(&asks(&open, method, "https://evil.example.com").await), None);
+    }
+    // A page has no rights without a token.
+    let mut request = Admin::request("GET", "/api/v1/plugins", "", "");
+    request.headers_mut().insert("origin", "https://admin.example.com".parse().unwrap());
+    assert_eq!(open.server.send(request).await.status(), 401);
 }
