@@ -11,6 +11,7 @@ use crate::{
 };
 use camlock_store::{Copied, Standing, Store, Trouble, TroubleKind};
 use clap::Args;
+use serde_json::{Value, json};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -23,6 +24,9 @@ pub(crate) struct Options {
     /// … to the empty one at this URL
     #[arg(long, value_name = "URL", requires = "from")]
     to: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     flags: Flags,
 }
@@ -31,20 +35,34 @@ pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
     let config = Config::read(&options.flags)?;
     run(async {
         match (&options.from, &options.to) {
-            (Some(from), Some(to)) => copy(&config, from, to).await,
-            _ if options.check => check(&config).await,
-            _ => bring_up(&config).await,
+            (Some(from), Some(to)) => copy(&config, from, to, options.json).await,
+            _ if options.check => check(&config, options.json).await,
+            _ => bring_up(&config, options.json).await,
         }
     })
 }
 
-async fn bring_up(config: &Config) -> Result<(), Failed> {
+/// How a schema stands, or stood.
+fn as_json(place: &str, standing: Standing) -> Value {
+    let (word, lacking) = match standing {
+        Standing::Current => ("current", 0),
+        Standing::Empty => ("empty", 0),
+        Standing::Older(lacking) => ("older", lacking),
+    };
+    json!({ "registry": place, "schema": word, "lacking": lacking })
+}
+
+async fn bring_up(config: &Config, as_data: bool) -> Result<(), Failed> {
     if config.database_is_in_data() {
         camlock_embed::data::open(&config.data)?;
     }
     let (url, options) = (config.database_url(&config.data), record::options(config));
     let before = Store::bring_up(&url, &options).await.map_err(failed)?;
     let place = Store::place(&url, &options).map_err(failed)?;
+    if as_data {
+        print::json(&json!({ "before": as_json(&place, before), "now": as_json(&place, Standing::Current) }));
+        return Ok(());
+    }
     print::line(match before {
         Standing::Current => format!("{place} is up to date: there was nothing to do"),
         Standing::Empty => format!("{place} was empty: the registry's tables were made there"),
@@ -53,11 +71,15 @@ async fn bring_up(config: &Config) -> Result<(), Failed> {
     Ok(())
 }
 
-async fn check(config: &Config) -> Result<(), Failed> {
+async fn check(config: &Config, as_data: bool) -> Result<(), Failed> {
     let (url, options) = (config.database_url(&config.data), record::options(config));
     let place = Store::place(&url, &options).map_err(failed)?;
     let standing = record::standing(config).await.map_err(failed)?;
+    if as_data {
+        print::json(&as_json(&place, standing));
+    }
     match standing {
+        Standing::Current if as_data => Ok(()),
         Standing::Current => {
             print::line(format_args!("{place} is up to date"));
             Ok(())
@@ -74,12 +96,20 @@ async fn check(config: &Config) -> Result<(), Failed> {
     }
 }
 
-async fn copy(config: &Config, from: &str, to: &str) -> Result<(), Failed> {
+async fn copy(config: &Config, from: &str, to: &str, as_data: bool) -> Result<(), Failed> {
     let options = record::options(config);
     // That a URL is of no use is no matter of the configuration here.
     let failed = |trouble: Trouble| Failed::from(trouble.sentence);
     let places = (Store::place(from, &options).map_err(failed)?, Store::place(to, &options).map_err(failed)?);
     let copied = Store::copy(from, to, &options).await.map_err(failed)?;
+    if as_data {
+        let Copied { plugins, quarantined, endpoints, events, artifacts, shared, tokens } = copied;
+        print::json(&json!({
+            "from": places.0, "to": places.1, "plugins": plugins, "endpoints": endpoints, "quarantined": quarantined,
+            "artifacts": artifacts, "shared": shared, "events": events, "tokens": tokens,
+        }));
+        return Ok(());
+    }
     print::line(format_args!("copied from {} to {}:\n{}", places.0, places.1, told(&copied)));
     Ok(())
 }

@@ -76,6 +76,9 @@ fn the_schema_is_looked_at_and_brought_up_to_date() {
         let told = with(&site, &url, &["migrate"]).done();
         assert!(told.ends_with(" is up to date: there was nothing to do\n"), "{told}");
         assert!(with(&site, &url, &["migrate", "--check"]).done().ends_with(" is up to date\n"));
+        let standing = with(&site, &url, &["migrate", "--check", "--json"]).json();
+        assert_eq!((&standing["schema"], &standing["lacking"]), (&"current".into(), &0.into()), "{standing}");
+        assert_eq!(with(&site, &url, &["migrate", "--json"]).json()["before"], standing);
         is(found(&site, &url), "good", shown, "");
         // No server came of it.
         let nodes = "SELECT count(*) FROM nodes";
@@ -223,8 +226,8 @@ fn a_server_moves_to_postgresql() {
 
     // And back.
     let back = sqlite(&site, "back.db");
-    let told = end(command(&site, &["migrate", "--from", &to, "--to", &back])).done();
-    assert!(told.contains("  4 plugins, "), "{told}");
+    let copied = end(command(&site, &["migrate", "--from", &to, "--to", &back, "--json"])).json();
+    assert_eq!((&copied["plugins"], &copied["tokens"]), (&4.into(), &2.into()), "{copied}");
     let plugins = sqlite3(&site, "back.db", "SELECT name, enabled FROM plugins ORDER BY registered");
     let mut plugins: Vec<_> = plugins.lines().collect();
     plugins.sort_unstable();

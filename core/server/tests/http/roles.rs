@@ -264,25 +264,25 @@ async fn over_the_control_socket_one_is_an_admin() {
     assert!(closed.is_err());
 }
 
+async fn asked_by_a_page(admin: &Admin, method: &str, origin: &str) -> http::Response<bytes::Bytes> {
+    let mut request = Admin::request(method, "/api/v1/plugins", ADMIN, "");
+    request.headers_mut().insert("origin", origin.parse().unwrap());
+    if method == "OPTIONS" {
+        request.headers_mut().remove("authorization");
+        request.headers_mut().insert("access-control-request-method", "PUT".parse().unwrap());
+        request.headers_mut().insert("access-control-request-headers", "authorization,if-match".parse().unwrap());
+    }
+    admin.server.send(request).await
+}
+
 #[tokio::test]
 async fn pages_of_other_origins_may_ask_only_if_they_are_named() {
-    let asks = |admin: &Admin, method: &str, origin: &str| {
-        let mut request = Admin::request(method, "/api/v1/plugins", ADMIN, "");
-        request.headers_mut().insert("origin", origin.parse().unwrap());
-        if method == "OPTIONS" {
-            request.headers_mut().remove("authorization");
-            request.headers_mut().insert("access-control-request-method", "PUT".parse().unwrap());
-            request.headers_mut().insert("access-control-request-headers", "authorization,if-match".parse().unwrap());
-        }
-        let server = &admin.server;
-        async move { server.send(request).await }
-    };
     let allowed = |answer: &http::Response<bytes::Bytes>| {
         answer.headers().get("access-control-allow-origin").map(|origin| origin.to_str().unwrap().to_owned())
     };
     let closed = Admin::start().await;
     for method in ["GET", "OPTIONS"] {
-        let answer = asks(&closed, method, "https://admin.example.com").await;
+        let answer = asked_by_a_page(&closed, method, "https://admin.example.com").await;
         assert!(answer.headers().keys().all(|name| !name.as_str().starts_with("access-control-")), "{answer:?}");
     }
     let open = Admin::with(|options| ControlOptions {
@@ -290,14 +290,14 @@ async fn pages_of_other_origins_may_ask_only_if_they_are_named() {
         ..options
     })
     .await;
-    let answer = asks(&open, "GET", "https://admin.example.com").await;
+    let answer = asked_by_a_page(&open, "GET", "https://admin.example.com").await;
     assert_eq!((answer.status().as_u16(), allowed(&answer).as_deref()), (200, Some("https://admin.example.com")));
-    let before = asks(&open, "OPTIONS", "https://admin.example.com").await;
+    let before = asked_by_a_page(&open, "OPTIONS", "https://admin.example.com").await;
     assert_eq!((before.status().as_u16(), allowed(&before).as_deref()), (200, Some("https://admin.example.com")));
     let methods = before.headers()["access-control-allow-methods"].to_str().unwrap();
     assert!(methods.contains("PUT"), "{methods}");
     for method in ["GET", "OPTIONS"] {
-        assert_eq!(allowed(&asks(&open, method, "https://evil.example.com").await), None);
+        assert_eq!(allowed(&asked_by_a_page(&open, method, "https://evil.example.com").await), None);
     }
     // A page has no rights without a token.
     let mut request = Admin::request("GET", "/api/v1/plugins", "", "");
