@@ -13,6 +13,7 @@ mod departure;
 mod dependencies;
 mod directory;
 mod making;
+mod obeying;
 mod plan;
 mod plugin;
 mod records;
