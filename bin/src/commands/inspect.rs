@@ -32,7 +32,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         ("license", manifest.license.clone()),
         ("keywords", manifest.keywords.join(", ")),
         ("repository", manifest.repository.clone()),
-        ("documentation", manifest.documentation.clone()),
+        ("docs", manifest.documentation.clone()),
         ("claims", manifest.camlock.routes.join(", ")),
         ("permissions", manifest.camlock.permissions.join(", ")),
         ("digest", digest.to_string()),
@@ -43,7 +43,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         ("unloads", sections.stays.clone().map_or_else(|| "yes".to_owned(), |reason| format!("no: {reason}"))),
     ];
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
-        crate::print::line(format_args!("{name:<13} {}", crate::print::plain(value)));
+        crate::print::line(format_args!("{name:<12} {}", crate::print::plain(value)));
     }
     Ok(())
 }
