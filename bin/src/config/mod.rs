@@ -6,6 +6,7 @@ mod file;
 mod values;
 
 use camlock_core::{Limits, Settings, manifest::check_name};
+use camlock_server::FrontOptions;
 use clap::{Args, ValueEnum};
 use http::HeaderValue;
 use serde::Deserialize;
@@ -167,8 +168,9 @@ impl Config {
         if parsed.limits.log.is_some() {
             return Err(Misconfigured("[limits]: `log` is for one plugin: `log.filter` is for all".to_owned()));
         }
-        let connections = parsed.limits.connections.unwrap_or(10_000);
-        let head = parsed.limits.head.as_ref().map_or(Duration::from_secs(60), |time| time.0);
+        let usual = FrontOptions::default();
+        let connections = parsed.limits.connections.unwrap_or(usual.connections);
+        let head = parsed.limits.head.map_or(usual.head, |time| time.0);
         parsed.limits.apply(&mut settings.limits);
         settings.new_enabled = parsed.plugins.new.unwrap_or_default() == file::New::Enabled;
         for (name, limits) in parsed.plugin {

@@ -1,4 +1,4 @@
-//! Times and sizes as people write them.
+//! Times, sizes and origins as people write them. What must not live here: what they are for.
 
 use http::HeaderValue;
 use serde::{

@@ -1,4 +1,4 @@
-//! One connection, HTTP/1.1 or HTTP/2.
+//! One connection, HTTP/1.1 or HTTP/2. What must not live here: how many there may be, and what is answered.
 
 use crate::{Dispatch, patience::Patience, wire::Wire};
 use hyper::rt::Timer as _;

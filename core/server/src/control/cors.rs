@@ -13,8 +13,7 @@ const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// Answers browsers, for pages of these origins; nothing without any.
 pub(super) fn layer(origins: &[HeaderValue]) -> Option<CorsLayer> {
-    let any = !origins.is_empty();
-    any.then(|| {
+    (!origins.is_empty()).then(|| {
         CorsLayer::new()
             .allow_origin(origins.to_vec())
             .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
