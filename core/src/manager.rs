@@ -89,7 +89,7 @@ pub enum Refused {
     /// The plugin has another revision by now.
     #[error("the plugin's revision is {0} by now: look at it again")]
     Outdated(u64),
-    /// It cannot be put on record, and why.
+    /// It cannot be put on record now, and why; that passes.
     #[error("{0}")]
     Unavailable(String),
     /// The server is ending.

@@ -55,10 +55,15 @@ impl Supervisor {
         };
         let conflict = |why: String| Err(Refused::Conflict(why));
         if plugin.record.is_none() {
-            return match (&self.records.trouble, &plugin.failed) {
-                (Some(trouble), _) => Err(Refused::Unavailable(format!("`{name}` is not on record yet: {trouble}"))),
-                (None, Some(failed)) => conflict(format!("`{name}` is not on record yet: {}", failed.failure)),
-                (None, None) => conflict(format!("`{name}` is not on record yet: it has only just been found")),
+            return match &plugin.failed {
+                Some(failed) if self.records.trouble.is_none() => {
+                    conflict(format!("`{name}` is not on record yet: {}", failed.failure))
+                }
+                // It passes, in a moment or when the registry can be written again.
+                _ => {
+                    let why = self.records.trouble.as_deref().unwrap_or("it has only just been found");
+                    Err(Refused::Unavailable(format!("`{name}` is not on record yet: {why}")))
+                }
             };
         }
         if matches!(act, Act::Reload { .. }) && !plugin.enabled() {
