@@ -4,6 +4,7 @@ mod bad_input;
 mod held;
 mod killed;
 mod matrix;
+mod niceness;
 mod processes;
 mod sources;
 mod story;

@@ -94,10 +94,16 @@ pub(crate) enum Order {
     Retry,
 }
 
-/// Sends an order to the keeper, which starts with the first one.
+/// Sends an order to the keeper.
 pub(crate) fn order(order: Order) {
+    let _ = begin().send(order);
+}
+
+/// Starts the keeper, if that was not done. Plugins' libraries start threads on its thread, and whatever a thread starts has its
+/// priority: it is begun by whoever makes a loader.
+pub(crate) fn begin() -> &'static Sender<Order> {
     static KEEPER: OnceLock<Sender<Order>> = OnceLock::new();
-    let keeper = KEEPER.get_or_init(|| {
+    KEEPER.get_or_init(|| {
         let (sender, orders) = mpsc::channel();
         let own = sender.clone();
         // Without this thread nothing can be loaded or unloaded; the process has no threads left to give.
@@ -106,8 +112,7 @@ pub(crate) fn order(order: Order) {
             .spawn(move || Keeper { own, ending: Vec::new(), fresh: Vec::new(), rest: None }.run(&orders))
             .expect("a thread for the loader");
         sender
-    });
-    let _ = keeper.send(order);
+    })
 }
 
 struct Keeper {

@@ -10,6 +10,7 @@
 
 mod call;
 mod connection;
+mod copy;
 mod elf;
 mod firewall;
 mod footprint;

@@ -1,14 +1,15 @@
 //! Loading: from staged bytes to an instance that serves.
 
 use crate::{
+    copy::{self, PrivateCopy},
     host::HostSide,
     instance::{Functions, PluginInstance},
     job::{LeasedJob, drive},
-    keeper::{Code, Order, Remains, order},
+    keeper::{self, Code, Order, Remains, order},
     library::is_plain,
     memory::Memory,
     sections::{Made, Sections, Unfit},
-    stage::{Artifact, unique},
+    stage::Artifact,
     symbols::Symbols,
     words::{in_words, one_line},
 };
@@ -147,6 +148,7 @@ impl Loader {
             ));
         }
         remove_leftovers(&dir);
+        keeper::begin();
         Ok(Loader { dir, options, runtime, known: Mutex::default(), levels: Mutex::default() })
     }
 
@@ -158,18 +160,24 @@ impl Loader {
         generation: u64,
         config: impl Into<Arc<str>>,
     ) -> Result<Loaded, LoadError> {
-        let copy = self.private_copy(artifact)?;
+        self.load_copy(self.private_copy(artifact)?, artifact, generation, config).await
+    }
+
+    /// The same with a copy that was made. Neither this nor whatever waits for it runs any code of the plugin on its thread.
+    pub(crate) async fn load_copy(
+        &self,
+        copy: PrivateCopy,
+        artifact: &Artifact,
+        generation: u64,
+        config: impl Into<Arc<str>>,
+    ) -> Result<Loaded, LoadError> {
         let (reply, opened) = oneshot::channel();
         let sections = &artifact.sections;
-        order(Order::Open(copy.clone(), sections.crate_name.clone(), sections.stays.clone(), reply));
+        order(Order::Open(copy.path().to_owned(), sections.crate_name.clone(), sections.stays.clone(), reply));
         let opened =
             opened.await.unwrap_or_else(|_| Err(crate::library::OpenError("the loader's thread has ended".into())));
-        let (library, entry) = opened
-            .map_err(|error| {
-                let _ = fs::remove_file(&copy);
-                LoadError::Open(error.0)
-            })?
-            .take();
+        let (library, entry) = opened.map_err(|error| LoadError::Open(error.0))?.take();
+        copy.hand_over();
 
         let manifest = &sections.manifest;
         let (symbols, range) = (Symbols::of(artifact.path.clone()), library.range.clone());
@@ -251,10 +259,10 @@ impl Loader {
                 // SAFETY: root and object belong together; the job runs under a lease.
                 let job = LeasedJob::new(unsafe { root.create()(object) }, lease);
                 let outcome = match drive(job, limit) {
-                    Some(outcome) => outcome.map_err(|failure| side.fault(failure)).map(|_| functions),
+                    Some(outcome) => outcome.map_err(|failure| side.fault(failure)),
                     None => Err(did_not_end(limit)),
                 };
-                let _ = reply.send(outcome);
+                let _ = reply.send(outcome.map(|_| (functions, describe(functions))));
             }
         };
         thread::Builder::new()
@@ -263,13 +271,12 @@ impl Loader {
             .map_err(|error| LoadError::NoThread(in_words(&error)))?;
         // A thread that blocks cannot be helped: it is given up, and its lease keeps the generation until it returns.
         let created = wait(self.options.create + Duration::from_millis(200), created).await;
-        let functions = match created {
+        let created = match created {
             Some(Ok(outcome)) => outcome,
             Some(Err(_)) => Err(Fault::new(FaultKind::Contract, "the thread that created it has ended")),
             None => Err(did_not_end(self.options.create)),
         };
-        let functions = functions.map_err(LoadError::Create)?;
-        let Told { openapi, memory } = describe(functions);
+        let (functions, Told { openapi, memory }) = created.map_err(LoadError::Create)?;
         let memory = memory.zip(side.range.get()).and_then(|(told, range)| {
             // SAFETY: it is the plugin's own word, and `remains` and the instance read it while the plugin is there.
             unsafe { Memory::told(&told, range) }
@@ -283,26 +290,21 @@ impl Loader {
         Ok(Loaded { instance, leases, ending: ended })
     }
 
-    fn private_copy(&self, artifact: &Artifact) -> Result<PathBuf, LoadError> {
-        let no_copy = |error: io::Error| LoadError::NoCopy { dir: self.dir.clone(), why: in_words(&error) };
-        let bytes = fs::read(&artifact.path)
+    /// Where private copies are made.
+    pub(crate) fn copies(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The one that was made when the artifact was looked at, or another one.
+    pub(crate) fn private_copy(&self, artifact: &Artifact) -> Result<PrivateCopy, LoadError> {
+        if let Some(copy) = artifact.copy.lock().take().filter(|copy| copy.path().exists()) {
+            return Ok(copy);
+        }
+        let bytes = copy::read(&artifact.path)
             .map_err(|error| LoadError::Unreadable { path: artifact.path.clone(), why: in_words(&error) })?;
-        let copy = self.dir.join(format!("{}-{}.so", std::process::id(), unique()));
-        // Hashing and writing need each other not; together they are most of a load.
-        let (digest, written) = thread::scope(|scope| {
-            let writing = scope.spawn(|| fs::write(&copy, &bytes));
-            let digest = Digest::of(&bytes);
-            (digest, writing.join().unwrap_or_else(|_| Err(io::Error::other("writing it panicked"))))
-        });
-        if let Err(error) = written {
-            let _ = fs::remove_file(&copy);
-            return Err(no_copy(error));
-        }
-        if digest != artifact.digest {
-            let _ = fs::remove_file(&copy);
-            return Err(LoadError::Rotten(artifact.path.clone()));
-        }
-        Ok(copy)
+        let (digest, copy) = PrivateCopy::of(&bytes, &self.dir);
+        let copy = copy.map_err(|error| LoadError::NoCopy { dir: self.dir.clone(), why: in_words(&error) })?;
+        if digest == artifact.digest { Ok(copy) } else { Err(LoadError::Rotten(artifact.path.clone())) }
     }
 
     fn remember(

@@ -5,7 +5,7 @@ use crate::{
 };
 use camlock_core::{BoxFuture, Candidate, Digest, Failure, Loaded, Loading, Manifest, Stage};
 use std::{fmt, path::Path, sync::Arc};
-use tokio::{runtime::Handle, task::spawn_blocking};
+use tokio::task::spawn_blocking;
 
 /// What artifacts are staged, verified and loaded with.
 #[derive(Clone)]
@@ -55,7 +55,8 @@ impl Loading for Workbench {
     }
 
     fn recall(&self, digest: Digest) -> BoxFuture<Result<Arc<dyn Candidate>, Failure>> {
-        self.ready(move |staging| staging.recall(digest))
+        let loader = self.loader.clone();
+        self.ready(move |staging| staging.recall(digest, loader.copies()))
     }
 }
 
@@ -86,11 +87,13 @@ impl Candidate for Verified {
     fn load(&self, generation: u64, config: Arc<str>) -> BoxFuture<Result<Loaded, Failure>> {
         let (loader, artifact) = (self.loader.clone(), self.artifact.clone());
         Box::pin(async move {
-            // The copy is written and hashed on a thread that may wait for the disk.
-            let handle = Handle::current();
-            let loading = spawn_blocking(move || handle.block_on(loader.load(&artifact, generation, config)));
-            let loaded = loading.await.map_err(|error| Failure::transient(Stage::Load, error.to_string()))?;
-            loaded.map_err(|error| loading_failed(&error))
+            let (copier, original) = (loader.clone(), artifact.clone());
+            let copied = spawn_blocking(move || copier.private_copy(&original)).await;
+            let copied = copied.map_err(|error| Failure::transient(Stage::Load, error.to_string()))?;
+            // Not on that thread: it gives way to others, and the threads that are started here are to be like all.
+            let loaded =
+                loader.load_copy(copied.map_err(|error| loading_failed(&error))?, &artifact, generation, config);
+            loaded.await.map_err(|error| loading_failed(&error))
         })
     }
 }

@@ -1,19 +1,22 @@
 //! Staging: the one copy of a candidate that everything afterwards looks at.
 
 use crate::{
+    copy::{self, PrivateCopy},
     elf,
     sections::{Sections, Unfit},
     words::in_words,
 };
 use camlock_core::Digest;
+use parking_lot::Mutex;
 use std::{
     fs::{self, File},
-    io::{self, Read, Write},
+    io::{self, Read},
     os::unix::{
         ffi::OsStrExt,
         fs::{MetadataExt, OpenOptionsExt},
     },
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -28,6 +31,8 @@ pub struct Artifact {
     pub size: u64,
     /// What they say.
     pub sections: Sections,
+    /// Made along with the look at them, for whoever loads them first.
+    pub(crate) copy: Arc<Mutex<Option<PrivateCopy>>>,
 }
 
 /// Why a candidate could not be staged.
@@ -90,22 +95,25 @@ impl Staging {
         let path = self.path_of(digest);
         let size = bytes.len() as u64;
         // Hashed again on a hit: what lies there may have rotted. Then the good bytes take its place.
-        let kept = fs::read(&path).is_ok_and(|stored| Digest::of(&stored) == digest);
+        let kept = copy::read(&path).is_ok_and(|stored| Digest::of(&stored) == digest);
         if !kept {
             self.write(&path, &bytes).map_err(|error| self.no_copy(&error))?;
         }
-        Ok(Artifact { digest, path, size, sections })
+        Ok(Artifact { digest, path, size, sections, copy: Arc::default() })
     }
 
-    /// An artifact that was staged before, by its digest. What lies there is hashed again.
-    pub fn recall(&self, digest: Digest) -> Result<Artifact, StageError> {
+    /// An artifact that was staged before, by its digest. What lies there is hashed again, while a private copy is made in this
+    /// directory; if none can be made, whoever loads it says why.
+    pub fn recall(&self, digest: Digest, copies: &Path) -> Result<Artifact, StageError> {
         let path = self.path_of(digest);
         let unreadable = |error: io::Error| StageError::Unreadable { path: path.clone(), why: in_words(&error) };
-        let bytes = fs::read(&path).map_err(unreadable)?;
-        if Digest::of(&bytes) != digest {
+        let bytes = copy::read(&path).map_err(unreadable)?;
+        let (found, copy) = PrivateCopy::of(&bytes, copies);
+        if found != digest {
             return Err(StageError::Rotten(path));
         }
-        Ok(Artifact { digest, size: bytes.len() as u64, sections: elf::read(&bytes)?, path })
+        let copy = Arc::new(Mutex::new(copy.ok()));
+        Ok(Artifact { digest, size: bytes.len() as u64, sections: elf::read(&bytes)?, path, copy })
     }
 
     fn path_of(&self, digest: Digest) -> PathBuf {
@@ -116,7 +124,7 @@ impl Staging {
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let temporary = self.dir.join(format!(".{}-{}", std::process::id(), unique()));
         let written = File::create_new(&temporary).and_then(|mut file| {
-            file.write_all(bytes)?;
+            copy::write(&mut file, bytes)?;
             file.sync_all()?;
             fs::rename(&temporary, path)
         });
@@ -159,8 +167,7 @@ fn read_still(path: &Path) -> Result<Vec<u8>, StageError> {
     if before.len() > LARGEST {
         return Err(Unfit(format!("it is {} bytes long, more than the {LARGEST} that are read", before.len())).into());
     }
-    let mut bytes = Vec::with_capacity(before.len() as usize + 1);
-    (&mut file).take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    let bytes = copy::read_to_end(&mut (&mut file).take(LARGEST + 1), before.len()).map_err(unreadable)?;
     let after = file.metadata().map_err(unreadable)?;
     let mark = |metadata: &fs::Metadata| {
         (metadata.len(), metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec())

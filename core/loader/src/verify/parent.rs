@@ -330,7 +330,13 @@ mod tests {
             crate_name: "hello".into(),
             stays: None,
         };
-        let artifact = Artifact { digest: Digest::of(b""), path: dir.path().join("hello.so"), size: 0, sections };
+        let artifact = Artifact {
+            digest: Digest::of(b""),
+            path: dir.path().join("hello.so"),
+            size: 0,
+            sections,
+            copy: std::sync::Arc::default(),
+        };
         let verifier = Verifier::new(dir.path().join("verdicts"), Limits::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let error = runtime.block_on(verifier.verify(&artifact)).unwrap_err();

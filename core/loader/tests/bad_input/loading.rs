@@ -12,6 +12,7 @@ use std::{
 pub fn add(trials: Trials) -> Trials {
     trials
         .add("loading::rotten", rotten)
+        .add("loading::recalled", recalled)
         .add("loading::vanished", vanished)
         .add("loading::no_directory_for_copies", no_directory_for_copies)
         .add("loading::create_fails", create_fails)
@@ -55,6 +56,44 @@ fn rotten() {
     let loaded = place.load(&again).expect("it can be loaded again");
     place.unload(loaded);
     place.expect_clean();
+}
+
+/// What was staged before is copied along with the look at it: nothing is left of a copy that nobody loads, nor do those count
+/// that are gone or cannot be made.
+fn recalled() {
+    let place = Place::new();
+    let artifact = verified(&place, "well");
+    let recall = || place.staging.recall(artifact.digest, &place.path("run"));
+    let unwanted = recall().unwrap();
+    assert_eq!(place.names("run").len(), 1);
+    drop(unwanted);
+    place.expect_clean();
+
+    let wanted = recall().unwrap();
+    let copies = place.names("run");
+    let loaded = place.load(&wanted).expect("it can be loaded");
+    assert_eq!(place.names("run"), copies);
+    let other = place.load(&wanted).expect("it can be loaded twice");
+    assert_eq!(place.names("run").len(), 2);
+    place.unload(loaded);
+    place.unload(other);
+    place.expect_clean();
+
+    let cleared = recall().unwrap();
+    for copy in place.names("run") {
+        fs::remove_file(place.path("run").join(copy)).unwrap();
+    }
+    place.unload(place.load(&cleared).expect("another copy is made"));
+    place.expect_clean();
+
+    let good = fs::read(&artifact.path).unwrap();
+    fs::write(&artifact.path, Altered(good.clone()).patch(good.len() / 2, b"rotten").0).unwrap();
+    assert!(matches!(recall(), Err(StageError::Rotten(_))));
+    place.expect_clean();
+
+    fs::write(&artifact.path, good).unwrap();
+    fs::remove_dir(place.path("run")).unwrap();
+    assert!(matches!(refused(&place, &recall().unwrap()), LoadError::NoCopy { .. }));
 }
 
 fn vanished() {
