@@ -73,7 +73,8 @@ fn chores_give_way_and_plugins_do_not() {
     server.until_text("/api/v1/p/starts/", "started");
     let found = niceness(&server);
     let usual = found["camlock"][0];
-    for name in ["in-create", "in-start", "in-health", "in-handler", "camlock-serve", "camlock-control", "camlock-loader"]
+    for name in
+        ["in-create", "in-start", "in-health", "in-handler", "camlock-serve", "camlock-control", "camlock-loader"]
     {
         assert!(found[name].iter().all(|nice| *nice == usual), "{name}: {found:?}");
     }
