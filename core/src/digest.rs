@@ -4,19 +4,19 @@ use serde::{Deserialize, Serialize, de};
 use sha2::{Digest as _, Sha256};
 use std::{fmt, str::FromStr, thread};
 
-/// So much is hashed between two occasions for others.
-const PORTION: usize = 256 << 10;
-
 /// The sha-256 of an artifact.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest([u8; 32]);
 
 impl Digest {
+    /// So much of a library is hashed, read or written between two occasions for others to have the processor.
+    pub const PORTION: usize = 256 << 10;
+
     /// The digest of these bytes. After each portion, whoever else wants the processor has it first: a library is hashed for
     /// milliseconds, and requests may be served there.
     pub fn of(bytes: &[u8]) -> Self {
         let mut hasher = Sha256::new();
-        for portion in bytes.chunks(PORTION) {
+        for portion in bytes.chunks(Self::PORTION) {
             hasher.update(portion);
             thread::yield_now();
         }

@@ -12,13 +12,10 @@ use std::{
     thread,
 };
 
-/// So much is read or written between two occasions for others.
-const PORTION: usize = 256 << 10;
-
 /// Reads to the end.
 pub(crate) fn read_to_end(from: &mut impl Read, expected: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(expected as usize + 1);
-    while from.by_ref().take(PORTION as u64).read_to_end(&mut bytes)? > 0 {
+    while from.by_ref().take(Digest::PORTION as u64).read_to_end(&mut bytes)? > 0 {
         thread::yield_now();
     }
     Ok(bytes)
@@ -33,14 +30,14 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 /// Writes to the end.
 pub(crate) fn write(into: &mut File, bytes: &[u8]) -> io::Result<()> {
-    for portion in bytes.chunks(PORTION) {
+    for portion in bytes.chunks(Digest::PORTION) {
         into.write_all(portion)?;
         thread::yield_now();
     }
     Ok(())
 }
 
-/// A copy that nobody else maps, removed unless it is taken.
+/// A copy that nobody else maps, removed unless it is handed over.
 #[derive(Debug)]
 pub(crate) struct PrivateCopy(PathBuf);
 
