@@ -9,9 +9,9 @@
 
 mod common;
 
-use camlock_core::{Body, Call, Publish, RequestLimits, routes::Serving};
+use camlock_http::{Dispatch, Front, FrontOptions};
 use camlock_loader::on_thread_park;
-use camlock_server::{Dispatch, Front, FrontOptions};
+use camlock_policy::{Body, Call, Publish, RequestLimits, routes::Serving};
 use camlock_testing::Fixtures;
 use common::{
     host::Host,

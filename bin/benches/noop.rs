@@ -5,7 +5,7 @@
 
 mod common;
 
-use camlock_core::{BoxFuture, Built, Entry, Failure, Progress, Scan, Sources};
+use camlock_policy::{BoxFuture, Built, Entry, Failure, Progress, Scan, Sources};
 use common::{
     many::{MANY, many},
     report::{Better, Row, finish},
@@ -31,14 +31,14 @@ fn main() -> ExitCode {
     for _ in 0..3 {
         assert_eq!(counted.scan().entries.len(), MANY);
     }
-    let marks = |scan: &Scan| scan.entries.iter().map(|entry| entry.mark.clone()).collect::<Vec<_>>();
-    let before = marks(&counted.scan());
+    let fingerprints = |scan: &Scan| scan.entries.iter().map(|entry| entry.fingerprint.clone()).collect::<Vec<_>>();
+    let before = fingerprints(&counted.scan());
     let mut each = Vec::new();
     for _ in 0..LOOKS {
         let begun = spent();
         let scan = counted.scan();
         each.push((spent() - begun) * 1000.0 / MANY as f64);
-        assert!(marks(&scan) == before, "nothing has changed");
+        assert!(fingerprints(&scan) == before, "nothing has changed");
     }
     finish(
         "noop",

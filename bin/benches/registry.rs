@@ -10,7 +10,7 @@
 
 mod common;
 
-use camlock_core::registry::Reading;
+use camlock_policy::registry::Reading;
 use camlock_store::{Options, Store};
 use camlock_testing::{Postgres, Site, request};
 use common::{

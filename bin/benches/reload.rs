@@ -5,8 +5,8 @@
 
 mod common;
 
-use camlock_core::{Body, Call, Ending, FaultKind, Instance, Loaded};
 use camlock_loader::on_thread_park;
+use camlock_policy::{Body, Call, Ending, FaultKind, Instance, Loaded};
 use camlock_testing::Fixtures;
 use common::{
     host::{Host, end},

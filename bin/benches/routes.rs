@@ -5,9 +5,9 @@
 
 mod common;
 
-use camlock_core::{Publish, RequestLimits, routes::Serving};
+use camlock_http::{Dispatch, Front, FrontOptions};
 use camlock_loader::on_thread_park;
-use camlock_server::{Dispatch, Front, FrontOptions};
+use camlock_policy::{Publish, RequestLimits, routes::Serving};
 use camlock_testing::Fixtures;
 use common::{
     client::throughput_of,

@@ -4,8 +4,8 @@
 
 mod common;
 
-use camlock_core::{Body, Call, Ending};
 use camlock_loader::on_thread_park;
+use camlock_policy::{Body, Call, Ending};
 use camlock_testing::Fixtures;
 use common::{
     host::{Host, end},

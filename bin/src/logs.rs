@@ -5,7 +5,7 @@ use crate::{
     reports::Reports,
     screen,
 };
-use camlock_server::{Levels, Logs};
+use camlock_admin::{Levels, Logs};
 use std::{
     env,
     io::{self, IsTerminal},
@@ -35,5 +35,5 @@ pub(crate) fn begin(config: &Config, kept: Logs, levels: &Levels, reports: &Repo
 
 /// On a terminal what becomes of plugins is told anyway.
 fn usual() -> &'static str {
-    if screen::is_terminal() { "info,camlock_core=warn" } else { "info" }
+    if screen::is_terminal() { "info,camlock_policy=warn" } else { "info" }
 }

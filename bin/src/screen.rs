@@ -3,7 +3,7 @@
 //! What must not live here: what is told.
 
 use crate::print;
-use camlock_core::{Kind, Overview};
+use camlock_policy::{Kind, Overview};
 use indicatif::{MultiProgress, ProgressBar};
 use std::{
     collections::BTreeMap,

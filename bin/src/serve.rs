@@ -11,7 +11,7 @@ use crate::{
     reports::Reports,
 };
 use camlock_embed::{Camlock, Dispatch, Fleet, Levels, Logs, Manager, Objects, on_thread_park};
-use camlock_server::{Front, FrontOptions};
+use camlock_http::{Front, FrontOptions};
 use clap::Args;
 use std::{
     env,

@@ -1,7 +1,7 @@
 //! A host as `camlock serve` is one.
 
-use camlock_core::{Ending, Loaded};
 use camlock_loader::{Artifact, Limits, Loader, LoaderOptions, Staging, Verdict, Verifier};
+use camlock_policy::{Ending, Loaded};
 use std::path::Path;
 
 pub struct Host {

@@ -12,7 +12,7 @@ pub mod sql;
 pub mod watching;
 
 use camlock_build::{Builder, Identified, Identity, Options};
-use camlock_core::{Failure, Stage};
+use camlock_policy::{Failure, Stage};
 use camlock_testing::Site;
 use rustix::thread::{CpuSet, sched_setaffinity};
 use std::{path::Path, sync::Arc};

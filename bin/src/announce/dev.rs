@@ -7,7 +7,7 @@ use crate::{
     print::{Paint, Tone, milliseconds, plain},
     screen::{self, Builds},
 };
-use camlock_core::{Kind, Manager, PluginView};
+use camlock_policy::{Kind, Manager, PluginView};
 use std::{path::Path, sync::Arc};
 
 pub(super) fn open(path: &Path, opening: &Opening) {
@@ -65,7 +65,7 @@ fn tell(plugin: &Arc<PluginView>, said: &mut Said, path: &Path, opening: &Openin
             format!("{} {}", paint.text(Tone::Bad, &format!("✗ {} failed:", failure.stage)), plain(&failure.reason));
         // What compilers said was printed when they said it; what others said was not.
         let compiled = failure.diagnostics.iter().any(|diagnostic| diagnostic.line > 0)
-            && failure.stage == camlock_core::Stage::Build;
+            && failure.stage == camlock_policy::Stage::Build;
         for diagnostic in
             failure.diagnostics.iter().filter(|it| !compiled && !failure.reason.contains(it.rendered.trim_end()))
         {

@@ -5,7 +5,7 @@ mod server;
 
 use crate::screen;
 use camlock_build::Listener;
-use camlock_core::Manager;
+use camlock_policy::Manager;
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 /// How it is told.

@@ -6,7 +6,7 @@ use crate::{
     print::{Paint, Table, Tone, counted, plain},
     screen::{self, Builds},
 };
-use camlock_core::{Headline, Kind, Manager, Overview, PluginView};
+use camlock_policy::{Headline, Kind, Manager, Overview, PluginView};
 use std::{collections::BTreeMap, fmt::Write as _};
 
 /// What was last said of a plugin.

@@ -8,8 +8,8 @@ use crate::{
     print::{self, Bar, Paint},
 };
 use camlock_build::Listener;
-use camlock_core::{Built, Failure, Kind};
 use camlock_loader::{Digest, inspect};
+use camlock_policy::{Built, Failure, Kind};
 use clap::Args;
 use serde_json::json;
 use std::{

@@ -45,7 +45,7 @@ pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
     config.profile = Some(options.profile);
     config.log_format = Some(LogFormat::Human);
     // What becomes of the plugin is told otherwise.
-    config.log_filter.get_or_insert_with(|| "info,camlock=warn,camlock_core=off,camlock::plugin=info".to_owned());
+    config.log_filter.get_or_insert_with(|| "info,camlock=warn,camlock_policy=off,camlock::plugin=info".to_owned());
     config.settings.new_enabled = true;
     config.keep_to_itself();
     serve::run_with(&config, &Voice::Dev { path: options.path.clone() })

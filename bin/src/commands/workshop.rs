@@ -5,8 +5,8 @@
 
 use crate::{Failed, config::Config, config::Profile};
 use camlock_build::{Builder, Listener};
-use camlock_core::{BuildProgress, Built, Entry, Failure, Sources};
 use camlock_embed::build_options;
+use camlock_policy::{BuildProgress, Built, Entry, Failure, Sources};
 use std::{
     env, fs,
     os::unix::fs::symlink,

@@ -4,7 +4,7 @@ use super::{
     LogFormat, Misconfigured, Profile,
     values::{Origin, Size, Time},
 };
-use camlock_core::Limits;
+use camlock_policy::Limits;
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,

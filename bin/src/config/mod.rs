@@ -5,8 +5,8 @@
 mod file;
 mod values;
 
-use camlock_core::{Limits, Settings, manifest::check_name};
-use camlock_server::FrontOptions;
+use camlock_http::FrontOptions;
+use camlock_policy::{Limits, Settings, manifest::check_name};
 use clap::{Args, ValueEnum};
 use http::HeaderValue;
 use serde::Deserialize;

@@ -142,7 +142,7 @@ mod tests {
         span.note("plugin", "about".to_owned());
         span.note("colour", "red".to_owned());
         noted.complete(&span);
-        let event = noted.event("camlock_core");
+        let event = noted.event("camlock_policy");
         assert_eq!(event.message.as_deref(), Some("failed: build: no"));
         assert_eq!((&*event.tags["plugin"], &*event.tags["stage"], event.extra.len()), ("about", "build", 0));
         assert!(event.exception.values.is_empty());

@@ -12,7 +12,7 @@ mod scrub;
 
 use crate::config::{Config, Misconfigured};
 use budget::Budget;
-use camlock_core::{Digest, Overview};
+use camlock_policy::{Digest, Overview};
 use event::Noted;
 use layer::ReportLayer;
 use scrub::Secrets;

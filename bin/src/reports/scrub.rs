@@ -2,7 +2,7 @@
 //!
 //! It is the last net: nothing of the host's own puts a secret into words. But a plugin may, and what it says is reported.
 
-use camlock_core::Overview;
+use camlock_policy::Overview;
 use serde_json::Value;
 use std::{
     collections::BTreeSet,
@@ -205,7 +205,7 @@ mod tests {
             ("password=hunter2&x=1", "password=[removed]&x=1"),
             ("Settings { db_password: \"hunter2\", size: 3 }", "Settings { db_password: \"[removed]\", size: 3 }"),
             ("camlock_0123456789abcdef0123456789abcdef!", "camlock_[removed]!"),
-            ("camlock_core::supervisor::reports::failed", "camlock_core::supervisor::reports::failed"),
+            ("camlock_policy::supervisor::reports::failed", "camlock_policy::supervisor::reports::failed"),
             ("a token is missing", "a token is missing"),
         ] {
             assert_eq!(Secrets::default().scrub(text), expected);

@@ -83,7 +83,7 @@ impl World {
     pub(crate) fn start_with(&self, change: impl FnOnce(&mut Command)) -> Server {
         let log = OpenOptions::new().create(true).append(true).open(self.site.path("log")).unwrap();
         self.site.start_with(|command| {
-            command.env("CAMLOCK_LOG", "info,camlock_core=debug").stderr(log);
+            command.env("CAMLOCK_LOG", "info,camlock_policy=debug").stderr(log);
             match &self.place {
                 Place::Sqlite => {}
                 Place::Postgres(url) | Place::Apart(_, url) => _ = command.args(["--database-url", url]),

@@ -1,7 +1,7 @@
 //! The systemd unit: its command is run as it stands there, with its environment, by an ordinary user without privileges.
 
 use crate::{site, sources::Form};
-use camlock_core::Limits;
+use camlock_policy::Limits;
 use camlock_testing::{Server, Site, repository};
 use std::{
     fs,

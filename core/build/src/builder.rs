@@ -14,7 +14,7 @@ use crate::{
     tools::Tools,
     under_way::UnderWay,
 };
-use camlock_core::{BoxFuture, Built, Entry, Failure, Kind, Progress, Scan, Sources, Stage};
+use camlock_policy::{BoxFuture, Built, Entry, Failure, Kind, Progress, Scan, Sources, Stage};
 use std::{
     collections::BTreeSet,
     ffi::OsStr,
@@ -82,7 +82,7 @@ impl Options {
             removed: data.join("removed"),
             data,
             profile: Profile::Quick,
-            limit: Arc::new(|_| camlock_core::Limits::default().build),
+            limit: Arc::new(|_| camlock_policy::Limits::default().build),
             patience: Duration::from_secs(120),
             identify,
             inspect,
@@ -220,7 +220,7 @@ impl Sources for Builder {
                 let _until_then = (permit, build);
                 let snapshot = shared.take(&entry)?;
                 if entry.kind == Kind::Prebuilt {
-                    return Ok(Built { candidate: entry.path, mark: snapshot.mark().clone() });
+                    return Ok(Built { candidate: entry.path, fingerprint: snapshot.fingerprint().clone() });
                 }
                 let limit = (shared.limit)(&snapshot.entry.name);
                 Job { shared: &shared, snapshot: &snapshot, lane, switch, limit }.run(&progress)

@@ -18,7 +18,7 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// The name in which it goes into marks and directories.
+    /// The name in which it goes into fingerprints and directories.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Profile::Quick => "quick",

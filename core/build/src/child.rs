@@ -215,7 +215,7 @@ impl Lines {
     }
 }
 
-/// Ends every process that has this mark in its environment.
+/// Ends every process that has this fingerprint in its environment.
 pub(crate) fn end_all_of(id: &str) {
     let wanted = format!("{MARK}={id}");
     let Ok(processes) = fs::read_dir("/proc") else { return };
@@ -248,7 +248,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    /// Waits until nobody has the mark any more: a killed process takes a moment to go.
+    /// Waits until nobody has the fingerprint any more: a killed process takes a moment to go.
     fn expect_nobody(id: &str) {
         let wanted = format!("{MARK}={id}");
         let is_there = || {

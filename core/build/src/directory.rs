@@ -3,8 +3,8 @@
 //! One look costs a few system calls for each file, as long as nothing has changed. What must not live here: building.
 
 use crate::{
+    fingerprint::Parts,
     known::{Known, Memory, hex},
-    mark::Parts,
     names,
     names::Promise,
     packages,
@@ -17,7 +17,7 @@ use crate::{
     tree::{Bounds, LIBRARY, SOURCES, Trees},
     words::{in_words, shown},
 };
-use camlock_core::{Entry, Failure, Kind, Scan, Stage, manifest::check_name};
+use camlock_policy::{Entry, Failure, Kind, Scan, Stage, manifest::check_name};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     ffi::{OsStr, OsString},
@@ -172,12 +172,12 @@ impl Directory {
         kept
     }
 
-    /// The mark of what came of a build, now that it has taught what it could: that of the sources as they are, if they are
+    /// The fingerprint of what came of a build, now that it has taught what it could: that of the sources as they are, if they are
     /// what they were before the build. Otherwise it is another one than the next look gives, so that it is built again.
-    pub(crate) fn mark_after(&self, before: &Snapshot, started: SystemTime) -> camlock_core::Mark {
+    pub(crate) fn mark_after(&self, before: &Snapshot, started: SystemTime) -> camlock_policy::Fingerprint {
         let mut state = self.state();
         state.next_round();
-        let Some(after) = self.look_again(&mut state, &before.entry.path) else { return before.mark().clone() };
+        let Some(after) = self.look_again(&mut state, &before.entry.path) else { return before.fingerprint().clone() };
         let is_new = |name: &str| before.parts.get(name).is_none();
         let differs = before.parts.names().any(|name| {
             // A compiler that could not be asked before was installed by the build.
@@ -192,7 +192,7 @@ impl Directory {
         let included: Vec<_> = included.map(|looked| (looked.root.clone(), looked.bounds)).collect();
         let grew = included.iter().any(|(root, bounds)| state.trees.look(root, *bounds).is_since(started));
         if differs || grew {
-            return before.mark().clone();
+            return before.fingerprint().clone();
         }
         let touched = before.rests_on.trees.iter().any(|looked| {
             after.rests_on.trees.iter().any(|later| later.root == looked.root && later.edition != looked.edition)
@@ -201,9 +201,9 @@ impl Directory {
         // It may have been changed and changed back. But a build may also touch its own sources, every time.
         remembered.doubted = touched && !remembered.doubted;
         if remembered.doubted {
-            return camlock_core::Mark(format!("{}-touched", after.mark()));
+            return camlock_policy::Fingerprint(format!("{}-touched", after.fingerprint()));
         }
-        after.mark().clone()
+        after.fingerprint().clone()
     }
 
     /// The packages that an entry is built of besides itself, each with what it is made of.
@@ -318,7 +318,14 @@ impl Directory {
         let mut parts = Parts::default();
         parts.add("problem", &problem.reason);
         let called = called.unwrap_or_else(|| stem(name, kind));
-        let entry = Entry { name: called, path, kind, mark: parts.mark(), claims: Vec::new(), problem: Some(problem) };
+        let entry = Entry {
+            name: called,
+            path,
+            kind,
+            fingerprint: parts.fingerprint(),
+            claims: Vec::new(),
+            problem: Some(problem),
+        };
         Snapshot { entry, root, parts, outside: BTreeSet::new(), recipe: None, rests_on: RestsOn::default() }
     }
 }

@@ -1,8 +1,8 @@
-//! Real directories: which entries are found, what they are called, what is wrong with them, and when their marks change.
+//! Real directories: which entries are found, what they are called, what is wrong with them, and when their fingerprints change.
 
 use super::*;
 use crate::known::Included;
-use camlock_core::Mark;
+use camlock_policy::Fingerprint;
 use std::{
     os::unix::{ffi::OsStrExt, fs::symlink},
     sync::atomic::{AtomicUsize, Ordering},
@@ -44,8 +44,8 @@ impl Place {
         scan.entries
     }
 
-    fn mark(&self, name: &str) -> Mark {
-        self.scan().into_iter().find(|entry| entry.name == name).expect("it is there").mark
+    fn fingerprint(&self, name: &str) -> Fingerprint {
+        self.scan().into_iter().find(|entry| entry.name == name).expect("it is there").fingerprint
     }
 
     /// Each entry's name and the beginning of what is wrong with it.
@@ -176,11 +176,11 @@ fn marks_change_with_what_decides_a_build_and_with_nothing_else() {
         "plugins/hello/Cargo.toml",
         MANIFEST.replace("NAME", "hello") + "[dependencies]\nshared = { path = \"../../shared\" }\n",
     );
-    let first = place.mark("hello");
+    let first = place.fingerprint("hello");
     place.write("plugins/hello/src/lib.rs", "");
     place.write("plugins/hello/target/x", "");
     place.write("data/builds/x", "");
-    assert_eq!(place.mark("hello"), first);
+    assert_eq!(place.fingerprint("hello"), first);
     assert_eq!(place.directory.outside(), BTreeSet::from([place.path("shared").canonicalize().unwrap()]));
     for (name, text) in [
         ("plugins/hello/src/lib.rs", "// two"),
@@ -189,12 +189,12 @@ fn marks_change_with_what_decides_a_build_and_with_nothing_else() {
         ("plugins/.cargo/config.toml", "[build]\nrustflags = []\n"),
         ("plugins/hello/rust-toolchain.toml", "[toolchain]\nchannel = \"stable\"\n"),
     ] {
-        let before = place.mark("hello");
+        let before = place.fingerprint("hello");
         place.write(name, text);
-        assert_ne!(place.mark("hello"), before, "{name}");
+        assert_ne!(place.fingerprint("hello"), before, "{name}");
     }
     // The same sources elsewhere are the same.
-    let mark = place.mark("hello");
+    let fingerprint = place.fingerprint("hello");
     let other = Place::new();
     for part in ["plugins", "shared"] {
         fs::rename(place.path(part), other.path(part))
@@ -204,7 +204,7 @@ fn marks_change_with_what_decides_a_build_and_with_nothing_else() {
             })
             .unwrap();
     }
-    assert_eq!(other.mark("hello"), mark);
+    assert_eq!(other.fingerprint("hello"), fingerprint);
 }
 
 #[test]
@@ -214,13 +214,13 @@ fn links_are_followed_wherever_they_lead() {
     place.write("elsewhere/one.rs", "// one");
     symlink(place.path("elsewhere/hello"), place.path("plugins/hello")).unwrap();
     symlink("../elsewhere/one.rs", place.path("plugins/one.rs")).unwrap();
-    let (hello, one) = (place.mark("hello"), place.mark("one"));
+    let (hello, one) = (place.fingerprint("hello"), place.fingerprint("one"));
     let elsewhere = place.path("elsewhere").canonicalize().unwrap();
     assert_eq!(place.directory.outside(), BTreeSet::from([elsewhere.join("hello"), elsewhere.join("one.rs")]));
     place.write("elsewhere/hello/src/lib.rs", "");
     place.write("elsewhere/one.rs", "// two");
-    assert_ne!(place.mark("hello"), hello);
-    assert_ne!(place.mark("one"), one);
+    assert_ne!(place.fingerprint("hello"), hello);
+    assert_ne!(place.fingerprint("one"), one);
     fs::remove_dir_all(place.path("elsewhere/hello")).unwrap();
     assert!(place.problems()[0].1.contains("cannot be followed"));
 }
@@ -231,18 +231,18 @@ fn included_files_count_once_they_are_known() {
     place.write_crate("hello");
     place.write("outside.txt", "one");
     let outside = place.path("outside.txt").canonicalize().unwrap();
-    let first = place.mark("hello");
+    let first = place.fingerprint("hello");
     let mut known = Known::default();
     known.included.insert(outside.clone(), Included::Since(Some("something else".to_owned())));
     place.directory.learn("hello", known.clone()).unwrap();
-    let changed_since = place.mark("hello");
+    let changed_since = place.fingerprint("hello");
     assert_ne!(changed_since, first);
     known.included.insert(outside, Included::Always);
     place.directory.learn("hello", known).unwrap();
-    let included = place.mark("hello");
-    assert_eq!(directory_in(place.dir.path()).0.scan().entries[0].mark, included, "a restart knows it too");
+    let included = place.fingerprint("hello");
+    assert_eq!(directory_in(place.dir.path()).0.scan().entries[0].fingerprint, included, "a restart knows it too");
     place.write("outside.txt", "two");
-    assert_ne!(place.mark("hello"), included);
+    assert_ne!(place.fingerprint("hello"), included);
 }
 
 #[test]
@@ -252,22 +252,22 @@ fn the_mark_of_a_build_is_that_of_what_was_built() {
     let path = place.path("plugins/hello");
     let take = || place.directory.snapshot(&path).expect("it is there");
     let before = take();
-    assert_eq!(&place.directory.mark_after(&before, SystemTime::now()), before.mark());
-    assert_eq!(place.mark("hello"), *before.mark());
+    assert_eq!(&place.directory.mark_after(&before, SystemTime::now()), before.fingerprint());
+    assert_eq!(place.fingerprint("hello"), *before.fingerprint());
 
     // An edit during the build.
     place.write("plugins/hello/src/lib.rs", "// edited");
     let built = place.directory.mark_after(&before, SystemTime::now());
-    assert_ne!(built, place.mark("hello"));
+    assert_ne!(built, place.fingerprint("hello"));
 
     // Changed and changed back: built again, once.
     let before = take();
     place.write("plugins/hello/src/lib.rs", "// another");
     place.write("plugins/hello/src/lib.rs", "// edited");
-    assert_ne!(place.directory.mark_after(&before, SystemTime::now()), place.mark("hello"));
+    assert_ne!(place.directory.mark_after(&before, SystemTime::now()), place.fingerprint("hello"));
     let before = take();
     place.write("plugins/hello/src/lib.rs", "// edited");
-    assert_eq!(place.directory.mark_after(&before, SystemTime::now()), place.mark("hello"));
+    assert_eq!(place.directory.mark_after(&before, SystemTime::now()), place.fingerprint("hello"));
 }
 
 #[test]
@@ -284,11 +284,15 @@ fn an_included_file_that_changed_during_the_first_build_is_not_trusted() {
     let before = place.directory.snapshot(&path).unwrap();
     let started = SystemTime::now() + std::time::Duration::from_secs(5);
     learn("outside.txt");
-    assert_eq!(place.directory.mark_after(&before, started), place.mark("hello"), "it was written before the build");
+    assert_eq!(
+        place.directory.mark_after(&before, started),
+        place.fingerprint("hello"),
+        "it was written before the build"
+    );
 
     let before = place.directory.snapshot(&path).unwrap();
     let started = SystemTime::now();
     place.write("second.txt", "one");
     learn("second.txt");
-    assert_ne!(place.directory.mark_after(&before, started), place.mark("hello"));
+    assert_ne!(place.directory.mark_after(&before, started), place.fingerprint("hello"));
 }

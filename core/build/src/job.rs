@@ -15,7 +15,7 @@ use crate::{
     trouble::{self, Went},
     words::{in_words, one_line},
 };
-use camlock_core::{BuildProgress, Built, Failure, Kind, Progress, Stage};
+use camlock_policy::{BuildProgress, Built, Failure, Kind, Progress, Stage};
 use rustix::fs::{FlockOperation, flock};
 use std::{
     collections::BTreeMap,
@@ -109,7 +109,7 @@ impl Job<'_> {
             )
         };
         self.shared.directory.learn(name, taught).map_err(|error| self.not_prepared(&error))?;
-        Ok(Built { candidate, mark: self.shared.directory.mark_after(self.snapshot, started) })
+        Ok(Built { candidate, fingerprint: self.shared.directory.mark_after(self.snapshot, started) })
     }
 
     fn places(&self, recipe: &Recipe) -> io::Result<Places> {
@@ -206,7 +206,7 @@ impl Job<'_> {
         let mut command = self.shared.tools.command(&cargo, self.snapshot.directory());
         command
             .args(cargo::arguments(&order))
-            .env("CAMLOCK_BUILD_NONCE", &self.snapshot.mark().0)
+            .env("CAMLOCK_BUILD_NONCE", &self.snapshot.fingerprint().0)
             .env("CARGO_TERM_PROGRESS_WHEN", "never");
         let author =
             if self.snapshot.entry.kind == Kind::Crate { self.snapshot.root.clone() } else { places.shadow.clone() };
@@ -291,7 +291,7 @@ impl Job<'_> {
             return Err(self.not_prepared(&error));
         }
         let identity = (self.shared.inspect)(&path)?;
-        Ok((identity.name == *name && identity.nonce == self.snapshot.mark().0).then_some(path))
+        Ok((identity.name == *name && identity.nonce == self.snapshot.fingerprint().0).then_some(path))
     }
 }
 

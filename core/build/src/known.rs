@@ -1,5 +1,5 @@
 //! What earlier builds of a plugin taught: what it is made of besides its own tree. It is kept on disk, so that a restart
-//! comes to the same marks.
+//! comes to the same fingerprints.
 //!
 //! What must not live here: what is made of it.
 

@@ -8,7 +8,7 @@ use crate::{
     tools::Tools,
     tree::{SOURCES, Tree},
 };
-use camlock_core::Failure;
+use camlock_policy::Failure;
 use std::{
     collections::BTreeSet,
     fs,

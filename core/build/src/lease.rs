@@ -2,7 +2,7 @@
 //! server lives. A lock goes with its process, however that ends, and holds across containers, where process numbers do not.
 
 use crate::known::temporary_beside;
-use camlock_core::Digest;
+use camlock_policy::Digest;
 use rustix::fs::{FlockOperation, flock};
 use std::{
     collections::BTreeSet,

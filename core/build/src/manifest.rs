@@ -4,7 +4,7 @@
 //! Pure: text in, answer out. What must not live here: reading files.
 
 use crate::{paths, words::shown};
-use camlock_core::{Diagnostic, Failure, Stage, manifest};
+use camlock_policy::{Diagnostic, Failure, Stage, manifest};
 use std::{ops::Range, path::Path};
 use toml::{
     Spanned,

@@ -3,7 +3,7 @@
 //! Nearly pure: a line in, what is known so far. What must not live here: what it amounts to.
 
 use crate::words::without_colours;
-use camlock_core::Diagnostic;
+use camlock_policy::Diagnostic;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 

@@ -2,7 +2,7 @@
 //!
 //! Pure. What must not live here: looking at files.
 
-use camlock_core::Kind;
+use camlock_policy::Kind;
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
 /// What a name at the top of the plugins directory promises.

@@ -3,7 +3,7 @@
 //! What must not live here: when that is done.
 
 use crate::words::in_words;
-use camlock_core::{Failure, Stage};
+use camlock_policy::{Failure, Stage};
 use std::{
     fs, io,
     os::unix::fs::symlink,

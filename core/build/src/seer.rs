@@ -2,9 +2,9 @@
 
 use crate::{
     directory::{Directory, Identified, State},
+    fingerprint::Parts,
     known::{Included, hex},
     manifest,
-    mark::Parts,
     packages::{self, Packages},
     paths, sdk, single,
     snapshot::{Recipe, RestsOn, Snapshot},
@@ -12,7 +12,7 @@ use crate::{
     tree::{Bounds, SOURCES},
     words::shown,
 };
-use camlock_core::{
+use camlock_policy::{
     Entry, Failure, Kind, Stage,
     manifest::{camlock, check_name},
 };
@@ -73,7 +73,8 @@ impl Seer<'_> {
         if self.kind != Kind::Prebuilt {
             self.add_sources(&called, recipe.as_ref(), &mut parts, &mut rests_on, &mut outside, &mut problem);
         }
-        let entry = Entry { name: called, path: self.path, kind: self.kind, mark: parts.mark(), claims, problem };
+        let entry =
+            Entry { name: called, path: self.path, kind: self.kind, fingerprint: parts.fingerprint(), claims, problem };
         Snapshot { entry, root: self.root, parts, outside, recipe, rests_on }
     }
 

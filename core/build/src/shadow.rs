@@ -18,7 +18,7 @@ use crate::{
     manifest, names,
     snapshot::{Recipe, Snapshot},
 };
-use camlock_core::Kind;
+use camlock_policy::Kind;
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
@@ -137,7 +137,7 @@ pub(crate) fn take_lock(shadow: &Path, snapshot: &Snapshot, last: Option<&str>) 
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let digest = camlock_core::Digest::of(&authors).hex();
+    let digest = camlock_policy::Digest::of(&authors).hex();
     let ours = shadow.join("Cargo.lock");
     if last != Some(&*digest) || !ours.exists() {
         write_whole(&ours, &authors)?;

@@ -1,11 +1,11 @@
 //! What is known of artifacts that were kept: core's port `Shelf`, in files.
 //!
-//! One small file for each plugin and mark, written under a temporary name and renamed, so that two servers may share the
+//! One small file for each plugin and fingerprint, written under a temporary name and renamed, so that two servers may share the
 //! directory. The bytes themselves lie in the loader's staging directory, and are only removed from here. What must not live
 //! here: judging whether bytes are what they were; whoever loads them does.
 
 use crate::{known::write_whole, lease::Lease, words::in_words};
-use camlock_core::{Digest, Failure, Kept, Mark, Shelf, Stage, manifest::check_name};
+use camlock_policy::{Digest, Failure, Fingerprint, Kept, Shelf, Stage, manifest::check_name};
 use std::{
     collections::BTreeSet,
     fs, io,
@@ -50,7 +50,7 @@ impl FileShelf {
         let files = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
         let is_record = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
         let mut all: Vec<_> = files.filter(is_record).filter_map(|path| Some((read(&path)?, path))).collect();
-        all.sort_by(|(one, _), (other, _)| (other.at, &other.mark).cmp(&(one.at, &one.mark)));
+        all.sort_by(|(one, _), (other, _)| (other.at, &other.fingerprint).cmp(&(one.at, &one.fingerprint)));
         all.into_iter().map(|(kept, path)| (path, kept)).collect()
     }
 }
@@ -59,15 +59,16 @@ fn read(path: &Path) -> Option<Kept> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
-/// The name of a record: marks are anybody's text.
-fn file_name(mark: &Mark) -> String {
-    format!("{}.json", &Digest::of(mark.0.as_bytes()).hex()[..32])
+/// The name of a record: fingerprints are anybody's text.
+fn file_name(fingerprint: &Fingerprint) -> String {
+    format!("{}.json", &Digest::of(fingerprint.0.as_bytes()).hex()[..32])
 }
 
 impl Shelf for FileShelf {
-    fn find(&self, name: &str, mark: &Mark) -> Option<Digest> {
-        let kept = read(&self.directory(name)?.join(file_name(mark)))?;
-        (kept.name == name && kept.mark == *mark && self.artifact(kept.digest).is_file()).then_some(kept.digest)
+    fn find(&self, name: &str, fingerprint: &Fingerprint) -> Option<Digest> {
+        let kept = read(&self.directory(name)?.join(file_name(fingerprint)))?;
+        (kept.name == name && kept.fingerprint == *fingerprint && self.artifact(kept.digest).is_file())
+            .then_some(kept.digest)
     }
 
     fn record(&self, kept: &Kept) -> Result<(), Failure> {
@@ -82,7 +83,7 @@ impl Shelf for FileShelf {
             return Err(Failure::new(Stage::Manifest, format!("`{}` is no name for a plugin", kept.name)));
         };
         let bytes = serde_json::to_vec(kept).map_err(|error| failed(&error.into()))?;
-        write_whole(&directory.join(file_name(&kept.mark)), &bytes).map_err(|error| failed(&error))
+        write_whole(&directory.join(file_name(&kept.fingerprint)), &bytes).map_err(|error| failed(&error))
     }
 
     fn history(&self, name: &str) -> Vec<Kept> {
@@ -156,7 +157,7 @@ mod tests {
             let kept = Kept {
                 name: name.to_owned(),
                 version: "1.0.0".to_owned(),
-                mark: Mark(format!("mark of {text}")),
+                fingerprint: Fingerprint(format!("fingerprint of {text}")),
                 digest: Digest::of(text.as_bytes()),
                 at: UNIX_EPOCH + Duration::from_secs(second),
             };
@@ -169,8 +170,8 @@ mod tests {
         }
     }
 
-    fn mark(text: &str) -> Mark {
-        Mark(format!("mark of {text}"))
+    fn fingerprint(text: &str) -> Fingerprint {
+        Fingerprint(format!("fingerprint of {text}"))
     }
 
     #[test]
@@ -179,19 +180,20 @@ mod tests {
         let one = store.keep(&store.shelf(), "hello", "one", 1);
         let two = store.keep(&store.shelf(), "hello", "two", 2);
         let shelf = store.shelf();
-        assert_eq!(shelf.find("hello", &mark("one")), Some(one));
-        assert_eq!(shelf.find("other", &mark("one")), None);
-        assert_eq!(shelf.find("hello", &mark("three")), None);
-        assert_eq!(shelf.find("../hello", &mark("one")), None);
+        assert_eq!(shelf.find("hello", &fingerprint("one")), Some(one));
+        assert_eq!(shelf.find("other", &fingerprint("one")), None);
+        assert_eq!(shelf.find("hello", &fingerprint("three")), None);
+        assert_eq!(shelf.find("../hello", &fingerprint("one")), None);
         let digests =
             |shelf: &FileShelf| shelf.history("hello").into_iter().map(|kept| kept.digest).collect::<Vec<_>>();
         assert_eq!(digests(&shelf), [two, one]);
         // Bytes that are gone are no artifact.
         fs::remove_file(store.artifact("two")).unwrap();
-        assert_eq!((shelf.find("hello", &mark("two")), digests(&shelf)), (None, vec![one]));
+        assert_eq!((shelf.find("hello", &fingerprint("two")), digests(&shelf)), (None, vec![one]));
         // Nor is half a record one.
-        fs::write(store.dir.path().join("shelf/plugins/hello").join(file_name(&mark("one"))), "{\"name\":").unwrap();
-        assert_eq!(shelf.find("hello", &mark("one")), None);
+        fs::write(store.dir.path().join("shelf/plugins/hello").join(file_name(&fingerprint("one"))), "{\"name\":")
+            .unwrap();
+        assert_eq!(shelf.find("hello", &fingerprint("one")), None);
     }
 
     #[test]
@@ -237,7 +239,10 @@ mod tests {
         store.keep(&shelf, "hello", "newer", 2);
         shelf.sweep(&|_| 1, &BTreeSet::new());
         assert!(store.is_there("same"));
-        assert_eq!((shelf.find("hello", &mark("same")), shelf.find("other", &mark("same")).is_some()), (None, true));
+        assert_eq!(
+            (shelf.find("hello", &fingerprint("same")), shelf.find("other", &fingerprint("same")).is_some()),
+            (None, true)
+        );
     }
 
     #[test]
@@ -247,7 +252,7 @@ mod tests {
         let kept = Kept {
             name: "hello".to_owned(),
             version: String::new(),
-            mark: mark("x"),
+            fingerprint: fingerprint("x"),
             digest: Digest::of(b"x"),
             at: UNIX_EPOCH,
         };

@@ -7,7 +7,7 @@ use crate::{
     manifest::{self, Wrong},
     paths,
 };
-use camlock_core::manifest::check_name;
+use camlock_policy::manifest::check_name;
 use std::path::Path;
 use toml::{Table, Value};
 

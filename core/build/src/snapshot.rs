@@ -1,13 +1,13 @@
 //! An entry of the plugins directory as it was at one moment: all that a build of it needs to know.
 
 use crate::{
-    mark::Parts,
+    fingerprint::Parts,
     packages::Packages,
     surroundings::Surroundings,
     toolchain::Compiler,
     tree::{Bounds, Hash},
 };
-use camlock_core::{Entry, Mark};
+use camlock_policy::{Entry, Fingerprint};
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -20,7 +20,7 @@ pub(crate) struct Snapshot {
     pub(crate) entry: Entry,
     /// Where it lies, links resolved: a directory or a file.
     pub(crate) root: PathBuf,
-    /// What its mark is made of.
+    /// What its fingerprint is made of.
     pub(crate) parts: Parts,
     /// What lies outside the plugins directory and matters.
     pub(crate) outside: BTreeSet<PathBuf>,
@@ -76,14 +76,14 @@ impl PartialEq for Looked {
 impl Eq for Looked {}
 
 impl Snapshot {
-    pub(crate) fn mark(&self) -> &Mark {
-        &self.entry.mark
+    pub(crate) fn fingerprint(&self) -> &Fingerprint {
+        &self.entry.fingerprint
     }
 
     /// The directory in which cargo is started: where the author would.
     pub(crate) fn directory(&self) -> &Path {
         match self.entry.kind {
-            camlock_core::Kind::Crate => &self.root,
+            camlock_policy::Kind::Crate => &self.root,
             _ => self.root.parent().unwrap_or(&self.root),
         }
     }

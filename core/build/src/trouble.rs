@@ -3,7 +3,7 @@
 //! Pure. Cargo's words are not an interface: what is not recognised is passed on as it is.
 
 use crate::words::{counted, one_line};
-use camlock_core::{Diagnostic, Failure, Stage};
+use camlock_policy::{Diagnostic, Failure, Stage};
 use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
 
 /// How a build that failed went.

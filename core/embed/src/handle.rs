@@ -1,12 +1,11 @@
 //! The handle: everything is begun here, asked through here, and ended here.
 
 use crate::{Options, data, record::Record, runtimes::Runtimes, shop::Shop, watch::watch};
+use camlock_admin::{About, AdminOptions, ControlSocket, Token, admin_router, serve_socket};
 use camlock_build::Builder;
-use camlock_core::{Act, Digest, Done, Manager, Overview, PluginView, Refused, supervise};
+use camlock_http::{Dispatch, FrontOptions, look_after};
 use camlock_loader::{abi_version, on_thread_park};
-use camlock_server::{
-    About, ControlOptions, ControlSocket, Dispatch, FrontOptions, Token, control_router, look_after, serve_socket,
-};
+use camlock_policy::{Act, Digest, Done, Manager, Overview, PluginView, Refused, supervise};
 use std::{
     fmt, path,
     path::{Path, PathBuf},
@@ -105,7 +104,7 @@ impl Camlock {
         let ports = shop.ports(Arc::new(dispatch.clone()), registry, control.clone());
         let manager = supervise(ports, options.settings);
         record.follow(&manager);
-        let told = ControlOptions {
+        let told = AdminOptions {
             tokens: record.store.tokens(),
             archive: record.store.archive(),
             note: Arc::new(move |happened| note.note(happened)),
@@ -117,9 +116,9 @@ impl Camlock {
             levels: options.levels,
             origins: options.origins,
             reconnects: record.store.reconnects(),
-            ..ControlOptions::new(Token::new(token.clone()))
+            ..AdminOptions::new(Token::new(token.clone()))
         };
-        let router = control_router(manager.clone(), told);
+        let router = admin_router(manager.clone(), told);
         // Answered whatever the threads that serve do. Without it there is still HTTP.
         let socket = serve_socket(&data.join("control.sock"), router.clone()).await;
         if let Err(error) = &socket {

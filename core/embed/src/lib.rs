@@ -44,10 +44,11 @@ pub use crate::{
     options::{Fleet, Options},
     shop::build_options,
 };
+pub use camlock_admin::{Levels, Logs};
 pub use camlock_build::{Listener, Profile};
-pub use camlock_core::{
+pub use camlock_http::Dispatch;
+pub use camlock_loader::{BuiltIn, Digest, on_thread_park, run_verifier_if_asked};
+pub use camlock_policy::{
     Act, Done, Headline, Kept, Limits, Manager, Order, Overview, PluginView, Refused, RequestLimits, Settings,
 };
-pub use camlock_loader::{BuiltIn, Digest, on_thread_park, run_verifier_if_asked};
-pub use camlock_server::{Dispatch, Levels, Logs};
 pub use camlock_store::Objects;

@@ -1,9 +1,9 @@
 //! What a Camlock is told. All of it has defaults but the two directories.
 
+use camlock_admin::{Levels, Logs};
 use camlock_build::{Listener, Profile};
-use camlock_core::Settings;
 use camlock_loader::BuiltIn;
-use camlock_server::{Levels, Logs};
+use camlock_policy::Settings;
 use camlock_store::Objects;
 use std::{
     fmt,

@@ -3,7 +3,7 @@
 //! What must not live here: what stands in it.
 
 use crate::{Options, Unable};
-use camlock_core::{
+use camlock_policy::{
     Manager, Nudge,
     registry::{Exchange, Registry},
 };

@@ -2,7 +2,7 @@
 
 use crate::Camlock;
 use axum::Router;
-use camlock_server::{Dispatch, Dispatched};
+use camlock_http::{Dispatch, Dispatched};
 use http::Request;
 use std::{
     convert::Infallible,
@@ -29,7 +29,7 @@ impl Camlock {
 }
 
 impl Service<axum::extract::Request> for Routes {
-    type Response = http::Response<camlock_core::Body>;
+    type Response = http::Response<camlock_policy::Body>;
     type Error = Infallible;
     type Future = Dispatched;
 

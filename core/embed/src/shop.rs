@@ -4,11 +4,11 @@
 
 use crate::Options;
 use camlock_build::{Builder, FileShelf, Identified, Identify, Identity, Installer, Profile};
-use camlock_core::{
+use camlock_loader::{Limits, Loader, LoaderOptions, Sections, Staging, Verifier, Workbench, compiled_in, inspect};
+use camlock_policy::{
     Aside, Candidate, Failure, Ports, Publish, Settings, Stage,
     registry::{Exchange, Registry},
 };
-use camlock_loader::{Limits, Loader, LoaderOptions, Sections, Staging, Verifier, Workbench, compiled_in, inspect};
 use std::{fmt::Display, path::Path, sync::Arc, thread};
 use tokio::{runtime::Handle, sync::Semaphore};
 

@@ -1,6 +1,6 @@
 //! Hearing of changed files, for as long as there is somebody to tell.
 
-use camlock_core::{Manager, Nudge, Sources};
+use camlock_policy::{Manager, Nudge, Sources};
 use camlock_watch::{Options, Watcher};
 use std::{collections::BTreeSet, path::PathBuf};
 use tokio::task::spawn_blocking;

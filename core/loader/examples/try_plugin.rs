@@ -2,8 +2,8 @@
 //!
 //! Usage: cargo run -p camlock-loader --example try_plugin -- LIBRARY PATH
 
-use camlock_core::{Body, Call, Ending};
 use camlock_loader::{Limits, Loader, LoaderOptions, Staging, Verdict, Verifier};
+use camlock_policy::{Body, Call, Ending};
 use std::{error::Error, path::Path};
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -8,7 +8,7 @@ use camlock_abi::{
     BorrowedWaker, ByteStream, Failure, FailureMessage, HeaderList, HeaderPair, Peer, PollTask, RequestHead,
     ResponseHead, ResponseSink, SharedWaker, Task, decode_headers, encode_headers,
 };
-use camlock_core::{Answer, Body, Call, Connection, Fault, FaultKind, Lease, Use};
+use camlock_policy::{Answer, Body, Call, Connection, Fault, FaultKind, Lease, Use};
 use http::{HeaderMap, Response, StatusCode, Version, header::HOST};
 use http_body::{Body as _, Frame};
 use std::{

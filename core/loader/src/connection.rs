@@ -2,7 +2,7 @@
 
 use crate::footprint::crossing;
 use camlock_abi::{BorrowedWaker, ByteStream, IoPoll, IoState, SharedWaker, WakerHeader};
-use camlock_core::Lease;
+use camlock_policy::Lease;
 use std::{
     io,
     pin::Pin,

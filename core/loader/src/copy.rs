@@ -4,7 +4,7 @@
 //! What must not live here: which bytes are wanted.
 
 use crate::stage::unique;
-use camlock_core::Digest;
+use camlock_policy::Digest;
 use std::{
     fs::{self, File},
     io::{self, Read, Write},

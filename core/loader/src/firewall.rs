@@ -5,7 +5,7 @@
 //! when the future is dropped, and a plugin's waker is touched only under a lease.
 
 use camlock_abi::{BorrowWaker, DirectWaker, WakerHeader};
-use camlock_core::{Use, Watch};
+use camlock_policy::{Use, Watch};
 use parking_lot::Mutex;
 use std::{
     mem::ManuallyDrop,
@@ -101,7 +101,7 @@ impl Wake for Slot {
 mod tests {
     use super::*;
     use camlock_abi::BorrowedWaker;
-    use camlock_core::Lease;
+    use camlock_policy::Lease;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[derive(Default)]

@@ -11,7 +11,7 @@ use camlock_abi::{
     BuiltIn, EventView, Failure, FailureKind, FailureMessage, FieldView, HOST_FEATURES, HostRef, HostTable,
     HostTableRef, Job, RSlice, RStr, SpanView, TextSink,
 };
-use camlock_core::{Fault, FaultKind, Use, Watch};
+use camlock_policy::{Fault, FaultKind, Use, Watch};
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,

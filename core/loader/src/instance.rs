@@ -2,7 +2,7 @@
 
 use crate::{call::Calling, host::HostSide, job::LeasedJob, memory::Memory, spanned};
 use camlock_abi::{Job, Object, RSlice, RStr, RootRef, TAKEN_LIVE};
-use camlock_core::{Answer, BoxFuture, Call, Description, Fault, Instance, Lease, Saved, Use};
+use camlock_policy::{Answer, BoxFuture, Call, Description, Fault, Instance, Lease, Saved, Use};
 use std::sync::Arc;
 use tracing::Instrument;
 

@@ -2,7 +2,7 @@
 
 use crate::footprint::crossing;
 use camlock_abi::{FailureMessage, Job};
-use camlock_core::Lease;
+use camlock_policy::Lease;
 use std::{
     pin::Pin,
     sync::Arc,

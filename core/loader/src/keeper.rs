@@ -14,7 +14,7 @@ use crate::{
     stage::unique,
 };
 use camlock_abi::Entry;
-use camlock_core::Ending;
+use camlock_policy::Ending;
 use parking_lot::Mutex;
 use std::{
     path::PathBuf,

@@ -36,7 +36,7 @@ mod verify;
 mod words;
 
 pub use camlock_abi::BuiltIn;
-pub use camlock_core::Digest;
+pub use camlock_policy::Digest;
 
 pub use crate::{
     elf::read as inspect,

@@ -14,7 +14,7 @@ use crate::{
     words::{in_words, one_line},
 };
 use camlock_abi::{BuiltIn, OpenOptions, RSlice, RStr, RootRef, TextSink};
-use camlock_core::{
+use camlock_policy::{
     Description, Digest, Ending, Fault, FaultKind, Lease, Loaded, Manifest, Use, Watch, manifest::Runtime,
 };
 use parking_lot::Mutex;

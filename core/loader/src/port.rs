@@ -3,7 +3,7 @@
 use crate::{
     Artifact, BuiltIn, LoadError, Loader, StageError, Staging, Unfit, Verdict, Verifier, VerifyError, inspect_built_in,
 };
-use camlock_core::{BoxFuture, Candidate, Digest, Failure, Loaded, Loading, Manifest, Stage};
+use camlock_policy::{BoxFuture, Candidate, Digest, Failure, Loaded, Loading, Manifest, Stage};
 use std::{fmt, path::Path, sync::Arc};
 use tokio::task::spawn_blocking;
 
@@ -147,7 +147,7 @@ fn verifying_failed(error: &VerifyError) -> Failure {
 fn loading_failed(error: &LoadError) -> Failure {
     let transient = match error {
         LoadError::NoCopy { .. } | LoadError::Unreadable { .. } | LoadError::NoThread(_) => true,
-        LoadError::Create(fault) => fault.kind == camlock_core::FaultKind::TimedOut,
+        LoadError::Create(fault) => fault.kind == camlock_policy::FaultKind::TimedOut,
         LoadError::Unfit(_) | LoadError::Rotten(_) | LoadError::Open(_) => false,
     };
     Failure { transient, ..Failure::new(Stage::Load, error.to_string()) }

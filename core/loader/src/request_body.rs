@@ -3,7 +3,7 @@
 use crate::firewall::Firewall;
 use bytes::Bytes;
 use camlock_abi::{Caught, ExportedBody, FailureMessage};
-use camlock_core::{Body, BodyError, Watch};
+use camlock_policy::{Body, BodyError, Watch};
 use http::{HeaderMap, header::EXPECT};
 use http_body::{Body as _, Frame, SizeHint};
 use std::{
@@ -93,7 +93,7 @@ impl ExportedBody for RequestBody {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use camlock_core::Lease;
+    use camlock_policy::Lease;
     use std::sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},

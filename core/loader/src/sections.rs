@@ -3,7 +3,7 @@
 //! Pure: bytes in, answer out.
 
 use camlock_abi::{ABI, AbiVersion, HOST_FEATURES, section};
-use camlock_core::{
+use camlock_policy::{
     Manifest,
     manifest::{self, Invalid},
 };

@@ -1,6 +1,6 @@
 //! An answer of a built-in plugin, whose records carry its name because its code runs inside a span of the program's.
 
-use camlock_core::{Answer, Body, BodyError};
+use camlock_policy::{Answer, Body, BodyError};
 use http_body::{Frame, SizeHint};
 use std::{
     pin::Pin,

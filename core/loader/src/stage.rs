@@ -6,7 +6,7 @@ use crate::{
     sections::{Sections, Unfit},
     words::in_words,
 };
-use camlock_core::Digest;
+use camlock_policy::Digest;
 use parking_lot::Mutex;
 use std::{
     fs::{self, File},
@@ -169,10 +169,10 @@ fn read_still(path: &Path) -> Result<Vec<u8>, StageError> {
     }
     let bytes = copy::read_to_end(&mut (&mut file).take(LARGEST + 1), before.len()).map_err(unreadable)?;
     let after = file.metadata().map_err(unreadable)?;
-    let mark = |metadata: &fs::Metadata| {
+    let fingerprint = |metadata: &fs::Metadata| {
         (metadata.len(), metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec())
     };
-    if mark(&before) != mark(&after) || bytes.len() as u64 != before.len() {
+    if fingerprint(&before) != fingerprint(&after) || bytes.len() as u64 != before.len() {
         return Err(StageError::Changing(path.to_owned()));
     }
     Ok(bytes)

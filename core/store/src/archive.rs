@@ -9,8 +9,8 @@ use crate::{
     registry::whole,
     shared::Shared,
 };
-use camlock_core::{
-    BoxFuture, Headline, Mark,
+use camlock_policy::{
+    BoxFuture, Fingerprint, Headline,
     registry::{Archive, Event, EventId, EventPage, EventQuery, NodeId, NodeView, Served, Unavailable},
 };
 use diesel::{
@@ -270,7 +270,7 @@ fn served_of(row: ServedRow) -> Option<Served> {
         generation: whole(row.generation),
         artifact: row.artifact_digest.and_then(|digest| digest.parse().ok()),
         version: row.version,
-        seen: row.seen.map(Mark),
+        seen: row.seen.map(Fingerprint),
         revision: count(row.revision),
         endpoints: None,
     })

@@ -5,7 +5,7 @@ use crate::{
     connection::{Value, number},
     shared::Shared,
 };
-use camlock_core::registry::Happened;
+use camlock_policy::registry::Happened;
 use std::{
     sync::atomic::Ordering,
     time::{Duration, Instant, SystemTime},

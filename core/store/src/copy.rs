@@ -15,7 +15,7 @@ use crate::{
     connection::{Dialect, Value},
     schema,
 };
-use camlock_core::Digest;
+use camlock_policy::Digest;
 use serde_json::json;
 use side::Side;
 use std::sync::{Arc, atomic::AtomicU64};

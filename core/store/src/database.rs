@@ -5,7 +5,7 @@ use crate::{
     address::Address,
     connection::{Connection, Dialect, Row, Value},
 };
-use camlock_core::{BoxFuture, registry::Unavailable};
+use camlock_policy::{BoxFuture, registry::Unavailable};
 use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult};
 use std::{
     fmt,

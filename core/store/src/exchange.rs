@@ -7,8 +7,8 @@ use crate::{
     node,
     shared::Shared,
 };
-use camlock_core::{
-    BoxFuture, Digest, Failure, Kept, Mark, Stage,
+use camlock_policy::{
+    BoxFuture, Digest, Failure, Fingerprint, Kept, Stage,
     registry::{Claim, Exchange, Unavailable},
 };
 use diesel::{
@@ -69,13 +69,13 @@ const TO_BE_HAD: &str =
     "(artifacts.elsewhere OR EXISTS (SELECT 1 FROM artifact_bytes WHERE artifact_bytes.digest = artifacts.digest))";
 
 impl Exchange for Shared {
-    fn claim(&self, plugin: &str, mark: &Mark) -> BoxFuture<Result<Claim, Unavailable>> {
-        let (this, plugin, mark) = (self.clone(), plugin.to_owned(), mark.clone());
+    fn claim(&self, plugin: &str, fingerprint: &Fingerprint) -> BoxFuture<Result<Claim, Unavailable>> {
+        let (this, plugin, fingerprint) = (self.clone(), plugin.to_owned(), fingerprint.clone());
         Box::pin(async move {
             let mut fleet = this.fleet.subscribe();
             loop {
                 fleet.mark_unchanged();
-                let (asking, name, what) = (this.clone(), plugin.clone(), mark.clone());
+                let (asking, name, what) = (this.clone(), plugin.clone(), fingerprint.clone());
                 let asked = this.database.within(async move { asking.try_claim(&name, &what).await }).await?;
                 let left = match asked {
                     Ok(claim) => return Ok(claim),
@@ -161,7 +161,7 @@ impl Shared {
         let values: Vec<Value> = vec![
             (&digest).into(),
             (&kept.name).into(),
-            (&kept.mark.0).into(),
+            (&kept.fingerprint.0).into(),
             (&kept.version).into(),
             offered.size().into(),
             matches!(offered, Offered::Elsewhere).into(),
@@ -169,7 +169,7 @@ impl Shared {
         ];
         work.run(&offer, values).await?;
         let counts = "SELECT digest AS word FROM artifacts WHERE plugin = $1 AND fingerprint = $2";
-        let counts = work.row::<Word>(counts, vec![(&kept.name).into(), (&kept.mark.0).into()]).await?;
+        let counts = work.row::<Word>(counts, vec![(&kept.name).into(), (&kept.fingerprint.0).into()]).await?;
         let counts = counts.and_then(|counts| counts.word.parse().ok()).unwrap_or(kept.digest);
         if let Offered::Bytes(bytes) = offered
             && counts == kept.digest
@@ -205,10 +205,10 @@ impl Shared {
     }
 
     /// Tries once. If another one has the right: for how long still.
-    async fn try_claim(&self, plugin: &str, mark: &Mark) -> Result<Result<Claim, Duration>, Trouble> {
+    async fn try_claim(&self, plugin: &str, fingerprint: &Fingerprint) -> Result<Result<Claim, Duration>, Trouble> {
         let built =
             format!("SELECT digest AS word FROM artifacts WHERE plugin = $1 AND fingerprint = $2 AND {TO_BE_HAD}");
-        let what: Vec<Value> = vec![plugin.into(), (&mark.0).into()];
+        let what: Vec<Value> = vec![plugin.into(), (&fingerprint.0).into()];
         let built = self.database.alone().await?.row::<Word>(&built, what.clone()).await?;
         if let Some(digest) = built.and_then(|built| built.word.parse().ok()) {
             return Ok(Ok(Claim::Built(digest)));

@@ -10,7 +10,7 @@ mod memory;
 mod tests;
 
 use crate::causes::in_words;
-use camlock_core::{
+use camlock_policy::{
     BoxFuture,
     registry::{
         Actor, Decision, Happened, Newcomer, NotDecided, Proposal, Proposed, Reading, Record, Registry, RolloutId,
@@ -280,7 +280,9 @@ impl Registry for LastKnown {
         let (asked, keeper) = (self.inner.report(served), self.keeper.clone());
         Box::pin(async move {
             asked.await?;
-            keeper.learn(|state| seen.iter().fold(false, |new, (name, mark)| state.memory.take_seen(name, mark) | new));
+            keeper.learn(|state| {
+                seen.iter().fold(false, |new, (name, fingerprint)| state.memory.take_seen(name, fingerprint) | new)
+            });
             Ok(())
         })
     }

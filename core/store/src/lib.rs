@@ -46,7 +46,7 @@ pub use crate::{
 };
 
 use crate::{address::Address, database::Database, node::Identity, shared::Shared};
-use camlock_core::registry::{Archive, Exchange, Registry, Tokens};
+use camlock_policy::registry::{Archive, Exchange, Registry, Tokens};
 use std::{
     fmt,
     path::PathBuf,

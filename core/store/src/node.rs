@@ -1,7 +1,7 @@
 //! Who this server is: an id that stays, in its data directory.
 
 use crate::{Trouble, TroubleKind};
-use camlock_core::registry::NodeId;
+use camlock_policy::registry::NodeId;
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, Write},

@@ -10,7 +10,7 @@ mod tests;
 pub use exchange::SharedExchange;
 
 use crate::causes::{chain, in_words, innermost};
-use camlock_core::Digest;
+use camlock_policy::Digest;
 use futures_util::StreamExt;
 use object_store::{Error, GetResult, ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path as Key};
 use sha2::{Digest as _, Sha256};

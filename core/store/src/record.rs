@@ -6,8 +6,8 @@ use crate::{
     database::Work,
     shared::{Shared, locked},
 };
-use camlock_core::{
-    Digest, Mark,
+use camlock_policy::{
+    Digest, Fingerprint,
     registry::{Agreed, Happened, Record},
 };
 use diesel::{
@@ -121,7 +121,8 @@ impl Shared {
                 None
             }
         });
-        let agreed = digest.map(|digest| Agreed { mark: row.fingerprint.map(Mark), digest, version: row.version });
+        let agreed =
+            digest.map(|digest| Agreed { fingerprint: row.fingerprint.map(Fingerprint), digest, version: row.version });
         Record {
             built_in: row.kind == "static",
             enabled: row.enabled,

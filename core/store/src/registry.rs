@@ -7,8 +7,8 @@ use crate::{
     record::count,
     shared::Shared,
 };
-use camlock_core::{
-    BoxFuture, Mark,
+use camlock_policy::{
+    BoxFuture, Fingerprint,
     registry::{
         Actor, Decision, Happened, Newcomer, NotDecided, Proposal, Proposed, Reading, Record, Registry, RolloutId,
         RolloutState, Served, Snapshot, Unavailable,
@@ -229,10 +229,10 @@ struct Seen {
 
 impl Shared {
     /// What lay in this node's directory.
-    async fn seen(&self, work: &mut Work) -> Result<BTreeMap<String, Mark>, Trouble> {
+    async fn seen(&self, work: &mut Work) -> Result<BTreeMap<String, Fingerprint>, Trouble> {
         let seen = "SELECT plugin, seen FROM node_plugins WHERE node = $1 AND seen IS NOT NULL";
         let rows = work.rows::<Seen>(seen, vec![self.node().into()]).await?;
-        Ok(rows.into_iter().map(|row| (row.plugin, Mark(row.seen))).collect())
+        Ok(rows.into_iter().map(|row| (row.plugin, Fingerprint(row.seen))).collect())
     }
 
     /// Puts on record what this node serves.
@@ -254,7 +254,7 @@ impl Shared {
                 served.generation.into(),
                 served.artifact.map(|digest| digest.to_string()).into(),
                 served.version.clone().into(),
-                served.seen.as_ref().map(|mark| mark.0.clone()).into(),
+                served.seen.as_ref().map(|fingerprint| fingerprint.0.clone()).into(),
                 served.revision.into(),
             ]
         };
@@ -262,7 +262,7 @@ impl Shared {
     }
 
     /// Notes what this node saw of a plugin's directory when it proposed.
-    pub(crate) async fn note_seen(&self, work: &mut Work, plugin: &str, seen: &Mark) -> Result<(), Trouble> {
+    pub(crate) async fn note_seen(&self, work: &mut Work, plugin: &str, seen: &Fingerprint) -> Result<(), Trouble> {
         let now = work.dialect().now();
         let note = format!(
             "INSERT INTO node_plugins (node, plugin, state, seen, at) VALUES ($1, $2, 'starting', $3, {now}) \

@@ -7,8 +7,8 @@ use crate::{
     record::count,
     shared::Shared,
 };
-use camlock_core::{
-    Digest, Mark,
+use camlock_policy::{
+    Digest, Fingerprint,
     registry::{Agreed, NodeId, Proposal, Proposed, Record, Rollout, RolloutId, RolloutState},
 };
 use diesel::{
@@ -99,7 +99,7 @@ fn known(answers: &mut BTreeMap<i64, BTreeMap<NodeId, Result<(), String>>>, row:
     let rollout = Rollout {
         id: count(row.id),
         plugin: row.plugin,
-        agreed: Agreed { mark: row.fingerprint.map(Mark), digest, version: row.version },
+        agreed: Agreed { fingerprint: row.fingerprint.map(Fingerprint), digest, version: row.version },
         proposer: row.proposer,
         nodes: serde_json::from_str(&row.asked).unwrap_or_default(),
         answers: answers.remove(&row.id).unwrap_or_default(),
@@ -140,7 +140,7 @@ impl Shared {
     async fn propose_in(&self, work: &mut Work, record: Record, agreed: Agreed, by: &str) -> Result<Proposed, Trouble> {
         let plugin = record.name.clone();
         if record.agreed.as_ref().is_some_and(|there| there.digest == agreed.digest) {
-            if agreed.mark.is_none() || record.agreed.as_ref() == Some(&agreed) {
+            if agreed.fingerprint.is_none() || record.agreed.as_ref() == Some(&agreed) {
                 return Ok(Proposed::Agreed(Box::new(record)));
             }
             // The same bytes came of other sources: it is known by these from now on.
@@ -180,7 +180,7 @@ impl Shared {
         );
         let values: Vec<Value> = vec![
             (&plugin).into(),
-            agreed.mark.as_ref().map(|mark| mark.0.clone()).into(),
+            agreed.fingerprint.as_ref().map(|fingerprint| fingerprint.0.clone()).into(),
             agreed.digest.to_string().into(),
             (&agreed.version).into(),
             self.node().into(),
@@ -213,7 +213,7 @@ impl Shared {
         let values: Vec<Value> = vec![
             plugin.into(),
             agreed.digest.to_string().into(),
-            agreed.mark.as_ref().map(|mark| mark.0.clone()).into(),
+            agreed.fingerprint.as_ref().map(|fingerprint| fingerprint.0.clone()).into(),
             (&agreed.version).into(),
         ];
         work.run(agree, values).await?;
@@ -290,7 +290,7 @@ impl Shared {
         let values: Vec<Value> = vec![
             (&known.rollout.plugin).into(),
             agreed.digest.to_string().into(),
-            agreed.mark.as_ref().map(|mark| mark.0.clone()).into(),
+            agreed.fingerprint.as_ref().map(|fingerprint| fingerprint.0.clone()).into(),
             (&agreed.version).into(),
             false.into(),
             known.from.clone().into(),

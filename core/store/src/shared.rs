@@ -1,7 +1,7 @@
 //! What all parts of a store share.
 
 use crate::{Change, Options, database::Database, node::Identity};
-use camlock_core::registry::{Happened, TokenView};
+use camlock_policy::registry::{Happened, TokenView};
 use std::{
     collections::{HashMap, VecDeque},
     ops::Deref,

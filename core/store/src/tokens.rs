@@ -8,7 +8,7 @@ use crate::{
     record::count,
     shared::Shared,
 };
-use camlock_core::{
+use camlock_policy::{
     BoxFuture,
     registry::{Actor, NewToken, Role, TokenView, Tokens, Unavailable},
 };

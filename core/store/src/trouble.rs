@@ -1,7 +1,7 @@
 //! What can be wrong with a database, in sentences. No password stands in any of them.
 
 use crate::address::Address;
-use camlock_core::registry::Unavailable;
+use camlock_policy::registry::Unavailable;
 use diesel::result::{DatabaseErrorKind, Error};
 use tokio_postgres::error::SqlState;
 

@@ -129,12 +129,12 @@ impl Site {
     /// The processes that belong to it, by number: its servers, and whatever these started.
     pub fn processes(&self) -> Vec<u32> {
         let root = self.root.to_str().unwrap();
-        let mark = format!("{MARK}={root}");
+        let fingerprint = format!("{MARK}={root}");
         let belongs = |id: &u32| {
             let read = |what: &str| fs::read(format!("/proc/{id}/{what}")).unwrap_or_default();
             // A verifying process has no environment, but is told of an artifact.
             let below = format!("{root}/.camlock/");
-            read("environ").split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+            read("environ").split(|byte| *byte == 0).any(|variable| variable == fingerprint.as_bytes())
                 || String::from_utf8_lossy(&read("cmdline")).contains(&below)
         };
         let all = fs::read_dir("/proc").unwrap().flatten();

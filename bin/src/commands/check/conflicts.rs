@@ -10,8 +10,8 @@ use crate::{
     config::Config,
 };
 use camlock_build::{Builder, Profile};
-use camlock_core::{Manifest, Sources, routes::overlap};
 use camlock_embed::build_options;
+use camlock_policy::{Manifest, Sources, routes::overlap};
 use std::path::{Path, PathBuf};
 
 /// Something that would keep it from being served.
@@ -70,7 +70,7 @@ async fn served(config: &Config) -> Vec<Other> {
     let Ok(client) = Client::new(&Reach::of(config)) else { return Vec::new() };
     let plugins = client.list("/api/v1/plugins?limit=500").await.unwrap_or_default();
     let others = plugins.iter().map(Plugin::read).map(|plugin| {
-        let claims = plugin.urls.into_iter().filter(|url| !url.starts_with(camlock_core::routes::MOUNTS)).collect();
+        let claims = plugin.urls.into_iter().filter(|url| !url.starts_with(camlock_policy::routes::MOUNTS)).collect();
         Other { name: plugin.name, path: None, claims }
     });
     others.collect()
@@ -115,7 +115,7 @@ fn between(manifest: &Manifest, others: &[Other]) -> Vec<Conflict> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use camlock_core::manifest;
+    use camlock_policy::manifest;
     use std::collections::BTreeMap;
 
     #[test]

@@ -11,8 +11,8 @@ use crate::{
     config::{Config, Flags, Profile},
     print,
 };
-use camlock_core::{Failure, Stage};
 use camlock_loader::{Artifact, Limits, Report, Staging, Verdict, Verifier};
+use camlock_policy::{Failure, Stage};
 use clap::Args;
 use report::{Checked, Outcome};
 use std::{

@@ -5,8 +5,8 @@ use crate::{
     Failed,
     print::{self, Paint, Table, Tone},
 };
-use camlock_core::{Entry, Failure, Manifest, Stage, routes::MOUNTS};
 use camlock_loader::{Artifact, Report};
+use camlock_policy::{Entry, Failure, Manifest, Stage, routes::MOUNTS};
 use serde_json::{Value, json};
 use std::{path::PathBuf, time::Duration};
 

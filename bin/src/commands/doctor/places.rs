@@ -3,8 +3,8 @@
 use super::Finding;
 use crate::{commands::workshop, config::Config, print};
 use camlock_build::{Builder, Profile};
-use camlock_core::Sources;
 use camlock_embed::build_options;
+use camlock_policy::Sources;
 use std::{
     fs::{self, File},
     io,

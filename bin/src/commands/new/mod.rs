@@ -8,7 +8,7 @@
 use super::workshop;
 use crate::{Failed, print};
 use camlock_build::sdk;
-use camlock_core::manifest::check_name;
+use camlock_policy::manifest::check_name;
 use clap::{Args, ValueEnum};
 use std::{
     fs, io,

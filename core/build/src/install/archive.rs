@@ -5,7 +5,7 @@ use super::room::{Room, no_file};
 use crate::words::{in_words, one_line};
 use ::tar::{Archive, EntryType, PaxExtensions};
 use ::zip::ZipArchive;
-use camlock_core::NotInstalled;
+use camlock_policy::NotInstalled;
 use flate2::read::MultiGzDecoder;
 use std::{
     fs::File,

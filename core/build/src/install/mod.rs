@@ -15,7 +15,7 @@ use crate::{
     words::{in_words, shown},
 };
 use archive::{tar_gz, zip};
-use camlock_core::{BoxFuture, Install, Installed, Kind, NotInstalled, Source, Upload, manifest::check_name};
+use camlock_policy::{BoxFuture, Install, Installed, Kind, NotInstalled, Source, Upload, manifest::check_name};
 use room::{Bounds, Room};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::{

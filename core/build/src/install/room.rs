@@ -1,7 +1,7 @@
 //! A directory that is filled with what is not trusted: nothing gets out of it, nothing in it is a link, and it stays small.
 
 use crate::words::{in_words, shown};
-use camlock_core::NotInstalled;
+use camlock_policy::NotInstalled;
 use std::{
     collections::HashSet,
     fs::{self, OpenOptions},

@@ -4,7 +4,7 @@ use super::*;
 use crate::Identified;
 use ::tar::{Builder, EntryType, Header};
 use ::zip::{ZipWriter, write::SimpleFileOptions};
-use camlock_core::{Failure, Stage};
+use camlock_policy::{Failure, Stage};
 use flate2::{Compression, write::GzEncoder};
 use std::{
     collections::BTreeMap,

@@ -1,7 +1,7 @@
 //! Sources that do not compile, and how the author is told.
 
 use crate::place::{PLAIN, PLUGIN, Place};
-use camlock_core::Stage;
+use camlock_policy::Stage;
 use camlock_testing::Trials;
 
 pub fn add(trials: Trials) -> Trials {
@@ -50,12 +50,12 @@ fn a_single_file() {
 fn a_missing_file() {
     let place = Place::apart();
     place.write_crate("lacking", "", &format!("pub const TEXT: &str = include_str!(\"../../../later.txt\");\n{PLAIN}"));
-    let before = place.entry("lacking").mark;
+    let before = place.entry("lacking").fingerprint;
     let failure = place.fail("lacking");
     assert!(failure.reason.contains("src/lib.rs:1: couldn't read `src/../../../later.txt`"), "{}", failure.reason);
-    assert_eq!(place.entry("lacking").mark, before);
+    assert_eq!(place.entry("lacking").fingerprint, before);
     place.write("later.txt", "here it is");
-    assert_ne!(place.entry("lacking").mark, before);
+    assert_ne!(place.entry("lacking").fingerprint, before);
     place.build("lacking");
 }
 

@@ -1,7 +1,7 @@
 //! Builds that do not come to their own end, and edits while they run.
 
 use crate::place::{PLAIN, Place};
-use camlock_core::Sources;
+use camlock_policy::Sources;
 use camlock_testing::Trials;
 use std::{
     fs::{self, File},
@@ -140,8 +140,8 @@ fn an_edit_while_it_is_built() {
     });
     let built = place.try_build("edited").unwrap();
     edits.join().unwrap();
-    assert_eq!(built.mark, entry.mark, "it is said to be what it was when the build began");
-    assert_ne!(place.entry("edited").mark, entry.mark, "so the edit is seen");
+    assert_eq!(built.fingerprint, entry.fingerprint, "it is said to be what it was when the build began");
+    assert_ne!(place.entry("edited").fingerprint, entry.fingerprint, "so the edit is seen");
     place.build("edited");
 }
 

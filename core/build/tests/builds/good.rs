@@ -1,7 +1,7 @@
 //! Sources of which a plugin comes.
 
 use crate::place::{PLAIN, PLUGIN, Place, listener, manifest, really};
-use camlock_core::Sources;
+use camlock_policy::Sources;
 use camlock_testing::Trials;
 use std::{fs, path::Path};
 
@@ -25,13 +25,13 @@ fn a_crate() {
     let first = place.entry("whole");
     let (progress, told) = listener();
     let built = place.build_telling("whole", progress).expect("it is built");
-    assert_eq!(built.mark, first.mark);
+    assert_eq!(built.fingerprint, first.fingerprint);
     let identity = really(&built.candidate).expect("a plugin");
-    assert_eq!((identity.name.as_str(), &identity.nonce), ("whole", &first.mark.0));
+    assert_eq!((identity.name.as_str(), &identity.nonce), ("whole", &first.fingerprint.0));
     let units = told.lock().unwrap().last().expect("something was told").done;
     assert!(told.lock().unwrap().iter().all(|progress| progress.total.is_none()) && units > 20, "{units}");
 
-    // The author's folder is as it was, and what the build left anywhere changes no mark.
+    // The author's folder is as it was, and what the build left anywhere changes no fingerprint.
     assert_eq!(place.everything("plugins"), before);
     assert_eq!(place.entry("whole"), first);
 
@@ -39,7 +39,7 @@ fn a_crate() {
     place.write("plugins/whole/src/lib.rs", &PLUGIN.replace("Hello!", "Good day!"));
     let (progress, told) = listener();
     let built = place.build_telling("whole", progress).expect("it is built");
-    assert_ne!(built.mark, first.mark);
+    assert_ne!(built.fingerprint, first.fingerprint);
     assert!(told.lock().unwrap().iter().all(|progress| progress.total == Some(units)));
     let doing: Vec<String> = told.lock().unwrap().iter().map(|progress| progress.doing.clone()).collect();
     assert!(doing.iter().any(|doing| doing.starts_with("Compiling whole v0.1.0")), "{doing:?}");
@@ -104,9 +104,9 @@ fn settings_of_the_author() {
     let built = place.build("settled");
     assert!(fs::read(&built.candidate).unwrap().starts_with(b"\x7fELF"));
     assert_eq!(place.everything("plugins"), before);
-    let mark = built.mark;
+    let fingerprint = built.fingerprint;
     place.write("plugins/settled/.cargo/config.toml", "");
-    assert_ne!(place.entry("settled").mark, mark);
+    assert_ne!(place.entry("settled").fingerprint, fingerprint);
     assert!(place.fail("settled").reason.contains("no flag"));
 }
 
@@ -127,7 +127,7 @@ fn a_crate_behind_a_link() {
         [place.path("home/far.txt"), place.path("home/linked")]
     );
     place.write("home/far.txt", "farther");
-    assert_ne!(place.entry("linked").mark, built.mark);
+    assert_ne!(place.entry("linked").fingerprint, built.fingerprint);
     place.build("linked");
 }
 

@@ -1,7 +1,7 @@
 //! Plugins that are built of more than one package.
 
 use crate::place::{PLAIN, Place, manifest};
-use camlock_core::Sources;
+use camlock_policy::Sources;
 use camlock_testing::Trials;
 use std::{
     fs,
@@ -64,7 +64,7 @@ fn inside_and_outside() {
     assert_eq!(sources(place.everything("")), sources(before), "nothing is written anywhere else");
 
     place.write("shared/src/lib.rs", &says("shared two"));
-    assert_ne!(place.entry("joined").mark, built.mark);
+    assert_ne!(place.entry("joined").fingerprint, built.fingerprint);
     assert!(contains(&place.build("joined").candidate, "shared two"));
     place.write("plugins/joined/helper/src/lib.rs", "this is no Rust\n");
     let failure = place.fail("joined");
@@ -116,7 +116,7 @@ fn a_workspace_of_its_own() {
     place.write("shared/Cargo.toml", &package("shared", ""));
     place.write("shared/src/lib.rs", &says("of the shared"));
     assert!(contains(&place.build("rooted").candidate, "of the shared"));
-    let mark = place.entry("rooted").mark;
+    let fingerprint = place.entry("rooted").fingerprint;
     place.write("shared/src/lib.rs", &says("of the other"));
-    assert_ne!(place.entry("rooted").mark, mark);
+    assert_ne!(place.entry("rooted").fingerprint, fingerprint);
 }

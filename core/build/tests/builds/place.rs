@@ -1,7 +1,7 @@
 //! Where a test has its plugins and builds them.
 
 use camlock_build::{Builder, Identified, Identify, Identity, Inspect, Options};
-use camlock_core::{BuildProgress, Built, Entry, Failure, Progress, Sources, Stage};
+use camlock_policy::{BuildProgress, Built, Entry, Failure, Progress, Sources, Stage};
 use std::{
     collections::BTreeMap,
     fs,
@@ -124,11 +124,15 @@ impl Place {
         self.runtime.block_on(self.builder.build(&entry, progress))
     }
 
-    /// Builds what must be good, and whose mark must hold.
+    /// Builds what must be good, and whose fingerprint must hold.
     pub fn build(&self, name: &str) -> Built {
         let built =
             self.try_build(name).unwrap_or_else(|failure| panic!("{name}: {failure}\n{:#?}", failure.diagnostics));
-        assert_eq!(self.entry(name).mark, built.mark, "the mark of what was built is the next scan's");
+        assert_eq!(
+            self.entry(name).fingerprint,
+            built.fingerprint,
+            "the fingerprint of what was built is the next scan's"
+        );
         built
     }
 

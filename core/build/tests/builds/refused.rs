@@ -1,7 +1,7 @@
 //! What cargo cannot or may not build, and what people are told.
 
 use crate::place::{PLAIN, Place, manifest};
-use camlock_core::{Sources, Stage};
+use camlock_policy::{Sources, Stage};
 use camlock_testing::Trials;
 use std::{fs, path::Path, process::Command};
 
@@ -132,11 +132,11 @@ fn no_such_toolchain() {
     place.write_crate("pinned", "", PLAIN);
     let built = place.build("pinned");
     place.write("plugins/pinned/rust-toolchain.toml", "[toolchain]\nchannel = \"1.30.0\"\n");
-    assert_ne!(place.entry("pinned").mark, built.mark);
+    assert_ne!(place.entry("pinned").fingerprint, built.fingerprint);
     let failure = place.fail("pinned");
     assert!(failure.reason.contains("1.30.0") && failure.reason.contains("not installed"), "{failure}");
     fs::remove_file(place.path("plugins/pinned/rust-toolchain.toml")).unwrap();
-    assert_eq!(place.build("pinned").mark, built.mark);
+    assert_eq!(place.build("pinned").fingerprint, built.fingerprint);
 }
 
 /// In a process that stands in for cargo: says what cargo says when the disk is full.

@@ -5,7 +5,7 @@ use crate::{
     place::{PLAIN, Place, manifest, plainly},
 };
 use camlock_build::{Builder, Identified, Identify, Options};
-use camlock_core::Sources;
+use camlock_policy::Sources;
 use camlock_testing::Trials;
 use std::{
     fs,

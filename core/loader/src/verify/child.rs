@@ -11,7 +11,7 @@ use crate::{
     words::one_line,
 };
 use camlock_abi::{AbiVersion, Entry, FailureKind, FailureMessage, OpenOptions, RStr};
-use camlock_core::{Lease, Use};
+use camlock_policy::{Lease, Use};
 use std::{
     fs::File,
     io::Write,

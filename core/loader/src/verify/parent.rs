@@ -6,7 +6,7 @@ use crate::{
     stage::Artifact,
     words::{in_words, one_line},
 };
-use camlock_core::{Digest, manifest::Runtime};
+use camlock_policy::{Digest, manifest::Runtime};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions},
@@ -310,7 +310,7 @@ fn unopened(words: String) -> Result<Found, VerifyError> {
 mod tests {
     use super::*;
     use crate::sections::Sections;
-    use camlock_core::manifest;
+    use camlock_policy::manifest;
 
     /// This program's harness has a `main` of its own, which never heard of verification: starting it again would run all
     /// tests a second time.

@@ -2,7 +2,7 @@
 
 use super::{VERSION, Verdict};
 use crate::stage::{remove_old_temporaries, unique};
-use camlock_core::Digest;
+use camlock_policy::Digest;
 use std::{fs, io, path::PathBuf};
 
 /// A directory of verdicts.

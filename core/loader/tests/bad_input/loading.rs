@@ -1,8 +1,8 @@
 //! What was verified and still goes wrong when a server loads it.
 
 use crate::{alter::Altered, place::Place};
-use camlock_core::Ending;
 use camlock_loader::{Artifact, Limits, LoadError, Loader, LoaderOptions, Overview, StageError, Verdict};
+use camlock_policy::Ending;
 use camlock_testing::Trials;
 use std::{
     fs, process, thread,

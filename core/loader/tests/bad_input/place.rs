@@ -1,7 +1,7 @@
 //! Where a test stages, verifies and loads, and the look at what is left there.
 
-use camlock_core::{Ending, Loaded};
 use camlock_loader::{Artifact, Limits, LoadError, Loader, LoaderOptions, Staging, Verdict, Verifier, VerifyError};
+use camlock_policy::{Ending, Loaded};
 use std::{
     collections::HashSet,
     ffi::OsString,

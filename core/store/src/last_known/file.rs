@@ -1,7 +1,7 @@
 //! The file in which the last known record is kept: read once, and always written whole.
 
 use crate::causes::in_words;
-use camlock_core::{Mark, registry::Record};
+use camlock_policy::{Fingerprint, registry::Record};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ const VERSION: u32 = 1;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Known {
     pub(super) records: Vec<Arc<Record>>,
-    pub(super) seen: BTreeMap<String, Mark>,
+    pub(super) seen: BTreeMap<String, Fingerprint>,
 }
 
 /// Why a file tells nothing.
@@ -40,7 +40,7 @@ struct Form {
 struct Whole {
     registry: String,
     records: Vec<Record>,
-    seen: BTreeMap<String, Mark>,
+    seen: BTreeMap<String, Fingerprint>,
 }
 
 #[derive(Serialize)]
@@ -49,7 +49,7 @@ struct ToWrite<'a> {
     /// Which registry it is about.
     registry: &'a str,
     records: Vec<&'a Record>,
-    seen: &'a BTreeMap<String, Mark>,
+    seen: &'a BTreeMap<String, Fingerprint>,
 }
 
 /// What the file tells of this registry.

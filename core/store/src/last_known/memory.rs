@@ -1,8 +1,8 @@
 //! What is known of a registry, learnt from what it answers, in whatever order its answers come.
 
 use super::file::Known;
-use camlock_core::{
-    Mark,
+use camlock_policy::{
+    Fingerprint,
     registry::{Reading, Record, Snapshot},
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -14,7 +14,7 @@ pub(super) type Moment = u64;
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     records: BTreeMap<String, (Arc<Record>, Moment)>,
-    seen: BTreeMap<String, (Mark, Moment)>,
+    seen: BTreeMap<String, (Fingerprint, Moment)>,
     now: Moment,
 }
 
@@ -22,7 +22,11 @@ impl Memory {
     /// What a file told.
     pub(super) fn new(known: Known) -> Self {
         let records = known.records.into_iter().map(|record| (record.name.clone(), (record, 0))).collect();
-        Memory { records, seen: known.seen.into_iter().map(|(name, mark)| (name, (mark, 0))).collect(), now: 0 }
+        Memory {
+            records,
+            seen: known.seen.into_iter().map(|(name, fingerprint)| (name, (fingerprint, 0))).collect(),
+            now: 0,
+        }
     }
 
     /// Now. What is learnt later than this is not in the answer to what is asked now.
@@ -47,11 +51,11 @@ impl Memory {
         true
     }
 
-    /// Takes a mark of this node's own; whether it is new.
-    pub(super) fn take_seen(&mut self, name: &str, mark: &Mark) -> bool {
+    /// Takes a fingerprint of this node's own; whether it is new.
+    pub(super) fn take_seen(&mut self, name: &str, fingerprint: &Fingerprint) -> bool {
         self.now += 1;
-        let before = self.seen.insert(name.to_owned(), (mark.clone(), self.now));
-        before.is_none_or(|(before, _)| before != *mark)
+        let before = self.seen.insert(name.to_owned(), (fingerprint.clone(), self.now));
+        before.is_none_or(|(before, _)| before != *fingerprint)
     }
 
     /// Takes what was read by a reading that began at that moment.
@@ -67,9 +71,9 @@ impl Memory {
         for record in &snapshot.records {
             changed |= self.take_record(record, began);
         }
-        for (name, mark) in &snapshot.seen {
+        for (name, fingerprint) in &snapshot.seen {
             if self.seen.get(name).is_none_or(|(_, learnt)| *learnt <= began) {
-                changed |= self.take_seen(name, mark);
+                changed |= self.take_seen(name, fingerprint);
             }
         }
         changed
@@ -81,7 +85,7 @@ impl Memory {
         let records = self.records.iter().filter(|(name, _)| asked(name));
         Snapshot {
             records: records.map(|(_, (record, _))| Record::clone(record)).collect(),
-            seen: self.seen.iter().map(|(name, (mark, _))| (name.clone(), mark.clone())).collect(),
+            seen: self.seen.iter().map(|(name, (fingerprint, _))| (name.clone(), fingerprint.clone())).collect(),
             ..Snapshot::default()
         }
     }
@@ -90,7 +94,7 @@ impl Memory {
     pub(super) fn known(&self) -> Known {
         Known {
             records: self.records.values().map(|(record, _)| record.clone()).collect(),
-            seen: self.seen.iter().map(|(name, (mark, _))| (name.clone(), mark.clone())).collect(),
+            seen: self.seen.iter().map(|(name, (fingerprint, _))| (name.clone(), fingerprint.clone())).collect(),
         }
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
-use camlock_core::{
-    Digest, Mark,
+use camlock_policy::{
+    Digest, Fingerprint,
     registry::{Agreed, Memory as Real},
 };
 use serde_json::{Value, json};
@@ -47,9 +47,13 @@ fn disabled() -> Decision {
 }
 
 fn proposal(plugin: &str, bytes: &str) -> Proposal {
-    let mark = Mark(format!("of {bytes}"));
-    let agreed = Agreed { mark: Some(mark.clone()), digest: Digest::of(bytes.as_bytes()), version: "0.1.0".to_owned() };
-    Proposal { plugin: plugin.to_owned(), agreed, by: "filesystem".to_owned(), seen: Some(mark) }
+    let fingerprint = Fingerprint(format!("of {bytes}"));
+    let agreed = Agreed {
+        fingerprint: Some(fingerprint.clone()),
+        digest: Digest::of(bytes.as_bytes()),
+        version: "0.1.0".to_owned(),
+    };
+    Proposal { plugin: plugin.to_owned(), agreed, by: "filesystem".to_owned(), seen: Some(fingerprint) }
 }
 
 async fn all(registry: &dyn Registry) -> Result<Snapshot, Unavailable> {
@@ -123,12 +127,12 @@ async fn whatever_passes_is_learnt() {
 
     let served = Served {
         plugin: "one".to_owned(),
-        state: camlock_core::Headline::Disabled,
+        state: camlock_policy::Headline::Disabled,
         reason: None,
         generation: None,
         artifact: None,
         version: None,
-        seen: Some(Mark("reported".to_owned())),
+        seen: Some(Fingerprint("reported".to_owned())),
         revision: 3,
         endpoints: None,
     };

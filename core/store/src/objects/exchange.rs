@@ -1,8 +1,8 @@
 //! Sharing through an object store: the registry knows which artifacts there are, the store has their bytes.
 
 use super::{ObjectTrouble, Objects};
-use camlock_core::{
-    BoxFuture, Digest, Failure, Kept, Mark, Stage,
+use camlock_policy::{
+    BoxFuture, Digest, Failure, Fingerprint, Kept, Stage,
     registry::{Claim, Exchange, Unavailable},
 };
 use std::{fmt, path::PathBuf, sync::Arc};
@@ -29,8 +29,8 @@ impl SharedExchange {
 }
 
 impl Exchange for SharedExchange {
-    fn claim(&self, plugin: &str, mark: &Mark) -> BoxFuture<Result<Claim, Unavailable>> {
-        self.inner.claim(plugin, mark)
+    fn claim(&self, plugin: &str, fingerprint: &Fingerprint) -> BoxFuture<Result<Claim, Unavailable>> {
+        self.inner.claim(plugin, fingerprint)
     }
 
     fn offer(&self, kept: &Kept, path: Option<PathBuf>) -> BoxFuture<Result<Digest, Unavailable>> {

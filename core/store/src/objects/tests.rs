@@ -1,6 +1,6 @@
 use super::*;
-use camlock_core::{
-    Kept, Mark,
+use camlock_policy::{
+    Fingerprint, Kept,
     registry::{Claim, Exchange, Memory},
 };
 use std::{os::unix::fs::PermissionsExt, time::SystemTime};
@@ -186,7 +186,7 @@ fn a_place_that_cannot_be_meant_is_told() {
 
 fn kept(digest: Digest) -> Kept {
     let (name, version) = ("hello".to_owned(), "0.1.0".to_owned());
-    Kept { name, version, mark: Mark("sources".to_owned()), digest, at: SystemTime::UNIX_EPOCH }
+    Kept { name, version, fingerprint: Fingerprint("sources".to_owned()), digest, at: SystemTime::UNIX_EPOCH }
 }
 
 #[tokio::test]
@@ -196,7 +196,7 @@ async fn servers_share_through_it() {
     let exchange = |memory: Memory| SharedExchange::new(Arc::new(memory), Arc::new(place.objects()), place.own());
     let (one, other) = (exchange(memory.clone()), exchange(memory.node("other")));
     let (digest, library) = place.library(b"the library");
-    assert!(matches!(one.claim("hello", &kept(digest).mark).await, Ok(Claim::Build(_))));
+    assert!(matches!(one.claim("hello", &kept(digest).fingerprint).await, Ok(Claim::Build(_))));
     assert_eq!(one.offer(&kept(digest), Some(library)).await, Ok(digest));
 
     let fetched = other.fetch(digest).await.unwrap().unwrap();
@@ -206,7 +206,10 @@ async fn servers_share_through_it() {
     assert_eq!(other.fetch(Digest::of(b"nobody's")).await, Ok(None));
     // What is only made known is not put there.
     let (unshared, _) = place.library(b"another");
-    assert_eq!(one.offer(&Kept { mark: Mark("other sources".to_owned()), ..kept(unshared) }, None).await, Ok(unshared));
+    assert_eq!(
+        one.offer(&Kept { fingerprint: Fingerprint("other sources".to_owned()), ..kept(unshared) }, None).await,
+        Ok(unshared)
+    );
     assert_eq!(other.fetch(unshared).await, Ok(None));
 }
 
@@ -218,7 +221,9 @@ async fn what_was_shared_before_is_still_found_and_trouble_is_told() {
     memory.offer(&kept(digest), Some(library.clone())).await.unwrap();
     let exchange = SharedExchange::new(Arc::new(memory.clone()), Arc::new(place.objects()), place.own());
     assert_eq!(exchange.fetch(digest).await, Ok(Some(library.clone())));
-    assert!(matches!(exchange.claim("hello", &kept(digest).mark).await, Ok(Claim::Built(built)) if built == digest));
+    assert!(
+        matches!(exchange.claim("hello", &kept(digest).fingerprint).await, Ok(Claim::Built(built)) if built == digest)
+    );
 
     fs::remove_dir(place.shared()).unwrap();
     assert_eq!(exchange.fetch(digest).await, Ok(Some(library.clone())), "the registry has it");
@@ -227,7 +232,7 @@ async fn what_was_shared_before_is_still_found_and_trouble_is_told() {
     let refused = exchange.offer(&kept(digest), Some(library)).await.unwrap_err().to_string();
     assert!(refused.contains("cannot be stored in"), "{refused}");
     memory.break_down(Some("the registry does not answer"));
-    assert_eq!(exchange.fetch(digest).await.unwrap_err().stage, camlock_core::Stage::Build);
+    assert_eq!(exchange.fetch(digest).await.unwrap_err().stage, camlock_policy::Stage::Build);
 }
 
 #[cfg(feature = "s3")]

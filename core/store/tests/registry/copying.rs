@@ -1,8 +1,8 @@
 //! A registry that moves into the other database, or into another one of the same kind.
 
 use crate::world::*;
-use camlock_core::{
-    Digest, Endpoint, Kept, Mark,
+use camlock_policy::{
+    Digest, Endpoint, Fingerprint, Kept,
     registry::{Decision, EventId, EventQuery, Happened, NewToken, Role, Served},
 };
 use camlock_store::{Copied, Store, Trouble, TroubleKind};
@@ -79,7 +79,7 @@ async fn lived_in(world: &World) {
         let kept = Kept {
             name: plugin.to_owned(),
             version: version.to_owned(),
-            mark: Mark(sources.to_owned()),
+            fingerprint: Fingerprint(sources.to_owned()),
             digest: Digest::of(&bytes),
             at: SystemTime::now(),
         };
@@ -88,7 +88,7 @@ async fn lived_in(world: &World) {
     let kept = Kept {
         name: "gamma".to_owned(),
         version: "2.0.0".to_owned(),
-        mark: Mark("elsewhere".to_owned()),
+        fingerprint: Fingerprint("elsewhere".to_owned()),
         digest: Digest::of(b"elsewhere"),
         at: SystemTime::now(),
     };

@@ -1,7 +1,7 @@
 //! That every change is heard of, whatever happens in between.
 
 use crate::world::*;
-use camlock_core::registry::{Decision, Happened};
+use camlock_policy::registry::{Decision, Happened};
 use camlock_store::Change;
 use std::{
     collections::BTreeSet,

@@ -1,7 +1,7 @@
 //! The journal: each decision once, everything in order, nothing skipped.
 
 use crate::world::*;
-use camlock_core::registry::{Decision, Event, EventId, EventQuery, Happened};
+use camlock_policy::registry::{Decision, Event, EventId, EventQuery, Happened};
 use serde_json::json;
 use std::time::{Duration, Instant, SystemTime};
 

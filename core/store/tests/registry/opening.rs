@@ -164,7 +164,7 @@ pub(crate) async fn not_there_at_first() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(&url, Options::new(directory.path())).await.unwrap();
     assert!(store.trouble().unwrap().passes());
-    store.registry().note(camlock_core::registry::Happened {
+    store.registry().note(camlock_policy::registry::Happened {
         plugin: None,
         generation: None,
         what: "started",
@@ -214,7 +214,7 @@ pub(crate) async fn locked() {
     let mut other = world.session();
     other.say("BEGIN IMMEDIATE");
     let began = std::time::Instant::now();
-    let decision = camlock_core::registry::Decision { reload: true, ..Default::default() };
+    let decision = camlock_policy::registry::Decision { reload: true, ..Default::default() };
     let error = node.registry.decide("a", decision.clone(), "tester".to_owned(), None).await.unwrap_err();
     assert!(began.elapsed() < Duration::from_secs(7), "{:?}", began.elapsed());
     assert!(error.to_string().contains("is locked by another process"), "{error}");
@@ -241,7 +241,7 @@ pub(crate) async fn a_row_is_held() {
     node.register(&["a", "b"]).await;
     let mut other = world.session();
     other.say("BEGIN; UPDATE plugins SET reloads = 7 WHERE name = 'a'");
-    let decision = camlock_core::registry::Decision { reload: true, ..Default::default() };
+    let decision = camlock_policy::registry::Decision { reload: true, ..Default::default() };
     let error = node.registry.decide("a", decision.clone(), "tester".to_owned(), None).await.unwrap_err();
     let said = "holds what is to be changed, and does not end; `pg_stat_activity` lists it";
     assert!(error.to_string().ends_with(said), "{error}");
@@ -260,7 +260,7 @@ pub(crate) async fn restored() {
     node.register(&["a"]).await;
     let began = std::time::Instant::now();
     loop {
-        let query = camlock_core::registry::EventQuery { limit: 10, ..Default::default() };
+        let query = camlock_policy::registry::EventQuery { limit: 10, ..Default::default() };
         let events = node.store.archive().events(query).await.unwrap().events;
         if let [after, before] = events.as_slice() {
             assert_eq!((before.what.as_str(), after.what.as_str()), ("before", "registered"));

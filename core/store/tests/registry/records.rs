@@ -1,7 +1,7 @@
 //! Records: made, decided about, read; and each decision noted once.
 
 use crate::world::*;
-use camlock_core::{
+use camlock_policy::{
     Digest, Endpoint,
     registry::{Decision, Newcomer, NotDecided, Pardon, Reading, Record},
 };
@@ -74,7 +74,7 @@ pub(crate) async fn removed_and_back(world: World) {
     let removed = node.decide("a", Decision { remove: true, ..Decision::default() }).await;
     assert!(removed.removed);
     let unknown = node.registry.propose(proposal("a", "other sources")).await.unwrap();
-    assert_eq!(unknown, camlock_core::registry::Proposed::Unknown);
+    assert_eq!(unknown, camlock_policy::registry::Proposed::Unknown);
     let back = node.register(&["a"]).await.remove(0);
     assert!(back.registered > first.registered && back.revision > removed.revision);
     assert_eq!(back, Record::of(&newcomer("a"), back.revision, back.registered));
@@ -89,14 +89,14 @@ pub(crate) async fn reports(world: World) {
     let before = node.register(&["a"]).await.remove(0);
     node.quiet().await;
     let endpoint = Endpoint { method: "GET".to_owned(), path: "/hello".to_owned(), source: "manifest" };
-    let served = camlock_core::registry::Served { endpoints: Some(vec![endpoint]), ..serving("a", "sources") };
+    let served = camlock_policy::registry::Served { endpoints: Some(vec![endpoint]), ..serving("a", "sources") };
     node.registry.report(vec![served.clone(), serving("unknown", "x")]).await.unwrap();
     assert_eq!(world.sql("SELECT plugin, method, path, source FROM plugin_endpoints"), "a|GET|/hello|manifest");
     // What nodes report is no decision, and nobody is told.
     assert_eq!(node.record("a").await, Some(before));
     tokio::time::sleep(std::time::Duration::from_millis(150)).await;
     assert_eq!(node.heard(), []);
-    let nothing = camlock_core::registry::Served {
+    let nothing = camlock_policy::registry::Served {
         seen: None,
         endpoints: Some(vec![]),
         reason: Some("why".to_owned()),

@@ -1,7 +1,7 @@
 //! How three nodes come to serve the same.
 
 use crate::world::*;
-use camlock_core::registry::{Proposed, Reading, Record, Rollout, RolloutState};
+use camlock_policy::registry::{Proposed, Reading, Record, Rollout, RolloutState};
 use camlock_store::{Change, Options};
 use std::{collections::BTreeSet, time::Duration};
 
@@ -47,7 +47,7 @@ pub(crate) async fn alone(world: World) {
     assert_eq!(agreed_at_once(&one, "first").await, record, "it is agreed on already");
     // The same bytes, of other sources.
     let mut other = proposal("a", "first");
-    other.agreed.mark = Some(camlock_core::Mark("with a comment".to_owned()));
+    other.agreed.fingerprint = Some(camlock_policy::Fingerprint("with a comment".to_owned()));
     let Proposed::Agreed(again) = one.registry.propose(other.clone()).await.unwrap() else { panic!() };
     assert_eq!(again.agreed, Some(other.agreed));
     assert!(again.revision > record.revision);

@@ -1,8 +1,8 @@
 //! Artifacts, the right to build them, and tokens.
 
 use crate::world::*;
-use camlock_core::{
-    Digest, Kept, Mark,
+use camlock_policy::{
+    Digest, Fingerprint, Kept,
     registry::{Claim, NewToken, Role},
 };
 use std::{
@@ -15,7 +15,7 @@ fn kept(sources: &str, bytes: &str) -> Kept {
     Kept {
         name: "a".to_owned(),
         version: "1.0.0".to_owned(),
-        mark: Mark(sources.to_owned()),
+        fingerprint: Fingerprint(sources.to_owned()),
         digest: Digest::of(bytes.as_bytes()),
         at: SystemTime::now(),
     }
@@ -28,10 +28,10 @@ fn file(world: &World, bytes: &str) -> Option<PathBuf> {
 }
 
 async fn claim(node: &Node, sources: &str) -> Claim {
-    node.store.exchange().claim("a", &Mark(sources.to_owned())).await.unwrap()
+    node.store.exchange().claim("a", &Fingerprint(sources.to_owned())).await.unwrap()
 }
 
-fn right(claim: Claim) -> camlock_core::registry::RightToBuild {
+fn right(claim: Claim) -> camlock_policy::registry::RightToBuild {
     match claim {
         Claim::Build(right) => right,
         Claim::Built(digest) => panic!("{digest} was built"),
@@ -44,7 +44,7 @@ pub(crate) async fn one_builds_the_others_fetch(world: World) {
     // Something else may be built meanwhile.
     drop(right(claim(&two, "other sources").await));
     let exchange = two.store.exchange();
-    let waiting = tokio::spawn(async move { exchange.claim("a", &Mark("sources".to_owned())).await });
+    let waiting = tokio::spawn(async move { exchange.claim("a", &Fingerprint("sources".to_owned())).await });
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(!waiting.is_finished());
     let kept = kept("sources", "bytes");
@@ -92,7 +92,7 @@ pub(crate) async fn a_right_is_renewed(world: World) {
     let (one, two) = (world.open_with("one", quick).await, world.open_with("two", quick).await);
     let building = right(claim(&one, "sources").await);
     let exchange = two.store.exchange();
-    let waiting = tokio::spawn(async move { exchange.claim("a", &Mark("sources".to_owned())).await });
+    let waiting = tokio::spawn(async move { exchange.claim("a", &Fingerprint("sources".to_owned())).await });
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     assert!(!waiting.is_finished());
     drop(building);
@@ -175,7 +175,7 @@ pub(crate) async fn bytes_are_for_others(world: World) {
     let unreadable = world.directory.path().join("unreadable");
     fs::create_dir(&unreadable).unwrap();
     offer("early", Some(unreadable.clone())).await;
-    let again = Kept { mark: Mark("others".to_owned()), ..kept("early", "early") };
+    let again = Kept { fingerprint: Fingerprint("others".to_owned()), ..kept("early", "early") };
     assert_eq!(one.store.exchange().offer(&again, Some(unreadable.clone())).await.unwrap(), digest);
     assert!(matches!(claim(&two, "others").await, Claim::Built(built) if built == digest));
     let error = one.store.exchange().offer(&kept("new", "new"), Some(unreadable)).await.unwrap_err();

@@ -1,7 +1,7 @@
 //! What an operator does with SQL, from a client that knows nothing of us.
 
 use crate::world::*;
-use camlock_core::{Digest, Kept, Mark, registry::Record};
+use camlock_policy::{Digest, Fingerprint, Kept, registry::Record};
 use camlock_store::Change;
 use serde_json::json;
 use std::time::SystemTime;
@@ -49,7 +49,7 @@ pub(crate) async fn delete_and_insert(world: World) {
     world.sql("INSERT INTO plugins (name, enabled) VALUES ('b', false)");
     node.until_told("b").await;
     let record = node.record("b").await.unwrap();
-    let newcomer = camlock_core::registry::Newcomer { enabled: false, ..newcomer("b") };
+    let newcomer = camlock_policy::registry::Newcomer { enabled: false, ..newcomer("b") };
     assert_eq!(record, Record::of(&newcomer, record.revision, record.registered));
     assert!(record.revision > 1);
     let refused = world.try_sql("UPDATE plugins SET name = 'c' WHERE name = 'b'").unwrap_err();
@@ -66,7 +66,7 @@ pub(crate) async fn artifact_and_version(world: World) {
         let kept = Kept {
             name: "a".to_owned(),
             version: version.to_owned(),
-            mark: Mark(format!("sources of {version}")),
+            fingerprint: Fingerprint(format!("sources of {version}")),
             digest: Digest::of(version.as_bytes()),
             at: SystemTime::now(),
         };
@@ -75,10 +75,10 @@ pub(crate) async fn artifact_and_version(world: World) {
     let (one, two) = (Digest::of(b"1.0.0"), Digest::of(b"2.0.0"));
     world.sql("UPDATE plugins SET version = '2.0.0' WHERE name = 'a'");
     let agreed = node.record("a").await.unwrap().agreed.unwrap();
-    assert_eq!((agreed.digest, agreed.mark), (two, Some(Mark("sources of 2.0.0".to_owned()))));
+    assert_eq!((agreed.digest, agreed.fingerprint), (two, Some(Fingerprint("sources of 2.0.0".to_owned()))));
     world.sql(&format!("UPDATE plugins SET artifact_digest = '{one}' WHERE name = 'a'"));
     let agreed = node.record("a").await.unwrap().agreed.unwrap();
-    assert_eq!((agreed.digest, agreed.mark, agreed.version.as_str()), (one, None, "1.0.0"));
+    assert_eq!((agreed.digest, agreed.fingerprint, agreed.version.as_str()), (one, None, "1.0.0"));
     let unknown = Digest::of(b"somewhere else");
     world.sql(&format!("UPDATE plugins SET artifact_digest = '{unknown}' WHERE name = 'a'"));
     let agreed = node.record("a").await.unwrap().agreed.unwrap();

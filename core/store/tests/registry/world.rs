@@ -1,7 +1,7 @@
 //! A registry in a place of its own, in one of the two databases, with the servers that use it and an operator who writes SQL.
 
-use camlock_core::{
-    Digest, Headline, Mark,
+use camlock_policy::{
+    Digest, Fingerprint, Headline,
     registry::{Agreed, Decision, Newcomer, Proposal, Reading, Record, Registry, Served, Snapshot},
 };
 use camlock_store::{Change, Options, Store};
@@ -244,12 +244,16 @@ pub(crate) fn newcomer(name: &str) -> Newcomer {
 
 /// An artifact, from these sources.
 pub(crate) fn agreed(sources: &str, version: &str) -> Agreed {
-    Agreed { mark: Some(Mark(sources.to_owned())), digest: Digest::of(sources.as_bytes()), version: version.to_owned() }
+    Agreed {
+        fingerprint: Some(Fingerprint(sources.to_owned())),
+        digest: Digest::of(sources.as_bytes()),
+        version: version.to_owned(),
+    }
 }
 
 /// A proposal.
 pub(crate) fn proposal(plugin: &str, sources: &str) -> Proposal {
-    let seen = Some(Mark(sources.to_owned()));
+    let seen = Some(Fingerprint(sources.to_owned()));
     Proposal { plugin: plugin.to_owned(), agreed: agreed(sources, "1.0.0"), by: "filesystem".to_owned(), seen }
 }
 
@@ -262,7 +266,7 @@ pub(crate) fn serving(plugin: &str, sources: &str) -> Served {
         generation: Some(1),
         artifact: Some(Digest::of(sources.as_bytes())),
         version: Some("1.0.0".to_owned()),
-        seen: Some(Mark(sources.to_owned())),
+        seen: Some(Fingerprint(sources.to_owned())),
         revision: 1,
         endpoints: None,
     }

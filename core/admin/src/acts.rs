@@ -1,0 +1,277 @@
+//! What operators ask for. Each waits for its outcome, unless it is told not to.
+
+use super::{
+    Shared,
+    admit::Visitor,
+    ask::{Asked, Named, OfPlugin, OnCondition, condition, read, read_some},
+    list::{Plugins, Wanted, listed, tagged},
+    show,
+};
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use camlock_http::Problem;
+use camlock_policy::{
+    Act, Digest, Done, Nudge, Order, Refused,
+    registry::{Happened, Role},
+};
+use http::{HeaderMap, StatusCode, header::ETAG};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+use std::time::SystemTime;
+use utoipa::{IntoParams, ToSchema};
+
+/// Whether the answer waits.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Manner {
+    /// Whether the answer waits for the outcome. If not: 202.
+    #[serde(default = "yes")]
+    #[param(value_type = Option<bool>)]
+    wait: bool,
+}
+
+/// Whether the answer waits, and whether bounds count.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Force {
+    /// Whether the answer waits for the outcome. If not: 202.
+    #[serde(default = "yes")]
+    #[param(value_type = Option<bool>)]
+    wait: bool,
+    /// Also if too many generations of it cannot leave.
+    #[serde(default)]
+    #[param(value_type = Option<bool>)]
+    force: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A body in which nothing may stand.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
+
+/// Where to go back to.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Back {
+    /// An artifact that is kept; without, the one that served before.
+    #[schema(value_type = Option<String>, pattern = "^(sha256:)?[0-9a-fA-F]{64}$")]
+    to: Option<Digest>,
+}
+
+/// What is decided about a plugin. What is not said stays as it is.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Settings {
+    /// Whether to serve it.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = bool, required = false, nullable = false)]
+    enabled: Option<bool>,
+    /// Its configuration, an object.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Object, required = false, nullable = false)]
+    config: Option<Map<String, Value>>,
+}
+
+/// What is said is not null.
+fn said<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(value).map(Some)
+}
+
+/// Makes a new generation, also of unchanged code. Ends a quarantine.
+#[utoipa::path(post, path = "/api/v1/plugins/{name}/reload", tag = "acts", params(OfPlugin, Force, OnCondition), responses(
+    (status = 200, description = "The new generation serves", body = show::Plugin),
+    (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
+    (status = 422, description = "The candidate failed; what served serves on"),
+))]
+pub(super) async fn reload(
+    control: Shared,
+    visitor: Visitor,
+    named: Named,
+    Asked(Force { wait, force }): Asked<Force>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let Nothing {} = read(body).await?;
+    perform(control, visitor, named, &headers, wait, Act::Reload { force }).await
+}
+
+/// Goes back to an artifact that is kept, until the source changes.
+#[utoipa::path(post, path = "/api/v1/plugins/{name}/rollback", tag = "acts", request_body = Back, params(OfPlugin, Manner, OnCondition), responses(
+    (status = 200, description = "It serves", body = show::Plugin),
+    (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
+    (status = 409, description = "It is not kept"),
+    (status = 422, description = "It failed; what served serves on"),
+))]
+pub(super) async fn rollback(
+    control: Shared,
+    visitor: Visitor,
+    named: Named,
+    Asked(Manner { wait }): Asked<Manner>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let Back { to } = read(body).await?;
+    perform(control, visitor, named, &headers, wait, Act::Rollback { to }).await
+}
+
+/// Serves it. Once more changes nothing.
+#[utoipa::path(post, path = "/api/v1/plugins/{name}/enable", tag = "acts", params(OfPlugin, Manner, OnCondition), responses(
+    (status = 200, description = "It is enabled", body = show::Plugin),
+    (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
+    (status = 422, description = "It is enabled, and did not come to serve"),
+))]
+pub(super) async fn enable(
+    control: Shared,
+    visitor: Visitor,
+    named: Named,
+    Asked(Manner { wait }): Asked<Manner>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let Nothing {} = read(body).await?;
+    perform(control, visitor, named, &headers, wait, Act::Enable(true)).await
+}
+
+/// Does not serve it any more. Once more changes nothing.
+#[utoipa::path(post, path = "/api/v1/plugins/{name}/disable", tag = "acts", params(OfPlugin, Manner, OnCondition), responses(
+    (status = 200, description = "It is disabled", body = show::Plugin),
+    (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
+    (status = 409, description = "Others depend on it"),
+))]
+pub(super) async fn disable(
+    control: Shared,
+    visitor: Visitor,
+    named: Named,
+    Asked(Manner { wait }): Asked<Manner>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let Nothing {} = read(body).await?;
+    perform(control, visitor, named, &headers, wait, Act::Enable(false)).await
+}
+
+/// Decides whether to serve it, and its configuration.
+#[utoipa::path(put, path = "/api/v1/plugins/{name}", tag = "acts", request_body = Settings, params(OfPlugin, Manner, OnCondition), responses(
+    (status = 200, description = "It is decided, and what serves has the configuration", body = show::Plugin),
+    (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
+    (status = 409, description = "It cannot be done as things are"),
+    (status = 422, description = "It is decided, and did not come to serve"),
+))]
+pub(super) async fn set(
+    control: Shared,
+    visitor: Visitor,
+    named: Named,
+    Asked(Manner { wait }): Asked<Manner>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let Settings { enabled, config } = read_some(body).await?;
+    perform(control, visitor, named, &headers, wait, Act::Set { enabled, config: config.map(Value::Object) }).await
+}
+
+/// Takes it out: it is drained and unloaded, and its entry is moved away.
+#[utoipa::path(delete, path = "/api/v1/plugins/{name}", tag = "acts", params(OfPlugin, Manner, OnCondition), responses(
+    (status = 200, description = "It is gone: as it was", body = show::Plugin),
+    (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
+    (status = 409, description = "Others depend on it, or it is compiled in"),
+))]
+pub(super) async fn remove(
+    control: Shared,
+    visitor: Visitor,
+    named: Named,
+    Asked(Manner { wait }): Asked<Manner>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let Nothing {} = read(body).await?;
+    perform(control, visitor, named, &headers, wait, Act::Remove).await
+}
+
+/// Has everything looked at again. What comes of it is seen in the plugins.
+#[utoipa::path(post, path = "/api/v1/reload", tag = "acts", operation_id = "look_again", responses(
+    (status = 202, description = "It is looked at; the first page of plugins as they are now", body = Plugins),
+))]
+pub(super) async fn look_again(
+    State(control): Shared,
+    visitor: Visitor,
+    Asked(Nothing {}): Asked<Nothing>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let Nothing {} = read(body).await?;
+    (control.options.note)(Happened {
+        plugin: None,
+        generation: None,
+        what: "reload",
+        by: visitor.by.clone(),
+        detail: Value::Object(Map::new()),
+        at: SystemTime::now(),
+    });
+    control.manager.nudge(Nudge::Everything);
+    let plugins = listed(&control.manager.overview(), &Wanted::default(), visitor.role)?;
+    Ok((StatusCode::ACCEPTED, Json(plugins)).into_response())
+}
+
+async fn perform(
+    State(control): Shared,
+    visitor: Visitor,
+    Named(plugin): Named,
+    headers: &HeaderMap,
+    wait: bool,
+    act: Act,
+) -> Result<Response, Problem> {
+    let revision = condition(headers, &plugin)?;
+    let order = Order { plugin: plugin.name.clone(), act, by: visitor.by, revision };
+    if wait {
+        return told(&plugin.name, control.manager.order(order).await, visitor.role);
+    }
+    if revision.is_some_and(|revision| revision != plugin.revision) {
+        return Err(refused(&plugin.name, &Refused::Outdated(plugin.revision)));
+    }
+    let manager = control.manager.clone();
+    // Whoever does not wait reads the outcome from the plugin.
+    tokio::spawn(async move { drop(manager.order(order).await) });
+    Ok((StatusCode::ACCEPTED, tagged(plugin.revision, show::plugin(&plugin, visitor.role))).into_response())
+}
+
+/// What came of an act.
+pub(super) fn told(name: &str, outcome: Result<Done, Refused>, role: Option<Role>) -> Result<Response, Problem> {
+    match outcome {
+        Ok(done) => Ok(tagged(done.plugin.revision, show::done(&done, role))),
+        Err(why) => Err(refused(name, &why)),
+    }
+}
+
+/// Why an act was not done.
+pub(super) fn refused(name: &str, refused: &Refused) -> Problem {
+    let detail = refused.to_string();
+    match refused {
+        Refused::Unknown(_) => Problem::of(name, StatusCode::NOT_FOUND, detail),
+        Refused::Conflict(_) => Problem::of(name, StatusCode::CONFLICT, detail),
+        Refused::Outdated(revision) => {
+            let tag = format!("\"{revision}\"").parse().ok();
+            let problem = Problem::of(name, StatusCode::PRECONDITION_FAILED, detail).with("revision", *revision);
+            match tag {
+                Some(tag) => problem.with_header(ETAG, tag),
+                None => problem,
+            }
+        }
+        Refused::Unavailable(_) => Problem::of(name, StatusCode::SERVICE_UNAVAILABLE, detail).passing(),
+        Refused::Ending => Problem::of(name, StatusCode::SERVICE_UNAVAILABLE, detail),
+        Refused::Failed { failure, generation, .. } => {
+            Problem::of(name, StatusCode::UNPROCESSABLE_ENTITY, failure.reason.as_str())
+                .with("stage", failure.stage.to_string())
+                .with("generation", *generation)
+                .with("diagnostics", serde_json::json!(show::diagnostics(failure)))
+        }
+    }
+}

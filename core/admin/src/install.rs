@@ -1,0 +1,267 @@
+//! Plugins that are sent, or that lie somewhere on this machine: taken in, put into the directory, and waited for.
+
+use super::{
+    Control, Shared,
+    acts::{refused, told},
+    admit::Visitor,
+    ask::{Asked, bad, read_some},
+    list::tagged,
+    show,
+};
+use axum::{
+    body::Body,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use camlock_http::{Problem, seconds};
+use camlock_policy::{
+    Act, Headline, Install, Installed, Kind, Manager, NotInstalled, Nudge, Order, PluginView, Refused, Source, Upload,
+    registry::Happened,
+};
+use http::{
+    HeaderMap, StatusCode,
+    header::{CONTENT_TYPE, LOCATION},
+};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use serde::Deserialize;
+use serde_json::json;
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+use tokio::{
+    fs::{File, OpenOptions},
+    io::AsyncWriteExt,
+    time::{Instant, timeout, timeout_at},
+};
+use utoipa::{IntoParams, ToSchema};
+
+/// How long a client may pause while it sends.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long an answer waits for the first build: longer than any build may take.
+const OUTCOME: Duration = Duration::from_secs(20 * 60);
+
+/// How to install.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Manner {
+    /// Whether the answer waits for the outcome. If not: 202.
+    #[serde(default = "yes")]
+    #[param(value_type = Option<bool>)]
+    wait: bool,
+    /// Also if there is a plugin of that name: this takes its place.
+    #[serde(default)]
+    #[param(value_type = Option<bool>)]
+    replace: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Something on the server's machine.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wish {
+    /// A crate's directory, a single file, a library or an archive: absolute. It is copied.
+    #[schema(value_type = String)]
+    path: PathBuf,
+}
+
+/// Installs a plugin: something on the server's machine, a library, or the sources of a crate.
+#[utoipa::path(post, path = "/api/v1/plugins", tag = "acts", params(Manner),
+    request_body(content(
+        (Wish = "application/json"), (Vec<u8> = "application/octet-stream"),
+        (Vec<u8> = "application/gzip"), (Vec<u8> = "application/zip"),
+    )),
+    responses(
+    (status = 200, description = "It took the place of the one before, and serves", body = show::Plugin),
+    (status = 201, description = "It is installed", body = show::Plugin),
+    (status = 202, description = "With `wait=false`: it is in the directory, and will be looked at", body = Placed),
+    (status = 409, description = "There is a plugin of that name"),
+    (status = 413, description = "It is too large"),
+    (status = 415, description = "The content type says nothing that can be installed"),
+    (status = 422, description = "It cannot be used; or it is installed, and did not come to serve"),
+))]
+pub(super) async fn install(
+    State(control): Shared,
+    visitor: Visitor,
+    Asked(Manner { wait, replace }): Asked<Manner>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let Some(install) = control.options.install.clone() else {
+        let detail = "this server installs nothing: put the plugin into its plugins directory";
+        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, detail));
+    };
+    let (source, _file) = taken_in(&control, &*install, &headers, body).await?;
+    let there = control.manager.overview().plugins.iter().filter_map(|plugin| there(plugin)).collect();
+    let Installed { plugin: name, path } = install.install(Upload { source, replace, there }).await.map_err(problem)?;
+    (control.options.note)(Happened {
+        plugin: Some(name.clone()),
+        generation: None,
+        what: "installed",
+        by: visitor.by.clone(),
+        detail: json!({ "path": path }),
+        at: SystemTime::now(),
+    });
+    control.manager.nudge(Nudge::Everything);
+    if !wait {
+        let placed = Placed { name, path: path.display().to_string() };
+        return Ok((StatusCode::ACCEPTED, axum::Json(placed)).into_response());
+    }
+    if control.manager.plugin(&name).is_some_and(|before| before.enabled) {
+        let order = Order { plugin: name.clone(), act: Act::Reload { force: false }, by: visitor.by, revision: None };
+        return told(&name, control.manager.order(order).await, visitor.role);
+    }
+    let plugin = outcome(&control.manager, &name).await?;
+    match &plugin.failed {
+        Some(failed) if plugin.serving.is_none() => Err(refused(
+            &name,
+            &Refused::Failed { failure: failed.failure.clone(), generation: failed.generation, plugin: plugin.clone() },
+        )),
+        _ => {
+            let location = [(LOCATION, format!("/api/v1/plugins/{name}"))];
+            let shown = tagged(plugin.revision, show::plugin(&plugin, visitor.role));
+            Ok((StatusCode::CREATED, location, shown).into_response())
+        }
+    }
+}
+
+/// Where a plugin was put.
+#[derive(serde::Serialize, ToSchema)]
+pub(super) struct Placed {
+    name: String,
+    /// Below the plugins directory.
+    path: String,
+}
+
+/// A plugin that has an entry, and where that lies.
+fn there(plugin: &PluginView) -> Option<(String, Option<PathBuf>)> {
+    let path = match plugin.kind? {
+        Kind::BuiltIn => None,
+        _ => Some(PathBuf::from(plugin.path.as_deref()?)),
+    };
+    Some((plugin.name.clone(), path))
+}
+
+fn problem(not_installed: NotInstalled) -> Problem {
+    let status = match not_installed {
+        NotInstalled::Unfit(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        NotInstalled::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        NotInstalled::Taken(_) => StatusCode::CONFLICT,
+        NotInstalled::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    Problem::new(status, not_installed.to_string())
+}
+
+/// What is to be installed, and the file that it was sent into.
+async fn taken_in(
+    control: &Control,
+    install: &dyn Install,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Source, Option<Received>), Problem> {
+    let sent = headers.get(CONTENT_TYPE).map_or(&[][..], |value| value.as_bytes());
+    let sent = String::from_utf8_lossy(sent).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let source: fn(PathBuf) -> Source = match &*sent {
+        "application/json" => {
+            let Wish { path } = read_some(body).await?;
+            if !path.is_absolute() {
+                return Err(bad(format!("`path` is absolute, and not `{}`", path.display())));
+            }
+            return Ok((Source::Path(path), None));
+        }
+        "application/octet-stream" => Source::Artifact,
+        "application/gzip" | "application/x-gzip" => Source::TarGz,
+        "application/zip" | "application/x-zip-compressed" => Source::Zip,
+        other => {
+            let detail = format!(
+                "`content-type: {other}` cannot be installed: application/octet-stream is a library, application/gzip \
+                 and application/zip are archives of sources, application/json names a path"
+            );
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+        }
+    };
+    let received = receive(&install.uploads(), body, control.options.largest_upload).await?;
+    Ok((source(received.0.clone()), Some(received)))
+}
+
+/// A file that something was sent into. It goes when this does.
+struct Received(PathBuf);
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+async fn receive(directory: &Path, mut body: Body, largest: u64) -> Result<Received, Problem> {
+    let too_large = || {
+        let detail = format!("what is sent is larger than the {largest} bytes that are taken");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    };
+    let unwritten = |error: io::Error| {
+        let detail = format!("what was sent cannot be kept in {}: {error}", directory.display());
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    };
+    if body.size_hint().lower() > largest {
+        return Err(too_large());
+    }
+    let (received, mut file) = create(directory).await.map_err(unwritten)?;
+    let mut left = largest;
+    loop {
+        let frame = timeout(PATIENCE, body.frame()).await.map_err(|_| {
+            let detail = format!("nothing was sent for {}", seconds(PATIENCE));
+            Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
+        })?;
+        let Some(frame) = frame else { break };
+        let frame = frame.map_err(|error| bad(format!("the body broke off: {error}")))?;
+        let Some(data) = frame.data_ref() else { continue };
+        left = left.checked_sub(data.len() as u64).ok_or_else(too_large)?;
+        file.write_all(data).await.map_err(unwritten)?;
+    }
+    file.flush().await.map_err(unwritten)?;
+    if left == largest {
+        return Err(bad("the body is empty, and a library or an archive is asked for"));
+    }
+    Ok(received)
+}
+
+async fn create(directory: &Path) -> io::Result<(Received, File)> {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let path = directory.join(format!("upload-{}-{number}", std::process::id()));
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path).await?;
+    Ok((Received(path), file))
+}
+
+/// Waits until it is known what came of a plugin that is new.
+async fn outcome(manager: &Manager, name: &str) -> Result<Arc<PluginView>, Problem> {
+    let mut overview = manager.watch();
+    let until = Instant::now() + OUTCOME;
+    loop {
+        let plugin = overview.borrow_and_update().plugins.iter().find(|plugin| plugin.name == name).cloned();
+        let on_its_way = |plugin: &Arc<PluginView>| plugin.candidate.is_some() || plugin.state == Headline::Starting;
+        match plugin.filter(|plugin| plugin.kind.is_some()) {
+            Some(plugin) if !on_its_way(&plugin) || plugin.state == Headline::Waiting => return Ok(plugin),
+            _ => {}
+        }
+        match timeout_at(until, overview.changed()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Err(refused(name, &Refused::Ending)),
+            Err(_) => {
+                let detail =
+                    "it is in the plugins directory, and it is not known yet what comes of it: see GET /_/ready";
+                return Err(Problem::of(name, StatusCode::SERVICE_UNAVAILABLE, detail).passing());
+            }
+        }
+    }
+}

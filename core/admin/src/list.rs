@@ -1,0 +1,161 @@
+//! Plugins, for those who look.
+
+use super::{
+    Shared,
+    admit::Visitor,
+    ask::{Asked, Named, OfPlugin, bad},
+    page::{Page, cursor, length, place},
+    show,
+};
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use camlock_http::Problem;
+use camlock_policy::{Headline, Overview, PluginView, manifest::Category, registry::Role};
+use http::header::ETAG;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema, openapi::Object};
+
+/// What this list's cursors are marked with.
+const LIST: &str = "plugins";
+
+/// Which plugins are wanted.
+#[derive(Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Wanted {
+    /// Only those in this state.
+    #[param(value_type = Option<String>, schema_with = state_word)]
+    status: Option<String>,
+    /// Only those of this category.
+    #[param(value_type = Option<String>, schema_with = category)]
+    category: Option<Category>,
+    /// Only those with this in their name or description, in whatever case.
+    q: Option<String>,
+    /// So many at most: from 1 to 500, and 50 if nothing is said.
+    #[param(minimum = 1, maximum = 500, value_type = Option<usize>)]
+    limit: Option<usize>,
+    /// Where to go on: `next` of the page before.
+    #[param(pattern = "^([0-9a-f]{2})+$")]
+    cursor: Option<String>,
+}
+
+fn state_word() -> Object {
+    show::words(&show::STATES.map(Headline::word))
+}
+
+fn category() -> Object {
+    use Category::{
+        Broadcasting, Core, Grpc, Http, Jobs, Kv, Logging, Metrics, Monitoring, Network, Observability, Workflow,
+    };
+    let all =
+        [Core, Logging, Http, Jobs, Kv, Metrics, Grpc, Monitoring, Network, Broadcasting, Workflow, Observability];
+    show::words(&all.map(Category::word))
+}
+
+/// A page of plugins.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Plugins {
+    #[serde(flatten)]
+    page: Page<show::Plugin>,
+    /// Why the plugins directory cannot be read, if it cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<String>,
+    /// Why the registry cannot be used, if it cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registry_trouble: Option<String>,
+}
+
+/// What is served, and how it is.
+#[utoipa::path(get, path = "/plugins", tag = "plugins", operation_id = "plugins", params(Wanted), responses(
+    (status = 200, description = "By name", body = Plugins),
+))]
+pub(super) async fn open_list(
+    State(control): Shared,
+    visitor: Visitor,
+    Asked(wanted): Asked<Wanted>,
+) -> Result<Json<Plugins>, Problem> {
+    listed(&control.manager.overview(), &wanted, visitor.role).map(Json)
+}
+
+/// The same, for those who show a token.
+#[utoipa::path(get, path = "/api/v1/plugins", tag = "plugins", operation_id = "list", params(Wanted), responses(
+    (status = 200, description = "By name", body = Plugins),
+))]
+pub(super) async fn list(control: Shared, visitor: Visitor, wanted: Asked<Wanted>) -> Result<Json<Plugins>, Problem> {
+    open_list(control, visitor, wanted).await
+}
+
+/// A page of the overview.
+pub(super) fn listed(overview: &Overview, wanted: &Wanted, role: Option<Role>) -> Result<Plugins, Problem> {
+    let length = length(wanted.limit)?;
+    let state = wanted.status.as_deref().map(state).transpose()?;
+    let after: Option<String> = place(LIST, wanted.cursor.as_deref())?;
+    let words = wanted.q.as_deref().map(str::to_lowercase);
+    let fits = |plugin: &PluginView| {
+        state.is_none_or(|state| plugin.state == state)
+            && wanted.category.is_none_or(|category| plugin.category.as_deref() == Some(category.word()))
+            && words.as_deref().is_none_or(|words| {
+                plugin.name.to_lowercase().contains(words) || plugin.description.to_lowercase().contains(words)
+            })
+    };
+    let begin = after.map_or(0, |after| overview.plugins.partition_point(|plugin| plugin.name <= after));
+    let mut those = overview.plugins[begin..].iter().filter(|plugin| fits(plugin));
+    let page: Vec<_> = those.by_ref().take(length).collect();
+    let next = those.next().and(page.last()).map(|last| cursor(LIST, &last.name));
+    let told = |trouble: &Option<String>| trouble.clone().filter(|_| role.is_some());
+    Ok(Plugins {
+        page: Page { items: page.into_iter().map(|plugin| show::plugin(plugin, role)).collect(), next },
+        trouble: told(&overview.trouble),
+        registry_trouble: told(&overview.registry_trouble),
+    })
+}
+
+fn state(word: &str) -> Result<Headline, Problem> {
+    show::STATES.into_iter().find(|state| state.word() == word).ok_or_else(|| {
+        let words = show::STATES.map(Headline::word).join("`, `");
+        bad(format!("`status` is one of `{words}`, and not `{word}`"))
+    })
+}
+
+/// One plugin.
+#[utoipa::path(get, path = "/plugins/{name}", tag = "plugins", operation_id = "plugin", params(OfPlugin), responses(
+    (status = 200, description = "The plugin; its revision is the `ETag`", body = show::Plugin),
+))]
+pub(super) async fn open_one(visitor: Visitor, Named(plugin): Named) -> Response {
+    tagged(plugin.revision, show::plugin(&plugin, visitor.role))
+}
+
+/// The same, for those who show a token.
+#[utoipa::path(get, path = "/api/v1/plugins/{name}", tag = "plugins", operation_id = "show", params(OfPlugin), responses(
+    (status = 200, description = "The plugin; its revision is the `ETag`", body = show::Plugin),
+))]
+pub(super) async fn one(visitor: Visitor, plugin: Named) -> Response {
+    open_one(visitor, plugin).await
+}
+
+/// A plugin as it is sent, with its revision.
+pub(super) fn tagged(revision: u64, plugin: show::Plugin) -> Response {
+    ([(ETAG, format!("\"{revision}\""))], Json(plugin)).into_response()
+}
+
+/// A plugin's generations in the process, and its artifacts that are kept and may be gone back to.
+#[utoipa::path(get, path = "/api/v1/plugins/{name}/generations", tag = "plugins", params(OfPlugin), responses(
+    (status = 200, description = "What serves, what is leaving, what cannot, what is kept", body = Page<show::Generation>),
+))]
+pub(super) async fn generations(State(control): Shared, Named(plugin): Named) -> Json<Page<show::Generation>> {
+    let kept = control.manager.history(&plugin.name).await;
+    // Looking them up took its time: what it serves by now counts.
+    let plugin = control.manager.plugin(&plugin.name).unwrap_or(plugin);
+    Json(Page::whole(show::generations(&plugin, &kept)))
+}
+
+/// The last builds and recalls of a plugin here, the newest first.
+#[utoipa::path(get, path = "/api/v1/plugins/{name}/builds", tag = "plugins", params(OfPlugin), responses(
+    (status = 200, description = "The newest first", body = Page<show::Build>),
+))]
+pub(super) async fn builds(Named(plugin): Named) -> Json<Page<show::Build>> {
+    Json(Page::whole(plugin.builds.iter().map(|build| show::build(build)).collect()))
+}

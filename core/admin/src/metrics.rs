@@ -1,0 +1,322 @@
+//! Everything that is counted, as Prometheus reads it (text, 0.0.4). The only labels are plugins and classes of statuses.
+
+use super::{Control, Shared, show::in_flight, tally::Tally};
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use camlock_http::{BOUNDS, CLASSES, Meter};
+use camlock_policy::PluginView;
+use http::header::CONTENT_TYPE;
+use std::{
+    collections::HashMap,
+    fmt::{Display, Write as _},
+    fs,
+    sync::{Arc, PoisonError, atomic::Ordering},
+};
+
+/// What is counted of the server and of its plugins.
+#[utoipa::path(get, path = "/metrics", tag = "probes", responses(
+    (status = 200, description = "Prometheus' text format 0.0.4", body = String, content_type = "text/plain; version=0.0.4"),
+))]
+pub(super) async fn metrics(State(control): Shared) -> Response {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], render(&control)).into_response()
+}
+
+fn render(control: &Control) -> String {
+    let mut tally = control.tally.lock().unwrap_or_else(PoisonError::into_inner);
+    tally.look(&control.manager.overview());
+    let meters = control.options.meters.all();
+    let mut text = Text::default();
+    of_requests(&mut text, &meters);
+    of_plugins(&mut text, &tally);
+    let mut blocked: HashMap<Arc<str>, u64> = HashMap::new();
+    for handler in control.options.blocked.all() {
+        *blocked.entry(handler.plugin).or_default() += 1;
+    }
+    text.family("camlock_plugin_blocked_threads", "gauge", "Threads that a plugin's handlers block now.");
+    for (plugin, _) in tally.all() {
+        let blocked = blocked.get(&*plugin.name).copied().unwrap_or(0);
+        text.plugin("camlock_plugin_blocked_threads", &plugin.name, blocked);
+    }
+    drop(tally);
+    text.family("camlock_database_reconnects_total", "counter", "Times the registry's database was connected to anew.");
+    text.line("camlock_database_reconnects_total", control.options.reconnects.load(Ordering::Relaxed));
+    of_process(&mut text);
+    text.0
+}
+
+/// A name, what it is, what it means, and how it is read.
+type Family<S> = (&'static str, &'static str, &'static str, fn(&S) -> u64);
+
+fn of_requests(text: &mut Text, meters: &[(Arc<str>, Arc<Meter>)]) {
+    const REQUESTS: &str = "camlock_plugin_requests_total";
+    const DURATION: &str = "camlock_plugin_request_duration_seconds";
+    let counted: Vec<_> = meters
+        .iter()
+        .flat_map(|(plugin, meter)| (0..CLASSES).map(move |class| (plugin, class, meter.class(class))))
+        .map(|(plugin, class, counted)| (plugin, class, counted, counted.buckets.iter().sum::<u64>()))
+        .filter(|(_, _, _, all)| *all > 0)
+        .collect();
+    text.family(REQUESTS, "counter", "Requests to a plugin that were answered, by the class of the status.");
+    for (plugin, class, _, all) in &counted {
+        text.begin(REQUESTS, plugin, Some(*class));
+        text.end(all);
+    }
+    text.family(DURATION, "histogram", "How long it took until the answer began.");
+    let bounds = BOUNDS.map(|bound| format!("{}", bound as f64 / 1e6));
+    let bounds = bounds.iter().map(String::as_str).chain(["+Inf"]);
+    for (plugin, class, counted, all) in &counted {
+        let mut below = 0;
+        let mut head = Text::default();
+        head.begin("camlock_plugin_request_duration_seconds_bucket", plugin, Some(*class));
+        for (bucket, bound) in counted.buckets.iter().zip(bounds.clone()) {
+            below += bucket;
+            text.0.push_str(&head.0);
+            text.0.push_str(",le=\"");
+            text.0.push_str(bound);
+            text.0.push('"');
+            text.end(below);
+        }
+        text.begin("camlock_plugin_request_duration_seconds_sum", plugin, Some(*class));
+        text.end(counted.seconds);
+        text.begin("camlock_plugin_request_duration_seconds_count", plugin, Some(*class));
+        text.end(all);
+    }
+    let families: [Family<Meter>; 2] = [
+        (
+            "camlock_plugin_requests_abandoned_total",
+            "counter",
+            "Requests to a plugin whose clients left before there was an answer.",
+            Meter::all_left,
+        ),
+        ("camlock_plugin_panics_total", "counter", "Panics that were caught in a plugin.", Meter::panics),
+    ];
+    for (name, sort, help, read) in families {
+        text.family(name, sort, help);
+        for (plugin, meter) in meters {
+            text.plugin(name, plugin, read(meter));
+        }
+    }
+}
+
+fn of_plugins(text: &mut Text, tally: &Tally) {
+    let views: [Family<PluginView>; 5] = [
+        ("camlock_plugin_serving", "gauge", "Whether a generation of the plugin serves.", |plugin| {
+            u64::from(plugin.serving.is_some())
+        }),
+        (
+            "camlock_plugin_in_flight",
+            "gauge",
+            "Requests without an answer, answers that are being read, and upgraded connections.",
+            |plugin| {
+                let serving = plugin.serving.iter().map(|serving| &serving.leases);
+                let draining = plugin.draining.iter().map(|draining| &draining.leases);
+                serving.chain(draining).map(|leases| in_flight(leases) as u64).sum()
+            },
+        ),
+        ("camlock_plugin_draining_generations", "gauge", "Replaced generations that end what they began.", |plugin| {
+            plugin.draining.len() as u64
+        }),
+        ("camlock_plugin_pinned_generations", "gauge", "Generations that cannot leave the process.", |plugin| {
+            plugin.pinned.len() as u64
+        }),
+        (
+            "camlock_plugin_left_behind_bytes",
+            "gauge",
+            "Memory that generations left behind, of plugins that count theirs.",
+            |plugin| plugin.serving.as_ref().and_then(|serving| serving.left_behind).unwrap_or(0),
+        ),
+    ];
+    for (name, sort, help, read) in views {
+        text.family(name, sort, help);
+        for (plugin, _) in tally.all() {
+            text.plugin(name, &plugin.name, read(plugin));
+        }
+    }
+    text.family("camlock_plugin_build_duration_seconds", "summary", "How long builds took, also those that failed.");
+    for (plugin, counts) in tally.all() {
+        text.plugin("camlock_plugin_build_duration_seconds_sum", &plugin.name, counts.building.as_secs_f64());
+        text.plugin("camlock_plugin_build_duration_seconds_count", &plugin.name, counts.builds);
+    }
+    let counts: [Family<super::tally::Counts>; 6] = [
+        ("camlock_plugin_builds_total", "counter", "Builds.", |counts| counts.builds),
+        ("camlock_plugin_build_failures_total", "counter", "Builds that failed.", |counts| counts.failed_builds),
+        ("camlock_plugin_loads_total", "counter", "Libraries that were to be loaded.", |counts| counts.loads),
+        ("camlock_plugin_load_failures_total", "counter", "Those that could not be.", |counts| counts.failed_loads),
+        ("camlock_plugin_swaps_total", "counter", "Generations that came to serve.", |counts| counts.swaps),
+        ("camlock_plugin_drains_total", "counter", "Generations that were drained and left.", |counts| counts.drains),
+    ];
+    for (name, sort, help, read) in counts {
+        text.family(name, sort, help);
+        for (plugin, counts) in tally.all() {
+            text.plugin(name, &plugin.name, read(counts));
+        }
+    }
+}
+
+/// What the system says of this process. What it does not say is left out.
+fn of_process(text: &mut Text) {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let read = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    for (name, help, value) in [
+        ("process_resident_memory_bytes", "Memory of the process in RAM.", read("VmRSS").map(|kib| kib * 1024)),
+        (
+            "process_virtual_memory_bytes",
+            "Addresses that the process has mapped.",
+            read("VmSize").map(|kib| kib * 1024),
+        ),
+        ("process_threads", "Threads of the process.", read("Threads")),
+    ] {
+        if let Some(value) = value {
+            text.family(name, "gauge", help);
+            text.line(name, value);
+        }
+    }
+}
+
+/// The text as it grows.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn family(&mut self, name: &str, sort: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {sort}");
+    }
+
+    fn line(&mut self, name: &str, value: impl Display) {
+        let _ = writeln!(self.0, "{name} {value}");
+    }
+
+    fn plugin(&mut self, name: &str, plugin: &str, value: impl Display) {
+        self.begin(name, plugin, None);
+        self.end(value);
+    }
+
+    fn begin(&mut self, name: &str, plugin: &str, class: Option<usize>) {
+        self.0.push_str(name);
+        self.0.push_str("{plugin=\"");
+        for character in plugin.chars() {
+            match character {
+                '\\' => self.0.push_str("\\\\"),
+                '"' => self.0.push_str("\\\""),
+                '\n' => self.0.push_str("\\n"),
+                character => self.0.push(character),
+            }
+        }
+        self.0.push('"');
+        if let Some(class) = class {
+            let _ = write!(self.0, ",status=\"{}xx\"", class + 1);
+        }
+    }
+
+    fn end(&mut self, value: impl Display) {
+        let _ = writeln!(self.0, "}} {value}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{AdminOptions, Control, Meters, Token, show::tests::view};
+    use camlock_policy::{Manager, Overview};
+    use http::StatusCode;
+    use std::time::{Duration, Instant};
+
+    fn with(plugins: usize) -> (Control, camlock_policy::Inbox) {
+        let (manager, inbox) = Manager::channel();
+        let meters = Meters::default();
+        let views = (0..plugins).map(|number| {
+            let name = format!("plugin-{number:04}");
+            let meter = meters.of(&name);
+            for (status, microseconds) in [(200, 700), (200, 3_000), (404, 10), (503, 40_000_000)] {
+                meter.answered(StatusCode::from_u16(status).unwrap(), Duration::from_micros(microseconds));
+            }
+            meter.panicked(2);
+            Arc::new(PluginView { name, ..view() })
+        });
+        let plugins = views.collect();
+        inbox.overview.send_replace(Arc::new(Overview { plugins, ..Overview::default() }));
+        let options = AdminOptions { meters, ..AdminOptions::new(Token::new("x")) };
+        (Control::new(manager, options, crate::openapi::Merged::default()), inbox)
+    }
+
+    #[test]
+    fn what_is_counted_is_told() {
+        let (control, _inbox) = with(1);
+        control.options.reconnects.store(7, Ordering::Relaxed);
+        let text = render(&control);
+        for line in [
+            "# TYPE camlock_plugin_request_duration_seconds histogram",
+            "camlock_plugin_requests_total{plugin=\"plugin-0000\",status=\"2xx\"} 2",
+            "camlock_plugin_requests_total{plugin=\"plugin-0000\",status=\"4xx\"} 1",
+            "camlock_plugin_request_duration_seconds_bucket{plugin=\"plugin-0000\",status=\"2xx\",le=\"0.0005\"} 0",
+            "camlock_plugin_request_duration_seconds_bucket{plugin=\"plugin-0000\",status=\"2xx\",le=\"0.001\"} 1",
+            "camlock_plugin_request_duration_seconds_bucket{plugin=\"plugin-0000\",status=\"2xx\",le=\"0.005\"} 2",
+            "camlock_plugin_request_duration_seconds_bucket{plugin=\"plugin-0000\",status=\"5xx\",le=\"30\"} 0",
+            "camlock_plugin_request_duration_seconds_bucket{plugin=\"plugin-0000\",status=\"5xx\",le=\"+Inf\"} 1",
+            "camlock_plugin_request_duration_seconds_sum{plugin=\"plugin-0000\",status=\"2xx\"} 0.0037",
+            "camlock_plugin_request_duration_seconds_count{plugin=\"plugin-0000\",status=\"2xx\"} 2",
+            "camlock_plugin_panics_total{plugin=\"plugin-0000\"} 2",
+            "camlock_plugin_serving{plugin=\"plugin-0000\"} 1",
+            "camlock_plugin_pinned_generations{plugin=\"plugin-0000\"} 1",
+            "camlock_plugin_swaps_total{plugin=\"plugin-0000\"} 1",
+            "camlock_plugin_blocked_threads{plugin=\"plugin-0000\"} 0",
+            "camlock_database_reconnects_total 7",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+        assert!(text.contains("\nprocess_resident_memory_bytes "));
+    }
+
+    /// Each family is said to be what it is, once, before its lines, which stand together.
+    #[test]
+    fn it_is_well_formed() {
+        let text = render(&with(3).0);
+        let mut seen = std::collections::HashSet::new();
+        let mut family = "";
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("# HELP ") {
+                family = rest.split(' ').next().unwrap();
+                assert!(seen.insert(family), "{family} twice");
+                assert!(rest.ends_with('.'), "{rest}");
+            } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+                let sort = rest.strip_prefix(family).unwrap().trim();
+                assert!(["counter", "gauge", "histogram", "summary"].contains(&sort), "{rest}");
+                assert_eq!(sort == "counter", family.ends_with("_total"), "{rest}");
+            } else {
+                let (name, value) = line.rsplit_once(' ').unwrap();
+                let name = name.split('{').next().unwrap();
+                let name =
+                    ["_bucket", "_sum", "_count"].iter().fold(name, |name, end| name.strip_suffix(end).unwrap_or(name));
+                assert_eq!(name, family, "{line}");
+                assert!(value.parse::<f64>().is_ok(), "{line}");
+            }
+        }
+        let mut labelled = Text::default();
+        labelled.plugin("x", "a\"b\\c\nd", 1);
+        assert_eq!(labelled.0, "x{plugin=\"a\\\"b\\\\c\\nd\"} 1\n");
+    }
+
+    #[test]
+    fn a_thousand_plugins_are_soon_told() {
+        let (control, _inbox) = with(1_000);
+        let length = render(&control).len();
+        let quickest = (0..5).map(|_| {
+            let begun = Instant::now();
+            assert_eq!(
+                render(&control).lines().filter(|line| line.starts_with("camlock_plugin_serving{")).count(),
+                1_000
+            );
+            begun.elapsed()
+        });
+        let quickest = quickest.min().unwrap();
+        println!("{length} bytes in {quickest:?}");
+        // Unoptimised it takes some ten times as long.
+        let bound = if cfg!(debug_assertions) { 1_000 } else { 20 };
+        assert!(quickest < Duration::from_millis(bound), "{quickest:?}");
+    }
+}

@@ -1,0 +1,315 @@
+//! From a path to what answers it: a plugin, a refusal, or the host's own router.
+
+use crate::{
+    blocked::{Blocked, BlockedList},
+    generation::{self, Generation},
+    meters::{Meter, Meters},
+    problem::{self, Problem, seconds},
+    service::{Answering, PluginService},
+};
+use arc_swap::ArcSwap;
+use axum::{Router, extract::ConnectInfo};
+use bytes::Bytes;
+use camlock_policy::{
+    Body, BodyError, Headline, Publish,
+    routes::{Found, Routed, Table, Target},
+};
+use http::{Request, Response, StatusCode};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    fmt,
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{sync::Notify, time::Instant};
+use tower_service::Service as _;
+
+/// Where requests go. One immutable table of the plugins behind an atomic pointer, ahead of the host's own router.
+///
+/// Connections hold this, not the table, so an idle one keeps no plugin.
+#[derive(Clone, Default)]
+pub struct Dispatch {
+    shared: Arc<Shared>,
+    peer: Option<SocketAddr>,
+    /// Plugins are refused: this thread must not run their code.
+    host_only: bool,
+}
+
+#[derive(Default)]
+struct Shared {
+    table: ArcSwap<Table<Entry>>,
+    /// Tells those who wait that there is another table.
+    published: Notify,
+    host: OnceLock<Router>,
+    /// Those that are in the table, or that somebody still has: a table that has them again counts on. By where their
+    /// instances lie, or lay.
+    generations: Mutex<HashMap<usize, Vec<Weak<Generation>>>>,
+    blocked: BlockedList,
+    meters: Meters,
+}
+
+/// The bodies of requests: hyper's own, where `Front` serves, or axum's, in somebody else's server.
+pub(crate) trait Sent: http_body::Body<Data = Bytes, Error: Into<BodyError>> + Send + Unpin + 'static {}
+
+impl<B> Sent for B where B: http_body::Body<Data = Bytes, Error: Into<BodyError>> + Send + Unpin + 'static {}
+
+/// What a name leads to, prepared so that a request needs no more than to be handed on.
+enum Entry {
+    Plugin(PluginService),
+    Held { name: String, bound: Duration },
+    Unavailable(Unavailable),
+}
+
+/// A refusal, written once for all requests.
+struct Unavailable {
+    meter: Arc<Meter>,
+    status: StatusCode,
+    headers: http::HeaderMap,
+    document: Bytes,
+}
+
+impl Dispatch {
+    /// What answers paths that no plugin has. Only the first call counts; without one they are 404.
+    pub fn fall_through_to(&self, host: Router) {
+        let _ = self.shared.host.set(host);
+    }
+
+    /// The same, for one connection.
+    #[must_use]
+    pub fn for_peer(&self, peer: SocketAddr) -> Self {
+        Dispatch { peer: Some(peer), ..self.clone() }
+    }
+
+    /// The same for a thread that must not run plugins' code: the host's own paths answer, plugins do not.
+    pub(crate) fn host_only(&self) -> Self {
+        Dispatch { host_only: true, ..self.clone() }
+    }
+
+    /// Handlers that block their threads, as a `Front` last saw them.
+    pub fn blocked(&self) -> Vec<Blocked> {
+        self.shared.blocked.all()
+    }
+
+    /// A handle on the same, which keeps nothing else.
+    pub fn blocked_list(&self) -> BlockedList {
+        self.shared.blocked.clone()
+    }
+
+    /// What is counted of requests, which keeps nothing else either.
+    pub fn meters(&self) -> Meters {
+        let shared = Arc::downgrade(&self.shared);
+        self.shared.meters.looking(move || {
+            let Some(shared) = shared.upgrade() else { return };
+            for entry in shared.table.load().targets() {
+                if let Entry::Plugin(service) = entry {
+                    service.see_panics();
+                }
+            }
+        })
+    }
+
+    /// The generation with this key, if it is one of those here.
+    pub(crate) fn generation(&self, key: u64) -> Option<Arc<Generation>> {
+        let generations = locked(&self.shared.generations);
+        generations.values().flatten().filter_map(Weak::upgrade).find(|generation| generation.key == key)
+    }
+
+    fn entry(&self, name: &str, target: Target) -> Entry {
+        match target {
+            Target::Serving(serving) => {
+                let mut generations = locked(&self.shared.generations);
+                let there = generations.entry(generation::address(&serving)).or_default();
+                let known = there.iter().filter_map(Weak::upgrade).find(|known| known.is(&serving));
+                let generation = known.unwrap_or_else(|| {
+                    let new = Arc::new(Generation::new(&serving, self.shared.meters.of(&serving.name)));
+                    there.push(Arc::downgrade(&new));
+                    new
+                });
+                Entry::Plugin(PluginService::new(serving, generation))
+            }
+            Target::Held(bound) => Entry::Held { name: name.to_owned(), bound },
+            Target::Unavailable { name, state, reason } => {
+                Entry::Unavailable(Unavailable::new(self.shared.meters.of(&name), &name, state, reason))
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn host(&self, request: Request<impl Sent>) -> Responding {
+        let Some(host) = self.shared.host.get() else {
+            return problem::nothing_there(request.uri().path()).into();
+        };
+        let mut request = request.map(axum::body::Body::new);
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(ConnectInfo(peer));
+        }
+        let answer = host.clone().call(request);
+        Responding::Later(Box::pin(async move {
+            let Ok(response) = answer.await;
+            response.map(Body::stream)
+        }))
+    }
+
+    #[cold]
+    fn held(&self, request: Request<impl Sent>, name: &str, bound: Duration) -> Responding {
+        Responding::Later(Box::pin(self.clone().hold(request, name.to_owned(), bound)))
+    }
+
+    /// Waits for the next table, so long at most.
+    async fn hold(self, request: Request<impl Sent>, name: String, bound: Duration) -> Response<Body> {
+        let until = Instant::now() + bound;
+        loop {
+            let published = self.shared.published.notified();
+            let mut published = std::pin::pin!(published);
+            // Heard of from now on; then look whether it has happened already.
+            published.as_mut().enable();
+            if !self.holds(request.uri().path()) {
+                let Ok(response) = self.answer(request).await;
+                return response;
+            }
+            if tokio::time::timeout_at(until, published).await.is_err() {
+                let detail = format!("the plugin's state was not handed over within {}: try again", seconds(bound));
+                let problem = Problem::of(&name, StatusCode::SERVICE_UNAVAILABLE, detail);
+                return problem.with("state", Headline::Starting.word()).passing().response();
+            }
+        }
+    }
+
+    fn holds(&self, path: &str) -> bool {
+        let table = self.shared.table.load();
+        matches!(table.find(path), Some(found) if matches!(found.target, Entry::Held { .. }))
+    }
+}
+
+/// A panic while one of these is held leaves nothing half done.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Publish for Dispatch {
+    fn publish(&self, plugins: Vec<Routed<Target>>) {
+        let table = Table::new(plugins.into_iter().map(|Routed { name, claims, target }| {
+            let target = self.entry(&name, target);
+            Routed { name, claims, target }
+        }));
+        // What is replaced is dropped here, or by the last request that is being looked up in it.
+        self.shared.table.store(Arc::new(table));
+        let mut generations = locked(&self.shared.generations);
+        generations.retain(|_, there| {
+            there.retain(|generation| generation.strong_count() > 0);
+            !there.is_empty()
+        });
+        drop(generations);
+        self.shared.meters.forget_gone();
+        self.shared.published.notify_waiters();
+    }
+}
+
+impl fmt::Debug for Dispatch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plugins = self.shared.table.load().targets().len();
+        formatter.debug_struct("Dispatch").field("plugins", &plugins).finish_non_exhaustive()
+    }
+}
+
+impl Unavailable {
+    fn new(meter: Arc<Meter>, name: &str, state: Headline, reason: String) -> Self {
+        // Of one whose entry is gone, nothing is left to wait for.
+        let missing = state == Headline::Missing;
+        let status = if missing { StatusCode::NOT_FOUND } else { StatusCode::SERVICE_UNAVAILABLE };
+        let mut problem = Problem::of(name, status, reason).with("state", state.word());
+        if matches!(state, Headline::Starting | Headline::Waiting) {
+            problem = problem.passing();
+        }
+        let (parts, document) = problem.response::<Bytes>().into_parts();
+        Unavailable { meter, status, headers: parts.headers, document }
+    }
+
+    fn response(&self) -> Response<Body> {
+        self.meter.answered(self.status, Duration::ZERO);
+        let mut response = Response::new(self.document.clone().into());
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers.clone();
+        response
+    }
+}
+
+impl Dispatch {
+    #[inline]
+    fn answer(&self, request: Request<impl Sent>) -> Dispatched {
+        let table = self.shared.table.load();
+        Dispatched(match table.find(request.uri().path()) {
+            None => self.host(request),
+            Some(Found { target, mount }) => match target {
+                Entry::Plugin(_) if self.host_only => Responding::Now(Some(problem::all_stuck().response())),
+                Entry::Plugin(service) => service.answer(request, self.peer, mount),
+                Entry::Unavailable(unavailable) => Responding::Now(Some(unavailable.response())),
+                Entry::Held { name, bound } => self.held(request, name, *bound),
+            },
+        })
+    }
+}
+
+impl<B: Sent> hyper::service::Service<Request<B>> for Dispatch {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Dispatched;
+
+    fn call(&self, request: Request<B>) -> Dispatched {
+        self.answer(request)
+    }
+}
+
+/// In a program that serves with axum: whoever asks is known if the program says so with `ConnectInfo`.
+impl<B: Sent> tower_service::Service<Request<B>> for Dispatch {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Dispatched;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Dispatched {
+        match request.extensions().get::<ConnectInfo<SocketAddr>>() {
+            Some(ConnectInfo(peer)) => self.for_peer(*peer).answer(request),
+            None => self.answer(request),
+        }
+    }
+}
+
+/// The future of a response.
+pub struct Dispatched(Responding);
+
+#[allow(clippy::large_enum_variant, reason = "nearly all are plugins' answers")]
+pub(crate) enum Responding {
+    /// A plugin answers.
+    Plugin(Answering),
+    /// It is known already.
+    Now(Option<Response<Body>>),
+    /// The host answers, or there is something to wait for.
+    Later(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
+}
+
+impl From<Problem> for Responding {
+    fn from(problem: Problem) -> Self {
+        Responding::Now(Some(problem.response()))
+    }
+}
+
+impl Future for Dispatched {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.get_mut().0 {
+            Responding::Plugin(answering) => Pin::new(answering).poll(context),
+            Responding::Now(response) => Poll::Ready(Ok(response.take().unwrap_or_default())),
+            Responding::Later(later) => later.as_mut().poll(context).map(Ok),
+        }
+    }
+}

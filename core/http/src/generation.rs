@@ -1,0 +1,131 @@
+//! A generation as the server sees it: what its requests share, and nothing that keeps it alive.
+
+use crate::{away::Away, blocked::Blocked, marks::Route, meters::Meter};
+use camlock_policy::routes;
+use http::StatusCode;
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::watch;
+
+/// What all requests to one generation share, whatever table they came through. It holds no lease: requests, bodies and
+/// connections have leases of their own, and may keep this for longer.
+#[derive(Debug)]
+pub(crate) struct Generation {
+    /// The plugin.
+    pub(crate) name: Arc<str>,
+    /// Its generation.
+    pub(crate) number: u64,
+    /// No two generations of this process have the same, whatever they are called.
+    pub(crate) key: u64,
+    /// Turns true when what outlived the drain must end.
+    pub(crate) farewell: watch::Receiver<bool>,
+    /// Its own threads, if it has lost the right to block those that serve.
+    away: OnceLock<Away>,
+    /// Where its instance lies: to know it again.
+    address: usize,
+    /// How many requests have not been answered yet.
+    running: AtomicUsize,
+    /// What is counted of its plugin.
+    pub(crate) meter: Arc<Meter>,
+    /// So many of its panics are counted there.
+    panics: AtomicU64,
+}
+
+impl Generation {
+    pub(crate) fn new(serving: &routes::Serving, meter: Arc<Meter>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Generation {
+            name: serving.name.clone(),
+            number: serving.generation,
+            key: NEXT.fetch_add(1, Ordering::Relaxed),
+            farewell: serving.farewell.clone(),
+            away: OnceLock::new(),
+            address: address(serving),
+            running: AtomicUsize::new(0),
+            meter,
+            panics: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether this is what is served.
+    pub(crate) fn is(&self, serving: &routes::Serving) -> bool {
+        self.number == serving.generation && self.address == address(serving) && self.name == serving.name
+    }
+
+    /// Where its requests are to run, if not here.
+    pub(crate) fn away(&self) -> Option<&Away> {
+        self.away.get()
+    }
+
+    /// Gives it threads of its own, for good: a new generation begins anew.
+    pub(crate) fn move_off(&self, route: &Route, threads: usize, on_thread_park: Option<fn()>) {
+        if self.away.get().is_some() {
+            return;
+        }
+        let (plugin, generation) = (&*self.name, self.number);
+        match Away::start(plugin, threads, on_thread_park) {
+            Ok(away) => {
+                let _ = self.away.set(away);
+                tracing::warn!(plugin, generation, %route, "it blocks serving threads: from now on it has {threads} of its own");
+            }
+            Err(error) => {
+                tracing::error!(plugin, generation, %error, "it blocks serving threads, and can have none of its own")
+            }
+        }
+    }
+
+    /// One of its handlers, as people are told of it.
+    pub(crate) fn blocked(&self, route: Route, lasting: Duration) -> Blocked {
+        Blocked { plugin: self.name.clone(), generation: self.number, method: route.method, route: route.path, lasting }
+    }
+
+    /// Counts a request that begins, if there is room for one more.
+    pub(crate) fn enter(self: &Arc<Self>, limit: usize) -> Option<Running> {
+        // Raised first and looked at then: of two that come at once, one sees the other.
+        let before = self.running.fetch_add(1, Ordering::Relaxed);
+        let mut running = Running(self.clone(), Some(Instant::now()));
+        if before >= limit {
+            running.answered(StatusCode::SERVICE_UNAVAILABLE);
+            return None;
+        }
+        Some(running)
+    }
+
+    /// So many panics were caught in it until now.
+    pub(crate) fn see_panics(&self, now: u64) {
+        let before = self.panics.fetch_max(now, Ordering::Relaxed);
+        self.meter.panicked(now.saturating_sub(before));
+    }
+}
+
+/// Where its instance lies.
+pub(crate) fn address(serving: &routes::Serving) -> usize {
+    Arc::as_ptr(&serving.instance).cast::<()>() as usize
+}
+
+/// A request that is counted; with when it began, until it is answered.
+#[derive(Debug)]
+pub(crate) struct Running(pub(crate) Arc<Generation>, Option<Instant>);
+
+impl Running {
+    /// There is an answer.
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        if let Some(begun) = self.1.take() {
+            self.0.meter.answered(status, begun.elapsed());
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
+        if self.1.is_some() {
+            self.0.meter.left();
+        }
+    }
+}

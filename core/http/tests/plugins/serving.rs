@@ -1,0 +1,182 @@
+//! What the server does about plugins that take too long, take too much, block their threads, or do not come to an end.
+
+use crate::{
+    capture,
+    direct::until,
+    harness::{Host, Served, run},
+};
+use bytes::Bytes;
+use camlock_http::FrontOptions;
+use camlock_policy::{RequestLimits, Use};
+use camlock_testing::{Fixtures, Trials};
+use futures_util::{SinkExt, StreamExt};
+use http::{Request, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest, protocol::frame::coding::CloseCode};
+
+pub fn add(trials: Trials) -> Trials {
+    trials
+        .add("serving::limits", limits)
+        .add("serving::handlers_that_block_every_thread", handlers_that_block_every_thread)
+        .add("serving::a_plugin_that_goes_on_blocking", a_plugin_that_goes_on_blocking)
+        .add("serving::websockets_end_between_two_frames", websockets_end_between_two_frames)
+        .add("serving::streams_end_in_their_own_way", streams_end_in_their_own_way)
+}
+
+fn library(name: &str) -> std::path::PathBuf {
+    Fixtures::quick().library(name)
+}
+
+fn limits() {
+    run(async {
+        let host = Host::new();
+        let limits = RequestLimits { timeout: Duration::from_millis(200), body: Some(1000), concurrency: 2 };
+        let served = host.serve_with(&library("features"), limits).await;
+        assert_eq!(served.get("/hang").await.status(), StatusCode::GATEWAY_TIMEOUT);
+        let chunks = (0..11).map(|_| Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[7; 100]))));
+        let chunks = StreamBody::new(futures_util::stream::iter(chunks.collect::<Vec<_>>()));
+        let answer = served.open(Request::post("/upload").body(chunks).unwrap()).await;
+        assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(served.post("/upload", "text/plain", vec![7; 1000]).await.body(), "1000");
+        assert_eq!(served.post("/upload", "text/plain", vec![7; 1001]).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        // Three at once, of which none ends by itself.
+        let asked = (0..3).map(|_| served.get("/hang"));
+        let mut statuses: Vec<_> =
+            futures_util::future::join_all(asked).await.iter().map(|answer| answer.status().as_u16()).collect();
+        statuses.sort_unstable();
+        assert_eq!(statuses, [503, 504, 504]);
+        served.unload_wholly().await;
+    });
+}
+
+fn ask(served: &Arc<Served>, path: &'static str) -> tokio::task::JoinHandle<String> {
+    let served = served.clone();
+    tokio::spawn(async move { served.text(path).await })
+}
+
+async fn unload(served: Arc<Served>) {
+    let served = Arc::into_inner(served).expect("nobody asks any more");
+    served.unload_wholly().await;
+}
+
+/// What the operator reads of a handler that blocks.
+fn told(message: &str, route: &str) -> bool {
+    capture::records(message).iter().any(|record| record["plugin"] == "faults" && record["route"] == route)
+}
+
+fn handlers_that_block_every_thread() {
+    run(async {
+        let host = Host::new();
+        let options = FrontOptions { threads: 2, moved_off: Duration::from_secs(600), ..FrontOptions::default() };
+        let served = Arc::new(host.serve_as(&library("faults"), RequestLimits::default(), options).await);
+        let blocked = [ask(&served, "/block/2500"), ask(&served, "/block/2500")];
+        until("both block", async || served.leases.count_of(Use::Request) == 2).await;
+        // Somebody else's request, the same plugin's too, over a new connection.
+        assert_eq!(served.text("/fine").await, "fine");
+        assert!(blocked.iter().all(|asked| !asked.is_finished()), "it was answered while they blocked");
+        let route = "GET /api/v1/p/faults/block/2500";
+        until("it is told while it happens", async || told("a handler has blocked its thread for", route)).await;
+        for asked in blocked {
+            assert_eq!(asked.await.unwrap(), "at last");
+        }
+        unload(served).await;
+    });
+}
+
+fn a_plugin_that_goes_on_blocking() {
+    run(async {
+        let host = Host::new();
+        let options = FrontOptions {
+            threads: 1,
+            further: 0,
+            blocked: Duration::from_millis(200),
+            moved_off: Duration::from_millis(400),
+            ..FrontOptions::default()
+        };
+        let served = Arc::new(host.serve_as(&library("faults"), RequestLimits::default(), options).await);
+        assert_eq!(ask(&served, "/block/900").await.unwrap(), "at last");
+        let route = "GET /api/v1/p/faults/block/900";
+        until("it is moved off", async || told("it blocks serving threads", route)).await;
+        // There is one serving thread, and it is free: the requests overlap, and streams go on.
+        let blocked = [ask(&served, "/block/901"), ask(&served, "/block/901"), ask(&served, "/block/901")];
+        until("all block", async || served.leases.count_of(Use::Request) == 3).await;
+        assert_eq!(served.text("/fine").await, "fine");
+        let request = Request::get("/endless/3").body(Full::<Bytes>::default()).unwrap();
+        let mut body = served.open(request).await.into_body();
+        for _ in 0..3 {
+            assert!(!body.frame().await.expect("a frame").expect("no error").into_data().unwrap().is_empty());
+        }
+        drop(body);
+        for asked in blocked {
+            assert_eq!(asked.await.unwrap(), "at last");
+        }
+        until("the body is dropped", async || served.leases.count_of(Use::Body) == 0).await;
+        unload(served).await;
+    });
+}
+
+fn websockets_end_between_two_frames() {
+    run(async {
+        let host = Host::new();
+        let (served, other) = (host.serve(&library("features")).await, host.serve(&library("features")).await);
+        let connect = async |served: &Served| {
+            let request = served.url("/socket").replace("http://", "ws://").into_client_request().unwrap();
+            tokio_tungstenite::connect_async(request).await.unwrap().0
+        };
+        let mut untouched = connect(&other).await;
+        for size in [10, 100_000] {
+            let (mut send, mut receive) = connect(&served).await.split();
+            // Much is under way in both directions when the farewell is said.
+            let sending = tokio::spawn(async move {
+                while send.send(Message::binary(vec![7; size])).await.is_ok() {}
+                send
+            });
+            for _ in 0..20 {
+                assert_eq!(receive.next().await.unwrap().unwrap().len(), size);
+            }
+            served.farewell.send_replace(true);
+            let close = loop {
+                match receive.next().await.expect("a goodbye").expect("whole frames") {
+                    Message::Binary(bytes) => assert_eq!(bytes.len(), size),
+                    Message::Close(frame) => break frame.expect("with a code"),
+                    other => panic!("{other:?}"),
+                }
+            };
+            assert_eq!((close.code, close.reason.as_str()), (CloseCode::Restart, "service restart"));
+            drop((receive, sending.await.unwrap()));
+            served.farewell.send_replace(false);
+        }
+        until("they are gone", async || served.leases.count_of(Use::Connection) == 0).await;
+        untouched.send(Message::text("hello")).await.unwrap();
+        assert_eq!(untouched.next().await.unwrap().unwrap(), Message::text("HELLO"));
+        untouched.close(None).await.unwrap();
+        while untouched.next().await.is_some() {}
+        served.unload_wholly().await;
+        other.unload_wholly().await;
+    });
+}
+
+fn streams_end_in_their_own_way() {
+    run(async {
+        let host = Host::new();
+        let served = host.serve(&library("features")).await;
+        let open = async |path: &str| {
+            served.open(Request::get(path).body(Full::<Bytes>::default()).unwrap()).await.into_body()
+        };
+        let (mut events, mut download) = (open("/events/endless").await, open("/download/100000000000").await);
+        for body in [&mut events, &mut download] {
+            body.frame().await.expect("a frame").expect("no error");
+        }
+        served.farewell.send_replace(true);
+        let mut text = String::new();
+        while let Some(frame) = events.frame().await {
+            text.push_str(std::str::from_utf8(&frame.expect("a proper end").into_data().unwrap()).unwrap());
+        }
+        assert!(text.is_empty() || text.ends_with("\n\n"), "{text}");
+        while download.frame().await.expect("it is seen that something is missing").is_ok() {}
+        until("nothing is left", async || served.leases.count_of(Use::Body) == 0).await;
+        served.unload_wholly().await;
+    });
+}

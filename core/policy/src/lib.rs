@@ -1,0 +1,47 @@
+//! Camlock's policy, free of I/O.
+//!
+//! Here live leases, the port through which plugins are called, and the reading of what plugins say of themselves. What must
+//! not live here: the ABI, `libloading`, databases, axum, file watching, and `unsafe`. Whoever implements a port depends on
+//! this crate, never the other way round.
+
+#![forbid(unsafe_code)]
+
+mod body;
+mod call;
+mod digest;
+mod failure;
+pub mod generation;
+mod install;
+mod instance;
+pub mod lease;
+mod limits;
+mod manager;
+pub mod manifest;
+mod names;
+mod ports;
+pub mod registry;
+pub mod routes;
+mod supervisor;
+mod view;
+
+pub use crate::{
+    body::{Body, BodyError},
+    call::{Answer, Call, Connection, Fault, FaultKind, RequestId},
+    digest::{Digest, NoDigest},
+    failure::{Diagnostic, Failure, Stage},
+    install::{Install, Installed, NotInstalled, Source, Upload},
+    instance::{BoxFuture, Description, Ending, Instance, Loaded, Saved},
+    lease::{Lease, Use, Watch},
+    limits::{Limits, RequestLimits},
+    manager::{Act, Done, Inbox, Manager, Message, Nudge, Order, Refused},
+    manifest::Manifest,
+    ports::{
+        BuildProgress, Built, Candidate, Entry, Fingerprint, Kept, Kind, Loading, Progress, Publish, Scan, Shelf,
+        Sources,
+    },
+    supervisor::{Aside, Ports, Settings, supervise},
+    view::{
+        BuildView, CandidateView, DrainingView, Endpoint, FailureView, GenerationView, Headline, Overview, PinnedView,
+        PluginView,
+    },
+};

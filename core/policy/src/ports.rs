@@ -1,0 +1,162 @@
+//! What the policy needs of the world: the directory and its builds, artifacts, loading. Implemented by other crates, and by fakes.
+//!
+//! What must not live here: anything that decides.
+
+use crate::{
+    BoxFuture, Digest, Failure, Loaded, Manifest,
+    routes::{Routed, Target},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+/// What sort of entry a plugin comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// `NAME/Cargo.toml`.
+    Crate,
+    /// `NAME.rs`.
+    SingleFile,
+    /// `NAME.so`.
+    Prebuilt,
+    /// Compiled into the server.
+    BuiltIn,
+}
+
+/// What an entry is made of, as a fingerprint: with an equal fingerprint there is nothing to build.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Fingerprint(pub String);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// An entry of the plugins directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The plugin's name: its package's. Where that cannot be read, what the entry is called, whatever that is.
+    pub name: String,
+    /// Where it lies, as a path below the plugins directory (links are not resolved).
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: Kind,
+    /// What it is made of.
+    pub fingerprint: Fingerprint,
+    /// What its manifest claims, as far as that can be read before anything is built.
+    pub claims: Vec<String>,
+    /// Why no plugin can come of it, if that is known before anything is built.
+    pub problem: Option<Failure>,
+}
+
+/// What lies in the plugins directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scan {
+    /// Its entries, by path.
+    pub entries: Vec<Entry>,
+    /// Why the directory could not be read (what is known of its entries then stays as it was), in one sentence.
+    pub trouble: Option<String>,
+}
+
+/// What came of a build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Built {
+    /// The library. It may be replaced by the next build: it is copied before anything else is done with it.
+    pub candidate: PathBuf,
+    /// What it was built from. An edit during the build shows in that the next scan gives another fingerprint.
+    pub fingerprint: Fingerprint,
+}
+
+/// How far a build has come, for people: "Compiling serde", 12 of 80.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct BuildProgress {
+    /// What is being done.
+    pub doing: String,
+    /// How many units are done.
+    pub done: usize,
+    /// How many there are, if that is known.
+    pub total: Option<usize>,
+}
+
+/// Where builds tell how far they are.
+pub type Progress = Arc<dyn Fn(BuildProgress) + Send + Sync>;
+
+/// The plugins directory, and what makes libraries of its entries.
+pub trait Sources: Send + Sync {
+    /// Looks at the directory. Blocking; with nothing changed it costs a few system calls for each file.
+    fn scan(&self) -> Scan;
+
+    /// Builds an entry; a prebuilt one is its own outcome. Dropping the future ends the build with all its processes.
+    fn build(&self, entry: &Entry, progress: Progress) -> BoxFuture<Result<Built, Failure>>;
+
+    /// Moves an entry out of the plugins directory, to where it can be had back from: where that is. Blocking.
+    fn remove(&self, entry: &Entry) -> Result<PathBuf, Failure>;
+
+    /// Files and directories outside the plugins directory that entries are made of (path dependencies, included files).
+    fn outside(&self) -> BTreeSet<PathBuf>;
+}
+
+/// An artifact that was kept: what it was built from, and what it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The plugin.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// What it was built from.
+    pub fingerprint: Fingerprint,
+    /// Its bytes.
+    pub digest: Digest,
+    /// When it was recorded.
+    pub at: SystemTime,
+}
+
+/// What is known of kept artifacts. It outlives the process; two processes may use it at once.
+pub trait Shelf: Send + Sync {
+    /// The artifact that was built from this, if its bytes are still there.
+    fn find(&self, name: &str, fingerprint: &Fingerprint) -> Option<Digest>;
+    /// Remembers an artifact.
+    fn record(&self, kept: &Kept) -> Result<(), Failure>;
+    /// A plugin's artifacts, the newest first.
+    fn history(&self, name: &str) -> Vec<Kept>;
+    /// Removes what is neither among a plugin's newest, as many as `keep` says for its name, nor in use by this or another
+    /// process.
+    fn sweep(&self, keep: &dyn Fn(&str) -> usize, in_use: &BTreeSet<Digest>);
+}
+
+/// Artifacts that may be loaded.
+pub trait Loading: Send + Sync {
+    /// Takes a copy of a library, verifies it, and has it ready.
+    fn prepare(&self, candidate: &Path) -> BoxFuture<Result<Arc<dyn Candidate>, Failure>>;
+    /// The same for an artifact that was kept.
+    fn recall(&self, digest: Digest) -> BoxFuture<Result<Arc<dyn Candidate>, Failure>>;
+}
+
+/// A verified artifact, or a plugin that is compiled in.
+pub trait Candidate: Send + Sync {
+    /// What it says of itself.
+    fn manifest(&self) -> &Manifest;
+    /// Its bytes; none for a plugin that is compiled in.
+    fn digest(&self) -> Option<Digest>;
+    /// Where its bytes are, if they are in a file.
+    fn path(&self) -> Option<&Path> {
+        None
+    }
+    /// Why it will not leave the process once it is loaded, if that is known.
+    fn stays(&self) -> Option<&str>;
+    /// Makes an instance with this configuration, a JSON object. Its failure's stage is `Load`.
+    fn load(&self, generation: u64, config: Arc<str>) -> BoxFuture<Result<Loaded, Failure>>;
+}
+
+/// Where requests are dispatched.
+pub trait Publish: Send + Sync {
+    /// From now on requests are answered by these, and by no others. Requests that have begun are not disturbed. The table
+    /// that is replaced is dropped as soon as no request is being looked up in it.
+    fn publish(&self, plugins: Vec<Routed<Target>>);
+}

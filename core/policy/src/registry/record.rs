@@ -1,0 +1,113 @@
+//! A plugin's record: what operators decided about it, and what is to serve.
+
+use super::Unavailable;
+use crate::{Digest, Fingerprint};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What is on record of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its name.
+    pub name: String,
+    /// Whether it comes with a server's program, rather than from a directory.
+    pub built_in: bool,
+    /// Whether it is wanted.
+    pub enabled: bool,
+    /// Its configuration: an object.
+    pub config: serde_json::Value,
+    /// What is to serve, once that was agreed on. Plugins that are compiled in have no artifact, and no such thing.
+    pub agreed: Option<Agreed>,
+    /// Counts the times that a new generation was asked for.
+    pub reloads: u64,
+    /// Its entries are to be moved away. The record goes on, so that no other server brings it back.
+    pub removed: bool,
+    /// Artifacts that must not serve again, and why.
+    pub quarantine: BTreeMap<Digest, String>,
+    /// Grows with everything that is decided. Of two records of one plugin the greater is the newer one.
+    pub revision: u64,
+    /// Its place among all: who came first keeps what two claim.
+    pub registered: u64,
+}
+
+/// What all servers are to serve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agreed {
+    /// What it was built from; none if only the artifact was named, by an operator.
+    pub fingerprint: Option<Fingerprint>,
+    /// Its bytes.
+    pub digest: Digest,
+    /// Its version.
+    pub version: String,
+}
+
+/// A plugin that has no record yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newcomer {
+    /// Its name.
+    pub name: String,
+    /// Whether it is compiled in.
+    pub built_in: bool,
+    /// Where it lies, below the plugins directory.
+    pub path: String,
+    /// Whether it is wanted from the beginning.
+    pub enabled: bool,
+}
+
+/// What an operator, or the supervisor on its own, decides about a plugin. What is not said stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// Whether it is wanted.
+    pub enabled: Option<bool>,
+    /// Its configuration.
+    pub config: Option<serde_json::Value>,
+    /// All servers make a new generation.
+    pub reload: bool,
+    /// It is removed everywhere.
+    pub remove: bool,
+    /// This artifact must not serve again, and why.
+    pub quarantine: Option<(Digest, String)>,
+    /// This artifact may serve again, or all may.
+    pub pardon: Option<Pardon>,
+}
+
+/// Which artifacts may serve again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pardon {
+    /// One.
+    One(Digest),
+    /// All.
+    All,
+}
+
+/// Why something was not decided.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotDecided {
+    /// There is no such record.
+    #[error("there is no record of `{0}`")]
+    Unknown(String),
+    /// Somebody else decided something meanwhile.
+    #[error("the revision is {0} by now")]
+    Outdated(u64),
+    /// It cannot be written.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+impl Record {
+    /// A record as it is made for a newcomer.
+    pub fn of(newcomer: &Newcomer, revision: u64, registered: u64) -> Self {
+        Record {
+            name: newcomer.name.clone(),
+            built_in: newcomer.built_in,
+            enabled: newcomer.enabled,
+            config: serde_json::json!({}),
+            agreed: None,
+            reloads: 0,
+            removed: false,
+            quarantine: BTreeMap::new(),
+            revision,
+            registered,
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! What operators ask: turned into what is wanted, and answered when the outcome is known.
+
+use super::{
+    Supervisor,
+    plugin::{Answer, Ask, Attempt, Plugin, Why},
+    work::Report,
+};
+use crate::{
+    Act, Digest, Done, Kept, Kind, Order, Refused,
+    registry::{Actor, Agreed, Decision, NotDecided, Pardon, Record},
+};
+use tokio::sync::oneshot;
+
+pub(super) type Reply = oneshot::Sender<Result<Done, Refused>>;
+
+impl Supervisor {
+    pub(super) fn act(&mut self, order: Order, reply: Reply) {
+        let name = order.plugin.clone();
+        if self.ending.is_some() {
+            let _ = reply.send(Err(Refused::Ending));
+            return;
+        }
+        let Some(plugin) = self.plugins.get(&name) else {
+            let _ = reply.send(Err(Refused::Unknown(name)));
+            return;
+        };
+        if let Err(why) = self.may(plugin, &order.act) {
+            let _ = reply.send(Err(why));
+            return;
+        }
+        let decision = match &order.act {
+            // An operator says so: what was under quarantine may be tried again.
+            Act::Reload { .. } => Decision { reload: true, pardon: Some(Pardon::All), ..Decision::default() },
+            Act::Enable(enabled) => Decision { enabled: Some(*enabled), ..Decision::default() },
+            Act::Set { enabled, config } => {
+                Decision { enabled: *enabled, config: config.clone(), ..Decision::default() }
+            }
+            Act::Remove => Decision { remove: true, ..Decision::default() },
+            Act::Rollback { .. } => {
+                self.look_up_history(order, reply);
+                return;
+            }
+        };
+        self.decide(order, decision, reply);
+    }
+
+    /// Whether it can be done as things are.
+    fn may(&self, plugin: &Plugin, act: &Act) -> Result<(), Refused> {
+        let name = &plugin.name;
+        let stops = match act {
+            Act::Enable(enabled) => !enabled,
+            Act::Set { enabled, .. } => *enabled == Some(false),
+            Act::Remove => true,
+            Act::Reload { .. } | Act::Rollback { .. } => false,
+        };
+        let conflict = |why: String| Err(Refused::Conflict(why));
+        if plugin.record.is_none() {
+            return match &plugin.failed {
+                Some(failed) if self.records.trouble.is_none() => {
+                    conflict(format!("`{name}` is not on record yet: {}", failed.failure))
+                }
+                // It passes, in a moment or when the registry can be written again.
+                _ => {
+                    let why = self.records.trouble.as_deref().unwrap_or("it has only just been found");
+                    Err(Refused::Unavailable(format!("`{name}` is not on record yet: {why}")))
+                }
+            };
+        }
+        if matches!(act, Act::Reload { .. }) && !plugin.enabled() {
+            return conflict(format!("`{name}` is disabled: enable it, and it is loaded"));
+        }
+        if *act == Act::Remove && plugin.entry.as_ref().is_some_and(|entry| entry.kind == Kind::BuiltIn) {
+            return conflict(format!("`{name}` is compiled into the server: it can be disabled, not removed"));
+        }
+        let dependents = if stops { self.dependents(name) } else { Vec::new() };
+        if dependents.is_empty() {
+            return Ok(());
+        }
+        let them = dependents.join("`, `");
+        conflict(format!("`{them}` would be left without `{name}`: disable them first"))
+    }
+
+    /// What an operator decided is on record, or is not.
+    pub(super) fn decided(&mut self, order: Order, outcome: Result<Record, NotDecided>, reply: Reply) {
+        let name = order.plugin.as_str();
+        self.order_is_back(name);
+        let record = match outcome {
+            Ok(record) => Some(record),
+            Err(NotDecided::Unknown(_)) => {
+                let _ = reply.send(Err(Refused::Unknown(order.plugin)));
+                return;
+            }
+            Err(NotDecided::Outdated(revision)) => {
+                let _ = reply.send(Err(Refused::Outdated(revision)));
+                return;
+            }
+            Err(NotDecided::Unavailable(why)) => {
+                self.registry_fails(&why);
+                // A new generation of what is agreed on needs nobody's record.
+                if !matches!(order.act, Act::Reload { .. }) {
+                    let _ = reply.send(Err(Refused::Unavailable(format!("the registry cannot be written: {why}"))));
+                    return;
+                }
+                None
+            }
+        };
+        let scan = self.coming_scan();
+        let Some(plugin) = self.plugins.get_mut(name) else { return };
+        self.dirty.insert(name.to_owned());
+        let by = Some(order.by);
+        match order.act {
+            Act::Reload { force } => {
+                // What lies there, and was gone back from, is tried again.
+                if plugin.turned_away.is_some()
+                    && plugin.turned_away.as_ref() == plugin.entry.as_ref().map(|entry| &entry.fingerprint)
+                {
+                    plugin.seen = None;
+                    plugin.turned_away = None;
+                }
+                plugin.attempt = None;
+                plugin.ask(Ask { scan, force, by, replies: vec![reply] });
+            }
+            Act::Enable(_) | Act::Set { .. } => {
+                let changes = {
+                    let after = record.as_ref().map(|record| record.config.to_string());
+                    after.is_some_and(|after| *after != *plugin.config)
+                };
+                if let Some(record) = record {
+                    self.learn(record, None);
+                }
+                self.settled_as_decided(name, scan, by, changes, reply);
+                return;
+            }
+            Act::Remove => plugin.removers.push(reply),
+            Act::Rollback { to } => self.go_back_to(name, to, by, reply),
+        }
+        if let Some(record) = record {
+            self.learn(record, None);
+        }
+    }
+
+    /// Answers who enabled, disabled or configured it, when that has its effect.
+    fn settled_as_decided(&mut self, name: &str, scan: u64, by: Option<Actor>, configured: bool, reply: Reply) {
+        let Some(plugin) = self.plugins.get_mut(name) else { return };
+        let serves = plugin.serving.is_some();
+        if plugin.enabled() && serves && configured {
+            plugin.configurers.push(reply);
+        } else if plugin.enabled() && !serves {
+            if plugin.entry.as_ref().is_none_or(|entry| entry.problem.is_none()) {
+                plugin.failed = None;
+            }
+            plugin.ask(Ask { scan, force: false, by, replies: vec![reply] });
+        } else {
+            self.answers.push(Answer { plugin: name.to_owned(), reply, outcome: Ok(Vec::new()), gone: None });
+        }
+    }
+
+    /// Which artifacts are kept, for people.
+    pub(super) fn history(&self, name: String, reply: oneshot::Sender<Vec<Kept>>) {
+        let shelf = self.ports.shelf.clone();
+        tokio::task::spawn_blocking(move || reply.send(shelf.history(&name)));
+    }
+
+    /// Which artifacts are kept stands in files: they are read where that may take its time.
+    fn look_up_history(&self, order: Order, reply: Reply) {
+        let (shelf, desk) = (self.ports.shelf.clone(), self.desk(&order.plugin, 0));
+        tokio::task::spawn_blocking(move || {
+            let history = shelf.history(&order.plugin);
+            desk.tell(Report::History(history, Box::new(order), reply));
+        });
+    }
+
+    /// It is known which artifacts are kept.
+    pub(super) fn looked_up(&mut self, history: &[Kept], order: Order, reply: Reply) {
+        let Some(plugin) = self.plugins.get(&order.plugin).filter(|_| self.ending.is_none()) else {
+            let _ = reply.send(Err(Refused::Ending));
+            return;
+        };
+        let Act::Rollback { to } = order.act else { return };
+        match rollback_to(plugin, history, to) {
+            Ok(kept) => {
+                // That it may serve again is part of the decision.
+                let decision = Decision { pardon: Some(Pardon::One(kept.digest)), ..Decision::default() };
+                let agreed = Agreed { fingerprint: Some(kept.fingerprint), digest: kept.digest, version: kept.version };
+                let act = Act::Rollback { to: Some(kept.digest) };
+                self.rollbacks.insert(order.plugin.clone(), agreed);
+                self.decide(Order { act, ..order }, decision, reply);
+            }
+            Err(why) => drop(reply.send(Err(Refused::Conflict(why)))),
+        }
+    }
+
+    fn go_back_to(&mut self, name: &str, to: Option<Digest>, by: Option<Actor>, reply: Reply) {
+        let agreed = self.rollbacks.remove(name).filter(|agreed| Some(agreed.digest) == to);
+        let Some(plugin) = self.plugins.get_mut(name) else { return };
+        let there = plugin.enabled() && plugin.entry.is_some();
+        let Some(agreed) = agreed.filter(|_| there) else {
+            let why = format!("`{name}` is not served: enable it, or bring its entry back");
+            let _ = reply.send(Err(Refused::Conflict(why)));
+            return;
+        };
+        let why = Why::Wanted(by.clone().unwrap_or_else(|| "program".to_owned()));
+        plugin.attempt = Some(Attempt { agreed, why });
+        plugin.ask(Ask { scan: 0, force: false, by, replies: vec![reply] });
+    }
+}
+
+impl Plugin {
+    pub(super) fn ask(&mut self, ask: Ask) {
+        self.ask = Some(match self.ask.take() {
+            Some(first) => first.and(ask),
+            None => ask,
+        });
+    }
+
+    /// Answers those who ask that it cannot be done.
+    pub(super) fn refuse_ask(&mut self, why: &str) {
+        let of_candidate = self.candidate.as_mut().and_then(|bid| bid.ask.take());
+        for reply in self.ask.take().into_iter().chain(of_candidate).flat_map(|ask| ask.replies) {
+            let _ = reply.send(Err(Refused::Conflict(why.to_owned())));
+        }
+    }
+}
+
+/// Which artifact to go back to.
+fn rollback_to(plugin: &Plugin, history: &[Kept], to: Option<Digest>) -> Result<Kept, String> {
+    let name = &plugin.name;
+    let serves = plugin.serving.as_ref().and_then(|serving| serving.candidate.digest());
+    match to {
+        Some(digest) => {
+            if let Some(kept) = history.iter().find(|kept| kept.digest == digest) {
+                return Ok(kept.clone());
+            }
+            let kept: Vec<_> = history.iter().map(|kept| format!("{} ({})", kept.digest, kept.version)).collect();
+            let kept = if kept.is_empty() { "none".to_owned() } else { kept.join(", ") };
+            Err(format!("{digest} is not among the kept artifacts of `{name}`: {kept}"))
+        }
+        None => plugin
+            .previous
+            .as_ref()
+            .and_then(|previous| history.iter().find(|kept| kept.digest == previous.digest))
+            .into_iter()
+            .chain(history)
+            .find(|kept| Some(kept.digest) != serves && plugin.quarantined(kept.digest).is_none())
+            .cloned()
+            .ok_or_else(|| format!("no other artifact of `{name}` is kept")),
+    }
+}
