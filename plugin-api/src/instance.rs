@@ -1,7 +1,7 @@
 //! A plugin's instance as the host holds it: the functions of the contract's root, all but `export!`'s one generic.
 
 use crate::{
-    Config, Host, Plugin, Saved, Taken, around, host::panicked, request, respond, runtime::Inside, runtime::Runtime,
+    Config, Host, Plugin, Saved, Taken, around, export::Exported, host::panicked, request, respond, runtime::Inside, runtime::Runtime,
     spare::Spares,
 };
 use anyhow::Context as _;
@@ -164,7 +164,7 @@ pub(crate) unsafe extern "C" fn install(hooks: &'static Hooks) {
 pub(crate) unsafe extern "C" fn open(host: HostRef, options: &OpenOptions<'_>) -> *mut Object {
     let opened = camlock_abi::catch(|| {
         let host = Host::loaded(host);
-        around::opened(&host);
+        around::opened(&host, options.verifying);
         let runtime = match Runtime::new(options.runtime, options.name.as_str()) {
             Ok(runtime) => runtime,
             Err(error) => {
@@ -190,10 +190,10 @@ pub(crate) unsafe extern "C" fn open(host: HostRef, options: &OpenOptions<'_>) -
     })
 }
 
-pub(crate) unsafe extern "C" fn create<P: Plugin>(object: *mut Object) -> Job {
+pub(crate) unsafe extern "C" fn create<P: Exported>(object: *mut Object) -> Job {
     or_failed(camlock_abi::catch(|| {
         let home = Home::new(object);
-        let host = home.instance().host.clone();
+        let host = home.instance().host.clone().with_assets(P::ASSETS);
         home.job(async move {
             let plugin = Arc::new(P::create(host).await?);
             let routes = plugin.clone().routes().into();
@@ -273,9 +273,5 @@ pub(crate) unsafe extern "C" fn close(object: *mut Object) {
     if let Err(caught) = camlock_abi::catch(|| runtime.close()) {
         panicked("while ending the runtime", &caught);
     }
-}
-
-#[cfg(feature = "next")]
-pub(crate) unsafe extern "C" fn reply(object: *mut Object) -> RStr<'static> {
-    RStr::from_str(Home::new(object).instance().host.greeting())
+    camlock_abi::catch_quietly(around::closed);
 }

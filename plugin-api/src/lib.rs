@@ -27,12 +27,19 @@
 //! Here lives everything that runs on the plugin's side of the boundary. What must not live here: anything of the host.
 
 mod around;
+mod assets;
 mod backtrace;
 mod config;
+#[cfg(not(feature = "program"))]
+mod environment;
 mod export;
 mod host;
 mod instance;
 mod intercept;
+#[cfg(not(feature = "program"))]
+mod label;
+#[cfg(not(feature = "program"))]
+mod output;
 #[cfg(all(feature = "count-memory", not(feature = "program")))]
 mod memory;
 mod plugin;
@@ -75,9 +82,11 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::{
-        export::{built_in, entry},
+        assets::Assets,
+        export::{Exported, built_in, entry},
         instance::RUSTC,
     };
+    pub use camlock_macros::assets;
     pub use camlock_abi::{
         ABI_TEXT, Entry,
         section::{join, length},

@@ -14,6 +14,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use std::{
     convert::Infallible,
     future::Future,
+    mem::MaybeUninit,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -43,6 +44,14 @@ pub(crate) trait Answering: Send + 'static {
         context: &mut Context<'_>,
         sink: &ResponseSink<'_>,
     ) -> Poll<Result<(), FailureMessage>>;
+
+    /// Does away with what the task lay in, which is empty now.
+    fn free(place: Box<MaybeUninit<Inside<Self>>>, _home: Home)
+    where
+        Self: Sized,
+    {
+        drop(place);
+    }
 }
 
 /// An ordinary future, where what moving its answer costs is of no account.
@@ -107,8 +116,14 @@ unsafe extern "C" fn poll<A: Answering>(
 }
 
 unsafe extern "C" fn drop_task<A: Answering>(state: *mut ()) {
-    // SAFETY: called once by the owner's drop; this takes the box back.
-    if let Err(caught) = camlock_abi::catch(|| drop(unsafe { Box::from_raw(state.cast::<Inside<A>>()) })) {
+    let task = state.cast::<Inside<A>>();
+    // SAFETY: called once by the owner's drop; `state` is the box of `task_of`, whose content goes here.
+    let dropped = camlock_abi::catch(|| unsafe {
+        let home = (*task).home();
+        std::ptr::drop_in_place(task);
+        A::free(Box::from_raw(task.cast::<MaybeUninit<Inside<A>>>()), home);
+    });
+    if let Err(caught) = dropped {
         panicked("while dropping a request", &caught);
     }
 }
@@ -129,7 +144,7 @@ pub(crate) fn handle(home: Home, head: &RequestHead<'_>, mut body: Body) -> Task
 }
 
 /// The request, then the router's future. Both lie in the task's box: the request is made there, and the future is never moved.
-struct Handling {
+pub(crate) struct Handling {
     request: Option<Request<AxumBody>>,
     routing: Option<RouteFuture<Infallible>>,
     home: Home,
@@ -140,7 +155,7 @@ impl Handling {
     fn boxed(home: Home) -> Box<Inside<Self>> {
         // SAFETY: all fields are written.
         unsafe {
-            Inside::<Self>::boxed(home, |place| {
+            Inside::<Self>::boxed(home.spares().task(), home, |place| {
                 let place = place.as_mut_ptr();
                 (&raw mut (*place).request).write(Some(Request::default()));
                 (&raw mut (*place).routing).write(None);
@@ -174,6 +189,10 @@ impl Answering for Handling {
         give(response.status(), response.headers(), body, RNone, sink);
         this.home.spares().keep(std::mem::take(response.headers_mut()));
         Poll::Ready(Ok(()))
+    }
+
+    fn free(place: Box<MaybeUninit<Inside<Self>>>, home: Home) {
+        home.spares().keep_task(place);
     }
 }
 

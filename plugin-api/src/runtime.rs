@@ -142,8 +142,11 @@ impl<T> Inside<T> {
     ///
     /// # Safety
     /// `make` must leave a `T` in the place that it is given.
-    pub(crate) unsafe fn boxed(home: crate::instance::Home, make: impl FnOnce(&mut MaybeUninit<T>)) -> Box<Self> {
-        let mut made = Box::<Self>::new_uninit();
+    pub(crate) unsafe fn boxed(
+        mut made: Box<MaybeUninit<Self>>,
+        home: crate::instance::Home,
+        make: impl FnOnce(&mut MaybeUninit<T>),
+    ) -> Box<Self> {
         let at = made.as_mut_ptr();
         // SAFETY: the box is there, and ours; `ManuallyDrop<T>` and `MaybeUninit<T>` lie in memory as `T` does. Then every
         // field is there: the caller promises the first.
@@ -167,6 +170,11 @@ impl<T> Inside<T> {
     pub(crate) fn is_spent(self: Pin<&mut Self>) {
         // SAFETY: only a flag is written; nothing is moved.
         unsafe { self.get_unchecked_mut() }.spent = true;
+    }
+
+    /// The instance that it belongs to.
+    pub(crate) fn home(&self) -> crate::instance::Home {
+        self.home
     }
 
     pub(crate) fn get(&self) -> &T {

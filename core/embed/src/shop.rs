@@ -82,8 +82,8 @@ fn identify() -> Identify {
 /// How the plugins in a directory are built, and how a library's own words are read. `builds` is where cargo works.
 pub fn build_options(plugins: &Path, builds: &Path, settings: &Settings, profile: Profile) -> camlock_build::Options {
     let inspect = Arc::new(|path: &Path| {
-        let Sections { manifest, nonce, .. } = sections(path)?;
-        Ok(Identity { name: manifest.name, nonce })
+        let Sections { manifest, fingerprint, .. } = sections(path)?;
+        Ok(Identity { name: manifest.name, fingerprint })
     });
     let settings = settings.clone();
     camlock_build::Options {

@@ -29,6 +29,7 @@ mod sections;
 mod signals;
 mod spanned;
 mod stage;
+mod surroundings;
 mod symbols;
 mod threads;
 mod traces;
@@ -45,6 +46,7 @@ pub use crate::{
     port::{Workbench, compiled_in},
     sections::{Sections, Unfit},
     stage::{Artifact, StageError, Staging},
+    surroundings::{Surroundings, VariablesOf},
     verify::{Limits, Report, Verdict, Verifier, VerifyError, run_verifier_if_asked},
 };
 

@@ -28,9 +28,12 @@ thread_local! {
 pub(crate) fn installed(_: &'static Hooks) {}
 
 /// An instance is being opened. Its records go where the program's go: that subscriber is there already.
-pub(crate) fn opened(_: &Host) {
+pub(crate) fn opened(_: &Host, _verifying: bool) {
     note_panics();
 }
+
+/// The instance is gone.
+pub(crate) fn closed() {}
 
 /// The runtime of an instance was made. The thread that opens it is in the span that its records are to be in.
 pub(crate) fn runs(host: &Host, runtime: &Runtime) {

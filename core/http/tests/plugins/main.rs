@@ -10,6 +10,7 @@ mod direct;
 mod features;
 mod harness;
 mod host_threads;
+mod later;
 mod leases;
 mod misbehaviour;
 mod outside;

@@ -1,18 +1,20 @@
 //! The verifying child: opens the library, makes an instance, asks, drops, closes, looks, and tells after each step.
 
-use super::{CHILD_NAME, Line, Report, Stage, Verdict};
+use super::{CHILD_NAME, Line, Report, Stage, VARIABLES, Verdict};
 use crate::{
     host::HostSide,
     instance::Functions,
     job::{LeasedJob, drive},
     library::Library,
     loader::describe,
+    surroundings::PluginSurroundings,
     symbols::Symbols,
     words::one_line,
 };
 use camlock_abi::{AbiVersion, Entry, FailureKind, FailureMessage, OpenOptions, RStr};
 use camlock_policy::{Lease, Use};
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::Write,
     path::{Path, PathBuf},
@@ -44,10 +46,17 @@ pub fn run_verifier_if_asked() {
             name: name.to_owned(),
             stays: stays.to_str().filter(|stays| !stays.is_empty()).map(str::to_owned),
             limit: Duration::from_millis(milliseconds),
+            variables: variables_given(),
         };
         process::exit(if run(&candidate).is_ok() { 0 } else { 70 });
     }
     ARMED.store(true, Ordering::Relaxed);
+}
+
+/// The plugin's variables, which the parent hands over in the environment: arguments are seen by everybody.
+fn variables_given() -> BTreeMap<String, String> {
+    let given = std::env::var(VARIABLES).unwrap_or_default();
+    serde_json::from_str(&given).unwrap_or_default()
 }
 
 /// Whether this program makes the call above.
@@ -62,6 +71,7 @@ struct Candidate {
     name: String,
     stays: Option<String>,
     limit: Duration,
+    variables: BTreeMap<String, String>,
 }
 
 /// Where the child's lines go: a duplicate of the standard output it was started with. What the plugin prints goes to the
@@ -113,7 +123,10 @@ fn try_all(
     teller.tell(&Line::Stage(Stage::Instance))?;
     let lease = Lease::first(|| ());
     let symbols = Symbols::of(candidate.path.clone());
-    let side = HostSide::new(&candidate.name, 0, lease.watch(), None, symbols);
+    // A directory that goes with this process: what `create` leaves there is nobody's.
+    let dir = std::env::current_dir()?;
+    let surroundings = PluginSurroundings::new(&candidate.name, Some(dir.clone()), &dir, &candidate.variables);
+    let side = HostSide::new(&candidate.name, 0, lease.watch(), None, symbols, surroundings);
     let _ = side.range.set(library.range.clone());
     let root = entry.root;
     let options = OpenOptions { verifying: true, runtime: candidate.runtime, name: RStr::from_str(&candidate.name) };
