@@ -4,23 +4,13 @@ use crate::{
     harness::{Host, run},
     later,
 };
-use camlock_testing::{Fixtures, Trials, repository, run_cargo};
+use camlock_testing::{Fixtures, repository, run_cargo, trial};
 use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::OnceLock,
 };
-
-pub fn add(trials: Trials) -> Trials {
-    trials
-        .add("contract::this_host_loads_a_plugin_frozen_at_1_0", this_host_loads_a_plugin_frozen_at_1_0)
-        .add("contract::a_later_host_loads_a_plugin_frozen_at_1_0", a_later_host_loads_a_plugin_frozen_at_1_0)
-        .add("contract::a_later_host_loads_a_later_plugin", a_later_host_loads_a_later_plugin)
-        .add("contract::this_host_loads_a_later_plugin_that_requires_nothing", a_later_plugin_that_requires_nothing)
-        .add("contract::this_host_names_what_it_lacks", this_host_names_what_it_lacks)
-        .add("contract::two_plugins_link_into_one_program", two_plugins_link_into_one_program)
-}
 
 fn target(name: &str) -> PathBuf {
     repository().join("target").join(name)
@@ -91,6 +81,7 @@ fn printed(host: &Path, library: &Path) -> String {
     printed.into_owned()
 }
 
+#[trial]
 fn this_host_loads_a_plugin_frozen_at_1_0() {
     let library = frozen("1.0");
     let printed = printed(host(), &library);
@@ -106,12 +97,14 @@ fn this_host_loads_a_plugin_frozen_at_1_0() {
     });
 }
 
+#[trial]
 fn a_later_host_loads_a_plugin_frozen_at_1_0() {
     let printed = printed(later::host(), &frozen("1.0"));
     let expected = "reply: None\nhost contract 1.1, plugin contract 1.0\n200 OK: Hello from 1.0!";
     assert!(printed.contains(expected), "{printed}");
 }
 
+#[trial]
 fn a_later_host_loads_a_later_plugin() {
     for name in ["greeter", "needy"] {
         let printed = printed(later::host(), &later::plugin(name));
@@ -122,12 +115,14 @@ fn a_later_host_loads_a_later_plugin() {
     }
 }
 
-fn a_later_plugin_that_requires_nothing() {
+#[trial]
+fn this_host_loads_a_later_plugin_that_requires_nothing() {
     let printed = printed(host(), &later::plugin("greeter"));
     let expected = "host contract 1.0, plugin contract 1.1\n200 OK: the host has no greeting";
     assert!(printed.contains(expected), "{printed}");
 }
 
+#[trial]
 fn this_host_names_what_it_lacks() {
     let output = try_plugin(host(), &later::plugin("needy"));
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -141,6 +136,7 @@ fn this_host_names_what_it_lacks() {
     );
 }
 
+#[trial]
 fn two_plugins_link_into_one_program() {
     let fixtures = repository().join("core/loader/fixtures");
     let dir = target("fixtures");
