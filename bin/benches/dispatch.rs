@@ -133,8 +133,7 @@ fn instructions(program: &Path, arguments: &[&str], request: &[u8]) -> Option<f6
     let run = |count: usize| {
         let mut command = Command::new("valgrind");
         command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(program).args(arguments);
-        let mut server =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().ok()?;
+        let mut server = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().ok()?;
         let mut line = String::new();
         BufReader::new(server.stdout.as_mut()?).read_line(&mut line).ok()?;
         ask(line.trim().parse().ok()?, request, count);

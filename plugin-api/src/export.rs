@@ -18,6 +18,10 @@ macro_rules! export {
         $crate::export!($plugin, requires: []);
     };
     ($plugin:ty, requires: [$($feature:literal),* $(,)?]) => {
+        impl $crate::__private::Exported for $plugin {
+            const ASSETS: $crate::__private::Assets = $crate::__private::assets!();
+        }
+
         /// This plugin, for a program that links it in instead of loading it.
         #[allow(dead_code, unreachable_pub)]
         pub const CAMLOCK_PLUGIN: $crate::BuiltIn = {
@@ -55,10 +59,6 @@ macro_rules! export {
                 bytes.copy_from_slice(MANIFEST);
                 bytes
             };
-
-            impl camlock::Exported for $plugin {
-                const ASSETS: camlock::Assets = camlock::assets!();
-            }
 
             /// The name has the crate's in it, so that a program can link several plugins.
             #[unsafe(export_name = concat!("camlock_entry_", env!("CARGO_CRATE_NAME")))]

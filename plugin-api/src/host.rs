@@ -99,9 +99,8 @@ impl Host {
 
     fn configuration(&self) -> Config {
         match &self.0 {
-            Kind::Loaded(host, _) => {
-                text_of(*host, "config").map_or_else(Config::empty, |text| Config::of_host(&String::from_utf8_lossy(&text)))
-            }
+            Kind::Loaded(host, _) => text_of(*host, "config")
+                .map_or_else(Config::empty, |text| Config::of_host(&String::from_utf8_lossy(&text))),
             Kind::Program(program) => program.config.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }

@@ -1,8 +1,8 @@
 //! A plugin's instance as the host holds it: the functions of the contract's root, all but `export!`'s one generic.
 
 use crate::{
-    Config, Host, Plugin, Saved, Taken, around, export::Exported, host::panicked, request, respond, runtime::Inside, runtime::Runtime,
-    spare::Spares,
+    Config, Host, Plugin, Saved, Taken, around, export::Exported, host::panicked, request, respond, runtime::Inside,
+    runtime::Runtime, spare::Spares,
 };
 use anyhow::Context as _;
 use axum::Router;

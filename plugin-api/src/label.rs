@@ -48,11 +48,8 @@ pub(crate) fn in_main_program() -> bool {
     let inside = unsafe {
         let headers = libc::getauxval(libc::AT_PHDR) as usize;
         let count = libc::getauxval(libc::AT_PHNUM) as usize;
-        let headers = if headers == 0 {
-            &[][..]
-        } else {
-            std::slice::from_raw_parts(headers as *const libc::Elf64_Phdr, count)
-        };
+        let headers =
+            if headers == 0 { &[][..] } else { std::slice::from_raw_parts(headers as *const libc::Elf64_Phdr, count) };
         let own = headers.iter().find(|header| header.p_type == libc::PT_PHDR);
         let bias = own.map_or(0, |own| (headers.as_ptr() as usize).wrapping_sub(own.p_vaddr as usize));
         headers.iter().filter(|header| header.p_type == libc::PT_LOAD).any(|header| {

@@ -38,10 +38,10 @@ mod instance;
 mod intercept;
 #[cfg(not(feature = "program"))]
 mod label;
-#[cfg(not(feature = "program"))]
-mod output;
 #[cfg(all(feature = "count-memory", not(feature = "program")))]
 mod memory;
+#[cfg(not(feature = "program"))]
+mod output;
 mod plugin;
 mod request;
 mod respond;
@@ -86,11 +86,11 @@ pub mod __private {
         export::{Exported, built_in, entry},
         instance::RUSTC,
     };
-    pub use camlock_macros::assets;
     pub use camlock_abi::{
         ABI_TEXT, Entry,
         section::{join, length},
     };
+    pub use camlock_macros::assets;
     /// The version of this crate, which artifacts carry.
     pub const SDK: &str = env!("CARGO_PKG_VERSION");
     /// Whether this build intercepts what would outlive the library.

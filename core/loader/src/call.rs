@@ -41,8 +41,7 @@ impl Calling {
     /// A request without a body crosses at once: the server reads on sooner, into the memory that the head lay in.
     pub(crate) fn boxed(mut call: Call, functions: Functions, side: Arc<HostSide>, lease: Lease) -> Box<Self> {
         let (trace_id, lease) = (call.trace_id, Some(lease));
-        let mut calling =
-            Box::new(Calling { state: State::Done, kept: None, trace_id, headers: None, side, lease });
+        let mut calling = Box::new(Calling { state: State::Done, kept: None, trace_id, headers: None, side, lease });
         if call.request.body().is_empty() {
             calling.state = State::Answering(enter(&call, functions, camlock_abi::Body::empty()));
             calling.headers = Some(cleared(call.request.headers_mut()));

@@ -155,7 +155,14 @@ impl Loader {
         remove_leftovers(&dir);
         remove_unused_scratch(&dir.join(SCRATCH));
         keeper::begin();
-        Ok(Loader { dir, options, runtime, known: Mutex::default(), levels: Mutex::default(), surroundings: Surroundings::default() })
+        Ok(Loader {
+            dir,
+            options,
+            runtime,
+            known: Mutex::default(),
+            levels: Mutex::default(),
+            surroundings: Surroundings::default(),
+        })
     }
 
     /// The same, where plugins find this around them.

@@ -128,7 +128,7 @@ pub(crate) fn remove_unused_scratch(below: &Path) {
 }
 
 /// A number that another process will not have had.
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 

@@ -17,6 +17,7 @@ mod outside;
 mod reloading;
 mod serving;
 mod shipped;
+mod surroundings;
 mod third_party;
 mod unloading;
 

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     signals,
     stage::Artifact,
-    surroundings::VariablesOf,
+    surroundings::{VariablesOf, random},
     words::{in_words, one_line},
 };
 use camlock_policy::{Digest, manifest::Runtime};
@@ -17,11 +17,15 @@ use rustix::{
 };
 use serde_json::json;
 use std::{
-    fmt, fs,
+    fmt,
+    fs::{self, DirBuilder},
     io::{self, Read},
     os::{
         fd::AsFd,
-        unix::process::{CommandExt, ExitStatusExt},
+        unix::{
+            fs::DirBuilderExt,
+            process::{CommandExt, ExitStatusExt},
+        },
     },
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -163,7 +167,8 @@ fn attempt(artifact: &Artifact, variables: &str, limits: &Limits) -> Result<Foun
 
 fn try_once(artifact: &Artifact, path: &Path, variables: &str, limits: &Limits) -> Result<Found, VerifyError> {
     let not_run = |error: io::Error| VerifyError::NotRun(in_words(&error));
-    let mut child = start(artifact, path, variables, limits).map_err(not_run)?;
+    let dir = TemporaryDir::make().map_err(not_run)?;
+    let mut child = start(artifact, path, &dir, variables, limits).map_err(not_run)?;
     let deadline = Instant::now() + limits.time;
     let mut heard = listen(&mut child, deadline);
     let id = Pid::from_child(&child);
@@ -181,12 +186,29 @@ fn try_once(artifact: &Artifact, path: &Path, variables: &str, limits: &Limits) 
     judge(&heard.map_err(not_run)?, status, limits)
 }
 
+/// The child's directory: what the plugin writes there goes with it.
+struct TemporaryDir(PathBuf);
+
+impl TemporaryDir {
+    fn make() -> io::Result<Self> {
+        let dir = std::env::temp_dir().join(format!("camlock-verify-{:016x}", random()));
+        DirBuilder::new().mode(0o700).create(&dir)?;
+        Ok(TemporaryDir(dir))
+    }
+}
+
+impl Drop for TemporaryDir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
 fn is_running(id: Pid) -> bool {
     let asked = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     matches!(rustix::process::waitid(WaitId::Pid(id), asked), Ok(None))
 }
 
-fn start(artifact: &Artifact, path: &Path, variables: &str, limits: &Limits) -> io::Result<Child> {
+fn start(artifact: &Artifact, path: &Path, dir: &TemporaryDir, variables: &str, limits: &Limits) -> io::Result<Child> {
     let sections = &artifact.sections;
     let runtime = if sections.manifest.camlock.runtime == Runtime::Tokio { "tokio" } else { "none" };
     let mut command = Command::new("/proc/self/exe");
@@ -197,7 +219,7 @@ fn start(artifact: &Artifact, path: &Path, variables: &str, limits: &Limits) -> 
         .arg(limits.time.as_millis().to_string())
         .env_clear()
         .env(VARIABLES, variables)
-        .current_dir("/")
+        .current_dir(&dir.0)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
