@@ -34,11 +34,11 @@ core::arch::global_asm!(
     ".popsection",
 );
 
-type List = *mut *mut c_char;
+type EnvironList = *mut *mut c_char;
 
 unsafe extern "C" {
     /// The label above. Code of others reads it without asking; here it is only touched atomically.
-    static mut environ: List;
+    static mut environ: EnvironList;
 }
 
 /// What std's `env` reads before anything else of this library runs: the process's own list.
@@ -62,13 +62,13 @@ fn shown() -> &'static AtomicPtr<*mut c_char> {
     unsafe { AtomicPtr::from_ptr(&raw mut environ) }
 }
 
-fn show(list: List) {
+fn show(list: EnvironList) {
     shown().store(list, Ordering::Release);
 }
 
 /// libc's own list.
-fn process_list() -> List {
-    let list = real!(c"environ" as *const List);
+fn process_list() -> EnvironList {
+    let list = real!(c"environ" as *const EnvironList);
     // SAFETY: libc documents `environ` as a variable of this type.
     unsafe { list.read_volatile() }
 }
@@ -86,7 +86,7 @@ pub(crate) fn opened(host: HostRef) {
 ///
 /// # Safety
 /// Null, or a list of C strings with a null pointer at its end, all of which live on.
-unsafe fn entries(list: List) -> impl Iterator<Item = &'static CStr> {
+unsafe fn entries(list: EnvironList) -> impl Iterator<Item = &'static CStr> {
     let mut at = list;
     std::iter::from_fn(move || {
         if at.is_null() {

@@ -18,7 +18,7 @@ macro_rules! export {
         $crate::export!($plugin, requires: []);
     };
     ($plugin:ty, requires: [$($feature:literal),* $(,)?]) => {
-        impl $crate::__private::Exported for $plugin {
+        impl $crate::__private::ExportedPlugin for $plugin {
             const ASSETS: $crate::__private::Assets = $crate::__private::assets!();
         }
 
@@ -70,25 +70,25 @@ macro_rules! export {
 }
 
 /// What `export!` adds to a plugin type.
-pub trait Exported: Plugin {
+pub trait ExportedPlugin: Plugin {
     /// The files of the crate's folder `assets`.
     const ASSETS: Assets;
 }
 
 /// The entry of a plugin type.
-pub const fn entry<P: Exported>() -> Entry {
-    Entry::new(Table::<P>::ROOT)
+pub const fn entry<P: ExportedPlugin>() -> Entry {
+    Entry::new(PluginTable::<P>::ROOT)
 }
 
 /// A plugin type and what its sections say, for a program that links it in.
-pub const fn built_in<P: Exported>(meta: &'static [u8], manifest: &'static [u8]) -> BuiltIn {
+pub const fn built_in<P: ExportedPlugin>(meta: &'static [u8], manifest: &'static [u8]) -> BuiltIn {
     // SAFETY: the functions are this crate's, which keep the contract.
-    unsafe { BuiltIn::new(Table::<P>::ROOT, meta, manifest) }
+    unsafe { BuiltIn::new(PluginTable::<P>::ROOT, meta, manifest) }
 }
 
-struct Table<P>(PhantomData<P>);
+struct PluginTable<P>(PhantomData<P>);
 
-impl<P: Exported> Table<P> {
+impl<P: ExportedPlugin> PluginTable<P> {
     const STORED: &'static WithMetadata<Root> = &WithMetadata::new(Root {
         abi: ABI,
         features: RSlice::EMPTY,

@@ -19,10 +19,10 @@ use std::{
 
 /// What the host offers a plugin. Cheap to clone; keep one wherever it is needed.
 #[derive(Clone)]
-pub struct Host(Kind);
+pub struct Host(HostKind);
 
 #[derive(Clone)]
-enum Kind {
+enum HostKind {
     /// Inside a server that loaded the plugin, or has it compiled in.
     Loaded(HostRef, Assets),
     /// Inside an ordinary program, such as the plugin's own tests.
@@ -47,29 +47,29 @@ impl Drop for Program {
 impl std::fmt::Debug for Host {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self.0 {
-            Kind::Loaded(..) => "Host",
-            Kind::Program(_) => "Host(program)",
+            HostKind::Loaded(..) => "Host",
+            HostKind::Program(_) => "Host(program)",
         })
     }
 }
 
 impl Host {
     pub(crate) fn loaded(host: HostRef) -> Self {
-        Host(Kind::Loaded(host, &[]))
+        Host(HostKind::Loaded(host, &[]))
     }
 
     /// The same, of the plugin that has these assets.
     pub(crate) fn with_assets(self, assets: Assets) -> Self {
         match self.0 {
-            Kind::Loaded(host, _) => Host(Kind::Loaded(host, assets)),
-            program @ Kind::Program(_) => Host(program),
+            HostKind::Loaded(host, _) => Host(HostKind::Loaded(host, assets)),
+            program @ HostKind::Program(_) => Host(program),
         }
     }
 
     pub(crate) fn reference(&self) -> Option<HostRef> {
         match self.0 {
-            Kind::Loaded(host, _) => Some(host),
-            Kind::Program(_) => None,
+            HostKind::Loaded(host, _) => Some(host),
+            HostKind::Program(_) => None,
         }
     }
 
@@ -80,7 +80,7 @@ impl Host {
 
     /// The same, with a configuration.
     pub fn in_program_with(config: Config) -> Self {
-        Host(Kind::Program(Arc::new(Program { config: Mutex::new(config), dir: OnceLock::new() })))
+        Host(HostKind::Program(Arc::new(Program { config: Mutex::new(config), dir: OnceLock::new() })))
     }
 
     /// The plugin's configuration, read as a type of the author's: what this instance began with, or what its
@@ -99,16 +99,16 @@ impl Host {
 
     fn configuration(&self) -> Config {
         match &self.0 {
-            Kind::Loaded(host, _) => text_of(*host, "config")
+            HostKind::Loaded(host, _) => text_of(*host, "config")
                 .map_or_else(Config::empty, |text| Config::of_host(&String::from_utf8_lossy(&text))),
-            Kind::Program(program) => program.config.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            HostKind::Program(program) => program.config.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 
     /// What a host does when a configuration was taken live, for testkits.
     #[doc(hidden)]
     pub fn take_over(&self, config: Config) {
-        if let Kind::Program(program) = &self.0 {
+        if let HostKind::Program(program) = &self.0 {
             *program.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
         }
     }
@@ -125,11 +125,11 @@ impl Host {
     /// all builds of the plugin. Where a build is verified, and in an ordinary program, it is an empty one that is removed again.
     pub fn dir(&self) -> Result<PathBuf> {
         match &self.0 {
-            Kind::Loaded(host, _) => match text_of(*host, "dir") {
+            HostKind::Loaded(host, _) => match text_of(*host, "dir") {
                 Some(dir) => Ok(PathBuf::from(OsString::from_vec(dir))),
                 None => Err(Error::msg("the host has no directory for this plugin")),
             },
-            Kind::Program(program) => program.dir(),
+            HostKind::Program(program) => program.dir(),
         }
     }
 
@@ -139,11 +139,11 @@ impl Host {
     /// The first call writes the files out.
     pub fn assets(&self) -> Result<PathBuf> {
         match &self.0 {
-            Kind::Loaded(host, assets) => match text_of(*host, "scratch") {
+            HostKind::Loaded(host, assets) => match text_of(*host, "scratch") {
                 Some(dir) => assets::write_out(assets, Path::new(&OsString::from_vec(dir))),
                 None => Err(Error::msg("the host has no directory for this plugin's assets")),
             },
-            Kind::Program(_) => {
+            HostKind::Program(_) => {
                 let crate_dir = std::env::var_os("CARGO_MANIFEST_DIR")
                     .ok_or_else(|| Error::msg("the crate's folder is not known: run this with cargo"))?;
                 Ok(Path::new(&crate_dir).join("assets"))
@@ -154,36 +154,36 @@ impl Host {
     /// Whether this host offers a feature by that name.
     pub fn offers(&self, feature: &str) -> bool {
         match self.0 {
-            Kind::Loaded(host, _) => {
+            HostKind::Loaded(host, _) => {
                 // SAFETY: the host's record and table are valid while this library is mapped.
                 let features = unsafe { host.table.features()(host.context) };
                 features.iter().any(|offered| offered.as_str() == feature)
             }
-            Kind::Program(_) => camlock_abi::HOST_FEATURES.contains(&feature),
+            HostKind::Program(_) => camlock_abi::HOST_FEATURES.contains(&feature),
         }
     }
 
     /// The time by the host's clock.
     pub fn now(&self) -> SystemTime {
         match self.0 {
-            Kind::Loaded(host, _) => {
+            HostKind::Loaded(host, _) => {
                 // SAFETY: as above.
                 let nanos = unsafe { host.table.now()(host.context) };
                 SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos)
             }
-            Kind::Program(_) => SystemTime::now(),
+            HostKind::Program(_) => SystemTime::now(),
         }
     }
 
     /// Waits on the host's timer. Works without a runtime in the plugin.
     pub async fn sleep(&self, duration: Duration) {
         match self.0 {
-            Kind::Loaded(host, _) => {
+            HostKind::Loaded(host, _) => {
                 let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
                 // SAFETY: as above.
                 let _ = unsafe { host.table.sleep()(host.context, nanos) }.await;
             }
-            Kind::Program(_) => tokio::time::sleep(duration).await,
+            HostKind::Program(_) => tokio::time::sleep(duration).await,
         }
     }
 
@@ -192,16 +192,16 @@ impl Host {
     /// tokio's own functions work best in `tokio::spawn`, which runs on the plugin's runtime; this is for plugins without one.
     pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> Spawned {
         match self.0 {
-            Kind::Loaded(host, _) => {
+            HostKind::Loaded(host, _) => {
                 let done = async {
                     future.await;
                     Ok(Vec::new())
                 };
                 let job = Job::new(done, DirectWaker, |caught| panicked("while dropping a spawned future", caught));
                 // SAFETY: as above.
-                Spawned(Task::Host(host, unsafe { host.table.spawn()(host.context, job) }))
+                Spawned(SpawnedTask::Host(host, unsafe { host.table.spawn()(host.context, job) }))
             }
-            Kind::Program(_) => Spawned(Task::Program(tokio::spawn(future).abort_handle())),
+            HostKind::Program(_) => Spawned(SpawnedTask::Program(tokio::spawn(future).abort_handle())),
         }
     }
 }
@@ -224,18 +224,18 @@ impl Program {
 
 /// A future that runs on the host's threads. Dropping this handle leaves it running.
 #[derive(Debug)]
-pub struct Spawned(Task);
+pub struct Spawned(SpawnedTask);
 
-enum Task {
+enum SpawnedTask {
     Host(HostRef, u64),
     Program(tokio::task::AbortHandle),
 }
 
-impl std::fmt::Debug for Task {
+impl std::fmt::Debug for SpawnedTask {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Task::Host(_, id) => write!(formatter, "{id}"),
-            Task::Program(handle) => handle.fmt(formatter),
+            SpawnedTask::Host(_, id) => write!(formatter, "{id}"),
+            SpawnedTask::Program(handle) => handle.fmt(formatter),
         }
     }
 }
@@ -245,8 +245,8 @@ impl Spawned {
     pub fn abort(&self) {
         match &self.0 {
             // SAFETY: the host's record and table are valid while this library is mapped.
-            Task::Host(host, id) => unsafe { host.table.abort()(host.context, *id) },
-            Task::Program(handle) => handle.abort(),
+            SpawnedTask::Host(host, id) => unsafe { host.table.abort()(host.context, *id) },
+            SpawnedTask::Program(handle) => handle.abort(),
         }
     }
 }

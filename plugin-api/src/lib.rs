@@ -83,7 +83,7 @@ pub mod prelude {
 pub mod __private {
     pub use crate::{
         assets::Assets,
-        export::{Exported, built_in, entry},
+        export::{ExportedPlugin, built_in, entry},
         instance::RUSTC,
     };
     pub use camlock_abi::{

@@ -19,8 +19,8 @@ label!("writev", write_vectored);
 const LONGEST_LINE: usize = 8 * 1024;
 
 static HOST: OnceLock<HostRef> = OnceLock::new();
-static STDOUT: Stream = Stream { target: "stdout", line: Mutex::new(Vec::new()) };
-static STDERR: Stream = Stream { target: "stderr", line: Mutex::new(Vec::new()) };
+static STDOUT: PrintedStream = PrintedStream { target: "stdout", line: Mutex::new(Vec::new()) };
+static STDERR: PrintedStream = PrintedStream { target: "stderr", line: Mutex::new(Vec::new()) };
 
 /// From now on lines are the host's.
 pub(crate) fn opened(host: HostRef) {
@@ -36,14 +36,14 @@ pub(crate) fn closed() {
     }
 }
 
-struct Stream {
+struct PrintedStream {
     target: &'static str,
     /// What was printed since the last end of a line.
     line: Mutex<Vec<u8>>,
 }
 
-impl Stream {
-    fn of(descriptor: c_int) -> Option<(&'static Stream, HostRef)> {
+impl PrintedStream {
+    fn of(descriptor: c_int) -> Option<(&'static PrintedStream, HostRef)> {
         let stream = match descriptor {
             libc::STDOUT_FILENO => &STDOUT,
             libc::STDERR_FILENO => &STDERR,
@@ -92,7 +92,7 @@ impl Stream {
 }
 
 unsafe extern "C" fn write(descriptor: c_int, from: *const c_void, len: usize) -> isize {
-    if let Some((stream, host)) = Stream::of(descriptor) {
+    if let Some((stream, host)) = PrintedStream::of(descriptor) {
         // SAFETY: `write` is given that many bytes.
         let bytes = if len == 0 { &[] } else { unsafe { slice::from_raw_parts(from.cast::<u8>(), len) } };
         if camlock_abi::catch(|| stream.take(host, bytes)).unwrap_or(true) {
@@ -104,7 +104,7 @@ unsafe extern "C" fn write(descriptor: c_int, from: *const c_void, len: usize) -
 }
 
 unsafe extern "C" fn write_vectored(descriptor: c_int, parts: *const libc::iovec, count: c_int) -> isize {
-    if let (Some((stream, host)), Ok(length)) = (Stream::of(descriptor), usize::try_from(count)) {
+    if let (Some((stream, host)), Ok(length)) = (PrintedStream::of(descriptor), usize::try_from(count)) {
         // SAFETY: `writev` is given so many parts.
         let parts = if length == 0 { &[] } else { unsafe { slice::from_raw_parts(parts, length) } };
         // SAFETY: each has so many bytes, as `writev` asks.

@@ -2,7 +2,9 @@
 
 use crate::spare::Spares;
 use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri};
-use camlock_abi::{Body as ForeignBody, FailureMessage, Peer, Refused, RequestHead, decode_good_headers, values_len};
+use camlock_abi::{
+    Body as ForeignBody, FailureMessage, Peer, RefusedHead, RequestHead, decode_good_headers, values_len,
+};
 use http::{Extensions, Method, Request, Uri, Version, request::Parts};
 use std::{
     convert::Infallible,
@@ -119,7 +121,7 @@ pub(crate) fn fill(
     let headers = unsafe { decode_good_headers(head.headers, arena, room_for_headers) };
     match headers {
         Ok(headers) => put(request.headers_mut(), headers),
-        Err(Refused(reason)) => return Err(FailureMessage::error(reason)),
+        Err(RefusedHead(reason)) => return Err(FailureMessage::error(reason)),
     }
     match Uri::from_maybe_shared(target) {
         Ok(uri) => put(request.uri_mut(), uri),

@@ -4,7 +4,7 @@
 //!
 //! It belongs to the instance, not to the threads: a thread of the host's that sleeps would never give it back.
 
-use crate::{respond::Handling, runtime::Inside};
+use crate::{respond::Handling, runtime::InRuntime};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use std::{
@@ -27,12 +27,12 @@ const PLACES: usize = 16;
 
 /// What an instance keeps for its threads.
 #[derive(Default)]
-pub(crate) struct Spares([Place; PLACES]);
+pub(crate) struct Spares([SparePlace; PLACES]);
 
 /// Threads do not wait for each other's memory, not even the processor's.
 #[derive(Default)]
 #[repr(align(128))]
-struct Place(Mutex<Spare>);
+struct SparePlace(Mutex<Spare>);
 
 #[derive(Default)]
 struct Spare {
@@ -42,7 +42,7 @@ struct Spare {
 }
 
 /// Where the task of a request lies; there is none in it.
-pub(crate) type TaskPlace = Box<MaybeUninit<Inside<Handling>>>;
+pub(crate) type TaskPlace = Box<MaybeUninit<InRuntime<Handling>>>;
 
 thread_local! {
     /// Where this thread's place is, plus one. It has nothing that would have to be dropped.

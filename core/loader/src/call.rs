@@ -13,6 +13,7 @@ use http::{HeaderMap, Response, StatusCode, Version, header::HOST};
 use http_body::{Body as _, Frame};
 use std::{
     marker::PhantomData,
+    mem::ManuallyDrop,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -218,8 +219,10 @@ fn answer(
         Err(_) => return refused(format!("the plugin answered with status {}, which is none", head.status)),
     }
     match decode_headers(head.headers, room, length) {
-        // An empty map has nothing to drop, and dropping it would cost most of what this does.
-        Ok(headers) => std::mem::forget(std::mem::replace(response.headers_mut(), headers)),
+        Ok(headers) => {
+            // An empty map has nothing to drop, and dropping it would cost most of what this does.
+            let _empty = ManuallyDrop::new(std::mem::replace(response.headers_mut(), headers));
+        }
         Err(reason) => return refused(format!("the plugin answered with a header that cannot be sent: {reason}")),
     }
     Ok(Answer { response, connection })

@@ -32,8 +32,8 @@ pub use crate::{
     bytes::OwnedBytes,
     failure::{Caught, Failure, FailureKind, FailureMessage, catch, catch_quietly, record_panics},
     head::{
-        Extra, HeaderList, HeaderPair, Peer, Refused, RequestHead, ResponseHead, decode_good_headers, decode_headers,
-        encode_headers, values_len,
+        Extra, HeaderList, HeaderPair, Peer, RefusedHead, RequestHead, ResponseHead, decode_good_headers,
+        decode_headers, encode_headers, values_len,
     },
     hooks::{Hooks, KeyDestructor, ThreadDestructor, ThreadStart},
     host::{EventView, FieldValue, FieldView, HostRef, HostTable, HostTableRef, Level, SpanView, ValueKind},

@@ -1,6 +1,6 @@
 //! In a library of its own: there is one plugin and one host, and std's and tracing's globals are the plugin's.
 
-use crate::{Host, backtrace, environment, host::panicked, intercept, output, runtime::Runtime, trace};
+use crate::{Host, backtrace, environment, host::panicked, intercept, output, runtime::PluginRuntime, trace};
 use camlock_abi::{Hooks, HostRef};
 use std::sync::OnceLock;
 
@@ -31,7 +31,7 @@ pub(crate) fn closed() {
 }
 
 /// The runtime of an instance was made.
-pub(crate) fn runs(_: &Host, _: &Runtime) {}
+pub(crate) fn runs(_: &Host, _: &PluginRuntime) {}
 
 /// Code of an instance is about to run on this thread.
 #[inline]
