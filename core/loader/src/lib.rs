@@ -16,6 +16,7 @@ mod copy;
 mod elf;
 mod firewall;
 mod footprint;
+mod hints;
 mod host;
 mod instance;
 mod job;

@@ -2,6 +2,7 @@
 
 use super::{CHILD_NAME, Line, Report, Stage, VARIABLES, Verdict};
 use crate::{
+    hints::hint_on,
     host::HostSide,
     instance::Functions,
     job::{LeasedJob, drive},
@@ -172,11 +173,12 @@ fn try_all(
 pub(super) const TIMED_OUT: i32 = 75;
 
 fn failed(what: &str, failure: FailureMessage) -> String {
+    let hint = hint_on(&failure.message);
     match failure.kind {
         FailureKind::Panic => {
-            format!("{what} panicked: {} ({})", one_line(&failure.message), one_line(&failure.location))
+            format!("{what} panicked: {} ({}){hint}", one_line(&failure.message), one_line(&failure.location))
         }
-        _ => format!("{what} failed: {}", one_line(&failure.message)),
+        _ => format!("{what} failed: {}{hint}", one_line(&failure.message)),
     }
 }
 
