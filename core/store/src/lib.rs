@@ -7,7 +7,6 @@
 //! and [`SharedExchange`] has artifacts travel through an object store.
 //!
 #![doc = include_str!("../README.md")]
-
 #![forbid(unsafe_code)]
 
 mod address;
@@ -31,6 +30,7 @@ mod schema;
 mod shared;
 mod tokens;
 mod trouble;
+mod words;
 
 pub use crate::{
     copy::Copied,
