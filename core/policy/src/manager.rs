@@ -141,7 +141,7 @@ impl Manager {
 
     /// Asks for something, and waits for its outcome. Dropping the future does not take it back.
     pub async fn act(&self, plugin: &str, act: Act) -> Result<Done, Refused> {
-        self.order(Order { plugin: plugin.to_owned(), act, by: "program".to_owned(), revision: None }).await
+        self.order(Order { plugin: plugin.to_owned(), act, by: Actor::Program, revision: None }).await
     }
 
     /// The same, with who asks for it and on what condition.

@@ -8,7 +8,7 @@ use crate::{
 };
 use camlock_policy::{
     Digest, Fingerprint,
-    registry::{Agreed, Happened, Record},
+    registry::{Actor, Agreed, Happened, Record},
 };
 use diesel::{
     QueryableByName,
@@ -159,7 +159,7 @@ impl Shared {
                 plugin: Some(name.to_owned()),
                 generation: None,
                 what: "config-refused",
-                by: "registry".to_owned(),
+                by: Actor::Sql,
                 detail: serde_json::json!({ "reason": sentence }),
                 at: SystemTime::now(),
             });

@@ -87,7 +87,7 @@ impl Tokens for Shared {
             ];
             let made = work.row::<Row>(&create, values).await?.and_then(view);
             if let Some(made) = &made {
-                this.note_token(&mut work, "token-created", made.id, &made.name, &by).await?;
+                this.note_token(&mut work, "token-created", made.id, &made.name, by.as_str()).await?;
             }
             let tokens = read(&mut work).await?;
             work.commit().await?;
@@ -108,7 +108,7 @@ impl Tokens for Shared {
             );
             let revoked = work.row::<Row>(&revoke, vec![id.into()]).await?;
             if let Some(revoked) = &revoked {
-                this.note_token(&mut work, "token-revoked", id, &revoked.name, &by).await?;
+                this.note_token(&mut work, "token-revoked", id, &revoked.name, by.as_str()).await?;
             }
             let tokens = read(&mut work).await?;
             work.commit().await?;

@@ -210,7 +210,7 @@ async fn what_was_there_is_reloaded() {
     let answer = installing.send("application/octet-stream", "?replace=true", "ELF").await;
     assert_eq!(answer.status(), 200);
     let order = installing.admin.orders.lock().unwrap().pop().unwrap();
-    assert_eq!((&*order.plugin, order.act, &*order.by), ("hello", Act::Reload { force: false }, "admin"));
+    assert_eq!((&*order.plugin, order.act, order.by.as_str()), ("hello", Act::Reload { force: false }, "admin"));
     installing.admin.answering(|order| match done(&order.plugin) {
         Ok(done) => {
             Err(Refused::Failed { failure: Failure::new(Stage::Verify, "no"), generation: 4, plugin: done.plugin })

@@ -199,7 +199,7 @@ impl Supervisor {
             let _ = reply.send(Err(Refused::Conflict(why)));
             return;
         };
-        let why = Why::Wanted(by.clone().unwrap_or_else(|| "program".to_owned()));
+        let why = Why::Wanted(by.clone().unwrap_or_else(|| Actor::Program));
         plugin.attempt = Some(Attempt { agreed, why });
         plugin.ask(Ask { scan: 0, force: false, by, replies: vec![reply] });
     }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Candidate, Failure, Kept, Stage,
-    registry::{Agreed, Proposal, Proposed, Reading, Rollout, RolloutId, RolloutState, Unavailable},
+    registry::{Actor, Agreed, Proposal, Proposed, Reading, Rollout, RolloutId, RolloutState, Unavailable},
 };
 use std::{
     collections::BTreeSet,
@@ -161,7 +161,7 @@ impl Supervisor {
             Err(why) => {
                 gate.trouble = Some(why.0.clone());
                 bid.doing = format!("it is ready, and waits for the registry: {why}");
-                let safety = bid.by == "health";
+                let safety = bid.by == Actor::Health;
                 self.registry_fails(&why);
                 // To go back from something bad waits for nobody. It is put on record later.
                 if safety {

@@ -8,7 +8,7 @@ use super::{
     plugin::{Answer, Ask, Failed, Plugin},
     work::{About, Report, aside},
 };
-use crate::{Failure, Fault, FaultKind, Refused, Stage};
+use crate::{Failure, Fault, FaultKind, Refused, Stage, registry::Actor};
 use std::{sync::Arc, time::SystemTime};
 use tokio::time::Instant;
 use tracing::field::display;
@@ -54,7 +54,7 @@ impl Supervisor {
                 for reply in askers {
                     self.answers.push(Answer { plugin: name.to_owned(), reply, outcome: Ok(Vec::new()), gone: None });
                 }
-                self.note(name, Some(about.generation), "configured", "registry", serde_json::json!({ "live": true }));
+                self.note(name, Some(about.generation), "configured", &Actor::Sql, serde_json::json!({ "live": true }));
             }
             Ok(false) => plugin.begin_anew_for(askers),
             // It may have changed by halves.

@@ -271,11 +271,11 @@ impl Supervisor {
     }
 
     /// Puts on record what the supervisor decides itself. It holds here at once, and there as soon as it can be written.
-    pub(super) fn decide_here(&mut self, name: &str, decision: Decision, by: &str) {
+    pub(super) fn decide_here(&mut self, name: &str, decision: Decision, by: Actor) {
         if let Some(record) = self.plugins.get_mut(name).and_then(|plugin| plugin.record.as_mut()) {
             record.take(&decision);
         }
-        self.records.pending.push_back((name.to_owned(), decision, by.to_owned()));
+        self.records.pending.push_back((name.to_owned(), decision, by));
         self.decide_pending();
     }
 

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     BuildView, Candidate, Digest, Failure, Loaded, Manifest, Refused,
     generation::{Event, Phase},
+    registry::Actor,
 };
 use std::{
     collections::BTreeSet,
@@ -305,7 +306,13 @@ impl Supervisor {
         let Some(leaving) = plugin.leaving.get_mut(&about.generation) else { return };
         tracing::warn!(plugin = about.plugin, generation = about.generation, "it cannot leave: {reason}");
         Plugin::step(&mut leaving.phase, Event::Stuck(reason.clone()));
-        self.note(&about.plugin, Some(about.generation), "pinned", "registry", serde_json::json!({ "reason": reason }));
+        self.note(
+            &about.plugin,
+            Some(about.generation),
+            "pinned",
+            &Actor::Sql,
+            serde_json::json!({ "reason": reason }),
+        );
     }
 
     fn left(&mut self, about: &About, left_behind: Option<u64>) {
@@ -316,7 +323,7 @@ impl Supervisor {
         let Some(mut leaving) = plugin.leaving.remove(&about.generation) else { return };
         Plugin::step(&mut leaving.phase, Event::Left);
         tracing::info!(plugin = about.plugin, generation = about.generation, "left the process");
-        self.note(&about.plugin, Some(about.generation), "left", "registry", serde_json::json!({}));
+        self.note(&about.plugin, Some(about.generation), "left", &Actor::Sql, serde_json::json!({}));
         self.sweep();
     }
 

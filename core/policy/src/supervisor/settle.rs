@@ -15,6 +15,7 @@ use super::{
 use crate::{
     Candidate, Failure, Loaded, Refused, Stage,
     generation::{Event, Phase},
+    registry::Actor,
 };
 use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 use tokio::{sync::watch, time::Instant};
@@ -96,8 +97,8 @@ impl Supervisor {
         let by = match (&attempt, asker) {
             (Some(Attempt { why: Why::Wanted(by), .. }), None) => by.clone(),
             (_, Some(asker)) => asker,
-            (None, None) if matches!(source, Source::Entry(_)) => "filesystem".to_owned(),
-            _ => "registry".to_owned(),
+            (None, None) if matches!(source, Source::Entry(_)) => Actor::Filesystem,
+            _ => Actor::Sql,
         };
         let agreed = attempt.map(|attempt| attempt.agreed).or_else(|| plugin.settled().cloned());
         let agreed = agreed.filter(|agreed| source == Source::Kept(agreed.digest));
@@ -155,7 +156,7 @@ impl Supervisor {
         tracing::info!(plugin = name, generation = serving.generation, "stopped: {why}");
         let generation = serving.generation;
         self.let_go(name, serving);
-        self.note(name, Some(generation), "stopped", "registry", serde_json::json!({ "reason": why }));
+        self.note(name, Some(generation), "stopped", &Actor::Sql, serde_json::json!({ "reason": why }));
     }
 
     /// A generation that served leaves.

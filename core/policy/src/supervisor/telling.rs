@@ -3,7 +3,7 @@
 //! Nobody waits for either. What must not live here: reading.
 
 use super::{Supervisor, plugin::Plugin, work::Report};
-use crate::registry::{Happened, Served, Unavailable};
+use crate::registry::{Actor, Happened, Served, Unavailable};
 use std::{
     mem,
     time::{Duration, SystemTime},
@@ -19,11 +19,11 @@ impl Supervisor {
         plugin: &str,
         generation: Option<u64>,
         what: &'static str,
-        by: &str,
+        by: &Actor,
         detail: serde_json::Value,
     ) {
         let plugin = Some(plugin.to_owned()).filter(|plugin| !plugin.is_empty());
-        let by = by.to_owned();
+        let by = by.clone();
         self.ports.registry.note(Happened { plugin, generation, what, by, detail, at: SystemTime::now() });
     }
 

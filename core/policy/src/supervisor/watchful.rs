@@ -6,7 +6,10 @@ use super::{
     plugin::{Attempt, Failed, Plugin, Why},
     work::{About, Report, aside},
 };
-use crate::{Digest, Failure, Fault, FaultKind, Limits, Stage, registry::Decision};
+use crate::{
+    Digest, Failure, Fault, FaultKind, Limits, Stage,
+    registry::{Actor, Decision},
+};
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
@@ -148,9 +151,9 @@ impl Supervisor {
         self.dirty.insert(name.to_owned());
         if let Some((digest, _)) = back {
             let decision = Decision { quarantine: Some((digest, why.clone())), ..Decision::default() };
-            self.decide_here(name, decision, "health");
+            self.decide_here(name, decision, Actor::Health);
         }
-        self.note(name, Some(generation), "unwell", "health", serde_json::json!({ "reason": why, "then": told }));
+        self.note(name, Some(generation), "unwell", &Actor::Health, serde_json::json!({ "reason": why, "then": told }));
     }
 }
 
@@ -169,7 +172,7 @@ impl Plugin {
             let told = format!("{digest} is under quarantine, and what was saved since then takes its place");
             return Some((digest, told));
         }
-        self.attempt = Some(Attempt { agreed: predecessor, why: Why::Wanted("health".to_owned()) });
+        self.attempt = Some(Attempt { agreed: predecessor, why: Why::Wanted(Actor::Health) });
         Some((digest, format!("{digest} is under quarantine, and what served before it comes back")))
     }
 
@@ -192,7 +195,7 @@ impl Plugin {
         let bad = serves.is_some_and(|digest| self.quarantined(digest).is_some());
         let previous = self.previous.clone().filter(|previous| self.quarantined(previous.digest).is_none());
         if let Some(agreed) = previous.filter(|_| bad) {
-            self.attempt = Some(Attempt { agreed, why: Why::Wanted("health".to_owned()) });
+            self.attempt = Some(Attempt { agreed, why: Why::Wanted(Actor::Health) });
         }
     }
 

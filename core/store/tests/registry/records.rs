@@ -37,11 +37,11 @@ pub(crate) async fn decisions(world: World) {
 
     let decide = |revision| {
         let decision = Decision { enabled: Some(true), ..Decision::default() };
-        node.registry.decide("a", decision, "tester".to_owned(), revision)
+        node.registry.decide("a", decision, "tester".into(), revision)
     };
     assert_eq!(decide(Some(before.revision)).await, Err(NotDecided::Outdated(after.revision)));
     assert!(decide(Some(after.revision)).await.unwrap().enabled);
-    let nobody = node.registry.decide("b", Decision::default(), "tester".to_owned(), None).await;
+    let nobody = node.registry.decide("b", Decision::default(), "tester".into(), None).await;
     assert_eq!(nobody, Err(NotDecided::Unknown("b".to_owned())));
 }
 

@@ -15,7 +15,7 @@ fn settings() -> Settings {
 
 /// Somebody writes a decision into the record, past the supervisor.
 async fn write(registry: &Memory, name: &str, decision: Decision) {
-    registry.decide(name, decision, "somebody".to_owned(), None).await.unwrap();
+    registry.decide(name, decision, "somebody".into(), None).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
