@@ -86,7 +86,7 @@ async fn cancel_and_unload(loaded: Loaded, request: Request<Body>) {
     let _ = calling.await;
     drop(instance);
     goes(&mut ending).await;
-    assert_eq!(leases.told(), "");
+    assert_eq!(leases.describe_holders(), "");
 }
 
 fn a_timer_with_a_waker_of_the_plugin() {

@@ -6,7 +6,6 @@
 mod actor;
 mod archive;
 mod exchange;
-mod memory;
 mod record;
 mod rollout;
 
@@ -15,7 +14,6 @@ pub use archive::{
     Archive, Event, EventId, EventPage, EventQuery, Happened, NewToken, NodeView, Role, Served, TokenView, Tokens,
 };
 pub use exchange::{Claim, Exchange, RightToBuild};
-pub use memory::Memory;
 pub use record::{Agreed, Decision, Newcomer, NotDecided, Pardon, Record};
 pub use rollout::{Proposal, Proposed, Rollout, RolloutId, RolloutState};
 

@@ -1,9 +1,12 @@
 //! Several servers, each with a directory of its own, on one record.
 
-use super::world::{Script, Server, World, kept, limits};
+use super::{
+    memory::Memory,
+    world::{Script, Server, World, kept, limits},
+};
 use crate::{
     Act, Digest, Headline, Order,
-    registry::{Decision, Memory, Registry},
+    registry::{Decision, Registry},
     supervisor::Settings,
 };
 use std::time::Duration;

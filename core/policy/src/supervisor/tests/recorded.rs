@@ -1,9 +1,12 @@
 //! What is on record, and how it is obeyed: by whomever it was written.
 
-use super::world::{Script, World, kept, limits};
+use super::{
+    memory::Memory,
+    world::{Script, World, kept, limits},
+};
 use crate::{
     Act, Headline, Order, Refused, Stage,
-    registry::{Decision, Memory, Registry},
+    registry::{Decision, Registry},
     supervisor::Settings,
 };
 use serde_json::json;

@@ -1,12 +1,15 @@
 //! A world of fakes: entries with a script for each fingerprint, and a log of what was done to them.
 
-use super::super::{Aside, Ports, Settings, supervise};
+use super::{
+    super::{Aside, Ports, Settings, supervise},
+    memory::Memory,
+};
 use crate::{
     Act, Answer, BoxFuture, Built, Call, Candidate, Description, Digest, Done, Ending, Entry, Failure, Fault,
-    FaultKind, Fingerprint, Instance, Kept, Kind, Lease, Limits, Loaded, Loading, Manager, Manifest, Nudge, Overview,
-    PluginView, Progress, Publish, Refused, Saved, Scan, Shelf, Sources, Stage, Use,
+    FaultKind, Fingerprint, Install, Installed, Instance, Kept, Kind, Lease, Limits, Loaded, Loading, Manager,
+    Manifest, NotInstalled, Nudge, Overview, PluginView, Progress, Publish, Refused, Saved, Scan, Shelf, Sources,
+    Stage, Upload, Use,
     manifest::{Camlock, Handover},
-    registry::Memory,
     routes::{Routed, Target},
 };
 use std::{
@@ -201,6 +204,7 @@ impl World {
             built_in: Vec::new(),
             aside: self.aside(),
             turns: Arc::new(Semaphore::new(4)),
+            install: Some(Arc::new(self.clone())),
         };
         let manager = supervise(ports, settings);
         registry.listen(manager.nudger());
@@ -281,6 +285,33 @@ impl Sources for World {
 
     fn outside(&self) -> BTreeSet<std::path::PathBuf> {
         BTreeSet::new()
+    }
+}
+
+/// Puts the entry there whose name is the path's, after a while.
+impl Install for World {
+    fn uploads(&self) -> std::path::PathBuf {
+        "uploads".into()
+    }
+
+    fn install(&self, upload: Upload) -> BoxFuture<Result<Installed, NotInstalled>> {
+        let world = self.clone();
+        Box::pin(async move {
+            let there: Vec<_> = upload.there.keys().cloned().collect();
+            world.log(format!("install {} beside {there:?}", upload.source.path().display()));
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            let path = upload.source.path().to_owned();
+            let (name, fingerprint) = path.to_str().and_then(|path| path.split_once(':')).unwrap();
+            if there.iter().any(|there| there == name) && !upload.replace {
+                return Err(NotInstalled::Taken(format!("there is a plugin `{name}`")));
+            }
+            let script = world.script(&Fingerprint(format!("{name}:{fingerprint}")));
+            // Somebody takes it away before anybody looks.
+            if fingerprint != "taken-away" {
+                world.put(name, fingerprint, script);
+            }
+            Ok(Installed { plugin: name.to_owned(), path: name.into() })
+        })
     }
 }
 

@@ -1,10 +1,8 @@
-//! A registry in memory: for programs that keep no record, and for tests, in which it serves a whole fleet.
-//!
-//! It follows the same rules as those in databases, and forgets everything with the process. What must not live here: files.
+//! A registry in memory, which serves a whole fleet. It follows the same rules as those in databases.
 
-use super::{
-    Actor, Agreed, Claim, Decision, Exchange, Happened, Newcomer, NodeId, NotDecided, Pardon, Proposal, Proposed,
-    Reading, Record, Registry, Rollout, RolloutId, RolloutState, Served, Snapshot, Unavailable,
+use crate::registry::{
+    Actor, Agreed, Claim, Decision, Exchange, Happened, Newcomer, NodeId, NotDecided, Proposal, Proposed, Reading,
+    Record, Registry, Rollout, RolloutId, RolloutState, Served, Snapshot, Unavailable,
 };
 use crate::{BoxFuture, Digest, Failure, Fingerprint, Kept, Nudge};
 use std::{
@@ -42,7 +40,7 @@ struct State {
 
 /// A registry in memory, as one node sees it. Clones for other nodes see the same.
 #[derive(Clone)]
-pub struct Memory {
+pub(crate) struct Memory {
     node: NodeId,
     state: Arc<Mutex<State>>,
 }
@@ -63,45 +61,45 @@ impl Default for Memory {
 
 impl Memory {
     /// The same registry for another node of a fleet.
-    pub fn node(&self, id: &str) -> Self {
+    pub(crate) fn node(&self, id: &str) -> Self {
         self.state().nodes.insert(id.to_owned());
         Memory { node: id.to_owned(), state: self.state.clone() }
     }
 
     /// A node is no longer waited for.
-    pub fn gone(&self, id: &str) {
+    pub(crate) fn gone(&self, id: &str) {
         self.state().nodes.remove(id);
     }
 
     /// Tells of every change from now on.
-    pub fn listen(&self, listener: impl Fn(Nudge) + Send + Sync + 'static) {
+    pub(crate) fn listen(&self, listener: impl Fn(Nudge) + Send + Sync + 'static) {
         self.state().listeners.push(Arc::new(listener));
     }
 
     /// From now on it cannot be used, or can again.
-    pub fn break_down(&self, why: Option<&str>) {
+    pub(crate) fn break_down(&self, why: Option<&str>) {
         self.state().broken = why.map(str::to_owned);
         self.tell(Nudge::Records(None));
     }
 
     /// From now on decisions are answered so much later than everybody hears of them.
-    pub fn slow_down(&self, slow: Duration) {
+    pub(crate) fn slow_down(&self, slow: Duration) {
         self.state().slow = slow;
     }
 
     /// A record as it is now.
-    pub fn record(&self, name: &str) -> Option<Record> {
+    pub(crate) fn record(&self, name: &str) -> Option<Record> {
         self.state().records.get(name).cloned()
     }
 
     /// Deletes a record, as an operator may in a database.
-    pub fn delete(&self, name: &str) {
+    pub(crate) fn delete(&self, name: &str) {
         self.state().records.remove(name);
         self.tell_of(name);
     }
 
     /// What was noted since the last time.
-    pub fn noted(&self) -> Vec<Happened> {
+    pub(crate) fn noted(&self) -> Vec<Happened> {
         std::mem::take(&mut self.state().notes)
     }
 
@@ -335,25 +333,6 @@ impl Registry for Memory {
 
     fn note(&self, happened: Happened) {
         self.state().notes.push(happened);
-    }
-}
-
-impl Record {
-    /// The record after a decision.
-    pub fn take(&mut self, decision: &Decision) {
-        let Decision { enabled, config, reload, remove, quarantine, pardon } = decision;
-        self.enabled = enabled.unwrap_or(self.enabled);
-        if let Some(config) = config {
-            self.config.clone_from(config);
-        }
-        self.reloads += u64::from(*reload);
-        self.removed |= *remove;
-        match pardon {
-            Some(Pardon::One(digest)) => drop(self.quarantine.remove(digest)),
-            Some(Pardon::All) => self.quarantine.clear(),
-            None => {}
-        }
-        self.quarantine.extend(quarantine.clone());
     }
 }
 
