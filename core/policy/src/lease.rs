@@ -87,19 +87,19 @@ fn weight(held_for: Use) -> usize {
     if held_for == Use::Task { ONE + TASK } else { ONE }
 }
 
-type End = Box<dyn FnOnce() + Send>;
+type AtTheEnd = Box<dyn FnOnce() + Send>;
 
-struct Shared {
+struct LeaseCounts {
     state: AtomicUsize,
     /// How many leases of each use there are; only told, never acted upon.
     uses: [AtomicUsize; Use::ALL.len()],
-    end: Mutex<Option<End>>,
+    end: Mutex<Option<AtTheEnd>>,
     waiting: Mutex<Vec<Waker>>,
 }
 
 /// Keeps a generation alive.
 pub struct Lease {
-    shared: Arc<Shared>,
+    shared: Arc<LeaseCounts>,
     held_for: Use,
 }
 
@@ -107,7 +107,7 @@ impl Lease {
     /// The first lease of a generation. `end` runs when the last one is dropped, on the thread that drops it: it must be
     /// quick, and must not panic.
     pub fn first(end: impl FnOnce() + Send + 'static) -> Self {
-        let shared = Shared {
+        let shared = LeaseCounts {
             state: AtomicUsize::new(ONE),
             uses: std::array::from_fn(|_| AtomicUsize::new(0)),
             end: Mutex::new(Some(Box::new(end))),
@@ -182,7 +182,7 @@ impl fmt::Debug for Lease {
     }
 }
 
-impl Shared {
+impl LeaseCounts {
     fn tell(&self) {
         let waiting = std::mem::take(&mut *lock(&self.waiting));
         for waker in waiting {
@@ -194,7 +194,7 @@ impl Shared {
 /// Looks on: who holds leases, and when all but one are gone.
 #[derive(Clone)]
 pub struct Watch {
-    shared: Arc<Shared>,
+    shared: Arc<LeaseCounts>,
 }
 
 impl Watch {

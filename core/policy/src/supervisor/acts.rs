@@ -4,7 +4,7 @@ use super::{
     Supervisor,
     ask::{Ask, PendingAnswer, Reply},
     plugin::{Attempt, AttemptReason, Plugin},
-    work::{DirectoryReport, Report},
+    work::{DirectoryReport, WorkReport},
 };
 use crate::{
     Act, Digest, Kept, Kind, Order, Refused, never,
@@ -180,7 +180,7 @@ impl Supervisor {
         tokio::task::spawn_blocking(move || {
             let kept = shelf.history(&order.plugin);
             let order = Box::new(order);
-            let _ = reports.send(Report::Directory(DirectoryReport::History { kept, order, reply }));
+            let _ = reports.send(WorkReport::Directory(DirectoryReport::History { kept, order, reply }));
         });
     }
 

@@ -5,7 +5,7 @@
 use super::{
     Supervisor,
     dependencies::{self, Needs, Neighbour},
-    plan::Wanted,
+    plan::Desired,
     plugin::{NextTry, Plugin},
 };
 use crate::{Candidate, Failure, Headline, Manifest, Refused, Stage, never, routes::overlap};
@@ -24,7 +24,7 @@ impl Supervisor {
             serves: plugin
                 .serving
                 .as_ref()
-                .filter(|_| self.ending.is_none() && plugin.wanted() != Wanted::Nothing)
+                .filter(|_| self.ending.is_none() && plugin.wanted() != Desired::Nothing)
                 .map(|serving| serving.artifact.manifest().version.clone()),
             why_not: match plugin.headline() {
                 Headline::Missing => "is missing".to_owned(),
@@ -55,7 +55,7 @@ impl Supervisor {
     /// A candidate that waits for others is looked at again; whether that changed anything.
     pub(super) fn admit_waiting(&mut self, name: &str) -> bool {
         let waits = |plugin: &Plugin| {
-            let (artifact, why) = plugin.candidate.as_ref()?.waits()?;
+            let (artifact, why) = plugin.candidate.as_ref()?.waiting_for()?;
             Some((artifact.clone(), why.to_owned()))
         };
         let Some((artifact, before)) = self.plugins.get(name).and_then(waits) else { return false };
@@ -167,7 +167,7 @@ impl Supervisor {
 
     /// Whether a plugin has a candidate that waits for just this, and for nothing else.
     fn follows(&self, plugin: &Plugin, this: &Manifest) -> bool {
-        let waits = plugin.candidate.as_ref().and_then(|candidate| candidate.waits());
+        let waits = plugin.candidate.as_ref().and_then(|candidate| candidate.waiting_for());
         waits.is_some_and(|(artifact, _)| {
             let needs = &artifact.manifest().camlock.dependencies;
             let mut neighbours = self.neighbours(needs);

@@ -6,9 +6,9 @@
 use super::{
     Supervisor,
     candidate::{AgreementState, CandidateGeneration, CandidateStage},
-    plan::Source,
+    plan::GenerationSource,
     plugin::{Attempt, AttemptReason, Plugin},
-    work::{GenerationId, GenerationReport, RegistryReport, Report, Reporter, lost_call},
+    work::{GenerationId, GenerationReport, GenerationReporter, RegistryReport, WorkReport, lost_call},
 };
 use crate::{
     Candidate, Failure, Kept, Stage, never,
@@ -28,11 +28,11 @@ impl Plugin {
     }
 
     /// What a candidate's servers would agree on.
-    pub(super) fn as_agreed(&self, source: &Source, artifact: &Arc<dyn Candidate>) -> Option<Agreed> {
+    pub(super) fn as_agreed(&self, source: &GenerationSource, artifact: &Arc<dyn Candidate>) -> Option<Agreed> {
         let digest = artifact.digest()?;
         let known = || self.agreed_on().filter(|agreed| agreed.digest == digest);
         let fingerprint = match (source, &self.wishes.attempt) {
-            (Source::Entry(fingerprint), _) => Some(fingerprint.clone()),
+            (GenerationSource::Entry(fingerprint), _) => Some(fingerprint.clone()),
             (_, Some(attempt)) if attempt.agreed.digest == digest => attempt.agreed.fingerprint.clone(),
             _ => known().and_then(|agreed| agreed.fingerprint.clone()),
         };
@@ -139,7 +139,7 @@ impl Supervisor {
         let (registry, reports) = (self.ports.registry.clone(), self.reports.clone());
         tokio::spawn(async move {
             let outcome = registry.answer(id, answer).await;
-            let _ = reports.send(Report::Registry(RegistryReport::Answered(outcome)));
+            let _ = reports.send(WorkReport::Registry(RegistryReport::Answered(outcome)));
         });
     }
 
@@ -234,7 +234,7 @@ impl Supervisor {
                     let (registry, reports, id) = (self.ports.registry.clone(), self.reports.clone(), rollout.id);
                     tokio::spawn(async move {
                         let outcome = registry.conclude(id).await;
-                        let _ = reports.send(Report::Registry(RegistryReport::Answered(outcome)));
+                        let _ = reports.send(WorkReport::Registry(RegistryReport::Answered(outcome)));
                     });
                 }
                 (RolloutState::Failed(why), _) => self.rollout_failed(&rollout, why),
@@ -312,9 +312,9 @@ fn waits_for(rollout: &Rollout, same: bool) -> String {
 }
 
 /// Proposes beside the supervisor.
-fn begin_proposal(ports: super::Ports, proposal: Proposal, artifact: Arc<dyn Candidate>, reporter: Reporter) {
+fn begin_proposal(ports: super::Ports, proposal: Proposal, artifact: Arc<dyn Candidate>, reporter: GenerationReporter) {
     let id = reporter.id.clone();
-    let lost = move || Report::Generation(id, GenerationReport::Proposed(Err(lost_call("proposing it"))));
+    let lost = move || WorkReport::Generation(id, GenerationReport::Proposed(Err(lost_call("proposing it"))));
     super::work::begin(reporter.reports.clone(), lost, async move {
         let outcome = propose(ports, proposal, artifact).await;
         reporter.report(GenerationReport::Proposed(outcome));

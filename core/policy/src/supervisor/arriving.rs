@@ -7,7 +7,7 @@ use super::{
     Supervisor,
     ask::{Arrival, PendingAnswer},
     plugin::Plugin,
-    work::{self, DirectoryReport, Report},
+    work::{self, DirectoryReport, WorkReport},
 };
 use crate::{
     Act, Headline, Installation, Installed, Kind, NotInstalled, Order, Placement, Refused, Upload, never,
@@ -40,7 +40,7 @@ impl Supervisor {
             let outcome = tokio::spawn(install.install(upload)).await;
             let outcome = outcome.unwrap_or_else(|_| Err(NotInstalled::Failed(work::lost_call("installing it").0)));
             drop(held);
-            let _ = reports.send(Report::Directory(DirectoryReport::Installed { by, outcome, reply }));
+            let _ = reports.send(WorkReport::Directory(DirectoryReport::Installed { by, outcome, reply }));
         });
     }
 

@@ -4,7 +4,7 @@
 
 use super::{
     Ports,
-    work::{GenerationReport, Reporter, aside},
+    work::{GenerationReport, GenerationReporter, aside},
 };
 use crate::{Candidate, Failure, Fault, FaultKind, Instance, Limits, Saved, Stage, Use, Watch, manifest::Handover};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub(crate) struct Predecessor {
 }
 
 /// What is to be brought up.
-pub(crate) struct Plan {
+pub(crate) struct BringUp {
     pub(crate) candidate: Arc<dyn Candidate>,
     pub(crate) config: Arc<str>,
     pub(crate) predecessor: Option<Predecessor>,
@@ -27,7 +27,7 @@ pub(crate) struct Plan {
 }
 
 /// From something that may be loaded to an instance that is ready for requests.
-pub(crate) async fn bring_up(ports: Ports, limits: Limits, plan: Plan, reporter: Reporter) {
+pub(crate) async fn bring_up(ports: Ports, limits: Limits, plan: BringUp, reporter: GenerationReporter) {
     let turn = ports.turns.acquire().await;
     let loaded = plan.candidate.load(reporter.id.generation, plan.config.clone()).await;
     drop(turn);
@@ -48,10 +48,10 @@ async fn ready(
     ports: &Ports,
     limits: &Limits,
     instance: &Arc<dyn Instance>,
-    plan: Plan,
-    reporter: &Reporter,
+    plan: BringUp,
+    reporter: &GenerationReporter,
 ) -> Result<(), Failure> {
-    let Plan { candidate, predecessor, gated, .. } = plan;
+    let BringUp { candidate, predecessor, gated, .. } = plan;
     let quiesce = candidate.manifest().camlock.handover == Some(Handover::Quiesce);
     // Requests are not held while others make up their minds.
     if gated && quiesce {
@@ -92,14 +92,14 @@ async fn ready(
 }
 
 /// Says that it is ready, and waits for the word to go on.
-async fn pass_the_gate(reporter: &Reporter) -> Result<(), Failure> {
+async fn pass_the_gate(reporter: &GenerationReporter) -> Result<(), Failure> {
     let (open, word) = oneshot::channel();
     reporter.report(GenerationReport::Ready(open));
     word.await.unwrap_or_else(|_| Err(Failure::new(Stage::Start, "it is not wanted any more")))
 }
 
 /// Has new requests wait, and lets those that have begun end.
-async fn hold(predecessor: &Predecessor, limits: &Limits, reporter: &Reporter) -> Result<(), Failure> {
+async fn hold(predecessor: &Predecessor, limits: &Limits, reporter: &GenerationReporter) -> Result<(), Failure> {
     let (held, hear) = oneshot::channel();
     reporter.report(GenerationReport::Hold(held));
     let _ = hear.await;

@@ -2,7 +2,7 @@
 //!
 //! What must not live here: when it goes on (`admission`, `agreement`, `reports`), and what becomes of it afterwards.
 
-use super::{ask::Ask, plan::Source};
+use super::{ask::Ask, plan::GenerationSource};
 use crate::{
     Candidate, Failure,
     generation::{Event, Phase},
@@ -26,7 +26,7 @@ pub(crate) struct CandidateGeneration {
 /// What a candidate is from its beginning to its end.
 pub(crate) struct CandidateHead {
     pub(crate) generation: u64,
-    pub(crate) source: Source,
+    pub(crate) source: GenerationSource,
     /// Who brought it about.
     pub(crate) by: Actor,
     /// Whether somebody wants just this generation; if not, something changed by itself.
@@ -113,7 +113,7 @@ impl CandidateGeneration {
 
     /// The word for its stage.
     pub(crate) fn word(&self) -> &'static str {
-        if self.waits().is_some() { "waiting" } else { self.phase().word() }
+        if self.waiting_for().is_some() { "waiting" } else { self.phase().word() }
     }
 
     /// What it would serve, once that is prepared.
@@ -127,7 +127,7 @@ impl CandidateGeneration {
     }
 
     /// What is to be loaded, and why it waits for other plugins, if it does.
-    pub(crate) fn waits(&self) -> Option<(&Arc<dyn Candidate>, &str)> {
+    pub(crate) fn waiting_for(&self) -> Option<(&Arc<dyn Candidate>, &str)> {
         match &self.stage {
             CandidateStage::WaitingForOthers { artifact, why } => Some((artifact, why)),
             _ => None,
@@ -205,7 +205,7 @@ impl CandidateGeneration {
         };
         let mut head = self.head;
         if let (Ok(()), Some(digest)) = (&word, artifact.digest()) {
-            head.source = Source::Kept(digest);
+            head.source = GenerationSource::Kept(digest);
         }
         // Whoever waited may have panicked, and is reported as lost then.
         let _ = gate.open.send(word);

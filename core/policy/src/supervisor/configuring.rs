@@ -6,7 +6,7 @@ use super::{
     Supervisor,
     ask::{Ask, PendingAnswer, Reply},
     plugin::{FailedGeneration, NextTry, Plugin, Renewal, RenewalCause},
-    work::{self, GenerationId, GenerationReport, Report, aside},
+    work::{self, GenerationId, GenerationReport, WorkReport, aside},
 };
 use crate::{Failure, Fault, FaultKind, Refused, Stage, registry::Actor};
 use std::{sync::Arc, time::SystemTime};
@@ -30,7 +30,7 @@ impl Supervisor {
         let (id, panicked) = (reporter.id.clone(), config.clone());
         let lost = move || {
             let fault = Fault::new(FaultKind::Contract, work::lost_call("offering a configuration").0);
-            Report::Generation(id, GenerationReport::Configured(panicked, Err(fault)))
+            WorkReport::Generation(id, GenerationReport::Configured(panicked, Err(fault)))
         };
         work::begin(reports, lost, async move {
             let outcome = aside(&ports, limit, configuring).await;

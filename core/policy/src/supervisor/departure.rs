@@ -5,7 +5,7 @@
 use super::{
     Ports,
     bring_up::describe_fault,
-    work::{GenerationReport, Reporter, aside},
+    work::{GenerationReport, GenerationReporter, aside},
 };
 use crate::{Ending, Limits, Loaded, Watch};
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(crate) struct Leave {
 }
 
 /// Lets a generation go: drain, farewell, shutdown, and the wait until it has left the process.
-pub(crate) async fn leave(leave: Leave, ports: Ports, limits: Limits, reporter: Reporter) {
+pub(crate) async fn leave(leave: Leave, ports: Ports, limits: Limits, reporter: GenerationReporter) {
     let Leave { loaded, farewell, deadline, after, down } = leave;
     let Loaded { instance, leases, mut ending } = loaded;
     if timeout_at(deadline, leases.drained()).await.is_err() {

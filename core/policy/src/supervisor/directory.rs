@@ -4,9 +4,9 @@
 
 use super::{
     Supervisor,
-    plan::Source,
+    plan::GenerationSource,
     plugin::{AttemptReason, FailedGeneration, NextTry, Plugin, Presence, ServingGeneration},
-    work::{DirectoryReport, Report},
+    work::{DirectoryReport, WorkReport},
 };
 use crate::{Entry, Fingerprint, Kind, OpQueue, Scan};
 use std::{
@@ -90,7 +90,7 @@ impl Supervisor {
         tokio::spawn(async move {
             let lost = |_| Scan { entries: Vec::new(), trouble: Some(LOST.to_owned()) };
             let scan = looking.await.unwrap_or_else(lost);
-            let _ = reports.send(Report::Directory(DirectoryReport::Scanned(scan)));
+            let _ = reports.send(WorkReport::Directory(DirectoryReport::Scanned(scan)));
         });
     }
 
@@ -213,7 +213,7 @@ impl Plugin {
             }
         });
         let Some(Entry { problem, fingerprint, .. }) = self.entry() else { return };
-        let source = Source::Entry(fingerprint.clone());
+        let source = GenerationSource::Entry(fingerprint.clone());
         match problem.clone() {
             Some(problem) => {
                 self.past.generations += 1;
@@ -232,7 +232,7 @@ impl Plugin {
             // What is served is what lies there again: the failure was about something else.
             None => {
                 let serves = |serving: &ServingGeneration| match &serving.source {
-                    Source::Kept(digest) => self.settled().is_some_and(|agreed| agreed.digest == *digest),
+                    GenerationSource::Kept(digest) => self.settled().is_some_and(|agreed| agreed.digest == *digest),
                     entry => *entry == source,
                 };
                 if self.serving.as_ref().is_some_and(serves) {

@@ -4,8 +4,8 @@
 
 use super::{
     Ports,
-    plan::Source,
-    work::{GenerationReport, Reporter},
+    plan::GenerationSource,
+    work::{GenerationReport, GenerationReporter},
 };
 use crate::{
     BuildProgress, Candidate, Digest, Entry, Failure, Fingerprint, Kept, Kind, Stage,
@@ -14,8 +14,8 @@ use crate::{
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
 
 /// What is to be made.
-pub(crate) struct Wish {
-    pub(crate) source: Source,
+pub(crate) struct Preparation {
+    pub(crate) source: GenerationSource,
     pub(crate) entry: Option<Entry>,
     /// What the artifact is, if that is what is wanted.
     pub(crate) agreed: Option<Agreed>,
@@ -24,18 +24,18 @@ pub(crate) struct Wish {
 type Prepared = Result<Arc<dyn Candidate>, Failure>;
 
 /// Makes it, and reports.
-pub(crate) async fn prepare(ports: Ports, wish: Wish, reporter: Reporter) {
+pub(crate) async fn prepare(ports: Ports, wish: Preparation, reporter: GenerationReporter) {
     let prepared = make(&ports, wish, &reporter).await;
     reporter.report(GenerationReport::Prepared(prepared));
 }
 
-async fn make(ports: &Ports, wish: Wish, reporter: &Reporter) -> Prepared {
+async fn make(ports: &Ports, wish: Preparation, reporter: &GenerationReporter) -> Prepared {
     match (wish.source, wish.entry) {
-        (Source::Kept(digest), entry) => {
+        (GenerationSource::Kept(digest), entry) => {
             have(ports, digest, wish.agreed.and_then(|agreed| agreed.fingerprint), entry, reporter).await
         }
-        (Source::Entry(fingerprint), Some(entry)) => of_entry(ports, &entry, &fingerprint, reporter).await,
-        (Source::Entry(_), None) => Err(Failure::new(Stage::Manifest, "its entry is gone")),
+        (GenerationSource::Entry(fingerprint), Some(entry)) => of_entry(ports, &entry, &fingerprint, reporter).await,
+        (GenerationSource::Entry(_), None) => Err(Failure::new(Stage::Manifest, "its entry is gone")),
     }
 }
 
@@ -45,7 +45,7 @@ async fn have(
     digest: Digest,
     fingerprint: Option<Fingerprint>,
     entry: Option<Entry>,
-    reporter: &Reporter,
+    reporter: &GenerationReporter,
 ) -> Prepared {
     let here = recall(ports, digest).await;
     let Err(failure) = here else {
@@ -69,7 +69,7 @@ async fn have(
 }
 
 /// An entry: what was built of it before, here or elsewhere, or a build.
-async fn of_entry(ports: &Ports, entry: &Entry, fingerprint: &Fingerprint, reporter: &Reporter) -> Prepared {
+async fn of_entry(ports: &Ports, entry: &Entry, fingerprint: &Fingerprint, reporter: &GenerationReporter) -> Prepared {
     let name = &reporter.id.plugin;
     if entry.kind == Kind::BuiltIn {
         reporter.report(GenerationReport::Built);
@@ -124,7 +124,7 @@ async fn fetch(
     ports: &Ports,
     digest: Digest,
     fingerprint: Option<&Fingerprint>,
-    reporter: &Reporter,
+    reporter: &GenerationReporter,
 ) -> Result<Option<Arc<dyn Candidate>>, Failure> {
     let Some(path) = ports.exchange.fetch(digest).await? else { return Ok(None) };
     let _turn = ports.turns.acquire().await;
@@ -140,7 +140,7 @@ async fn fetch(
 }
 
 /// Builds an entry, keeps what comes of it, and lets others have it.
-async fn build(ports: &Ports, entry: &Entry, right: Option<RightToBuild>, reporter: &Reporter) -> Prepared {
+async fn build(ports: &Ports, entry: &Entry, right: Option<RightToBuild>, reporter: &GenerationReporter) -> Prepared {
     let builds = reporter.clone();
     let progress = Arc::new(move |progress| builds.report(GenerationReport::Progress(progress)));
     let built = ports.sources.build(entry, progress).await?;
@@ -174,7 +174,7 @@ async fn record(
     ports: &Ports,
     candidate: &Arc<dyn Candidate>,
     fingerprint: &Fingerprint,
-    reporter: &Reporter,
+    reporter: &GenerationReporter,
 ) -> Option<Kept> {
     let name = reporter.id.plugin.clone();
     let version = candidate.manifest().version.clone();

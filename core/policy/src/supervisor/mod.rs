@@ -29,8 +29,6 @@ mod settle;
 mod show;
 mod sweeping;
 mod telling;
-#[cfg(test)]
-mod tests;
 mod watchful;
 mod work;
 
@@ -42,7 +40,7 @@ use crate::{
 use directory::Looks;
 use plugin::Plugin;
 use records::Records;
-use show::Shown;
+use show::ShownState;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -52,7 +50,7 @@ use tokio::{
     sync::{Semaphore, mpsc, oneshot},
     time::{Instant, sleep_until},
 };
-use work::{GenerationId, Report, Reporter, Reports};
+use work::{GenerationId, GenerationReporter, WorkReport, WorkReports};
 
 /// Runs a future that is plugin code where it may block: not on the supervisor's threads, and not on those that serve.
 pub type Aside = Arc<dyn Fn(BoxFuture<()>) + Send + Sync>;
@@ -126,7 +124,7 @@ pub fn supervise(ports: Ports, settings: Settings) -> Manager {
         records: Records::default(),
         looks: Looks::default(),
         sweeps: OpQueue::default(),
-        shown: Shown::default(),
+        shown: ShownState::default(),
         ending: None,
     };
     supervisor.look();
@@ -138,20 +136,20 @@ pub fn supervise(ports: Ports, settings: Settings) -> Manager {
 struct Supervisor {
     ports: Ports,
     settings: Settings,
-    reports: Reports,
+    reports: WorkReports,
     plugins: BTreeMap<String, Plugin>,
     /// Plugins to look at again.
     dirty: BTreeSet<String>,
     records: Records,
     looks: Looks,
     sweeps: OpQueue,
-    shown: Shown,
+    shown: ShownState,
     /// It ends, and these are told when it has.
     ending: Option<Vec<oneshot::Sender<()>>>,
 }
 
 impl Supervisor {
-    async fn run(mut self, mut inbox: Inbox, mut reports: mpsc::UnboundedReceiver<Report>) {
+    async fn run(mut self, mut inbox: Inbox, mut reports: mpsc::UnboundedReceiver<WorkReport>) {
         let mut handled = true;
         loop {
             let due = self.next_due();
@@ -204,8 +202,8 @@ impl Supervisor {
     }
 
     /// Where work on a generation reports to.
-    fn reporter(&self, plugin: &str, generation: u64) -> Reporter {
-        Reporter { id: GenerationId { plugin: plugin.to_owned(), generation }, reports: self.reports.clone() }
+    fn reporter(&self, plugin: &str, generation: u64) -> GenerationReporter {
+        GenerationReporter { id: GenerationId { plugin: plugin.to_owned(), generation }, reports: self.reports.clone() }
     }
 
     /// Ends: nothing is wanted any more.

@@ -3,7 +3,7 @@
 //! What must not live here: how records are read and written (`records`).
 
 use super::{
-    plan::Source,
+    plan::GenerationSource,
     plugin::{AttemptReason, Plugin, Removal, Renewal, RenewalCause},
 };
 use crate::{Fingerprint, Refused, registry::Record};
@@ -62,7 +62,8 @@ impl Plugin {
         let mine = attempt.filter(|attempt| matches!(attempt.reason, AttemptReason::Wanted(_)));
         let Some(fingerprint) = self.directory.fingerprint().cloned() else { return };
         // What lies there and was not tried yet is still a proposal.
-        let tried = self.failed.as_ref().is_some_and(|failed| failed.source == Source::Entry(fingerprint.clone()));
+        let tried =
+            self.failed.as_ref().is_some_and(|failed| failed.source == GenerationSource::Entry(fingerprint.clone()));
         if mine.is_some() || tried {
             self.directory.accounted = Some(fingerprint.clone());
         }

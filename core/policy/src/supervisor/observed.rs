@@ -4,7 +4,7 @@
 
 use super::{
     candidate::CandidateStage,
-    plan::{OnItsWay, Retry, Source, Wanted},
+    plan::{Desired, GenerationSource, OnItsWay, Retry},
     plugin::{NextTry, Plugin, Presence},
 };
 use crate::{Digest, Headline, Kind, Stage, generation::Phase, registry::Agreed};
@@ -13,22 +13,22 @@ use tokio::time::Instant;
 
 impl Plugin {
     /// What is wanted of it.
-    pub(crate) fn wanted(&self) -> Wanted {
-        let Some(desired) = self.desired() else { return Wanted::Nothing };
+    pub(crate) fn wanted(&self) -> Desired {
+        let Some(desired) = self.desired() else { return Desired::Nothing };
         if let Some(agreed) = self.fallback() {
-            return Wanted::Source(Source::Kept(agreed.digest));
+            return Desired::GenerationSource(GenerationSource::Kept(agreed.digest));
         }
-        if self.directory.is_broken() { Wanted::AsItIs } else { Wanted::Source(desired) }
+        if self.directory.is_broken() { Desired::AsItIs } else { Desired::GenerationSource(desired) }
     }
 
     /// What is to serve, whether that can be or not; nothing if nothing is.
-    fn desired(&self) -> Option<Source> {
+    fn desired(&self) -> Option<GenerationSource> {
         let entry = self.entry().filter(|_| self.enabled())?;
         Some(match (&self.wishes.attempt, self.settled()) {
-            _ if entry.problem.is_some() => Source::Entry(entry.fingerprint.clone()),
-            (Some(attempt), _) => Source::Kept(attempt.agreed.digest),
-            (None, Some(agreed)) => Source::Kept(agreed.digest),
-            (None, None) => Source::Entry(entry.fingerprint.clone()),
+            _ if entry.problem.is_some() => GenerationSource::Entry(entry.fingerprint.clone()),
+            (Some(attempt), _) => GenerationSource::Kept(attempt.agreed.digest),
+            (None, Some(agreed)) => GenerationSource::Kept(agreed.digest),
+            (None, None) => GenerationSource::Entry(entry.fingerprint.clone()),
         })
     }
 
@@ -36,7 +36,7 @@ impl Plugin {
     pub(crate) fn fallback(&self) -> Option<&Agreed> {
         let (desired, failed) = (self.desired()?, self.failed.as_ref()?);
         let agreed = self.agreed_on().filter(|_| self.serving.is_none())?;
-        let usable = desired != Source::Kept(agreed.digest) && self.quarantined(agreed.digest).is_none();
+        let usable = desired != GenerationSource::Kept(agreed.digest) && self.quarantined(agreed.digest).is_none();
         (failed.source == desired && !failed.fallback_failed && usable).then_some(agreed)
     }
 
@@ -66,18 +66,18 @@ impl Plugin {
     /// Its candidate, as planning sees it.
     pub(crate) fn on_its_way(&self) -> Option<OnItsWay<'_>> {
         let candidate = self.candidate.as_ref()?;
-        let (light, waits) = match candidate.stage {
+        let (disposable, waiting) = match candidate.stage {
             CandidateStage::Preparing { .. } => (true, false),
             CandidateStage::WaitingForOthers { .. } => (true, true),
             CandidateStage::BringingUp { .. } => (false, false),
             // What only waits for a word can still be told to go, if something else is wanted.
             CandidateStage::AtTheGate { .. } => (!self.directory.is_broken(), false),
         };
-        Some(OnItsWay { source: &candidate.head.source, light, waits })
+        Some(OnItsWay { source: &candidate.head.source, disposable, waiting })
     }
 
     /// Its failure, as planning sees it.
-    pub(crate) fn failure(&self, now: Instant) -> Option<(&Source, Retry)> {
+    pub(crate) fn failure(&self, now: Instant) -> Option<(&GenerationSource, Retry)> {
         let failed = self.failed.as_ref()?;
         let retry = match failed.next_try {
             NextTry::Never | NextTry::WhenOthersAllow(_) | NextTry::WhenPinsGo => Retry::Never,
@@ -107,7 +107,7 @@ impl Plugin {
 
     /// Whether what serves, or what waits to, needs one of these.
     pub(crate) fn leans_on(&self, others: impl Fn(&String) -> bool) -> bool {
-        let waits = self.candidate.as_ref().and_then(|candidate| candidate.waits());
+        let waits = self.candidate.as_ref().and_then(|candidate| candidate.waiting_for());
         let waits = waits.map(|(artifact, _)| &artifact.manifest().camlock.dependencies);
         self.needs().into_iter().chain(waits).flat_map(BTreeMap::keys).any(others)
     }
@@ -136,7 +136,7 @@ impl Plugin {
             Some(_) => {}
         }
         match (&self.candidate, &self.failed) {
-            (Some(candidate), _) if candidate.waits().is_some() => Headline::Waiting,
+            (Some(candidate), _) if candidate.waiting_for().is_some() => Headline::Waiting,
             (Some(_), _) => Headline::Starting,
             (None, Some(failed)) => {
                 let quarantined = self.record().is_some_and(|record| !record.quarantine.is_empty());
@@ -152,7 +152,8 @@ impl Plugin {
 
     /// Its state in a sentence, where there is something to say.
     pub(crate) fn reason(&self) -> Option<String> {
-        let waits = self.candidate.as_ref().and_then(|candidate| candidate.waits()).map(|(_, why)| why.to_owned());
+        let waits =
+            self.candidate.as_ref().and_then(|candidate| candidate.waiting_for()).map(|(_, why)| why.to_owned());
         match self.headline() {
             Headline::Serving => waits.or_else(|| self.held_back()),
             Headline::Waiting => waits,

@@ -6,7 +6,7 @@ use super::{
     ask::{Arrival, Ask, Reply},
     brake::Brake,
     candidate::CandidateGeneration,
-    plan::Source,
+    plan::GenerationSource,
     restarts::Restarts,
 };
 use crate::{
@@ -141,7 +141,7 @@ pub(crate) enum RenewalCause {
 /// The generation that serves.
 pub(crate) struct ServingGeneration {
     pub(crate) generation: u64,
-    pub(crate) source: Source,
+    pub(crate) source: GenerationSource,
     pub(crate) config: ServedConfig,
     pub(crate) artifact: Arc<dyn Candidate>,
     pub(crate) loaded: Loaded,
@@ -182,7 +182,7 @@ pub(crate) struct Probation {
 /// A generation that failed, or that serves and was found wanting.
 pub(crate) struct FailedGeneration {
     pub(crate) generation: u64,
-    pub(crate) source: Source,
+    pub(crate) source: GenerationSource,
     pub(crate) failure: Failure,
     pub(crate) at: SystemTime,
     pub(crate) attempts: u32,

@@ -8,7 +8,7 @@ use super::{
     plugin::Plugin,
     restarts::backoff,
     telling::Outbox,
-    work::{self, RegistryReport, Report},
+    work::{self, RegistryReport, WorkReport},
 };
 use crate::{
     Entry, Fingerprint, Kind, OpQueue, Order, always, never,
@@ -74,11 +74,11 @@ impl Supervisor {
         let panicked = reading.clone();
         let lost = move || {
             let outcome = Err(work::lost_call("reading it"));
-            Report::Registry(RegistryReport::Read { reading: panicked, began, outcome })
+            WorkReport::Registry(RegistryReport::Read { reading: panicked, began, outcome })
         };
         work::begin(reports.clone(), lost, async move {
             let outcome = registry.read(reading.clone()).await;
-            let _ = reports.send(Report::Registry(RegistryReport::Read { reading, began, outcome }));
+            let _ = reports.send(WorkReport::Registry(RegistryReport::Read { reading, began, outcome }));
         });
     }
 
@@ -249,10 +249,10 @@ impl Supervisor {
             return;
         }
         let (registry, reports) = (self.ports.registry.clone(), self.reports.clone());
-        let lost = || Report::Registry(RegistryReport::Registered(Err(work::lost_call("registering"))));
+        let lost = || WorkReport::Registry(RegistryReport::Registered(Err(work::lost_call("registering"))));
         work::begin(reports.clone(), lost, async move {
             let outcome = registry.register(newcomers).await;
-            let _ = reports.send(Report::Registry(RegistryReport::Registered(outcome)));
+            let _ = reports.send(WorkReport::Registry(RegistryReport::Registered(outcome)));
         });
     }
 
@@ -278,7 +278,7 @@ impl Supervisor {
         tokio::spawn(async move {
             let outcome = write(&*registry, &order.plugin, decision, order.by.clone(), order.revision).await;
             let order = Box::new(order);
-            let _ = reports.send(Report::Registry(RegistryReport::Decided { order, outcome, reply }));
+            let _ = reports.send(WorkReport::Registry(RegistryReport::Decided { order, outcome, reply }));
         });
     }
 
@@ -316,7 +316,7 @@ impl Supervisor {
         let (registry, reports) = (self.ports.registry.clone(), self.reports.clone());
         tokio::spawn(async move {
             let outcome = write(&*registry, &name, decision, by, None).await;
-            let _ = reports.send(Report::Registry(RegistryReport::DecidedHere(outcome)));
+            let _ = reports.send(WorkReport::Registry(RegistryReport::DecidedHere(outcome)));
         });
     }
 

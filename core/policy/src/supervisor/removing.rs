@@ -6,7 +6,7 @@ use super::{
     Supervisor,
     ask::{PendingAnswer, Reply},
     plugin::Removal,
-    work::{DirectoryReport, Report},
+    work::{DirectoryReport, WorkReport},
 };
 use crate::{Failure, Refused, Stage, generation::Phase};
 use std::path::PathBuf;
@@ -45,7 +45,7 @@ impl Supervisor {
         tokio::spawn(async move {
             let lost = |_| Err(super::work::lost(Stage::Manifest));
             let outcome = moving.await.unwrap_or_else(lost);
-            let _ = reports.send(Report::Directory(DirectoryReport::Moved { plugin, outcome }));
+            let _ = reports.send(WorkReport::Directory(DirectoryReport::Moved { plugin, outcome }));
         });
         true
     }

@@ -4,15 +4,15 @@ use super::{
     Supervisor,
     ask::PendingAnswer,
     candidate::{CandidateGeneration, CandidateHead, CandidateStage},
-    plan::Source,
+    plan::GenerationSource,
     plugin::{
         Attempt, AttemptReason, FailedGeneration, Health, NextTry, Plugin, Probation, Renewal, RenewalCause,
         ServedConfig, ServingGeneration,
     },
     restarts::backoff,
-    settle::Failed,
+    settle::FailedCandidate,
     watchful,
-    work::{DirectoryReport, GenerationId, GenerationReport, RegistryReport, Report},
+    work::{DirectoryReport, GenerationId, GenerationReport, RegistryReport, WorkReport},
 };
 use crate::{
     BuildProgress, BuildView, Candidate, Digest, Failure, Loaded, Manifest, Refused,
@@ -51,10 +51,10 @@ impl Plugin {
     }
 
     /// Whether this was made of what lies in the directory: of the entry as it is, or of what was agreed on of it.
-    fn is_entrys(&self, source: &Source) -> bool {
+    fn is_entrys(&self, source: &GenerationSource) -> bool {
         match source {
-            Source::Entry(_) => true,
-            Source::Kept(digest) => self.agreed_on().is_some_and(|agreed| {
+            GenerationSource::Entry(_) => true,
+            GenerationSource::Kept(digest) => self.agreed_on().is_some_and(|agreed| {
                 agreed.digest == *digest
                     && agreed.fingerprint.is_some()
                     && agreed.fingerprint.as_ref() == self.directory.fingerprint()
@@ -64,11 +64,11 @@ impl Plugin {
 }
 
 impl Supervisor {
-    pub(super) fn report(&mut self, report: Report) {
+    pub(super) fn report(&mut self, report: WorkReport) {
         match report {
-            Report::Directory(report) => self.directory_report(report),
-            Report::Registry(report) => self.registry_report(report),
-            Report::Generation(id, report) => {
+            WorkReport::Directory(report) => self.directory_report(report),
+            WorkReport::Registry(report) => self.registry_report(report),
+            WorkReport::Generation(id, report) => {
                 // That a plugin is well changes nothing that is shown.
                 if !matches!(report, GenerationReport::Health(_)) {
                     self.dirty.insert(id.plugin.clone());
@@ -244,7 +244,7 @@ impl Supervisor {
         plugin.serving = Some(ServingGeneration {
             generation: head.generation,
             // Whatever it was made of: these bytes serve.
-            source: digest.map_or(head.source.clone(), Source::Kept),
+            source: digest.map_or(head.source.clone(), GenerationSource::Kept),
             config: ServedConfig { taken: config.clone(), offered: config },
             agreed,
             artifact,
@@ -321,12 +321,12 @@ impl Supervisor {
         };
         let phase = candidate.phase();
         let digest = candidate.artifact().and_then(|artifact| artifact.digest());
-        self.has_failed(name, Failed { head: candidate.head, phase, digest }, failure, next_try);
+        self.has_failed(name, FailedCandidate { head: candidate.head, phase, digest }, failure, next_try);
     }
 
     /// A candidate failed that is none any more.
-    pub(super) fn has_failed(&mut self, name: &str, failed: Failed, failure: Failure, next_try: NextTry) {
-        let Failed { mut head, mut phase, digest } = failed;
+    pub(super) fn has_failed(&mut self, name: &str, failed: FailedCandidate, failure: Failure, next_try: NextTry) {
+        let FailedCandidate { mut head, mut phase, digest } = failed;
         let now = Instant::now();
         let Some(plugin) = self.plugins.get_mut(name) else {
             never!("a candidate of `{name}` fails, which is not known");
@@ -338,7 +338,7 @@ impl Supervisor {
         if plugin.serving.as_mut().is_some_and(|serving| std::mem::take(&mut serving.held)) {
             self.shown.routes_changed = true;
         }
-        let was_fallback = plugin.fallback().is_some_and(|agreed| head.source == Source::Kept(agreed.digest));
+        let was_fallback = plugin.fallback().is_some_and(|agreed| head.source == GenerationSource::Kept(agreed.digest));
         match &mut plugin.failed {
             // What it was to stand in for is what people have to know.
             Some(failed) if was_fallback => failed.fallback_failed = true,
@@ -357,7 +357,7 @@ impl Supervisor {
             }
         }
         plugin.past.passed_over = 0;
-        let tried = |attempt: &mut Attempt| head.source == Source::Kept(attempt.agreed.digest);
+        let tried = |attempt: &mut Attempt| head.source == GenerationSource::Kept(attempt.agreed.digest);
         let attempt = plugin.wishes.attempt.take_if(tried);
         plugin.keep_build(&head, None, None, Some(&failure));
         plugin.fall_back();

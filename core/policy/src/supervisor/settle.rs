@@ -9,10 +9,10 @@ use super::{
     candidate::{AbortOnDrop, CandidateGeneration, CandidateHead, CandidateStage, StageTimes},
     departure::{Leave, leave},
     dependencies::Needs,
-    making::{Wish, prepare},
-    plan::{Retry, Situation, Source, Step, Wanted, plan},
+    making::{Preparation, prepare},
+    plan::{Desired, GenerationSource, NextStep, Retry, Situation, plan},
     plugin::{Attempt, AttemptReason, LeavingGeneration, NextTry, Plugin, RenewalCause, ServingGeneration},
-    work::{self, GenerationReport, Report},
+    work::{self, GenerationReport, WorkReport},
 };
 use crate::{
     Candidate, Failure, Loaded, Refused, Stage,
@@ -54,16 +54,16 @@ impl Supervisor {
         let now = Instant::now();
         // It may have been forgotten, and others that leant on it look.
         let Some(plugin) = self.plugins.get(name) else { return false };
-        let wanted = if self.ending.is_some() { Wanted::Nothing } else { plugin.wanted() };
+        let wanted = if self.ending.is_some() { Desired::Nothing } else { plugin.wanted() };
         let asked = plugin.wishes.ask.as_ref().is_some_and(|ask| ask.look <= self.looks.ended);
         let serving = plugin.serving.as_ref();
         let supported = serving.is_none_or(|serving| self.needs(name, serving.artifact.manifest()) == Needs::Met);
         let held_back = plugin.is_held_back(&wanted, asked, now);
         // Whatever waits is new enough when it is loaded.
-        let waits = plugin.candidate.as_ref().is_some_and(|candidate| candidate.waits().is_some());
+        let waits = plugin.candidate.as_ref().is_some_and(|candidate| candidate.waiting_for().is_some());
         let renew = !waits && !held_back && plugin.wishes.renewal.is_some_and(|renewal| renewal.due <= now);
         let failed = match &wanted {
-            Wanted::Source(source) if held_back => Some((source, Retry::Later)),
+            Desired::GenerationSource(source) if held_back => Some((source, Retry::Later)),
             _ => plugin.failure(now),
         };
         let situation = Situation {
@@ -78,10 +78,10 @@ impl Supervisor {
             passed_over: plugin.past.passed_over,
         };
         match plan(&situation) {
-            Step::Make(source) => self.make(name, source),
-            Step::GiveUp => self.give_up(name),
-            Step::Stop => self.stop(name, supported),
-            Step::Rest => {
+            NextStep::Make(source) => self.make(name, source),
+            NextStep::GiveUp => self.give_up(name),
+            NextStep::Stop => self.stop(name, supported),
+            NextStep::Rest => {
                 if asked {
                     self.answer_hopeless(name, &wanted);
                 }
@@ -93,7 +93,7 @@ impl Supervisor {
     }
 
     /// Begins a candidate.
-    fn make(&mut self, name: &str, source: Source) {
+    fn make(&mut self, name: &str, source: GenerationSource) {
         let most = self.settings.limits(name).pinned;
         let ports = self.ports.clone();
         let Some(plugin) = self.plugins.get_mut(name) else {
@@ -104,7 +104,8 @@ impl Supervisor {
         let generation = plugin.past.generations;
         let ask = plugin.wishes.ask.take();
         let renewal = plugin.wishes.renewal.take();
-        let attempt = plugin.wishes.attempt.clone().filter(|attempt| source == Source::Kept(attempt.agreed.digest));
+        let attempt =
+            plugin.wishes.attempt.clone().filter(|attempt| source == GenerationSource::Kept(attempt.agreed.digest));
         let head = CandidateHead {
             generation,
             by: brought_about_by(ask.as_ref(), attempt.as_ref(), &source),
@@ -121,16 +122,16 @@ impl Supervisor {
         }
         if plugin.pinned() >= most && !head.ask.as_ref().is_some_and(|ask| ask.force) {
             let reason = format!("{most} generations of it cannot leave the process; see their reasons, or force it");
-            let failed = Failed { head, phase: Phase::Building, digest: None };
+            let failed = FailedCandidate { head, phase: Phase::Building, digest: None };
             self.has_failed(name, failed, Failure::new(Stage::Load, reason), NextTry::WhenPinsGo);
             return;
         }
         let agreed = attempt.map(|attempt| attempt.agreed).or_else(|| plugin.agreed_on().cloned());
-        let agreed = agreed.filter(|agreed| source == Source::Kept(agreed.digest));
-        let wish = Wish { source, entry: plugin.entry().cloned(), agreed };
+        let agreed = agreed.filter(|agreed| source == GenerationSource::Kept(agreed.digest));
+        let wish = Preparation { source, entry: plugin.entry().cloned(), agreed };
         let reporter = self.reporter(name, generation);
         let id = reporter.id.clone();
-        let lost = || Report::Generation(id, GenerationReport::Prepared(Err(work::lost(Stage::Build))));
+        let lost = || WorkReport::Generation(id, GenerationReport::Prepared(Err(work::lost(Stage::Build))));
         let preparing = work::begin(self.reports.clone(), lost, prepare(ports, wish, reporter));
         self.note(name, Some(generation), "begun", &head.by, serde_json::json!({}));
         let stage = CandidateStage::Preparing { built: false, _work: AbortOnDrop(preparing) };
@@ -160,7 +161,7 @@ impl Supervisor {
             (Some(first), Some(second)) => Some(first.and(second)),
             (first, second) => first.or(second),
         };
-        if plugin.wanted() == Wanted::Nothing {
+        if plugin.wanted() == Desired::Nothing {
             plugin.refuse_ask("it is not wanted any more");
         }
     }
@@ -244,21 +245,21 @@ impl Supervisor {
         plugin.wishes.renewal = None;
         let reporter = self.reporter(name, generation);
         let id = reporter.id.clone();
-        let lost = || Report::Generation(id, GenerationReport::Up(Err((work::lost(Stage::Load), None))));
-        let bring = bring_up::Plan { candidate: artifact, config, predecessor, gated };
+        let lost = || WorkReport::Generation(id, GenerationReport::Up(Err((work::lost(Stage::Load), None))));
+        let bring = bring_up::BringUp { candidate: artifact, config, predecessor, gated };
         work::begin(self.reports.clone(), lost, bring_up(ports, limits, bring, reporter));
         self.dirty.insert(name.to_owned());
     }
 
     /// An ask for what cannot even be begun.
-    fn answer_hopeless(&mut self, name: &str, wanted: &Wanted) {
+    fn answer_hopeless(&mut self, name: &str, wanted: &Desired) {
         let Some(plugin) = self.plugins.get_mut(name) else { return };
-        if plugin.candidate.is_some() && *wanted != Wanted::Nothing {
+        if plugin.candidate.is_some() && *wanted != Desired::Nothing {
             // The one under way was begun before; the ask is for the next.
             return;
         }
         match (wanted, &plugin.failed) {
-            (Wanted::AsItIs, Some(failed)) => {
+            (Desired::AsItIs, Some(failed)) => {
                 let refused = Refused::Failed {
                     failure: failed.failure.clone(),
                     generation: failed.generation,
@@ -267,17 +268,17 @@ impl Supervisor {
                 let replies = plugin.wishes.ask.take().into_iter().flat_map(|ask| ask.replies);
                 self.shown.answers.extend(PendingAnswer::to_all(name, replies, &Err(refused)));
             }
-            (Wanted::Nothing, _) if plugin.entry().is_none() => {
+            (Desired::Nothing, _) if plugin.entry().is_none() => {
                 plugin.refuse_ask(&format!("the entry of `{name}` is gone from the plugins directory"));
             }
-            (Wanted::Nothing, _) => plugin.refuse_ask("it is not wanted any more"),
+            (Desired::Nothing, _) => plugin.refuse_ask("it is not wanted any more"),
             _ => {}
         }
     }
 }
 
 /// A candidate that failed: what it was, how far it came, and its bytes, if there are any.
-pub(super) struct Failed {
+pub(super) struct FailedCandidate {
     pub(super) head: CandidateHead,
     pub(super) phase: Phase,
     pub(super) digest: Option<crate::Digest>,
@@ -285,21 +286,21 @@ pub(super) struct Failed {
 
 impl Plugin {
     /// Whether a new generation has to wait because too many came that nobody asked for.
-    fn is_held_back(&self, wanted: &Wanted, asked: bool, now: Instant) -> bool {
+    fn is_held_back(&self, wanted: &Desired, asked: bool, now: Instant) -> bool {
         let requested = self.wishes.renewal.is_some_and(|renewal| renewal.cause != RenewalCause::DependencyReplaced);
         let free = asked || requested || self.wishes.attempt.is_some() || self.candidate.is_some();
-        !free && matches!(wanted, Wanted::Source(_)) && self.past.brake.pause(now).is_some()
+        !free && matches!(wanted, Desired::GenerationSource(_)) && self.past.brake.pause(now).is_some()
     }
 }
 
 /// Who brings a new generation about: who asks, else who wants the artifact, else what it is made of.
-fn brought_about_by(ask: Option<&Ask>, attempt: Option<&Attempt>, source: &Source) -> Actor {
+fn brought_about_by(ask: Option<&Ask>, attempt: Option<&Attempt>, source: &GenerationSource) -> Actor {
     if let Some(asker) = ask.and_then(|ask| ask.by.clone()) {
         return asker;
     }
     match (attempt, source) {
         (Some(Attempt { reason: AttemptReason::Wanted(by), .. }), _) => by.clone(),
-        (None, Source::Entry(_)) => Actor::Filesystem,
+        (None, GenerationSource::Entry(_)) => Actor::Filesystem,
         _ => Actor::Sql,
     }
 }

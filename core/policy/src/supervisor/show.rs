@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, mem, sync::Arc};
 use tokio::sync::{oneshot, watch};
 
 /// What was shown last, and what is to be shown next.
-pub(super) struct Shown {
+pub(super) struct ShownState {
     pub(super) views: BTreeMap<String, Arc<PluginView>>,
     ready: bool,
     pub(super) routes_changed: bool,
@@ -27,9 +27,9 @@ pub(super) struct Shown {
     pub(super) answers: Vec<PendingAnswer>,
 }
 
-impl Default for Shown {
+impl Default for ShownState {
     fn default() -> Self {
-        Shown {
+        ShownState {
             views: BTreeMap::new(),
             ready: false,
             routes_changed: true,

@@ -5,7 +5,7 @@
 use super::{
     Supervisor,
     plugin::Plugin,
-    work::{DirectoryReport, Report},
+    work::{DirectoryReport, WorkReport},
 };
 use crate::Digest;
 use std::collections::BTreeSet;
@@ -27,7 +27,7 @@ impl Supervisor {
         tokio::spawn(async move {
             // Should it have panicked, the next one may do better.
             let _ = sweeping.await;
-            let _ = reports.send(Report::Directory(DirectoryReport::Swept));
+            let _ = reports.send(WorkReport::Directory(DirectoryReport::Swept));
         });
     }
 

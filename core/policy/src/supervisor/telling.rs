@@ -5,7 +5,7 @@
 use super::{
     Supervisor,
     plugin::Plugin,
-    work::{self, RegistryReport, Report},
+    work::{self, RegistryReport, WorkReport},
 };
 use crate::{
     OpQueue,
@@ -86,12 +86,12 @@ impl Supervisor {
         let (registry, reports, panicked) = (self.ports.registry.clone(), self.reports.clone(), served.clone());
         let lost = move || {
             let outcome = Err(work::lost_call("telling what serves"));
-            Report::Registry(RegistryReport::Reported(panicked, outcome))
+            WorkReport::Registry(RegistryReport::Reported(panicked, outcome))
         };
         work::begin(reports.clone(), lost, async move {
             tokio::time::sleep(PAUSE).await;
             let outcome = registry.report(served.clone()).await;
-            let _ = reports.send(Report::Registry(RegistryReport::Reported(served, outcome)));
+            let _ = reports.send(WorkReport::Registry(RegistryReport::Reported(served, outcome)));
         });
     }
 

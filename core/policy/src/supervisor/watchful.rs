@@ -2,9 +2,9 @@
 
 use super::{
     Supervisor,
-    plan::{Source, Wanted},
+    plan::{Desired, GenerationSource},
     plugin::{Attempt, AttemptReason, FailedGeneration, NextTry, Plugin, Renewal, RenewalCause},
-    work::{GenerationId, GenerationReport, Reporter, aside},
+    work::{GenerationId, GenerationReport, GenerationReporter, aside},
 };
 use crate::{
     Digest, Failure, Fault, FaultKind, Limits, Stage, never,
@@ -66,7 +66,7 @@ impl Supervisor {
             if !serving.health.asked && serving.health.due <= now {
                 serving.health.asked = true;
                 let id = GenerationId { plugin: plugin.name.clone(), generation: serving.generation };
-                let reporter = Reporter { id, reports: self.reports.clone() };
+                let reporter = GenerationReporter { id, reports: self.reports.clone() };
                 if serving.health.call.strong_count() > 0 {
                     // Each call that blocks costs a thread: one is enough.
                     let fault = Fault::new(FaultKind::TimedOut, "it has not come to an end since it was last asked");
@@ -186,7 +186,7 @@ impl Plugin {
 
     /// Whether something else than what serves is wanted, and may come to serve.
     fn has_newer(&self) -> bool {
-        let Wanted::Source(wanted) = self.wanted() else { return false };
+        let Desired::GenerationSource(wanted) = self.wanted() else { return false };
         let served = self.serving.as_ref().is_some_and(|serving| serving.source == wanted);
         let hopeless =
             self.failed.as_ref().is_some_and(|failed| failed.source == wanted && failed.next_try.at().is_none());
@@ -197,7 +197,7 @@ impl Plugin {
     pub(super) fn fall_back(&mut self) {
         // What serves is bad only if it was put under quarantine; a failure alone leaves it where it is.
         let Some((failed, fingerprint)) = self.failed.as_ref().zip(self.directory.fingerprint()) else { return };
-        if failed.source != Source::Entry(fingerprint.clone()) || failed.next_try.at().is_some() {
+        if failed.source != GenerationSource::Entry(fingerprint.clone()) || failed.next_try.at().is_some() {
             return;
         }
         let bad = self.served_digest().is_some_and(|digest| self.quarantined(digest).is_some());

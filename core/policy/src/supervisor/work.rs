@@ -16,7 +16,7 @@ use tokio::{
 };
 
 /// What work reports, by what it is about.
-pub(crate) enum Report {
+pub(crate) enum WorkReport {
     Directory(DirectoryReport),
     Registry(RegistryReport),
     Generation(GenerationId, GenerationReport),
@@ -92,26 +92,26 @@ pub(crate) struct GenerationId {
 }
 
 /// Where all work sends its reports.
-pub(crate) type Reports = mpsc::UnboundedSender<Report>;
+pub(crate) type WorkReports = mpsc::UnboundedSender<WorkReport>;
 
 /// Where work on one generation reports to.
 #[derive(Clone)]
-pub(crate) struct Reporter {
+pub(crate) struct GenerationReporter {
     pub(crate) id: GenerationId,
-    pub(crate) reports: Reports,
+    pub(crate) reports: WorkReports,
 }
 
-impl Reporter {
+impl GenerationReporter {
     pub(crate) fn report(&self, report: GenerationReport) {
         // Nobody listens when the supervisor has ended, which it does once nothing of a generation is left to be told.
-        let _ = self.reports.send(Report::Generation(self.id.clone(), report));
+        let _ = self.reports.send(WorkReport::Generation(self.id.clone(), report));
     }
 }
 
 /// Runs work beside the supervisor. Should it panic, `lost` is its report: nothing waits for it for ever.
 pub(crate) fn begin(
-    reports: Reports,
-    lost: impl FnOnce() -> Report + Send + 'static,
+    reports: WorkReports,
+    lost: impl FnOnce() -> WorkReport + Send + 'static,
     work: impl Future<Output = ()> + Send + 'static,
 ) -> AbortHandle {
     let task = tokio::spawn(work);

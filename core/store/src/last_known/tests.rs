@@ -1,8 +1,6 @@
 use super::*;
-use camlock_policy::{
-    Digest, Fingerprint,
-    registry::{Agreed, Memory as Real},
-};
+use camlock_policy::{Digest, Fingerprint, registry::Agreed};
+use camlock_testing::MemoryRegistry as Real;
 use serde_json::{Value, json};
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 use tokio::sync::oneshot;

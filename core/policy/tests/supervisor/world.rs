@@ -1,17 +1,15 @@
 //! A world of fakes: entries with a script for each fingerprint, and a log of what was done to them.
 
-use super::{
-    super::{Aside, Ports, Settings, supervise},
-    memory::Memory,
-};
-use crate::{
-    Act, Answer, BoxFuture, Built, Call, Candidate, Description, Digest, Done, Ending, Entry, Failure, Fault,
+use camlock_policy::{
+    Act, Answer, Aside, BoxFuture, Built, Call, Candidate, Description, Digest, Done, Ending, Entry, Failure, Fault,
     FaultKind, Fingerprint, Install, Installed, Instance, Kept, Kind, Lease, Limits, Loaded, Loading, Manager,
-    Manifest, NotInstalled, Nudge, Overview, PluginView, Progress, Publish, Refused, Saved, Scan, Shelf, Sources,
-    Stage, Upload, Use,
+    Manifest, NotInstalled, Nudge, Overview, PluginView, Ports, Progress, Publish, Refused, Saved, Scan, Settings,
+    Shelf, Sources, Stage, Upload, Use,
     manifest::{Camlock, Handover},
     routes::{Routed, Target},
+    supervise,
 };
+use camlock_testing::MemoryRegistry;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -189,11 +187,11 @@ impl World {
     }
 
     pub(super) fn start_with(&self, settings: Settings) -> Server {
-        self.start_on(&Memory::default(), settings)
+        self.start_on(&MemoryRegistry::default(), settings)
     }
 
     /// Starts on a registry that others may use too.
-    pub(super) fn start_on(&self, registry: &Memory, settings: Settings) -> Server {
+    pub(super) fn start_on(&self, registry: &MemoryRegistry, settings: Settings) -> Server {
         let ports = Ports {
             sources: Arc::new(self.clone()),
             shelf: Arc::new(self.clone()),

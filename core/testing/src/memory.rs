@@ -1,10 +1,10 @@
 //! A registry in memory, which serves a whole fleet. It follows the same rules as those in databases.
 
-use crate::registry::{
+use camlock_policy::registry::{
     Actor, Agreed, Claim, Decision, Exchange, Happened, Newcomer, NodeId, NotDecided, Proposal, Proposed, Reading,
     Record, Registry, Rollout, RolloutId, RolloutState, Served, Snapshot, Unavailable,
 };
-use crate::{BoxFuture, Digest, Failure, Fingerprint, Kept, Nudge};
+use camlock_policy::{BoxFuture, Digest, Failure, Fingerprint, Kept, Nudge};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -40,66 +40,66 @@ struct State {
 
 /// A registry in memory, as one node sees it. Clones for other nodes see the same.
 #[derive(Clone)]
-pub(crate) struct Memory {
+pub struct MemoryRegistry {
     node: NodeId,
     state: Arc<Mutex<State>>,
 }
 
-impl fmt::Debug for Memory {
+impl fmt::Debug for MemoryRegistry {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Memory").field("node", &self.node).finish_non_exhaustive()
+        formatter.debug_struct("MemoryRegistry").field("node", &self.node).finish_non_exhaustive()
     }
 }
 
-impl Default for Memory {
+impl Default for MemoryRegistry {
     fn default() -> Self {
-        let memory = Memory { node: "this".to_owned(), state: Arc::default() };
+        let memory = MemoryRegistry { node: "this".to_owned(), state: Arc::default() };
         memory.state().nodes.insert("this".to_owned());
         memory
     }
 }
 
-impl Memory {
+impl MemoryRegistry {
     /// The same registry for another node of a fleet.
-    pub(crate) fn node(&self, id: &str) -> Self {
+    pub fn node(&self, id: &str) -> Self {
         self.state().nodes.insert(id.to_owned());
-        Memory { node: id.to_owned(), state: self.state.clone() }
+        MemoryRegistry { node: id.to_owned(), state: self.state.clone() }
     }
 
     /// A node is no longer waited for.
-    pub(crate) fn gone(&self, id: &str) {
+    pub fn gone(&self, id: &str) {
         self.state().nodes.remove(id);
     }
 
     /// Tells of every change from now on.
-    pub(crate) fn listen(&self, listener: impl Fn(Nudge) + Send + Sync + 'static) {
+    pub fn listen(&self, listener: impl Fn(Nudge) + Send + Sync + 'static) {
         self.state().listeners.push(Arc::new(listener));
     }
 
     /// From now on it cannot be used, or can again.
-    pub(crate) fn break_down(&self, why: Option<&str>) {
+    pub fn break_down(&self, why: Option<&str>) {
         self.state().broken = why.map(str::to_owned);
         self.tell(Nudge::Records(None));
     }
 
     /// From now on decisions are answered so much later than everybody hears of them.
-    pub(crate) fn slow_down(&self, slow: Duration) {
+    pub fn slow_down(&self, slow: Duration) {
         self.state().slow = slow;
     }
 
     /// A record as it is now.
-    pub(crate) fn record(&self, name: &str) -> Option<Record> {
+    pub fn record(&self, name: &str) -> Option<Record> {
         self.state().records.get(name).cloned()
     }
 
     /// Deletes a record, as an operator may in a database.
-    pub(crate) fn delete(&self, name: &str) {
+    pub fn delete(&self, name: &str) {
         self.state().records.remove(name);
         self.tell_of(name);
     }
 
     /// What was noted since the last time.
-    pub(crate) fn noted(&self) -> Vec<Happened> {
+    pub fn noted(&self) -> Vec<Happened> {
         std::mem::take(&mut self.state().notes)
     }
 
@@ -167,7 +167,7 @@ fn ready<T: Send + 'static>(outcome: T) -> BoxFuture<T> {
     Box::pin(std::future::ready(outcome))
 }
 
-impl Registry for Memory {
+impl Registry for MemoryRegistry {
     fn this_node(&self) -> NodeId {
         self.node.clone()
     }
@@ -336,7 +336,7 @@ impl Registry for Memory {
     }
 }
 
-impl Exchange for Memory {
+impl Exchange for MemoryRegistry {
     fn claim(&self, plugin: &str, fingerprint: &Fingerprint) -> BoxFuture<Result<Claim, Unavailable>> {
         ready(self.with(|state, _| {
             let built = state.built.get(&(plugin.to_owned(), fingerprint.clone()));
@@ -362,6 +362,6 @@ impl Exchange for Memory {
 
     fn fetch(&self, digest: Digest) -> BoxFuture<Result<Option<PathBuf>, Failure>> {
         let found = self.with(|state, _| state.bytes.get(&digest).cloned());
-        ready(found.map_err(|why| Failure::transient(crate::Stage::Build, why.to_string())))
+        ready(found.map_err(|why| Failure::transient(camlock_policy::Stage::Build, why.to_string())))
     }
 }

@@ -6,7 +6,6 @@ mod ending;
 mod fleet;
 mod installing;
 mod leaning;
-mod memory;
 mod recorded;
 mod watching;
 mod world;

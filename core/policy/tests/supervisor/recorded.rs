@@ -1,14 +1,11 @@
 //! What is on record, and how it is obeyed: by whomever it was written.
 
-use super::{
-    memory::Memory,
-    world::{Script, World, kept, limits},
-};
-use crate::{
-    Act, Headline, Order, Refused, Stage,
+use super::world::{Script, World, kept, limits};
+use camlock_policy::{
+    Act, Headline, Order, Refused, Settings, Stage,
     registry::{Decision, Registry},
-    supervisor::Settings,
 };
+use camlock_testing::MemoryRegistry;
 use serde_json::json;
 use std::time::Duration;
 
@@ -17,13 +14,13 @@ fn settings() -> Settings {
 }
 
 /// Somebody writes a decision into the record, past the supervisor.
-async fn write(registry: &Memory, name: &str, decision: Decision) {
+async fn write(registry: &MemoryRegistry, name: &str, decision: Decision) {
     registry.decide(name, decision, "somebody".into(), None).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_somebody_writes_is_obeyed() {
-    let (world, registry) = (World::new(), Memory::default());
+    let (world, registry) = (World::new(), MemoryRegistry::default());
     world.put("hello", "a", Script::default());
     let server = world.start_on(&registry, settings());
     server.serves("hello", 1).await;
@@ -40,7 +37,7 @@ async fn what_somebody_writes_is_obeyed() {
 
 #[tokio::test(start_paused = true)]
 async fn an_order_that_is_read_before_it_is_answered_is_obeyed_once() {
-    let (world, registry) = (World::new(), Memory::default());
+    let (world, registry) = (World::new(), MemoryRegistry::default());
     world.put("hello", "a", Script::default());
     let server = world.start_on(&registry, settings());
     server.serves("hello", 1).await;
@@ -62,7 +59,7 @@ async fn an_order_that_is_read_before_it_is_answered_is_obeyed_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_deleted_record_is_discovered_anew() {
-    let (world, registry) = (World::new(), Memory::default());
+    let (world, registry) = (World::new(), MemoryRegistry::default());
     world.put("hello", "a", Script::default());
     let server = world.start_on(&registry, settings());
     server.serves("hello", 1).await;
@@ -76,7 +73,7 @@ async fn a_deleted_record_is_discovered_anew() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_removed_does_not_come_back_by_itself() {
-    let (world, registry) = (World::new(), Memory::default());
+    let (world, registry) = (World::new(), MemoryRegistry::default());
     world.put("hello", "a", Script::default());
     let server = world.start_on(&registry, settings());
     server.serves("hello", 1).await;
@@ -95,7 +92,7 @@ async fn what_is_removed_does_not_come_back_by_itself() {
 
 #[tokio::test(start_paused = true)]
 async fn a_removal_that_others_decided_is_carried_out_here() {
-    let (world, registry) = (World::new(), Memory::default());
+    let (world, registry) = (World::new(), MemoryRegistry::default());
     world.put("hello", "a", Script::default());
     let server = world.start_on(&registry, settings());
     server.serves("hello", 1).await;
@@ -108,7 +105,7 @@ async fn a_removal_that_others_decided_is_carried_out_here() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_gone_keeps_its_record() {
-    let (world, registry) = (World::new(), Memory::default());
+    let (world, registry) = (World::new(), MemoryRegistry::default());
     world.put("hello", "a", Script::default());
     let server = world.start_on(&registry, settings());
     server.serves("hello", 1).await;
@@ -124,7 +121,7 @@ async fn what_is_gone_keeps_its_record() {
 
 #[tokio::test(start_paused = true)]
 async fn a_configuration_is_taken_live_or_by_a_new_generation_or_refused() {
-    let (world, registry) = (World::new(), Memory::default());
+    let (world, registry) = (World::new(), MemoryRegistry::default());
     world.put("hello", "a", Script { configures: true, ..Script::default() });
     let server = world.start_on(&registry, settings());
     server.serves("hello", 1).await;
@@ -158,7 +155,7 @@ async fn a_configuration_is_taken_live_or_by_a_new_generation_or_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_condition_on_the_revision_is_kept() {
-    let (world, registry) = (World::new(), Memory::default());
+    let (world, registry) = (World::new(), MemoryRegistry::default());
     world.put("hello", "a", Script::default());
     let server = world.start_on(&registry, settings());
     let revision = server.serves("hello", 1).await.revision;
@@ -173,7 +170,7 @@ async fn a_condition_on_the_revision_is_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn without_the_registry_what_serves_goes_on() {
-    let (world, registry) = (World::new(), Memory::default());
+    let (world, registry) = (World::new(), MemoryRegistry::default());
     world.put("hello", "a", Script::default());
     let server = world.start_on(&registry, settings());
     server.serves("hello", 1).await;
@@ -189,12 +186,12 @@ async fn without_the_registry_what_serves_goes_on() {
     server.reload("hello").await.unwrap();
     // What is new is made ready, and waits; what is newer takes its place.
     world.put("hello", "b", Script::default());
-    let waits = |plugin: &crate::PluginView| {
+    let waits = |plugin: &camlock_policy::PluginView| {
         plugin.candidate.as_ref().is_some_and(|it| it.doing.contains("waits for the registry: nobody listens there"))
     };
     server.until("hello", waits).await;
     world.put("hello", "c", Script::default());
-    server.manager.nudge(crate::Nudge::Everything);
+    server.manager.nudge(camlock_policy::Nudge::Everything);
     world.logged("gone hello:b 3").await;
     server.until("hello", waits).await;
     assert_eq!(world.leads_to("hello"), "generation 2");
@@ -208,7 +205,7 @@ async fn without_the_registry_what_serves_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn without_the_registry_it_still_goes_back_from_something_bad() {
-    let (world, registry) = (World::new(), Memory::default());
+    let (world, registry) = (World::new(), MemoryRegistry::default());
     world.put("hello", "a", Script::default());
     let server = world.start_on(&registry, settings());
     server.serves("hello", 1).await;
@@ -232,7 +229,7 @@ async fn without_the_registry_it_still_goes_back_from_something_bad() {
 
 #[tokio::test(start_paused = true)]
 async fn decisions_outlive_the_server() {
-    let (world, registry) = (World::new(), Memory::default());
+    let (world, registry) = (World::new(), MemoryRegistry::default());
     world.put("hello", "a", Script::default());
     world.put("quiet", "a", Script::default());
     let server = world.start_on(&registry, settings());
@@ -263,7 +260,7 @@ async fn decisions_outlive_the_server() {
 
 #[tokio::test(start_paused = true)]
 async fn what_happens_is_noted() {
-    let (world, registry) = (World::new(), Memory::default());
+    let (world, registry) = (World::new(), MemoryRegistry::default());
     world.put("hello", "a", Script::default());
     let server = world.start_on(&registry, settings());
     server.serves("hello", 1).await;

@@ -1,13 +1,11 @@
 //! Something is put into the plugins directory for somebody.
 
-use super::{
-    memory::Memory,
-    world::{Script, Server, World, limits},
-};
-use crate::{
+use super::world::{Script, Server, World, limits};
+use camlock_policy::{
     Act, Failure, Headline, Installation, NotInstalled, Placement, Refused, Settings, Source, Stage,
     registry::{Actor, Happened},
 };
+use camlock_testing::MemoryRegistry;
 use std::time::Duration;
 
 fn settings() -> Settings {
@@ -29,7 +27,7 @@ const INSTALLS: &[&str] = &["installing", "installed", "install-failed"];
 
 #[tokio::test(start_paused = true)]
 async fn what_is_new_is_waited_for_and_in_the_journal() {
-    let (world, registry) = (World::new(), Memory::default());
+    let (world, registry) = (World::new(), MemoryRegistry::default());
     world.put("other", "a", Script::default());
     world.know("hello", "a", Script { build: Duration::from_secs(30), ..Script::default() });
     let server = world.start_on(&registry, settings());
@@ -45,7 +43,7 @@ async fn what_is_new_is_waited_for_and_in_the_journal() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_hangs_up_is_in_the_journal_all_the_same() {
-    let (world, registry) = (World::new(), Memory::default());
+    let (world, registry) = (World::new(), MemoryRegistry::default());
     world.know("hello", "a", Script::default());
     let server = world.start_on(&registry, settings());
     let gone = tokio::time::timeout(Duration::from_secs(1), install(&server, "hello:a", false)).await;
@@ -58,7 +56,7 @@ async fn whoever_hangs_up_is_in_the_journal_all_the_same() {
 
 #[tokio::test(start_paused = true)]
 async fn what_takes_anothers_place_is_reloaded_for_who_sent_it() {
-    let (world, registry) = (World::new(), Memory::default());
+    let (world, registry) = (World::new(), MemoryRegistry::default());
     world.put("hello", "a", Script::default());
     let server = world.start_on(&registry, settings());
     server.serves("hello", 1).await;

@@ -1,7 +1,7 @@
 //! Entries come, change and go; candidates replace each other or fail.
 
 use super::world::{Script, World, kept, limits};
-use crate::{Act, Failure, Headline, Refused, Settings, Stage};
+use camlock_policy::{Act, Failure, Headline, Refused, Settings, Stage};
 use std::time::Duration;
 
 fn seconds(seconds: u64) -> Duration {
@@ -292,7 +292,7 @@ async fn a_directory_that_cannot_be_read_changes_nothing() {
     world.remove("hello");
     server.serves("hello", 1).await;
     let mut overview = server.manager.watch();
-    server.manager.nudge(crate::Nudge::Everything);
+    server.manager.nudge(camlock_policy::Nudge::Everything);
     overview.wait_for(|overview| overview.trouble.is_some()).await.unwrap();
     assert_eq!(world.leads_to("hello"), "generation 1");
     world.trouble(None);
@@ -323,7 +323,7 @@ async fn two_claim_one_path() {
 async fn too_many_pins_refuse_a_reload() {
     let world = World::new();
     world.put("hello", "a", Script { pins: true, ..Script::default() });
-    let limits = crate::Limits { pinned: 2, ..limits() };
+    let limits = camlock_policy::Limits { pinned: 2, ..limits() };
     let server = world.start_with(Settings { limits, ..Settings::default() });
     server.serves("hello", 1).await;
     for pinned in 1..=2 {
