@@ -85,7 +85,7 @@ impl Supervisor {
                 for reply in candidate.head.ask.take().into_iter().flat_map(|ask| ask.replies) {
                     let _ = reply.send(Err(Refused::Conflict(format!("`{name}` waits: {why}"))));
                 }
-                candidate.waits_for_others(artifact, why);
+                candidate.wait_for_others(artifact, why);
                 self.dirty.insert(name.to_owned());
             }
         }

@@ -72,7 +72,7 @@ impl Supervisor {
     pub(super) fn at_the_gate(&mut self, id: &GenerationId, open: oneshot::Sender<Result<(), Failure>>) {
         // One that is none any more hears by the drop of `open` that it is not wanted.
         let Some(plugin) = self.current(id) else { return };
-        plugin.candidate = plugin.candidate.take().map(|candidate| candidate.is_ready(open));
+        plugin.candidate = plugin.candidate.take().map(|candidate| candidate.wait_at_gate(open));
         if let Some(candidate) = plugin.candidate.as_mut() {
             "waiting for the other servers".clone_into(&mut candidate.doing);
         }
@@ -96,7 +96,7 @@ impl Supervisor {
             never!("a gate opens for `{name}`, which has no candidate");
             return;
         };
-        plugin.candidate = plugin.candidate.take().map(|candidate| candidate.passes(word));
+        plugin.candidate = plugin.candidate.take().map(|candidate| candidate.pass_gate(word));
     }
 
     /// Proposes what is ready, or answers who proposed it.

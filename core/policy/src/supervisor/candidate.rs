@@ -151,7 +151,7 @@ impl CandidateGeneration {
     }
 
     /// There is a library.
-    pub(crate) fn is_built(&mut self) {
+    pub(crate) fn mark_built(&mut self) {
         match &mut self.stage {
             CandidateStage::Preparing { built, .. } if !*built => {
                 *built = true;
@@ -162,14 +162,14 @@ impl CandidateGeneration {
     }
 
     /// It may be loaded, but for what it needs of others.
-    pub(crate) fn waits_for_others(&mut self, artifact: Arc<dyn Candidate>, why: String) {
+    pub(crate) fn wait_for_others(&mut self, artifact: Arc<dyn Candidate>, why: String) {
         if self.may_follow(Event::Admitted) {
             self.stage = CandidateStage::WaitingForOthers { artifact, why };
         }
     }
 
     /// Its loading begins.
-    pub(crate) fn is_admitted(&mut self, artifact: Arc<dyn Candidate>, config: Arc<str>) {
+    pub(crate) fn begin_loading(&mut self, artifact: Arc<dyn Candidate>, config: Arc<str>) {
         if self.may_follow(Event::Admitted) {
             self.stage = CandidateStage::BringingUp { artifact, config, loaded: false };
             self.head.times.restart();
@@ -177,7 +177,7 @@ impl CandidateGeneration {
     }
 
     /// There is an instance.
-    pub(crate) fn is_loaded(&mut self) {
+    pub(crate) fn mark_loaded(&mut self) {
         match &mut self.stage {
             CandidateStage::BringingUp { loaded, .. } if !*loaded => {
                 *loaded = true;
@@ -188,7 +188,7 @@ impl CandidateGeneration {
     }
 
     /// It has to be agreed on before it goes on.
-    pub(crate) fn is_ready(self, open: oneshot::Sender<Result<(), Failure>>) -> Self {
+    pub(crate) fn wait_at_gate(self, open: oneshot::Sender<Result<(), Failure>>) -> Self {
         let CandidateStage::BringingUp { artifact, config, loaded: true } = self.stage else {
             never!("generation {} is ready at {}", self.head.generation, self.word());
             return self;
@@ -198,7 +198,7 @@ impl CandidateGeneration {
     }
 
     /// It goes on from its gate with this word. Agreed on, it is these bytes, whatever it was made of.
-    pub(crate) fn passes(self, word: Result<(), Failure>) -> Self {
+    pub(crate) fn pass_gate(self, word: Result<(), Failure>) -> Self {
         let CandidateStage::AtTheGate { artifact, config, gate } = self.stage else {
             never!("generation {} stands at no gate", self.head.generation);
             return self;

@@ -102,10 +102,10 @@ impl Supervisor {
     fn generation_report(&mut self, id: &GenerationId, report: GenerationReport) {
         match report {
             GenerationReport::Progress(progress) => self.progressed(id, progress),
-            GenerationReport::Built => self.if_current(id, CandidateGeneration::is_built),
+            GenerationReport::Built => self.if_current(id, CandidateGeneration::mark_built),
             GenerationReport::Prepared(Ok(artifact)) => self.prepared(id, artifact),
             GenerationReport::Prepared(Err(failure)) => self.did_not_come_up(id, failure, None),
-            GenerationReport::Loaded => self.if_current(id, CandidateGeneration::is_loaded),
+            GenerationReport::Loaded => self.if_current(id, CandidateGeneration::mark_loaded),
             GenerationReport::Hold(held) => self.hold(id, held),
             GenerationReport::Ready(open) => self.at_the_gate(id, open),
             GenerationReport::Proposed(outcome) => self.proposed(id, outcome),

@@ -240,7 +240,7 @@ impl Supervisor {
             never!("`{name}` loads a candidate that it has not");
             return;
         };
-        candidate.is_admitted(artifact.clone(), config.clone());
+        candidate.begin_loading(artifact.clone(), config.clone());
         let generation = candidate.head.generation;
         plugin.wishes.renewal = None;
         let reporter = self.reporter(name, generation);

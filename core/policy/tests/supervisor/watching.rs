@@ -239,3 +239,16 @@ async fn a_start_that_never_ends_is_given_up_and_leaves() {
     let view = server.manager.plugin("hello").unwrap();
     assert!(view.pinned.is_empty(), "{view:#?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pin_has_a_reason_also_when_nothing_holds_it() {
+    let world = World::new();
+    world.put("hello", "a", Script { lingers: true, ..Script::default() });
+    let server = world.start();
+    server.serves("hello", 1).await;
+    world.put("hello", "b", Script::default());
+    let view = server.until("hello", |plugin| !plugin.pinned.is_empty()).await;
+    assert_eq!(view.pinned[0].reason, "nothing of it is in use any more, and its library is being unloaded");
+    world.unpin();
+    server.until("hello", |plugin| plugin.pinned.is_empty()).await;
+}

@@ -42,6 +42,8 @@ pub(super) struct Script {
     pub(super) quiesce: bool,
     /// Its library stays.
     pub(super) pins: bool,
+    /// Nothing holds it any more, and still it is not unloaded.
+    pub(super) lingers: bool,
     /// It takes another configuration while it runs; or says why not.
     pub(super) configures: bool,
     pub(super) refuses_config: Option<&'static str>,
@@ -62,11 +64,23 @@ struct State {
 }
 
 #[derive(Clone)]
-pub(super) struct World(Arc<Mutex<State>>, watch::Sender<u64>);
+pub(super) struct World(Arc<Mutex<State>>, watch::Sender<u64>, Arc<Mutex<()>>);
 
 impl World {
     pub(super) fn new() -> Self {
-        World(Arc::default(), watch::channel(0).0)
+        World(Arc::default(), watch::channel(0).0, Arc::default())
+    }
+
+    /// As long as this is held, looks at the directory do not come to an end.
+    pub(super) fn hold_looks(&self) -> MutexGuard<'_, ()> {
+        self.2.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was pinned leaves.
+    pub(super) fn unpin(&self) {
+        for ending in std::mem::take(&mut self.state().pinned) {
+            ending.send_replace(Ending::Unmapped { forgotten: 0, left_behind: None });
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -247,6 +261,7 @@ impl Server {
 
 impl Sources for World {
     fn scan(&self) -> Scan {
+        drop(self.hold_looks());
         let state = self.state();
         Scan { entries: state.entries.values().cloned().collect(), trouble: state.trouble.clone() }
     }
@@ -403,7 +418,9 @@ impl Candidate for Artifact {
             let (ending, ended) = watch::channel(Ending::Alive);
             let (end_world, end_mark) = (world.clone(), fingerprint.clone());
             let lease = Lease::first(move || {
-                if end_world.script(&end_mark).pins {
+                if end_world.script(&end_mark).lingers {
+                    end_world.state().pinned.push(ending);
+                } else if end_world.script(&end_mark).pins {
                     ending.send_replace(Ending::Pinned { reason: "a thread of it still runs".to_owned() });
                     // It is never unmapped.
                     end_world.state().pinned.push(ending);
