@@ -291,7 +291,7 @@ async fn nothing_is_missing_before_the_directory_was_looked_at() {
     server.manager.end().await;
     world.remove("gone");
 
-    let looks = world.hold_looks();
+    world.hold_looks(true);
     let server = world.start_on(&registry, settings());
     let mut overview = server.manager.watch();
     let known = overview.wait_for(|overview| overview.plugins.len() == 3).await.unwrap().clone();
@@ -303,7 +303,7 @@ async fn nothing_is_missing_before_the_directory_was_looked_at() {
     );
     assert_eq!(known.plugins[1].reason.as_deref(), Some("the plugins directory is being looked at"));
     assert_eq!((world.leads_to("hello"), known.ready), ("starting".to_owned(), false));
-    drop(looks);
+    world.hold_looks(false);
     server.serves("hello", 1).await;
     server.until("gone", |plugin| plugin.state == Headline::Missing).await;
 }

@@ -13,7 +13,7 @@ use camlock_testing::MemoryRegistry;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 use tokio::sync::{Semaphore, watch};
@@ -64,16 +64,17 @@ struct State {
 }
 
 #[derive(Clone)]
-pub(super) struct World(Arc<Mutex<State>>, watch::Sender<u64>, Arc<Mutex<()>>);
+pub(super) struct World(Arc<Mutex<State>>, watch::Sender<u64>, Arc<(Mutex<bool>, Condvar)>);
 
 impl World {
     pub(super) fn new() -> Self {
         World(Arc::default(), watch::channel(0).0, Arc::default())
     }
 
-    /// As long as this is held, looks at the directory do not come to an end.
-    pub(super) fn hold_looks(&self) -> MutexGuard<'_, ()> {
-        self.2.lock().unwrap_or_else(PoisonError::into_inner)
+    /// From now on looks at the directory do not come to an end, or do again.
+    pub(super) fn hold_looks(&self, hold: bool) {
+        *self.2.0.lock().unwrap() = hold;
+        self.2.1.notify_all();
     }
 
     /// What was pinned leaves.
@@ -261,7 +262,7 @@ impl Server {
 
 impl Sources for World {
     fn scan(&self) -> Scan {
-        drop(self.hold_looks());
+        drop(self.2.1.wait_while(self.2.0.lock().unwrap(), |held| *held).unwrap());
         let state = self.state();
         Scan { entries: state.entries.values().cloned().collect(), trouble: state.trouble.clone() }
     }
