@@ -16,6 +16,7 @@ mod copy;
 mod elf;
 mod firewall;
 mod footprint;
+mod hints;
 mod host;
 mod instance;
 mod job;
@@ -31,6 +32,7 @@ mod sections;
 mod signals;
 mod spanned;
 mod stage;
+mod surroundings;
 mod symbols;
 mod threads;
 mod traces;
@@ -47,6 +49,7 @@ pub use crate::{
     port::{Workbench, compiled_in},
     sections::{Sections, Unfit},
     stage::{Artifact, StageError, Staging},
+    surroundings::{Surroundings, VariablesOf},
     verify::{Limits, Report, Verdict, Verifier, VerifyError, run_verifier_if_asked},
 };
 

@@ -10,6 +10,7 @@ use crate::{
     memory::Memory,
     sections::{Made, Sections, Unfit},
     stage::Artifact,
+    surroundings::{Surroundings, remove_unused_scratch},
     symbols::Symbols,
     words::{in_words, one_line},
 };
@@ -90,6 +91,9 @@ fn told(fault: &Fault) -> String {
     }
 }
 
+/// Where generations have directories, in that of private copies.
+const SCRATCH: &str = "scratch";
+
 /// Loads artifacts. One for a process.
 #[derive(Debug)]
 pub struct Loader {
@@ -101,6 +105,7 @@ pub struct Loader {
     known: Mutex<Vec<Known>>,
     /// How loud plugins are that are not as loud as the others.
     levels: Mutex<HashMap<String, Level>>,
+    surroundings: Surroundings,
 }
 
 struct Known {
@@ -148,8 +153,22 @@ impl Loader {
             ));
         }
         remove_leftovers(&dir);
+        remove_unused_scratch(&dir.join(SCRATCH));
         keeper::begin();
-        Ok(Loader { dir, options, runtime, known: Mutex::default(), levels: Mutex::default() })
+        Ok(Loader {
+            dir,
+            options,
+            runtime,
+            known: Mutex::default(),
+            levels: Mutex::default(),
+            surroundings: Surroundings::default(),
+        })
+    }
+
+    /// The same, where plugins find this around them.
+    #[must_use]
+    pub fn with_surroundings(self, surroundings: Surroundings) -> Self {
+        Loader { surroundings, ..self }
     }
 
     /// Opens the artifact's very bytes and makes an instance with this configuration, a JSON object. The artifact must have been
@@ -181,8 +200,9 @@ impl Loader {
 
         let manifest = &sections.manifest;
         let (symbols, range) = (Symbols::of(artifact.path.clone()), library.range.clone());
+        let surroundings = self.surroundings.of(&manifest.name, &self.dir.join(SCRATCH));
         let side = |leases| {
-            let side = HostSide::new(&manifest.name, generation, leases, self.runtime.clone(), symbols);
+            let side = HostSide::new(&manifest.name, generation, leases, self.runtime.clone(), symbols, surroundings);
             let _ = side.range.set(range);
             side.set_config(config.into());
             side
@@ -199,8 +219,10 @@ impl Loader {
         config: impl Into<Arc<str>>,
     ) -> Result<Loaded, LoadError> {
         let manifest = inspect_built_in(plugin)?.manifest;
+        let surroundings = self.surroundings.of(&manifest.name, &self.dir.join(SCRATCH));
         let side = |leases| {
-            let side = HostSide::built_in(&manifest.name, generation, leases, self.runtime.clone(), plugin);
+            let runtime = self.runtime.clone();
+            let side = HostSide::built_in(&manifest.name, generation, leases, runtime, plugin, surroundings);
             // Its code is there for ever, and may have kept its host: so is that.
             let _ = Arc::into_raw(side.clone());
             side.set_config(config.into());
@@ -251,8 +273,6 @@ impl Loader {
                     return;
                 }
                 let functions = Functions { root, object };
-                #[cfg(feature = "next")]
-                let _ = side.functions.set(functions);
                 if let Some(remains) = &mut *remains.lock() {
                     remains.functions = Some(functions);
                 }
@@ -352,17 +372,6 @@ impl Loader {
                 side.set_level(level);
             }
         }
-    }
-
-    /// What a plugin at contract 1.2 replies; nothing if it is older.
-    #[cfg(feature = "next")]
-    pub fn reply(&self, generation: u64) -> Option<String> {
-        let known = self.known.lock();
-        let known = known.iter().find(|known| known.generation == generation)?;
-        let _lease = known.leases.try_share(Use::Job)?;
-        let Functions { root, object } = known.side.upgrade()?.functions.get().copied()?;
-        // SAFETY: root and object belong together, and the lease keeps them.
-        root.reply().map(|reply| unsafe { reply(object) }.as_str().to_owned())
     }
 
     /// Looks at once whether what kept pinned generations has gone.

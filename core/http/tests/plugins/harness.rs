@@ -66,6 +66,11 @@ impl Host {
         Host { dir, staging, verifier, loader }
     }
 
+    /// Where everything is that it keeps.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// Where the private copies are that are mapped.
     pub fn run_dir(&self) -> PathBuf {
         self.dir.path().join("run").canonicalize().expect("the loader made it")
@@ -74,7 +79,7 @@ impl Host {
     /// The private copies that are left.
     pub fn copies(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.run_dir()).expect("the loader made it");
-        entries.map(|entry| entry.expect("an entry").path()).collect()
+        entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file()).collect()
     }
 
     /// Stages, verifies and loads, as a server does.

@@ -1,18 +1,21 @@
 //! The verifying child: opens the library, makes an instance, asks, drops, closes, looks, and tells after each step.
 
-use super::{CHILD_NAME, Line, Report, Stage, Verdict};
+use super::{CHILD_NAME, Line, Report, Stage, VARIABLES, Verdict};
 use crate::{
+    hints::hint_on,
     host::HostSide,
     instance::Functions,
     job::{LeasedJob, drive},
     library::Library,
     loader::describe,
+    surroundings::PluginSurroundings,
     symbols::Symbols,
     words::one_line,
 };
 use camlock_abi::{AbiVersion, Entry, FailureKind, FailureMessage, OpenOptions, RStr};
 use camlock_policy::{Lease, Use};
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::Write,
     path::{Path, PathBuf},
@@ -44,10 +47,17 @@ pub fn run_verifier_if_asked() {
             name: name.to_owned(),
             stays: stays.to_str().filter(|stays| !stays.is_empty()).map(str::to_owned),
             limit: Duration::from_millis(milliseconds),
+            variables: variables_given(),
         };
         process::exit(if run(&candidate).is_ok() { 0 } else { 70 });
     }
     ARMED.store(true, Ordering::Relaxed);
+}
+
+/// The plugin's variables, which the parent hands over in the environment: arguments are seen by everybody.
+fn variables_given() -> BTreeMap<String, String> {
+    let given = std::env::var(VARIABLES).unwrap_or_default();
+    serde_json::from_str(&given).unwrap_or_default()
 }
 
 /// Whether this program makes the call above.
@@ -62,6 +72,7 @@ struct Candidate {
     name: String,
     stays: Option<String>,
     limit: Duration,
+    variables: BTreeMap<String, String>,
 }
 
 /// Where the child's lines go: a duplicate of the standard output it was started with. What the plugin prints goes to the
@@ -113,7 +124,10 @@ fn try_all(
     teller.tell(&Line::Stage(Stage::Instance))?;
     let lease = Lease::first(|| ());
     let symbols = Symbols::of(candidate.path.clone());
-    let side = HostSide::new(&candidate.name, 0, lease.watch(), None, symbols);
+    // A directory that goes with this process: what `create` leaves there is nobody's.
+    let dir = std::env::current_dir()?;
+    let surroundings = PluginSurroundings::new(&candidate.name, Some(dir.clone()), &dir, &candidate.variables);
+    let side = HostSide::new(&candidate.name, 0, lease.watch(), None, symbols, surroundings);
     let _ = side.range.set(library.range.clone());
     let root = entry.root;
     let options = OpenOptions { verifying: true, runtime: candidate.runtime, name: RStr::from_str(&candidate.name) };
@@ -159,11 +173,12 @@ fn try_all(
 pub(super) const TIMED_OUT: i32 = 75;
 
 fn failed(what: &str, failure: FailureMessage) -> String {
+    let hint = hint_on(&failure.message);
     match failure.kind {
         FailureKind::Panic => {
-            format!("{what} panicked: {} ({})", one_line(&failure.message), one_line(&failure.location))
+            format!("{what} panicked: {} ({}){hint}", one_line(&failure.message), one_line(&failure.location))
         }
-        _ => format!("{what} failed: {}", one_line(&failure.message)),
+        _ => format!("{what} failed: {}{hint}", one_line(&failure.message)),
     }
 }
 

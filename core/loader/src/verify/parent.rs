@@ -1,9 +1,13 @@
 //! The parent's side: starts the child under limits, listens, and turns its end into a verdict or an error.
 
-use super::{CHILD_NAME, Line, Stage, Verdict, child, verdicts::Verdicts};
+use super::{
+    CHILD_NAME, Line, Stage, VARIABLES, Verdict, child,
+    verdicts::{Key, Verdicts},
+};
 use crate::{
     signals,
     stage::Artifact,
+    surroundings::{VariablesOf, random},
     words::{in_words, one_line},
 };
 use camlock_policy::{Digest, manifest::Runtime};
@@ -11,12 +15,17 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions},
 };
+use serde_json::json;
 use std::{
-    fs,
+    fmt,
+    fs::{self, DirBuilder},
     io::{self, Read},
     os::{
         fd::AsFd,
-        unix::process::{CommandExt, ExitStatusExt},
+        unix::{
+            fs::DirBuilderExt,
+            process::{CommandExt, ExitStatusExt},
+        },
     },
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -82,21 +91,37 @@ pub enum VerifyError {
 }
 
 /// Verifies artifacts and remembers verdicts.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Verifier {
     limits: Limits,
     verdicts: Verdicts,
+    variables: Option<VariablesOf>,
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Verifier").field("limits", &self.limits).finish_non_exhaustive()
+    }
 }
 
 impl Verifier {
     /// A verifier that keeps its verdicts in a directory.
     pub fn new(verdicts: impl Into<PathBuf>, limits: Limits) -> io::Result<Self> {
-        Ok(Verifier { limits, verdicts: Verdicts::at(verdicts.into())? })
+        Ok(Verifier { limits, verdicts: Verdicts::at(verdicts.into())?, variables: None })
+    }
+
+    /// The same, with the variables that operators give to plugins: what it says of a build holds for these alone.
+    #[must_use]
+    pub fn with_variables(self, variables: VariablesOf) -> Self {
+        Verifier { variables: Some(variables), ..self }
     }
 
     /// The verdict on an artifact: the one that was kept, or a new one.
     pub async fn verify(&self, artifact: &Artifact) -> Result<Verdict, VerifyError> {
-        if let Some(verdict) = self.verdicts.get(artifact.digest) {
+        let variables = self.variables.as_ref().map(|of| of(&artifact.sections.manifest.name)).unwrap_or_default();
+        let variables = if variables.is_empty() { String::new() } else { json!(variables).to_string() };
+        let key = Key::new(artifact.digest, &variables);
+        if let Some(verdict) = self.verdicts.get(&key) {
             return Ok(verdict);
         }
         if !child::is_armed() {
@@ -107,11 +132,11 @@ impl Verifier {
         // The child is told to die with the thread that started it, so that thread stays with it.
         thread::Builder::new()
             .name("camlock-verify".into())
-            .spawn(move || drop(reply.send(attempt(&candidate, &limits))))
+            .spawn(move || drop(reply.send(attempt(&candidate, &variables, &limits))))
             .map_err(|error| VerifyError::NotRun(in_words(&error)))?;
         match verdict.await.unwrap_or_else(|_| Err(VerifyError::NotRun("its thread has ended".to_owned())))? {
             Found::Verdict(verdict) => {
-                self.verdicts.put(artifact.digest, &verdict);
+                self.verdicts.put(&key, &verdict);
                 Ok(verdict)
             }
             Found::Unopened(words) => Ok(Verdict::Bad(format!("it cannot be opened: {}", one_line(&words)))),
@@ -127,10 +152,10 @@ enum Found {
     Unopened(String),
 }
 
-fn attempt(artifact: &Artifact, limits: &Limits) -> Result<Found, VerifyError> {
+fn attempt(artifact: &Artifact, variables: &str, limits: &Limits) -> Result<Found, VerifyError> {
     let unreadable = |error: io::Error| VerifyError::Unreadable { path: artifact.path.clone(), why: in_words(&error) };
     let path = artifact.path.canonicalize().map_err(unreadable)?;
-    let found = try_once(artifact, &path, limits)?;
+    let found = try_once(artifact, &path, variables, limits)?;
     // A bad verdict would be kept for good: it must be on the very bytes that the digest names.
     if !matches!(found, Found::Verdict(Verdict::Good(_)))
         && Digest::of(&fs::read(&path).map_err(unreadable)?) != artifact.digest
@@ -140,9 +165,10 @@ fn attempt(artifact: &Artifact, limits: &Limits) -> Result<Found, VerifyError> {
     Ok(found)
 }
 
-fn try_once(artifact: &Artifact, path: &Path, limits: &Limits) -> Result<Found, VerifyError> {
+fn try_once(artifact: &Artifact, path: &Path, variables: &str, limits: &Limits) -> Result<Found, VerifyError> {
     let not_run = |error: io::Error| VerifyError::NotRun(in_words(&error));
-    let mut child = start(artifact, path, limits).map_err(not_run)?;
+    let dir = TemporaryDir::make().map_err(not_run)?;
+    let mut child = start(artifact, path, &dir, variables, limits).map_err(not_run)?;
     let deadline = Instant::now() + limits.time;
     let mut heard = listen(&mut child, deadline);
     let id = Pid::from_child(&child);
@@ -160,12 +186,29 @@ fn try_once(artifact: &Artifact, path: &Path, limits: &Limits) -> Result<Found, 
     judge(&heard.map_err(not_run)?, status, limits)
 }
 
+/// The child's directory: what the plugin writes there goes with it.
+struct TemporaryDir(PathBuf);
+
+impl TemporaryDir {
+    fn make() -> io::Result<Self> {
+        let dir = std::env::temp_dir().join(format!("camlock-verify-{:016x}", random()));
+        DirBuilder::new().mode(0o700).create(&dir)?;
+        Ok(TemporaryDir(dir))
+    }
+}
+
+impl Drop for TemporaryDir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
 fn is_running(id: Pid) -> bool {
     let asked = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     matches!(rustix::process::waitid(WaitId::Pid(id), asked), Ok(None))
 }
 
-fn start(artifact: &Artifact, path: &Path, limits: &Limits) -> io::Result<Child> {
+fn start(artifact: &Artifact, path: &Path, dir: &TemporaryDir, variables: &str, limits: &Limits) -> io::Result<Child> {
     let sections = &artifact.sections;
     let runtime = if sections.manifest.camlock.runtime == Runtime::Tokio { "tokio" } else { "none" };
     let mut command = Command::new("/proc/self/exe");
@@ -175,7 +218,8 @@ fn start(artifact: &Artifact, path: &Path, limits: &Limits) -> io::Result<Child>
         .args([&sections.crate_name, runtime, &sections.manifest.name, sections.stays.as_deref().unwrap_or("")])
         .arg(limits.time.as_millis().to_string())
         .env_clear()
-        .current_dir("/")
+        .env(VARIABLES, variables)
+        .current_dir(&dir.0)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -325,7 +369,7 @@ mod tests {
             sdk: String::new(),
             rustc: String::new(),
             panic: "unwind".into(),
-            nonce: String::new(),
+            fingerprint: String::new(),
             requires: Vec::new(),
             crate_name: "hello".into(),
             stays: None,
