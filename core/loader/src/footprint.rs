@@ -1,4 +1,4 @@
-//! What a generation left on the process's threads: destructors of thread-locals, pthread keys, threads of its own.
+//! What a generation left on the process's threads: destructors of thread-locals, pthread keys, threads of its own, signal handlers.
 //!
 //! The SDK intercepts these inside the plugin and hands them to the hooks here; libc never learns of anything that lies in a
 //! plugin. Destructors run on their own thread: when it exits, or, once the generation is retired, when it next crosses into
@@ -7,7 +7,11 @@
 //! Why nothing runs after the close: entries are taken out under the footprint's lock, with `running` raised; closing takes
 //! the same lock, empties the entries, and waits until `running` is nothing.
 
-use crate::threads::{Census, PluginThread};
+use crate::{
+    roster::{self, Member},
+    signals,
+    threads::{Census, PluginThread},
+};
 use camlock_abi::Hooks;
 use parking_lot::{Condvar, Mutex};
 use std::{
@@ -25,6 +29,7 @@ pub(crate) struct Footprint {
     locals: Mutex<Locals>,
     quiet: Condvar,
     census: Census,
+    member: Member,
     hooks: Hooks,
 }
 
@@ -55,7 +60,7 @@ static EPOCH: AtomicU64 = AtomicU64::new(0);
 /// What this process knows of one of its threads.
 struct Here {
     epoch: Cell<u64>,
-    /// Set on a plugin's own thread.
+    /// Set on a thread that a plugin started.
     plugin_thread: RefCell<Option<Arc<PluginThread>>>,
 }
 
@@ -133,6 +138,7 @@ impl Footprint {
             locals: Mutex::default(),
             quiet: Condvar::new(),
             census: Census::default(),
+            member: Member::default(),
             hooks: Hooks {
                 context: this.as_ptr().cast(),
                 thread_destructor,
@@ -140,8 +146,11 @@ impl Footprint {
                 key_deleted,
                 thread_create,
                 thread_found,
+                signal_action,
             },
         });
+        // SAFETY: it lies in an `Arc`, and `drop` takes it out of the list.
+        unsafe { roster::join(&footprint.member) };
         let mut live = LIVE.lock();
         live.retain(|known| known.strong_count() > 0);
         live.push(Arc::downgrade(&footprint));
@@ -160,6 +169,11 @@ impl Footprint {
     /// The plugin's threads that live.
     pub(crate) fn threads(&self) -> Vec<String> {
         self.census.alive()
+    }
+
+    /// What signal handlers see of it.
+    pub(crate) fn member(&self) -> &Member {
+        &self.member
     }
 
     /// Runs, on the calling thread, what that thread registered. True if there was anything.
@@ -249,6 +263,13 @@ impl Footprint {
     }
 }
 
+impl Drop for Footprint {
+    fn drop(&mut self) {
+        // A handler that looks at the list has a few instructions to go: nothing of a plugin runs while it does.
+        while !roster::leave(&self.member, Duration::from_secs(1)) {}
+    }
+}
+
 /// The calling thread's value of a key, which is then empty.
 fn take_value((key, destructor): &(libc::pthread_key_t, usize)) -> Option<(usize, usize)> {
     // SAFETY: the key exists: it is on the list, from which its deletion would remove it first, under the lock that the caller
@@ -300,7 +321,16 @@ unsafe extern "C" fn thread_found(context: *const (), thread: i32) {
     unsafe { footprint(context) }.census.found(thread);
 }
 
-struct Start {
+unsafe extern "C" fn signal_action(context: *const (), signal: i32, action: *const (), before: *mut ()) -> i32 {
+    // SAFETY: as above; both are null or point to a `sigaction` of the plugin's for this call, as in C.
+    let (footprint, action, before) = unsafe {
+        (footprint(context), action.cast::<libc::sigaction>().as_ref(), before.cast::<libc::sigaction>().as_mut())
+    };
+    signals::set(&footprint.member, signal, action, before)
+}
+
+/// What a thread of a plugin's begins with.
+struct ThreadStart {
     record: Arc<PluginThread>,
     start: usize,
     argument: *mut c_void,
@@ -311,7 +341,7 @@ struct Start {
 extern "C-unwind" fn begin(argument: *mut c_void) -> *mut c_void {
     let (start, argument) = {
         // SAFETY: `thread_create` boxed it for this one thread.
-        let start = unsafe { Box::from_raw(argument.cast::<Start>()) };
+        let start = unsafe { Box::from_raw(argument.cast::<ThreadStart>()) };
         HERE.with(|here| {
             start.record.runs_as(current_id());
             here.plugin_thread.replace(Some(start.record.clone()));
@@ -332,7 +362,7 @@ unsafe extern "C" fn thread_create(
 ) -> i32 {
     // SAFETY: as above.
     let record = unsafe { footprint(context) }.census.starting();
-    let boxed = Box::into_raw(Box::new(Start { record: record.clone(), start, argument: argument.cast() }));
+    let boxed = Box::into_raw(Box::new(ThreadStart { record: record.clone(), start, argument: argument.cast() }));
     // SAFETY: the plugin's own arguments but for the start. The signatures are the same but for the ABI's name, which allows
     // `pthread_exit` to unwind.
     let made = unsafe {

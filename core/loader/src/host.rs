@@ -147,7 +147,7 @@ impl HostSide {
     /// A failure of the plugin, with the functions of its panic named.
     pub(crate) fn fault(&self, failure: FailureMessage) -> Fault {
         let kind = match failure.kind {
-            FailureKind::Panic => FaultKind::Panic,
+            FailureKind::Panic | FailureKind::PanicInRoutes => FaultKind::Panic,
             _ => FaultKind::Error,
         };
         let backtrace = match (&failure.frames[..], self.range.get()) {

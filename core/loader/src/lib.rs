@@ -10,7 +10,9 @@
 
 mod call;
 mod connection;
+mod constructors;
 mod copy;
+mod create;
 mod elf;
 mod firewall;
 mod footprint;
@@ -22,9 +24,12 @@ mod layout;
 mod library;
 mod loader;
 mod memory;
+mod objects;
 mod port;
+mod random;
 mod request_body;
 mod rest;
+mod roster;
 mod sections;
 mod signals;
 mod spanned;
@@ -39,6 +44,7 @@ pub use camlock_abi::BuiltIn;
 pub use camlock_policy::Digest;
 
 pub use crate::{
+    create::CreationStep,
     elf::read as inspect,
     footprint::on_thread_park,
     loader::{LoadError, Loader, LoaderOptions, Overview, inspect_built_in},

@@ -13,7 +13,7 @@ impl Memory {
     /// # Safety
     /// The plugin of this range told it, under the contract's name for it, and whoever reads the memory knows the plugin to be
     /// mapped.
-    pub(crate) unsafe fn told(bytes: &[u8], range: &Range<usize>) -> Option<Self> {
+    pub(crate) unsafe fn counted_at(bytes: &[u8], range: &Range<usize>) -> Option<Self> {
         let address = usize::from_ne_bytes(bytes.try_into().ok()?);
         if !range.contains(&address) {
             return None;

@@ -73,8 +73,9 @@ impl Host {
 
     /// The private copies that are left.
     pub fn copies(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.run_dir()).expect("the loader made it");
-        entries.map(|entry| entry.expect("an entry").path()).collect()
+        let within = |dir: PathBuf| fs::read_dir(dir).expect("the loader made it").map(|entry| entry.expect("an entry").path());
+        // Each loader has a directory of its own there.
+        within(self.run_dir()).flat_map(within).collect()
     }
 
     /// Stages, verifies and loads, as a server does.

@@ -2,15 +2,16 @@
 
 use super::{CHILD_NAME, Line, Report, Stage, Verdict};
 use crate::{
+    create::{describe, step_of},
     host::HostSide,
     instance::Functions,
     job::{LeasedJob, drive},
-    library::Library,
-    loader::describe,
+    library::{FirstCalls, Library},
+    signals,
     symbols::Symbols,
     words::one_line,
 };
-use camlock_abi::{AbiVersion, Entry, FailureKind, FailureMessage, OpenOptions, RStr};
+use camlock_abi::{AbiVersion, FailureKind, FailureMessage, OpenOptions, RStr};
 use camlock_policy::{Lease, Use};
 use std::{
     fs::File,
@@ -101,9 +102,12 @@ fn run(candidate: &Candidate) -> std::io::Result<()> {
 /// The outer result is about telling, the inner one about the plugin.
 fn try_all(
     candidate: &Candidate,
-    (mut library, entry): (Library, &'static Entry),
+    (mut library, first_calls): (Library, FirstCalls),
     teller: &mut Teller,
 ) -> std::io::Result<Result<Report, String>> {
+    // SAFETY: the library is mapped until the end of this function, and this is its first use.
+    unsafe { first_calls.run() };
+    let entry = first_calls.entry;
     teller.tell(&Line::Stage(Stage::Layouts))?;
     // Contract 1.x: the version lies in the part of the root that never changes.
     let AbiVersion { minor, .. } = entry.root.abi();
@@ -129,12 +133,14 @@ fn try_all(
     let create = LeasedJob::new(unsafe { root.create()(object) }, lease.share(Use::Job));
     match drive(create, candidate.limit) {
         Some(Ok(_)) => {}
-        Some(Err(failure)) => return Ok(Err(failed("`create`", failure))),
+        Some(Err(failure)) => return Ok(Err(failed(&step_of(failure.kind).to_string(), failure))),
         // Left to the parent, whose time is over too: it is not the plugin's last word.
         None => process::exit(TIMED_OUT),
     }
     teller.tell(&Line::Stage(Stage::Describe))?;
-    let mut report = Report { openapi: describe(functions).openapi, stays: None };
+    // SAFETY: the lease keeps the instance.
+    let openapi = unsafe { describe(functions, &side) }.openapi;
+    let mut report = Report { openapi, stays: None };
 
     teller.tell(&Line::Stage(Stage::Shutdown))?;
     // SAFETY: as above.
@@ -160,7 +166,7 @@ pub(super) const TIMED_OUT: i32 = 75;
 
 fn failed(what: &str, failure: FailureMessage) -> String {
     match failure.kind {
-        FailureKind::Panic => {
+        FailureKind::Panic | FailureKind::PanicInRoutes => {
             format!("{what} panicked: {} ({})", one_line(&failure.message), one_line(&failure.location))
         }
         _ => format!("{what} failed: {}", one_line(&failure.message)),
@@ -176,7 +182,8 @@ fn unmap(library: &mut Library) -> Result<(), String> {
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    if let Some(signal) = crate::signals::handled_within(&library.range) {
+    signals::withdraw(library.footprint.member())?;
+    if let Some(signal) = signals::handled_within(&library.range) {
         return Err(format!("a handler for {signal} lies in the plugin"));
     }
     library.footprint.retire(Duration::ZERO);
