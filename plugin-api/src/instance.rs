@@ -7,8 +7,8 @@ use crate::{
 use anyhow::Context as _;
 use axum::Router;
 use camlock_abi::{
-    Body, Caught, DirectWaker, FailureKind, FailureMessage, Hooks, HostRef, Job, Object, OpenOptions, RSlice, RStr, RequestHead,
-    TAKEN_LIVE, Task, TextSink,
+    Body, Caught, DirectWaker, FailureKind, FailureMessage, Hooks, HostRef, Job, Object, OpenOptions, RSlice, RStr,
+    RequestHead, TAKEN_LIVE, Task, TextSink,
 };
 use http::Extensions;
 use std::{

@@ -1,6 +1,7 @@
-//! Interception of what would outlive the library: thread-local destructors, pthread keys, threads, signal handlers.
+//! Interception of what would outlive the library: thread-local destructors, pthread keys, threads, signal handlers,
+//! descriptors.
 //!
-//! Six names of libc are defined here as hidden labels, so that the std linked into this very plugin binds to them and
+//! Names of libc are defined here as hidden labels, so that the std linked into this very plugin binds to them and
 //! nothing else does. They hand everything to the host's hooks. Before the hooks are in place (constructors in `.init_array`)
 //! they keep what comes and hand it over later; but signal handlers go to libc, and the host finds them there. In an ordinary program (`cargo test`) they pass everything on untouched; with
 //! the feature `program` they are not there at all.
@@ -27,6 +28,8 @@ mod labels {
     };
 
     static HOOKS: AtomicPtr<Hooks> = AtomicPtr::new(std::ptr::null_mut());
+    /// The process that put the hooks in place.
+    static SERVER: AtomicI32 = AtomicI32::new(0);
 
     #[cfg(target_arch = "x86_64")]
     macro_rules! jump {
@@ -170,11 +173,20 @@ mod labels {
     }
 
     macro_rules! real {
-        ($name:literal as $signature:ty) => {{
+        ($name:tt as $signature:ty) => {{
             static CACHE: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
             // SAFETY: libc documents this signature for this name.
             unsafe { std::mem::transmute::<*mut c_void, $signature>(real(&CACHE, $name)) }
         }};
+    }
+
+    mod descriptors;
+
+    /// Whether this is a child between `fork` and `exec`: it has one thread, the locks of others may be held for ever, and what
+    /// it does is no affair of the server's.
+    fn in_forked_child() -> bool {
+        // SAFETY: getpid has no preconditions.
+        unsafe { libc::getpid() != SERVER.load(Ordering::Relaxed) }
     }
 
     unsafe extern "C" fn thread_atexit(destructor: Destructor, object: *mut c_void, library: *mut c_void) -> c_int {
@@ -311,10 +323,10 @@ mod labels {
     ) -> c_int {
         match side() {
             // SAFETY: the hook takes what libc would; the host calls the handler only while this library is there.
-            Side::Host(hooks) => outcome(unsafe {
-                (hooks.signal_action)(hooks.context, signal, action.cast(), before.cast())
-            }),
-            Side::Early | Side::Program => {
+            Side::Host(hooks) if !in_forked_child() => {
+                outcome(unsafe { (hooks.signal_action)(hooks.context, signal, action.cast(), before.cast()) })
+            }
+            _ => {
                 let real = real!(c"sigaction" as SignalAction);
                 // SAFETY: passed on as it came.
                 unsafe { real(signal, action, before) }
@@ -323,10 +335,13 @@ mod labels {
     }
 
     unsafe extern "C" fn signal(signal: c_int, handler: libc::sighandler_t) -> libc::sighandler_t {
-        let Side::Host(hooks) = side() else {
-            let real = real!(c"signal" as Signal);
-            // SAFETY: passed on as it came.
-            return unsafe { real(signal, handler) };
+        let hooks = match side() {
+            Side::Host(hooks) if !in_forked_child() => hooks,
+            _ => {
+                let real = real!(c"signal" as Signal);
+                // SAFETY: passed on as it came.
+                return unsafe { real(signal, handler) };
+            }
         };
         // As glibc does it.
         // SAFETY: zeroed is a valid value of this plain C struct; the set is ours.
@@ -349,6 +364,8 @@ mod labels {
     pub(crate) fn install(hooks: &'static Hooks) {
         let Early { destructors, keys, threads } = {
             let mut early = EARLY.lock().unwrap_or_else(PoisonError::into_inner);
+            // SAFETY: getpid has no preconditions.
+            SERVER.store(unsafe { libc::getpid() }, Ordering::Relaxed);
             HOOKS.store(std::ptr::from_ref(hooks).cast_mut(), Ordering::Release);
             std::mem::replace(&mut *early, Early::NOTHING)
         };

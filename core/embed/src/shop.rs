@@ -4,7 +4,7 @@
 
 use crate::Options;
 use camlock_build::{Builder, FileShelf, Identified, Identify, Identity, Installer, Profile};
-use camlock_loader::{Limits, Loader, LoaderOptions, Sections, Staging, Verifier, Workbench, compiled_in, inspect};
+use camlock_loader::{Limits, Loader, LoaderOptions, Sections, Staging, Suspects, Verifier, Workbench, compiled_in, inspect};
 use camlock_policy::{
     Aside, Candidate, Failure, Ports, Publish, Settings, Stage,
     registry::{Exchange, Registry},
@@ -20,6 +20,7 @@ pub(crate) struct Shop {
     shelf: FileShelf,
     workbench: Workbench,
     pub(crate) loader: Arc<Loader>,
+    pub(crate) suspects: Arc<Suspects>,
 }
 
 impl Shop {
@@ -33,7 +34,8 @@ impl Shop {
         let verifier = Verifier::new(data.join("verdicts"), verifying).map_err(told("no verdicts can be kept"))?;
         let creating = LoaderOptions { create: limits.create };
         let loader = Loader::new(data.join("run"), creating, Some(work)).map_err(told("no plugins can be loaded"))?;
-        let loader = Arc::new(loader);
+        let suspects = Suspects::open(&data.join("suspects")).map_err(told("no marks can be kept of what is started"))?;
+        let loader = Arc::new(loader.with_suspects(suspects.clone()));
         let built_in = options.built_in.iter().map(|plugin| compiled_in(*plugin, loader.clone()));
         Ok(Shop {
             builder: Builder::new(camlock_build::Options {
@@ -46,6 +48,7 @@ impl Shop {
             shelf: FileShelf::new(data, artifacts),
             workbench: Workbench::new(staging, verifier, loader.clone()),
             loader,
+            suspects,
         })
     }
 

@@ -171,15 +171,30 @@ unsafe extern "C" fn take_response(
 ) {
     // SAFETY: `context` is the `Receiving` of `Calling::poll`, which waits for this call.
     let receiving = unsafe { &mut *context.cast::<Receiving<'_>>() };
+    let (lease, side) = (receiving.lease, receiving.side);
     let room = std::mem::take(receiving.headers);
-    // Assigning drops what an earlier call put there.
-    receiving.outcome = Some(answer(head, body, stream.into_option(), room, receiving.lease, receiving.side));
+    receiving.take(|| answer(head, body, stream.into_option(), room, lease, side));
 }
 
 unsafe extern "C" fn take_failure(context: *mut (), failure: &Failure<'_>) {
     // SAFETY: as above.
     let receiving = unsafe { &mut *context.cast::<Receiving<'_>>() };
-    receiving.outcome = Some(Err(receiving.side.fault(failure.into())));
+    let side = receiving.side;
+    receiving.take(|| Err(side.fault(failure.into())));
+}
+
+impl Receiving<'_> {
+    /// Takes an outcome; a panic of ours goes no further than this, for a plugin stands between us and our caller.
+    fn take(&mut self, outcome: impl FnOnce() -> Result<Answer, Fault>) {
+        let outcome = camlock_abi::catch(outcome).unwrap_or_else(|caught| {
+            Err(Fault::new(
+                FaultKind::Contract,
+                format!("the host panicked over the plugin's answer: {}", caught.message),
+            ))
+        });
+        // Assigning drops what an earlier call put there.
+        self.outcome = Some(outcome);
+    }
 }
 
 /// A lease for the bytes of a body: cloned for each run of them.
@@ -255,5 +270,23 @@ impl http_body::Body for ResponseBody {
 
     fn size_hint(&self) -> http_body::SizeHint {
         self.stream.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::symbols::Symbols;
+
+    #[test]
+    fn a_panic_over_an_answer_does_not_cross() {
+        let lease = Lease::first(|| ());
+        let side = HostSide::new("plugin", 1, lease.watch(), None, Symbols::of(std::path::PathBuf::new()));
+        let mut headers = HeaderMap::new();
+        let mut receiving = Receiving { lease: &lease, side: &side, headers: &mut headers, outcome: None };
+        receiving.take(|| panic!("too long"));
+        let Some(Err(fault)) = receiving.outcome else { panic!("a fault") };
+        assert_eq!(fault.kind, FaultKind::Contract);
+        assert_eq!(fault.message, "the host panicked over the plugin's answer: too long");
     }
 }

@@ -154,7 +154,10 @@ mod tests {
         let (start, section) = taken_out(&file).expect("a test program is dynamically linked");
         let tags = |section: &[u8]| -> Vec<u64> {
             let entries = section.chunks_exact(ENTRY);
-            entries.map(|entry| u64::from_le_bytes(entry[..8].try_into().unwrap())).take_while(|tag| *tag != 0).collect()
+            entries
+                .map(|entry| u64::from_le_bytes(entry[..8].try_into().unwrap()))
+                .take_while(|tag| *tag != 0)
+                .collect()
         };
         let (before, after) = (tags(&file[start..start + section.len()]), tags(&section));
         assert!(before.contains(&DT_INIT_ARRAY) && before.contains(&DT_FINI_ARRAYSZ), "{before:?}");

@@ -60,14 +60,12 @@ impl PrivateCopy {
             }
             Ok(copy)
         };
-        thread::scope(|scope| {
-            match thread::Builder::new().name("camlock-copy".to_owned()).spawn_scoped(scope, write) {
-                Ok(writing) => {
-                    let digest = Digest::of(bytes);
-                    (digest, writing.join().unwrap_or_else(|_| Err(io::Error::other("writing it panicked"))))
-                }
-                Err(_) => (Digest::of(bytes), write()),
+        thread::scope(|scope| match thread::Builder::new().name("camlock-copy".to_owned()).spawn_scoped(scope, write) {
+            Ok(writing) => {
+                let digest = Digest::of(bytes);
+                (digest, writing.join().unwrap_or_else(|_| Err(io::Error::other("writing it panicked"))))
             }
+            Err(_) => (Digest::of(bytes), write()),
         })
     }
 

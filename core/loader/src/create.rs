@@ -4,12 +4,7 @@
 //! What must not live here: opening libraries, and what becomes of a generation whose creation failed (its last lease ends it).
 
 use crate::{
-    host::HostSide,
-    instance::Functions,
-    job::{LeasedJob, drive},
-    keeper::Remains,
-    library::FirstCalls,
-    memory::Memory,
+    host::HostSide, instance::Functions, job::LeasedJob, keeper::Remains, library::FirstCalls, memory::Memory,
     words::one_line,
 };
 use camlock_abi::{FailureKind, HostRef, OpenOptions, RSlice, RStr, RootRef, TextSink};
@@ -136,11 +131,13 @@ impl Creation {
         let _ = side.functions.set(functions);
         match &mut *remains.lock() {
             Some(remains) => remains.functions = Some(functions),
-            None => camlock_policy::never!("the remains are taken when the last lease is gone, and this thread has one"),
+            None => {
+                camlock_policy::never!("the remains are taken when the last lease is gone, and this thread has one")
+            }
         }
-        // SAFETY: root and object belong together; the job runs under a lease.
-        let job = LeasedJob::new(unsafe { root.create()(object) }, lease.share(camlock_policy::Use::Job));
-        match drive(job, limit) {
+        // SAFETY: root and object belong together; the lease keeps them.
+        let job = unsafe { root.create()(object) };
+        match LeasedJob::drive_under(job, lease, limit) {
             Some(Ok(_)) => {}
             Some(Err(failure)) => return Err((step_of(failure.kind), side.fault(failure))),
             None => return Err((CreationStep::Create, did_not_end(limit))),

@@ -8,6 +8,7 @@
 //! the same lock, empties the entries, and waits until `running` is nothing.
 
 use crate::{
+    descriptors::Descriptors,
     roster::{self, Member},
     signals,
     threads::{Census, PluginThread},
@@ -30,6 +31,7 @@ pub(crate) struct Footprint {
     quiet: Condvar,
     census: Census,
     member: Member,
+    descriptors: Descriptors,
     hooks: Hooks,
 }
 
@@ -139,6 +141,7 @@ impl Footprint {
             quiet: Condvar::new(),
             census: Census::default(),
             member: Member::default(),
+            descriptors: Descriptors::default(),
             hooks: Hooks {
                 context: this.as_ptr().cast(),
                 thread_destructor,
@@ -147,6 +150,8 @@ impl Footprint {
                 thread_create,
                 thread_found,
                 signal_action,
+                descriptor_opened,
+                descriptor_closed,
             },
         });
         // SAFETY: it lies in an `Arc`, and `drop` takes it out of the list.
@@ -169,6 +174,10 @@ impl Footprint {
     /// The plugin's threads that live.
     pub(crate) fn threads(&self) -> Vec<String> {
         self.census.alive()
+    }
+
+    pub(crate) fn descriptors(&self) -> &Descriptors {
+        &self.descriptors
     }
 
     /// What signal handlers see of it.
@@ -327,6 +336,16 @@ unsafe extern "C" fn signal_action(context: *const (), signal: i32, action: *con
         (footprint(context), action.cast::<libc::sigaction>().as_ref(), before.cast::<libc::sigaction>().as_mut())
     };
     signals::set(&footprint.member, signal, action, before)
+}
+
+unsafe extern "C" fn descriptor_opened(context: *const (), descriptor: i32) {
+    // SAFETY: as above.
+    unsafe { footprint(context) }.descriptors.opened(descriptor);
+}
+
+unsafe extern "C" fn descriptor_closed(context: *const (), descriptor: i32) {
+    // SAFETY: as above.
+    unsafe { footprint(context) }.descriptors.closed(descriptor);
 }
 
 /// What a thread of a plugin's begins with.

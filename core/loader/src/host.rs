@@ -2,6 +2,7 @@
 
 use crate::{
     firewall::Firewall,
+    footprint::Footprint,
     job::LeasedJob,
     symbols::{self, Symbols},
     traces::Traces,
@@ -17,7 +18,7 @@ use std::{
     collections::HashMap,
     ops::Range,
     sync::{
-        Arc, OnceLock,
+        Arc, OnceLock, Weak,
         atomic::{AtomicU8, Ordering},
     },
     time::{Duration, SystemTime},
@@ -45,6 +46,8 @@ pub(crate) struct HostSide {
     symbols: Arc<Symbols>,
     /// Where the library lies, once it is open; or the program, for a plugin that is compiled in.
     pub(crate) range: OnceLock<Range<usize>>,
+    /// What the library registered, once it is open.
+    pub(crate) footprint: OnceLock<Weak<Footprint>>,
     panics: AtomicPanics,
     #[cfg(feature = "next")]
     pub(crate) functions: OnceLock<crate::instance::Functions>,
@@ -110,6 +113,7 @@ impl HostSide {
             spawned: Mutex::default(),
             symbols,
             range: OnceLock::new(),
+            footprint: OnceLock::new(),
             panics: AtomicPanics::new(0),
             #[cfg(feature = "next")]
             functions: OnceLock::new(),
@@ -138,6 +142,11 @@ impl HostSide {
     /// From now on the plugin is told this configuration.
     pub(crate) fn set_config(&self, config: Arc<str>) {
         *self.config.lock() = config;
+    }
+
+    /// How many descriptors the plugin has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        self.footprint.get().and_then(Weak::upgrade).map_or(0, |footprint| footprint.descriptors().count())
     }
 
     pub(crate) fn panics(&self) -> u64 {

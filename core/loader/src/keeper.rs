@@ -87,7 +87,12 @@ impl Drop for Opened {
 }
 
 pub(crate) enum KeeperOrder {
-    Open { copy: PathBuf, crate_name: String, stays: Option<String>, reply: oneshot::Sender<Result<Opened, OpenError>> },
+    Open {
+        copy: PathBuf,
+        crate_name: String,
+        stays: Option<String>,
+        reply: oneshot::Sender<Result<Opened, OpenError>>,
+    },
     End(Box<Remains>),
     /// The last call of this number returned.
     Returned(u64, Box<Remains>),
@@ -348,6 +353,16 @@ fn leave(remains: &mut Remains) -> Result<Left, String> {
         return Ok(Left::DestructorsToRun);
     }
     library.close()?;
+    let left_open = footprint.descriptors().close_all();
+    if let (false, Some(side)) = (left_open.is_empty(), &remains.side) {
+        let (plugin, generation) = (&*side.name, side.generation);
+        tracing::info!(
+            plugin,
+            generation,
+            "{} descriptors that it left open were closed: {left_open:?}",
+            left_open.len()
+        );
+    }
     footprint.delete_keys();
     library.remove_file();
     Ok(Left::Unmapped(Ending::Unmapped { forgotten, left_behind: remains.left_behind }))

@@ -13,6 +13,7 @@ mod connection;
 mod constructors;
 mod copy;
 mod create;
+mod descriptors;
 mod elf;
 mod firewall;
 mod footprint;
@@ -25,6 +26,7 @@ mod library;
 mod loader;
 mod memory;
 mod objects;
+mod own_directory;
 mod port;
 mod random;
 mod request_body;
@@ -34,6 +36,7 @@ mod sections;
 mod signals;
 mod spanned;
 mod stage;
+mod suspects;
 mod symbols;
 mod threads;
 mod traces;
@@ -51,6 +54,7 @@ pub use crate::{
     port::{Workbench, compiled_in},
     sections::{Sections, Unfit},
     stage::{Artifact, StageError, Staging},
+    suspects::{Suspect, Suspects},
     verify::{Limits, Report, Verdict, Verifier, VerifyError, run_verifier_if_asked},
 };
 

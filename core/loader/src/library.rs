@@ -4,6 +4,8 @@ use crate::{
     constructors::{Functions, construct},
     footprint::Footprint,
     objects::{self, Snapshot},
+    roster::Identity,
+    suspects::Named,
 };
 use camlock_abi::{Entry, Hooks, section::ENTRY_PREFIX};
 use libloading::os::unix::{Library as RawLibrary, RTLD_LOCAL, RTLD_NOW};
@@ -114,6 +116,21 @@ impl Library {
         Ok((library, first))
     }
 
+    /// From now on a note of a fault can name it.
+    pub(crate) fn is_known_as(&self, named: &Named) {
+        let code = objects::each(|object| {
+            if object.name == self.path.as_os_str().as_bytes() {
+                ControlFlow::Break(object.code())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        let words = serde_json::to_string(named).unwrap_or_default();
+        if let Some(range) = code.flatten() {
+            let _ = self.footprint.member().identity.set(Identity { range, words });
+        }
+    }
+
     /// The addresses it occupies and its constructors and destructors, if it is mapped.
     fn mapped(&self) -> Option<(Range<usize>, Functions)> {
         let name = self.path.as_os_str().as_bytes();
@@ -152,7 +169,9 @@ impl Library {
     /// Why it must not be closed on the thread that loads and unloads for all.
     pub(crate) fn must_stay(&self) -> Option<&'static str> {
         let foreign = self.linker_runs_destructors && !self.closed;
-        foreign.then_some("its destructors could not be taken out of the dynamic linker's hands, where they may block all loading")
+        foreign.then_some(
+            "its destructors could not be taken out of the dynamic linker's hands, where they may block all loading",
+        )
     }
 
     /// Removes the private copy of a library that is gone.

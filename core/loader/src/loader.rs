@@ -10,13 +10,12 @@ use crate::{
     own_directory::OwnDirectory,
     sections::{Built, Sections, Unfit},
     stage::Artifact,
+    suspects::{MarkedStep, Named, Suspects},
     symbols::Symbols,
     words::in_words,
 };
 use camlock_abi::{BuiltIn, RootRef};
-use camlock_policy::{
-    Description, Digest, Ending, Fault, Lease, Loaded, Manifest, Use, Watch, manifest::Runtime,
-};
+use camlock_policy::{Description, Digest, Ending, Fault, Lease, Loaded, Manifest, Use, Watch, manifest::Runtime};
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
@@ -80,6 +79,9 @@ pub enum LoadError {
         /// What became of that.
         fault: Fault,
     },
+    /// It may have ended the process before this one.
+    #[error("{0}; it is not loaded until that is on record")]
+    Suspected(String),
     /// A thread could not be made.
     #[error("no thread could be started for it: {0}")]
     NoThread(String),
@@ -96,6 +98,8 @@ pub struct Loader {
     /// Where plugins' timers and spawned futures run.
     runtime: Option<Handle>,
     known: Mutex<Vec<KnownGeneration>>,
+    /// Who is about to run is written down there, for the next process.
+    suspects: Option<Arc<Suspects>>,
     /// How loud plugins are that are not as loud as the others.
     levels: Mutex<HashMap<String, Level>>,
 }
@@ -128,6 +132,8 @@ pub struct Overview {
     pub held_by: String,
     /// How many panics were caught in it.
     pub panics: u64,
+    /// How many descriptors it has open.
+    pub descriptors: usize,
     /// How far its end has come.
     pub ending: Ending,
 }
@@ -146,7 +152,14 @@ impl Loader {
         }
         let copies = OwnDirectory::within(&dir, |_, _| Ok(()))?;
         keeper::begin();
-        Ok(Loader { dir, copies, options, runtime, known: Mutex::default(), levels: Mutex::default() })
+        Ok(Loader { dir, copies, options, runtime, known: Mutex::default(), suspects: None, levels: Mutex::default() })
+    }
+
+    /// Writes down what it is about to run, so that the next process knows should this one end by it; and loads nobody who is
+    /// suspected as long as that is not on record.
+    #[must_use]
+    pub fn with_suspects(self, suspects: Arc<Suspects>) -> Self {
+        Loader { suspects: Some(suspects), ..self }
     }
 
     /// Opens the artifact's very bytes and makes an instance with this configuration, a JSON object. The artifact must have been
@@ -168,6 +181,12 @@ impl Loader {
         generation: u64,
         config: impl Into<Arc<str>>,
     ) -> Result<Loaded, LoadError> {
+        let named = Named { plugin: artifact.sections.manifest.name.clone(), generation, digest: artifact.digest };
+        let suspicion = self.suspects.as_ref().and_then(|suspects| suspects.suspicion(artifact.digest));
+        if let Some(why) = suspicion {
+            return Err(LoadError::Suspected(why));
+        }
+        let _mark = self.suspects.as_ref().and_then(|suspects| suspects.mark(MarkedStep::Load, named.clone()));
         let (reply, opened) = oneshot::channel();
         let sections = &artifact.sections;
         let (crate_name, stays) = (sections.crate_name.clone(), sections.stays.clone());
@@ -176,12 +195,15 @@ impl Loader {
             opened.await.unwrap_or_else(|_| Err(crate::library::OpenError("the loader's thread has ended".into())));
         let (library, first_calls) = opened.map_err(|error| LoadError::Open(error.0))?.take();
         copy.hand_over();
+        library.is_known_as(&named);
 
         let manifest = &sections.manifest;
         let (symbols, range) = (Symbols::of(artifact.path.clone()), library.range.clone());
+        let footprint = Arc::downgrade(&library.footprint);
         let side = |leases| {
             let side = HostSide::new(&manifest.name, generation, leases, self.runtime.clone(), symbols);
             let _ = side.range.set(range);
+            let _ = side.footprint.set(footprint);
             side.set_config(config.into());
             side
         };
@@ -229,7 +251,7 @@ impl Loader {
         });
         let side = side(lease.watch());
         // SAFETY: the footprint and the host's side are parts of `remains`, which the keeper drops once the library is
-        // unmapped; the side of what is compiled in is never dropped. 
+        // unmapped; the side of what is compiled in is never dropped.
         let host = unsafe { side.reference() };
         *remains.lock() = Some(Box::new(Remains::new(code, Some(side.clone()), ending)));
         self.remember(manifest.name.clone(), side.generation, digest, lease.watch(), ended.clone(), &side);
@@ -253,7 +275,8 @@ impl Loader {
             })?;
         let description = Description { manifest: manifest.clone(), openapi };
         let leases = lease.watch();
-        let instance = Arc::new(PluginInstance { functions, side, description, memory, lease });
+        let watched = self.suspects.clone().zip(digest);
+        let instance = Arc::new(PluginInstance { functions, side, description, memory, watched, lease });
         Ok(Loaded { instance, leases, ending: ended })
     }
 
@@ -299,6 +322,7 @@ impl Loader {
                 digest: known.digest,
                 held_by: known.leases.told(),
                 panics: known.side.upgrade().map_or(0, |side| side.panics()),
+                descriptors: known.side.upgrade().map_or(0, |side| side.descriptors()),
                 ending: known.ending.borrow().clone(),
             })
             .collect()

@@ -24,7 +24,16 @@ pub(crate) struct MappedObject<'a> {
 impl MappedObject<'_> {
     /// The addresses that it occupies; none if it has no segment.
     pub(crate) fn range(&self) -> Option<Range<usize>> {
-        let loads = self.headers.iter().filter(|header| header.p_type == libc::PT_LOAD);
+        self.range_of(|_| true)
+    }
+
+    /// Those of its code.
+    pub(crate) fn code(&self) -> Option<Range<usize>> {
+        self.range_of(|load| load.p_flags & libc::PF_X != 0)
+    }
+
+    fn range_of(&self, wanted: impl Fn(&libc::Elf64_Phdr) -> bool) -> Option<Range<usize>> {
+        let loads = self.headers.iter().filter(|header| header.p_type == libc::PT_LOAD && wanted(header));
         let ranges = loads.map(|load| {
             let start = self.base + load.p_vaddr as usize;
             start..start + load.p_memsz as usize

@@ -45,7 +45,8 @@ impl OwnDirectory {
             fs::create_dir(&path)?;
             let Ok(lock) = File::open(&path) else { continue };
             let locked = flock(&lock, FlockOperation::NonBlockingLockExclusive);
-            let same = |there: &fs::Metadata, held: &fs::Metadata| (there.dev(), there.ino()) == (held.dev(), held.ino());
+            let same =
+                |there: &fs::Metadata, held: &fs::Metadata| (there.dev(), there.ino()) == (held.dev(), held.ino());
             let is_there = fs::metadata(&path).is_ok_and(|there| lock.metadata().is_ok_and(|held| same(&there, &held)));
             match locked {
                 Err(Errno::WOULDBLOCK) => {}

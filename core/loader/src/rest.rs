@@ -17,7 +17,8 @@ pub(crate) fn give_back(libraries: &[PathBuf]) {
     objects::each(|object| {
         let name = Path::new(OsStr::from_bytes(object.name));
         if libraries.iter().any(|library| library == name) && !has_text_relocations(object.dynamic()) {
-            let unwritten = |header: &&libc::Elf64_Phdr| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W == 0;
+            let unwritten =
+                |header: &&libc::Elf64_Phdr| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W == 0;
             for header in object.headers.iter().filter(unwritten) {
                 drop_pages(object.base + header.p_vaddr as usize, header.p_memsz as usize);
             }

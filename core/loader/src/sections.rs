@@ -152,7 +152,7 @@ mod tests {
 
     fn read(intercepts: &str, built: Built) -> Result<Sections, Unfit> {
         let meta = format!("abi=1.0\0panic=unwind\0intercepts={intercepts}\0name=hello\0version=1.0.0\0crate=hello\0");
-        Sections::parse(meta.as_bytes(), b"", made)
+        Sections::parse(meta.as_bytes(), b"", built)
     }
 
     #[test]

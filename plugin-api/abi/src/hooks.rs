@@ -32,6 +32,10 @@ pub struct Hooks {
     /// For `sigaction` (and `signal`): `action` and `before` are its last two arguments, either of which may be null. 0, or the
     /// number of an error.
     pub signal_action: unsafe extern "C" fn(*const (), signal: i32, action: *const (), before: *mut ()) -> i32,
+    /// The plugin has opened this descriptor, by whatever function.
+    pub descriptor_opened: unsafe extern "C" fn(*const (), descriptor: i32),
+    /// The plugin is about to close this descriptor, or to hand it to libc.
+    pub descriptor_closed: unsafe extern "C" fn(*const (), descriptor: i32),
 }
 
 // SAFETY: `context` refers to a record that is made for use from all threads, and the functions may be called on any.

@@ -73,7 +73,8 @@ impl Host {
 
     /// The private copies that are left.
     pub fn copies(&self) -> Vec<PathBuf> {
-        let within = |dir: PathBuf| fs::read_dir(dir).expect("the loader made it").map(|entry| entry.expect("an entry").path());
+        let within =
+            |dir: PathBuf| fs::read_dir(dir).expect("the loader made it").map(|entry| entry.expect("an entry").path());
         // Each loader has a directory of its own there.
         within(self.run_dir()).flat_map(within).collect()
     }

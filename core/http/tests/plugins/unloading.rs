@@ -1,12 +1,13 @@
 //! What would outlive a plugin: each thing is either taken back, or pins the library with its reason until it is gone.
 
 use crate::{
-    contract,
-    direct::{after_visiting, block_on, ends, goes, is_pinned, until, visit},
+    capture, contract,
+    direct::{after_visiting, block_on, call, ends, goes, is_pinned, until, visit},
     harness::{Host, run},
 };
 use camlock_policy::{Ending, Loaded};
 use camlock_testing::{Fixtures, Trials};
+use http_body_util::BodyExt;
 use rustix::process::Signal;
 use std::{
     path::PathBuf,
@@ -23,6 +24,8 @@ pub fn add(trials: Trials) -> Trials {
         .add("unloading::keys_and_their_values", keys_and_their_values)
         .add("unloading::a_signal_handler", a_signal_handler)
         .add("unloading::signal_handlers_in_a_chain", signal_handlers_in_a_chain)
+        .add("unloading::descriptors_that_are_left_open", descriptors_that_are_left_open)
+        .add("unloading::children_of_a_plugin", children_of_a_plugin)
         .add("unloading::what_a_needed_library_leaves", what_a_needed_library_leaves)
         .add("unloading::libraries_that_stay", libraries_that_stay)
         .add("unloading::what_constructors_registered", what_constructors_registered)
@@ -173,6 +176,55 @@ fn signal_handlers_in_a_chain() {
     });
 }
 
+/// What is open in this process.
+fn open_files() -> Vec<String> {
+    let entries = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let targets = entries.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    targets.map(|target| target.display().to_string()).collect()
+}
+
+fn descriptors_that_are_left_open() {
+    run(async {
+        let host = Host::new();
+        let Loaded { instance, mut ending, .. } = host.load(&library("leftovers")).await;
+        let before = host.loader.overview()[0].descriptors;
+        let answer = call(&instance, "/descriptors").await.unwrap();
+        let body = answer.response.into_body().collect().await.unwrap().to_bytes();
+        let left: Vec<_> = std::str::from_utf8(&body).unwrap().lines().collect();
+        assert_eq!(left.len(), 5, "{left:?}");
+        let open = open_files();
+        assert!(left.iter().all(|target| open.iter().any(|one| one == target)), "{left:?} {open:?}");
+        assert_eq!(host.loader.overview()[0].descriptors, before + 6);
+        // Signals of tokio's need a pair that is kept for good.
+        let (_, listening) = counter("/listening");
+        visit(&instance, &listening).await;
+        let generation = host.loader.overview()[0].generation.to_string();
+        instance.shutdown().await.unwrap();
+        drop(instance);
+        goes(&mut ending).await;
+        let told = capture::records("descriptors that it left open were closed");
+        let told: Vec<_> = told.into_iter().filter(|record| record["generation"] == generation).collect();
+        let [told] = &told[..] else { panic!("{told:?}") };
+        assert_eq!(told["message"].matches("socket:").count(), 4, "{told:?}");
+        let open = open_files();
+        assert!(!left.iter().any(|target| open.iter().any(|one| one == target)), "{left:?} {open:?}");
+    });
+}
+
+fn children_of_a_plugin() {
+    run(async {
+        let host = Host::new();
+        let Loaded { instance, mut ending, .. } = host.load(&library("leftovers")).await;
+        let answer = call(&instance, "/child").await.unwrap();
+        let body = answer.response.into_body().collect().await.unwrap().to_bytes();
+        let ignored = std::str::from_utf8(&body).unwrap().trim_start_matches("SigIgn:").trim().to_owned();
+        let ignored = u64::from_str_radix(&ignored, 16).unwrap();
+        assert_eq!(ignored & 1 << (Signal::PIPE.as_raw() - 1), 0, "{ignored:x}");
+        drop(instance);
+        goes(&mut ending).await;
+    });
+}
+
 /// What a C library that the plugin needs has registered is not known to anybody: so it stays, and the plugin goes.
 fn what_a_needed_library_leaves() {
     let (gone, key) = counter("/key");
@@ -253,9 +305,10 @@ fn a_load_that_is_given_up() {
             let _ = tokio::time::timeout(limit, host.loader.load(&artifact, microseconds, "{}")).await;
         }
         // Wherever it was given up: its constructor's thread ends, and nothing of it is left.
+        // (The copy of one that was given up early goes before its library does.)
         until("the copies are gone", async || host.copies().is_empty()).await;
-        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-        assert!(!maps.contains(host.run_dir().to_str().unwrap()), "{maps}");
+        let here = host.run_dir().to_str().unwrap().to_owned();
+        until("nothing is mapped", async || !std::fs::read_to_string("/proc/self/maps").unwrap().contains(&here)).await;
     });
 }
 

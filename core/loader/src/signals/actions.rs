@@ -33,11 +33,7 @@ impl Action {
     }
 
     fn read(&self) -> libc::sigaction {
-        action(
-            self.handler.load(Ordering::SeqCst),
-            self.flags.load(Ordering::SeqCst),
-            self.mask.load(Ordering::SeqCst),
-        )
+        action(self.handler.load(Ordering::SeqCst), self.flags.load(Ordering::SeqCst), self.mask.load(Ordering::SeqCst))
     }
 
     fn handler(&self) -> usize {

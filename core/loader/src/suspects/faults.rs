@@ -4,15 +4,13 @@
 //! roster and writes to a file that was opened before. Whose code it was is seen from the addresses on the thread's stack.
 
 use super::Named;
-use crate::{
-    roster::walk,
-    signals::known_name,
-};
+use crate::{roster::walk, signals::known_name};
 use std::{
+    cell::UnsafeCell,
     ffi::{c_int, c_void},
     fs::File,
     io,
-    mem::{MaybeUninit, size_of},
+    mem::{MaybeUninit, size_of, size_of_val},
     os::fd::IntoRawFd,
     path::Path,
     sync::atomic::{AtomicBool, AtomicI32, Ordering},
@@ -36,7 +34,10 @@ struct SavedAction(std::sync::OnceLock<libc::sigaction>);
 pub(super) enum Note {
     /// The process ended as it should, whatever was noted before.
     InOrder,
-    Ended { how: String, of: Option<Named> },
+    Ended {
+        how: String,
+        of: Option<Named>,
+    },
 }
 
 const IN_ORDER: &str = "in order\n";
@@ -124,7 +125,8 @@ fn write(how: &[&[u8]], addresses: &[usize], stack: usize) {
     let file = FILE.load(Ordering::SeqCst);
     let part = |bytes: &[u8]| libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     let put = |whose: &[u8]| {
-        let parts = [part(how[0]), part(how.get(1).copied().unwrap_or_default()), part(b"\t"), part(whose), part(b"\n")];
+        let parts =
+            [part(how[0]), part(how.get(1).copied().unwrap_or_default()), part(b"\t"), part(whose), part(b"\n")];
         // SAFETY: the parts are valid for this call, which may be made in a handler.
         unsafe { libc::writev(file, parts.as_ptr(), parts.len() as c_int) };
     };
@@ -133,11 +135,32 @@ fn write(how: &[&[u8]], addresses: &[usize], stack: usize) {
     }
 }
 
-/// Names the plugin whose code is found first: at one of the addresses, else on a stack, from its top. False if there is none.
+const WORDS: usize = 512;
+/// How far down a stack is looked at: 256 KiB.
+const PORTIONS: usize = 64;
+
+/// Where a portion of a stack is copied to. Not on the handler's own stack, which may be as small as one portion.
+struct Portion(UnsafeCell<[usize; WORDS]>);
+
+// SAFETY: whoever has set `LOOKING` has it alone.
+unsafe impl Sync for Portion {}
+
+static PORTION: Portion = Portion(UnsafeCell::new([0; WORDS]));
+static LOOKING: AtomicBool = AtomicBool::new(false);
+
+/// Names the plugin whose code is found first: at one of the addresses, else on a stack, from its top. False if there is none,
+/// or if somebody else is looking for theirs.
 fn whose(addresses: &[usize], stack: usize, name: impl FnOnce(&str)) -> bool {
-    const WORDS: usize = 512;
-    /// How far down a stack is looked at: 256 KiB.
-    const PORTIONS: usize = 64;
+    if LOOKING.swap(true, Ordering::SeqCst) {
+        return false;
+    }
+    // SAFETY: `LOOKING` was not set, and is until the end of this function.
+    let found = look(addresses, stack, name, unsafe { &mut *PORTION.0.get() });
+    LOOKING.store(false, Ordering::SeqCst);
+    found
+}
+
+fn look(addresses: &[usize], stack: usize, name: impl FnOnce(&str), words: &mut [usize; WORDS]) -> bool {
     let mut name = Some(name);
     let mut is_found = |address: usize| {
         walk(|member| {
@@ -152,10 +175,9 @@ fn whose(addresses: &[usize], stack: usize, name: impl FnOnce(&str)) -> bool {
     if addresses.iter().any(|address| is_found(*address)) {
         return true;
     }
-    let mut words = [0_usize; WORDS];
     let mut from = stack & !(size_of::<usize>() - 1);
     for _ in 0..PORTIONS {
-        let bytes = size_of::<[usize; WORDS]>();
+        let bytes = size_of_val(words);
         let local = libc::iovec { iov_base: words.as_mut_ptr().cast(), iov_len: bytes };
         let remote = libc::iovec { iov_base: from as *mut c_void, iov_len: bytes };
         // SAFETY: the kernel copies as much as is mapped and says how much that was; it writes to the words alone. May be called in

@@ -151,7 +151,9 @@ impl Suspects {
     /// A plugin was loaded and started: what was counted against it does not count any more.
     pub(crate) fn started(&self, digest: Digest) {
         if self.state.lock().unnoted.contains_key(&digest) {
-            self.change(|kept| drop(kept.unnoted.remove(&digest)));
+            self.change(|kept| {
+                kept.unnoted.remove(&digest);
+            });
         }
     }
 }
@@ -169,7 +171,8 @@ impl Kept {
         }
         let entries = fs::read_dir(ended).map(|entries| entries.flatten().collect()).unwrap_or_else(|_| Vec::new());
         let is_mark = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(MARK);
-        let marks: Vec<MarkText> = entries.iter().filter(|entry| is_mark(entry)).filter_map(|entry| read(&entry.path())).collect();
+        let marks: Vec<MarkText> =
+            entries.iter().filter(|entry| is_mark(entry)).filter_map(|entry| read(&entry.path())).collect();
         let first = notes.into_iter().find_map(|note| match note {
             faults::Note::InOrder => None,
             faults::Note::Ended { how, of } => Some((how, of)),
@@ -245,7 +248,10 @@ mod tests {
         let nothing = Kept::default();
         let both = [(MarkedStep::Load, "one"), (MarkedStep::Start, "two")];
         let of_two = format!("ended with SIGABRT\t{}\n", serde_json::to_string(&named("two")).unwrap());
-        assert_eq!(reasons(&ended(&of_two, &both, &nothing)), ["two: the server ended with SIGABRT while its `start` ran"]);
+        assert_eq!(
+            reasons(&ended(&of_two, &both, &nothing)),
+            ["two: the server ended with SIGABRT while its `start` ran"]
+        );
         assert_eq!(
             reasons(&ended(&of_two, &[], &nothing)),
             ["two: the server ended with SIGABRT in its code while it served"]
@@ -256,7 +262,11 @@ mod tests {
             ["one: the server ended with SIGSEGV while it was loaded"]
         );
         assert_eq!(reasons(&ended(of_nobody, &both, &nothing)), [""; 0], "it may have been either");
-        assert_eq!(reasons(&ended(&format!("{of_two}in order\n"), &both, &nothing)), [""; 0], "it went on, and ended well");
+        assert_eq!(
+            reasons(&ended(&format!("{of_two}in order\n"), &both, &nothing)),
+            [""; 0],
+            "it went on, and ended well"
+        );
     }
 
     #[test]

@@ -1,22 +1,23 @@
 //! The verifying child: opens the library, makes an instance, asks, drops, closes, looks, and tells after each step.
 
-use super::{CHILD_NAME, Line, Report, Stage, Verdict};
+use super::{CHILD_NAME, Line, Report, Stage, Verdict, confine, parent::LONGEST_OPENING};
 use crate::{
+    constructors::destruct,
     create::{describe, step_of},
     host::HostSide,
     instance::Functions,
-    job::{LeasedJob, drive},
+    job::LeasedJob,
     library::{FirstCalls, Library},
     signals,
     symbols::Symbols,
     words::one_line,
 };
 use camlock_abi::{AbiVersion, FailureKind, FailureMessage, OpenOptions, RStr};
-use camlock_policy::{Lease, Use};
+use camlock_policy::Lease;
 use std::{
     fs::File,
     io::Write,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
@@ -32,14 +33,17 @@ pub fn run_verifier_if_asked() {
     let mut arguments = std::env::args_os();
     if arguments.next().is_some_and(|name| name == CHILD_NAME) {
         let arguments: Vec<_> = arguments.collect();
-        let [path, crate_name, runtime, name, stays, milliseconds] = &arguments[..] else { process::exit(64) };
+        let [copy, artifact, crate_name, runtime, name, stays, milliseconds] = &arguments[..] else {
+            process::exit(64)
+        };
         let (Some(crate_name), Some(name), Some(milliseconds)) =
             (crate_name.to_str(), name.to_str(), milliseconds.to_str().and_then(|text| text.parse().ok()))
         else {
             process::exit(64)
         };
-        let candidate = Candidate {
-            path: PathBuf::from(path),
+        let candidate = Specimen {
+            copy: PathBuf::from(copy),
+            artifact: PathBuf::from(artifact),
             crate_name: crate_name.to_owned(),
             runtime: runtime == "tokio",
             name: name.to_owned(),
@@ -56,8 +60,12 @@ pub(super) fn is_armed() -> bool {
     ARMED.load(Ordering::Relaxed)
 }
 
-struct Candidate {
-    path: PathBuf,
+/// What is to be verified.
+struct Specimen {
+    /// What is opened.
+    copy: PathBuf,
+    /// What it was made of, where names are.
+    artifact: PathBuf,
     crate_name: String,
     runtime: bool,
     name: String,
@@ -83,25 +91,43 @@ impl Teller {
     }
 }
 
-fn run(candidate: &Candidate) -> std::io::Result<()> {
+fn run(candidate: &Specimen) -> std::io::Result<()> {
     // A panic of the plugin is told by its message; the host's own hook would print it a second time.
     std::panic::set_hook(Box::new(|_| ()));
     let mut teller = Teller::new()?;
+    let confined = confine::to_working_directory();
     teller.tell(&Line::Stage(Stage::Open))?;
-    let opened = match Library::open(Path::new(&candidate.path), &candidate.crate_name, candidate.stays.clone()) {
+    let began = Instant::now();
+    let opened = match Library::open(&candidate.copy, &candidate.crate_name, candidate.stays.clone()) {
         Ok(opened) => opened,
         Err(error) => return teller.tell(&Line::Unopened(error.0)),
     };
+    let taken = began.elapsed();
+    if taken > LONGEST_OPENING {
+        return teller.tell(&Line::SlowToOpen(taken.as_millis() as u64));
+    }
     let verdict = match try_all(candidate, opened, &mut teller)? {
         Ok(report) => Verdict::Good(report),
+        Err(reason) if confined && wrote_elsewhere(&reason) => Verdict::Bad(format!("{reason}{HINT}")),
         Err(reason) => Verdict::Bad(reason),
     };
     teller.tell(&Line::Done(verdict))
 }
 
+const HINT: &str =
+    " (while it is verified it may write to its working directory only: what writes elsewhere belongs into `start`)";
+
+/// Whether a failure is what comes of writing where the child may not.
+fn wrote_elsewhere(reason: &str) -> bool {
+    let reason = reason.to_lowercase();
+    ["permission denied", "os error 13", "readonly database", "read-only", "unable to open database file"]
+        .iter()
+        .any(|sign| reason.contains(sign))
+}
+
 /// The outer result is about telling, the inner one about the plugin.
 fn try_all(
-    candidate: &Candidate,
+    candidate: &Specimen,
     (mut library, first_calls): (Library, FirstCalls),
     teller: &mut Teller,
 ) -> std::io::Result<Result<Report, String>> {
@@ -116,7 +142,7 @@ fn try_all(
     }
     teller.tell(&Line::Stage(Stage::Instance))?;
     let lease = Lease::first(|| ());
-    let symbols = Symbols::of(candidate.path.clone());
+    let symbols = Symbols::of(candidate.artifact.clone());
     let side = HostSide::new(&candidate.name, 0, lease.watch(), None, symbols);
     let _ = side.range.set(library.range.clone());
     let root = entry.root;
@@ -129,9 +155,9 @@ fn try_all(
     let functions = Functions { root, object };
 
     teller.tell(&Line::Stage(Stage::Create))?;
-    // SAFETY: root and object belong together; the job runs under a lease.
-    let create = LeasedJob::new(unsafe { root.create()(object) }, lease.share(Use::Job));
-    match drive(create, candidate.limit) {
+    // SAFETY: root and object belong together; the lease keeps them.
+    let create = unsafe { root.create()(object) };
+    match LeasedJob::drive_under(create, &lease, candidate.limit) {
         Some(Ok(_)) => {}
         Some(Err(failure)) => return Ok(Err(failed(&step_of(failure.kind).to_string(), failure))),
         // Left to the parent, whose time is over too: it is not the plugin's last word.
@@ -144,8 +170,8 @@ fn try_all(
 
     teller.tell(&Line::Stage(Stage::Shutdown))?;
     // SAFETY: as above.
-    let shutdown = LeasedJob::new(unsafe { root.shutdown()(object) }, lease.share(Use::Job));
-    match drive(shutdown, candidate.limit) {
+    let shutdown = unsafe { root.shutdown()(object) };
+    match LeasedJob::drive_under(shutdown, &lease, candidate.limit) {
         Some(Ok(_)) => {}
         Some(Err(failure)) => return Ok(Err(failed("`shutdown`", failure))),
         None => process::exit(TIMED_OUT),
@@ -188,5 +214,8 @@ fn unmap(library: &mut Library) -> Result<(), String> {
     }
     library.footprint.retire(Duration::ZERO);
     library.footprint.close(Duration::from_millis(500))?;
+    let destructors = library.take_destructors();
+    // SAFETY: they are the library's, which is mapped and of which nothing else will be called; they were taken, so they run once.
+    unsafe { destruct(&destructors) };
     library.close()
 }

@@ -1,11 +1,14 @@
 //! Verification: staged bytes are tried in a process of their own before the server opens them.
 //!
 //! `parent` starts the child, bounds it and understands how it ended; `child` opens the library and tells how far it came;
-//! `verdicts` remembers. What must not live here: any decision about what to do with a verdict.
+//! `confine` and `workplace` say
+//! what the child may write; `verdicts` remembers. What must not live here: any decision about what to do with a verdict.
 
 mod child;
+mod confine;
 mod parent;
 mod verdicts;
+mod workplace;
 
 pub use child::run_verifier_if_asked;
 pub use parent::{Limits, Verifier, VerifyError};
@@ -48,7 +51,7 @@ enum Stage {
 
 impl Stage {
     /// What went on, to follow "while" or "before".
-    fn told(self) -> &'static str {
+    fn in_words(self) -> &'static str {
         match self {
             Stage::Begin => "the verifying process started",
             Stage::Open => "the library was opened and its constructors ran",
@@ -71,10 +74,12 @@ enum Line {
     Done(Verdict),
     /// The dynamic linker refused, in these words.
     Unopened(String),
+    /// The libraries that it needs took so many milliseconds to open.
+    SlowToOpen(u64),
 }
 
 /// Part of what a verdict is kept under: raised when verification comes to mean something else.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The name under which the child starts, in place of the program's.
 const CHILD_NAME: &str = "camlock-verifier";

@@ -32,6 +32,8 @@ pub fn add(trials: Trials) -> Trials {
         .add("creates::hang_up", || {
             timed_out(&Altered::that("hangs up"), "it did not come to an end within 1 s while its `create` ran");
         })
+        .add("creates::write_beside_itself", write_beside_itself)
+        .add("creates::write_elsewhere", write_elsewhere)
         .add("creates::eat_memory", eat_memory)
         .add("creates::talk_without_end", talk_without_end)
         .add("creates::recurse", recurse)
@@ -122,9 +124,9 @@ fn be_killed() {
 
 fn routes() {
     let sentence = judged(&Altered::that("routes panic"));
-    assert!(sentence.starts_with("`create` panicked: no routes today (candidates/examples/"), "{sentence}");
+    assert!(sentence.starts_with("`routes` panicked: no routes today (candidates/examples/"), "{sentence}");
     let sentence = judged(&Altered::that("routes overlap"));
-    let start = "`create` panicked: Overlapping method route. Handler for `GET /same` already exists (";
+    let start = "`routes` panicked: Overlapping method route. Handler for `GET /same` already exists (";
     assert!(sentence.starts_with(start), "{sentence}");
 }
 
@@ -169,14 +171,17 @@ fn surroundings() {
     drop(inherited);
     let Ok(Verdict::Bad(told)) = verdict else { panic!("{verdict:?}") };
     let lines: Vec<_> = told.trim_start_matches("`create` failed: ").split(" | ").collect();
-    assert_eq!(lines[0], "directory /", "no variables, and then: {told}");
+    let own = format!("directory {}/", place.path("trying").canonicalize().unwrap().display());
+    assert!(lines[0].starts_with(&own), "no variables, and then a directory of its own: {told}");
     let descriptors: Vec<_> = lines.iter().filter_map(|line| line.strip_prefix("descriptor ")).collect();
     let (files, others): (Vec<&str>, Vec<&str>) = descriptors.into_iter().partition(|target| target.starts_with('/'));
     assert!(matches!(&files[..], [own] if own.ends_with("/fd")), "only the listing itself: {files:?}");
     // The verifier's own line to its parent; the rest is the plugin's tokio.
     let pipes = others.iter().filter(|target| target.starts_with("pipe:")).count();
     let events = others.iter().filter(|target| target.starts_with("anon_inode:")).count();
-    assert_eq!((pipes, pipes + events), (1, others.len()), "{others:?}");
+    // Its signals have a pair of sockets and a second descriptor of one of them.
+    let sockets = others.iter().filter(|target| target.starts_with("socket:")).count();
+    assert_eq!((pipes, sockets, pipes + events + sockets), (1, 3, others.len()), "{others:?}");
     let limit = |name: &str| {
         let line = lines.iter().find(|line| line.starts_with(name)).expect("every limit is listed");
         line[name.len()..].split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>()
@@ -187,6 +192,41 @@ fn surroundings() {
     assert_eq!(limit("Max file size"), ["67108864", "67108864"]);
     assert_eq!(limit("Max open files"), ["256", "256"]);
     std::fs::remove_file(place.path("inherited")).unwrap();
+    place.expect_clean();
+}
+
+/// As many a `create` does with a database: what it writes goes with the verifying process.
+fn write_beside_itself() {
+    let place = Place::new();
+    let verdict = place.verify(&Altered::that("writes todo.db"), Limits::default());
+    assert!(matches!(verdict, Ok(Verdict::Good(_))), "{verdict:?}");
+    for place in
+        [place.path("verdicts"), place.path("trying"), place.path(""), "/".into(), std::env::current_dir().unwrap()]
+    {
+        assert!(!place.join("todo.db").exists(), "{}", place.display());
+    }
+    place.expect_clean();
+}
+
+/// Where the kernel has Landlock.
+fn write_elsewhere() {
+    let place = Place::new();
+    let file = std::path::PathBuf::from(format!("/tmp/elsewhere-{}", std::process::id()));
+    let verdict = place.verify(&Altered::that(&format!("writes {}", file.display())), Limits::default());
+    // SAFETY: with this flag no struct is read; the kernel answers with its version.
+    let version = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0_usize, 1_u32) };
+    if version < 1 {
+        assert!(matches!(verdict, Ok(Verdict::Good(_))), "nothing is lost without it: {verdict:?}");
+        std::fs::remove_file(&file).unwrap();
+        return;
+    }
+    let Ok(Verdict::Bad(sentence)) = verdict else { panic!("{verdict:?}") };
+    assert_eq!(
+        sentence,
+        "`create` failed: Permission denied (os error 13) (while it is verified it may write to its working directory \
+         only: what writes elsewhere belongs into `start`)"
+    );
+    assert!(!file.exists());
     place.expect_clean();
 }
 

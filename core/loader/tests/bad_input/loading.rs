@@ -2,10 +2,10 @@
 
 use crate::{alter::Altered, place::Place};
 use camlock_loader::{Artifact, Limits, LoadError, Loader, LoaderOptions, Overview, StageError, Verdict};
-use camlock_policy::Ending;
+use camlock_policy::{Ending, Loaded};
 use camlock_testing::Trials;
 use std::{
-    fs, process, thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
@@ -20,6 +20,9 @@ pub fn add(trials: Trials) -> Trials {
         .add("loading::create_waits", || create_is_cancelled("waits in a server"))
         .add("loading::create_sleeps", || create_is_cancelled("sleeps in a server"))
         .add("loading::create_blocks", create_blocks)
+        .add("loading::constructors_block", constructors_block)
+        .add("loading::destructors_block", destructors_block)
+        .add("loading::routes_panic", routes_panic)
         .add("loading::undefined_symbol", undefined_symbol)
         .add("loading::copies_of_processes_that_are_no_more", copies_of_processes_that_are_no_more)
 }
@@ -65,23 +68,23 @@ fn recalled() {
     let artifact = verified(&place, "well");
     let recall = || place.staging.recall(artifact.digest, &place.path("run"));
     let unwanted = recall().unwrap();
-    assert_eq!(place.names("run").len(), 1);
+    assert_eq!(place.copies().len(), 1);
     drop(unwanted);
     place.expect_clean();
 
     let wanted = recall().unwrap();
-    let copies = place.names("run");
+    let copies = place.copies();
     let loaded = place.load(&wanted).expect("it can be loaded");
-    assert_eq!(place.names("run"), copies);
+    assert_eq!(place.copies(), copies);
     let other = place.load(&wanted).expect("it can be loaded twice");
-    assert_eq!(place.names("run").len(), 2);
+    assert_eq!(place.copies().len(), 2);
     place.unload(loaded);
     place.unload(other);
     place.expect_clean();
 
     let cleared = recall().unwrap();
-    for copy in place.names("run") {
-        fs::remove_file(place.path("run").join(copy)).unwrap();
+    for copy in place.copies() {
+        fs::remove_file(copy).unwrap();
     }
     place.unload(place.load(&cleared).expect("another copy is made"));
     place.expect_clean();
@@ -92,7 +95,7 @@ fn recalled() {
     place.expect_clean();
 
     fs::write(&artifact.path, good).unwrap();
-    fs::remove_dir(place.path("run")).unwrap();
+    fs::remove_dir_all(place.path("run")).unwrap();
     assert!(matches!(refused(&place, &recall().unwrap()), LoadError::NoCopy { .. }));
 }
 
@@ -108,7 +111,7 @@ fn vanished() {
 fn no_directory_for_copies() {
     let place = Place::new();
     let artifact = verified(&place, "well");
-    fs::remove_dir(place.path("run")).unwrap();
+    fs::remove_dir_all(place.path("run")).unwrap();
     let run = fs::canonicalize(place.path("")).unwrap().join("run");
     let sentence = format!(
         "no private copy can be made in {}: no such file or directory; make room there, or let the server write there",
@@ -177,18 +180,61 @@ fn create_blocks() {
     expect_gone(&place);
 }
 
-/// A server that crashed could not clear up; the next one does, and leaves alone what others use.
+/// A server that crashed could not clear up; the next one does, and leaves alone what others use: whatever their process
+/// numbers are, which in containers are all the same.
 fn copies_of_processes_that_are_no_more() {
     let place = Place::new();
-    let own = format!("{}-1000000.so", process::id());
-    // No process has such a number.
-    for name in ["4000000000-1.so", &own, "notes.txt"] {
-        fs::write(place.path("run").join(name), "").unwrap();
-    }
-    Loader::new(place.path("run"), LoaderOptions::default(), None).unwrap();
-    let mut left = place.names("run");
-    left.sort();
-    assert_eq!(left, [own.as_str(), "notes.txt"]);
+    let artifact = verified(&place, "well");
+    let loaded = place.load(&artifact).expect("it can be loaded");
+    let [used] = &place.copies()[..] else { panic!("one copy: {:?}", place.copies()) };
+    let abandoned = place.path("run").join("0123456789abcdef0123456789abcdef");
+    fs::create_dir(&abandoned).unwrap();
+    fs::write(abandoned.join("copy.so"), "").unwrap();
+    fs::write(place.path("run").join("notes.txt"), "").unwrap();
+    let other = Loader::new(place.path("run"), LoaderOptions::default(), None).unwrap();
+    assert!(!abandoned.exists());
+    assert!(used.exists() && place.path("run").join("notes.txt").exists());
+    fs::remove_file(place.path("run").join("notes.txt")).unwrap();
+    drop(other);
+    place.unload(loaded);
+    place.expect_clean();
+}
+
+/// Constructors run where they can be given up: nobody else waits for them.
+fn constructors_block() {
+    let place = Place::with(LITTLE);
+    let artifact = verified(&place, "constructor blocks in a server");
+    assert_eq!(refused(&place, &artifact).to_string(), "its constructors did not come to an end within 0.3 s");
+    let [Overview { held_by, ending, .. }] = &place.loader.overview()[..] else { panic!("it is there still") };
+    assert_eq!((held_by.as_str(), ending), ("a job of the plugin still runs", &Ending::Alive));
+    let other = place.stage(&Altered::good().0);
+    place.unload(place.load(&other).expect("another one is loaded meanwhile"));
+    assert_eq!(place.loader.overview().len(), 1, "and gone before the first is");
+    expect_gone(&place);
+}
+
+/// So do destructors.
+fn destructors_block() {
+    let place = Place::new();
+    let artifact = verified(&place, "destructor blocks in a server");
+    let Loaded { instance, mut ending, .. } = place.load(&artifact).expect("it can be loaded");
+    drop(instance);
+    let other = place.stage(&Altered::good().0);
+    place.unload(place.load(&other).expect("another one is loaded meanwhile"));
+    assert_eq!(*ending.borrow(), Ending::Alive, "and gone before the first is");
+    place.run(async {
+        let ended = ending.wait_for(|ending| *ending != Ending::Alive).await.unwrap().clone();
+        assert!(matches!(ended, Ending::Unmapped { .. }), "{ended:?}");
+    });
+    place.expect_clean();
+}
+
+fn routes_panic() {
+    let place = Place::new();
+    let artifact = verified(&place, "routes panic in a server");
+    let sentence = refused(&place, &artifact).to_string();
+    assert!(sentence.starts_with("`routes` panicked: not here either (candidates/examples/"), "{sentence}");
+    expect_gone(&place);
 }
 
 /// Verdicts may be kept on another machine's word; what the linker refuses here is told here.

@@ -5,14 +5,15 @@ use crate::{
     place::{Place, processes_with},
 };
 use camlock_testing::Trials;
+use rustix::process::{Resource, Rlimit};
 use std::{
     fs,
     os::unix::{
         fs::{MetadataExt, PermissionsExt},
-        process::CommandExt,
+        process::{CommandExt, ExitStatusExt},
     },
     path::{Path, PathBuf},
-    process::{self, Command},
+    process::{self, Command, ExitStatus},
     thread,
     time::{Duration, Instant},
 };
@@ -24,6 +25,9 @@ pub fn add(trials: Trials) -> Trials {
         .add("restarted::no_room_for_a_copy", no_room_for_a_copy)
         .add("restarted::no_room_for_a_private_copy", no_room_for_a_private_copy)
         .add("restarted::a_server_that_is_killed", a_server_that_is_killed)
+        .add("restarted::low_hard_limits", low_hard_limits)
+        .add("restarted::one_that_ends_the_process", one_that_ends_the_process)
+        .add("restarted::one_that_is_killed_while_it_starts", one_that_is_killed_while_it_starts)
 }
 
 const ASKED: &str = "bad-input-restarted";
@@ -60,6 +64,30 @@ pub fn run_if_asked() {
             let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
             runtime.block_on(verifier.verify(&artifact)).map(drop).map_err(|error| error.to_string())
         }
+        "verify with low limits" => {
+            let artifact = staging().and_then(|staging| staging.stage(&candidate)).expect("it can be staged");
+            let verifier = camlock_loader::Verifier::new(dir.join("verdicts"), Default::default()).expect("a verifier");
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            for (resource, most) in [(Resource::As, 1 << 30), (Resource::Nofile, 100), (Resource::Fsize, 48 << 20)] {
+                let lower = Rlimit { current: Some(most), maximum: Some(most) };
+                rustix::process::setrlimit(resource, lower).expect("a lower limit");
+            }
+            runtime.block_on(verifier.verify(&artifact)).map(drop).map_err(|error| error.to_string())
+        }
+        "load and start" => {
+            let suspects = camlock_loader::Suspects::open(&dir.join("suspects")).expect("suspects");
+            for suspect in suspects.pending() {
+                print!("{} ({}) is suspected: {}", suspect.plugin, suspect.digest, suspect.reason);
+            }
+            let artifact = staging().and_then(|staging| staging.stage(&candidate)).expect("it can be staged");
+            let loader = camlock_loader::Loader::new(dir.join("run"), Default::default(), None).expect("a loader");
+            let loader = loader.with_suspects(suspects);
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let loaded = loader.load(&artifact, 7, "{}").await.map_err(|error| error.to_string())?;
+                loaded.instance.start().await.map_err(|fault| fault.to_string())
+            })
+        }
         other => panic!("{other}?"),
     };
     print!("{}", told.err().unwrap_or_else(|| "nothing was wrong".to_owned()));
@@ -85,6 +113,57 @@ fn told(what: &str, candidate: &Path, dir: &Path) -> String {
     let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{}: {said} {errors}", output.status);
     said.into_owned()
+}
+
+/// A server whose hard limits are below what a verifying process is given hands on what it has.
+fn low_hard_limits() {
+    let (place, candidate, dir) = open_place();
+    assert_eq!(told("verify with low limits", &candidate, &dir), "nothing was wrong");
+    place.expect_nothing();
+}
+
+/// How a process ends that loads and starts a candidate, and what it says.
+fn started(candidate: &Path, dir: &Path) -> (ExitStatus, String) {
+    let output =
+        Command::new("/proc/self/exe").args([ASKED, "load and start"]).args([candidate, dir]).output().unwrap();
+    (output.status, String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Whoever ends the process while it starts is known to the next process, and not loaded there.
+fn one_that_ends_the_process() {
+    for (mode, how) in [
+        ("aborts in start", "ended with SIGABRT while its `start` ran"),
+        ("exits in start", "was ended by a call of `exit` while its `start` ran"),
+        ("faults in a thread in start", "ended with SIGSEGV while its `start` ran"),
+    ] {
+        let (place, _, dir) = open_place();
+        let candidate = place.file(&Altered::that(mode));
+        let digest = camlock_loader::Digest::of(&fs::read(&candidate).unwrap());
+        let (status, said) = started(&candidate, &dir);
+        assert_eq!((said.as_str(), status.success()), ("", mode.starts_with("exits")), "{mode}: {status}");
+        let suspected = format!("candidates ({digest}) is suspected: the server {how}");
+        // Nobody puts it on record: it stays so.
+        for _ in 0..2 {
+            let (status, said) = started(&candidate, &dir);
+            let refused = format!("{suspected}the server {how}; it is not loaded until that is on record");
+            assert_eq!((said, status.success()), (refused, true), "{mode}");
+        }
+        // Others are.
+        let (status, said) = started(&place.file(&Altered::good().0), &dir);
+        assert_eq!((said, status.success()), (format!("{suspected}nothing was wrong"), true), "{mode}");
+    }
+}
+
+/// Who is killed from outside says nothing of the plugin that was being started, unless it happens time and again.
+fn one_that_is_killed_while_it_starts() {
+    let (place, _, dir) = open_place();
+    let candidate = place.file(&Altered::that("is killed in start"));
+    for _ in 0..3 {
+        let (status, said) = started(&candidate, &dir);
+        assert_eq!((said.as_str(), status.signal()), ("", Some(libc::SIGKILL)));
+    }
+    let (_, said) = started(&candidate, &dir);
+    assert!(said.contains("is suspected: the server ended 3 times in a row while its `start` ran"), "{said}");
 }
 
 /// The process that verifies goes with the one that asked for it.
