@@ -6,7 +6,7 @@ use crate::{
     harness::{Host, run},
 };
 use camlock_policy::{Ending, Loaded};
-use camlock_testing::{Fixtures, Trials};
+use camlock_testing::{Fixtures, trial};
 use http_body_util::BodyExt;
 use rustix::process::Signal;
 use std::{
@@ -15,25 +15,6 @@ use std::{
     thread,
     time::Duration,
 };
-
-pub fn add(trials: Trials) -> Trials {
-    trials
-        .add("unloading::what_is_taken_back", what_is_taken_back)
-        .add("unloading::a_thread_that_still_runs", a_thread_that_still_runs)
-        .add("unloading::a_leaked_runtime", a_leaked_runtime)
-        .add("unloading::keys_and_their_values", keys_and_their_values)
-        .add("unloading::a_signal_handler", a_signal_handler)
-        .add("unloading::signal_handlers_in_a_chain", signal_handlers_in_a_chain)
-        .add("unloading::descriptors_that_are_left_open", descriptors_that_are_left_open)
-        .add("unloading::children_of_a_plugin", children_of_a_plugin)
-        .add("unloading::what_a_needed_library_leaves", what_a_needed_library_leaves)
-        .add("unloading::libraries_that_stay", libraries_that_stay)
-        .add("unloading::what_constructors_registered", what_constructors_registered)
-        .add("unloading::a_load_that_is_given_up", a_load_that_is_given_up)
-        .add("unloading::an_instance_that_is_only_dropped", an_instance_that_is_only_dropped)
-        .add("unloading::what_is_left_in_memory", what_is_left_in_memory)
-        .add("unloading::many_generations_at_once", many_generations_at_once)
-}
 
 pub fn library(name: &str) -> PathBuf {
     Fixtures::quick().library(name)
@@ -45,6 +26,7 @@ pub fn counter(base: &str) -> (&'static AtomicUsize, String) {
     (counter, format!("{base}/{}", std::ptr::from_ref(counter).expose_provenance()))
 }
 
+#[trial]
 fn what_is_taken_back() {
     run(async {
         let host = Host::new();
@@ -56,6 +38,7 @@ fn what_is_taken_back() {
     });
 }
 
+#[trial]
 fn a_thread_that_still_runs() {
     run(async {
         let host = Host::new();
@@ -82,6 +65,7 @@ fn a_thread_that_still_runs() {
     });
 }
 
+#[trial]
 fn a_leaked_runtime() {
     run(async {
         let host = Host::new();
@@ -90,6 +74,7 @@ fn a_leaked_runtime() {
     });
 }
 
+#[trial]
 fn keys_and_their_values() {
     let (deleted, key_deleted) = counter("/key-deleted");
     let (count, key) = counter("/key");
@@ -126,6 +111,7 @@ fn is_handled(signal: Signal) -> bool {
     u64::from_str_radix(caught.trim(), 16).unwrap() & 1 << (signal.as_raw() - 1) != 0
 }
 
+#[trial]
 fn a_signal_handler() {
     run(async {
         let host = Host::new();
@@ -147,6 +133,7 @@ fn a_signal_handler() {
 }
 
 /// Each new generation installs its handler before the one that it replaces is gone, in whatever order they go.
+#[trial]
 fn signal_handlers_in_a_chain() {
     run(async {
         let host = Host::new();
@@ -183,6 +170,7 @@ fn open_files() -> Vec<String> {
     targets.map(|target| target.display().to_string()).collect()
 }
 
+#[trial]
 fn descriptors_that_are_left_open() {
     run(async {
         let host = Host::new();
@@ -211,6 +199,7 @@ fn descriptors_that_are_left_open() {
     });
 }
 
+#[trial]
 fn children_of_a_plugin() {
     run(async {
         let host = Host::new();
@@ -226,6 +215,7 @@ fn children_of_a_plugin() {
 }
 
 /// What a C library that the plugin needs has registered is not known to anybody: so it stays, and the plugin goes.
+#[trial]
 fn what_a_needed_library_leaves() {
     let (gone, key) = counter("/key");
     run(async {
@@ -266,6 +256,7 @@ fn what_a_needed_library_leaves() {
     });
 }
 
+#[trial]
 fn libraries_that_stay() {
     run(async {
         let host = Host::new();
@@ -285,6 +276,7 @@ fn libraries_that_stay() {
     });
 }
 
+#[trial]
 fn what_constructors_registered() {
     run(async {
         let host = Host::new();
@@ -296,6 +288,7 @@ fn what_constructors_registered() {
     });
 }
 
+#[trial]
 fn a_load_that_is_given_up() {
     run(async {
         let host = Host::new();
@@ -312,6 +305,7 @@ fn a_load_that_is_given_up() {
     });
 }
 
+#[trial]
 fn an_instance_that_is_only_dropped() {
     run(async {
         let host = Host::new();
@@ -323,6 +317,7 @@ fn an_instance_that_is_only_dropped() {
     });
 }
 
+#[trial]
 fn what_is_left_in_memory() {
     let counted = contract::plugin("counted", "counted");
     run(async {
@@ -363,6 +358,7 @@ fn what_is_left_in_memory() {
     });
 }
 
+#[trial]
 fn many_generations_at_once() {
     run(async {
         let host = Host::new();

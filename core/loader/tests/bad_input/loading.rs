@@ -3,28 +3,20 @@
 use crate::{alter::Altered, place::Place};
 use camlock_loader::{Artifact, Limits, LoadError, Loader, LoaderOptions, Overview, StageError, Verdict};
 use camlock_policy::{Ending, Loaded};
-use camlock_testing::Trials;
+use camlock_testing::trial;
 use std::{
     fs, thread,
     time::{Duration, Instant},
 };
 
-pub fn add(trials: Trials) -> Trials {
-    trials
-        .add("loading::rotten", rotten)
-        .add("loading::recalled", recalled)
-        .add("loading::vanished", vanished)
-        .add("loading::no_directory_for_copies", no_directory_for_copies)
-        .add("loading::create_fails", create_fails)
-        .add("loading::create_panics", create_panics)
-        .add("loading::create_waits", || create_is_cancelled("waits in a server"))
-        .add("loading::create_sleeps", || create_is_cancelled("sleeps in a server"))
-        .add("loading::create_blocks", create_blocks)
-        .add("loading::constructors_block", constructors_block)
-        .add("loading::destructors_block", destructors_block)
-        .add("loading::routes_panic", routes_panic)
-        .add("loading::undefined_symbol", undefined_symbol)
-        .add("loading::copies_of_processes_that_are_no_more", copies_of_processes_that_are_no_more)
+#[trial]
+fn create_waits() {
+    create_is_cancelled("waits in a server");
+}
+
+#[trial]
+fn create_sleeps() {
+    create_is_cancelled("sleeps in a server");
 }
 
 const LITTLE: LoaderOptions = LoaderOptions { create: Duration::from_millis(300) };
@@ -42,6 +34,7 @@ fn refused(place: &Place, artifact: &Artifact) -> LoadError {
 }
 
 /// The stored copy is not what was verified: it is never opened, and staging again mends it.
+#[trial]
 fn rotten() {
     let place = Place::new();
     let artifact = verified(&place, "well");
@@ -63,6 +56,7 @@ fn rotten() {
 
 /// What was staged before is copied along with the look at it: nothing is left of a copy that nobody loads, nor do those count
 /// that are gone or cannot be made.
+#[trial]
 fn recalled() {
     let place = Place::new();
     let artifact = verified(&place, "well");
@@ -99,6 +93,7 @@ fn recalled() {
     assert!(matches!(refused(&place, &recall().unwrap()), LoadError::NoCopy { .. }));
 }
 
+#[trial]
 fn vanished() {
     let place = Place::new();
     let artifact = verified(&place, "well");
@@ -108,6 +103,7 @@ fn vanished() {
     place.expect_clean();
 }
 
+#[trial]
 fn no_directory_for_copies() {
     let place = Place::new();
     let artifact = verified(&place, "well");
@@ -143,6 +139,7 @@ fn expect_gone(place: &Place) {
     }
 }
 
+#[trial]
 fn create_fails() {
     let place = Place::new();
     let artifact = verified(&place, "fails in a server");
@@ -150,6 +147,7 @@ fn create_fails() {
     expect_gone(&place);
 }
 
+#[trial]
 fn create_panics() {
     let place = Place::new();
     let artifact = verified(&place, "panics in a server");
@@ -167,6 +165,7 @@ fn create_is_cancelled(mode: &str) {
 
 /// A thread that blocks cannot be helped: it is given up, the operator sees what holds the generation, and once it returns
 /// the generation leaves.
+#[trial]
 fn create_blocks() {
     let place = Place::with(LITTLE);
     let artifact = verified(&place, "blocks in a server");
@@ -182,6 +181,7 @@ fn create_blocks() {
 
 /// A server that crashed could not clear up; the next one does, and leaves alone what others use: whatever their process
 /// numbers are, which in containers are all the same.
+#[trial]
 fn copies_of_processes_that_are_no_more() {
     let place = Place::new();
     let artifact = verified(&place, "well");
@@ -201,6 +201,7 @@ fn copies_of_processes_that_are_no_more() {
 }
 
 /// Constructors run where they can be given up: nobody else waits for them.
+#[trial]
 fn constructors_block() {
     let place = Place::with(LITTLE);
     let artifact = verified(&place, "constructor blocks in a server");
@@ -214,6 +215,7 @@ fn constructors_block() {
 }
 
 /// So do destructors.
+#[trial]
 fn destructors_block() {
     let place = Place::new();
     let artifact = verified(&place, "destructor blocks in a server");
@@ -229,6 +231,7 @@ fn destructors_block() {
     place.expect_clean();
 }
 
+#[trial]
 fn routes_panic() {
     let place = Place::new();
     let artifact = verified(&place, "routes panic in a server");
@@ -238,6 +241,7 @@ fn routes_panic() {
 }
 
 /// Verdicts may be kept on another machine's word; what the linker refuses here is told here.
+#[trial]
 fn undefined_symbol() {
     let place = Place::new();
     let artifact = place.stage(&Altered::candidate("undefined").0);

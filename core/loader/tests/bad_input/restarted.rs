@@ -4,7 +4,7 @@ use crate::{
     alter::Altered,
     place::{Place, processes_with},
 };
-use camlock_testing::Trials;
+use camlock_testing::trial;
 use rustix::process::{Resource, Rlimit};
 use std::{
     fs,
@@ -17,18 +17,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-
-pub fn add(trials: Trials) -> Trials {
-    trials
-        .add("restarted::no_permission_to_read", no_permission_to_read)
-        .add("restarted::no_permission_to_keep_copies", no_permission_to_keep_copies)
-        .add("restarted::no_room_for_a_copy", no_room_for_a_copy)
-        .add("restarted::no_room_for_a_private_copy", no_room_for_a_private_copy)
-        .add("restarted::a_server_that_is_killed", a_server_that_is_killed)
-        .add("restarted::low_hard_limits", low_hard_limits)
-        .add("restarted::one_that_ends_the_process", one_that_ends_the_process)
-        .add("restarted::one_that_is_killed_while_it_starts", one_that_is_killed_while_it_starts)
-}
 
 const ASKED: &str = "bad-input-restarted";
 /// Who owns nothing.
@@ -116,6 +104,7 @@ fn told(what: &str, candidate: &Path, dir: &Path) -> String {
 }
 
 /// A server whose hard limits are below what a verifying process is given hands on what it has.
+#[trial]
 fn low_hard_limits() {
     let (place, candidate, dir) = open_place();
     assert_eq!(told("verify with low limits", &candidate, &dir), "nothing was wrong");
@@ -130,6 +119,7 @@ fn started(candidate: &Path, dir: &Path) -> (ExitStatus, String) {
 }
 
 /// Whoever ends the process while it starts is known to the next process, and not loaded there.
+#[trial]
 fn one_that_ends_the_process() {
     for (mode, how) in [
         ("aborts in start", "ended with SIGABRT while its `start` ran"),
@@ -155,6 +145,7 @@ fn one_that_ends_the_process() {
 }
 
 /// Who is killed from outside says nothing of the plugin that was being started, unless it happens time and again.
+#[trial]
 fn one_that_is_killed_while_it_starts() {
     let (place, _, dir) = open_place();
     let candidate = place.file(&Altered::that("is killed in start"));
@@ -167,6 +158,7 @@ fn one_that_is_killed_while_it_starts() {
 }
 
 /// The process that verifies goes with the one that asked for it.
+#[trial]
 fn a_server_that_is_killed() {
     let (place, _, dir) = open_place();
     let candidate = place.file(&Altered::that("constructor hangs"));
@@ -208,6 +200,7 @@ fn expect_empty(dir: &Path) {
     assert!(left.is_empty(), "{left:?}");
 }
 
+#[trial]
 fn no_permission_to_read() {
     let (place, candidate, dir) = open_place();
     allow(&candidate, 0o000);
@@ -217,6 +210,7 @@ fn no_permission_to_read() {
     place.expect_nothing();
 }
 
+#[trial]
 fn no_permission_to_keep_copies() {
     let (place, candidate, dir) = open_place();
     let artifacts = dir.join("artifacts");
@@ -234,6 +228,7 @@ fn no_permission_to_keep_copies() {
     place.expect_nothing();
 }
 
+#[trial]
 fn no_room_for_a_copy() {
     let (place, candidate, dir) = open_place();
     let artifacts = dir.join("artifacts");
@@ -246,6 +241,7 @@ fn no_room_for_a_copy() {
     place.expect_nothing();
 }
 
+#[trial]
 fn no_room_for_a_private_copy() {
     let (place, candidate, dir) = open_place();
     let run = fs::canonicalize(&dir).unwrap().join("run");
