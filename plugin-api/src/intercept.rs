@@ -18,12 +18,13 @@ pub(crate) use labels::install;
 #[cfg(not(feature = "program"))]
 mod labels {
     use super::THREADS_WERE_STARTED;
+    use crate::label::{in_main_program, label, real};
     use camlock_abi::Hooks;
     use std::{
-        ffi::{CStr, c_char, c_int, c_void},
+        ffi::{c_int, c_void},
         sync::{
             Mutex, PoisonError,
-            atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering},
+            atomic::{AtomicI32, AtomicPtr, Ordering},
         },
     };
 
@@ -31,31 +32,6 @@ mod labels {
     /// The process that put the hooks in place.
     static SERVER: AtomicI32 = AtomicI32::new(0);
 
-    #[cfg(target_arch = "x86_64")]
-    macro_rules! jump {
-        () => {
-            "jmp"
-        };
-    }
-    #[cfg(target_arch = "aarch64")]
-    macro_rules! jump {
-        () => {
-            "b"
-        };
-    }
-    macro_rules! label {
-        ($name:literal, $target:path) => {
-            // A label and a jump: arguments, stack and return address are the caller's, so the target sees exactly the C call
-            // that was made, as its signature (checked against libc's below) says.
-            core::arch::global_asm!(
-                concat!(".globl ", $name),
-                concat!(".hidden ", $name),
-                concat!(".type ", $name, ",@function"),
-                concat!($name, ": ", jump!(), " {target}"),
-                target = sym $target,
-            );
-        };
-    }
     label!("__cxa_thread_atexit_impl", thread_atexit);
     label!("pthread_key_create", key_create);
     label!("pthread_key_delete", key_delete);
@@ -123,61 +99,6 @@ mod labels {
             None if in_main_program() => Side::Program,
             None => Side::Early,
         }
-    }
-
-    /// Whether this code was linked into the executable rather than a library: its own address lies in one of the segments
-    /// that the kernel's auxiliary vector describes.
-    fn in_main_program() -> bool {
-        static KNOWN: AtomicUsize = AtomicUsize::new(0);
-        match KNOWN.load(Ordering::Relaxed) {
-            1 => return true,
-            2 => return false,
-            _ => {}
-        }
-        let here = in_main_program as fn() -> bool as usize;
-        // SAFETY: getauxval has no preconditions; AT_PHDR and AT_PHNUM describe the executable's program headers, which stay
-        // mapped and unchanged.
-        let inside = unsafe {
-            let headers = libc::getauxval(libc::AT_PHDR) as usize;
-            let count = libc::getauxval(libc::AT_PHNUM) as usize;
-            let headers = if headers == 0 {
-                &[][..]
-            } else {
-                std::slice::from_raw_parts(headers as *const libc::Elf64_Phdr, count)
-            };
-            let own = headers.iter().find(|header| header.p_type == libc::PT_PHDR);
-            let bias = own.map_or(0, |own| (headers.as_ptr() as usize).wrapping_sub(own.p_vaddr as usize));
-            headers.iter().filter(|header| header.p_type == libc::PT_LOAD).any(|header| {
-                let start = bias.wrapping_add(header.p_vaddr as usize);
-                (start..start.wrapping_add(header.p_memsz as usize)).contains(&here)
-            })
-        };
-        KNOWN.store(if inside { 1 } else { 2 }, Ordering::Relaxed);
-        inside
-    }
-
-    /// libc's own function of that name.
-    fn real(cache: &AtomicPtr<c_void>, name: &CStr) -> *mut c_void {
-        let known = cache.load(Ordering::Acquire);
-        if !known.is_null() {
-            return known;
-        }
-        // SAFETY: dlsym with a C string; RTLD_NEXT skips this library (or program), so it finds libc's.
-        let found = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr().cast::<c_char>()) };
-        if found.is_null() {
-            // Without it no thread can be made at all: nothing sensible is left to do.
-            std::process::abort();
-        }
-        cache.store(found, Ordering::Release);
-        found
-    }
-
-    macro_rules! real {
-        ($name:tt as $signature:ty) => {{
-            static CACHE: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
-            // SAFETY: libc documents this signature for this name.
-            unsafe { std::mem::transmute::<*mut c_void, $signature>(real(&CACHE, $name)) }
-        }};
     }
 
     mod descriptors;

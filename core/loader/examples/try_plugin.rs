@@ -26,8 +26,6 @@ async fn try_plugin(library: &Path, path: &str) -> Result<(), Box<dyn Error>> {
     let loader = Loader::new(dir.path().join("run"), LoaderOptions::default(), Some(handle))?;
     let mut loaded = loader.load(&artifact, 1, "{}").await?;
     println!("host contract {}, plugin contract {}", camlock_loader::abi_version(), artifact.sections.abi);
-    #[cfg(feature = "next")]
-    println!("reply: {:?}", loader.reply(1));
     loaded.instance.start().await?;
     let call = Call::new(http::Request::get(path).body(Body::empty())?);
     let answer = loaded.instance.call(call).await?.response;

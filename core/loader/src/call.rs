@@ -13,6 +13,7 @@ use http::{HeaderMap, Response, StatusCode, Version, header::HOST};
 use http_body::{Body as _, Frame};
 use std::{
     marker::PhantomData,
+    mem::ManuallyDrop,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -24,7 +25,7 @@ pub(crate) struct Calling {
     kept: Option<Arc<SharedWaker>>,
     trace_id: [u8; 16],
     /// The request's header map, which the answer's headers go into once its own have crossed.
-    headers: HeaderMap,
+    headers: Option<HeaderMap>,
     side: Arc<HostSide>,
     /// Last: it outlives the task.
     lease: Option<Lease>,
@@ -41,12 +42,10 @@ impl Calling {
     /// A request without a body crosses at once: the server reads on sooner, into the memory that the head lay in.
     pub(crate) fn boxed(mut call: Call, functions: Functions, side: Arc<HostSide>, lease: Lease) -> Box<Self> {
         let (trace_id, lease) = (call.trace_id, Some(lease));
-        let mut calling =
-            Box::new(Calling { state: State::Done, kept: None, trace_id, headers: HeaderMap::new(), side, lease });
+        let mut calling = Box::new(Calling { state: State::Done, kept: None, trace_id, headers: None, side, lease });
         if call.request.body().is_empty() {
             calling.state = State::Answering(enter(&call, functions, camlock_abi::Body::empty()));
-            std::mem::swap(&mut calling.headers, call.request.headers_mut());
-            calling.headers.clear();
+            calling.headers = Some(cleared(call.request.headers_mut()));
         } else {
             calling.state = State::Asked(Box::new(call), functions);
         }
@@ -71,8 +70,7 @@ impl Future for Calling {
             let body = std::mem::take(call.request.body_mut());
             let body = request_body::lend(body, call.request.headers(), &this.side.leases, context);
             let task = enter(call, *functions, body);
-            std::mem::swap(&mut this.headers, call.request.headers_mut());
-            this.headers.clear();
+            this.headers = Some(cleared(call.request.headers_mut()));
             this.state = State::Answering(task);
         }
         let (State::Answering(task), Some(lease)) = (&mut this.state, &this.lease) else {
@@ -107,6 +105,13 @@ impl Drop for Calling {
     fn drop(&mut self) {
         self.leave();
     }
+}
+
+/// The map without what was in it, for its memory.
+fn cleared(headers: &mut HeaderMap) -> HeaderMap {
+    let mut headers = std::mem::take(headers);
+    headers.clear();
+    headers
 }
 
 /// Hands a request to the plugin, under the caller's lease.
@@ -159,7 +164,7 @@ fn enter(call: &Call, Functions { root, object }: Functions, body: camlock_abi::
 struct Receiving<'a> {
     lease: &'a Lease,
     side: &'a Arc<HostSide>,
-    headers: &'a mut HeaderMap,
+    headers: &'a mut Option<HeaderMap>,
     outcome: Option<Result<Answer, Fault>>,
 }
 
@@ -172,7 +177,7 @@ unsafe extern "C" fn take_response(
     // SAFETY: `context` is the `Receiving` of `Calling::poll`, which waits for this call.
     let receiving = unsafe { &mut *context.cast::<Receiving<'_>>() };
     let (lease, side) = (receiving.lease, receiving.side);
-    let room = std::mem::take(receiving.headers);
+    let room = receiving.headers.take().unwrap_or_default();
     receiving.take(|| answer(head, body, stream.into_option(), room, lease, side));
 }
 
@@ -229,7 +234,10 @@ fn answer(
         Err(_) => return refused(format!("the plugin answered with status {}, which is none", head.status)),
     }
     match decode_headers(head.headers, room, length) {
-        Ok(headers) => *response.headers_mut() = headers,
+        Ok(headers) => {
+            // An empty map has nothing to drop, and dropping it would cost most of what this does.
+            let _empty = ManuallyDrop::new(std::mem::replace(response.headers_mut(), headers));
+        }
         Err(reason) => return refused(format!("the plugin answered with a header that cannot be sent: {reason}")),
     }
     Ok(Answer { response, connection })
@@ -282,7 +290,7 @@ mod tests {
     fn a_panic_over_an_answer_does_not_cross() {
         let lease = Lease::first(|| ());
         let side = HostSide::new("plugin", 1, lease.watch(), None, Symbols::of(std::path::PathBuf::new()));
-        let mut headers = HeaderMap::new();
+        let mut headers = None;
         let mut receiving = Receiving { lease: &lease, side: &side, headers: &mut headers, outcome: None };
         receiving.take(|| panic!("too long"));
         let Some(Err(fault)) = receiving.outcome else { panic!("a fault") };

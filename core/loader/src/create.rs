@@ -127,8 +127,6 @@ impl Creation {
             return Err((CreationStep::Create, fault));
         }
         let functions = Functions { root, object };
-        #[cfg(feature = "next")]
-        let _ = side.functions.set(functions);
         match &mut *remains.lock() {
             Some(remains) => remains.functions = Some(functions),
             None => {

@@ -111,10 +111,8 @@ impl Instance for PluginInstance {
     }
 
     fn configure(&self, config: Arc<str>) -> BoxFuture<Result<bool, Fault>> {
-        // Built for 1.0: it cannot be asked.
-        let Some(configure) = self.functions.root.configure() else { return Box::pin(async { Ok(false) }) };
         // SAFETY: see above; the plugin copies what it is lent.
-        let taken = self.run(|Functions { object, .. }| unsafe { configure(object, RStr::from_str(&config)) });
+        let taken = self.run(|Functions { root, object }| unsafe { root.configure()(object, RStr::from_str(&config)) });
         let side = self.side.clone();
         Box::pin(async move {
             let live = taken.await? == TAKEN_LIVE;

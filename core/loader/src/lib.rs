@@ -38,6 +38,7 @@ mod sections;
 mod signals;
 mod spanned;
 mod stage;
+mod surroundings;
 mod suspects;
 mod symbols;
 mod threads;
@@ -56,6 +57,7 @@ pub use crate::{
     port::{Workbench, compiled_in},
     sections::{Sections, Unfit},
     stage::{Artifact, StageError, Staging},
+    surroundings::{Surroundings, VariablesOf},
     suspects::{Suspect, Suspects},
     verify::{Limits, Report, Verdict, Verifier, VerifyError, run_verifier_if_asked},
 };

@@ -11,6 +11,7 @@ use crate::{
     sections::{Built, Sections, Unfit},
     stage::Artifact,
     suspects::{MarkedStep, Named, Suspects},
+    surroundings::Surroundings,
     symbols::Symbols,
     words::in_words,
 };
@@ -102,6 +103,7 @@ pub struct Loader {
     suspects: Option<Arc<Suspects>>,
     /// How loud plugins are that are not as loud as the others.
     levels: Mutex<HashMap<String, Level>>,
+    surroundings: Surroundings,
 }
 
 struct KnownGeneration {
@@ -152,7 +154,22 @@ impl Loader {
         }
         let copies = OwnDirectory::within(&dir, |_, _| Ok(()))?;
         keeper::begin();
-        Ok(Loader { dir, copies, options, runtime, known: Mutex::default(), suspects: None, levels: Mutex::default() })
+        Ok(Loader {
+            copies,
+            dir,
+            options,
+            runtime,
+            known: Mutex::default(),
+            suspects: None,
+            levels: Mutex::default(),
+            surroundings: Surroundings::default(),
+        })
+    }
+
+    /// The same, where plugins find this around them.
+    #[must_use]
+    pub fn with_surroundings(self, surroundings: Surroundings) -> Self {
+        Loader { surroundings, ..self }
     }
 
     /// Writes down what it is about to run, so that the next process knows should this one end by it; and loads nobody who is
@@ -200,8 +217,9 @@ impl Loader {
         let manifest = &sections.manifest;
         let (symbols, range) = (Symbols::of(artifact.path.clone()), library.range.clone());
         let footprint = Arc::downgrade(&library.footprint);
+        let surroundings = self.surroundings.of(&manifest.name, self.copies.path());
         let side = |leases| {
-            let side = HostSide::new(&manifest.name, generation, leases, self.runtime.clone(), symbols);
+            let side = HostSide::new(&manifest.name, generation, leases, self.runtime.clone(), symbols, surroundings);
             let _ = side.range.set(range);
             let _ = side.footprint.set(footprint);
             side.set_config(config.into());
@@ -220,8 +238,10 @@ impl Loader {
         config: impl Into<Arc<str>>,
     ) -> Result<Loaded, LoadError> {
         let manifest = inspect_built_in(plugin)?.manifest;
+        let surroundings = self.surroundings.of(&manifest.name, &self.dir.join(SCRATCH));
         let side = |leases| {
-            let side = HostSide::built_in(&manifest.name, generation, leases, self.runtime.clone(), plugin);
+            let runtime = self.runtime.clone();
+            let side = HostSide::built_in(&manifest.name, generation, leases, runtime, plugin, surroundings);
             // Its code is there for ever, and may have kept its host: so is that.
             let _ = Arc::into_raw(side.clone());
             side.set_config(config.into());
@@ -343,17 +363,6 @@ impl Loader {
                 side.set_level(level);
             }
         }
-    }
-
-    /// What a plugin at contract 1.2 replies; nothing if it is older.
-    #[cfg(feature = "next")]
-    pub fn reply(&self, generation: u64) -> Option<String> {
-        let known = self.known.lock();
-        let known = known.iter().find(|known| known.generation == generation)?;
-        let _lease = known.leases.try_share(Use::Job)?;
-        let crate::instance::Functions { root, object } = known.side.upgrade()?.functions.get().copied()?;
-        // SAFETY: root and object belong together, and the lease keeps them.
-        root.reply().map(|reply| unsafe { reply(object) }.as_str().to_owned())
     }
 
     /// Looks at once whether what kept pinned generations has gone.

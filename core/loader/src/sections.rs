@@ -41,7 +41,7 @@ pub struct Sections {
     /// `unwind` or `abort`.
     pub panic: String,
     /// Which build it was; empty unless the server built it.
-    pub nonce: String,
+    pub fingerprint: String,
     /// Features of the host that it cannot do without.
     pub requires: Vec<String>,
     /// The crate's name, from which the entry's symbol is made.
@@ -110,7 +110,7 @@ impl Sections {
             sdk: word("sdk")?,
             rustc: word("rustc")?,
             panic,
-            nonce: word("nonce")?,
+            fingerprint: word("fingerprint")?,
             requires,
             crate_name: word("crate")?,
             stays: None,

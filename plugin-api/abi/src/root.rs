@@ -77,15 +77,12 @@ pub struct Root {
     pub restore: unsafe extern "C" fn(*mut Object, version: RStr<'_>, state: RSlice<'_, u8>) -> Job,
     /// Ends work.
     pub shutdown: unsafe extern "C" fn(*mut Object) -> Job,
+    /// Another configuration, a JSON object, while it serves. The outcome is [`TAKEN_LIVE`] if the instance goes on with it,
+    /// and anything else if only an instance that begins with it can. A failure: it is refused, and what was there before holds.
+    pub configure: unsafe extern "C" fn(*mut Object, config: RStr<'_>) -> Job,
     /// Frees the instance and ends its runtime. Blocks, within bounds.
     #[sabi(last_prefix_field)]
     pub close: unsafe extern "C" fn(*mut Object),
-    /// 1.1. Another configuration, a JSON object, while it serves. The outcome is [`TAKEN_LIVE`] if the instance goes on with it,
-    /// and anything else if only an instance that begins with it can. A failure: it is refused, and what was there before holds.
-    pub configure: unsafe extern "C" fn(*mut Object, config: RStr<'_>) -> Job,
-    /// 1.2, for the tests of growth.
-    #[cfg(feature = "next")]
-    pub reply: unsafe extern "C" fn(*mut Object) -> RStr<'static>,
 }
 
 /// The outcome of [`Root::configure`] that says that the instance goes on with it.

@@ -67,7 +67,7 @@ async fn echo(State(about): State<Arc<About>>, trace: TraceId, request: Request)
         "version": format!("{:?}", request.version()),
         "headers": told(request.headers()),
         "peer": extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.to_string()),
-        "request_id": extensions.get::<RequestId>().map(|id| &*id.0),
+        "request_id": extensions.get::<RequestId>().map(RequestId::as_str),
         "trace_id": (trace != TraceId::default()).then(|| trace.to_string()),
     });
     ([(header::CACHE_CONTROL, "no-store")], Json(told))

@@ -99,6 +99,8 @@ async fn verify(candidate: &std::path::Path, config: &Config) -> Result<(Artifac
     let artifact = staging.stage(candidate).map_err(|error| failed(error.to_string()))?;
     let limits = Limits { time: config.settings.limits.verify, ..Limits::default() };
     let verifier = Verifier::new(scratch.path().join("verdicts"), limits).map_err(|error| failed(error.to_string()))?;
+    let variables = config.variables.clone();
+    let verifier = verifier.with_variables(Arc::new(move |plugin| variables.get(plugin).cloned().unwrap_or_default()));
     match verifier.verify(&artifact).await.map_err(|error| failed(error.to_string()))? {
         Verdict::Good(report) => Ok((artifact, report)),
         Verdict::Bad(reason) => Err(failed(reason)),

@@ -66,6 +66,11 @@ impl Host {
         Host { dir, staging, verifier, loader }
     }
 
+    /// Where everything is that it keeps.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// Where the private copies are that are mapped.
     pub fn run_dir(&self) -> PathBuf {
         self.dir.path().join("run").canonicalize().expect("the loader made it")
@@ -76,7 +81,7 @@ impl Host {
         let within =
             |dir: PathBuf| fs::read_dir(dir).expect("the loader made it").map(|entry| entry.expect("an entry").path());
         // Each loader has a directory of its own there.
-        within(self.run_dir()).flat_map(within).collect()
+        within(self.run_dir()).flat_map(within).filter(|path| path.is_file()).collect()
     }
 
     /// Stages, verifies and loads, as a server does.

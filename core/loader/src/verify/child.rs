@@ -1,6 +1,6 @@
 //! The verifying child: opens the library, makes an instance, asks, drops, closes, looks, and tells after each step.
 
-use super::{CHILD_NAME, Line, Report, Stage, Verdict, confine, parent::LONGEST_OPENING};
+use super::{CHILD_NAME, Line, Report, Stage, VARIABLES, Verdict, confine, parent::LONGEST_OPENING};
 use crate::{
     constructors::destruct,
     create::{describe, step_of},
@@ -9,12 +9,14 @@ use crate::{
     job::LeasedJob,
     library::{FirstCalls, Library},
     signals,
+    surroundings::PluginSurroundings,
     symbols::Symbols,
     words::one_line,
 };
 use camlock_abi::{AbiVersion, FailureKind, FailureMessage, OpenOptions, RStr};
 use camlock_policy::Lease;
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::Write,
     path::PathBuf,
@@ -49,10 +51,19 @@ pub fn run_verifier_if_asked() {
             name: name.to_owned(),
             stays: stays.to_str().filter(|stays| !stays.is_empty()).map(str::to_owned),
             limit: Duration::from_millis(milliseconds),
+            variables: variables_given(),
         };
         process::exit(if run(&candidate).is_ok() { 0 } else { 70 });
     }
     ARMED.store(true, Ordering::Relaxed);
+}
+
+/// The plugin's variables, which the parent hands over in the environment: arguments are seen by everybody.
+fn variables_given() -> BTreeMap<String, String> {
+    let given = std::env::var(VARIABLES).unwrap_or_default();
+    // SAFETY: this process has one thread: nobody else reads its environment now. Later the plugin's code may.
+    unsafe { std::env::remove_var(VARIABLES) };
+    serde_json::from_str(&given).unwrap_or_default()
 }
 
 /// Whether this program makes the call above.
@@ -71,6 +82,7 @@ struct Specimen {
     name: String,
     stays: Option<String>,
     limit: Duration,
+    variables: BTreeMap<String, String>,
 }
 
 /// Where the child's lines go: a duplicate of the standard output it was started with. What the plugin prints goes to the
@@ -143,7 +155,10 @@ fn try_all(
     teller.tell(&Line::Stage(Stage::Instance))?;
     let lease = Lease::first(|| ());
     let symbols = Symbols::of(candidate.artifact.clone());
-    let side = HostSide::new(&candidate.name, 0, lease.watch(), None, symbols);
+    // A directory that goes with this process: what `create` leaves there is nobody's.
+    let dir = std::env::current_dir()?;
+    let surroundings = PluginSurroundings::new(&candidate.name, Some(dir.clone()), &dir, &candidate.variables);
+    let side = HostSide::new(&candidate.name, 0, lease.watch(), None, symbols, surroundings);
     let _ = side.range.set(library.range.clone());
     let root = entry.root;
     let options = OpenOptions { verifying: true, runtime: candidate.runtime, name: RStr::from_str(&candidate.name) };

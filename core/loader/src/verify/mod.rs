@@ -83,3 +83,6 @@ const VERSION: u32 = 2;
 
 /// The name under which the child starts, in place of the program's.
 const CHILD_NAME: &str = "camlock-verifier";
+
+/// What carries a plugin's own variables to the child: a JSON object.
+pub(crate) const VARIABLES: &str = "CAMLOCK_PLUGIN_VARIABLES";

@@ -1,10 +1,15 @@
 //! The parent's side: starts the child under limits, listens, and turns its end into a verdict or an error.
 
-use super::{CHILD_NAME, Line, Stage, Verdict, child, verdicts::Verdicts, workplace::Workplace};
+use super::{
+    CHILD_NAME, Line, Stage, VARIABLES, Verdict, child,
+    verdicts::{Key, Verdicts},
+    workplace::Workplace,
+};
 use crate::{
     copy::{self, PrivateCopy},
     signals,
     stage::Artifact,
+    surroundings::VariablesOf,
     words::{in_words, one_line},
 };
 use camlock_policy::manifest::Runtime;
@@ -12,7 +17,9 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions},
 };
+use serde_json::json;
 use std::{
+    fmt,
     io::{self, Read},
     os::{
         fd::AsFd,
@@ -104,11 +111,18 @@ pub enum VerifyError {
 }
 
 /// Verifies artifacts and remembers verdicts.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Verifier {
     limits: Limits,
     verdicts: Verdicts,
     workplace: Workplace,
+    variables: Option<VariablesOf>,
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Verifier").field("limits", &self.limits).finish_non_exhaustive()
+    }
 }
 
 impl Verifier {
@@ -116,12 +130,21 @@ impl Verifier {
     pub fn new(verdicts: impl Into<PathBuf>, limits: Limits) -> io::Result<Self> {
         let verdicts = verdicts.into();
         let workplace = Workplace::at(&verdicts.with_file_name("trying"))?;
-        Ok(Verifier { limits, verdicts: Verdicts::at(verdicts)?, workplace })
+        Ok(Verifier { limits, verdicts: Verdicts::at(verdicts)?, workplace, variables: None })
+    }
+
+    /// The same, with the variables that operators give to plugins: what it says of a build holds for these alone.
+    #[must_use]
+    pub fn with_variables(self, variables: VariablesOf) -> Self {
+        Verifier { variables: Some(variables), ..self }
     }
 
     /// The verdict on an artifact: the one that was kept, or a new one.
     pub async fn verify(&self, artifact: &Artifact) -> Result<Verdict, VerifyError> {
-        if let Some(verdict) = self.verdicts.get(artifact.digest) {
+        let variables = self.variables.as_ref().map(|of| of(&artifact.sections.manifest.name)).unwrap_or_default();
+        let variables = if variables.is_empty() { String::new() } else { json!(variables).to_string() };
+        let key = Key::new(artifact.digest, &variables);
+        if let Some(verdict) = self.verdicts.get(&key) {
             return Ok(verdict);
         }
         if !child::is_armed() {
@@ -132,11 +155,11 @@ impl Verifier {
         // The child is told to die with the thread that started it, so that thread stays with it.
         thread::Builder::new()
             .name("camlock-verify".into())
-            .spawn(move || drop(reply.send(attempt(&candidate, &limits, &workplace))))
+            .spawn(move || drop(reply.send(attempt(&candidate, &variables, &limits, &workplace))))
             .map_err(|error| VerifyError::NotRun(in_words(&error)))?;
         match verdict.await.unwrap_or_else(|_| Err(VerifyError::NotRun("its thread has ended".to_owned())))? {
             Found::Verdict(verdict) => {
-                self.verdicts.put(artifact.digest, &verdict);
+                self.verdicts.put(&key, &verdict);
                 Ok(verdict)
             }
             Found::Unopened(words) => Ok(Verdict::Bad(format!("it cannot be opened: {}", one_line(&words)))),
@@ -152,7 +175,12 @@ enum Found {
     Unopened(String),
 }
 
-fn attempt(artifact: &Artifact, limits: &Limits, workplace: &Workplace) -> Result<Found, VerifyError> {
+fn attempt(
+    artifact: &Artifact,
+    variables: &str,
+    limits: &Limits,
+    workplace: &Workplace,
+) -> Result<Found, VerifyError> {
     let unreadable = |error: io::Error| VerifyError::Unreadable { path: artifact.path.clone(), why: in_words(&error) };
     let directory = workplace.for_one_child().map_err(|error| {
         VerifyError::NotRun(format!("no directory can be made for the verifying process: {}", in_words(&error)))
@@ -168,12 +196,17 @@ fn attempt(artifact: &Artifact, limits: &Limits, workplace: &Workplace) -> Resul
     let copy = copy.map_err(|error| {
         VerifyError::NotRun(format!("no copy of it can be made for the verifying process: {}", in_words(&error)))
     })?;
-    try_once(artifact, copy.path(), directory.path(), limits)
+    try_once(artifact, (copy.path(), directory.path()), variables, limits)
 }
 
-fn try_once(artifact: &Artifact, copy: &Path, directory: &Path, limits: &Limits) -> Result<Found, VerifyError> {
+fn try_once(
+    artifact: &Artifact,
+    (copy, directory): (&Path, &Path),
+    variables: &str,
+    limits: &Limits,
+) -> Result<Found, VerifyError> {
     let not_run = |error: io::Error| VerifyError::NotRun(in_words(&error));
-    let mut child = start(artifact, copy, directory, limits).map_err(not_run)?;
+    let mut child = start(artifact, (copy, directory), variables, limits).map_err(not_run)?;
     let deadline = Instant::now() + limits.time;
     let mut heard = listen(&mut child, deadline);
     let id = Pid::from_child(&child);
@@ -196,7 +229,12 @@ fn is_running(id: Pid) -> bool {
     matches!(rustix::process::waitid(WaitId::Pid(id), asked), Ok(None))
 }
 
-fn start(artifact: &Artifact, copy: &Path, directory: &Path, limits: &Limits) -> io::Result<Child> {
+fn start(
+    artifact: &Artifact,
+    (copy, directory): (&Path, &Path),
+    variables: &str,
+    limits: &Limits,
+) -> io::Result<Child> {
     let sections = &artifact.sections;
     let runtime = if sections.manifest.camlock.runtime == Runtime::Tokio { "tokio" } else { "none" };
     let mut command = Command::new("/proc/self/exe");
@@ -206,6 +244,7 @@ fn start(artifact: &Artifact, copy: &Path, directory: &Path, limits: &Limits) ->
         .args([&sections.crate_name, runtime, &sections.manifest.name, sections.stays.as_deref().unwrap_or("")])
         .arg(limits.time.as_millis().to_string())
         .env_clear()
+        .env(VARIABLES, variables)
         .current_dir(directory)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -384,7 +423,7 @@ mod tests {
             sdk: String::new(),
             rustc: String::new(),
             panic: "unwind".into(),
-            nonce: String::new(),
+            fingerprint: String::new(),
             requires: Vec::new(),
             crate_name: "hello".into(),
             stays: None,

@@ -1,11 +1,9 @@
 //! Descriptors that the plugin opens and closes, told to the host: what is left open when the library goes is the host's to
 //! close. What libc opens and closes within itself is its own affair.
 
-use super::{Hooks, Side, in_forked_child, real, side};
-use std::{
-    ffi::{c_char, c_int, c_uint, c_void},
-    sync::atomic::AtomicPtr,
-};
+use super::{Hooks, Side, in_forked_child, side};
+use crate::label::{label, real};
+use std::ffi::{c_char, c_int, c_uint, c_void};
 
 fn tell(what: impl FnOnce(&'static Hooks)) {
     if let Side::Host(hooks) = side() {
