@@ -203,7 +203,7 @@ pub(crate) unsafe extern "C" fn create<P: ExportedPlugin>(object: *mut Object) -
             home.instance().made.set(made).map_err(|_| FailureMessage::error("created twice"))?;
             Ok(Vec::new())
         };
-        Job::new(Inside::new(created, home), DirectWaker, dropped_badly)
+        Job::new(InRuntime::new(created, home), DirectWaker, dropped_badly)
     }))
 }
 

@@ -1,6 +1,8 @@
 //! The handle: everything is begun here, asked through here, and ended here.
 
-use crate::{Options, data, record::Record, runtimes::Runtimes, shop::Shop, suspects::put_under_quarantine, watch::watch};
+use crate::{
+    Options, data, record::Record, runtimes::Runtimes, shop::Shop, suspects::put_under_quarantine, watch::watch,
+};
 use camlock_admin::{About, AdminOptions, ControlSocket, Token, admin_router, serve_socket};
 use camlock_build::Builder;
 use camlock_http::{Dispatch, FrontOptions, look_after};

@@ -5,8 +5,8 @@
 use crate::Options;
 use camlock_build::{Builder, FileShelf, Identified, Identify, Identity, Installer, Profile};
 use camlock_loader::{
-    Limits, Loader, LoaderOptions, Sections, Staging, Surroundings, Suspects, VariablesOf, Verifier, Workbench, compiled_in,
-    inspect,
+    Limits, Loader, LoaderOptions, Sections, Staging, Surroundings, Suspects, VariablesOf, Verifier, Workbench,
+    compiled_in, inspect,
 };
 use camlock_policy::{
     Aside, Candidate, Failure, Ports, Publish, Settings, Stage,
@@ -40,7 +40,8 @@ impl Shop {
         let verifier = verifier.with_variables(variables.clone());
         let creating = LoaderOptions { create: limits.create };
         let loader = Loader::new(data.join("run"), creating, Some(work)).map_err(told("no plugins can be loaded"))?;
-        let suspects = Suspects::open(&data.join("suspects")).map_err(told("no marks can be kept of what is started"))?;
+        let suspects =
+            Suspects::open(&data.join("suspects")).map_err(told("no marks can be kept of what is started"))?;
         let around = Surroundings { dirs: Some(data.join("plugins")), variables: Some(variables) };
         let loader = Arc::new(loader.with_suspects(suspects.clone()).with_surroundings(around));
         let built_in = options.built_in.iter().map(|plugin| compiled_in(*plugin, loader.clone()));

@@ -284,12 +284,14 @@ impl http_body::Body for ResponseBody {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::symbols::Symbols;
+    use crate::{surroundings::PluginSurroundings, symbols::Symbols};
 
     #[test]
     fn a_panic_over_an_answer_does_not_cross() {
         let lease = Lease::first(|| ());
-        let side = HostSide::new("plugin", 1, lease.watch(), None, Symbols::of(std::path::PathBuf::new()));
+        let nowhere = std::path::PathBuf::new();
+        let surroundings = PluginSurroundings::new("plugin", None, &nowhere, &Default::default());
+        let side = HostSide::new("plugin", 1, lease.watch(), None, Symbols::of(nowhere), surroundings);
         let mut headers = None;
         let mut receiving = Receiving { lease: &lease, side: &side, headers: &mut headers, outcome: None };
         receiving.take(|| panic!("too long"));

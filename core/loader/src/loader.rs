@@ -10,8 +10,8 @@ use crate::{
     own_directory::OwnDirectory,
     sections::{Built, Sections, Unfit},
     stage::Artifact,
-    suspects::{MarkedStep, Named, Suspects},
     surroundings::Surroundings,
+    suspects::{MarkedStep, Named, Suspects},
     symbols::Symbols,
     words::in_words,
 };
@@ -238,7 +238,7 @@ impl Loader {
         config: impl Into<Arc<str>>,
     ) -> Result<Loaded, LoadError> {
         let manifest = inspect_built_in(plugin)?.manifest;
-        let surroundings = self.surroundings.of(&manifest.name, &self.dir.join(SCRATCH));
+        let surroundings = self.surroundings.of(&manifest.name, self.copies.path());
         let side = |leases| {
             let runtime = self.runtime.clone();
             let side = HostSide::built_in(&manifest.name, generation, leases, runtime, plugin, surroundings);

@@ -7,9 +7,7 @@ use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
     ffi::{CString, OsStr, OsString},
-    fmt,
-    fs,
-    io,
+    fmt, fs, io,
     os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
     ptr,

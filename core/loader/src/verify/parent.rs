@@ -175,12 +175,7 @@ enum Found {
     Unopened(String),
 }
 
-fn attempt(
-    artifact: &Artifact,
-    variables: &str,
-    limits: &Limits,
-    workplace: &Workplace,
-) -> Result<Found, VerifyError> {
+fn attempt(artifact: &Artifact, variables: &str, limits: &Limits, workplace: &Workplace) -> Result<Found, VerifyError> {
     let unreadable = |error: io::Error| VerifyError::Unreadable { path: artifact.path.clone(), why: in_words(&error) };
     let directory = workplace.for_one_child().map_err(|error| {
         VerifyError::NotRun(format!("no directory can be made for the verifying process: {}", in_words(&error)))
