@@ -5,7 +5,7 @@
 use crate::Options;
 use camlock_build::{Builder, FileShelf, Identified, Identify, Identity, Installer, Profile};
 use camlock_loader::{
-    Limits, Loader, LoaderOptions, Sections, Staging, Surroundings, Suspects, VariablesOf, Verifier, Workbench,
+    VerifierLimits, Loader, LoaderOptions, Sections, Staging, Surroundings, Suspects, VariablesOf, Verifier, Workbench,
     compiled_in, inspect,
 };
 use camlock_policy::{
@@ -33,7 +33,7 @@ impl Shop {
         let artifacts = data.join("artifacts");
         let builds = options.builds.as_deref().unwrap_or(data);
         let staging = Staging::at(&artifacts).map_err(in_words)?;
-        let verifying = Limits { time: limits.verify, ..Limits::default() };
+        let verifying = VerifierLimits { time: limits.verify, ..VerifierLimits::default() };
         let variables = options.variables.clone();
         let variables: VariablesOf = Arc::new(move |plugin| variables.get(plugin).cloned().unwrap_or_default());
         let verifier = Verifier::new(data.join("verdicts"), verifying).map_err(told("no verdicts can be kept"))?;

@@ -21,7 +21,7 @@ use std::{
 
 /// The future of an answer. Dropping it cancels the request inside the plugin.
 pub(crate) struct Calling {
-    state: State,
+    state: CallStage,
     kept: Option<Arc<SharedWaker>>,
     trace_id: [u8; 16],
     /// The request's header map, which the answer's headers go into once its own have crossed.
@@ -31,7 +31,7 @@ pub(crate) struct Calling {
     lease: Option<Lease>,
 }
 
-enum State {
+enum CallStage {
     /// A request with a body, of which nothing has crossed yet: by the first poll the body is there more often than not.
     Asked(Box<Call>, Functions),
     Answering(Task),
@@ -42,19 +42,20 @@ impl Calling {
     /// A request without a body crosses at once: the server reads on sooner, into the memory that the head lay in.
     pub(crate) fn boxed(mut call: Call, functions: Functions, side: Arc<HostSide>, lease: Lease) -> Box<Self> {
         let (trace_id, lease) = (call.trace_id, Some(lease));
-        let mut calling = Box::new(Calling { state: State::Done, kept: None, trace_id, headers: None, side, lease });
+        let mut calling =
+            Box::new(Calling { state: CallStage::Done, kept: None, trace_id, headers: None, side, lease });
         if call.request.body().is_empty() {
-            calling.state = State::Answering(enter(&call, functions, camlock_abi::Body::empty()));
+            calling.state = CallStage::Answering(enter(&call, functions, camlock_abi::Body::empty()));
             calling.headers = Some(cleared(call.request.headers_mut()));
         } else {
-            calling.state = State::Asked(Box::new(call), functions);
+            calling.state = CallStage::Asked(Box::new(call), functions);
         }
         calling
     }
 
     /// Lets go of what the plugin has of this request.
     fn leave(&mut self) {
-        if let State::Answering(task) = std::mem::replace(&mut self.state, State::Done) {
+        if let CallStage::Answering(task) = std::mem::replace(&mut self.state, CallStage::Done) {
             crossing();
             traces::within(self.trace_id, || drop(task));
         }
@@ -66,14 +67,14 @@ impl Future for Calling {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if let State::Asked(call, functions) = &mut this.state {
+        if let CallStage::Asked(call, functions) = &mut this.state {
             let body = std::mem::take(call.request.body_mut());
             let body = request_body::lend(body, call.request.headers(), &this.side.leases, context);
             let task = enter(call, *functions, body);
             this.headers = Some(cleared(call.request.headers_mut()));
-            this.state = State::Answering(task);
+            this.state = CallStage::Answering(task);
         }
-        let (State::Answering(task), Some(lease)) = (&mut this.state, &this.lease) else {
+        let (CallStage::Answering(task), Some(lease)) = (&mut this.state, &this.lease) else {
             return Poll::Ready(Err(Fault::new(FaultKind::Contract, "polled after it was done")));
         };
         crossing();
@@ -224,7 +225,7 @@ fn answer(
         stream.map(|stream| Box::pin(PluginConnection::new(stream, lease.share(Use::Connection))) as Connection);
     let body = match body.import(|| BytesLease(lease.share(Use::Body))) {
         Ok(bytes) => Body::from(bytes),
-        Err(stream) => Body::stream(ResponseBody { stream, side: side.clone() }),
+        Err(stream) => Body::stream(PluginResponseBody { stream, side: side.clone() }),
     };
     let refused = |reason| Err(Fault::new(FaultKind::Contract, reason));
     let length = known_length(&body, head.status);
@@ -250,12 +251,12 @@ fn known_length(body: &Body, status: u16) -> Option<u64> {
 }
 
 /// A response's body on its way out of the plugin.
-struct ResponseBody {
+struct PluginResponseBody {
     stream: camlock_abi::ImportBody<BytesLease>,
     side: Arc<HostSide>,
 }
 
-impl http_body::Body for ResponseBody {
+impl http_body::Body for PluginResponseBody {
     type Data = bytes::Bytes;
     type Error = FailureMessage;
 

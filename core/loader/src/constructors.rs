@@ -57,17 +57,17 @@ pub(crate) fn taken_out(file: &[u8]) -> Option<(usize, Vec<u8>)> {
 
 /// Addresses of functions, in the order in which they are to run.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Functions {
+pub(crate) struct InitFunctions {
     pub(crate) constructors: Vec<usize>,
     pub(crate) destructors: Vec<usize>,
     /// The linker has run constructors itself and will run destructors: they were not taken out.
     pub(crate) linker_runs_them: bool,
 }
 
-impl Functions {
+impl InitFunctions {
     /// Those of a mapped object, whose relocations are done.
     pub(crate) fn of(object: &MappedObject<'_>) -> Self {
-        let (Some(entries), Some(range)) = (object.dynamic(), object.range()) else { return Functions::default() };
+        let (Some(entries), Some(range)) = (object.dynamic(), object.range()) else { return InitFunctions::default() };
         let value = |tag: u64| entries.iter().find(|entry| entry[0] == tag + OURS).map(|entry| entry[1] as usize);
         let single = |tag| value(tag).map(|offset| object.base + offset).filter(|address| range.contains(address));
         let array = |tag, size| read_array(object.base, value(tag), value(size), &range);
@@ -76,7 +76,7 @@ impl Functions {
         destructors.extend(single(DT_FINI));
         let constructors = single(DT_INIT).into_iter().chain(array(DT_INIT_ARRAY, DT_INIT_ARRAYSZ)).collect();
         let linker_runs_them = entries.iter().any(|entry| TAKEN_OUT.contains(&entry[0]));
-        Functions { constructors, destructors, linker_runs_them }
+        InitFunctions { constructors, destructors, linker_runs_them }
     }
 }
 
@@ -126,15 +126,15 @@ pub(crate) unsafe fn destruct(destructors: &[usize]) {
 
 /// The program's arguments and its environment, as `main` gets them: the std in a plugin keeps them for `std::env::args`.
 fn program_arguments() -> (c_int, *const *const c_char, *const *const c_char) {
-    struct Arguments(Vec<*const c_char>);
+    struct ProgramArguments(Vec<*const c_char>);
     // SAFETY: the pointers are to strings that are never freed nor written.
-    unsafe impl Send for Arguments {}
+    unsafe impl Send for ProgramArguments {}
     // SAFETY: as above.
-    unsafe impl Sync for Arguments {}
-    static ARGUMENTS: OnceLock<Arguments> = OnceLock::new();
-    let Arguments(arguments) = ARGUMENTS.get_or_init(|| {
+    unsafe impl Sync for ProgramArguments {}
+    static ARGUMENTS: OnceLock<ProgramArguments> = OnceLock::new();
+    let ProgramArguments(arguments) = ARGUMENTS.get_or_init(|| {
         let texts = std::env::args_os().filter_map(|text| CString::new(text.into_vec()).ok());
-        Arguments(texts.map(|text| text.into_raw().cast_const()).chain([ptr::null()]).collect())
+        ProgramArguments(texts.map(|text| text.into_raw().cast_const()).chain([ptr::null()]).collect())
     });
     unsafe extern "C" {
         static environ: *const *const c_char;

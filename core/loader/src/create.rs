@@ -4,7 +4,7 @@
 //! What must not live here: opening libraries, and what becomes of a generation whose creation failed (its last lease ends it).
 
 use crate::{
-    host::HostSide, instance::Functions, job::LeasedJob, keeper::Remains, library::FirstCalls, memory::Memory,
+    host::HostSide, instance::Functions, job::LeasedJob, keeper::Remains, library::FirstCalls, memory::MemoryCounter,
     words::one_line,
 };
 use camlock_abi::{FailureKind, HostRef, OpenOptions, RSlice, RStr, RootRef, TextSink};
@@ -49,9 +49,9 @@ impl fmt::Display for CreationStep {
 
 /// Where the plugin's thread has got to, for whoever gives it up.
 #[derive(Default)]
-struct Progress(AtomicU8);
+struct CreationProgress(AtomicU8);
 
-impl Progress {
+impl CreationProgress {
     fn reach(&self, step: CreationStep) {
         self.0.store(step as u8, Ordering::Release);
     }
@@ -91,7 +91,7 @@ impl Creation {
     /// returns.
     pub(crate) async fn run(self, lease: Lease) -> Result<(Functions, SelfDescription), CreationError> {
         let (reply, created) = oneshot::channel();
-        let progress = Arc::new(Progress::default());
+        let progress = Arc::new(CreationProgress::default());
         let (limit, reached) = (self.limit, progress.clone());
         let create = move || {
             let outcome = self.create(&lease, &reached);
@@ -111,7 +111,11 @@ impl Creation {
         outcome.map_err(|(step, fault)| CreationError::Failed(step, fault))
     }
 
-    fn create(self, lease: &Lease, progress: &Progress) -> Result<(Functions, SelfDescription), (CreationStep, Fault)> {
+    fn create(
+        self,
+        lease: &Lease,
+        progress: &CreationProgress,
+    ) -> Result<(Functions, SelfDescription), (CreationStep, Fault)> {
         let Creation { root, first_calls, host, side, name, runtime, remains, limit } = self;
         let _entered = side.span.enter();
         if let Some(first_calls) = first_calls {
@@ -181,7 +185,7 @@ async fn wait<T>(limit: Duration, receiver: oneshot::Receiver<T>) -> Option<Resu
 pub(crate) struct SelfDescription {
     pub(crate) openapi: Option<String>,
     /// Where its memory is counted.
-    pub(crate) memory: Option<Memory>,
+    pub(crate) memory: Option<MemoryCounter>,
 }
 
 /// A larger OpenAPI document is not shown.
@@ -212,7 +216,7 @@ pub(crate) unsafe fn describe(Functions { root, object }: Functions, side: &Host
     unsafe { root.describe()(object, &sink) };
     let memory = texts.memory.zip(side.range.get()).and_then(|(address, range)| {
         // SAFETY: it is the plugin's own word, and it is read only as long as the plugin is there (as promised).
-        unsafe { Memory::counted_at(&address, range) }
+        unsafe { MemoryCounter::counted_at(&address, range) }
     });
     SelfDescription { openapi: texts.openapi, memory }
 }

@@ -37,7 +37,7 @@ pub(crate) struct Footprint {
 
 #[derive(Default)]
 struct Locals {
-    entries: Vec<Entry>,
+    entries: Vec<PendingDestructor>,
     keys: Vec<(libc::pthread_key_t, usize)>,
     /// How many threads are running destructors at this moment.
     running: usize,
@@ -45,7 +45,7 @@ struct Locals {
     forgotten: usize,
 }
 
-struct Entry {
+struct PendingDestructor {
     /// See [`NUMBER`].
     thread: u64,
     destructor: usize,
@@ -60,14 +60,14 @@ static RETIRING: Mutex<Vec<Arc<Footprint>>> = Mutex::new(Vec::new());
 static EPOCH: AtomicU64 = AtomicU64::new(0);
 
 /// What this process knows of one of its threads.
-struct Here {
+struct HostThread {
     epoch: Cell<u64>,
     /// Set on a thread that a plugin started.
     plugin_thread: RefCell<Option<Arc<PluginThread>>>,
 }
 
 thread_local! {
-    static HERE: Here = const { Here { epoch: Cell::new(0), plugin_thread: RefCell::new(None) } };
+    static HERE: HostThread = const { HostThread { epoch: Cell::new(0), plugin_thread: RefCell::new(None) } };
     /// This thread's number, which no other thread ever has: the kernel gives the same id again to a later one, and that one
     /// must not run what this one left. Without a destructor, so it is there until the thread has ended.
     static NUMBER: Cell<u64> = const { Cell::new(0) };
@@ -90,7 +90,7 @@ fn this_thread() -> u64 {
     NUMBER.get()
 }
 
-impl Drop for Here {
+impl Drop for HostThread {
     fn drop(&mut self) {
         // The thread exits: everything it registered with generations that still live runs now.
         let thread = this_thread();
@@ -311,7 +311,7 @@ unsafe extern "C" fn thread_destructor(context: *const (), destructor: usize, ob
         locals.forgotten += 1;
         return 0;
     }
-    locals.entries.push(Entry { thread: this_thread(), destructor, object: object as usize });
+    locals.entries.push(PendingDestructor { thread: this_thread(), destructor, object: object as usize });
     0
 }
 
@@ -349,7 +349,7 @@ unsafe extern "C" fn descriptor_closed(context: *const (), descriptor: i32) {
 }
 
 /// What a thread of a plugin's begins with.
-struct ThreadStart {
+struct StartRecord {
     record: Arc<PluginThread>,
     start: usize,
     argument: *mut c_void,
@@ -360,7 +360,7 @@ struct ThreadStart {
 extern "C-unwind" fn begin(argument: *mut c_void) -> *mut c_void {
     let (start, argument) = {
         // SAFETY: `thread_create` boxed it for this one thread.
-        let start = unsafe { Box::from_raw(argument.cast::<ThreadStart>()) };
+        let start = unsafe { Box::from_raw(argument.cast::<StartRecord>()) };
         HERE.with(|here| {
             start.record.runs_as(current_id());
             here.plugin_thread.replace(Some(start.record.clone()));
@@ -381,7 +381,7 @@ unsafe extern "C" fn thread_create(
 ) -> i32 {
     // SAFETY: as above.
     let record = unsafe { footprint(context) }.census.starting();
-    let boxed = Box::into_raw(Box::new(ThreadStart { record: record.clone(), start, argument: argument.cast() }));
+    let boxed = Box::into_raw(Box::new(StartRecord { record: record.clone(), start, argument: argument.cast() }));
     // SAFETY: the plugin's own arguments but for the start. The signatures are the same but for the ABI's name, which allows
     // `pthread_exit` to unwind.
     let made = unsafe {

@@ -47,7 +47,7 @@ pub(crate) struct HostSide {
     pub(crate) span: Span,
     pub(crate) leases: Watch,
     runtime: Option<Handle>,
-    spawned: Mutex<Spawned>,
+    spawned: Mutex<SpawnedJobs>,
     symbols: Arc<Symbols>,
     /// Where the library lies, once it is open; or the program, for a plugin that is compiled in.
     pub(crate) range: OnceLock<Range<usize>>,
@@ -59,7 +59,7 @@ pub(crate) struct HostSide {
 type AtomicPanics = std::sync::atomic::AtomicU64;
 
 #[derive(Default)]
-struct Spawned {
+struct SpawnedJobs {
     next: u64,
     /// None once the plugin was shut down: nothing is spawned any more.
     ended: bool,

@@ -4,9 +4,9 @@ use crate::{
     call::Calling,
     host::HostSide,
     job::LeasedJob,
-    memory::Memory,
+    memory::MemoryCounter,
     spanned,
-    suspects::{MarkedStep, Named, Suspects},
+    suspects::{GenerationName, MarkedStep, Suspects},
 };
 use camlock_abi::{Job, Object, RSlice, RStr, RootRef, TAKEN_LIVE};
 use camlock_policy::{Answer, BoxFuture, Call, Description, Digest, Fault, Instance, Lease, Saved, Use};
@@ -30,7 +30,7 @@ pub(crate) struct PluginInstance {
     pub(crate) functions: Functions,
     pub(crate) side: Arc<HostSide>,
     pub(crate) description: Description,
-    pub(crate) memory: Option<Memory>,
+    pub(crate) memory: Option<MemoryCounter>,
     /// Where it is written down that it starts, and which artifact it is.
     pub(crate) watched: Option<(Arc<Suspects>, Digest)>,
     /// The owner's lease. Last, so that it outlives the rest.
@@ -75,7 +75,7 @@ impl Instance for PluginInstance {
     fn start(&self) -> BoxFuture<Result<(), Fault>> {
         let mark = self.watched.as_ref().and_then(|(suspects, digest)| {
             let (plugin, generation) = (self.side.name.to_string(), self.side.generation);
-            suspects.mark(MarkedStep::Start, Named { plugin, generation, digest: *digest })
+            suspects.announce(MarkedStep::Start, GenerationName { plugin, generation, digest: *digest })
         });
         // SAFETY: see above.
         let started = self.run_quietly(|Functions { root, object }| unsafe { root.start()(object) });
@@ -128,7 +128,7 @@ impl Instance for PluginInstance {
     }
 
     fn memory(&self) -> Option<u64> {
-        self.memory.map(Memory::held)
+        self.memory.map(MemoryCounter::held)
     }
 
     fn shutdown(&self) -> BoxFuture<Result<(), Fault>> {

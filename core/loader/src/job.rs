@@ -46,9 +46,9 @@ impl Drop for LeasedJob {
     }
 }
 
-struct Unpark(Thread);
+struct UnparkThread(Thread);
 
-impl Wake for Unpark {
+impl Wake for UnparkThread {
     fn wake(self: Arc<Self>) {
         self.0.unpark();
     }
@@ -56,7 +56,7 @@ impl Wake for Unpark {
 
 /// Polls on the calling thread until the future is done or the time is over.
 fn drive<F: Future + Unpin>(mut future: F, limit: Duration) -> Option<F::Output> {
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let waker = Waker::from(Arc::new(UnparkThread(thread::current())));
     let deadline = Instant::now() + limit;
     loop {
         if let Poll::Ready(output) = Pin::new(&mut future).poll(&mut Context::from_waker(&waker)) {

@@ -10,7 +10,7 @@ use crate::{
     host::HostSide,
     instance::Functions,
     library::{FirstCalls, Library, OpenError},
-    memory::Memory,
+    memory::MemoryCounter,
     rest, signals,
 };
 use camlock_policy::Ending;
@@ -52,7 +52,7 @@ pub(crate) struct Remains {
     /// None if no instance was made.
     pub(crate) functions: Option<Functions>,
     /// Where the plugin counts its memory, if it does. Taken once it is read for the last time, into the next.
-    pub(crate) memory: Option<Memory>,
+    pub(crate) memory: Option<MemoryCounter>,
     pub(crate) left_behind: Option<u64>,
     /// How many destructors of thread-locals never ran; known once nothing of the plugin is called on other threads any more.
     forgotten: Option<usize>,
@@ -115,13 +115,15 @@ pub(crate) fn begin() -> &'static Sender<KeeperOrder> {
         // Without this thread nothing can be loaded or unloaded; the process has no threads left to give.
         thread::Builder::new()
             .name("camlock-loader".into())
-            .spawn(move || Keeper { own, calls: 0, leaving: Vec::new(), fresh: Vec::new(), rest: None }.run(&orders))
+            .spawn(move || {
+                LibraryKeeper { own, calls: 0, leaving: Vec::new(), fresh: Vec::new(), rest: None }.run(&orders)
+            })
             .expect("a thread for the loader");
         sender
     })
 }
 
-struct Keeper {
+struct LibraryKeeper {
     own: Sender<KeeperOrder>,
     /// How many last calls were begun.
     calls: u64,
@@ -133,12 +135,12 @@ struct Keeper {
 
 /// A generation that is on its way out.
 struct Departing {
-    stage: Stage,
+    stage: DepartureStage,
     since: Instant,
     look_again: Instant,
 }
 
-enum Stage {
+enum DepartureStage {
     /// The plugin's last code runs on a thread of its own, which returns the remains; if it takes too long, this tells.
     LastCall { number: u64, call: LastCall, ending: watch::Sender<Ending> },
     /// Its code has ended; something may still be in the way.
@@ -185,7 +187,7 @@ impl LastCall {
     }
 }
 
-impl Keeper {
+impl LibraryKeeper {
     fn run(mut self, orders: &Receiver<KeeperOrder>) {
         loop {
             let next = self.leaving.iter().map(|one| one.look_again).chain(self.rest).min();
@@ -204,8 +206,9 @@ impl Keeper {
                 Ok(KeeperOrder::End(remains)) if remains.functions.is_some() => self.call(LastCall::Close, remains),
                 Ok(KeeperOrder::End(remains)) => self.leave(remains),
                 Ok(KeeperOrder::Returned(returned, remains)) => {
-                    self.leaving
-                        .retain(|one| !matches!(one.stage, Stage::LastCall { number, .. } if number == returned));
+                    self.leaving.retain(
+                        |one| !matches!(one.stage, DepartureStage::LastCall { number, .. } if number == returned),
+                    );
                     self.leave(remains);
                     // One that went may have been what kept another.
                     self.look_again(true);
@@ -242,7 +245,7 @@ impl Keeper {
         let now = Instant::now();
         match thread::Builder::new().name("camlock-close".into()).spawn(run) {
             Ok(_) => {
-                let stage = Stage::LastCall { number, call, ending };
+                let stage = DepartureStage::LastCall { number, call, ending };
                 self.leaving.push(Departing { stage, since: now, look_again: now + LAST_CALL });
             }
             Err(error) => {
@@ -258,7 +261,7 @@ impl Keeper {
 
     fn leave(&mut self, remains: Box<Remains>) {
         let now = Instant::now();
-        self.leaving.push(Departing { stage: Stage::Leaving(remains), since: now, look_again: now });
+        self.leaving.push(Departing { stage: DepartureStage::Leaving(remains), since: now, look_again: now });
         self.look_again(false);
     }
 
@@ -273,7 +276,7 @@ impl Keeper {
             }
             let waited = now.duration_since(one.since);
             match one.stage {
-                Stage::LastCall { call, ref ending, .. } => {
+                DepartureStage::LastCall { call, ref ending, .. } => {
                     if waited >= LAST_CALL {
                         let (subject, seconds) = (call.subject(), LAST_CALL.as_secs());
                         pin(ending, format!("{subject} not come to an end within {seconds} s"));
@@ -281,7 +284,7 @@ impl Keeper {
                     }
                     still_leaving.push(one);
                 }
-                Stage::Leaving(mut remains) => match leave(&mut remains) {
+                DepartureStage::Leaving(mut remains) => match leave(&mut remains) {
                     Ok(Left::Unmapped(ended)) => drop(remains.ending.send_replace(ended)),
                     Ok(Left::DestructorsToRun) => self.call(LastCall::Destructors, remains),
                     Err(reason) => {
@@ -289,7 +292,7 @@ impl Keeper {
                             pin(&remains.ending, reason);
                         }
                         one.look_again = now + if waited < PIN_AFTER { SOON } else { LATER };
-                        still_leaving.push(Departing { stage: Stage::Leaving(remains), ..one });
+                        still_leaving.push(Departing { stage: DepartureStage::Leaving(remains), ..one });
                     }
                 },
             }

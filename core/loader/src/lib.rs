@@ -53,13 +53,13 @@ pub use crate::{
     create::CreationStep,
     elf::read as inspect,
     footprint::on_thread_park,
-    loader::{LoadError, Loader, LoaderOptions, Overview, inspect_built_in},
+    loader::{LoadError, LoadedGeneration, Loader, LoaderOptions, inspect_built_in},
     port::{Workbench, compiled_in},
     sections::{Sections, Unfit},
     stage::{Artifact, StageError, Staging},
     surroundings::{Surroundings, VariablesOf},
     suspects::{Suspect, Suspects},
-    verify::{Limits, Report, Verdict, Verifier, VerifyError, run_verifier_if_asked},
+    verify::{Verdict, VerificationReport, Verifier, VerifierLimits, VerifyError, run_verifier_if_asked},
 };
 
 /// What this host offers, for people.

@@ -1,11 +1,11 @@
 //! One library in the process: opening it, finding its entry, and looking whether it is gone.
 
 use crate::{
-    constructors::{Functions, construct},
+    constructors::{InitFunctions, construct},
     footprint::Footprint,
-    objects::{self, Snapshot},
-    roster::Identity,
-    suspects::Named,
+    objects::{self, MappedSnapshot},
+    roster::RosterIdentity,
+    suspects::GenerationName,
 };
 use camlock_abi::{Entry, Hooks, section::ENTRY_PREFIX};
 use libloading::os::unix::{Library as RawLibrary, RTLD_LOCAL, RTLD_NOW};
@@ -74,7 +74,7 @@ impl Library {
     ///
     /// Only for bytes that were verified, or in the verifying child; and only on the thread that closes libraries.
     pub(crate) fn open(path: &Path, crate_name: &str, stays: Option<String>) -> Result<(Self, FirstCalls), OpenError> {
-        let before = Snapshot::now();
+        let before = MappedSnapshot::now();
         // SAFETY: constructors run (see above). That is what verification was for; in the verifying child it is the point.
         let opened = unsafe { RawLibrary::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
         let handle = opened.map_err(|error| OpenError(linker_words(&error, path)))?;
@@ -117,7 +117,7 @@ impl Library {
     }
 
     /// From now on a note of a fault can name it.
-    pub(crate) fn is_known_as(&self, named: &Named) {
+    pub(crate) fn is_known_as(&self, named: &GenerationName) {
         let code = objects::each(|object| {
             if object.name == self.path.as_os_str().as_bytes() {
                 ControlFlow::Break(object.code())
@@ -127,15 +127,15 @@ impl Library {
         });
         let words = serde_json::to_string(named).unwrap_or_default();
         if let Some(range) = code.flatten() {
-            let _ = self.footprint.member().identity.set(Identity { range, words });
+            let _ = self.footprint.member().identity.set(RosterIdentity { range, words });
         }
     }
 
     /// The addresses it occupies and its constructors and destructors, if it is mapped.
-    fn mapped(&self) -> Option<(Range<usize>, Functions)> {
+    fn mapped(&self) -> Option<(Range<usize>, InitFunctions)> {
         let name = self.path.as_os_str().as_bytes();
         objects::each(|object| match object.range() {
-            Some(range) if object.name == name => ControlFlow::Break((range, Functions::of(object))),
+            Some(range) if object.name == name => ControlFlow::Break((range, InitFunctions::of(object))),
             _ => ControlFlow::Continue(()),
         })
     }

@@ -8,10 +8,10 @@ use crate::{
     keeper::{self, Code, KeeperOrder, Remains, order},
     library::{FirstCalls, is_plain},
     own_directory::OwnDirectory,
-    sections::{Built, Sections, Unfit},
+    sections::{BuildKind, Sections, Unfit},
     stage::Artifact,
     surroundings::Surroundings,
-    suspects::{MarkedStep, Named, Suspects},
+    suspects::{GenerationName, MarkedStep, Suspects},
     symbols::Symbols,
     words::in_words,
 };
@@ -123,7 +123,7 @@ impl std::fmt::Debug for KnownGeneration {
 
 /// A generation that is in the process, for people.
 #[derive(Clone, Debug)]
-pub struct Overview {
+pub struct LoadedGeneration {
     /// The plugin's name.
     pub plugin: String,
     /// Its generation.
@@ -198,12 +198,13 @@ impl Loader {
         generation: u64,
         config: impl Into<Arc<str>>,
     ) -> Result<Loaded, LoadError> {
-        let named = Named { plugin: artifact.sections.manifest.name.clone(), generation, digest: artifact.digest };
+        let named =
+            GenerationName { plugin: artifact.sections.manifest.name.clone(), generation, digest: artifact.digest };
         let suspicion = self.suspects.as_ref().and_then(|suspects| suspects.suspicion(artifact.digest));
         if let Some(why) = suspicion {
             return Err(LoadError::Suspected(why));
         }
-        let _mark = self.suspects.as_ref().and_then(|suspects| suspects.mark(MarkedStep::Load, named.clone()));
+        let _mark = self.suspects.as_ref().and_then(|suspects| suspects.announce(MarkedStep::Load, named.clone()));
         let (reply, opened) = oneshot::channel();
         let sections = &artifact.sections;
         let (crate_name, stays) = (sections.crate_name.clone(), sections.stays.clone());
@@ -332,11 +333,11 @@ impl Loader {
     }
 
     /// All generations that are in the process, oldest first.
-    pub fn overview(&self) -> Vec<Overview> {
+    pub fn overview(&self) -> Vec<LoadedGeneration> {
         let known = self.known.lock();
         let present = known.iter().filter(|known| !matches!(*known.ending.borrow(), Ending::Unmapped { .. }));
         present
-            .map(|known| Overview {
+            .map(|known| LoadedGeneration {
                 plugin: known.plugin.clone(),
                 generation: known.generation,
                 digest: known.digest,
@@ -373,5 +374,5 @@ impl Loader {
 
 /// What a plugin that is compiled in says of itself.
 pub fn inspect_built_in(plugin: &BuiltIn) -> Result<Sections, Unfit> {
-    Sections::parse(plugin.meta(), plugin.manifest(), Built::IntoProgram)
+    Sections::parse(plugin.meta(), plugin.manifest(), BuildKind::IntoProgram)
 }

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 /// The plugin's own counter.
 #[derive(Clone, Copy)]
-pub(crate) struct Memory(extern "C" fn() -> u64);
+pub(crate) struct MemoryCounter(extern "C" fn() -> u64);
 
-impl Memory {
+impl MemoryCounter {
     /// Reads what the plugin told: the address of a function that takes nothing and returns the number. None if it does not lie
     /// in the plugin.
     ///
@@ -19,7 +19,7 @@ impl Memory {
             return None;
         }
         // SAFETY: as promised, a function of this type is there.
-        Some(Memory(unsafe { std::mem::transmute::<usize, extern "C" fn() -> u64>(address) }))
+        Some(MemoryCounter(unsafe { std::mem::transmute::<usize, extern "C" fn() -> u64>(address) }))
     }
 
     /// How many bytes it holds now. Only while the plugin is mapped.

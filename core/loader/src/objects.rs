@@ -109,23 +109,23 @@ pub(crate) fn mapping_around(address: usize) -> Option<(PathBuf, Range<usize>)> 
 }
 
 /// The objects that are mapped at a moment.
-pub(crate) struct Snapshot(HashSet<(OsString, usize)>);
+pub(crate) struct MappedSnapshot(HashSet<(OsString, usize)>);
 
-impl Snapshot {
+impl MappedSnapshot {
     pub(crate) fn now() -> Self {
         let mut all = HashSet::new();
         each(|object| {
             all.insert((OsString::from_vec(object.name.to_vec()), object.base));
             ControlFlow::<()>::Continue(())
         });
-        Snapshot(all)
+        MappedSnapshot(all)
     }
 
     /// Keeps every object mapped for good that came since this snapshot, but for one. Nothing is known of what such an object
     /// (a C library that a plugin needs) has registered with libc or which threads it runs; so it is never unmapped. Each is
     /// mapped once, however many generations need it. The name of one that could not be kept, if any.
     pub(crate) fn keep_what_came_since(&self, but_for: &OsStr) -> Result<(), String> {
-        let Snapshot(now) = Snapshot::now();
+        let MappedSnapshot(now) = MappedSnapshot::now();
         let new = now.iter().filter(|object| !self.0.contains(*object) && object.0 != but_for && !object.0.is_empty());
         for (name, _) in new {
             let kept = CString::new(name.as_bytes()).ok().is_some_and(|name| {

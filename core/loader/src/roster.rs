@@ -25,12 +25,12 @@ pub(crate) struct Member {
     /// What the plugin does about signals.
     pub(crate) actions: Actions,
     /// Which generation it is; known before any code of it runs in a server.
-    pub(crate) identity: OnceLock<Identity>,
+    pub(crate) identity: OnceLock<RosterIdentity>,
 }
 
 /// Which generation it is, in a form that can be written to a file as it stands.
 #[derive(Debug)]
-pub(crate) struct Identity {
+pub(crate) struct RosterIdentity {
     /// Where its library lies.
     pub(crate) range: Range<usize>,
     pub(crate) words: String,
@@ -44,10 +44,10 @@ static CHANGES: Mutex<()> = Mutex::new(());
 pub(crate) struct Changing {
     // Fields drop in order: a handler that runs here as soon as it may finds the lock free.
     _lock: MutexGuard<'static, ()>,
-    _blocked: Blocked,
+    _blocked: SignalsBlocked,
 }
 
-struct Blocked(libc::sigset_t);
+struct SignalsBlocked(libc::sigset_t);
 
 impl Changing {
     pub(crate) fn begin() -> Self {
@@ -59,12 +59,12 @@ impl Changing {
             libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
             before.assume_init()
         };
-        let blocked = Blocked(before);
+        let blocked = SignalsBlocked(before);
         Changing { _lock: CHANGES.lock(), _blocked: blocked }
     }
 }
 
-impl Drop for Blocked {
+impl Drop for SignalsBlocked {
     fn drop(&mut self) {
         // SAFETY: the set is the one that this thread had before.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, ptr::null_mut()) };

@@ -12,13 +12,13 @@ use std::{
     ptr,
 };
 
-type Handler = unsafe extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
+type SignalHandler = unsafe extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
 
 /// So many plugins hear of one signal. More than these have never been seen to want one; the stack of a handler is small.
 const MOST: usize = 128;
 
 pub(super) fn address() -> usize {
-    relay as Handler as usize
+    relay as SignalHandler as usize
 }
 
 unsafe extern "C" fn relay(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
@@ -62,5 +62,5 @@ unsafe extern "C" fn relay(signal: c_int, info: *mut libc::siginfo_t, context: *
 /// The address must be that of a handler for this signal.
 unsafe fn call(handler: usize, signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: as promised.
-    unsafe { std::mem::transmute::<usize, Handler>(handler)(signal, info, context) };
+    unsafe { std::mem::transmute::<usize, SignalHandler>(handler)(signal, info, context) };
 }

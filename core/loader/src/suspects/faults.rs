@@ -3,7 +3,7 @@
 //! The handler runs in a process that is broken, on any thread, with locks held by anybody: it makes system calls, reads the
 //! roster and writes to a file that was opened before. Whose code it was is seen from the addresses on the thread's stack.
 
-use super::Named;
+use super::GenerationName;
 use crate::{roster::walk, signals::known_name};
 use std::{
     cell::UnsafeCell,
@@ -31,24 +31,24 @@ struct SavedAction(std::sync::OnceLock<libc::sigaction>);
 
 /// A line of the note.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Note {
+pub(super) enum FaultNote {
     /// The process ended as it should, whatever was noted before.
     InOrder,
     Ended {
         how: String,
-        of: Option<Named>,
+        of: Option<GenerationName>,
     },
 }
 
 const IN_ORDER: &str = "in order\n";
 
-impl Note {
+impl FaultNote {
     pub(super) fn parse(line: &str) -> Option<Self> {
         if line == IN_ORDER.trim_end() {
-            return Some(Note::InOrder);
+            return Some(FaultNote::InOrder);
         }
         let (how, of) = line.split_once('\t')?;
-        Some(Note::Ended { how: how.to_owned(), of: serde_json::from_str(of).ok() })
+        Some(FaultNote::Ended { how: how.to_owned(), of: serde_json::from_str(of).ok() })
     }
 }
 

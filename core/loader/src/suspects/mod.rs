@@ -25,7 +25,7 @@ const UNNOTED: u32 = 3;
 #[derive(Debug)]
 pub struct Suspects {
     own: OwnDirectory,
-    state: Mutex<Kept>,
+    state: Mutex<SuspectRecord>,
 }
 
 /// A plugin that is suspected.
@@ -43,7 +43,7 @@ pub struct Suspect {
 
 /// What is carried from one process to the next.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Kept {
+struct SuspectRecord {
     /// Suspects that nobody has put on record yet.
     pending: Vec<Suspect>,
     /// How many processes in a row ended without a note while this was loaded or started.
@@ -69,25 +69,25 @@ impl MarkedStep {
 
 /// Which generation is meant, in marks and in notes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Named {
+pub(crate) struct GenerationName {
     pub(crate) plugin: String,
     pub(crate) generation: u64,
     pub(crate) digest: Digest,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct MarkText {
+struct RunMarkText {
     step: MarkedStep,
-    of: Named,
+    of: GenerationName,
 }
 
 /// A mark on disk, as long as it exists.
 #[derive(Debug)]
-pub(crate) struct Mark {
+pub(crate) struct RunMark {
     path: PathBuf,
 }
 
-impl Drop for Mark {
+impl Drop for RunMark {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
@@ -102,7 +102,7 @@ impl Suspects {
     /// watched too. Faults are noted in the whole process.
     pub fn open(dir: &Path) -> io::Result<Arc<Self>> {
         fs::create_dir_all(dir)?;
-        let mut kept = Kept::default();
+        let mut kept = SuspectRecord::default();
         let own = OwnDirectory::within(dir, |ended, own| {
             kept.take(ended);
             // Before the other goes: whatever becomes of this process, the next one finds it here.
@@ -127,7 +127,7 @@ impl Suspects {
         self.change(|kept| kept.pending.retain(|one| one != suspect));
     }
 
-    fn change(&self, change: impl FnOnce(&mut Kept)) {
+    fn change(&self, change: impl FnOnce(&mut SuspectRecord)) {
         let mut kept = self.state.lock();
         change(&mut kept);
         if let Err(error) = write(&self.own.path().join(KEPT), &*kept) {
@@ -136,12 +136,12 @@ impl Suspects {
     }
 
     /// Says on disk that code of a plugin is about to run.
-    pub(crate) fn mark(&self, step: MarkedStep, of: Named) -> Option<Mark> {
+    pub(crate) fn announce(&self, step: MarkedStep, of: GenerationName) -> Option<RunMark> {
         let plugin = of.plugin.clone();
-        let mark = || -> io::Result<Mark> {
+        let mark = || -> io::Result<RunMark> {
             let path = self.own.path().join(format!("{MARK}{}", random::name()?));
-            fs::write(&path, serde_json::to_vec(&MarkText { step, of })?)?;
-            Ok(Mark { path })
+            fs::write(&path, serde_json::to_vec(&RunMarkText { step, of })?)?;
+            Ok(RunMark { path })
         };
         mark()
             .inspect_err(|error| tracing::warn!(plugin, %error, "should it end the server, the next one will not know"))
@@ -158,24 +158,24 @@ impl Suspects {
     }
 }
 
-impl Kept {
+impl SuspectRecord {
     /// Draws conclusions from what a process left.
     fn take(&mut self, ended: &Path) {
-        let before: Kept = read(&ended.join(KEPT)).unwrap_or_default();
+        let before: SuspectRecord = read(&ended.join(KEPT)).unwrap_or_default();
         self.pending.extend(before.pending);
         let note = fs::read_to_string(ended.join(NOTE)).unwrap_or_default();
-        let notes: Vec<_> = note.lines().filter_map(faults::Note::parse).collect();
-        if notes.contains(&faults::Note::InOrder) {
+        let notes: Vec<_> = note.lines().filter_map(faults::FaultNote::parse).collect();
+        if notes.contains(&faults::FaultNote::InOrder) {
             self.unnoted.extend(before.unnoted);
             return;
         }
         let entries = fs::read_dir(ended).map(|entries| entries.flatten().collect()).unwrap_or_else(|_| Vec::new());
         let is_mark = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(MARK);
-        let marks: Vec<MarkText> =
+        let marks: Vec<RunMarkText> =
             entries.iter().filter(|entry| is_mark(entry)).filter_map(|entry| read(&entry.path())).collect();
         let first = notes.into_iter().find_map(|note| match note {
-            faults::Note::InOrder => None,
-            faults::Note::Ended { how, of } => Some((how, of)),
+            faults::FaultNote::InOrder => None,
+            faults::FaultNote::Ended { how, of } => Some((how, of)),
         });
         match first {
             Some((how, Some(of))) => {
@@ -187,7 +187,7 @@ impl Kept {
                 self.suspect(marks[0].of.clone(), &how, Some(marks[0].step));
             }
             _ => {
-                for MarkText { step, of } in marks {
+                for RunMarkText { step, of } in marks {
                     let times = before.unnoted.get(&of.digest).copied().unwrap_or(0) + 1;
                     if times >= UNNOTED {
                         self.suspect(of, &format!("ended {times} times in a row"), Some(step));
@@ -199,8 +199,8 @@ impl Kept {
         }
     }
 
-    fn suspect(&mut self, of: Named, how: &str, step: Option<MarkedStep>) {
-        let Named { plugin, generation, digest } = of;
+    fn suspect(&mut self, of: GenerationName, how: &str, step: Option<MarkedStep>) {
+        let GenerationName { plugin, generation, digest } = of;
         let when = step.map_or("in its code while it served", MarkedStep::in_words);
         let reason = format!("the server {how} {when}");
         self.pending.push(Suspect { plugin, digest, generation, reason });
@@ -222,30 +222,30 @@ fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn named(plugin: &str) -> Named {
-        Named { plugin: plugin.to_owned(), generation: 3, digest: Digest::of(plugin.as_bytes()) }
+    fn named(plugin: &str) -> GenerationName {
+        GenerationName { plugin: plugin.to_owned(), generation: 3, digest: Digest::of(plugin.as_bytes()) }
     }
 
-    fn ended(note: &str, marks: &[(MarkedStep, &str)], before: &Kept) -> Kept {
+    fn ended(note: &str, marks: &[(MarkedStep, &str)], before: &SuspectRecord) -> SuspectRecord {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(NOTE), note).unwrap();
         write(&dir.path().join(KEPT), before).unwrap();
         for (step, plugin) in marks {
-            let mark = MarkText { step: *step, of: named(plugin) };
+            let mark = RunMarkText { step: *step, of: named(plugin) };
             fs::write(dir.path().join(format!("{MARK}{plugin}")), serde_json::to_vec(&mark).unwrap()).unwrap();
         }
-        let mut kept = Kept::default();
+        let mut kept = SuspectRecord::default();
         kept.take(dir.path());
         kept
     }
 
-    fn reasons(kept: &Kept) -> Vec<String> {
+    fn reasons(kept: &SuspectRecord) -> Vec<String> {
         kept.pending.iter().map(|one| format!("{}: {}", one.plugin, one.reason)).collect()
     }
 
     #[test]
     fn conclusions() {
-        let nothing = Kept::default();
+        let nothing = SuspectRecord::default();
         let both = [(MarkedStep::Load, "one"), (MarkedStep::Start, "two")];
         let of_two = format!("ended with SIGABRT\t{}\n", serde_json::to_string(&named("two")).unwrap());
         assert_eq!(
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn one_that_is_killed_is_no_suspect_until_it_happens_again_and_again() {
-        let mut kept = Kept::default();
+        let mut kept = SuspectRecord::default();
         for _ in 1..UNNOTED {
             kept = ended("", &[(MarkedStep::Start, "one")], &kept);
             assert_eq!(reasons(&kept), [""; 0]);

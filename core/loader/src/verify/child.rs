@@ -1,6 +1,9 @@
 //! The verifying child: opens the library, makes an instance, asks, drops, closes, looks, and tells after each step.
 
-use super::{CHILD_NAME, Line, Report, Stage, VARIABLES, Verdict, confine, parent::LONGEST_OPENING};
+use super::{
+    CHILD_NAME, VARIABLES, Verdict, VerificationReport, VerificationStep, VerifierLine, confine,
+    parent::LONGEST_OPENING,
+};
 use crate::{
     constructors::destruct,
     create::{describe, step_of},
@@ -96,7 +99,7 @@ impl Teller {
         Ok(Teller(File::from(lines)))
     }
 
-    fn tell(&mut self, line: &Line) -> std::io::Result<()> {
+    fn tell(&mut self, line: &VerifierLine) -> std::io::Result<()> {
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
         self.0.write_all(&text)
@@ -108,22 +111,22 @@ fn run(candidate: &Specimen) -> std::io::Result<()> {
     std::panic::set_hook(Box::new(|_| ()));
     let mut teller = Teller::new()?;
     let confined = confine::to_working_directory();
-    teller.tell(&Line::Stage(Stage::Open))?;
+    teller.tell(&VerifierLine::Reached(VerificationStep::Open))?;
     let began = Instant::now();
     let opened = match Library::open(&candidate.copy, &candidate.crate_name, candidate.stays.clone()) {
         Ok(opened) => opened,
-        Err(error) => return teller.tell(&Line::Unopened(error.0)),
+        Err(error) => return teller.tell(&VerifierLine::Unopened(error.0)),
     };
     let taken = began.elapsed();
     if taken > LONGEST_OPENING {
-        return teller.tell(&Line::SlowToOpen(taken.as_millis() as u64));
+        return teller.tell(&VerifierLine::SlowToOpen(taken.as_millis() as u64));
     }
     let verdict = match try_all(candidate, opened, &mut teller)? {
         Ok(report) => Verdict::Good(report),
         Err(reason) if confined && wrote_elsewhere(&reason) => Verdict::Bad(format!("{reason}{HINT}")),
         Err(reason) => Verdict::Bad(reason),
     };
-    teller.tell(&Line::Done(verdict))
+    teller.tell(&VerifierLine::Done(verdict))
 }
 
 const HINT: &str =
@@ -142,17 +145,17 @@ fn try_all(
     candidate: &Specimen,
     (mut library, first_calls): (Library, FirstCalls),
     teller: &mut Teller,
-) -> std::io::Result<Result<Report, String>> {
+) -> std::io::Result<Result<VerificationReport, String>> {
     // SAFETY: the library is mapped until the end of this function, and this is its first use.
     unsafe { first_calls.run() };
     let entry = first_calls.entry;
-    teller.tell(&Line::Stage(Stage::Layouts))?;
+    teller.tell(&VerifierLine::Reached(VerificationStep::Layouts))?;
     // Contract 1.x: the version lies in the part of the root that never changes.
     let AbiVersion { minor, .. } = entry.root.abi();
     if let Err(reason) = crate::layout::check(entry, minor) {
         return Ok(Err(reason));
     }
-    teller.tell(&Line::Stage(Stage::Instance))?;
+    teller.tell(&VerifierLine::Reached(VerificationStep::Instance))?;
     let lease = Lease::first(|| ());
     let symbols = Symbols::of(candidate.artifact.clone());
     // A directory that goes with this process: what `create` leaves there is nobody's.
@@ -169,7 +172,7 @@ fn try_all(
     }
     let functions = Functions { root, object };
 
-    teller.tell(&Line::Stage(Stage::Create))?;
+    teller.tell(&VerifierLine::Reached(VerificationStep::Create))?;
     // SAFETY: root and object belong together; the lease keeps them.
     let create = unsafe { root.create()(object) };
     match LeasedJob::drive_under(create, &lease, candidate.limit) {
@@ -178,12 +181,12 @@ fn try_all(
         // Left to the parent, whose time is over too: it is not the plugin's last word.
         None => process::exit(TIMED_OUT),
     }
-    teller.tell(&Line::Stage(Stage::Describe))?;
+    teller.tell(&VerifierLine::Reached(VerificationStep::Describe))?;
     // SAFETY: the lease keeps the instance.
     let openapi = unsafe { describe(functions, &side) }.openapi;
-    let mut report = Report { openapi, stays: None };
+    let mut report = VerificationReport { openapi, stays: None };
 
-    teller.tell(&Line::Stage(Stage::Shutdown))?;
+    teller.tell(&VerifierLine::Reached(VerificationStep::Shutdown))?;
     // SAFETY: as above.
     let shutdown = unsafe { root.shutdown()(object) };
     match LeasedJob::drive_under(shutdown, &lease, candidate.limit) {
@@ -194,10 +197,10 @@ fn try_all(
     side.end_spawned();
     drop(lease);
 
-    teller.tell(&Line::Stage(Stage::Close))?;
+    teller.tell(&VerifierLine::Reached(VerificationStep::Close))?;
     // SAFETY: every job is gone, nothing else was asked for.
     unsafe { root.close()(object) };
-    teller.tell(&Line::Stage(Stage::Unmap))?;
+    teller.tell(&VerifierLine::Reached(VerificationStep::Unmap))?;
     report.stays = unmap(&mut library).err();
     Ok(Ok(report))
 }

@@ -11,7 +11,7 @@ mod verdicts;
 mod workplace;
 
 pub use child::run_verifier_if_asked;
-pub use parent::{Limits, Verifier, VerifyError};
+pub use parent::{Verifier, VerifierLimits, VerifyError};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,14 +20,14 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It can be loaded.
-    Good(Report),
+    Good(VerificationReport),
     /// It cannot, and why: one sentence.
     Bad(String),
 }
 
 /// What a good candidate showed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
+pub struct VerificationReport {
     /// Its OpenAPI document.
     pub openapi: Option<String>,
     /// Why its library stayed in the verifying process, if it did: it will be pinned here too.
@@ -37,7 +37,7 @@ pub struct Report {
 /// How far the child has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Stage {
+enum VerificationStep {
     Begin,
     Open,
     Layouts,
@@ -49,19 +49,19 @@ enum Stage {
     Unmap,
 }
 
-impl Stage {
+impl VerificationStep {
     /// What went on, to follow "while" or "before".
     fn in_words(self) -> &'static str {
         match self {
-            Stage::Begin => "the verifying process started",
-            Stage::Open => "the library was opened and its constructors ran",
-            Stage::Layouts => "its types were compared",
-            Stage::Instance => "its instance was made",
-            Stage::Create => "its `create` ran",
-            Stage::Describe => "it described itself",
-            Stage::Shutdown => "its `shutdown` ran",
-            Stage::Close => "it was dropped",
-            Stage::Unmap => "it was unmapped",
+            VerificationStep::Begin => "the verifying process started",
+            VerificationStep::Open => "the library was opened and its constructors ran",
+            VerificationStep::Layouts => "its types were compared",
+            VerificationStep::Instance => "its instance was made",
+            VerificationStep::Create => "its `create` ran",
+            VerificationStep::Describe => "it described itself",
+            VerificationStep::Shutdown => "its `shutdown` ran",
+            VerificationStep::Close => "it was dropped",
+            VerificationStep::Unmap => "it was unmapped",
         }
     }
 }
@@ -69,8 +69,8 @@ impl Stage {
 /// A line that the child writes.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Line {
-    Stage(Stage),
+enum VerifierLine {
+    Reached(VerificationStep),
     Done(Verdict),
     /// The dynamic linker refused, in these words.
     Unopened(String),

@@ -1,7 +1,7 @@
 //! The parent's side: starts the child under limits, listens, and turns its end into a verdict or an error.
 
 use super::{
-    CHILD_NAME, Line, Stage, VARIABLES, Verdict, child,
+    CHILD_NAME, VARIABLES, Verdict, VerificationStep, VerifierLine, child,
     verdicts::{Key, Verdicts},
     workplace::Workplace,
 };
@@ -38,25 +38,25 @@ pub(super) const LONGEST_OPENING: Duration = Duration::from_secs(3);
 
 /// What the verifying child may use.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct VerifierLimits {
     /// Wall-clock time for the whole.
     pub time: Duration,
     /// Bytes of address space.
     pub memory: u64,
 }
 
-impl Default for Limits {
+impl Default for VerifierLimits {
     fn default() -> Self {
-        Limits { time: Duration::from_secs(10), memory: 2 << 30 }
+        VerifierLimits { time: Duration::from_secs(10), memory: 2 << 30 }
     }
 }
 
-impl Limits {
+impl VerifierLimits {
     /// The same, as far as this process may grant it: an error tells of what the child really had.
     fn within_hard_ones(&self) -> Self {
         let memory =
             bounds(self).iter().find(|(resource, _)| *resource == Resource::As).map_or(self.memory, |one| one.1);
-        Limits { memory, ..self.clone() }
+        VerifierLimits { memory, ..self.clone() }
     }
 }
 
@@ -113,7 +113,7 @@ pub enum VerifyError {
 /// Verifies artifacts and remembers verdicts.
 #[derive(Clone)]
 pub struct Verifier {
-    limits: Limits,
+    limits: VerifierLimits,
     verdicts: Verdicts,
     workplace: Workplace,
     variables: Option<VariablesOf>,
@@ -127,7 +127,7 @@ impl fmt::Debug for Verifier {
 
 impl Verifier {
     /// A verifier that keeps its verdicts in a directory. Beside it, in `trying`, its children work.
-    pub fn new(verdicts: impl Into<PathBuf>, limits: Limits) -> io::Result<Self> {
+    pub fn new(verdicts: impl Into<PathBuf>, limits: VerifierLimits) -> io::Result<Self> {
         let verdicts = verdicts.into();
         let workplace = Workplace::at(&verdicts.with_file_name("trying"))?;
         Ok(Verifier { limits, verdicts: Verdicts::at(verdicts)?, workplace, variables: None })
@@ -158,24 +158,29 @@ impl Verifier {
             .spawn(move || drop(reply.send(attempt(&candidate, &variables, &limits, &workplace))))
             .map_err(|error| VerifyError::NotRun(in_words(&error)))?;
         match verdict.await.unwrap_or_else(|_| Err(VerifyError::NotRun("its thread has ended".to_owned())))? {
-            Found::Verdict(verdict) => {
+            AttemptOutcome::Verdict(verdict) => {
                 self.verdicts.put(&key, &verdict);
                 Ok(verdict)
             }
-            Found::Unopened(words) => Ok(Verdict::Bad(format!("it cannot be opened: {}", one_line(&words)))),
+            AttemptOutcome::Unopened(words) => Ok(Verdict::Bad(format!("it cannot be opened: {}", one_line(&words)))),
         }
     }
 }
 
 /// What came of an attempt.
-enum Found {
+enum AttemptOutcome {
     /// What would be found again.
     Verdict(Verdict),
     /// The dynamic linker's words. Not kept: a library that is missing may be installed, a libc that is too old replaced.
     Unopened(String),
 }
 
-fn attempt(artifact: &Artifact, variables: &str, limits: &Limits, workplace: &Workplace) -> Result<Found, VerifyError> {
+fn attempt(
+    artifact: &Artifact,
+    variables: &str,
+    limits: &VerifierLimits,
+    workplace: &Workplace,
+) -> Result<AttemptOutcome, VerifyError> {
     let unreadable = |error: io::Error| VerifyError::Unreadable { path: artifact.path.clone(), why: in_words(&error) };
     let directory = workplace.for_one_child().map_err(|error| {
         VerifyError::NotRun(format!("no directory can be made for the verifying process: {}", in_words(&error)))
@@ -198,8 +203,8 @@ fn try_once(
     artifact: &Artifact,
     (copy, directory): (&Path, &Path),
     variables: &str,
-    limits: &Limits,
-) -> Result<Found, VerifyError> {
+    limits: &VerifierLimits,
+) -> Result<AttemptOutcome, VerifyError> {
     let not_run = |error: io::Error| VerifyError::NotRun(in_words(&error));
     let mut child = start(artifact, (copy, directory), variables, limits).map_err(not_run)?;
     let deadline = Instant::now() + limits.time;
@@ -228,7 +233,7 @@ fn start(
     artifact: &Artifact,
     (copy, directory): (&Path, &Path),
     variables: &str,
-    limits: &Limits,
+    limits: &VerifierLimits,
 ) -> io::Result<Child> {
     let sections = &artifact.sections;
     let runtime = if sections.manifest.camlock.runtime == Runtime::Tokio { "tokio" } else { "none" };
@@ -262,7 +267,7 @@ fn start(
 }
 
 /// What the child is bounded by: never more than this process may have itself, which it could not hand on.
-fn bounds(limits: &Limits) -> [(Resource, u64); 5] {
+fn bounds(limits: &VerifierLimits) -> [(Resource, u64); 5] {
     let wanted = [
         (Resource::As, limits.memory),
         (Resource::Cpu, limits.time.as_secs() + 2),
@@ -278,7 +283,7 @@ fn bounds(limits: &Limits) -> [(Resource, u64); 5] {
 
 /// What was heard of a child until it fell silent.
 #[derive(Debug, Default)]
-struct Heard {
+struct ChildOutput {
     lines: Vec<u8>,
     errors: Vec<u8>,
     timed_out: bool,
@@ -288,8 +293,8 @@ struct Heard {
 const MOST_LINES: usize = 64 << 20;
 const MOST_ERRORS: usize = 64 << 10;
 
-fn listen(child: &mut Child, deadline: Instant) -> io::Result<Heard> {
-    let mut heard = Heard::default();
+fn listen(child: &mut Child, deadline: Instant) -> io::Result<ChildOutput> {
+    let mut heard = ChildOutput::default();
     let (Some(mut output), Some(mut errors)) = (child.stdout.take(), child.stderr.take()) else { return Ok(heard) };
     let (mut output_open, mut errors_open) = (true, true);
     let mut buffer = vec![0; 64 * 1024];
@@ -328,21 +333,21 @@ fn take(from: &mut impl Read, buffer: &mut [u8], into: &mut Vec<u8>, most: usize
     Ok(count > 0)
 }
 
-fn judge(heard: &Heard, status: ExitStatus, limits: &Limits) -> Result<Found, VerifyError> {
-    let mut stage = Stage::Begin;
+fn judge(heard: &ChildOutput, status: ExitStatus, limits: &VerifierLimits) -> Result<AttemptOutcome, VerifyError> {
+    let mut stage = VerificationStep::Begin;
     for line in heard.lines.split(|byte| *byte == b'\n') {
         match serde_json::from_slice(line) {
-            Ok(Line::Stage(reached)) => stage = reached,
-            Ok(Line::Done(verdict)) if status.success() => return Ok(Found::Verdict(verdict)),
-            Ok(Line::Unopened(words)) if status.success() => return unopened(words),
-            Ok(Line::SlowToOpen(milliseconds)) if status.success() => {
+            Ok(VerifierLine::Reached(reached)) => stage = reached,
+            Ok(VerifierLine::Done(verdict)) if status.success() => return Ok(AttemptOutcome::Verdict(verdict)),
+            Ok(VerifierLine::Unopened(words)) if status.success() => return unopened(words),
+            Ok(VerifierLine::SlowToOpen(milliseconds)) if status.success() => {
                 return Err(VerifyError::SlowToOpen { taken: Duration::from_millis(milliseconds) });
             }
-            Ok(Line::Done(_) | Line::Unopened(_) | Line::SlowToOpen(_)) | Err(_) => {}
+            Ok(VerifierLine::Done(_) | VerifierLine::Unopened(_) | VerifierLine::SlowToOpen(_)) | Err(_) => {}
         }
     }
     // Nothing of the plugin had run yet: this says nothing of it.
-    let before_it = stage == Stage::Begin;
+    let before_it = stage == VerificationStep::Begin;
     let stage = stage.in_words();
     if heard.timed_out || status.code() == Some(child::TIMED_OUT) || status.signal() == Some(libc::SIGXCPU) {
         return Err(VerifyError::TimedOut { stage, limit: limits.time });
@@ -370,8 +375,8 @@ fn judge(heard: &Heard, status: ExitStatus, limits: &Limits) -> Result<Found, Ve
 }
 
 /// Names a hard limit of this process that leaves the child less than it should have.
-fn low_limit(limits: &Limits) -> Option<String> {
-    let enough = Limits { memory: 64 << 20, ..limits.clone() };
+fn low_limit(limits: &VerifierLimits) -> Option<String> {
+    let enough = VerifierLimits { memory: 64 << 20, ..limits.clone() };
     let names = [(Resource::As, "address space"), (Resource::Nofile, "open files"), (Resource::Fsize, "file size")];
     let low = |(resource, _): &&(Resource, &str)| {
         let least = if *resource == Resource::Nofile { 16 } else { enough.memory };
@@ -382,11 +387,11 @@ fn low_limit(limits: &Limits) -> Option<String> {
     Some(format!("this server's hard limit for {name} is {hard}: raise it"))
 }
 
-fn bad(sentence: String) -> Found {
-    Found::Verdict(Verdict::Bad(sentence))
+fn bad(sentence: String) -> AttemptOutcome {
+    AttemptOutcome::Verdict(Verdict::Bad(sentence))
 }
 
-fn unopened(words: String) -> Result<Found, VerifyError> {
+fn unopened(words: String) -> Result<AttemptOutcome, VerifyError> {
     // The linker says no more when memory is too short, or when the file system forbids execution.
     if words.contains("failed to map segment") {
         return Err(VerifyError::NotRun(format!(
@@ -394,7 +399,7 @@ fn unopened(words: String) -> Result<Found, VerifyError> {
             one_line(&words)
         )));
     }
-    Ok(Found::Unopened(words))
+    Ok(AttemptOutcome::Unopened(words))
 }
 
 #[cfg(test)]
@@ -430,7 +435,7 @@ mod tests {
             sections,
             copy: std::sync::Arc::default(),
         };
-        let verifier = Verifier::new(dir.path().join("verdicts"), Limits::default()).unwrap();
+        let verifier = Verifier::new(dir.path().join("verdicts"), VerifierLimits::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let error = runtime.block_on(verifier.verify(&artifact)).unwrap_err();
         assert!(matches!(error, VerifyError::NotArmed));

@@ -4,7 +4,7 @@ use crate::{
     alter::Altered,
     place::{Place, processes_with},
 };
-use camlock_loader::{Limits, Verdict, VerifyError};
+use camlock_loader::{Verdict, VerifierLimits, VerifyError};
 use camlock_testing::trial;
 use std::{
     thread,
@@ -12,7 +12,7 @@ use std::{
 };
 
 /// For what does not end by itself.
-pub const QUICK: Limits = Limits { time: Duration::from_secs(1), memory: 1 << 30 };
+pub const QUICK: VerifierLimits = VerifierLimits { time: Duration::from_secs(1), memory: 1 << 30 };
 
 #[trial]
 fn error() {
@@ -62,7 +62,7 @@ fn crash_in_a_drop() {
 /// The sentence of a bad verdict, which is kept; nothing else is left.
 pub fn judged(bytes: &[u8]) -> String {
     let place = Place::new();
-    let verdict = place.verify(bytes, Limits::default());
+    let verdict = place.verify(bytes, VerifierLimits::default());
     let Ok(Verdict::Bad(sentence)) = verdict else { panic!("{verdict:?}") };
     assert_eq!(place.names("verdicts").len(), 1, "the verdict is kept");
     place.expect_clean();
@@ -95,7 +95,7 @@ fn panic() {
 #[trial]
 fn eat_memory() {
     let place = Place::new();
-    let limits = Limits { time: Duration::from_secs(20), memory: 384 << 20 };
+    let limits = VerifierLimits { time: Duration::from_secs(20), memory: 384 << 20 };
     let error = place.verify(&Altered::that("eats"), limits).expect_err("no verdict");
     let sentence = "it asked for more memory than the 384 MiB that it is verified with, while its `create` ran";
     assert_eq!(error.to_string(), sentence);
@@ -122,7 +122,7 @@ fn recurse() {
 #[trial]
 fn be_killed() {
     let place = Place::new();
-    let error = place.verify(&Altered::that("is killed"), Limits::default()).expect_err("no verdict");
+    let error = place.verify(&Altered::that("is killed"), VerifierLimits::default()).expect_err("no verdict");
     assert_eq!(error.to_string(), "it could not be verified: the verifying process was killed from outside");
     assert!(place.names("verdicts").is_empty(), "it is no verdict");
     place.expect_clean();
@@ -149,7 +149,7 @@ fn shutdown() {
 #[trial]
 fn shouting_is_harmless() {
     let place = Place::new();
-    let verdict = place.verify(&Altered::that("shouts"), Limits::default());
+    let verdict = place.verify(&Altered::that("shouts"), VerifierLimits::default());
     assert!(matches!(verdict, Ok(Verdict::Good(_))), "{verdict:?}");
     place.expect_clean();
 }
@@ -160,7 +160,7 @@ fn children_go_too() {
     let seconds = format!("86400{}", std::process::id());
     let place = Place::new();
     let began = Instant::now();
-    let verdict = place.verify(&Altered::that(&format!("spawns {seconds}")), Limits::default());
+    let verdict = place.verify(&Altered::that(&format!("spawns {seconds}")), VerifierLimits::default());
     assert!(matches!(verdict, Ok(Verdict::Good(_))), "{verdict:?}");
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     let line = format!("sleep {seconds}");
@@ -178,7 +178,7 @@ fn surroundings() {
     let inherited = std::fs::File::create(place.path("inherited")).unwrap();
     rustix::io::fcntl_setfd(&inherited, rustix::io::FdFlags::empty()).unwrap();
     let verdict =
-        place.verify(&Altered::that("surroundings"), Limits { time: Duration::from_secs(7), memory: 1 << 30 });
+        place.verify(&Altered::that("surroundings"), VerifierLimits { time: Duration::from_secs(7), memory: 1 << 30 });
     drop(inherited);
     let Ok(Verdict::Bad(told)) = verdict else { panic!("{verdict:?}") };
     let lines: Vec<_> = told.trim_start_matches("`create` failed: ").split(" | ").collect();
@@ -210,7 +210,7 @@ fn surroundings() {
 #[trial]
 fn write_beside_itself() {
     let place = Place::new();
-    let verdict = place.verify(&Altered::that("writes todo.db"), Limits::default());
+    let verdict = place.verify(&Altered::that("writes todo.db"), VerifierLimits::default());
     assert!(matches!(verdict, Ok(Verdict::Good(_))), "{verdict:?}");
     for place in
         [place.path("verdicts"), place.path("trying"), place.path(""), "/".into(), std::env::current_dir().unwrap()]
@@ -225,7 +225,7 @@ fn write_beside_itself() {
 fn write_elsewhere() {
     let place = Place::new();
     let file = std::path::PathBuf::from(format!("/tmp/elsewhere-{}", std::process::id()));
-    let verdict = place.verify(&Altered::that(&format!("writes {}", file.display())), Limits::default());
+    let verdict = place.verify(&Altered::that(&format!("writes {}", file.display())), VerifierLimits::default());
     // SAFETY: with this flag no struct is read; the kernel answers with its version.
     let version = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0_usize, 1_u32) };
     if version < 1 {
@@ -248,7 +248,7 @@ fn write_elsewhere() {
 fn little_memory() {
     let place = Place::new();
     let verified = |megabytes: u64| {
-        let limits = Limits { time: Duration::from_secs(10), memory: megabytes << 20 };
+        let limits = VerifierLimits { time: Duration::from_secs(10), memory: megabytes << 20 };
         let verdict = place.verify(&Altered::good().0, limits);
         assert!(place.names("verdicts").is_empty() || verdict.is_ok(), "nothing of this is kept: {verdict:?}");
         verdict

@@ -1,7 +1,9 @@
 //! What was verified and still goes wrong when a server loads it.
 
 use crate::{alter::Altered, place::Place};
-use camlock_loader::{Artifact, Limits, LoadError, Loader, LoaderOptions, Overview, StageError, Verdict};
+use camlock_loader::{
+    Artifact, LoadError, LoadedGeneration, Loader, LoaderOptions, StageError, Verdict, VerifierLimits,
+};
 use camlock_policy::{Ending, Loaded};
 use camlock_testing::trial;
 use std::{
@@ -24,7 +26,7 @@ const LITTLE: LoaderOptions = LoaderOptions { create: Duration::from_millis(300)
 /// One that the verifier finds nothing wrong with.
 fn verified(place: &Place, mode: &str) -> Artifact {
     let artifact = place.stage(&Altered::that(mode));
-    let verdict = place.run(place.verifier(Limits::default()).verify(&artifact));
+    let verdict = place.run(place.verifier(VerifierLimits::default()).verify(&artifact));
     assert!(matches!(verdict, Ok(Verdict::Good(_))), "{verdict:?}");
     artifact
 }
@@ -173,7 +175,7 @@ fn create_blocks() {
     assert_eq!(refused(&place, &artifact).to_string(), "`create` did not come to an end within 0.3 s");
     assert!(began.elapsed() < Duration::from_millis(2800), "it was waited for: {:?}", began.elapsed());
     let left = place.loader.overview();
-    let [Overview { plugin, held_by, ending, .. }] = &left[..] else { panic!("{left:?}") };
+    let [LoadedGeneration { plugin, held_by, ending, .. }] = &left[..] else { panic!("{left:?}") };
     assert_eq!((plugin.as_str(), held_by.as_str()), ("candidates", "a job of the plugin still runs"));
     assert_eq!(*ending, Ending::Alive);
     expect_gone(&place);
@@ -206,7 +208,7 @@ fn constructors_block() {
     let place = Place::with(LITTLE);
     let artifact = verified(&place, "constructor blocks in a server");
     assert_eq!(refused(&place, &artifact).to_string(), "its constructors did not come to an end within 0.3 s");
-    let [Overview { held_by, ending, .. }] = &place.loader.overview()[..] else { panic!("it is there still") };
+    let [LoadedGeneration { held_by, ending, .. }] = &place.loader.overview()[..] else { panic!("it is there still") };
     assert_eq!((held_by.as_str(), ending), ("a job of the plugin still runs", &Ending::Alive));
     let other = place.stage(&Altered::good().0);
     place.unload(place.load(&other).expect("another one is loaded meanwhile"));

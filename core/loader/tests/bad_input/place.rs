@@ -1,6 +1,8 @@
 //! Where a test stages, verifies and loads, and the look at what is left there.
 
-use camlock_loader::{Artifact, Limits, LoadError, Loader, LoaderOptions, Staging, Verdict, Verifier, VerifyError};
+use camlock_loader::{
+    Artifact, LoadError, Loader, LoaderOptions, Staging, Verdict, Verifier, VerifierLimits, VerifyError,
+};
 use camlock_policy::{Ending, Loaded};
 use std::{
     collections::HashSet,
@@ -48,7 +50,7 @@ impl Place {
         path
     }
 
-    pub fn verifier(&self, limits: Limits) -> Verifier {
+    pub fn verifier(&self, limits: VerifierLimits) -> Verifier {
         Verifier::new(self.path("verdicts"), limits).expect("a verifier")
     }
 
@@ -63,7 +65,7 @@ impl Place {
         })
     }
 
-    pub fn verify(&self, bytes: &[u8], limits: Limits) -> Result<Verdict, VerifyError> {
+    pub fn verify(&self, bytes: &[u8], limits: VerifierLimits) -> Result<Verdict, VerifyError> {
         let artifact = self.stage(bytes);
         self.run(self.verifier(limits).verify(&artifact))
     }

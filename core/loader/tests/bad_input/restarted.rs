@@ -47,7 +47,7 @@ pub fn run_if_asked() {
         }
         "verify" => {
             let artifact = staging().and_then(|staging| staging.stage(&candidate)).expect("it can be staged");
-            let limits = camlock_loader::Limits { time: Duration::from_secs(600), ..Default::default() };
+            let limits = camlock_loader::VerifierLimits { time: Duration::from_secs(600), ..Default::default() };
             let verifier = camlock_loader::Verifier::new(dir.join("verdicts"), limits).expect("a verifier");
             let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
             runtime.block_on(verifier.verify(&artifact)).map(drop).map_err(|error| error.to_string())
