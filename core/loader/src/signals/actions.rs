@@ -134,7 +134,8 @@ pub(crate) fn set(
     else {
         return libc::EINVAL;
     };
-    if wanted.is_some() && matches!(signal, libc::SIGKILL | libc::SIGSTOP) {
+    // Two more are libc's own, and no action of theirs can even be read.
+    if kernels(signal).is_none() || wanted.is_some() && matches!(signal, libc::SIGKILL | libc::SIGSTOP) {
         return libc::EINVAL;
     }
     let _changing = Changing::begin();
@@ -171,7 +172,10 @@ fn settle(signal: i32) {
         }
         false
     });
-    let Some(present) = kernels(signal) else { return };
+    let Some(present) = kernels(signal) else {
+        camlock_policy::never!("the action of a signal that plugins may handle can be read");
+        return;
+    };
     let relays = present.sa_sigaction == relay::address();
     if wanted {
         // Who took the signal after the relay, as the host may, chains to it: its action stays where it is.

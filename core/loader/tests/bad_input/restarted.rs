@@ -91,7 +91,7 @@ fn little_room() {
 }
 
 /// What the program says, started again, as an ordinary user if this one is not.
-fn told(what: &str, candidate: &Path, dir: &Path) -> String {
+fn sentence_of(what: &str, candidate: &Path, dir: &Path) -> String {
     let mut command = Command::new("/proc/self/exe");
     command.args([ASKED, what]).args([candidate, dir]);
     if fs::metadata("/proc/self").unwrap().uid() == 0 {
@@ -107,7 +107,7 @@ fn told(what: &str, candidate: &Path, dir: &Path) -> String {
 #[trial]
 fn low_hard_limits() {
     let (place, candidate, dir) = open_place();
-    assert_eq!(told("verify with low limits", &candidate, &dir), "nothing was wrong");
+    assert_eq!(sentence_of("verify with low limits", &candidate, &dir), "nothing was wrong");
     place.expect_nothing();
 }
 
@@ -205,7 +205,7 @@ fn no_permission_to_read() {
     let (place, candidate, dir) = open_place();
     allow(&candidate, 0o000);
     let sentence = format!("{} cannot be read: permission denied", candidate.display());
-    assert_eq!(told("stage", &candidate, &dir), sentence);
+    assert_eq!(sentence_of("stage", &candidate, &dir), sentence);
     expect_empty(&dir.join("artifacts"));
     place.expect_nothing();
 }
@@ -220,10 +220,10 @@ fn no_permission_to_keep_copies() {
         "no copy can be kept in {}: permission denied; make room there, or let the server write there",
         artifacts.display()
     );
-    assert_eq!(told("stage", &candidate, &dir), sentence);
+    assert_eq!(sentence_of("stage", &candidate, &dir), sentence);
     fs::remove_dir(&artifacts).unwrap();
     allow(&dir, 0o555);
-    assert_eq!(told("stage", &candidate, &dir), sentence);
+    assert_eq!(sentence_of("stage", &candidate, &dir), sentence);
     expect_empty(&dir);
     place.expect_nothing();
 }
@@ -236,7 +236,7 @@ fn no_room_for_a_copy() {
         "no copy can be kept in {}: file too large; make room there, or let the server write there",
         artifacts.display()
     );
-    assert_eq!(told("stage in little room", &candidate, &dir), sentence);
+    assert_eq!(sentence_of("stage in little room", &candidate, &dir), sentence);
     expect_empty(&artifacts);
     place.expect_nothing();
 }
@@ -249,7 +249,7 @@ fn no_room_for_a_private_copy() {
         "no private copy can be made in {}: file too large; make room there, or let the server write there",
         run.display()
     );
-    assert_eq!(told("load in little room", &candidate, &dir), sentence);
+    assert_eq!(sentence_of("load in little room", &candidate, &dir), sentence);
     expect_empty(&run);
     place.expect_nothing();
 }
