@@ -8,6 +8,7 @@ use crate::label::label;
 use camlock_abi::{EventView, HostRef, Level, RSlice, RStr};
 use std::{
     ffi::{c_int, c_void},
+    io::Write,
     slice,
     sync::{Mutex, OnceLock, TryLockError},
 };
@@ -29,6 +30,8 @@ pub(crate) fn opened(host: HostRef) {
 
 /// Tells what was printed without an end of its line.
 pub(crate) fn closed() {
+    // std keeps what has no end yet; nobody else asks it to give that out.
+    let _ = std::io::stdout().flush();
     for stream in [&STDOUT, &STDERR] {
         if let (Some(host), Ok(mut line)) = (HOST.get(), stream.line.try_lock()) {
             stream.tell(*host, &mut line);

@@ -44,7 +44,7 @@ fn there_from_create_on() {
         served.unload_wholly().await;
         other.unload_wholly().await;
         let sections = inspect(&fs::read(library()).expect("it can be read")).expect("it is a plugin");
-        assert_eq!((&*sections.abi, &*sections.requires), ("1.1", &["config".to_owned()][..]));
+        assert_eq!((&*sections.abi, &*sections.requires), ("1.0", &["config".to_owned()][..]));
     });
 }
 

@@ -9,69 +9,20 @@ use std::{
     sync::OnceLock,
 };
 
-type Change = (&'static str, &'static str, &'static str);
+/// A file, a text that is in it exactly once, and what takes that text's place.
+type Change = (String, String, String);
 
-/// What makes the contract a later one: a file, a text that is in it exactly once, and what takes that text's place.
-const CHANGES: &[Change] = &[
-    ("plugin-api/abi/src/lib.rs", "minor: 0 };", "minor: 1 };"),
-    ("plugin-api/abi/src/lib.rs", "ABI_TEXT: &str = \"1.0\"", "ABI_TEXT: &str = \"1.1\""),
-    ("plugin-api/abi/src/lib.rs", "HOST_FEATURES: &[&str] = &[", "HOST_FEATURES: &[&str] = &[\"greeting\", "),
-    (
-        "plugin-api/abi/src/root.rs",
-        "pub close: unsafe extern \"C\" fn(*mut Object),",
-        "pub close: unsafe extern \"C\" fn(*mut Object),
-    /// New in 1.1.
-    pub reply: unsafe extern \"C\" fn(*mut Object) -> RStr<'static>,",
-    ),
-    (
-        "plugin-api/abi/src/host.rs",
-        "pub environment: unsafe extern \"C\" fn(*const ()) -> *const *const u8,",
-        "pub environment: unsafe extern \"C\" fn(*const ()) -> *const *const u8,
-    /// New in 1.1.
-    pub greeting: unsafe extern \"C\" fn(*const ()) -> RStr<'static>,",
-    ),
-    ("plugin-api/src/export.rs", "close: instance::close,", "close: instance::close,\n        reply: instance::reply,"),
-    (
-        "plugin-api/src/instance.rs",
-        "pub(crate) unsafe extern \"C\" fn close(",
-        "pub(crate) unsafe extern \"C\" fn reply(object: *mut Object) -> RStr<'static> {
-    RStr::from_str(Home::new(object).instance().host.greeting())
+/// What makes the contract a later one.
+fn changes() -> Vec<Change> {
+    let path = repository().join("core/loader/fixtures/later/changes.txt");
+    let text = fs::read_to_string(&path).expect("the changes can be read");
+    let changes = text.split("\n==== ").skip(1).map(|change| {
+        let (file, change) = change.split_once('\n').expect("a file's name");
+        let (before, after) = change.split_once("\n---- becomes\n").expect("what it becomes");
+        (file.to_owned(), before.to_owned(), after.trim_end().to_owned())
+    });
+    changes.collect()
 }
-
-pub(crate) unsafe extern \"C\" fn close(",
-    ),
-    (
-        "plugin-api/src/host.rs",
-        "    /// Whether this host offers a feature by that name.",
-        "    pub fn greeting(&self) -> &'static str {
-        match self.reference().and_then(|host| Some((host.context, host.table.greeting()?))) {
-            // SAFETY: the host's record and table are valid while this library is mapped.
-            Some((context, greeting)) => unsafe { greeting(context) }.as_str(),
-            None => \"the host has no greeting\",
-        }
-    }
-
-    /// Whether this host offers a feature by that name.",
-    ),
-    (
-        "core/loader/src/host.rs",
-        "    environment,\n});",
-        "    environment,
-    greeting,
-});
-
-unsafe extern \"C\" fn greeting(_: *const ()) -> RStr<'static> {
-    RStr::from_str(\"hello from a later host\")
-}",
-    ),
-    (
-        "core/loader/src/loader.rs",
-        "let functions = Functions { root, object };",
-        "let functions = Functions { root, object };
-                // SAFETY: root and object belong together.
-                println!(\"reply: {:?}\", root.reply().map(|reply| unsafe { reply(object) }.as_str()));",
-    ),
-];
 
 /// What the copy consists of: what the loader's example is built from, and the plugins.
 const COPIED: &[(&str, &str)] =
@@ -105,7 +56,7 @@ fn copy() -> &'static Path {
     static COPY: OnceLock<PathBuf> = OnceLock::new();
     COPY.get_or_init(|| {
         let (from, to) = (repository(), repository().join("target/later"));
-        let mut changes = CHANGES.to_vec();
+        let mut changes = changes();
         for (source, place) in COPIED {
             copy_dir(&from.join(source), &to.join(place), &mut changes).expect("the source can be copied");
         }
@@ -157,11 +108,11 @@ fn copy_dir(from: &Path, to: &Path, changes: &mut Vec<Change>) -> io::Result<()>
 fn changed(path: &Path, content: Vec<u8>, changes: &mut Vec<Change>) -> Vec<u8> {
     let mut content = content;
     changes.retain(|(file, before, after)| {
-        let concerned = path.ends_with(file);
+        let concerned = path.ends_with(&**file);
         if concerned {
             let text = String::from_utf8(std::mem::take(&mut content)).expect("source is text");
-            assert_eq!(text.matches(before).count(), 1, "`{before}` must be in {file} exactly once");
-            content = text.replace(before, after).into_bytes();
+            assert_eq!(text.matches(&**before).count(), 1, "`{before}` must be in {file} exactly once");
+            content = text.replace(&**before, after).into_bytes();
         }
         !concerned
     });

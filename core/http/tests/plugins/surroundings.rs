@@ -127,7 +127,8 @@ fn a_verdict_holds_for_the_variables_it_was_made_with() {
     run(async {
         let mut host = Host::new();
         let artifact = host.staging.stage(&library()).expect("it can be staged");
-        let missing = "`create` failed: GREETING: environment variable not found";
+        let missing = "`create` failed: GREETING: environment variable not found (a plugin's variables are set in \
+                       camlock.toml, as `plugin.NAME.env.KEY = \"…\"`; the server's own are not there where a build is verified)";
         assert_eq!(host.verifier.verify(&artifact).await.expect("a verdict"), Verdict::Bad(missing.to_owned()));
         host.verifier = host.verifier.with_variables(variables("hello"));
         assert!(matches!(host.verifier.verify(&artifact).await, Ok(Verdict::Good(_))));
@@ -139,7 +140,7 @@ fn a_verdict_holds_for_the_variables_it_was_made_with() {
 #[trial]
 fn what_a_plugin_prints_goes_to_its_log() {
     run(async {
-        let host = host("hello");
+        let host = host("a greeting of this trial alone");
         let served = host.serve(&library()).await;
         let text = format!("printed-by-{}", std::process::id());
         post(&served, &format!("/print/{text}"), "").await;
@@ -157,6 +158,9 @@ fn what_a_plugin_prints_goes_to_its_log() {
         assert!(records("no end").is_empty(), "the line may still go on");
         served.unload_wholly().await;
         of(&format!("no end: {text}"));
-        assert!(records("created with hello").len() == 1, "in the server alone, and not where it was verified");
+        assert!(
+            records("created with a greeting of this trial alone").len() == 1,
+            "in the server alone, and not where it was verified"
+        );
     });
 }

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     constructors::destruct,
     create::{describe, step_of},
+    hints::hint_on,
     host::HostSide,
     instance::Functions,
     job::LeasedJob,
@@ -209,11 +210,12 @@ fn try_all(
 pub(super) const TIMED_OUT: i32 = 75;
 
 fn failed(what: &str, failure: FailureMessage) -> String {
+    let hint = hint_on(&failure.message);
     match failure.kind {
         FailureKind::Panic | FailureKind::PanicInRoutes => {
-            format!("{what} panicked: {} ({})", one_line(&failure.message), one_line(&failure.location))
+            format!("{what} panicked: {} ({}){hint}", one_line(&failure.message), one_line(&failure.location))
         }
-        _ => format!("{what} failed: {}", one_line(&failure.message)),
+        _ => format!("{what} failed: {}{hint}", one_line(&failure.message)),
     }
 }
 
