@@ -7,8 +7,8 @@ use crate::{
 use anyhow::Context as _;
 use axum::Router;
 use camlock_abi::{
-    Body, Caught, DirectWaker, FailureMessage, Hooks, HostRef, Job, Object, OpenOptions, RSlice, RStr, RequestHead,
-    TAKEN_LIVE, Task, TextSink,
+    Body, Caught, DirectWaker, FailureKind, FailureMessage, Hooks, HostRef, Job, Object, OpenOptions, RSlice, RStr,
+    RequestHead, TAKEN_LIVE, Task, TextSink,
 };
 use http::Extensions;
 use std::{
@@ -194,13 +194,16 @@ pub(crate) unsafe extern "C" fn create<P: ExportedPlugin>(object: *mut Object) -
     or_failed(camlock_abi::catch(|| {
         let home = Home::new(object);
         let host = home.instance().host.clone().with_assets(P::ASSETS);
-        home.job(async move {
-            let plugin = Arc::new(P::create(host).await?);
-            let routes = plugin.clone().routes().into();
+        let created = async move {
+            let plugin = P::create(host).await.map_err(|error| FailureMessage::error(format!("{error:#}")))?;
+            let plugin = Arc::new(plugin);
+            let routes: crate::Routes = camlock_abi::catch(|| plugin.clone().routes().into())
+                .map_err(|caught| FailureMessage { kind: FailureKind::PanicInRoutes, ..caught })?;
             let made = Created { router: routes.router, openapi: routes.openapi, plugin };
-            home.instance().made.set(made).map_err(|_| anyhow::anyhow!("created twice"))?;
+            home.instance().made.set(made).map_err(|_| FailureMessage::error("created twice"))?;
             Ok(Vec::new())
-        })
+        };
+        Job::new(InRuntime::new(created, home), DirectWaker, dropped_badly)
     }))
 }
 

@@ -1,8 +1,9 @@
-//! Interception of what would outlive the library: thread-local destructors, pthread keys, threads.
+//! Interception of what would outlive the library: thread-local destructors, pthread keys, threads, signal handlers,
+//! descriptors.
 //!
-//! Four names of libc are defined here as hidden labels, so that the std linked into this very plugin binds to them and
+//! Names of libc are defined here as hidden labels, so that the std linked into this very plugin binds to them and
 //! nothing else does. They hand everything to the host's hooks. Before the hooks are in place (constructors in `.init_array`)
-//! they keep what comes and hand it over later. In an ordinary program (`cargo test`) they pass everything on untouched; with
+//! they keep what comes and hand it over later; but signal handlers go to libc, and the host finds them there. In an ordinary program (`cargo test`) they pass everything on untouched; with
 //! the feature `program` they are not there at all.
 
 use std::sync::atomic::AtomicBool;
@@ -28,17 +29,23 @@ mod labels {
     };
 
     static HOOKS: AtomicPtr<Hooks> = AtomicPtr::new(std::ptr::null_mut());
+    /// The process that put the hooks in place.
+    static SERVER: AtomicI32 = AtomicI32::new(0);
 
     label!("__cxa_thread_atexit_impl", thread_atexit);
     label!("pthread_key_create", key_create);
     label!("pthread_key_delete", key_delete);
     label!("pthread_create", thread_create);
+    label!("sigaction", signal_action);
+    label!("signal", signal);
 
     type Destructor = unsafe extern "C" fn(*mut c_void);
     type Start = unsafe extern "C-unwind" fn(*mut c_void) -> *mut c_void;
     type ThreadAtexit = unsafe extern "C" fn(Destructor, *mut c_void, *mut c_void) -> c_int;
     type KeyCreate = unsafe extern "C" fn(*mut libc::pthread_key_t, Option<Destructor>) -> c_int;
     type KeyDelete = unsafe extern "C" fn(libc::pthread_key_t) -> c_int;
+    type SignalAction = unsafe extern "C" fn(c_int, *const libc::sigaction, *mut libc::sigaction) -> c_int;
+    type Signal = unsafe extern "C" fn(c_int, libc::sighandler_t) -> libc::sighandler_t;
     type ThreadCreate =
         unsafe extern "C" fn(*mut libc::pthread_t, *const libc::pthread_attr_t, Start, *mut c_void) -> c_int;
 
@@ -92,6 +99,15 @@ mod labels {
             None if in_main_program() => Side::Program,
             None => Side::Early,
         }
+    }
+
+    mod descriptors;
+
+    /// Whether this is a child between `fork` and `exec`: it has one thread, the locks of others may be held for ever, and what
+    /// it does is no affair of the server's.
+    fn in_forked_child() -> bool {
+        // SAFETY: getpid has no preconditions.
+        unsafe { libc::getpid() != SERVER.load(Ordering::Relaxed) }
     }
 
     unsafe extern "C" fn thread_atexit(destructor: Destructor, object: *mut c_void, library: *mut c_void) -> c_int {
@@ -211,10 +227,66 @@ mod labels {
         }
     }
 
+    /// An outcome of a hook as libc's functions tell it.
+    fn outcome(error: c_int) -> c_int {
+        if error == 0 {
+            return 0;
+        }
+        // SAFETY: the thread's own variable.
+        unsafe { *libc::__errno_location() = error };
+        -1
+    }
+
+    unsafe extern "C" fn signal_action(
+        signal: c_int,
+        action: *const libc::sigaction,
+        before: *mut libc::sigaction,
+    ) -> c_int {
+        match side() {
+            // SAFETY: the hook takes what libc would; the host calls the handler only while this library is there.
+            Side::Host(hooks) if !in_forked_child() => {
+                outcome(unsafe { (hooks.signal_action)(hooks.context, signal, action.cast(), before.cast()) })
+            }
+            _ => {
+                let real = real!(c"sigaction" as SignalAction);
+                // SAFETY: passed on as it came.
+                unsafe { real(signal, action, before) }
+            }
+        }
+    }
+
+    unsafe extern "C" fn signal(signal: c_int, handler: libc::sighandler_t) -> libc::sighandler_t {
+        let hooks = match side() {
+            Side::Host(hooks) if !in_forked_child() => hooks,
+            _ => {
+                let real = real!(c"signal" as Signal);
+                // SAFETY: passed on as it came.
+                return unsafe { real(signal, handler) };
+            }
+        };
+        // As glibc does it.
+        // SAFETY: zeroed is a valid value of this plain C struct; the set is ours.
+        let (action, mut before) = unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = handler;
+            action.sa_flags = libc::SA_RESTART;
+            libc::sigaddset(&raw mut action.sa_mask, signal);
+            (action, std::mem::zeroed::<libc::sigaction>())
+        };
+        // SAFETY: as above; both live for this call.
+        let told = outcome(unsafe {
+            let (action, before) = ((&raw const action).cast(), (&raw mut before).cast());
+            (hooks.signal_action)(hooks.context, signal, action, before)
+        });
+        if told == 0 { before.sa_sigaction } else { libc::SIG_ERR }
+    }
+
     /// Puts the hooks in place and hands over what came before them.
     pub(crate) fn install(hooks: &'static Hooks) {
         let Early { destructors, keys, threads } = {
             let mut early = EARLY.lock().unwrap_or_else(PoisonError::into_inner);
+            // SAFETY: getpid has no preconditions.
+            SERVER.store(unsafe { libc::getpid() }, Ordering::Relaxed);
             HOOKS.store(std::ptr::from_ref(hooks).cast_mut(), Ordering::Release);
             std::mem::replace(&mut *early, Early::NOTHING)
         };

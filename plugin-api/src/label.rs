@@ -79,7 +79,7 @@ pub(crate) fn find(cache: &AtomicPtr<c_void>, name: &CStr) -> *mut c_void {
 
 /// The function of libc by that name, as a signature.
 macro_rules! real {
-    ($name:literal as $signature:ty) => {{
+    ($name:tt as $signature:ty) => {{
         static CACHE: std::sync::atomic::AtomicPtr<std::ffi::c_void> =
             std::sync::atomic::AtomicPtr::new(std::ptr::null_mut());
         // SAFETY: libc documents this signature for this name.

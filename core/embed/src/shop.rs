@@ -5,8 +5,8 @@
 use crate::Options;
 use camlock_build::{Builder, FileShelf, Identified, Identify, Identity, Installer, Profile};
 use camlock_loader::{
-    Limits, Loader, LoaderOptions, Sections, Staging, Surroundings, VariablesOf, Verifier, Workbench, compiled_in,
-    inspect,
+    Loader, LoaderOptions, Sections, Staging, Surroundings, Suspects, VariablesOf, Verifier, VerifierLimits, Workbench,
+    compiled_in, inspect,
 };
 use camlock_policy::{
     Aside, Candidate, Failure, Ports, Publish, Settings, Stage,
@@ -23,6 +23,7 @@ pub(crate) struct Shop {
     shelf: FileShelf,
     workbench: Workbench,
     pub(crate) loader: Arc<Loader>,
+    pub(crate) suspects: Arc<Suspects>,
 }
 
 impl Shop {
@@ -32,15 +33,17 @@ impl Shop {
         let artifacts = data.join("artifacts");
         let builds = options.builds.as_deref().unwrap_or(data);
         let staging = Staging::at(&artifacts).map_err(in_words)?;
-        let verifying = Limits { time: limits.verify, ..Limits::default() };
+        let verifying = VerifierLimits { time: limits.verify, ..VerifierLimits::default() };
         let variables = options.variables.clone();
         let variables: VariablesOf = Arc::new(move |plugin| variables.get(plugin).cloned().unwrap_or_default());
         let verifier = Verifier::new(data.join("verdicts"), verifying).map_err(told("no verdicts can be kept"))?;
         let verifier = verifier.with_variables(variables.clone());
         let creating = LoaderOptions { create: limits.create };
         let loader = Loader::new(data.join("run"), creating, Some(work)).map_err(told("no plugins can be loaded"))?;
+        let suspects =
+            Suspects::open(&data.join("suspects")).map_err(told("no marks can be kept of what is started"))?;
         let around = Surroundings { dirs: Some(data.join("plugins")), variables: Some(variables) };
-        let loader = Arc::new(loader.with_surroundings(around));
+        let loader = Arc::new(loader.with_suspects(suspects.clone()).with_surroundings(around));
         let built_in = options.built_in.iter().map(|plugin| compiled_in(*plugin, loader.clone()));
         Ok(Shop {
             builder: Builder::new(camlock_build::Options {
@@ -53,6 +56,7 @@ impl Shop {
             shelf: FileShelf::new(data, artifacts),
             workbench: Workbench::new(staging, verifier, loader.clone()),
             loader,
+            suspects,
         })
     }
 
@@ -74,6 +78,7 @@ impl Shop {
             built_in: self.built_in,
             aside: aside(control),
             turns: Arc::new(Semaphore::new(turns)),
+            install: Some(Arc::new(self.installer)),
         }
     }
 }

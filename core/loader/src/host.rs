@@ -2,6 +2,7 @@
 
 use crate::{
     firewall::Firewall,
+    footprint::Footprint,
     job::LeasedJob,
     surroundings::PluginSurroundings,
     symbols::{self, Symbols},
@@ -21,7 +22,7 @@ use std::{
     os::unix::ffi::OsStrExt,
     path::Path,
     sync::{
-        Arc, OnceLock,
+        Arc, OnceLock, Weak,
         atomic::{AtomicU8, Ordering},
     },
     time::{Duration, SystemTime},
@@ -46,17 +47,19 @@ pub(crate) struct HostSide {
     pub(crate) span: Span,
     pub(crate) leases: Watch,
     runtime: Option<Handle>,
-    spawned: Mutex<Spawned>,
+    spawned: Mutex<SpawnedJobs>,
     symbols: Arc<Symbols>,
     /// Where the library lies, once it is open; or the program, for a plugin that is compiled in.
     pub(crate) range: OnceLock<Range<usize>>,
+    /// What the library registered, once it is open.
+    pub(crate) footprint: OnceLock<Weak<Footprint>>,
     panics: AtomicPanics,
 }
 
 type AtomicPanics = std::sync::atomic::AtomicU64;
 
 #[derive(Default)]
-struct Spawned {
+struct SpawnedJobs {
     next: u64,
     /// None once the plugin was shut down: nothing is spawned any more.
     ended: bool,
@@ -118,6 +121,7 @@ impl HostSide {
             spawned: Mutex::default(),
             symbols,
             range: OnceLock::new(),
+            footprint: OnceLock::new(),
             panics: AtomicPanics::new(0),
         })
     }
@@ -144,6 +148,11 @@ impl HostSide {
     /// From now on the plugin is told this configuration.
     pub(crate) fn set_config(&self, config: Arc<str>) {
         *self.config.lock() = config;
+    }
+
+    /// How many descriptors the plugin has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        self.footprint.get().and_then(Weak::upgrade).map_or(0, |footprint| footprint.descriptors().count())
     }
 
     /// See `HostTable::text`.
@@ -175,7 +184,7 @@ impl HostSide {
     /// A failure of the plugin, with the functions of its panic named.
     pub(crate) fn fault(&self, failure: FailureMessage) -> Fault {
         let kind = match failure.kind {
-            FailureKind::Panic => FaultKind::Panic,
+            FailureKind::Panic | FailureKind::PanicInRoutes => FaultKind::Panic,
             _ => FaultKind::Error,
         };
         let backtrace = match (&failure.frames[..], self.range.get()) {

@@ -1,20 +1,17 @@
 //! What a plugin finds around it: the path it answers below, a directory of its own, its environment. What must not live here:
 //! where operators write these down, and the plugin's side of them.
 
+use crate::random;
 use camlock_policy::routes::MOUNTS;
 use parking_lot::Mutex;
-use rustix::fs::FlockOperation;
 use std::{
     collections::BTreeMap,
     ffi::{CString, OsStr, OsString},
-    fmt,
-    fs::{self, File},
-    hash::{BuildHasher, Hasher, RandomState},
-    io,
+    fmt, fs, io,
     os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
     ptr,
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 /// The variables that operators give to a plugin, by the plugin's name.
@@ -62,7 +59,12 @@ impl PluginSurroundings {
         PluginSurroundings {
             mount: format!("{MOUNTS}{plugin}"),
             dir,
-            scratch: Scratch { path: scratch.join(format!("{plugin}-{:016x}", random())), made: Mutex::default() },
+            scratch: Scratch {
+                within: scratch.to_owned(),
+                plugin: plugin.to_owned(),
+                made: OnceLock::new(),
+                making: Mutex::default(),
+            },
             environment: Environment::with(variables),
         }
     }
@@ -86,50 +88,35 @@ impl PluginSurroundings {
     }
 }
 
-/// A directory of one generation, which goes with it.
+/// A directory of one generation, which goes with it. It lies in one that is this process's alone: what a process that was
+/// killed left is removed with that.
 struct Scratch {
-    path: PathBuf,
-    /// The directory, locked for as long as it is in use: what nobody has locked is left over.
-    made: Mutex<Option<File>>,
+    within: PathBuf,
+    plugin: String,
+    made: OnceLock<PathBuf>,
+    making: Mutex<()>,
 }
 
 impl Scratch {
     fn get(&self) -> io::Result<&Path> {
-        let mut made = self.made.lock();
-        if made.is_none() {
-            fs::create_dir_all(&self.path)?;
-            let dir = File::open(&self.path)?;
-            rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive)?;
-            *made = Some(dir);
+        let _making = self.making.lock();
+        if let Some(made) = self.made.get() {
+            return Ok(made);
         }
-        Ok(&self.path)
+        let path = self.within.join(format!("{}-{}", self.plugin, random::name()?));
+        fs::create_dir(&path)?;
+        Ok(self.made.get_or_init(|| path))
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if self.made.get_mut().is_some()
-            && let Err(error) = fs::remove_dir_all(&self.path)
+        if let Some(path) = self.made.get()
+            && let Err(error) = fs::remove_dir_all(path)
         {
-            tracing::warn!(path = %self.path.display(), "a generation's directory could not be removed: {error}");
+            tracing::warn!(path = %path.display(), "a generation's directory could not be removed: {error}");
         }
     }
-}
-
-/// Removes the scratch directories that nobody uses any more: those of a process that was killed.
-pub(crate) fn remove_unused_scratch(below: &Path) {
-    let Ok(entries) = fs::read_dir(below) else { return };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        let unused = |dir: &File| rustix::fs::flock(dir, FlockOperation::NonBlockingLockExclusive).is_ok();
-        if path.is_dir() && File::open(&path).is_ok_and(|dir| unused(&dir)) {
-            let _ = fs::remove_dir_all(&path);
-        }
-    }
-}
-
-/// A number that another process will not have had.
-pub(crate) fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
 }
 
 /// An environment as C has it.
@@ -171,16 +158,13 @@ mod tests {
     use std::ffi::CStr;
 
     #[test]
-    fn scratch_goes_with_its_generation_and_leftovers_with_the_next_start() {
+    fn scratch_goes_with_its_generation() {
         let below = tempfile::tempdir().unwrap();
         let of = || PluginSurroundings::new("hello", None, below.path(), &BTreeMap::new());
         let (one, other) = (of(), of());
         fs::write(one.scratch().unwrap().join("file"), "one").unwrap();
         assert_ne!(one.scratch().unwrap(), other.scratch().unwrap());
-        let leftover = below.path().join("hello-0123");
-        fs::create_dir(&leftover).unwrap();
-        remove_unused_scratch(below.path());
-        assert!(!leftover.exists() && one.scratch().unwrap().join("file").exists());
+        assert!(one.scratch().unwrap().join("file").exists(), "it is the same each time");
         drop((one, other));
         assert_eq!(fs::read_dir(below.path()).unwrap().count(), 0);
     }

@@ -1,9 +1,13 @@
 //! Verdicts that are kept, by digest, the plugin's variables, host ABI and verifier version.
 
 use super::{VERSION, Verdict};
-use crate::stage::{remove_old_temporaries, unique};
+use crate::{random, stage::remove_old_temporaries};
 use camlock_policy::Digest;
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::PathBuf,
+};
 
 /// A directory of verdicts.
 #[derive(Clone, Debug)]
@@ -42,13 +46,18 @@ impl Verdicts {
 
     /// Keeps a verdict. That it could not be kept costs a millisecond next time, nothing else.
     pub(super) fn put(&self, key: &Key, verdict: &Verdict) {
-        let temporary = self.0.join(format!(".{}-{}", std::process::id(), unique()));
-        let kept = serde_json::to_vec(verdict)
-            .map_err(io::Error::from)
-            .and_then(|text| fs::write(&temporary, text))
-            .and_then(|()| fs::rename(&temporary, self.path(key)));
-        if let Err(error) = kept {
-            let _ = fs::remove_file(&temporary);
+        let kept = || -> io::Result<()> {
+            let temporary = self.0.join(format!(".{}", random::name()?));
+            let written = serde_json::to_vec(verdict)
+                .map_err(io::Error::from)
+                .and_then(|text| File::create_new(&temporary)?.write_all(&text))
+                .and_then(|()| fs::rename(&temporary, self.path(key)));
+            if written.is_err() {
+                let _ = fs::remove_file(&temporary);
+            }
+            written
+        };
+        if let Err(error) = kept() {
             tracing::warn!(digest = %key.digest, %error, "a verdict could not be kept");
         }
     }
