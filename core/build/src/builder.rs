@@ -5,10 +5,11 @@
 use crate::{
     cargo::Profile,
     child::Switch,
-    directory::{Directory, Identify},
+    directory::Directory,
     job::Job,
     known::Memory,
     lanes::{Lane, Lanes},
+    observed::{Common, Identify},
     removed, running,
     snapshot::Snapshot,
     tools::Tools,
@@ -141,14 +142,13 @@ impl Builder {
         }
         let memory = Memory::at(data.join("builds/known"));
         running::end_leftovers(&data.join("builds/running"));
-        let directory = Directory::new(
-            absolute(&options.plugins),
-            &data,
-            options.profile.name(),
-            tools.clone(),
+        let common = Common {
+            identify: options.identify,
+            tools: tools.clone(),
             memory,
-            options.identify,
-        );
+            profile: options.profile.name(),
+        };
+        let directory = Directory::new(absolute(&options.plugins), &data, common);
         Builder(Arc::new(Shared {
             directory,
             tools,

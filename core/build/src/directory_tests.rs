@@ -1,6 +1,11 @@
 //! Real directories: which entries are found, what they are called, what is wrong with them, and when their fingerprints change.
 
 use super::*;
+use crate::{
+    known::Memory,
+    observed::{Identified, Identify},
+    tools::Tools,
+};
 use crate::known::Included;
 use camlock_policy::Fingerprint;
 use std::{
@@ -68,7 +73,8 @@ fn directory_in(dir: &Path) -> (Directory, Arc<AtomicUsize>) {
     });
     let memory = Memory::at(dir.join("data/known"));
     let tools = Tools::from_environment();
-    (Directory::new(dir.join("plugins"), &dir.join("data"), "quick", tools, memory, identify), identified)
+    let common = Common { identify, tools, memory, profile: "quick" };
+    (Directory::new(dir.join("plugins"), &dir.join("data"), common), identified)
 }
 
 #[test]

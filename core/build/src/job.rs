@@ -4,7 +4,7 @@ use crate::{
     builder::Shared,
     cargo::{self, Order},
     child::{self, End, Stream, Switch},
-    known::{Known, temporary_beside},
+    known::Known,
     lanes::Lane,
     learned,
     messages::Heard,
@@ -13,6 +13,7 @@ use crate::{
     snapshot::{Recipe, Snapshot},
     toolchain::Compiler,
     trouble::{self, Went},
+    whole::temporary_beside,
     words::{in_words, one_line},
 };
 use camlock_policy::{BuildProgress, Built, Failure, Kind, Progress, Stage};
@@ -282,14 +283,11 @@ impl Job<'_> {
     fn check(&self, library: &Path) -> Result<Option<PathBuf>, Failure> {
         let name = &self.snapshot.entry.name;
         let path = self.shared.data.join("builds/out").join(format!("{name}.so"));
-        let temporary = temporary_beside(&path);
-        let copied = fs::create_dir_all(self.shared.data.join("builds/out"))
-            .and_then(|()| fs::copy(library, &temporary))
-            .and_then(|_| fs::rename(&temporary, &path));
-        if let Err(error) = copied {
-            let _ = fs::remove_file(&temporary);
-            return Err(self.not_prepared(&error));
-        }
+        let copied = temporary_beside(&path).and_then(|mut copy| {
+            io::copy(&mut File::open(library)?, copy.as_file_mut())?;
+            copy.persist(&path).map_err(|error| error.error)
+        });
+        copied.map_err(|error| self.not_prepared(&error))?;
         let identity = (self.shared.inspect)(&path)?;
         Ok((identity.name == *name && identity.nonce == self.snapshot.fingerprint().0).then_some(path))
     }

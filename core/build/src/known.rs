@@ -3,14 +3,12 @@
 //!
 //! What must not live here: what is made of it.
 
-use crate::tree::Hash;
+use crate::{tree::Hash, whole::write_whole};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
-    path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
-    time::{SystemTime, UNIX_EPOCH},
+    path::PathBuf,
 };
 
 /// What is known of one plugin.
@@ -65,28 +63,6 @@ impl Memory {
     pub(crate) fn keep(&self, plugin: &str, known: &Known) -> io::Result<()> {
         write_whole(&self.path(plugin), &serde_json::to_vec(known)?)
     }
-}
-
-/// Writes a file under a temporary name, then renames: nobody ever sees half of it.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = temporary_beside(path);
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(parent)?;
-    let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    written
-}
-
-/// A name beside a path that nobody else uses.
-pub(crate) fn temporary_beside(path: &Path) -> PathBuf {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // In another container another process may have this one's number.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.subsec_nanos());
-    path.with_file_name(format!(".{name}.{}-{now}-{number}", std::process::id()))
 }
 
 /// As it is written in files.

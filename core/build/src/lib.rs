@@ -22,12 +22,14 @@ mod lease;
 mod manifest;
 mod messages;
 mod names;
+mod observed;
 mod packages;
 mod paths;
+mod regular;
 mod removed;
 mod running;
 pub mod sdk;
-mod seer;
+mod scanner;
 mod shadow;
 mod shelf;
 mod single;
@@ -39,13 +41,15 @@ mod tools;
 mod tree;
 mod trouble;
 mod under_way;
+mod whole;
 mod words;
 
 pub use crate::{
     builder::{BuildLimit, Builder, Identity, Inspect, Listener, Options},
     cargo::Profile,
-    directory::{Identified, Identify},
     examine::{Examined, OLDEST, examine},
     install::Installer,
+    observed::{Identified, Identify},
+    regular::read_regular,
     shelf::FileShelf,
 };

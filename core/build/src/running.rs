@@ -1,6 +1,6 @@
 //! A note of every build that runs, so that a server that starts ends what one that was killed has left running.
 
-use crate::{child, known::write_whole};
+use crate::{child, whole::write_whole};
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 use std::{

@@ -14,9 +14,9 @@
 //! own; links to them would make cargo take `../x` in them by its text as well.
 
 use crate::{
-    known::write_whole,
     manifest, names,
     snapshot::{Recipe, Snapshot},
+    whole::write_whole,
 };
 use camlock_policy::Kind;
 use std::{

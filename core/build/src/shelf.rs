@@ -4,7 +4,7 @@
 //! directory. The bytes themselves lie in the loader's staging directory, and are only removed from here. What must not live
 //! here: judging whether bytes are what they were; whoever loads them does.
 
-use crate::{known::write_whole, lease::Lease, words::in_words};
+use crate::{lease::Lease, whole::write_whole, words::in_words};
 use camlock_policy::{Digest, Failure, Fingerprint, Kept, Shelf, Stage, manifest::check_name};
 use std::{
     collections::BTreeSet,

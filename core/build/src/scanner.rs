@@ -1,10 +1,10 @@
 //! One entry of the plugins directory, looked at anew: what it is called, what is wrong with it, what it is made of.
 
 use crate::{
-    directory::{Directory, Identified, State},
     fingerprint::Parts,
     known::{Included, hex},
     manifest,
+    observed::{Common, Identified, Observed},
     packages::{self, Packages},
     paths, sdk, single,
     snapshot::{Recipe, RestsOn, Snapshot},
@@ -23,9 +23,9 @@ use std::{
 };
 
 /// One entry being looked at anew.
-pub(crate) struct Seer<'a> {
-    pub(crate) directory: &'a Directory,
-    pub(crate) state: &'a mut State,
+pub(crate) struct EntryScanner<'a> {
+    pub(crate) common: &'a Common,
+    pub(crate) observed: &'a mut Observed,
     pub(crate) path: PathBuf,
     pub(crate) root: PathBuf,
     pub(crate) kind: Kind,
@@ -34,10 +34,10 @@ pub(crate) struct Seer<'a> {
     pub(crate) called: Option<String>,
 }
 
-impl Seer<'_> {
-    pub(crate) fn see(mut self, name: &OsStr) -> Snapshot {
+impl EntryScanner<'_> {
+    pub(crate) fn scan(mut self, name: &OsStr) -> Snapshot {
         let (seen, text) = {
-            let tree = self.state.trees.look(&self.root, self.bounds);
+            let tree = self.observed.trees.look(&self.root, self.bounds);
             let inside = if self.kind == Kind::Crate { "Cargo.toml" } else { "" };
             (tree.seen().clone(), tree.text(Path::new(inside)))
         };
@@ -67,7 +67,7 @@ impl Seer<'_> {
         problem = problem.or(found);
         let mut parts = Parts::default();
         parts.add_hash("sources", &seen.digest);
-        let mut rests_on = RestsOn { trees: vec![self.state.looked(&self.root, self.bounds)], ..RestsOn::default() };
+        let mut rests_on = RestsOn { trees: vec![self.observed.looked(&self.root, self.bounds)], ..RestsOn::default() };
         let mut outside: BTreeSet<PathBuf> = seen.elsewhere.iter().cloned().collect();
         outside.insert(self.root.clone());
         if self.kind != Kind::Prebuilt {
@@ -80,7 +80,7 @@ impl Seer<'_> {
 
     /// What a library says its name is, and what it claims.
     fn prebuilt(&self, claims: &mut Vec<String>) -> (Option<String>, Result<Option<Recipe>, Option<Failure>>) {
-        match (self.directory.identify)(&self.root) {
+        match (self.common.identify)(&self.root) {
             Ok(Identified { name, claims: theirs }) => {
                 *claims = theirs;
                 let checked = check_name(&name).map_err(|invalid| Some(Failure::new(Stage::Manifest, invalid.0)));
@@ -116,14 +116,14 @@ impl Seer<'_> {
             }
         };
         let packages = match self.kind {
-            Kind::Crate => packages::find(&mut self.state.trees, &self.root, self.bounds, &manifest),
+            Kind::Crate => packages::find(&mut self.observed.trees, &self.root, self.bounds, &manifest),
             // All its paths are absolute.
-            _ => packages::find(&mut self.state.trees, Path::new("/nowhere"), self.bounds, &manifest),
+            _ => packages::find(&mut self.observed.trees, Path::new("/nowhere"), self.bounds, &manifest),
         };
         let directory = if self.kind == Kind::Crate { &*self.root } else { self.root.parent().unwrap_or(&self.root) };
-        let tools = &self.directory.tools;
-        let surroundings = self.state.places.of(&mut self.state.trees, tools, directory);
-        let compiler = self.state.compilers.for_directory(tools, directory, surroundings.toolchain);
+        let tools = &self.common.tools;
+        let surroundings = self.observed.places.of(&mut self.observed.trees, tools, directory);
+        let compiler = self.observed.compilers.for_directory(tools, directory, surroundings.toolchain);
         (called, Ok(Some(Recipe { manifest, source, packages, surroundings, compiler })))
     }
 
@@ -137,15 +137,15 @@ impl Seer<'_> {
         outside: &mut BTreeSet<PathBuf>,
         problem: &mut Option<Failure>,
     ) {
-        let (edition, known) = self.state.known(&self.directory.memory, called).clone();
+        let (edition, known) = self.observed.known(&self.common.memory, called).clone();
         let directory = if self.kind == Kind::Crate { &*self.root } else { self.root.parent().unwrap_or(&self.root) };
-        let tools = &self.directory.tools;
+        let tools = &self.common.tools;
         rests_on.known = edition;
-        rests_on.surroundings = self.state.places.of(&mut self.state.trees, tools, directory);
-        let compiler = self.state.compilers.for_directory(tools, directory, rests_on.surroundings.toolchain);
+        rests_on.surroundings = self.observed.places.of(&mut self.observed.trees, tools, directory);
+        let compiler = self.observed.compilers.for_directory(tools, directory, rests_on.surroundings.toolchain);
         parts.add("builder", "1");
         parts.add("kind", format!("{:?}", self.kind));
-        parts.add("profile", self.directory.profile);
+        parts.add("profile", self.common.profile);
         parts.add("sdk", sdk::digest());
         parts.add_hash("config", &rests_on.surroundings.config);
         if let Some(toolchain) = &rests_on.surroundings.toolchain {
@@ -162,18 +162,18 @@ impl Seer<'_> {
         );
         rests_on.compiler = Some(compiler);
         for variable in &known.variables {
-            match self.directory.tools.variable(variable) {
+            match self.common.tools.variable(variable) {
                 Some(value) => parts.add(format!("variable {variable}"), value.as_encoded_bytes()),
                 None => parts.add(format!("no variable {variable}"), ""),
             }
         }
         let none = Packages::default();
         for package in &recipe.map_or(&none, |recipe| &recipe.packages).outside {
-            let looked = self.state.looked(package, SOURCES);
+            let looked = self.observed.looked(package, SOURCES);
             let at = paths::relative(package, &self.root);
             parts.add_hash(format!("package {}", at.display()), &looked.digest);
             rests_on.trees.push(looked);
-            let seen = self.state.trees.look(package, SOURCES).seen();
+            let seen = self.observed.trees.look(package, SOURCES).seen();
             outside.extend(seen.elsewhere.iter().cloned());
             if let Some(sentence) = &seen.problem {
                 let reason = format!("`{}`, of which it is built, {sentence}", shown(&package.to_string_lossy()));
@@ -182,7 +182,7 @@ impl Seer<'_> {
             outside.insert(package.clone());
         }
         for (file, how) in &known.included {
-            let looked = self.state.looked(file, SOURCES);
+            let looked = self.observed.looked(file, SOURCES);
             let now = looked.is_there.then(|| hex(&looked.digest));
             if *how == Included::Always || *how != Included::Since(now.clone()) {
                 parts.add(included_name(file, &self.root), now.unwrap_or_default());
