@@ -69,11 +69,14 @@ impl Supervisor {
     }
 
     fn through_the_gate(&mut self, name: &str, word: Result<(), Failure>) {
-        let Some(bid) = self.plugins.get_mut(name).and_then(|plugin| plugin.candidate.as_mut()) else { return };
+        let Some(plugin) = self.plugins.get_mut(name) else { return };
+        let Some(bid) = plugin.candidate.as_mut() else { return };
         let Some(gate) = bid.gate.take() else { return };
         if let (Ok(()), Some(digest)) = (&word, bid.admitted.as_ref().and_then(|candidate| candidate.digest())) {
-            // From here on it is what was agreed on, whatever it was made of.
-            bid.source = Source::Kept(digest);
+            // From here on it is what was agreed on, whatever it was made of: an entry that these bytes came of is accounted for.
+            if let Source::Entry(fingerprint) = std::mem::replace(&mut bid.source, Source::Kept(digest)) {
+                plugin.seen = Some(fingerprint);
+            }
         }
         let _ = gate.open.send(word);
     }

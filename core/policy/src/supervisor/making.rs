@@ -144,6 +144,8 @@ async fn build(ports: &Ports, entry: &Entry, right: Option<RightToBuild>, desk: 
     let told = desk.clone();
     let progress = Arc::new(move |progress| told.tell(Report::Progress(progress)));
     let built = ports.sources.build(entry, progress).await?;
+    // The next look at the directory gives this one, and must not be taken for a change.
+    desk.tell(Report::Learned(built.fingerprint.clone()));
     desk.tell(Report::Built);
     let turn = ports.turns.acquire().await;
     let candidate = ports.loading.prepare(&built.candidate).await?;

@@ -78,6 +78,14 @@ impl Supervisor {
                     self.failed(name, failure);
                 }
             }
+            Report::Learned(fingerprint) => {
+                if let Some(plugin) = self.current(about)
+                    && let Some(bid) = plugin.candidate.as_mut()
+                    && matches!(bid.source, Source::Entry(_))
+                {
+                    bid.source = Source::Entry(fingerprint);
+                }
+            }
             Report::Built => {
                 if let Some(plugin) = self.current(about)
                     && let Some(bid) = plugin.candidate.as_mut()
@@ -175,6 +183,10 @@ impl Supervisor {
         });
         let other = predecessor.clone().filter(|previous| Some(previous.digest) != digest);
         plugin.previous = other.or(plugin.previous.take());
+        if let Source::Entry(fingerprint) = &bid.source {
+            // These bytes were agreed on under another fingerprint: the entry is accounted for with them all the same.
+            plugin.seen = Some(fingerprint.clone());
+        }
         // What is wrong with the entry as it is now remains wrong.
         let broken = plugin.entry.as_ref().is_some_and(|entry| entry.problem.is_some());
         let is_entrys = match &bid.source {

@@ -4,7 +4,7 @@
 
 use super::{Ports, acts::Reply};
 use crate::{
-    BoxFuture, BuildProgress, Candidate, Failure, Fault, FaultKind, Kept, Loaded, Order, Stage,
+    BoxFuture, BuildProgress, Candidate, Failure, Fault, FaultKind, Fingerprint, Kept, Loaded, Order, Stage,
     registry::{NotDecided, Proposed, Record, RolloutState, Served, Snapshot, Unavailable},
 };
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
@@ -20,6 +20,8 @@ pub(crate) enum Report {
     Scanned(crate::Scan),
     /// A build goes on.
     Progress(BuildProgress),
+    /// What the library was built from is this: its build taught what it is made of.
+    Learned(Fingerprint),
     /// There is a library.
     Built,
     /// It may be loaded, or failed.

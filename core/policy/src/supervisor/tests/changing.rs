@@ -399,3 +399,33 @@ async fn ready_is_who_could_look() {
     server.serves("hello", 1).await;
     assert!(server.manager.overview().ready);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_build_teaches_is_no_change() {
+    let (world, registry) = (World::new(), crate::registry::Memory::default());
+    world.put("hello", "a", Script { build_teaches: Some("more"), ..Script::default() });
+    let server = world.start_on(&registry, Settings { limits: limits(), ..Settings::default() });
+    server.serves("hello", 1).await;
+    server.manager.nudge(crate::Nudge::Everything);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    server.serves("hello", 1).await;
+    let begun = world.taken().iter().filter(|line| line.starts_with("load hello")).count();
+    assert_eq!(begun, 1, "one look after another finds nothing new");
+}
+
+/// Its artifact was kept for two fingerprints, and agreed on under the first.
+#[tokio::test(start_paused = true)]
+async fn the_same_bytes_of_another_fingerprint_are_loaded_once() {
+    let (world, registry) = (World::new(), crate::registry::Memory::default());
+    world.put("hello", "a", Script::default());
+    let server = world.start_on(&registry, Settings { limits: limits(), ..Settings::default() });
+    server.serves("hello", 1).await;
+    world.keep_as("hello", "b", "a");
+    world.put("hello", "b", Script::default());
+    server.manager.nudge(crate::Nudge::Everything);
+    server.serves("hello", 2).await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    server.serves("hello", 2).await;
+    let loads: Vec<_> = world.taken().into_iter().filter(|line| line.starts_with("load hello")).collect();
+    assert_eq!(loads.len(), 2, "{loads:?}");
+}

@@ -25,6 +25,8 @@ pub(super) struct Script {
     pub(super) needs: &'static [(&'static str, &'static str)],
     pub(super) build: Duration,
     pub(super) build_fails: Option<Failure>,
+    /// From its build on, the entry has another fingerprint: the build teaches what it is made of.
+    pub(super) build_teaches: Option<&'static str>,
     pub(super) verify: Duration,
     pub(super) load: Duration,
     /// The server's own code breaks.
@@ -266,9 +268,18 @@ impl Sources for World {
             tokio::time::sleep(script.build).await;
             assert!(!script.build_panics, "on purpose");
             cancelled.1 = None;
-            match script.build_fails {
-                Some(failure) => Err(failure),
-                None => Ok(Built { candidate: fingerprint.0.clone().into(), fingerprint }),
+            let candidate = fingerprint.0.clone().into();
+            match (script.build_fails, script.build_teaches) {
+                (Some(failure), _) => Err(failure),
+                (None, None) => Ok(Built { candidate, fingerprint }),
+                (None, Some(taught)) => {
+                    let name = fingerprint.0.split(':').next().unwrap_or_default();
+                    let fingerprint = Fingerprint(format!("{name}:{taught}"));
+                    if let Some(entry) = world.state().entries.get_mut(name) {
+                        entry.fingerprint = fingerprint.clone();
+                    }
+                    Ok(Built { candidate, fingerprint })
+                }
             }
         })
     }
@@ -475,6 +486,13 @@ impl World {
     /// An artifact that was kept by an earlier process.
     pub(super) fn keep(&self, name: &str, fingerprint: &str) {
         let kept = kept(name, fingerprint);
+        self.state().kept.push(kept);
+    }
+
+    /// The same bytes, for another fingerprint.
+    pub(super) fn keep_as(&self, name: &str, fingerprint: &str, bytes: &str) {
+        let fingerprint = Fingerprint(format!("{name}:{fingerprint}"));
+        let kept = Kept { fingerprint, ..kept(name, bytes) };
         self.state().kept.push(kept);
     }
 }
