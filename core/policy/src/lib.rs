@@ -6,6 +6,8 @@
 
 #![forbid(unsafe_code)]
 
+#[doc(hidden)]
+pub mod assert;
 mod body;
 mod call;
 mod digest;
@@ -18,6 +20,7 @@ mod limits;
 mod manager;
 pub mod manifest;
 mod names;
+mod op_queue;
 mod ports;
 pub mod registry;
 pub mod routes;
@@ -35,6 +38,7 @@ pub use crate::{
     limits::{Limits, RequestLimits},
     manager::{Act, Done, Inbox, Manager, Message, Nudge, Order, Refused},
     manifest::Manifest,
+    op_queue::OpQueue,
     ports::{
         BuildProgress, Built, Candidate, Entry, Fingerprint, Kept, Kind, Loading, Progress, Publish, Scan, Shelf,
         Sources,
