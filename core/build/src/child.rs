@@ -1,7 +1,8 @@
-//! A tool run as a child in a process group of its own: listened to, limited in time, ended with everything it started.
+//! A tool run as a child: listened to, limited in time, ended with everything it started.
 //!
 //! What must not live here: what the tool is, and what its words mean.
 
+use crate::guard;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
@@ -9,9 +10,12 @@ use rustix::{
 use std::{
     fs,
     io::{self, Read},
-    os::{fd::AsFd, unix::process::CommandExt},
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    os::{fd::AsFd, unix::process::{CommandExt, ExitStatusExt}},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -27,7 +31,7 @@ pub(crate) enum End {
 }
 
 /// The variable by which everything that a build started can be told from all else.
-pub(crate) const MARK: &str = "CAMLOCK_BUILD_ID";
+pub(crate) const TAG: &str = "CAMLOCK_BUILD_ID";
 
 /// Ends the child of [`run`] from another thread, now or as soon as it is started.
 #[derive(Clone, Debug, Default)]
@@ -37,8 +41,8 @@ pub(crate) struct Switch(Arc<Mutex<Phase>>);
 enum Phase {
     #[default]
     Idle,
-    /// Nobody has waited for it yet, so that its number is nobody else's.
-    Running(Pid),
+    /// Nobody has waited for it yet, so that its number is nobody else's. A guard ends all when its pipe closes.
+    Running(Pid, Option<ChildStdin>),
     Cancelled,
 }
 
@@ -50,15 +54,22 @@ impl Switch {
     /// Ends what runs, and whatever would be started later.
     pub(crate) fn cancel(&self) {
         let mut phase = self.phase();
-        if let Phase::Running(id) = *phase {
+        if let Phase::Running(id, None) = *phase {
             let _ = rustix::process::kill_process_group(id, Signal::KILL);
         }
+        // With it goes a guard's pipe.
         *phase = Phase::Cancelled;
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
         matches!(*self.phase(), Phase::Cancelled)
     }
+}
+
+/// A tag that nothing else has that this process started.
+pub(crate) fn new_tag(what: &str) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    format!("{what}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Where a child writes.
@@ -71,48 +82,56 @@ pub(crate) enum Stream {
 }
 
 /// How much it gives way to others: requests are answered first, whatever is being compiled.
-const NICE: i32 = 10;
+pub(crate) const NICE: i32 = 10;
 
 /// The longest line that is heard; what is longer comes in pieces.
 const LONGEST_LINE: usize = 16 << 20;
 
-/// Runs a command to its end, telling every line it writes. `id` is the value of [`MARK`] in its environment.
+/// Runs a command to its end, telling every line it writes. `id` is the value of [`TAG`] in its environment. Nothing that it
+/// started is left afterwards.
 pub(crate) fn run(
     command: &mut Command,
     id: &str,
     switch: &Switch,
     deadline: Instant,
-    started: impl FnOnce(Pid),
     mut line: impl FnMut(Stream, &[u8]),
 ) -> io::Result<End> {
-    command.env(MARK, id).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    command.env(TAG, id).stdin(Stdio::null());
+    let mut guard = guard::guarded(command);
+    let is_guarded = guard.is_some();
+    let command = guard.as_mut().unwrap_or(command);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = {
         let mut phase = switch.phase();
         if matches!(*phase, Phase::Cancelled) {
             return Ok(End::Cancelled);
         }
-        let child = command.spawn()?;
-        // Before it starts anything itself, which then is like it. That it cannot be done harms nobody.
-        let _ = rustix::process::setpriority_process(Some(Pid::from_child(&child)), NICE);
-        *phase = Phase::Running(Pid::from_child(&child));
+        let mut child = command.spawn()?;
+        if !is_guarded {
+            // Before it starts anything itself, which then is like it. That it cannot be done harms nobody.
+            let _ = rustix::process::setpriority_process(Some(Pid::from_child(&child)), NICE);
+        }
+        *phase = Phase::Running(Pid::from_child(&child), child.stdin.take());
         child
     };
-    started(Pid::from_child(&child));
     let heard = listen(&mut child, deadline, &mut line);
-    // Whatever it left in its group goes with it, before its number is given up.
     let cancelled = {
         let mut phase = switch.phase();
-        let _ = rustix::process::kill_process_group(Pid::from_child(&child), Signal::KILL);
+        if !is_guarded {
+            // Whatever it left in its group goes with it, before its number is given up.
+            let _ = rustix::process::kill_process_group(Pid::from_child(&child), Signal::KILL);
+        }
         let cancelled = matches!(*phase, Phase::Cancelled);
         if !cancelled {
+            // A guard that is at work still ends all now, for its pipe closes.
             *phase = Phase::Idle;
         }
         cancelled
     };
     let status = child.wait()?;
     let timed_out = heard? == Heard::TimedOut;
-    if cancelled || timed_out {
-        // A child of a child may have left the group.
+    if !is_guarded || status.signal().is_some() {
+        // A child of a child may have left the group; and who killed the tool may have killed the guard.
         end_all_of(id);
     }
     Ok(match (cancelled, timed_out) {
@@ -215,9 +234,9 @@ impl Lines {
     }
 }
 
-/// Ends every process that has this fingerprint in its environment.
+/// Ends every process that has this tag in its environment.
 pub(crate) fn end_all_of(id: &str) {
-    let wanted = format!("{MARK}={id}");
+    let wanted = format!("{TAG}={id}");
     let Ok(processes) = fs::read_dir("/proc") else { return };
     for process in processes.flatten() {
         let number = process.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
@@ -240,7 +259,7 @@ mod tests {
         let mut lines = Vec::new();
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        let end = run(&mut command, id, switch, Instant::now() + limit, drop, |stream, line| {
+        let end = run(&mut command, id, switch, Instant::now() + limit, |stream, line| {
             lines.push(format!("{stream:?}: {}", String::from_utf8_lossy(line)));
         });
         (end.unwrap(), lines)
@@ -248,9 +267,9 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    /// Waits until nobody has the fingerprint any more: a killed process takes a moment to go.
+    /// Waits until nobody has this tag any more: a killed process takes a moment to go.
     fn expect_nobody(id: &str) {
-        let wanted = format!("{MARK}={id}");
+        let wanted = format!("{TAG}={id}");
         let is_there = || {
             fs::read_dir("/proc").unwrap().flatten().any(|process| {
                 let environment = fs::read(process.path().join("environ")).unwrap_or_default();
@@ -285,6 +304,13 @@ mod tests {
     }
 
     #[test]
+    fn what_left_the_group_is_ended_when_the_tool_ends_by_itself() {
+        let (end, _) = shell("setsid sleep 1000 & echo done", "daemon", LONG, &Switch::default());
+        assert!(matches!(end, End::Exited(status) if status.success()), "{end:?}");
+        expect_nobody("daemon");
+    }
+
+    #[test]
     fn what_stays_behind_in_the_group_does_not_keep_us() {
         let (end, lines) = shell("sleep 1000 & echo done", "stays", LONG, &Switch::default());
         assert!(matches!(end, End::Exited(status) if status.success()), "{end:?}");
@@ -297,7 +323,7 @@ mod tests {
         let switch = Switch::default();
         let other = switch.clone();
         let waits = thread::spawn(move || shell("echo up; sleep 1000", "cancelled", LONG, &other));
-        while !matches!(*switch.phase(), Phase::Running(_)) {
+        while !matches!(*switch.phase(), Phase::Running(..)) {
             thread::yield_now();
         }
         switch.cancel();

@@ -79,8 +79,8 @@ fn link(tools: &Tools, rustc: &Path, directory: &Path, scratch: &Path) -> Result
 /// What it says; on failure what it complains of, in a line.
 fn listen(command: &mut Command) -> Result<String, String> {
     let (mut output, mut errors) = (String::new(), String::new());
-    let id = format!("examined-{}", std::process::id());
-    let end = child::run(command, &id, &Switch::default(), Instant::now() + PATIENCE, drop, |stream, line| {
+    let id = child::new_tag("examined");
+    let end = child::run(command, &id, &Switch::default(), Instant::now() + PATIENCE, |stream, line| {
         let text = if stream == Stream::Output { &mut output } else { &mut errors };
         text.push_str(&String::from_utf8_lossy(line));
         text.push('\n');

@@ -214,7 +214,7 @@ impl Job<'_> {
         let mut heard = Heard::new(places.shadow.clone(), author);
         let (mut said, mut doing) = (String::new(), "Resolving dependencies".to_owned());
         let running = Running::note(&self.shared.data.join("builds/running"));
-        let end = child::run(&mut command, &running.id, &self.switch, deadline, drop, |stream, line| {
+        let end = child::run(&mut command, &running.id, &self.switch, deadline, |stream, line| {
             match stream {
                 Stream::Output => {
                     if let (Some(said), Some(listener)) = (heard.line(line), &self.shared.listener) {

@@ -85,6 +85,6 @@ fn own_notes(plugin: &str) -> String {
 }
 
 fn variables(notes: &str) -> BTreeSet<String> {
-    let names = depinfo::variables(notes).filter(|name| environment::is_seen(name.as_ref()) && *name != "OUT_DIR");
+    let names = depinfo::variables(notes).filter(|name| !environment::is_made(name));
     names.map(str::to_owned).collect()
 }

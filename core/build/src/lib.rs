@@ -13,6 +13,7 @@ mod directory;
 mod environment;
 mod examine;
 mod fingerprint;
+mod guard;
 mod install;
 mod job;
 mod known;
@@ -48,6 +49,7 @@ pub use crate::{
     builder::{BuildLimit, Builder, Identity, Inspect, Listener, Options},
     cargo::Profile,
     examine::{Examined, OLDEST, examine},
+    guard::run_guard_if_asked,
     install::Installer,
     observed::{Identified, Identify},
     regular::read_regular,

@@ -79,8 +79,8 @@ mod tests {
     fn what_a_dead_server_left_is_ended_and_a_living_ones_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let mine = Running::note(dir.path());
-        let mut left = Command::new("sleep").arg("1000").env(child::MARK, "4194304-1-1").spawn().unwrap();
-        let mut living = Command::new("sleep").arg("1000").env(child::MARK, &mine.id).spawn().unwrap();
+        let mut left = Command::new("sleep").arg("1000").env(child::TAG, "4194304-1-1").spawn().unwrap();
+        let mut living = Command::new("sleep").arg("1000").env(child::TAG, &mine.id).spawn().unwrap();
         let note = Note { id: "4194304-1-1".to_owned(), server: 4_194_304, server_started: "1".to_owned() };
         fs::write(dir.path().join(&note.id), serde_json::to_vec(&note).unwrap()).unwrap();
         end_leftovers(dir.path());

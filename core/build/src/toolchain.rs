@@ -107,7 +107,7 @@ fn ask(tools: &Tools, directory: &Path, round: u64) -> Answer {
     // A toolchain that is not there is installed by the build, which may take its time.
     command.args(["-vV", "--print", "sysroot"]).env("RUSTUP_AUTO_INSTALL", "0");
     let (mut output, mut errors) = (String::new(), String::new());
-    let end = child::run(&mut command, "rustc", &Switch::default(), Instant::now() + PATIENCE, drop, |stream, line| {
+    let end = child::run(&mut command, &child::new_tag("rustc"), &Switch::default(), Instant::now() + PATIENCE, |stream, line| {
         let text = if stream == Stream::Output { &mut output } else { &mut errors };
         text.push_str(&String::from_utf8_lossy(line));
         text.push('\n');

@@ -151,3 +151,62 @@ fn a_hanging_build_holds_nobody_up() {
     build.abort();
     expect_no_process_of(dir.path());
 }
+
+/// A script that starts a process which leaves its group and session and forgets its environment, and notes its number.
+const DAEMON: &str = r#"use std::process::{Command, Stdio};
+
+fn main() {
+    let mut daemon = Command::new("setsid");
+    daemon.args(["env", "-i", "/bin/sleep", "100000"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let id = daemon.spawn().unwrap().id().to_string();
+    std::fs::write(std::env::var("NOTE").unwrap(), id).unwrap();
+    if let Ok(tell) = std::env::var("TELL") {
+        std::fs::write(tell, "up").unwrap();
+        std::thread::sleep(std::time::Duration::from_secs(100000));
+    }
+}
+"#;
+
+fn daemonic(tell: Option<&Path>) -> (Place, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let note = dir.path().join("note").to_str().unwrap().to_owned();
+    let tell = tell.map(|tell| tell.to_str().unwrap().to_owned());
+    let place = Place::apart_with(|options| {
+        options.environment.extend([("NOTE".to_owned(), Some(note)), ("TELL".to_owned(), tell)]);
+    });
+    place.write_crate("daemonic", "", PLAIN);
+    place.write("plugins/daemonic/build.rs", DAEMON);
+    (place, dir)
+}
+
+/// Waits until the process that was noted is gone.
+fn expect_gone(dir: &Path) {
+    let id = fs::read_to_string(dir.join("note")).expect("a daemon was started");
+    for _ in 0..8000 {
+        let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        // One that was killed and not waited for has no command line any more.
+        if !line.ends_with(b"100000\0") {
+            return;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    panic!("the daemon {id} is left");
+}
+
+fn daemons_end_with_their_build() {
+    let (place, dir) = daemonic(None);
+    place.build("daemonic");
+    expect_gone(dir.path());
+}
+
+fn daemons_end_when_nobody_wants_the_build() {
+    let tells = tempfile::tempdir().unwrap();
+    let tell = tells.path().join("tell");
+    pipe(&tell);
+    let (place, dir) = daemonic(Some(&tell));
+    let entry = place.entry("daemonic");
+    let build = place.runtime.spawn(place.builder.build(&entry, Arc::new(drop)));
+    wait_for(&tell);
+    build.abort();
+    expect_gone(dir.path());
+}
