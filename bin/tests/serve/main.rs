@@ -6,6 +6,7 @@ mod killed;
 mod matrix;
 mod niceness;
 mod processes;
+mod secrets;
 mod sources;
 mod story;
 mod unit;

@@ -193,12 +193,14 @@ fn expect_gone(dir: &Path) {
     panic!("the daemon {id} is left");
 }
 
+#[trial]
 fn daemons_end_with_their_build() {
     let (place, dir) = daemonic(None);
     place.build("daemonic");
     expect_gone(dir.path());
 }
 
+#[trial]
 fn daemons_end_when_nobody_wants_the_build() {
     let tells = tempfile::tempdir().unwrap();
     let tell = tells.path().join("tell");
