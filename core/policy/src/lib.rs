@@ -3,6 +3,8 @@
 //! Here live leases, the port through which plugins are called, and the reading of what plugins say of themselves. What must
 //! not live here: the ABI, `libloading`, databases, axum, file watching, and `unsafe`. Whoever implements a port depends on
 //! this crate, never the other way round.
+//!
+#![doc = include_str!("../README.md")]
 
 #![forbid(unsafe_code)]
 
