@@ -117,13 +117,7 @@ impl Show {
     /// Builds, and shows it.
     pub(super) async fn build(&self, workshop: &Workshop) -> Result<Result<Built, Failure>, Failed> {
         let bar = self.bar.clone();
-        let built = workshop.build(move |progress| {
-            let told = match progress.total {
-                Some(total) => format!("{} ({} of {total})", progress.doing, progress.done),
-                None => progress.doing,
-            };
-            bar.say(&told);
-        });
+        let built = workshop.build(move |progress| bar.say(&progress.to_string()));
         let built = built.await;
         self.bar.end();
         built

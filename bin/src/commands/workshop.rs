@@ -6,7 +6,7 @@
 use crate::{Failed, config::Config, config::Profile};
 use camlock_build::{Builder, Listener};
 use camlock_embed::build_options;
-use camlock_policy::{BuildProgress, Built, Entry, Failure, Sources};
+use camlock_policy::{BuildPriority, BuildProgress, Built, Entry, Failure, Sources};
 use std::{
     env, fs,
     os::unix::fs::symlink,
@@ -100,7 +100,7 @@ impl Workshop {
             |kind| signal(kind).map_err(|error| Failed::from(format!("signals cannot be waited for: {error}")));
         let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
         let interrupted = tokio::select! {
-            built = self.builder.build(&self.entry, Arc::new(progress)) => return Ok(built),
+            built = self.builder.build(&self.entry, BuildPriority::Asked, Arc::new(progress)) => return Ok(built),
             _ = interrupt.recv() => "interrupted",
             _ = terminate.recv() => "ended by SIGTERM",
         };

@@ -8,22 +8,25 @@ use crate::{
     directory::Directory,
     job::Job,
     known::Memory,
-    lanes::{Lane, Lanes},
     observed::{Common, Identify},
+    queue::{BuildQueue, Lane, Turn},
     removed, running,
     snapshot::Snapshot,
+    syntax,
     tools::Tools,
     under_way::UnderWay,
 };
-use camlock_policy::{BoxFuture, Built, Entry, Failure, Kind, Progress, Scan, Sources, Stage};
+use camlock_policy::{BoxFuture, BuildPriority, BuildProgress, Built, Entry, Failure, Kind, Progress, Scan, Sources, Stage};
 use std::{
     collections::BTreeSet,
     ffi::OsStr,
     fmt,
     path::{Path, PathBuf},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
+use tokio::sync::Semaphore;
 
 /// What a library says of itself in its sections.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +66,7 @@ pub struct Options {
     /// How long a build may take.
     pub limit: BuildLimit,
     /// After so long a wait for another build, a build begins beside it, in a target directory of its own.
-    pub patience: Duration,
+    pub spare_after: Duration,
     /// Reads a prebuilt library's name.
     pub identify: Identify,
     /// Reads a library that was built.
@@ -84,7 +87,7 @@ impl Options {
             data,
             profile: Profile::Quick,
             limit: Arc::new(|_| camlock_policy::Limits::default().build),
-            patience: Duration::from_secs(120),
+            spare_after: Duration::from_secs(120),
             identify,
             inspect,
             listener: None,
@@ -119,7 +122,9 @@ pub(crate) struct Shared {
     removed: PathBuf,
     pub(crate) listener: Option<Listener>,
     limit: BuildLimit,
-    lanes: Lanes,
+    queue: BuildQueue,
+    /// So many sources are read at once while they wait.
+    readers: Arc<Semaphore>,
     under_way: UnderWay,
 }
 
@@ -158,7 +163,8 @@ impl Builder {
             removed: options.removed,
             listener: options.listener,
             limit: options.limit,
-            lanes: Lanes::new(options.patience),
+            queue: BuildQueue::new(options.spare_after),
+            readers: Arc::new(Semaphore::new(2)),
             under_way: UnderWay::default(),
         }))
     }
@@ -198,12 +204,54 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Waits for a lane. What cannot even be read as Rust is told at once, not after the builds of others.
+    async fn turn(
+        self: Arc<Self>,
+        entry: &Entry,
+        priority: BuildPriority,
+        progress: &Progress,
+    ) -> Result<Turn, Failure> {
+        let mut queued = self.queue.join(&entry.name, priority);
+        let turn = match queued.try_begin() {
+            Some(turn) => turn,
+            None => {
+                let (shared, read) = (self.clone(), entry.clone());
+                let reading = async {
+                    let _reader = self.readers.acquire().await;
+                    let read = tokio::task::spawn_blocking(move || syntax::check(&shared, &*shared.take(&read).ok()?));
+                    // Whatever goes wrong with that, the build tells.
+                    read.await.ok().flatten()
+                };
+                let mut turn = pin!(queued.begin(|doing| {
+                    progress(BuildProgress { doing, is_queued: true, ..BuildProgress::default() });
+                }));
+                tokio::select! {
+                    biased;
+                    turn = &mut turn => turn,
+                    unreadable = reading => match unreadable {
+                        Some(failure) => return Err(failure),
+                        None => turn.await,
+                    },
+                }
+            }
+        };
+        progress(BuildProgress { doing: "preparing the build".to_owned(), ..BuildProgress::default() });
+        Ok(turn)
+    }
+}
+
 impl Sources for Builder {
     fn scan(&self) -> Scan {
         self.0.directory.scan()
     }
 
-    fn build(&self, entry: &Entry, progress: Progress) -> BoxFuture<Result<Built, Failure>> {
+    fn build(
+        &self,
+        entry: &Entry,
+        priority: BuildPriority,
+        progress: Progress,
+    ) -> BoxFuture<Result<Built, Failure>> {
         let (shared, entry) = (Arc::clone(&self.0), entry.clone());
         Box::pin(async move {
             if entry.kind == Kind::BuiltIn {
@@ -213,11 +261,15 @@ impl Sources for Builder {
             let build = shared.under_way.begin(&switch);
             // Dropped with the future, wherever that stands.
             let _end = EndWithMe(switch.clone());
-            let (lane, permit) =
-                if entry.kind == Kind::Prebuilt { (Lane::Main, None) } else { shared.lanes.enter().await };
+            let turn = if entry.kind == Kind::Prebuilt {
+                None
+            } else {
+                Some(shared.clone().turn(&entry, priority, &progress).await?)
+            };
             let work = tokio::task::spawn_blocking(move || {
-                // The place is given up when the build's processes are gone, not when nobody wants them any more.
-                let _until_then = (permit, build);
+                let lane = turn.as_ref().map_or(Lane::Main, |turn| turn.lane);
+                // The lane is given up when the build's processes are gone, not when nobody wants them any more.
+                let _until_then = (turn, build);
                 let snapshot = shared.take(&entry)?;
                 if entry.kind == Kind::Prebuilt {
                     return Ok(Built { candidate: entry.path, fingerprint: snapshot.fingerprint().clone() });

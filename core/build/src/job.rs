@@ -5,14 +5,14 @@ use crate::{
     cargo::{self, Order},
     child::{self, End, Stream, Switch},
     known::Known,
-    lanes::Lane,
     learned,
     messages::Heard,
+    queue::Lane,
     running::Running,
     sdk, shadow,
     snapshot::{Recipe, Snapshot},
     toolchain::Compiler,
-    trouble::{self, Went},
+    trouble::{self, BuildOutcome},
     whole::temporary_beside,
     words::{in_words, one_line},
 };
@@ -232,7 +232,7 @@ impl Job<'_> {
                     }
                 }
             }
-            progress(BuildProgress { doing: doing.clone(), done: heard.done, total: known.units });
+            progress(BuildProgress { doing: doing.clone(), done: heard.done, total: known.units, is_queued: false });
         });
         let status = match end {
             Ok(End::Exited(status)) => status,
@@ -265,7 +265,7 @@ impl Job<'_> {
                     Kind::Crate => "Cargo.toml".to_owned(),
                     _ => self.snapshot.entry.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
                 };
-                let went = Went {
+                let outcome = BuildOutcome {
                     status,
                     errors: &heard.errors,
                     count: heard.count,
@@ -273,7 +273,7 @@ impl Job<'_> {
                     shadow: &places.shadow.to_string_lossy(),
                     manifest: &manifest,
                 };
-                Ran::Failed { failure: trouble::explain(&went), said }
+                Ran::Failed { failure: trouble::explain(&outcome), said }
             }
         }
     }

@@ -22,6 +22,8 @@ pub(crate) struct Heard {
     pub(crate) done: usize,
     /// The plugin's library.
     pub(crate) library: Option<PathBuf>,
+    /// A file that is called otherwise by its author.
+    alias: Option<(PathBuf, String)>,
 }
 
 /// More errors than anybody reads.
@@ -71,7 +73,19 @@ struct Expansion {
 
 impl Heard {
     pub(crate) fn new(shadow: PathBuf, root: PathBuf) -> Self {
-        Heard { shadow, root, errors: Vec::new(), count: 0, done: 0, library: None }
+        Heard { shadow, root, errors: Vec::new(), count: 0, done: 0, library: None, alias: None }
+    }
+
+    /// Of one file that a compiler is asked about by itself, and what its author calls it.
+    pub(crate) fn of_file(file: PathBuf, called: String) -> Self {
+        Heard { alias: Some((file, called)), ..Heard::new("/nowhere".into(), "/nowhere".into()) }
+    }
+
+    /// Hears a line of a compiler that was asked by itself.
+    pub(crate) fn bare(&mut self, line: &[u8]) {
+        if let Ok(message) = serde_json::from_slice(line) {
+            self.message(message);
+        }
     }
 
     /// Hears a line, and returns a compiler's message as it is printed, if it is one. What is no JSON (a macro may print) is
@@ -100,7 +114,10 @@ impl Heard {
             return None;
         }
         let shadow = format!("{}/", self.shadow.display());
-        let rendered = rendered.unwrap_or_else(|| message.clone()).replace(&shadow, "");
+        let mut rendered = rendered.unwrap_or_else(|| message.clone()).replace(&shadow, "");
+        if let Some((file, called)) = &self.alias {
+            rendered = rendered.replace(&*file.to_string_lossy(), called);
+        }
         if !level.starts_with("error") {
             return Some(rendered);
         }
@@ -120,6 +137,9 @@ impl Heard {
     /// A file's name as its author has it.
     fn file(&self, name: &str) -> String {
         let path = Path::new(name);
+        if let Some((_, called)) = self.alias.as_ref().filter(|(file, _)| file == path) {
+            return called.clone();
+        }
         let own = path.strip_prefix(&self.shadow).or_else(|_| path.strip_prefix(&self.root));
         own.map_or_else(|_| name.to_owned(), |own| own.display().to_string())
     }

@@ -5,7 +5,7 @@ use super::*;
 const FAILED: i32 = 101 << 8;
 
 fn explained(said: &str) -> Failure {
-    explain(&Went {
+    explain(&BuildOutcome {
         status: ExitStatus::from_raw(FAILED),
         errors: &[],
         count: 0,
@@ -115,7 +115,7 @@ fn a_place_in_the_manifest_is_kept() {
 #[test]
 fn compilers_errors_are_counted_and_the_first_is_told() {
     let went = |errors: &[Diagnostic], count: usize| {
-        explain(&Went {
+        explain(&BuildOutcome {
             status: ExitStatus::from_raw(FAILED),
             errors,
             count,
@@ -138,7 +138,7 @@ fn compilers_errors_are_counted_and_the_first_is_told() {
 
 #[test]
 fn a_killed_cargo_is_tried_again() {
-    let killed = explain(&Went {
+    let killed = explain(&BuildOutcome {
         status: ExitStatus::from_raw(9),
         errors: &[],
         count: 0,

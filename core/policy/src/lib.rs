@@ -42,7 +42,7 @@ pub use crate::{
     manifest::Manifest,
     op_queue::OpQueue,
     ports::{
-        BuildProgress, Built, Candidate, Entry, Fingerprint, Kept, Kind, Loading, Progress, Publish, Scan, Shelf,
+        BuildPriority, BuildProgress, Built, Candidate, Entry, Fingerprint, Kept, Kind, Loading, Progress, Publish, Scan, Shelf,
         Sources,
     },
     supervisor::{Aside, Ports, Settings, supervise},

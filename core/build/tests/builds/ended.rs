@@ -1,7 +1,7 @@
 //! Builds that do not come to their own end, and edits while they run.
 
 use crate::place::{PLAIN, Place};
-use camlock_policy::Sources;
+use camlock_policy::{BuildPriority, Sources};
 use camlock_testing::trial;
 use std::{
     fs::{self, File},
@@ -35,7 +35,7 @@ fn hanging(limit: Duration) -> (Place, tempfile::TempDir) {
     pipe(&tell);
     let place = Place::apart_with(|options| {
         options.limit = Arc::new(move |name| if name == "hangs" { limit } else { Duration::from_secs(400) });
-        options.patience = Duration::from_millis(200);
+        options.spare_after = Duration::from_millis(200);
         options.environment.push(("TELL".to_owned(), Some(tell.to_str().unwrap().to_owned())));
     });
     place.write_crate("hangs", "", PLAIN);
@@ -88,7 +88,7 @@ fn a_script_that_hangs() {
 fn nobody_wants_it_any_more() {
     let (place, dir) = hanging(Duration::from_secs(400));
     let entry = place.entry("hangs");
-    let build = place.runtime.spawn(place.builder.build(&entry, Arc::new(drop)));
+    let build = place.runtime.spawn(place.builder.build(&entry, BuildPriority::Rest, Arc::new(drop)));
     wait_for(&dir.path().join("tell"));
     build.abort();
     expect_no_process_of(dir.path());
@@ -144,7 +144,7 @@ fn an_edit_while_it_is_built() {
 fn a_hanging_build_holds_nobody_up() {
     let (place, dir) = hanging(Duration::from_secs(400));
     let entry = place.entry("hangs");
-    let build = place.runtime.spawn(place.builder.build(&entry, Arc::new(drop)));
+    let build = place.runtime.spawn(place.builder.build(&entry, BuildPriority::Rest, Arc::new(drop)));
     wait_for(&dir.path().join("tell"));
     place.write_crate("patient", "", PLAIN);
     place.build("patient");
@@ -207,7 +207,7 @@ fn daemons_end_when_nobody_wants_the_build() {
     pipe(&tell);
     let (place, dir) = daemonic(Some(&tell));
     let entry = place.entry("daemonic");
-    let build = place.runtime.spawn(place.builder.build(&entry, Arc::new(drop)));
+    let build = place.runtime.spawn(place.builder.build(&entry, BuildPriority::Rest, Arc::new(drop)));
     wait_for(&tell);
     build.abort();
     expect_gone(dir.path());

@@ -1,7 +1,7 @@
 //! Where a test has its plugins and builds them.
 
 use camlock_build::{Builder, Identified, Identify, Identity, Inspect, Options};
-use camlock_policy::{BuildProgress, Built, Entry, Failure, Progress, Sources, Stage};
+use camlock_policy::{BuildPriority, BuildProgress, Built, Entry, Failure, Progress, Sources, Stage};
 use std::{
     collections::BTreeMap,
     fs,
@@ -121,7 +121,7 @@ impl Place {
 
     pub fn build_telling(&self, name: &str, progress: Progress) -> Result<Built, Failure> {
         let entry = self.entry(name);
-        self.runtime.block_on(self.builder.build(&entry, progress))
+        self.runtime.block_on(self.builder.build(&entry, BuildPriority::Rest, progress))
     }
 
     /// Builds what must be good, and whose fingerprint must hold.

@@ -42,7 +42,7 @@ pub fn run_if_asked() {
     if what == "build" {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
-        let _ = runtime.block_on(builder.build(&scan.entries[0], Arc::new(drop)));
+        let _ = runtime.block_on(builder.build(&scan.entries[0], camlock_policy::BuildPriority::Rest, Arc::new(drop)));
     }
     for entry in scan.entries {
         println!("{}: {}", entry.name, entry.problem.map(|problem| problem.reason).unwrap_or_default());

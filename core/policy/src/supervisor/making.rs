@@ -8,7 +8,7 @@ use super::{
     work::{Desk, Report},
 };
 use crate::{
-    BuildProgress, Candidate, Digest, Entry, Failure, Fingerprint, Kept, Kind, Stage,
+    BuildPriority, BuildProgress, Candidate, Digest, Entry, Failure, Fingerprint, Kept, Kind, Stage,
     registry::{Agreed, Claim, RightToBuild},
 };
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
@@ -19,6 +19,8 @@ pub(crate) struct Wish {
     pub(crate) entry: Option<Entry>,
     /// What the artifact is, if that is what is wanted.
     pub(crate) agreed: Option<Agreed>,
+    /// Which builds come before it, if it has to be built.
+    pub(crate) priority: BuildPriority,
 }
 
 type Made = Result<Arc<dyn Candidate>, Failure>;
@@ -32,9 +34,9 @@ pub(crate) async fn prepare(ports: Ports, wish: Wish, desk: Desk) {
 async fn make(ports: &Ports, wish: Wish, desk: &Desk) -> Made {
     match (wish.source, wish.entry) {
         (Source::Kept(digest), entry) => {
-            have(ports, digest, wish.agreed.and_then(|agreed| agreed.fingerprint), entry, desk).await
+            have(ports, digest, wish.agreed.and_then(|agreed| agreed.fingerprint), entry, wish.priority, desk).await
         }
-        (Source::Entry(fingerprint), Some(entry)) => of_entry(ports, &entry, &fingerprint, desk).await,
+        (Source::Entry(fingerprint), Some(entry)) => of_entry(ports, &entry, &fingerprint, wish.priority, desk).await,
         (Source::Entry(_), None) => Err(Failure::new(Stage::Manifest, "its entry is gone")),
     }
 }
@@ -45,6 +47,7 @@ async fn have(
     digest: Digest,
     fingerprint: Option<Fingerprint>,
     entry: Option<Entry>,
+    priority: BuildPriority,
     desk: &Desk,
 ) -> Made {
     let here = recall(ports, digest).await;
@@ -59,7 +62,7 @@ async fn have(
     match (fingerprint, entry) {
         (Some(fingerprint), Some(entry)) if entry.fingerprint == fingerprint => {
             tracing::warn!(plugin = desk.about.plugin, %digest, "the artifact is not to be had, and is built again: {failure}");
-            build(ports, &entry, None, desk).await
+            build(ports, &entry, priority, None, desk).await
         }
         _ => {
             let reason = format!("{digest} is not to be had: {}, and no other server shares it", failure.reason);
@@ -69,7 +72,13 @@ async fn have(
 }
 
 /// An entry: what was built of it before, here or elsewhere, or a build.
-async fn of_entry(ports: &Ports, entry: &Entry, fingerprint: &Fingerprint, desk: &Desk) -> Made {
+async fn of_entry(
+    ports: &Ports,
+    entry: &Entry,
+    fingerprint: &Fingerprint,
+    priority: BuildPriority,
+    desk: &Desk,
+) -> Made {
     let name = &desk.about.plugin;
     if entry.kind == Kind::BuiltIn {
         desk.tell(Report::Built);
@@ -90,9 +99,10 @@ async fn of_entry(ports: &Ports, entry: &Entry, fingerprint: &Fingerprint, desk:
         }
     }
     if entry.kind == Kind::Prebuilt {
-        return build(ports, entry, None, desk).await;
+        return build(ports, entry, priority, None, desk).await;
     }
-    let waiting = BuildProgress { doing: "waiting for the right to build it".to_owned(), ..BuildProgress::default() };
+    let doing = "asking whether another server builds it, and waiting for that".to_owned();
+    let waiting = BuildProgress { doing, is_queued: true, ..BuildProgress::default() };
     desk.tell(Report::Progress(waiting));
     match ports.exchange.claim(name, fingerprint).await {
         Ok(Claim::Built(digest)) => match fetch(ports, digest, Some(fingerprint), desk).await {
@@ -100,16 +110,16 @@ async fn of_entry(ports: &Ports, entry: &Entry, fingerprint: &Fingerprint, desk:
                 desk.tell(Report::Built);
                 Ok(candidate)
             }
-            Ok(None) => build(ports, entry, None, desk).await,
+            Ok(None) => build(ports, entry, priority, None, desk).await,
             Err(failure) => {
                 tracing::warn!(plugin = name, %digest, "what another server built is of no use: {failure}");
-                build(ports, entry, None, desk).await
+                build(ports, entry, priority, None, desk).await
             }
         },
-        Ok(Claim::Build(right)) => build(ports, entry, Some(right), desk).await,
+        Ok(Claim::Build(right)) => build(ports, entry, priority, Some(right), desk).await,
         Err(why) => {
             tracing::warn!(plugin = name, "whether another server builds it is not known: {why}");
-            build(ports, entry, None, desk).await
+            build(ports, entry, priority, None, desk).await
         }
     }
 }
@@ -140,10 +150,16 @@ async fn fetch(
 }
 
 /// Builds an entry, keeps what comes of it, and lets others have it.
-async fn build(ports: &Ports, entry: &Entry, right: Option<RightToBuild>, desk: &Desk) -> Made {
+async fn build(
+    ports: &Ports,
+    entry: &Entry,
+    priority: BuildPriority,
+    right: Option<RightToBuild>,
+    desk: &Desk,
+) -> Made {
     let told = desk.clone();
     let progress = Arc::new(move |progress| told.tell(Report::Progress(progress)));
-    let built = ports.sources.build(entry, progress).await?;
+    let built = ports.sources.build(entry, priority, progress).await?;
     // The next look at the directory gives this one, and must not be taken for a change.
     desk.tell(Report::Learned(built.fingerprint.clone()));
     desk.tell(Report::Built);

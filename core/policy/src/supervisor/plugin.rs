@@ -176,11 +176,20 @@ impl Drop for Work {
 pub(crate) struct Times {
     pub(crate) stages: Vec<(&'static str, Duration)>,
     pub(crate) began: Instant,
+    /// Others come first.
+    queued: bool,
 }
 
 impl Times {
     pub(crate) fn new() -> Self {
-        Times { stages: Vec::new(), began: Instant::now() }
+        Times { stages: Vec::new(), began: Instant::now(), queued: false }
+    }
+
+    /// What it takes does not include how long it is kept waiting by others.
+    pub(crate) fn queued(&mut self, queued: bool) {
+        if std::mem::replace(&mut self.queued, queued) && !queued {
+            self.began = Instant::now();
+        }
     }
 
     /// This stage is over.

@@ -106,10 +106,8 @@ impl Supervisor {
                 if let Some(plugin) = self.current(about)
                     && let Some(bid) = plugin.candidate.as_mut()
                 {
-                    bid.doing = match progress.total {
-                        Some(total) => format!("{} ({} of {total})", progress.doing, progress.done),
-                        None => progress.doing,
-                    };
+                    bid.times.queued(progress.is_queued);
+                    bid.doing = progress.to_string();
                 }
             }
             Report::Hold(held) => {

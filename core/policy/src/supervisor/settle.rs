@@ -13,7 +13,7 @@ use super::{
     work::{self, Report},
 };
 use crate::{
-    Candidate, Failure, Loaded, Refused, Stage,
+    BuildPriority, Candidate, Failure, Loaded, Refused, Stage,
     generation::{Event, Phase},
 };
 use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
@@ -122,7 +122,12 @@ impl Supervisor {
             self.failed(name, Failure::new(Stage::Load, reason));
             return;
         }
-        let wish = Wish { source, entry: plugin.entry.clone(), agreed };
+        let priority = match (&plugin.serving, &bid.ask) {
+            (Some(_), _) => BuildPriority::Serving,
+            (None, Some(_)) => BuildPriority::Asked,
+            (None, None) => BuildPriority::Rest,
+        };
+        let wish = Wish { source, entry: plugin.entry.clone(), agreed, priority };
         let lost = || Report::Prepared(Err(work::lost(Stage::Build)));
         bid.work = Some(Work(work::begin(desk.clone(), lost, prepare(ports, wish, desk))));
         let generation = bid.generation;

@@ -4,7 +4,7 @@ use super::super::{Aside, Ports, Settings, supervise};
 use crate::{
     Act, Answer, BoxFuture, Built, Call, Candidate, Description, Digest, Done, Ending, Entry, Failure, Fault,
     FaultKind, Fingerprint, Instance, Kept, Kind, Lease, Limits, Loaded, Loading, Manager, Manifest, Nudge, Overview,
-    PluginView, Progress, Publish, Refused, Saved, Scan, Shelf, Sources, Stage, Use,
+    BuildPriority, PluginView, Progress, Publish, Refused, Saved, Scan, Shelf, Sources, Stage, Use,
     manifest::{Camlock, Handover},
     registry::Memory,
     routes::{Routed, Target},
@@ -251,7 +251,7 @@ impl Sources for World {
         Scan { entries: state.entries.values().cloned().collect(), trouble: state.trouble.clone() }
     }
 
-    fn build(&self, entry: &Entry, _: Progress) -> BoxFuture<Result<Built, Failure>> {
+    fn build(&self, entry: &Entry, _: BuildPriority, _: Progress) -> BoxFuture<Result<Built, Failure>> {
         struct Cancelled(World, Option<Fingerprint>);
         impl Drop for Cancelled {
             fn drop(&mut self) {
