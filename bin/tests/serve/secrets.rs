@@ -35,7 +35,7 @@ fn builds_see_no_secrets() {
 fn the_servers_environment_is_nobodys_to_read() {
     let site = site();
     let server = site.start_as_nobody();
-    server.until("/_/ready", |answer| answer.status == 200);
+    server.until_status("/_/ready", 200);
     let environment = format!("/proc/{}/environ", server.pid());
     let owner = fs::metadata(format!("/proc/{}/status", server.pid())).unwrap().uid();
     assert_eq!((owner, fs::metadata(&environment).unwrap().uid()), (0, 0));

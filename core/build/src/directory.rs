@@ -57,20 +57,22 @@ impl Directory {
                 let trouble = format!(
                     "the plugins directory {path} cannot be read: {why}; give the server's user leave to read it"
                 );
-                return Scan { entries: Vec::new(), trouble: Some(trouble) };
+                return Scan { trouble: Some(trouble), ..Scan::default() };
             }
         };
         let Ok(physical) = self.plugins.canonicalize() else { return Scan::default() };
-        let mut entries = Vec::new();
+        let (mut entries, mut ignored) = (Vec::new(), BTreeSet::new());
         for (name, file_type) in listing.iter() {
-            if let Some(snapshot) = self.look(&mut observed, &physical, name, *file_type) {
-                entries.push(snapshot.entry.clone());
+            match self.look(&mut observed, &physical, name, *file_type) {
+                Some(snapshot) => entries.push(snapshot.entry.clone()),
+                None if is_meant_as_plugin(name, &physical) => drop(ignored.insert(self.plugins.join(name))),
+                None => {}
             }
         }
         let here: BTreeSet<&OsString> = listing.iter().map(|(name, _)| name).collect();
         observed.entries.retain(|name, remembered| here.contains(name) && remembered.snapshot.is_some());
         observed.trees.forget_old();
-        Scan { entries, trouble: None }
+        Scan { entries, ignored, trouble: None }
     }
 
     /// Looks at one entry.
@@ -268,6 +270,11 @@ impl Directory {
         };
         Snapshot { entry, root, parts, outside: BTreeSet::new(), recipe: None, rests_on: RestsOn::default() }
     }
+}
+
+/// Whether somebody may take for a plugin what is none: a folder without a `Cargo.toml`.
+fn is_meant_as_plugin(name: &OsStr, plugins: &Path) -> bool {
+    names::promise(name) != Promise::Nothing && plugins.join(name).is_dir()
 }
 
 #[cfg(test)]

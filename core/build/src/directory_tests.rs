@@ -302,3 +302,30 @@ fn an_included_file_that_changed_during_the_first_build_is_not_trusted() {
     learn("second.txt");
     assert_ne!(place.directory.mark_after(&before, started), place.fingerprint("hello"));
 }
+
+#[test]
+fn a_folder_that_is_no_plugin_is_told() {
+    let place = Place::new();
+    for folder in ["assets", ".hidden", "_draft", "target"] {
+        fs::create_dir(place.path("plugins").join(folder)).unwrap();
+    }
+    fs::write(place.path("plugins").join("README.md"), "").unwrap();
+    let scan = place.directory.scan();
+    assert_eq!((scan.entries.len(), scan.ignored), (0, BTreeSet::from([place.path("plugins/assets")])));
+    fs::write(place.path("plugins/assets/Cargo.toml"), MANIFEST.replace("NAME", "assets")).unwrap();
+    let scan = place.directory.scan();
+    assert_eq!((scan.entries.len(), scan.ignored), (1, BTreeSet::new()));
+}
+
+#[test]
+fn a_program_is_told_to_become_a_library() {
+    let place = Place::new();
+    fs::create_dir_all(place.path("plugins/program/src")).unwrap();
+    fs::write(place.path("plugins/program/src/main.rs"), "fn main() {}").unwrap();
+    fs::write(place.path("plugins/program/Cargo.toml"), "[package]\nname = \"program\"\n").unwrap();
+    let problem = place.directory.scan().entries[0].problem.clone().unwrap();
+    assert!(problem.reason.contains("it has no library, which a plugin is: move its code from `src/main.rs`"), "{problem}");
+    fs::write(place.path("plugins/program/src/lib.rs"), "").unwrap();
+    let problem = place.directory.scan().entries[0].problem.clone().unwrap();
+    assert!(problem.reason.contains("it builds no library that a server can load: add `crate-type"), "{problem}");
+}

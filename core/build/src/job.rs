@@ -5,7 +5,7 @@ use crate::{
     cargo::{self, Order},
     child::{self, End, Stream, Switch},
     known::Known,
-    learned,
+    learned, lock_file,
     messages::Heard,
     queue::Lane,
     running::Running,
@@ -64,7 +64,8 @@ impl Job<'_> {
         let _turn = self.take_turn(deadline)?;
         let mut known = self.shared.directory.known(name);
         shadow::cast(&places.shadow, self.snapshot, recipe).map_err(|error| self.not_prepared(&error))?;
-        let lock = shadow::take_lock(&places.shadow, self.snapshot, known.lock.as_deref());
+        let builds = self.shared.data.join("builds");
+        let lock = lock_file::prepare(&places.shadow, &builds, self.snapshot, known.lock.as_deref());
         known.lock = lock.map_err(|error| self.not_prepared(&error))?;
         let packages = self.shared.directory.contents(self.snapshot);
         forget_changed(&places.output, &known.packages, &packages);
@@ -86,6 +87,7 @@ impl Job<'_> {
                 return Err(failure);
             }
         };
+        lock_file::share(&places.shadow, &builds, self.snapshot, recipe);
         let candidate = checked.transpose()?.flatten().ok_or_else(|| {
             let reason = format!(
                 "cargo made a library of something else in place of `{name}`: another package's library is called so"

@@ -78,6 +78,11 @@ fn what_is_wrong_is_told_with_its_line() {
             3,
             "`version` is inherited from a workspace, but a plugin is built by itself: write it out here",
         ),
+        (
+            &GOOD.replace("[lib]", "version.workspace = true\nedition.workspace = true\n[dependencies]\nserde.workspace = true\n[lib]"),
+            3,
+            "`version`, `edition`, `serde` are inherited from a workspace, but a plugin is built by itself: write them out here",
+        ),
     ] {
         assert_eq!(wrong(text), (line, sentence.to_owned()), "{text}");
     }

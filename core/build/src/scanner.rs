@@ -103,7 +103,11 @@ impl EntryScanner<'_> {
         };
         let (called, manifest, source) = if self.kind == Kind::Crate {
             let package = manifest::read(text);
-            if let Some(wrong) = package.wrong {
+            if let Some(mut wrong) = package.wrong {
+                let is_there = |name: &str| self.root.join(name).exists();
+                if wrong.sentence == manifest::NO_CDYLIB && is_there("src/main.rs") && !is_there("src/lib.rs") {
+                    manifest::NO_LIBRARY.clone_into(&mut wrong.sentence);
+                }
                 return (package.name, Err(Some(wrong.in_file(&file))));
             }
             (package.name, String::from_utf8_lossy(text).into_owned(), None)

@@ -125,22 +125,3 @@ fn remove(path: &Path) -> io::Result<()> {
         Err(error) => Err(error),
     }
 }
-
-/// Takes over the author's lock file when it is another than last time. Without one, the shadow's own stays, so that
-/// versions do not change from one build to the next. Gives what was taken over.
-pub(crate) fn take_lock(shadow: &Path, snapshot: &Snapshot, last: Option<&str>) -> io::Result<Option<String>> {
-    if snapshot.entry.kind != Kind::Crate {
-        return Ok(None);
-    }
-    let authors = match fs::read(snapshot.root.join("Cargo.lock")) {
-        Ok(authors) => authors,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let digest = camlock_policy::Digest::of(&authors).hex();
-    let ours = shadow.join("Cargo.lock");
-    if last != Some(&*digest) || !ours.exists() {
-        write_whole(&ours, &authors)?;
-    }
-    Ok(Some(digest))
-}

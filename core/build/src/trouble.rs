@@ -2,7 +2,10 @@
 //!
 //! Pure. Cargo's words are not an interface: what is not recognised is passed on as it is.
 
-use crate::words::{counted, one_line};
+use crate::{
+    hints,
+    words::{counted, one_line},
+};
 use camlock_policy::{Diagnostic, Failure, Stage};
 use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
 
@@ -41,9 +44,11 @@ pub(crate) fn explain(outcome: &BuildOutcome<'_>) -> Failure {
             (file, line) => format!("{file}:{line}: "),
         };
         let reason = match outcome.count {
-            0 | 1 => format!("it does not compile: {place}{message}{}", hint(&first.message)),
+            0 | 1 => format!("it does not compile: {place}{message}"),
             count => format!("it does not compile, with {}; the first: {place}{message}", counted(count, "error")),
         };
+        let hint = outcome.errors.iter().find_map(hints::of_compiler).map(|hint| format!("; {hint}"));
+        let reason = reason + &hint.unwrap_or_default();
         return with(Failure::new(Stage::Build, reason), outcome.errors, "");
     }
     if let Some(signal) = outcome.status.signal() {
@@ -165,15 +170,6 @@ fn causes(words: &str) -> Vec<String> {
 fn between(text: &str, before: &str, after: &str) -> Option<String> {
     let rest = &text[text.find(before)? + before.len()..];
     Some(rest.split(after).next().unwrap_or(rest).to_owned())
-}
-
-/// What to do about an error that is not the author's.
-fn hint(message: &str) -> &'static str {
-    if message.starts_with("linker `") && message.ends_with("not found") {
-        "; install a C compiler, which brings the linker"
-    } else {
-        ""
-    }
 }
 
 /// Adds what was said, whole.

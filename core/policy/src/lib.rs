@@ -15,6 +15,7 @@ mod call;
 mod digest;
 mod failure;
 pub mod generation;
+mod hints;
 mod install;
 mod instance;
 pub mod lease;

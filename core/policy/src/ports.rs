@@ -60,6 +60,8 @@ pub struct Entry {
 pub struct Scan {
     /// Its entries, by path.
     pub entries: Vec<Entry>,
+    /// Folders that somebody may take for plugins, and of which none can come: they have no `Cargo.toml`.
+    pub ignored: BTreeSet<PathBuf>,
     /// Why the directory could not be read (what is known of its entries then stays as it was), in one sentence.
     pub trouble: Option<String>,
 }

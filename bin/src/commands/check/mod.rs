@@ -101,6 +101,6 @@ async fn verify(candidate: &std::path::Path, config: &Config) -> Result<(Artifac
     let verifier = Verifier::new(scratch.path().join("verdicts"), limits).map_err(|error| failed(error.to_string()))?;
     match verifier.verify(&artifact).await.map_err(|error| failed(error.to_string()))? {
         Verdict::Good(report) => Ok((artifact, report)),
-        Verdict::Bad(reason) => Err(failed(reason)),
+        Verdict::Bad(reason) => Err(failed(reason).with_hint()),
     }
 }

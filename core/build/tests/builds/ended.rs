@@ -30,12 +30,17 @@ pub fn wait_for(path: &Path) {
 }
 
 fn hanging(limit: Duration) -> (Place, tempfile::TempDir) {
+    hanging_and_others(limit, Duration::from_millis(200))
+}
+
+/// Others wait for so long at most.
+fn hanging_and_others(limit: Duration, spare_after: Duration) -> (Place, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let tell = dir.path().join("tell");
     pipe(&tell);
     let place = Place::apart_with(|options| {
         options.limit = Arc::new(move |name| if name == "hangs" { limit } else { Duration::from_secs(400) });
-        options.spare_after = Duration::from_millis(200);
+        options.spare_after = spare_after;
         options.environment.push(("TELL".to_owned(), Some(tell.to_str().unwrap().to_owned())));
     });
     place.write_crate("hangs", "", PLAIN);
@@ -211,4 +216,22 @@ fn daemons_end_when_nobody_wants_the_build() {
     wait_for(&tell);
     build.abort();
     expect_gone(dir.path());
+}
+
+/// Not after the builds of others.
+#[trial]
+fn what_cannot_be_read_as_rust_is_told_at_once() {
+    let (place, dir) = hanging_and_others(Duration::from_secs(400), Duration::from_secs(3600));
+    let entry = place.entry("hangs");
+    let build = place.runtime.spawn(place.builder.build(&entry, BuildPriority::Rest, Arc::new(drop)));
+    wait_for(&dir.path().join("tell"));
+    place.write_crate("unreadable", "", "pub fn one() {\n    let x = ;\n}\n");
+    let failure = place.fail("unreadable");
+    assert!(failure.reason.starts_with("it does not compile: src/lib.rs:2: expected expression"), "{failure}");
+    assert!(failure.diagnostics[0].rendered.contains("--> src/lib.rs:2:13"), "{:?}", failure.diagnostics);
+    place.write("plugins/unreadable-file.rs", "---\n[package]\nversion = \"1.0.0\"\n---\npub fn one() { let x = ; }\n");
+    let failure = place.fail("unreadable-file");
+    assert!(failure.reason.contains("unreadable-file.rs:5"), "{failure}");
+    build.abort();
+    expect_no_process_of(dir.path());
 }

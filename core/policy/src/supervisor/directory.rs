@@ -54,6 +54,16 @@ impl Supervisor {
         } else {
             self.scans.running = false;
         }
+        for folder in scan.ignored.difference(&self.ignored) {
+            let folder = folder.display();
+            tracing::warn!(
+                "{folder} is no plugin and is ignored: it has no Cargo.toml; put a crate's own folder here, or a single file \
+                 NAME.rs"
+            );
+        }
+        if scan.trouble.is_none() {
+            self.ignored = scan.ignored;
+        }
         if self.trouble != scan.trouble {
             if let Some(trouble) = &scan.trouble {
                 tracing::error!("{trouble}");

@@ -38,6 +38,7 @@ use records::Records;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    path::PathBuf,
     sync::Arc,
 };
 use tokio::{
@@ -122,6 +123,7 @@ pub fn supervise(ports: Ports, settings: Settings) -> Manager {
         rollbacks: BTreeMap::new(),
         scans: Scans::default(),
         sweeps: Sweeps::default(),
+        ignored: BTreeSet::new(),
         trouble: None,
         ready: false,
         routes_changed: true,
@@ -169,6 +171,8 @@ struct Supervisor {
     scans: Scans,
     sweeps: Sweeps,
     trouble: Option<String>,
+    /// Folders in it of which no plugin can come.
+    ignored: BTreeSet<PathBuf>,
     ready: bool,
     routes_changed: bool,
     overview_changed: bool,
@@ -242,7 +246,7 @@ impl Supervisor {
         let (sources, desk) = (self.ports.sources.clone(), self.desk("", 0));
         let looking = tokio::task::spawn_blocking(move || sources.scan());
         tokio::spawn(async move {
-            let lost = |_| Scan { entries: Vec::new(), trouble: Some(LOST.to_owned()) };
+            let lost = |_| Scan { trouble: Some(LOST.to_owned()), ..Scan::default() };
             desk.tell(Report::Scanned(looking.await.unwrap_or_else(lost)));
         });
     }

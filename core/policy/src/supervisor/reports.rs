@@ -264,6 +264,7 @@ impl Supervisor {
 
     /// The candidate failed; what serves goes on.
     pub(super) fn failed(&mut self, name: &str, failure: Failure) {
+        let failure = failure.with_hint();
         let Some(plugin) = self.plugins.get_mut(name) else { return };
         let Some(mut bid) = plugin.candidate.take() else { return };
         Plugin::step(&mut bid.phase, Event::Failed(failure.clone()));

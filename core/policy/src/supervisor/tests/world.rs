@@ -248,7 +248,11 @@ impl Server {
 impl Sources for World {
     fn scan(&self) -> Scan {
         let state = self.state();
-        Scan { entries: state.entries.values().cloned().collect(), trouble: state.trouble.clone() }
+        Scan {
+            entries: state.entries.values().cloned().collect(),
+            trouble: state.trouble.clone(),
+            ..Scan::default()
+        }
     }
 
     fn build(&self, entry: &Entry, _: BuildPriority, _: Progress) -> BoxFuture<Result<Built, Failure>> {
