@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod held;
+mod included;
 mod killed;
 mod matrix;
 mod niceness;

@@ -81,9 +81,13 @@ impl Supervisor {
             Report::Learned(fingerprint) => {
                 if let Some(plugin) = self.current(about)
                     && let Some(bid) = plugin.candidate.as_mut()
-                    && matches!(bid.source, Source::Entry(_))
+                    && let Source::Entry(before) = &mut bid.source
                 {
-                    bid.source = Source::Entry(fingerprint);
+                    // So will the next look have it.
+                    if let Some(entry) = plugin.entry.as_mut().filter(|entry| entry.fingerprint == *before) {
+                        entry.fingerprint = fingerprint.clone();
+                    }
+                    *before = fingerprint;
                 }
             }
             Report::Built => {
