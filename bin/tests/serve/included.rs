@@ -2,7 +2,6 @@
 
 use crate::site;
 use camlock_testing::{manifest, single};
-use serde_json::Value;
 
 /// What a build teaches (that there is such a file) is no change of it; a change of the file is one.
 #[test]
@@ -14,10 +13,7 @@ fn a_file_outside_is_a_reason_to_reload_when_it_changes() {
     site.write("plugins/includes/Cargo.toml", &manifest("includes"));
     site.write("plugins/includes/src/lib.rs", &source);
     let server = site.start();
-    let generation = || {
-        let plugin: Value = serde_json::from_slice(&server.act("GET", "/api/v1/plugins/includes").body).unwrap();
-        plugin["serving"]["generation"].as_u64().unwrap()
-    };
+    let generation = || server.plugin("includes")["serving"]["generation"].as_u64().unwrap();
     server.until_text("/api/v1/p/includes/", "one");
     for _ in 0..3 {
         assert_eq!(server.act("POST", "/api/v1/reload").status, 200);
