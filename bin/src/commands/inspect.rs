@@ -6,7 +6,7 @@ use serde_json::json;
 use std::path::PathBuf;
 
 #[derive(Args)]
-pub(crate) struct Options {
+pub(crate) struct InspectArguments {
     /// The artifact, a .so file
     file: PathBuf,
     /// Print JSON
@@ -17,7 +17,7 @@ pub(crate) struct Options {
 /// The largest library that a server takes.
 const LARGEST: u64 = 1 << 30;
 
-pub(crate) fn run(options: &Options) -> Result<(), String> {
+pub(crate) fn run(options: &InspectArguments) -> Result<(), String> {
     let shown = options.file.display();
     let bytes = camlock_build::read_regular(&options.file, LARGEST)
         .map_err(|error| format!("{shown} cannot be read: {error}"))?;

@@ -4,7 +4,7 @@
 //! keeps between builds lies in the user's cache directory, or where `build.dir` says. What must not live here: what is printed.
 
 use crate::{Failed, config::Config, config::Profile};
-use camlock_build::{Builder, Listener};
+use camlock_build::{Builder, BuilderOptions, CompilerListener};
 use camlock_embed::build_options;
 use camlock_policy::{BuildPriority, BuildProgress, Built, Entry, Failure, Sources};
 use std::{
@@ -77,12 +77,12 @@ impl Workshop {
         path: &Path,
         config: &Config,
         profile: Profile,
-        listener: Option<Listener>,
+        listener: Option<CompilerListener>,
     ) -> Result<Self, Failed> {
         let alone = Alone::new(path)?;
         let builds = builds(config)?;
         let options = build_options(alone.plugins(), &builds, &config.settings, profile.into());
-        let builder = Builder::new(camlock_build::Options { listener, ..options });
+        let builder = Builder::new(BuilderOptions { listener, ..options });
         let entry = builder.scan().entries.into_iter().next();
         let entry = entry.ok_or_else(|| format!("{}: no plugin lies there", alone.path.display()))?;
         Ok(Workshop { alone, entry, builder })

@@ -6,12 +6,12 @@ use crate::{
     cargo::Profile,
     child::Switch,
     directory::Directory,
-    job::Job,
-    known::Memory,
-    observed::{Common, Identify},
+    job::BuildJob,
+    known::KnowledgeStore,
+    observed::{EntryContext, Identify},
     queue::{BuildQueue, Lane, Turn},
     removed, running,
-    snapshot::Snapshot,
+    snapshot::EntrySnapshot,
     syntax,
     tools::Tools,
     under_way::UnderWay,
@@ -30,7 +30,7 @@ use tokio::sync::Semaphore;
 
 /// What a library says of itself in its sections.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct LibraryIdentity {
     /// The plugin's name.
     pub name: String,
     /// Which build it was.
@@ -38,14 +38,14 @@ pub struct Identity {
 }
 
 /// Reads what a library says of itself, without running it.
-pub type Inspect = Arc<dyn Fn(&Path) -> Result<Identity, Failure> + Send + Sync>;
+pub type Inspect = Arc<dyn Fn(&Path) -> Result<LibraryIdentity, Failure> + Send + Sync>;
 
 /// How long the build of a plugin, given by its name, may take.
 pub type BuildLimit = Arc<dyn Fn(&str) -> Duration + Send + Sync>;
 
 /// Hears what compilers say, whole and as they print it, while they say it. Warnings too.
 #[derive(Clone)]
-pub struct Listener {
+pub struct CompilerListener {
     /// With colours.
     pub colours: bool,
     /// Hears one message.
@@ -54,7 +54,7 @@ pub struct Listener {
 
 /// Where plugins come from, and how they are built.
 #[derive(Clone)]
-pub struct Options {
+pub struct BuilderOptions {
     /// The plugins directory. It need not be there.
     pub plugins: PathBuf,
     /// The data directory: builds and the SDK go below it.
@@ -72,16 +72,16 @@ pub struct Options {
     /// Reads a library that was built.
     pub inspect: Inspect,
     /// Who listens to compilers.
-    pub listener: Option<Listener>,
+    pub listener: Option<CompilerListener>,
     /// Changes to the environment that builds see, for tests: set, or removed.
     pub environment: Vec<(String, Option<String>)>,
 }
 
-impl Options {
+impl BuilderOptions {
     /// The usual ones.
     pub fn new(plugins: impl Into<PathBuf>, data: impl Into<PathBuf>, identify: Identify, inspect: Inspect) -> Self {
         let data = data.into();
-        Options {
+        BuilderOptions {
             plugins: plugins.into(),
             removed: data.join("removed"),
             data,
@@ -96,9 +96,9 @@ impl Options {
     }
 }
 
-impl fmt::Debug for Options {
+impl fmt::Debug for BuilderOptions {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Options { plugins, data, profile, .. } = self;
+        let BuilderOptions { plugins, data, profile, .. } = self;
         formatter
             .debug_struct("Options")
             .field("plugins", plugins)
@@ -110,17 +110,17 @@ impl fmt::Debug for Options {
 
 /// The plugins directory, and what makes libraries of its entries.
 #[derive(Clone)]
-pub struct Builder(Arc<Shared>);
+pub struct Builder(Arc<BuilderCore>);
 
 /// What all builds share.
-pub(crate) struct Shared {
+pub(crate) struct BuilderCore {
     pub(crate) directory: Directory,
     pub(crate) tools: Tools,
     pub(crate) profile: Profile,
     pub(crate) data: PathBuf,
     pub(crate) inspect: Inspect,
     removed: PathBuf,
-    pub(crate) listener: Option<Listener>,
+    pub(crate) listener: Option<CompilerListener>,
     limit: BuildLimit,
     queue: BuildQueue,
     /// So many sources are read at once while they wait.
@@ -136,7 +136,7 @@ impl fmt::Debug for Builder {
 
 impl Builder {
     /// Makes ready, and ends what a server that was killed has left running.
-    pub fn new(options: Options) -> Self {
+    pub fn new(options: BuilderOptions) -> Self {
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         // Build scripts are told such paths, and cargo compares them: links in them would only confuse.
         let _ = std::fs::create_dir_all(&options.data);
@@ -145,16 +145,16 @@ impl Builder {
         for (name, value) in &options.environment {
             tools = tools.set(name, value.as_deref().map(OsStr::new));
         }
-        let memory = Memory::at(data.join("builds/known"));
+        let memory = KnowledgeStore::at(data.join("builds/known"));
         running::end_leftovers(&data.join("builds/running"));
-        let common = Common {
+        let common = EntryContext {
             identify: options.identify,
             tools: tools.clone(),
             memory,
             profile: options.profile.name(),
         };
         let directory = Directory::new(absolute(&options.plugins), &data, common);
-        Builder(Arc::new(Shared {
+        Builder(Arc::new(BuilderCore {
             directory,
             tools,
             profile: options.profile,
@@ -184,7 +184,7 @@ impl Builder {
 /// How long processes that were killed may take to go: on a disk that does not answer they do not.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-impl Shared {
+impl BuilderCore {
     pub(crate) fn cannot_build(&self) -> Option<String> {
         let missing = ["cargo", "rustc"].into_iter().find(|tool| self.tools.find(tool).is_none())?;
         Some(format!(
@@ -194,7 +194,7 @@ impl Shared {
     }
 
     /// The entry as it is now, if a plugin can come of it.
-    fn take(&self, entry: &Entry) -> Result<Arc<Snapshot>, Failure> {
+    fn take(&self, entry: &Entry) -> Result<Arc<EntrySnapshot>, Failure> {
         let gone = || Failure::new(Stage::Manifest, format!("{} is gone", entry.path.display()));
         let snapshot = self.directory.snapshot(&entry.path).ok_or_else(gone)?;
         match &snapshot.entry.problem {
@@ -204,7 +204,7 @@ impl Shared {
     }
 }
 
-impl Shared {
+impl BuilderCore {
     /// Waits for a lane. What cannot even be read as Rust is told at once, not after the builds of others.
     async fn turn(
         self: Arc<Self>,
@@ -275,7 +275,7 @@ impl Sources for Builder {
                     return Ok(Built { candidate: entry.path, fingerprint: snapshot.fingerprint().clone() });
                 }
                 let limit = (shared.limit)(&snapshot.entry.name);
-                Job { shared: &shared, snapshot: &snapshot, lane, switch, limit }.run(&progress)
+                BuildJob { shared: &shared, snapshot: &snapshot, lane, switch, limit }.run(&progress)
             });
             let panicked = |error| Failure::transient(Stage::Build, format!("the build ended unexpectedly: {error}"));
             work.await.unwrap_or_else(|error| Err(panicked(error)))

@@ -21,7 +21,7 @@ use std::{
 
 /// How a child came to its end.
 #[derive(Debug)]
-pub(crate) enum End {
+pub(crate) enum ChildEnd {
     /// By itself, or killed by somebody else.
     Exited(ExitStatus),
     /// It took longer than it may.
@@ -35,10 +35,10 @@ pub(crate) const TAG: &str = "CAMLOCK_BUILD_ID";
 
 /// Ends the child of [`run`] from another thread, now or as soon as it is started.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Switch(Arc<Mutex<Phase>>);
+pub(crate) struct Switch(Arc<Mutex<ChildPhase>>);
 
 #[derive(Debug, Default)]
-enum Phase {
+enum ChildPhase {
     #[default]
     Idle,
     /// Nobody has waited for it yet, so that its number is nobody else's. A guard ends all when its pipe closes.
@@ -47,22 +47,22 @@ enum Phase {
 }
 
 impl Switch {
-    fn phase(&self) -> MutexGuard<'_, Phase> {
+    fn phase(&self) -> MutexGuard<'_, ChildPhase> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends what runs, and whatever would be started later.
     pub(crate) fn cancel(&self) {
         let mut phase = self.phase();
-        if let Phase::Running(id, None) = *phase {
+        if let ChildPhase::Running(id, None) = *phase {
             let _ = rustix::process::kill_process_group(id, Signal::KILL);
         }
         // With it goes a guard's pipe.
-        *phase = Phase::Cancelled;
+        *phase = ChildPhase::Cancelled;
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
-        matches!(*self.phase(), Phase::Cancelled)
+        matches!(*self.phase(), ChildPhase::Cancelled)
     }
 }
 
@@ -95,7 +95,7 @@ pub(crate) fn run(
     switch: &Switch,
     deadline: Instant,
     mut line: impl FnMut(Stream, &[u8]),
-) -> io::Result<End> {
+) -> io::Result<ChildEnd> {
     command.env(TAG, id).stdin(Stdio::null());
     let mut guard = guard::guarded(command);
     let is_guarded = guard.is_some();
@@ -103,15 +103,15 @@ pub(crate) fn run(
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = {
         let mut phase = switch.phase();
-        if matches!(*phase, Phase::Cancelled) {
-            return Ok(End::Cancelled);
+        if matches!(*phase, ChildPhase::Cancelled) {
+            return Ok(ChildEnd::Cancelled);
         }
         let mut child = command.spawn()?;
         if !is_guarded {
             // Before it starts anything itself, which then is like it. That it cannot be done harms nobody.
             let _ = rustix::process::setpriority_process(Some(Pid::from_child(&child)), NICE);
         }
-        *phase = Phase::Running(Pid::from_child(&child), child.stdin.take());
+        *phase = ChildPhase::Running(Pid::from_child(&child), child.stdin.take());
         child
     };
     let heard = listen(&mut child, deadline, &mut line);
@@ -121,34 +121,34 @@ pub(crate) fn run(
             // Whatever it left in its group goes with it, before its number is given up.
             let _ = rustix::process::kill_process_group(Pid::from_child(&child), Signal::KILL);
         }
-        let cancelled = matches!(*phase, Phase::Cancelled);
+        let cancelled = matches!(*phase, ChildPhase::Cancelled);
         if !cancelled {
             // A guard that is at work still ends all now, for its pipe closes.
-            *phase = Phase::Idle;
+            *phase = ChildPhase::Idle;
         }
         cancelled
     };
     let status = child.wait()?;
-    let timed_out = heard? == Heard::TimedOut;
+    let timed_out = heard? == ListenEnd::TimedOut;
     if !is_guarded || status.signal().is_some() {
         // A child of a child may have left the group; and who killed the tool may have killed the guard.
         end_all_of(id);
     }
     Ok(match (cancelled, timed_out) {
-        (true, _) => End::Cancelled,
-        (false, true) => End::TimedOut,
-        (false, false) => End::Exited(status),
+        (true, _) => ChildEnd::Cancelled,
+        (false, true) => ChildEnd::TimedOut,
+        (false, false) => ChildEnd::Exited(status),
     })
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Heard {
+enum ListenEnd {
     Ended,
     TimedOut,
 }
 
 /// Listens until the child has ended; not until its pipes are closed, for somebody else may hold those.
-fn listen(child: &mut Child, deadline: Instant, line: &mut impl FnMut(Stream, &[u8])) -> io::Result<Heard> {
+fn listen(child: &mut Child, deadline: Instant, line: &mut impl FnMut(Stream, &[u8])) -> io::Result<ListenEnd> {
     let (Some(mut output), Some(mut errors)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(io::Error::other("its output cannot be read"));
     };
@@ -157,13 +157,13 @@ fn listen(child: &mut Child, deadline: Instant, line: &mut impl FnMut(Stream, &[
     let ended = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
     let (mut output_lines, mut error_lines) = (Lines::new(Stream::Output), Lines::new(Stream::Errors));
     loop {
-        let Some(left) = deadline.checked_duration_since(Instant::now()) else { return Ok(Heard::TimedOut) };
+        let Some(left) = deadline.checked_duration_since(Instant::now()) else { return Ok(ListenEnd::TimedOut) };
         let has_ended = {
             let mut sources = vec![PollFd::new(&ended, PollFlags::IN)];
             sources.extend(output_lines.open.then(|| PollFd::from_borrowed_fd(output.as_fd(), PollFlags::IN)));
             sources.extend(error_lines.open.then(|| PollFd::from_borrowed_fd(errors.as_fd(), PollFlags::IN)));
             match poll(&mut sources, Some(&timespec(left))) {
-                Ok(0) => return Ok(Heard::TimedOut),
+                Ok(0) => return Ok(ListenEnd::TimedOut),
                 Ok(_) => !sources[0].revents().is_empty(),
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(error) => return Err(error.into()),
@@ -175,7 +175,7 @@ fn listen(child: &mut Child, deadline: Instant, line: &mut impl FnMut(Stream, &[
         if has_ended {
             output_lines.finish(line);
             error_lines.finish(line);
-            return Ok(Heard::Ended);
+            return Ok(ListenEnd::Ended);
         }
     }
 }
@@ -255,7 +255,7 @@ mod tests {
     use super::*;
     use std::thread;
 
-    fn shell(script: &str, id: &str, limit: Duration, switch: &Switch) -> (End, Vec<String>) {
+    fn shell(script: &str, id: &str, limit: Duration, switch: &Switch) -> (ChildEnd, Vec<String>) {
         let mut lines = Vec::new();
         let mut command = Command::new("sh");
         command.args(["-c", script]);
@@ -289,7 +289,7 @@ mod tests {
     fn every_line_is_heard_to_the_end() {
         let script = "echo one; echo two >&2; printf 'no newline'; seq 1 20000 >&2; exit 3";
         let (end, lines) = shell(script, "lines", LONG, &Switch::default());
-        assert!(matches!(end, End::Exited(status) if status.code() == Some(3)), "{end:?}");
+        assert!(matches!(end, ChildEnd::Exited(status) if status.code() == Some(3)), "{end:?}");
         assert!(lines.contains(&"Output: one".to_owned()) && lines.contains(&"Output: no newline".to_owned()));
         assert!(lines.contains(&"Errors: 20000".to_owned()));
         assert_eq!(lines.len(), 20_003);
@@ -299,21 +299,21 @@ mod tests {
     fn one_that_hangs_is_ended_with_all_it_started() {
         let (end, _) =
             shell("setsid sleep 1000 & sleep 1000 & wait", "hangs", Duration::from_millis(200), &Switch::default());
-        assert!(matches!(end, End::TimedOut), "{end:?}");
+        assert!(matches!(end, ChildEnd::TimedOut), "{end:?}");
         expect_nobody("hangs");
     }
 
     #[test]
     fn what_left_the_group_is_ended_when_the_tool_ends_by_itself() {
         let (end, _) = shell("setsid sleep 1000 & echo done", "daemon", LONG, &Switch::default());
-        assert!(matches!(end, End::Exited(status) if status.success()), "{end:?}");
+        assert!(matches!(end, ChildEnd::Exited(status) if status.success()), "{end:?}");
         expect_nobody("daemon");
     }
 
     #[test]
     fn what_stays_behind_in_the_group_does_not_keep_us() {
         let (end, lines) = shell("sleep 1000 & echo done", "stays", LONG, &Switch::default());
-        assert!(matches!(end, End::Exited(status) if status.success()), "{end:?}");
+        assert!(matches!(end, ChildEnd::Exited(status) if status.success()), "{end:?}");
         assert_eq!(lines, ["Output: done"]);
         expect_nobody("stays");
     }
@@ -323,12 +323,12 @@ mod tests {
         let switch = Switch::default();
         let other = switch.clone();
         let waits = thread::spawn(move || shell("echo up; sleep 1000", "cancelled", LONG, &other));
-        while !matches!(*switch.phase(), Phase::Running(..)) {
+        while !matches!(*switch.phase(), ChildPhase::Running(..)) {
             thread::yield_now();
         }
         switch.cancel();
-        assert!(matches!(waits.join().unwrap().0, End::Cancelled));
+        assert!(matches!(waits.join().unwrap().0, ChildEnd::Cancelled));
         expect_nobody("cancelled");
-        assert!(matches!(shell("exit 0", "cancelled", LONG, &switch).0, End::Cancelled));
+        assert!(matches!(shell("exit 0", "cancelled", LONG, &switch).0, ChildEnd::Cancelled));
     }
 }

@@ -3,14 +3,14 @@
 //! One look costs a few system calls for each file, as long as nothing has changed. What must not live here: building.
 
 use crate::{
-    fingerprint::Parts,
-    known::{Known, hex},
+    fingerprint::FingerprintParts,
+    known::{BuildKnowledge, hex},
     names,
     names::Promise,
     packages,
-    observed::{Common, Observed},
+    observed::{EntryContext, Observed},
     scanner::{EntryScanner, included_name, stem},
-    snapshot::{RestsOn, Snapshot},
+    snapshot::{RestsOn, EntrySnapshot},
     toolchain::Compiler,
     tree::{LIBRARY, SOURCES},
     words::{in_words, shown},
@@ -28,12 +28,12 @@ use std::{
 /// Where entries lie, and what all of them have in common.
 pub(crate) struct Directory {
     plugins: PathBuf,
-    common: Common,
+    common: EntryContext,
     observed: Mutex<Observed>,
 }
 
 impl Directory {
-    pub(crate) fn new(plugins: PathBuf, data: &Path, common: Common) -> Self {
+    pub(crate) fn new(plugins: PathBuf, data: &Path, common: EntryContext) -> Self {
         let data = data.canonicalize().unwrap_or_else(|_| data.to_owned());
         Directory { plugins, common, observed: Mutex::new(Observed::new(data)) }
     }
@@ -76,13 +76,13 @@ impl Directory {
     }
 
     /// Looks at one entry.
-    pub(crate) fn snapshot(&self, path: &Path) -> Option<Arc<Snapshot>> {
+    pub(crate) fn snapshot(&self, path: &Path) -> Option<Arc<EntrySnapshot>> {
         let mut observed = self.observed();
         observed.next_round();
         self.look_again(&mut observed, path)
     }
 
-    fn look_again(&self, observed: &mut Observed, path: &Path) -> Option<Arc<Snapshot>> {
+    fn look_again(&self, observed: &mut Observed, path: &Path) -> Option<Arc<EntrySnapshot>> {
         let name = path.file_name()?;
         let physical = self.plugins.canonicalize().ok()?;
         let file_type = fs::symlink_metadata(self.plugins.join(name)).ok()?.file_type();
@@ -98,12 +98,12 @@ impl Directory {
         all.filter(|path| !path.starts_with(&physical)).cloned().collect()
     }
 
-    pub(crate) fn known(&self, plugin: &str) -> Known {
+    pub(crate) fn known(&self, plugin: &str) -> BuildKnowledge {
         self.observed().known(&self.common.memory, plugin).1.clone()
     }
 
     /// Remembers what a build taught.
-    pub(crate) fn learn(&self, plugin: &str, known: Known) -> io::Result<()> {
+    pub(crate) fn learn(&self, plugin: &str, known: BuildKnowledge) -> io::Result<()> {
         let mut observed = self.observed();
         let (edition, before) = observed.known(&self.common.memory, plugin).clone();
         if before == known {
@@ -116,7 +116,7 @@ impl Directory {
 
     /// The fingerprint of what came of a build, now that it has taught what it could: that of the sources as they are, if they are
     /// what they were before the build. Otherwise it is another one than the next look gives, so that it is built again.
-    pub(crate) fn mark_after(&self, before: &Snapshot, started: SystemTime) -> camlock_policy::Fingerprint {
+    pub(crate) fn mark_after(&self, before: &EntrySnapshot, started: SystemTime) -> camlock_policy::Fingerprint {
         let mut observed = self.observed();
         observed.next_round();
         let Some(after) = self.look_again(&mut observed, &before.entry.path) else { return before.fingerprint().clone() };
@@ -149,14 +149,14 @@ impl Directory {
     }
 
     /// The packages that an entry is built of besides itself, each with what it is made of.
-    pub(crate) fn contents(&self, snapshot: &Snapshot) -> BTreeMap<String, String> {
+    pub(crate) fn contents(&self, snapshot: &EntrySnapshot) -> BTreeMap<String, String> {
         let Some(recipe) = &snapshot.recipe else { return BTreeMap::new() };
         let mut observed = self.observed();
         let contents = packages::contents(&mut observed.trees, &snapshot.root, SOURCES, &recipe.packages);
         contents.into_iter().map(|(name, hash)| (name, hex(&hash))).collect()
     }
 
-    fn look(&self, observed: &mut Observed, plugins: &Path, name: &OsStr, file_type: fs::FileType) -> Option<Arc<Snapshot>> {
+    fn look(&self, observed: &mut Observed, plugins: &Path, name: &OsStr, file_type: fs::FileType) -> Option<Arc<EntrySnapshot>> {
         let seen = self.see(observed, plugins, name, file_type);
         let remembered = observed.entries.entry(name.to_owned()).or_default();
         if let Some(snapshot) = &seen
@@ -169,7 +169,7 @@ impl Directory {
         seen
     }
 
-    fn see(&self, observed: &mut Observed, plugins: &Path, name: &OsStr, file_type: fs::FileType) -> Option<Arc<Snapshot>> {
+    fn see(&self, observed: &mut Observed, plugins: &Path, name: &OsStr, file_type: fs::FileType) -> Option<Arc<EntrySnapshot>> {
         let promised = names::promise(name);
         if promised == Promise::Nothing {
             return None;
@@ -218,7 +218,7 @@ impl Directory {
     }
 
     /// What a snapshot would rest on if it were taken now.
-    fn rests_on(&self, observed: &mut Observed, before: &Snapshot, kind: Kind) -> RestsOn {
+    fn rests_on(&self, observed: &mut Observed, before: &EntrySnapshot, kind: Kind) -> RestsOn {
         let looked = before.rests_on.trees.iter().map(|tree| observed.looked(&tree.root, tree.bounds)).collect();
         if kind == Kind::Prebuilt {
             return RestsOn { trees: looked, ..RestsOn::default() };
@@ -235,7 +235,7 @@ impl Directory {
         called: Option<String>,
         promised: Promise,
         error: &io::Error,
-    ) -> Option<Arc<Snapshot>> {
+    ) -> Option<Arc<EntrySnapshot>> {
         let kind = match promised {
             Promise::File(kind) => kind,
             _ if called.is_some() || name.to_str().is_some_and(|name| check_name(name).is_ok()) => Kind::Crate,
@@ -255,9 +255,9 @@ impl Directory {
         called: Option<String>,
         kind: Kind,
         what: &str,
-    ) -> Snapshot {
+    ) -> EntrySnapshot {
         let problem = Failure::new(Stage::Manifest, format!("`{}` {what}", shown(&name.to_string_lossy())));
-        let mut parts = Parts::default();
+        let mut parts = FingerprintParts::default();
         parts.add("problem", &problem.reason);
         let called = called.unwrap_or_else(|| stem(name, kind));
         let entry = Entry {
@@ -268,7 +268,7 @@ impl Directory {
             claims: Vec::new(),
             problem: Some(problem),
         };
-        Snapshot { entry, root, parts, outside: BTreeSet::new(), recipe: None, rests_on: RestsOn::default() }
+        EntrySnapshot { entry, root, parts, outside: BTreeSet::new(), recipe: None, rests_on: RestsOn::default() }
     }
 }
 

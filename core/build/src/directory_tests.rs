@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    known::Memory,
+    known::KnowledgeStore,
     observed::{Identified, Identify},
     tools::Tools,
 };
@@ -71,9 +71,9 @@ fn directory_in(dir: &Path) -> (Directory, Arc<AtomicUsize>) {
         let identified = name.map(|name| Identified { name, claims: Vec::new() });
         identified.ok_or_else(|| Failure::new(Stage::Verify, "it is not an ELF file"))
     });
-    let memory = Memory::at(dir.join("data/known"));
+    let memory = KnowledgeStore::at(dir.join("data/known"));
     let tools = Tools::from_environment();
-    let common = Common { identify, tools, memory, profile: "quick" };
+    let common = EntryContext { identify, tools, memory, profile: "quick" };
     (Directory::new(dir.join("plugins"), &dir.join("data"), common), identified)
 }
 
@@ -238,7 +238,7 @@ fn included_files_count_once_they_are_known() {
     place.write("outside.txt", "one");
     let outside = place.path("outside.txt").canonicalize().unwrap();
     let first = place.fingerprint("hello");
-    let mut known = Known::default();
+    let mut known = BuildKnowledge::default();
     known.included.insert(outside.clone(), Included::Since(Some("something else".to_owned())));
     place.directory.learn("hello", known.clone()).unwrap();
     let changed_since = place.fingerprint("hello");

@@ -4,7 +4,7 @@
 //! What must not live here: advice.
 
 use crate::{
-    child::{self, End, Stream, Switch},
+    child::{self, ChildEnd, Stream, Switch},
     tools::Tools,
     words::{in_words, one_line},
 };
@@ -86,9 +86,9 @@ fn listen(command: &mut Command) -> Result<String, String> {
         text.push('\n');
     });
     match end {
-        Ok(End::Exited(status)) if status.success() => Ok(output.trim_end().to_owned()),
-        Ok(End::Exited(status)) if errors.trim().is_empty() => Err(status.to_string()),
-        Ok(End::Exited(_)) => Err(one_line(errors.trim())),
+        Ok(ChildEnd::Exited(status)) if status.success() => Ok(output.trim_end().to_owned()),
+        Ok(ChildEnd::Exited(status)) if errors.trim().is_empty() => Err(status.to_string()),
+        Ok(ChildEnd::Exited(_)) => Err(one_line(errors.trim())),
         Ok(_) => Err(format!("it did not answer within {} s", PATIENCE.as_secs())),
         Err(error) => Err(in_words(&error)),
     }

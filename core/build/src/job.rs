@@ -1,16 +1,16 @@
 //! One build, from the sources to a library that was looked at. It blocks its thread.
 
 use crate::{
-    builder::Shared,
-    cargo::{self, Order},
-    child::{self, End, Stream, Switch},
-    known::Known,
+    builder::BuilderCore,
+    cargo::{self, CargoInvocation},
+    child::{self, ChildEnd, Stream, Switch},
+    known::BuildKnowledge,
     learned, lock_file,
-    messages::Heard,
+    messages::CompilerOutput,
     queue::Lane,
-    running::Running,
+    running::BuildNote,
     sdk, shadow,
-    snapshot::{Recipe, Snapshot},
+    snapshot::{Recipe, EntrySnapshot},
     toolchain::Compiler,
     trouble::{self, BuildOutcome},
     whole::temporary_beside,
@@ -28,16 +28,16 @@ use std::{
 };
 
 /// A build to be done.
-pub(crate) struct Job<'a> {
-    pub(crate) shared: &'a Shared,
-    pub(crate) snapshot: &'a Snapshot,
+pub(crate) struct BuildJob<'a> {
+    pub(crate) shared: &'a BuilderCore,
+    pub(crate) snapshot: &'a EntrySnapshot,
     pub(crate) lane: Lane,
     pub(crate) switch: Switch,
     pub(crate) limit: Duration,
 }
 
 /// Where things lie during a build.
-struct Places {
+struct BuildPlaces {
     shadow: PathBuf,
     target: PathBuf,
     /// Where cargo puts the library.
@@ -49,7 +49,7 @@ struct Places {
 /// How much of cargo's standard error is kept.
 const MOST_SAID: usize = 256 << 10;
 
-impl Job<'_> {
+impl BuildJob<'_> {
     pub(crate) fn run(self, progress: &Progress) -> Result<Built, Failure> {
         let Some(recipe) = &self.snapshot.recipe else {
             return Err(Failure::new(Stage::Build, "there is nothing to build"));
@@ -94,7 +94,7 @@ impl Job<'_> {
             );
             Failure::new(Stage::Build, reason)
         })?;
-        let taught = Known {
+        let taught = BuildKnowledge {
             units: Some(units),
             compiler: match &recipe.compiler {
                 Compiler::Known(version) => Some(version.clone()),
@@ -115,7 +115,7 @@ impl Job<'_> {
         Ok(Built { candidate, fingerprint: self.shared.directory.mark_after(self.snapshot, started) })
     }
 
-    fn places(&self, recipe: &Recipe) -> io::Result<Places> {
+    fn places(&self, recipe: &Recipe) -> io::Result<BuildPlaces> {
         let builds = self.shared.data.join("builds");
         let profile = self.shared.profile;
         let spare = if self.lane == Lane::Spare { "-spare" } else { "" };
@@ -124,7 +124,7 @@ impl Job<'_> {
             Compiler::Known(version) if recipe.surroundings.names_target => cargo::host(version).map(str::to_owned),
             _ => None,
         };
-        Ok(Places {
+        Ok(BuildPlaces {
             shadow: builds.join("src").join(&self.snapshot.entry.name),
             output: cargo::output(&target, profile, platform.as_deref()),
             target,
@@ -163,8 +163,8 @@ impl Job<'_> {
     #[allow(clippy::type_complexity, reason = "two sorts of failure, and what is made")]
     fn attempt(
         &self,
-        places: &Places,
-        known: &Known,
+        places: &BuildPlaces,
+        known: &BuildKnowledge,
         deadline: Instant,
         progress: &Progress,
     ) -> Result<Result<(PathBuf, usize), Failure>, Failure> {
@@ -186,14 +186,14 @@ impl Job<'_> {
 
     fn cargo(
         &self,
-        places: &Places,
-        known: &Known,
+        places: &BuildPlaces,
+        known: &BuildKnowledge,
         deadline: Instant,
         progress: &Progress,
         offline: bool,
     ) -> Result<Ran, Failure> {
         let name = &self.snapshot.entry.name;
-        let order = Order {
+        let order = CargoInvocation {
             package: name,
             shadow: &places.shadow,
             target: &places.target,
@@ -213,9 +213,9 @@ impl Job<'_> {
             .env("CARGO_TERM_PROGRESS_WHEN", "never");
         let author =
             if self.snapshot.entry.kind == Kind::Crate { self.snapshot.root.clone() } else { places.shadow.clone() };
-        let mut heard = Heard::new(places.shadow.clone(), author);
+        let mut heard = CompilerOutput::new(places.shadow.clone(), author);
         let (mut said, mut doing) = (String::new(), "Resolving dependencies".to_owned());
-        let running = Running::note(&self.shared.data.join("builds/running"));
+        let running = BuildNote::note(&self.shared.data.join("builds/running"));
         let end = child::run(&mut command, &running.id, &self.switch, deadline, |stream, line| {
             match stream {
                 Stream::Output => {
@@ -237,8 +237,8 @@ impl Job<'_> {
             progress(BuildProgress { doing: doing.clone(), done: heard.done, total: known.units, is_queued: false });
         });
         let status = match end {
-            Ok(End::Exited(status)) => status,
-            Ok(End::TimedOut) => {
+            Ok(ChildEnd::Exited(status)) => status,
+            Ok(ChildEnd::TimedOut) => {
                 let (seconds, doing) = (self.limit.as_secs_f64(), one_line(&doing));
                 let reason = format!(
                     "it was not built within {seconds} s and was ended while it was at this: {doing}; \
@@ -246,7 +246,7 @@ impl Job<'_> {
                 );
                 return Err(Failure::transient(Stage::Build, reason));
             }
-            Ok(End::Cancelled) => return Err(Failure::transient(Stage::Build, "the build was called off")),
+            Ok(ChildEnd::Cancelled) => return Err(Failure::transient(Stage::Build, "the build was called off")),
             Err(error) => {
                 let reason = format!("cargo cannot be started: {}; it is tried again", in_words(&error));
                 return Err(Failure::transient(Stage::Build, reason));
@@ -255,7 +255,7 @@ impl Job<'_> {
         Ok(self.judge(status, heard, said, places))
     }
 
-    fn judge(&self, status: ExitStatus, heard: Heard, said: String, places: &Places) -> Ran {
+    fn judge(&self, status: ExitStatus, heard: CompilerOutput, said: String, places: &BuildPlaces) -> Ran {
         match heard.library {
             Some(library) if status.success() => Ran::Made { library, units: heard.done },
             None if status.success() => {

@@ -14,7 +14,7 @@ use std::{
 /// What is known of one plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Known {
+pub(crate) struct BuildKnowledge {
     /// Files outside of all packages that its sources include.
     pub(crate) included: BTreeMap<PathBuf, Included>,
     /// Environment variables that its sources read.
@@ -41,13 +41,13 @@ pub(crate) enum Included {
 
 /// Where it is kept.
 #[derive(Clone, Debug)]
-pub(crate) struct Memory {
+pub(crate) struct KnowledgeStore {
     directory: PathBuf,
 }
 
-impl Memory {
+impl KnowledgeStore {
     pub(crate) fn at(directory: PathBuf) -> Self {
-        Memory { directory }
+        KnowledgeStore { directory }
     }
 
     fn path(&self, plugin: &str) -> PathBuf {
@@ -55,12 +55,12 @@ impl Memory {
     }
 
     /// What is known of a plugin; nothing if that cannot be read.
-    pub(crate) fn of(&self, plugin: &str) -> Known {
+    pub(crate) fn of(&self, plugin: &str) -> BuildKnowledge {
         let text = fs::read(self.path(plugin)).unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
-    pub(crate) fn keep(&self, plugin: &str, known: &Known) -> io::Result<()> {
+    pub(crate) fn keep(&self, plugin: &str, known: &BuildKnowledge) -> io::Result<()> {
         write_whole(&self.path(plugin), &serde_json::to_vec(known)?)
     }
 }
@@ -77,20 +77,20 @@ mod tests {
     #[test]
     fn what_is_kept_is_known_again() {
         let dir = tempfile::tempdir().unwrap();
-        let memory = Memory::at(dir.path().join("known"));
-        assert_eq!(memory.of("hello"), Known::default());
-        let known = Known {
+        let memory = KnowledgeStore::at(dir.path().join("known"));
+        assert_eq!(memory.of("hello"), BuildKnowledge::default());
+        let known = BuildKnowledge {
             included: BTreeMap::from([
                 (PathBuf::from("/srv/a"), Included::Always),
                 (PathBuf::from("/srv/b"), Included::Since(None)),
             ]),
             units: Some(7),
-            ..Known::default()
+            ..BuildKnowledge::default()
         };
         memory.keep("hello", &known).unwrap();
         assert_eq!(memory.of("hello"), known);
         assert_eq!(fs::read_dir(dir.path().join("known")).unwrap().count(), 1, "no temporary file is left");
         fs::write(dir.path().join("known/hello.json"), "{").unwrap();
-        assert_eq!(memory.of("hello"), Known::default());
+        assert_eq!(memory.of("hello"), BuildKnowledge::default());
     }
 }

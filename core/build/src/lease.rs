@@ -14,15 +14,15 @@ use std::{
 
 /// The list of one server.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub(crate) struct ArtifactLease {
     directory: PathBuf,
     /// The file as it was last written, locked.
     held: Option<(PathBuf, File)>,
 }
 
-impl Lease {
+impl ArtifactLease {
     pub(crate) fn new(directory: PathBuf) -> Self {
-        Lease { directory, held: None }
+        ArtifactLease { directory, held: None }
     }
 
     /// Says what is used from now on.
@@ -78,7 +78,7 @@ impl Lease {
     }
 }
 
-impl Drop for Lease {
+impl Drop for ArtifactLease {
     fn drop(&mut self) {
         if let Some((path, _)) = &self.held {
             let _ = fs::remove_file(path);
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn others_are_heard_while_they_live() {
         let dir = tempfile::tempdir().unwrap();
-        let [mut one, mut other] = [(); 2].map(|()| Lease::new(dir.path().join("in-use")));
+        let [mut one, mut other] = [(); 2].map(|()| ArtifactLease::new(dir.path().join("in-use")));
         let digests = |texts: &[&str]| texts.iter().map(|text| Digest::of(text.as_bytes())).collect::<BTreeSet<_>>();
         one.renew(&digests(&["a"]));
         other.renew(&digests(&["b", "c"]));

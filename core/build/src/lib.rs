@@ -51,7 +51,7 @@ mod whole;
 mod words;
 
 pub use crate::{
-    builder::{BuildLimit, Builder, Identity, Inspect, Listener, Options},
+    builder::{BuildLimit, Builder, LibraryIdentity, Inspect, CompilerListener, BuilderOptions},
     cargo::Profile,
     examine::{Examined, OLDEST, examine},
     guard::run_guard_if_asked,

@@ -5,7 +5,7 @@
 //! to be resolved again, and what they depend on is compiled once.
 
 use crate::{
-    snapshot::{Recipe, Snapshot},
+    snapshot::{Recipe, EntrySnapshot},
     whole::write_whole,
 };
 use camlock_policy::{Digest, Kind};
@@ -27,7 +27,7 @@ const PLACEHOLDER: &str = "[[package]]\nname = \"camlock-single-file\"\n";
 pub(crate) fn prepare(
     shadow: &Path,
     builds: &Path,
-    snapshot: &Snapshot,
+    snapshot: &EntrySnapshot,
     last: Option<&str>,
 ) -> io::Result<Option<String>> {
     let ours = shadow.join("Cargo.lock");
@@ -58,7 +58,7 @@ pub(crate) fn prepare(
 }
 
 /// Lets other single files begin with the versions of one that was built.
-pub(crate) fn share(shadow: &Path, builds: &Path, snapshot: &Snapshot, recipe: &Recipe) {
+pub(crate) fn share(shadow: &Path, builds: &Path, snapshot: &EntrySnapshot, recipe: &Recipe) {
     // With front matter it may depend on more than others do.
     if snapshot.entry.kind != Kind::SingleFile || recipe.source.is_some() || shared(builds).is_some() {
         return;
@@ -77,7 +77,7 @@ fn shared(builds: &Path) -> Option<String> {
     if age < SHARED_FOR { fs::read_to_string(path).ok() } else { None }
 }
 
-fn package(snapshot: &Snapshot) -> String {
+fn package(snapshot: &EntrySnapshot) -> String {
     format!("[[package]]\nname = \"{}\"\n", snapshot.entry.name)
 }
 

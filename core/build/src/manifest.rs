@@ -52,7 +52,7 @@ pub(crate) const NO_LIBRARY: &str = "it has no library, which a plugin is: move 
 
 /// What a manifest says of its package.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Package {
+pub(crate) struct PackageCheck {
     /// Its name as it is written, if that can be read.
     pub(crate) name: Option<String>,
     /// Why no plugin can come of it.
@@ -60,7 +60,7 @@ pub(crate) struct Package {
 }
 
 /// Reads a plugin's manifest.
-pub(crate) fn read(text: &[u8]) -> Package {
+pub(crate) fn read(text: &[u8]) -> PackageCheck {
     let document = std::str::from_utf8(text).map_err(|_| Wrong::nowhere("it is not UTF-8")).and_then(|text| {
         if text.len() > LARGEST {
             return Err(Wrong::nowhere(format!("it is {} bytes long, more than {LARGEST}", text.len())));
@@ -70,9 +70,9 @@ pub(crate) fn read(text: &[u8]) -> Package {
     match document {
         Ok((text, document)) => {
             let name = get(document.get_ref(), &["package", "name"]).and_then(|name| name.get_ref().as_str());
-            Package { name: name.map(str::to_owned), wrong: check(text, document.get_ref()).err() }
+            PackageCheck { name: name.map(str::to_owned), wrong: check(text, document.get_ref()).err() }
         }
-        Err(wrong) => Package { name: None, wrong: Some(wrong) },
+        Err(wrong) => PackageCheck { name: None, wrong: Some(wrong) },
     }
 }
 

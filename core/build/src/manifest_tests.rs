@@ -17,7 +17,7 @@ fn a_plugin_is_recognised() {
         "package = { name = \"kv-store\" }\nlib.crate-type = [\"rlib\", \"cdylib\"]\n".to_owned(),
         format!("{GOOD}[workspace]\n[workspace.dependencies]\nserde = \"1\"\n[dependencies]\nserde.workspace = true\n"),
     ] {
-        assert_eq!(read(good.as_bytes()), Package { name: Some("kv-store".to_owned()), wrong: None }, "{good}");
+        assert_eq!(read(good.as_bytes()), PackageCheck { name: Some("kv-store".to_owned()), wrong: None }, "{good}");
     }
 }
 

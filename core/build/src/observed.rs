@@ -3,13 +3,13 @@
 //! What must not live here: what an entry is made of.
 
 use crate::{
-    known::{Known, Memory},
-    snapshot::{Looked, Snapshot},
+    known::{BuildKnowledge, KnowledgeStore},
+    snapshot::{Looked, EntrySnapshot},
     stamp::Stamp,
-    surroundings::Places,
+    surroundings::SurroundingsCache,
     toolchain::Compilers,
     tools::Tools,
-    tree::{Bounds, Trees},
+    tree::{ReadBounds, Trees},
 };
 use camlock_policy::{Failure, manifest::check_name};
 use std::{
@@ -34,10 +34,10 @@ pub struct Identified {
 pub type Identify = Arc<dyn Fn(&Path) -> Result<Identified, Failure> + Send + Sync>;
 
 /// What all entries have in common.
-pub(crate) struct Common {
+pub(crate) struct EntryContext {
     pub(crate) identify: Identify,
     pub(crate) tools: Tools,
-    pub(crate) memory: Memory,
+    pub(crate) memory: KnowledgeStore,
     /// The profile's name: it decides what comes of a build.
     pub(crate) profile: &'static str,
 }
@@ -45,11 +45,11 @@ pub(crate) struct Common {
 /// What is remembered from one look to the next.
 pub(crate) struct Observed {
     pub(crate) trees: Trees,
-    pub(crate) places: Places,
+    pub(crate) places: SurroundingsCache,
     pub(crate) compilers: Compilers,
     listing: Option<Listing>,
     pub(crate) entries: HashMap<OsString, Remembered>,
-    pub(crate) known: HashMap<String, (u64, Known)>,
+    pub(crate) known: HashMap<String, (u64, BuildKnowledge)>,
 }
 
 /// The names in the plugins directory.
@@ -64,7 +64,7 @@ struct Listing {
 pub(crate) struct Remembered {
     /// What it was last called: a manifest that is broken for a moment does not make another plugin of it.
     pub(crate) name: Option<String>,
-    pub(crate) snapshot: Option<Arc<Snapshot>>,
+    pub(crate) snapshot: Option<Arc<EntrySnapshot>>,
     /// The last build's outcome was put in doubt because a file was touched meanwhile.
     pub(crate) doubted: bool,
 }
@@ -74,7 +74,7 @@ impl Observed {
     pub(crate) fn new(skip: PathBuf) -> Self {
         Observed {
             trees: Trees::new(skip),
-            places: Places::default(),
+            places: SurroundingsCache::default(),
             compilers: Compilers::default(),
             listing: None,
             entries: HashMap::new(),
@@ -107,15 +107,15 @@ impl Observed {
         Ok(names)
     }
 
-    pub(crate) fn looked(&mut self, root: &Path, bounds: Bounds) -> Looked {
+    pub(crate) fn looked(&mut self, root: &Path, bounds: ReadBounds) -> Looked {
         let seen = self.trees.look(root, bounds).seen();
         Looked { root: root.to_owned(), bounds, digest: seen.digest, edition: seen.edition, is_there: seen.is_there }
     }
 
-    pub(crate) fn known(&mut self, memory: &Memory, plugin: &str) -> &(u64, Known) {
+    pub(crate) fn known(&mut self, memory: &KnowledgeStore, plugin: &str) -> &(u64, BuildKnowledge) {
         if !self.known.contains_key(plugin) {
             // Whatever a name is called, only a good one is a file's name.
-            let known = if check_name(plugin).is_ok() { memory.of(plugin) } else { Known::default() };
+            let known = if check_name(plugin).is_ok() { memory.of(plugin) } else { BuildKnowledge::default() };
             self.known.insert(plugin.to_owned(), (1, known));
         }
         &self.known[plugin]

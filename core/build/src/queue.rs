@@ -28,14 +28,14 @@ pub(crate) enum Lane {
 /// All builds of a server that run or are to run.
 #[derive(Clone, Debug)]
 pub(crate) struct BuildQueue {
-    line: Arc<Mutex<Line>>,
+    line: Arc<Mutex<QueueState>>,
     changed: watch::Sender<()>,
     /// After so long a wait the spare lane is used.
     spare_after: Duration,
 }
 
 #[derive(Debug, Default)]
-struct Line {
+struct QueueState {
     last: u64,
     running: BTreeMap<Lane, Run>,
     /// The next one first.
@@ -63,7 +63,7 @@ impl BuildQueue {
         Queued { queue: self.clone(), plugin: plugin.to_owned(), key }
     }
 
-    fn line(&self) -> MutexGuard<'_, Line> {
+    fn line(&self) -> MutexGuard<'_, QueueState> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

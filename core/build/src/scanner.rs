@@ -1,15 +1,15 @@
 //! One entry of the plugins directory, looked at anew: what it is called, what is wrong with it, what it is made of.
 
 use crate::{
-    fingerprint::Parts,
+    fingerprint::FingerprintParts,
     known::{Included, hex},
     manifest,
-    observed::{Common, Identified, Observed},
+    observed::{EntryContext, Identified, Observed},
     packages::{self, Packages},
     paths, sdk, single,
-    snapshot::{Recipe, RestsOn, Snapshot},
+    snapshot::{Recipe, RestsOn, EntrySnapshot},
     toolchain::Compiler,
-    tree::{Bounds, SOURCES},
+    tree::{ReadBounds, SOURCES},
     words::shown,
 };
 use camlock_policy::{
@@ -24,18 +24,18 @@ use std::{
 
 /// One entry being looked at anew.
 pub(crate) struct EntryScanner<'a> {
-    pub(crate) common: &'a Common,
+    pub(crate) common: &'a EntryContext,
     pub(crate) observed: &'a mut Observed,
     pub(crate) path: PathBuf,
     pub(crate) root: PathBuf,
     pub(crate) kind: Kind,
-    pub(crate) bounds: Bounds,
+    pub(crate) bounds: ReadBounds,
     /// What it was called before.
     pub(crate) called: Option<String>,
 }
 
 impl EntryScanner<'_> {
-    pub(crate) fn scan(mut self, name: &OsStr) -> Snapshot {
+    pub(crate) fn scan(mut self, name: &OsStr) -> EntrySnapshot {
         let (seen, text) = {
             let tree = self.observed.trees.look(&self.root, self.bounds);
             let inside = if self.kind == Kind::Crate { "Cargo.toml" } else { "" };
@@ -65,7 +65,7 @@ impl EntryScanner<'_> {
             claims = camlock(recipe.manifest.as_bytes()).map(|camlock| camlock.routes).unwrap_or_default();
         }
         problem = problem.or(found);
-        let mut parts = Parts::default();
+        let mut parts = FingerprintParts::default();
         parts.add_hash("sources", &seen.digest);
         let mut rests_on = RestsOn { trees: vec![self.observed.looked(&self.root, self.bounds)], ..RestsOn::default() };
         let mut outside: BTreeSet<PathBuf> = seen.elsewhere.iter().cloned().collect();
@@ -75,7 +75,7 @@ impl EntryScanner<'_> {
         }
         let entry =
             Entry { name: called, path: self.path, kind: self.kind, fingerprint: parts.fingerprint(), claims, problem };
-        Snapshot { entry, root: self.root, parts, outside, recipe, rests_on }
+        EntrySnapshot { entry, root: self.root, parts, outside, recipe, rests_on }
     }
 
     /// What a library says its name is, and what it claims.
@@ -136,7 +136,7 @@ impl EntryScanner<'_> {
         &mut self,
         called: &str,
         recipe: Option<&Recipe>,
-        parts: &mut Parts,
+        parts: &mut FingerprintParts,
         rests_on: &mut RestsOn,
         outside: &mut BTreeSet<PathBuf>,
         problem: &mut Option<Failure>,

@@ -4,10 +4,10 @@
 //! that knows nothing of it, or says anything but what is wrong in that very file, is not listened to, and the build tells.
 
 use crate::{
-    builder::Shared,
-    child::{self, End, Stream, Switch},
-    messages::Heard,
-    snapshot::Snapshot,
+    builder::BuilderCore,
+    child::{self, ChildEnd, Stream, Switch},
+    messages::CompilerOutput,
+    snapshot::EntrySnapshot,
     trouble::{self, BuildOutcome},
 };
 use camlock_policy::{Failure, Kind};
@@ -22,7 +22,7 @@ use tempfile::NamedTempFile;
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// What is wrong with the first file, if it cannot be read as Rust. It blocks its thread.
-pub(crate) fn check(shared: &Shared, snapshot: &Snapshot) -> Option<Failure> {
+pub(crate) fn check(shared: &BuilderCore, snapshot: &EntrySnapshot) -> Option<Failure> {
     let recipe = snapshot.recipe.as_ref()?;
     let manifest: toml::Table = toml::from_str(&recipe.manifest).ok()?;
     let edition = match manifest.get("package")?.get("edition") {
@@ -52,20 +52,20 @@ pub(crate) fn check(shared: &Shared, snapshot: &Snapshot) -> Option<Failure> {
     read_as_rust(shared, snapshot.directory(), &file, &name, &edition)
 }
 
-fn read_as_rust(shared: &Shared, directory: &Path, file: &Path, name: &str, edition: &str) -> Option<Failure> {
+fn read_as_rust(shared: &BuilderCore, directory: &Path, file: &Path, name: &str, edition: &str) -> Option<Failure> {
     let mut command = shared.tools.command(&shared.tools.find("rustc")?, directory);
     command.args(["-Zparse-crate-root-only", "--error-format=json", "--crate-type=lib", "--crate-name=read"]);
     command.arg(format!("--edition={edition}")).arg(file);
     // Of this one call, which makes nothing.
     command.env("RUSTC_BOOTSTRAP", "1").env("RUSTUP_AUTO_INSTALL", "0");
-    let mut heard = Heard::of_file(file.to_owned(), name.to_owned());
+    let mut heard = CompilerOutput::of_file(file.to_owned(), name.to_owned());
     let tag = child::new_tag("reads");
     let end = child::run(&mut command, &tag, &Switch::default(), Instant::now() + LIMIT, |stream, line| {
         if stream == Stream::Errors {
             heard.bare(line);
         }
     });
-    let Ok(End::Exited(status)) = end else { return None };
+    let Ok(ChildEnd::Exited(status)) = end else { return None };
     let is_about_it = !heard.errors.is_empty() && heard.errors.iter().all(|error| error.file == name && error.line > 0);
     (!status.success() && is_about_it).then(|| {
         trouble::explain(&BuildOutcome {

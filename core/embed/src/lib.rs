@@ -45,7 +45,7 @@ pub use crate::{
     shop::build_options,
 };
 pub use camlock_admin::{Levels, Logs};
-pub use camlock_build::{Listener, Profile};
+pub use camlock_build::{CompilerListener, Profile};
 pub use camlock_http::Dispatch;
 pub use camlock_loader::{BuiltIn, Digest, on_thread_park};
 pub use camlock_policy::{

@@ -1,7 +1,7 @@
 //! Hearing of changed files, for as long as there is somebody to tell.
 
 use camlock_policy::{Manager, Nudge, Sources};
-use camlock_watch::{Options, Watcher};
+use camlock_watch::{WatchOptions, Watcher};
 use std::{collections::BTreeSet, path::PathBuf};
 use tokio::task::spawn_blocking;
 
@@ -14,7 +14,7 @@ pub(crate) async fn watch(plugins: PathBuf, manager: Manager, sources: impl Sour
             camlock_watch::Nudge::Everything => Nudge::Everything,
         });
     };
-    let watcher = match Watcher::start(Options::new(plugins), nudge) {
+    let watcher = match Watcher::start(WatchOptions::new(plugins), nudge) {
         Ok(watcher) => watcher,
         Err(error) => {
             tracing::error!(%error, "the plugins directory is not watched: POST /api/v1/reload has it looked at");

@@ -1,7 +1,7 @@
 //! What has happened since the last nudge, and when it is time for the next. What must not live here: clocks and
 //! channels.
 
-use crate::plan::Root;
+use crate::plan::WatchRoot;
 use std::{
     collections::BTreeSet,
     mem,
@@ -22,7 +22,7 @@ pub(crate) struct Burst {
     /// Everything is to be told.
     pub(crate) everything: bool,
     /// To be planned anew.
-    pub(crate) roots: BTreeSet<Root>,
+    pub(crate) roots: BTreeSet<WatchRoot>,
     /// Events were lost: no watch is to be trusted any more.
     pub(crate) lost: bool,
 }

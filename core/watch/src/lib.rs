@@ -18,7 +18,7 @@ mod trouble;
 mod watches;
 mod way;
 
-use crate::observer::{Message, Observer};
+use crate::observer::{ObserverMessage, Observer};
 use std::{
     collections::BTreeSet,
     io,
@@ -33,7 +33,7 @@ use std::{
 pub enum Nudge {
     /// These may have changed, appeared or gone; a directory stands for all that is in it. Below the plugins directory
     /// they are told as they are reached from there (through links too), and begin with it as it stands in
-    /// [`Options::directory`]. A further path is told just as it was given to [`Watcher::also_watch`], whatever changed
+    /// [`WatchOptions::directory`]. A further path is told just as it was given to [`Watcher::also_watch`], whatever changed
     /// in it.
     Paths(BTreeSet<PathBuf>),
     /// Anything may have changed.
@@ -42,7 +42,7 @@ pub enum Nudge {
 
 /// What is watched, and how patiently.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct WatchOptions {
     /// The plugins directory. It need not exist.
     pub directory: PathBuf,
     /// A burst of changes has ended when nothing has happened for so long. Default: 50 ms.
@@ -58,10 +58,10 @@ pub struct Options {
     pub most_directories: usize,
 }
 
-impl Options {
+impl WatchOptions {
     /// The defaults, for this plugins directory.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Options {
+        WatchOptions {
             directory: directory.into(),
             quiet: Duration::from_millis(50),
             patience: Duration::from_millis(500),
@@ -75,7 +75,7 @@ impl Options {
 /// Watches until it is dropped.
 #[derive(Debug)]
 pub struct Watcher {
-    to_observer: SyncSender<Message>,
+    to_observer: SyncSender<ObserverMessage>,
     observer: Option<JoinHandle<()>>,
 }
 
@@ -85,12 +85,12 @@ impl Watcher {
     ///
     /// An error means that there was no thread to be had. Where the operating system does not let us watch, that is
     /// said in the log, and the timer does it alone.
-    pub fn start(options: Options, nudge: impl Fn(Nudge) + Send + 'static) -> io::Result<Watcher> {
+    pub fn start(options: WatchOptions, nudge: impl Fn(Nudge) + Send + 'static) -> io::Result<Watcher> {
         Self::start_with(options, Box::new(observer::system_eyes), nudge)
     }
 
     fn start_with(
-        options: Options,
+        options: WatchOptions,
         open: observer::Open,
         nudge: impl Fn(Nudge) + Send + 'static,
     ) -> io::Result<Watcher> {
@@ -107,13 +107,13 @@ impl Watcher {
     /// way to it.
     pub fn also_watch(&self, paths: BTreeSet<PathBuf>) {
         // It only fails if the observer is gone, which is so after a panic in `nudge` alone.
-        let _ = self.to_observer.send(Message::Further(paths));
+        let _ = self.to_observer.send(ObserverMessage::Further(paths));
     }
 }
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        let _ = self.to_observer.send(Message::Stop);
+        let _ = self.to_observer.send(ObserverMessage::Stop);
         if let Some(observer) = self.observer.take() {
             let _ = observer.join();
         }

@@ -15,7 +15,7 @@ use std::{
 
 /// Something that is planned as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Root {
+pub(crate) enum WatchRoot {
     /// The plugins directory itself, with the way to it. Each entry in it is a root of its own.
     Top,
     /// The entry of this name.
@@ -26,33 +26,33 @@ pub(crate) enum Root {
 
 /// How a change in a directory is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum ChangeLabel {
     /// Below this path, by its name.
     Below(PathBuf),
     /// As this path.
     As(PathBuf),
 }
 
-impl Told {
+impl ChangeLabel {
     /// How a change of this name in the directory is told.
     pub(crate) fn name(&self, name: &OsStr) -> PathBuf {
         match self {
-            Told::Below(path) => path.join(name),
-            Told::As(path) => path.clone(),
+            ChangeLabel::Below(path) => path.join(name),
+            ChangeLabel::As(path) => path.clone(),
         }
     }
 
     /// How a change of the directory itself is told.
     pub(crate) fn itself(&self) -> &Path {
         match self {
-            Told::Below(path) | Told::As(path) => path,
+            ChangeLabel::Below(path) | ChangeLabel::As(path) => path,
         }
     }
 
-    fn child(&self, name: &OsStr) -> Told {
+    fn child(&self, name: &OsStr) -> ChangeLabel {
         match self {
-            Told::Below(path) => Told::Below(path.join(name)),
-            Told::As(path) => Told::As(path.clone()),
+            ChangeLabel::Below(path) => ChangeLabel::Below(path.join(name)),
+            ChangeLabel::As(path) => ChangeLabel::As(path.clone()),
         }
     }
 }
@@ -63,21 +63,21 @@ pub(crate) enum Interest {
     /// This one name, which decides where a way leads.
     Name(OsString, PathBuf),
     /// Everything that lies right in it.
-    All(Told),
+    All(ChangeLabel),
     /// The directory itself, not what is in it: a way leads through it.
     Itself(PathBuf),
 }
 
 /// What must be watched for a root.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Plan {
+pub(crate) struct WatchPlan {
     /// The directories, free of links, and what concerns the root in each.
     pub(crate) directories: BTreeMap<PathBuf, Vec<Interest>>,
     /// There are too many directories, so what lies below is not watched.
     pub(crate) too_many: bool,
 }
 
-impl Plan {
+impl WatchPlan {
     fn interest(&mut self, directory: PathBuf, interest: Interest) {
         let interests = self.directories.entry(directory).or_default();
         if !interests.contains(&interest) {
@@ -96,7 +96,7 @@ impl Plan {
     }
 
     /// The same, and all below the directory, if that is not too much.
-    fn and_below(mut self, directory: PathBuf, told: Told, most: usize) -> Plan {
+    fn and_below(mut self, directory: PathBuf, told: ChangeLabel, most: usize) -> WatchPlan {
         match below(directory, told, most) {
             Some(more) => {
                 for (directory, interests) in more.directories {
@@ -111,18 +111,18 @@ impl Plan {
 
 /// What can be the same directory under two names; and what tells a directory from another that took its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Identity(u64, u64);
+pub(crate) struct DirectoryIdentity(u64, u64);
 
-impl Identity {
+impl DirectoryIdentity {
     pub(crate) fn of(found: &Metadata) -> Self {
-        Identity(found.dev(), found.ino())
+        DirectoryIdentity(found.dev(), found.ino())
     }
 }
 
 /// The plugins directory as it is now.
 #[derive(Debug)]
 pub(crate) struct Top {
-    pub(crate) plan: Plan,
+    pub(crate) plan: WatchPlan,
     /// Where it really is; None if it is not there.
     pub(crate) real: Option<PathBuf>,
     /// The entries that may need watches of their own.
@@ -132,11 +132,11 @@ pub(crate) struct Top {
 /// Plans the plugins directory: `absolute` is where it is, `told` how it is told.
 pub(crate) fn top(absolute: &Path, told: &Path) -> Top {
     let way = follow(absolute);
-    let mut plan = Plan::default();
+    let mut plan = WatchPlan::default();
     plan.way(&way, told);
     let mut entries = BTreeSet::new();
     if let Some(real) = &way.directory {
-        plan.interest(real.clone(), Interest::All(Told::Below(told.to_owned())));
+        plan.interest(real.clone(), Interest::All(ChangeLabel::Below(told.to_owned())));
         for entry in fs::read_dir(real).into_iter().flatten().map_while(Result::ok) {
             let may_need_watches = entry.file_type().is_ok_and(|kind| kind.is_dir() || kind.is_symlink());
             if may_need_watches && !ignored_entry(&entry.file_name()) {
@@ -148,47 +148,47 @@ pub(crate) fn top(absolute: &Path, told: &Path) -> Top {
 }
 
 /// Plans one entry of the plugins directory, which really is `top`, and is told as `told`.
-pub(crate) fn entry(top: &Path, told: &Path, name: &OsStr, most: usize) -> Plan {
+pub(crate) fn entry(top: &Path, told: &Path, name: &OsStr, most: usize) -> WatchPlan {
     let path = top.join(name);
-    let Ok(kind) = fs::symlink_metadata(&path).map(|found| found.file_type()) else { return Plan::default() };
-    let told = Told::Below(told.join(name));
+    let Ok(kind) = fs::symlink_metadata(&path).map(|found| found.file_type()) else { return WatchPlan::default() };
+    let told = ChangeLabel::Below(told.join(name));
     if ignored_entry(name) {
-        Plan::default()
+        WatchPlan::default()
     } else if kind.is_symlink() {
         let way = follow(&path);
-        let mut plan = Plan::default();
+        let mut plan = WatchPlan::default();
         plan.way(&way, told.itself());
         match way.directory {
             Some(directory) => plan.and_below(directory, told, most),
             None => plan,
         }
     } else if kind.is_dir() {
-        Plan::default().and_below(path, told, most)
+        WatchPlan::default().and_below(path, told, most)
     } else {
-        Plan::default() // A file: the plugins directory's own watch sees it.
+        WatchPlan::default() // A file: the plugins directory's own watch sees it.
     }
 }
 
 /// Plans a further path: `absolute` is where it is, `told` how it was given.
-pub(crate) fn further(absolute: &Path, told: &Path, most: usize) -> Plan {
+pub(crate) fn further(absolute: &Path, told: &Path, most: usize) -> WatchPlan {
     let way = follow(absolute);
-    let mut plan = Plan::default();
+    let mut plan = WatchPlan::default();
     plan.way(&way, told);
     match way.directory {
-        Some(directory) => plan.and_below(directory, Told::As(told.to_owned()), most),
+        Some(directory) => plan.and_below(directory, ChangeLabel::As(told.to_owned()), most),
         None => plan,
     }
 }
 
 /// All directories below this one, through links too, each once. None if there are more than `most`, links counted.
-fn below(directory: PathBuf, told: Told, most: usize) -> Option<Plan> {
-    let mut plan = Plan::default();
+fn below(directory: PathBuf, told: ChangeLabel, most: usize) -> Option<WatchPlan> {
+    let mut plan = WatchPlan::default();
     let mut seen = HashSet::new();
     let mut count = 0;
     let mut ahead = VecDeque::from([(directory, told)]);
     while let Some((directory, told)) = ahead.pop_front() {
         let Ok(found) = fs::metadata(&directory) else { continue };
-        if !seen.insert(Identity::of(&found)) {
+        if !seen.insert(DirectoryIdentity::of(&found)) {
             continue;
         }
         count += 1;
@@ -227,7 +227,7 @@ mod tests {
 
     /// What is watched, as lines: the directory, and how it is told. Names are told with the name. What is led through
     /// is not in it.
-    fn lines(plan: &Plan, top: &Path) -> Vec<String> {
+    fn lines(plan: &WatchPlan, top: &Path) -> Vec<String> {
         let short = |path: &Path| path.strip_prefix(top).unwrap_or(path).display().to_string();
         let mut lines = Vec::new();
         for (directory, interests) in &plan.directories {
@@ -235,8 +235,8 @@ mod tests {
                 let directory = short(directory);
                 lines.push(match interest {
                     Interest::Name(name, told) => format!("{directory} : {} = {}", name.display(), told.display()),
-                    Interest::All(Told::Below(told)) => format!("{directory} = {}/…", told.display()),
-                    Interest::All(Told::As(told)) => format!("{directory} = {}", told.display()),
+                    Interest::All(ChangeLabel::Below(told)) => format!("{directory} = {}/…", told.display()),
+                    Interest::All(ChangeLabel::As(told)) => format!("{directory} = {}", told.display()),
                     Interest::Itself(_) => continue,
                 });
             }

@@ -2,7 +2,7 @@
 //! is kept by nudges alone, while directories, files and links are made, moved and removed at random, and the timer is
 //! out of the way.
 
-use camlock_watch::{Nudge, Options, Watcher};
+use camlock_watch::{Nudge, WatchOptions, Watcher};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
@@ -90,7 +90,7 @@ fn converges(seed: u64) {
     let dir = tempfile::tempdir().unwrap();
     let plugins = dir.path().join("plugins");
     fs::create_dir(dir.path().join("outside")).unwrap();
-    let mut options = Options::new(&plugins);
+    let mut options = WatchOptions::new(&plugins);
     options.rescan = Duration::from_secs(3600);
     options.rescan_unwatched = Duration::from_secs(3600);
     // Impatient, so that watches change while things happen.

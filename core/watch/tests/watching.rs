@@ -1,7 +1,7 @@
 //! Real files in a temporary directory, and the nudges that come of what is done to them. The timer is out of the way:
 //! what these tests wait for comes from events.
 
-use camlock_watch::{Nudge, Options, Watcher};
+use camlock_watch::{Nudge, WatchOptions, Watcher};
 use std::{
     collections::BTreeSet,
     fs::{self, File},
@@ -26,10 +26,10 @@ impl Trial {
         Self::start_with(prepare, |_| {})
     }
 
-    fn start_with(prepare: impl FnOnce(&Path), set: impl FnOnce(&mut Options)) -> Trial {
+    fn start_with(prepare: impl FnOnce(&Path), set: impl FnOnce(&mut WatchOptions)) -> Trial {
         let dir = tempfile::tempdir().unwrap();
         prepare(dir.path());
-        let mut options = Options::new(dir.path().join("plugins"));
+        let mut options = WatchOptions::new(dir.path().join("plugins"));
         options.rescan = Duration::from_secs(3600);
         options.rescan_unwatched = Duration::from_secs(3600);
         set(&mut options);
@@ -155,7 +155,7 @@ fn new_directories_made_in_one_go() {
     fs::create_dir(&top).unwrap();
     let deep = top.join("a/b/c");
     let (sender, looks) = mpsc::channel();
-    let mut options = Options::new(&top);
+    let mut options = WatchOptions::new(&top);
     options.rescan = Duration::from_secs(3600);
     let _watcher = {
         let file = deep.join("file");

@@ -20,7 +20,7 @@ use crate::{
 use archive::{tar_gz, zip};
 use camlock_policy::{BoxFuture, Install, Installed, Kind, NotInstalled, Source, Upload, manifest::check_name};
 use incoming::Incoming;
-use room::{Bounds, Room};
+use room::{InstallBounds, Room};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::{
     ffi::OsStr,
@@ -45,7 +45,7 @@ struct Workplace {
     /// Where entries go that are replaced.
     removed: PathBuf,
     identify: Identify,
-    bounds: Bounds,
+    bounds: InstallBounds,
 }
 
 impl Installer {
@@ -58,7 +58,7 @@ impl Installer {
         fs::set_permissions(&uploads, fs::Permissions::from_mode(0o700))?;
         incoming::remove_left_behind(&plugins, &uploads);
         let removed = data.join("removed");
-        Ok(Installer(Arc::new(Workplace { plugins, uploads, removed, identify, bounds: Bounds::default() })))
+        Ok(Installer(Arc::new(Workplace { plugins, uploads, removed, identify, bounds: InstallBounds::default() })))
     }
 }
 

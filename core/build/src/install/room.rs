@@ -19,7 +19,7 @@ use std::{
 
 /// How much may be put into it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+pub(super) struct InstallBounds {
     /// All files together.
     pub(super) bytes: u64,
     /// Files and directories.
@@ -28,9 +28,9 @@ pub(super) struct Bounds {
     pub(super) depth: usize,
 }
 
-impl Default for Bounds {
+impl Default for InstallBounds {
     fn default() -> Self {
-        Bounds { bytes: 512 << 20, entries: 20_000, depth: 32 }
+        InstallBounds { bytes: 512 << 20, entries: 20_000, depth: 32 }
     }
 }
 
@@ -40,7 +40,7 @@ const LONGEST: usize = 1024;
 /// The directory, and what it still has room for.
 pub(super) struct Room {
     root: PathBuf,
-    bounds: Bounds,
+    bounds: InstallBounds,
     bytes: u64,
     entries: usize,
     directories: HashSet<PathBuf>,
@@ -49,7 +49,7 @@ pub(super) struct Room {
 
 impl Room {
     /// Makes the directory.
-    pub(super) fn new(root: &Path, bounds: Bounds) -> Result<Self, NotInstalled> {
+    pub(super) fn new(root: &Path, bounds: InstallBounds) -> Result<Self, NotInstalled> {
         fs::create_dir(root).map_err(|error| {
             NotInstalled::Failed(format!("{} cannot be made: {}", root.display(), in_words(&error)))
         })?;

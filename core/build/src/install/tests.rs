@@ -21,10 +21,10 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        Place::bounded(Bounds::default())
+        Place::bounded(InstallBounds::default())
     }
 
-    fn bounded(bounds: Bounds) -> Self {
+    fn bounded(bounds: InstallBounds) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (plugins, uploads) = (dir.path().join("plugins"), dir.path().join("uploads"));
         fs::create_dir(&uploads).unwrap();
@@ -211,7 +211,7 @@ fn nothing_gets_out_of_an_archive() {
 
 #[test]
 fn an_archive_does_not_grow_without_bound() {
-    let bounds = Bounds { bytes: 100_000, entries: 50, depth: 8 };
+    let bounds = InstallBounds { bytes: 100_000, entries: 50, depth: 8 };
     let zeros = vec![0; 1 << 20];
     let many: Vec<u8> =
         (0..100).flat_map(|number| entry(format!("f{number}").as_bytes(), EntryType::Regular, "", b"")).collect();
@@ -387,7 +387,7 @@ fn what_cannot_be_kept_is_not_replaced() {
 fn only_regular_files_of_a_bounded_size_are_taken() {
     use rustix::fs::{CWD, FileType, Mode, mknodat};
     use std::os::unix::fs::symlink;
-    let place = Place::bounded(Bounds { bytes: 1 << 20, ..Bounds::default() });
+    let place = Place::bounded(InstallBounds { bytes: 1 << 20, ..InstallBounds::default() });
     let at = |name: &str| place.dir.path().join(name);
     for (extension, more) in [("so", ""), ("rs", ""), ("zip", "the archive"), ("tar.gz", "the archive")] {
         let endless = at(&format!("endless.{extension}"));

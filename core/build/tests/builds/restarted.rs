@@ -4,7 +4,7 @@ use crate::{
     ended::{HANGS, expect_no_process_of, pipe, wait_for},
     place::{PLAIN, Place, manifest, plainly},
 };
-use camlock_build::{Builder, Identified, Identify, Options};
+use camlock_build::{Builder, Identified, Identify, BuilderOptions};
 use camlock_policy::Sources;
 use camlock_testing::trial;
 use std::{
@@ -25,7 +25,7 @@ const NOBODY: u32 = 65534;
 fn builder_in(dir: &Path) -> Builder {
     let identify: Identify =
         Arc::new(|path| plainly(path).map(|identity| Identified { name: identity.name, claims: Vec::new() }));
-    let mut options = Options::new(dir.join("plugins"), dir.join("data"), identify, Arc::new(plainly));
+    let mut options = BuilderOptions::new(dir.join("plugins"), dir.join("data"), identify, Arc::new(plainly));
     options.environment.push(("TELL".to_owned(), Some(dir.join("tell").to_str().expect("a plain path").to_owned())));
     Builder::new(options)
 }

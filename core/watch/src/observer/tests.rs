@@ -76,14 +76,14 @@ struct Trial {
     dir: tempfile::TempDir,
     said: Said,
     nudges: Receiver<Nudge>,
-    to_observer: SyncSender<Message>,
+    to_observer: SyncSender<ObserverMessage>,
     thread: thread::JoinHandle<()>,
 }
 
 impl Trial {
     fn start(
         open: impl FnMut(Inlet) -> notify::Result<Eyes> + Send + 'static,
-        set: impl FnOnce(&mut Options),
+        set: impl FnOnce(&mut WatchOptions),
     ) -> Trial {
         let (sender, nudges) = mpsc::channel();
         Self::start_with(open, set, sender, nudges, |_| {})
@@ -91,14 +91,14 @@ impl Trial {
 
     fn start_with(
         open: impl FnMut(Inlet) -> notify::Result<Eyes> + Send + 'static,
-        set: impl FnOnce(&mut Options),
+        set: impl FnOnce(&mut WatchOptions),
         sender: Sender<Nudge>,
         nudges: Receiver<Nudge>,
         before: impl Fn(&Nudge) + Send + 'static,
     ) -> Trial {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("plugins/crate/src")).unwrap();
-        let mut options = Options::new(dir.path().join("plugins"));
+        let mut options = WatchOptions::new(dir.path().join("plugins"));
         options.rescan = Duration::from_secs(3600);
         options.rescan_unwatched = Duration::from_secs(3600);
         set(&mut options);
@@ -133,13 +133,13 @@ impl Trial {
 
     /// Ends it, and returns what was said.
     fn end(self) -> Vec<String> {
-        self.to_observer.send(Message::Stop).unwrap();
+        self.to_observer.send(ObserverMessage::Stop).unwrap();
         self.thread.join().unwrap();
         self.said.0.lock().unwrap().clone()
     }
 }
 
-fn fast(options: &mut Options) {
+fn fast(options: &mut WatchOptions) {
     options.rescan_unwatched = Duration::from_millis(10);
 }
 
