@@ -66,12 +66,7 @@ impl Sources for Counted {
     fn scan(&self) -> Scan {
         self.sources.scan()
     }
-    fn build(
-        &self,
-        entry: &Entry,
-        priority: BuildPriority,
-        progress: Progress,
-    ) -> BoxFuture<Result<Built, Failure>> {
+    fn build(&self, entry: &Entry, priority: BuildPriority, progress: Progress) -> BoxFuture<Result<Built, Failure>> {
         self.builds.fetch_add(1, Ordering::Relaxed);
         self.sources.build(entry, priority, progress)
     }

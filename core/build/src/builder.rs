@@ -16,7 +16,9 @@ use crate::{
     tools::Tools,
     under_way::UnderWay,
 };
-use camlock_policy::{BoxFuture, BuildPriority, BuildProgress, Built, Entry, Failure, Kind, Progress, Scan, Sources, Stage};
+use camlock_policy::{
+    BoxFuture, BuildPriority, BuildProgress, Built, Entry, Failure, Kind, Progress, Scan, Sources, Stage,
+};
 use std::{
     collections::BTreeSet,
     ffi::OsStr,
@@ -147,12 +149,8 @@ impl Builder {
         }
         let memory = KnowledgeStore::at(data.join("builds/known"));
         running::end_leftovers(&data.join("builds/running"));
-        let common = EntryContext {
-            identify: options.identify,
-            tools: tools.clone(),
-            memory,
-            profile: options.profile.name(),
-        };
+        let common =
+            EntryContext { identify: options.identify, tools: tools.clone(), memory, profile: options.profile.name() };
         let directory = Directory::new(absolute(&options.plugins), &data, common);
         Builder(Arc::new(BuilderCore {
             directory,
@@ -246,12 +244,7 @@ impl Sources for Builder {
         self.0.directory.scan()
     }
 
-    fn build(
-        &self,
-        entry: &Entry,
-        priority: BuildPriority,
-        progress: Progress,
-    ) -> BoxFuture<Result<Built, Failure>> {
+    fn build(&self, entry: &Entry, priority: BuildPriority, progress: Progress) -> BoxFuture<Result<Built, Failure>> {
         let (shared, entry) = (Arc::clone(&self.0), entry.clone());
         Box::pin(async move {
             if entry.kind == Kind::BuiltIn {

@@ -10,7 +10,10 @@ use rustix::{
 use std::{
     fs,
     io::{self, Read},
-    os::{fd::AsFd, unix::process::{CommandExt, ExitStatusExt}},
+    os::{
+        fd::AsFd,
+        unix::process::{CommandExt, ExitStatusExt},
+    },
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,

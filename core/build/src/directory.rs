@@ -7,10 +7,10 @@ use crate::{
     known::{BuildKnowledge, hex},
     names,
     names::Promise,
-    packages,
     observed::{EntryContext, Observed},
+    packages,
     scanner::{EntryScanner, included_name, stem},
-    snapshot::{RestsOn, EntrySnapshot},
+    snapshot::{EntrySnapshot, RestsOn},
     toolchain::Compiler,
     tree::{LIBRARY, SOURCES},
     words::{in_words, shown},
@@ -119,7 +119,9 @@ impl Directory {
     pub(crate) fn mark_after(&self, before: &EntrySnapshot, started: SystemTime) -> camlock_policy::Fingerprint {
         let mut observed = self.observed();
         observed.next_round();
-        let Some(after) = self.look_again(&mut observed, &before.entry.path) else { return before.fingerprint().clone() };
+        let Some(after) = self.look_again(&mut observed, &before.entry.path) else {
+            return before.fingerprint().clone();
+        };
         let is_new = |name: &str| before.parts.get(name).is_none();
         let differs = before.parts.names().any(|name| {
             // A compiler that could not be asked before was installed by the build.
@@ -139,7 +141,8 @@ impl Directory {
         let touched = before.rests_on.trees.iter().any(|looked| {
             after.rests_on.trees.iter().any(|later| later.root == looked.root && later.edition != looked.edition)
         });
-        let remembered = observed.entries.entry(before.entry.path.file_name().unwrap_or_default().to_owned()).or_default();
+        let remembered =
+            observed.entries.entry(before.entry.path.file_name().unwrap_or_default().to_owned()).or_default();
         // It may have been changed and changed back. But a build may also touch its own sources, every time.
         remembered.doubted = touched && !remembered.doubted;
         if remembered.doubted {
@@ -156,7 +159,13 @@ impl Directory {
         contents.into_iter().map(|(name, hash)| (name, hex(&hash))).collect()
     }
 
-    fn look(&self, observed: &mut Observed, plugins: &Path, name: &OsStr, file_type: fs::FileType) -> Option<Arc<EntrySnapshot>> {
+    fn look(
+        &self,
+        observed: &mut Observed,
+        plugins: &Path,
+        name: &OsStr,
+        file_type: fs::FileType,
+    ) -> Option<Arc<EntrySnapshot>> {
         let seen = self.see(observed, plugins, name, file_type);
         let remembered = observed.entries.entry(name.to_owned()).or_default();
         if let Some(snapshot) = &seen
@@ -169,7 +178,13 @@ impl Directory {
         seen
     }
 
-    fn see(&self, observed: &mut Observed, plugins: &Path, name: &OsStr, file_type: fs::FileType) -> Option<Arc<EntrySnapshot>> {
+    fn see(
+        &self,
+        observed: &mut Observed,
+        plugins: &Path,
+        name: &OsStr,
+        file_type: fs::FileType,
+    ) -> Option<Arc<EntrySnapshot>> {
         let promised = names::promise(name);
         if promised == Promise::Nothing {
             return None;

@@ -1,12 +1,12 @@
 //! Real directories: which entries are found, what they are called, what is wrong with them, and when their fingerprints change.
 
 use super::*;
+use crate::known::Included;
 use crate::{
     known::KnowledgeStore,
     observed::{Identified, Identify},
     tools::Tools,
 };
-use crate::known::Included;
 use camlock_policy::Fingerprint;
 use std::{
     os::unix::{ffi::OsStrExt, fs::symlink},
@@ -324,7 +324,10 @@ fn a_program_is_told_to_become_a_library() {
     fs::write(place.path("plugins/program/src/main.rs"), "fn main() {}").unwrap();
     fs::write(place.path("plugins/program/Cargo.toml"), "[package]\nname = \"program\"\n").unwrap();
     let problem = place.directory.scan().entries[0].problem.clone().unwrap();
-    assert!(problem.reason.contains("it has no library, which a plugin is: move its code from `src/main.rs`"), "{problem}");
+    assert!(
+        problem.reason.contains("it has no library, which a plugin is: move its code from `src/main.rs`"),
+        "{problem}"
+    );
     fs::write(place.path("plugins/program/src/lib.rs"), "").unwrap();
     let problem = place.directory.scan().entries[0].problem.clone().unwrap();
     assert!(problem.reason.contains("it builds no library that a server can load: add `crate-type"), "{problem}");

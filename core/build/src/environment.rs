@@ -66,7 +66,18 @@ const TOOLCHAIN: &[&str] = &[
 ];
 /// Alone, before `_TARGET`, and behind `TARGET_` and `HOST_`.
 const OF_CC: &[&str] = &[
-    "CC", "CXX", "AR", "ARFLAGS", "RANLIB", "LD", "NM", "STRIP", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS",
+    "CC",
+    "CXX",
+    "AR",
+    "ARFLAGS",
+    "RANLIB",
+    "LD",
+    "NM",
+    "STRIP",
+    "CFLAGS",
+    "CXXFLAGS",
+    "CPPFLAGS",
+    "LDFLAGS",
     "CRATE_CC_NO_DEFAULTS",
 ];
 const TOOLCHAIN_PREFIXES: &[&str] = &["PKG_CONFIG", "CMAKE", "NIX_", "OPENSSL_"];

@@ -10,7 +10,7 @@ use crate::{
     queue::Lane,
     running::BuildNote,
     sdk, shadow,
-    snapshot::{Recipe, EntrySnapshot},
+    snapshot::{EntrySnapshot, Recipe},
     toolchain::Compiler,
     trouble::{self, BuildOutcome},
     whole::temporary_beside,

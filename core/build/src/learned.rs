@@ -2,9 +2,9 @@
 
 use crate::{
     depinfo, environment,
-    known::{Included, BuildKnowledge, hex},
+    known::{BuildKnowledge, Included, hex},
     messages::missing_file,
-    snapshot::{Recipe, EntrySnapshot},
+    snapshot::{EntrySnapshot, Recipe},
     tools::Tools,
     tree::{SOURCES, Tree},
 };

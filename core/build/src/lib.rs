@@ -4,7 +4,6 @@
 //! the program, the record of what was built, and how new entries come. What must not live here: deciding when to build, watching, loading.
 //!
 #![doc = include_str!("../README.md")]
-
 #![forbid(unsafe_code)]
 
 mod builder;
@@ -33,8 +32,8 @@ mod queue;
 mod regular;
 mod removed;
 mod running;
-pub mod sdk;
 mod scanner;
+pub mod sdk;
 mod shadow;
 mod shelf;
 mod single;
@@ -51,7 +50,7 @@ mod whole;
 mod words;
 
 pub use crate::{
-    builder::{BuildLimit, Builder, LibraryIdentity, Inspect, CompilerListener, BuilderOptions},
+    builder::{BuildLimit, Builder, BuilderOptions, CompilerListener, Inspect, LibraryIdentity},
     cargo::Profile,
     examine::{Examined, OLDEST, examine},
     guard::run_guard_if_asked,

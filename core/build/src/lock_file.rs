@@ -5,7 +5,7 @@
 //! to be resolved again, and what they depend on is compiled once.
 
 use crate::{
-    snapshot::{Recipe, EntrySnapshot},
+    snapshot::{EntrySnapshot, Recipe},
     whole::write_whole,
 };
 use camlock_policy::{Digest, Kind};

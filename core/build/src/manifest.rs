@@ -124,10 +124,9 @@ fn check_library(text: &str, document: &DeTable<'_>, package: &str) -> Result<()
     let library = get(document, &["lib"]);
     let kinds = get(document, &["lib", "crate-type"]).or_else(|| get(document, &["lib", "crate_type"]));
     let Some(kinds) = kinds else {
-        return Err(library.map_or_else(
-            || Wrong::nowhere(NO_CDYLIB),
-            |library| Wrong::at(text, &library.span(), NO_CDYLIB),
-        ));
+        return Err(
+            library.map_or_else(|| Wrong::nowhere(NO_CDYLIB), |library| Wrong::at(text, &library.span(), NO_CDYLIB))
+        );
     };
     let is_cdylib = |kind: &Spanned<DeValue<'_>>| kind.get_ref().as_str() == Some("cdylib");
     if !kinds.get_ref().as_array().is_some_and(|kinds| kinds.iter().any(is_cdylib)) {

@@ -79,7 +79,10 @@ fn what_is_wrong_is_told_with_its_line() {
             "`version` is inherited from a workspace, but a plugin is built by itself: write it out here",
         ),
         (
-            &GOOD.replace("[lib]", "version.workspace = true\nedition.workspace = true\n[dependencies]\nserde.workspace = true\n[lib]"),
+            &GOOD.replace(
+                "[lib]",
+                "version.workspace = true\nedition.workspace = true\n[dependencies]\nserde.workspace = true\n[lib]",
+            ),
             3,
             "`version`, `edition`, `serde` are inherited from a workspace, but a plugin is built by itself: write them out here",
         ),

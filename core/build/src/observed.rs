@@ -4,7 +4,7 @@
 
 use crate::{
     known::{BuildKnowledge, KnowledgeStore},
-    snapshot::{Looked, EntrySnapshot},
+    snapshot::{EntrySnapshot, Looked},
     stamp::Stamp,
     surroundings::SurroundingsCache,
     toolchain::Compilers,

@@ -5,7 +5,7 @@
 use crate::{
     manifest::{self, References},
     paths,
-    tree::{ReadBounds, Hash, SOURCES, Trees},
+    tree::{Hash, ReadBounds, SOURCES, Trees},
 };
 use std::{
     collections::BTreeSet,

@@ -86,7 +86,8 @@ impl Queued {
         let mut line = self.queue.line();
         let waited = |since: &Instant| now.duration_since(*since) >= self.queue.spare_after;
         let is_first = line.queued.keys().next() == Some(&self.key);
-        let is_first_of_the_long = line.queued.iter().find(|(_, since)| waited(since)).map(|(key, _)| key) == Some(&self.key);
+        let is_first_of_the_long =
+            line.queued.iter().find(|(_, since)| waited(since)).map(|(key, _)| key) == Some(&self.key);
         let lane = match (line.running.contains_key(&Lane::Main), line.running.contains_key(&Lane::Spare)) {
             (false, _) if is_first => Lane::Main,
             (true, false) if is_first_of_the_long => Lane::Spare,
@@ -124,7 +125,8 @@ impl Queued {
     fn position(&self) -> (String, Duration) {
         let line = self.queue.line();
         let ahead = line.queued.range(..self.key).count();
-        let running = line.running.values().map(|run| format!("{} (for {})", run.plugin, duration(run.since.elapsed())));
+        let running =
+            line.running.values().map(|run| format!("{} (for {})", run.plugin, duration(run.since.elapsed())));
         let running = running.collect::<Vec<_>>().join(" and ");
         let ahead = match ahead {
             0 => "and this is next".to_owned(),
@@ -215,7 +217,8 @@ mod tests {
         let running = queue.join("kv", BuildPriority::Rest).begin(drop).await;
         let ahead = queue.join("ahead", BuildPriority::Rest);
         let (tell, told) = mpsc::channel();
-        let waiting = tokio::spawn(queue.join("hello", BuildPriority::Rest).begin(move |text| tell.send(text).unwrap()));
+        let waiting =
+            tokio::spawn(queue.join("hello", BuildPriority::Rest).begin(move |text| tell.send(text).unwrap()));
         sleep(Duration::from_secs(11)).await;
         drop(ahead);
         tokio::task::yield_now().await;

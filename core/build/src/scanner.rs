@@ -7,7 +7,7 @@ use crate::{
     observed::{EntryContext, Identified, Observed},
     packages::{self, Packages},
     paths, sdk, single,
-    snapshot::{Recipe, RestsOn, EntrySnapshot},
+    snapshot::{EntrySnapshot, Recipe, RestsOn},
     toolchain::Compiler,
     tree::{ReadBounds, SOURCES},
     words::shown,

@@ -15,7 +15,7 @@
 
 use crate::{
     manifest, names,
-    snapshot::{Recipe, EntrySnapshot},
+    snapshot::{EntrySnapshot, Recipe},
     whole::write_whole,
 };
 use camlock_policy::Kind;

@@ -5,7 +5,7 @@ use crate::{
     packages::Packages,
     surroundings::Surroundings,
     toolchain::Compiler,
-    tree::{ReadBounds, Hash},
+    tree::{Hash, ReadBounds},
 };
 use camlock_policy::{Entry, Fingerprint};
 use std::{

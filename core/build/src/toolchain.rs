@@ -107,11 +107,17 @@ fn ask(tools: &Tools, directory: &Path, round: u64) -> CompilerAnswer {
     // A toolchain that is not there is installed by the build, which may take its time.
     command.args(["-vV", "--print", "sysroot"]).env("RUSTUP_AUTO_INSTALL", "0");
     let (mut output, mut errors) = (String::new(), String::new());
-    let end = child::run(&mut command, &child::new_tag("rustc"), &Switch::default(), Instant::now() + PATIENCE, |stream, line| {
-        let text = if stream == Stream::Output { &mut output } else { &mut errors };
-        text.push_str(&String::from_utf8_lossy(line));
-        text.push('\n');
-    });
+    let end = child::run(
+        &mut command,
+        &child::new_tag("rustc"),
+        &Switch::default(),
+        Instant::now() + PATIENCE,
+        |stream, line| {
+            let text = if stream == Stream::Output { &mut output } else { &mut errors };
+            text.push_str(&String::from_utf8_lossy(line));
+            text.push('\n');
+        },
+    );
     let compiler = match end {
         Ok(ChildEnd::Exited(status)) if status.success() => {
             // The last line is the sysroot: it is where this compiler lies, and no part of what it is.

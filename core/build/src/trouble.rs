@@ -26,8 +26,9 @@ pub(crate) struct BuildOutcome<'a> {
 
 /// What a build that failed amounts to.
 pub(crate) fn explain(outcome: &BuildOutcome<'_>) -> Failure {
-    let words =
-        block(outcome.said).replace(&format!("{}/Cargo.toml", outcome.shadow), outcome.manifest).replace(outcome.shadow, ".");
+    let words = block(outcome.said)
+        .replace(&format!("{}/Cargo.toml", outcome.shadow), outcome.manifest)
+        .replace(outcome.shadow, ".");
     let everything = outcome.errors.iter().map(|error| &*error.rendered).chain([outcome.said]);
     let everything: Vec<&str> = everything.collect();
     let said = |text: &str| everything.iter().any(|one| one.contains(text));

@@ -26,10 +26,7 @@ pub(crate) fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     fs::create_dir_all(parent)?;
     // The umask counts, as for any file.
-    tempfile::Builder::new()
-        .prefix(&format!(".{name}."))
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(parent)
+    tempfile::Builder::new().prefix(&format!(".{name}.")).permissions(Permissions::from_mode(0o666)).tempfile_in(parent)
 }
 
 /// Says that a file or directory is in use, for as long as the handle is open: see [`is_in_use`].

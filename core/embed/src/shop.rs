@@ -80,7 +80,12 @@ fn identify() -> Identify {
 }
 
 /// How the plugins in a directory are built, and how a library's own words are read. `builds` is where cargo works.
-pub fn build_options(plugins: &Path, builds: &Path, settings: &Settings, profile: Profile) -> camlock_build::BuilderOptions {
+pub fn build_options(
+    plugins: &Path,
+    builds: &Path,
+    settings: &Settings,
+    profile: Profile,
+) -> camlock_build::BuilderOptions {
     let inspect = Arc::new(|path: &Path| {
         let Sections { manifest, nonce, .. } = sections(path)?;
         Ok(LibraryIdentity { name: manifest.name, nonce })

@@ -8,12 +8,7 @@ use tokio::task::spawn_blocking;
 /// Has the manager look whenever something may have changed, in the plugins directory or in what its entries are made of.
 pub(crate) async fn watch(plugins: PathBuf, manager: Manager, sources: impl Sources + Clone + 'static) {
     let nudged = manager.clone();
-    let nudge = move |nudge| {
-        nudged.nudge(match nudge {
-            camlock_watch::Nudge::Paths(paths) => Nudge::Paths(paths),
-            camlock_watch::Nudge::Everything => Nudge::Everything,
-        });
-    };
+    let nudge = move || nudged.nudge(Nudge::Everything);
     let watcher = match Watcher::start(WatchOptions::new(plugins), nudge) {
         Ok(watcher) => watcher,
         Err(error) => {

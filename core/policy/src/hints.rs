@@ -52,7 +52,10 @@ mod tests {
                  logging system was already initialized (src/lib.rs:6)",
                 "remove the logger's `init()`",
             ),
-            ("`create` panicked: called `Result::unwrap()` on an `Err` value: NotPresent (src/lib.rs:5)", "read the variable in `start`"),
+            (
+                "`create` panicked: called `Result::unwrap()` on an `Err` value: NotPresent (src/lib.rs:5)",
+                "read the variable in `start`",
+            ),
             ("`create` failed: environment variable not found", "read the variable in `start`"),
         ] {
             let told = hinted(Stage::Verify, reason);

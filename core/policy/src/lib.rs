@@ -5,7 +5,6 @@
 //! this crate, never the other way round.
 //!
 #![doc = include_str!("../README.md")]
-
 #![forbid(unsafe_code)]
 
 #[doc(hidden)]
@@ -43,8 +42,8 @@ pub use crate::{
     manifest::Manifest,
     op_queue::OpQueue,
     ports::{
-        BuildPriority, BuildProgress, Built, Candidate, Entry, Fingerprint, Kept, Kind, Loading, Progress, Publish, Scan, Shelf,
-        Sources,
+        BuildPriority, BuildProgress, Built, Candidate, Entry, Fingerprint, Kept, Kind, Loading, Progress, Publish,
+        Scan, Shelf, Sources,
     },
     supervisor::{Aside, Ports, Settings, supervise},
     view::{

@@ -118,12 +118,7 @@ pub trait Sources: Send + Sync {
     fn scan(&self) -> Scan;
 
     /// Builds an entry; a prebuilt one is its own outcome. Dropping the future ends the build with all its processes.
-    fn build(
-        &self,
-        entry: &Entry,
-        priority: BuildPriority,
-        progress: Progress,
-    ) -> BoxFuture<Result<Built, Failure>>;
+    fn build(&self, entry: &Entry, priority: BuildPriority, progress: Progress) -> BoxFuture<Result<Built, Failure>>;
 
     /// Moves an entry out of the plugins directory, to where it can be had back from: where that is. Blocking.
     fn remove(&self, entry: &Entry) -> Result<PathBuf, Failure>;

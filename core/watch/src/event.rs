@@ -28,7 +28,9 @@ pub(crate) fn change(event: &Event) -> EventChange {
     match event.kind {
         // A file that is written through a mapping, as linkers do, tells of nothing else.
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => EventChange::Content,
-        EventKind::Access(_) | EventKind::Modify(ModifyKind::Metadata(MetadataKind::AccessTime)) => EventChange::Nothing,
+        EventKind::Access(_) | EventKind::Modify(ModifyKind::Metadata(MetadataKind::AccessTime)) => {
+            EventChange::Nothing
+        }
         EventKind::Modify(ModifyKind::Data(_)) => EventChange::Content,
         EventKind::Modify(ModifyKind::Metadata(_)) => EventChange::Attributes,
         // What we do not know is taken for the worst.

@@ -2,7 +2,7 @@
 //! what is to be watched.
 
 use crate::{
-    Nudge, WatchOptions,
+    WatchOptions,
     burst::Burst,
     event::{self, EventChange},
     plan::{self, WatchPlan, WatchRoot},
@@ -96,7 +96,7 @@ pub(crate) struct Observer<F> {
     crowded: BTreeSet<WatchRoot>,
 }
 
-impl<F: Fn(Nudge)> Observer<F> {
+impl<F: Fn()> Observer<F> {
     pub(crate) fn new(options: WatchOptions, open: Open, nudge: F) -> (Self, SyncSender<ObserverMessage>) {
         let (to_observer, inbox) = mpsc::sync_channel(MOST_EVENTS);
         let observer = Observer {
@@ -126,7 +126,7 @@ impl<F: Fn(Nudge)> Observer<F> {
                 self.burst.everything = true;
                 self.burst.extend(now);
             }
-            let burst_due = self.burst.due(self.options.quiet, self.options.patience);
+            let burst_due = self.burst.due(self.options.quiet, self.options.longest_burst);
             if now >= self.next_round {
                 self.burst.everything = true;
                 self.burst.lost |= self.watches.is_blind();
@@ -156,9 +156,7 @@ impl<F: Fn(Nudge)> Observer<F> {
             self.burst.roots.insert(WatchRoot::Further(path.clone()));
             self.burst.extend(Instant::now());
         }
-        for path in paths.difference(&self.further) {
-            self.burst.tell(path.clone());
-        }
+        self.burst.look |= !paths.is_subset(&self.further);
         self.further = paths;
     }
 
@@ -182,23 +180,23 @@ impl<F: Fn(Nudge)> Observer<F> {
             roots.insert(WatchRoot::Top);
             roots.extend(self.further.iter().cloned().map(WatchRoot::Further));
         }
-        let mut paths = burst.paths;
-        trouble = trouble.max(self.settle(roots, &mut paths));
+        let mut look = burst.look || everything;
+        trouble = trouble.max(self.settle(roots, &mut look));
         // Only a look at everything shows that an earlier trouble has gone.
         if everything || trouble > self.trouble {
             self.report(trouble);
         }
         if everything {
             self.next_round = Instant::now() + self.interval();
-            (self.nudge)(Nudge::Everything);
-        } else if !paths.is_empty() {
-            (self.nudge)(Nudge::Paths(paths));
+        }
+        if look {
+            (self.nudge)();
         }
     }
 
     /// Plans these roots and arms what the plans name, until nothing new appears: what comes into a directory after it
     /// was read, and before it was armed, is only seen by reading it again.
-    fn settle(&mut self, mut roots: BTreeSet<WatchRoot>, paths: &mut BTreeSet<PathBuf>) -> Option<WatchTrouble> {
+    fn settle(&mut self, mut roots: BTreeSet<WatchRoot>, look: &mut bool) -> Option<WatchTrouble> {
         let mut trouble = None;
         for _ in 0..MOST_ROUNDS {
             if roots.is_empty() {
@@ -208,9 +206,8 @@ impl<F: Fn(Nudge)> Observer<F> {
             trouble = trouble.max(self.plan(roots, &mut touched));
             let (fresh, failed) = self.watches.arm(touched);
             trouble = trouble.max(failed);
-            let (concerned, told) = self.watches.concerned(&fresh);
-            roots = concerned;
-            paths.extend(told);
+            roots = self.watches.concerned(&fresh);
+            *look |= !roots.is_empty();
         }
         trouble
     }
@@ -218,7 +215,7 @@ impl<F: Fn(Nudge)> Observer<F> {
     fn plan(&mut self, mut roots: BTreeSet<WatchRoot>, touched: &mut BTreeSet<PathBuf>) -> Option<WatchTrouble> {
         let mut trouble = None;
         if roots.remove(&WatchRoot::Top) {
-            let top = plan::top(&self.absolute, &self.options.directory);
+            let top = plan::top(&self.absolute);
             trouble = top.real.as_deref().and_then(WatchTrouble::of_file_system);
             self.real = top.real;
             touched.extend(self.watches.plan(WatchRoot::Top, top.plan));
@@ -230,11 +227,11 @@ impl<F: Fn(Nudge)> Observer<F> {
             let (plan, shown) = match &root {
                 WatchRoot::Top => continue,
                 WatchRoot::Entry(name) => {
-                    let plan = self.real.as_deref().map(|real| plan::entry(real, directory, name, most));
+                    let plan = self.real.as_deref().map(|real| plan::entry(real, name, most));
                     (plan.unwrap_or_default(), directory.join(name))
                 }
                 WatchRoot::Further(path) if self.further.contains(path) => {
-                    (plan::further(&absolute(path), path, most), path.clone())
+                    (plan::further(&absolute(path), most), path.clone())
                 }
                 WatchRoot::Further(path) => (WatchPlan::default(), path.clone()),
             };
@@ -261,7 +258,7 @@ impl<F: Fn(Nudge)> Observer<F> {
             (Some(now), _) => {
                 tracing::warn!(
                     "{}; until then everything is looked at every {} s",
-                    now.told(),
+                    now.sentence(),
                     self.interval().as_secs()
                 );
             }

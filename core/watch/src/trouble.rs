@@ -19,7 +19,7 @@ pub(crate) enum WatchTrouble {
 
 impl WatchTrouble {
     /// What is wrong, and what to do, as one sentence.
-    pub(crate) fn told(&self) -> String {
+    pub(crate) fn sentence(&self) -> String {
         match self {
             WatchTrouble::Network(kind) => format!(
                 "the plugins directory lies on {kind}, where changes made elsewhere raise no events; for changes to be \
@@ -100,15 +100,15 @@ mod tests {
     #[test]
     fn sentences() {
         let io = |errno: Errno| Error::io(io::Error::from_raw_os_error(errno.raw_os_error()));
-        let opening = WatchTrouble::of_opening(&io(Errno::MFILE)).told();
+        let opening = WatchTrouble::of_opening(&io(Errno::MFILE)).sentence();
         assert!(opening.contains("fs.inotify.max_user_instances"), "{opening}");
-        let opening = WatchTrouble::of_opening(&io(Errno::NOSYS)).told();
+        let opening = WatchTrouble::of_opening(&io(Errno::NOSYS)).sentence();
         assert!(opening.contains("not implemented") && opening.contains("inotify"), "{opening}");
 
         let watching = |error| WatchTrouble::of_watching(Path::new("/p/x"), &error);
-        let limit = watching(Error::new(ErrorKind::MaxFilesWatch)).unwrap().told();
+        let limit = watching(Error::new(ErrorKind::MaxFilesWatch)).unwrap().sentence();
         assert!(limit.contains("fs.inotify.max_user_watches"), "{limit}");
-        let refused = watching(io(Errno::NOMEM)).unwrap().told();
+        let refused = watching(io(Errno::NOMEM)).unwrap().sentence();
         assert!(refused.contains("/p/x") && refused.contains("memory"), "{refused}");
         assert_eq!(watching(io(Errno::ACCESS)), None);
         assert_eq!(watching(io(Errno::NOENT)), None);

@@ -114,22 +114,15 @@ impl Watches {
         (fresh, trouble)
     }
 
-    /// Whose plans name these directories, and how those are told.
-    pub(crate) fn concerned(&self, directories: &BTreeSet<PathBuf>) -> (BTreeSet<WatchRoot>, BTreeSet<PathBuf>) {
-        let (mut roots, mut paths) = (BTreeSet::new(), BTreeSet::new());
-        for (root, interest) in directories.iter().flat_map(|directory| self.interests(directory)) {
-            roots.insert(root.clone());
-            paths.insert(match interest {
-                Interest::Name(_, told) | Interest::Itself(told) => told.clone(),
-                Interest::All(told) => told.itself().to_owned(),
-            });
-        }
-        (roots, paths)
+    /// Whose plans name these directories.
+    pub(crate) fn concerned(&self, directories: &BTreeSet<PathBuf>) -> BTreeSet<WatchRoot> {
+        let roots = directories.iter().flat_map(|directory| self.interests(directory)).map(|(root, _)| root.clone());
+        roots.collect()
     }
 
     /// Puts what a change at this path means into the burst. Returns whether it concerns anybody.
     pub(crate) fn note(&mut self, path: &Path, change: EventChange, burst: &mut Burst) -> bool {
-        let mut paths = BTreeSet::new();
+        let mut concerns = false;
         let mut roots = BTreeSet::new();
         // What came, went or moved is planned anew, if it is or was more than a file.
         let moved = matches!(change, EventChange::Place | EventChange::Attributes);
@@ -137,12 +130,12 @@ impl Watches {
         if let (Some(directory), Some(name)) = (path.parent(), path.file_name()) {
             for (root, interest) in self.interests(directory) {
                 match interest {
-                    Interest::Name(of, told) if of == name => {
-                        paths.insert(told.clone());
+                    Interest::Name(of) if of == name => {
+                        concerns = true;
                         roots.extend(moved.then(|| root.clone()));
                     }
-                    Interest::All(told) if !is_ignored(root, name) => {
-                        paths.insert(told.name(name));
+                    Interest::All if !is_ignored(root, name) => {
+                        concerns = true;
                         roots.extend((*replan).then(|| match root {
                             WatchRoot::Top => WatchRoot::Entry(name.to_owned()),
                             other => other.clone(),
@@ -155,15 +148,13 @@ impl Watches {
         // The path may also be a directory that has a watch of its own, which is the only one to see it if the
         // directory that it lies in has none.
         if moved {
-            let (more_roots, more_paths) = self.concerned(&BTreeSet::from([path.to_owned()]));
-            roots.extend(more_roots);
-            paths.extend(more_paths);
+            roots.extend(self.concerned(&BTreeSet::from([path.to_owned()])));
         }
         if change == EventChange::Place {
             self.disarm_below(path);
         }
-        let concerns = !(paths.is_empty() && roots.is_empty());
-        paths.into_iter().for_each(|path| burst.tell(path));
+        concerns |= !roots.is_empty();
+        burst.look |= concerns;
         burst.roots.extend(roots);
         concerns
     }

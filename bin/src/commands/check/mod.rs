@@ -14,7 +14,7 @@ use crate::{
 use camlock_loader::{Artifact, Limits, Report, Staging, Verdict, Verifier};
 use camlock_policy::{Failure, Stage};
 use clap::Args;
-use report::{Checked, CheckOutcome};
+use report::{CheckOutcome, Checked};
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},

@@ -171,8 +171,7 @@ impl Workplace {
 
     /// Copies one file of so many bytes at most to where it is made ready.
     fn copied(&self, path: &Path, incoming: &Incoming, most: u64) -> Result<(), NotInstalled> {
-        let unread =
-            |error| NotInstalled::Unfit(format!("{} cannot be read: {}", path.display(), in_words(&error)));
+        let unread = |error| NotInstalled::Unfit(format!("{} cannot be read: {}", path.display(), in_words(&error)));
         let (from, metadata) = incoming::open(path).map_err(unread)?;
         check_length(metadata.len(), most)?;
         let copy = || {

@@ -1,6 +1,6 @@
 //! Where a test has its plugins and builds them.
 
-use camlock_build::{Builder, Identified, Identify, LibraryIdentity, Inspect, BuilderOptions};
+use camlock_build::{Builder, BuilderOptions, Identified, Identify, Inspect, LibraryIdentity};
 use camlock_policy::{BuildPriority, BuildProgress, Built, Entry, Failure, Progress, Sources, Stage};
 use std::{
     collections::BTreeMap,

@@ -4,7 +4,7 @@ use crate::{
     ended::{HANGS, expect_no_process_of, pipe, wait_for},
     place::{PLAIN, Place, manifest, plainly},
 };
-use camlock_build::{Builder, Identified, Identify, BuilderOptions};
+use camlock_build::{Builder, BuilderOptions, Identified, Identify};
 use camlock_policy::Sources;
 use camlock_testing::trial;
 use std::{

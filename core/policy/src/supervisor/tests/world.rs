@@ -2,9 +2,9 @@
 
 use super::super::{Aside, Ports, Settings, supervise};
 use crate::{
-    Act, Answer, BoxFuture, Built, Call, Candidate, Description, Digest, Done, Ending, Entry, Failure, Fault,
-    FaultKind, Fingerprint, Instance, Kept, Kind, Lease, Limits, Loaded, Loading, Manager, Manifest, Nudge, Overview,
-    BuildPriority, PluginView, Progress, Publish, Refused, Saved, Scan, Shelf, Sources, Stage, Use,
+    Act, Answer, BoxFuture, BuildPriority, Built, Call, Candidate, Description, Digest, Done, Ending, Entry, Failure,
+    Fault, FaultKind, Fingerprint, Instance, Kept, Kind, Lease, Limits, Loaded, Loading, Manager, Manifest, Nudge,
+    Overview, PluginView, Progress, Publish, Refused, Saved, Scan, Shelf, Sources, Stage, Use,
     manifest::{Camlock, Handover},
     registry::Memory,
     routes::{Routed, Target},
@@ -248,11 +248,7 @@ impl Server {
 impl Sources for World {
     fn scan(&self) -> Scan {
         let state = self.state();
-        Scan {
-            entries: state.entries.values().cloned().collect(),
-            trouble: state.trouble.clone(),
-            ..Scan::default()
-        }
+        Scan { entries: state.entries.values().cloned().collect(), trouble: state.trouble.clone(), ..Scan::default() }
     }
 
     fn build(&self, entry: &Entry, _: BuildPriority, _: Progress) -> BoxFuture<Result<Built, Failure>> {
