@@ -35,8 +35,8 @@ use tokio::sync::Semaphore;
 pub struct LibraryIdentity {
     /// The plugin's name.
     pub name: String,
-    /// Which build it was.
-    pub nonce: String,
+    /// The fingerprint that it was built from.
+    pub fingerprint: String,
 }
 
 /// Reads what a library says of itself, without running it.

@@ -291,7 +291,7 @@ impl BuildJob<'_> {
         });
         copied.map_err(|error| self.not_prepared(&error))?;
         let identity = (self.shared.inspect)(&path)?;
-        Ok((identity.name == *name && identity.nonce == self.snapshot.fingerprint().0).then_some(path))
+        Ok((identity.name == *name && identity.fingerprint == self.snapshot.fingerprint().0).then_some(path))
     }
 }
 

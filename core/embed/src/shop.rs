@@ -88,7 +88,7 @@ pub fn build_options(
 ) -> camlock_build::BuilderOptions {
     let inspect = Arc::new(|path: &Path| {
         let Sections { manifest, nonce, .. } = sections(path)?;
-        Ok(LibraryIdentity { name: manifest.name, nonce })
+        Ok(LibraryIdentity { name: manifest.name, fingerprint: nonce })
     });
     let settings = settings.clone();
     camlock_build::BuilderOptions {
