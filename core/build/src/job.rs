@@ -209,7 +209,7 @@ impl BuildJob<'_> {
         let mut command = self.shared.tools.command(&cargo, self.snapshot.directory());
         command
             .args(cargo::arguments(&order))
-            .env("CAMLOCK_BUILD_NONCE", &self.snapshot.fingerprint().0)
+            .env("CAMLOCK_BUILD_FINGERPRINT", &self.snapshot.fingerprint().0)
             .env("CARGO_TERM_PROGRESS_WHEN", "never");
         let author =
             if self.snapshot.entry.kind == Kind::Crate { self.snapshot.root.clone() } else { places.shadow.clone() };

@@ -4,7 +4,10 @@
 
 use crate::Options;
 use camlock_build::{Builder, FileShelf, Identified, Identify, Installer, LibraryIdentity, Profile};
-use camlock_loader::{Limits, Loader, LoaderOptions, Sections, Staging, Verifier, Workbench, compiled_in, inspect};
+use camlock_loader::{
+    VerifierLimits, Loader, LoaderOptions, Sections, Staging, Surroundings, Suspects, VariablesOf, Verifier, Workbench,
+    compiled_in, inspect,
+};
 use camlock_policy::{
     Aside, Candidate, Failure, Ports, Publish, Settings, Stage,
     registry::{Exchange, Registry},
@@ -20,6 +23,7 @@ pub(crate) struct Shop {
     shelf: FileShelf,
     workbench: Workbench,
     pub(crate) loader: Arc<Loader>,
+    pub(crate) suspects: Arc<Suspects>,
 }
 
 impl Shop {
@@ -29,11 +33,17 @@ impl Shop {
         let artifacts = data.join("artifacts");
         let builds = options.builds.as_deref().unwrap_or(data);
         let staging = Staging::at(&artifacts).map_err(in_words)?;
-        let verifying = Limits { time: limits.verify, ..Limits::default() };
+        let verifying = VerifierLimits { time: limits.verify, ..VerifierLimits::default() };
+        let variables = options.variables.clone();
+        let variables: VariablesOf = Arc::new(move |plugin| variables.get(plugin).cloned().unwrap_or_default());
         let verifier = Verifier::new(data.join("verdicts"), verifying).map_err(told("no verdicts can be kept"))?;
+        let verifier = verifier.with_variables(variables.clone());
         let creating = LoaderOptions { create: limits.create };
         let loader = Loader::new(data.join("run"), creating, Some(work)).map_err(told("no plugins can be loaded"))?;
-        let loader = Arc::new(loader);
+        let suspects =
+            Suspects::open(&data.join("suspects")).map_err(told("no marks can be kept of what is started"))?;
+        let around = Surroundings { dirs: Some(data.join("plugins")), variables: Some(variables) };
+        let loader = Arc::new(loader.with_suspects(suspects.clone()).with_surroundings(around));
         let built_in = options.built_in.iter().map(|plugin| compiled_in(*plugin, loader.clone()));
         Ok(Shop {
             builder: Builder::new(camlock_build::BuilderOptions {
@@ -46,6 +56,7 @@ impl Shop {
             shelf: FileShelf::new(data, artifacts),
             workbench: Workbench::new(staging, verifier, loader.clone()),
             loader,
+            suspects,
         })
     }
 
@@ -67,6 +78,7 @@ impl Shop {
             built_in: self.built_in,
             aside: aside(control),
             turns: Arc::new(Semaphore::new(turns)),
+            install: Some(Arc::new(self.installer)),
         }
     }
 }
@@ -87,8 +99,8 @@ pub fn build_options(
     profile: Profile,
 ) -> camlock_build::BuilderOptions {
     let inspect = Arc::new(|path: &Path| {
-        let Sections { manifest, nonce, .. } = sections(path)?;
-        Ok(LibraryIdentity { name: manifest.name, fingerprint: nonce })
+        let Sections { manifest, fingerprint, .. } = sections(path)?;
+        Ok(LibraryIdentity { name: manifest.name, fingerprint })
     });
     let settings = settings.clone();
     camlock_build::BuilderOptions {

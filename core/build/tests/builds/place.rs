@@ -39,7 +39,7 @@ export!(Hello);
 /// A library that needs nothing, with its identity where [`plainly`] finds it.
 pub const PLAIN: &str = r#"
 #[unsafe(no_mangle)]
-pub static IDENTITY: &str = concat!("identity of ", env!("CARGO_PKG_NAME"), " is ", env!("CAMLOCK_BUILD_NONCE"), ".");
+pub static IDENTITY: &str = concat!("identity of ", env!("CARGO_PKG_NAME"), " is ", env!("CAMLOCK_BUILD_FINGERPRINT"), ".");
 "#;
 
 impl Place {
@@ -178,7 +178,7 @@ pub fn really(path: &Path) -> Result<LibraryIdentity, Failure> {
     let failed = |why: String| Failure::new(Stage::Verify, why);
     let bytes = fs::read(path).map_err(|error| failed(error.to_string()))?;
     let sections = camlock_loader::inspect(&bytes).map_err(|unfit| failed(unfit.to_string()))?;
-    Ok(LibraryIdentity { name: sections.manifest.name, fingerprint: sections.nonce })
+    Ok(LibraryIdentity { name: sections.manifest.name, fingerprint: sections.fingerprint })
 }
 
 /// Reads a library made of [`PLAIN`].

@@ -4,8 +4,8 @@
 
 use super::{
     Ports,
-    plan::Source,
-    work::{Desk, Report},
+    plan::GenerationSource,
+    work::{GenerationReport, GenerationReporter},
 };
 use crate::{
     BuildPriority, BuildProgress, Candidate, Digest, Entry, Failure, Fingerprint, Kept, Kind, Stage,
@@ -14,8 +14,8 @@ use crate::{
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
 
 /// What is to be made.
-pub(crate) struct Wish {
-    pub(crate) source: Source,
+pub(crate) struct Preparation {
+    pub(crate) source: GenerationSource,
     pub(crate) entry: Option<Entry>,
     /// What the artifact is, if that is what is wanted.
     pub(crate) agreed: Option<Agreed>,
@@ -23,21 +23,22 @@ pub(crate) struct Wish {
     pub(crate) priority: BuildPriority,
 }
 
-type Made = Result<Arc<dyn Candidate>, Failure>;
+type Prepared = Result<Arc<dyn Candidate>, Failure>;
 
 /// Makes it, and reports.
-pub(crate) async fn prepare(ports: Ports, wish: Wish, desk: Desk) {
-    let prepared = make(&ports, wish, &desk).await;
-    desk.tell(Report::Prepared(prepared));
+pub(crate) async fn prepare(ports: Ports, wish: Preparation, reporter: GenerationReporter) {
+    let prepared = make(&ports, wish, &reporter).await;
+    reporter.report(GenerationReport::Prepared(prepared));
 }
 
-async fn make(ports: &Ports, wish: Wish, desk: &Desk) -> Made {
+async fn make(ports: &Ports, wish: Preparation, reporter: &GenerationReporter) -> Prepared {
     match (wish.source, wish.entry) {
-        (Source::Kept(digest), entry) => {
-            have(ports, digest, wish.agreed.and_then(|agreed| agreed.fingerprint), entry, wish.priority, desk).await
+        (GenerationSource::Kept(digest), entry) => {
+            have(ports, digest, wish.agreed.and_then(|agreed| agreed.fingerprint), entry, wish.priority, reporter)
+                .await
         }
-        (Source::Entry(fingerprint), Some(entry)) => of_entry(ports, &entry, &fingerprint, wish.priority, desk).await,
-        (Source::Entry(_), None) => Err(Failure::new(Stage::Manifest, "its entry is gone")),
+        (GenerationSource::Entry(fingerprint), Some(entry)) => of_entry(ports, &entry, &fingerprint, wish.priority, reporter).await,
+        (GenerationSource::Entry(_), None) => Err(Failure::new(Stage::Manifest, "its entry is gone")),
     }
 }
 
@@ -48,21 +49,21 @@ async fn have(
     fingerprint: Option<Fingerprint>,
     entry: Option<Entry>,
     priority: BuildPriority,
-    desk: &Desk,
-) -> Made {
+    reporter: &GenerationReporter,
+) -> Prepared {
     let here = recall(ports, digest).await;
     let Err(failure) = here else {
-        desk.tell(Report::Built);
+        reporter.report(GenerationReport::Built);
         return here;
     };
-    if let Some(candidate) = fetch(ports, digest, fingerprint.as_ref(), desk).await? {
-        desk.tell(Report::Built);
+    if let Some(candidate) = fetch(ports, digest, fingerprint.as_ref(), reporter).await? {
+        reporter.report(GenerationReport::Built);
         return Ok(candidate);
     }
     match (fingerprint, entry) {
         (Some(fingerprint), Some(entry)) if entry.fingerprint == fingerprint => {
-            tracing::warn!(plugin = desk.about.plugin, %digest, "the artifact is not to be had, and is built again: {failure}");
-            build(ports, &entry, priority, None, desk).await
+            tracing::warn!(plugin = reporter.id.plugin, %digest, "the artifact is not to be had, and is built again: {failure}");
+            build(ports, &entry, priority, None, reporter).await
         }
         _ => {
             let reason = format!("{digest} is not to be had: {}, and no other server shares it", failure.reason);
@@ -77,11 +78,11 @@ async fn of_entry(
     entry: &Entry,
     fingerprint: &Fingerprint,
     priority: BuildPriority,
-    desk: &Desk,
-) -> Made {
-    let name = &desk.about.plugin;
+    reporter: &GenerationReporter,
+) -> Prepared {
+    let name = &reporter.id.plugin;
     if entry.kind == Kind::BuiltIn {
-        desk.tell(Report::Built);
+        reporter.report(GenerationReport::Built);
         let built_in = ports.built_in.iter().find(|built_in| built_in.manifest().name == *name);
         return built_in.cloned().ok_or_else(|| Failure::new(Stage::Load, "it is not compiled into this server"));
     }
@@ -90,7 +91,7 @@ async fn of_entry(
     if let Some(digest) = kept {
         match recall(ports, digest).await {
             Ok(candidate) => {
-                desk.tell(Report::Built);
+                reporter.report(GenerationReport::Built);
                 return Ok(candidate);
             }
             Err(failure) if failure.transient => return Err(failure),
@@ -99,32 +100,32 @@ async fn of_entry(
         }
     }
     if entry.kind == Kind::Prebuilt {
-        return build(ports, entry, priority, None, desk).await;
+        return build(ports, entry, priority, None, reporter).await;
     }
     let doing = "asking whether another server builds it, and waiting for that".to_owned();
     let waiting = BuildProgress { doing, is_queued: true, ..BuildProgress::default() };
-    desk.tell(Report::Progress(waiting));
+    reporter.report(GenerationReport::Progress(waiting));
     match ports.exchange.claim(name, fingerprint).await {
-        Ok(Claim::Built(digest)) => match fetch(ports, digest, Some(fingerprint), desk).await {
+        Ok(Claim::Built(digest)) => match fetch(ports, digest, Some(fingerprint), reporter).await {
             Ok(Some(candidate)) => {
-                desk.tell(Report::Built);
+                reporter.report(GenerationReport::Built);
                 Ok(candidate)
             }
-            Ok(None) => build(ports, entry, priority, None, desk).await,
+            Ok(None) => build(ports, entry, priority, None, reporter).await,
             Err(failure) => {
                 tracing::warn!(plugin = name, %digest, "what another server built is of no use: {failure}");
-                build(ports, entry, priority, None, desk).await
+                build(ports, entry, priority, None, reporter).await
             }
         },
-        Ok(Claim::Build(right)) => build(ports, entry, priority, Some(right), desk).await,
+        Ok(Claim::Build(right)) => build(ports, entry, priority, Some(right), reporter).await,
         Err(why) => {
             tracing::warn!(plugin = name, "whether another server builds it is not known: {why}");
-            build(ports, entry, priority, None, desk).await
+            build(ports, entry, priority, None, reporter).await
         }
     }
 }
 
-async fn recall(ports: &Ports, digest: Digest) -> Made {
+async fn recall(ports: &Ports, digest: Digest) -> Prepared {
     let _turn = ports.turns.acquire().await;
     ports.loading.recall(digest).await
 }
@@ -134,7 +135,7 @@ async fn fetch(
     ports: &Ports,
     digest: Digest,
     fingerprint: Option<&Fingerprint>,
-    desk: &Desk,
+    reporter: &GenerationReporter,
 ) -> Result<Option<Arc<dyn Candidate>>, Failure> {
     let Some(path) = ports.exchange.fetch(digest).await? else { return Ok(None) };
     let _turn = ports.turns.acquire().await;
@@ -144,7 +145,7 @@ async fn fetch(
         return Err(Failure::new(Stage::Verify, reason));
     }
     if let Some(fingerprint) = fingerprint {
-        record(ports, &candidate, fingerprint, desk).await;
+        record(ports, &candidate, fingerprint, reporter).await;
     }
     Ok(Some(candidate))
 }
@@ -155,18 +156,18 @@ async fn build(
     entry: &Entry,
     priority: BuildPriority,
     right: Option<RightToBuild>,
-    desk: &Desk,
-) -> Made {
-    let told = desk.clone();
-    let progress = Arc::new(move |progress| told.tell(Report::Progress(progress)));
+    reporter: &GenerationReporter,
+) -> Prepared {
+    let builds = reporter.clone();
+    let progress = Arc::new(move |progress| builds.report(GenerationReport::Progress(progress)));
     let built = ports.sources.build(entry, priority, progress).await?;
     // The next look at the directory gives this one, and must not be taken for a change.
-    desk.tell(Report::Learned(built.fingerprint.clone()));
-    desk.tell(Report::Built);
+    reporter.report(GenerationReport::Learned(built.fingerprint.clone()));
+    reporter.report(GenerationReport::Built);
     let turn = ports.turns.acquire().await;
     let candidate = ports.loading.prepare(&built.candidate).await?;
     drop(turn);
-    let Some(kept) = record(ports, &candidate, &built.fingerprint, desk).await else { return Ok(candidate) };
+    let Some(kept) = record(ports, &candidate, &built.fingerprint, reporter).await else { return Ok(candidate) };
     let path: Option<PathBuf> = candidate.path().map(Into::into);
     // It can serve all the same; others build it themselves then.
     let counts = match ports.exchange.offer(&kept, path).await {
@@ -181,15 +182,20 @@ async fn build(
         return Ok(candidate);
     }
     // Another server was faster, and all serve the same bytes.
-    match fetch(ports, counts, Some(&kept.fingerprint), desk).await {
+    match fetch(ports, counts, Some(&kept.fingerprint), reporter).await {
         Ok(Some(first)) => Ok(first),
         Ok(None) | Err(_) => Ok(candidate),
     }
 }
 
 /// Remembers what an artifact came of.
-async fn record(ports: &Ports, candidate: &Arc<dyn Candidate>, fingerprint: &Fingerprint, desk: &Desk) -> Option<Kept> {
-    let name = desk.about.plugin.clone();
+async fn record(
+    ports: &Ports,
+    candidate: &Arc<dyn Candidate>,
+    fingerprint: &Fingerprint,
+    reporter: &GenerationReporter,
+) -> Option<Kept> {
+    let name = reporter.id.plugin.clone();
     let version = candidate.manifest().version.clone();
     let kept =
         Kept { name, version, fingerprint: fingerprint.clone(), digest: candidate.digest()?, at: SystemTime::now() };
