@@ -29,11 +29,7 @@ use std::{
     time::Duration,
 };
 use tempfile::NamedTempFile;
-use tokio::{
-    fs::File,
-    io::AsyncWriteExt,
-    time::timeout,
-};
+use tokio::{fs::File, io::AsyncWriteExt, time::timeout};
 use utoipa::{IntoParams, ToSchema};
 
 /// How long a client may pause while it sends.

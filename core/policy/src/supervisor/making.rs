@@ -34,10 +34,11 @@ pub(crate) async fn prepare(ports: Ports, wish: Preparation, reporter: Generatio
 async fn make(ports: &Ports, wish: Preparation, reporter: &GenerationReporter) -> Prepared {
     match (wish.source, wish.entry) {
         (GenerationSource::Kept(digest), entry) => {
-            have(ports, digest, wish.agreed.and_then(|agreed| agreed.fingerprint), entry, wish.priority, reporter)
-                .await
+            have(ports, digest, wish.agreed.and_then(|agreed| agreed.fingerprint), entry, wish.priority, reporter).await
         }
-        (GenerationSource::Entry(fingerprint), Some(entry)) => of_entry(ports, &entry, &fingerprint, wish.priority, reporter).await,
+        (GenerationSource::Entry(fingerprint), Some(entry)) => {
+            of_entry(ports, &entry, &fingerprint, wish.priority, reporter).await
+        }
         (GenerationSource::Entry(_), None) => Err(Failure::new(Stage::Manifest, "its entry is gone")),
     }
 }

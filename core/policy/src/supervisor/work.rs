@@ -4,8 +4,8 @@
 
 use super::{Ports, ask::Reply};
 use crate::{
-    BoxFuture, BuildProgress, Candidate, Failure, Fault, FaultKind, Fingerprint, Installed, Kept, Loaded, NotInstalled, Order,
-    Placement, Scan, Stage,
+    BoxFuture, BuildProgress, Candidate, Failure, Fault, FaultKind, Fingerprint, Installed, Kept, Loaded, NotInstalled,
+    Order, Placement, Scan, Stage,
     registry::{Actor, NotDecided, Proposed, Reading, Record, RolloutState, Served, Snapshot, Unavailable},
 };
 use std::{path::PathBuf, sync::Arc, time::Duration};

@@ -1,10 +1,10 @@
 //! A world of fakes: entries with a script for each fingerprint, and a log of what was done to them.
 
 use camlock_policy::{
-    Act, Answer, Aside, BoxFuture, BuildPriority, Built, Call, Candidate, Description, Digest, Done, Ending, Entry, Failure, Fault,
-    FaultKind, Fingerprint, Install, Installed, Instance, Kept, Kind, Lease, Limits, Loaded, Loading, Manager,
-    Manifest, NotInstalled, Nudge, Overview, PluginView, Ports, Progress, Publish, Refused, Saved, Scan, Settings,
-    Shelf, Sources, Stage, Upload, Use,
+    Act, Answer, Aside, BoxFuture, BuildPriority, Built, Call, Candidate, Description, Digest, Done, Ending, Entry,
+    Failure, Fault, FaultKind, Fingerprint, Install, Installed, Instance, Kept, Kind, Lease, Limits, Loaded, Loading,
+    Manager, Manifest, NotInstalled, Nudge, Overview, PluginView, Ports, Progress, Publish, Refused, Saved, Scan,
+    Settings, Shelf, Sources, Stage, Upload, Use,
     manifest::{Camlock, Handover},
     routes::{Routed, Target},
     supervise,
@@ -266,11 +266,7 @@ impl Sources for World {
     fn scan(&self) -> Scan {
         drop(self.2.1.wait_while(self.2.0.lock().unwrap(), |held| *held).unwrap());
         let state = self.state();
-        Scan {
-            entries: state.entries.values().cloned().collect(),
-            trouble: state.trouble.clone(),
-            ..Scan::default()
-        }
+        Scan { entries: state.entries.values().cloned().collect(), trouble: state.trouble.clone(), ..Scan::default() }
     }
 
     fn build(&self, entry: &Entry, _: BuildPriority, _: Progress) -> BoxFuture<Result<Built, Failure>> {
