@@ -3,11 +3,14 @@
 //! A connection for each request; an answer is waited for as long as it takes, for acts wait for builds. What must not live
 //! here: what is printed.
 
+mod answer;
 mod follow;
 mod place;
-pub(crate) mod plugin;
 mod problem;
 
+#[cfg(test)]
+pub(crate) use answer::tests::plugin;
+pub(crate) use answer::{read, read_all};
 pub(crate) use follow::{Followed, follow};
 pub(crate) use place::Reach;
 pub(crate) use problem::Problem;

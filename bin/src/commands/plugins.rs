@@ -3,9 +3,10 @@
 use super::named::explained;
 use crate::{
     Failed,
-    client::{Client, Reach, encoded, plugin::Build, plugin::Plugin, run},
+    client::{Client, Reach, encoded, read, read_all, run},
     print,
 };
+use camlock_api::{BuildView, PluginView};
 use clap::Args;
 use serde_json::json;
 use std::fmt::Write as _;
@@ -53,7 +54,7 @@ pub(crate) fn list(options: &List) -> Result<(), Failed> {
         print::json(&json!({ "items": items, "next": null }));
         return Ok(());
     }
-    let plugins: Vec<_> = items.iter().map(Plugin::read).collect();
+    let plugins: Vec<PluginView> = read_all(&items)?;
     if plugins.is_empty() {
         let filtered = options.status.is_some() || options.category.is_some() || options.query.is_some();
         let none =
@@ -78,11 +79,10 @@ pub(crate) fn show(options: &Show) -> Result<(), Failed> {
             print::json(&shown);
             return Ok(());
         }
-        // A server may not tell of earlier builds; what it knows of the plugin is worth showing all the same.
-        let builds = client.list(&format!("{path}/builds")).await.unwrap_or_default();
-        let builds: Vec<Build> =
-            builds.into_iter().take(5).filter_map(|build| serde_json::from_value(build).ok()).collect();
-        print::line(print::show(&Plugin::read(&shown), &builds, print::Paint::stdout()));
+        let plugin: PluginView = read(&shown)?;
+        let builds = client.list(&format!("{path}/builds")).await.map_err(Failed::from)?;
+        let builds: Vec<BuildView> = read_all(&builds[..builds.len().min(5)])?;
+        print::line(print::show(&plugin, &builds, print::Paint::stdout()));
         Ok(())
     })
 }

@@ -9,7 +9,7 @@ mod time;
 
 pub(crate) use advice::advice;
 pub(crate) use paint::{Paint, Tone};
-pub(crate) use plugin::{list, milliseconds, show};
+pub(crate) use plugin::{list, milliseconds, progress, show};
 pub(crate) use progress::{Bar, style, wait_for};
 pub(crate) use table::Table;
 pub(crate) use time::ago;

@@ -4,7 +4,7 @@ use super::{
     Shared,
     admit::Visitor,
     ask::{Asked, Named, OfPlugin, OnCondition, condition, read, read_some},
-    list::{Plugins, Wanted, listed, tagged},
+    list::{Wanted, listed, tagged},
     show,
 };
 use axum::{
@@ -13,6 +13,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use camlock_api::{FailureView, PluginPage, PluginView};
 use camlock_http::Problem;
 use camlock_policy::{
     Act, Digest, Done, Nudge, Order, Refused,
@@ -89,8 +90,8 @@ fn said<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Opti
 
 /// Makes a new generation, also of unchanged code. Ends a quarantine.
 #[utoipa::path(post, path = "/api/v1/plugins/{name}/reload", tag = "acts", params(OfPlugin, Force, OnCondition), responses(
-    (status = 200, description = "The new generation serves", body = show::Plugin),
-    (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
+    (status = 200, description = "The new generation serves", body = PluginView),
+    (status = 202, description = "With `wait=false`: it is asked for", body = PluginView),
     (status = 422, description = "The candidate failed; what served serves on"),
 ))]
 pub(super) async fn reload(
@@ -107,8 +108,8 @@ pub(super) async fn reload(
 
 /// Goes back to an artifact that is kept, until the source changes.
 #[utoipa::path(post, path = "/api/v1/plugins/{name}/rollback", tag = "acts", request_body = Back, params(OfPlugin, Manner, OnCondition), responses(
-    (status = 200, description = "It serves", body = show::Plugin),
-    (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
+    (status = 200, description = "It serves", body = PluginView),
+    (status = 202, description = "With `wait=false`: it is asked for", body = PluginView),
     (status = 409, description = "It is not kept"),
     (status = 422, description = "It failed; what served serves on"),
 ))]
@@ -126,8 +127,8 @@ pub(super) async fn rollback(
 
 /// Serves it. Once more changes nothing.
 #[utoipa::path(post, path = "/api/v1/plugins/{name}/enable", tag = "acts", params(OfPlugin, Manner, OnCondition), responses(
-    (status = 200, description = "It is enabled", body = show::Plugin),
-    (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
+    (status = 200, description = "It is enabled", body = PluginView),
+    (status = 202, description = "With `wait=false`: it is asked for", body = PluginView),
     (status = 422, description = "It is enabled, and did not come to serve"),
 ))]
 pub(super) async fn enable(
@@ -144,8 +145,8 @@ pub(super) async fn enable(
 
 /// Does not serve it any more. Once more changes nothing.
 #[utoipa::path(post, path = "/api/v1/plugins/{name}/disable", tag = "acts", params(OfPlugin, Manner, OnCondition), responses(
-    (status = 200, description = "It is disabled", body = show::Plugin),
-    (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
+    (status = 200, description = "It is disabled", body = PluginView),
+    (status = 202, description = "With `wait=false`: it is asked for", body = PluginView),
     (status = 409, description = "Others depend on it"),
 ))]
 pub(super) async fn disable(
@@ -162,8 +163,8 @@ pub(super) async fn disable(
 
 /// Decides whether to serve it, and its configuration.
 #[utoipa::path(put, path = "/api/v1/plugins/{name}", tag = "acts", request_body = Settings, params(OfPlugin, Manner, OnCondition), responses(
-    (status = 200, description = "It is decided, and what serves has the configuration", body = show::Plugin),
-    (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
+    (status = 200, description = "It is decided, and what serves has the configuration", body = PluginView),
+    (status = 202, description = "With `wait=false`: it is asked for", body = PluginView),
     (status = 409, description = "It cannot be done as things are"),
     (status = 422, description = "It is decided, and did not come to serve"),
 ))]
@@ -181,8 +182,8 @@ pub(super) async fn set(
 
 /// Takes it out: it is drained and unloaded, and its entry is moved away.
 #[utoipa::path(delete, path = "/api/v1/plugins/{name}", tag = "acts", params(OfPlugin, Manner, OnCondition), responses(
-    (status = 200, description = "It is gone: as it was", body = show::Plugin),
-    (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
+    (status = 200, description = "It is gone: as it was", body = PluginView),
+    (status = 202, description = "With `wait=false`: it is asked for", body = PluginView),
     (status = 409, description = "Others depend on it, or it is compiled in"),
 ))]
 pub(super) async fn remove(
@@ -199,7 +200,7 @@ pub(super) async fn remove(
 
 /// Has everything looked at again. What comes of it is seen in the plugins.
 #[utoipa::path(post, path = "/api/v1/reload", tag = "acts", operation_id = "look_again", responses(
-    (status = 202, description = "It is looked at; the first page of plugins as they are now", body = Plugins),
+    (status = 202, description = "It is looked at; the first page of plugins as they are now", body = PluginPage),
 ))]
 pub(super) async fn look_again(
     State(control): Shared,
@@ -268,10 +269,15 @@ pub(super) fn refused(name: &str, refused: &Refused) -> Problem {
         Refused::Unavailable(_) => Problem::of(name, StatusCode::SERVICE_UNAVAILABLE, detail).passing(),
         Refused::Ending => Problem::of(name, StatusCode::SERVICE_UNAVAILABLE, detail),
         Refused::Failed { failure, generation, .. } => {
-            Problem::of(name, StatusCode::UNPROCESSABLE_ENTITY, failure.reason.as_str())
-                .with("stage", failure.stage.to_string())
-                .with("generation", *generation)
-                .with("diagnostics", serde_json::json!(show::diagnostics(failure)))
+            failed_candidate(name, &failure.view(*generation, SystemTime::now()))
         }
     }
+}
+
+/// A candidate did not make it.
+pub(super) fn failed_candidate(name: &str, failed: &FailureView) -> Problem {
+    Problem::of(name, StatusCode::UNPROCESSABLE_ENTITY, failed.reason.as_str())
+        .with("stage", failed.stage.to_string())
+        .with("generation", failed.generation)
+        .with("diagnostics", serde_json::json!(failed.diagnostics))
 }

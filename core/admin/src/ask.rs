@@ -6,8 +6,9 @@ use axum::{
     body::Body,
     extract::{FromRequestParts, Path, Query},
 };
+use camlock_api::PluginView;
 use camlock_http::{Problem, nothing_there, seconds};
-use camlock_policy::PluginView;
+use camlock_policy::LivePlugin;
 use http::{HeaderMap, StatusCode, header::IF_MATCH, request::Parts};
 use http_body_util::{BodyExt, Limited};
 use serde::de::DeserializeOwned;
@@ -20,7 +21,7 @@ const LARGEST: usize = 64 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The plugin whose name is in the path.
-pub(super) struct Named(pub(super) Arc<PluginView>);
+pub(super) struct Named(pub(super) Arc<LivePlugin>);
 
 impl FromRequestParts<Arc<Control>> for Named {
     type Rejection = Problem;

@@ -2,7 +2,7 @@
 
 use super::{
     Control, Shared,
-    acts::{refused, told},
+    acts::{failed_candidate, refused, told},
     admit::Visitor,
     ask::{Asked, bad, read_some},
     list::tagged,
@@ -15,7 +15,7 @@ use axum::{
 };
 use camlock_http::{Problem, seconds};
 use camlock_policy::{
-    Act, Headline, Install, Installed, Kind, Manager, NotInstalled, Nudge, Order, PluginView, Refused, Source, Upload,
+    Act, Headline, Install, Installed, Kind, LivePlugin, Manager, NotInstalled, Nudge, Order, Refused, Source, Upload,
     registry::Happened,
 };
 use http::{
@@ -82,8 +82,8 @@ pub(super) struct Wish {
         (Vec<u8> = "application/gzip"), (Vec<u8> = "application/zip"),
     )),
     responses(
-    (status = 200, description = "It took the place of the one before, and serves", body = show::Plugin),
-    (status = 201, description = "It is installed", body = show::Plugin),
+    (status = 200, description = "It took the place of the one before, and serves", body = camlock_api::PluginView),
+    (status = 201, description = "It is installed", body = camlock_api::PluginView),
     (status = 202, description = "With `wait=false`: it is in the directory, and will be looked at", body = Placed),
     (status = 409, description = "There is a plugin of that name"),
     (status = 413, description = "It is too large"),
@@ -123,10 +123,7 @@ pub(super) async fn install(
     }
     let plugin = outcome(&control.manager, &name).await?;
     match &plugin.failed {
-        Some(failed) if plugin.serving.is_none() => Err(refused(
-            &name,
-            &Refused::Failed { failure: failed.failure.clone(), generation: failed.generation, plugin: plugin.clone() },
-        )),
+        Some(failed) if plugin.serving.is_none() => Err(failed_candidate(&name, failed)),
         _ => {
             let location = [(LOCATION, format!("/api/v1/plugins/{name}"))];
             let shown = tagged(plugin.revision, show::plugin(&plugin, visitor.role));
@@ -144,8 +141,8 @@ pub(super) struct Placed {
 }
 
 /// A plugin that has an entry, and where that lies.
-fn there(plugin: &PluginView) -> Option<(String, Option<PathBuf>)> {
-    let path = match plugin.kind? {
+fn there(plugin: &LivePlugin) -> Option<(String, Option<PathBuf>)> {
+    let path = match plugin.entry? {
         Kind::BuiltIn => None,
         _ => Some(PathBuf::from(plugin.path.as_deref()?)),
     };
@@ -244,13 +241,13 @@ async fn create(directory: &Path) -> io::Result<(Received, File)> {
 }
 
 /// Waits until it is known what came of a plugin that is new.
-async fn outcome(manager: &Manager, name: &str) -> Result<Arc<PluginView>, Problem> {
+async fn outcome(manager: &Manager, name: &str) -> Result<Arc<LivePlugin>, Problem> {
     let mut overview = manager.watch();
     let until = Instant::now() + OUTCOME;
     loop {
         let plugin = overview.borrow_and_update().plugins.iter().find(|plugin| plugin.name == name).cloned();
-        let on_its_way = |plugin: &Arc<PluginView>| plugin.candidate.is_some() || plugin.state == Headline::Starting;
-        match plugin.filter(|plugin| plugin.kind.is_some()) {
+        let on_its_way = |plugin: &Arc<LivePlugin>| plugin.candidate.is_some() || plugin.state == Headline::Starting;
+        match plugin.filter(|plugin| plugin.entry.is_some()) {
             Some(plugin) if !on_its_way(&plugin) || plugin.state == Headline::Waiting => return Ok(plugin),
             _ => {}
         }

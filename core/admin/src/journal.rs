@@ -4,14 +4,14 @@ use super::{
     Control, Shared,
     ask::{Asked, bad},
     lasting::{Pass, lasting},
-    page::{Page, cursor, length, place},
-    show::time,
+    page::{cursor, length, place},
 };
 use axum::{
     Json,
     extract::State,
     response::{Response, sse},
 };
+use camlock_api::{JournalEntry, Page};
 use camlock_http::Problem;
 use camlock_policy::{
     Overview,
@@ -19,11 +19,10 @@ use camlock_policy::{
 };
 use futures_util::stream::unfold;
 use http::{HeaderMap, StatusCode};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Deserialize;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::timeout};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 /// What this list's cursors are marked with.
 const LIST: &str = "journal";
@@ -34,41 +33,17 @@ const AT_ONCE: usize = 100;
 const SOON: Duration = Duration::from_millis(250);
 const LATE: Duration = Duration::from_secs(16);
 
-/// Something that happened.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Entry {
-    /// Its place in the journal: `after` and `Last-Event-ID` take it.
-    id: String,
-    #[schema(required)]
-    at: Option<String>,
-    /// The server; null if it was decided in the database.
-    #[schema(required)]
-    node: Option<String>,
-    #[schema(required)]
-    plugin: Option<String>,
-    #[schema(required)]
-    generation: Option<u64>,
-    /// What, in a word.
-    what: String,
-    /// Who: a token's name, `filesystem`, `registry`, `health`.
-    by: String,
-    /// More about it.
-    #[schema(value_type = Object)]
-    detail: Value,
-}
-
-impl From<Event> for Entry {
-    fn from(event: Event) -> Self {
-        Entry {
-            id: event.id.to_string(),
-            at: time(event.at),
-            node: event.node,
-            plugin: event.plugin,
-            generation: event.generation,
-            what: event.what,
-            by: event.by,
-            detail: event.detail,
-        }
+/// An event as it is shown.
+fn entry(event: Event) -> JournalEntry {
+    JournalEntry {
+        id: event.id.to_string(),
+        at: event.at.into(),
+        node: event.node,
+        plugin: event.plugin,
+        generation: event.generation,
+        what: event.what,
+        by: event.by,
+        detail: event.detail,
     }
 }
 
@@ -89,19 +64,19 @@ pub(super) struct Wanted {
 
 /// What happened, the newest first.
 #[utoipa::path(get, path = "/api/v1/journal", tag = "fleet", params(Wanted), responses(
-    (status = 200, description = "The newest first", body = Page<Entry>),
+    (status = 200, description = "The newest first", body = Page<JournalEntry>),
     (status = 503, description = "The registry cannot be read"),
 ))]
 pub(super) async fn journal(
     State(control): Shared,
     Asked(Wanted { plugin, limit, cursor: from }): Asked<Wanted>,
-) -> Result<Json<Page<Entry>>, Problem> {
+) -> Result<Json<Page<JournalEntry>>, Problem> {
     let limit = length(limit)?;
     let before = place(LIST, from.as_deref())?;
     let query = EventQuery { after: None, before, plugin, limit };
     let page = control.options.archive.events(query).await.map_err(unavailable)?;
     let next = page.events.last().filter(|_| page.more).map(|last| cursor(LIST, last.id));
-    Ok(Json(Page { items: page.events.into_iter().map(Entry::from).collect(), next }))
+    Ok(Json(Page { items: page.events.into_iter().map(entry).collect(), next }))
 }
 
 /// The registry cannot be used for now.
@@ -124,7 +99,7 @@ pub(super) struct Follow {
 #[utoipa::path(get, path = "/api/v1/events", tag = "fleet",
     params(Follow, ("last-event-id" = Option<String>, Header, description = "As `after`, and before it")), responses(
     (status = 200, description = "Each event's `data` is an entry of the journal",
-        body = Entry, content_type = "text/event-stream"),
+        body = JournalEntry, content_type = "text/event-stream"),
     (status = 503, description = "The registry cannot be read"),
 ))]
 pub(super) async fn events(
@@ -151,7 +126,7 @@ pub(super) async fn events(
     let events = unfold(following, async |mut following| {
         let event = following.next().await?;
         let told = sse::Event::default().id(event.id.to_string());
-        let told = told.json_data(Entry::from(event)).unwrap_or_default();
+        let told = told.json_data(entry(event)).unwrap_or_default();
         Some((told, following))
     });
     Ok(lasting(events, pass))

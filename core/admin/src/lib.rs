@@ -48,6 +48,7 @@ use axum::{
     response::Response,
     routing::get,
 };
+use camlock_api::ServerHealth;
 use camlock_http::{BlockedList, Meters, Problem, nothing_there};
 use camlock_policy::{
     Install, Manager, Overview,
@@ -81,7 +82,7 @@ pub struct AdminOptions {
     /// How many bytes may be sent to be installed.
     pub largest_upload: u64,
     /// What `/_/health` tells.
-    pub about: About,
+    pub about: ServerHealth,
     /// Handlers that block: `Dispatch::blocked_list`.
     pub blocked: BlockedList,
     /// What is counted of requests: `Dispatch::meters`.
@@ -108,7 +109,7 @@ impl AdminOptions {
             note: Arc::new(move |happened| notes.note(happened)),
             install: None,
             largest_upload: 256 << 20,
-            about: About::default(),
+            about: ServerHealth::default(),
             blocked: BlockedList::default(),
             meters: Meters::default(),
             logs: Logs::default(),
@@ -123,21 +124,6 @@ impl fmt::Debug for AdminOptions {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("AdminOptions").field("about", &self.about).finish_non_exhaustive()
     }
-}
-
-/// What this server is.
-#[derive(Clone, Debug, Default)]
-pub struct About {
-    /// Its version.
-    pub version: String,
-    /// The revision it was built from.
-    pub revision: Option<String>,
-    /// The compiler it was built with.
-    pub rustc: Option<String>,
-    /// The contract it offers to plugins.
-    pub abi: String,
-    /// The plugins that are compiled in.
-    pub built_in: Vec<String>,
 }
 
 /// What all handlers share.

@@ -1,12 +1,12 @@
 //! Everything that is counted, as Prometheus reads it (text, 0.0.4). The only labels are plugins and classes of statuses.
 
-use super::{Control, Shared, show::in_flight, tally::Tally};
+use super::{Control, Shared, tally::Tally};
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
 use camlock_http::{BOUNDS, CLASSES, Meter};
-use camlock_policy::PluginView;
+use camlock_policy::LivePlugin;
 use http::header::CONTENT_TYPE;
 use std::{
     collections::HashMap,
@@ -101,7 +101,7 @@ fn of_requests(text: &mut Text, meters: &[(Arc<str>, Arc<Meter>)]) {
 }
 
 fn of_plugins(text: &mut Text, tally: &Tally) {
-    let views: [Family<PluginView>; 5] = [
+    let views: [Family<LivePlugin>; 5] = [
         ("camlock_plugin_serving", "gauge", "Whether a generation of the plugin serves.", |plugin| {
             u64::from(plugin.serving.is_some())
         }),
@@ -109,11 +109,7 @@ fn of_plugins(text: &mut Text, tally: &Tally) {
             "camlock_plugin_in_flight",
             "gauge",
             "Requests without an answer, answers that are being read, and upgraded connections.",
-            |plugin| {
-                let serving = plugin.serving.iter().map(|serving| &serving.leases);
-                let draining = plugin.draining.iter().map(|draining| &draining.leases);
-                serving.chain(draining).map(|leases| in_flight(leases) as u64).sum()
-            },
+            |plugin| plugin.in_flight() as u64,
         ),
         ("camlock_plugin_draining_generations", "gauge", "Replaced generations that end what they began.", |plugin| {
             plugin.draining.len() as u64
@@ -125,7 +121,7 @@ fn of_plugins(text: &mut Text, tally: &Tally) {
             "camlock_plugin_left_behind_bytes",
             "gauge",
             "Memory that generations left behind, of plugins that count theirs.",
-            |plugin| plugin.serving.as_ref().and_then(|serving| serving.left_behind).unwrap_or(0),
+            |plugin| plugin.serving.as_ref().and_then(|serving| serving.left_behind_bytes).unwrap_or(0),
         ),
     ];
     for (name, sort, help, read) in views {
@@ -222,9 +218,12 @@ impl Text {
 mod tests {
     use super::*;
     use crate::{AdminOptions, Control, Meters, Token, show::tests::view};
-    use camlock_policy::{Manager, Overview};
+    use camlock_policy::{Kind, Manager, Overview, PluginView};
     use http::StatusCode;
-    use std::time::{Duration, Instant};
+    use std::{
+        collections::BTreeMap,
+        time::{Duration, Instant},
+    };
 
     fn with(plugins: usize) -> (Control, camlock_policy::Inbox) {
         let (manager, inbox) = Manager::channel();
@@ -236,7 +235,7 @@ mod tests {
                 meter.answered(StatusCode::from_u16(status).unwrap(), Duration::from_micros(microseconds));
             }
             meter.panicked(2);
-            Arc::new(PluginView { name, ..view() })
+            Arc::new(LivePlugin::new(PluginView { name, ..view() }, Some(Kind::Crate), BTreeMap::new()))
         });
         let plugins = views.collect();
         inbox.overview.send_replace(Arc::new(Overview { plugins, ..Overview::default() }));

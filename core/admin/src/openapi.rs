@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use camlock_http::ProblemDocument;
+use camlock_api::ProblemView;
 use camlock_policy::{Digest, Overview, routes::MOUNTS};
 use http::{
     HeaderMap, Method, StatusCode,
@@ -150,7 +150,7 @@ fn complete(host: &mut Map<String, Value>, version: &str) {
     }
     if let Some(components) = host.entry("components").or_insert_with(|| json!({})).as_object_mut() {
         components.insert("securitySchemes".to_owned(), json!({ "token": { "type": "http", "scheme": "bearer" } }));
-        let problem = serde_json::to_value(ProblemDocument::schema()).unwrap_or_default();
+        let problem = serde_json::to_value(ProblemView::schema()).unwrap_or_default();
         if let Some(schemas) = components.entry("schemas").or_insert_with(|| json!({})).as_object_mut() {
             schemas.insert("Problem".to_owned(), problem);
         }

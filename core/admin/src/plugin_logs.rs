@@ -5,8 +5,7 @@ use super::{
     ask::{Asked, Named, OfPlugin, bad},
     journal::ended,
     lasting::{Pass, lasting},
-    page::Page,
-    show::time,
+    level::level_of,
 };
 use crate::logs::{Line, Logs};
 use axum::{
@@ -14,14 +13,15 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response, sse},
 };
+use camlock_api::{LogLine, Page};
 use camlock_http::Problem;
 use camlock_policy::Overview;
 use futures_util::stream::unfold;
 use http::HeaderMap;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::watch;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 /// So many lines at most, and so many if nothing is said.
 const LONGEST: usize = 1_000;
@@ -29,39 +29,17 @@ const USUAL: usize = 100;
 /// No line has a greater number: it could not be told in JSON's usual integers.
 const LAST: u64 = i64::MAX as u64;
 
-/// A line of a plugin's log.
-#[derive(Serialize, ToSchema)]
-pub(super) struct LogLine {
-    /// Its number, in this process.
-    id: u64,
-    #[schema(required)]
-    at: Option<String>,
-    /// `error`, `warn`, `info`, `debug` or `trace`.
-    level: String,
-    message: String,
-    /// Other fields, as text.
-    fields: String,
-    #[schema(required)]
-    generation: Option<u64>,
-    /// The trace that it belongs to.
-    #[schema(required)]
-    trace_id: Option<String>,
-    /// Where it was written.
-    module: String,
-}
-
-impl From<&Line> for LogLine {
-    fn from(line: &Line) -> Self {
-        LogLine {
-            id: line.number,
-            at: time(line.at),
-            level: line.level.as_str().to_ascii_lowercase(),
-            message: line.message.clone(),
-            fields: line.fields.clone(),
-            generation: line.generation,
-            trace_id: Some(line.trace_id.clone()).filter(|id| !id.is_empty()),
-            module: line.module.clone(),
-        }
+/// A line as it is shown.
+fn shown(line: &Line) -> LogLine {
+    LogLine {
+        id: line.number,
+        at: line.at.into(),
+        level: level_of(line.level),
+        message: line.message.clone(),
+        fields: line.fields.clone(),
+        generation: line.generation,
+        trace_id: Some(line.trace_id.clone()).filter(|id| !id.is_empty()),
+        module: line.module.clone(),
     }
 }
 
@@ -112,7 +90,7 @@ pub(super) async fn logs(
     let logs = control.options.logs.clone();
     if !follow {
         let lines = logs.of(&plugin.name, after, limit);
-        return Ok(Json(Page::whole(lines.iter().map(|line| LogLine::from(&**line)).collect())).into_response());
+        return Ok(Json(Page::whole(lines.iter().map(|line| shown(line)).collect())).into_response());
     }
     // A number that was not given yet was given by a process before this one: then all is new.
     let known = |after: u64| if after > logs.last() { 0 } else { after };
@@ -125,7 +103,7 @@ pub(super) async fn logs(
     let lines = unfold(following, async |mut following| {
         let line = following.next().await?;
         let told = sse::Event::default().id(line.number.to_string());
-        let told = told.json_data(LogLine::from(&*line)).unwrap_or_default();
+        let told = told.json_data(shown(&line)).unwrap_or_default();
         Some((told, following))
     });
     Ok(lasting(lines, pass))

@@ -2,6 +2,7 @@
 
 use super::{Shared, admit::Visitor};
 use axum::{Json, extract::State, response::IntoResponse, response::Response};
+use camlock_api::{BlockedHandler, ServerHealth};
 use camlock_http::{Blocked, Problem};
 use camlock_policy::{Headline, Overview};
 use http::StatusCode;
@@ -40,27 +41,30 @@ pub(super) async fn ready(State(control): Shared) -> Response {
 /// Plugins that are on their way to serve, and how far they are. One that waits for another plugin may do so for good.
 fn awaited(overview: &Overview) -> Vec<(&str, &str)> {
     let starting = overview.plugins.iter().filter(|plugin| plugin.state == Headline::Starting);
-    let at = |plugin: &camlock_policy::PluginView| plugin.candidate.as_ref().map(|candidate| candidate.stage);
-    starting.map(|plugin| (&*plugin.name, at(plugin).unwrap_or(plugin.state.word()))).collect()
+    starting
+        .map(|plugin| {
+            let at = plugin.candidate.as_ref().map_or(plugin.state.word(), |candidate| &*candidate.stage);
+            (&*plugin.name, at)
+        })
+        .collect()
 }
 
 /// What this server is; for those who may see more, also which handlers block their threads.
-#[utoipa::path(get, path = "/_/health", tag = "probes", responses((status = 200, description = "Versions", body = Object)))]
-pub(super) async fn health(State(control): Shared, visitor: Visitor) -> Json<Value> {
-    let about = &control.options.about;
-    let mut health = json!({
-        "status": "ok", "version": about.version, "revision": about.revision, "rustc": about.rustc, "abi": about.abi,
-        "built_in": about.built_in,
-    });
+#[utoipa::path(get, path = "/_/health", tag = "probes", responses((status = 200, description = "Versions", body = ServerHealth)))]
+pub(super) async fn health(State(control): Shared, visitor: Visitor) -> Json<ServerHealth> {
+    let mut health = ServerHealth { status: "ok".to_owned(), ..control.options.about.clone() };
     if visitor.role.is_some() {
-        health["blocked"] = control.options.blocked.all().iter().map(blocked).collect();
+        health.blocked = Some(control.options.blocked.all().into_iter().map(blocked).collect());
     }
     Json(health)
 }
 
-fn blocked(blocked: &Blocked) -> Value {
-    json!({
-        "plugin": &*blocked.plugin, "generation": blocked.generation, "method": blocked.method, "route": blocked.route,
-        "seconds": blocked.lasting.as_secs_f64(),
-    })
+fn blocked(blocked: Blocked) -> BlockedHandler {
+    BlockedHandler {
+        plugin: blocked.plugin.to_string(),
+        generation: blocked.generation,
+        method: blocked.method.to_string(),
+        route: blocked.route,
+        seconds: blocked.lasting.as_secs_f64(),
+    }
 }

@@ -1,11 +1,12 @@
 //! The handle: everything is begun here, asked through here, and ended here.
 
 use crate::{Options, data, record::Record, runtimes::Runtimes, shop::Shop, watch::watch};
-use camlock_admin::{About, AdminOptions, ControlSocket, Token, admin_router, serve_socket};
+use camlock_admin::{AdminOptions, ControlSocket, Token, admin_router, serve_socket};
+use camlock_api::ServerHealth;
 use camlock_build::Builder;
 use camlock_http::{Dispatch, FrontOptions, look_after};
 use camlock_loader::{abi_version, on_thread_park};
-use camlock_policy::{Act, Digest, Done, Manager, Overview, PluginView, Refused, supervise};
+use camlock_policy::{Act, Digest, Done, LivePlugin, Manager, Overview, Refused, supervise};
 use std::{
     fmt, path,
     path::{Path, PathBuf},
@@ -89,12 +90,13 @@ impl Camlock {
         let dispatch = Dispatch::default();
         let record = Record::open(&options, &data).await?;
         let cannot_build = shop.builder.cannot_build();
-        let about = About {
+        let about = ServerHealth {
             version: options.version,
             revision: options.revision,
             rustc: options.rustc,
             abi: abi_version(),
             built_in: shop.built_in.iter().map(|built_in| built_in.manifest().name.clone()).collect(),
+            ..ServerHealth::default()
         };
         let loader = shop.loader.clone();
         options.levels.listen(move |plugin, level| loader.set_level(plugin, level));
@@ -187,7 +189,7 @@ impl Camlock {
     }
 
     /// One plugin.
-    pub fn plugin(&self, name: &str) -> Option<Arc<PluginView>> {
+    pub fn plugin(&self, name: &str) -> Option<Arc<LivePlugin>> {
         self.0.manager.plugin(name)
     }
 

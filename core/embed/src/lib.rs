@@ -49,6 +49,7 @@ pub use camlock_build::{Listener, Profile};
 pub use camlock_http::Dispatch;
 pub use camlock_loader::{BuiltIn, Digest, on_thread_park, run_verifier_if_asked};
 pub use camlock_policy::{
-    Act, Done, Headline, Kept, Limits, Manager, Order, Overview, PluginView, Refused, RequestLimits, Settings,
+    Act, Done, Headline, Kept, Limits, LivePlugin, Manager, Order, Overview, PluginView, Refused, RequestLimits,
+    Settings,
 };
 pub use camlock_store::Objects;

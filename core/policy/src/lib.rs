@@ -8,7 +8,6 @@
 
 mod body;
 mod call;
-mod digest;
 mod failure;
 pub mod generation;
 mod install;
@@ -27,8 +26,7 @@ mod view;
 pub use crate::{
     body::{Body, BodyError},
     call::{Answer, Call, Connection, Fault, FaultKind, RequestId},
-    digest::{Digest, NoDigest},
-    failure::{Diagnostic, Failure, Stage},
+    failure::Failure,
     install::{Install, Installed, NotInstalled, Source, Upload},
     instance::{BoxFuture, Description, Ending, Instance, Loaded, Saved},
     lease::{Lease, Use, Watch},
@@ -40,8 +38,9 @@ pub use crate::{
         Sources,
     },
     supervisor::{Aside, Ports, Settings, supervise},
-    view::{
-        BuildView, CandidateView, DrainingView, Endpoint, FailureView, GenerationView, Headline, Overview, PinnedView,
-        PluginView,
-    },
+    view::{LivePlugin, Overview},
+};
+pub use camlock_api::{
+    BuildView, CandidateView, Diagnostic, Digest, DrainingView, Endpoint, FailureView, GenerationPhase, GenerationView,
+    Headline, NoDigest, PinnedView, PluginKind, PluginView, ServingView, Stage, StageTimes, UtcTime,
 };

@@ -2,7 +2,7 @@
 //!
 //! What must not live here: any decision. A nudge only says "look again"; an act is answered when its outcome is known.
 
-use crate::{Digest, Failure, Kept, Overview, PluginView, registry::Actor};
+use crate::{Digest, Failure, Kept, LivePlugin, Overview, registry::Actor};
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -62,7 +62,7 @@ pub struct Order {
 #[derive(Clone, Debug)]
 pub struct Done {
     /// The plugin afterwards.
-    pub plugin: Arc<PluginView>,
+    pub plugin: Arc<LivePlugin>,
     /// How long each stage took, in order: `build`, `verify`, `load`, `start`, `swap`.
     pub stages: Vec<(&'static str, Duration)>,
 }
@@ -81,7 +81,7 @@ pub enum Refused {
         /// The candidate's number.
         generation: u64,
         /// The plugin afterwards.
-        plugin: Arc<PluginView>,
+        plugin: Arc<LivePlugin>,
     },
     /// It cannot be done as things are, and why: dependents, too many pins, a disabled plugin.
     #[error("{0}")]
@@ -179,7 +179,7 @@ impl Manager {
     }
 
     /// One plugin.
-    pub fn plugin(&self, name: &str) -> Option<Arc<PluginView>> {
+    pub fn plugin(&self, name: &str) -> Option<Arc<LivePlugin>> {
         self.overview().plugins.iter().find(|plugin| plugin.name == name).cloned()
     }
 

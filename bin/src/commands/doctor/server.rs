@@ -3,12 +3,15 @@
 use super::Finding;
 use crate::{
     Failed,
-    client::{Client, Reach, is_socket, plugin::Plugin},
+    client::{Client, Reach, is_socket, read, read_all},
     config::Config,
     print::{self, advice},
 };
+use camlock_api::{PluginView, ServerHealth};
 use camlock_loader::abi_version;
 use std::{io, net::TcpListener};
+
+const OTHER_VERSION: &str = "restart the server, so that it is what is installed";
 
 pub(super) async fn look(config: &Config) -> Vec<Finding> {
     let socket = config.data.join("control.sock");
@@ -23,7 +26,10 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
             findings
                 .push(Finding::good("server", format!("one runs, with {}", print::counted(plugins.len(), "plugin"))));
             findings.extend(version(&client).await);
-            findings.extend(plugins.iter().map(Plugin::read).flat_map(|plugin| told(&plugin)));
+            match read_all::<PluginView>(&plugins) {
+                Ok(plugins) => findings.extend(plugins.iter().flat_map(of_plugin)),
+                Err(unfit) => findings.push(Finding::wrong("server", unfit.reason, OTHER_VERSION)),
+            }
             true
         }
         Some(Err(problem)) if problem.failed.is_no_server() => {
@@ -51,14 +57,17 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
 /// Whether the server is of this program's version. One that was replaced while it runs is not.
 async fn version(client: &Result<Client, Failed>) -> Option<Finding> {
     let health = client.as_ref().ok()?.get("/_/health").await.ok()?;
-    let (theirs, abi) = (health["version"].as_str()?, health["abi"].as_str().unwrap_or("unknown"));
+    let ServerHealth { version: theirs, abi, .. } = match read(&health) {
+        Ok(health) => health,
+        Err(unfit) => return Some(Finding::wrong("server", unfit.reason, OTHER_VERSION)),
+    };
     let ours = env!("CARGO_PKG_VERSION");
     (theirs != ours || abi != abi_version()).then(|| {
         let found = format!(
             "the server is camlock {theirs} (contract {abi}), and this program is camlock {ours} (contract {})",
             abi_version()
         );
-        Finding::warning("server", found, "restart the server, so that it is what is installed")
+        Finding::warning("server", found, OTHER_VERSION)
     })
 }
 
@@ -85,8 +94,8 @@ fn address(config: &Config, runs: bool) -> Finding {
     }
 }
 
-/// What is to be told of a plugin.
-fn told(plugin: &Plugin) -> Vec<Finding> {
+/// What is wrong with a plugin.
+fn of_plugin(plugin: &PluginView) -> Vec<Finding> {
     let mut findings = Vec::new();
     let name = &plugin.name;
     for pinned in &plugin.pinned {
@@ -107,15 +116,19 @@ fn told(plugin: &Plugin) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::plugin;
     use serde_json::json;
 
     #[test]
     fn pins_and_failures_are_warnings() {
-        let plugin = Plugin::read(&json!({
-            "name": "hello", "state": "serving", "pinned": [{ "generation": 1, "reason": "a thread of it still runs" }],
-            "failed": { "generation": 3, "stage": "build", "reason": "it does not compile" },
+        let plugin = plugin(json!({
+            "pinned": [{ "generation": 1, "reason": "a thread of it still runs" }],
+            "failed": {
+                "generation": 3, "stage": "build", "reason": "it does not compile", "at": "2026-01-02T03:04:05Z",
+                "diagnostics": [],
+            },
         }));
-        let found: Vec<_> = told(&plugin).into_iter().map(|finding| finding.found).collect();
+        let found: Vec<_> = of_plugin(&plugin).into_iter().map(|finding| finding.found).collect();
         let expected = [
             "hello: generation 1 cannot leave: a thread of it still runs",
             "hello: generation 3 failed (build): it does not compile",

@@ -7,8 +7,8 @@ use crate::{
 use bytes::Bytes;
 use camlock_admin::AdminOptions;
 use camlock_policy::{
-    Act, BoxFuture, CandidateView, Failure, FailureView, Headline, Install, Installed, NotInstalled, PluginView,
-    Refused, Source, Stage, Upload,
+    Act, BoxFuture, CandidateView, Failure, Headline, Install, Installed, NotInstalled, PluginView, Refused, Source,
+    Stage, Upload,
 };
 use http::{Request, Response};
 use http_body_util::{BodyExt, StreamBody};
@@ -168,11 +168,15 @@ async fn a_body_of_unknown_length_is_cut_off() {
 #[tokio::test]
 async fn what_is_new_is_waited_for() {
     let installing = Installing::start().await;
-    let candidate =
-        || CandidateView { generation: 1, stage: "building", doing: String::new(), since: SystemTime::now() };
+    let candidate = || CandidateView {
+        generation: 1,
+        stage: "building".into(),
+        doing: String::new(),
+        since: SystemTime::now().into(),
+    };
     let starting = || PluginView { state: Headline::Starting, candidate: Some(candidate()), ..view("fresh") };
     let failure = Failure::new(Stage::Build, "it does not compile");
-    let failed = FailureView { generation: 1, failure, at: SystemTime::now() };
+    let failed = failure.view(1, SystemTime::now());
     for (outcome, status) in [
         (PluginView { state: Headline::Serving, ..view("fresh") }, 201),
         (PluginView { state: Headline::Disabled, enabled: false, ..view("fresh") }, 201),

@@ -29,7 +29,7 @@ mod watchful;
 mod work;
 
 use crate::{
-    BoxFuture, Candidate, Limits, Loading, Manager, Nudge, PluginView, Publish, Scan, Shelf, Sources,
+    BoxFuture, Candidate, Limits, LivePlugin, Loading, Manager, Nudge, Publish, Scan, Shelf, Sources,
     manager::{Inbox, Message},
     registry::{Agreed, Exchange, Reading, Registry, Served},
 };
@@ -176,7 +176,7 @@ struct Supervisor {
     acks: Vec<oneshot::Sender<()>>,
     /// Given once everything is published and shown.
     answers: Vec<Answer>,
-    shown: BTreeMap<String, Arc<PluginView>>,
+    shown: BTreeMap<String, Arc<LivePlugin>>,
     ending: Option<Vec<oneshot::Sender<()>>>,
 }
 

@@ -5,8 +5,8 @@ use super::{
     restarts::Restarts,
 };
 use crate::{
-    BuildView, Candidate, Digest, Done, Endpoint, Entry, Failure, Fingerprint, Headline, Kind, Loaded, Manifest,
-    PluginView, Refused,
+    BuildView, Candidate, Digest, Done, Endpoint, Entry, Failure, Fingerprint, Headline, Kind, LivePlugin, Loaded,
+    Manifest, Refused,
     generation::{Event, Phase},
     registry::{Actor, Agreed, Record, RolloutId, Served},
 };
@@ -240,7 +240,7 @@ pub(crate) struct Answer {
     /// How long each stage took, or why it was not done.
     pub(crate) outcome: Result<Vec<(&'static str, Duration)>, Refused>,
     /// How the plugin was last seen, if it is not shown any more.
-    pub(crate) gone: Option<Arc<PluginView>>,
+    pub(crate) gone: Option<Arc<LivePlugin>>,
 }
 
 impl Plugin {

@@ -36,11 +36,14 @@ impl Plugin {
     ) {
         self.builds.push_front(Arc::new(BuildView {
             generation,
-            began,
-            stages: times.stages.clone(),
+            began: began.into(),
+            stages: times.stages.iter().copied().collect(),
             artifact,
             version: manifest.map(|manifest| manifest.version.clone()),
-            failure: failure.cloned(),
+            failed: failure.map(|failure| {
+                failure
+                    .view(generation, began + times.stages.iter().map(|(_, took)| *took).sum::<std::time::Duration>())
+            }),
         }));
         self.builds.truncate(BUILDS);
     }

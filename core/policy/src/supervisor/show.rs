@@ -6,8 +6,8 @@ use super::{
     plugin::{Answer, Plugin},
 };
 use crate::{
-    CandidateView, Done, DrainingView, Endpoint, FailureView, GenerationView, Headline, Kind, Overview, PinnedView,
-    PluginView, Use,
+    CandidateView, Done, DrainingView, Endpoint, FailureView, Headline, Kind, LivePlugin, Overview, PinnedView,
+    PluginKind, PluginView, ServingView, Use,
     generation::Phase,
     routes::{MOUNTS, Routed, Serving, Target, overlap},
 };
@@ -37,7 +37,7 @@ impl Supervisor {
             let _ = held.send(());
         }
         let looked = self.scans.begun > u64::from(self.scans.running);
-        let starting = |plugin: &Arc<PluginView>| plugin.state == Headline::Starting;
+        let starting = |plugin: &Arc<LivePlugin>| plugin.state == Headline::Starting;
         let seen = looked && self.trouble.is_none();
         let ready = self.ready || seen && self.records_known() && !self.shown.values().any(starting);
         self.report_what_changed(&dirty.iter().cloned().collect::<Vec<_>>());
@@ -113,7 +113,7 @@ impl Supervisor {
 
 impl Plugin {
     /// What people see of it.
-    pub(super) fn view(&self) -> Arc<PluginView> {
+    pub(super) fn view(&self) -> Arc<LivePlugin> {
         let serving = self.serving.as_ref();
         let manifest = serving.map(|serving| serving.candidate.manifest()).or(self.manifest.as_ref());
         let claims = manifest.map_or(&[][..], |manifest| &manifest.camlock.routes);
@@ -122,44 +122,45 @@ impl Plugin {
         // Whose entry is gone is not to be reached.
         let there = self.entry.is_some() || serving.is_some();
         let urls = std::iter::once(mount.clone()).chain(claims.iter().cloned()).filter(|_| there).collect();
+        let entry = self.entry.as_ref().map(|entry| entry.kind);
         let openapi = serving.and_then(|serving| serving.loaded.instance.description().openapi.as_deref());
         let draining = self.leaving.iter().filter(|(_, leaving)| leaving.phase == Phase::Draining);
-        Arc::new(PluginView {
+        let view = PluginView {
             name: self.name.clone(),
             version: manifest.map(|manifest| manifest.version.clone()).unwrap_or_default(),
             description: manifest.map(|manifest| manifest.description.clone()).unwrap_or_default(),
             category: manifest
                 .and_then(|manifest| manifest.camlock.category)
                 .map(|category| category.word().to_owned()),
-            kind: self.entry.as_ref().map(|entry| entry.kind),
+            kind: if entry == Some(Kind::BuiltIn) { PluginKind::Static } else { PluginKind::Dynamic },
             path: lies.map(|entry| entry.path.display().to_string()),
             enabled: self.enabled(),
             revision: self.record.as_ref().map_or(0, |record| record.revision),
-            config: Arc::new(
-                self.record.as_ref().map_or_else(|| serde_json::json!({}), |record| record.config.clone()),
-            ),
+            config: Some(self.record.as_ref().map_or_else(|| serde_json::json!({}), |record| record.config.clone())),
+            stages: None,
             state: self.headline(),
             reason: self.reason(),
-            serving: serving.map(|serving| GenerationView {
+            serving: serving.map(|serving| ServingView {
                 generation: serving.generation,
                 version: serving.candidate.manifest().version.clone(),
                 artifact: serving.candidate.digest(),
-                since: serving.since,
-                leases: serving.loaded.leases.clone(),
-                left_behind: self.left_behind,
+                since: serving.since.into(),
+                in_flight: 0,
+                left_behind_bytes: self.left_behind,
             }),
             candidate: self.candidate.as_ref().map(|bid| CandidateView {
                 generation: bid.generation,
-                stage: if bid.waits.is_some() { "waiting" } else { bid.phase.word() },
+                stage: if bid.waits.is_some() { "waiting" } else { bid.phase.word() }.into(),
                 doing: bid.doing.clone(),
-                since: bid.since,
+                since: bid.since.into(),
             }),
             failed: self.failure_view(),
             draining: draining
                 .map(|(generation, leaving)| DrainingView {
                     generation: *generation,
-                    leases: leaving.leases.clone(),
-                    deadline: leaving.deadline,
+                    in_flight: 0,
+                    why: String::new(),
+                    deadline: leaving.deadline.into(),
                 })
                 .collect(),
             pinned: self
@@ -170,11 +171,17 @@ impl Plugin {
                     _ => None,
                 })
                 .collect(),
-            builds: self.builds.iter().cloned().collect(),
-            openapi: openapi.map(Into::into),
             endpoints: if there { endpoints(&mount, claims, openapi) } else { Vec::new() },
             urls,
-        })
+        };
+        let held = self.leaving.iter().map(|(generation, leaving)| (*generation, leaving.leases.clone()));
+        let held = held.filter(|(generation, _)| view.draining.iter().any(|it| it.generation == *generation));
+        let serves = serving.map(|serving| (serving.generation, serving.loaded.leases.clone()));
+        let leases = held.chain(serves).collect();
+        let mut live = LivePlugin::new(view, entry, leases);
+        live.openapi = openapi.map(Into::into);
+        live.builds = self.builds.iter().cloned().collect();
+        Arc::new(live)
     }
 
     fn failure_view(&self) -> Option<FailureView> {
@@ -182,13 +189,9 @@ impl Plugin {
             let ((rival, since), entry) = (self.rival.as_ref()?, self.entry.as_ref()?);
             let reason = two_of_one_name(&self.name, &entry.path.display().to_string(), rival);
             let failure = crate::Failure::new(crate::Stage::Manifest, reason);
-            Some(FailureView { generation: 0, failure, at: *since })
+            Some(failure.view(0, *since))
         };
-        let failed = self.failed.as_ref().map(|failed| FailureView {
-            generation: failed.generation,
-            failure: failed.failure.clone(),
-            at: failed.at,
-        });
+        let failed = self.failed.as_ref().map(|failed| failed.failure.view(failed.generation, failed.at));
         failed.or_else(rival)
     }
 }
@@ -201,10 +204,14 @@ fn endpoints(mount: &str, claims: &[String], openapi: Option<&str>) -> Vec<Endpo
     for (path, operations) in document["paths"].as_object().into_iter().flatten() {
         for method in METHODS.iter().filter(|method| operations.get(**method).is_some()) {
             let path = format!("{}{path}", mount.trim_end_matches('/'));
-            endpoints.push(Endpoint { method: method.to_uppercase(), path, source: "openapi" });
+            endpoints.push(Endpoint { method: method.to_uppercase(), path, source: "openapi".into() });
         }
     }
-    let any = |path: &str, source| Endpoint { method: "*".to_owned(), path: path.to_owned(), source };
+    let any = |path: &str, source: &'static str| Endpoint {
+        method: "*".to_owned(),
+        path: path.to_owned(),
+        source: source.into(),
+    };
     endpoints.extend(claims.iter().map(|claim| any(claim, "manifest")));
     if endpoints.iter().all(|endpoint| endpoint.source != "openapi") {
         endpoints.push(any(&format!("{mount}*"), "mount"));

@@ -83,7 +83,7 @@ async fn what_fails_leaves_the_old_one_serving() {
         let view = server.until("hello", |plugin| plugin.failed.is_some()).await;
         assert_eq!(view.state, Headline::Serving);
         let failed = view.failed.clone().unwrap();
-        assert_eq!((failed.generation, failed.failure.stage), (2, stage), "{}", failed.failure.reason);
+        assert_eq!((failed.generation, failed.stage), (2, stage), "{}", failed.reason);
         assert_eq!(world.leads_to("hello"), "generation 1");
         // Mended: a new generation, and the failure is forgotten.
         world.put("hello", "c", Script::default());
@@ -102,7 +102,7 @@ async fn work_that_panics_has_failed() {
         world.put("hello", "a", script);
         let server = world.start();
         let view = server.until("hello", |plugin| plugin.state == Headline::Failed).await;
-        assert_eq!(view.failed.as_ref().unwrap().failure.stage, stage);
+        assert_eq!(view.failed.as_ref().unwrap().stage, stage);
         // It may pass, and does.
         world.rewrite("hello", "a", |script| (script.build_panics, script.load_panics) = (false, false));
         server.until("hello", |plugin| plugin.state == Headline::Serving).await;

@@ -115,7 +115,7 @@ async fn what_is_gone_keeps_its_record() {
     server.until("hello", |plugin| plugin.state == Headline::Missing).await;
     world.put("hello", "a", Script::default());
     let view = server.serves("hello", 3).await;
-    assert_eq!(*view.config, json!({ "greeting": "hi" }));
+    assert_eq!(view.config, Some(json!({ "greeting": "hi" })));
     assert!(world.taken().contains(&"load hello:a as 3 with {\"greeting\":\"hi\"}".to_owned()));
 }
 

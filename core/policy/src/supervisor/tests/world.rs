@@ -3,8 +3,8 @@
 use super::super::{Aside, Ports, Settings, supervise};
 use crate::{
     Act, Answer, BoxFuture, Built, Call, Candidate, Description, Digest, Done, Ending, Entry, Failure, Fault,
-    FaultKind, Fingerprint, Instance, Kept, Kind, Lease, Limits, Loaded, Loading, Manager, Manifest, Nudge, Overview,
-    PluginView, Progress, Publish, Refused, Saved, Scan, Shelf, Sources, Stage, Use,
+    FaultKind, Fingerprint, Instance, Kept, Kind, Lease, Limits, LivePlugin, Loaded, Loading, Manager, Manifest, Nudge,
+    Overview, PluginView, Progress, Publish, Refused, Saved, Scan, Shelf, Sources, Stage, Use,
     manifest::{Camlock, Handover},
     registry::Memory,
     routes::{Routed, Target},
@@ -220,7 +220,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Has it look, and waits until the plugin is as told.
-    pub(super) async fn until(&self, name: &str, what: impl Fn(&PluginView) -> bool) -> Arc<PluginView> {
+    pub(super) async fn until(&self, name: &str, what: impl Fn(&PluginView) -> bool) -> Arc<LivePlugin> {
         self.manager.nudge(Nudge::Everything);
         let find =
             |overview: &Overview| overview.plugins.iter().find(|plugin| plugin.name == name && what(plugin)).cloned();
@@ -234,7 +234,7 @@ impl Server {
     }
 
     /// Waits until a generation of it serves.
-    pub(super) async fn serves(&self, name: &str, generation: u64) -> Arc<PluginView> {
+    pub(super) async fn serves(&self, name: &str, generation: u64) -> Arc<LivePlugin> {
         self.until(name, |plugin| plugin.serving.as_ref().is_some_and(|serving| serving.generation == generation)).await
     }
 
