@@ -3,6 +3,8 @@
 //!
 //! Nothing here waits for a plugin's code: all that is shown comes from the manager's overview. What must not live here: any
 //! decision about plugins, and where tokens are kept.
+//!
+#![doc = include_str!("../README.md")]
 
 #![forbid(unsafe_code)]
 

@@ -2,6 +2,8 @@
 //!
 //! Here live the look at the directory, fingerprints, cargo as a child, what compilers say, the SDK's source that travels in
 //! the program, the record of what was built, and how new entries come. What must not live here: deciding when to build, watching, loading.
+//!
+#![doc = include_str!("../README.md")]
 
 #![forbid(unsafe_code)]
 

@@ -3,6 +3,8 @@
 //! Here live the connections and their threads, the way of a request into an instance and of its answer back, the relay of
 //! upgraded connections, and what is counted of all that. What must not live here: the host's own paths (`camlock-admin`),
 //! anything that knows how plugins are built, loaded or unloaded, and anything that decides which of them are served.
+//!
+#![doc = include_str!("../README.md")]
 
 #![forbid(unsafe_code)]
 

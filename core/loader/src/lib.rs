@@ -7,6 +7,8 @@
 //! a child process; [`Loader::load`] opens them and hands core an `Instance` whose every product carries a lease. When the last
 //! lease is gone the keeper's thread closes the library and looks whether it is gone. [`Loader::load_built_in`] does the same
 //! with a plugin that is linked into the program, but for what only a library needs.
+//!
+#![doc = include_str!("../README.md")]
 
 mod call;
 mod connection;

@@ -3,9 +3,13 @@
 //! Here live leases, the port through which plugins are called, and the reading of what plugins say of themselves. What must
 //! not live here: the ABI, `libloading`, databases, axum, file watching, and `unsafe`. Whoever implements a port depends on
 //! this crate, never the other way round.
+//!
+#![doc = include_str!("../README.md")]
 
 #![forbid(unsafe_code)]
 
+#[doc(hidden)]
+pub mod assert;
 mod body;
 mod call;
 mod failure;
@@ -17,6 +21,7 @@ mod limits;
 mod manager;
 pub mod manifest;
 mod names;
+mod op_queue;
 mod ports;
 pub mod registry;
 pub mod routes;
@@ -33,6 +38,7 @@ pub use crate::{
     limits::{Limits, RequestLimits},
     manager::{Act, Done, Inbox, Manager, Message, Nudge, Order, Refused},
     manifest::Manifest,
+    op_queue::OpQueue,
     ports::{
         BuildProgress, Built, Candidate, Entry, Fingerprint, Kept, Kind, Loading, Progress, Publish, Scan, Shelf,
         Sources,

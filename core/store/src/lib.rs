@@ -3,14 +3,10 @@
 //! Here live the tables (`migrations/`), the SQL, and the feed that tells what changed in them, whoever changed it. What must not
 //! live here: anything that decides what to serve.
 //!
-//! How it fits together. [`Store::open`] looks whether the place is ours (`schema.rs`) and starts two tasks. One (`link.rs`)
-//! keeps a connection that listens, and connects again when it breaks; it alone says whether the database can be used. The
-//! other (`clerk.rs`) writes what happened, and lets this node be heard of. Everything else is a piece of work (`database.rs`): one
-//! transaction, written once for both databases (`connection.rs`), within bounded time. While the database is away all work
-//! fails at once, with the reason. Times are compared by the database's clock alone.
-//!
 //! Two parts stand before a port, whoever implements it: [`LastKnown`] remembers what a registry told, for a start without it,
 //! and [`SharedExchange`] has artifacts travel through an object store.
+//!
+#![doc = include_str!("../README.md")]
 
 #![forbid(unsafe_code)]
 

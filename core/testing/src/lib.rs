@@ -15,11 +15,15 @@ mod site;
 mod sources;
 mod trials;
 
+pub use camlock_testing_macros::trial;
 pub use fixtures::{Fixtures, repository, run_cargo};
+#[doc(hidden)]
+pub use inventory;
+pub use libtest_mimic::Trial;
 pub use load::Load;
 pub use outside::{Outside, files_of};
 pub use postgres::Postgres;
 pub use server::{Answer, Server, request};
 pub use site::Site;
 pub use sources::{manifest, single};
-pub use trials::{Outcome, Trials};
+pub use trials::{Outcome, Registered, in_a_process_of_its_own, one, run_trials};

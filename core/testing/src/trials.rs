@@ -1,40 +1,72 @@
 //! Tests in a program with a `main` of its own: verification starts the program again, so `main` has to begin with a call that
 //! the standard harness leaves no room for. Names, filters and output are the standard harness's.
+//!
+//! A function registers itself with `#[trial]`; `main` ends with [`run_trials`].
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use std::process::Command;
 
 /// What a test returns: `()` or a result.
 pub trait Outcome {
     /// As the harness wants it.
-    fn told(self) -> Result<(), Failed>;
+    fn into_verdict(self) -> Result<(), Failed>;
 }
 
 impl Outcome for () {
-    fn told(self) -> Result<(), Failed> {
+    fn into_verdict(self) -> Result<(), Failed> {
         Ok(())
     }
 }
 
-/// The tests of one program.
-#[derive(Default)]
-pub struct Trials(Vec<Trial>);
+/// A function that registered itself: under its module's path and its name, with what makes trials of it.
+#[derive(Debug)]
+pub struct Registered {
+    module: &'static str,
+    function: &'static str,
+    make: fn(&str) -> Vec<Trial>,
+}
 
-impl std::fmt::Debug for Trials {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{} trials", self.0.len())
+inventory::collect!(Registered);
+
+impl Registered {
+    /// What `#[trial]` registers.
+    pub const fn new(module: &'static str, function: &'static str, make: fn(&str) -> Vec<Trial>) -> Self {
+        Registered { module, function, make }
+    }
+
+    /// The path within the test program: its modules, then the function.
+    fn name(&self) -> String {
+        match self.module.split_once("::") {
+            Some((_program, modules)) => format!("{modules}::{}", self.function),
+            None => self.function.to_owned(),
+        }
     }
 }
 
-impl Trials {
-    /// Adds a test.
-    #[must_use]
-    pub fn add<O: Outcome>(mut self, name: &str, test: impl FnOnce() -> O + Send + 'static) -> Self {
-        self.0.push(Trial::test(name, move || test().told()));
-        self
-    }
+/// One trial of a function: what `#[trial]` makes unless it is told otherwise.
+pub fn one<O: Outcome>(name: &str, test: impl FnOnce() -> O + Send + 'static) -> Vec<Trial> {
+    vec![Trial::test(name, move || test().into_verdict())]
+}
 
-    /// Runs what the command line asks for, and ends the program.
-    pub fn run(self) -> ! {
-        libtest_mimic::run(&Arguments::from_args(), self.0).exit()
-    }
+/// One trial, in a process of its own: what is counted for a whole process is counted where nothing else runs.
+pub fn in_a_process_of_its_own(name: &str, test: fn()) -> Vec<Trial> {
+    const ALONE: &str = "CAMLOCK_TEST_ALONE";
+    let own = name.to_owned();
+    one(name, move || {
+        if std::env::var_os(ALONE).is_some() {
+            return test();
+        }
+        let program = std::env::current_exe().expect("this program");
+        let output = Command::new(program).args([&own, "--exact"]).env(ALONE, "1").output().expect("it can be started");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.contains("1 passed"), "{}\n{said}", output.status);
+    })
+}
+
+/// Runs what the command line asks for of all trials that registered themselves, and ends the program.
+pub fn run_trials() -> ! {
+    let mut trials: Vec<Trial> =
+        inventory::iter::<Registered>().flat_map(|registered| (registered.make)(&registered.name())).collect();
+    trials.sort_by(|one, other| one.name().cmp(other.name()));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit()
 }

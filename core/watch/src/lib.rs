@@ -5,11 +5,7 @@
 //! timer, which says "look at everything" now and then. What must not live here: what a plugin is, and any decision
 //! about one.
 //!
-//! How it works. For each *root* (the plugins directory, each entry in it, each further path) a *plan* (`plan.rs`) says
-//! which directories must be watched, and which changes in them concern that root. `watches.rs` makes the operating
-//! system watch exactly those, one by one: notify's own recursive mode would also watch what builds write. An event
-//! (`event.rs`) either concerns nobody, or is kept in a *burst* (`burst.rs`); if something came, went or moved, the
-//! roots that it concerns are planned anew when the burst ends. `observer.rs` is the thread that does all this.
+#![doc = include_str!("../README.md")]
 
 #![forbid(unsafe_code)]
 

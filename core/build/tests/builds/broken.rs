@@ -2,17 +2,9 @@
 
 use crate::place::{PLAIN, PLUGIN, Place};
 use camlock_policy::Stage;
-use camlock_testing::Trials;
+use camlock_testing::trial;
 
-pub fn add(trials: Trials) -> Trials {
-    trials
-        .add("broken::a_crate", a_crate)
-        .add("broken::a_single_file", a_single_file)
-        .add("broken::a_missing_file", a_missing_file)
-        .add("broken::a_build_script", a_build_script)
-        .add("broken::not_a_plugin", not_a_plugin)
-}
-
+#[trial]
 fn a_crate() {
     let place = Place::apart();
     place.write_crate("faulty", "", &format!("mod inner;\n\npub fn a() -> usize {{\n    missing\n}}\n{PLAIN}"));
@@ -30,6 +22,7 @@ fn a_crate() {
     place.build("faulty");
 }
 
+#[trial]
 fn a_single_file() {
     let place = Place::shared();
     place.write(
@@ -47,6 +40,7 @@ fn a_single_file() {
 }
 
 /// A file that was missing, and came, is a reason to try again; that it was missing is not.
+#[trial]
 fn a_missing_file() {
     let place = Place::apart();
     place.write_crate("lacking", "", &format!("pub const TEXT: &str = include_str!(\"../../../later.txt\");\n{PLAIN}"));
@@ -59,6 +53,7 @@ fn a_missing_file() {
     place.build("lacking");
 }
 
+#[trial]
 fn a_build_script() {
     let place = Place::apart();
     place.write_crate("scripted", "", PLAIN);
@@ -69,6 +64,7 @@ fn a_build_script() {
 }
 
 /// It compiles, but whoever looks at the library refuses it.
+#[trial]
 fn not_a_plugin() {
     let place = Place::apart();
     place.write_crate("stranger", "", "pub fn nothing() {}\n");

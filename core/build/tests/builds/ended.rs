@@ -2,7 +2,7 @@
 
 use crate::place::{PLAIN, Place};
 use camlock_policy::Sources;
-use camlock_testing::Trials;
+use camlock_testing::trial;
 use std::{
     fs::{self, File},
     io::Read,
@@ -11,15 +11,6 @@ use std::{
     thread,
     time::Duration,
 };
-
-pub fn add(trials: Trials) -> Trials {
-    trials
-        .add("ended::a_script_that_hangs", a_script_that_hangs)
-        .add("ended::nobody_wants_it_any_more", nobody_wants_it_any_more)
-        .add("ended::cargo_is_killed", cargo_is_killed)
-        .add("ended::an_edit_while_it_is_built", an_edit_while_it_is_built)
-        .add("ended::a_hanging_build_holds_nobody_up", a_hanging_build_holds_nobody_up)
-}
 
 /// A script that starts another process, tells that it runs, and never ends.
 pub const HANGS: &str = "fn main() {\n    let mut child = std::process::Command::new(\"sleep\").arg(\"100000\").spawn().unwrap();\n    \
@@ -75,6 +66,7 @@ pub fn expect_no_process_of(dir: &Path) {
     panic!("processes are left: {left:?}");
 }
 
+#[trial]
 fn a_script_that_hangs() {
     let (place, dir) = hanging(Duration::from_secs(3));
     let tell = dir.path().join("tell");
@@ -92,6 +84,7 @@ fn a_script_that_hangs() {
     assert_eq!(fs::read_dir(place.data("builds/running")).unwrap().count(), 0, "no note of it is left");
 }
 
+#[trial]
 fn nobody_wants_it_any_more() {
     let (place, dir) = hanging(Duration::from_secs(400));
     let entry = place.entry("hangs");
@@ -104,6 +97,7 @@ fn nobody_wants_it_any_more() {
     place.build("hangs");
 }
 
+#[trial]
 fn cargo_is_killed() {
     let place = Place::apart();
     place.write_crate("murderous", "", PLAIN);
@@ -118,6 +112,7 @@ fn cargo_is_killed() {
 }
 
 /// The script reads from a pipe, so that the edit falls into the build for certain.
+#[trial]
 fn an_edit_while_it_is_built() {
     let dir = tempfile::tempdir().unwrap();
     let tell = dir.path().join("tell");
@@ -145,6 +140,7 @@ fn an_edit_while_it_is_built() {
     place.build("edited");
 }
 
+#[trial]
 fn a_hanging_build_holds_nobody_up() {
     let (place, dir) = hanging(Duration::from_secs(400));
     let entry = place.entry("hangs");

@@ -2,22 +2,10 @@
 
 use crate::place::{PLAIN, PLUGIN, Place, listener, manifest, really};
 use camlock_policy::Sources;
-use camlock_testing::Trials;
+use camlock_testing::trial;
 use std::{fs, path::Path};
 
-pub fn add(trials: Trials) -> Trials {
-    trials
-        .add("good::a_crate", a_crate)
-        .add("good::a_single_file", a_single_file)
-        .add("good::a_build_gives_way", a_build_gives_way)
-        .add("good::a_workspace_above", a_workspace_above)
-        .add("good::settings_of_the_author", settings_of_the_author)
-        .add("good::a_crate_behind_a_link", a_crate_behind_a_link)
-        .add("good::a_loop_of_links", a_loop_of_links)
-        .add("good::an_sdk_of_its_own", an_sdk_of_its_own)
-        .add("good::the_plugins_that_ship", the_plugins_that_ship)
-}
-
+#[trial]
 fn a_crate() {
     let place = Place::shared();
     place.write_crate("whole", "[dependencies]\ncamlock-plugin = \"1\"\n", PLUGIN);
@@ -46,6 +34,7 @@ fn a_crate() {
     assert!(fs::read(&built.candidate).unwrap().windows(9).any(|bytes| bytes == b"Good day!"));
 }
 
+#[trial]
 fn a_single_file() {
     let place = Place::shared();
     let source = format!(
@@ -63,6 +52,7 @@ fn a_single_file() {
 }
 
 /// What is compiled takes no time from what serves.
+#[trial]
 fn a_build_gives_way() {
     let place = Place::apart();
     place.write_crate("meek", "", PLAIN);
@@ -73,6 +63,7 @@ fn a_build_gives_way() {
     place.build("meek");
 }
 
+#[trial]
 fn a_workspace_above() {
     let place = Place::apart();
     place.write("Cargo.toml", "[workspace]\nmembers = [\"nothing-here\"]\n");
@@ -88,6 +79,7 @@ fn a_workspace_above() {
 }
 
 /// What an author sets holds, except where it would break the server.
+#[trial]
 fn settings_of_the_author() {
     let place = Place::apart();
     let checks = "#[cfg(panic = \"abort\")]\ncompile_error!(\"aborts\");\n\
@@ -110,6 +102,7 @@ fn settings_of_the_author() {
     assert!(place.fail("settled").reason.contains("no flag"));
 }
 
+#[trial]
 fn a_crate_behind_a_link() {
     let place = Place::apart();
     place.write("home/linked/Cargo.toml", &manifest("linked", ""));
@@ -131,6 +124,7 @@ fn a_crate_behind_a_link() {
     place.build("linked");
 }
 
+#[trial]
 fn a_loop_of_links() {
     let place = Place::apart();
     place.write_crate("looping", "", PLAIN);
@@ -141,6 +135,7 @@ fn a_loop_of_links() {
 }
 
 /// Who names a path for camlock-plugin builds with what lies there.
+#[trial]
 fn an_sdk_of_its_own() {
     let place = Place::shared();
     let sdk = camlock_testing::repository().join("plugin-api");
@@ -152,6 +147,7 @@ fn an_sdk_of_its_own() {
     assert!(!outside.iter().any(|path| path.ends_with("core")), "{outside:?}");
 }
 
+#[trial]
 fn the_plugins_that_ship() {
     let place = Place::shared();
     let shipped = camlock_testing::repository().join("plugins");

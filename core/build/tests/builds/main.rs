@@ -14,16 +14,8 @@ mod place;
 mod refused;
 mod restarted;
 
-use camlock_testing::Trials;
-
 fn main() {
     refused::run_if_called_cargo();
     restarted::run_if_asked();
-    let trials = Trials::default();
-    let trials = good::add(trials);
-    let trials = broken::add(trials);
-    let trials = packages::add(trials);
-    let trials = refused::add(trials);
-    let trials = ended::add(trials);
-    restarted::add(trials).run();
+    camlock_testing::run_trials()
 }

@@ -2,19 +2,11 @@
 
 use crate::place::{PLAIN, Place, manifest};
 use camlock_policy::Sources;
-use camlock_testing::Trials;
+use camlock_testing::trial;
 use std::{
     fs,
     time::{Duration, SystemTime},
 };
-
-pub fn add(trials: Trials) -> Trials {
-    trials
-        .add("packages::inside_and_outside", inside_and_outside)
-        .add("packages::an_older_copy_of_a_file", an_older_copy_of_a_file)
-        .add("packages::two_libraries_of_one_name", two_libraries_of_one_name)
-        .add("packages::a_workspace_of_its_own", a_workspace_of_its_own)
-}
 
 fn package(name: &str, more: &str) -> String {
     format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n{more}")
@@ -33,6 +25,7 @@ fn contains(library: &std::path::Path, text: &str) -> bool {
     fs::read(library).unwrap().windows(text.len()).any(|bytes| bytes == text.as_bytes())
 }
 
+#[trial]
 fn inside_and_outside() {
     let place = Place::apart();
     // The one outside belongs to a workspace, the one inside uses the one outside.
@@ -72,6 +65,7 @@ fn inside_and_outside() {
 }
 
 /// Cargo goes by times; what was copied from elsewhere may be older than what it replaces.
+#[trial]
 fn an_older_copy_of_a_file() {
     let place = Place::apart();
     place.write("shared/Cargo.toml", &package("shared", ""));
@@ -89,6 +83,7 @@ fn an_older_copy_of_a_file() {
 }
 
 /// One plugin uses another as a library: its cdylib is built along, and lies where the other's own would.
+#[trial]
 fn two_libraries_of_one_name() {
     let place = Place::apart();
     place.write_crate("base", "", PLAIN);
@@ -103,6 +98,7 @@ fn two_libraries_of_one_name() {
     place.build("base");
 }
 
+#[trial]
 fn a_workspace_of_its_own() {
     let place = Place::apart();
     place.write_crate(

@@ -2,21 +2,10 @@
 
 use crate::place::{PLAIN, Place, manifest};
 use camlock_policy::{Sources, Stage};
-use camlock_testing::Trials;
+use camlock_testing::trial;
 use std::{fs, path::Path, process::Command};
 
-pub fn add(trials: Trials) -> Trials {
-    trials
-        .add("refused::manifests", manifests)
-        .add("refused::too_many_files", too_many_files)
-        .add("refused::no_such_package", no_such_package)
-        .add("refused::no_network", no_network)
-        .add("refused::no_cargo", no_cargo)
-        .add("refused::no_such_toolchain", no_such_toolchain)
-        .add("refused::no_room", no_room)
-        .add("refused::a_folder_that_is_gone", a_folder_that_is_gone)
-}
-
+#[trial]
 fn manifests() {
     let place = Place::apart();
     let broken = |name: &str, text: &str, reason: &str| {
@@ -52,6 +41,7 @@ fn manifests() {
     assert_eq!(place.fail("bad-type").diagnostics[0].line, 10);
 }
 
+#[trial]
 fn too_many_files() {
     let place = Place::apart();
     place.write_crate("crowded", "", PLAIN);
@@ -69,6 +59,7 @@ fn too_many_files() {
 }
 
 /// All packages come from an empty folder, so that it is known without a network that there is none.
+#[trial]
 fn no_such_package() {
     let place = Place::apart();
     fs::create_dir(place.path("vendored")).unwrap();
@@ -82,6 +73,7 @@ fn no_such_package() {
     assert!(!failure.transient && failure.diagnostics[0].rendered.contains("required by package `misspelt"));
 }
 
+#[trial]
 fn no_network() {
     let place = Place::apart();
     let home = place.path("home");
@@ -101,6 +93,7 @@ fn no_network() {
     }
 }
 
+#[trial]
 fn no_cargo() {
     let place = Place::apart_with(|options| {
         let nowhere = options.data.with_file_name("no-programs").to_str().unwrap().to_owned();
@@ -121,6 +114,7 @@ fn no_cargo() {
     assert_eq!(built.candidate, place.path("plugins/libready.so"));
 }
 
+#[trial]
 fn no_such_toolchain() {
     if !Command::new("rustup").arg("--version").output().is_ok_and(|output| output.status.success()) {
         println!("not tried: toolchains are not kept by rustup here");
@@ -149,6 +143,7 @@ pub fn run_if_called_cargo() {
 }
 
 /// A disk is not easily filled in a test.
+#[trial]
 fn no_room() {
     let programs = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(std::env::current_exe().unwrap(), programs.path().join("cargo")).unwrap();
@@ -159,6 +154,7 @@ fn no_room() {
     assert!(failure.transient && failure.reason.starts_with("there is no space left on the disk"), "{failure}");
 }
 
+#[trial]
 fn a_folder_that_is_gone() {
     let place = Place::apart();
     place.write_crate("fleeting", "", PLAIN);

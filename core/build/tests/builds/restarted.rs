@@ -6,7 +6,7 @@ use crate::{
 };
 use camlock_build::{Builder, Identified, Identify, Options};
 use camlock_policy::Sources;
-use camlock_testing::Trials;
+use camlock_testing::trial;
 use std::{
     fs,
     os::unix::{
@@ -17,12 +17,6 @@ use std::{
     process::{self, Command},
     sync::Arc,
 };
-
-pub fn add(trials: Trials) -> Trials {
-    trials
-        .add("restarted::what_may_not_be_read", what_may_not_be_read)
-        .add("restarted::a_server_that_is_killed", a_server_that_is_killed)
-}
 
 const ASKED: &str = "builds-restarted";
 /// Who owns nothing.
@@ -72,6 +66,7 @@ fn allow(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
+#[trial]
 fn what_may_not_be_read() {
     let place = Place::apart();
     place.write_crate("hello", "", PLAIN);
@@ -109,6 +104,7 @@ fn what_may_not_be_read() {
 }
 
 /// `kill -9` of a server leaves its build behind; the next one ends it.
+#[trial]
 fn a_server_that_is_killed() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir_all(dir.path().join("plugins/hangs/src")).unwrap();

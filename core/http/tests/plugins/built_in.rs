@@ -7,7 +7,7 @@ use crate::{
 };
 use camlock_loader::{BuiltIn, LoadError, Loader, LoaderOptions, compiled_in};
 use camlock_policy::{Ending, FaultKind, Loaded, Saved, Stage, Use};
-use camlock_testing::Trials;
+use camlock_testing::trial;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use linked::{CREATE_FAILS, CREATE_PANICS, DROPPED, SHUT_DOWN, STARTED, TICKS};
@@ -16,19 +16,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
-
-pub fn add(trials: Trials) -> Trials {
-    trials
-        .add("built_in::two_serve_beside_each_other", two_serve_beside_each_other)
-        .add("built_in::lifecycle_and_state", lifecycle_and_state)
-        .add("built_in::panics_are_told", panics_are_told)
-        .add("built_in::records_carry_the_plugin", records_carry_the_plugin)
-        .add("built_in::threads_count_on_the_runtime", threads_count_on_the_runtime)
-        .add("built_in::leases_decide_when_it_ends", leases_decide_when_it_ends)
-        .add("built_in::the_supervisor_can_have_it", the_supervisor_can_have_it)
-        .add("built_in::a_create_that_fails", a_create_that_fails)
-        .add("built_in::a_configuration_of_its_own", a_configuration_of_its_own)
-}
 
 const LINKED: BuiltIn = linked::CAMLOCK_PLUGIN;
 
@@ -61,6 +48,7 @@ async fn recorded(generation: u64, message: &str) -> Record {
     find().expect("just seen")
 }
 
+#[trial]
 fn two_serve_beside_each_other() {
     alone(async {
         let host = Host::new();
@@ -93,6 +81,7 @@ fn two_serve_beside_each_other() {
     });
 }
 
+#[trial]
 fn lifecycle_and_state() {
     alone(async {
         let host = Host::new();
@@ -128,6 +117,7 @@ fn lifecycle_and_state() {
     });
 }
 
+#[trial]
 fn panics_are_told() {
     alone(async {
         let host = Host::new();
@@ -162,6 +152,7 @@ fn panics_are_told() {
     });
 }
 
+#[trial]
 fn records_carry_the_plugin() {
     alone(async {
         let host = Host::new();
@@ -192,6 +183,7 @@ fn records_carry_the_plugin() {
     });
 }
 
+#[trial]
 fn threads_count_on_the_runtime() {
     alone(async {
         let host = Host::new();
@@ -201,6 +193,7 @@ fn threads_count_on_the_runtime() {
     });
 }
 
+#[trial]
 fn leases_decide_when_it_ends() {
     alone(async {
         let host = Host::new();
@@ -227,6 +220,7 @@ fn leases_decide_when_it_ends() {
     });
 }
 
+#[trial]
 fn the_supervisor_can_have_it() {
     alone(async {
         let dir = tempfile::tempdir().expect("a directory");
@@ -242,6 +236,7 @@ fn the_supervisor_can_have_it() {
     });
 }
 
+#[trial]
 fn a_create_that_fails() {
     alone(async {
         let host = Host::new();
@@ -260,6 +255,7 @@ fn a_create_that_fails() {
     });
 }
 
+#[trial]
 fn a_configuration_of_its_own() {
     alone(async {
         let dir = tempfile::tempdir().expect("a directory");

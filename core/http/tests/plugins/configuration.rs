@@ -6,19 +6,8 @@ use crate::{
 };
 use camlock_loader::{Limits, Loader, LoaderOptions, Staging, Verifier, Workbench, inspect};
 use camlock_policy::{Candidate, Fault, FaultKind, Loaded, Loading, Stage};
-use camlock_testing::{Fixtures, Trials};
+use camlock_testing::{Fixtures, trial};
 use std::{fs, path::PathBuf, sync::Arc};
-
-pub fn add(trials: Trials) -> Trials {
-    trials
-        .add("configuration::there_from_create_on", there_from_create_on)
-        .add("configuration::what_begins_with_a_bad_one_fails", what_begins_with_a_bad_one_fails)
-        .add("configuration::taken_live", taken_live)
-        .add("configuration::only_by_a_new_instance", only_by_a_new_instance)
-        .add("configuration::refused_with_a_reason", refused_with_a_reason)
-        .add("configuration::a_panic_while_it_is_taken", a_panic_while_it_is_taken)
-        .add("configuration::as_the_supervisor_has_it", as_the_supervisor_has_it)
-}
 
 fn library() -> PathBuf {
     Fixtures::quick().library("configured")
@@ -37,6 +26,7 @@ async fn known(served: &Served) -> [String; 2] {
     [served.text("/greeting").await, served.text("/text").await]
 }
 
+#[trial]
 fn there_from_create_on() {
     run(async {
         let host = Host::new();
@@ -58,6 +48,7 @@ fn there_from_create_on() {
     });
 }
 
+#[trial]
 fn what_begins_with_a_bad_one_fails() {
     run(async {
         let host = Host::new();
@@ -68,6 +59,7 @@ fn what_begins_with_a_bad_one_fails() {
     });
 }
 
+#[trial]
 fn taken_live() {
     run(async {
         let host = Host::new();
@@ -86,6 +78,7 @@ fn taken_live() {
     });
 }
 
+#[trial]
 fn only_by_a_new_instance() {
     run(async {
         let host = Host::new();
@@ -100,6 +93,7 @@ fn only_by_a_new_instance() {
     });
 }
 
+#[trial]
 fn refused_with_a_reason() {
     run(async {
         let host = Host::new();
@@ -124,6 +118,7 @@ fn refused_with_a_reason() {
     });
 }
 
+#[trial]
 fn a_panic_while_it_is_taken() {
     run(async {
         let host = Host::new();
@@ -141,6 +136,7 @@ fn a_panic_while_it_is_taken() {
     });
 }
 
+#[trial]
 fn as_the_supervisor_has_it() {
     run(async {
         let dir = tempfile::tempdir().expect("a directory");

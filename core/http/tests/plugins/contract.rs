@@ -1,28 +1,12 @@
 //! The contract grows: hosts and plugins of different minor versions, and plugins that are linked in instead of loaded.
 
 use crate::harness::{Host, run};
-use camlock_testing::{Fixtures, Trials, repository, run_cargo};
+use camlock_testing::{Fixtures, repository, run_cargo, trial};
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::OnceLock,
 };
-
-pub fn add(trials: Trials) -> Trials {
-    trials
-        .add("contract::this_host_loads_a_plugin_frozen_at_1_0", this_host_loads_a_plugin_frozen_at_1_0)
-        .add("contract::this_host_loads_a_plugin_frozen_at_1_1", this_host_loads_a_plugin_frozen_at_1_1)
-        .add("contract::a_host_at_1_2_loads_a_plugin_frozen_at_1_1", a_host_at_1_2_loads_a_plugin_frozen_at_1_1)
-        .add(
-            "contract::a_plugin_frozen_at_1_0_is_configured_by_a_new_one",
-            a_plugin_frozen_at_1_0_is_configured_by_a_new_one,
-        )
-        .add("contract::a_host_at_1_2_loads_a_plugin_frozen_at_1_0", a_host_at_1_2_loads_a_plugin_frozen_at_1_0)
-        .add("contract::a_host_at_1_2_loads_a_plugin_at_1_2", a_host_at_1_2_loads_a_plugin_at_1_2)
-        .add("contract::this_host_loads_a_newer_plugin_that_requires_nothing", a_newer_plugin_that_requires_nothing)
-        .add("contract::this_host_names_what_it_lacks", this_host_names_what_it_lacks)
-        .add("contract::two_plugins_link_into_one_program", two_plugins_link_into_one_program)
-}
 
 fn target(name: &str) -> PathBuf {
     repository().join("target").join(name)
@@ -66,11 +50,13 @@ fn tried(next: bool, library: &Path) -> String {
     said.into_owned()
 }
 
+#[trial]
 fn this_host_loads_a_plugin_frozen_at_1_0() {
     let said = tried(false, &plugin("frozen-1.0", "frozen"));
     assert!(said.contains("host contract 1.1, plugin contract 1.0\n200 OK: Hello from 1.0!"), "{said}");
 }
 
+#[trial]
 fn this_host_loads_a_plugin_frozen_at_1_1() {
     let library = plugin("frozen-1.1", "frozen");
     run(async {
@@ -85,11 +71,13 @@ fn this_host_loads_a_plugin_frozen_at_1_1() {
     });
 }
 
+#[trial]
 fn a_host_at_1_2_loads_a_plugin_frozen_at_1_1() {
     let said = tried(true, &plugin("frozen-1.1", "frozen"));
     assert!(said.contains("host contract 1.2, plugin contract 1.1\nreply: None\n200 OK: Hello from 1.1!"), "{said}");
 }
 
+#[trial]
 fn a_plugin_frozen_at_1_0_is_configured_by_a_new_one() {
     let library = plugin("frozen-1.0", "frozen");
     run(async {
@@ -103,11 +91,13 @@ fn a_plugin_frozen_at_1_0_is_configured_by_a_new_one() {
     });
 }
 
+#[trial]
 fn a_host_at_1_2_loads_a_plugin_frozen_at_1_0() {
     let said = tried(true, &plugin("frozen-1.0", "frozen"));
     assert!(said.contains("host contract 1.2, plugin contract 1.0\nreply: None\n200 OK: Hello from 1.0!"), "{said}");
 }
 
+#[trial]
 fn a_host_at_1_2_loads_a_plugin_at_1_2() {
     for name in ["greeter", "needy"] {
         let said = tried(true, &plugin("next", name));
@@ -116,11 +106,13 @@ fn a_host_at_1_2_loads_a_plugin_at_1_2() {
     }
 }
 
-fn a_newer_plugin_that_requires_nothing() {
+#[trial]
+fn this_host_loads_a_newer_plugin_that_requires_nothing() {
     let said = tried(false, &plugin("next", "greeter"));
     assert!(said.contains("host contract 1.1, plugin contract 1.2\n200 OK: the host has no greeting"), "{said}");
 }
 
+#[trial]
 fn this_host_names_what_it_lacks() {
     let output = try_plugin(false, &plugin("next", "needy"));
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -134,6 +126,7 @@ fn this_host_names_what_it_lacks() {
     );
 }
 
+#[trial]
 fn two_plugins_link_into_one_program() {
     let fixtures = repository().join("core/loader/fixtures");
     let dir = target("fixtures");

@@ -6,7 +6,7 @@ use crate::{
 };
 use bytes::Bytes;
 use camlock_policy::Use;
-use camlock_testing::{Fixtures, Trials};
+use camlock_testing::{Fixtures, trial};
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, Request, StatusCode};
 use http_body::Frame;
@@ -27,29 +27,11 @@ fn with_plugin<F: Future<Output = Served>>(test: impl FnOnce(Served) -> F) {
     });
 }
 
-pub fn add(trials: Trials) -> Trials {
-    trials
-        .add("features::extractors", extractors)
-        .add("features::json_and_openapi", json_and_openapi)
-        .add("features::multipart", multipart)
-        .add("features::a_gigabyte_up", a_gigabyte_up)
-        .add("features::a_gigabyte_down", a_gigabyte_down)
-        .add("features::server_sent_events", server_sent_events)
-        .add("features::websockets", websockets)
-        .add("features::tower_http_layers", tower_http_layers)
-        .add("features::grpc_with_trailers", grpc_with_trailers)
-        .add("features::reqwest", reqwest)
-        .add("features::timers_and_tasks", timers_and_tasks)
-        .add("features::tracing", tracing)
-        .add("features::a_client_that_goes_away_cancels", a_client_that_goes_away_cancels)
-        .add("features::lifecycle_and_state", lifecycle_and_state)
-        .add("features::host_timers_and_tasks", host_timers_and_tasks)
-}
-
 async fn json_of(served: &Served, path: &str) -> Value {
     serde_json::from_str(&served.text(path).await).expect("JSON")
 }
 
+#[trial]
 fn extractors() {
     with_plugin(|served| async {
         let request = Request::get("/extractors/word/7?a=b&c=%20d")
@@ -75,6 +57,7 @@ fn extractors() {
     });
 }
 
+#[trial]
 fn json_and_openapi() {
     with_plugin(|served| async {
         let answer = served.post("/json", "application/json", r#"{"name":"Ada","times":1}"#).await;
@@ -92,6 +75,7 @@ fn json_and_openapi() {
     });
 }
 
+#[trial]
 fn multipart() {
     with_plugin(|served| async {
         let body = format!(
@@ -111,6 +95,7 @@ fn resident() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
 
+#[trial]
 fn a_gigabyte_up() {
     with_plugin(|served| async {
         let before = resident();
@@ -125,6 +110,7 @@ fn a_gigabyte_up() {
     });
 }
 
+#[trial]
 fn a_gigabyte_down() {
     with_plugin(|served| async {
         let before = resident();
@@ -141,6 +127,7 @@ fn a_gigabyte_down() {
     });
 }
 
+#[trial]
 fn server_sent_events() {
     with_plugin(|served| async {
         let answer = served.get("/events").await;
@@ -154,6 +141,7 @@ fn server_sent_events() {
     });
 }
 
+#[trial]
 fn websockets() {
     with_plugin(|served| async {
         let mut request = served.url("/socket").replace("http://", "ws://").into_client_request().unwrap();
@@ -177,6 +165,7 @@ fn websockets() {
     });
 }
 
+#[trial]
 fn tower_http_layers() {
     with_plugin(|served| async {
         let request = Request::get("/layers/large-text").header("accept-encoding", "gzip");
@@ -217,6 +206,7 @@ async fn grpc(served: &Served, method: &str, value: u64) -> (Bytes, HeaderMap) {
     (collected.to_bytes(), trailers)
 }
 
+#[trial]
 fn grpc_with_trailers() {
     with_plugin(|served| async {
         let (body, trailers) = grpc(&served, "Square", 12).await;
@@ -235,6 +225,7 @@ fn grpc_with_trailers() {
     });
 }
 
+#[trial]
 fn reqwest() {
     with_plugin(|served| async {
         let url = served.url("/extractors/from/1");
@@ -244,6 +235,7 @@ fn reqwest() {
     });
 }
 
+#[trial]
 fn timers_and_tasks() {
     with_plugin(|served| async {
         assert_eq!(served.text("/timers").await, "49 true true");
@@ -251,6 +243,7 @@ fn timers_and_tasks() {
     });
 }
 
+#[trial]
 fn tracing() {
     with_plugin(|served| async {
         let request = Request::get("/traced/blue")
@@ -274,6 +267,7 @@ fn tracing() {
     });
 }
 
+#[trial]
 fn a_client_that_goes_away_cancels() {
     with_plugin(|served| async {
         let request = Request::get("/hang").body(Full::<Bytes>::default()).unwrap();
@@ -289,6 +283,7 @@ fn a_client_that_goes_away_cancels() {
     });
 }
 
+#[trial]
 fn lifecycle_and_state() {
     run(async {
         let host = Host::new();
@@ -310,6 +305,7 @@ fn lifecycle_and_state() {
     });
 }
 
+#[trial]
 fn host_timers_and_tasks() {
     with_plugin(|served| async {
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -7,7 +7,7 @@ use crate::{
 };
 use camlock_loader::on_thread_park;
 use camlock_policy::Loaded;
-use camlock_testing::Trials;
+use camlock_testing::trial;
 use std::{
     sync::{
         Arc, Barrier,
@@ -18,14 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub fn add(trials: Trials) -> Trials {
-    trials
-        .add("host_threads::a_thread_that_exits", a_thread_that_exits)
-        .add("host_threads::a_thread_that_sleeps", a_thread_that_sleeps)
-        .add("host_threads::a_thread_that_passes_by", a_thread_that_passes_by)
-        .add("host_threads::threads_that_exit_at_that_instant", threads_that_exit_at_that_instant)
-}
-
+#[trial]
 fn a_thread_that_exits() {
     let (count, path) = counter("/local");
     let (more, again) = counter("/again");
@@ -46,6 +39,7 @@ fn a_thread_that_exits() {
     });
 }
 
+#[trial]
 fn a_thread_that_sleeps() {
     let (count, path) = counter("/local");
     run(async {
@@ -67,6 +61,7 @@ fn a_thread_that_sleeps() {
     });
 }
 
+#[trial]
 fn a_thread_that_passes_by() {
     let (count, path) = counter("/local");
     run(async {
@@ -93,6 +88,7 @@ fn a_thread_that_passes_by() {
     });
 }
 
+#[trial]
 fn threads_that_exit_at_that_instant() {
     let (count, path) = counter("/local");
     run(async {

@@ -6,7 +6,7 @@ use crate::{
 };
 use bytes::Bytes;
 use camlock_policy::{Body, Call, Ending, Instance, Loaded};
-use camlock_testing::{Fixtures, Trials};
+use camlock_testing::{Fixtures, trial};
 use http::Request;
 use http_body::Frame;
 use http_body_util::BodyExt;
@@ -17,15 +17,6 @@ use std::{
     task::{Context, Poll, Waker},
     time::Duration,
 };
-
-pub fn add(trials: Trials) -> Trials {
-    trials
-        .add("leases::a_handler_that_blocks", a_handler_that_blocks)
-        .add("leases::a_body_and_bytes_in_hand", a_body_and_bytes_in_hand)
-        .add("leases::a_timer_with_a_waker_of_the_plugin", a_timer_with_a_waker_of_the_plugin)
-        .add("leases::a_body_that_is_kept_for_good", a_body_that_is_kept_for_good)
-        .add("leases::a_body_with_a_waker_of_the_plugin", a_body_with_a_waker_of_the_plugin)
-}
 
 async fn load() -> (Host, Loaded) {
     let host = Host::new();
@@ -40,6 +31,7 @@ async fn begun(instance: &Arc<dyn Instance>) -> u64 {
     serde_json::from_slice::<[u64; 3]>(&body).expect("three numbers")[0]
 }
 
+#[trial]
 fn a_handler_that_blocks() {
     run(async {
         let (_host, Loaded { instance, leases, mut ending }) = load().await;
@@ -58,6 +50,7 @@ fn a_handler_that_blocks() {
     });
 }
 
+#[trial]
 fn a_body_and_bytes_in_hand() {
     run(async {
         let (_host, Loaded { instance, leases, mut ending }) = load().await;
@@ -89,6 +82,7 @@ async fn cancel_and_unload(loaded: Loaded, request: Request<Body>) {
     assert_eq!(leases.told(), "");
 }
 
+#[trial]
 fn a_timer_with_a_waker_of_the_plugin() {
     run(async {
         for forget in [false, true] {
@@ -115,6 +109,7 @@ impl http_body::Body for Stored {
     }
 }
 
+#[trial]
 fn a_body_with_a_waker_of_the_plugin() {
     run(async {
         // Read by a future that is dropped, by one that is forgotten, and held without ever being read.
@@ -134,6 +129,7 @@ fn a_body_with_a_waker_of_the_plugin() {
     });
 }
 
+#[trial]
 fn a_body_that_is_kept_for_good() {
     run(async {
         let (_host, Loaded { instance, mut ending, .. }) = load().await;

@@ -19,15 +19,8 @@ mod shipped;
 mod third_party;
 mod unloading;
 
-use camlock_testing::Trials;
-
 fn main() {
     camlock_loader::run_verifier_if_asked();
     capture::install();
-    let trials = outside::add(contract::add(features::add(Trials::default())));
-    let trials = serving::add(leases::add(misbehaviour::add(trials)));
-    let trials = host_threads::add(unloading::add(trials));
-    let trials = third_party::add(shipped::add(trials));
-    let trials = configuration::add(built_in::add(trials));
-    reloading::add(trials).run()
+    camlock_testing::run_trials()
 }

@@ -8,7 +8,7 @@ use crate::{
 };
 use bytes::Bytes;
 use camlock_policy::FaultKind;
-use camlock_testing::{Fixtures, Trials};
+use camlock_testing::{Fixtures, trial};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
@@ -24,21 +24,6 @@ fn with_plugin<F: Future<Output = Served>>(name: &str, test: impl FnOnce(Served)
         served.unload().await;
         goes(&mut ending).await;
     });
-}
-
-pub fn add(trials: Trials) -> Trials {
-    trials
-        .add("misbehaviour::panics_in_handlers", panics_in_handlers)
-        .add("misbehaviour::a_panic_while_cancelled", a_panic_while_cancelled)
-        .add("misbehaviour::panics_in_bodies", panics_in_bodies)
-        .add("misbehaviour::panics_in_tasks_and_jobs", panics_in_tasks_and_jobs)
-        .add("misbehaviour::panics_in_the_lifecycle", panics_in_the_lifecycle)
-        .add("misbehaviour::answers_that_cannot_be_sent", answers_that_cannot_be_sent)
-        .add("misbehaviour::answers_out_of_order", answers_out_of_order)
-        .add("misbehaviour::a_handler_that_never_wakes", a_handler_that_never_wakes)
-        .add("misbehaviour::wakes_from_everywhere", wakes_from_everywhere)
-        .add("misbehaviour::endless_bodies", endless_bodies)
-        .add("misbehaviour::request_bodies_that_are_kept", request_bodies_that_are_kept)
 }
 
 /// The one problem document that an answer is.
@@ -79,6 +64,7 @@ fn get(path: &str) -> Request<Full<Bytes>> {
     Request::get(path).body(Full::default()).expect("a request")
 }
 
+#[trial]
 fn panics_in_handlers() {
     with_plugin("faults", |served| async {
         for (path, message, function) in [
@@ -101,6 +87,7 @@ fn panics_in_handlers() {
     });
 }
 
+#[trial]
 fn a_panic_while_cancelled() {
     with_plugin("faults", |served| async {
         let _ = tokio::time::timeout(Duration::from_millis(100), served.get("/panic/cancelled")).await;
@@ -111,6 +98,7 @@ fn a_panic_while_cancelled() {
     });
 }
 
+#[trial]
 fn panics_in_bodies() {
     with_plugin("faults", |served| async {
         let answer = served.open(get("/panic/body-poll")).await;
@@ -126,6 +114,7 @@ fn panics_in_bodies() {
     });
 }
 
+#[trial]
 fn panics_in_tasks_and_jobs() {
     with_plugin("faults", |served| async {
         assert_eq!(served.text("/panic/task").await, "the task panicked");
@@ -138,6 +127,7 @@ fn panics_in_tasks_and_jobs() {
     });
 }
 
+#[trial]
 fn panics_in_the_lifecycle() {
     with_plugin("faults", |served| async {
         for place in ["start", "health", "save", "restore", "shutdown", "drop"] {
@@ -165,6 +155,7 @@ fn panics_in_the_lifecycle() {
     assert!(record["backtrace"].contains("faults::"), "{record:?}");
 }
 
+#[trial]
 fn answers_that_cannot_be_sent() {
     with_plugin("raw", |served| async {
         assert_eq!(served.get("/fine").await.headers()["x-raw"], "yes");
@@ -187,6 +178,7 @@ fn answers_that_cannot_be_sent() {
     });
 }
 
+#[trial]
 fn answers_out_of_order() {
     with_plugin("raw", |served| async {
         // The last word counts; what was said before is freed.
@@ -201,6 +193,7 @@ fn answers_out_of_order() {
     });
 }
 
+#[trial]
 fn a_handler_that_never_wakes() {
     with_plugin("faults", |served| async {
         leave_behind(&served, get("/hang")).await;
@@ -209,6 +202,7 @@ fn a_handler_that_never_wakes() {
     });
 }
 
+#[trial]
 fn wakes_from_everywhere() {
     with_plugin("faults", |served| async {
         let asked = (0..4).map(|_| served.text("/wakes/many"));
@@ -220,6 +214,7 @@ fn wakes_from_everywhere() {
     });
 }
 
+#[trial]
 fn endless_bodies() {
     with_plugin("faults", |served| async {
         for frames in [usize::MAX, 3] {
@@ -235,6 +230,7 @@ fn endless_bodies() {
     });
 }
 
+#[trial]
 fn request_bodies_that_are_kept() {
     with_plugin("faults", |served| async {
         // Kept beyond the answer, and read by a task. What of it still comes is hyper's to say; the reading comes to an end.

@@ -1,16 +1,12 @@
 //! A plugin crate that lives outside the repository and depends only on camlock-plugin, built with plain `cargo build`.
 
 use crate::harness::{Host, run};
-use camlock_testing::{Trials, repository, run_cargo};
+use camlock_testing::{repository, run_cargo, trial};
 use futures_util::{SinkExt, StreamExt};
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use std::{fs, path::Path};
 use tokio_tungstenite::tungstenite::Message;
-
-pub fn add(trials: Trials) -> Trials {
-    trials.add("outside::a_crate_of_somebody_else", a_crate_of_somebody_else)
-}
 
 /// Copies the crate to a folder of its own, with the path to camlock-plugin filled in.
 fn copy_to(dir: &Path) {
@@ -25,6 +21,7 @@ fn copy_to(dir: &Path) {
     }
 }
 
+#[trial]
 fn a_crate_of_somebody_else() {
     let dir = tempfile::tempdir().expect("a folder");
     copy_to(dir.path());

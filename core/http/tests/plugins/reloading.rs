@@ -6,36 +6,18 @@ use crate::{
     unloading::library,
 };
 use camlock_policy::Loaded;
-use camlock_testing::Trials;
+use camlock_testing::trial;
 use std::{
     fs,
-    process::Command,
     time::{Duration, Instant},
 };
-
-const ALONE: &str = "CAMLOCK_TEST_ALONE";
-const RELOADS: &str = "reloading::nothing_is_used_up";
-
-pub fn add(trials: Trials) -> Trials {
-    trials.add(RELOADS, || alone(RELOADS, nothing_is_used_up))
-}
-
-/// Runs a test in a process of its own.
-fn alone(name: &str, test: fn()) {
-    if std::env::var_os(ALONE).is_some() {
-        return test();
-    }
-    let program = std::env::current_exe().expect("this program");
-    let output = Command::new(program).args([name, "--exact"]).env(ALONE, "1").output().expect("it can be started");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.contains("1 passed"), "{}\n{said}", output.status);
-}
 
 fn entries(dir: &str) -> usize {
     fs::read_dir(dir).expect("a directory of the kernel's").count()
 }
 
 /// More reloads than there are pthread keys (1,024), of two builds in turn.
+#[trial(with = camlock_testing::in_a_process_of_its_own)]
 fn nothing_is_used_up() {
     run(async {
         let host = Host::new();

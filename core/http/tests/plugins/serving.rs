@@ -8,7 +8,7 @@ use crate::{
 use bytes::Bytes;
 use camlock_http::FrontOptions;
 use camlock_policy::{RequestLimits, Use};
-use camlock_testing::{Fixtures, Trials};
+use camlock_testing::{Fixtures, trial};
 use futures_util::{SinkExt, StreamExt};
 use http::{Request, StatusCode};
 use http_body::Frame;
@@ -16,19 +16,11 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest, protocol::frame::coding::CloseCode};
 
-pub fn add(trials: Trials) -> Trials {
-    trials
-        .add("serving::limits", limits)
-        .add("serving::handlers_that_block_every_thread", handlers_that_block_every_thread)
-        .add("serving::a_plugin_that_goes_on_blocking", a_plugin_that_goes_on_blocking)
-        .add("serving::websockets_end_between_two_frames", websockets_end_between_two_frames)
-        .add("serving::streams_end_in_their_own_way", streams_end_in_their_own_way)
-}
-
 fn library(name: &str) -> std::path::PathBuf {
     Fixtures::quick().library(name)
 }
 
+#[trial]
 fn limits() {
     run(async {
         let host = Host::new();
@@ -66,6 +58,7 @@ fn told(message: &str, route: &str) -> bool {
     capture::records(message).iter().any(|record| record["plugin"] == "faults" && record["route"] == route)
 }
 
+#[trial]
 fn handlers_that_block_every_thread() {
     run(async {
         let host = Host::new();
@@ -85,6 +78,7 @@ fn handlers_that_block_every_thread() {
     });
 }
 
+#[trial]
 fn a_plugin_that_goes_on_blocking() {
     run(async {
         let host = Host::new();
@@ -117,6 +111,7 @@ fn a_plugin_that_goes_on_blocking() {
     });
 }
 
+#[trial]
 fn websockets_end_between_two_frames() {
     run(async {
         let host = Host::new();
@@ -158,6 +153,7 @@ fn websockets_end_between_two_frames() {
     });
 }
 
+#[trial]
 fn streams_end_in_their_own_way() {
     run(async {
         let host = Host::new();

@@ -3,21 +3,13 @@
 use crate::harness::{Answer, Host, Served, run};
 use bytes::Bytes;
 use camlock_policy::{Saved, Use};
-use camlock_testing::{Outside, Trials, repository};
+use camlock_testing::{Outside, repository, trial};
 use futures_util::StreamExt;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use std::{fs, path::PathBuf, sync::OnceLock};
 use tokio_tungstenite::tungstenite::{Message, protocol::frame::coding::CloseCode};
-
-pub fn add(trials: Trials) -> Trials {
-    trials
-        .add("shipped::hello", hello)
-        .add("shipped::powertable", powertable)
-        .add("shipped::ticker", ticker)
-        .add("shipped::ticker_ends_its_streams", ticker_ends_its_streams)
-}
 
 fn shipped(name: &str) -> PathBuf {
     Outside::new(name).with_folder(&repository().join("plugins").join(name)).library()
@@ -55,6 +47,7 @@ async fn send(served: &Served, method: &str, path: &str, document: Value) -> Ans
     served.send(request.body(Full::new(document.to_string().into())).expect("a request")).await
 }
 
+#[trial]
 fn hello() {
     let library = single_file("hello");
     run(async {
@@ -75,6 +68,7 @@ fn hello() {
     });
 }
 
+#[trial]
 fn powertable() {
     let library = shipped("powertable");
     run(async {
@@ -140,6 +134,7 @@ fn ticker_library() -> PathBuf {
     BUILT.get_or_init(|| shipped("ticker")).clone()
 }
 
+#[trial]
 fn ticker() {
     let library = ticker_library();
     run(async {
@@ -169,6 +164,7 @@ fn ticker() {
     });
 }
 
+#[trial]
 fn ticker_ends_its_streams() {
     let library = ticker_library();
     run(async {

@@ -5,7 +5,7 @@ use crate::{
     harness::{Answer, Host, Served, run},
 };
 use bytes::Bytes;
-use camlock_testing::{Outside, Trials, files_of, repository};
+use camlock_testing::{Outside, files_of, repository, trial};
 use futures_util::{SinkExt, StreamExt};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -20,10 +20,6 @@ use std::{
 };
 use tokio::net::TcpStream;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
-
-pub fn add(trials: Trials) -> Trials {
-    trials.add("third_party::an_application_becomes_a_plugin", an_application_becomes_a_plugin)
-}
 
 fn folder(name: &str) -> PathBuf {
     repository().join("core/loader/fixtures/third-party").join(name)
@@ -64,6 +60,7 @@ fn only_lines_are_added(plugin: &Path) {
     }
 }
 
+#[trial]
 fn an_application_becomes_a_plugin() {
     let application = Outside::new("notice-board").with_folder(&folder("before")).with_folder(&folder("conversion"));
     only_lines_are_added(application.dir());

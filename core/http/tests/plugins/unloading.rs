@@ -6,28 +6,13 @@ use crate::{
     harness::{Host, run},
 };
 use camlock_policy::{Ending, Loaded};
-use camlock_testing::{Fixtures, Trials};
+use camlock_testing::{Fixtures, trial};
 use std::{
     path::PathBuf,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::Duration,
 };
-
-pub fn add(trials: Trials) -> Trials {
-    trials
-        .add("unloading::what_is_taken_back", what_is_taken_back)
-        .add("unloading::a_thread_that_still_runs", a_thread_that_still_runs)
-        .add("unloading::a_leaked_runtime", a_leaked_runtime)
-        .add("unloading::keys_and_their_values", keys_and_their_values)
-        .add("unloading::a_signal_handler", a_signal_handler)
-        .add("unloading::libraries_that_stay", libraries_that_stay)
-        .add("unloading::what_constructors_registered", what_constructors_registered)
-        .add("unloading::a_load_that_is_given_up", a_load_that_is_given_up)
-        .add("unloading::an_instance_that_is_only_dropped", an_instance_that_is_only_dropped)
-        .add("unloading::what_is_left_in_memory", what_is_left_in_memory)
-        .add("unloading::many_generations_at_once", many_generations_at_once)
-}
 
 pub fn library(name: &str) -> PathBuf {
     Fixtures::quick().library(name)
@@ -39,6 +24,7 @@ pub fn counter(base: &str) -> (&'static AtomicUsize, String) {
     (counter, format!("{base}/{}", std::ptr::from_ref(counter).expose_provenance()))
 }
 
+#[trial]
 fn what_is_taken_back() {
     run(async {
         let host = Host::new();
@@ -50,6 +36,7 @@ fn what_is_taken_back() {
     });
 }
 
+#[trial]
 fn a_thread_that_still_runs() {
     run(async {
         let host = Host::new();
@@ -76,6 +63,7 @@ fn a_thread_that_still_runs() {
     });
 }
 
+#[trial]
 fn a_leaked_runtime() {
     run(async {
         let host = Host::new();
@@ -84,6 +72,7 @@ fn a_leaked_runtime() {
     });
 }
 
+#[trial]
 fn keys_and_their_values() {
     let (deleted, key_deleted) = counter("/key-deleted");
     let (count, key) = counter("/key");
@@ -108,6 +97,7 @@ fn keys_and_their_values() {
     assert_eq!(deleted.load(Ordering::SeqCst), 0, "a deleted key has no destructor");
 }
 
+#[trial]
 fn a_signal_handler() {
     run(async {
         let host = Host::new();
@@ -118,6 +108,7 @@ fn a_signal_handler() {
     });
 }
 
+#[trial]
 fn libraries_that_stay() {
     run(async {
         let host = Host::new();
@@ -137,6 +128,7 @@ fn libraries_that_stay() {
     });
 }
 
+#[trial]
 fn what_constructors_registered() {
     run(async {
         let host = Host::new();
@@ -148,6 +140,7 @@ fn what_constructors_registered() {
     });
 }
 
+#[trial]
 fn a_load_that_is_given_up() {
     run(async {
         let host = Host::new();
@@ -163,6 +156,7 @@ fn a_load_that_is_given_up() {
     });
 }
 
+#[trial]
 fn an_instance_that_is_only_dropped() {
     run(async {
         let host = Host::new();
@@ -174,6 +168,7 @@ fn an_instance_that_is_only_dropped() {
     });
 }
 
+#[trial]
 fn what_is_left_in_memory() {
     let counted = contract::plugin("counted", "counted");
     run(async {
@@ -214,6 +209,7 @@ fn what_is_left_in_memory() {
     });
 }
 
+#[trial]
 fn many_generations_at_once() {
     run(async {
         let host = Host::new();

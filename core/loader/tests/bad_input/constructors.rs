@@ -6,31 +6,33 @@ use crate::{
     place::Place,
 };
 use camlock_loader::{Limits, Verdict};
-use camlock_testing::Trials;
+use camlock_testing::trial;
 
-pub fn add(trials: Trials) -> Trials {
-    let opened = "while the library was opened and its constructors ran";
-    trials
-        .add("constructors::undefined_symbol", undefined_symbol)
-        .add("constructors::a_missing_library", a_missing_library)
-        .add("constructors::crash", move || {
-            bad(&Altered::that("constructor crashes"), &format!("it crashed with SIGSEGV {opened}"));
-        })
-        .add("constructors::hang", move || {
-            timed_out(&Altered::that("constructor hangs"), &format!("it did not come to an end within 1 s {opened}"));
-        })
-        .add("constructors::exit_well", move || {
-            let sentence = format!("it ended the process with status 0 {opened}");
-            bad(&Altered::that("constructor exits well"), &sentence);
-        })
-        .add("constructors::exit_badly", move || {
-            let sentence = format!("it ended the process with status 3 {opened}");
-            bad(&Altered::that("constructor exits badly"), &sentence);
-        })
-        .add("constructors::a_file_the_linker_refuses", a_file_the_linker_refuses)
-        .add("constructors::the_process_goes_on", the_process_goes_on)
+const OPENED: &str = "while the library was opened and its constructors ran";
+
+#[trial]
+fn crash() {
+    bad(&Altered::that("constructor crashes"), &format!("it crashed with SIGSEGV {OPENED}"));
 }
 
+#[trial]
+fn hang() {
+    timed_out(&Altered::that("constructor hangs"), &format!("it did not come to an end within 1 s {OPENED}"));
+}
+
+#[trial]
+fn exit_well() {
+    let sentence = format!("it ended the process with status 0 {OPENED}");
+    bad(&Altered::that("constructor exits well"), &sentence);
+}
+
+#[trial]
+fn exit_badly() {
+    let sentence = format!("it ended the process with status 3 {OPENED}");
+    bad(&Altered::that("constructor exits badly"), &sentence);
+}
+
+#[trial]
 fn undefined_symbol() {
     let place = Place::new();
     let verdict = place.verify(&Altered::candidate("undefined").0, Limits::default());
@@ -40,6 +42,7 @@ fn undefined_symbol() {
 }
 
 /// What is missing may be there tomorrow: the sentence names it, and is not kept.
+#[trial]
 fn a_missing_library() {
     let place = Place::new();
     let good = Altered::good();
@@ -54,6 +57,7 @@ fn a_missing_library() {
 }
 
 /// Its sections are in order, its dynamic section is not.
+#[trial]
 fn a_file_the_linker_refuses() {
     let good = Altered::good();
     let dynamic = good.number(good.header_of(".dynamic") + 0x18);
@@ -67,6 +71,7 @@ fn a_file_the_linker_refuses() {
 }
 
 /// After the worst of them, all in one process, a good plugin is loaded and leaves again.
+#[trial]
 fn the_process_goes_on() {
     let place = Place::new();
     for mode in ["constructor crashes", "constructor exits well", "aborts", "panics"] {

@@ -5,7 +5,7 @@ use crate::{
     place::{Place, processes_with},
 };
 use camlock_loader::{Limits, Verdict, VerifyError};
-use camlock_testing::Trials;
+use camlock_testing::trial;
 use std::{
     thread,
     time::{Duration, Instant},
@@ -14,46 +14,49 @@ use std::{
 /// For what does not end by itself.
 pub const QUICK: Limits = Limits { time: Duration::from_secs(1), memory: 1 << 30 };
 
-pub fn add(trials: Trials) -> Trials {
-    trials
-        .add("creates::panic", panic)
-        .add("creates::error", || {
-            bad(&Altered::that("fails"), "`create` failed: its disk is full");
-        })
-        .add("creates::block", || {
-            timed_out(&Altered::that("blocks"), "it did not come to an end within 1 s while its `create` ran");
-        })
-        .add("creates::compute", || {
-            timed_out(&Altered::that("computes"), "it did not come to an end within 1 s while its `create` ran");
-        })
-        .add("creates::wait", || {
-            timed_out(&Altered::that("waits"), "it did not come to an end within 1 s while its `create` ran");
-        })
-        .add("creates::hang_up", || {
-            timed_out(&Altered::that("hangs up"), "it did not come to an end within 1 s while its `create` ran");
-        })
-        .add("creates::eat_memory", eat_memory)
-        .add("creates::talk_without_end", talk_without_end)
-        .add("creates::recurse", recurse)
-        .add("creates::little_memory", little_memory)
-        .add("creates::be_killed", be_killed)
-        .add("creates::abort", || {
-            bad(&Altered::that("aborts"), "it crashed with SIGABRT while its `create` ran");
-        })
-        .add("creates::exit_well", || {
-            bad(&Altered::that("exits well"), "it ended the process with status 0 while its `create` ran");
-        })
-        .add("creates::exit_badly", || {
-            bad(&Altered::that("exits badly"), "it ended the process with status 3 while its `create` ran");
-        })
-        .add("creates::routes", routes)
-        .add("creates::shutdown", shutdown)
-        .add("creates::crash_in_a_drop", || {
-            bad(&Altered::that("drop crashes"), "it crashed with SIGABRT while it was dropped");
-        })
-        .add("creates::shouting_is_harmless", shouting_is_harmless)
-        .add("creates::children_go_too", children_go_too)
-        .add("creates::surroundings", surroundings)
+#[trial]
+fn error() {
+    bad(&Altered::that("fails"), "`create` failed: its disk is full");
+}
+
+#[trial]
+fn block() {
+    timed_out(&Altered::that("blocks"), "it did not come to an end within 1 s while its `create` ran");
+}
+
+#[trial]
+fn compute() {
+    timed_out(&Altered::that("computes"), "it did not come to an end within 1 s while its `create` ran");
+}
+
+#[trial]
+fn wait() {
+    timed_out(&Altered::that("waits"), "it did not come to an end within 1 s while its `create` ran");
+}
+
+#[trial]
+fn hang_up() {
+    timed_out(&Altered::that("hangs up"), "it did not come to an end within 1 s while its `create` ran");
+}
+
+#[trial]
+fn abort() {
+    bad(&Altered::that("aborts"), "it crashed with SIGABRT while its `create` ran");
+}
+
+#[trial]
+fn exit_well() {
+    bad(&Altered::that("exits well"), "it ended the process with status 0 while its `create` ran");
+}
+
+#[trial]
+fn exit_badly() {
+    bad(&Altered::that("exits badly"), "it ended the process with status 3 while its `create` ran");
+}
+
+#[trial]
+fn crash_in_a_drop() {
+    bad(&Altered::that("drop crashes"), "it crashed with SIGABRT while it was dropped");
 }
 
 /// The sentence of a bad verdict, which is kept; nothing else is left.
@@ -82,12 +85,14 @@ pub fn timed_out(bytes: &[u8], sentence: &str) {
     place.expect_clean();
 }
 
+#[trial]
 fn panic() {
     let sentence = judged(&Altered::that("panics"));
     let start = "`create` panicked: there is no way (candidates/examples/misbehaving.rs:";
     assert!(sentence.starts_with(start) && sentence.ends_with(')'), "{sentence}");
 }
 
+#[trial]
 fn eat_memory() {
     let place = Place::new();
     let limits = Limits { time: Duration::from_secs(20), memory: 384 << 20 };
@@ -99,12 +104,14 @@ fn eat_memory() {
 }
 
 /// One line of it is told, and nothing that a terminal would obey.
+#[trial]
 fn talk_without_end() {
     let sentence = judged(&Altered::that("talks without end"));
     assert!(sentence.starts_with("`create` failed: \\u{1b}[31mno no \\u{1b}[31mno no"), "{sentence:.200}");
     assert!(sentence.ends_with('…') && sentence.len() < 10_000, "{}", sentence.len());
 }
 
+#[trial]
 fn recurse() {
     let sentence = judged(&Altered::that("recurses"));
     assert!(sentence.starts_with("it crashed with SIGABRT while its `create` ran (it said: "), "{sentence}");
@@ -112,6 +119,7 @@ fn recurse() {
 }
 
 /// Whoever killed it (the system, when memory is short) may not do so next time.
+#[trial]
 fn be_killed() {
     let place = Place::new();
     let error = place.verify(&Altered::that("is killed"), Limits::default()).expect_err("no verdict");
@@ -120,6 +128,7 @@ fn be_killed() {
     place.expect_clean();
 }
 
+#[trial]
 fn routes() {
     let sentence = judged(&Altered::that("routes panic"));
     assert!(sentence.starts_with("`create` panicked: no routes today (candidates/examples/"), "{sentence}");
@@ -128,6 +137,7 @@ fn routes() {
     assert!(sentence.starts_with(start), "{sentence}");
 }
 
+#[trial]
 fn shutdown() {
     let sentence = judged(&Altered::that("shutdown panics"));
     assert!(sentence.starts_with("`shutdown` panicked: not yet (candidates/examples/"), "{sentence}");
@@ -136,6 +146,7 @@ fn shutdown() {
 }
 
 /// What a plugin prints is neither taken for the verifier's words nor does it block anybody.
+#[trial]
 fn shouting_is_harmless() {
     let place = Place::new();
     let verdict = place.verify(&Altered::that("shouts"), Limits::default());
@@ -144,6 +155,7 @@ fn shouting_is_harmless() {
 }
 
 /// A child of the plugin's holds its output open: nobody waits for it, and it goes with the verifying process.
+#[trial]
 fn children_go_too() {
     let seconds = format!("86400{}", std::process::id());
     let place = Place::new();
@@ -160,6 +172,7 @@ fn children_go_too() {
 }
 
 /// Whatever this process has open or in its environment, the plugin finds none of it; and it is bounded.
+#[trial]
 fn surroundings() {
     let place = Place::new();
     let inherited = std::fs::File::create(place.path("inherited")).unwrap();
@@ -191,6 +204,7 @@ fn surroundings() {
 }
 
 /// With too little memory even for the library, nothing is said of the plugin.
+#[trial]
 fn little_memory() {
     let place = Place::new();
     let verified = |megabytes: u64| {

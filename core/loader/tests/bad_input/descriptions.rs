@@ -1,27 +1,13 @@
 //! Libraries that say of themselves what this host cannot take.
 
 use crate::{alter::Altered, files::refused, place::Place};
-use camlock_testing::{Fixtures, Trials};
-
-pub fn add(trials: Trials) -> Trials {
-    trials
-        .add("descriptions::another_contract", another_contract)
-        .add("descriptions::no_version_of_the_contract", no_version_of_the_contract)
-        .add("descriptions::a_feature_that_is_lacking", a_feature_that_is_lacking)
-        .add("descriptions::panic_abort", panic_abort)
-        .add("descriptions::linked_for_a_program", linked_for_a_program)
-        .add("descriptions::no_entry", no_entry)
-        .add("descriptions::no_manifest", no_manifest)
-        .add("descriptions::texts", texts)
-        .add("descriptions::names", names)
-        .add("descriptions::mistakes_in_the_manifest", mistakes_in_the_manifest)
-        .add("descriptions::paths", paths)
-}
+use camlock_testing::{Fixtures, trial};
 
 fn meta(key: &str, value: impl AsRef<[u8]>, sentence: &str) {
     refused(&Altered::good().meta(key, value).0, sentence);
 }
 
+#[trial]
 fn another_contract() {
     let host = camlock_loader::abi_version();
     for theirs in ["2.0", "0.9", "65535.65535"] {
@@ -32,6 +18,7 @@ fn another_contract() {
     }
 }
 
+#[trial]
 fn no_version_of_the_contract() {
     for text in ["", "1", "one", "1.0.0", "1.-1", "70000.0", "1.0 "] {
         meta("abi", text, &format!("`{text}` is no version of the contract"));
@@ -42,6 +29,7 @@ fn no_version_of_the_contract() {
     meta("abi", "1".repeat(10 << 20), not_plain);
 }
 
+#[trial]
 fn a_feature_that_is_lacking() {
     let host = camlock_loader::abi_version();
     let place = Place::new();
@@ -56,23 +44,27 @@ fn a_feature_that_is_lacking() {
     meta("requires", "fly,log,swim,", &two);
 }
 
+#[trial]
 fn panic_abort() {
     let sentence = "it was built with `panic = \"abort\"`, so that any panic in it would end the whole server; \
                     build it with `panic = \"unwind\"`";
     meta("panic", "abort", sentence);
 }
 
+#[trial]
 fn linked_for_a_program() {
     let sentence = "it was built with the feature `program` of camlock-plugin, for linking into a program: as a library \
                     it could not be unloaded safely; build it with plain `cargo build`";
     meta("intercepts", "no", sentence);
 }
 
+#[trial]
 fn no_entry() {
     let sentence = "it does not export the symbol `camlock_entry_another` (was it stripped too far?)";
     meta("crate", "another", sentence);
 }
 
+#[trial]
 fn no_manifest() {
     let good = Altered::good();
     // Another name for the section: its offset into the table of names.
@@ -81,6 +73,7 @@ fn no_manifest() {
     refused(&good.patch(header, &[0; 4]).0, sentence);
 }
 
+#[trial]
 fn texts() {
     meta("description", "rings\x07", "`description` has the control character \\u{7}");
     meta("description", b"\xc3\x28", "`description` is not UTF-8");
@@ -92,6 +85,7 @@ fn texts() {
     meta("rustc", "rustc\n1", "the value of `rustc` in its section `.camlock.meta` is not plain text");
 }
 
+#[trial]
 fn names() {
     let rule = "3 to 50 lower-case letters and digits, in words joined by hyphens, beginning with a letter";
     for (name, shown) in [
@@ -114,6 +108,7 @@ fn manifest(text: impl AsRef<[u8]>, sentence: &str) {
 
 const HEAD: &str = "[package]\nname = \"candidates\"\n\n[package.metadata.camlock]\n";
 
+#[trial]
 fn mistakes_in_the_manifest() {
     let known = "`category`, `routes`, `dependencies`, `permissions`, `runtime`, `handover`";
     manifest(
@@ -130,6 +125,7 @@ fn mistakes_in_the_manifest() {
     manifest(format!("{HEAD}permissions = [\"net\\u0007\"]\n"), "`permissions` has the control character \\u{7}");
 }
 
+#[trial]
 fn paths() {
     for (route, own) in [("/api/v1/admin", "/api"), ("/_/live", "/_"), ("/metrics", "/metrics")] {
         manifest(

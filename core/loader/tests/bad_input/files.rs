@@ -2,7 +2,7 @@
 
 use crate::{alter::Altered, place::Place};
 use camlock_loader::StageError;
-use camlock_testing::{Fixtures, Trials};
+use camlock_testing::{Fixtures, trial};
 use std::{
     fs::{self, File},
     io::Write,
@@ -13,22 +13,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub fn add(trials: Trials) -> Trials {
-    trials
-        .add("files::text", || refused(b"#!/bin/sh\necho hello\n", "it is not an ELF file"))
-        .add("files::empty", || refused(b"", "it is not an ELF file"))
-        .add("files::truncated", truncated)
-        .add("files::another_machine", another_machine)
-        .add("files::an_object_file", an_object_file)
-        .add("files::an_executable", an_executable)
-        .add("files::a_header_that_lies", a_header_that_lies)
-        .add("files::a_plain_library", a_plain_library)
-        .add("files::no_file_at_all", no_file_at_all)
-        .add("files::a_directory", a_directory)
-        .add("files::a_pipe", a_pipe)
-        .add("files::a_device", a_device)
-        .add("files::too_large", too_large)
-        .add("files::one_that_changes", one_that_changes)
+#[trial]
+fn text() {
+    refused(b"#!/bin/sh\necho hello\n", "it is not an ELF file");
+}
+
+#[trial]
+fn empty() {
+    refused(b"", "it is not an ELF file");
 }
 
 /// These bytes are refused with this sentence.
@@ -44,6 +36,7 @@ fn refused_at(place: &Place, candidate: &Path, sentence: &str) {
     place.expect_nothing();
 }
 
+#[trial]
 fn truncated() {
     let good = Altered::good();
     let sections = good.number(0x28);
@@ -61,6 +54,7 @@ fn truncated() {
     }
 }
 
+#[trial]
 fn another_machine() {
     let good = Altered::good();
     let here = if cfg!(target_arch = "x86_64") { "x86-64" } else { "aarch64" };
@@ -72,17 +66,20 @@ fn another_machine() {
     refused(&good.patch(5, &[2]).0, "it is built for a big-endian machine, this host is little-endian");
 }
 
+#[trial]
 fn an_object_file() {
     let sentence = "it is not a shared library (an object file, or a core dump?)";
     refused(&Altered::good().patch(0x10, &1_u16.to_le_bytes()).0, sentence);
 }
 
+#[trial]
 fn an_executable() {
     refused_at(&Place::new(), Path::new("/proc/self/exe"), "it is an executable, not a library");
     refused(&Altered::good().patch(0x10, &2_u16.to_le_bytes()).0, "it is an executable, not a library");
 }
 
 /// Offsets and sizes that make no sense are met without a panic, and without reading out of bounds.
+#[trial]
 fn a_header_that_lies() {
     let good = Altered::good();
     let (programs, sections) = (good.number(0x20), good.number(0x28));
@@ -104,18 +101,21 @@ fn a_header_that_lies() {
     place.expect_nothing();
 }
 
+#[trial]
 fn a_plain_library() {
     let sentence =
         "it has no section `.camlock.meta`: it is a library, but not a Camlock plugin (is `export!` missing?)";
     refused_at(&Place::new(), &Fixtures::quick().candidate("plain"), sentence);
 }
 
+#[trial]
 fn no_file_at_all() {
     let place = Place::new();
     let path = place.path("candidate.so");
     refused_at(&place, &path, &format!("{} cannot be read: no such file or directory", path.display()));
 }
 
+#[trial]
 fn a_directory() {
     let place = Place::new();
     let path = place.path("candidate.so");
@@ -124,6 +124,7 @@ fn a_directory() {
 }
 
 /// Opening a pipe waits for somebody to write; that must not be waited for.
+#[trial]
 fn a_pipe() {
     let place = Place::new();
     let path = place.path("candidate.so");
@@ -131,10 +132,12 @@ fn a_pipe() {
     refused_at(&place, &path, &format!("{} cannot be read: it is not a file", path.display()));
 }
 
+#[trial]
 fn a_device() {
     refused_at(&Place::new(), Path::new("/dev/zero"), "/dev/zero cannot be read: it is not a file");
 }
 
+#[trial]
 fn too_large() {
     let place = Place::new();
     let path = place.path("candidate.so");
@@ -143,6 +146,7 @@ fn too_large() {
 }
 
 /// Somebody goes on writing the file: no half of it is ever taken, and it is taken once the writer is done.
+#[trial]
 fn one_that_changes() {
     static DONE: AtomicBool = AtomicBool::new(false);
     let place = Place::new();

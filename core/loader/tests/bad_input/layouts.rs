@@ -1,16 +1,8 @@
 //! Plugins built against a contract that calls itself the same and is not: the sentence says which field differs.
 
 use crate::creates::bad;
-use camlock_testing::{Trials, repository, run_cargo};
+use camlock_testing::{repository, run_cargo, trial};
 use std::{fs, io, path::Path};
-
-pub fn add(trials: Trials) -> Trials {
-    trials
-        .add("layouts::a_changed_field", a_changed_field)
-        .add("layouts::a_renamed_field", a_renamed_field)
-        .add("layouts::a_removed_field", a_removed_field)
-        .add("layouts::an_added_function", an_added_function)
-}
 
 /// A change of one file's text.
 struct Change {
@@ -108,6 +100,7 @@ fn put(path: &Path, text: &str) {
 }
 
 /// The size of the whole stays what it was: only a look at the fields finds it.
+#[trial]
 fn a_changed_field() {
     let library = built(
         "changed-field",
@@ -118,6 +111,7 @@ fn a_changed_field() {
     bad(&library, sentence);
 }
 
+#[trial]
 fn a_renamed_field() {
     let library = built(
         "renamed-field",
@@ -132,6 +126,7 @@ fn a_renamed_field() {
     bad(&library, sentence);
 }
 
+#[trial]
 fn a_removed_field() {
     let library = built(
         "removed-field",
@@ -145,6 +140,7 @@ fn a_removed_field() {
     bad(&library, sentence);
 }
 
+#[trial]
 fn an_added_function() {
     let library = built(
         "added-function",

@@ -3,25 +3,20 @@
 use crate::{alter::Altered, place::Place};
 use camlock_loader::{Artifact, Limits, LoadError, Loader, LoaderOptions, Overview, StageError, Verdict};
 use camlock_policy::Ending;
-use camlock_testing::Trials;
+use camlock_testing::trial;
 use std::{
     fs, process, thread,
     time::{Duration, Instant},
 };
 
-pub fn add(trials: Trials) -> Trials {
-    trials
-        .add("loading::rotten", rotten)
-        .add("loading::recalled", recalled)
-        .add("loading::vanished", vanished)
-        .add("loading::no_directory_for_copies", no_directory_for_copies)
-        .add("loading::create_fails", create_fails)
-        .add("loading::create_panics", create_panics)
-        .add("loading::create_waits", || create_is_cancelled("waits in a server"))
-        .add("loading::create_sleeps", || create_is_cancelled("sleeps in a server"))
-        .add("loading::create_blocks", create_blocks)
-        .add("loading::undefined_symbol", undefined_symbol)
-        .add("loading::copies_of_processes_that_are_no_more", copies_of_processes_that_are_no_more)
+#[trial]
+fn create_waits() {
+    create_is_cancelled("waits in a server");
+}
+
+#[trial]
+fn create_sleeps() {
+    create_is_cancelled("sleeps in a server");
 }
 
 const LITTLE: LoaderOptions = LoaderOptions { create: Duration::from_millis(300) };
@@ -39,6 +34,7 @@ fn refused(place: &Place, artifact: &Artifact) -> LoadError {
 }
 
 /// The stored copy is not what was verified: it is never opened, and staging again mends it.
+#[trial]
 fn rotten() {
     let place = Place::new();
     let artifact = verified(&place, "well");
@@ -60,6 +56,7 @@ fn rotten() {
 
 /// What was staged before is copied along with the look at it: nothing is left of a copy that nobody loads, nor do those count
 /// that are gone or cannot be made.
+#[trial]
 fn recalled() {
     let place = Place::new();
     let artifact = verified(&place, "well");
@@ -96,6 +93,7 @@ fn recalled() {
     assert!(matches!(refused(&place, &recall().unwrap()), LoadError::NoCopy { .. }));
 }
 
+#[trial]
 fn vanished() {
     let place = Place::new();
     let artifact = verified(&place, "well");
@@ -105,6 +103,7 @@ fn vanished() {
     place.expect_clean();
 }
 
+#[trial]
 fn no_directory_for_copies() {
     let place = Place::new();
     let artifact = verified(&place, "well");
@@ -140,6 +139,7 @@ fn expect_gone(place: &Place) {
     }
 }
 
+#[trial]
 fn create_fails() {
     let place = Place::new();
     let artifact = verified(&place, "fails in a server");
@@ -147,6 +147,7 @@ fn create_fails() {
     expect_gone(&place);
 }
 
+#[trial]
 fn create_panics() {
     let place = Place::new();
     let artifact = verified(&place, "panics in a server");
@@ -164,6 +165,7 @@ fn create_is_cancelled(mode: &str) {
 
 /// A thread that blocks cannot be helped: it is given up, the operator sees what holds the generation, and once it returns
 /// the generation leaves.
+#[trial]
 fn create_blocks() {
     let place = Place::with(LITTLE);
     let artifact = verified(&place, "blocks in a server");
@@ -178,6 +180,7 @@ fn create_blocks() {
 }
 
 /// A server that crashed could not clear up; the next one does, and leaves alone what others use.
+#[trial]
 fn copies_of_processes_that_are_no_more() {
     let place = Place::new();
     let own = format!("{}-1000000.so", process::id());
@@ -192,6 +195,7 @@ fn copies_of_processes_that_are_no_more() {
 }
 
 /// Verdicts may be kept on another machine's word; what the linker refuses here is told here.
+#[trial]
 fn undefined_symbol() {
     let place = Place::new();
     let artifact = place.stage(&Altered::candidate("undefined").0);

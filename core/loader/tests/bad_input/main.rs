@@ -13,22 +13,8 @@ mod place;
 mod restarted;
 mod verdicts;
 
-use camlock_testing::Trials;
-
 fn main() {
     camlock_loader::run_verifier_if_asked();
     restarted::run_if_asked();
-    let trials = [
-        files::add,
-        descriptions::add,
-        layouts::add,
-        constructors::add,
-        creates::add,
-        verdicts::add,
-        loading::add,
-        restarted::add,
-    ]
-    .into_iter()
-    .fold(Trials::default(), |trials, add| add(trials));
-    trials.run()
+    camlock_testing::run_trials()
 }

@@ -4,7 +4,7 @@ use crate::{
     alter::Altered,
     place::{Place, processes_with},
 };
-use camlock_testing::Trials;
+use camlock_testing::trial;
 use std::{
     fs,
     os::unix::{
@@ -16,15 +16,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-
-pub fn add(trials: Trials) -> Trials {
-    trials
-        .add("restarted::no_permission_to_read", no_permission_to_read)
-        .add("restarted::no_permission_to_keep_copies", no_permission_to_keep_copies)
-        .add("restarted::no_room_for_a_copy", no_room_for_a_copy)
-        .add("restarted::no_room_for_a_private_copy", no_room_for_a_private_copy)
-        .add("restarted::a_server_that_is_killed", a_server_that_is_killed)
-}
 
 const ASKED: &str = "bad-input-restarted";
 /// Who owns nothing.
@@ -88,6 +79,7 @@ fn told(what: &str, candidate: &Path, dir: &Path) -> String {
 }
 
 /// The process that verifies goes with the one that asked for it.
+#[trial]
 fn a_server_that_is_killed() {
     let (place, _, dir) = open_place();
     let candidate = place.file(&Altered::that("constructor hangs"));
@@ -129,6 +121,7 @@ fn expect_empty(dir: &Path) {
     assert!(left.is_empty(), "{left:?}");
 }
 
+#[trial]
 fn no_permission_to_read() {
     let (place, candidate, dir) = open_place();
     allow(&candidate, 0o000);
@@ -138,6 +131,7 @@ fn no_permission_to_read() {
     place.expect_nothing();
 }
 
+#[trial]
 fn no_permission_to_keep_copies() {
     let (place, candidate, dir) = open_place();
     let artifacts = dir.join("artifacts");
@@ -155,6 +149,7 @@ fn no_permission_to_keep_copies() {
     place.expect_nothing();
 }
 
+#[trial]
 fn no_room_for_a_copy() {
     let (place, candidate, dir) = open_place();
     let artifacts = dir.join("artifacts");
@@ -167,6 +162,7 @@ fn no_room_for_a_copy() {
     place.expect_nothing();
 }
 
+#[trial]
 fn no_room_for_a_private_copy() {
     let (place, candidate, dir) = open_place();
     let run = fs::canonicalize(&dir).unwrap().join("run");

@@ -2,23 +2,12 @@
 
 use crate::{alter::Altered, creates::QUICK, place::Place};
 use camlock_loader::{Limits, Staging, Verdict, VerifyError};
-use camlock_testing::Trials;
+use camlock_testing::trial;
 use std::{
     fs,
     path::PathBuf,
     time::{Duration, SystemTime},
 };
-
-pub fn add(trials: Trials) -> Trials {
-    trials
-        .add("verdicts::kept_by_digest", kept_by_digest)
-        .add("verdicts::a_damaged_one_is_none", a_damaged_one_is_none)
-        .add("verdicts::one_that_cannot_be_kept", one_that_cannot_be_kept)
-        .add("verdicts::too_little_time_is_none", too_little_time_is_none)
-        .add("verdicts::an_artifact_that_vanished", an_artifact_that_vanished)
-        .add("verdicts::a_rotten_copy", a_rotten_copy)
-        .add("verdicts::half_written_files_are_cleared_away", half_written_files_are_cleared_away)
-}
 
 fn kept(place: &Place) -> PathBuf {
     let names = place.names("verdicts");
@@ -27,6 +16,7 @@ fn kept(place: &Place) -> PathBuf {
 }
 
 /// A verdict that only a file can have given shows that nothing was started the second time.
+#[trial]
 fn kept_by_digest() {
     let place = Place::new();
     let good = Altered::good().0;
@@ -41,6 +31,7 @@ fn kept_by_digest() {
     place.expect_clean();
 }
 
+#[trial]
 fn a_damaged_one_is_none() {
     let place = Place::new();
     let good = Altered::good().0;
@@ -57,6 +48,7 @@ fn a_damaged_one_is_none() {
 }
 
 /// It is given all the same.
+#[trial]
 fn one_that_cannot_be_kept() {
     let place = Place::new();
     let artifact = place.stage(&Altered::good().0);
@@ -68,6 +60,7 @@ fn one_that_cannot_be_kept() {
 }
 
 /// The same bytes are tried again, with more time.
+#[trial]
 fn too_little_time_is_none() {
     let place = Place::new();
     let artifact = place.stage(&Altered::that("waits"));
@@ -79,6 +72,7 @@ fn too_little_time_is_none() {
     place.expect_clean();
 }
 
+#[trial]
 fn an_artifact_that_vanished() {
     let place = Place::new();
     let artifact = place.stage(&Altered::good().0);
@@ -91,6 +85,7 @@ fn an_artifact_that_vanished() {
 }
 
 /// What damaged bytes do is not held against the artifact: staged again, it is as good as ever.
+#[trial]
 fn a_rotten_copy() {
     let place = Place::new();
     let good = Altered::good().0;
@@ -107,6 +102,7 @@ fn a_rotten_copy() {
 }
 
 /// A process that was killed while it wrote leaves half a file; the next one clears it away, but not what is being written.
+#[trial]
 fn half_written_files_are_cleared_away() {
     let place = Place::new();
     let _ = place.verifier(Limits::default());

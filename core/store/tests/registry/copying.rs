@@ -6,6 +6,7 @@ use camlock_policy::{
     registry::{Decision, EventId, EventQuery, Happened, NewToken, Role, Served},
 };
 use camlock_store::{Copied, Store, Trouble, TroubleKind};
+use camlock_testing::trial;
 use serde_json::json;
 use std::{
     fs,
@@ -146,7 +147,8 @@ async fn lived_in(world: &World) {
     world.sql(many);
 }
 
-pub(crate) async fn everything(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn everything(world: World) {
     lived_in(&world).await;
     for kind in [other(world.kind), world.kind] {
         let target = World::new(kind);
@@ -228,7 +230,8 @@ async fn as_good_as_any(world: &World, copy: &World) {
 }
 
 /// In PostgreSQL the order is that of transactions. A number out of that order is given anew; the others stay.
-pub(crate) async fn the_order_of_transactions() {
+#[trial(with = crate::on_postgres)]
+async fn the_order_of_transactions() {
     let world = World::new(Kind::Postgres);
     world.open("one").await.store.end().await;
     for (id, what) in [(10, "first"), (30, "second"), (20, "third"), (21, "fourth"), (40, "fifth")] {
@@ -243,7 +246,8 @@ pub(crate) async fn the_order_of_transactions() {
 }
 
 /// While somebody decides, the copy is of one moment.
-pub(crate) async fn while_it_is_used(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn while_it_is_used(world: World) {
     lived_in(&world).await;
     let busy = world.open("busy").await;
     let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
@@ -268,7 +272,8 @@ pub(crate) async fn while_it_is_used(world: World) {
     assert_eq!(busy.store.trouble(), None);
 }
 
-pub(crate) async fn what_is_refused(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn what_is_refused(world: World) {
     // Nothing to copy: and nothing is made by looking for it.
     let (empty, target) = (World::new(world.kind), World::new(other(world.kind)));
     let told = refused(&empty, &target).await;
@@ -311,7 +316,8 @@ pub(crate) async fn what_is_refused(world: World) {
 }
 
 /// What an operator wrote with a shell that checks nothing.
-pub(crate) async fn what_is_odd() {
+#[trial(with = crate::on_sqlite)]
+async fn what_is_odd() {
     let world = World::new(Kind::Sqlite);
     lived_in(&world).await;
     world.sql("UPDATE plugins SET config = '[1]' WHERE name = 'beta'");
@@ -340,7 +346,8 @@ pub(crate) async fn what_is_odd() {
 }
 
 /// A target that breaks off in the middle is as empty as it was.
-pub(crate) async fn it_breaks_off() {
+#[trial(with = crate::on_sqlite)]
+async fn it_breaks_off() {
     let world = World::new(Kind::Sqlite);
     lived_in(&world).await;
     let target = World::new(Kind::Postgres);

@@ -3,6 +3,7 @@
 use crate::world::*;
 use camlock_policy::registry::{Decision, Happened};
 use camlock_store::Change;
+use camlock_testing::trial;
 use std::{
     collections::BTreeSet,
     process::Command,
@@ -34,7 +35,8 @@ async fn until_all(node: &Node, wanted: usize) -> usize {
     times
 }
 
-pub(crate) async fn own_changes_and_others(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn own_changes_and_others(world: World) {
     let (one, two) = (world.open("one").await, world.open("two").await);
     one.register(&["a"]).await;
     for node in [&one, &two] {
@@ -62,7 +64,8 @@ pub(crate) async fn own_changes_and_others(world: World) {
     assert!(took[20] < Duration::from_millis(100), "{took:?}");
 }
 
-pub(crate) async fn ten_thousand_in_a_second(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn ten_thousand_in_a_second(world: World) {
     let node = world.open("one").await;
     let many: Vec<_> = (0..10_000).map(|number| newcomer(&format!("plugin-{number}"))).collect();
     for many in many.chunks(2_500) {
@@ -86,7 +89,8 @@ pub(crate) async fn ten_thousand_in_a_second(world: World) {
 }
 
 /// At rest a node asks next to nothing.
-pub(crate) async fn at_rest(world: World) {
+#[trial(with = crate::on_each_database_alone)]
+async fn at_rest(world: World) {
     let node = world.open_with("one", |options| options.heartbeat = Duration::from_millis(400)).await;
     node.register(&["a"]).await;
     node.quiet().await;
@@ -101,7 +105,8 @@ pub(crate) async fn at_rest(world: World) {
     assert!((9..=most).contains(&asked), "{asked}");
 }
 
-pub(crate) async fn what_is_not_ours() {
+#[trial(with = crate::on_postgres)]
+async fn what_is_not_ours() {
     let world = World::new(Kind::Postgres);
     let node = world.open("one").await;
     node.register(&["a"]).await;
@@ -116,7 +121,8 @@ pub(crate) async fn what_is_not_ours() {
 }
 
 /// From a client that has never heard of our schema's name.
-pub(crate) async fn any_search_path() {
+#[trial(with = crate::on_postgres)]
+async fn any_search_path() {
     let world = World::new(Kind::Postgres);
     let node = world.open("one").await;
     node.register(&["a"]).await;
@@ -134,7 +140,8 @@ pub(crate) async fn any_search_path() {
 const CUT: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
      WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
-pub(crate) async fn connections_are_cut() {
+#[trial(with = crate::on_postgres)]
+async fn connections_are_cut() {
     let world = World::new(Kind::Postgres);
     let node = world.open("one").await;
     node.register(&["a"]).await;
@@ -151,7 +158,8 @@ pub(crate) async fn connections_are_cut() {
     }
 }
 
-pub(crate) async fn killed_under_load() {
+#[trial(with = crate::on_postgres)]
+async fn killed_under_load() {
     let world = World::apart();
     let postgres = world.postgres.clone().unwrap();
     let node = Arc::new(world.open("one").await);
@@ -215,7 +223,8 @@ pub(crate) async fn killed_under_load() {
 }
 
 /// PostgreSQL stands still with all connections open: calls end in time, then at once, and all is well when it goes on.
-pub(crate) async fn paused() {
+#[trial(with = crate::on_postgres)]
+async fn paused() {
     let world = World::apart();
     let postgres = world.postgres.clone().unwrap();
     let quick = |options: &mut camlock_store::Options| options.limit = Duration::from_secs(1);
@@ -242,7 +251,8 @@ pub(crate) async fn paused() {
 }
 
 /// Two processes on one file, both writing; each hears of the other.
-pub(crate) async fn two_processes() {
+#[trial(with = crate::on_sqlite)]
+async fn two_processes() {
     let world = World::new(Kind::Sqlite);
     let node = world.open("one").await;
     node.register(&["mine"]).await;
@@ -280,7 +290,8 @@ pub(crate) async fn other_process(url: &str) {
 }
 
 /// No more can be written, in a process with a limit on the size of files: said in a sentence, and nothing is lost.
-pub(crate) async fn a_full_disk() {
+#[trial(with = crate::on_sqlite)]
+async fn a_full_disk() {
     let world = World::new(Kind::Sqlite);
     world.open("one").await.store.end().await;
     let run = "trap '' XFSZ; ulimit -f 600; exec \"$0\"";

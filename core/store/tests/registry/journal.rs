@@ -2,6 +2,7 @@
 
 use crate::world::*;
 use camlock_policy::registry::{Decision, Event, EventId, EventQuery, Happened};
+use camlock_testing::trial;
 use serde_json::json;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -34,7 +35,8 @@ async fn until(node: &Node, count: usize) -> Vec<Event> {
     }
 }
 
-pub(crate) async fn each_decision_once(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn each_decision_once(world: World) {
     let node = world.open("one").await;
     node.register(&["a", "b"]).await;
     node.decide("a", Decision { enabled: Some(false), config: Some(json!({"x": 1})), ..Decision::default() }).await;
@@ -69,7 +71,8 @@ pub(crate) async fn each_decision_once(world: World) {
     assert_eq!(events[5].detail["version"], "1.0.0");
 }
 
-pub(crate) async fn notes_in_order(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn notes_in_order(world: World) {
     let node = world.open("one").await;
     let mut fresh = node.store.archive().fresh();
     fresh.mark_unchanged();
@@ -106,7 +109,8 @@ pub(crate) async fn notes_in_order(world: World) {
 }
 
 /// A number is given out before it is committed: who reads on must not pass it.
-pub(crate) async fn a_late_commit(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn a_late_commit(world: World) {
     let node = world.open("one").await;
     node.register(&["a", "b"]).await;
     until(&node, 2).await;
@@ -130,7 +134,8 @@ pub(crate) async fn a_late_commit(world: World) {
     assert_eq!(events[3].plugin.as_deref(), Some("a"));
 }
 
-pub(crate) async fn the_old_is_pruned(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn the_old_is_pruned(world: World) {
     let node = world.open("one").await;
     node.register(&["a"]).await;
     node.store.end().await;
@@ -162,7 +167,8 @@ pub(crate) async fn the_old_is_pruned(world: World) {
     assert_eq!(node.store.archive().nodes().await.unwrap().len(), 1);
 }
 
-pub(crate) async fn the_end_writes_what_is_left(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn the_end_writes_what_is_left(world: World) {
     let node = world.open("one").await;
     node.registry.note(happened(7));
     node.store.end().await;

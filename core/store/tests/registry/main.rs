@@ -10,7 +10,7 @@ mod sharing;
 mod sql;
 mod world;
 
-use camlock_testing::Trials;
+use camlock_testing::{Trial, one, run_trials};
 use std::sync::{PoisonError, RwLock};
 use world::{Kind, World};
 
@@ -39,20 +39,31 @@ fn as_a_server<F: Future<Output = ()>>(trial: impl FnOnce() -> F) {
     runtime.shutdown_background();
 }
 
-macro_rules! both {
-    ($trials:ident, $($module:ident: $($trial:ident)*;)*) => {$($(
-        let name = concat!(stringify!($module), "::", stringify!($trial));
-        $trials = $trials
-            .add(&format!("sqlite::{name}"), || run(|| $module::$trial(World::new(Kind::Sqlite))))
-            .add(&format!("postgres::{name}"), || run(|| $module::$trial(World::new(Kind::Postgres))));
-    )*)*};
+/// The trial in each database, named with it: `sqlite::sql::toggle`.
+fn on_each_database<F: Future<Output = ()> + 'static>(name: &str, trial: fn(World) -> F) -> Vec<Trial> {
+    in_both(name, move |kind| run(|| trial(World::new(kind))))
 }
 
-macro_rules! one {
-    ($trials:ident, $($database:ident $module:ident: $($trial:ident)*;)*) => {$($(
-        let name = concat!(stringify!($database), "::", stringify!($module), "::", stringify!($trial));
-        $trials = $trials.add(name, || run($module::$trial));
-    )*)*};
+fn on_each_database_alone<F: Future<Output = ()> + 'static>(name: &str, trial: fn(World) -> F) -> Vec<Trial> {
+    in_both(name, move |kind| run_alone(|| trial(World::new(kind))))
+}
+
+/// What only SQLite can have.
+fn on_sqlite<F: Future<Output = ()> + 'static>(name: &str, trial: fn() -> F) -> Vec<Trial> {
+    one(&format!("sqlite::{name}"), move || run(trial))
+}
+
+/// What only PostgreSQL can have.
+fn on_postgres<F: Future<Output = ()> + 'static>(name: &str, trial: fn() -> F) -> Vec<Trial> {
+    one(&format!("postgres::{name}"), move || run(trial))
+}
+
+fn in_both(name: &str, trial: impl Fn(Kind) + Copy + Send + 'static) -> Vec<Trial> {
+    let databases = [("sqlite", Kind::Sqlite), ("postgres", Kind::Postgres)];
+    databases
+        .into_iter()
+        .flat_map(|(database, kind)| one(&format!("{database}::{name}"), move || trial(kind)))
+        .collect()
 }
 
 fn main() {
@@ -62,30 +73,5 @@ fn main() {
     if let Ok(url) = std::env::var(FULL) {
         return run(|| feed::full_process(&url));
     }
-    let mut trials = Trials::default();
-    both! { trials,
-        records: newcomers decisions quarantine removed_and_back reports thousands;
-        sql: toggle config delete_and_insert artifact_and_version in_bulk;
-        journal: each_decision_once notes_in_order a_late_commit the_old_is_pruned the_end_writes_what_is_left;
-        rollouts: alone all_are_ready all_at_once one_cannot one_is_silent a_newer_proposal something_else_meanwhile
-            who_is_gone_is_not_asked who_lags;
-        sharing: one_builds_the_others_fetch the_first_counts a_right_is_renewed a_holder_that_stands_still
-            a_holder_that_died nobody_waits_for_itself bytes_are_for_others the_oldest_bytes_go tokens;
-        opening: up_and_down an_older_schema a_newer_schema somebody_elses several_at_once an_id_that_stays;
-        copying: everything while_it_is_used what_is_refused;
-        feed: own_changes_and_others ten_thousand_in_a_second;
-    }
-    for (name, kind) in [("sqlite", Kind::Sqlite), ("postgres", Kind::Postgres)] {
-        let at_rest = move || run_alone(|| feed::at_rest(World::new(kind)));
-        trials = trials.add(&format!("{name}::feed::at_rest"), at_rest);
-    }
-    one! { trials,
-        postgres opening: not_let_in not_there_at_first a_row_is_held restored;
-        postgres copying: the_order_of_transactions;
-        postgres feed: what_is_not_ours any_search_path connections_are_cut killed_under_load paused;
-        sqlite opening: damaged locked;
-        sqlite copying: what_is_odd it_breaks_off;
-        sqlite feed: two_processes a_full_disk;
-    }
-    trials.run()
+    run_trials()
 }

@@ -3,6 +3,7 @@
 use crate::world::*;
 use camlock_store::{Options, Standing, Store, Trouble, TroubleKind};
 use camlock_testing::Postgres;
+use camlock_testing::trial;
 use std::{fs, net::TcpListener, time::Duration};
 
 async fn refused(world: &World) -> Trouble {
@@ -23,7 +24,8 @@ fn dump(world: &World) -> String {
     }
 }
 
-pub(crate) async fn up_and_down(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn up_and_down(world: World) {
     let options = world.options("one");
     assert_eq!(Store::check(&world.url, &options).await.unwrap(), Standing::Empty);
     for _ in 0..2 {
@@ -48,7 +50,8 @@ pub(crate) async fn up_and_down(world: World) {
     }
 }
 
-pub(crate) async fn an_older_schema(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn an_older_schema(world: World) {
     let node = world.open("one").await;
     node.register(&["a"]).await;
     node.store.end().await;
@@ -61,7 +64,8 @@ pub(crate) async fn an_older_schema(world: World) {
     node.until_told("a").await;
 }
 
-pub(crate) async fn a_newer_schema(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn a_newer_schema(world: World) {
     world.open("one").await.store.end().await;
     world.sql("INSERT INTO __diesel_schema_migrations (version) VALUES ('99990101000001')");
     let before = dump(&world);
@@ -75,7 +79,8 @@ pub(crate) async fn a_newer_schema(world: World) {
     assert_eq!(dump(&world), before);
 }
 
-pub(crate) async fn somebody_elses(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn somebody_elses(world: World) {
     match world.kind {
         Kind::Sqlite => drop(sqlite3(&world.file(), "CREATE TABLE plugins (theirs TEXT)").unwrap()),
         Kind::Postgres => drop(world.sql("CREATE SCHEMA camlock; CREATE TABLE camlock.plugins (theirs TEXT)")),
@@ -95,7 +100,8 @@ pub(crate) async fn somebody_elses(world: World) {
     }
 }
 
-pub(crate) async fn several_at_once(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn several_at_once(world: World) {
     let nodes = tokio::join!(world.open("one"), world.open("two"), world.open("three"));
     for node in [&nodes.0, &nodes.1, &nodes.2] {
         assert_eq!(node.store.trouble(), None);
@@ -104,7 +110,8 @@ pub(crate) async fn several_at_once(world: World) {
     assert!(nodes.2.record("a").await.is_some());
 }
 
-pub(crate) async fn an_id_that_stays(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn an_id_that_stays(world: World) {
     let node = world.open("one").await;
     let id = node.store.node().to_owned();
     assert_eq!(fs::read_to_string(world.directory.path().join("one/node-id")).unwrap().trim(), id);
@@ -118,7 +125,8 @@ pub(crate) async fn an_id_that_stays(world: World) {
 }
 
 /// PostgreSQL does not let us in, or is not there: that passes when somebody mends it, without a restart.
-pub(crate) async fn not_let_in() {
+#[trial(with = crate::on_postgres)]
+async fn not_let_in() {
     let world = World::new(Kind::Postgres);
     let server = world.server();
     let name = world.url.rsplit('/').next().unwrap();
@@ -157,7 +165,8 @@ pub(crate) async fn not_let_in() {
 }
 
 /// It is not there at the start; what was to be noted meanwhile is not lost.
-pub(crate) async fn not_there_at_first() {
+#[trial(with = crate::on_postgres)]
+async fn not_there_at_first() {
     let postgres = Postgres::start();
     let url = postgres.database();
     postgres.kill();
@@ -179,7 +188,8 @@ pub(crate) async fn not_there_at_first() {
 }
 
 /// A file that is none of SQLite's, and one that is damaged: said, and kept as it is.
-pub(crate) async fn damaged() {
+#[trial(with = crate::on_sqlite)]
+async fn damaged() {
     let world = World::new(Kind::Sqlite);
     fs::write(world.file(), "These are my notes, and by no means a database. ".repeat(50)).unwrap();
     let before = fs::read(world.file()).unwrap();
@@ -207,7 +217,8 @@ pub(crate) async fn damaged() {
 }
 
 /// Another process holds the file: nobody waits for long, and it goes on when that one is done.
-pub(crate) async fn locked() {
+#[trial(with = crate::on_sqlite)]
+async fn locked() {
     let world = World::new(Kind::Sqlite);
     let node = world.open("one").await;
     node.register(&["a"]).await;
@@ -235,7 +246,8 @@ pub(crate) async fn locked() {
 }
 
 /// A row that an operator's open transaction holds: said, and the rest goes on.
-pub(crate) async fn a_row_is_held() {
+#[trial(with = crate::on_postgres)]
+async fn a_row_is_held() {
     let world = World::new(Kind::Postgres);
     let node = world.open("one").await;
     node.register(&["a", "b"]).await;
@@ -252,7 +264,8 @@ pub(crate) async fn a_row_is_held() {
 }
 
 /// A dump that was restored into another server: its entries bear transactions that may lie ahead there.
-pub(crate) async fn restored() {
+#[trial(with = crate::on_postgres)]
+async fn restored() {
     let world = World::new(Kind::Postgres);
     world.open("one").await.store.end().await;
     world.sql("INSERT INTO plugin_journal (xact, what, actor) VALUES ('99999999999', 'before', 'tester')");

@@ -5,9 +5,11 @@ use camlock_policy::{
     Digest, Endpoint,
     registry::{Decision, Newcomer, NotDecided, Pardon, Reading, Record},
 };
+use camlock_testing::trial;
 use serde_json::json;
 
-pub(crate) async fn newcomers(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn newcomers(world: World) {
     let node = world.open("one").await;
     assert_eq!(node.read().await, Default::default());
     let records = node.register(&["beta", "alpha"]).await;
@@ -23,7 +25,8 @@ pub(crate) async fn newcomers(world: World) {
     assert_eq!(node.record("nobody").await, None);
 }
 
-pub(crate) async fn decisions(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn decisions(world: World) {
     let node = world.open("one").await;
     let before = node.register(&["a"]).await.remove(0);
     let off =
@@ -45,7 +48,8 @@ pub(crate) async fn decisions(world: World) {
     assert_eq!(nobody, Err(NotDecided::Unknown("b".to_owned())));
 }
 
-pub(crate) async fn quarantine(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn quarantine(world: World) {
     let node = world.open("one").await;
     let before = node.register(&["a", "b"]).await.remove(0);
     let (bad, worse) = (Digest::of(b"bad"), Digest::of(b"worse"));
@@ -66,7 +70,8 @@ pub(crate) async fn quarantine(world: World) {
     assert!(pardoned.quarantine.is_empty() && pardoned.revision > after.revision);
 }
 
-pub(crate) async fn removed_and_back(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn removed_and_back(world: World) {
     let node = world.open("one").await;
     let first = node.register(&["a"]).await.remove(0);
     node.registry.propose(proposal("a", "sources")).await.unwrap();
@@ -84,7 +89,8 @@ pub(crate) async fn removed_and_back(world: World) {
     assert!(node.register(&["a"]).await[0].revision > back.revision);
 }
 
-pub(crate) async fn reports(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn reports(world: World) {
     let node = world.open("one").await;
     let before = node.register(&["a"]).await.remove(0);
     node.quiet().await;
@@ -111,7 +117,8 @@ pub(crate) async fn reports(world: World) {
     assert!(other.read().await.seen.is_empty());
 }
 
-pub(crate) async fn thousands(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn thousands(world: World) {
     let node = world.open("one").await;
     let names: Vec<String> = (0..2_000).map(|number| format!("plugin-{number}")).collect();
     let newcomers = names.iter().map(|name| newcomer(name)).collect();

@@ -3,6 +3,7 @@
 use crate::world::*;
 use camlock_policy::registry::{Proposed, Reading, Record, Rollout, RolloutState};
 use camlock_store::{Change, Options};
+use camlock_testing::trial;
 use std::{collections::BTreeSet, time::Duration};
 
 struct Fleet {
@@ -37,7 +38,8 @@ async fn state(node: &Node, rollout: &Rollout) -> RolloutState {
     found.into_iter().find(|found| found.id == rollout.id).unwrap().state
 }
 
-pub(crate) async fn alone(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn alone(world: World) {
     let one = world.open("one").await;
     assert_eq!(one.registry.propose(proposal("a", "first")).await.unwrap(), Proposed::Unknown);
     one.register(&["a"]).await;
@@ -53,7 +55,8 @@ pub(crate) async fn alone(world: World) {
     assert!(again.revision > record.revision);
 }
 
-pub(crate) async fn all_are_ready(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn all_are_ready(world: World) {
     let Fleet { one, two, three } = fleet(&world, |_| {}).await;
     for node in [&one, &two, &three] {
         node.quiet().await;
@@ -82,7 +85,8 @@ pub(crate) async fn all_are_ready(world: World) {
     assert_eq!(journal, format!("filesystem|{us}"));
 }
 
-pub(crate) async fn all_at_once(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn all_at_once(world: World) {
     let Fleet { one, two, three } = fleet(&world, |_| {}).await;
     for number in 0..5 {
         let rollout = asked(&one, &format!("sources {number}")).await;
@@ -97,7 +101,8 @@ pub(crate) async fn all_at_once(world: World) {
     assert!(a.id == b.id && b.id == c.id);
 }
 
-pub(crate) async fn one_cannot(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn one_cannot(world: World) {
     let Fleet { one, two, three } = fleet(&world, |_| {}).await;
     let rollout = asked(&one, "first").await;
     let refused = two.registry.answer(rollout.id, Err("it does not verify".to_owned())).await.unwrap();
@@ -111,7 +116,8 @@ pub(crate) async fn one_cannot(world: World) {
     assert!(asked(&one, "second").await.id > rollout.id);
 }
 
-pub(crate) async fn one_is_silent(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn one_is_silent(world: World) {
     let Fleet { one, two, three } = fleet(&world, |options| options.rollout = Duration::from_millis(400)).await;
     let rollout = asked(&one, "first").await;
     assert_eq!(two.registry.answer(rollout.id, Ok(())).await.unwrap(), RolloutState::Open);
@@ -126,7 +132,8 @@ pub(crate) async fn one_is_silent(world: World) {
     );
 }
 
-pub(crate) async fn a_newer_proposal(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn a_newer_proposal(world: World) {
     let Fleet { one, two, three } = fleet(&world, |_| {}).await;
     let first = asked(&one, "first").await;
     // Another one's waits for it.
@@ -144,7 +151,8 @@ pub(crate) async fn a_newer_proposal(world: World) {
     assert_eq!(one.record("a").await.unwrap().agreed, Some(second.agreed));
 }
 
-pub(crate) async fn something_else_meanwhile(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn something_else_meanwhile(world: World) {
     let Fleet { one, two, three } = fleet(&world, |_| {}).await;
     let rollout = asked(&one, "first").await;
     two.registry.answer(rollout.id, Ok(())).await.unwrap();
@@ -160,7 +168,8 @@ pub(crate) async fn something_else_meanwhile(world: World) {
     assert_eq!(gone, RolloutState::Failed("the record was deleted".to_owned()));
 }
 
-pub(crate) async fn who_is_gone_is_not_asked(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn who_is_gone_is_not_asked(world: World) {
     let quick = |options: &mut Options| {
         (options.heartbeat, options.silence) = (Duration::from_millis(100), Duration::from_millis(500));
     };
@@ -177,7 +186,8 @@ pub(crate) async fn who_is_gone_is_not_asked(world: World) {
     assert_eq!(nodes.iter().filter(|node| node.stale).count(), 2);
 }
 
-pub(crate) async fn who_lags(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn who_lags(world: World) {
     let Fleet { one, two, three } = fleet(&world, |_| {}).await;
     let rollout = asked(&one, "new").await;
     for node in [&two, &three] {

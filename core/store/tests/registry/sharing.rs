@@ -5,6 +5,7 @@ use camlock_policy::{
     Digest, Fingerprint, Kept,
     registry::{Claim, NewToken, Role},
 };
+use camlock_testing::trial;
 use std::{
     fs,
     path::PathBuf,
@@ -38,7 +39,8 @@ fn right(claim: Claim) -> camlock_policy::registry::RightToBuild {
     }
 }
 
-pub(crate) async fn one_builds_the_others_fetch(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn one_builds_the_others_fetch(world: World) {
     let (one, two) = (world.open("one").await, world.open("two").await);
     let building = right(claim(&one, "sources").await);
     // Something else may be built meanwhile.
@@ -61,7 +63,8 @@ pub(crate) async fn one_builds_the_others_fetch(world: World) {
     assert_eq!(world.sql("SELECT count(*) FROM build_rights"), "0");
 }
 
-pub(crate) async fn the_first_counts(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn the_first_counts(world: World) {
     let (one, two) = (world.open("one").await, world.open("two").await);
     let (first, second) = (kept("sources", "first"), kept("sources", "second"));
     let offers = [(&one, &first, "first"), (&two, &second, "second"), (&one, &first, "first")];
@@ -87,7 +90,8 @@ pub(crate) async fn the_first_counts(world: World) {
 }
 
 /// Whoever holds a right renews it, on a connection of its own.
-pub(crate) async fn a_right_is_renewed(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn a_right_is_renewed(world: World) {
     let quick = |options: &mut camlock_store::Options| options.right = Duration::from_millis(600);
     let (one, two) = (world.open_with("one", quick).await, world.open_with("two", quick).await);
     let building = right(claim(&one, "sources").await);
@@ -100,7 +104,8 @@ pub(crate) async fn a_right_is_renewed(world: World) {
 }
 
 /// A holder that stands still, its connection open, is replaced when its time is over.
-pub(crate) async fn a_holder_that_stands_still(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn a_holder_that_stands_still(world: World) {
     let one = world.open("one").await;
     let mut holder = world.session();
     let (column, backend, until) = match world.kind {
@@ -118,7 +123,8 @@ pub(crate) async fn a_holder_that_stands_still(world: World) {
 }
 
 /// A holder that died is replaced long before that, as its connection is gone. In SQLite nobody knows.
-pub(crate) async fn a_holder_that_died(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn a_holder_that_died(world: World) {
     if world.kind == Kind::Sqlite {
         return;
     }
@@ -132,7 +138,8 @@ pub(crate) async fn a_holder_that_died(world: World) {
 }
 
 /// Whoever died in the middle of a build and comes back does not wait for itself.
-pub(crate) async fn nobody_waits_for_itself(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn nobody_waits_for_itself(world: World) {
     let one = world.open("one").await;
     let id = one.store.node().to_owned();
     one.store.end().await;
@@ -150,7 +157,8 @@ pub(crate) async fn nobody_waits_for_itself(world: World) {
 }
 
 /// A file of SQLite that one server has for itself does not grow by what that server has anyway.
-pub(crate) async fn bytes_are_for_others(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn bytes_are_for_others(world: World) {
     let one = world.open("one").await;
     let offer = async |name: &str, path| one.store.exchange().offer(&kept(name, name), path).await.unwrap();
     let shared = || world.sql("SELECT count(*) FROM artifact_bytes");
@@ -197,7 +205,8 @@ pub(crate) async fn bytes_are_for_others(world: World) {
     }
 }
 
-pub(crate) async fn the_oldest_bytes_go(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn the_oldest_bytes_go(world: World) {
     let (one, _two) = (world.open("one").await, world.open("two").await);
     one.register(&["a"]).await;
     // The first one serves. It is said before the others come: either server may delete what is old at any time.
@@ -221,7 +230,8 @@ pub(crate) async fn the_oldest_bytes_go(world: World) {
     drop(right(claim(&one, "sources 2").await));
 }
 
-pub(crate) async fn tokens(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn tokens(world: World) {
     let (one, two) = (world.open("one").await, world.open("two").await);
     let token = |name: &str, secret: &str, expires| NewToken {
         name: name.to_owned(),

@@ -3,10 +3,12 @@
 use crate::world::*;
 use camlock_policy::{Digest, Fingerprint, Kept, registry::Record};
 use camlock_store::Change;
+use camlock_testing::trial;
 use serde_json::json;
 use std::time::SystemTime;
 
-pub(crate) async fn toggle(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn toggle(world: World) {
     let node = world.open("one").await;
     let before = node.register(&["a", "b"]).await.remove(0);
     node.quiet().await;
@@ -22,7 +24,8 @@ pub(crate) async fn toggle(world: World) {
     assert_eq!(node.heard(), []);
 }
 
-pub(crate) async fn config(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn config(world: World) {
     let node = world.open("one").await;
     node.register(&["a"]).await;
     world.sql(r#"UPDATE plugins SET config = '{"limit": 7}' WHERE name = 'a'"#);
@@ -37,7 +40,8 @@ pub(crate) async fn config(world: World) {
     assert_eq!(node.record("a").await.unwrap().config, json!({}));
 }
 
-pub(crate) async fn delete_and_insert(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn delete_and_insert(world: World) {
     let node = world.open("one").await;
     node.register(&["a"]).await;
     node.registry.report(vec![serving("a", "x")]).await.unwrap();
@@ -56,7 +60,8 @@ pub(crate) async fn delete_and_insert(world: World) {
     assert!(refused.contains("cannot be changed: it is the name of its package"), "{refused}");
 }
 
-pub(crate) async fn artifact_and_version(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn artifact_and_version(world: World) {
     let node = world.open("one").await;
     node.register(&["a"]).await;
     let exchange = node.store.exchange();
@@ -90,7 +95,8 @@ pub(crate) async fn artifact_and_version(world: World) {
 }
 
 /// Thousands of rows in one statement are heard of in a few words.
-pub(crate) async fn in_bulk(world: World) {
+#[trial(with = crate::on_each_database)]
+async fn in_bulk(world: World) {
     let node = world.open("one").await;
     let names: Vec<_> = (0..5_000).map(|number| newcomer(&format!("plugin-{number}"))).collect();
     node.registry.register(names).await.unwrap();
