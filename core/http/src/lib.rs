@@ -5,7 +5,6 @@
 //! anything that knows how plugins are built, loaded or unloaded, and anything that decides which of them are served.
 //!
 #![doc = include_str!("../README.md")]
-
 #![forbid(unsafe_code)]
 
 mod away;
