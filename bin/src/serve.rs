@@ -134,7 +134,7 @@ fn options(config: &Config, voice: &Voice, address: SocketAddr, logs: Logs) -> R
         rustc: option_env!("CAMLOCK_RUSTC").map(str::to_owned),
         logs,
         listener: voice.listener(),
-        origins: config.origins.clone(),
+        admin: config.admin.clone(),
         ..camlock_embed::Options::new(&config.plugins, &config.data)
     })
 }

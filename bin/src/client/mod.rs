@@ -1,7 +1,7 @@
 //! A small HTTP client for a server's admin API, over its control socket or over TCP.
 //!
-//! A connection for each request; an answer is waited for as long as it takes, for acts wait for builds. What must not live
-//! here: what is printed.
+//! A connection for each request. A server that says nothing for too long is given up: what is looked up has to begin and go on,
+//! and during an act, which waits for builds, the server has to say that it lives. What must not live here: what is printed.
 
 mod answer;
 mod follow;
@@ -26,11 +26,13 @@ use serde_json::Value;
 use std::{fmt::Write as _, io, path::Path, time::Duration};
 use tokio::{
     net::{TcpStream, UnixStream},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// How long a connection may take to come about.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CONNECT: Duration = Duration::from_secs(5);
+/// How often it is looked whether a server that is at an act still lives.
+const LOOK: Duration = Duration::from_secs(2);
 /// A larger answer is nobody's.
 const LARGEST: usize = 256 << 20;
 
@@ -39,13 +41,15 @@ const LARGEST: usize = 256 << 20;
 pub(crate) struct Client {
     place: Place,
     token: Option<String>,
+    /// How long the server may say nothing.
+    silence: Duration,
 }
 
 impl Client {
     /// For the server that is meant. Nothing is asked yet.
     pub(crate) fn new(reach: &Reach) -> Result<Self, Failed> {
         let (place, token) = reach.find()?;
-        Ok(Client { place, token })
+        Ok(Client { place, token, silence: reach.silence() })
     }
 
     /// What there is at a path.
@@ -55,10 +59,30 @@ impl Client {
 
     /// The answer to a request, as JSON.
     pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Problem> {
-        let response = self.send(method, path, body, &[]).await?;
+        if method == Method::GET {
+            return self.answer(method, path, body, self.begins(path)).await;
+        }
+        // An act takes as long as a build does, or the drain of what served. Whoever is at it says that they live.
+        tokio::select! {
+            answer = self.answer(method, path, body, std::future::pending()) => answer,
+            silent = self.falls_silent() => Err(silent.into()),
+        }
+    }
+
+    /// The answer, if it begins before the other future ends, which says that it does not.
+    async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        given_up: impl Future<Output = Failed>,
+    ) -> Result<Value, Problem> {
+        let response = tokio::select! {
+            response = self.send(method, path, body, &[]) => response?,
+            failed = given_up => return Err(failed.into()),
+        };
         let status = response.status();
-        let bytes = Limited::new(response.into_body(), LARGEST).collect().await;
-        let bytes = bytes.map_err(|error| Problem::from(self.broke_off(&error.to_string())))?.to_bytes();
+        let bytes = self.whole(response.into_body()).await?;
         let value = serde_json::from_slice(&bytes);
         if !status.is_success() {
             return Err(Problem::answered(status, value.ok(), self.token.is_some()));
@@ -67,6 +91,47 @@ impl Client {
             return Ok(Value::Null);
         }
         value.map_err(|_| self.not_camlock(status).into())
+    }
+
+    /// A body to its end, as long as it goes on.
+    async fn whole(&self, body: Incoming) -> Result<Vec<u8>, Failed> {
+        let mut body = Limited::new(body, LARGEST);
+        let mut bytes = Vec::new();
+        loop {
+            let frame = timeout(self.silence, body.frame()).await;
+            let frame = frame.map_err(|_| self.silent("began to answer, and then said nothing"))?;
+            let Some(frame) = frame else { return Ok(bytes) };
+            let frame = frame.map_err(|error| self.broke_off(&error.to_string()))?;
+            bytes.extend(frame.data_ref().into_iter().flatten());
+        }
+    }
+
+    /// Comes when an answer should have begun.
+    async fn begins(&self, path: &str) -> Failed {
+        sleep(self.silence).await;
+        let path = path.split('?').next().unwrap_or_default();
+        self.silent(&format!("does not say what is at {path}"))
+    }
+
+    /// Comes when the server does not say any more that it lives.
+    async fn falls_silent(&self) -> Failed {
+        loop {
+            sleep(LOOK.min(self.silence)).await;
+            let alive = self.send(Method::GET, "/_/live", None, &[]);
+            // Whether it refuses or breaks off, whoever waits for the act hears of that too.
+            if timeout(self.silence, alive).await.is_err() {
+                return self.silent("does not say any more that it lives");
+            }
+        }
+    }
+
+    fn silent(&self, what: &str) -> Failed {
+        Failed::no_server(format!(
+            "the server at {} {what} for {} s: look whether it runs and what its log says; what was asked for may still be done \
+             (--timeout waits longer)",
+            self.place,
+            self.silence.as_secs()
+        ))
     }
 
     /// All items of a list, page by page.
@@ -124,7 +189,7 @@ impl Client {
     }
 
     async fn connect(&self) -> Result<http1::SendRequest<Full<Bytes>>, Failed> {
-        let connected = timeout(PATIENCE, async {
+        let connected = timeout(CONNECT.min(self.silence), async {
             match &self.place {
                 Place::Socket(path) => shake_hands(UnixStream::connect(path).await?).await,
                 Place::Address { authority, .. } => shake_hands(TcpStream::connect(authority).await?).await,
@@ -135,7 +200,7 @@ impl Client {
             Err(_) => Err(Failed::no_server(format!(
                 "{} does not answer within {} s: is it the right server?",
                 self.place,
-                PATIENCE.as_secs()
+                CONNECT.min(self.silence).as_secs()
             ))),
         }
     }

@@ -9,6 +9,7 @@ use std::{
     env, fmt, fs,
     net::{IpAddr, ToSocketAddrs},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// Which server a command talks to.
@@ -20,6 +21,9 @@ pub(crate) struct Reach {
     /// The API token [default: none by the control socket, else the local admin token]
     #[arg(long, env = "CAMLOCK_TOKEN", value_name = "TOKEN", hide_env_values = true, help_heading = "Server")]
     token: Option<String>,
+    /// How many seconds the server may say nothing [default: 30]
+    #[arg(long, env = "CAMLOCK_TIMEOUT", value_name = "SECONDS", help_heading = "Server", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    timeout: Option<u64>,
     /// The server's data directory [default: .camlock, or as camlock.toml says]
     #[arg(long, env = "CAMLOCK_DATA", value_name = "DIR", help_heading = "Server")]
     data: Option<PathBuf>,
@@ -27,6 +31,9 @@ pub(crate) struct Reach {
     #[arg(long, env = "CAMLOCK_CONFIG", value_name = "FILE", help_heading = "Server")]
     config: Option<PathBuf>,
 }
+
+/// How long a server may say nothing, unless somebody says otherwise.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +57,11 @@ impl Reach {
     /// The server of this configuration.
     pub(crate) fn of(config: &Config) -> Self {
         Reach { data: Some(config.data.clone()), config: config.file.clone(), ..Reach::default() }
+    }
+
+    /// How long the server may say nothing.
+    pub(crate) fn silence(&self) -> Duration {
+        self.timeout.map_or(SILENCE, Duration::from_secs)
     }
 
     /// Where the server is, and the token to be shown.
@@ -160,8 +172,13 @@ mod tests {
         fs::write(&config, "data.dir = \".\"").unwrap();
         let found = |server: Option<&str>, token: Option<&str>| {
             let config = Some(config.clone());
-            let reach =
-                Reach { server: server.map(str::to_owned), token: token.map(str::to_owned), data: None, config };
+            let reach = Reach {
+                server: server.map(str::to_owned),
+                token: token.map(str::to_owned),
+                data: None,
+                config,
+                ..Reach::default()
+            };
             reach.find().unwrap()
         };
         let secret = Some("secret".to_owned());

@@ -2,7 +2,7 @@
 
 use super::{
     LogFormat, Misconfigured, Profile,
-    values::{Origin, Size, Time},
+    values::{HostName, Origin, ProxyNetwork, Size, Time},
 };
 use camlock_policy::Limits;
 use serde::Deserialize;
@@ -55,6 +55,8 @@ pub(super) struct Data {
 pub(super) struct Server {
     pub(super) listen: Option<SocketAddr>,
     pub(super) cors: Vec<Origin>,
+    pub(super) hosts: Vec<HostName>,
+    pub(super) proxies: Vec<ProxyNetwork>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -5,10 +5,10 @@
 mod file;
 mod values;
 
+use camlock_admin::AdminSettings;
 use camlock_http::FrontOptions;
 use camlock_policy::{Limits, Settings, manifest::check_name};
 use clap::{Args, ValueEnum};
-use http::HeaderValue;
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -88,8 +88,7 @@ pub(crate) struct Config {
     pub(crate) connections: usize,
     /// How long a client may take until the head of a request is there.
     pub(crate) head: Duration,
-    /// Origins whose pages may ask.
-    pub(crate) origins: Vec<HeaderValue>,
+    pub(crate) admin: AdminSettings,
     /// The registry's URL, if one is named. It may hold a password.
     pub(crate) database: Option<String>,
     pub(crate) schema: String,
@@ -212,7 +211,12 @@ impl Config {
             data: dir(&flags.data, parsed.data.dir, ".camlock"),
             connections,
             head,
-            origins: parsed.server.cors.into_iter().map(|origin| origin.0).collect(),
+            admin: AdminSettings {
+                origins: parsed.server.cors.into_iter().map(|origin| origin.0).collect(),
+                hosts: parsed.server.hosts.into_iter().map(|host| host.0).collect(),
+                proxies: parsed.server.proxies.into_iter().map(|proxy| proxy.0).collect(),
+                ..AdminSettings::default()
+            },
             listen: flags.listen.or(parsed.server.listen).unwrap_or(([127, 0, 0, 1], 8080).into()),
             profile: flags.profile.or(parsed.build.profile),
             builds: parsed.build.dir.map(|dir| base.join(dir)),
@@ -290,6 +294,15 @@ mod tests {
     }
 
     #[test]
+    fn hosts_and_proxies_are_read() {
+        let text =
+            "[server]\nhosts = [\"Plugins.Example.com\", \"[2001:db8::1]\"]\nproxies = [\"10.0.0.0/8\", \"::1\"]";
+        let AdminSettings { hosts, proxies, .. } = merged(&Flags::default(), text).unwrap().admin;
+        assert_eq!(hosts, ["plugins.example.com", "[2001:db8::1]"]);
+        assert_eq!(proxies, ["10.0.0.0/8", "::1"].map(|proxy| proxy.parse().unwrap()));
+    }
+
+    #[test]
     fn limits_for_all_and_for_one() {
         let text = r#"
             plugins.new = "disabled"
@@ -338,6 +351,14 @@ mod tests {
         for origin in ["*", "example.com", "https://", "https://example.com/", "https://Example.com"] {
             let told = refused(&format!("[server]\ncors = [\"https://a.example\", \"{origin}\"]"));
             assert!(told.contains(&format!("line 2: `{origin}` is no origin: ")), "{told}");
+        }
+        for host in ["", "a b", "plugins.example.com:8080", "https://x", "a/b", "me@x"] {
+            let told = refused(&format!("[server]\nhosts = [\"a.example\", \"{host}\"]"));
+            assert!(told.contains(&format!("line 2: `{host}` is no host: ")), "{told}");
+        }
+        for proxy in ["proxy.example", "10.0.0.0/33", ""] {
+            let told = refused(&format!("[server]\nproxies = [\"10.0.0.1\", \"{proxy}\"]"));
+            assert!(told.contains(&format!("line 2: `{proxy}` is no address")), "{told}");
         }
         let told = refused("[plugin.hello]\nverify = \"1s\"");
         assert_eq!(told, "[plugin.hello]: `verify` holds for the whole server: set it in [limits]");

@@ -1,6 +1,7 @@
 //! Times, sizes and origins as people write them. What must not live here: what they are for.
 
-use http::HeaderValue;
+use camlock_admin::Network;
+use http::{HeaderValue, uri::Authority};
 use serde::{
     Deserialize, Deserializer,
     de::{Error, Visitor},
@@ -18,6 +19,14 @@ pub(super) struct Size(pub(super) Option<u64>);
 /// Where a page comes from, as browsers say it: `"https://admin.example.com"`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Origin(pub(super) HeaderValue);
+
+/// What a server is called: `plugins.example.com`. In small letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct HostName(pub(super) String);
+
+/// Where proxies are: `10.0.0.1`, `10.0.0.0/8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ProxyNetwork(pub(super) Network);
 
 /// Longer than anything is waited for. What is added to a clock has to stay within what clocks can tell.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -68,6 +77,25 @@ impl<'de> Deserialize<'de> for Origin {
         let told =
             || D::Error::custom(format!("`{text}` is no origin: http:// or https://, a host in small letters, a port"));
         value.map(Origin).ok_or_else(told)
+    }
+}
+
+impl<'de> Deserialize<'de> for HostName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+        let authority = text.parse::<Authority>().ok().filter(|_| text.bytes().all(good));
+        let host = authority.filter(|authority| authority.port().is_none() && authority.host() == text);
+        let host = host.map(|host| HostName(host.as_str().trim_end_matches('.').to_ascii_lowercase()));
+        host.ok_or_else(|| D::Error::custom(format!("`{text}` is no host: a name or an address, without a port")))
+    }
+}
+
+impl<'de> Deserialize<'de> for ProxyNetwork {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let told = |_| D::Error::custom(format!("`{text}` is no address (10.0.0.1) and no network (10.0.0.0/8)"));
+        text.parse().map(ProxyNetwork).map_err(told)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Plugins for people: what each is, why it is so, what was tried, what to do.
 
-use super::{Paint, Table, Tone, advice, ago, plain};
+use super::{Paint, Table, Tone, advice, ago, plain, short};
 use camlock_api::{BuildView, CandidateView, Headline, PluginKind, PluginView};
 use std::fmt::Write as _;
 
@@ -24,7 +24,7 @@ pub(crate) fn list(plugins: &[PluginView], paint: Paint) -> String {
             (&plugin.urls.join(" "), Tone::Plain),
         ]);
         for why in whys(plugin) {
-            table.note(&why);
+            table.note(&short(&why));
         }
         if let Some(advice) = advice(plugin) {
             table.note(&format!("→ {advice}"));

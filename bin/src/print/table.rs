@@ -1,6 +1,6 @@
 //! Rows in columns, with notes beneath them.
 
-use super::{Paint, Tone, plain};
+use super::{Paint, Tone, plain, short};
 use std::fmt::Write as _;
 
 /// A table. The last column is as wide as it likes.
@@ -22,9 +22,9 @@ impl Table {
         Table { head: head.to_vec(), rows: Vec::new() }
     }
 
-    /// Adds a row.
+    /// Adds a row. What is too long for a table is cut off.
     pub(crate) fn row<const N: usize>(&mut self, cells: [(&str, Tone); N]) {
-        let cells = cells.into_iter().map(|(text, tone)| (plain(text).replace('\n', " "), tone));
+        let cells = cells.into_iter().map(|(text, tone)| (short(text).replace('\n', " "), tone));
         self.rows.push(Row::Cells(cells.collect()));
     }
 

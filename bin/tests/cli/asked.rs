@@ -288,3 +288,37 @@ fn an_answer_that_does_not_fit_says_where() {
         assert!(told.contains(&format!("the server's answer does not fit at {place}")), "{arguments:?}: {told}");
     }
 }
+
+#[test]
+fn a_server_that_says_nothing_is_given_up() {
+    // The system accepts for it; nobody reads.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    for (arguments, what) in [
+        (&["list"][..], "does not say what is at /api/v1/plugins for 1 s"),
+        (&["show", "hello"], "does not say what is at /api/v1/plugins/hello for 1 s"),
+        (&["events"], "does not say what is at /api/v1/journal for 1 s"),
+        (&["events", "-f", "-n", "0"], "does not say what is at /api/v1/events for 1 s"),
+        (&["logs", "hello"], "does not say what is at /api/v1/plugins/hello/logs for 1 s"),
+        (&["nodes"], "does not say what is at /api/v1/nodes for 1 s"),
+        (&["token", "list"], "does not say what is at /api/v1/tokens for 1 s"),
+        (&["token", "revoke", "3"], "does not say any more that it lives for 1 s"),
+        (&["enable", "hello"], "does not say any more that it lives for 1 s"),
+        (&["reload"], "does not say any more that it lives for 1 s"),
+    ] {
+        let told = ask(address, &[arguments, &["--timeout", "1"]].concat()).refused(3);
+        assert!(told.contains(what) && told.contains("may still be done"), "{arguments:?}: {told}");
+    }
+}
+
+#[test]
+fn an_act_is_waited_for_as_long_as_the_server_lives() {
+    let (address, _) = on_tcp(|request| {
+        if request.line == "GET /_/live" {
+            return Answer::json(&json!({ "status": "live" }));
+        }
+        std::thread::sleep(std::time::Duration::from_secs(4));
+        Answer::json(&plugin("hello", "disabled"))
+    });
+    assert_eq!(ask(address, &["disable", "hello", "--timeout", "1"]).done(), "hello is disabled\n");
+}

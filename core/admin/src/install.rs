@@ -187,7 +187,7 @@ async fn taken_in(
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
         }
     };
-    let received = receive(&install.uploads(), body, control.options.largest_upload).await?;
+    let received = receive(&install.uploads(), body, control.options.settings.largest_upload).await?;
     Ok((source(received.0.clone()), Some(received)))
 }
 

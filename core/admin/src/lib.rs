@@ -10,6 +10,7 @@
 mod acts;
 mod admit;
 mod ask;
+mod client;
 mod cors;
 mod docs;
 mod fleet;
@@ -28,6 +29,7 @@ mod openapi;
 mod page;
 mod plugin_logs;
 mod probes;
+mod settings;
 mod show;
 mod socket;
 mod tally;
@@ -38,6 +40,7 @@ pub use crate::{
     levels::{Leveled, Levels},
     logs::Logs,
     memory::InMemory,
+    settings::{AdminSettings, Network, NoNetwork},
     socket::{ControlSocket, serve_socket},
 };
 
@@ -55,7 +58,7 @@ use camlock_policy::{
     Install, Manager, Overview,
     registry::{Archive, Happened, Tokens},
 };
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError, Weak, atomic::AtomicU64},
@@ -80,8 +83,8 @@ pub struct AdminOptions {
     pub note: Note,
     /// What puts plugins into the directory; without, nothing is installed.
     pub install: Option<Arc<dyn Install>>,
-    /// How many bytes may be sent to be installed.
-    pub largest_upload: u64,
+    /// What operators may set.
+    pub settings: AdminSettings,
     /// What `/_/health` tells.
     pub about: ServerHealth,
     /// Handlers that block: `Dispatch::blocked_list`.
@@ -94,8 +97,6 @@ pub struct AdminOptions {
     pub levels: Levels,
     /// Raised whenever the registry's database is connected to anew.
     pub reconnects: Arc<AtomicU64>,
-    /// Origins whose pages may ask, in a browser: `https://admin.example.com`.
-    pub origins: Vec<HeaderValue>,
 }
 
 impl AdminOptions {
@@ -109,14 +110,13 @@ impl AdminOptions {
             archive: Arc::new(memory),
             note: Arc::new(move |happened| notes.note(happened)),
             install: None,
-            largest_upload: 256 << 20,
+            settings: AdminSettings::default(),
             about: ServerHealth::default(),
             blocked: BlockedList::default(),
             meters: Meters::default(),
             logs: Logs::default(),
             levels: Levels::default(),
             reconnects: Arc::default(),
-            origins: Vec::new(),
         }
     }
 }
@@ -177,7 +177,7 @@ pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
         .route("/docs/page.css", get(docs::style))
         .split_for_parts();
     let document = openapi::Merged::with(&document, &options.about.version);
-    let cross_origin = cors::layer(&options.origins);
+    let cross_origin = cors::layer(&options.settings.origins);
     let control = Arc::new(Control::new(manager, options, document));
     if let Ok(runtime) = Handle::try_current() {
         runtime.spawn(keep_tally(control.manager.watch(), Arc::downgrade(&control)));

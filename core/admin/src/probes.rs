@@ -4,7 +4,7 @@ use super::{Shared, admit::Visitor};
 use axum::{Json, extract::State, response::IntoResponse, response::Response};
 use camlock_api::{BlockedHandler, ServerHealth};
 use camlock_http::{Blocked, Problem};
-use camlock_policy::{Headline, Overview};
+use camlock_policy::{Headline, Overview, without_paths};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ pub(super) async fn live() -> Json<Value> {
     (status = 200, description = "It is ready", body = Object),
     (status = 503, description = "It is not ready yet, and why"),
 ))]
-pub(super) async fn ready(State(control): Shared) -> Response {
+pub(super) async fn ready(State(control): Shared, visitor: Visitor) -> Response {
     let overview = control.manager.overview();
     if overview.ready {
         return Json(json!({ "status": "ready" })).into_response();
@@ -27,7 +27,11 @@ pub(super) async fn ready(State(control): Shared) -> Response {
     let waiting_for = awaited(&overview);
     let names: Vec<_> = waiting_for.iter().map(|(name, at)| format!("`{name}` ({at})")).collect();
     // What is in trouble may be what the plugins wait for.
-    let troubles = overview.trouble.iter().chain(&overview.registry_trouble).cloned();
+    let troubles = overview.trouble.iter().chain(&overview.registry_trouble);
+    let troubles = troubles.map(|trouble| match visitor.role {
+        Some(_) => trouble.clone(),
+        None => without_paths(trouble),
+    });
     let waiting = (!names.is_empty()).then(|| format!("waiting for {}", names.join(", ")));
     let whys: Vec<String> = troubles.chain(waiting).collect();
     let detail = match &whys[..] {

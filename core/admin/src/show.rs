@@ -1,7 +1,7 @@
 //! What of a plugin a role may see, and words for the document.
 
 use camlock_api::{PluginView, StageTimes};
-use camlock_policy::{Done, LivePlugin, registry::Role};
+use camlock_policy::{Done, LivePlugin, registry::Role, without_paths};
 use utoipa::openapi::{Object, ObjectBuilder, schema::Type};
 
 /// A plugin now, as so much as this role may see.
@@ -9,8 +9,13 @@ pub(super) fn plugin(plugin: &LivePlugin, role: Option<Role>) -> PluginView {
     let mut view = plugin.now();
     if role.is_none() {
         view.path = None;
+        view.reason = view.reason.as_deref().map(without_paths);
         if let Some(failed) = &mut view.failed {
             failed.diagnostics.clear();
+            failed.reason = without_paths(&failed.reason);
+        }
+        for pinned in &mut view.pinned {
+            pinned.reason = without_paths(&pinned.reason);
         }
     }
     if role != Some(Role::Admin) {

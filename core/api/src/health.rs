@@ -2,13 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What `/_/health` says.
+/// What `/_/health` says. Of a server of another version it may be less.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ServerHealth {
     /// `ok`, as long as it answers.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub status: String,
     /// The server's version.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub version: String,
     /// The revision it was built from.
     #[cfg_attr(feature = "openapi", schema(required))]
@@ -17,11 +20,13 @@ pub struct ServerHealth {
     #[cfg_attr(feature = "openapi", schema(required))]
     pub rustc: Option<String>,
     /// The contract it offers to plugins.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub abi: String,
     /// The plugins that are compiled in.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub built_in: Vec<String>,
     /// Handlers that block their threads now. For viewers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub blocked: Option<Vec<BlockedHandler>>,
 }
 

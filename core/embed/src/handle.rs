@@ -116,7 +116,7 @@ impl Camlock {
             install: Some(Arc::new(installer)),
             logs: options.logs,
             levels: options.levels,
-            origins: options.origins,
+            settings: options.admin,
             reconnects: record.store.reconnects(),
             ..AdminOptions::new(Token::new(token.clone()))
         };

@@ -44,7 +44,7 @@ pub use crate::{
     options::{Fleet, Options},
     shop::build_options,
 };
-pub use camlock_admin::{Levels, Logs};
+pub use camlock_admin::{AdminSettings, Levels, Logs, Network};
 pub use camlock_build::{Listener, Profile};
 pub use camlock_http::Dispatch;
 pub use camlock_loader::{BuiltIn, Digest, on_thread_park, run_verifier_if_asked};

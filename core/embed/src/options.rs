@@ -1,6 +1,6 @@
 //! What a Camlock is told. All of it has defaults but the two directories.
 
-use camlock_admin::{Levels, Logs};
+use camlock_admin::{AdminSettings, Levels, Logs};
 use camlock_build::{Listener, Profile};
 use camlock_loader::BuiltIn;
 use camlock_policy::Settings;
@@ -56,8 +56,8 @@ pub struct Options {
     pub levels: Levels,
     /// Who hears compilers.
     pub listener: Option<Listener>,
-    /// Origins whose pages may use the admin API in a browser, `https://admin.example.com`; by default none may.
-    pub origins: Vec<http::HeaderValue>,
+    /// Who may use Camlock's own paths from where.
+    pub admin: AdminSettings,
 }
 
 /// How servers that share a registry know of one another.
@@ -102,7 +102,7 @@ impl Options {
             logs: Logs::default(),
             levels: Levels::default(),
             listener: None,
-            origins: Vec::new(),
+            admin: AdminSettings::default(),
         }
     }
 

@@ -21,6 +21,7 @@ mod manager;
 pub mod manifest;
 mod names;
 mod op_queue;
+mod paths;
 mod ports;
 pub mod registry;
 pub mod routes;
@@ -38,6 +39,7 @@ pub use crate::{
     manager::{Act, Done, Inbox, Manager, Message, Nudge, Order, Refused},
     manifest::Manifest,
     op_queue::OpQueue,
+    paths::without_paths,
     ports::{
         BuildProgress, Built, Candidate, Entry, Fingerprint, Kept, Kind, Loading, Progress, Publish, Scan, Shelf,
         Sources,

@@ -7,7 +7,7 @@ use crate::{
     config::Config,
     print::{self, advice},
 };
-use camlock_api::{PluginView, ServerHealth};
+use camlock_api::{BlockedHandler, Headline, PluginView, ServerHealth};
 use camlock_loader::abi_version;
 use std::{io, net::TcpListener};
 
@@ -25,7 +25,8 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
         Some(Ok(plugins)) => {
             findings
                 .push(Finding::good("server", format!("one runs, with {}", print::counted(plugins.len(), "plugin"))));
-            findings.extend(version(&client).await);
+            findings.extend(health(&client).await);
+            findings.extend(readiness(&client).await);
             match read_all::<PluginView>(&plugins) {
                 Ok(plugins) => findings.extend(plugins.iter().flat_map(of_plugin)),
                 Err(unfit) => findings.push(Finding::wrong("server", unfit.reason, OTHER_VERSION)),
@@ -54,21 +55,42 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// Whether the server is of this program's version. One that was replaced while it runs is not.
-async fn version(client: &Result<Client, Failed>) -> Option<Finding> {
-    let health = client.as_ref().ok()?.get("/_/health").await.ok()?;
-    let ServerHealth { version: theirs, abi, .. } = match read(&health) {
+/// Whether the server is of this program's version, which one that was replaced while it runs is not; and which plugins block
+/// its threads.
+async fn health(client: &Result<Client, Failed>) -> Vec<Finding> {
+    let Ok(client) = client else { return Vec::new() };
+    let health = match client.get("/_/health").await.map_err(Failed::from).and_then(|health| read(&health)) {
         Ok(health) => health,
-        Err(unfit) => return Some(Finding::wrong("server", unfit.reason, OTHER_VERSION)),
+        Err(failed) => return vec![Finding::warning("server", failed.reason, "see what its log says")],
     };
+    let ServerHealth { version: theirs, abi, blocked, .. } = health;
     let ours = env!("CARGO_PKG_VERSION");
-    (theirs != ours || abi != abi_version()).then(|| {
+    let other = (theirs != ours || abi != abi_version()).then(|| {
         let found = format!(
             "the server is camlock {theirs} (contract {abi}), and this program is camlock {ours} (contract {})",
             abi_version()
         );
         Finding::warning("server", found, OTHER_VERSION)
-    })
+    });
+    other.into_iter().chain(blocked.into_iter().flatten().map(|blocked| blocks(&blocked))).collect()
+}
+
+fn blocks(blocked: &BlockedHandler) -> Finding {
+    let BlockedHandler { plugin, generation, method, route, seconds } = blocked;
+    let found =
+        format!("{plugin}: {method} {route} has blocked its thread for {seconds:.0} s (generation {generation})");
+    let remedy = format!(
+        "mend the handler (what blocks belongs into `tokio::task::spawn_blocking`); `camlock disable {plugin}` ends it, as far \
+         as that can be, and a restart of the server does"
+    );
+    Finding::warning("blocked", found, remedy)
+}
+
+/// Why the server says that it is not ready.
+async fn readiness(client: &Result<Client, Failed>) -> Option<Finding> {
+    let problem = client.as_ref().ok()?.get("/_/ready").await.err()?;
+    let remedy = "see what it waits for; `camlock list` says why, and what to do";
+    Some(Finding::warning("server", problem.failed.reason, remedy))
 }
 
 fn address(config: &Config, runs: bool) -> Finding {
@@ -106,7 +128,11 @@ fn of_plugin(plugin: &PluginView) -> Vec<Finding> {
              server when that suits",
         ));
     }
-    if let Some(failed) = &plugin.failed {
+    if plugin.state == Headline::Quarantined {
+        let reason = plugin.reason.as_deref().unwrap_or("its last artifact is not to be loaded again");
+        let remedy = advice(plugin).unwrap_or_default();
+        findings.push(Finding::warning("quarantine", format!("{name} is under quarantine: {reason}"), remedy));
+    } else if let Some(failed) = &plugin.failed {
         let found = format!("{name}: generation {} failed ({}): {}", failed.generation, failed.stage, failed.reason);
         findings.push(Finding::warning("plugins", found, advice(plugin).unwrap_or_default()));
     }
@@ -134,5 +160,12 @@ mod tests {
             "hello: generation 3 failed (build): it does not compile",
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_is_under_quarantine_is_a_warning() {
+        let plugin = plugin(json!({ "state": "quarantined", "reason": "it crashed the server" }));
+        let found: Vec<_> = of_plugin(&plugin).into_iter().map(|finding| (finding.about, finding.found)).collect();
+        assert_eq!(found, [("quarantine", "hello is under quarantine: it crashed the server".to_owned())]);
     }
 }

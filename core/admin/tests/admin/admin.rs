@@ -3,7 +3,7 @@
 
 use crate::server::Server;
 use bytes::Bytes;
-use camlock_admin::{AdminOptions, InMemory, Token, admin_router};
+use camlock_admin::{AdminOptions, AdminSettings, InMemory, Token, admin_router};
 use camlock_http::Dispatch;
 use camlock_policy::{
     Digest, Done, Headline, Inbox, Kind, LivePlugin, Manager, Message, Nudge, Order, Overview, PluginKind, PluginView,
@@ -63,6 +63,11 @@ pub fn view(name: &str) -> PluginView {
     }
 }
 
+/// Tests ask for this host.
+pub fn settings() -> AdminSettings {
+    AdminSettings { hosts: vec!["plugins.test".to_owned()], ..AdminSettings::default() }
+}
+
 /// The same as the supervisor has it.
 pub fn live(view: PluginView) -> LivePlugin {
     LivePlugin::new(view, Some(Kind::Crate), BTreeMap::new())
@@ -105,6 +110,7 @@ impl Admin {
             note: Arc::new(move |happened| notes.note(happened)),
             blocked: dispatch.blocked_list(),
             meters: dispatch.meters(),
+            settings: settings(),
             ..AdminOptions::new(Token::new(ADMIN))
         };
         let router = admin_router(manager, change(options));

@@ -1,6 +1,7 @@
 //! The host's own paths, with a manager that a test plays.
 
 use crate::{
+    admin::settings,
     fake::Fake,
     server::{Server, problem},
 };
@@ -63,7 +64,7 @@ async fn start() -> (Server, Inbox) {
     let blocked = dispatch.blocked_list();
     dispatch.fall_through_to(admin_router(
         manager,
-        AdminOptions { about, blocked, ..AdminOptions::new(Token::new(TOKEN)) },
+        AdminOptions { about, blocked, settings: settings(), ..AdminOptions::new(Token::new(TOKEN)) },
     ));
     (Server::start(dispatch).await, inbox)
 }

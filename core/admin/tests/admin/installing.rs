@@ -5,7 +5,7 @@ use crate::{
     server::{PATIENCE, problem},
 };
 use bytes::Bytes;
-use camlock_admin::AdminOptions;
+use camlock_admin::{AdminOptions, AdminSettings};
 use camlock_policy::{
     Act, BoxFuture, CandidateView, Failure, Headline, Install, Installed, NotInstalled, PluginView, Refused, Source,
     Stage, Upload,
@@ -53,7 +53,11 @@ impl Installing {
         let installed = Installed { plugin: "fresh".into(), path: "fresh".into() };
         let (asked, outcome) = (Arc::default(), Arc::new(Mutex::new(Ok(installed))));
         let fake = Fake { uploads: uploads.path().to_owned(), asked: Arc::clone(&asked), outcome: outcome.clone() };
-        let with = |options| AdminOptions { install: Some(Arc::new(fake)), largest_upload: 100_000, ..options };
+        let with = |options: AdminOptions| AdminOptions {
+            install: Some(Arc::new(fake)),
+            settings: AdminSettings { largest_upload: 100_000, ..options.settings },
+            ..options
+        };
         Installing { admin: Admin::with(with).await, uploads, asked, outcome }
     }
 

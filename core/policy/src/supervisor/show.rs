@@ -9,6 +9,7 @@ use crate::{
     CandidateView, Done, DrainingView, Endpoint, FailureView, Headline, Kind, LivePlugin, Overview, PinnedView,
     PluginKind, PluginView, ServingView, Use,
     generation::Phase,
+    paths::without_paths,
     routes::{MOUNTS, Routed, Serving, Target, overlap},
 };
 use std::{mem, sync::Arc};
@@ -94,7 +95,8 @@ impl Supervisor {
         let reason = match self.ending {
             Some(_) => "the server is ending".to_owned(),
             None if state == Headline::Starting => "it is on its way, and does not serve yet".to_owned(),
-            None => plugin.reason().unwrap_or_default(),
+            // Whoever sends requests need not know where things lie here.
+            None => plugin.reason().map(|reason| without_paths(&reason)).unwrap_or_default(),
         };
         Some(Target::Unavailable { name: plugin.name.as_str().into(), state, reason })
     }
