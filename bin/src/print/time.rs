@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime};
 pub(crate) fn ago(time: UtcTime) -> String {
     match SystemTime::now().duration_since(time.system()) {
         Ok(since) => format!("{} ago", lasting(since)),
+        // Times are told to the millisecond: what was just now may be a little later.
+        Err(until) if until.duration() < Duration::from_secs(1) => "0 s ago".to_owned(),
         Err(until) => format!("in {}", lasting(until.duration())),
     }
 }

@@ -6,6 +6,7 @@ use super::{
     admit::Visitor,
     ask::{Asked, bad, read_some},
     list::tagged,
+    multipart::{UploadForm, unwrapped},
     show,
 };
 use axum::{
@@ -18,10 +19,7 @@ use camlock_policy::{
     Act, Headline, Install, Installed, Kind, LivePlugin, Manager, NotInstalled, Nudge, Order, Refused, Source, Upload,
     registry::Happened,
 };
-use http::{
-    HeaderMap, StatusCode,
-    header::{CONTENT_TYPE, LOCATION},
-};
+use http::{HeaderMap, StatusCode, header::LOCATION};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use serde::Deserialize;
@@ -79,7 +77,7 @@ pub(super) struct Wish {
 #[utoipa::path(post, path = "/api/v1/plugins", tag = "acts", params(Manner),
     request_body(content(
         (Wish = "application/json"), (Vec<u8> = "application/octet-stream"),
-        (Vec<u8> = "application/gzip"), (Vec<u8> = "application/zip"),
+        (Vec<u8> = "application/gzip"), (Vec<u8> = "application/zip"), (UploadForm = "multipart/form-data"),
     )),
     responses(
     (status = 200, description = "It took the place of the one before, and serves", body = camlock_api::PluginView),
@@ -166,8 +164,7 @@ async fn taken_in(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<(Source, Option<Received>), Problem> {
-    let sent = headers.get(CONTENT_TYPE).map_or(&[][..], |value| value.as_bytes());
-    let sent = String::from_utf8_lossy(sent).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let (sent, body) = unwrapped(headers, body).await?;
     let source: fn(PathBuf) -> Source = match &*sent {
         "application/json" => {
             let Wish { path } = read_some(body).await?;
@@ -182,7 +179,8 @@ async fn taken_in(
         other => {
             let detail = format!(
                 "`content-type: {other}` cannot be installed: application/octet-stream is a library, application/gzip \
-                 and application/zip are archives of sources, application/json names a path"
+                 and application/zip are archives of sources, multipart/form-data has one of these as a file, application/json \
+                 names a path"
             );
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
         }

@@ -25,6 +25,7 @@ mod logs;
 mod memory;
 mod merge;
 mod metrics;
+mod multipart;
 mod openapi;
 mod page;
 mod plugin_logs;

@@ -32,6 +32,7 @@
 
 pub mod data;
 mod handle;
+mod installs;
 mod options;
 mod record;
 mod router;

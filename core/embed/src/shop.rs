@@ -2,7 +2,7 @@
 //!
 //! What must not live here: HTTP, signals, what is printed.
 
-use crate::Options;
+use crate::{Options, installs::LimitedInstalls};
 use camlock_build::{Builder, FileShelf, Identified, Identify, Identity, Installer, Profile};
 use camlock_loader::{Limits, Loader, LoaderOptions, Sections, Staging, Verifier, Workbench, compiled_in, inspect};
 use camlock_policy::{
@@ -16,7 +16,7 @@ use tokio::{runtime::Handle, sync::Semaphore};
 pub(crate) struct Shop {
     pub(crate) builder: Builder,
     pub(crate) built_in: Vec<Arc<dyn Candidate>>,
-    pub(crate) installer: Installer,
+    pub(crate) installer: LimitedInstalls,
     shelf: FileShelf,
     workbench: Workbench,
     pub(crate) loader: Arc<Loader>,
@@ -42,7 +42,9 @@ impl Shop {
                 ..build_options(plugins, builds, &options.settings, options.profile)
             }),
             built_in: built_in.collect::<Result<_, _>>().map_err(in_words)?,
-            installer: Installer::new(plugins, data, identify()).map_err(told("nothing can be installed"))?,
+            installer: LimitedInstalls::new(
+                Installer::new(plugins, data, identify()).map_err(told("nothing can be installed"))?,
+            ),
             shelf: FileShelf::new(data, artifacts),
             workbench: Workbench::new(staging, verifier, loader.clone()),
             loader,

@@ -227,3 +227,22 @@ async fn what_was_there_is_reloaded() {
     });
     assert_eq!(installing.send("application/octet-stream", "?replace=true", "ELF").await.status(), 422);
 }
+
+/// As browsers and `curl -F file=@hello.tgz` send one.
+#[tokio::test]
+async fn a_file_in_a_form_is_handed_on() {
+    let installing = Installing::start().await;
+    let form = |end: &str| {
+        let head = "content-disposition: form-data; name=\"file\"; filename=\"hello.tgz\"\r\ncontent-type: image/png";
+        format!("--limit\r\n{head}\r\n\r\ngz\r\n{end}")
+    };
+    let content_type = "multipart/form-data; boundary=limit";
+    let answer = installing.send(content_type, "?wait=false", form("--limit--\r\n")).await;
+    assert_eq!(answer.status(), 202, "{:?}", answer.body());
+    let (upload, content) = installing.asked.lock().unwrap().pop().unwrap();
+    assert!(matches!(upload.source, Source::TarGz(_)) && content == b"gz", "{upload:?}");
+    // Half of a form is none, though the file was whole.
+    let answer = installing.send(content_type, "?wait=false", form("")).await;
+    assert_eq!(answer.status(), 400, "{:?}", answer.body());
+    assert!(installing.asked.lock().unwrap().is_empty());
+}
