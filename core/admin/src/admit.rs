@@ -1,23 +1,21 @@
 //! Who may do and see what: by the role of the token that is shown, and clients on this machine.
 
-use super::{
-    Control,
+use crate::socket::Local;
+use crate::{
+    access::least,
     client::{self, is_on_this_machine},
     keys::{ADMIN, Shown, shown},
+    state::Control,
 };
-use crate::socket::Local;
 use axum::{
     extract::{FromRequestParts, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use camlock_http::{Problem, seconds};
-use camlock_policy::{
-    registry::{Actor, Role},
-    routes::MOUNTS,
-};
+use camlock_policy::registry::{Actor, Role};
 use http::{
-    HeaderValue, Method, StatusCode,
+    HeaderValue, StatusCode,
     header::{RETRY_AFTER, WWW_AUTHENTICATE},
     request::Parts,
 };
@@ -26,21 +24,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
-
-/// What is below this asks for a token, except what plugins serve.
-const GUARDED: &str = "/api/v1/";
-
-/// The least role that a request needs; none if it is open to all. The path need not be one that there is.
-pub(super) fn least(method: &Method, path: &str) -> Option<Role> {
-    let below = path.strip_prefix(GUARDED).filter(|_| !path.starts_with(MOUNTS))?;
-    let looks = matches!(*method, Method::GET | Method::HEAD);
-    Some(match below.split('/').next() {
-        Some("tokens") => Role::Admin,
-        _ if looks => Role::Viewer,
-        _ if below == "plugins" || *method == Method::DELETE => Role::Admin,
-        _ => Role::Operator,
-    })
-}
 
 /// Whoever asks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -125,37 +108,4 @@ fn too_often(wait: Duration) -> Problem {
     let wait = Duration::from_secs(wait.as_secs() + 1);
     let detail = format!("too many wrong tokens came from this address: try again in {}", seconds(wait));
     Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).with_header(RETRY_AFTER, wait.as_secs().into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_path_has_a_least_role() {
-        for (method, path, expected) in [
-            ("GET", "/plugins", None),
-            ("GET", "/plugins/hello", None),
-            ("DELETE", "/plugins/hello", None),
-            ("GET", "/metrics", None),
-            ("GET", "/api/v1/p/hello/x", None),
-            ("POST", "/api/v1/p/tokens", None),
-            ("GET", "/api/v1/p", Some(Role::Viewer)),
-            ("GET", "/api/v1/", Some(Role::Viewer)),
-            ("GET", "/api/v1/nothing", Some(Role::Viewer)),
-            ("HEAD", "/api/v1/plugins", Some(Role::Viewer)),
-            ("GET", "/api/v1/plugins/tokens", Some(Role::Viewer)),
-            ("PUT", "/api/v1/plugins/hello", Some(Role::Operator)),
-            ("POST", "/api/v1/plugins/hello/reload", Some(Role::Operator)),
-            ("PATCH", "/api/v1/plugins/hello", Some(Role::Operator)),
-            ("POST", "/api/v1/reload", Some(Role::Operator)),
-            ("POST", "/api/v1/plugins", Some(Role::Admin)),
-            ("DELETE", "/api/v1/plugins/hello", Some(Role::Admin)),
-            ("GET", "/api/v1/tokens", Some(Role::Admin)),
-            ("POST", "/api/v1/tokens", Some(Role::Admin)),
-            ("DELETE", "/api/v1/tokens/7", Some(Role::Admin)),
-        ] {
-            assert_eq!(least(&method.parse().unwrap(), path), expected, "{method} {path}");
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! The servers of the fleet, and what each serves.
 
-use super::{Shared, journal::unavailable};
+use crate::{journal::unavailable, state::ControlState};
 use axum::{Json, extract::State};
 use camlock_api::{NodePlugin, NodeStatus, Page};
 use camlock_http::Problem;
@@ -11,7 +11,7 @@ use camlock_policy::registry::{NodeView, Served};
     (status = 200, description = "All servers", body = Page<NodeStatus>),
     (status = 503, description = "The registry cannot be read"),
 ))]
-pub(super) async fn nodes(State(control): Shared) -> Result<Json<Page<NodeStatus>>, Problem> {
+pub(super) async fn nodes(State(control): ControlState) -> Result<Json<Page<NodeStatus>>, Problem> {
     let nodes = control.options.archive.nodes().await.map_err(unavailable)?;
     Ok(Json(Page::whole(nodes.into_iter().map(node).collect())))
 }

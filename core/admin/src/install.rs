@@ -1,13 +1,13 @@
 //! Plugins that are sent, or that lie somewhere on this machine: taken in, put into the directory, and waited for.
 
-use super::{
-    Control, Shared,
-    acts::{failed_candidate, refused, told},
+use crate::{
+    acts::{failed_candidate, outcome_of, refused},
     admit::Visitor,
-    ask::{Asked, bad, read_some},
+    ask::{ValidQuery, bad, read_some},
     list::tagged,
     multipart::{UploadForm, unwrapped},
     show,
+    state::{Control, ControlState},
 };
 use axum::{
     body::Body,
@@ -49,7 +49,7 @@ const OUTCOME: Duration = Duration::from_secs(20 * 60);
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Manner {
+pub(super) struct InstallQuery {
     /// Whether the answer waits for the outcome. If not: 202.
     #[serde(default = "yes")]
     #[param(value_type = Option<bool>)]
@@ -67,16 +67,16 @@ fn yes() -> bool {
 /// Something on the server's machine.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wish {
+pub(super) struct InstallRequest {
     /// A crate's directory, a single file, a library or an archive: absolute. It is copied.
     #[schema(value_type = String)]
     path: PathBuf,
 }
 
 /// Installs a plugin: something on the server's machine, a library, or the sources of a crate.
-#[utoipa::path(post, path = "/api/v1/plugins", tag = "acts", params(Manner),
+#[utoipa::path(post, path = "/api/v1/plugins", tag = "acts", params(InstallQuery),
     request_body(content(
-        (Wish = "application/json"), (Vec<u8> = "application/octet-stream"),
+        (InstallRequest = "application/json"), (Vec<u8> = "application/octet-stream"),
         (Vec<u8> = "application/gzip"), (Vec<u8> = "application/zip"), (UploadForm = "multipart/form-data"),
     )),
     responses(
@@ -89,9 +89,9 @@ pub(super) struct Wish {
     (status = 422, description = "It cannot be used; or it is installed, and did not come to serve"),
 ))]
 pub(super) async fn install(
-    State(control): Shared,
+    State(control): ControlState,
     visitor: Visitor,
-    Asked(Manner { wait, replace }): Asked<Manner>,
+    ValidQuery(InstallQuery { wait, replace }): ValidQuery<InstallQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -117,7 +117,7 @@ pub(super) async fn install(
     }
     if control.manager.plugin(&name).is_some_and(|before| before.enabled) {
         let order = Order { plugin: name.clone(), act: Act::Reload { force: false }, by: visitor.by, revision: None };
-        return told(&name, control.manager.order(order).await, visitor.role);
+        return outcome_of(&name, control.manager.order(order).await, visitor.role);
     }
     let plugin = outcome(&control.manager, &name).await?;
     match &plugin.failed {
@@ -167,7 +167,7 @@ async fn taken_in(
     let (sent, body) = unwrapped(headers, body).await?;
     let source: fn(PathBuf) -> Source = match &*sent {
         "application/json" => {
-            let Wish { path } = read_some(body).await?;
+            let InstallRequest { path } = read_some(body).await?;
             if !path.is_absolute() {
                 return Err(bad(format!("`path` is absolute, and not `{}`", path.display())));
             }

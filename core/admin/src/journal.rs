@@ -1,10 +1,10 @@
 //! What happened: in pages, and as it happens.
 
-use super::{
-    Control, Shared,
-    ask::{Asked, bad},
-    lasting::{Pass, lasting},
+use crate::{
+    ask::{ValidQuery, bad},
+    lasting::{Credentials, lasting},
     page::{cursor, length, place},
+    state::{Control, ControlState},
 };
 use axum::{
     Json,
@@ -51,7 +51,7 @@ fn entry(event: Event) -> JournalEntry {
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Wanted {
+pub(super) struct JournalQuery {
     /// Only this plugin's.
     plugin: Option<String>,
     /// So many at most: from 1 to 500, and 50 if nothing is said.
@@ -63,13 +63,13 @@ pub(super) struct Wanted {
 }
 
 /// What happened, the newest first.
-#[utoipa::path(get, path = "/api/v1/journal", tag = "fleet", params(Wanted), responses(
+#[utoipa::path(get, path = "/api/v1/journal", tag = "fleet", params(JournalQuery), responses(
     (status = 200, description = "The newest first", body = Page<JournalEntry>),
     (status = 503, description = "The registry cannot be read"),
 ))]
 pub(super) async fn journal(
-    State(control): Shared,
-    Asked(Wanted { plugin, limit, cursor: from }): Asked<Wanted>,
+    State(control): ControlState,
+    ValidQuery(JournalQuery { plugin, limit, cursor: from }): ValidQuery<JournalQuery>,
 ) -> Result<Json<Page<JournalEntry>>, Problem> {
     let limit = length(limit)?;
     let before = place(LIST, from.as_deref())?;
@@ -88,7 +88,7 @@ pub(super) fn unavailable(Unavailable(why): Unavailable) -> Problem {
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Follow {
+pub(super) struct EventsQuery {
     /// Only those after this one. Without, and without `Last-Event-ID`: only those to come.
     after: Option<String>,
     /// Only this plugin's.
@@ -97,23 +97,23 @@ pub(super) struct Follow {
 
 /// What happens, as it happens. It goes on after the `Last-Event-ID` that was sent.
 #[utoipa::path(get, path = "/api/v1/events", tag = "fleet",
-    params(Follow, ("last-event-id" = Option<String>, Header, description = "As `after`, and before it")), responses(
+    params(EventsQuery, ("last-event-id" = Option<String>, Header, description = "As `after`, and before it")), responses(
     (status = 200, description = "Each event's `data` is an entry of the journal",
         body = JournalEntry, content_type = "text/event-stream"),
     (status = 503, description = "The registry cannot be read"),
 ))]
 pub(super) async fn events(
-    State(control): Shared,
-    Asked(Follow { after, plugin }): Asked<Follow>,
+    State(control): ControlState,
+    ValidQuery(EventsQuery { after, plugin }): ValidQuery<EventsQuery>,
     headers: HeaderMap,
-    pass: Pass,
+    pass: Credentials,
 ) -> Result<Response, Problem> {
     let last = headers.get("last-event-id").map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
     let after = match last.filter(|last| !last.is_empty()).or(after) {
         Some(id) => id.parse().map_err(|why| bad(format!("`{id}` is no event of the journal: {why}")))?,
         None => newest(&control).await.map_err(unavailable)?,
     };
-    let following = Following {
+    let following = JournalFollower {
         fresh: control.options.archive.fresh(),
         archive: control.options.archive.clone(),
         after,
@@ -139,7 +139,7 @@ async fn newest(control: &Control) -> Result<EventId, Unavailable> {
 }
 
 /// A client that follows the journal.
-struct Following {
+struct JournalFollower {
     archive: Arc<dyn Archive>,
     fresh: watch::Receiver<u64>,
     after: EventId,
@@ -152,7 +152,7 @@ struct Following {
     server: watch::Receiver<Arc<Overview>>,
 }
 
-impl Following {
+impl JournalFollower {
     /// The next event; none when the server ends.
     async fn next(&mut self) -> Option<Event> {
         loop {

@@ -1,9 +1,9 @@
 //! How loud a plugin is, from now on. It is kept in memory, and ends with the process.
 
-use super::{
-    Shared,
+use crate::{
     admit::Visitor,
-    ask::{Named, read_some},
+    ask::{NamedPlugin, read_some},
+    state::ControlState,
 };
 use axum::{Json, body::Body, extract::State};
 use camlock_api::{LogLevel, PluginLogLevel};
@@ -37,7 +37,7 @@ fn tracing_level(level: LogLevel) -> tracing::Level {
     params(("name" = String, Path, description = "The plugin's name")), responses(
     (status = 200, description = "The level that was chosen for it, or is configured", body = PluginLogLevel),
 ))]
-pub(super) async fn show(State(control): Shared, Named(plugin): Named) -> Json<PluginLogLevel> {
+pub(super) async fn show(State(control): ControlState, NamedPlugin(plugin): NamedPlugin) -> Json<PluginLogLevel> {
     Json(PluginLogLevel { level: control.options.levels.of(&plugin.name).map(level_of) })
 }
 
@@ -47,9 +47,9 @@ pub(super) async fn show(State(control): Shared, Named(plugin): Named) -> Json<P
     (status = 200, description = "The level that holds now: with `null`, the one that is configured", body = PluginLogLevel),
 ))]
 pub(super) async fn set(
-    State(control): Shared,
+    State(control): ControlState,
     visitor: Visitor,
-    Named(plugin): Named,
+    NamedPlugin(plugin): NamedPlugin,
     body: Body,
 ) -> Result<Json<PluginLogLevel>, Problem> {
     let PluginLogLevel { level } = read_some(body).await?;

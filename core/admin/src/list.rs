@@ -1,11 +1,11 @@
 //! Plugins, for those who look.
 
-use super::{
-    Shared,
+use crate::{
     admit::Visitor,
-    ask::{Asked, Named, OfPlugin, bad},
+    ask::{NamedPlugin, OfPlugin, ValidQuery, bad},
     page::{cursor, length, place},
     show,
+    state::ControlState,
 };
 use axum::{
     Json,
@@ -26,7 +26,7 @@ const LIST: &str = "plugins";
 #[derive(Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Wanted {
+pub(super) struct PluginFilter {
     /// Only those in this state.
     #[param(value_type = Option<String>, schema_with = state_word)]
     status: Option<String>,
@@ -57,31 +57,31 @@ fn category() -> Object {
 }
 
 /// What is served, and how it is.
-#[utoipa::path(get, path = "/plugins", tag = "plugins", operation_id = "plugins", params(Wanted), responses(
+#[utoipa::path(get, path = "/plugins", tag = "plugins", operation_id = "plugins", params(PluginFilter), responses(
     (status = 200, description = "By name", body = PluginPage),
 ))]
 pub(super) async fn open_list(
-    State(control): Shared,
+    State(control): ControlState,
     visitor: Visitor,
-    Asked(wanted): Asked<Wanted>,
+    ValidQuery(wanted): ValidQuery<PluginFilter>,
 ) -> Result<Json<PluginPage>, Problem> {
     listed(&control.manager.overview(), &wanted, visitor.role).map(Json)
 }
 
 /// The same, for those who show a token.
-#[utoipa::path(get, path = "/api/v1/plugins", tag = "plugins", operation_id = "list", params(Wanted), responses(
+#[utoipa::path(get, path = "/api/v1/plugins", tag = "plugins", operation_id = "list", params(PluginFilter), responses(
     (status = 200, description = "By name", body = PluginPage),
 ))]
 pub(super) async fn list(
-    control: Shared,
+    control: ControlState,
     visitor: Visitor,
-    wanted: Asked<Wanted>,
+    wanted: ValidQuery<PluginFilter>,
 ) -> Result<Json<PluginPage>, Problem> {
     open_list(control, visitor, wanted).await
 }
 
 /// A page of the overview.
-pub(super) fn listed(overview: &Overview, wanted: &Wanted, role: Option<Role>) -> Result<PluginPage, Problem> {
+pub(super) fn listed(overview: &Overview, wanted: &PluginFilter, role: Option<Role>) -> Result<PluginPage, Problem> {
     let length = length(wanted.limit)?;
     let state = wanted.status.as_deref().map(state).transpose()?;
     let after: Option<String> = place(LIST, wanted.cursor.as_deref())?;
@@ -116,7 +116,7 @@ fn state(word: &str) -> Result<Headline, Problem> {
 #[utoipa::path(get, path = "/plugins/{name}", tag = "plugins", operation_id = "plugin", params(OfPlugin), responses(
     (status = 200, description = "The plugin; its revision is the `ETag`", body = PluginView),
 ))]
-pub(super) async fn open_one(visitor: Visitor, Named(plugin): Named) -> Response {
+pub(super) async fn open_one(visitor: Visitor, NamedPlugin(plugin): NamedPlugin) -> Response {
     tagged(plugin.revision, show::plugin(&plugin, visitor.role))
 }
 
@@ -124,7 +124,7 @@ pub(super) async fn open_one(visitor: Visitor, Named(plugin): Named) -> Response
 #[utoipa::path(get, path = "/api/v1/plugins/{name}", tag = "plugins", operation_id = "show", params(OfPlugin), responses(
     (status = 200, description = "The plugin; its revision is the `ETag`", body = PluginView),
 ))]
-pub(super) async fn one(visitor: Visitor, plugin: Named) -> Response {
+pub(super) async fn one(visitor: Visitor, plugin: NamedPlugin) -> Response {
     open_one(visitor, plugin).await
 }
 
@@ -137,7 +137,10 @@ pub(super) fn tagged(revision: u64, plugin: PluginView) -> Response {
 #[utoipa::path(get, path = "/api/v1/plugins/{name}/generations", tag = "plugins", params(OfPlugin), responses(
     (status = 200, description = "What serves, what is leaving, what cannot, what is kept", body = Page<GenerationView>),
 ))]
-pub(super) async fn generations(State(control): Shared, Named(plugin): Named) -> Json<Page<GenerationView>> {
+pub(super) async fn generations(
+    State(control): ControlState,
+    NamedPlugin(plugin): NamedPlugin,
+) -> Json<Page<GenerationView>> {
     let kept = control.manager.history(&plugin.name).await;
     // Looking them up took its time: what it serves by now counts.
     let plugin = control.manager.plugin(&plugin.name).unwrap_or(plugin);
@@ -148,6 +151,6 @@ pub(super) async fn generations(State(control): Shared, Named(plugin): Named) ->
 #[utoipa::path(get, path = "/api/v1/plugins/{name}/builds", tag = "plugins", params(OfPlugin), responses(
     (status = 200, description = "The newest first", body = Page<BuildView>),
 ))]
-pub(super) async fn builds(Named(plugin): Named) -> Json<Page<BuildView>> {
+pub(super) async fn builds(NamedPlugin(plugin): NamedPlugin) -> Json<Page<BuildView>> {
     Json(Page::whole(plugin.builds.iter().map(|build| BuildView::clone(build)).collect()))
 }

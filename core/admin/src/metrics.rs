@@ -1,6 +1,9 @@
 //! Everything that is counted, as Prometheus reads it (text, 0.0.4). The only labels are plugins and classes of statuses.
 
-use super::{Control, Shared, tally::Tally};
+use crate::{
+    state::{Control, ControlState},
+    tally::Tally,
+};
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
@@ -19,7 +22,7 @@ use std::{
 #[utoipa::path(get, path = "/metrics", tag = "probes", responses(
     (status = 200, description = "Prometheus' text format 0.0.4", body = String, content_type = "text/plain; version=0.0.4"),
 ))]
-pub(super) async fn metrics(State(control): Shared) -> Response {
+pub(super) async fn metrics(State(control): ControlState) -> Response {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], render(&control)).into_response()
 }
 
@@ -217,7 +220,8 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AdminOptions, Control, Meters, Token, show::tests::view};
+    use crate::{AdminOptions, Token, document::Merged, show::tests::view, state::Control};
+    use camlock_http::Meters;
     use camlock_policy::{Kind, Manager, Overview, PluginView};
     use http::StatusCode;
     use std::{
@@ -240,7 +244,7 @@ mod tests {
         let plugins = views.collect();
         inbox.overview.send_replace(Arc::new(Overview { plugins, ..Overview::default() }));
         let options = AdminOptions { meters, ..AdminOptions::new(Token::new("x")) };
-        (Control::new(manager, options, crate::openapi::Merged::default()), inbox)
+        (Control::new(manager, options, Merged::default()), inbox)
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! What must not live here: where the file is kept, how large it may be, what is done with it.
 
-use super::ask::bad;
+use crate::ask::bad;
 use axum::body::Body;
 use bytes::Bytes;
 use camlock_http::Problem;

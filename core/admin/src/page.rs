@@ -1,6 +1,6 @@
 //! Lists in pages: how long one is, and where the next begins. Pure.
 
-use super::ask::bad;
+use crate::ask::bad;
 use camlock_http::Problem;
 use std::{fmt::Display, str::FromStr};
 

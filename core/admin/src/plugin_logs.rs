@@ -1,13 +1,13 @@
 //! What a plugin said lately: as a list, and as it says more.
 
-use super::{
-    Shared,
-    ask::{Asked, Named, OfPlugin, bad},
+use crate::logs::{KeptLine, Logs};
+use crate::{
+    ask::{NamedPlugin, OfPlugin, ValidQuery, bad},
     journal::ended,
-    lasting::{Pass, lasting},
+    lasting::{Credentials, lasting},
     level::level_of,
+    state::ControlState,
 };
-use crate::logs::{Line, Logs};
 use axum::{
     Json,
     extract::State,
@@ -30,7 +30,7 @@ const USUAL: usize = 100;
 const LAST: u64 = i64::MAX as u64;
 
 /// A line as it is shown.
-fn shown(line: &Line) -> LogLine {
+fn shown(line: &KeptLine) -> LogLine {
     LogLine {
         id: line.number,
         at: line.at.into(),
@@ -47,7 +47,7 @@ fn shown(line: &Line) -> LogLine {
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Wanted {
+pub(super) struct LogQuery {
     /// So many at most: from 1 to 1000, and the last 100 if nothing is said.
     #[param(minimum = 1, maximum = 1000, value_type = Option<usize>)]
     limit: Option<usize>,
@@ -61,17 +61,17 @@ pub(super) struct Wanted {
 
 /// What a plugin said lately, and what the server said of it. It is kept in memory, and ends with the process.
 #[utoipa::path(get, path = "/api/v1/plugins/{name}/logs", tag = "plugins",
-    params(OfPlugin, Wanted, ("last-event-id" = Option<u64>, Header, description = "With `follow`: as `after`, before it")),
+    params(OfPlugin, LogQuery, ("last-event-id" = Option<u64>, Header, description = "With `follow`: as `after`, before it")),
     responses(
     (status = 200, description = "The oldest first; with `follow=true` each event's `data` is a line",
         content((Page<LogLine> = "application/json"), (LogLine = "text/event-stream"))),
 ))]
 pub(super) async fn logs(
-    State(control): Shared,
-    Named(plugin): Named,
-    Asked(Wanted { limit, after, follow }): Asked<Wanted>,
+    State(control): ControlState,
+    NamedPlugin(plugin): NamedPlugin,
+    ValidQuery(LogQuery { limit, after, follow }): ValidQuery<LogQuery>,
     headers: HeaderMap,
-    pass: Pass,
+    pass: Credentials,
 ) -> Result<Response, Problem> {
     let limit = match limit {
         None => USUAL,
@@ -99,7 +99,7 @@ pub(super) async fn logs(
     let read: VecDeque<_> = logs.of(&plugin.name, after, limit).into();
     let after = after.or(read.front().map(|line| line.number - 1)).unwrap_or_else(|| logs.last());
     let following =
-        Following { fresh, logs, plugin: plugin.name.clone(), after, read, server: control.manager.watch() };
+        LogFollower { fresh, logs, plugin: plugin.name.clone(), after, read, server: control.manager.watch() };
     let lines = unfold(following, async |mut following| {
         let line = following.next().await?;
         let told = sse::Event::default().id(line.number.to_string());
@@ -110,18 +110,18 @@ pub(super) async fn logs(
 }
 
 /// A client that follows a plugin's log. One that is too slow misses what is no longer kept.
-struct Following {
+struct LogFollower {
     logs: Logs,
     fresh: watch::Receiver<u64>,
     plugin: String,
     after: u64,
-    read: VecDeque<Arc<Line>>,
+    read: VecDeque<Arc<KeptLine>>,
     server: watch::Receiver<Arc<Overview>>,
 }
 
-impl Following {
+impl LogFollower {
     /// The next line; none when the server ends.
-    async fn next(&mut self) -> Option<Arc<Line>> {
+    async fn next(&mut self) -> Option<Arc<KeptLine>> {
         loop {
             if let Some(line) = self.read.pop_front() {
                 self.after = line.number;

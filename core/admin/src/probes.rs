@@ -1,6 +1,6 @@
 //! Whether the server lives, is ready, and what it is.
 
-use super::{Shared, admit::Visitor};
+use crate::{admit::Visitor, state::ControlState};
 use axum::{Json, extract::State, response::IntoResponse, response::Response};
 use camlock_api::{BlockedHandler, ServerHealth};
 use camlock_http::{Blocked, Problem};
@@ -19,7 +19,7 @@ pub(super) async fn live() -> Json<Value> {
     (status = 200, description = "It is ready", body = Object),
     (status = 503, description = "It is not ready yet, and why"),
 ))]
-pub(super) async fn ready(State(control): Shared, visitor: Visitor) -> Response {
+pub(super) async fn ready(State(control): ControlState, visitor: Visitor) -> Response {
     let overview = control.manager.overview();
     if overview.ready {
         return Json(json!({ "status": "ready" })).into_response();
@@ -55,7 +55,7 @@ fn awaited(overview: &Overview) -> Vec<(&str, &str)> {
 
 /// What this server is; for those who may see more, also which handlers block their threads.
 #[utoipa::path(get, path = "/_/health", tag = "probes", responses((status = 200, description = "Versions", body = ServerHealth)))]
-pub(super) async fn health(State(control): Shared, visitor: Visitor) -> Json<ServerHealth> {
+pub(super) async fn health(State(control): ControlState, visitor: Visitor) -> Json<ServerHealth> {
     let mut health = ServerHealth { status: "ok".to_owned(), ..control.options.about.clone() };
     if visitor.role.is_some() {
         health.blocked = Some(control.options.blocked.all().into_iter().map(blocked).collect());

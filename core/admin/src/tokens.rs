@@ -1,11 +1,11 @@
 //! Tokens: made with a secret that is shown once, listed without it, revoked.
 
-use super::{
-    Shared,
+use crate::{
     admit::Visitor,
     ask::{bad, read_some},
     journal::unavailable,
     keys::{ADMIN, holds},
+    state::ControlState,
 };
 use axum::{
     Json,
@@ -45,7 +45,7 @@ const RESERVED: [&str; 5] = [ADMIN, "filesystem", "registry", "health", "program
 /// A token to be made.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wish {
+pub(super) struct TokenRequest {
     /// What it is called in the journal: letters, digits, `.`, `_`, `-`.
     #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     name: String,
@@ -77,19 +77,19 @@ fn shown(token: TokenView) -> TokenStatus {
 #[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens", operation_id = "tokens", responses(
     (status = 200, description = "All, also those that hold no longer", body = Page<TokenStatus>),
 ))]
-pub(super) async fn list(State(control): Shared) -> Json<Page<TokenStatus>> {
+pub(super) async fn list(State(control): ControlState) -> Json<Page<TokenStatus>> {
     Json(Page::whole(control.options.tokens.known().into_iter().map(shown).collect()))
 }
 
 /// Makes a token.
-#[utoipa::path(post, path = "/api/v1/tokens", tag = "tokens", operation_id = "create_token", request_body = Wish, responses(
+#[utoipa::path(post, path = "/api/v1/tokens", tag = "tokens", operation_id = "create_token", request_body = TokenRequest, responses(
     (status = 201, description = "It is made; its secret is shown now and never again", body = CreatedToken),
     (status = 409, description = "A token of this name holds already"),
     (status = 503, description = "The registry cannot be written"),
 ))]
-pub(super) async fn create(State(control): Shared, visitor: Visitor, body: Body) -> Result<Response, Problem> {
-    let wish: Wish = read_some(body).await?;
-    let Wish { name, role, .. } = &wish;
+pub(super) async fn create(State(control): ControlState, visitor: Visitor, body: Body) -> Result<Response, Problem> {
+    let wish: TokenRequest = read_some(body).await?;
+    let TokenRequest { name, role, .. } = &wish;
     check(name)?;
     let expires = wish.expires.as_deref().map(|expires| until(expires, SystemTime::now())).transpose()?;
     let secret = secret().map_err(|error| {
@@ -111,7 +111,7 @@ pub(super) async fn create(State(control): Shared, visitor: Visitor, body: Body)
     (status = 503, description = "The registry cannot be written"),
 ))]
 pub(super) async fn revoke(
-    State(control): Shared,
+    State(control): ControlState,
     visitor: Visitor,
     id: Result<Path<u64>, PathRejection>,
 ) -> Result<StatusCode, Problem> {
