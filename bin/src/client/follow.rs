@@ -89,7 +89,7 @@ async fn once(
     }
     *there = true;
     let mut body = response.into_body();
-    let mut reader = Reader::default();
+    let mut reader = EventReader::default();
     loop {
         // A server says now and then that it is still there.
         let Ok(frame) = timeout(STILL_THERE, body.frame()).await else {
@@ -108,20 +108,20 @@ async fn once(
 
 /// An event as it came.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Event {
+struct StreamEvent {
     id: Option<String>,
     data: String,
 }
 
 /// Makes events of bytes, however they are cut.
 #[derive(Debug, Default)]
-struct Reader {
+struct EventReader {
     pending: Vec<u8>,
-    event: Event,
+    event: StreamEvent,
 }
 
-impl Reader {
-    fn take(&mut self, bytes: &Bytes) -> Vec<Event> {
+impl EventReader {
+    fn take(&mut self, bytes: &Bytes) -> Vec<StreamEvent> {
         self.pending.extend_from_slice(bytes);
         let mut events = Vec::new();
         while let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
@@ -161,11 +161,11 @@ mod tests {
     fn events_are_read_however_they_are_cut() {
         let text = ": hello\n\nid: 1-2\nevent: x\ndata: {\"a\":1,\ndata: \"b\":2}\n\ndata: {}\r\n\r\nid: 7\n\n";
         let expected = [
-            Event { id: Some("1-2".into()), data: "{\"a\":1,\n\"b\":2}".into() },
-            Event { id: None, data: "{}".into() },
+            StreamEvent { id: Some("1-2".into()), data: "{\"a\":1,\n\"b\":2}".into() },
+            StreamEvent { id: None, data: "{}".into() },
         ];
         for size in [1, 2, 3, 7, 1000] {
-            let mut reader = Reader::default();
+            let mut reader = EventReader::default();
             let chunks = text.as_bytes().chunks(size).map(Bytes::copy_from_slice);
             let events: Vec<_> = chunks.flat_map(|chunk| reader.take(&chunk)).collect();
             assert_eq!(events, expected, "{size}");

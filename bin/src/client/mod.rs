@@ -21,7 +21,7 @@ use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use place::Place;
+use place::ServerAddress;
 use serde_json::Value;
 use std::{fmt::Write as _, io, path::Path, time::Duration};
 use tokio::{
@@ -39,7 +39,7 @@ const LARGEST: usize = 256 << 20;
 /// A server that can be asked.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    place: Place,
+    place: ServerAddress,
     token: Option<String>,
     /// How long the server may say nothing.
     silence: Duration,
@@ -164,8 +164,8 @@ impl Client {
         headers: &[(&str, &str)],
     ) -> Result<Response<Incoming>, Failed> {
         let (authority, prefix) = match &self.place {
-            Place::Socket(_) => ("localhost", ""),
-            Place::Address { authority, prefix } => (&**authority, &**prefix),
+            ServerAddress::Socket(_) => ("localhost", ""),
+            ServerAddress::Address { authority, prefix } => (&**authority, &**prefix),
         };
         let mut request = Request::builder()
             .method(method)
@@ -191,8 +191,8 @@ impl Client {
     async fn connect(&self) -> Result<http1::SendRequest<Full<Bytes>>, Failed> {
         let connected = timeout(CONNECT.min(self.silence), async {
             match &self.place {
-                Place::Socket(path) => shake_hands(UnixStream::connect(path).await?).await,
-                Place::Address { authority, .. } => shake_hands(TcpStream::connect(authority).await?).await,
+                ServerAddress::Socket(path) => shake_hands(UnixStream::connect(path).await?).await,
+                ServerAddress::Address { authority, .. } => shake_hands(TcpStream::connect(authority).await?).await,
             }
         });
         match connected.await {
@@ -218,7 +218,7 @@ impl Client {
             }
             _ => error.to_string(),
         };
-        let local = matches!(&self.place, Place::Socket(path) if path.is_absolute());
+        let local = matches!(&self.place, ServerAddress::Socket(path) if path.is_absolute());
         let what = if local {
             "start one with `camlock serve`, run this in its directory, or name it with --data or --server"
         } else {

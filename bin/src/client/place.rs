@@ -37,18 +37,18 @@ const SILENCE: Duration = Duration::from_secs(30);
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum ServerAddress {
     /// A Unix socket.
     Socket(PathBuf),
     /// `host:port`, and what stands before every path.
     Address { authority: String, prefix: String },
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ServerAddress {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Socket(path) => write!(formatter, "{}", path.display()),
-            Place::Address { authority, prefix } => write!(formatter, "http://{authority}{prefix}"),
+            ServerAddress::Socket(path) => write!(formatter, "{}", path.display()),
+            ServerAddress::Address { authority, prefix } => write!(formatter, "http://{authority}{prefix}"),
         }
     }
 }
@@ -65,7 +65,7 @@ impl Reach {
     }
 
     /// Where the server is, and the token to be shown.
-    pub(crate) fn find(&self) -> Result<(Place, Option<String>), Failed> {
+    pub(crate) fn find(&self) -> Result<(ServerAddress, Option<String>), Failed> {
         let server = self.server.as_deref().filter(|server| !server.is_empty());
         let place = server.map(parse).transpose()?;
         // Whoever says everything needs no configuration.
@@ -74,11 +74,11 @@ impl Reach {
         }
         let flags = Flags { config: self.config.clone(), data: self.data.clone(), ..Flags::default() };
         let data = Config::read(&flags)?.data;
-        let place = place.unwrap_or_else(|| Place::Socket(data.join("control.sock")));
+        let place = place.unwrap_or_else(|| ServerAddress::Socket(data.join("control.sock")));
         let token = match &self.token {
             Some(token) => checked(token)?,
             // Whoever may open the socket needs none.
-            None if matches!(place, Place::Socket(_)) => None,
+            None if matches!(place, ServerAddress::Socket(_)) => None,
             // It opens everything here: a server elsewhere has one of its own, and no business with this one.
             None if is_elsewhere(&place) => None,
             None => local_token(&data)?,
@@ -88,7 +88,7 @@ impl Reach {
 }
 
 /// A URL as a place.
-fn parse(url: &str) -> Result<Place, Failed> {
+fn parse(url: &str) -> Result<ServerAddress, Failed> {
     let rest = match url.split_once("://") {
         Some(("http", rest)) => rest,
         Some(("https", _)) => {
@@ -111,11 +111,11 @@ fn parse(url: &str) -> Result<Place, Failed> {
         Some(port) => format!("{}:{port}", authority.host()),
         None => format!("{}:80", authority.host()),
     };
-    Ok(Place::Address { authority, prefix: path.trim_end_matches('/').to_owned() })
+    Ok(ServerAddress::Address { authority, prefix: path.trim_end_matches('/').to_owned() })
 }
 
-fn is_elsewhere(place: &Place) -> bool {
-    let Place::Address { authority, .. } = place else { return false };
+fn is_elsewhere(place: &ServerAddress) -> bool {
+    let ServerAddress::Address { authority, .. } = place else { return false };
     let addresses = authority.to_socket_addrs().map(|addresses| addresses.map(|address| address.ip()).collect());
     let addresses: Vec<IpAddr> = addresses.unwrap_or_default();
     addresses.is_empty() || !addresses.iter().all(|address| address.to_canonical().is_loopback())
@@ -182,7 +182,7 @@ mod tests {
             reach.find().unwrap()
         };
         let secret = Some("secret".to_owned());
-        assert_eq!(found(None, None), (Place::Socket(dir.path().join("./control.sock")), None));
+        assert_eq!(found(None, None), (ServerAddress::Socket(dir.path().join("./control.sock")), None));
         assert_eq!(found(Some("http://127.0.0.1:1"), None).1, secret);
         assert_eq!(found(Some("http://192.0.2.1:1"), None).1, None);
         assert_eq!(found(Some("http://192.0.2.1:1"), Some("other")).1, Some("other".to_owned()));

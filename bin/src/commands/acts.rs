@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 #[derive(Args)]
 pub(crate) struct Enable {
     #[command(flatten)]
-    common: Common,
+    common: OnePlugin,
 }
 
 #[derive(Args)]
 pub(crate) struct Disable {
     #[command(flatten)]
-    common: Common,
+    common: OnePlugin,
 }
 
 #[derive(Args)]
@@ -31,7 +31,7 @@ pub(crate) struct Reload {
     #[arg(long, requires = "name")]
     force: bool,
     #[command(flatten)]
-    manner: Manner,
+    manner: WaitOptions,
 }
 
 #[derive(Args)]
@@ -40,25 +40,25 @@ pub(crate) struct Rollback {
     #[arg(long, value_name = "DIGEST")]
     to: Option<String>,
     #[command(flatten)]
-    common: Common,
+    common: OnePlugin,
 }
 
 #[derive(Args)]
 pub(crate) struct Remove {
     #[command(flatten)]
-    common: Common,
+    common: OnePlugin,
 }
 
 #[derive(Args)]
-struct Common {
+struct OnePlugin {
     /// The plugin
     name: String,
     #[command(flatten)]
-    manner: Manner,
+    manner: WaitOptions,
 }
 
 #[derive(Args)]
-struct Manner {
+struct WaitOptions {
     /// Do not wait for the outcome
     #[arg(long)]
     no_wait: bool,
@@ -70,7 +70,7 @@ struct Manner {
 }
 
 /// An act on one plugin.
-struct Act<'a> {
+struct PluginAct<'a> {
     name: &'a str,
     method: Method,
     /// What stands behind the plugin's path.
@@ -81,24 +81,24 @@ struct Act<'a> {
 }
 
 pub(crate) fn enable(options: &Enable) -> Result<(), Failed> {
-    let Common { name, manner } = &options.common;
-    perform(manner, &Act { name, method: Method::POST, path: "/enable", body: None, doing: "bringing it up" })
+    let OnePlugin { name, manner } = &options.common;
+    perform(manner, &PluginAct { name, method: Method::POST, path: "/enable", body: None, doing: "bringing it up" })
 }
 
 pub(crate) fn disable(options: &Disable) -> Result<(), Failed> {
-    let Common { name, manner } = &options.common;
-    perform(manner, &Act { name, method: Method::POST, path: "/disable", body: None, doing: "draining it" })
+    let OnePlugin { name, manner } = &options.common;
+    perform(manner, &PluginAct { name, method: Method::POST, path: "/disable", body: None, doing: "draining it" })
 }
 
 pub(crate) fn rollback(options: &Rollback) -> Result<(), Failed> {
-    let Common { name, manner } = &options.common;
+    let OnePlugin { name, manner } = &options.common;
     let body = options.to.as_ref().map(|to| json!({ "to": to }));
-    perform(manner, &Act { name, method: Method::POST, path: "/rollback", body, doing: "going back" })
+    perform(manner, &PluginAct { name, method: Method::POST, path: "/rollback", body, doing: "going back" })
 }
 
 pub(crate) fn remove(options: &Remove) -> Result<(), Failed> {
-    let Common { name, manner } = &options.common;
-    perform(manner, &Act { name, method: Method::DELETE, path: "", body: None, doing: "taking it out" })
+    let OnePlugin { name, manner } = &options.common;
+    perform(manner, &PluginAct { name, method: Method::DELETE, path: "", body: None, doing: "taking it out" })
 }
 
 pub(crate) fn reload(options: &Reload) -> Result<(), Failed> {
@@ -114,10 +114,10 @@ pub(crate) fn reload(options: &Reload) -> Result<(), Failed> {
         return Ok(());
     };
     let path = if options.force { "/reload?force=true" } else { "/reload" };
-    perform(manner, &Act { name, method: Method::POST, path, body: None, doing: "making a new generation" })
+    perform(manner, &PluginAct { name, method: Method::POST, path, body: None, doing: "making a new generation" })
 }
 
-fn perform(manner: &Manner, act: &Act<'_>) -> Result<(), Failed> {
+fn perform(manner: &WaitOptions, act: &PluginAct<'_>) -> Result<(), Failed> {
     let client = Client::new(&manner.reach)?;
     let own = format!("/api/v1/plugins/{}", encoded(act.name));
     let mut path = format!("{own}{}", act.path);
@@ -158,7 +158,7 @@ async fn failed(client: &Client, name: &str, problem: Problem) -> Failed {
 }
 
 /// What came of it, in a line.
-fn outcome(act: &Act<'_>, shown: &Value, no_wait: bool) -> Result<String, Failed> {
+fn outcome(act: &PluginAct<'_>, shown: &Value, no_wait: bool) -> Result<String, Failed> {
     let paint = Paint::stdout();
     if no_wait {
         return Ok(format!("{}: begun; `camlock show {}` says what comes of it", act.name, act.name));

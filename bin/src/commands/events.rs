@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::fmt::Write as _;
 
 #[derive(Args)]
-pub(crate) struct Options {
+pub(crate) struct EventsOptions {
     /// Go on with what happens from now on
     #[arg(long, short)]
     follow: bool,
@@ -28,7 +28,7 @@ pub(crate) struct Options {
     reach: Reach,
 }
 
-pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
+pub(crate) fn run_it(options: &EventsOptions) -> Result<(), Failed> {
     let client = Client::new(&options.reach)?;
     run(async {
         let plugin = options.plugin.as_deref().map(|name| format!("plugin={}", encoded(name))).unwrap_or_default();

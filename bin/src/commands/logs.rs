@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 
 #[derive(Args)]
-pub(crate) struct Options {
+pub(crate) struct LogsOptions {
     /// The plugin
     name: String,
     /// Go on with what it says from now on
@@ -55,7 +55,7 @@ impl KeptLevel {
     }
 }
 
-pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
+pub(crate) fn run_it(options: &LogsOptions) -> Result<(), Failed> {
     let client = Client::new(&options.reach)?;
     let own = format!("/api/v1/plugins/{}", encoded(&options.name));
     let path = format!("{own}/logs");

@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::json;
 
 #[derive(Args)]
-pub(crate) struct Options {
+pub(crate) struct NodesOptions {
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -18,7 +18,7 @@ pub(crate) struct Options {
     reach: Reach,
 }
 
-pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
+pub(crate) fn run_it(options: &NodesOptions) -> Result<(), Failed> {
     let client = Client::new(&options.reach)?;
     let nodes = run(async { client.list("/api/v1/nodes").await.map_err(Failed::from) })?;
     if options.json {

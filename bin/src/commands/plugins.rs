@@ -12,7 +12,7 @@ use serde_json::json;
 use std::fmt::Write as _;
 
 #[derive(Args)]
-pub(crate) struct List {
+pub(crate) struct PluginList {
     /// Only plugins in this state
     #[arg(long, value_name = "STATE", value_parser = STATES)]
     status: Option<String>,
@@ -32,7 +32,7 @@ pub(crate) struct List {
 const STATES: [&str; 7] = ["serving", "starting", "waiting", "failed", "disabled", "missing", "quarantined"];
 
 #[derive(Args)]
-pub(crate) struct Show {
+pub(crate) struct ShowPlugin {
     /// The plugin
     name: String,
     /// Print JSON
@@ -42,7 +42,7 @@ pub(crate) struct Show {
     reach: Reach,
 }
 
-pub(crate) fn list(options: &List) -> Result<(), Failed> {
+pub(crate) fn list(options: &PluginList) -> Result<(), Failed> {
     let client = Client::new(&options.reach)?;
     let mut path = "/api/v1/plugins?limit=500".to_owned();
     let filters = [("status", &options.status), ("category", &options.category), ("q", &options.query)];
@@ -66,7 +66,7 @@ pub(crate) fn list(options: &List) -> Result<(), Failed> {
     Ok(())
 }
 
-pub(crate) fn show(options: &Show) -> Result<(), Failed> {
+pub(crate) fn show(options: &ShowPlugin) -> Result<(), Failed> {
     let client = Client::new(&options.reach)?;
     let name = &options.name;
     let path = format!("/api/v1/plugins/{}", encoded(name));

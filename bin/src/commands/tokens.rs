@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 #[derive(Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum TokenCommand {
     /// Make a token. Its secret is printed to stdout, this once
     #[command(
         after_help = "A viewer looks, an operator also decides about plugins that are there, an admin may do everything.\n\n\
@@ -21,7 +21,7 @@ Examples:\n  camlock token create ci --role operator --days 90\n  CAMLOCK_TOKEN=
     Create(Create),
     /// Show all tokens: what they are called, what they allow, how long they hold
     #[command(after_help = "Example:\n  camlock token list --json")]
-    List(List),
+    TokenList(TokenList),
     /// Revoke a token: from now on it lets nobody in
     #[command(after_help = "Example:\n  camlock token revoke 3")]
     Revoke(Revoke),
@@ -45,7 +45,7 @@ pub(crate) struct Create {
 }
 
 #[derive(Args)]
-pub(crate) struct List {
+pub(crate) struct TokenList {
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -61,11 +61,11 @@ pub(crate) struct Revoke {
     reach: Reach,
 }
 
-pub(crate) fn run_it(command: &Command) -> Result<(), Failed> {
+pub(crate) fn run_it(command: &TokenCommand) -> Result<(), Failed> {
     match command {
-        Command::Create(options) => create(options),
-        Command::List(options) => list(options),
-        Command::Revoke(options) => revoke(options),
+        TokenCommand::Create(options) => create(options),
+        TokenCommand::TokenList(options) => list(options),
+        TokenCommand::Revoke(options) => revoke(options),
     }
 }
 
@@ -89,7 +89,7 @@ fn create(options: &Create) -> Result<(), Failed> {
     Ok(())
 }
 
-fn list(options: &List) -> Result<(), Failed> {
+fn list(options: &TokenList) -> Result<(), Failed> {
     let client = Client::new(&options.reach)?;
     let tokens = run(async { client.list("/api/v1/tokens").await.map_err(Failed::from) })?;
     if options.json {

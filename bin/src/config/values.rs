@@ -1,6 +1,6 @@
 //! Times, sizes and origins as people write them. What must not live here: what they are for.
 
-use camlock_admin::Network;
+use camlock_embed::Network;
 use http::{HeaderValue, uri::Authority};
 use serde::{
     Deserialize, Deserializer,
@@ -42,8 +42,8 @@ fn within_a_year<E: Error>(time: Duration) -> Result<Time, E> {
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visit;
-        impl Visitor<'_> for Visit {
+        struct TimeVisitor;
+        impl Visitor<'_> for TimeVisitor {
             type Value = Time;
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("a time (\"30s\")")
@@ -64,7 +64,7 @@ impl<'de> Deserialize<'de> for Time {
                 time.ok_or_else(told).and_then(within_a_year)
             }
         }
-        deserializer.deserialize_any(Visit)
+        deserializer.deserialize_any(TimeVisitor)
     }
 }
 
@@ -101,8 +101,8 @@ impl<'de> Deserialize<'de> for ProxyNetwork {
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visit;
-        impl Visitor<'_> for Visit {
+        struct SizeVisitor;
+        impl Visitor<'_> for SizeVisitor {
             type Value = Size;
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("a size (\"10 MiB\")")
@@ -127,6 +127,6 @@ impl<'de> Deserialize<'de> for Size {
                 size.map(|size| Size(Some(size))).ok_or_else(told)
             }
         }
-        deserializer.deserialize_any(Visit)
+        deserializer.deserialize_any(SizeVisitor)
     }
 }

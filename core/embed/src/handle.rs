@@ -1,6 +1,6 @@
 //! The handle: everything is begun here, asked through here, and ended here.
 
-use crate::{Options, data, record::Record, runtimes::Runtimes, shop::Shop, watch::watch};
+use crate::{Options, data, parts::Parts, record::OpenRegistry, runtimes::Runtimes, watch::watch};
 use camlock_admin::{AdminOptions, ControlSocket, Token, admin_router, serve_socket};
 use camlock_api::ServerHealth;
 use camlock_build::Builder;
@@ -51,7 +51,7 @@ struct Inner {
     cannot_build: Option<String>,
     builder: Builder,
     /// What ends last. There until it does.
-    rest: Mutex<Option<Rest>>,
+    rest: Mutex<Option<EndsLast>>,
     ended: signal::Sender<bool>,
     looking: Once,
     /// The program's own runtime.
@@ -59,8 +59,8 @@ struct Inner {
     runtimes: Runtimes,
 }
 
-struct Rest {
-    record: Record,
+struct EndsLast {
+    record: OpenRegistry,
     socket: Option<ControlSocket>,
     watching: JoinHandle<()>,
 }
@@ -86,24 +86,24 @@ impl Camlock {
             Some(token) => token.clone(),
             None => data::admin_token(&data)?,
         };
-        let shop = Shop::open(&options, &plugins, &data, work.clone())?;
+        let parts = Parts::open(&options, &plugins, &data, work.clone())?;
         let dispatch = Dispatch::default();
-        let record = Record::open(&options, &data).await?;
-        let cannot_build = shop.builder.cannot_build();
+        let record = OpenRegistry::open(&options, &data).await?;
+        let cannot_build = parts.builder.cannot_build();
         let about = ServerHealth {
             version: options.version,
             revision: options.revision,
             rustc: options.rustc,
             abi: abi_version(),
-            built_in: shop.built_in.iter().map(|built_in| built_in.manifest().name.clone()).collect(),
+            built_in: parts.built_in.iter().map(|built_in| built_in.manifest().name.clone()).collect(),
             ..ServerHealth::default()
         };
-        let loader = shop.loader.clone();
+        let loader = parts.loader.clone();
         options.levels.listen(move |plugin, level| loader.set_level(plugin, level));
-        let (builder, installer) = (shop.builder.clone(), shop.installer.clone());
+        let (builder, installer) = (parts.builder.clone(), parts.installer.clone());
         let registry = (record.registry(), record.exchange.clone());
         let note = record.registry();
-        let ports = shop.ports(Arc::new(dispatch.clone()), registry, control.clone());
+        let ports = parts.ports(Arc::new(dispatch.clone()), registry, control.clone());
         let manager = supervise(ports, options.settings);
         record.follow(&manager);
         let told = AdminOptions {
@@ -128,7 +128,7 @@ impl Camlock {
         }
         dispatch.fall_through_to(router);
         let watching = control.spawn(watch(plugins, manager.clone(), builder.clone()));
-        let rest = Rest { record, socket: socket.ok(), watching };
+        let rest = EndsLast { record, socket: socket.ok(), watching };
         Ok(Camlock(Arc::new(Inner {
             dispatch,
             manager,

@@ -34,16 +34,16 @@ pub mod data;
 mod handle;
 mod installs;
 mod options;
+mod parts;
 mod record;
 mod router;
 mod runtimes;
-mod shop;
 mod watch;
 
 pub use crate::{
     handle::{Camlock, Unable},
-    options::{Fleet, Options},
-    shop::build_options,
+    options::{FleetSettings, Options, RegistrySettings},
+    parts::build_options,
 };
 pub use camlock_admin::{AdminSettings, Levels, Logs, Network};
 pub use camlock_build::{Listener, Profile};

@@ -12,30 +12,35 @@ use std::{path::Path, sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 /// Everything that a server has of its registry.
-pub(crate) struct Record {
+pub(crate) struct OpenRegistry {
     pub(crate) store: Store,
     known: Arc<LastKnown>,
     pub(crate) exchange: Arc<dyn Exchange>,
 }
 
-impl Record {
+impl OpenRegistry {
     /// Opens it. A database that is away for now is no hindrance, unless it is required.
     pub(crate) async fn open(options: &Options, data: &Path) -> Result<Self, Unable> {
-        let store = Store::open(&options.database_url(data), store_options(options, data)).await;
+        let registry = &options.registry;
+        let used = camlock_store::Options {
+            address: options.address.clone(),
+            version: options.version.clone(),
+            ..registry.store(data, &options.settings.limits)
+        };
+        let store = Store::open(&registry.url(data), used).await;
         let store = store.map_err(|trouble| Unable {
             misconfigured: trouble.kind == TroubleKind::Settings,
             reason: format!("the registry cannot be used: {trouble}"),
         })?;
-        if let Some(trouble) = store.trouble().filter(|_| options.require_database) {
+        if let Some(trouble) = store.trouble().filter(|_| registry.required) {
             return Err(format!("the registry cannot be used: {trouble}").into());
         }
         let exchange = match &options.artifacts {
             Some(objects) => Arc::new(SharedExchange::new(store.exchange(), objects.clone(), data.join("fetched"))),
             None => store.exchange(),
         };
-        let known =
-            LastKnown::before(store.registry(), &options.database_name(data), data.join("last-known.json")).await;
-        Ok(Record { store, known: Arc::new(known), exchange })
+        let known = LastKnown::before(store.registry(), &registry.name(data), data.join("last-known.json")).await;
+        Ok(OpenRegistry { store, known: Arc::new(known), exchange })
     }
 
     pub(crate) fn registry(&self) -> Arc<dyn Registry> {
@@ -58,21 +63,5 @@ impl Record {
     pub(crate) async fn end(self) {
         let _ = timeout(Duration::from_secs(2), self.known.written()).await;
         let _ = timeout(Duration::from_secs(5), self.store.end()).await;
-    }
-}
-
-/// How a server uses its database.
-fn store_options(options: &Options, data: &Path) -> camlock_store::Options {
-    let fleet = &options.fleet;
-    camlock_store::Options {
-        schema: options.schema.clone(),
-        address: options.address.clone(),
-        version: options.version.clone(),
-        heartbeat: fleet.heartbeat,
-        silence: fleet.alive,
-        rollout: fleet.rollout,
-        journal_days: options.journal_days,
-        artifacts: u32::try_from(options.settings.limits.artifacts).unwrap_or(u32::MAX),
-        ..camlock_store::Options::new(data)
     }
 }

@@ -77,14 +77,14 @@ fn private(data: &Path) -> Option<Finding> {
 }
 
 /// A directory that something is written to, and how much room that takes.
-struct Place {
+struct WrittenPlace {
     what: &'static str,
     path: PathBuf,
     room: u64,
 }
 
-fn places(config: &Config) -> Vec<Place> {
-    let place = |what, path: &Path, room| Place { what, path: path.to_owned(), room };
+fn places(config: &Config) -> Vec<WrittenPlace> {
+    let place = |what, path: &Path, room| WrittenPlace { what, path: path.to_owned(), room };
     let mut places = vec![
         place("the data directory", &config.data, if config.builds.is_none() { BUILD_ROOM } else { SMALL_ROOM }),
         place("the plugins directory", &config.plugins, SMALL_ROOM),
@@ -98,13 +98,13 @@ fn places(config: &Config) -> Vec<Place> {
 }
 
 /// How much room each file system has on which something is written.
-fn room(places: &[Place]) -> Vec<Finding> {
-    let mut systems: BTreeMap<u64, Vec<&Place>> = BTreeMap::new();
+fn room(places: &[WrittenPlace]) -> Vec<Finding> {
+    let mut systems: BTreeMap<u64, Vec<&WrittenPlace>> = BTreeMap::new();
     let mut findings = Vec::new();
     for place in places {
         match fs::metadata(nearest(&place.path)) {
             Ok(metadata) => systems.entry(metadata.dev()).or_default().push(place),
-            Err(error) => findings.push(unread(place, &error)),
+            Err(error) => findings.push(unknown_room(place, &error)),
         }
     }
     findings.extend(systems.into_values().filter_map(|places| room_of(&places)));
@@ -112,11 +112,11 @@ fn room(places: &[Place]) -> Vec<Finding> {
 }
 
 /// How much room there is on the one file system of these places.
-fn room_of(places: &[&Place]) -> Option<Finding> {
+fn room_of(places: &[&WrittenPlace]) -> Option<Finding> {
     let first = places.first()?;
     let space = match rustix::fs::statvfs(nearest(&first.path)) {
         Ok(space) => space,
-        Err(error) => return Some(unread(first, &error.into())),
+        Err(error) => return Some(unknown_room(first, &error.into())),
     };
     let free = space.f_bavail.saturating_mul(space.f_frsize);
     let room = places.iter().map(|place| place.room).max().unwrap_or_default();
@@ -132,7 +132,7 @@ fn room_of(places: &[&Place]) -> Option<Finding> {
     })
 }
 
-fn unread(place: &Place, error: &io::Error) -> Finding {
+fn unknown_room(place: &WrittenPlace, error: &io::Error) -> Finding {
     let found =
         format!("how much room there is for {} ({}) is not known: {error}", place.what, quoted_path(&place.path));
     Finding::warning("disk", found, "give this user leave to look there")
@@ -223,22 +223,22 @@ fn plugins(config: &Config) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::Level;
+    use crate::commands::doctor::Severity;
 
     #[test]
     fn directories_are_tried() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(writable("data directory", dir.path(), "--data").level, Level::Good);
+        assert_eq!(writable("data directory", dir.path(), "--data").level, Severity::Good);
         let deeper = dir.path().join("a/b");
         assert!(writable("data directory", &deeper, "--data").found.ends_with("(it is made when it is needed)"));
         assert!(!deeper.exists());
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
         let finding = writable("data directory", &file.join("x"), "--data");
-        assert!(finding.level == Level::Wrong && finding.found.contains("not a directory"), "{finding:?}");
-        let place = |room| Place { what: "a test", path: dir.path().join("not/there/yet"), room };
+        assert!(finding.level == Severity::Wrong && finding.found.contains("not a directory"), "{finding:?}");
+        let place = |room| WrittenPlace { what: "a test", path: dir.path().join("not/there/yet"), room };
         let told = room(&[place(0), place(0)]);
-        assert!(told.len() == 1 && told[0].level == Level::Good, "one file system: {told:?}");
-        assert_eq!(room(&[place(0), place(u64::MAX)])[0].level, Level::Warning);
+        assert!(told.len() == 1 && told[0].level == Severity::Good, "one file system: {told:?}");
+        assert_eq!(room(&[place(0), place(u64::MAX)])[0].level, Severity::Warning);
     }
 }

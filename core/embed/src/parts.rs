@@ -13,7 +13,7 @@ use std::{fmt::Display, path::Path, sync::Arc, thread};
 use tokio::{runtime::Handle, sync::Semaphore};
 
 /// Everything but where requests go.
-pub(crate) struct Shop {
+pub(crate) struct Parts {
     pub(crate) builder: Builder,
     pub(crate) built_in: Vec<Arc<dyn Candidate>>,
     pub(crate) installer: LimitedInstalls,
@@ -22,7 +22,7 @@ pub(crate) struct Shop {
     pub(crate) loader: Arc<Loader>,
 }
 
-impl Shop {
+impl Parts {
     /// Opens it. Plugins' own timers and futures run on `work`.
     pub(crate) fn open(options: &Options, plugins: &Path, data: &Path, work: Handle) -> Result<Self, String> {
         let limits = &options.settings.limits;
@@ -30,12 +30,13 @@ impl Shop {
         let builds = options.builds.as_deref().unwrap_or(data);
         let staging = Staging::at(&artifacts).map_err(in_words)?;
         let verifying = Limits { time: limits.verify, ..Limits::default() };
-        let verifier = Verifier::new(data.join("verdicts"), verifying).map_err(told("no verdicts can be kept"))?;
+        let verifier = Verifier::new(data.join("verdicts"), verifying).map_err(because("no verdicts can be kept"))?;
         let creating = LoaderOptions { create: limits.create };
-        let loader = Loader::new(data.join("run"), creating, Some(work)).map_err(told("no plugins can be loaded"))?;
+        let loader =
+            Loader::new(data.join("run"), creating, Some(work)).map_err(because("no plugins can be loaded"))?;
         let loader = Arc::new(loader);
         let built_in = options.built_in.iter().map(|plugin| compiled_in(*plugin, loader.clone()));
-        Ok(Shop {
+        Ok(Parts {
             builder: Builder::new(camlock_build::Options {
                 listener: options.listener.clone(),
                 removed: data.join("removed"),
@@ -43,7 +44,7 @@ impl Shop {
             }),
             built_in: built_in.collect::<Result<_, _>>().map_err(in_words)?,
             installer: LimitedInstalls::new(
-                Installer::new(plugins, data, identify()).map_err(told("nothing can be installed"))?,
+                Installer::new(plugins, data, identify()).map_err(because("nothing can be installed"))?,
             ),
             shelf: FileShelf::new(data, artifacts),
             workbench: Workbench::new(staging, verifier, loader.clone()),
@@ -114,7 +115,7 @@ fn aside(control: Handle) -> Aside {
     })
 }
 
-fn told<E: Display>(what: &'static str) -> impl Fn(E) -> String {
+fn because<E: Display>(what: &'static str) -> impl Fn(E) -> String {
     move |error| format!("{what}: {error}")
 }
 
