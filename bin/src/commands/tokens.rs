@@ -21,7 +21,7 @@ Examples:\n  camlock token create ci --role operator --days 90\n  CAMLOCK_TOKEN=
     Create(Create),
     /// Show all tokens: what they are called, what they allow, how long they hold
     #[command(after_help = "Example:\n  camlock token list --json")]
-    TokenList(TokenList),
+    List(TokenList),
     /// Revoke a token: from now on it lets nobody in
     #[command(after_help = "Example:\n  camlock token revoke 3")]
     Revoke(Revoke),
@@ -64,7 +64,7 @@ pub(crate) struct Revoke {
 pub(crate) fn run_it(command: &TokenCommand) -> Result<(), Failed> {
     match command {
         TokenCommand::Create(options) => create(options),
-        TokenCommand::TokenList(options) => list(options),
+        TokenCommand::List(options) => list(options),
         TokenCommand::Revoke(options) => revoke(options),
     }
 }

@@ -153,7 +153,7 @@ fn names_that_would_mislead_are_quoted() {
     site.write("plugins/_mine/src/lib.rs", "");
     let ended = doctor(&site, &[], None);
     let told = wrong(&ended).join("\n");
-    for part in ["camlock check $'a\\nb'`", "camlock check $'txt.\\342\\200\\256sr'`", "camlock check '<script>'`"] {
+    for part in ["`camlock check $'/", "/plugins/a\\nb'`", "/plugins/txt.\\342\\200\\256sr'`", "/plugins/<script>'`"] {
         assert!(told.contains(part), "{part}\n{told}");
     }
     for text in [ended.stdout, end(command(&site, &["doctor", "--listen", "127.0.0.1:0"])).stdout] {
