@@ -4,7 +4,7 @@ use crate::socket::Local;
 use crate::{
     access::least,
     client::{self, is_on_this_machine},
-    keys::{ADMIN, Shown, shown},
+    keys::{Shown, shown},
     state::Control,
 };
 use axum::{
@@ -26,12 +26,19 @@ use std::{
 };
 
 /// Whoever asks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Visitor {
     /// What they may do and see; nothing but what anybody may, without.
     pub(super) role: Option<Role>,
     /// Who they are, for the journal.
     pub(super) by: Actor,
+}
+
+impl Default for Visitor {
+    /// Somebody who shows nothing: no act gets as far as its actor.
+    fn default() -> Self {
+        Visitor { role: None, by: Actor::Token(String::new()) }
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Visitor {
@@ -66,7 +73,7 @@ pub(super) async fn admit(State(control): State<Arc<Control>>, request: Request,
 /// Who shows something that holds, or nothing at all.
 fn visitor(control: &Control, request: &Parts) -> Result<Visitor, Problem> {
     if request.extensions.get::<Local>().is_some() {
-        return Ok(Visitor { role: Some(Role::Admin), by: ADMIN.to_owned() });
+        return Ok(Visitor { role: Some(Role::Admin), by: Actor::Admin });
     }
     let options = &control.options;
     match shown(&request.headers, &options.token, &*options.tokens, SystemTime::now()) {
@@ -97,7 +104,7 @@ fn invalid(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, detail).with_header(WWW_AUTHENTICATE, challenge)
 }
 
-fn too_low(by: &str, role: Role, least: Role) -> Problem {
+fn too_low(by: &Actor, role: Role, least: Role) -> Problem {
     let (role, least) = (role.word(), least.word());
     let detail = format!("this asks for the role `{least}`, and the token `{by}` has `{role}`");
     let challenge = HeaderValue::from_static("Bearer realm=\"camlock\", error=\"insufficient_scope\"");

@@ -42,7 +42,7 @@ fn entry(event: Event) -> JournalEntry {
         plugin: event.plugin,
         generation: event.generation,
         what: event.what,
-        by: event.by,
+        by: event.by.to_string(),
         detail: event.detail,
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     admit::Visitor,
     ask::{bad, read_some},
     journal::unavailable,
-    keys::{ADMIN, holds},
+    keys::holds,
     state::ControlState,
 };
 use axum::{
@@ -17,7 +17,7 @@ use camlock_api::{CreatedToken, Page, TokenStatus, UtcTime};
 use camlock_http::Problem;
 use camlock_policy::{
     Digest,
-    registry::{NewToken, Role, TokenView},
+    registry::{Actor, NewToken, Role, TokenView},
 };
 use http::{
     StatusCode,
@@ -39,8 +39,6 @@ use utoipa::{
 const PREFIX: &str = "camlock_";
 /// The longest name.
 const LONGEST: usize = 64;
-/// Who does things in the journal that nobody shows a token for.
-const RESERVED: [&str; 5] = [ADMIN, "filesystem", "registry", "health", "program"];
 
 /// A token to be made.
 #[derive(Deserialize, ToSchema)]
@@ -128,7 +126,7 @@ fn check(name: &str) -> Result<(), Problem> {
         let rule = format!("letters, digits, `.`, `_` and `-`, {LONGEST} at most, the first a letter or a digit");
         return Err(bad(format!("`name` is no name for a token: {rule}")));
     }
-    if RESERVED.contains(&name) {
+    if !Actor::is_free_for_a_token(name) {
         return Err(bad(format!("`{name}` is no name for a token: the journal uses it for something else")));
     }
     Ok(())

@@ -1,6 +1,8 @@
 //! The handle: everything is begun here, asked through here, and ended here.
 
-use crate::{Options, data, parts::Parts, record::OpenRegistry, runtimes::Runtimes, watch::watch};
+use crate::{
+    Options, data, parts::Parts, record::OpenRegistry, runtimes::Runtimes, suspects::put_under_quarantine, watch::watch,
+};
 use camlock_admin::{AdminOptions, ControlSocket, Token, admin_router, serve_socket};
 use camlock_api::ServerHealth;
 use camlock_build::Builder;
@@ -103,6 +105,7 @@ impl Camlock {
         let (builder, installer) = (parts.builder.clone(), parts.installer.clone());
         let registry = (record.registry(), record.exchange.clone());
         let note = record.registry();
+        put_under_quarantine(parts.suspects.clone(), record.registry()).await;
         let ports = parts.ports(Arc::new(dispatch.clone()), registry, control.clone());
         let manager = supervise(ports, options.settings);
         record.follow(&manager);

@@ -38,6 +38,7 @@ mod parts;
 mod record;
 mod router;
 mod runtimes;
+mod suspects;
 mod watch;
 
 pub use crate::{
