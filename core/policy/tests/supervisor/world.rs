@@ -3,8 +3,8 @@
 use camlock_policy::{
     Act, Answer, Aside, BoxFuture, Built, Call, Candidate, Description, Digest, Done, Ending, Entry, Failure, Fault,
     FaultKind, Fingerprint, Install, Installed, Instance, Kept, Kind, Lease, Limits, LivePlugin, Loaded, Loading,
-    Manager, Manifest, NotInstalled, Nudge, Overview, PluginView, Ports, Progress, Publish, Refused, Saved, Scan,
-    Settings, Shelf, Sources, Stage, Upload, Use,
+    Manager, Manifest, NotInstalled, Nudge, Overview, Ports, Progress, Publish, Refused, Saved, Scan, Settings, Shelf,
+    Sources, Stage, Upload, Use,
     manifest::{Camlock, Handover},
     routes::{Routed, Target},
     supervise,
@@ -237,7 +237,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Has it look, and waits until the plugin is as told.
-    pub(super) async fn until(&self, name: &str, what: impl Fn(&PluginView) -> bool) -> Arc<LivePlugin> {
+    pub(super) async fn until(&self, name: &str, what: impl Fn(&LivePlugin) -> bool) -> Arc<LivePlugin> {
         self.manager.nudge(Nudge::Everything);
         let find =
             |overview: &Overview| overview.plugins.iter().find(|plugin| plugin.name == name && what(plugin)).cloned();
