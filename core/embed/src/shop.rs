@@ -5,7 +5,7 @@
 use crate::Options;
 use camlock_build::{Builder, FileShelf, Identified, Identify, Identity, Installer, Profile};
 use camlock_loader::{
-    VerifierLimits, Loader, LoaderOptions, Sections, Staging, Surroundings, Suspects, VariablesOf, Verifier, Workbench,
+    Loader, LoaderOptions, Sections, Staging, Surroundings, Suspects, VariablesOf, Verifier, VerifierLimits, Workbench,
     compiled_in, inspect,
 };
 use camlock_policy::{

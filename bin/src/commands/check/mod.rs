@@ -11,7 +11,7 @@ use crate::{
     config::{Config, Flags, Profile},
     print,
 };
-use camlock_loader::{Artifact, VerifierLimits, Report, Staging, Verdict, Verifier};
+use camlock_loader::{Artifact, Staging, Verdict, VerificationReport, Verifier, VerifierLimits};
 use camlock_policy::{Failure, Stage};
 use clap::Args;
 use report::{Checked, Outcome};
@@ -92,7 +92,7 @@ async fn check(checked: &mut Checked, workshop: &Workshop, show: &Show, config: 
 }
 
 /// Tries the library in a process of its own, as a server does. Nothing of it is kept.
-async fn verify(candidate: &std::path::Path, config: &Config) -> Result<(Artifact, Report), Failure> {
+async fn verify(candidate: &std::path::Path, config: &Config) -> Result<(Artifact, VerificationReport), Failure> {
     let failed = |why: String| Failure::new(Stage::Verify, why);
     let scratch = tempfile::tempdir().map_err(|error| failed(format!("no directory can be made: {error}")))?;
     let staging = Staging::at(scratch.path().join("artifacts")).map_err(|error| failed(error.to_string()))?;

@@ -5,7 +5,7 @@ use crate::{
     Failed,
     print::{self, Paint, Table, Tone},
 };
-use camlock_loader::{Artifact, Report};
+use camlock_loader::{Artifact, VerificationReport};
 use camlock_policy::{Entry, Failure, Manifest, Stage, routes::MOUNTS};
 use serde_json::{Value, json};
 use std::{path::PathBuf, time::Duration};
@@ -24,7 +24,7 @@ pub(super) struct Checked {
 /// How far it came.
 pub(super) enum Outcome {
     /// A server can load it.
-    Good { artifact: Box<Artifact>, report: Report },
+    Good { artifact: Box<Artifact>, report: VerificationReport },
     /// It cannot.
     Failed(Failure),
 }
@@ -151,7 +151,7 @@ fn urls(manifest: &Manifest) -> Vec<String> {
 }
 
 /// What its document says that it answers.
-fn endpoints(manifest: &Manifest, report: &Report) -> Vec<(String, String)> {
+fn endpoints(manifest: &Manifest, report: &VerificationReport) -> Vec<(String, String)> {
     let document = report.openapi.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
     let paths = document.as_ref().and_then(|document| document["paths"].as_object());
     let mut endpoints = Vec::new();
@@ -170,7 +170,7 @@ fn is_method(key: &str) -> bool {
 }
 
 /// What is not wrong, and could be better.
-fn lints(manifest: &Manifest, report: &Report) -> Vec<String> {
+fn lints(manifest: &Manifest, report: &VerificationReport) -> Vec<String> {
     let mut lints = Vec::new();
     if manifest.description.trim().is_empty() {
         lints.push("it has no `description`: lists show one".to_owned());
