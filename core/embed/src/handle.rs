@@ -87,7 +87,8 @@ impl Camlock {
         };
         let shop = Shop::open(&options, &plugins, &data, work.clone())?;
         let dispatch = Dispatch::default();
-        let record = Record::open(&options, &data).await?;
+        let mut record = Record::open(&options, &data).await?;
+        record.answer_requests(shop.holding());
         let cannot_build = shop.builder.cannot_build();
         let about = About {
             version: options.version,

@@ -4,11 +4,15 @@
 
 use crate::{Options, Unable};
 use camlock_policy::{
-    Manager, Nudge,
+    Digest, Manager, Nudge,
     registry::{Exchange, Registry},
 };
 use camlock_store::{Change, LastKnown, SharedExchange, Standing, Store, TroubleKind};
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{task::spawn_blocking, time::timeout};
 
 /// Everything that a server has of its registry.
@@ -41,6 +45,11 @@ impl Record {
 
     pub(crate) fn registry(&self) -> Arc<dyn Registry> {
         self.known.clone()
+    }
+
+    /// From now on other servers can have what they lack and this one has.
+    pub(crate) fn answer_requests(&mut self, holding: impl Fn(Digest) -> Option<PathBuf> + Send + Sync + 'static) {
+        self.store.answer_requests(self.exchange.clone(), holding);
     }
 
     /// From now on the manager hears of what changes.

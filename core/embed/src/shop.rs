@@ -6,10 +6,15 @@ use crate::Options;
 use camlock_build::{Builder, FileShelf, Identified, Identify, Identity, Installer, Profile};
 use camlock_loader::{Limits, Loader, LoaderOptions, Sections, Staging, Verifier, Workbench, compiled_in, inspect};
 use camlock_policy::{
-    Aside, Candidate, Failure, Ports, Publish, Settings, Stage,
+    Aside, Candidate, Digest, Failure, Ports, Publish, Settings, Stage,
     registry::{Exchange, Registry},
 };
-use std::{fmt::Display, path::Path, sync::Arc, thread};
+use std::{
+    fmt::Display,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
 use tokio::{runtime::Handle, sync::Semaphore};
 
 /// Everything but where requests go.
@@ -19,6 +24,7 @@ pub(crate) struct Shop {
     pub(crate) installer: Installer,
     shelf: FileShelf,
     workbench: Workbench,
+    staging: Staging,
     pub(crate) loader: Arc<Loader>,
 }
 
@@ -44,9 +50,16 @@ impl Shop {
             built_in: built_in.collect::<Result<_, _>>().map_err(in_words)?,
             installer: Installer::new(plugins, data, identify()).map_err(told("nothing can be installed"))?,
             shelf: FileShelf::new(data, artifacts),
-            workbench: Workbench::new(staging, verifier, loader.clone()),
+            workbench: Workbench::new(staging.clone(), verifier, loader.clone()),
+            staging,
             loader,
         })
+    }
+
+    /// Where this server has an artifact, if it has it.
+    pub(crate) fn holding(&self) -> impl Fn(Digest) -> Option<PathBuf> + Send + Sync + 'static {
+        let staging = self.staging.clone();
+        move |digest| Some(staging.path_of(digest)).filter(|path| path.is_file())
     }
 
     /// What the supervisor needs.

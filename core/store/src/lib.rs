@@ -25,6 +25,7 @@ mod node;
 mod objects;
 mod record;
 mod registry;
+mod requests;
 mod rollout;
 mod schema;
 mod shared;
@@ -42,7 +43,10 @@ pub use crate::{
 };
 
 use crate::{address::Address, database::Database, node::Identity, shared::Shared};
-use camlock_policy::registry::{Archive, Exchange, Registry, Tokens};
+use camlock_policy::{
+    Digest,
+    registry::{Archive, Exchange, Registry, Tokens},
+};
 use std::{
     fmt,
     path::PathBuf,
@@ -74,6 +78,8 @@ pub struct Options {
     pub limit: Duration,
     /// The same for moving artifacts. Default: 60 s.
     pub transfer: Duration,
+    /// So long a server that lacks an artifact waits for another one to offer it again. Default: 10 s.
+    pub request: Duration,
     /// So many days the journal is kept. Default: 30.
     pub journal_days: u32,
     /// So many artifacts of each plugin keep their bytes, beside those that serve. Default: 5.
@@ -94,6 +100,7 @@ impl Options {
             right: Duration::from_secs(30),
             limit: Duration::from_secs(6),
             transfer: Duration::from_secs(60),
+            request: Duration::from_secs(10),
             journal_days: 30,
             artifacts: 5,
         }
@@ -106,6 +113,7 @@ pub struct Store {
     ending: watch::Sender<bool>,
     link: Option<JoinHandle<()>>,
     clerk: Option<JoinHandle<()>>,
+    answering: Option<JoinHandle<()>>,
 }
 
 impl fmt::Debug for Store {
@@ -135,7 +143,7 @@ impl Store {
         let (ending, ended) = watch::channel(false);
         let link = Some(tokio::spawn(link::keep(shared.clone(), first, ended.clone())));
         let clerk = Some(tokio::spawn(clerk::keep(shared.clone(), ended)));
-        Ok(Store { shared, ending, link, clerk })
+        Ok(Store { shared, ending, link, clerk, answering: None })
     }
 
     /// How the schema stands, without a change to anything.
@@ -213,6 +221,19 @@ impl Store {
         Arc::new(self.shared.clone())
     }
 
+    /// From now on this server offers the artifacts that others lack and `holding` finds here. They are offered through `exchange`,
+    /// so that their bytes go where all of them go.
+    pub fn answer_requests(
+        &mut self,
+        exchange: Arc<dyn Exchange>,
+        holding: impl Fn(Digest) -> Option<PathBuf> + Send + Sync + 'static,
+    ) {
+        let answering = tokio::spawn(requests::answer(self.shared.clone(), exchange, Arc::new(holding)));
+        if let Some(before) = self.answering.replace(answering) {
+            before.abort();
+        }
+    }
+
     /// Tells of every change from now on, whoever made it; everything once, at the beginning and whenever something may have been
     /// missed. What is told may have been known already. `listener` only passes the word on.
     pub fn feed(&self, listener: impl Fn(Change) + Send + Sync + 'static) {
@@ -227,6 +248,9 @@ impl Store {
     /// Ends: what was noted is written, if the database can be used, and nobody waits for this node any more.
     pub async fn end(mut self) {
         self.ending.send_replace(true);
+        if let Some(answering) = self.answering.take() {
+            answering.abort();
+        }
         for task in [self.clerk.take(), self.link.take()].into_iter().flatten() {
             let _ = task.await;
         }
@@ -239,7 +263,7 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        for task in [&self.link, &self.clerk].into_iter().flatten() {
+        for task in [&self.link, &self.clerk, &self.answering].into_iter().flatten() {
             task.abort();
         }
         // Ports that are still held somewhere do not hold this.

@@ -143,6 +143,11 @@ async fn names_that_break_the_rules(world: World) {
         let refused = world.try_sql(&format!("INSERT INTO plugins (name) VALUES ('{name}')"));
         assert!(refused.is_err_and(|error| error.contains("a_name_for_a_plugin")), "{name:?}");
     }
+    if world.kind == Kind::Sqlite {
+        // What comes after a NUL counts too.
+        let refused = world.try_sql("INSERT INTO plugins (name) VALUES (CAST(x'616263' || x'00ff' AS TEXT))");
+        assert!(refused.is_err_and(|error| error.contains("a_name_for_a_plugin")));
+    }
     for name in ["abc", "al-pha", "a1-2b"] {
         world.sql(&format!("INSERT INTO plugins (name) VALUES ('{name}')"));
     }
