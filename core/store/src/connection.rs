@@ -2,7 +2,7 @@
 //!
 //! All SQL of this crate is written once. Parameters are `$1`, `$2`, …; whatever is not the same in both is asked of [`Dialect`].
 
-use crate::{Trouble, TroubleKind, address::Address};
+use crate::{Trouble, TroubleKind, address::Address, tls};
 use diesel::{
     Connection as _, QueryResult, QueryableByName,
     pg::Pg,
@@ -18,7 +18,6 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
-use tokio_postgres::NoTls;
 
 /// How long SQLite waits for another process's transaction.
 const BUSY: Duration = Duration::from_secs(4);
@@ -152,11 +151,8 @@ impl Connection {
                 connection.batch(&patience).await.map_err(|error| Trouble::of_using(address, &error))?;
                 Ok(connection)
             }
-            Address::Postgres { config, schema } => {
-                let (client, driver) =
-                    config.connect(NoTls).await.map_err(|error| Trouble::of_connecting(address, &error))?;
-                let opened = AsyncPgConnection::try_from_client_and_connection(client, driver).await;
-                let opened = opened.map_err(|error| Trouble::away(format!("{address} cannot be used ({error})")))?;
+            Address::Postgres { config, schema, tls } => {
+                let opened = tls::connect(address, config, tls).await?;
                 let mut connection =
                     Connection { either: Either::Postgres(Box::new(opened)), dialect: Dialect::Postgres, queries };
                 let settings = format!(

@@ -29,6 +29,7 @@ mod requests;
 mod rollout;
 mod schema;
 mod shared;
+mod tls;
 mod tokens;
 mod trouble;
 mod words;

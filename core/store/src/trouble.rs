@@ -1,6 +1,6 @@
 //! What can be wrong with a database, in sentences. No password stands in any of them.
 
-use crate::address::Address;
+use crate::{address::Address, causes::one_line, tls};
 use camlock_policy::registry::Unavailable;
 use diesel::result::{DatabaseErrorKind, Error};
 use tokio_postgres::error::SqlState;
@@ -62,14 +62,18 @@ impl Trouble {
                 cause = deeper;
             }
             let why = cause.to_string();
-            if why.contains("TLS") || why.contains("tls") {
-                return Trouble::new(
-                    TroubleKind::Settings,
-                    format!(
-                        "{address} is to be reached with TLS, which this program does not speak: use `sslmode=disable` \
-                         on a network that is trusted, or a local proxy that does"
-                    ),
-                );
+            if why.contains("does not support TLS") {
+                return Trouble::away(format!(
+                    "{address} does not speak TLS, which `sslmode` asks for; turn it on there (`ssl = on`), or use \
+                     `sslmode=disable` on a network that is trusted"
+                ));
+            }
+            if tls::is_of_tls(error) {
+                return Trouble::away(format!(
+                    "{address} cannot be reached with TLS ({}); see whether its certificate is for the name in the URL, and \
+                     signed by one in `sslrootcert`",
+                    one_line(&why)
+                ));
             }
             return Trouble::away(format!(
                 "{address} cannot be reached ({why}); see whether it is running, and whether the URL is right"
