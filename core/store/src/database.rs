@@ -357,3 +357,47 @@ pub(crate) struct Word {
     #[diesel(sql_type = diesel::sql_types::Text, deserialize_as = Words)]
     pub(crate) word: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    /// Work that is dropped in the middle gives its locks to others at once, although nobody asks the pool for anything.
+    async fn dropped_work_keeps_no_lock(url: &str, lock: &str) {
+        let address = Address::parse(url, "public").unwrap();
+        let queries = Arc::default();
+        let mut other = Connection::open(&address, &queries).await.unwrap();
+        other.batch("CREATE TABLE things (name TEXT); INSERT INTO things VALUES ('one')").await.unwrap();
+        if other.dialect == Dialect::Sqlite {
+            other.batch("PRAGMA busy_timeout = 0").await.unwrap();
+        }
+        let database = Database::new(address, Duration::from_secs(6));
+        let mut work = database.write().await.unwrap();
+        work.run("UPDATE things SET name = 'two'", vec![]).await.unwrap();
+        assert!(other.batch(lock).await.is_err(), "the work has the lock");
+        other.batch("ROLLBACK").await.ok();
+        drop(work);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while let Err(error) = other.batch(lock).await {
+            assert!(Instant::now() < deadline, "the lock was kept: {error}");
+            other.batch("ROLLBACK").await.ok();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let names = other.rows::<Word>("SELECT name AS word FROM things", vec![]).await.unwrap();
+        assert_eq!(names[0].word, "one", "and nothing of it is left");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn dropped_work_keeps_no_lock_in_sqlite() {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", directory.path().join("registry.db").display());
+        dropped_work_keeps_no_lock(&url, "BEGIN IMMEDIATE").await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn dropped_work_keeps_no_lock_in_postgres() {
+        let url = camlock_testing::Postgres::shared().database();
+        dropped_work_keeps_no_lock(&url, "BEGIN; SELECT name FROM things FOR UPDATE NOWAIT").await;
+    }
+}

@@ -205,20 +205,3 @@ async fn a_row_that_is_no_text() {
     assert_eq!(again.read().await.records.len(), 3);
     assert!(!again.record("alpha").await.unwrap().enabled);
 }
-
-/// Work that is dropped in the middle gives its locks to others at once.
-#[trial(with = crate::on_each_database)]
-async fn work_that_is_dropped(world: World) {
-    let node = world.open("one").await;
-    node.register(&["alpha"]).await;
-    let decision = || Decision { reload: true, ..Decision::default() };
-    for round in 0..30 {
-        let decide = node.registry.decide("alpha", decision(), "tester".to_owned(), None);
-        // Each time it has come a little further.
-        let _ = tokio::time::timeout(Duration::from_micros(150 * round), decide).await;
-        let began = Instant::now();
-        world.sql("UPDATE plugins SET source_path = source_path || '.' WHERE name = 'alpha'");
-        assert!(began.elapsed() < Duration::from_secs(3), "a lock was kept for {:?}", began.elapsed());
-    }
-    node.decide("alpha", decision()).await;
-}
