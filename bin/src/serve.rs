@@ -120,6 +120,7 @@ fn options(config: &Config, voice: &Voice, address: SocketAddr, logs: Logs) -> R
         builds: config.builds.clone(),
         profile: config.profile.unwrap_or(if terminal { Profile::Quick } else { Profile::Release }).into(),
         settings: config.settings.clone(),
+        variables: config.variables.clone(),
         built_in: built_in::all(),
         token: env::var("CAMLOCK_ADMIN_TOKEN").ok().filter(|token| !token.is_empty()),
         database: config.database.clone(),

@@ -29,7 +29,7 @@ pub fn sources(site: &Site) -> Builder {
     };
     let inspect = move |path: &Path| {
         let sections = sections(path)?;
-        Ok(Identity { name: sections.manifest.name, nonce: sections.nonce })
+        Ok(Identity { name: sections.manifest.name, fingerprint: sections.fingerprint })
     };
     let builds = camlock_testing::repository().join("target/builds");
     let options = Options::new(site.plugins(), builds, Arc::new(identify), Arc::new(inspect));

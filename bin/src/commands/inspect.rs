@@ -56,7 +56,7 @@ fn as_json(sections: &Sections, digest: Digest) -> serde_json::Value {
         "repository": manifest.repository, "documentation": manifest.documentation,
         "routes": manifest.camlock.routes, "dependencies": manifest.camlock.dependencies,
         "permissions": manifest.camlock.permissions, "artifact": digest.to_string(), "abi": sections.abi,
-        "sdk": sections.sdk, "rustc": sections.rustc, "panic": sections.panic, "nonce": sections.nonce,
+        "sdk": sections.sdk, "rustc": sections.rustc, "panic": sections.panic, "fingerprint": sections.fingerprint,
         "requires": sections.requires, "stays": sections.stays,
     })
 }

@@ -30,7 +30,7 @@ pub struct Identity {
     /// The plugin's name.
     pub name: String,
     /// Which build it was.
-    pub nonce: String,
+    pub fingerprint: String,
 }
 
 /// Reads what a library says of itself, without running it.

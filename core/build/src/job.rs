@@ -206,7 +206,7 @@ impl Job<'_> {
         let mut command = self.shared.tools.command(&cargo, self.snapshot.directory());
         command
             .args(cargo::arguments(&order))
-            .env("CAMLOCK_BUILD_NONCE", &self.snapshot.fingerprint().0)
+            .env("CAMLOCK_BUILD_FINGERPRINT", &self.snapshot.fingerprint().0)
             .env("CARGO_TERM_PROGRESS_WHEN", "never");
         let author =
             if self.snapshot.entry.kind == Kind::Crate { self.snapshot.root.clone() } else { places.shadow.clone() };
@@ -291,7 +291,7 @@ impl Job<'_> {
             return Err(self.not_prepared(&error));
         }
         let identity = (self.shared.inspect)(&path)?;
-        Ok((identity.name == *name && identity.nonce == self.snapshot.fingerprint().0).then_some(path))
+        Ok((identity.name == *name && identity.fingerprint == self.snapshot.fingerprint().0).then_some(path))
     }
 }
 

@@ -37,6 +37,7 @@ mod record;
 mod router;
 mod runtimes;
 mod shop;
+mod suspects;
 mod watch;
 
 pub use crate::{

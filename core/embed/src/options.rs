@@ -6,6 +6,7 @@ use camlock_loader::BuiltIn;
 use camlock_policy::Settings;
 use camlock_store::Objects;
 use std::{
+    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -26,6 +27,8 @@ pub struct Options {
     pub profile: Profile,
     /// Limits, and whether a new plugin is served at once.
     pub settings: Settings,
+    /// What is laid over this program's environment, for one plugin alone: variables, by the plugin's name.
+    pub variables: BTreeMap<String, BTreeMap<String, String>>,
     /// The plugins that are compiled into this program.
     pub built_in: Vec<BuiltIn>,
     /// The admin token. Default: the one in the data directory, which is made the first time.
@@ -87,6 +90,7 @@ impl Options {
             builds: None,
             profile: Profile::Release,
             settings: Settings::default(),
+            variables: BTreeMap::new(),
             built_in: Vec::new(),
             token: None,
             database: None,

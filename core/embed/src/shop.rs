@@ -4,7 +4,10 @@
 
 use crate::Options;
 use camlock_build::{Builder, FileShelf, Identified, Identify, Identity, Installer, Profile};
-use camlock_loader::{Limits, Loader, LoaderOptions, Sections, Staging, Verifier, Workbench, compiled_in, inspect};
+use camlock_loader::{
+    VerifierLimits, Loader, LoaderOptions, Sections, Staging, Surroundings, Suspects, VariablesOf, Verifier, Workbench,
+    compiled_in, inspect,
+};
 use camlock_policy::{
     Aside, Candidate, Digest, Failure, Ports, Publish, Settings, Stage,
     registry::{Exchange, Registry},
@@ -26,6 +29,7 @@ pub(crate) struct Shop {
     workbench: Workbench,
     staging: Staging,
     pub(crate) loader: Arc<Loader>,
+    pub(crate) suspects: Arc<Suspects>,
 }
 
 impl Shop {
@@ -35,11 +39,17 @@ impl Shop {
         let artifacts = data.join("artifacts");
         let builds = options.builds.as_deref().unwrap_or(data);
         let staging = Staging::at(&artifacts).map_err(in_words)?;
-        let verifying = Limits { time: limits.verify, ..Limits::default() };
+        let verifying = VerifierLimits { time: limits.verify, ..VerifierLimits::default() };
+        let variables = options.variables.clone();
+        let variables: VariablesOf = Arc::new(move |plugin| variables.get(plugin).cloned().unwrap_or_default());
         let verifier = Verifier::new(data.join("verdicts"), verifying).map_err(told("no verdicts can be kept"))?;
+        let verifier = verifier.with_variables(variables.clone());
         let creating = LoaderOptions { create: limits.create };
         let loader = Loader::new(data.join("run"), creating, Some(work)).map_err(told("no plugins can be loaded"))?;
-        let loader = Arc::new(loader);
+        let suspects =
+            Suspects::open(&data.join("suspects")).map_err(told("no marks can be kept of what is started"))?;
+        let around = Surroundings { dirs: Some(data.join("plugins")), variables: Some(variables) };
+        let loader = Arc::new(loader.with_suspects(suspects.clone()).with_surroundings(around));
         let built_in = options.built_in.iter().map(|plugin| compiled_in(*plugin, loader.clone()));
         Ok(Shop {
             builder: Builder::new(camlock_build::Options {
@@ -53,6 +63,7 @@ impl Shop {
             workbench: Workbench::new(staging.clone(), verifier, loader.clone()),
             staging,
             loader,
+            suspects,
         })
     }
 
@@ -80,6 +91,7 @@ impl Shop {
             built_in: self.built_in,
             aside: aside(control),
             turns: Arc::new(Semaphore::new(turns)),
+            install: Some(Arc::new(self.installer)),
         }
     }
 }
@@ -95,8 +107,8 @@ fn identify() -> Identify {
 /// How the plugins in a directory are built, and how a library's own words are read. `builds` is where cargo works.
 pub fn build_options(plugins: &Path, builds: &Path, settings: &Settings, profile: Profile) -> camlock_build::Options {
     let inspect = Arc::new(|path: &Path| {
-        let Sections { manifest, nonce, .. } = sections(path)?;
-        Ok(Identity { name: manifest.name, nonce })
+        let Sections { manifest, fingerprint, .. } = sections(path)?;
+        Ok(Identity { name: manifest.name, fingerprint })
     });
     let settings = settings.clone();
     camlock_build::Options {

@@ -178,7 +178,7 @@ fn shown(text: &str) -> String {
 /// `[package]`, as far as cargo does not hand it to the compiler. What comes from a workspace is not known here.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Package {
+struct CargoPackage {
     keywords: Option<toml::Value>,
     documentation: Option<toml::Value>,
     metadata: Metadata,
@@ -190,7 +190,7 @@ struct Metadata {
     camlock: Camlock,
 }
 
-impl Package {
+impl CargoPackage {
     fn keywords(&self) -> Result<Vec<String>, Invalid> {
         let given = self.keywords.as_ref().and_then(toml::Value::as_array).into_iter().flatten();
         given.filter_map(toml::Value::as_str).map(|keyword| text("keywords", keyword.as_bytes())).collect()
@@ -207,17 +207,17 @@ pub fn camlock(cargo_toml: &[u8]) -> Result<Camlock, Invalid> {
     parsed(cargo_toml).map(|package| package.metadata.camlock)
 }
 
-fn parsed(cargo_toml: &[u8]) -> Result<Package, Invalid> {
+fn parsed(cargo_toml: &[u8]) -> Result<CargoPackage, Invalid> {
     #[derive(Deserialize)]
-    struct File {
+    struct CargoToml {
         #[serde(default)]
-        package: Package,
+        package: CargoPackage,
     }
     if cargo_toml.len() > LARGEST_FILE {
         return Err(Invalid(format!("Cargo.toml is {} bytes long, more than {LARGEST_FILE}", cargo_toml.len())));
     }
     let source = std::str::from_utf8(cargo_toml).map_err(|_| Invalid("Cargo.toml is not UTF-8".to_owned()))?;
-    let file: File = toml::from_str(source).map_err(|error| {
+    let file: CargoToml = toml::from_str(source).map_err(|error| {
         let line = error.span().map(|span: Range<usize>| 1 + source[..span.start].matches('\n').count());
         let place = line.map_or_else(|| "Cargo.toml".to_owned(), |line| format!("Cargo.toml, line {line}"));
         Invalid(format!("{place}: {}", error.message()))

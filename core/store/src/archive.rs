@@ -248,7 +248,7 @@ fn event(row: EventRow) -> Event {
         plugin: row.plugin,
         generation: whole(row.generation),
         what: row.what,
-        by: row.actor,
+        by: row.actor.into(),
         detail: serde_json::from_str(&row.details).unwrap_or_default(),
     }
 }

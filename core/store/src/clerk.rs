@@ -143,7 +143,7 @@ impl Shared {
                 plugin.into(),
                 generation.into(),
                 what.into(),
-                by.into(),
+                by.as_str().into(),
                 detail.to_string().into(),
             ];
             work.run(&note, values).await?;

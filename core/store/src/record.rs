@@ -10,7 +10,7 @@ use crate::{
 use camlock_policy::{
     Digest, Fingerprint,
     manifest::check_name,
-    registry::{Agreed, Happened, Record},
+    registry::{Actor, Agreed, Happened, Record},
 };
 use diesel::{
     QueryableByName,
@@ -183,7 +183,7 @@ impl Shared {
             plugin: check_name(name).is_ok().then(|| name.to_owned()),
             generation: None,
             what,
-            by: "registry".to_owned(),
+            by: Actor::Sql,
             detail: serde_json::json!({ "reason": sentence }),
             at: SystemTime::now(),
         });

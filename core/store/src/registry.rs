@@ -41,7 +41,7 @@ impl Registry for Shared {
     fn register(&self, newcomers: Vec<Newcomer>) -> BoxFuture<Result<Vec<Record>, Unavailable>> {
         let this = self.clone();
         self.database.within(async move {
-            let mut work = this.database.act("filesystem", this.node()).await?;
+            let mut work = this.database.act(Actor::Filesystem.as_str(), this.node()).await?;
             for newcomers in newcomers.chunks(AT_ONCE) {
                 enter(&mut work, newcomers).await?;
             }
@@ -61,7 +61,7 @@ impl Registry for Shared {
     ) -> BoxFuture<Result<Record, NotDecided>> {
         let (this, name) = (self.clone(), name.to_owned());
         let decided = self.database.within(async move {
-            let mut work = this.database.act(&by, this.node()).await?;
+            let mut work = this.database.act(by.as_str(), this.node()).await?;
             let Some(before) = this.record(&mut work, &name).await? else {
                 work.commit().await?;
                 return Ok(Err(NotDecided::Unknown(name)));

@@ -125,7 +125,7 @@ impl Shared {
 
     pub(crate) async fn propose_it(&self, proposal: Proposal) -> Result<Proposed, Trouble> {
         let Proposal { plugin, agreed, by, seen } = proposal;
-        let mut work = self.database.act(&by, self.node()).await?;
+        let mut work = self.database.act(by.as_str(), self.node()).await?;
         let Some(record) = self.record(&mut work, &plugin).await?.filter(|record| !record.removed) else {
             work.commit().await?;
             return Ok(Proposed::Unknown);
@@ -133,7 +133,7 @@ impl Shared {
         if let Some(seen) = seen {
             self.note_seen(&mut work, &plugin, &seen).await?;
         }
-        let proposed = self.propose_in(&mut work, record, agreed, &by).await?;
+        let proposed = self.propose_in(&mut work, record, agreed, by.as_str()).await?;
         work.commit().await?;
         Ok(proposed)
     }

@@ -103,7 +103,7 @@ impl Tokens for Shared {
             ];
             let made = work.row::<TokenRow>(&create, values).await?.and_then(view);
             if let Some(made) = &made {
-                this.note_token(&mut work, "token-created", made.id, &made.name, &by).await?;
+                this.note_token(&mut work, "token-created", made.id, &made.name, by.as_str()).await?;
             }
             let tokens = read(&mut work).await?;
             work.commit().await?;
@@ -124,7 +124,7 @@ impl Tokens for Shared {
             );
             let revoked = work.row::<TokenRow>(&revoke, vec![id.into()]).await?;
             if let Some(revoked) = &revoked {
-                this.note_token(&mut work, "token-revoked", id, &revoked.name, &by).await?;
+                this.note_token(&mut work, "token-revoked", id, &revoked.name, by.as_str()).await?;
             }
             let tokens = read(&mut work).await?;
             work.commit().await?;

@@ -11,7 +11,7 @@ use crate::{
     config::{Config, Flags, Profile},
     print,
 };
-use camlock_loader::{Artifact, Limits, Report, Staging, Verdict, Verifier};
+use camlock_loader::{Artifact, VerifierLimits, Report, Staging, Verdict, Verifier};
 use camlock_policy::{Failure, Stage};
 use clap::Args;
 use report::{Checked, Outcome};
@@ -97,8 +97,10 @@ async fn verify(candidate: &std::path::Path, config: &Config) -> Result<(Artifac
     let scratch = tempfile::tempdir().map_err(|error| failed(format!("no directory can be made: {error}")))?;
     let staging = Staging::at(scratch.path().join("artifacts")).map_err(|error| failed(error.to_string()))?;
     let artifact = staging.stage(candidate).map_err(|error| failed(error.to_string()))?;
-    let limits = Limits { time: config.settings.limits.verify, ..Limits::default() };
+    let limits = VerifierLimits { time: config.settings.limits.verify, ..VerifierLimits::default() };
     let verifier = Verifier::new(scratch.path().join("verdicts"), limits).map_err(|error| failed(error.to_string()))?;
+    let variables = config.variables.clone();
+    let verifier = verifier.with_variables(Arc::new(move |plugin| variables.get(plugin).cloned().unwrap_or_default()));
     match verifier.verify(&artifact).await.map_err(|error| failed(error.to_string()))? {
         Verdict::Good(report) => Ok((artifact, report)),
         Verdict::Bad(reason) => Err(failed(reason)),

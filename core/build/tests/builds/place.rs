@@ -39,7 +39,7 @@ export!(Hello);
 /// A library that needs nothing, with its identity where [`plainly`] finds it.
 pub const PLAIN: &str = r#"
 #[unsafe(no_mangle)]
-pub static IDENTITY: &str = concat!("identity of ", env!("CARGO_PKG_NAME"), " is ", env!("CAMLOCK_BUILD_NONCE"), ".");
+pub static IDENTITY: &str = concat!("identity of ", env!("CARGO_PKG_NAME"), " is ", env!("CAMLOCK_BUILD_FINGERPRINT"), ".");
 "#;
 
 impl Place {
@@ -178,7 +178,7 @@ pub fn really(path: &Path) -> Result<Identity, Failure> {
     let failed = |why: String| Failure::new(Stage::Verify, why);
     let bytes = fs::read(path).map_err(|error| failed(error.to_string()))?;
     let sections = camlock_loader::inspect(&bytes).map_err(|unfit| failed(unfit.to_string()))?;
-    Ok(Identity { name: sections.manifest.name, nonce: sections.nonce })
+    Ok(Identity { name: sections.manifest.name, fingerprint: sections.fingerprint })
 }
 
 /// Reads a library made of [`PLAIN`].
@@ -188,6 +188,6 @@ pub fn plainly(path: &Path) -> Result<Identity, Failure> {
     let identity =
         text.split_once("identity of ").and_then(|(_, rest)| rest.split_once('.')).map(|(identity, _)| identity);
     let identity = identity.and_then(|identity| identity.split_once(" is "));
-    let (name, nonce) = identity.ok_or_else(|| Failure::new(Stage::Verify, "it has no identity"))?;
-    Ok(Identity { name: name.to_owned(), nonce: nonce.to_owned() })
+    let (name, fingerprint) = identity.ok_or_else(|| Failure::new(Stage::Verify, "it has no identity"))?;
+    Ok(Identity { name: name.to_owned(), fingerprint: fingerprint.to_owned() })
 }

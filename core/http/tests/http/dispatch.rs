@@ -118,7 +118,7 @@ async fn a_table_that_is_replaced_lets_go_at_once() {
         assert_eq!(answer.to_bytes(), expected);
         sender.ready().await.unwrap();
         server.dispatch.publish(vec![Fake::saying("hello", 2, "new").routed(&[])]);
-        assert_eq!(leases.told(), "");
+        assert_eq!(leases.describe_holders(), "");
     }
 }
 

@@ -202,7 +202,7 @@ fn leases_decide_when_it_ends() {
         let answer = call(&instance, "/late").await.expect("an answer");
         let _ = instance.shutdown().await;
         drop(instance);
-        held_by(&leases, &Use::Body.told(1)).await;
+        held_by(&leases, &Use::Body.describe(1)).await;
         assert_eq!((ending.borrow().clone(), DROPPED.load(Ordering::SeqCst)), (Ending::Alive, dropped));
         // The same code makes a new generation meanwhile.
         let (second, again) = load(&host).await;
@@ -246,7 +246,7 @@ fn a_create_that_fails() {
             told.store(true, Ordering::SeqCst);
             let error = host.loader.load_built_in(&LINKED, next_generation(), "{}").await.expect_err("told to");
             told.store(false, Ordering::SeqCst);
-            assert!(matches!(error, LoadError::Create(_)), "{error:?}");
+            assert!(matches!(error, LoadError::Create { .. }), "{error:?}");
             assert!(error.to_string().starts_with(expected), "{error}");
         }
         until("nothing is left of them", async || host.loader.overview().is_empty()).await;

@@ -172,7 +172,7 @@ async fn killed_under_load() {
         while !stopped.load(Ordering::Relaxed) {
             let began = Instant::now();
             let decision = Decision { reload: true, ..Decision::default() };
-            let decided = theirs.registry.decide("alpha", decision, "load".to_owned(), None).await;
+            let decided = theirs.registry.decide("alpha", decision, "load".into(), None).await;
             slowest = slowest.max(began.elapsed());
             match decided {
                 Ok(_) => done += 1,
@@ -186,7 +186,7 @@ async fn killed_under_load() {
                 plugin: None,
                 generation: Some(done + failed),
                 what: "load",
-                by: "load".to_owned(),
+                by: "load".into(),
                 detail: serde_json::json!({}),
                 at: SystemTime::now(),
             });
@@ -285,7 +285,7 @@ pub(crate) async fn other_process(url: &str) {
     registry.register(vec![newcomer("theirs")]).await.unwrap();
     for _ in 0..200 {
         let decision = Decision { reload: true, ..Decision::default() };
-        registry.decide("theirs", decision, "other".to_owned(), None).await.unwrap();
+        registry.decide("theirs", decision, "other".into(), None).await.unwrap();
     }
     store.end().await;
 }

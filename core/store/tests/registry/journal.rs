@@ -11,7 +11,7 @@ fn happened(number: u64) -> Happened {
         plugin: Some("alpha".to_owned()),
         generation: Some(number),
         what: "serving",
-        by: "filesystem".to_owned(),
+        by: "filesystem".into(),
         detail: json!({ "number": number }),
         at: SystemTime::now(),
     }
@@ -64,7 +64,7 @@ async fn each_decision_once(world: World) {
         ]
     );
     for event in &events {
-        assert_eq!(event.node, us.clone().filter(|_| event.by != "registry"), "{event:?}");
+        assert_eq!(event.node, us.clone().filter(|_| event.by != camlock_policy::registry::Actor::Sql), "{event:?}");
         assert!(event.at.elapsed().unwrap_or_default() < PATIENCE);
     }
     assert_eq!(events[5].detail["digest"], agreed("sources", "1.0.0").digest.to_string());

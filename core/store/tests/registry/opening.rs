@@ -176,7 +176,7 @@ async fn not_there_at_first() {
         plugin: None,
         generation: None,
         what: "started",
-        by: "tester".to_owned(),
+        by: "tester".into(),
         detail: serde_json::json!({}),
         at: std::time::SystemTime::now(),
     });
@@ -239,7 +239,7 @@ async fn locked() {
     other.say("BEGIN IMMEDIATE");
     let began = std::time::Instant::now();
     let decision = camlock_policy::registry::Decision { reload: true, ..Default::default() };
-    let error = node.registry.decide("alpha", decision.clone(), "tester".to_owned(), None).await.unwrap_err();
+    let error = node.registry.decide("alpha", decision.clone(), "tester".into(), None).await.unwrap_err();
     assert!(began.elapsed() < Duration::from_secs(7), "{:?}", began.elapsed());
     assert!(error.to_string().contains("is locked by another process"), "{error}");
     assert!(node.record("alpha").await.is_some(), "it can be read all the same");
@@ -267,7 +267,7 @@ async fn a_row_is_held() {
     let mut other = world.session();
     other.say("BEGIN; UPDATE plugins SET reloads = 7 WHERE name = 'alpha'");
     let decision = camlock_policy::registry::Decision { reload: true, ..Default::default() };
-    let error = node.registry.decide("alpha", decision.clone(), "tester".to_owned(), None).await.unwrap_err();
+    let error = node.registry.decide("alpha", decision.clone(), "tester".into(), None).await.unwrap_err();
     let said = "holds what is to be changed, and does not end; `pg_stat_activity` lists it";
     assert!(error.to_string().ends_with(said), "{error}");
     node.decide("beta", decision.clone()).await;

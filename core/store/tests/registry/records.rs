@@ -42,11 +42,11 @@ async fn decisions(world: World) {
 
     let decide = |revision| {
         let decision = Decision { enabled: Some(true), ..Decision::default() };
-        node.registry.decide("alpha", decision, "tester".to_owned(), revision)
+        node.registry.decide("alpha", decision, "tester".into(), revision)
     };
     assert_eq!(decide(Some(before.revision)).await, Err(NotDecided::Outdated(after.revision)));
     assert!(decide(Some(after.revision)).await.unwrap().enabled);
-    let nobody = node.registry.decide("beta", Decision::default(), "tester".to_owned(), None).await;
+    let nobody = node.registry.decide("beta", Decision::default(), "tester".into(), None).await;
     assert_eq!(nobody, Err(NotDecided::Unknown("beta".to_owned())));
 }
 
@@ -161,7 +161,7 @@ async fn a_row_that_is_no_text() {
     let node = world.open("one").await;
     node.register(&["alpha", "beta", "gamma"]).await;
     let token = NewToken { name: "ci".to_owned(), role: Role::Viewer, hash: Digest::of(b"secret"), expires: None };
-    let token = node.store.tokens().create(token, "tester".to_owned()).await.unwrap().unwrap();
+    let token = node.store.tokens().create(token, "tester".into()).await.unwrap().unwrap();
     node.quiet().await;
     // Each kind of row that is read has one that is damaged.
     world.sql("UPDATE plugins SET source_path = CAST(x'ff' AS TEXT), fingerprint = CAST(x'ff' AS TEXT), config = CAST(x'7b2261223a22ff227d' AS TEXT) WHERE name = 'beta'");

@@ -318,7 +318,7 @@ async fn tokens(world: World) {
         expires,
     };
     let tokens = one.store.tokens();
-    let create = |token| tokens.create(token, "tester".to_owned());
+    let create = |token| tokens.create(token, "tester".into());
     let soon = SystemTime::now() + Duration::from_secs(3_600);
     let made = create(token("ci", "secret", Some(soon))).await.unwrap().unwrap();
     assert_eq!(
@@ -346,8 +346,8 @@ async fn tokens(world: World) {
     };
     known(&two, "there").await;
     assert_eq!(two.store.tokens().known(), std::slice::from_ref(&made));
-    assert!(one.store.tokens().revoke(made.id, "tester".to_owned()).await.unwrap());
-    assert!(!one.store.tokens().revoke(made.id, "tester".to_owned()).await.unwrap());
+    assert!(one.store.tokens().revoke(made.id, "tester".into()).await.unwrap());
+    assert!(!one.store.tokens().revoke(made.id, "tester".into()).await.unwrap());
     known(&two, "revoked").await;
     // The name is free again; and when one expires, too.
     let past = Some(SystemTime::now() - Duration::from_secs(1));

@@ -1,0 +1,11 @@
+//! The supervisor in a world of fakes, with a clock that jumps.
+
+mod asking;
+mod changing;
+mod ending;
+mod fleet;
+mod installing;
+mod leaning;
+mod recorded;
+mod watching;
+mod world;

@@ -1,0 +1,527 @@
+//! A world of fakes: entries with a script for each fingerprint, and a log of what was done to them.
+
+use camlock_policy::{
+    Act, Answer, Aside, BoxFuture, Built, Call, Candidate, Description, Digest, Done, Ending, Entry, Failure, Fault,
+    FaultKind, Fingerprint, Install, Installed, Instance, Kept, Kind, Lease, Limits, Loaded, Loading, Manager,
+    Manifest, NotInstalled, Nudge, Overview, PluginView, Ports, Progress, Publish, Refused, Saved, Scan, Settings,
+    Shelf, Sources, Stage, Upload, Use,
+    manifest::{Camlock, Handover},
+    routes::{Routed, Target},
+    supervise,
+};
+use camlock_testing::MemoryRegistry;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+use tokio::sync::{Semaphore, watch};
+
+/// What becomes of a fingerprint.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Script {
+    pub(super) version: &'static str,
+    pub(super) claims: &'static [&'static str],
+    pub(super) needs: &'static [(&'static str, &'static str)],
+    pub(super) build: Duration,
+    pub(super) build_fails: Option<Failure>,
+    pub(super) verify: Duration,
+    pub(super) load: Duration,
+    /// The server's own code breaks.
+    pub(super) build_panics: bool,
+    pub(super) load_panics: bool,
+    pub(super) load_fails: bool,
+    pub(super) start_fails: bool,
+    pub(super) start_hangs: bool,
+    /// In a thread that nobody can end.
+    pub(super) health_hangs: bool,
+    pub(super) unwell: bool,
+    pub(super) panics: u64,
+    pub(super) saves: Option<&'static str>,
+    pub(super) quiesce: bool,
+    /// Its library stays.
+    pub(super) pins: bool,
+    /// Nothing holds it any more, and still it is not unloaded.
+    pub(super) lingers: bool,
+    /// It takes another configuration while it runs; or says why not.
+    pub(super) configures: bool,
+    pub(super) refuses_config: Option<&'static str>,
+}
+
+#[derive(Default)]
+struct State {
+    entries: BTreeMap<String, Entry>,
+    scripts: BTreeMap<Fingerprint, Script>,
+    kept: Vec<Kept>,
+    log: Vec<String>,
+    trouble: Option<String>,
+    routes: BTreeMap<String, Target>,
+    pinned: Vec<watch::Sender<Ending>>,
+    /// The next piece of work blocks its thread, for ever.
+    blocks: bool,
+    blocked: Vec<BoxFuture<()>>,
+}
+
+#[derive(Clone)]
+pub(super) struct World(Arc<Mutex<State>>, watch::Sender<u64>, Arc<(Mutex<bool>, Condvar)>);
+
+impl World {
+    pub(super) fn new() -> Self {
+        World(Arc::default(), watch::channel(0).0, Arc::default())
+    }
+
+    /// From now on looks at the directory do not come to an end, or do again.
+    pub(super) fn hold_looks(&self, hold: bool) {
+        *self.2.0.lock().unwrap() = hold;
+        self.2.1.notify_all();
+    }
+
+    /// What was pinned leaves.
+    pub(super) fn unpin(&self) {
+        for ending in std::mem::take(&mut self.state().pinned) {
+            ending.send_replace(Ending::Unmapped { forgotten: 0, left_behind: None });
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log(&self, line: String) {
+        self.state().log.push(line);
+        self.1.send_modify(|count| *count += 1);
+    }
+
+    /// Puts an entry there, or changes it.
+    pub(super) fn put(&self, name: &str, fingerprint: &str, script: Script) {
+        let fingerprint = Fingerprint(format!("{name}:{fingerprint}"));
+        let claims = script.claims.iter().map(|claim| (*claim).to_owned()).collect();
+        let entry = Entry {
+            name: name.to_owned(),
+            path: name.into(),
+            kind: Kind::Crate,
+            fingerprint: fingerprint.clone(),
+            claims,
+            problem: None,
+        };
+        let mut state = self.state();
+        state.entries.insert(name.to_owned(), entry);
+        state.scripts.insert(fingerprint, script);
+    }
+
+    /// What becomes of bytes that others made.
+    pub(super) fn know(&self, name: &str, fingerprint: &str, script: Script) {
+        self.state().scripts.insert(Fingerprint(format!("{name}:{fingerprint}")), script);
+    }
+
+    /// Makes its manifest unreadable.
+    pub(super) fn break_manifest(&self, name: &str) {
+        if let Some(entry) = self.state().entries.get_mut(name) {
+            entry.fingerprint = Fingerprint("broken".to_owned());
+            entry.problem = Some(Failure::new(Stage::Manifest, "it is broken"));
+        }
+    }
+
+    pub(super) fn remove(&self, name: &str) {
+        self.state().entries.remove(name);
+    }
+
+    pub(super) fn trouble(&self, trouble: Option<&str>) {
+        self.state().trouble = trouble.map(str::to_owned);
+    }
+
+    /// Changes the script of a fingerprint that may be running.
+    pub(super) fn rewrite(&self, name: &str, fingerprint: &str, change: impl FnOnce(&mut Script)) {
+        if let Some(script) = self.state().scripts.get_mut(&Fingerprint(format!("{name}:{fingerprint}"))) {
+            change(script);
+        }
+    }
+
+    fn script(&self, fingerprint: &Fingerprint) -> Script {
+        self.state().scripts.get(fingerprint).cloned().unwrap_or_default()
+    }
+
+    /// What was logged since the last time.
+    pub(super) fn taken(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().log)
+    }
+
+    /// Waits for a line of the log.
+    pub(super) async fn logged(&self, line: &str) {
+        let mut changes = self.1.subscribe();
+        let waiting = async {
+            while !self.state().log.iter().any(|logged| logged == line) {
+                changes.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(3600), waiting)
+            .await
+            .unwrap_or_else(|_| panic!("`{line}` was never logged: {:?}", self.state().log));
+    }
+
+    /// What requests for a plugin lead to.
+    pub(super) fn leads_to(&self, name: &str) -> String {
+        match self.state().routes.get(name) {
+            None => "nothing".to_owned(),
+            Some(Target::Serving(serving)) => format!("generation {}", serving.generation),
+            Some(Target::Held(_)) => "held".to_owned(),
+            Some(Target::Unavailable { state, .. }) => state.word().to_owned(),
+        }
+    }
+
+    /// A request that takes its time: a lease on what serves.
+    pub(super) fn request(&self, name: &str) -> Lease {
+        match self.state().routes.get(name) {
+            Some(Target::Serving(serving)) => serving.lease.share(Use::Request),
+            _ => panic!("{name} does not serve"),
+        }
+    }
+
+    pub(super) fn farewell(&self, name: &str) -> watch::Receiver<bool> {
+        match self.state().routes.get(name) {
+            Some(Target::Serving(serving)) => serving.farewell.clone(),
+            _ => panic!("{name} does not serve"),
+        }
+    }
+
+    fn aside(&self) -> Aside {
+        let world = self.clone();
+        Arc::new(move |work| {
+            let mut state = world.state();
+            if std::mem::take(&mut state.blocks) {
+                state.blocked.push(work);
+            } else {
+                tokio::spawn(work);
+            }
+        })
+    }
+
+    pub(super) fn start(&self) -> Server {
+        self.start_with(Settings { limits: limits(), ..Settings::default() })
+    }
+
+    pub(super) fn start_with(&self, settings: Settings) -> Server {
+        self.start_on(&MemoryRegistry::default(), settings)
+    }
+
+    /// Starts on a registry that others may use too.
+    pub(super) fn start_on(&self, registry: &MemoryRegistry, settings: Settings) -> Server {
+        let ports = Ports {
+            sources: Arc::new(self.clone()),
+            shelf: Arc::new(self.clone()),
+            loading: Arc::new(self.clone()),
+            publish: Arc::new(self.clone()),
+            registry: Arc::new(registry.clone()),
+            exchange: Arc::new(registry.clone()),
+            built_in: Vec::new(),
+            aside: self.aside(),
+            turns: Arc::new(Semaphore::new(4)),
+            install: Some(Arc::new(self.clone())),
+        };
+        let manager = supervise(ports, settings);
+        registry.listen(manager.nudger());
+        Server { manager, world: self.clone() }
+    }
+}
+
+pub(super) fn limits() -> Limits {
+    Limits { panics: 3, ..Limits::default() }
+}
+
+/// A running supervisor in a world.
+pub(super) struct Server {
+    pub(super) manager: Manager,
+    world: World,
+}
+
+impl Server {
+    /// Has it look, and waits until the plugin is as told.
+    pub(super) async fn until(&self, name: &str, what: impl Fn(&PluginView) -> bool) -> Arc<PluginView> {
+        self.manager.nudge(Nudge::Everything);
+        let find =
+            |overview: &Overview| overview.plugins.iter().find(|plugin| plugin.name == name && what(plugin)).cloned();
+        let mut overview = self.manager.watch();
+        let waiting = overview.wait_for(|overview| find(overview).is_some());
+        let found = tokio::time::timeout(Duration::from_secs(7200), waiting).await;
+        match found {
+            Ok(Ok(overview)) => find(&overview).unwrap(),
+            _ => panic!("{name} never came to it: {:#?}\n{:#?}", self.manager.plugin(name), self.world.taken()),
+        }
+    }
+
+    /// Waits until a generation of it serves.
+    pub(super) async fn serves(&self, name: &str, generation: u64) -> Arc<PluginView> {
+        self.until(name, |plugin| plugin.serving.as_ref().is_some_and(|serving| serving.generation == generation)).await
+    }
+
+    pub(super) async fn reload(&self, name: &str) -> Result<Done, Refused> {
+        self.manager.act(name, Act::Reload { force: false }).await
+    }
+}
+
+impl Sources for World {
+    fn scan(&self) -> Scan {
+        drop(self.2.1.wait_while(self.2.0.lock().unwrap(), |held| *held).unwrap());
+        let state = self.state();
+        Scan { entries: state.entries.values().cloned().collect(), trouble: state.trouble.clone() }
+    }
+
+    fn build(&self, entry: &Entry, _: Progress) -> BoxFuture<Result<Built, Failure>> {
+        struct Cancelled(World, Option<Fingerprint>);
+        impl Drop for Cancelled {
+            fn drop(&mut self) {
+                if let Some(fingerprint) = self.1.take() {
+                    self.0.log(format!("cancelled {fingerprint}"));
+                }
+            }
+        }
+        let (world, fingerprint) = (self.clone(), entry.fingerprint.clone());
+        Box::pin(async move {
+            world.log(format!("build {fingerprint}"));
+            let mut cancelled = Cancelled(world.clone(), Some(fingerprint.clone()));
+            let script = world.script(&fingerprint);
+            tokio::time::sleep(script.build).await;
+            assert!(!script.build_panics, "on purpose");
+            cancelled.1 = None;
+            match script.build_fails {
+                Some(failure) => Err(failure),
+                None => Ok(Built { candidate: fingerprint.0.clone().into(), fingerprint }),
+            }
+        })
+    }
+
+    fn remove(&self, entry: &Entry) -> Result<std::path::PathBuf, Failure> {
+        self.log(format!("move {}", entry.name));
+        World::remove(self, &entry.name);
+        Ok(format!("removed/{}", entry.name).into())
+    }
+
+    fn outside(&self) -> BTreeSet<std::path::PathBuf> {
+        BTreeSet::new()
+    }
+}
+
+/// Puts the entry there whose name is the path's, after a while.
+impl Install for World {
+    fn uploads(&self) -> std::path::PathBuf {
+        "uploads".into()
+    }
+
+    fn install(&self, upload: Upload) -> BoxFuture<Result<Installed, NotInstalled>> {
+        let world = self.clone();
+        Box::pin(async move {
+            let there: Vec<_> = upload.there.keys().cloned().collect();
+            world.log(format!("install {} beside {there:?}", upload.source.path().display()));
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            let path = upload.source.path().to_owned();
+            let (name, fingerprint) = path.to_str().and_then(|path| path.split_once(':')).unwrap();
+            if there.iter().any(|there| there == name) && !upload.replace {
+                return Err(NotInstalled::Taken(format!("there is a plugin `{name}`")));
+            }
+            let script = world.script(&Fingerprint(format!("{name}:{fingerprint}")));
+            // Somebody takes it away before anybody looks.
+            if fingerprint != "taken-away" {
+                world.put(name, fingerprint, script);
+            }
+            Ok(Installed { plugin: name.to_owned(), path: name.into() })
+        })
+    }
+}
+
+impl Shelf for World {
+    fn find(&self, name: &str, fingerprint: &Fingerprint) -> Option<Digest> {
+        let state = self.state();
+        state.kept.iter().find(|kept| kept.name == name && kept.fingerprint == *fingerprint).map(|kept| kept.digest)
+    }
+
+    fn record(&self, kept: &Kept) -> Result<(), Failure> {
+        self.state().kept.insert(0, kept.clone());
+        Ok(())
+    }
+
+    fn history(&self, name: &str) -> Vec<Kept> {
+        self.state().kept.iter().filter(|kept| kept.name == name).cloned().collect()
+    }
+
+    fn sweep(&self, _: &dyn Fn(&str) -> usize, _: &BTreeSet<Digest>) {}
+}
+
+struct Artifact {
+    world: World,
+    fingerprint: Fingerprint,
+    manifest: Manifest,
+}
+
+impl Loading for World {
+    fn prepare(&self, candidate: &Path) -> BoxFuture<Result<Arc<dyn Candidate>, Failure>> {
+        let (world, fingerprint) = (self.clone(), Fingerprint(candidate.display().to_string()));
+        Box::pin(async move {
+            let script = world.script(&fingerprint);
+            world.log(format!("verify {fingerprint}"));
+            tokio::time::sleep(script.verify).await;
+            let (name, _) = fingerprint.0.split_once(':').unwrap_or_default();
+            let strings = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
+            let version = if script.version.is_empty() { "1.0.0" } else { script.version };
+            let needs = script.needs.iter().map(|(name, range)| ((*name).to_owned(), (*range).to_owned()));
+            let camlock = Camlock {
+                routes: strings(script.claims),
+                dependencies: needs.collect(),
+                handover: script.quiesce.then_some(Handover::Quiesce),
+                ..Camlock::default()
+            };
+            let manifest = Manifest {
+                name: name.to_owned(),
+                version: version.to_owned(),
+                description: String::new(),
+                authors: Vec::new(),
+                license: String::new(),
+                keywords: Vec::new(),
+                repository: String::new(),
+                documentation: String::new(),
+                camlock,
+            };
+            Ok(Arc::new(Artifact { world, fingerprint, manifest }) as Arc<dyn Candidate>)
+        })
+    }
+
+    fn recall(&self, digest: Digest) -> BoxFuture<Result<Arc<dyn Candidate>, Failure>> {
+        let fingerprint =
+            self.state().scripts.keys().find(|fingerprint| Digest::of(fingerprint.0.as_bytes()) == digest).cloned();
+        self.prepare(Path::new(&fingerprint.map(|fingerprint| fingerprint.0).unwrap_or_default()))
+    }
+}
+
+impl Candidate for Artifact {
+    fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    fn digest(&self) -> Option<Digest> {
+        Some(Digest::of(self.fingerprint.0.as_bytes()))
+    }
+
+    fn stays(&self) -> Option<&str> {
+        None
+    }
+
+    fn load(&self, generation: u64, config: Arc<str>) -> BoxFuture<Result<Loaded, Failure>> {
+        let (world, fingerprint, manifest) = (self.world.clone(), self.fingerprint.clone(), self.manifest.clone());
+        Box::pin(async move {
+            let script = world.script(&fingerprint);
+            let with = if *config == *"{}" { String::new() } else { format!(" with {config}") };
+            world.log(format!("load {fingerprint} as {generation}{with}"));
+            tokio::time::sleep(script.load).await;
+            assert!(!script.load_panics, "on purpose");
+            if script.load_fails {
+                return Err(Failure::new(Stage::Load, "`create` failed: it does not want to"));
+            }
+            let (ending, ended) = watch::channel(Ending::Alive);
+            let (end_world, end_mark) = (world.clone(), fingerprint.clone());
+            let lease = Lease::first(move || {
+                if end_world.script(&end_mark).lingers {
+                    end_world.state().pinned.push(ending);
+                } else if end_world.script(&end_mark).pins {
+                    ending.send_replace(Ending::Pinned { reason: "a thread of it still runs".to_owned() });
+                    // It is never unmapped.
+                    end_world.state().pinned.push(ending);
+                } else {
+                    end_world.log(format!("gone {end_mark} {generation}"));
+                    ending.send_replace(Ending::Unmapped { forgotten: 0, left_behind: None });
+                }
+            });
+            let leases = lease.watch();
+            let description = Description { manifest, openapi: None };
+            let instance = Fake { world, fingerprint, generation, description, lease };
+            Ok(Loaded { instance: Arc::new(instance), leases, ending: ended })
+        })
+    }
+}
+
+struct Fake {
+    world: World,
+    fingerprint: Fingerprint,
+    generation: u64,
+    description: Description,
+    lease: Lease,
+}
+
+impl Fake {
+    fn outcome(&self, what: &str, fails: bool) -> BoxFuture<Result<(), Fault>> {
+        self.world.log(format!("{what} {} {}", self.fingerprint, self.generation));
+        let outcome = if fails { Err(Fault::new(FaultKind::Error, "it does not want to")) } else { Ok(()) };
+        Box::pin(async move { outcome })
+    }
+}
+
+impl Instance for Fake {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+    fn call(&self, _: Call) -> BoxFuture<Result<Answer, Fault>> {
+        Box::pin(async { Err(Fault::new(FaultKind::Error, "nobody calls")) })
+    }
+    fn start(&self) -> BoxFuture<Result<(), Fault>> {
+        let script = self.world.script(&self.fingerprint);
+        if script.start_hangs {
+            let lease = self.lease.share(Use::Job);
+            return Box::pin(async move {
+                let _lease = lease;
+                std::future::pending().await
+            });
+        }
+        self.outcome("start", script.start_fails)
+    }
+    fn health(&self) -> BoxFuture<Result<(), Fault>> {
+        let Script { unwell, health_hangs, .. } = self.world.script(&self.fingerprint);
+        if health_hangs {
+            self.world.log(format!("health of {} {} hangs", self.fingerprint, self.generation));
+            self.world.state().blocks = true;
+        }
+        Box::pin(async move { if unwell { Err(Fault::new(FaultKind::Error, "not well")) } else { Ok(()) } })
+    }
+    fn save(&self) -> BoxFuture<Result<Option<Vec<u8>>, Fault>> {
+        let saved = self.world.script(&self.fingerprint).saves.map(|text| text.as_bytes().to_vec());
+        Box::pin(async move { Ok(saved) })
+    }
+    fn restore(&self, saved: Saved) -> BoxFuture<Result<(), Fault>> {
+        let state = String::from_utf8_lossy(&saved.state).into_owned();
+        self.outcome(&format!("restore {state} of {} into", saved.version), false)
+    }
+    fn configure(&self, config: Arc<str>) -> BoxFuture<Result<bool, Fault>> {
+        let Script { configures, refuses_config, .. } = self.world.script(&self.fingerprint);
+        self.world.log(format!("configure {} {} with {config}", self.fingerprint, self.generation));
+        let refused = refuses_config.map(|why| Fault::new(FaultKind::Error, why));
+        Box::pin(async move { refused.map_or(Ok(configures), Err) })
+    }
+    fn panics(&self) -> u64 {
+        self.world.script(&self.fingerprint).panics
+    }
+    fn shutdown(&self) -> BoxFuture<Result<(), Fault>> {
+        self.outcome("shutdown", false)
+    }
+}
+
+impl Publish for World {
+    fn publish(&self, plugins: Vec<Routed<Target>>) {
+        let routes = plugins.into_iter().map(|routed| (routed.name, routed.target)).collect();
+        let before = std::mem::replace(&mut self.state().routes, routes);
+        drop(before);
+        self.1.send_modify(|count| *count += 1);
+    }
+}
+
+/// The time, for kept artifacts that tests put there.
+pub(super) fn kept(name: &str, fingerprint: &str) -> Kept {
+    let fingerprint = Fingerprint(format!("{name}:{fingerprint}"));
+    let digest = Digest::of(fingerprint.0.as_bytes());
+    Kept { name: name.to_owned(), version: "1.0.0".to_owned(), fingerprint, digest, at: SystemTime::UNIX_EPOCH }
+}
+
+impl World {
+    /// An artifact that was kept by an earlier process.
+    pub(super) fn keep(&self, name: &str, fingerprint: &str) {
+        let kept = kept(name, fingerprint);
+        self.state().kept.push(kept);
+    }
+}
