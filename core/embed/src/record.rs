@@ -75,7 +75,7 @@ impl Record {
 /// serve what was disabled.
 async fn not_emptied(options: &Options, data: &Path, remembered: &Path) -> Result<(), Unable> {
     let url = options.database_url(data);
-    let Some(path) = url.strip_prefix("sqlite://").map(|rest| rest.split('?').next().unwrap_or_default()) else {
+    let Some(path) = url.strip_prefix("sqlite:").map(|rest| rest.strip_prefix("//").unwrap_or(rest)) else {
         return Ok(());
     };
     let (name, file) = (options.database_name(data), remembered.to_owned());
