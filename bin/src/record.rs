@@ -3,16 +3,16 @@
 //! What must not live here: how a server uses it, which is `camlock-embed`'s.
 
 use crate::config::Config;
-use camlock_store::{Options, Standing, Store, Trouble};
+use camlock_store::{Standing, Store, StoreOptions, Trouble};
 
 /// How its database is used.
-pub(crate) fn options(config: &Config) -> Options {
-    Options {
+pub(crate) fn options(config: &Config) -> StoreOptions {
+    StoreOptions {
         schema: config.schema.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         journal_days: config.journal_days,
         artifacts: u32::try_from(config.settings.limits.artifacts).unwrap_or(u32::MAX),
-        ..Options::new(&config.data)
+        ..StoreOptions::new(&config.data)
     }
 }
 

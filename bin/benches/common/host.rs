@@ -1,6 +1,6 @@
 //! A host as `camlock serve` is one.
 
-use camlock_loader::{Artifact, VerifierLimits, Loader, LoaderOptions, Staging, Verdict, Verifier};
+use camlock_loader::{Artifact, Loader, LoaderOptions, Staging, Verdict, Verifier, VerifierLimits};
 use camlock_policy::{Ending, Loaded};
 use std::path::Path;
 

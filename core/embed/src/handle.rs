@@ -1,7 +1,8 @@
 //! The handle: everything is begun here, asked through here, and ended here.
 
 use crate::{
-    Options, data, record::Record, runtimes::Runtimes, shop::Shop, suspects::put_under_quarantine, watch::watch,
+    Options, data, parts::ServerParts, record::ServerRegistry, runtimes::Runtimes, suspects::put_under_quarantine,
+    watch::watch,
 };
 use camlock_admin::{About, AdminOptions, ControlSocket, Token, admin_router, serve_socket};
 use camlock_build::Builder;
@@ -61,7 +62,7 @@ struct Inner {
 }
 
 struct Rest {
-    record: Record,
+    record: ServerRegistry,
     socket: Option<ControlSocket>,
     watching: JoinHandle<()>,
 }
@@ -87,25 +88,25 @@ impl Camlock {
             Some(token) => token.clone(),
             None => data::admin_token(&data)?,
         };
-        let shop = Shop::open(&options, &plugins, &data, work.clone())?;
+        let parts = ServerParts::open(&options, &plugins, &data, work.clone())?;
         let dispatch = Dispatch::default();
-        let mut record = Record::open(&options, &data).await?;
-        record.answer_requests(shop.holding());
-        let cannot_build = shop.builder.cannot_build();
+        let mut record = ServerRegistry::open(&options, &data).await?;
+        record.answer_requests(parts.holding());
+        let cannot_build = parts.builder.cannot_build();
         let about = About {
             version: options.version,
             revision: options.revision,
             rustc: options.rustc,
             abi: abi_version(),
-            built_in: shop.built_in.iter().map(|built_in| built_in.manifest().name.clone()).collect(),
+            built_in: parts.built_in.iter().map(|built_in| built_in.manifest().name.clone()).collect(),
         };
-        let loader = shop.loader.clone();
+        let loader = parts.loader.clone();
         options.levels.listen(move |plugin, level| loader.set_level(plugin, level));
-        let (builder, installer) = (shop.builder.clone(), shop.installer.clone());
+        let (builder, installer) = (parts.builder.clone(), parts.installer.clone());
         let registry = (record.registry(), record.exchange.clone());
         let note = record.registry();
-        put_under_quarantine(shop.suspects.clone(), record.registry()).await;
-        let ports = shop.ports(Arc::new(dispatch.clone()), registry, control.clone());
+        put_under_quarantine(parts.suspects.clone(), record.registry()).await;
+        let ports = parts.ports(Arc::new(dispatch.clone()), registry, control.clone());
         let manager = supervise(ports, options.settings);
         record.follow(&manager);
         let told = AdminOptions {

@@ -33,17 +33,17 @@
 pub mod data;
 mod handle;
 mod options;
+mod parts;
 mod record;
 mod router;
 mod runtimes;
-mod shop;
 mod suspects;
 mod watch;
 
 pub use crate::{
     handle::{Camlock, Unable},
     options::{Fleet, Options},
-    shop::build_options,
+    parts::build_options,
 };
 pub use camlock_admin::{Levels, Logs};
 pub use camlock_build::{Listener, Profile};

@@ -7,7 +7,7 @@ use camlock_policy::{
     Digest, Manager, Nudge,
     registry::{Exchange, Registry},
 };
-use camlock_store::{Change, LastKnown, SharedExchange, Standing, Store, TroubleKind};
+use camlock_store::{LastKnown, RegistryChange, SharedExchange, Standing, Store, TroubleKind};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -16,13 +16,13 @@ use std::{
 use tokio::{task::spawn_blocking, time::timeout};
 
 /// Everything that a server has of its registry.
-pub(crate) struct Record {
+pub(crate) struct ServerRegistry {
     pub(crate) store: Store,
     known: Arc<LastKnown>,
     pub(crate) exchange: Arc<dyn Exchange>,
 }
 
-impl Record {
+impl ServerRegistry {
     /// Opens it. A database that is away for now is no hindrance, unless it is required.
     pub(crate) async fn open(options: &Options, data: &Path) -> Result<Self, Unable> {
         let remembered = data.join("last-known.json");
@@ -40,7 +40,7 @@ impl Record {
             None => store.exchange(),
         };
         let known = LastKnown::before(store.registry(), &options.database_name(data), remembered).await;
-        Ok(Record { store, known: Arc::new(known), exchange })
+        Ok(ServerRegistry { store, known: Arc::new(known), exchange })
     }
 
     pub(crate) fn registry(&self) -> Arc<dyn Registry> {
@@ -56,11 +56,11 @@ impl Record {
     pub(crate) fn follow(&self, manager: &Manager) {
         let nudge = manager.nudger();
         self.store.feed(move |change| match change {
-            Change::Plugins(names) => nudge(Nudge::Records(Some(names))),
+            RegistryChange::Plugins(names) => nudge(Nudge::Records(Some(names))),
             // Of what cannot be read it is told why.
-            Change::Everything | Change::Away => nudge(Nudge::Records(None)),
-            Change::Rollouts => nudge(Nudge::Rollouts),
-            Change::Journal | Change::Tokens => {}
+            RegistryChange::Everything | RegistryChange::Away => nudge(Nudge::Records(None)),
+            RegistryChange::Rollouts => nudge(Nudge::Rollouts),
+            RegistryChange::Journal | RegistryChange::Tokens => {}
         });
     }
 
@@ -96,9 +96,9 @@ async fn not_emptied(options: &Options, data: &Path, remembered: &Path) -> Resul
 }
 
 /// How a server uses its database.
-fn store_options(options: &Options, data: &Path) -> camlock_store::Options {
+fn store_options(options: &Options, data: &Path) -> camlock_store::StoreOptions {
     let fleet = &options.fleet;
-    camlock_store::Options {
+    camlock_store::StoreOptions {
         schema: options.schema.clone(),
         address: options.address.clone(),
         version: options.version.clone(),
@@ -107,6 +107,6 @@ fn store_options(options: &Options, data: &Path) -> camlock_store::Options {
         rollout: fleet.rollout,
         journal_days: options.journal_days,
         artifacts: u32::try_from(options.settings.limits.artifacts).unwrap_or(u32::MAX),
-        ..camlock_store::Options::new(data)
+        ..camlock_store::StoreOptions::new(data)
     }
 }

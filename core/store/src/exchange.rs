@@ -2,11 +2,11 @@
 
 use crate::{
     Trouble,
-    connection::{Connection, Dialect, Value, number},
+    connection::{DatabaseConnection, Dialect, Value, number},
     database::Word,
     node,
     requests::TO_BE_HAD,
-    shared::Shared,
+    shared::StoreCore,
 };
 use camlock_policy::{
     BoxFuture, Digest, Failure, Fingerprint, Kept, Stage,
@@ -58,14 +58,14 @@ struct Bytes {
 }
 
 #[derive(QueryableByName)]
-struct Held {
+struct BuildRightRow {
     #[diesel(sql_type = Text)]
     holder: String,
     #[diesel(sql_type = BigInt)]
     left_ms: i64,
 }
 
-impl Exchange for Shared {
+impl Exchange for StoreCore {
     fn claim(&self, plugin: &str, fingerprint: &Fingerprint) -> BoxFuture<Result<Claim, Unavailable>> {
         let (this, plugin, fingerprint) = (self.clone(), plugin.to_owned(), fingerprint.clone());
         Box::pin(async move {
@@ -124,7 +124,7 @@ fn write(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
-impl Shared {
+impl StoreCore {
     /// Where fetched artifacts are put.
     fn fetched(&self) -> PathBuf {
         self.options.data.join("fetched")
@@ -153,7 +153,7 @@ impl Shared {
         let path = directory.join(digest.hex());
         let written = write(&directory, &path, &bytes);
         written.map(|()| Some(path)).map_err(|error| {
-            Trouble::away(format!("{digest} could not be written to {} ({error})", directory.display()))
+            Trouble::passing(format!("{digest} could not be written to {} ({error})", directory.display()))
         })
     }
 
@@ -205,7 +205,7 @@ impl Shared {
     /// What goes on record of a file: its bytes, unless they are there already, or nobody is there to want them. A file of
     /// SQLite is mostly one server's own, which has every artifact in its data directory: with their bytes it would only grow.
     async fn what_to_offer(&self, digest: Digest, path: &Path) -> Result<Offered, Trouble> {
-        let told = |error| Trouble::away(format!("{} cannot be offered: {error}", path.display()));
+        let told = |error| Trouble::passing(format!("{} cannot be offered: {error}", path.display()));
         let mut work = self.database.alone().await?;
         let there = "SELECT digest AS word FROM artifact_bytes WHERE digest = $1";
         let there = work.row::<Word>(there, vec![digest.to_string().into()]).await?.is_some();
@@ -243,9 +243,9 @@ impl Shared {
         let address = &self.database.address;
         let of = |error| Trouble::of_using(address, &error);
         let holder =
-            node::random().map_err(|error| Trouble::away(format!("nothing at random is to be had: {error}")))?;
+            node::random().map_err(|error| Trouble::passing(format!("nothing at random is to be had: {error}")))?;
         // Of its own: whatever else goes on must not keep it from being renewed, and it ends with its holder.
-        let mut connection = Connection::open(address, &self.database.queries).await?;
+        let mut connection = DatabaseConnection::open(address, &self.database.queries).await?;
         let dialect = connection.dialect;
         let (column, own, gone) = match dialect {
             Dialect::Sqlite => ("", "", ""),
@@ -273,7 +273,7 @@ impl Shared {
                 dialect.milliseconds("until"),
                 dialect.milliseconds(dialect.now())
             );
-            let held = connection.rows::<Held>(&left, what).await.map_err(of)?.pop();
+            let held = connection.rows::<BuildRightRow>(&left, what).await.map_err(of)?.pop();
             tracing::debug!(plugin, holder = held.as_ref().map(|held| held.holder.as_str()), "somebody else builds it");
             let left = held.map_or(0, |held| held.left_ms.max(10));
             return Ok(Err(Duration::from_millis(u64::try_from(left).unwrap_or(10))));
@@ -284,7 +284,7 @@ impl Shared {
     }
 
     /// Renews a right until it is dropped, and gives it up.
-    async fn hold(self, connection: Connection, holder: String, mut dropped: oneshot::Receiver<()>) {
+    async fn hold(self, connection: DatabaseConnection, holder: String, mut dropped: oneshot::Receiver<()>) {
         let pause = self.options.right / 3;
         let mut connection = Some(connection);
         loop {
@@ -308,14 +308,14 @@ impl Shared {
     /// Renews a right, or gives it up.
     async fn touch(
         &self,
-        connection: Option<Connection>,
+        connection: Option<DatabaseConnection>,
         holder: &str,
         give_up: bool,
-    ) -> Result<Option<Connection>, Trouble> {
+    ) -> Result<Option<DatabaseConnection>, Trouble> {
         let address = &self.database.address;
         let mut connection = match connection {
             Some(connection) => connection,
-            None => Connection::open(address, &self.database.queries).await?,
+            None => DatabaseConnection::open(address, &self.database.queries).await?,
         };
         let dialect = connection.dialect;
         let backend = if dialect == Dialect::Postgres { ", backend = pg_backend_pid()" } else { "" };

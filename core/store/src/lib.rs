@@ -36,14 +36,14 @@ mod words;
 
 pub use crate::{
     copy::Copied,
-    feed::Change,
+    feed::RegistryChange,
     last_known::LastKnown,
     objects::{ObjectTrouble, Objects, SharedExchange},
     schema::Standing,
     trouble::{Trouble, TroubleKind},
 };
 
-use crate::{address::Address, database::Database, node::Identity, shared::Shared};
+use crate::{address::Address, database::Database, node::NodeIdentity, shared::StoreCore};
 use camlock_policy::{
     Digest,
     registry::{Archive, Exchange, Registry, Tokens},
@@ -58,7 +58,7 @@ use tokio::{sync::watch, task::JoinHandle};
 
 /// How a store is used. All times have defaults that fit a fleet.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct StoreOptions {
     /// This server's data directory: its id lies there, and what it fetches.
     pub data: PathBuf,
     /// The schema in PostgreSQL. Default: `camlock`.
@@ -87,10 +87,10 @@ pub struct Options {
     pub artifacts: u32,
 }
 
-impl Options {
+impl StoreOptions {
     /// The defaults, with this data directory.
     pub fn new(data: impl Into<PathBuf>) -> Self {
-        Options {
+        StoreOptions {
             data: data.into(),
             schema: "camlock".to_owned(),
             address: String::new(),
@@ -110,7 +110,7 @@ impl Options {
 
 /// A registry in a database, as this node uses it.
 pub struct Store {
-    shared: Shared,
+    shared: StoreCore,
     ending: watch::Sender<bool>,
     link: Option<JoinHandle<()>>,
     clerk: Option<JoinHandle<()>>,
@@ -128,12 +128,12 @@ impl Store {
     ///
     /// A database that is away for now is no error: [`Store::trouble`] says why, and the store connects when it can. An error is
     /// what does not pass by itself: see [`TroubleKind`]. It runs on the runtime that this is called on.
-    pub async fn open(url: &str, options: Options) -> Result<Self, Trouble> {
+    pub async fn open(url: &str, options: StoreOptions) -> Result<Self, Trouble> {
         let address = Address::parse(url, &options.schema)?;
         let host = node::host();
-        let identity = Identity::of(&options.data, &host)?;
+        let identity = NodeIdentity::of(&options.data, &host)?;
         let database = Database::new(address, options.limit);
-        let shared = Shared::new(database, identity, host, options);
+        let shared = StoreCore::new(database, identity, host, options);
         shared.clear_fetched();
         let first = link::come_up(&shared).await;
         if let Err(trouble) = &first
@@ -148,19 +148,19 @@ impl Store {
     }
 
     /// How the schema stands, without a change to anything.
-    pub async fn check(url: &str, options: &Options) -> Result<Standing, Trouble> {
+    pub async fn check(url: &str, options: &StoreOptions) -> Result<Standing, Trouble> {
         let address = Address::parse(url, &options.schema)?;
         let look = tokio::time::timeout(options.limit, schema::look(&address));
         look.await.unwrap_or_else(|_| Err(Trouble::silence(&address)))
     }
 
     /// Where that is, for people: without what lets one in.
-    pub fn place(url: &str, options: &Options) -> Result<String, Trouble> {
+    pub fn place(url: &str, options: &StoreOptions) -> Result<String, Trouble> {
         Ok(Address::parse(url, &options.schema)?.place())
     }
 
     /// Brings the schema up to date, without becoming a node of the fleet: how it stood before.
-    pub async fn bring_up(url: &str, options: &Options) -> Result<Standing, Trouble> {
+    pub async fn bring_up(url: &str, options: &StoreOptions) -> Result<Standing, Trouble> {
         let before = Store::check(url, options).await?;
         if before != Standing::Current {
             schema::bring_up(&Address::parse(url, &options.schema)?, &Arc::default()).await?;
@@ -170,13 +170,13 @@ impl Store {
 
     /// Copies the registry at a URL into the empty one at another: all or nothing. The first is only read; who else writes to it
     /// meanwhile does not disturb, but what they write later is not in the copy.
-    pub async fn copy(from: &str, to: &str, options: &Options) -> Result<Copied, Trouble> {
+    pub async fn copy(from: &str, to: &str, options: &StoreOptions) -> Result<Copied, Trouble> {
         let (from, to) = (Address::parse(from, &options.schema)?, Address::parse(to, &options.schema)?);
         copy::copy(&from, &to, options).await
     }
 
     /// Takes the last migrations back, so many of them. With their tables goes what is in them.
-    pub async fn take_down(url: &str, options: &Options, steps: usize) -> Result<(), Trouble> {
+    pub async fn take_down(url: &str, options: &StoreOptions, steps: usize) -> Result<(), Trouble> {
         schema::take_down(&Address::parse(url, &options.schema)?, steps).await
     }
 
@@ -237,7 +237,7 @@ impl Store {
 
     /// Tells of every change from now on, whoever made it; everything once, at the beginning and whenever something may have been
     /// missed. What is told may have been known already. `listener` only passes the word on.
-    pub fn feed(&self, listener: impl Fn(Change) + Send + Sync + 'static) {
+    pub fn feed(&self, listener: impl Fn(RegistryChange) + Send + Sync + 'static) {
         self.shared.listen(Arc::new(listener));
     }
 

@@ -4,7 +4,7 @@
 //! An object store may lose what lay in it, and the registry deletes the bytes of old artifacts. The servers that built or serve
 //! them still have them in their data directories. What must not live here: which artifacts are wanted, and how bytes travel.
 
-use crate::{Trouble, database::Word, shared::Shared, words::Words};
+use crate::{Trouble, database::Word, shared::StoreCore, words::Words};
 use camlock_policy::{
     Digest, Fingerprint, Kept,
     registry::{Exchange, Unavailable},
@@ -39,7 +39,7 @@ struct RequestedRow {
 }
 
 /// Offers what other servers ask for and this one has, until it is aborted.
-pub(crate) async fn answer(shared: Shared, exchange: Arc<dyn Exchange>, holding: Holding) {
+pub(crate) async fn answer(shared: StoreCore, exchange: Arc<dyn Exchange>, holding: Holding) {
     let mut fleet = shared.fleet.subscribe();
     loop {
         // Whatever comes from here on is another reason to look.
@@ -73,7 +73,7 @@ pub(crate) async fn answer(shared: Shared, exchange: Arc<dyn Exchange>, holding:
     }
 }
 
-impl Shared {
+impl StoreCore {
     /// The artifacts that some server lacks.
     async fn requested(&self) -> Result<Vec<Kept>, Unavailable> {
         let this = self.clone();

@@ -137,7 +137,7 @@ impl TlsSettings {
     fn client(&self) -> Result<RustlsConnector, String> {
         let provider = Arc::new(ring::default_provider());
         let trusted = self.trusted()?;
-        let verifier = Verifier {
+        let verifier = CertificateVerifier {
             anchors: trusted.map(Anchors::of).transpose()?,
             name: self.mode == TlsMode::VerifyFull,
             provider,
@@ -202,7 +202,7 @@ pub(crate) async fn connect(
             _ => return Err(Trouble::of_connecting(address, &failed)),
         }
     }
-    let none = || Trouble::away(format!("{address} cannot be reached"));
+    let none = || Trouble::passing(format!("{address} cannot be reached"));
     Err(before.map_or_else(none, |failed| Trouble::of_connecting(address, &failed)))
 }
 
@@ -210,7 +210,7 @@ fn usable(
     address: &Address,
     opened: diesel::ConnectionResult<AsyncPgConnection>,
 ) -> Result<AsyncPgConnection, Trouble> {
-    opened.map_err(|error| Trouble::away(format!("{address} cannot be used ({error})")))
+    opened.map_err(|error| Trouble::passing(format!("{address} cannot be used ({error})")))
 }
 
 /// Whether it may succeed with TLS where it failed without, or the other way round.
@@ -245,7 +245,7 @@ impl Anchors {
 
 /// Looks at a server's certificate as the mode says.
 #[derive(Debug)]
-struct Verifier {
+struct CertificateVerifier {
     /// Who has to have signed it; none: anybody.
     anchors: Option<Anchors>,
     /// Whether it has to be for the name that was connected to.
@@ -253,7 +253,7 @@ struct Verifier {
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Verifier {
+impl ServerCertVerifier for CertificateVerifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -314,7 +314,7 @@ struct ToHost {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MakeTlsConnect<S> for RustlsConnector {
-    type Stream = Secured<S>;
+    type Stream = TlsConnection<S>;
     type TlsConnect = ToHost;
     type Error = io::Error;
 
@@ -327,32 +327,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MakeTlsConnect<S> for R
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsConnect<S> for ToHost {
-    type Stream = Secured<S>;
+    type Stream = TlsConnection<S>;
     type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Secured<S>>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = io::Result<TlsConnection<S>>> + Send>>;
 
     fn connect(self, stream: S) -> Self::Future {
         let connecting = tokio_rustls::TlsConnector::from(self.config).connect(self.name, stream);
-        Box::pin(async move { connecting.await.map(|stream| Secured(Box::new(stream))) })
+        Box::pin(async move { connecting.await.map(|stream| TlsConnection(Box::new(stream))) })
     }
 }
 
 /// A connection under TLS.
-struct Secured<S>(Box<tokio_rustls::client::TlsStream<S>>);
+struct TlsConnection<S>(Box<tokio_rustls::client::TlsStream<S>>);
 
-impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Secured<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for TlsConnection<S> {
     fn channel_binding(&self) -> ChannelBinding {
         ChannelBinding::none()
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Secured<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsConnection<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(context, to)
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Secured<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsConnection<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(context, from)
     }

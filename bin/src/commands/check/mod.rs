@@ -11,7 +11,7 @@ use crate::{
     config::{Config, Flags, Profile},
     print,
 };
-use camlock_loader::{Artifact, VerifierLimits, Report, Staging, Verdict, Verifier};
+use camlock_loader::{Artifact, Report, Staging, Verdict, Verifier, VerifierLimits};
 use camlock_policy::{Failure, Stage};
 use clap::Args;
 use report::{Checked, Outcome};

@@ -99,7 +99,7 @@ async fn the_first_counts(world: World) {
 /// Whoever holds a right renews it, on a connection of its own.
 #[trial(with = crate::on_each_database)]
 async fn a_right_is_renewed(world: World) {
-    let quick = |options: &mut camlock_store::Options| options.right = Duration::from_millis(600);
+    let quick = |options: &mut camlock_store::StoreOptions| options.right = Duration::from_millis(600);
     let (one, two) = (world.open_with("one", quick).await, world.open_with("two", quick).await);
     let building = right(claim(&one, "sources").await);
     let exchange = two.store.exchange();
@@ -256,7 +256,7 @@ async fn lost_bytes_are_offered_again(world: World) {
 /// A request that nobody can answer ends soon, and whoever can answer it later does so when it comes.
 #[trial(with = crate::on_each_database)]
 async fn a_request_stays_until_it_is_answered(world: World) {
-    let short = |options: &mut camlock_store::Options| options.request = Duration::from_millis(300);
+    let short = |options: &mut camlock_store::StoreOptions| options.request = Duration::from_millis(300);
     let (one, two) = (world.open("one").await, world.open_with("two", short).await);
     let kept = kept("sources", "bytes");
     one.store.exchange().offer(&kept, file(&world, "bytes")).await.unwrap();

@@ -1,7 +1,7 @@
 //! PostgreSQL under TLS: what each `sslmode` accepts, with certificates that are made here.
 
 use crate::world::*;
-use camlock_store::{Options, Store, TroubleKind};
+use camlock_store::{Store, StoreOptions, TroubleKind};
 use camlock_testing::{Postgres, trial};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use std::{fs, path::PathBuf, time::Instant};
@@ -11,7 +11,7 @@ const SECURED: &str = "hostssl all all 127.0.0.1/32 trust";
 const PLAIN: &str = "hostnossl all all 127.0.0.1/32 trust";
 
 /// A server under TLS, and two authorities, of which the first signed its certificate.
-struct Secured {
+struct SecuredServer {
     postgres: Postgres,
     database: String,
     certificate: String,
@@ -19,7 +19,7 @@ struct Secured {
     directory: tempfile::TempDir,
 }
 
-impl Secured {
+impl SecuredServer {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let authority = |name: &str| {
@@ -38,7 +38,7 @@ impl Secured {
         let database = postgres.database().rsplit('/').next().unwrap().to_owned();
         let key = key.serialize_pem();
         postgres.secure(&certificate, &key, BOTH);
-        Secured { postgres, database, certificate, key, directory }
+        SecuredServer { postgres, database, certificate, key, directory }
     }
 
     fn let_in(&self, users: &str) {
@@ -58,7 +58,7 @@ impl Secured {
         let node = tempfile::tempdir().unwrap();
         let url = self.url(host, parameters);
         // What was changed over there is heeded a moment later.
-        let store = match Store::open(&url, Options::new(node.path())).await {
+        let store = match Store::open(&url, StoreOptions::new(node.path())).await {
             Ok(store) => store,
             Err(trouble) => {
                 assert_eq!(trouble.kind, TroubleKind::Settings, "{trouble}");
@@ -101,7 +101,7 @@ impl Secured {
 
 #[trial(with = crate::on_postgres)]
 async fn what_each_mode_accepts() {
-    let server = Secured::new();
+    let server = SecuredServer::new();
     let (ours, theirs) = (server.file("ours").display().to_string(), server.file("theirs").display().to_string());
     server.until("sslmode=require", "tls").await;
     // Where both are to be had.
@@ -137,7 +137,7 @@ async fn what_each_mode_accepts() {
 
 #[trial(with = crate::on_postgres)]
 async fn what_the_server_lets_in() {
-    let server = Secured::new();
+    let server = SecuredServer::new();
     server.let_in(SECURED);
     server.until("sslmode=disable", "does not let this user in (no pg_hba.conf entry").await;
     for mode in ["allow", "prefer", "require"] {
@@ -153,7 +153,7 @@ async fn what_the_server_lets_in() {
 /// A certificate that signed itself is trusted where it is named itself, and changes are heard of under TLS too.
 #[trial(with = crate::on_postgres)]
 async fn a_certificate_that_signed_itself() {
-    let server = Secured::new();
+    let server = SecuredServer::new();
     let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().unwrap();

@@ -5,7 +5,7 @@
 use crate::Options;
 use camlock_build::{Builder, FileShelf, Identified, Identify, Identity, Installer, Profile};
 use camlock_loader::{
-    VerifierLimits, Loader, LoaderOptions, Sections, Staging, Surroundings, Suspects, VariablesOf, Verifier, Workbench,
+    Loader, LoaderOptions, Sections, Staging, Surroundings, Suspects, VariablesOf, Verifier, VerifierLimits, Workbench,
     compiled_in, inspect,
 };
 use camlock_policy::{
@@ -20,8 +20,8 @@ use std::{
 };
 use tokio::{runtime::Handle, sync::Semaphore};
 
-/// Everything but where requests go.
-pub(crate) struct Shop {
+/// What builds, keeps, verifies, loads and installs plugins.
+pub(crate) struct ServerParts {
     pub(crate) builder: Builder,
     pub(crate) built_in: Vec<Arc<dyn Candidate>>,
     pub(crate) installer: Installer,
@@ -32,7 +32,7 @@ pub(crate) struct Shop {
     pub(crate) suspects: Arc<Suspects>,
 }
 
-impl Shop {
+impl ServerParts {
     /// Opens it. Plugins' own timers and futures run on `work`.
     pub(crate) fn open(options: &Options, plugins: &Path, data: &Path, work: Handle) -> Result<Self, String> {
         let limits = &options.settings.limits;
@@ -42,23 +42,24 @@ impl Shop {
         let verifying = VerifierLimits { time: limits.verify, ..VerifierLimits::default() };
         let variables = options.variables.clone();
         let variables: VariablesOf = Arc::new(move |plugin| variables.get(plugin).cloned().unwrap_or_default());
-        let verifier = Verifier::new(data.join("verdicts"), verifying).map_err(told("no verdicts can be kept"))?;
+        let verifier = Verifier::new(data.join("verdicts"), verifying).map_err(refused("no verdicts can be kept"))?;
         let verifier = verifier.with_variables(variables.clone());
         let creating = LoaderOptions { create: limits.create };
-        let loader = Loader::new(data.join("run"), creating, Some(work)).map_err(told("no plugins can be loaded"))?;
+        let loader =
+            Loader::new(data.join("run"), creating, Some(work)).map_err(refused("no plugins can be loaded"))?;
         let suspects =
-            Suspects::open(&data.join("suspects")).map_err(told("no marks can be kept of what is started"))?;
+            Suspects::open(&data.join("suspects")).map_err(refused("no marks can be kept of what is started"))?;
         let around = Surroundings { dirs: Some(data.join("plugins")), variables: Some(variables) };
         let loader = Arc::new(loader.with_suspects(suspects.clone()).with_surroundings(around));
         let built_in = options.built_in.iter().map(|plugin| compiled_in(*plugin, loader.clone()));
-        Ok(Shop {
+        Ok(ServerParts {
             builder: Builder::new(camlock_build::Options {
                 listener: options.listener.clone(),
                 removed: data.join("removed"),
                 ..build_options(plugins, builds, &options.settings, options.profile)
             }),
             built_in: built_in.collect::<Result<_, _>>().map_err(in_words)?,
-            installer: Installer::new(plugins, data, identify()).map_err(told("nothing can be installed"))?,
+            installer: Installer::new(plugins, data, identify()).map_err(refused("nothing can be installed"))?,
             shelf: FileShelf::new(data, artifacts),
             workbench: Workbench::new(staging.clone(), verifier, loader.clone()),
             staging,
@@ -137,7 +138,7 @@ fn aside(control: Handle) -> Aside {
     })
 }
 
-fn told<E: Display>(what: &'static str) -> impl Fn(E) -> String {
+fn refused<E: Display>(what: &'static str) -> impl Fn(E) -> String {
     move |error| format!("{what}: {error}")
 }
 
