@@ -2,7 +2,7 @@
 //!
 //! All SQL of this crate is written once. Parameters are `$1`, `$2`, …; whatever is not the same in both is asked of [`Dialect`].
 
-use crate::{Trouble, TroubleKind, address::Address, tls};
+use crate::{Trouble, TroubleKind, address::Address, connecting};
 use diesel::{
     Connection as _, QueryResult, QueryableByName,
     pg::Pg,
@@ -152,7 +152,7 @@ impl DatabaseConnection {
                 Ok(connection)
             }
             Address::Postgres { config, schema, tls } => {
-                let opened = tls::connect(address, config, tls).await?;
+                let opened = connecting::connect(address, config, tls).await?;
                 let mut connection = DatabaseConnection {
                     either: Either::Postgres(Box::new(opened)),
                     dialect: Dialect::Postgres,

@@ -13,6 +13,7 @@ mod address;
 mod archive;
 mod causes;
 mod clerk;
+mod connecting;
 mod connection;
 mod copy;
 mod database;

@@ -1,20 +1,17 @@
-//! TLS to PostgreSQL: what `sslmode` and `sslrootcert` in its URL mean, and connecting by it.
+//! TLS to PostgreSQL: what `sslmode` and `sslrootcert` in its URL mean.
 //!
 //! Both mean what they mean for libpq. It differs in two things, on the safe side: a file that is named in `sslrootcert` has to be
 //! there, whatever the mode; and a certificate is valid for its alternative names alone, never for its common name. What must not
-//! live here: the rest of the URL.
+//! live here: the rest of the URL, and in which order what is tried.
 
-use crate::{Trouble, TroubleKind, address::Address, causes::in_words};
-use diesel_async::AsyncPgConnection;
+mod certificates;
+
+use crate::causes::in_words;
+use certificates::{Anchors, CertificateVerifier};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-    client::{
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-        verify_server_cert_signed_by_trust_anchor, verify_server_name,
-    },
-    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
-    server::ParsedCertificate,
+    ClientConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
 use std::{
     env, io,
@@ -25,9 +22,8 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::{
-    Config, NoTls,
+    Config,
     config::{Host, SslMode},
-    error::SqlState,
     tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream},
 };
 
@@ -93,7 +89,7 @@ impl TlsSettings {
     }
 
     /// How to try to connect, one way after the other.
-    fn ways(&self, config: &Config) -> &'static [SslMode] {
+    pub(crate) fn ways(&self, config: &Config) -> &'static [SslMode] {
         if config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_))) {
             return &[SslMode::Disable];
         }
@@ -134,7 +130,8 @@ impl TlsSettings {
         read_certificates(&file).map(Some)
     }
 
-    fn client(&self) -> Result<RustlsConnector, String> {
+    /// What makes connections secure as this says.
+    pub(crate) fn client(&self) -> Result<RustlsConnector, String> {
         let provider = Arc::new(ring::default_provider());
         let trusted = self.trusted()?;
         let verifier = CertificateVerifier {
@@ -162,153 +159,11 @@ fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String
     Ok(certificates)
 }
 
-/// Connects, one way after the other as far as the mode has another one.
-pub(crate) async fn connect(
-    address: &Address,
-    config: &Config,
-    settings: &TlsSettings,
-) -> Result<AsyncPgConnection, Trouble> {
-    let mut before: Option<tokio_postgres::Error> = None;
-    for way in settings.ways(config) {
-        let mut config = config.clone();
-        config.ssl_mode(*way);
-        let failed = match way {
-            SslMode::Disable => match config.connect(NoTls).await {
-                Ok((client, driver)) => {
-                    return usable(address, AsyncPgConnection::try_from_client_and_connection(client, driver).await);
-                }
-                Err(failed) => failed,
-            },
-            _ => {
-                let client = settings.client();
-                let client = client.map_err(|why| {
-                    Trouble::new(TroubleKind::Settings, format!("{address} cannot be reached: {why}"))
-                })?;
-                match config.connect(client).await {
-                    Ok((client, driver)) => {
-                        return usable(
-                            address,
-                            AsyncPgConnection::try_from_client_and_connection(client, driver).await,
-                        );
-                    }
-                    Err(failed) => failed,
-                }
-            }
-        };
-        match &before {
-            None if may_be_otherwise(&failed) => before = Some(failed),
-            // Of two the first says more, unless the second got further.
-            Some(first) if may_be_otherwise(&failed) => return Err(Trouble::of_connecting(address, first)),
-            _ => return Err(Trouble::of_connecting(address, &failed)),
-        }
-    }
-    let none = || Trouble::passing(format!("{address} cannot be reached"));
-    Err(before.map_or_else(none, |failed| Trouble::of_connecting(address, &failed)))
-}
-
-fn usable(
-    address: &Address,
-    opened: diesel::ConnectionResult<AsyncPgConnection>,
-) -> Result<AsyncPgConnection, Trouble> {
-    opened.map_err(|error| Trouble::passing(format!("{address} cannot be used ({error})")))
-}
-
-/// Whether it may succeed with TLS where it failed without, or the other way round.
-fn may_be_otherwise(failed: &tokio_postgres::Error) -> bool {
-    match failed.as_db_error() {
-        Some(refusal) => *refusal.code() == SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
-        None => is_of_tls(failed),
-    }
-}
-
-/// Whether it is about TLS that nothing came of a connection.
-pub(crate) fn is_of_tls(failed: &tokio_postgres::Error) -> bool {
-    failed.to_string().contains("TLS handshake")
-}
-
-/// Certificates that are trusted.
-#[derive(Debug)]
-struct Anchors {
-    store: RootCertStore,
-    certificates: Vec<CertificateDer<'static>>,
-}
-
-impl Anchors {
-    fn of(certificates: Vec<CertificateDer<'static>>) -> Result<Self, String> {
-        let mut store = RootCertStore::empty();
-        if store.add_parsable_certificates(certificates.iter().cloned()).0 == 0 {
-            return Err("none of the certificates in `sslrootcert` can be used".to_owned());
-        }
-        Ok(Anchors { store, certificates })
-    }
-}
-
-/// Looks at a server's certificate as the mode says.
-#[derive(Debug)]
-struct CertificateVerifier {
-    /// Who has to have signed it; none: anybody.
-    anchors: Option<Anchors>,
-    /// Whether it has to be for the name that was connected to.
-    name: bool,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for CertificateVerifier {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        _: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        if let Some(anchors) = &self.anchors {
-            let parsed = ParsedCertificate::try_from(certificate)?;
-            let algorithms = self.provider.signature_verification_algorithms.all;
-            let signed =
-                verify_server_cert_signed_by_trust_anchor(&parsed, &anchors.store, intermediates, now, algorithms);
-            // One that signed itself is an authority by its own word, which webpki does not take for a server; as OpenSSL does
-            // it is trusted if it is itself one of those that are. Its dates were looked at before.
-            let itself = || anchors.certificates.iter().any(|trusted| trusted == certificate);
-            match signed {
-                Err(Error::InvalidCertificate(CertificateError::Other(_))) if itself() => {}
-                signed => signed?,
-            }
-            if self.name {
-                verify_server_name(&parsed, name)?;
-            }
-        }
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
 /// rustls, as the driver wants it.
 #[derive(Clone)]
-struct RustlsConnector(Arc<ClientConfig>);
+pub(crate) struct RustlsConnector(Arc<ClientConfig>);
 
-struct ToHost {
+pub(crate) struct ToHost {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
 }
@@ -338,7 +193,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsConnect<S> for ToHos
 }
 
 /// A connection under TLS.
-struct TlsConnection<S>(Box<tokio_rustls::client::TlsStream<S>>);
+pub(crate) struct TlsConnection<S>(Box<tokio_rustls::client::TlsStream<S>>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for TlsConnection<S> {
     fn channel_binding(&self) -> ChannelBinding {

@@ -1,6 +1,6 @@
 //! What can be wrong with a database, in sentences. No password stands in any of them.
 
-use crate::{address::Address, causes::one_line, tls};
+use crate::{address::Address, causes::one_line};
 use camlock_policy::registry::Unavailable;
 use diesel::result::{DatabaseErrorKind, Error};
 use tokio_postgres::error::SqlState;
@@ -68,7 +68,7 @@ impl Trouble {
                      `sslmode=disable` on a network that is trusted"
                 ));
             }
-            if tls::is_of_tls(error) {
+            if is_of_tls(error) {
                 return Trouble::passing(format!(
                     "{address} cannot be reached with TLS ({}); see whether its certificate is for the name in the URL, and \
                      signed by one in `sslrootcert`",
@@ -155,4 +155,9 @@ impl From<Trouble> for Unavailable {
     fn from(trouble: Trouble) -> Self {
         Unavailable(trouble.sentence)
     }
+}
+
+/// Whether it is about TLS that nothing came of a connection.
+pub(crate) fn is_of_tls(failed: &tokio_postgres::Error) -> bool {
+    failed.to_string().contains("TLS handshake")
 }
