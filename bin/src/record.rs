@@ -3,12 +3,12 @@
 //! What must not live here: how a server uses it, which is `camlock-embed`'s.
 
 use crate::config::Config;
-use camlock_store::{Options, Standing, Store, Trouble};
+use camlock_store::{Standing, Store, StoreOptions, Trouble};
 
 /// How its database is used.
-pub(crate) fn options(config: &Config) -> Options {
+pub(crate) fn options(config: &Config) -> StoreOptions {
     let used = config.registry.store(&config.data, &config.settings.limits);
-    Options { version: env!("CARGO_PKG_VERSION").to_owned(), ..used }
+    StoreOptions { version: env!("CARGO_PKG_VERSION").to_owned(), ..used }
 }
 
 /// How its schema stands, without a change to anything.

@@ -90,7 +90,8 @@ impl Camlock {
         };
         let parts = Parts::open(&options, &plugins, &data, work.clone())?;
         let dispatch = Dispatch::default();
-        let record = OpenRegistry::open(&options, &data).await?;
+        let mut record = OpenRegistry::open(&options, &data).await?;
+        record.answer_requests(parts.holding());
         let cannot_build = parts.builder.cannot_build();
         let about = ServerHealth {
             version: options.version,

@@ -84,7 +84,7 @@ pub struct FleetSettings {
 impl Default for RegistrySettings {
     fn default() -> Self {
         // Whoever keeps the registry has the defaults.
-        let store = camlock_store::Options::new("");
+        let store = camlock_store::StoreOptions::new("");
         let fleet = FleetSettings { heartbeat: store.heartbeat, alive: store.silence, rollout: store.rollout };
         RegistrySettings { url: None, schema: store.schema, required: false, journal_days: store.journal_days, fleet }
     }
@@ -97,15 +97,15 @@ impl RegistrySettings {
     }
 
     /// How its database is used, for this data directory and with these limits.
-    pub fn store(&self, data: &Path, limits: &Limits) -> camlock_store::Options {
-        camlock_store::Options {
+    pub fn store(&self, data: &Path, limits: &Limits) -> camlock_store::StoreOptions {
+        camlock_store::StoreOptions {
             schema: self.schema.clone(),
             heartbeat: self.fleet.heartbeat,
             silence: self.fleet.alive,
             rollout: self.fleet.rollout,
             journal_days: self.journal_days,
             artifacts: u32::try_from(limits.artifacts).unwrap_or(u32::MAX),
-            ..camlock_store::Options::new(data)
+            ..camlock_store::StoreOptions::new(data)
         }
     }
 

@@ -9,10 +9,15 @@ use camlock_loader::{
     compiled_in, inspect,
 };
 use camlock_policy::{
-    Aside, Candidate, Failure, Ports, Publish, Settings, Stage,
+    Aside, Candidate, Digest, Failure, Ports, Publish, Settings, Stage,
     registry::{Exchange, Registry},
 };
-use std::{fmt::Display, path::Path, sync::Arc, thread};
+use std::{
+    fmt::Display,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
 use tokio::{runtime::Handle, sync::Semaphore};
 
 /// Everything but where requests go.
@@ -22,6 +27,7 @@ pub(crate) struct Parts {
     pub(crate) installer: LimitedInstalls,
     shelf: FileShelf,
     workbench: Workbench,
+    staging: Staging,
     pub(crate) loader: Arc<Loader>,
     pub(crate) suspects: Arc<Suspects>,
 }
@@ -57,10 +63,17 @@ impl Parts {
                 Installer::new(plugins, data, identify()).map_err(because("nothing can be installed"))?,
             ),
             shelf: FileShelf::new(data, artifacts),
-            workbench: Workbench::new(staging, verifier, loader.clone()),
+            workbench: Workbench::new(staging.clone(), verifier, loader.clone()),
+            staging,
             loader,
             suspects,
         })
+    }
+
+    /// Where this server has an artifact, if it has it.
+    pub(crate) fn holding(&self) -> impl Fn(Digest) -> Option<PathBuf> + Send + Sync + 'static {
+        let staging = self.staging.clone();
+        move |digest| Some(staging.path_of(digest)).filter(|path| path.is_file())
     }
 
     /// What the supervisor needs.

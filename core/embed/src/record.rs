@@ -4,11 +4,15 @@
 
 use crate::{Options, Unable};
 use camlock_policy::{
-    Manager, Nudge,
+    Digest, Manager, Nudge,
     registry::{Exchange, Registry},
 };
-use camlock_store::{Change, LastKnown, SharedExchange, Standing, Store, TroubleKind};
-use std::{path::Path, sync::Arc, time::Duration};
+use camlock_store::{LastKnown, RegistryChange, SharedExchange, Standing, Store, TroubleKind};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{task::spawn_blocking, time::timeout};
 
 /// Everything that a server has of its registry.
@@ -24,7 +28,7 @@ impl OpenRegistry {
         let remembered = data.join("last-known.json");
         not_emptied(options, data, &remembered).await?;
         let registry = &options.registry;
-        let used = camlock_store::Options {
+        let used = camlock_store::StoreOptions {
             address: options.address.clone(),
             version: options.version.clone(),
             ..registry.store(data, &options.settings.limits)
@@ -49,15 +53,20 @@ impl OpenRegistry {
         self.known.clone()
     }
 
+    /// From now on other servers can have what they lack and this one has.
+    pub(crate) fn answer_requests(&mut self, holding: impl Fn(Digest) -> Option<PathBuf> + Send + Sync + 'static) {
+        self.store.answer_requests(self.exchange.clone(), holding);
+    }
+
     /// From now on the manager hears of what changes.
     pub(crate) fn follow(&self, manager: &Manager) {
         let nudge = manager.nudger();
         self.store.feed(move |change| match change {
-            Change::Plugins(names) => nudge(Nudge::Records(Some(names))),
+            RegistryChange::Plugins(names) => nudge(Nudge::Records(Some(names))),
             // Of what cannot be read it is told why.
-            Change::Everything | Change::Away => nudge(Nudge::Records(None)),
-            Change::Rollouts => nudge(Nudge::Rollouts),
-            Change::Journal | Change::Tokens => {}
+            RegistryChange::Everything | RegistryChange::Away => nudge(Nudge::Records(None)),
+            RegistryChange::Rollouts => nudge(Nudge::Rollouts),
+            RegistryChange::Journal | RegistryChange::Tokens => {}
         });
     }
 
@@ -72,7 +81,7 @@ impl OpenRegistry {
 /// serve what was disabled.
 async fn not_emptied(options: &Options, data: &Path, remembered: &Path) -> Result<(), Unable> {
     let url = options.registry.url(data);
-    let Some(path) = url.strip_prefix("sqlite://").map(|rest| rest.split('?').next().unwrap_or_default()) else {
+    let Some(path) = url.strip_prefix("sqlite:").map(|rest| rest.strip_prefix("//").unwrap_or(rest)) else {
         return Ok(());
     };
     let (name, file) = (options.registry.name(data), remembered.to_owned());
