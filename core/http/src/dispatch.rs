@@ -2,16 +2,18 @@
 
 use crate::{
     blocked::{Blocked, BlockedList},
-    generation::{self, Generation},
+    connection_state::{Client, ConnectionState},
+    generation::{self, ServedGeneration},
     meters::{Meter, Meters},
     problem::{self, Problem, seconds},
-    service::{Answering, PluginService},
+    responding::{Dispatched, RequestBody, Responding},
+    service::PluginService,
 };
 use arc_swap::ArcSwap;
 use axum::{Router, extract::ConnectInfo};
 use bytes::Bytes;
 use camlock_policy::{
-    Body, BodyError, Headline, Publish,
+    Body, Headline, Publish,
     routes::{Found, Routed, Table, Target},
 };
 use http::{Request, Response, StatusCode};
@@ -19,9 +21,7 @@ use std::{
     collections::HashMap,
     convert::Infallible,
     fmt,
-    future::Future,
     net::SocketAddr,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     task::{Context, Poll},
     time::Duration,
@@ -34,39 +34,34 @@ use tower_service::Service as _;
 /// Connections hold this, not the table, so an idle one keeps no plugin.
 #[derive(Clone, Default)]
 pub struct Dispatch {
-    shared: Arc<Shared>,
-    peer: Option<SocketAddr>,
+    shared: Arc<DispatchState>,
+    client: Client,
     /// Plugins are refused: this thread must not run their code.
     host_only: bool,
 }
 
 #[derive(Default)]
-struct Shared {
-    table: ArcSwap<Table<Entry>>,
+struct DispatchState {
+    table: ArcSwap<Table<RouteEntry>>,
     /// Tells those who wait that there is another table.
     published: Notify,
     host: OnceLock<Router>,
     /// Those that are in the table, or that somebody still has: a table that has them again counts on. By where their
     /// instances lie, or lay.
-    generations: Mutex<HashMap<usize, Vec<Weak<Generation>>>>,
+    generations: Mutex<HashMap<usize, Vec<Weak<ServedGeneration>>>>,
     blocked: BlockedList,
     meters: Meters,
 }
 
-/// The bodies of requests: hyper's own, where `Front` serves, or axum's, in somebody else's server.
-pub(crate) trait Sent: http_body::Body<Data = Bytes, Error: Into<BodyError>> + Send + Unpin + 'static {}
-
-impl<B> Sent for B where B: http_body::Body<Data = Bytes, Error: Into<BodyError>> + Send + Unpin + 'static {}
-
 /// What a name leads to, prepared so that a request needs no more than to be handed on.
-enum Entry {
+enum RouteEntry {
     Plugin(PluginService),
     Held { name: String, bound: Duration },
-    Unavailable(Unavailable),
+    Refusal(Refusal),
 }
 
 /// A refusal, written once for all requests.
-struct Unavailable {
+struct Refusal {
     meter: Arc<Meter>,
     status: StatusCode,
     headers: http::HeaderMap,
@@ -79,10 +74,15 @@ impl Dispatch {
         let _ = self.shared.host.set(host);
     }
 
-    /// The same, for one connection.
+    /// The same, for a client.
     #[must_use]
     pub fn for_peer(&self, peer: SocketAddr) -> Self {
-        Dispatch { peer: Some(peer), ..self.clone() }
+        Dispatch { client: Client { peer: Some(peer), connection: None }, ..self.clone() }
+    }
+
+    /// The same, for one connection.
+    pub(crate) fn for_connection(&self, peer: SocketAddr, connection: Arc<ConnectionState>) -> Self {
+        Dispatch { client: Client { peer: Some(peer), connection: Some(connection) }, ..self.clone() }
     }
 
     /// The same for a thread that must not run plugins' code: the host's own paths answer, plugins do not.
@@ -106,7 +106,7 @@ impl Dispatch {
         self.shared.meters.looking(move || {
             let Some(shared) = shared.upgrade() else { return };
             for entry in shared.table.load().targets() {
-                if let Entry::Plugin(service) = entry {
+                if let RouteEntry::Plugin(service) = entry {
                     service.see_panics();
                 }
             }
@@ -114,38 +114,38 @@ impl Dispatch {
     }
 
     /// The generation with this key, if it is one of those here.
-    pub(crate) fn generation(&self, key: u64) -> Option<Arc<Generation>> {
+    pub(crate) fn generation(&self, key: u64) -> Option<Arc<ServedGeneration>> {
         let generations = locked(&self.shared.generations);
         generations.values().flatten().filter_map(Weak::upgrade).find(|generation| generation.key == key)
     }
 
-    fn entry(&self, name: &str, target: Target) -> Entry {
+    fn entry(&self, name: &str, target: Target) -> RouteEntry {
         match target {
             Target::Serving(serving) => {
                 let mut generations = locked(&self.shared.generations);
                 let there = generations.entry(generation::address(&serving)).or_default();
                 let known = there.iter().filter_map(Weak::upgrade).find(|known| known.is(&serving));
                 let generation = known.unwrap_or_else(|| {
-                    let new = Arc::new(Generation::new(&serving, self.shared.meters.of(&serving.name)));
+                    let new = Arc::new(ServedGeneration::new(&serving, self.shared.meters.of(&serving.name)));
                     there.push(Arc::downgrade(&new));
                     new
                 });
-                Entry::Plugin(PluginService::new(serving, generation))
+                RouteEntry::Plugin(PluginService::new(serving, generation))
             }
-            Target::Held(bound) => Entry::Held { name: name.to_owned(), bound },
+            Target::Held(bound) => RouteEntry::Held { name: name.to_owned(), bound },
             Target::Unavailable { name, state, reason } => {
-                Entry::Unavailable(Unavailable::new(self.shared.meters.of(&name), &name, state, reason))
+                RouteEntry::Refusal(Refusal::new(self.shared.meters.of(&name), &name, state, reason))
             }
         }
     }
 
     #[inline(never)]
-    fn host(&self, request: Request<impl Sent>) -> Responding {
+    fn host(&self, request: Request<impl RequestBody>) -> Responding {
         let Some(host) = self.shared.host.get() else {
             return problem::nothing_there(request.uri().path()).into();
         };
         let mut request = request.map(axum::body::Body::new);
-        if let Some(peer) = self.peer {
+        if let Some(peer) = self.client.peer {
             request.extensions_mut().insert(ConnectInfo(peer));
         }
         let answer = host.clone().call(request);
@@ -156,12 +156,20 @@ impl Dispatch {
     }
 
     #[cold]
-    fn held(&self, request: Request<impl Sent>, name: &str, bound: Duration) -> Responding {
+    fn no_thread_left(&self) -> Responding {
+        if let Some(connection) = &self.client.connection {
+            connection.refuse();
+        }
+        problem::all_stuck().into()
+    }
+
+    #[cold]
+    fn held(&self, request: Request<impl RequestBody>, name: &str, bound: Duration) -> Responding {
         Responding::Later(Box::pin(self.clone().hold(request, name.to_owned(), bound)))
     }
 
     /// Waits for the next table, so long at most.
-    async fn hold(self, request: Request<impl Sent>, name: String, bound: Duration) -> Response<Body> {
+    async fn hold(self, request: Request<impl RequestBody>, name: String, bound: Duration) -> Response<Body> {
         let until = Instant::now() + bound;
         loop {
             let published = self.shared.published.notified();
@@ -182,7 +190,7 @@ impl Dispatch {
 
     fn holds(&self, path: &str) -> bool {
         let table = self.shared.table.load();
-        matches!(table.find(path), Some(found) if matches!(found.target, Entry::Held { .. }))
+        matches!(table.find(path), Some(found) if matches!(found.target, RouteEntry::Held { .. }))
     }
 }
 
@@ -217,7 +225,7 @@ impl fmt::Debug for Dispatch {
     }
 }
 
-impl Unavailable {
+impl Refusal {
     fn new(meter: Arc<Meter>, name: &str, state: Headline, reason: String) -> Self {
         // Of one whose entry is gone, nothing is left to wait for.
         let missing = state == Headline::Missing;
@@ -227,7 +235,7 @@ impl Unavailable {
             problem = problem.passing();
         }
         let (parts, document) = problem.response::<Bytes>().into_parts();
-        Unavailable { meter, status, headers: parts.headers, document }
+        Refusal { meter, status, headers: parts.headers, document }
     }
 
     fn response(&self) -> Response<Body> {
@@ -241,21 +249,21 @@ impl Unavailable {
 
 impl Dispatch {
     #[inline]
-    fn answer(&self, request: Request<impl Sent>) -> Dispatched {
+    fn answer(&self, request: Request<impl RequestBody>) -> Dispatched {
         let table = self.shared.table.load();
         Dispatched(match table.find(request.uri().path()) {
             None => self.host(request),
             Some(Found { target, mount }) => match target {
-                Entry::Plugin(_) if self.host_only => Responding::Now(Some(problem::all_stuck().response())),
-                Entry::Plugin(service) => service.answer(request, self.peer, mount),
-                Entry::Unavailable(unavailable) => Responding::Now(Some(unavailable.response())),
-                Entry::Held { name, bound } => self.held(request, name, *bound),
+                RouteEntry::Plugin(_) if self.host_only => self.no_thread_left(),
+                RouteEntry::Plugin(service) => service.answer(request, &self.client, mount),
+                RouteEntry::Refusal(unavailable) => Responding::Now(Some(unavailable.response())),
+                RouteEntry::Held { name, bound } => self.held(request, name, *bound),
             },
         })
     }
 }
 
-impl<B: Sent> hyper::service::Service<Request<B>> for Dispatch {
+impl<B: RequestBody> hyper::service::Service<Request<B>> for Dispatch {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Dispatched;
@@ -266,7 +274,7 @@ impl<B: Sent> hyper::service::Service<Request<B>> for Dispatch {
 }
 
 /// In a program that serves with axum: whoever asks is known if the program says so with `ConnectInfo`.
-impl<B: Sent> tower_service::Service<Request<B>> for Dispatch {
+impl<B: RequestBody> tower_service::Service<Request<B>> for Dispatch {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Dispatched;
@@ -279,37 +287,6 @@ impl<B: Sent> tower_service::Service<Request<B>> for Dispatch {
         match request.extensions().get::<ConnectInfo<SocketAddr>>() {
             Some(ConnectInfo(peer)) => self.for_peer(*peer).answer(request),
             None => self.answer(request),
-        }
-    }
-}
-
-/// The future of a response.
-pub struct Dispatched(Responding);
-
-#[allow(clippy::large_enum_variant, reason = "nearly all are plugins' answers")]
-pub(crate) enum Responding {
-    /// A plugin answers.
-    Plugin(Answering),
-    /// It is known already.
-    Now(Option<Response<Body>>),
-    /// The host answers, or there is something to wait for.
-    Later(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
-}
-
-impl From<Problem> for Responding {
-    fn from(problem: Problem) -> Self {
-        Responding::Now(Some(problem.response()))
-    }
-}
-
-impl Future for Dispatched {
-    type Output = Result<Response<Body>, Infallible>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.get_mut().0 {
-            Responding::Plugin(answering) => Pin::new(answering).poll(context),
-            Responding::Now(response) => Poll::Ready(Ok(response.take().unwrap_or_default())),
-            Responding::Later(later) => later.as_mut().poll(context).map(Ok),
         }
     }
 }
