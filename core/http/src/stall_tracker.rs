@@ -101,9 +101,9 @@ mod tests {
             monitor.begin();
             if let Some(serial) = serial {
                 let verdict = monitor.observe(now, 7, serial, threshold);
-                assert_eq!(verdict, StallVerdict { stall: Duration::from_millis(stall), report }, "{at}");
+                assert_eq!(verdict, StallVerdict { lasting: Duration::from_millis(stall), report }, "{at}");
                 // Another thread has a time of its own.
-                assert_eq!(monitor.observe(now, 8, at, threshold).stall, Duration::ZERO);
+                assert_eq!(monitor.observe(now, 8, at, threshold).lasting, Duration::ZERO);
             }
             monitor.end();
             assert_eq!(monitor.threads.is_empty(), serial.is_none());
