@@ -5,7 +5,7 @@
 mod file;
 mod values;
 
-use camlock_http::FrontOptions;
+use camlock_http::{FrontOptions, TlsFiles};
 use camlock_policy::{Limits, Settings, manifest::check_name};
 use clap::{Args, ValueEnum};
 use http::HeaderValue;
@@ -84,10 +84,9 @@ pub(crate) struct Config {
     pub(crate) plugins: PathBuf,
     pub(crate) data: PathBuf,
     pub(crate) listen: SocketAddr,
-    /// Connections at once.
-    pub(crate) connections: usize,
-    /// How long a client may take until the head of a request is there.
-    pub(crate) head: Duration,
+    pub(crate) connections: Connections,
+    /// What connections are encrypted with, if they are.
+    pub(crate) tls: Option<TlsFiles>,
     /// Origins whose pages may ask.
     pub(crate) origins: Vec<HeaderValue>,
     /// The registry's URL, if one is named. It may hold a password.
@@ -106,6 +105,19 @@ pub(crate) struct Config {
     /// How loud plugins are that are not as loud as the others.
     pub(crate) levels: BTreeMap<String, tracing::Level>,
     pub(crate) settings: Settings,
+}
+
+/// The bounds of connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Connections {
+    /// At once; as many as there are descriptors for, unless it is set.
+    pub(crate) most: Option<usize>,
+    /// From one address; half of all, unless it is set.
+    pub(crate) most_per_address: Option<usize>,
+    /// How long a client may take until the head of a request is there.
+    pub(crate) head: Duration,
+    /// How long it may take nothing of what is written to it.
+    pub(crate) write: Duration,
 }
 
 /// How servers of a fleet know of one another.
@@ -169,8 +181,17 @@ impl Config {
             return Err(Misconfigured("[limits]: `log` is for one plugin: `log.filter` is for all".to_owned()));
         }
         let usual = FrontOptions::default();
-        let connections = parsed.limits.connections.unwrap_or(usual.connections);
-        let head = parsed.limits.head.map_or(usual.head, |time| time.0);
+        let connections = Connections {
+            most: parsed.limits.connections,
+            most_per_address: parsed.limits.connections_per_address,
+            head: parsed.limits.head.as_ref().map_or(usual.head, |time| time.0),
+            write: parsed.limits.write.as_ref().map_or(usual.write, |time| time.0),
+        };
+        let tls =
+            parsed.server.tls.map(|tls| TlsFiles { certificate: base.join(tls.certificate), key: base.join(tls.key) });
+        if parsed.limits.claims.is_some() {
+            return Err(Misconfigured("[limits]: `claims` is for one plugin: set it in [plugin.NAME]".to_owned()));
+        }
         parsed.limits.apply(&mut settings.limits);
         settings.new_enabled = parsed.plugins.new.unwrap_or_default() == file::New::Enabled;
         for (name, limits) in parsed.plugin {
@@ -184,6 +205,9 @@ impl Config {
             }
             if let Some(level) = limits.log {
                 levels.insert(name.clone(), level.into());
+            }
+            if let Some(claims) = &limits.claims {
+                settings.claims.insert(name.clone(), claims.clone());
             }
             let mut own: Limits = settings.limits.clone();
             limits.apply(&mut own);
@@ -211,7 +235,7 @@ impl Config {
             plugins: dir(&flags.plugins, parsed.plugins.dir, "plugins"),
             data: dir(&flags.data, parsed.data.dir, ".camlock"),
             connections,
-            head,
+            tls,
             origins: parsed.server.cors.into_iter().map(|origin| origin.0).collect(),
             listen: flags.listen.or(parsed.server.listen).unwrap_or(([127, 0, 0, 1], 8080).into()),
             profile: flags.profile.or(parsed.build.profile),
@@ -281,9 +305,10 @@ mod tests {
         let mut there: Vec<_> = sections
             .flat_map(|section| keys(&format!("{section}.")).into_iter().map(move |key| format!("{section}.{key}")))
             .collect();
-        there.extend(
-            keys("limits.").into_iter().map(|key| if key == "log" { "plugin.NAME.log".to_owned() } else { key }),
-        );
+        there.extend(keys("limits.").into_iter().map(|key| match &*key {
+            "log" | "claims" => format!("plugin.NAME.{key}"),
+            _ => key,
+        }));
         described.sort();
         there.sort();
         assert_eq!(described, there);

@@ -5,7 +5,6 @@
 //! decision about plugins, and where tokens are kept.
 //!
 #![doc = include_str!("../README.md")]
-
 #![forbid(unsafe_code)]
 
 mod acts;

@@ -20,6 +20,10 @@ pub(super) async fn live() -> Json<Value> {
 ))]
 pub(super) async fn ready(State(control): Shared) -> Response {
     let overview = control.manager.overview();
+    if control.options.blocked.all_stuck() {
+        let detail = "not ready: all serving threads are blocked inside plugins, and none is left for others";
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).passing().response();
+    }
     if overview.ready {
         return Json(json!({ "status": "ready" })).into_response();
     }
@@ -48,8 +52,9 @@ fn awaited(overview: &Overview) -> Vec<(&str, &str)> {
 #[utoipa::path(get, path = "/_/health", tag = "probes", responses((status = 200, description = "Versions", body = Object)))]
 pub(super) async fn health(State(control): Shared, visitor: Visitor) -> Json<Value> {
     let about = &control.options.about;
+    let status = if control.options.blocked.all_stuck() { "blocked" } else { "ok" };
     let mut health = json!({
-        "status": "ok", "version": about.version, "revision": about.revision, "rustc": about.rustc, "abi": about.abi,
+        "status": status, "version": about.version, "revision": about.revision, "rustc": about.rustc, "abi": about.abi,
         "built_in": about.built_in,
     });
     if visitor.role.is_some() {

@@ -4,7 +4,6 @@
 //! the program, the record of what was built, and how new entries come. What must not live here: deciding when to build, watching, loading.
 //!
 #![doc = include_str!("../README.md")]
-
 #![forbid(unsafe_code)]
 
 mod builder;

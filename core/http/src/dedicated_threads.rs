@@ -111,7 +111,12 @@ impl Future for TrackedCall {
 }
 
 /// Reads a body here, for those who wait elsewhere, until it ends or nobody waits.
-async fn send(mut body: Body, frames: mpsc::Sender<Result<Frame<Bytes>, BodyError>>, generation: u64, line: RequestLine) {
+async fn send(
+    mut body: Body,
+    frames: mpsc::Sender<Result<Frame<Bytes>, BodyError>>,
+    generation: u64,
+    line: RequestLine,
+) {
     loop {
         let next = poll_fn(|context| {
             let _inside = enter(generation, &line);

@@ -1,12 +1,15 @@
 //! From a path to what answers it: a plugin, a refusal, or the host's own router.
 
 use crate::{
+    authority::{host_name, unsound_host},
     blocked::{Blocked, BlockedList},
     connection_state::{Client, ConnectionState},
     generation::{self, ServedGeneration},
     meters::{Meter, Meters},
+    mounted::to_the_slash,
     problem::{self, Problem, seconds},
     responding::{Dispatched, RequestBody, Responding},
+    server_headers::ServerHeaders,
     service::PluginService,
 };
 use arc_swap::ArcSwap;
@@ -14,7 +17,7 @@ use axum::{Router, extract::ConnectInfo};
 use bytes::Bytes;
 use camlock_policy::{
     Body, Headline, Publish,
-    routes::{Found, Routed, Table, Target},
+    routes::{RouteMatch, RouteTable, Routed, Target},
 };
 use http::{Request, Response, StatusCode};
 use std::{
@@ -34,7 +37,7 @@ use tower_service::Service as _;
 /// Connections hold this, not the table, so an idle one keeps no plugin.
 #[derive(Clone, Default)]
 pub struct Dispatch {
-    shared: Arc<DispatchState>,
+    state: Arc<DispatchState>,
     client: Client,
     /// Plugins are refused: this thread must not run their code.
     host_only: bool,
@@ -42,7 +45,7 @@ pub struct Dispatch {
 
 #[derive(Default)]
 struct DispatchState {
-    table: ArcSwap<Table<RouteEntry>>,
+    table: ArcSwap<RouteTable<RouteEntry>>,
     /// Tells those who wait that there is another table.
     published: Notify,
     host: OnceLock<Router>,
@@ -71,7 +74,7 @@ struct Refusal {
 impl Dispatch {
     /// What answers paths that no plugin has. Only the first call counts; without one they are 404.
     pub fn fall_through_to(&self, host: Router) {
-        let _ = self.shared.host.set(host);
+        let _ = self.state.host.set(host);
     }
 
     /// The same, for a client.
@@ -92,20 +95,20 @@ impl Dispatch {
 
     /// Handlers that block their threads, as a `Front` last saw them.
     pub fn blocked(&self) -> Vec<Blocked> {
-        self.shared.blocked.all()
+        self.state.blocked.all()
     }
 
     /// A handle on the same, which keeps nothing else.
     pub fn blocked_list(&self) -> BlockedList {
-        self.shared.blocked.clone()
+        self.state.blocked.clone()
     }
 
     /// What is counted of requests, which keeps nothing else either.
     pub fn meters(&self) -> Meters {
-        let shared = Arc::downgrade(&self.shared);
-        self.shared.meters.looking(move || {
-            let Some(shared) = shared.upgrade() else { return };
-            for entry in shared.table.load().targets() {
+        let state = Arc::downgrade(&self.state);
+        self.state.meters.looking(move || {
+            let Some(state) = state.upgrade() else { return };
+            for entry in state.table.load().targets() {
                 if let RouteEntry::Plugin(service) = entry {
                     service.see_panics();
                 }
@@ -115,18 +118,18 @@ impl Dispatch {
 
     /// The generation with this key, if it is one of those here.
     pub(crate) fn generation(&self, key: u64) -> Option<Arc<ServedGeneration>> {
-        let generations = locked(&self.shared.generations);
+        let generations = locked(&self.state.generations);
         generations.values().flatten().filter_map(Weak::upgrade).find(|generation| generation.key == key)
     }
 
     fn entry(&self, name: &str, target: Target) -> RouteEntry {
         match target {
             Target::Serving(serving) => {
-                let mut generations = locked(&self.shared.generations);
+                let mut generations = locked(&self.state.generations);
                 let there = generations.entry(generation::address(&serving)).or_default();
                 let known = there.iter().filter_map(Weak::upgrade).find(|known| known.is(&serving));
                 let generation = known.unwrap_or_else(|| {
-                    let new = Arc::new(ServedGeneration::new(&serving, self.shared.meters.of(&serving.name)));
+                    let new = Arc::new(ServedGeneration::new(&serving, self.state.meters.of(&serving.name)));
                     there.push(Arc::downgrade(&new));
                     new
                 });
@@ -134,14 +137,19 @@ impl Dispatch {
             }
             Target::Held(bound) => RouteEntry::Held { name: name.to_owned(), bound },
             Target::Unavailable { name, state, reason } => {
-                RouteEntry::Refusal(Refusal::new(self.shared.meters.of(&name), &name, state, reason))
+                RouteEntry::Refusal(Refusal::new(self.state.meters.of(&name), &name, state, reason))
             }
         }
     }
 
     #[inline(never)]
     fn host(&self, request: Request<impl RequestBody>) -> Responding {
-        let Some(host) = self.shared.host.get() else {
+        if self.client.connection.is_some()
+            && let Some(why) = unsound_host(&request, &ServerHeaders::of(request.headers()))
+        {
+            return problem::unsound_host(why).into();
+        }
+        let Some(host) = self.state.host.get() else {
             return problem::nothing_there(request.uri().path()).into();
         };
         let mut request = request.map(axum::body::Body::new);
@@ -172,11 +180,11 @@ impl Dispatch {
     async fn hold(self, request: Request<impl RequestBody>, name: String, bound: Duration) -> Response<Body> {
         let until = Instant::now() + bound;
         loop {
-            let published = self.shared.published.notified();
+            let published = self.state.published.notified();
             let mut published = std::pin::pin!(published);
             // Heard of from now on; then look whether it has happened already.
             published.as_mut().enable();
-            if !self.holds(request.uri().path()) {
+            if !self.holds(&request) {
                 let Ok(response) = self.answer(request).await;
                 return response;
             }
@@ -188,9 +196,9 @@ impl Dispatch {
         }
     }
 
-    fn holds(&self, path: &str) -> bool {
-        let table = self.shared.table.load();
-        matches!(table.find(path), Some(found) if matches!(found.target, RouteEntry::Held { .. }))
+    fn holds<B>(&self, request: &Request<B>) -> bool {
+        let table = self.state.table.load();
+        matches!(find(&table, request), Some(found) if matches!(found.target, RouteEntry::Held { .. }))
     }
 }
 
@@ -201,26 +209,26 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Publish for Dispatch {
     fn publish(&self, plugins: Vec<Routed<Target>>) {
-        let table = Table::new(plugins.into_iter().map(|Routed { name, claims, target }| {
+        let table = RouteTable::new(plugins.into_iter().map(|Routed { name, claims, target }| {
             let target = self.entry(&name, target);
             Routed { name, claims, target }
         }));
         // What is replaced is dropped here, or by the last request that is being looked up in it.
-        self.shared.table.store(Arc::new(table));
-        let mut generations = locked(&self.shared.generations);
+        self.state.table.store(Arc::new(table));
+        let mut generations = locked(&self.state.generations);
         generations.retain(|_, there| {
             there.retain(|generation| generation.strong_count() > 0);
             !there.is_empty()
         });
         drop(generations);
-        self.shared.meters.forget_gone();
-        self.shared.published.notify_waiters();
+        self.state.meters.forget_gone();
+        self.state.published.notify_waiters();
     }
 }
 
 impl fmt::Debug for Dispatch {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plugins = self.shared.table.load().targets().len();
+        let plugins = self.state.table.load().targets().len();
         formatter.debug_struct("Dispatch").field("plugins", &plugins).finish_non_exhaustive()
     }
 }
@@ -247,14 +255,28 @@ impl Refusal {
     }
 }
 
+/// What answers a request: under a host of its own, a plugin alone.
+#[inline]
+fn find<'t, B>(table: &'t RouteTable<RouteEntry>, request: &Request<B>) -> Option<RouteMatch<'t, RouteEntry>> {
+    if table.has_hosts()
+        && let Some(found) = host_name(request).and_then(|host| table.find_host(&host))
+    {
+        return Some(found);
+    }
+    table.find(request.uri().path())
+}
+
 impl Dispatch {
     #[inline]
     fn answer(&self, request: Request<impl RequestBody>) -> Dispatched {
-        let table = self.shared.table.load();
-        Dispatched(match table.find(request.uri().path()) {
+        let table = self.state.table.load();
+        Dispatched(match find(&table, &request) {
             None => self.host(request),
-            Some(Found { target, mount }) => match target {
+            Some(RouteMatch { target, mount }) => match target {
                 RouteEntry::Plugin(_) if self.host_only => self.no_thread_left(),
+                RouteEntry::Plugin(service) if mount == request.uri().path().len() => {
+                    Responding::Now(Some(to_the_slash(service.plugin(), request.uri())))
+                }
                 RouteEntry::Plugin(service) => service.answer(request, &self.client, mount),
                 RouteEntry::Refusal(unavailable) => Responding::Now(Some(unavailable.response())),
                 RouteEntry::Held { name, bound } => self.held(request, name, *bound),

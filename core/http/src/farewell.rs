@@ -2,10 +2,10 @@
 //! so that a client sees that something is missing.
 
 use crate::{
-    poll_notes::{note_answer, note_awaits_plugin},
     generation::ServedGeneration,
-    thread_activity::{RequestLine, enter},
+    poll_notes::{note_answer, note_awaits_plugin},
     relay::farewell_said,
+    thread_activity::{RequestLine, enter},
 };
 use bytes::Bytes;
 use camlock_policy::{Body, BodyError};
@@ -32,8 +32,15 @@ pub(crate) fn until_farewell(response: &mut Response<Body>, generation: &Arc<Ser
     let early_end = EarlyEnd::of(response.headers());
     let (generation, line) = (generation.clone(), line.clone());
     let body = std::mem::take(response.body_mut());
-    *response.body_mut() =
-        Body::stream(FarewellBody { body, generation, line, early_end, tail: Tail::default(), farewell: None, at: BodyStage::Open });
+    *response.body_mut() = Body::stream(FarewellBody {
+        body,
+        generation,
+        line,
+        early_end,
+        tail: Tail::default(),
+        farewell: None,
+        at: BodyStage::Open,
+    });
 }
 
 type PolledFrame = Poll<Option<Result<Frame<Bytes>, BodyError>>>;

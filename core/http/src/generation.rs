@@ -1,8 +1,10 @@
 //! A generation as the server sees it: what its requests share, and nothing that keeps it alive.
 
-use crate::{dedicated_threads::DedicatedThreads, blocked::Blocked, thread_activity::Route, meters::Meter};
+use crate::{
+    blocked::Blocked, dedicated_threads::DedicatedThreads, meters::Meter, mounted::mount_of, thread_activity::Route,
+};
 use camlock_policy::routes;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use std::{
     sync::{
         Arc, OnceLock,
@@ -30,6 +32,8 @@ pub(crate) struct ServedGeneration {
     address: usize,
     /// How many requests have not been answered yet.
     running: AtomicUsize,
+    /// Its mount, for requests that come through it; none if it does not want to be told.
+    pub(crate) mount: Option<HeaderValue>,
     /// What is counted of its plugin.
     pub(crate) meter: Arc<Meter>,
     /// So many of its panics are counted there.
@@ -46,6 +50,15 @@ impl ServedGeneration {
             farewell: serving.farewell.clone(),
             dedicated: OnceLock::new(),
             address: address(serving),
+            mount: serving
+                .instance
+                .description()
+                .manifest
+                .camlock
+                .rewrite
+                .unwrap_or(true)
+                .then(|| mount_of(&serving.name))
+                .flatten(),
             running: AtomicUsize::new(0),
             meter,
             panics: AtomicU64::new(0),

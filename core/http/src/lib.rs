@@ -5,10 +5,10 @@
 //! anything that knows how plugins are built, loaded or unloaded, and anything that decides which of them are served.
 //!
 #![doc = include_str!("../README.md")]
-
 #![forbid(unsafe_code)]
 
 mod acceptor;
+mod authority;
 mod blocked;
 mod coarse_clock;
 mod connection;
@@ -24,6 +24,7 @@ mod front_options;
 mod generation;
 mod limited;
 mod meters;
+mod mounted;
 mod once_per_minute;
 mod plugin_call;
 mod poll_notes;
@@ -49,10 +50,10 @@ pub use crate::{
     dispatch::Dispatch,
     front::Front,
     front_options::FrontOptions,
-    watchdog::look_after,
     meters::{BOUNDS, CLASSES, Counted, Meter, Meters},
     problem::{Problem, ProblemDocument, nothing_there, seconds},
     responding::Dispatched,
     service::PLUGIN_TARGET,
     tls::{TlsFiles, TlsTrouble},
+    watchdog::look_after,
 };

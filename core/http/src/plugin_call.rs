@@ -4,6 +4,7 @@ use crate::{
     farewell::until_farewell,
     generation::InFlight,
     limited::Exceeded,
+    mounted::{names_paths, rewrite_paths},
     problem::{self, Problem, seconds},
     relay::{RequestedUpgrade, relay},
     request_id::X_REQUEST_ID,
@@ -29,6 +30,8 @@ pub(crate) struct PluginCall {
     pub(crate) line: RequestLine,
     pub(crate) ids: Ids,
     pub(crate) timeout: Duration,
+    /// The request came through the mount, which the plugin's paths are put under.
+    pub(crate) mounted: bool,
     /// Only a request that is not answered at once costs a timer.
     pub(crate) timer: Option<Pin<Box<Sleep>>>,
     pub(crate) extras: Option<Box<RequestExtras>>,
@@ -58,7 +61,7 @@ impl Future for PluginCall {
             Poll::Ready(Ok(Answer { mut response, connection: None })) if this.extras.is_none() => {
                 this.call = None;
                 this.in_flight.answered(response.status());
-                until_farewell(&mut response, &this.in_flight.0, &this.line);
+                this.send(&mut response);
                 Poll::Ready(Ok(response))
             }
             polled => this.poll_unusual(context, polled).map(Ok),
@@ -73,6 +76,15 @@ impl Drop for PluginCall {
 }
 
 impl PluginCall {
+    /// Makes an answer what is sent of it.
+    #[inline]
+    fn send(&self, response: &mut Response<Body>) {
+        if self.mounted && names_paths(response.headers()) {
+            rewrite_paths(response.headers_mut(), &self.in_flight.0.name);
+        }
+        until_farewell(response, &self.in_flight.0, &self.line);
+    }
+
     /// Drops what has not answered, which runs the plugin's code too.
     fn cancel(&mut self) {
         if let Some(call) = self.call.take() {
@@ -123,7 +135,7 @@ impl PluginCall {
                         None => tracing::warn!("a plugin switched protocols although nobody line it to"),
                     }
                 }
-                until_farewell(&mut response, &self.in_flight.0, &self.line);
+                self.send(&mut response);
                 response
             }
             Err(fault) => {

@@ -119,7 +119,11 @@ enum RelayEnd {
 }
 
 /// Tells the client that this is the end, and waits until it has said so too.
-async fn close_websocket<C: AsyncRead + AsyncWrite + Unpin>(client: &mut C, mut up: Pump, down: &Pump) -> io::Result<()> {
+async fn close_websocket<C: AsyncRead + AsyncWrite + Unpin>(
+    client: &mut C,
+    mut up: Pump,
+    down: &Pump,
+) -> io::Result<()> {
     if !down.ended && !down.closed() {
         client.write_all(&close_frame(SERVICE_RESTART, "service restart")).await?;
     }

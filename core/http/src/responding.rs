@@ -43,6 +43,9 @@ impl Future for Dispatched {
 }
 
 /// The bodies of requests: hyper's own, where `Front` serves, or axum's, in somebody else's server.
-pub(crate) trait RequestBody: http_body::Body<Data = Bytes, Error: Into<BodyError>> + Send + Unpin + 'static {}
+pub(crate) trait RequestBody:
+    http_body::Body<Data = Bytes, Error: Into<BodyError>> + Send + Unpin + 'static
+{
+}
 
 impl<B> RequestBody for B where B: http_body::Body<Data = Bytes, Error: Into<BodyError>> + Send + Unpin + 'static {}

@@ -10,6 +10,9 @@ pub(crate) struct ServerHeaders<'a> {
     pub(crate) upgrade: Option<&'a HeaderValue>,
     pub(crate) trace_parent: Option<&'a HeaderValue>,
     pub(crate) request_id: Option<&'a HeaderValue>,
+    pub(crate) host: Option<&'a HeaderValue>,
+    /// How many headers name a host.
+    pub(crate) hosts: usize,
 }
 
 impl<'a> ServerHeaders<'a> {
@@ -17,6 +20,10 @@ impl<'a> ServerHeaders<'a> {
         let mut observed = ServerHeaders::default();
         for (name, value) in headers {
             let place = match name.as_str() {
+                "host" => {
+                    observed.hosts += 1;
+                    &mut observed.host
+                }
                 "upgrade" => &mut observed.upgrade,
                 TRACEPARENT => &mut observed.trace_parent,
                 X_REQUEST_ID => &mut observed.request_id,
@@ -53,6 +60,7 @@ mod tests {
             headers.append(name, HeaderValue::from_static(value));
         }
         let observed = ServerHeaders::of(&headers);
+        assert_eq!((observed.host, observed.hosts), (headers.get("host"), 1));
         assert_eq!(observed.request_id, headers.get("x-request-id"));
         assert_eq!(observed.trace_parent, headers.get("traceparent"));
         assert_eq!((observed.upgrade, observed.asks_for_upgrade(&headers)), (None, false));

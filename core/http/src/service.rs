@@ -1,12 +1,14 @@
 //! The way of a request into a plugin's instance: its limits, what is known of it, and on which threads it runs.
 
 use crate::{
+    authority::unsound_host,
     connection_state::Client,
     dedicated_threads::DedicatedThreads,
     generation::ServedGeneration,
     limited::limit,
+    mounted::X_FORWARDED_PREFIX,
     plugin_call::{PluginCall, RequestExtras, too_large},
-    problem::Problem,
+    problem::{self, Problem},
     relay::RequestedUpgrade,
     request_id::request_id,
     responding::{RequestBody, Responding},
@@ -37,32 +39,48 @@ impl PluginService {
         PluginService { generation, instance, limits, lease }
     }
 
+    /// The plugin's name.
+    pub(crate) fn plugin(&self) -> &str {
+        &self.generation.name
+    }
+
     /// Counts the panics that there were until now.
     pub(crate) fn see_panics(&self) {
         self.generation.see_panics(self.instance.panics());
     }
 
     /// Answers a request of a client, unless the plugin's limits forbid it.
-    pub(crate) fn answer(&self, request: Request<impl RequestBody>, client: &Client, mount: usize) -> Responding {
+    pub(crate) fn answer(&self, mut request: Request<impl RequestBody>, client: &Client, mount: usize) -> Responding {
         let RequestLimits { timeout, body: largest, concurrency } = self.limits;
         if let Some(largest) = largest.filter(|largest| request.body().size_hint().lower() > *largest) {
             self.generation.meter.answered(StatusCode::PAYLOAD_TOO_LARGE, Duration::ZERO);
             return too_large(&self.generation.name, largest).into();
         }
+        let headers = request.headers();
+        let observed = ServerHeaders::of(headers);
+        // Whoever serves in our place has checked that.
+        if client.connection.is_some()
+            && let Some(why) = unsound_host(&request, &observed)
+        {
+            return problem::unsound_host(why).into();
+        }
         let Some(in_flight) = self.generation.enter(concurrency) else {
             return too_many(&self.generation.name, concurrency).into();
         };
-        let headers = request.headers();
-        let observed = ServerHeaders::of(headers);
         let upgrade = observed.asks_for_upgrade(headers) && request.method() != Method::CONNECT;
         let (trace_id, request_id) = (trace_id(observed.trace_parent), request_id(observed.request_id));
         let ids = Ids::new(&request_id, trace_id);
+        let mounted = self.generation.mount.as_ref().filter(|_| mount > 0);
+        if let Some(mount) = mounted {
+            request.headers_mut().insert(&X_FORWARDED_PREFIX, mount.clone());
+        }
         let (plugin, generation) = (&*self.generation.name, self.generation.number);
         let span = tracing::debug_span!(
             target: PLUGIN_TARGET, "request", plugin, generation, request_id = request_id.as_str(), trace_id = hex(trace_id)
         );
         // From here on the request stays where it is: it is large.
-        let mut call = Call { mount, peer: client.peer, request_id, trace_id, upgrade, request: request.map(Body::stream) };
+        let mut call =
+            Call { mount, peer: client.peer, request_id, trace_id, upgrade, request: request.map(Body::stream) };
         let extras = self.extras(&mut call, client);
         let line = RequestLine::of(&call.request);
         let call = match self.generation.dedicated_threads() {
@@ -71,13 +89,27 @@ impl PluginService {
             Some(threads) => self.call_dedicated(threads, &line, call),
         };
         let call = if span.is_disabled() { call } else { Box::pin(call.instrument(span)) };
-        Responding::Plugin(PluginCall { call: Some(call), in_flight, line, ids, timeout, timer: None, extras })
+        Responding::Plugin(PluginCall {
+            call: Some(call),
+            in_flight,
+            line,
+            ids,
+            timeout,
+            mounted: mounted.is_some(),
+            timer: None,
+            extras,
+        })
     }
 }
 
 impl PluginService {
     #[cold]
-    fn call_dedicated(&self, threads: &DedicatedThreads, line: &RequestLine, call: Call) -> BoxFuture<Result<Answer, Fault>> {
+    fn call_dedicated(
+        &self,
+        threads: &DedicatedThreads,
+        line: &RequestLine,
+        call: Call,
+    ) -> BoxFuture<Result<Answer, Fault>> {
         threads.call(&self.instance, self.lease.share(Use::Request), self.generation.key, line.clone(), call)
     }
 
@@ -118,4 +150,3 @@ fn too_many(plugin: &str, concurrency: usize) -> Problem {
     let detail = format!("the plugin has {concurrency} requests to answer and takes no more at once: try again soon");
     Problem::of(plugin, StatusCode::SERVICE_UNAVAILABLE, detail).passing()
 }
-

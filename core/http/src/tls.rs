@@ -60,7 +60,11 @@ impl TlsFiles {
         // Looked at before they are read: what is written meanwhile is a change.
         let version = self.versions();
         let config = self.read()?;
-        Ok(TlsCertificate { version: ArcSwap::from_pointee(version), config: ArcSwap::from_pointee(config), files: self })
+        Ok(TlsCertificate {
+            version: ArcSwap::from_pointee(version),
+            config: ArcSwap::from_pointee(config),
+            files: self,
+        })
     }
 
     fn read(&self) -> Result<ServerConfig, TlsTrouble> {
@@ -73,7 +77,8 @@ impl TlsFiles {
         }
         let key =
             PrivateKeyDer::from_pem_file(&self.key).map_err(|error| unreadable("private key", &self.key, &error))?;
-        let builder = ServerConfig::builder_with_provider(Arc::new(default_provider())).with_safe_default_protocol_versions();
+        let builder =
+            ServerConfig::builder_with_provider(Arc::new(default_provider())).with_safe_default_protocol_versions();
         let builder = builder.map_err(|error| TlsTrouble(format!("TLS cannot be used: {error}")))?;
         let mut config = builder.with_no_client_auth().with_single_cert(certificates, key).map_err(|error| {
             TlsTrouble(match error {

@@ -132,8 +132,8 @@ fn write_pieces<S: AsyncWrite>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::future::poll_fn;
     use crate::connection_limits::ConnectionLimits;
+    use std::future::poll_fn;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpStream,

@@ -5,7 +5,6 @@
 //! this crate, never the other way round.
 //!
 #![doc = include_str!("../README.md")]
-
 #![forbid(unsafe_code)]
 
 #[doc(hidden)]

@@ -7,7 +7,6 @@
 //! and [`SharedExchange`] has artifacts travel through an object store.
 //!
 #![doc = include_str!("../README.md")]
-
 #![forbid(unsafe_code)]
 
 mod address;

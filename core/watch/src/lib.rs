@@ -6,7 +6,6 @@
 //! about one.
 //!
 #![doc = include_str!("../README.md")]
-
 #![forbid(unsafe_code)]
 
 mod burst;

@@ -32,6 +32,7 @@ use crate::{
     BoxFuture, Candidate, Limits, Loading, Manager, Nudge, PluginView, Publish, Scan, Shelf, Sources,
     manager::{Inbox, Message},
     registry::{Agreed, Exchange, Reading, Registry, Served},
+    routes::{HOST_CLAIM, needs_the_operators_word},
 };
 use plugin::{Answer, Plugin};
 use records::Records;
@@ -90,11 +91,13 @@ pub struct Settings {
     pub plugins: BTreeMap<String, Limits>,
     /// Whether a plugin that is found for the first time is served.
     pub new_enabled: bool,
+    /// The operator's word on claims that need it, by plugin: hosts by their names, and `/` and `/*`.
+    pub claims: BTreeMap<String, Vec<String>>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { limits: Limits::default(), plugins: BTreeMap::new(), new_enabled: true }
+        Settings { limits: Limits::default(), plugins: BTreeMap::new(), new_enabled: true, claims: BTreeMap::new() }
     }
 }
 
@@ -102,6 +105,24 @@ impl Settings {
     /// The bounds of a plugin.
     pub fn limits(&self, plugin: &str) -> &Limits {
         self.plugins.get(plugin).unwrap_or(&self.limits)
+    }
+
+    /// Whether a plugin's claim holds: one that needs the operator's word has it.
+    pub fn grants_claim(&self, plugin: &str, claim: &str) -> bool {
+        let word = claim.strip_prefix(HOST_CLAIM).unwrap_or(claim);
+        !needs_the_operators_word(claim)
+            || self.claims.get(plugin).is_some_and(|granted| granted.iter().any(|granted| granted == word))
+    }
+
+    /// What is seen of a plugin, without claims that do not hold.
+    fn without_claims_not_granted(&self, view: Arc<PluginView>) -> Arc<PluginView> {
+        let holds = |claim: &str| self.grants_claim(&view.name, claim);
+        if view.urls.iter().all(|url| holds(url)) {
+            return view;
+        }
+        let urls = view.urls.iter().filter(|url| holds(url)).cloned().collect();
+        let endpoints = view.endpoints.iter().filter(|endpoint| holds(&endpoint.path)).cloned().collect();
+        Arc::new(PluginView { urls, endpoints, ..(*view).clone() })
     }
 }
 
