@@ -154,9 +154,9 @@ async fn speak_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             connection.as_mut().graceful_shutdown();
             finishing = true;
         }
-        // Only when half of a round is over, for the clock may be late.
+        // Only when half of a round is over. The clock may be later than the timer, which then wakes this task only once.
         let now = clock.now();
-        if now >= look {
+        if now >= look || round.is_elapsed() {
             look = now + rules.round() / 2;
             while round.as_mut().poll(context).is_ready() {
                 round.as_mut().reset(tokio::time::Instant::now() + rules.round());

@@ -40,14 +40,15 @@ async fn mounts_and_claims_lead_to_plugins() {
     server.dispatch.publish(vec![hello.routed(&["/hello"]), store.routed(&["/tables/*"])]);
     for (path, expected) in [
         ("/api/v1/p/hello/a/b?c=d", "hello /a/b"),
-        ("/api/v1/p/hello", "hello "),
         ("/hello", "hello /hello"),
         ("/tables/x/y", "kv-store /tables/x/y"),
         ("/camlock.plugins.kv_store.v1.Store/Get", "kv-store /camlock.plugins.kv_store.v1.Store/Get"),
     ] {
         assert_eq!(server.text(path).await, (200, expected.to_owned()), "{path}");
     }
-    for path in ["/", "/hello/x", "/api/v1/p/nobody/", "/tablesx"] {
+    // Without a slash behind it, relative links of the plugin's pages would lead beside it.
+    assert_eq!(server.text("/api/v1/p/hello").await.0, 308);
+    for path in ["/", "/hello/x", "/api/v1/p/nobody", "/api/v1/p/nobody/", "/tablesx"] {
         assert_eq!(server.get(path).await.status().as_u16(), 404, "{path}");
     }
     server.dispatch.publish(vec![store.routed(&["/hello"])]);
