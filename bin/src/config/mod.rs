@@ -325,9 +325,11 @@ mod tests {
             request = "500ms"
             concurrency = 3
             log = "debug"
+            claims = ["shop.example.com", "/"]
         "#;
         let Config { settings, levels, .. } = merged(&Flags::default(), text).unwrap();
         assert_eq!(levels, BTreeMap::from([("hello".to_owned(), tracing::Level::DEBUG)]));
+        assert_eq!(settings.claims["hello"], ["shop.example.com", "/"]);
         assert!(!settings.new_enabled);
         assert_eq!(settings.limits.drain, Duration::from_secs(5));
         assert_eq!(settings.limits.requests.body, Some(2 << 20));
@@ -335,6 +337,30 @@ mod tests {
         assert_eq!(hello.drain, Duration::from_secs(5));
         assert_eq!(hello.requests.timeout, Duration::from_millis(500));
         assert_eq!((hello.requests.concurrency, hello.requests.body), (3, Some(2 << 20)));
+    }
+
+    #[test]
+    fn connections_have_bounds_and_may_be_encrypted() {
+        let text = r#"
+            server.tls = { certificate = "tls/certificate.pem", key = "/etc/key.pem" }
+            [limits]
+            connections = 7
+            connections_per_address = 3
+            head = "5s"
+            write = "6s"
+        "#;
+        let Config { connections, tls, .. } = merged(&Flags::default(), text).unwrap();
+        let seconds = Duration::from_secs;
+        let expected = Connections { most: Some(7), most_per_address: Some(3), head: seconds(5), write: seconds(6) };
+        assert_eq!(connections, expected);
+        let certificate = "/etc/camlock/tls/certificate.pem".into();
+        assert_eq!(tls, Some(TlsFiles { certificate, key: "/etc/key.pem".into() }));
+        assert!(refused("server.tls.key = \"key.pem\"").contains("line 1: missing field `certificate`"));
+        assert_eq!(refused("[limits]\nwrite = \"10ms\""), "[limits]: `write` is a second at least");
+        assert_eq!(
+            refused("[limits]\nclaims = [\"/\"]"),
+            "[limits]: `claims` is for one plugin: set it in [plugin.NAME]"
+        );
     }
 
     #[test]

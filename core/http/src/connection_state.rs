@@ -107,7 +107,7 @@ impl ConnectionState {
 
 /// Who asks, and over what.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Client {
+pub(crate) struct Caller {
     pub(crate) peer: Option<SocketAddr>,
     /// None in somebody else's server.
     pub(crate) connection: Option<Arc<ConnectionState>>,

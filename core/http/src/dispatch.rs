@@ -3,12 +3,12 @@
 use crate::{
     authority::{host_name, unsound_host},
     blocked::{Blocked, BlockedList},
-    connection_state::{Client, ConnectionState},
+    connection_state::{Caller, ConnectionState},
     generation::{self, ServedGeneration},
     meters::{Meter, Meters},
     mounted::to_the_slash,
     problem::{self, Problem, seconds},
-    responding::{Dispatched, RequestBody, Responding},
+    responding::{Dispatched, IncomingBody, Responding},
     server_headers::ServerHeaders,
     service::PluginService,
 };
@@ -38,7 +38,7 @@ use tower_service::Service as _;
 #[derive(Clone, Default)]
 pub struct Dispatch {
     state: Arc<DispatchState>,
-    client: Client,
+    caller: Caller,
     /// Plugins are refused: this thread must not run their code.
     host_only: bool,
 }
@@ -80,12 +80,12 @@ impl Dispatch {
     /// The same, for a client.
     #[must_use]
     pub fn for_peer(&self, peer: SocketAddr) -> Self {
-        Dispatch { client: Client { peer: Some(peer), connection: None }, ..self.clone() }
+        Dispatch { caller: Caller { peer: Some(peer), connection: None }, ..self.clone() }
     }
 
     /// The same, for one connection.
     pub(crate) fn for_connection(&self, peer: SocketAddr, connection: Arc<ConnectionState>) -> Self {
-        Dispatch { client: Client { peer: Some(peer), connection: Some(connection) }, ..self.clone() }
+        Dispatch { caller: Caller { peer: Some(peer), connection: Some(connection) }, ..self.clone() }
     }
 
     /// The same for a thread that must not run plugins' code: the host's own paths answer, plugins do not.
@@ -143,8 +143,8 @@ impl Dispatch {
     }
 
     #[inline(never)]
-    fn host(&self, request: Request<impl RequestBody>) -> Responding {
-        if self.client.connection.is_some()
+    fn host(&self, request: Request<impl IncomingBody>) -> Responding {
+        if self.caller.connection.is_some()
             && let Some(why) = unsound_host(&request, &ServerHeaders::of(request.headers()))
         {
             return problem::unsound_host(why).into();
@@ -153,7 +153,7 @@ impl Dispatch {
             return problem::nothing_there(request.uri().path()).into();
         };
         let mut request = request.map(axum::body::Body::new);
-        if let Some(peer) = self.client.peer {
+        if let Some(peer) = self.caller.peer {
             request.extensions_mut().insert(ConnectInfo(peer));
         }
         let answer = host.clone().call(request);
@@ -165,19 +165,19 @@ impl Dispatch {
 
     #[cold]
     fn no_thread_left(&self) -> Responding {
-        if let Some(connection) = &self.client.connection {
+        if let Some(connection) = &self.caller.connection {
             connection.refuse();
         }
         problem::all_stuck().into()
     }
 
     #[cold]
-    fn held(&self, request: Request<impl RequestBody>, name: &str, bound: Duration) -> Responding {
+    fn held(&self, request: Request<impl IncomingBody>, name: &str, bound: Duration) -> Responding {
         Responding::Later(Box::pin(self.clone().hold(request, name.to_owned(), bound)))
     }
 
     /// Waits for the next table, so long at most.
-    async fn hold(self, request: Request<impl RequestBody>, name: String, bound: Duration) -> Response<Body> {
+    async fn hold(self, request: Request<impl IncomingBody>, name: String, bound: Duration) -> Response<Body> {
         let until = Instant::now() + bound;
         loop {
             let published = self.state.published.notified();
@@ -268,7 +268,7 @@ fn find<'t, B>(table: &'t RouteTable<RouteEntry>, request: &Request<B>) -> Optio
 
 impl Dispatch {
     #[inline]
-    fn answer(&self, request: Request<impl RequestBody>) -> Dispatched {
+    fn answer(&self, request: Request<impl IncomingBody>) -> Dispatched {
         let table = self.state.table.load();
         Dispatched(match find(&table, &request) {
             None => self.host(request),
@@ -277,15 +277,15 @@ impl Dispatch {
                 RouteEntry::Plugin(service) if mount == request.uri().path().len() => {
                     Responding::Now(Some(to_the_slash(service.plugin(), request.uri())))
                 }
-                RouteEntry::Plugin(service) => service.answer(request, &self.client, mount),
-                RouteEntry::Refusal(unavailable) => Responding::Now(Some(unavailable.response())),
+                RouteEntry::Plugin(service) => service.answer(request, &self.caller, mount),
+                RouteEntry::Refusal(refusal) => Responding::Now(Some(refusal.response())),
                 RouteEntry::Held { name, bound } => self.held(request, name, *bound),
             },
         })
     }
 }
 
-impl<B: RequestBody> hyper::service::Service<Request<B>> for Dispatch {
+impl<B: IncomingBody> hyper::service::Service<Request<B>> for Dispatch {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Dispatched;
@@ -296,7 +296,7 @@ impl<B: RequestBody> hyper::service::Service<Request<B>> for Dispatch {
 }
 
 /// In a program that serves with axum: whoever asks is known if the program says so with `ConnectInfo`.
-impl<B: RequestBody> tower_service::Service<Request<B>> for Dispatch {
+impl<B: IncomingBody> tower_service::Service<Request<B>> for Dispatch {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Dispatched;

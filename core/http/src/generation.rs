@@ -43,6 +43,7 @@ pub(crate) struct ServedGeneration {
 impl ServedGeneration {
     pub(crate) fn new(serving: &routes::Serving, meter: Arc<Meter>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
+        let told_of_mount = serving.instance.description().manifest.camlock.rewrite.unwrap_or(true);
         ServedGeneration {
             name: serving.name.clone(),
             number: serving.generation,
@@ -50,15 +51,7 @@ impl ServedGeneration {
             farewell: serving.farewell.clone(),
             dedicated: OnceLock::new(),
             address: address(serving),
-            mount: serving
-                .instance
-                .description()
-                .manifest
-                .camlock
-                .rewrite
-                .unwrap_or(true)
-                .then(|| mount_of(&serving.name))
-                .flatten(),
+            mount: if told_of_mount { mount_of(&serving.name) } else { None },
             running: AtomicUsize::new(0),
             meter,
             panics: AtomicU64::new(0),
@@ -101,12 +94,12 @@ impl ServedGeneration {
     pub(crate) fn enter(self: &Arc<Self>, limit: usize) -> Option<InFlight> {
         // Raised first and looked at then: of two that come at once, one sees the other.
         let before = self.running.fetch_add(1, Ordering::Relaxed);
-        let mut running = InFlight(self.clone(), Some(Instant::now()));
+        let mut in_flight = InFlight(self.clone(), Some(Instant::now()));
         if before >= limit {
-            running.answered(StatusCode::SERVICE_UNAVAILABLE);
+            in_flight.answered(StatusCode::SERVICE_UNAVAILABLE);
             return None;
         }
-        Some(running)
+        Some(in_flight)
     }
 
     /// So many panics were caught in it until now.

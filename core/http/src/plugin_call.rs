@@ -11,7 +11,7 @@ use crate::{
     thread_activity::{RequestLine, enter},
     trace_context::{Ids, hex},
 };
-use camlock_policy::{Answer, Body, BoxFuture, Fault};
+use camlock_policy::{Answer, Body, BoxFuture, Fault, never};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use std::{
     convert::Infallible,
@@ -53,7 +53,10 @@ impl Future for PluginCall {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let Some(call) = &mut this.call else { return Poll::Ready(Ok(Response::default())) };
+        let Some(call) = &mut this.call else {
+            never!("a call that has answered is polled again");
+            return Poll::Ready(Ok(Response::default()));
+        };
         let inside = enter(this.in_flight.0.key, &this.line);
         let polled = call.as_mut().poll(context);
         drop(inside);

@@ -2,7 +2,7 @@
 
 use crate::{plugin_call::PluginCall, problem::Problem};
 use bytes::Bytes;
-use camlock_policy::{Body, BodyError};
+use camlock_policy::{Body, BodyError, never};
 use http::Response;
 use std::{
     convert::Infallible,
@@ -36,16 +36,19 @@ impl Future for Dispatched {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.get_mut().0 {
             Responding::Plugin(call) => Pin::new(call).poll(context),
-            Responding::Now(response) => Poll::Ready(Ok(response.take().unwrap_or_default())),
+            Responding::Now(response) => Poll::Ready(Ok(response.take().unwrap_or_else(|| {
+                never!("an answer that was given is asked for again");
+                Response::default()
+            }))),
             Responding::Later(later) => later.as_mut().poll(context).map(Ok),
         }
     }
 }
 
 /// The bodies of requests: hyper's own, where `Front` serves, or axum's, in somebody else's server.
-pub(crate) trait RequestBody:
+pub(crate) trait IncomingBody:
     http_body::Body<Data = Bytes, Error: Into<BodyError>> + Send + Unpin + 'static
 {
 }
 
-impl<B> RequestBody for B where B: http_body::Body<Data = Bytes, Error: Into<BodyError>> + Send + Unpin + 'static {}
+impl<B> IncomingBody for B where B: http_body::Body<Data = Bytes, Error: Into<BodyError>> + Send + Unpin + 'static {}

@@ -2,7 +2,7 @@
 
 use crate::{
     authority::unsound_host,
-    connection_state::Client,
+    connection_state::Caller,
     dedicated_threads::DedicatedThreads,
     generation::ServedGeneration,
     limited::limit,
@@ -11,7 +11,7 @@ use crate::{
     problem::{self, Problem},
     relay::RequestedUpgrade,
     request_id::request_id,
-    responding::{RequestBody, Responding},
+    responding::{IncomingBody, Responding},
     server_headers::ServerHeaders,
     thread_activity::RequestLine,
     trace_context::{Ids, hex, trace_id},
@@ -50,7 +50,7 @@ impl PluginService {
     }
 
     /// Answers a request of a client, unless the plugin's limits forbid it.
-    pub(crate) fn answer(&self, mut request: Request<impl RequestBody>, client: &Client, mount: usize) -> Responding {
+    pub(crate) fn answer(&self, mut request: Request<impl IncomingBody>, caller: &Caller, mount: usize) -> Responding {
         let RequestLimits { timeout, body: largest, concurrency } = self.limits;
         if let Some(largest) = largest.filter(|largest| request.body().size_hint().lower() > *largest) {
             self.generation.meter.answered(StatusCode::PAYLOAD_TOO_LARGE, Duration::ZERO);
@@ -59,7 +59,7 @@ impl PluginService {
         let headers = request.headers();
         let observed = ServerHeaders::of(headers);
         // Whoever serves in our place has checked that.
-        if client.connection.is_some()
+        if caller.connection.is_some()
             && let Some(why) = unsound_host(&request, &observed)
         {
             return problem::unsound_host(why).into();
@@ -80,8 +80,8 @@ impl PluginService {
         );
         // From here on the request stays where it is: it is large.
         let mut call =
-            Call { mount, peer: client.peer, request_id, trace_id, upgrade, request: request.map(Body::stream) };
-        let extras = self.extras(&mut call, client);
+            Call { mount, peer: caller.peer, request_id, trace_id, upgrade, request: request.map(Body::stream) };
+        let extras = self.extras(&mut call, caller);
         let line = RequestLine::of(&call.request);
         let call = match self.generation.dedicated_threads() {
             // The author's code runs when it is polled.
@@ -115,7 +115,7 @@ impl PluginService {
 
     /// What this request needs that few do.
     #[inline(never)]
-    fn extras(&self, call: &mut Call, client: &Client) -> Option<Box<RequestExtras>> {
+    fn extras(&self, call: &mut Call, caller: &Caller) -> Option<Box<RequestExtras>> {
         // A body that is known to be small enough is not watched.
         let upper = call.request.body().size_hint().upper();
         let largest = self.limits.body.filter(|largest| upper.is_none_or(|upper| upper > *largest));
@@ -125,7 +125,7 @@ impl PluginService {
         let mut extras = Box::new(RequestExtras::default());
         if call.upgrade {
             let upgrade = hyper::upgrade::on(&mut call.request);
-            extras.upgrade = Some(RequestedUpgrade { upgrade, connection: client.connection.clone() });
+            extras.upgrade = Some(RequestedUpgrade { upgrade, connection: caller.connection.clone() });
         }
         if let RequestId::Sent(id) = &call.request_id {
             extras.echo = Some(id.clone());

@@ -2,7 +2,7 @@
 
 use crate::{
     fake::{Fake, text_answer},
-    server::{PATIENCE, Server, problem, told},
+    server::{PATIENCE, Server, problem, status_and_text},
 };
 use bytes::Bytes;
 use camlock_http::Dispatch;
@@ -34,7 +34,7 @@ async fn mounts_and_claims_lead_to_plugins() {
             async move { Ok(text_answer(format!("{name} {}", &path[call.mount..]))) }
         })
     };
-    let (hello, store) = (told("hello"), told("kv-store"));
+    let (hello, store) = (status_and_text("hello"), status_and_text("kv-store"));
     let server = Server::start(Dispatch::default()).await;
     assert_eq!(problem(&server.get("/hello").await)["detail"], "nothing is served at /hello");
     server.dispatch.publish(vec![hello.routed(&["/hello"]), store.routed(&["/tables/*"])]);
@@ -119,7 +119,7 @@ async fn a_table_that_is_replaced_lets_go_at_once() {
         assert_eq!(answer.to_bytes(), expected);
         sender.ready().await.unwrap();
         server.dispatch.publish(vec![Fake::saying("hello", 2, "new").routed(&[])]);
-        assert_eq!(leases.told(), "");
+        assert_eq!(leases.status_and_text(), "");
     }
 }
 
@@ -183,8 +183,8 @@ async fn a_body_that_is_too_large() {
         let frames = (0..length).map(|_| Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"x"))));
         Request::post("/api/v1/p/reader/").body(StreamBody::new(futures_util::stream::iter(frames.collect::<Vec<_>>())))
     };
-    assert_eq!(told(&server.send(post(b"0123456789").unwrap()).await), (200, "10".to_owned()));
-    assert_eq!(told(&server.send(chunked(10).unwrap()).await), (200, "10".to_owned()));
+    assert_eq!(status_and_text(&server.send(post(b"0123456789").unwrap()).await), (200, "10".to_owned()));
+    assert_eq!(status_and_text(&server.send(chunked(10).unwrap()).await), (200, "10".to_owned()));
     let before = called.available_permits();
     let refused = server.send(post(b"0123456789a").unwrap()).await;
     assert_eq!(called.available_permits(), before, "the plugin was not asked");
@@ -245,7 +245,7 @@ async fn requests_have_ids() {
             request = request.header("x-request-id", id);
         }
         let answer = server.send(request.body(Full::<Bytes>::default()).unwrap()).await;
-        (told(&answer).1, answer.headers().get("x-request-id").cloned())
+        (status_and_text(&answer).1, answer.headers().get("x-request-id").cloned())
     };
     assert_eq!(ask(Some("mine-1")).await, ("mine-1".to_owned(), Some("mine-1".parse().unwrap())));
     let mut made = Vec::new();

@@ -10,4 +10,4 @@ mod front;
 mod mounts;
 mod server;
 mod tls;
-mod unread;
+mod slow_clients;

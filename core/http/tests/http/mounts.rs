@@ -2,7 +2,7 @@
 
 use crate::{
     fake::{Fake, Generation},
-    server::{PATIENCE, Server, told},
+    server::{PATIENCE, Server, status_and_text},
 };
 use axum::{Router, routing::get};
 use bytes::Bytes;
@@ -54,13 +54,13 @@ async fn a_mount_is_told_and_kept() {
     // What a client says of the prefix counts for nothing.
     let request = Request::get("/api/v1/p/shop/x").header("x-forwarded-prefix", "/evil");
     let answer = server.send(request.body(Full::<Bytes>::default()).expect("a request")).await;
-    assert_eq!(told(&answer).1, "/api/v1/p/shop/x /api/v1/p/shop");
+    assert_eq!(status_and_text(&answer).1, "/api/v1/p/shop/x /api/v1/p/shop");
     assert_eq!(answer.headers()["location"], "/api/v1/p/shop/login");
     let cookies: Vec<_> = answer.headers().get_all("set-cookie").iter().collect();
     assert_eq!(cookies, ["one=1; Path=/api/v1/p/shop/", "two=2"]);
     // At a path of its own nothing is changed.
     let answer = server.get("/shop").await;
-    assert_eq!((told(&answer).1.as_str(), &answer.headers()["location"]), ("/shop -", &"/login".parse().unwrap()));
+    assert_eq!((status_and_text(&answer).1.as_str(), &answer.headers()["location"]), ("/shop -", &"/login".parse().unwrap()));
 }
 
 #[tokio::test]
@@ -80,12 +80,12 @@ async fn under_a_host_of_its_own_everything_is_the_plugin_s() {
     for host in ["shop.example.com", "SHOP.example.com:8080", "shop.example.com."] {
         for path in ["/", "/_/live", "/other", "/api/v1/p/other/", "/.well-known/x", "/docs"] {
             let answer = get_at(&server, host, path).await;
-            assert_eq!(told(&answer), (200, format!("{path} -")), "{host}");
+            assert_eq!(status_and_text(&answer), (200, format!("{path} -")), "{host}");
             assert_eq!(answer.headers()["location"], "/login", "there is no mount");
         }
     }
     for (path, text) in [("/", "the short page"), ("/_/live", "live"), ("/other", "/other -")] {
-        assert_eq!(told(&get_at(&server, "www.example.com", path).await), (200, text.to_owned()));
+        assert_eq!(status_and_text(&get_at(&server, "www.example.com", path).await), (200, text.to_owned()));
     }
 }
 

@@ -56,7 +56,7 @@ async fn unload(served: Arc<Served>) {
 }
 
 /// What the operator reads of a handler that blocks.
-fn told(message: &str, route: &str) -> bool {
+fn was_reported(message: &str, route: &str) -> bool {
     capture::records(message).iter().any(|record| record["plugin"] == "faults" && record["route"] == route)
 }
 
@@ -72,7 +72,7 @@ fn handlers_that_block_every_thread() {
         assert_eq!(served.text("/fine").await, "fine");
         assert!(blocked.iter().all(|asked| !asked.is_finished()), "it was answered while they blocked");
         let route = "GET /api/v1/p/faults/block/2500";
-        until("it is told while it happens", async || told("a handler has blocked its thread for", route)).await;
+        until("it is told while it happens", async || was_reported("a handler has blocked its thread for", route)).await;
         for asked in blocked {
             assert_eq!(asked.await.unwrap(), "at last");
         }
@@ -94,7 +94,7 @@ fn a_plugin_that_goes_on_blocking() {
         let served = Arc::new(host.serve_as(&library("faults"), RequestLimits::default(), options).await);
         assert_eq!(ask(&served, "/block/900").await.unwrap(), "at last");
         let route = "GET /api/v1/p/faults/block/900";
-        until("it is moved off", async || told("it blocks serving threads", route)).await;
+        until("it is moved off", async || was_reported("it blocks serving threads", route)).await;
         // There is one serving thread, and it is free: the requests overlap, and streams go on.
         let blocked = [ask(&served, "/block/901"), ask(&served, "/block/901"), ask(&served, "/block/901")];
         until("all block", async || served.leases.count_of(Use::Request) == 3).await;
