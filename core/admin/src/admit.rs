@@ -2,7 +2,7 @@
 
 use super::{
     Control,
-    keys::{ADMIN, Shown, shown},
+    keys::{Shown, shown},
 };
 use crate::socket::Local;
 use axum::{
@@ -46,12 +46,19 @@ pub(super) fn least(method: &Method, path: &str) -> Option<Role> {
 }
 
 /// Whoever asks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Visitor {
     /// What they may do and see; nothing but what anybody may, without.
     pub(super) role: Option<Role>,
     /// Who they are, for the journal.
     pub(super) by: Actor,
+}
+
+impl Default for Visitor {
+    /// Somebody who shows nothing: no act gets as far as its actor.
+    fn default() -> Self {
+        Visitor { role: None, by: Actor::Token(String::new()) }
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Visitor {
@@ -82,7 +89,7 @@ pub(super) async fn admit(State(control): State<Arc<Control>>, mut request: Requ
 /// Who shows something that holds, or nothing at all.
 fn visitor(control: &Control, request: &Request) -> Result<Visitor, Problem> {
     if request.extensions().get::<Local>().is_some() {
-        return Ok(Visitor { role: Some(Role::Admin), by: ADMIN.to_owned() });
+        return Ok(Visitor { role: Some(Role::Admin), by: Actor::Admin });
     }
     let options = &control.options;
     match shown(request.headers(), &options.token, &*options.tokens, SystemTime::now()) {
@@ -117,7 +124,7 @@ fn invalid(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, detail).with_header(WWW_AUTHENTICATE, challenge)
 }
 
-fn too_low(by: &str, role: Role, least: Role) -> Problem {
+fn too_low(by: &Actor, role: Role, least: Role) -> Problem {
     let (role, least) = (role.word(), least.word());
     let detail = format!("this asks for the role `{least}`, and the token `{by}` has `{role}`");
     let challenge = HeaderValue::from_static("Bearer realm=\"camlock\", error=\"insufficient_scope\"");

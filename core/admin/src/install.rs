@@ -1,4 +1,4 @@
-//! Plugins that are sent, or that lie somewhere on this machine: taken in, put into the directory, and waited for.
+//! Plugins that are sent, or that lie somewhere on this machine: taken in, and handed to the supervisor, which installs them.
 
 use super::{
     Control, Shared,
@@ -14,10 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use camlock_http::{Problem, seconds};
-use camlock_policy::{
-    Act, Headline, Install, Installed, Kind, Manager, NotInstalled, Nudge, Order, PluginView, Refused, Source, Upload,
-    registry::Happened,
-};
+use camlock_policy::{Done, Install, Installation, NotInstalled, Placement, Refused, Source};
 use http::{
     HeaderMap, StatusCode,
     header::{CONTENT_TYPE, LOCATION},
@@ -25,20 +22,17 @@ use http::{
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use serde::Deserialize;
-use serde_json::json;
 use std::{
+    any::Any,
     io,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, SystemTime},
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 use tokio::{
     fs::{File, OpenOptions},
     io::AsyncWriteExt,
-    time::{Instant, timeout, timeout_at},
+    time::timeout,
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -97,42 +91,29 @@ pub(super) async fn install(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let Some(install) = control.options.install.clone() else {
-        let detail = "this server installs nothing: put the plugin into its plugins directory";
-        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, detail));
-    };
-    let (source, _file) = taken_in(&control, &*install, &headers, body).await?;
-    let there = control.manager.overview().plugins.iter().filter_map(|plugin| there(plugin)).collect();
-    let Installed { plugin: name, path } = install.install(Upload { source, replace, there }).await.map_err(problem)?;
-    (control.options.note)(Happened {
-        plugin: Some(name.clone()),
-        generation: None,
-        what: "installed",
-        by: visitor.by.clone(),
-        detail: json!({ "path": path }),
-        at: SystemTime::now(),
-    });
-    control.manager.nudge(Nudge::Everything);
+    let Some(install) = control.options.install.clone() else { return Err(problem(NotInstalled::Unsupported)) };
+    let (source, file) = taken_in(&control, &*install, &headers, body).await?;
+    // From here on it goes on although the client may have gone.
+    let held = file.map(|file| Box::new(file) as Box<dyn Any + Send>);
+    let installation = Installation { source, replace, by: visitor.by, held };
+    let Placement { plugin: name, path, replaced, outcome } =
+        control.manager.install(installation).await.map_err(problem)?;
     if !wait {
         let placed = Placed { name, path: path.display().to_string() };
         return Ok((StatusCode::ACCEPTED, axum::Json(placed)).into_response());
     }
-    if control.manager.plugin(&name).is_some_and(|before| before.enabled) {
-        let order = Order { plugin: name.clone(), act: Act::Reload { force: false }, by: visitor.by, revision: None };
-        return told(&name, control.manager.order(order).await, visitor.role);
+    let Ok(outcome) = timeout(OUTCOME, outcome).await else {
+        let detail = "it is in the plugins directory, and it is not known yet what comes of it: see GET /_/ready";
+        return Err(Problem::of(&name, StatusCode::SERVICE_UNAVAILABLE, detail).passing());
+    };
+    let outcome = outcome.unwrap_or(Err(Refused::Ending));
+    if replaced {
+        return told(&name, outcome, visitor.role);
     }
-    let plugin = outcome(&control.manager, &name).await?;
-    match &plugin.failed {
-        Some(failed) if plugin.serving.is_none() => Err(refused(
-            &name,
-            &Refused::Failed { failure: failed.failure.clone(), generation: failed.generation, plugin: plugin.clone() },
-        )),
-        _ => {
-            let location = [(LOCATION, format!("/api/v1/plugins/{name}"))];
-            let shown = tagged(plugin.revision, show::plugin(&plugin, visitor.role));
-            Ok((StatusCode::CREATED, location, shown).into_response())
-        }
-    }
+    let Done { plugin, .. } = outcome.map_err(|why| refused(&name, &why))?;
+    let location = [(LOCATION, format!("/api/v1/plugins/{name}"))];
+    let shown = tagged(plugin.revision, show::plugin(&plugin, visitor.role));
+    Ok((StatusCode::CREATED, location, shown).into_response())
 }
 
 /// Where a plugin was put.
@@ -143,21 +124,14 @@ pub(super) struct Placed {
     path: String,
 }
 
-/// A plugin that has an entry, and where that lies.
-fn there(plugin: &PluginView) -> Option<(String, Option<PathBuf>)> {
-    let path = match plugin.kind? {
-        Kind::BuiltIn => None,
-        _ => Some(PathBuf::from(plugin.path.as_deref()?)),
-    };
-    Some((plugin.name.clone(), path))
-}
-
 fn problem(not_installed: NotInstalled) -> Problem {
     let status = match not_installed {
         NotInstalled::Unfit(_) => StatusCode::UNPROCESSABLE_ENTITY,
         NotInstalled::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         NotInstalled::Taken(_) => StatusCode::CONFLICT,
         NotInstalled::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        NotInstalled::Unsupported => StatusCode::NOT_IMPLEMENTED,
+        NotInstalled::Ending => StatusCode::SERVICE_UNAVAILABLE,
     };
     Problem::new(status, not_installed.to_string())
 }
@@ -241,27 +215,4 @@ async fn create(directory: &Path) -> io::Result<(Received, File)> {
     let path = directory.join(format!("upload-{}-{number}", std::process::id()));
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path).await?;
     Ok((Received(path), file))
-}
-
-/// Waits until it is known what came of a plugin that is new.
-async fn outcome(manager: &Manager, name: &str) -> Result<Arc<PluginView>, Problem> {
-    let mut overview = manager.watch();
-    let until = Instant::now() + OUTCOME;
-    loop {
-        let plugin = overview.borrow_and_update().plugins.iter().find(|plugin| plugin.name == name).cloned();
-        let on_its_way = |plugin: &Arc<PluginView>| plugin.candidate.is_some() || plugin.state == Headline::Starting;
-        match plugin.filter(|plugin| plugin.kind.is_some()) {
-            Some(plugin) if !on_its_way(&plugin) || plugin.state == Headline::Waiting => return Ok(plugin),
-            _ => {}
-        }
-        match timeout_at(until, overview.changed()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err(refused(name, &Refused::Ending)),
-            Err(_) => {
-                let detail =
-                    "it is in the plugins directory, and it is not known yet what comes of it: see GET /_/ready";
-                return Err(Problem::of(name, StatusCode::SERVICE_UNAVAILABLE, detail).passing());
-            }
-        }
-    }
 }

@@ -66,7 +66,7 @@ impl From<Event> for Entry {
             plugin: event.plugin,
             generation: event.generation,
             what: event.what,
-            by: event.by,
+            by: event.by.to_string(),
             detail: event.detail,
         }
     }

@@ -14,8 +14,6 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// Who shows the server's own token, in the journal.
-pub(super) const ADMIN: &str = "admin";
 /// So many wrong tokens in [`WHILE`] are answered like any other; further ones are told to wait.
 const WRONG: u32 = 100;
 const WHILE: Duration = Duration::from_secs(60);
@@ -70,11 +68,11 @@ pub(super) fn shown(headers: &HeaderMap, own: &Token, tokens: &dyn Tokens, now: 
         }
     }
     match found {
-        _ if own => Shown::Known(ADMIN.to_owned(), Role::Admin),
+        _ if own => Shown::Known(Actor::Admin, Role::Admin),
         None => Shown::Wrong,
         Some(token) if token.revoked.is_some() => Shown::Revoked(token.name),
         Some(token) if !holds(&token, now) => Shown::Expired(token.name),
-        Some(token) => Shown::Known(token.name, token.role),
+        Some(token) => Shown::Known(Actor::Token(token.name), token.role),
     }
 }
 
@@ -153,9 +151,9 @@ mod tests {
         for (name, role, expires) in [("ci", Role::Operator, None), ("old", Role::Viewer, Some(at(100)))] {
             let hash = Digest::of(format!("{name}-secret").as_bytes());
             let token = NewToken { name: name.into(), role, hash, expires };
-            assert!(memory.create(token, ADMIN.into()).await.unwrap().is_some());
+            assert!(memory.create(token, Actor::Admin).await.unwrap().is_some());
         }
-        let known = |by: &str, role| Shown::Known(by.to_owned(), role);
+        let known = |by: &str, role| Shown::Known(by.into(), role);
         for (own, header, now, expected) in [
             ("abc", Some("Bearer abc"), 0, known("admin", Role::Admin)),
             ("abc", Some("bearer  abc"), 0, known("admin", Role::Admin)),
@@ -178,7 +176,7 @@ mod tests {
             headers.extend(header.map(|value| (AUTHORIZATION, value.parse().unwrap())));
             assert_eq!(shown(&headers, &Token::new(own), &memory, at(now)), expected, "{own} {header:?} {now}");
         }
-        assert!(memory.revoke(1, ADMIN.into()).await.unwrap());
+        assert!(memory.revoke(1, Actor::Admin).await.unwrap());
         let headers = HeaderMap::from_iter([(AUTHORIZATION, "Bearer ci-secret".parse().unwrap())]);
         assert_eq!(shown(&headers, &Token::new("abc"), &memory, at(0)), Shown::Revoked("ci".into()));
         assert_eq!(format!("{:?}", Token::new("secret")), "Token(…)");

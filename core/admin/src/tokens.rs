@@ -5,7 +5,7 @@ use super::{
     admit::Visitor,
     ask::{bad, read_some},
     journal::unavailable,
-    keys::{ADMIN, holds},
+    keys::holds,
     page::Page,
     show::time,
 };
@@ -18,7 +18,7 @@ use axum::{
 use camlock_http::Problem;
 use camlock_policy::{
     Digest,
-    registry::{NewToken, Role, TokenView},
+    registry::{Actor, NewToken, Role, TokenView},
 };
 use http::{
     StatusCode,
@@ -40,8 +40,6 @@ use utoipa::{
 const PREFIX: &str = "camlock_";
 /// The longest name.
 const LONGEST: usize = 64;
-/// Who does things in the journal that nobody shows a token for.
-const RESERVED: [&str; 5] = [ADMIN, "filesystem", "registry", "health", "program"];
 
 /// A token, without its secret.
 #[derive(Serialize, ToSchema)]
@@ -156,7 +154,7 @@ fn check(name: &str) -> Result<(), Problem> {
         let rule = format!("letters, digits, `.`, `_` and `-`, {LONGEST} at most, the first a letter or a digit");
         return Err(bad(format!("`name` is no name for a token: {rule}")));
     }
-    if RESERVED.contains(&name) {
+    if !Actor::is_free_for_a_token(name) {
         return Err(bad(format!("`{name}` is no name for a token: the journal uses it for something else")));
     }
     Ok(())

@@ -67,6 +67,7 @@ impl Shop {
             built_in: self.built_in,
             aside: aside(control),
             turns: Arc::new(Semaphore::new(turns)),
+            install: Some(Arc::new(self.installer)),
         }
     }
 }

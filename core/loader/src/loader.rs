@@ -330,7 +330,7 @@ impl Loader {
                 plugin: known.plugin.clone(),
                 generation: known.generation,
                 digest: known.digest,
-                held_by: known.leases.told(),
+                held_by: known.leases.describe_holders(),
                 panics: known.side.upgrade().map_or(0, |side| side.panics()),
                 ending: known.ending.borrow().clone(),
             })

@@ -12,9 +12,9 @@ use std::{
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A body that is nothing, whole, or a stream. Only the last costs an allocation.
-pub struct Body(Kind);
+pub struct Body(BodyKind);
 
-enum Kind {
+enum BodyKind {
     Empty,
     Whole(Bytes),
     Stream(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError> + Send>>),
@@ -23,7 +23,7 @@ enum Kind {
 impl Body {
     /// No bytes, no trailers.
     pub fn empty() -> Self {
-        Body(Kind::Empty)
+        Body(BodyKind::Empty)
     }
 
     /// Frames as they come.
@@ -35,32 +35,32 @@ impl Body {
         if http_body::Body::is_end_stream(&body) {
             return Body::empty();
         }
-        Body(Kind::Stream(Box::pin(Told(body))))
+        Body(BodyKind::Stream(Box::pin(WithBodyError(body))))
     }
 
     /// Whether there is nothing to read.
     pub fn is_empty(&self) -> bool {
-        matches!(self.0, Kind::Empty)
+        matches!(self.0, BodyKind::Empty)
     }
 
     /// Whether its bytes are still to come.
     pub fn is_stream(&self) -> bool {
-        matches!(self.0, Kind::Stream(_))
+        matches!(self.0, BodyKind::Stream(_))
     }
 
     /// The bytes, where they are there already.
     pub fn into_whole(self) -> Result<Bytes, Self> {
         match self.0 {
-            Kind::Empty => Ok(Bytes::new()),
-            Kind::Whole(bytes) => Ok(bytes),
-            Kind::Stream(_) => Err(self),
+            BodyKind::Empty => Ok(Bytes::new()),
+            BodyKind::Whole(bytes) => Ok(bytes),
+            BodyKind::Stream(_) => Err(self),
         }
     }
 }
 
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
-        Body(if bytes.is_empty() { Kind::Empty } else { Kind::Whole(bytes) })
+        Body(if bytes.is_empty() { BodyKind::Empty } else { BodyKind::Whole(bytes) })
     }
 }
 
@@ -79,9 +79,9 @@ impl From<String> for Body {
 impl fmt::Debug for Body {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Empty => formatter.write_str("Body(empty)"),
-            Kind::Whole(bytes) => write!(formatter, "Body({} bytes)", bytes.len()),
-            Kind::Stream(_) => formatter.write_str("Body(stream)"),
+            BodyKind::Empty => formatter.write_str("Body(empty)"),
+            BodyKind::Whole(bytes) => write!(formatter, "Body({} bytes)", bytes.len()),
+            BodyKind::Stream(_) => formatter.write_str("Body(stream)"),
         }
     }
 }
@@ -94,36 +94,36 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Kind::Stream(stream) = &mut self.0 {
+        if let BodyKind::Stream(stream) = &mut self.0 {
             return stream.as_mut().poll_frame(context);
         }
-        match std::mem::replace(&mut self.0, Kind::Empty) {
-            Kind::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+        match std::mem::replace(&mut self.0, BodyKind::Empty) {
+            BodyKind::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
             _ => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            Kind::Empty => true,
-            Kind::Whole(_) => false,
-            Kind::Stream(stream) => stream.is_end_stream(),
+            BodyKind::Empty => true,
+            BodyKind::Whole(_) => false,
+            BodyKind::Stream(stream) => stream.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Kind::Empty => SizeHint::with_exact(0),
-            Kind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Kind::Stream(stream) => stream.size_hint(),
+            BodyKind::Empty => SizeHint::with_exact(0),
+            BodyKind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            BodyKind::Stream(stream) => stream.size_hint(),
         }
     }
 }
 
 /// A body whose errors are of our type.
-struct Told<B>(B);
+struct WithBodyError<B>(B);
 
-impl<B> http_body::Body for Told<B>
+impl<B> http_body::Body for WithBodyError<B>
 where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BodyError>,

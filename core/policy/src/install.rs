@@ -1,10 +1,46 @@
 //! The port through which something new comes into the plugins directory. What must not live here: HTTP, archives, files.
 
-use crate::BoxFuture;
+use crate::{BoxFuture, Done, Refused, registry::Actor};
 use std::{
+    any::Any,
     collections::BTreeMap,
+    fmt,
     path::{Path, PathBuf},
 };
+use tokio::sync::oneshot;
+
+/// Somebody wants something installed.
+pub struct Installation {
+    /// What.
+    pub source: Source,
+    /// Also where there is a plugin of that name: the new one takes its place.
+    pub replace: bool,
+    /// Who, for the journal.
+    pub by: Actor,
+    /// Dropped when the installation is over: whoever sent a file removes it so.
+    pub held: Option<Box<dyn Any + Send>>,
+}
+
+impl fmt::Debug for Installation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Installation { source, replace, by, held: _ } = self;
+        let mut shown = formatter.debug_struct("Installation");
+        shown.field("source", source).field("replace", replace).field("by", by).finish_non_exhaustive()
+    }
+}
+
+/// Something lies in the plugins directory, and is looked at.
+#[derive(Debug)]
+pub struct Placement {
+    /// The plugin's name.
+    pub plugin: String,
+    /// Where it lies now, below the plugins directory.
+    pub path: PathBuf,
+    /// It takes the place of a plugin that is enabled.
+    pub replaced: bool,
+    /// What comes of it.
+    pub outcome: oneshot::Receiver<Result<Done, Refused>>,
+}
 
 /// What is to be installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +68,16 @@ pub enum Source {
 }
 
 impl Source {
+    /// What sort of source it is, in a word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Source::Path(_) => "path",
+            Source::Artifact(_) => "artifact",
+            Source::TarGz(_) => "tar.gz",
+            Source::Zip(_) => "zip",
+        }
+    }
+
     /// Where it lies.
     pub fn path(&self) -> &Path {
         match self {
@@ -64,6 +110,12 @@ pub enum NotInstalled {
     /// It could not be written.
     #[error("{0}")]
     Failed(String),
+    /// This server has nothing that installs.
+    #[error("this server installs nothing: put the plugin into its plugins directory")]
+    Unsupported,
+    /// The server is ending.
+    #[error("the server is ending")]
+    Ending,
 }
 
 /// Puts plugins into the plugins directory.

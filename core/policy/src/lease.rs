@@ -37,7 +37,7 @@ macro_rules! uses {
             pub const ALL: &[Use] = &[$(Use::$name),*];
 
             /// So many leases of this use, in words.
-            pub fn told(self, count: usize) -> String {
+            pub fn describe(self, count: usize) -> String {
                 match self {
                     $(Use::$name if count == 1 => $one.to_owned(),)*
                     $(Use::$name => format!(concat!("{} ", $many), count),)*
@@ -87,19 +87,19 @@ fn weight(held_for: Use) -> usize {
     if held_for == Use::Task { ONE + TASK } else { ONE }
 }
 
-type End = Box<dyn FnOnce() + Send>;
+type AtTheEnd = Box<dyn FnOnce() + Send>;
 
-struct Shared {
+struct LeaseCounts {
     state: AtomicUsize,
     /// How many leases of each use there are; only told, never acted upon.
     uses: [AtomicUsize; Use::ALL.len()],
-    end: Mutex<Option<End>>,
+    end: Mutex<Option<AtTheEnd>>,
     waiting: Mutex<Vec<Waker>>,
 }
 
 /// Keeps a generation alive.
 pub struct Lease {
-    shared: Arc<Shared>,
+    shared: Arc<LeaseCounts>,
     held_for: Use,
 }
 
@@ -107,7 +107,7 @@ impl Lease {
     /// The first lease of a generation. `end` runs when the last one is dropped, on the thread that drops it: it must be
     /// quick, and must not panic.
     pub fn first(end: impl FnOnce() + Send + 'static) -> Self {
-        let shared = Shared {
+        let shared = LeaseCounts {
             state: AtomicUsize::new(ONE),
             uses: std::array::from_fn(|_| AtomicUsize::new(0)),
             end: Mutex::new(Some(Box::new(end))),
@@ -182,7 +182,7 @@ impl fmt::Debug for Lease {
     }
 }
 
-impl Shared {
+impl LeaseCounts {
     fn tell(&self) {
         let waiting = std::mem::take(&mut *lock(&self.waiting));
         for waker in waiting {
@@ -194,7 +194,7 @@ impl Shared {
 /// Looks on: who holds leases, and when all but one are gone.
 #[derive(Clone)]
 pub struct Watch {
-    shared: Arc<Shared>,
+    shared: Arc<LeaseCounts>,
 }
 
 impl Watch {
@@ -217,22 +217,22 @@ impl Watch {
     }
 
     /// What keeps the generation, in words; empty if nothing does.
-    pub fn told(&self) -> String {
-        self.tell_those(|_| true)
+    pub fn describe_holders(&self) -> String {
+        self.describe_those(|_| true)
     }
 
     /// The same without what is held for one use.
-    pub fn told_but(&self, left_out: Use) -> String {
-        self.tell_those(|held_for| held_for != left_out)
+    pub fn describe_holders_but(&self, left_out: Use) -> String {
+        self.describe_those(|held_for| held_for != left_out)
     }
 
-    fn tell_those(&self, told: impl Fn(Use) -> bool) -> String {
+    fn describe_those(&self, counted: impl Fn(Use) -> bool) -> String {
         let parts: Vec<_> = Use::ALL
             .iter()
-            .filter(|held_for| told(**held_for))
+            .filter(|held_for| counted(**held_for))
             .filter_map(|held_for| match self.count_of(*held_for) {
                 0 => None,
-                count => Some(held_for.told(count)),
+                count => Some(held_for.describe(count)),
             })
             .collect();
         parts.join("; ")
@@ -292,10 +292,10 @@ mod tests {
         drop(owner);
         assert_eq!(ended.load(Ordering::SeqCst), 0);
         let body = request.turn_into(Use::Body);
-        assert_eq!(body.watch().told(), "a response body is still being read");
+        assert_eq!(body.watch().describe_holders(), "a response body is still being read");
         let watch = body.watch();
         drop(body);
-        assert_eq!((ended.load(Ordering::SeqCst), watch.count(), watch.told().as_str()), (1, 0, ""));
+        assert_eq!((ended.load(Ordering::SeqCst), watch.count(), watch.describe_holders().as_str()), (1, 0, ""));
     }
 
     #[test]
@@ -304,7 +304,7 @@ mod tests {
         let _held: Vec<_> = (0..3).map(|_| owner.share(Use::Connection)).collect();
         let _request = owner.share(Use::Request);
         assert_eq!(
-            owner.watch().told(),
+            owner.watch().describe_holders(),
             "it is still in use; a request is still being handled; 3 upgraded connections are still open"
         );
     }
@@ -333,7 +333,7 @@ mod tests {
         drop(owner.share(Use::Task));
         drop(request);
         waiter.join().unwrap();
-        assert_eq!(owner.watch().told(), "it is still in use; a task of the plugin still runs");
+        assert_eq!(owner.watch().describe_holders(), "it is still in use; a task of the plugin still runs");
         drop(owner);
         assert_eq!(ended.load(Ordering::SeqCst), 0, "the task keeps it");
         drop(task);

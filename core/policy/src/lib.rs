@@ -33,7 +33,7 @@ pub use crate::{
     call::{Answer, Call, Connection, Fault, FaultKind, RequestId},
     digest::{Digest, NoDigest},
     failure::{Diagnostic, Failure, Stage},
-    install::{Install, Installed, NotInstalled, Source, Upload},
+    install::{Install, Installation, Installed, NotInstalled, Placement, Source, Upload},
     instance::{BoxFuture, Description, Ending, Instance, Loaded, Saved},
     lease::{Lease, Use, Watch},
     limits::{Limits, RequestLimits},

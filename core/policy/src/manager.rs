@@ -2,7 +2,7 @@
 //!
 //! What must not live here: any decision. A nudge only says "look again"; an act is answered when its outcome is known.
 
-use crate::{Digest, Failure, Kept, Overview, PluginView, registry::Actor};
+use crate::{Digest, Failure, Installation, Kept, NotInstalled, Overview, Placement, PluginView, registry::Actor};
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -104,6 +104,8 @@ pub enum Message {
     Nudge(Nudge),
     /// Do this, and say what came of it.
     Act(Order, oneshot::Sender<Result<Done, Refused>>),
+    /// Install this, and say where it lies.
+    Install(Installation, oneshot::Sender<Result<Placement, NotInstalled>>),
     /// Which artifacts of a plugin are kept.
     History(String, oneshot::Sender<Vec<Kept>>),
     /// End everything, and say when it is done.
@@ -141,7 +143,7 @@ impl Manager {
 
     /// Asks for something, and waits for its outcome. Dropping the future does not take it back.
     pub async fn act(&self, plugin: &str, act: Act) -> Result<Done, Refused> {
-        self.order(Order { plugin: plugin.to_owned(), act, by: "program".to_owned(), revision: None }).await
+        self.order(Order { plugin: plugin.to_owned(), act, by: Actor::Program, revision: None }).await
     }
 
     /// The same, with who asks for it and on what condition.
@@ -149,6 +151,14 @@ impl Manager {
         let (reply, outcome) = oneshot::channel();
         let _ = self.messages.send(Message::Act(order, reply));
         outcome.await.unwrap_or(Err(Refused::Ending))
+    }
+
+    /// Installs something, and says where it lies; what comes of it is [`Placement::outcome`]. Dropping the future does not take it
+    /// back.
+    pub async fn install(&self, installation: Installation) -> Result<Placement, NotInstalled> {
+        let (reply, outcome) = oneshot::channel();
+        let _ = self.messages.send(Message::Install(installation, reply));
+        outcome.await.unwrap_or(Err(NotInstalled::Ending))
     }
 
     /// The artifacts of a plugin that are kept here, the newest first.

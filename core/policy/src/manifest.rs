@@ -183,7 +183,7 @@ fn shown(text: &str) -> String {
 /// `[package]`, as far as cargo does not hand it to the compiler. What comes from a workspace is not known here.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct PackageTable {
+struct CargoPackage {
     keywords: Option<toml::Value>,
     documentation: Option<toml::Value>,
     metadata: MetadataTable,
@@ -195,7 +195,7 @@ struct MetadataTable {
     camlock: Camlock,
 }
 
-impl PackageTable {
+impl CargoPackage {
     fn keywords(&self) -> Result<Vec<String>, Invalid> {
         let given = self.keywords.as_ref().and_then(toml::Value::as_array).into_iter().flatten();
         given.filter_map(toml::Value::as_str).map(|keyword| text("keywords", keyword.as_bytes())).collect()
@@ -212,11 +212,11 @@ pub fn camlock(cargo_toml: &[u8]) -> Result<Camlock, Invalid> {
     parsed(cargo_toml).map(|package| package.metadata.camlock)
 }
 
-fn parsed(cargo_toml: &[u8]) -> Result<PackageTable, Invalid> {
+fn parsed(cargo_toml: &[u8]) -> Result<CargoPackage, Invalid> {
     #[derive(Deserialize)]
     struct CargoToml {
         #[serde(default)]
-        package: PackageTable,
+        package: CargoPackage,
     }
     if cargo_toml.len() > LARGEST_FILE {
         return Err(Invalid(format!("Cargo.toml is {} bytes long, more than {LARGEST_FILE}", cargo_toml.len())));

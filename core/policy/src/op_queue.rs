@@ -7,18 +7,18 @@
 #[derive(Clone, Debug)]
 pub struct OpQueue<T = ()> {
     begun: u64,
-    state: State<T>,
+    state: QueueState<T>,
 }
 
 #[derive(Clone, Debug)]
-enum State<T> {
+enum QueueState<T> {
     Idle,
     Running { next: Option<T> },
 }
 
 impl<T> Default for OpQueue<T> {
     fn default() -> Self {
-        OpQueue { begun: 0, state: State::Idle }
+        OpQueue { begun: 0, state: QueueState::Idle }
     }
 }
 
@@ -28,16 +28,16 @@ impl<T> OpQueue<T> {
     #[must_use = "what is returned has to be run"]
     pub fn request_with(&mut self, wanted: T, merge: impl FnOnce(&mut T, T)) -> Option<T> {
         match &mut self.state {
-            State::Idle => {
+            QueueState::Idle => {
                 self.begun += 1;
-                self.state = State::Running { next: None };
+                self.state = QueueState::Running { next: None };
                 Some(wanted)
             }
-            State::Running { next: Some(next) } => {
+            QueueState::Running { next: Some(next) } => {
                 merge(next, wanted);
                 None
             }
-            State::Running { next } => {
+            QueueState::Running { next } => {
                 *next = Some(wanted);
                 None
             }
@@ -47,24 +47,24 @@ impl<T> OpQueue<T> {
     /// The run under way has ended. Returns what to run now: what was asked for meanwhile.
     #[must_use = "what is returned has to be run"]
     pub fn finish(&mut self) -> Option<T> {
-        let State::Running { next } = std::mem::replace(&mut self.state, State::Idle) else {
+        let QueueState::Running { next } = std::mem::replace(&mut self.state, QueueState::Idle) else {
             crate::never!("a run ends that was never begun");
             return None;
         };
         let next = next?;
         self.begun += 1;
-        self.state = State::Running { next: None };
+        self.state = QueueState::Running { next: None };
         Some(next)
     }
 
     /// Whether one runs.
     pub fn is_running(&self) -> bool {
-        matches!(self.state, State::Running { .. })
+        matches!(self.state, QueueState::Running { .. })
     }
 
     /// The number of the run that will have seen all that was there when the last request was made.
     pub fn coming(&self) -> u64 {
-        self.begun + u64::from(matches!(self.state, State::Running { next: Some(_) }))
+        self.begun + u64::from(matches!(self.state, QueueState::Running { next: Some(_) }))
     }
 
     /// How many runs were begun.

@@ -6,6 +6,7 @@ use crate::{
     database::{Word, Work},
     record::count,
     shared::Shared,
+    words::Words,
 };
 use camlock_policy::{
     BoxFuture, Fingerprint,
@@ -40,7 +41,7 @@ impl Registry for Shared {
     fn register(&self, newcomers: Vec<Newcomer>) -> BoxFuture<Result<Vec<Record>, Unavailable>> {
         let this = self.clone();
         self.database.within(async move {
-            let mut work = this.database.act("filesystem", this.node()).await?;
+            let mut work = this.database.act(Actor::Filesystem.as_str(), this.node()).await?;
             for newcomers in newcomers.chunks(AT_ONCE) {
                 enter(&mut work, newcomers).await?;
             }
@@ -60,7 +61,7 @@ impl Registry for Shared {
     ) -> BoxFuture<Result<Record, NotDecided>> {
         let (this, name) = (self.clone(), name.to_owned());
         let decided = self.database.within(async move {
-            let mut work = this.database.act(&by, this.node()).await?;
+            let mut work = this.database.act(by.as_str(), this.node()).await?;
             let Some(before) = this.record(&mut work, &name).await? else {
                 work.commit().await?;
                 return Ok(Err(NotDecided::Unknown(name)));
@@ -97,7 +98,7 @@ impl Registry for Shared {
     fn report(&self, served: Vec<Served>) -> BoxFuture<Result<(), Unavailable>> {
         let this = self.clone();
         self.database.within(async move {
-            let mut work = this.database.write().await?;
+            let mut work = this.database.report().await?;
             // What is told last of a plugin counts.
             let served: BTreeMap<String, Served> =
                 served.into_iter().map(|served| (served.plugin.clone(), served)).collect();
@@ -221,9 +222,9 @@ fn names_after(others: usize, count: usize) -> String {
 
 #[derive(QueryableByName)]
 struct Seen {
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     plugin: String,
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     seen: String,
 }
 

@@ -1,13 +1,14 @@
 //! What Camlock's own tests and benchmarks share.
 //!
 //! Here live the building of fixture plugins, with real cargo, the running of tests that need a `main` of their own, and of a
-//! real server over directories of its own.
+//! real server over directories of its own, and a registry in memory.
 //! What must not live here: anything that a shipped crate depends on.
 
 #![forbid(unsafe_code)]
 
 mod fixtures;
 mod load;
+mod memory;
 mod outside;
 mod postgres;
 mod server;
@@ -21,6 +22,7 @@ pub use fixtures::{Fixtures, repository, run_cargo};
 pub use inventory;
 pub use libtest_mimic::Trial;
 pub use load::Load;
+pub use memory::MemoryRegistry;
 pub use outside::{Outside, files_of};
 pub use postgres::Postgres;
 pub use server::{Answer, Server, request};

@@ -6,17 +6,19 @@ use bytes::Bytes;
 use camlock_admin::{AdminOptions, InMemory, Token, admin_router};
 use camlock_http::Dispatch;
 use camlock_policy::{
-    Digest, Done, Headline, Inbox, Kind, Manager, Message, Nudge, Order, Overview, PluginView, Refused,
+    Act, Digest, Done, Headline, Inbox, Installation, Installed, Kind, Manager, Message, Nudge, Order, Overview,
+    Placement, PluginView, Refused, Upload,
     registry::{NewToken, Role, Tokens},
 };
 use http::{Request, Response};
 use http_body_util::Full;
 use serde_json::Value;
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 pub const ADMIN: &str = "the-server's-own";
 
@@ -76,6 +78,18 @@ impl Admin {
         let (orders, nudges) = (Seen::<Order>::default(), Seen::<Nudge>::default());
         let answer: Arc<Mutex<Answer>> = Arc::new(Mutex::new(Box::new(|order| done(&order.plugin))));
         let (theirs, nudged, answering) = (orders.clone(), nudges.clone(), answer.clone());
+        let memory = InMemory::default();
+        let dispatch = Dispatch::default();
+        let notes = memory.clone();
+        let options = change(AdminOptions {
+            tokens: Arc::new(memory.clone()),
+            archive: Arc::new(memory.clone()),
+            note: Arc::new(move |happened| notes.note(happened)),
+            blocked: dispatch.blocked_list(),
+            meters: dispatch.meters(),
+            ..AdminOptions::new(Token::new(ADMIN))
+        });
+        let install = options.install.clone();
         tokio::spawn(async move {
             while let Some(message) = messages.recv().await {
                 match message {
@@ -84,24 +98,28 @@ impl Admin {
                         theirs.lock().unwrap().push(order);
                         let _ = reply.send(outcome);
                     }
+                    Message::Install(installation, reply) => {
+                        let Installation { source, replace, by, held } = installation;
+                        let there = BTreeMap::new();
+                        let outcome = install.as_ref().unwrap().install(Upload { source, replace, there }).await;
+                        drop(held);
+                        let placed = outcome.map(|Installed { plugin, path }| {
+                            let (answer, outcome) = oneshot::channel();
+                            let act = Act::Reload { force: false };
+                            let order = Order { plugin: plugin.clone(), act, by, revision: None };
+                            let _ = answer.send(answering.lock().unwrap()(&order));
+                            theirs.lock().unwrap().push(order);
+                            Placement { replaced: plugin == "hello", plugin, path, outcome }
+                        });
+                        let _ = reply.send(placed);
+                    }
                     Message::History(_, reply) => drop(reply.send(Vec::new())),
                     Message::Nudge(nudge) => nudged.lock().unwrap().push(nudge),
                     Message::End(done) => drop(done.send(())),
                 }
             }
         });
-        let memory = InMemory::default();
-        let dispatch = Dispatch::default();
-        let notes = memory.clone();
-        let options = AdminOptions {
-            tokens: Arc::new(memory.clone()),
-            archive: Arc::new(memory.clone()),
-            note: Arc::new(move |happened| notes.note(happened)),
-            blocked: dispatch.blocked_list(),
-            meters: dispatch.meters(),
-            ..AdminOptions::new(Token::new(ADMIN))
-        };
-        let router = admin_router(manager, change(options));
+        let router = admin_router(manager, options);
         dispatch.fall_through_to(router.clone());
         let server = Server::start(dispatch).await;
         let admin = Admin { server, memory, router, overview, orders, nudges, answer };

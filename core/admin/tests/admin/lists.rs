@@ -225,11 +225,15 @@ async fn what_is_decided_reaches_the_manager_with_who_and_on_what_condition() {
         let answer = admin.server.send(request).await;
         assert_eq!((answer.status().as_u16(), &answer.headers()["etag"]), (200, &"\"13\"".parse().unwrap()), "{path}");
         let order = admin.orders.lock().unwrap().pop().unwrap();
-        assert_eq!((&*order.plugin, order.act, &*order.by, order.revision), ("hello", act, "ops", revision), "{path}");
+        assert_eq!(
+            (&*order.plugin, order.act, order.by.as_str(), order.revision),
+            ("hello", act, "ops", revision),
+            "{path}"
+        );
     }
     assert_eq!(admin.ask("DELETE", "/api/v1/plugins/hello", ADMIN, "").await.status(), 200);
     let order = admin.orders.lock().unwrap().pop().unwrap();
-    assert_eq!((order.act, &*order.by), (Act::Remove, "admin"));
+    assert_eq!((order.act, order.by.as_str()), (Act::Remove, "admin"));
 }
 
 #[tokio::test]

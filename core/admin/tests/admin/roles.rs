@@ -187,7 +187,7 @@ async fn a_token_is_made_shown_once_and_revoked() {
         (&json!("ci"), &json!("operator"), &json!("2999-01-01T00:00:00Z"), &json!(true))
     );
     assert_eq!(admin.ask("POST", "/api/v1/plugins/hello/reload", secret, "").await.status(), 200);
-    assert_eq!(admin.orders.lock().unwrap()[0].by, "ci");
+    assert_eq!(admin.orders.lock().unwrap()[0].by.as_str(), "ci");
     let listed = admin.ask("GET", "/api/v1/tokens", ADMIN, "").await;
     let text = String::from_utf8_lossy(listed.body()).into_owned();
     let hash = camlock_policy::Digest::of(secret.as_bytes()).hex();
@@ -253,7 +253,7 @@ async fn over_the_control_socket_one_is_an_admin() {
         assert!(status == 200 && String::from_utf8_lossy(&body).contains("canary"));
     }
     assert_eq!(ask("POST", "/api/v1/plugins/hello/disable", "").await.0, 200);
-    assert_eq!(admin.orders.lock().unwrap()[0].by, "admin");
+    assert_eq!(admin.orders.lock().unwrap()[0].by.as_str(), "admin");
     assert_eq!(ask("GET", "/api/v1/p/hello/", "").await.0, 404);
     let another = serve_socket(&path, admin.router.clone()).await.unwrap_err();
     assert!(another.to_string().starts_with("another server answers at "), "{another}");

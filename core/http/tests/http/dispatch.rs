@@ -28,13 +28,13 @@ fn held(name: &str, bound: Duration) -> Routed<Target> {
 
 #[tokio::test]
 async fn mounts_and_claims_lead_to_plugins() {
-    let told = |name| {
+    let saying_path = |name| {
         Fake::generation(name, 1, move |call, _| {
             let path = call.request.uri().path().to_owned();
             async move { Ok(text_answer(format!("{name} {}", &path[call.mount..]))) }
         })
     };
-    let (hello, store) = (status_and_text("hello"), status_and_text("kv-store"));
+    let (hello, store) = (saying_path("hello"), saying_path("kv-store"));
     let server = Server::start(Dispatch::default()).await;
     assert_eq!(problem(&server.get("/hello").await)["detail"], "nothing is served at /hello");
     server.dispatch.publish(vec![hello.routed(&["/hello"]), store.routed(&["/tables/*"])]);
@@ -119,7 +119,7 @@ async fn a_table_that_is_replaced_lets_go_at_once() {
         assert_eq!(answer.to_bytes(), expected);
         sender.ready().await.unwrap();
         server.dispatch.publish(vec![Fake::saying("hello", 2, "new").routed(&[])]);
-        assert_eq!(leases.status_and_text(), "");
+        assert_eq!(leases.describe_holders(), "");
     }
 }
 

@@ -9,5 +9,5 @@ mod farewell;
 mod front;
 mod mounts;
 mod server;
-mod tls;
 mod slow_clients;
+mod tls;

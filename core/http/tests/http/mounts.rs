@@ -60,7 +60,10 @@ async fn a_mount_is_told_and_kept() {
     assert_eq!(cookies, ["one=1; Path=/api/v1/p/shop/", "two=2"]);
     // At a path of its own nothing is changed.
     let answer = server.get("/shop").await;
-    assert_eq!((status_and_text(&answer).1.as_str(), &answer.headers()["location"]), ("/shop -", &"/login".parse().unwrap()));
+    assert_eq!(
+        (status_and_text(&answer).1.as_str(), &answer.headers()["location"]),
+        ("/shop -", &"/login".parse().unwrap())
+    );
 }
 
 #[tokio::test]

@@ -202,7 +202,7 @@ fn leases_decide_when_it_ends() {
         let answer = call(&instance, "/late").await.expect("an answer");
         let _ = instance.shutdown().await;
         drop(instance);
-        held_by(&leases, &Use::Body.told(1)).await;
+        held_by(&leases, &Use::Body.describe(1)).await;
         assert_eq!((ending.borrow().clone(), DROPPED.load(Ordering::SeqCst)), (Ending::Alive, dropped));
         // The same code makes a new generation meanwhile.
         let (second, again) = load(&host).await;

@@ -70,7 +70,7 @@ pub async fn until(what: &str, condition: impl AsyncFn() -> bool) {
 
 /// Waits until exactly this keeps a generation.
 pub async fn held_by(leases: &Watch, told: &str) {
-    until(told, async || leases.told() == told).await;
+    until(told, async || leases.describe_holders() == told).await;
 }
 
 struct Unpark(Thread);

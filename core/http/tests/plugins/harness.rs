@@ -210,7 +210,7 @@ impl Served {
         let ended = tokio::time::timeout(Duration::from_secs(20), ended).await;
         match ended {
             Ok(ended) => ended.expect("the keeper tells").clone(),
-            Err(_) => panic!("nothing became of it: {}", self.leases.told()),
+            Err(_) => panic!("nothing became of it: {}", self.leases.describe_holders()),
         }
     }
 

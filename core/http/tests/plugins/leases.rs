@@ -79,7 +79,7 @@ async fn cancel_and_unload(loaded: Loaded, request: Request<Body>) {
     let _ = calling.await;
     drop(instance);
     goes(&mut ending).await;
-    assert_eq!(leases.told(), "");
+    assert_eq!(leases.describe_holders(), "");
 }
 
 #[trial]

@@ -72,7 +72,8 @@ fn handlers_that_block_every_thread() {
         assert_eq!(served.text("/fine").await, "fine");
         assert!(blocked.iter().all(|asked| !asked.is_finished()), "it was answered while they blocked");
         let route = "GET /api/v1/p/faults/block/2500";
-        until("it is told while it happens", async || was_reported("a handler has blocked its thread for", route)).await;
+        until("it is told while it happens", async || was_reported("a handler has blocked its thread for", route))
+            .await;
         for asked in blocked {
             assert_eq!(asked.await.unwrap(), "at last");
         }

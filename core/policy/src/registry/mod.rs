@@ -3,17 +3,17 @@
 //! Here live the types of the record and the ports to it. Whoever keeps it (a database) implements them; the supervisor and
 //! the admin API use them. What must not live here: SQL, and anything that decides.
 
+mod actor;
 mod archive;
 mod exchange;
-mod memory;
 mod record;
 mod rollout;
 
+pub use actor::Actor;
 pub use archive::{
     Archive, Event, EventId, EventPage, EventQuery, Happened, NewToken, NodeView, Role, Served, TokenView, Tokens,
 };
 pub use exchange::{Claim, Exchange, RightToBuild};
-pub use memory::Memory;
 pub use record::{Agreed, Decision, Newcomer, NotDecided, Pardon, Record};
 pub use rollout::{Proposal, Proposed, Rollout, RolloutId, RolloutState};
 
@@ -27,9 +27,6 @@ pub struct Unavailable(pub String);
 
 /// A server of the fleet: an id that it keeps in its data directory.
 pub type NodeId = String;
-
-/// Who did something: a token's name, `filesystem`, `registry`, `health`.
-pub type Actor = String;
 
 /// What the supervisor wants to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -95,6 +95,23 @@ pub enum NotDecided {
 }
 
 impl Record {
+    /// The record after a decision.
+    pub fn take(&mut self, decision: &Decision) {
+        let Decision { enabled, config, reload, remove, quarantine, pardon } = decision;
+        self.enabled = enabled.unwrap_or(self.enabled);
+        if let Some(config) = config {
+            self.config.clone_from(config);
+        }
+        self.reloads += u64::from(*reload);
+        self.removed |= *remove;
+        match pardon {
+            Some(Pardon::One(digest)) => drop(self.quarantine.remove(digest)),
+            Some(Pardon::All) => self.quarantine.clear(),
+            None => {}
+        }
+        self.quarantine.extend(quarantine.clone());
+    }
+
     /// A record as it is made for a newcomer.
     pub fn of(newcomer: &Newcomer, revision: u64, registered: u64) -> Self {
         Record {

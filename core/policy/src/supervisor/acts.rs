@@ -2,16 +2,15 @@
 
 use super::{
     Supervisor,
-    plugin::{Answer, Ask, Attempt, Plugin, Why},
-    work::Report,
+    ask::{Ask, PendingAnswer, Reply},
+    plugin::{Attempt, AttemptReason, Plugin},
+    work::{DirectoryReport, WorkReport},
 };
 use crate::{
-    Act, Digest, Done, Kept, Kind, Order, Refused,
+    Act, Digest, Kept, Kind, Order, Refused, never,
     registry::{Actor, Agreed, Decision, NotDecided, Pardon, Record},
 };
 use tokio::sync::oneshot;
-
-pub(super) type Reply = oneshot::Sender<Result<Done, Refused>>;
 
 impl Supervisor {
     pub(super) fn act(&mut self, order: Order, reply: Reply) {
@@ -54,14 +53,14 @@ impl Supervisor {
             Act::Reload { .. } | Act::Rollback { .. } => false,
         };
         let conflict = |why: String| Err(Refused::Conflict(why));
-        if plugin.record.is_none() {
+        if plugin.record().is_none() {
             return match &plugin.failed {
-                Some(failed) if self.records.trouble.is_none() => {
+                Some(failed) if self.records.outage.is_none() => {
                     conflict(format!("`{name}` is not on record yet: {}", failed.failure))
                 }
                 // It passes, in a moment or when the registry can be written again.
                 _ => {
-                    let why = self.records.trouble.as_deref().unwrap_or("it has only just been found");
+                    let why = self.registry_trouble().map_or("it has only just been found", String::as_str);
                     Err(Refused::Unavailable(format!("`{name}` is not on record yet: {why}")))
                 }
             };
@@ -69,7 +68,7 @@ impl Supervisor {
         if matches!(act, Act::Reload { .. }) && !plugin.enabled() {
             return conflict(format!("`{name}` is disabled: enable it, and it is loaded"));
         }
-        if *act == Act::Remove && plugin.entry.as_ref().is_some_and(|entry| entry.kind == Kind::BuiltIn) {
+        if *act == Act::Remove && plugin.entry().is_some_and(|entry| entry.kind == Kind::BuiltIn) {
             return conflict(format!("`{name}` is compiled into the server: it can be disabled, not removed"));
         }
         let dependents = if stops { self.dependents(name) } else { Vec::new() };
@@ -104,54 +103,68 @@ impl Supervisor {
                 None
             }
         };
-        let scan = self.coming_scan();
-        let Some(plugin) = self.plugins.get_mut(name) else { return };
+        let look = self.coming_look();
+        let Some(plugin) = self.plugins.get_mut(name) else {
+            // It was taken out of the directory and forgotten while the order was written.
+            let _ = reply.send(Err(Refused::Unknown(order.plugin)));
+            return;
+        };
         self.dirty.insert(name.to_owned());
         let by = Some(order.by);
         match order.act {
             Act::Reload { force } => {
-                // What lies there, and was gone back from, is tried again.
-                if plugin.turned_away.is_some()
-                    && plugin.turned_away.as_ref() == plugin.entry.as_ref().map(|entry| &entry.fingerprint)
+                // What lies there, and was rolled back from, is tried again.
+                let directory = &mut plugin.directory;
+                if directory.rolled_back_from.is_some()
+                    && directory.rolled_back_from.as_ref() == directory.fingerprint()
                 {
-                    plugin.seen = None;
-                    plugin.turned_away = None;
+                    directory.accounted = None;
+                    directory.rolled_back_from = None;
                 }
-                plugin.attempt = None;
-                plugin.ask(Ask { scan, force, by, replies: vec![reply] });
+                plugin.wishes.attempt = None;
+                plugin.ask(Ask { look, force, by, replies: vec![reply] });
+                self.take_own(record);
             }
             Act::Enable(_) | Act::Set { .. } => {
-                let changes = {
-                    let after = record.as_ref().map(|record| record.config.to_string());
-                    after.is_some_and(|after| *after != *plugin.config)
-                };
-                if let Some(record) = record {
-                    self.learn(record, None);
-                }
-                self.settled_as_decided(name, scan, by, changes, reply);
-                return;
+                let config = record.as_ref().map(|record| record.config.to_string());
+                let changes = config.is_some_and(|config| *config != *plugin.on_record.config);
+                self.take_own(record);
+                self.settled_as_decided(name, look, by, changes, reply);
             }
-            Act::Remove => plugin.removers.push(reply),
-            Act::Rollback { to } => self.go_back_to(name, to, by, reply),
+            Act::Remove => {
+                self.take_own(record);
+                self.wait_for_removal(name, reply);
+            }
+            Act::Rollback { to } => {
+                self.go_back_to(name, to, by, reply);
+                self.take_own(record);
+            }
         }
+    }
+
+    /// Takes over what was decided here.
+    fn take_own(&mut self, record: Option<Record>) {
         if let Some(record) = record {
-            self.learn(record, None);
+            self.take_record(record, None);
         }
     }
 
     /// Answers who enabled, disabled or configured it, when that has its effect.
-    fn settled_as_decided(&mut self, name: &str, scan: u64, by: Option<Actor>, configured: bool, reply: Reply) {
-        let Some(plugin) = self.plugins.get_mut(name) else { return };
+    fn settled_as_decided(&mut self, name: &str, look: u64, by: Option<Actor>, configured: bool, reply: Reply) {
+        let Some(plugin) = self.plugins.get_mut(name) else {
+            never!("`{name}` is forgotten while it is enabled");
+            return;
+        };
         let serves = plugin.serving.is_some();
         if plugin.enabled() && serves && configured {
-            plugin.configurers.push(reply);
+            plugin.wishes.configurers.push(reply);
         } else if plugin.enabled() && !serves {
-            if plugin.entry.as_ref().is_none_or(|entry| entry.problem.is_none()) {
+            if !plugin.directory.is_broken() {
                 plugin.failed = None;
             }
-            plugin.ask(Ask { scan, force: false, by, replies: vec![reply] });
+            plugin.ask(Ask { look, force: false, by, replies: vec![reply] });
         } else {
-            self.answers.push(Answer { plugin: name.to_owned(), reply, outcome: Ok(Vec::new()), gone: None });
+            self.shown.answers.extend(PendingAnswer::to_all(name, [reply], &Ok(Vec::new())));
         }
     }
 
@@ -163,10 +176,11 @@ impl Supervisor {
 
     /// Which artifacts are kept stands in files: they are read where that may take its time.
     fn look_up_history(&self, order: Order, reply: Reply) {
-        let (shelf, desk) = (self.ports.shelf.clone(), self.desk(&order.plugin, 0));
+        let (shelf, reports) = (self.ports.shelf.clone(), self.reports.clone());
         tokio::task::spawn_blocking(move || {
-            let history = shelf.history(&order.plugin);
-            desk.tell(Report::History(history, Box::new(order), reply));
+            let kept = shelf.history(&order.plugin);
+            let order = Box::new(order);
+            let _ = reports.send(WorkReport::Directory(DirectoryReport::History { kept, order, reply }));
         });
     }
 
@@ -176,14 +190,17 @@ impl Supervisor {
             let _ = reply.send(Err(Refused::Ending));
             return;
         };
-        let Act::Rollback { to } = order.act else { return };
+        let Act::Rollback { to } = order.act else {
+            never!("the history of `{}` was looked up for {:?}", order.plugin, order.act);
+            return;
+        };
         match rollback_to(plugin, history, to) {
             Ok(kept) => {
                 // That it may serve again is part of the decision.
                 let decision = Decision { pardon: Some(Pardon::One(kept.digest)), ..Decision::default() };
                 let agreed = Agreed { fingerprint: Some(kept.fingerprint), digest: kept.digest, version: kept.version };
                 let act = Act::Rollback { to: Some(kept.digest) };
-                self.rollbacks.insert(order.plugin.clone(), agreed);
+                self.records.rollbacks.insert(order.plugin.clone(), agreed);
                 self.decide(Order { act, ..order }, decision, reply);
             }
             Err(why) => drop(reply.send(Err(Refused::Conflict(why)))),
@@ -191,41 +208,27 @@ impl Supervisor {
     }
 
     fn go_back_to(&mut self, name: &str, to: Option<Digest>, by: Option<Actor>, reply: Reply) {
-        let agreed = self.rollbacks.remove(name).filter(|agreed| Some(agreed.digest) == to);
-        let Some(plugin) = self.plugins.get_mut(name) else { return };
-        let there = plugin.enabled() && plugin.entry.is_some();
+        let agreed = self.records.rollbacks.remove(name).filter(|agreed| Some(agreed.digest) == to);
+        let Some(plugin) = self.plugins.get_mut(name) else {
+            never!("`{name}` is forgotten while it is rolled back");
+            return;
+        };
+        let there = plugin.enabled() && plugin.entry().is_some();
         let Some(agreed) = agreed.filter(|_| there) else {
             let why = format!("`{name}` is not served: enable it, or bring its entry back");
             let _ = reply.send(Err(Refused::Conflict(why)));
             return;
         };
-        let why = Why::Wanted(by.clone().unwrap_or_else(|| "program".to_owned()));
-        plugin.attempt = Some(Attempt { agreed, why });
-        plugin.ask(Ask { scan: 0, force: false, by, replies: vec![reply] });
-    }
-}
-
-impl Plugin {
-    pub(super) fn ask(&mut self, ask: Ask) {
-        self.ask = Some(match self.ask.take() {
-            Some(first) => first.and(ask),
-            None => ask,
-        });
-    }
-
-    /// Answers those who ask that it cannot be done.
-    pub(super) fn refuse_ask(&mut self, why: &str) {
-        let of_candidate = self.candidate.as_mut().and_then(|bid| bid.ask.take());
-        for reply in self.ask.take().into_iter().chain(of_candidate).flat_map(|ask| ask.replies) {
-            let _ = reply.send(Err(Refused::Conflict(why.to_owned())));
-        }
+        let reason = AttemptReason::Wanted(by.clone().unwrap_or(Actor::Program));
+        plugin.wishes.attempt = Some(Attempt { agreed, reason });
+        plugin.ask(Ask { look: 0, force: false, by, replies: vec![reply] });
     }
 }
 
 /// Which artifact to go back to.
 fn rollback_to(plugin: &Plugin, history: &[Kept], to: Option<Digest>) -> Result<Kept, String> {
     let name = &plugin.name;
-    let serves = plugin.serving.as_ref().and_then(|serving| serving.candidate.digest());
+    let serves = plugin.served_digest();
     match to {
         Some(digest) => {
             if let Some(kept) = history.iter().find(|kept| kept.digest == digest) {
@@ -236,6 +239,7 @@ fn rollback_to(plugin: &Plugin, history: &[Kept], to: Option<Digest>) -> Result<
             Err(format!("{digest} is not among the kept artifacts of `{name}`: {kept}"))
         }
         None => plugin
+            .past
             .previous
             .as_ref()
             .and_then(|previous| history.iter().find(|kept| kept.digest == previous.digest))

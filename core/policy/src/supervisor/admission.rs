@@ -5,10 +5,10 @@
 use super::{
     Supervisor,
     dependencies::{self, Needs, Neighbour},
-    plan::Wanted,
-    plugin::Plugin,
+    plan::Desired,
+    plugin::{NextTry, Plugin},
 };
-use crate::{Candidate, Failure, Headline, Manifest, Refused, Stage, routes::overlap};
+use crate::{Candidate, Failure, Headline, Manifest, Refused, Stage, never, routes::overlap};
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::time::Instant;
 
@@ -24,8 +24,8 @@ impl Supervisor {
             serves: plugin
                 .serving
                 .as_ref()
-                .filter(|_| self.ending.is_none() && plugin.wanted() != Wanted::Nothing)
-                .map(|serving| serving.candidate.manifest().version.clone()),
+                .filter(|_| self.ending.is_none() && plugin.wanted() != Desired::Nothing)
+                .map(|serving| serving.artifact.manifest().version.clone()),
             why_not: match plugin.headline() {
                 Headline::Missing => "is missing".to_owned(),
                 other => format!("is {}", other.word()),
@@ -47,66 +47,72 @@ impl Supervisor {
     pub(super) fn dependents(&self, name: &str) -> Vec<String> {
         let needs = |plugin: &&Plugin| {
             let serving = plugin.serving.as_ref();
-            serving.is_some_and(|serving| serving.candidate.manifest().camlock.dependencies.contains_key(name))
+            serving.is_some_and(|serving| serving.artifact.manifest().camlock.dependencies.contains_key(name))
         };
         self.plugins.values().filter(needs).map(|plugin| plugin.name.clone()).collect()
     }
 
     /// A candidate that waits for others is looked at again; whether that changed anything.
     pub(super) fn admit_waiting(&mut self, name: &str) -> bool {
-        let Some(plugin) = self.plugins.get_mut(name) else { return false };
-        let Some(bid) = plugin.candidate.as_mut() else { return false };
-        let Some((candidate, before)) = bid.waits.take() else { return false };
-        self.admit(name, candidate);
-        let waits = self.plugins.get(name).and_then(|plugin| plugin.candidate.as_ref()?.waits.as_ref());
-        waits.is_none_or(|(_, why)| *why != before)
+        let waits = |plugin: &Plugin| {
+            let (artifact, why) = plugin.candidate.as_ref()?.waiting_for()?;
+            Some((artifact.clone(), why.to_owned()))
+        };
+        let Some((artifact, before)) = self.plugins.get(name).and_then(waits) else { return false };
+        self.admit(name, artifact);
+        self.plugins.get(name).and_then(waits).is_none_or(|(_, why)| why != before)
     }
 
     /// Whether a candidate may be loaded now: then that begins; or it waits, or has failed.
-    pub(super) fn admit(&mut self, name: &str, candidate: Arc<dyn Candidate>) {
-        let Some(plugin) = self.plugins.get(name) else { return };
-        if let Err(failure) = self.acceptable(plugin, &candidate) {
-            self.refuse(name, candidate, failure);
+    pub(super) fn admit(&mut self, name: &str, artifact: Arc<dyn Candidate>) {
+        let Some(plugin) = self.plugins.get(name) else {
+            never!("a candidate of `{name}` is admitted, which is not known");
+            return;
+        };
+        if let Err(failure) = self.acceptable(plugin, &artifact) {
+            self.refuse(name, artifact, failure);
             return;
         }
-        match self.needs(name, candidate.manifest()) {
-            Needs::Met => self.load(name, candidate),
-            Needs::Impossible(why) => self.refuse(name, candidate, Failure::new(Stage::Dependencies, why)),
+        match self.needs(name, artifact.manifest()) {
+            Needs::Met => self.load(name, artifact),
+            Needs::Impossible(why) => self.refuse(name, artifact, Failure::new(Stage::Dependencies, why)),
             Needs::Unmet(why) => {
-                let Some(plugin) = self.plugins.get_mut(name) else { return };
-                let Some(bid) = plugin.candidate.as_mut() else { return };
-                tracing::info!(plugin = name, generation = bid.generation, "waits: {why}");
-                for reply in bid.ask.take().into_iter().flat_map(|ask| ask.replies) {
+                let Some(candidate) = self.plugins.get_mut(name).and_then(|plugin| plugin.candidate.as_mut()) else {
+                    never!("`{name}` waits for others without a candidate");
+                    return;
+                };
+                tracing::info!(plugin = name, generation = candidate.head.generation, "waits: {why}");
+                for reply in candidate.head.ask.take().into_iter().flat_map(|ask| ask.replies) {
                     let _ = reply.send(Err(Refused::Conflict(format!("`{name}` waits: {why}"))));
                 }
-                bid.waits = Some((candidate, why));
+                candidate.wait_for_others(artifact, why);
                 self.dirty.insert(name.to_owned());
             }
         }
     }
 
     /// Not as things are. Where that is because of others, it may do when they change.
-    fn refuse(&mut self, name: &str, candidate: Arc<dyn Candidate>, failure: Failure) {
-        let because_of_others = matches!(failure.stage, Stage::Routes | Stage::Dependencies);
-        self.failed(name, failure);
-        if let Some(failed) = self.plugins.get_mut(name).and_then(|plugin| plugin.failed.as_mut()) {
-            failed.refused = because_of_others.then_some(candidate);
-        }
+    fn refuse(&mut self, name: &str, artifact: Arc<dyn Candidate>, failure: Failure) {
+        let next_try = match failure.stage {
+            Stage::Routes | Stage::Dependencies => NextTry::WhenOthersAllow(artifact),
+            _ => NextTry::Never,
+        };
+        self.fail_candidate(name, failure, next_try);
     }
 
     /// What was refused because of others, and would not be now, is due again: who that is.
     pub(super) fn take_up_refused(&mut self) -> Vec<String> {
-        let would_do = |plugin: &&Plugin| {
-            let refused = plugin.failed.as_ref().filter(|failed| failed.retry.is_none());
-            refused.and_then(|failed| failed.refused.as_ref()).is_some_and(|candidate| {
-                let needs = || self.needs(&plugin.name, candidate.manifest());
-                self.acceptable(plugin, candidate).is_ok() && !matches!(needs(), Needs::Impossible(_))
-            })
+        let would_do = |plugin: &&Plugin| match plugin.failed.as_ref().map(|failed| &failed.next_try) {
+            Some(NextTry::WhenOthersAllow(artifact)) => {
+                let needs = || self.needs(&plugin.name, artifact.manifest());
+                self.acceptable(plugin, artifact).is_ok() && !matches!(needs(), Needs::Impossible(_))
+            }
+            _ => false,
         };
         let due: Vec<_> = self.plugins.values().filter(would_do).map(|plugin| plugin.name.clone()).collect();
         for name in &due {
             if let Some(failed) = self.plugins.get_mut(name).and_then(|plugin| plugin.failed.as_mut()) {
-                failed.retry = Some(Instant::now());
+                failed.next_try = NextTry::At(Instant::now());
             }
         }
         due
@@ -128,7 +134,7 @@ impl Supervisor {
             let reason = format!("these bytes are under quarantine: {why}; change them, or ask for a reload");
             return Err(Failure::new(Stage::Health, reason));
         }
-        for other in self.plugins.values().filter(|other| other.name != plugin.name && other.entry.is_some()) {
+        for other in self.plugins.values().filter(|other| other.name != plugin.name && other.entry().is_some()) {
             // Whoever has it keeps it; of two that have nothing yet, the one registered first.
             let theirs = other.serving.is_some() || other.registered() < plugin.registered();
             let mine = manifest.camlock.routes.iter().filter(|mine| self.settings.grants_claim(&plugin.name, mine));
@@ -149,7 +155,7 @@ impl Supervisor {
             .values()
             .filter_map(|other| {
                 let serving = other.serving.as_ref()?;
-                let range = serving.candidate.manifest().camlock.dependencies.get(&plugin.name)?;
+                let range = serving.artifact.manifest().camlock.dependencies.get(&plugin.name)?;
                 let fits = dependencies::within(range, &manifest.version) || self.follows(other, manifest);
                 (!fits).then(|| format!("`{}` needs {range}", other.name))
             })
@@ -167,9 +173,9 @@ impl Supervisor {
 
     /// Whether a plugin has a candidate that waits for just this, and for nothing else.
     fn follows(&self, plugin: &Plugin, this: &Manifest) -> bool {
-        let waits = plugin.candidate.as_ref().and_then(|bid| bid.waits.as_ref());
-        waits.is_some_and(|(candidate, _)| {
-            let needs = &candidate.manifest().camlock.dependencies;
+        let waits = plugin.candidate.as_ref().and_then(|candidate| candidate.waiting_for());
+        waits.is_some_and(|(artifact, _)| {
+            let needs = &artifact.manifest().camlock.dependencies;
             let mut neighbours = self.neighbours(needs);
             if let Some(neighbour) = neighbours.get_mut(&this.name) {
                 neighbour.serves = Some(this.version.clone());

@@ -5,13 +5,14 @@
 
 use super::{
     Supervisor,
-    plan::Source,
-    plugin::{Attempt, Gate, Plugin, Why},
-    work::{About, Report},
+    candidate::{AgreementState, CandidateGeneration, CandidateStage},
+    plan::GenerationSource,
+    plugin::{Attempt, AttemptReason, Plugin},
+    work::{GenerationId, GenerationReport, GenerationReporter, RegistryReport, WorkReport, lost_call},
 };
 use crate::{
-    Candidate, Failure, Kept, Stage,
-    registry::{Agreed, Proposal, Proposed, Reading, Rollout, RolloutId, RolloutState, Unavailable},
+    Candidate, Failure, Kept, Stage, never,
+    registry::{Actor, Agreed, Proposal, Proposed, Reading, Rollout, RolloutId, RolloutState, Unavailable},
 };
 use std::{
     collections::BTreeSet,
@@ -22,106 +23,123 @@ use tokio::{sync::oneshot, time::Instant};
 
 impl Plugin {
     /// Whether this is something else than what was agreed on.
-    pub(super) fn is_news(&self, candidate: &Arc<dyn Candidate>) -> bool {
-        let agreed = self.record.as_ref().and_then(|record| record.agreed.as_ref());
-        candidate.digest().is_some_and(|digest| agreed.is_none_or(|agreed| agreed.digest != digest))
+    pub(super) fn is_news(&self, artifact: &Arc<dyn Candidate>) -> bool {
+        artifact.digest().is_some_and(|digest| self.agreed_on().is_none_or(|agreed| agreed.digest != digest))
     }
 
     /// What a candidate's servers would agree on.
-    pub(super) fn as_agreed(&self, source: &Source, candidate: &Arc<dyn Candidate>) -> Option<Agreed> {
-        let digest = candidate.digest()?;
-        let fingerprint = match (source, &self.attempt) {
-            (Source::Entry(fingerprint), _) => Some(fingerprint.clone()),
+    pub(super) fn as_agreed(&self, source: &GenerationSource, artifact: &Arc<dyn Candidate>) -> Option<Agreed> {
+        let digest = artifact.digest()?;
+        let known = || self.agreed_on().filter(|agreed| agreed.digest == digest);
+        let fingerprint = match (source, &self.wishes.attempt) {
+            (GenerationSource::Entry(fingerprint), _) => Some(fingerprint.clone()),
             (_, Some(attempt)) if attempt.agreed.digest == digest => attempt.agreed.fingerprint.clone(),
-            _ => self.settled().filter(|agreed| agreed.digest == digest).and_then(|agreed| agreed.fingerprint.clone()),
+            _ => known().and_then(|agreed| agreed.fingerprint.clone()),
         };
-        Some(Agreed { fingerprint, digest, version: candidate.manifest().version.clone() })
+        Some(Agreed { fingerprint, digest, version: artifact.manifest().version.clone() })
+    }
+}
+
+impl CandidateGeneration {
+    /// The gate that holds it, if it may be asked about now.
+    fn may_be_asked_about(&self) -> bool {
+        let agreement = self.gate().map(|gate| gate.agreement);
+        matches!(agreement, Some(AgreementState::NotAsked | AgreementState::RegistryAway))
+    }
+
+    fn set_agreement(&mut self, agreement: AgreementState) {
+        if let Some(gate) = self.gate_mut() {
+            gate.agreement = agreement;
+        }
     }
 }
 
 impl Supervisor {
     /// Rollouts that candidates of this node are part of.
     pub(super) fn rollouts_of_mine(&self) -> BTreeSet<RolloutId> {
-        let gates = self.plugins.values().filter_map(|plugin| plugin.candidate.as_ref()?.gate.as_ref()?.rollout);
-        let attempts = self.plugins.values().filter_map(|plugin| match plugin.attempt.as_ref()?.why {
-            Why::Rollout(id) => Some(id),
-            Why::Wanted(_) => None,
+        let gates = self.plugins.values().filter_map(|plugin| match plugin.candidate.as_ref()?.gate()?.agreement {
+            AgreementState::InRollout(id) => Some(id),
+            AgreementState::NotAsked | AgreementState::Asking | AgreementState::RegistryAway => None,
+        });
+        let attempts = self.plugins.values().filter_map(|plugin| match plugin.wishes.attempt.as_ref()?.reason {
+            AttemptReason::Rollout(id) => Some(id),
+            AttemptReason::Wanted(_) => None,
         });
         gates.chain(attempts).collect()
     }
 
     /// A candidate is ready, and waits.
-    pub(super) fn at_the_gate(&mut self, about: &About, open: oneshot::Sender<Result<(), Failure>>) {
-        let Some(bid) = self.current(about).and_then(|plugin| plugin.candidate.as_mut()) else { return };
-        bid.gate = Some(Gate { open, rollout: None, asking: false, trouble: None });
-        "waiting for the other servers".clone_into(&mut bid.doing);
-        self.open_gate(&about.plugin);
-        self.ask_others(&about.plugin);
+    pub(super) fn at_the_gate(&mut self, id: &GenerationId, open: oneshot::Sender<Result<(), Failure>>) {
+        // One that is none any more hears by the drop of `open` that it is not wanted.
+        let Some(plugin) = self.current(id) else { return };
+        plugin.candidate = plugin.candidate.take().map(|candidate| candidate.wait_at_gate(open));
+        if let Some(candidate) = plugin.candidate.as_mut() {
+            "waiting for the other servers".clone_into(&mut candidate.doing);
+        }
+        self.open_gate(&id.plugin);
+        self.ask_others(&id.plugin);
     }
 
     /// Lets a candidate go on that is what was agreed on.
     pub(super) fn open_gate(&mut self, name: &str) {
-        let Some(plugin) = self.plugins.get_mut(name) else { return };
-        let ready = plugin.candidate.as_ref().filter(|bid| bid.gate.is_some()).and_then(|bid| bid.admitted.clone());
-        if ready.is_some_and(|candidate| !plugin.is_news(&candidate)) {
+        let agreed = self.plugins.get(name).is_some_and(|plugin| {
+            let waits = plugin.candidate.as_ref().filter(|candidate| candidate.gate().is_some());
+            waits.and_then(|candidate| candidate.artifact()).is_some_and(|artifact| !plugin.is_news(artifact))
+        });
+        if agreed {
             self.through_the_gate(name, Ok(()));
         }
     }
 
     fn through_the_gate(&mut self, name: &str, word: Result<(), Failure>) {
-        let Some(bid) = self.plugins.get_mut(name).and_then(|plugin| plugin.candidate.as_mut()) else { return };
-        let Some(gate) = bid.gate.take() else { return };
-        if let (Ok(()), Some(digest)) = (&word, bid.admitted.as_ref().and_then(|candidate| candidate.digest())) {
-            // From here on it is what was agreed on, whatever it was made of.
-            bid.source = Source::Kept(digest);
-        }
-        let _ = gate.open.send(word);
+        let Some(plugin) = self.plugins.get_mut(name).filter(|plugin| plugin.candidate.is_some()) else {
+            never!("a gate opens for `{name}`, which has no candidate");
+            return;
+        };
+        plugin.candidate = plugin.candidate.take().map(|candidate| candidate.pass_gate(word));
     }
 
     /// Proposes what is ready, or answers who proposed it.
     fn ask_others(&mut self, name: &str) {
         let Some(plugin) = self.plugins.get_mut(name) else { return };
-        let attempt = plugin.attempt.clone();
-        let Some(bid) = plugin.candidate.as_ref() else { return };
-        let (Some(gate), Some(candidate)) = (&bid.gate, bid.admitted.clone()) else { return };
-        if gate.asking || gate.rollout.is_some() {
+        let Some(candidate) = plugin.candidate.as_ref().filter(|candidate| candidate.may_be_asked_about()) else {
             return;
-        }
-        let Some(agreed) = plugin.as_agreed(&bid.source, &candidate) else { return };
-        let of_others = attempt.as_ref().filter(|attempt| attempt.agreed.digest == agreed.digest);
-        let answers = of_others.and_then(|attempt| match attempt.why {
-            Why::Rollout(id) => Some(id),
-            Why::Wanted(_) => None,
-        });
-        let by = match of_others.map(|attempt| &attempt.why) {
-            Some(Why::Wanted(by)) => by.clone(),
-            _ => bid.by.clone(),
         };
-        let generation = bid.generation;
-        let seen = plugin.entry.as_ref().map(|entry| entry.fingerprint.clone());
-        let proposal = Proposal { plugin: name.to_owned(), agreed, by, seen };
-        if let Some(gate) = plugin.candidate.as_mut().and_then(|bid| bid.gate.as_mut()) {
-            gate.asking = true;
-            gate.rollout = answers;
+        let CandidateStage::AtTheGate { artifact, .. } = &candidate.stage else {
+            never!("`{name}` may be asked about and stands at no gate");
+            return;
+        };
+        // Only what is compiled in has no bytes to agree on, and that never waits.
+        let Some(agreed) = plugin.as_agreed(&candidate.head.source, artifact) else {
+            never!("`{name}` waits at the gate without an artifact");
+            return;
+        };
+        let reason = plugin.wishes.attempt.as_ref().filter(|attempt| attempt.agreed.digest == agreed.digest);
+        let (agreement, by) = match reason.map(|attempt| &attempt.reason) {
+            Some(AttemptReason::Rollout(id)) => (AgreementState::InRollout(*id), candidate.head.by.clone()),
+            Some(AttemptReason::Wanted(by)) => (AgreementState::Asking, by.clone()),
+            None => (AgreementState::Asking, candidate.head.by.clone()),
+        };
+        let (generation, artifact) = (candidate.head.generation, artifact.clone());
+        let seen = plugin.directory.fingerprint().cloned();
+        if let Some(candidate) = plugin.candidate.as_mut() {
+            candidate.set_agreement(agreement);
         }
-        let desk = self.desk(name, generation);
-        match answers {
-            Some(id) => self.answer(id, Ok(())),
-            None => {
-                let ports = self.ports.clone();
-                tokio::spawn(async move {
-                    desk.tell(Report::Proposed(propose(ports, proposal, candidate).await));
-                });
+        match agreement {
+            AgreementState::InRollout(id) => self.answer(id, Ok(())),
+            _ => {
+                let proposal = Proposal { plugin: name.to_owned(), agreed, by, seen };
+                begin_proposal(self.ports.clone(), proposal, artifact, self.reporter(name, generation));
             }
         }
     }
 
     /// Answers a rollout of somebody else.
     pub(super) fn answer(&self, id: RolloutId, answer: Result<(), String>) {
-        let (registry, desk) = (self.ports.registry.clone(), self.desk("", 0));
+        let (registry, reports) = (self.ports.registry.clone(), self.reports.clone());
         tokio::spawn(async move {
             let outcome = registry.answer(id, answer).await;
-            desk.tell(Report::Answered(outcome));
+            let _ = reports.send(WorkReport::Registry(RegistryReport::Answered(outcome)));
         });
     }
 
@@ -133,35 +151,37 @@ impl Supervisor {
     }
 
     /// What came of a proposal.
-    pub(super) fn proposed(&mut self, about: &About, outcome: Result<Proposed, Unavailable>) {
-        let name = about.plugin.as_str();
-        let record = match &outcome {
-            Ok(Proposed::Agreed(record)) => Some((**record).clone()),
-            _ => None,
-        };
+    pub(super) fn proposed(&mut self, id: &GenerationId, outcome: Result<Proposed, Unavailable>) {
+        let name = id.plugin.as_str();
         // Also if this candidate is none any more: it was agreed on.
-        if let Some(record) = record {
-            self.learn(record, None);
+        if let Ok(Proposed::Agreed(record)) = &outcome {
+            self.take_record((**record).clone(), None);
         }
-        let Some(bid) = self.current(about).and_then(|plugin| plugin.candidate.as_mut()) else { return };
-        let Some(gate) = bid.gate.as_mut() else { return };
-        gate.asking = false;
+        // What serves already, or is at no gate any more, needs no word.
+        let Some(candidate) = self.current(id).and_then(|plugin| plugin.candidate.as_mut()) else { return };
+        let Some(gate) = candidate.gate() else { return };
+        if gate.agreement != AgreementState::Asking {
+            return;
+        }
+        candidate.set_agreement(AgreementState::NotAsked);
         match outcome {
             Ok(Proposed::Agreed(_)) => {}
             Ok(Proposed::Asking(rollout)) => {
-                let same =
-                    bid.admitted.as_ref().and_then(|candidate| candidate.digest()) == Some(rollout.agreed.digest);
-                gate.rollout = same.then_some(rollout.id);
-                bid.doing = waits_for(&rollout, same);
+                let digest = candidate.artifact().and_then(|artifact| artifact.digest());
+                let same = digest == Some(rollout.agreed.digest);
+                if same {
+                    candidate.set_agreement(AgreementState::InRollout(rollout.id));
+                }
+                candidate.doing = waits_for(&rollout, same);
                 self.read(Reading { names: Some([name.to_owned()].into()), ..Reading::default() });
             }
             Ok(Proposed::Unknown) => {
                 self.through_the_gate(name, Err(Failure::new(Stage::Start, "its record was deleted meanwhile")));
             }
             Err(why) => {
-                gate.trouble = Some(why.0.clone());
-                bid.doing = format!("it is ready, and waits for the registry: {why}");
-                let safety = bid.by == "health";
+                candidate.set_agreement(AgreementState::RegistryAway);
+                candidate.doing = format!("it is ready, and waits for the registry: {why}");
+                let safety = candidate.head.by == Actor::Health;
                 self.registry_fails(&why);
                 // To go back from something bad waits for nobody. It is put on record later.
                 if safety {
@@ -174,19 +194,12 @@ impl Supervisor {
 
     /// The registry can be used again: who waited for it asks again.
     pub(super) fn ask_again(&mut self) {
-        let waiting = self.plugins.values().filter(|plugin| {
-            plugin.candidate.as_ref().and_then(|bid| bid.gate.as_ref()).is_some_and(|gate| gate.trouble.is_some())
-        });
-        let waiting: Vec<_> = waiting.map(|plugin| plugin.name.clone()).collect();
+        let away = |plugin: &&Plugin| {
+            let gate = plugin.candidate.as_ref().and_then(|candidate| candidate.gate());
+            gate.is_some_and(|gate| gate.agreement == AgreementState::RegistryAway)
+        };
+        let waiting: Vec<_> = self.plugins.values().filter(away).map(|plugin| plugin.name.clone()).collect();
         for name in waiting {
-            if let Some(gate) = self
-                .plugins
-                .get_mut(&name)
-                .and_then(|plugin| plugin.candidate.as_mut())
-                .and_then(|bid| bid.gate.as_mut())
-            {
-                gate.trouble = None;
-            }
             self.ask_others(&name);
         }
         self.propose_what_serves();
@@ -195,18 +208,15 @@ impl Supervisor {
     /// What was gone back to without asking is proposed now.
     fn propose_what_serves(&self) {
         for plugin in self.plugins.values() {
-            let (Some(serving), Some(Attempt { agreed, why: Why::Wanted(by) })) = (&plugin.serving, &plugin.attempt)
-            else {
-                continue;
-            };
-            if serving.candidate.digest() != Some(agreed.digest) || plugin.candidate.is_some() {
+            let Some(serving) = &plugin.serving else { continue };
+            let Some(Attempt { agreed, reason: AttemptReason::Wanted(by) }) = &plugin.wishes.attempt else { continue };
+            if serving.artifact.digest() != Some(agreed.digest) || plugin.candidate.is_some() {
                 continue;
             }
-            let seen = plugin.entry.as_ref().map(|entry| entry.fingerprint.clone());
+            let seen = plugin.directory.fingerprint().cloned();
             let proposal = Proposal { plugin: plugin.name.clone(), agreed: agreed.clone(), by: by.clone(), seen };
-            let (ports, candidate) = (self.ports.clone(), serving.candidate.clone());
-            let desk = self.desk(&plugin.name, serving.generation);
-            tokio::spawn(async move { desk.tell(Report::Proposed(propose(ports, proposal, candidate).await)) });
+            let reporter = self.reporter(&plugin.name, serving.generation);
+            begin_proposal(self.ports.clone(), proposal, serving.artifact.clone(), reporter);
         }
     }
 
@@ -221,8 +231,11 @@ impl Supervisor {
                     self.take_part(&rollout);
                 }
                 (RolloutState::Open, None) => {
-                    let (registry, desk, id) = (self.ports.registry.clone(), self.desk("", 0), rollout.id);
-                    tokio::spawn(async move { desk.tell(Report::Answered(registry.conclude(id).await)) });
+                    let (registry, reports, id) = (self.ports.registry.clone(), self.reports.clone(), rollout.id);
+                    tokio::spawn(async move {
+                        let outcome = registry.conclude(id).await;
+                        let _ = reports.send(WorkReport::Registry(RegistryReport::Answered(outcome)));
+                    });
                 }
                 (RolloutState::Failed(why), _) => self.rollout_failed(&rollout, why),
                 // What was agreed on stands in the record.
@@ -236,8 +249,8 @@ impl Supervisor {
     fn take_part(&mut self, rollout: &Rollout) {
         let node = self.ports.registry.this_node();
         if !rollout.nodes.contains(&node) || rollout.answers.contains_key(&node) {
-            if let Some(bid) = self.waiting_for(rollout) {
-                bid.doing = waits_for(rollout, true);
+            if let Some(candidate) = self.waiting_for(rollout) {
+                candidate.doing = waits_for(rollout, true);
                 self.dirty.insert(rollout.plugin.clone());
             }
             return;
@@ -246,26 +259,25 @@ impl Supervisor {
             self.answer(rollout.id, Ok(()));
             return;
         };
-        let serves = plugin.serving.as_ref().and_then(|serving| serving.candidate.digest());
-        let usable = plugin.entry.as_ref().is_some_and(|entry| entry.problem.is_none()) && plugin.enabled();
-        if !usable || serves == Some(rollout.agreed.digest) {
+        let usable = plugin.entry().is_some_and(|entry| entry.problem.is_none()) && plugin.enabled();
+        if !usable || plugin.served_digest() == Some(rollout.agreed.digest) {
             // Whoever does not serve it is in nobody's way.
             self.answer(rollout.id, Ok(()));
             return;
         }
-        let attempt = Attempt { agreed: rollout.agreed.clone(), why: Why::Rollout(rollout.id) };
-        if plugin.attempt.as_ref() != Some(&attempt) {
+        let attempt = Attempt { agreed: rollout.agreed.clone(), reason: AttemptReason::Rollout(rollout.id) };
+        if plugin.wishes.attempt.as_ref() != Some(&attempt) {
             tracing::info!(plugin = rollout.plugin, "server {} proposes {}", rollout.proposer, rollout.agreed.version);
-            plugin.attempt = Some(attempt);
+            plugin.wishes.attempt = Some(attempt);
             self.dirty.insert(rollout.plugin.clone());
         }
         // The same may be ready here already.
         self.ask_others(&rollout.plugin.clone());
     }
 
-    fn waiting_for(&mut self, rollout: &Rollout) -> Option<&mut super::plugin::Bid> {
-        let bid = self.plugins.get_mut(&rollout.plugin)?.candidate.as_mut()?;
-        bid.gate.as_ref().is_some_and(|gate| gate.rollout == Some(rollout.id)).then_some(bid)
+    fn waiting_for(&mut self, rollout: &Rollout) -> Option<&mut CandidateGeneration> {
+        let candidate = self.plugins.get_mut(&rollout.plugin)?.candidate.as_mut()?;
+        (candidate.gate()?.agreement == AgreementState::InRollout(rollout.id)).then_some(candidate)
     }
 
     fn rollout_failed(&mut self, rollout: &Rollout, why: &str) {
@@ -281,9 +293,9 @@ impl Supervisor {
 
     fn rollout_is_over(&mut self, rollout: &Rollout) {
         let Some(plugin) = self.plugins.get_mut(&rollout.plugin) else { return };
-        let over = |attempt: &mut Attempt| attempt.why == Why::Rollout(rollout.id);
+        let over = |attempt: &mut Attempt| attempt.reason == AttemptReason::Rollout(rollout.id);
         let failed = rollout.state != RolloutState::Committed;
-        if failed && plugin.attempt.take_if(over).is_some() {
+        if failed && plugin.wishes.attempt.take_if(over).is_some() {
             self.dirty.insert(rollout.plugin.clone());
         }
     }
@@ -299,16 +311,26 @@ fn waits_for(rollout: &Rollout, same: bool) -> String {
     }
 }
 
+/// Proposes beside the supervisor.
+fn begin_proposal(ports: super::Ports, proposal: Proposal, artifact: Arc<dyn Candidate>, reporter: GenerationReporter) {
+    let id = reporter.id.clone();
+    let lost = move || WorkReport::Generation(id, GenerationReport::Proposed(Err(lost_call("proposing it"))));
+    super::work::begin(reporter.reports.clone(), lost, async move {
+        let outcome = propose(ports, proposal, artifact).await;
+        reporter.report(GenerationReport::Proposed(outcome));
+    });
+}
+
 /// Makes the artifact available to others, and proposes it.
 async fn propose(
     ports: super::Ports,
     proposal: Proposal,
-    candidate: Arc<dyn Candidate>,
+    artifact: Arc<dyn Candidate>,
 ) -> Result<Proposed, Unavailable> {
-    if let (Some(digest), Some(fingerprint)) = (candidate.digest(), proposal.agreed.fingerprint.clone()) {
+    if let (Some(digest), Some(fingerprint)) = (artifact.digest(), proposal.agreed.fingerprint.clone()) {
         let version = proposal.agreed.version.clone();
         let kept = Kept { name: proposal.plugin.clone(), version, fingerprint, digest, at: SystemTime::now() };
-        ports.exchange.offer(&kept, candidate.path().map(Into::into)).await?;
+        ports.exchange.offer(&kept, artifact.path().map(Into::into)).await?;
     }
     ports.registry.propose(proposal).await
 }

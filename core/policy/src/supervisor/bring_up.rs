@@ -4,7 +4,7 @@
 
 use super::{
     Ports,
-    work::{Desk, Report, aside},
+    work::{GenerationReport, GenerationReporter, aside},
 };
 use crate::{Candidate, Failure, Fault, FaultKind, Instance, Limits, Saved, Stage, Use, Watch, manifest::Handover};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub(crate) struct Predecessor {
 }
 
 /// What is to be brought up.
-pub(crate) struct Plan {
+pub(crate) struct BringUp {
     pub(crate) candidate: Arc<dyn Candidate>,
     pub(crate) config: Arc<str>,
     pub(crate) predecessor: Option<Predecessor>,
@@ -27,43 +27,43 @@ pub(crate) struct Plan {
 }
 
 /// From something that may be loaded to an instance that is ready for requests.
-pub(crate) async fn bring_up(ports: Ports, limits: Limits, plan: Plan, desk: Desk) {
+pub(crate) async fn bring_up(ports: Ports, limits: Limits, plan: BringUp, reporter: GenerationReporter) {
     let turn = ports.turns.acquire().await;
-    let loaded = plan.candidate.load(desk.about.generation, plan.config.clone()).await;
+    let loaded = plan.candidate.load(reporter.id.generation, plan.config.clone()).await;
     drop(turn);
     let up = match loaded {
         Err(failure) => Err((failure, None)),
         Ok(loaded) => {
-            desk.tell(Report::Loaded);
-            match ready(&ports, &limits, &loaded.instance, plan, &desk).await {
+            reporter.report(GenerationReport::Loaded);
+            match ready(&ports, &limits, &loaded.instance, plan, &reporter).await {
                 Ok(()) => Ok(loaded),
                 Err(failure) => Err((failure, Some(loaded))),
             }
         }
     };
-    desk.tell(Report::Up(up));
+    reporter.report(GenerationReport::Up(up));
 }
 
 async fn ready(
     ports: &Ports,
     limits: &Limits,
     instance: &Arc<dyn Instance>,
-    plan: Plan,
-    desk: &Desk,
+    plan: BringUp,
+    reporter: &GenerationReporter,
 ) -> Result<(), Failure> {
-    let Plan { candidate, predecessor, gated, .. } = plan;
+    let BringUp { candidate, predecessor, gated, .. } = plan;
     let quiesce = candidate.manifest().camlock.handover == Some(Handover::Quiesce);
     // Requests are not held while others make up their minds.
     if gated && quiesce {
-        pass(desk).await?;
+        pass_the_gate(reporter).await?;
     }
     let failed = |stage, what: &str, fault: Fault| Failure {
         transient: fault.kind == FaultKind::TimedOut,
-        ..Failure::new(stage, told(what, &fault))
+        ..Failure::new(stage, describe_fault(what, &fault))
     };
     if let Some(predecessor) = predecessor {
         if quiesce {
-            hold(&predecessor, limits, desk).await?;
+            hold(&predecessor, limits, reporter).await?;
         }
         let saving = predecessor.instance.save();
         let saved = aside(ports, limits.start, saving)
@@ -75,35 +75,37 @@ async fn ready(
                 match aside(ports, limits.start, restoring).await {
                     Err(fault) if quiesce => return Err(failed(Stage::Start, "`restore`", fault)),
                     // A snapshot may be refused: it begins without.
-                    Err(fault) => tracing::warn!(plugin = desk.about.plugin, "{}", told("`restore`", &fault)),
+                    Err(fault) => {
+                        tracing::warn!(plugin = reporter.id.plugin, "{}", describe_fault("`restore`", &fault))
+                    }
                     Ok(()) => {}
                 }
             }
             Ok(None) => {}
             Err(failure) if quiesce => return Err(failure),
-            Err(failure) => tracing::warn!(plugin = desk.about.plugin, "{}", failure.reason),
+            Err(failure) => tracing::warn!(plugin = reporter.id.plugin, "{}", failure.reason),
         }
     }
     aside(ports, limits.start, instance.start()).await.map_err(|fault| failed(Stage::Start, "`start`", fault))?;
     aside(ports, limits.start, instance.health()).await.map_err(|fault| failed(Stage::Health, "`health`", fault))?;
-    if gated && !quiesce { pass(desk).await } else { Ok(()) }
+    if gated && !quiesce { pass_the_gate(reporter).await } else { Ok(()) }
 }
 
 /// Says that it is ready, and waits for the word to go on.
-async fn pass(desk: &Desk) -> Result<(), Failure> {
+async fn pass_the_gate(reporter: &GenerationReporter) -> Result<(), Failure> {
     let (open, word) = oneshot::channel();
-    desk.tell(Report::Ready(open));
+    reporter.report(GenerationReport::Ready(open));
     word.await.unwrap_or_else(|_| Err(Failure::new(Stage::Start, "it is not wanted any more")))
 }
 
 /// Has new requests wait, and lets those that have begun end.
-async fn hold(predecessor: &Predecessor, limits: &Limits, desk: &Desk) -> Result<(), Failure> {
+async fn hold(predecessor: &Predecessor, limits: &Limits, reporter: &GenerationReporter) -> Result<(), Failure> {
     let (held, hear) = oneshot::channel();
-    desk.tell(Report::Hold(held));
+    reporter.report(GenerationReport::Hold(held));
     let _ = hear.await;
     timeout(limits.quiesce, predecessor.leases.drained()).await.map_err(|_| {
         let seconds = limits.quiesce.as_secs_f64();
-        let who = predecessor.leases.told_but(Use::Owner);
+        let who = predecessor.leases.describe_holders_but(Use::Owner);
         Failure::transient(
             Stage::Start,
             format!("its state could not be handed over: requests were held for {seconds} s, and still {who}"),
@@ -111,7 +113,8 @@ async fn hold(predecessor: &Predecessor, limits: &Limits, desk: &Desk) -> Result
     })
 }
 
-pub(crate) fn told(what: &str, fault: &Fault) -> String {
+/// A failure of plugin code, in a sentence that says which call it was.
+pub(crate) fn describe_fault(what: &str, fault: &Fault) -> String {
     let verb = match fault.kind {
         FaultKind::Panic => "panicked",
         _ => "failed",

@@ -4,10 +4,10 @@
 
 use super::{
     Ports,
-    bring_up::told,
-    work::{Desk, Report, aside},
+    bring_up::describe_fault,
+    work::{GenerationReport, GenerationReporter, aside},
 };
-use crate::{Ending, Limits, Loaded};
+use crate::{Ending, Limits, Loaded, Watch};
 use std::time::Duration;
 use tokio::{
     sync::watch,
@@ -21,8 +21,6 @@ pub(crate) struct Leave {
     pub(crate) farewell: watch::Sender<bool>,
     /// When they are told.
     pub(crate) deadline: Instant,
-    /// It was started, so it is shut down.
-    pub(crate) started: bool,
     /// Generations that depend on it and are shut down first.
     pub(crate) after: Vec<watch::Receiver<bool>>,
     /// Turns true when it was shut down.
@@ -30,24 +28,24 @@ pub(crate) struct Leave {
 }
 
 /// Lets a generation go: drain, farewell, shutdown, and the wait until it has left the process.
-pub(crate) async fn leave(leave: Leave, ports: Ports, limits: Limits, desk: Desk) {
-    let Leave { loaded, farewell, deadline, started, after, down } = leave;
+pub(crate) async fn leave(leave: Leave, ports: Ports, limits: Limits, reporter: GenerationReporter) {
+    let Leave { loaded, farewell, deadline, after, down } = leave;
     let Loaded { instance, leases, mut ending } = loaded;
     if timeout_at(deadline, leases.drained()).await.is_err() {
         farewell.send_replace(true);
         let _ = timeout(limits.farewell, leases.drained()).await;
     }
-    let patience = Instant::now() + limits.drain + limits.farewell;
+    let down_by = Instant::now() + limits.drain + limits.farewell;
     for mut dependent in after {
         // An error means that its task has ended: it is down.
-        let _ = timeout_at(patience, dependent.wait_for(|down| *down)).await;
+        let _ = timeout_at(down_by, dependent.wait_for(|down| *down)).await;
     }
-    if started && let Err(fault) = aside(&ports, limits.start, instance.shutdown()).await {
+    if let Err(fault) = aside(&ports, limits.start, instance.shutdown()).await {
         tracing::warn!(
-            plugin = desk.about.plugin,
-            generation = desk.about.generation,
+            plugin = reporter.id.plugin,
+            generation = reporter.id.generation,
             "{}",
-            told("`shutdown`", &fault)
+            describe_fault("`shutdown`", &fault)
         );
     }
     drop(instance);
@@ -57,12 +55,25 @@ pub(crate) async fn leave(leave: Leave, ports: Ports, limits: Limits, desk: Desk
         let now = ending.borrow_and_update().clone();
         match now {
             Ending::Unmapped { left_behind, .. } => break left_behind,
-            Ending::Pinned { reason } => desk.tell(Report::Stuck(reason)),
-            Ending::Alive => desk.tell(Report::Stuck(leases.told())),
+            Ending::Pinned { reason } if reason.is_empty() => {
+                reporter.report(GenerationReport::Stuck("its library stays in the process".to_owned()));
+            }
+            Ending::Pinned { reason } => reporter.report(GenerationReport::Stuck(reason)),
+            Ending::Alive => reporter.report(GenerationReport::Stuck(holders(&leases))),
         }
         if ending.changed().await.is_err() {
             break None;
         }
     };
-    desk.tell(Report::Left(left_behind));
+    reporter.report(GenerationReport::Left(left_behind));
+}
+
+/// Why a generation has not left: who holds it, or that it is being unloaded.
+fn holders(leases: &Watch) -> String {
+    match leases.describe_holders() {
+        holders if holders.is_empty() => {
+            "nothing of it is in use any more, and its library is being unloaded".to_owned()
+        }
+        holders => holders,
+    }
 }

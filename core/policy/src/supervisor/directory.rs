@@ -1,11 +1,14 @@
-//! Which entry of the directory belongs to which plugin: a pure assignment, and its effect on what is known.
+//! Looks at the directory, and which entry of it belongs to which plugin: a pure assignment, and its effect on what is known.
+//!
+//! What must not live here: how the directory is read (`Sources` does that).
 
 use super::{
     Supervisor,
-    plan::Source,
-    plugin::{Failed, Plugin, Why},
+    plan::GenerationSource,
+    plugin::{AttemptReason, FailedGeneration, NextTry, Plugin, Presence, ServingGeneration},
+    work::{DirectoryReport, WorkReport},
 };
-use crate::{Entry, Fingerprint, Kind, Scan};
+use crate::{Entry, Fingerprint, Kind, OpQueue, Scan};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -45,54 +48,96 @@ pub(super) fn assign(entries: Vec<Entry>, known: &BTreeMap<PathBuf, String>) -> 
     assigned
 }
 
+/// What is shown should the look at the directory panic. What was known holds, and the next look may do better.
+const LOST: &str = "looking at the plugins directory panicked, which is a mistake of this server: see its log";
+
+/// Looks at the directory, one at a time.
+#[derive(Debug, Default)]
+pub(super) struct Looks {
+    queue: OpQueue,
+    /// So many have ended.
+    pub(super) ended: u64,
+    /// Why the last one found nothing, if it did not.
+    pub(super) trouble: Option<String>,
+    /// One of them saw what lies there.
+    succeeded: bool,
+}
+
+impl Looks {
+    /// What is known of a plugin's entry when nothing was found of it.
+    pub(super) fn nothing_found(&self) -> Presence {
+        if self.succeeded { Presence::Absent } else { Presence::Unknown }
+    }
+}
+
 impl Supervisor {
+    /// Looks at the directory, now or as soon as the look under way is over.
+    pub(super) fn look(&mut self) {
+        if self.looks.queue.request() {
+            self.begin_look();
+        }
+    }
+
+    /// The look that will have seen all that was there when this was called.
+    pub(super) fn coming_look(&mut self) -> u64 {
+        self.look();
+        self.looks.queue.coming()
+    }
+
+    fn begin_look(&self) {
+        let (sources, reports) = (self.ports.sources.clone(), self.reports.clone());
+        let looking = tokio::task::spawn_blocking(move || sources.scan());
+        tokio::spawn(async move {
+            let lost = |_| Scan { entries: Vec::new(), trouble: Some(LOST.to_owned()) };
+            let scan = looking.await.unwrap_or_else(lost);
+            let _ = reports.send(WorkReport::Directory(DirectoryReport::Scanned(scan)));
+        });
+    }
+
     /// Takes over what a look at the directory found.
     pub(super) fn scanned(&mut self, scan: Scan) {
-        if std::mem::take(&mut self.scans.again) {
-            self.scans.running = false;
-            self.look();
-        } else {
-            self.scans.running = false;
+        self.looks.ended = self.looks.queue.begun();
+        if self.looks.queue.finish().is_some() {
+            self.begin_look();
         }
-        if self.trouble != scan.trouble {
+        if self.looks.trouble != scan.trouble {
             if let Some(trouble) = &scan.trouble {
                 tracing::error!("{trouble}");
             }
-            self.trouble = scan.trouble.clone();
-            self.overview_changed = true;
+            self.looks.trouble.clone_from(&scan.trouble);
+            self.shown.overview_changed = true;
         }
-        // What could not be looked at stays as it was known.
-        if scan.trouble.is_none() {
-            self.take_entries(scan.entries);
-        } else if self.plugins.is_empty() {
-            self.take_entries(Vec::new());
-        }
+        let readable = scan.trouble.is_none();
+        self.looks.succeeded |= readable;
+        self.take_entries(if readable { scan.entries } else { Vec::new() }, readable);
         self.forget();
-        // Asks that waited for this look may go on.
-        let asked = self.plugins.values().filter(|plugin| plugin.ask.is_some()).map(|plugin| plugin.name.clone());
-        self.dirty.extend(asked);
+        // Those who waited for this look may go on.
+        let asked =
+            self.plugins.values().filter(|plugin| plugin.wishes.ask.is_some() || plugin.wishes.arrival.is_some());
+        self.dirty.extend(asked.map(|plugin| plugin.name.clone()));
     }
 
     /// Forgets entries that have gone and of which nothing ever came, whatever they were called.
     fn forget(&mut self) {
-        let is_known = |plugin: &mut Plugin| {
-            let Plugin { entry, record, manifest, serving, candidate, leaving, ask, .. } = plugin;
-            let removed = record.as_ref().is_none_or(|record| record.removed);
-            let came =
-                manifest.is_some() && !removed || serving.is_some() || candidate.is_some() || !leaving.is_empty();
-            let on_record = record.is_some() && !removed;
+        let is_known = |plugin: &Plugin| {
+            let removed = plugin.record().is_none_or(|record| record.removed);
+            let on_record = plugin.record().is_some() && !removed;
+            let lives = plugin.serving.is_some() || plugin.candidate.is_some() || !plugin.leaving.is_empty();
+            let came = plugin.past.manifest.is_some() && !removed;
             // Whoever asks is answered first.
-            entry.is_some() || came || on_record || ask.is_some()
+            let awaited = plugin.wishes.ask.is_some() || plugin.wishes.arrival.is_some();
+            plugin.entry().is_some() || lives || came || on_record || awaited
         };
         let forgotten = self.plugins.extract_if(.., |_, plugin| !is_known(plugin));
         self.dirty.extend(forgotten.map(|(name, _)| name));
     }
 
-    fn take_entries(&mut self, entries: Vec<Entry>) {
+    /// Takes over what was found. What could not be looked at stays as it was known, but for what is compiled in.
+    fn take_entries(&mut self, entries: Vec<Entry>, readable: bool) {
         let known = self
             .plugins
             .values()
-            .filter_map(|plugin| plugin.entry.as_ref().map(|entry| (entry.path.clone(), plugin.name.clone())));
+            .filter_map(|plugin| plugin.entry().map(|entry| (entry.path.clone(), plugin.name.clone())));
         let known: BTreeMap<_, _> = known.collect();
         let built_in = self.ports.built_in.iter().map(|built_in| Entry {
             name: built_in.manifest().name.clone(),
@@ -106,15 +151,25 @@ impl Supervisor {
         let mut gone = Vec::new();
         for plugin in self.plugins.values_mut() {
             let found = assigned.remove(&plugin.name);
-            let (entry, rival) = found.map_or((None, None), |found| (Some(found.entry), found.rival));
-            if plugin.entry != entry || plugin.rival.as_ref().map(|(path, _)| path) != rival.as_ref() {
+            if found.is_none() && !readable {
+                continue;
+            }
+            let (presence, rival) =
+                found.map_or((Presence::Absent, None), |found| (Presence::Present(found.entry), found.rival));
+            let entry = match &presence {
+                Presence::Present(entry) => Some(entry),
+                Presence::Absent | Presence::Unknown => None,
+            };
+            let unknown = matches!(plugin.directory.presence, Presence::Unknown);
+            let known_rival = plugin.directory.rival.as_ref().map(|(path, _)| path);
+            if unknown || plugin.entry() != entry || known_rival != rival.as_ref() {
                 if entry.is_none() {
                     gone.push(plugin.name.clone());
                 }
-                plugin.take(entry, rival);
+                plugin.take_entry(presence, rival);
                 plugin.account();
                 self.dirty.insert(plugin.name.clone());
-                self.routes_changed = true;
+                self.shown.routes_changed = true;
             }
         }
         for name in gone {
@@ -122,12 +177,12 @@ impl Supervisor {
         }
         for Assigned { entry, rival } in assigned.into_values() {
             let name = entry.name.clone();
-            let mut plugin = Plugin::new(&name);
-            plugin.take(Some(entry), rival);
+            let mut plugin = Plugin::new(&name, Presence::Unknown);
+            plugin.take_entry(Presence::Present(entry), rival);
             tracing::info!(plugin = name, "found");
             self.plugins.insert(name.clone(), plugin);
             self.dirty.insert(name);
-            self.routes_changed = true;
+            self.shown.routes_changed = true;
         }
     }
 }
@@ -141,52 +196,47 @@ pub(super) fn two_of_one_name(name: &str, stays: &str, rival: &Path) -> String {
 }
 
 impl Plugin {
-    fn take(&mut self, entry: Option<Entry>, rival: Option<PathBuf>) {
+    fn take_entry(&mut self, presence: Presence, rival: Option<PathBuf>) {
+        let before = self.directory.fingerprint().cloned();
+        self.directory.presence = presence;
         // What an operator wanted in place of the entry was about the entry as it was.
-        let changed =
-            entry.as_ref().map(|entry| &entry.fingerprint) != self.entry.as_ref().map(|entry| &entry.fingerprint);
-        if changed {
-            self.attempt.take_if(|attempt| matches!(attempt.why, Why::Wanted(_)));
+        if self.directory.fingerprint() != before.as_ref() {
+            self.wishes.attempt.take_if(|attempt| matches!(attempt.reason, AttemptReason::Wanted(_)));
         }
-        self.rival = match rival {
-            None => None,
-            Some(rival) => {
-                let known = self.rival.take().filter(|(known, _)| *known == rival);
-                Some(known.unwrap_or_else(|| {
-                    let stays = entry.as_ref().map(|entry| entry.path.display().to_string()).unwrap_or_default();
-                    tracing::error!(plugin = self.name, "{}", two_of_one_name(&self.name, &stays, &rival));
-                    (rival, SystemTime::now())
-                }))
+        let known = self.directory.rival.take();
+        self.directory.rival = rival.map(|rival| match known {
+            Some(known) if known.0 == rival => known,
+            _ => {
+                let stays = self.entry().map(|entry| entry.path.display().to_string()).unwrap_or_default();
+                tracing::error!(plugin = self.name, "{}", two_of_one_name(&self.name, &stays, &rival));
+                (rival, SystemTime::now())
             }
-        };
-        self.entry = entry;
-        let Some(Entry { problem, fingerprint, .. }) = &self.entry else { return };
-        match problem {
+        });
+        let Some(Entry { problem, fingerprint, .. }) = self.entry() else { return };
+        let source = GenerationSource::Entry(fingerprint.clone());
+        match problem.clone() {
             Some(problem) => {
-                self.generations += 1;
+                self.past.generations += 1;
                 let stage = display(problem.stage);
-                tracing::error!(plugin = self.name, generation = self.generations, stage, "{problem}");
-                self.failed = Some(Failed {
-                    generation: self.generations,
-                    source: Source::Entry(fingerprint.clone()),
-                    failure: problem.clone(),
+                tracing::error!(plugin = self.name, generation = self.past.generations, stage, "{problem}");
+                self.failed = Some(FailedGeneration {
+                    generation: self.past.generations,
+                    source,
+                    failure: problem,
                     at: SystemTime::now(),
                     attempts: 1,
-                    retry: None,
-                    refused: None,
+                    next_try: NextTry::Never,
+                    fallback_failed: false,
                 });
             }
             // What is served is what lies there again: the failure was about something else.
             None => {
-                let source = Source::Entry(fingerprint.clone());
-                let serves = |serving: &super::plugin::Serving| match &serving.source {
-                    Source::Kept(digest) => self.settled().is_some_and(|agreed| agreed.digest == *digest),
+                let serves = |serving: &ServingGeneration| match &serving.source {
+                    GenerationSource::Kept(digest) => self.settled().is_some_and(|agreed| agreed.digest == *digest),
                     entry => *entry == source,
                 };
-                if self.serving.as_ref().is_some_and(serves)
-                    && self.failed.as_ref().is_some_and(|failed| failed.source != source)
-                {
-                    self.failed = None;
+                if self.serving.as_ref().is_some_and(serves) {
+                    self.failed.take_if(|failed| failed.source != source);
                 }
             }
         }

@@ -4,8 +4,8 @@
 
 use super::{
     Ports,
-    plan::Source,
-    work::{Desk, Report},
+    plan::GenerationSource,
+    work::{GenerationReport, GenerationReporter},
 };
 use crate::{
     BuildProgress, Candidate, Digest, Entry, Failure, Fingerprint, Kept, Kind, Stage,
@@ -14,28 +14,28 @@ use crate::{
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
 
 /// What is to be made.
-pub(crate) struct Wish {
-    pub(crate) source: Source,
+pub(crate) struct Preparation {
+    pub(crate) source: GenerationSource,
     pub(crate) entry: Option<Entry>,
     /// What the artifact is, if that is what is wanted.
     pub(crate) agreed: Option<Agreed>,
 }
 
-type Made = Result<Arc<dyn Candidate>, Failure>;
+type Prepared = Result<Arc<dyn Candidate>, Failure>;
 
 /// Makes it, and reports.
-pub(crate) async fn prepare(ports: Ports, wish: Wish, desk: Desk) {
-    let prepared = make(&ports, wish, &desk).await;
-    desk.tell(Report::Prepared(prepared));
+pub(crate) async fn prepare(ports: Ports, wish: Preparation, reporter: GenerationReporter) {
+    let prepared = make(&ports, wish, &reporter).await;
+    reporter.report(GenerationReport::Prepared(prepared));
 }
 
-async fn make(ports: &Ports, wish: Wish, desk: &Desk) -> Made {
+async fn make(ports: &Ports, wish: Preparation, reporter: &GenerationReporter) -> Prepared {
     match (wish.source, wish.entry) {
-        (Source::Kept(digest), entry) => {
-            have(ports, digest, wish.agreed.and_then(|agreed| agreed.fingerprint), entry, desk).await
+        (GenerationSource::Kept(digest), entry) => {
+            have(ports, digest, wish.agreed.and_then(|agreed| agreed.fingerprint), entry, reporter).await
         }
-        (Source::Entry(fingerprint), Some(entry)) => of_entry(ports, &entry, &fingerprint, desk).await,
-        (Source::Entry(_), None) => Err(Failure::new(Stage::Manifest, "its entry is gone")),
+        (GenerationSource::Entry(fingerprint), Some(entry)) => of_entry(ports, &entry, &fingerprint, reporter).await,
+        (GenerationSource::Entry(_), None) => Err(Failure::new(Stage::Manifest, "its entry is gone")),
     }
 }
 
@@ -45,21 +45,21 @@ async fn have(
     digest: Digest,
     fingerprint: Option<Fingerprint>,
     entry: Option<Entry>,
-    desk: &Desk,
-) -> Made {
+    reporter: &GenerationReporter,
+) -> Prepared {
     let here = recall(ports, digest).await;
     let Err(failure) = here else {
-        desk.tell(Report::Built);
+        reporter.report(GenerationReport::Built);
         return here;
     };
-    if let Some(candidate) = fetch(ports, digest, fingerprint.as_ref(), desk).await? {
-        desk.tell(Report::Built);
+    if let Some(candidate) = fetch(ports, digest, fingerprint.as_ref(), reporter).await? {
+        reporter.report(GenerationReport::Built);
         return Ok(candidate);
     }
     match (fingerprint, entry) {
         (Some(fingerprint), Some(entry)) if entry.fingerprint == fingerprint => {
-            tracing::warn!(plugin = desk.about.plugin, %digest, "the artifact is not to be had, and is built again: {failure}");
-            build(ports, &entry, None, desk).await
+            tracing::warn!(plugin = reporter.id.plugin, %digest, "the artifact is not to be had, and is built again: {failure}");
+            build(ports, &entry, None, reporter).await
         }
         _ => {
             let reason = format!("{digest} is not to be had: {}, and no other server shares it", failure.reason);
@@ -69,10 +69,10 @@ async fn have(
 }
 
 /// An entry: what was built of it before, here or elsewhere, or a build.
-async fn of_entry(ports: &Ports, entry: &Entry, fingerprint: &Fingerprint, desk: &Desk) -> Made {
-    let name = &desk.about.plugin;
+async fn of_entry(ports: &Ports, entry: &Entry, fingerprint: &Fingerprint, reporter: &GenerationReporter) -> Prepared {
+    let name = &reporter.id.plugin;
     if entry.kind == Kind::BuiltIn {
-        desk.tell(Report::Built);
+        reporter.report(GenerationReport::Built);
         let built_in = ports.built_in.iter().find(|built_in| built_in.manifest().name == *name);
         return built_in.cloned().ok_or_else(|| Failure::new(Stage::Load, "it is not compiled into this server"));
     }
@@ -81,7 +81,7 @@ async fn of_entry(ports: &Ports, entry: &Entry, fingerprint: &Fingerprint, desk:
     if let Some(digest) = kept {
         match recall(ports, digest).await {
             Ok(candidate) => {
-                desk.tell(Report::Built);
+                reporter.report(GenerationReport::Built);
                 return Ok(candidate);
             }
             Err(failure) if failure.transient => return Err(failure),
@@ -90,31 +90,31 @@ async fn of_entry(ports: &Ports, entry: &Entry, fingerprint: &Fingerprint, desk:
         }
     }
     if entry.kind == Kind::Prebuilt {
-        return build(ports, entry, None, desk).await;
+        return build(ports, entry, None, reporter).await;
     }
     let waiting = BuildProgress { doing: "waiting for the right to build it".to_owned(), ..BuildProgress::default() };
-    desk.tell(Report::Progress(waiting));
+    reporter.report(GenerationReport::Progress(waiting));
     match ports.exchange.claim(name, fingerprint).await {
-        Ok(Claim::Built(digest)) => match fetch(ports, digest, Some(fingerprint), desk).await {
+        Ok(Claim::Built(digest)) => match fetch(ports, digest, Some(fingerprint), reporter).await {
             Ok(Some(candidate)) => {
-                desk.tell(Report::Built);
+                reporter.report(GenerationReport::Built);
                 Ok(candidate)
             }
-            Ok(None) => build(ports, entry, None, desk).await,
+            Ok(None) => build(ports, entry, None, reporter).await,
             Err(failure) => {
                 tracing::warn!(plugin = name, %digest, "what another server built is of no use: {failure}");
-                build(ports, entry, None, desk).await
+                build(ports, entry, None, reporter).await
             }
         },
-        Ok(Claim::Build(right)) => build(ports, entry, Some(right), desk).await,
+        Ok(Claim::Build(right)) => build(ports, entry, Some(right), reporter).await,
         Err(why) => {
             tracing::warn!(plugin = name, "whether another server builds it is not known: {why}");
-            build(ports, entry, None, desk).await
+            build(ports, entry, None, reporter).await
         }
     }
 }
 
-async fn recall(ports: &Ports, digest: Digest) -> Made {
+async fn recall(ports: &Ports, digest: Digest) -> Prepared {
     let _turn = ports.turns.acquire().await;
     ports.loading.recall(digest).await
 }
@@ -124,7 +124,7 @@ async fn fetch(
     ports: &Ports,
     digest: Digest,
     fingerprint: Option<&Fingerprint>,
-    desk: &Desk,
+    reporter: &GenerationReporter,
 ) -> Result<Option<Arc<dyn Candidate>>, Failure> {
     let Some(path) = ports.exchange.fetch(digest).await? else { return Ok(None) };
     let _turn = ports.turns.acquire().await;
@@ -134,21 +134,21 @@ async fn fetch(
         return Err(Failure::new(Stage::Verify, reason));
     }
     if let Some(fingerprint) = fingerprint {
-        record(ports, &candidate, fingerprint, desk).await;
+        record(ports, &candidate, fingerprint, reporter).await;
     }
     Ok(Some(candidate))
 }
 
 /// Builds an entry, keeps what comes of it, and lets others have it.
-async fn build(ports: &Ports, entry: &Entry, right: Option<RightToBuild>, desk: &Desk) -> Made {
-    let told = desk.clone();
-    let progress = Arc::new(move |progress| told.tell(Report::Progress(progress)));
+async fn build(ports: &Ports, entry: &Entry, right: Option<RightToBuild>, reporter: &GenerationReporter) -> Prepared {
+    let builds = reporter.clone();
+    let progress = Arc::new(move |progress| builds.report(GenerationReport::Progress(progress)));
     let built = ports.sources.build(entry, progress).await?;
-    desk.tell(Report::Built);
+    reporter.report(GenerationReport::Built);
     let turn = ports.turns.acquire().await;
     let candidate = ports.loading.prepare(&built.candidate).await?;
     drop(turn);
-    let Some(kept) = record(ports, &candidate, &built.fingerprint, desk).await else { return Ok(candidate) };
+    let Some(kept) = record(ports, &candidate, &built.fingerprint, reporter).await else { return Ok(candidate) };
     let path: Option<PathBuf> = candidate.path().map(Into::into);
     // It can serve all the same; others build it themselves then.
     let counts = match ports.exchange.offer(&kept, path).await {
@@ -163,15 +163,20 @@ async fn build(ports: &Ports, entry: &Entry, right: Option<RightToBuild>, desk: 
         return Ok(candidate);
     }
     // Another server was faster, and all serve the same bytes.
-    match fetch(ports, counts, Some(&kept.fingerprint), desk).await {
+    match fetch(ports, counts, Some(&kept.fingerprint), reporter).await {
         Ok(Some(first)) => Ok(first),
         Ok(None) | Err(_) => Ok(candidate),
     }
 }
 
 /// Remembers what an artifact came of.
-async fn record(ports: &Ports, candidate: &Arc<dyn Candidate>, fingerprint: &Fingerprint, desk: &Desk) -> Option<Kept> {
-    let name = desk.about.plugin.clone();
+async fn record(
+    ports: &Ports,
+    candidate: &Arc<dyn Candidate>,
+    fingerprint: &Fingerprint,
+    reporter: &GenerationReporter,
+) -> Option<Kept> {
+    let name = reporter.id.plugin.clone();
     let version = candidate.manifest().version.clone();
     let kept =
         Kept { name, version, fingerprint: fingerprint.clone(), digest: candidate.digest()?, at: SystemTime::now() };

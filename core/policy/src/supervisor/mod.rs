@@ -7,13 +7,18 @@
 mod acts;
 mod admission;
 mod agreement;
+mod arriving;
+mod ask;
+mod brake;
 mod bring_up;
+mod candidate;
 mod configuring;
 mod departure;
 mod dependencies;
 mod directory;
 mod making;
 mod obeying;
+mod observed;
 mod plan;
 mod plugin;
 mod records;
@@ -22,20 +27,21 @@ mod reports;
 mod restarts;
 mod settle;
 mod show;
+mod sweeping;
 mod telling;
-#[cfg(test)]
-mod tests;
 mod watchful;
 mod work;
 
 use crate::{
-    BoxFuture, Candidate, Limits, Loading, Manager, Nudge, PluginView, Publish, Scan, Shelf, Sources,
+    BoxFuture, Candidate, Install, Limits, Loading, Manager, Nudge, OpQueue, PluginView, Publish, Shelf, Sources,
     manager::{Inbox, Message},
-    registry::{Agreed, Exchange, Reading, Registry, Served},
+    registry::{Exchange, Reading, Registry},
     routes::{HOST_CLAIM, needs_the_operators_word},
 };
-use plugin::{Answer, Plugin};
+use directory::Looks;
+use plugin::Plugin;
 use records::Records;
+use show::ShownState;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -45,10 +51,7 @@ use tokio::{
     sync::{Semaphore, mpsc, oneshot},
     time::{Instant, sleep_until},
 };
-use work::{About, Desk, Report};
-
-/// What is shown should the look at the directory panic. What was known holds, and the next look may do better.
-const LOST: &str = "looking at the plugins directory panicked, which is a mistake of this server: see its log";
+use work::{GenerationId, GenerationReporter, WorkReport, WorkReports};
 
 /// Runs a future that is plugin code where it may block: not on the supervisor's threads, and not on those that serve.
 pub type Aside = Arc<dyn Fn(BoxFuture<()>) + Send + Sync>;
@@ -74,6 +77,8 @@ pub struct Ports {
     pub aside: Aside,
     /// So many candidates are verified and loaded at once.
     pub turns: Arc<Semaphore>,
+    /// What puts plugins into the directory; without, nothing is installed.
+    pub install: Option<Arc<dyn Install>>,
 }
 
 impl fmt::Debug for Ports {
@@ -134,22 +139,13 @@ pub fn supervise(ports: Ports, settings: Settings) -> Manager {
     let mut supervisor = Supervisor {
         ports,
         settings,
+        reports: sender,
         plugins: BTreeMap::new(),
-        sender,
         dirty: BTreeSet::new(),
         records: Records::default(),
-        unheard: BTreeMap::new(),
-        reporting: false,
-        rollbacks: BTreeMap::new(),
-        scans: Scans::default(),
-        sweeps: Sweeps::default(),
-        trouble: None,
-        ready: false,
-        routes_changed: true,
-        overview_changed: false,
-        acks: Vec::new(),
-        answers: Vec::new(),
-        shown: BTreeMap::new(),
+        looks: Looks::default(),
+        sweeps: OpQueue::default(),
+        shown: ShownState::default(),
         ending: None,
     };
     supervisor.look();
@@ -158,58 +154,30 @@ pub fn supervise(ports: Ports, settings: Settings) -> Manager {
     manager
 }
 
-/// Looks at the directory: one at a time, and one more if something was said meanwhile.
-#[derive(Clone, Copy, Debug, Default)]
-struct Scans {
-    /// How many were begun.
-    begun: u64,
-    running: bool,
-    again: bool,
-}
-
-/// Removals of artifacts: as looks are.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sweeps {
-    running: bool,
-    again: bool,
-}
-
 struct Supervisor {
     ports: Ports,
     settings: Settings,
+    reports: WorkReports,
     plugins: BTreeMap<String, Plugin>,
-    sender: mpsc::UnboundedSender<(About, Report)>,
     /// Plugins to look at again.
     dirty: BTreeSet<String>,
     records: Records,
-    /// What the registry is to hear of this node, by plugin.
-    unheard: BTreeMap<String, Served>,
-    reporting: bool,
-    /// Artifacts that operators want to go back to, while that is put on record.
-    rollbacks: BTreeMap<String, Agreed>,
-    scans: Scans,
-    sweeps: Sweeps,
-    trouble: Option<String>,
-    ready: bool,
-    routes_changed: bool,
-    overview_changed: bool,
-    /// Told once the routes are published.
-    acks: Vec<oneshot::Sender<()>>,
-    /// Given once everything is published and shown.
-    answers: Vec<Answer>,
-    shown: BTreeMap<String, Arc<PluginView>>,
+    looks: Looks,
+    sweeps: OpQueue,
+    shown: ShownState,
+    /// It ends, and these are told when it has.
     ending: Option<Vec<oneshot::Sender<()>>>,
 }
 
 impl Supervisor {
-    async fn run(mut self, mut inbox: Inbox, mut reports: mpsc::UnboundedReceiver<(About, Report)>) {
+    async fn run(mut self, mut inbox: Inbox, mut reports: mpsc::UnboundedReceiver<WorkReport>) {
         let mut handled = true;
         loop {
             let due = self.next_due();
             tokio::select! {
                 biased;
-                report = reports.recv() => if let Some((about, report)) = report {
-                    self.report(&about, report);
+                report = reports.recv() => if let Some(report) = report {
+                    self.report(report);
                 },
                 message = inbox.messages.recv(), if handled => match message {
                     Some(message) => self.message(message),
@@ -222,8 +190,8 @@ impl Supervisor {
                 () = until(due) => {}
             }
             // Whatever else has come is part of the same look.
-            while let Ok((about, report)) = reports.try_recv() {
-                self.report(&about, report);
+            while let Ok(report) = reports.try_recv() {
+                self.report(report);
             }
             while let Ok(message) = inbox.messages.try_recv() {
                 self.message(message);
@@ -248,34 +216,15 @@ impl Supervisor {
                 self.read(Reading { names: Some(BTreeSet::new()), ..Reading::default() })
             }
             Message::Act(order, reply) => self.act(order, reply),
+            Message::Install(installation, reply) => self.install(installation, reply),
             Message::History(plugin, reply) => self.history(plugin, reply),
             Message::End(done) => self.end(Some(done)),
         }
     }
 
-    /// Looks at the directory, now or as soon as the look under way is over.
-    fn look(&mut self) {
-        if self.scans.running {
-            self.scans.again = true;
-            return;
-        }
-        self.scans = Scans { begun: self.scans.begun + 1, running: true, again: false };
-        let (sources, desk) = (self.ports.sources.clone(), self.desk("", 0));
-        let looking = tokio::task::spawn_blocking(move || sources.scan());
-        tokio::spawn(async move {
-            let lost = |_| Scan { entries: Vec::new(), trouble: Some(LOST.to_owned()) };
-            desk.tell(Report::Scanned(looking.await.unwrap_or_else(lost)));
-        });
-    }
-
-    /// The look that will have seen all that was there when this was called.
-    fn coming_scan(&mut self) -> u64 {
-        self.look();
-        self.scans.begun + u64::from(self.scans.again)
-    }
-
-    fn desk(&self, plugin: &str, generation: u64) -> Desk {
-        Desk { about: About { plugin: plugin.to_owned(), generation }, reports: self.sender.clone() }
+    /// Where work on a generation reports to.
+    fn reporter(&self, plugin: &str, generation: u64) -> GenerationReporter {
+        GenerationReporter { id: GenerationId { plugin: plugin.to_owned(), generation }, reports: self.reports.clone() }
     }
 
     /// Ends: nothing is wanted any more.

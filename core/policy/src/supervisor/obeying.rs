@@ -3,47 +3,47 @@
 //! What must not live here: how records are read and written (`records`).
 
 use super::{
-    plan::Source,
-    plugin::{Plugin, Why},
+    plan::GenerationSource,
+    plugin::{AttemptReason, Plugin, Removal, Renewal, RenewalCause},
 };
-use crate::registry::Record;
+use crate::{Fingerprint, Refused, registry::Record};
+use std::sync::Arc;
 use tokio::time::Instant;
 
 impl Plugin {
     /// While an order of somebody here is on its way to the record, it may be read there before it is known here that it was
-    /// obeyed; it would be obeyed twice, or answered too early. The record is left unread until the order is back.
-    pub(super) fn hears_of_an_order_first(&mut self) -> bool {
-        self.unread |= self.orders > 0;
-        self.orders > 0
+    /// obeyed; it would be obeyed twice, or answered too early. The record is not taken over until the order is back.
+    pub(super) fn waits_for_an_order(&mut self) -> bool {
+        let waits = self.on_record.orders > 0;
+        self.on_record.missed_change |= waits;
+        waits
     }
 
     /// Takes over a record, and what follows from it at once.
-    pub(super) fn follow(&mut self, record: Record, seen: Option<crate::Fingerprint>) {
-        let before = self.record.take();
-        let now = Instant::now();
-        let config: std::sync::Arc<str> = record.config.to_string().into();
-        if self.config != config {
-            self.config = config;
+    pub(super) fn follow(&mut self, record: Record, seen: Option<Fingerprint>) {
+        let before = self.on_record.record.take();
+        let config: Arc<str> = record.config.to_string().into();
+        if self.on_record.config != config {
+            self.on_record.config = config;
         }
         match &before {
             None => {
-                self.seen = seen.or(self.seen.take());
+                self.directory.accounted = seen.or(self.directory.accounted.take());
                 // A node that comes to a fleet takes what was agreed on, whatever lies in its own directory.
-                self.joins = record.agreed.is_some() && self.seen.is_none();
-                self.removing = record.removed;
+                self.directory.joins = record.agreed.is_some() && self.directory.accounted.is_none();
+                self.set_removal(record.removed);
             }
             Some(before) => {
-                self.removing |= record.removed && !before.removed;
-                if record.enabled && !before.enabled && self.entry.as_ref().is_none_or(|entry| entry.problem.is_none())
-                {
+                self.set_removal(self.removal.is_some() || record.removed && !before.removed);
+                if record.enabled && !before.enabled && !self.directory.is_broken() {
                     // What failed before may be tried again.
                     self.failed = None;
                 }
                 if !record.enabled && before.enabled {
                     self.refuse_ask(&format!("`{}` was disabled meanwhile", self.name));
                 }
-                if record.reloads > before.reloads && self.ask.is_none() {
-                    self.renew = Some(now);
+                if record.reloads > before.reloads && self.wishes.ask.is_none() {
+                    self.wishes.renewal = Some(Renewal { due: Instant::now(), cause: RenewalCause::Requested });
                 }
                 let digest = |record: &Record| record.agreed.as_ref().map(|agreed| agreed.digest);
                 if digest(&record) != digest(before) {
@@ -51,37 +51,56 @@ impl Plugin {
                 }
             }
         }
-        self.record = Some(record);
+        self.on_record.record = Some(record);
         self.account();
     }
 
     /// Something else was agreed on.
     fn agreed_anew(&mut self, before: &Record, record: &Record) {
         let Some(agreed) = &record.agreed else { return };
-        let attempt = self.attempt.take_if(|attempt| attempt.agreed.digest == agreed.digest);
-        let mine = attempt.filter(|attempt| matches!(attempt.why, Why::Wanted(_)));
-        let Some(entry) = &self.entry else { return };
+        let attempt = self.wishes.attempt.take_if(|attempt| attempt.agreed.digest == agreed.digest);
+        let mine = attempt.filter(|attempt| matches!(attempt.reason, AttemptReason::Wanted(_)));
+        let Some(fingerprint) = self.directory.fingerprint().cloned() else { return };
         // What lies there and was not tried yet is still a proposal.
         let tried =
-            self.failed.as_ref().is_some_and(|failed| failed.source == Source::Entry(entry.fingerprint.clone()));
+            self.failed.as_ref().is_some_and(|failed| failed.source == GenerationSource::Entry(fingerprint.clone()));
         if mine.is_some() || tried {
-            self.seen = Some(entry.fingerprint.clone());
+            self.directory.accounted = Some(fingerprint.clone());
         }
         // Here somebody went back from just what lies there.
         let from = before.agreed.as_ref().and_then(|agreed| agreed.fingerprint.clone());
-        self.turned_away = mine.and(from).filter(|from| *from == entry.fingerprint).or(self.turned_away.take());
+        if let Some(from) = mine.and(from).filter(|from| *from == fingerprint) {
+            self.directory.rolled_back_from = Some(from);
+        }
     }
 
     /// What lies there when a node comes to a fleet is accounted for. What was removed and lies there still is to go.
     pub(super) fn account(&mut self) {
-        let (Some(entry), Some(record)) = (&self.entry, &self.record) else { return };
-        let is_agreed =
-            record.agreed.as_ref().is_some_and(|agreed| agreed.fingerprint.as_ref() == Some(&entry.fingerprint));
-        if std::mem::take(&mut self.joins) || is_agreed {
-            self.seen = Some(entry.fingerprint.clone());
+        let (Some(fingerprint), Some(record)) = (self.directory.fingerprint().cloned(), self.record()) else { return };
+        let removed = record.removed;
+        let is_agreed = record.agreed.as_ref().is_some_and(|agreed| agreed.fingerprint.as_ref() == Some(&fingerprint));
+        let joins = std::mem::take(&mut self.directory.joins);
+        let accounted = &mut self.directory.accounted;
+        if joins || is_agreed {
+            *accounted = Some(fingerprint.clone());
         }
         // Whatever lies there now was put there after the removal.
-        self.removing &= record.removed
-            && (self.serving.is_some() || self.seen.is_none() || self.seen.as_ref() == Some(&entry.fingerprint));
+        let is_old = self.serving.is_some() || accounted.is_none() || accounted.as_ref() == Some(&fingerprint);
+        self.set_removal(self.removal.is_some() && removed && is_old);
+    }
+
+    /// Its entry is to go, or is not any more; whoever waited for that hears of it.
+    fn set_removal(&mut self, to_go: bool) {
+        match (&mut self.removal, to_go) {
+            (None, true) => self.removal = Some(Removal::Stopping(Vec::new())),
+            (Some(removal), false) => {
+                let why = format!("`{}` was put into the plugins directory anew meanwhile", self.name);
+                for reply in std::mem::take(removal.replies()) {
+                    let _ = reply.send(Err(Refused::Conflict(why.clone())));
+                }
+                self.removal = None;
+            }
+            (None, false) | (Some(_), true) => {}
+        }
     }
 }

@@ -4,7 +4,7 @@ use crate::{Digest, Fingerprint};
 
 /// What a generation is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum GenerationSource {
     /// The entry in the directory, as it is.
     Entry(Fingerprint),
     /// An artifact that was kept.
@@ -13,23 +13,23 @@ pub(crate) enum Source {
 
 /// What is wanted of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub(crate) enum Desired {
     /// That it does not serve.
     Nothing,
     /// That it stays as it is: its entry cannot be used for now.
     AsItIs,
     /// That it serves this.
-    Source(Source),
+    GenerationSource(GenerationSource),
 }
 
 /// A candidate on its way, as far as planning cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OnItsWay<'a> {
-    pub(crate) source: &'a Source,
+    pub(crate) source: &'a GenerationSource,
     /// It has not been loaded: nothing is lost with it but work.
-    pub(crate) light: bool,
+    pub(crate) disposable: bool,
     /// It waits for other plugins.
-    pub(crate) waits: bool,
+    pub(crate) waiting: bool,
 }
 
 /// When a failed source may be tried again.
@@ -46,13 +46,13 @@ pub(crate) enum Retry {
 /// All that the next step depends on.
 #[derive(Clone, Debug)]
 pub(crate) struct Situation<'a> {
-    pub(crate) wanted: &'a Wanted,
+    pub(crate) wanted: &'a Desired,
     /// Somebody asks for a new generation, even of the same source.
     pub(crate) asked: bool,
     /// What the generation that serves was made of.
-    pub(crate) serving: Option<&'a Source>,
+    pub(crate) serving: Option<&'a GenerationSource>,
     pub(crate) candidate: Option<OnItsWay<'a>>,
-    pub(crate) failed: Option<(&'a Source, Retry)>,
+    pub(crate) failed: Option<(&'a GenerationSource, Retry)>,
     /// What the serving generation depends on is there.
     pub(crate) supported: bool,
     /// Generations that serve depend on it.
@@ -63,13 +63,13 @@ pub(crate) struct Situation<'a> {
 
 /// The next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum NextStep {
     /// None.
     Rest,
     /// Give the candidate up.
     GiveUp,
     /// Begin a candidate.
-    Make(Source),
+    Make(GenerationSource),
     /// Take the serving generation out of the table.
     Stop,
 }
@@ -77,30 +77,30 @@ pub(crate) enum Step {
 /// A plugin that is saved without end still gets a candidate through: after so many that were given up.
 pub(crate) const PATIENCE: u32 = 3;
 
-pub(crate) fn plan(situation: &Situation<'_>) -> Step {
+pub(crate) fn plan(situation: &Situation<'_>) -> NextStep {
     let Situation { wanted, asked, serving, candidate, failed, supported, needed, passed_over } = situation;
     if serving.is_some() && !supported {
         // Those who need it are without support too, and go before it.
-        return if *needed { Step::Rest } else { Step::Stop };
+        return if *needed { NextStep::Rest } else { NextStep::Stop };
     }
     match (wanted, candidate) {
-        (Wanted::Nothing | Wanted::AsItIs, Some(candidate)) if candidate.light => Step::GiveUp,
+        (Desired::Nothing | Desired::AsItIs, Some(candidate)) if candidate.disposable => NextStep::GiveUp,
         // What others need leaves after them.
-        (Wanted::Nothing, _) if serving.is_some() && !needed => Step::Stop,
-        (Wanted::Nothing | Wanted::AsItIs, _) => Step::Rest,
-        (Wanted::Source(source), Some(candidate)) => {
+        (Desired::Nothing, _) if serving.is_some() && !needed => NextStep::Stop,
+        (Desired::Nothing | Desired::AsItIs, _) => NextStep::Rest,
+        (Desired::GenerationSource(source), Some(candidate)) => {
             let outdated = candidate.source != source;
             // One that waits costs nothing to begin anew; one at work is let through once it was passed over too often.
             let give_up = match candidate {
-                OnItsWay { waits: true, .. } => outdated || *asked,
-                OnItsWay { light, .. } => outdated && *light && *passed_over < PATIENCE,
+                OnItsWay { waiting: true, .. } => outdated || *asked,
+                OnItsWay { disposable, .. } => outdated && *disposable && *passed_over < PATIENCE,
             };
-            if give_up { Step::GiveUp } else { Step::Rest }
+            if give_up { NextStep::GiveUp } else { NextStep::Rest }
         }
-        (Wanted::Source(source), None) => {
+        (Desired::GenerationSource(source), None) => {
             let hopeless = matches!(failed, Some((failed, Retry::Never | Retry::Later)) if *failed == source);
             let served = *serving == Some(source);
-            if *asked || !(served || hopeless) { Step::Make(source.clone()) } else { Step::Rest }
+            if *asked || !(served || hopeless) { NextStep::Make(source.clone()) } else { NextStep::Rest }
         }
     }
 }
@@ -109,8 +109,8 @@ pub(crate) fn plan(situation: &Situation<'_>) -> Step {
 mod tests {
     use super::*;
 
-    fn entry(fingerprint: &str) -> Source {
-        Source::Entry(Fingerprint(fingerprint.to_owned()))
+    fn entry(fingerprint: &str) -> GenerationSource {
+        GenerationSource::Entry(Fingerprint(fingerprint.to_owned()))
     }
 
     /// One line a case: wanted, serving, candidate, failed, flags → step.
@@ -161,17 +161,17 @@ mod tests {
             let words: Vec<_> = line.split_whitespace().collect();
             let [wanted, serving, candidate, failed, flags, expected] = words[..] else { panic!("{line}") };
             let wanted = match wanted {
-                "nothing" => Wanted::Nothing,
-                "as-it-is" => Wanted::AsItIs,
-                fingerprint => Wanted::Source(entry(fingerprint)),
+                "nothing" => Desired::Nothing,
+                "as-it-is" => Desired::AsItIs,
+                fingerprint => Desired::GenerationSource(entry(fingerprint)),
             };
             let serving = (serving != "-").then(|| entry(serving));
             let on_its_way = candidate.split_once('-').filter(|(fingerprint, _)| !fingerprint.is_empty());
             let source = on_its_way.map(|(fingerprint, _)| entry(fingerprint));
             let candidate = on_its_way.zip(source.as_ref()).map(|((_, how), source)| OnItsWay {
                 source,
-                light: how != "loaded",
-                waits: how == "waits",
+                disposable: how != "loaded",
+                waiting: how == "waits",
             });
             let tried = failed.split_once('-').filter(|(fingerprint, _)| !fingerprint.is_empty());
             let source = tried.map(|(fingerprint, _)| entry(fingerprint));
@@ -195,11 +195,11 @@ mod tests {
                 passed_over: if has("patient") { PATIENCE } else { 0 },
             });
             let step = match &step {
-                Step::Rest => "rest".to_owned(),
-                Step::GiveUp => "give-up".to_owned(),
-                Step::Stop => "stop".to_owned(),
-                Step::Make(Source::Entry(fingerprint)) => format!("make-{fingerprint}"),
-                Step::Make(Source::Kept(digest)) => format!("make-{digest}"),
+                NextStep::Rest => "rest".to_owned(),
+                NextStep::GiveUp => "give-up".to_owned(),
+                NextStep::Stop => "stop".to_owned(),
+                NextStep::Make(GenerationSource::Entry(fingerprint)) => format!("make-{fingerprint}"),
+                NextStep::Make(GenerationSource::Kept(digest)) => format!("make-{digest}"),
             };
             assert_eq!(step, expected, "{line}");
         }

@@ -1,19 +1,26 @@
 //! What work reports, and what follows: the only place where a candidate moves on, serves, or fails.
 
 use super::{
-    Supervisor, Sweeps,
-    plan::Source,
-    plugin::{Answer, Attempt, Failed, Health, Plugin, Probation, Serving, Times, Why},
+    Supervisor,
+    ask::PendingAnswer,
+    candidate::{CandidateGeneration, CandidateHead, CandidateStage},
+    plan::GenerationSource,
+    plugin::{
+        Attempt, AttemptReason, FailedGeneration, Health, NextTry, Plugin, Probation, Renewal, RenewalCause,
+        ServedConfig, ServingGeneration,
+    },
     restarts::backoff,
+    settle::FailedCandidate,
     watchful,
-    work::{About, Report},
+    work::{DirectoryReport, GenerationId, GenerationReport, RegistryReport, WorkReport},
 };
 use crate::{
-    BuildView, Candidate, Digest, Failure, Loaded, Manifest, Refused,
+    BuildProgress, BuildView, Candidate, Digest, Failure, Loaded, Manifest, Refused,
     generation::{Event, Phase},
+    never,
+    registry::Actor,
 };
 use std::{
-    collections::BTreeSet,
     sync::{Arc, Weak},
     time::SystemTime,
 };
@@ -27,333 +34,393 @@ impl Plugin {
     /// Remembers how a candidate was made, and what came of it.
     fn keep_build(
         &mut self,
-        generation: u64,
-        began: SystemTime,
-        times: &Times,
+        head: &CandidateHead,
         manifest: Option<&Manifest>,
         artifact: Option<Digest>,
         failure: Option<&Failure>,
     ) {
-        self.builds.push_front(Arc::new(BuildView {
-            generation,
-            began,
-            stages: times.stages.clone(),
+        self.past.builds.push_front(Arc::new(BuildView {
+            generation: head.generation,
+            began: head.since,
+            stages: head.times.stages.clone(),
             artifact,
             version: manifest.map(|manifest| manifest.version.clone()),
             failure: failure.cloned(),
         }));
-        self.builds.truncate(BUILDS);
+        self.past.builds.truncate(BUILDS);
+    }
+
+    /// Whether this was made of what lies in the directory: of the entry as it is, or of what was agreed on of it.
+    fn is_entrys(&self, source: &GenerationSource) -> bool {
+        match source {
+            GenerationSource::Entry(_) => true,
+            GenerationSource::Kept(digest) => self.agreed_on().is_some_and(|agreed| {
+                agreed.digest == *digest
+                    && agreed.fingerprint.is_some()
+                    && agreed.fingerprint.as_ref() == self.directory.fingerprint()
+            }),
+        }
     }
 }
 
 impl Supervisor {
-    pub(super) fn report(&mut self, about: &About, report: Report) {
-        let name = about.plugin.as_str();
-        // That a plugin is well changes nothing that is shown.
-        if !matches!(report, Report::Health(_) | Report::Swept) && !name.is_empty() {
-            self.dirty.insert(name.to_owned());
-        }
+    pub(super) fn report(&mut self, report: WorkReport) {
         match report {
-            Report::Scanned(scan) => self.scanned(scan),
-            Report::Health(outcome) => self.heard_of(about, outcome),
-            Report::Stuck(reason) => self.stuck(about, reason),
-            Report::History(history, order, reply) => self.looked_up(&history, *order, reply),
-            Report::Read { names, began, outcome } => self.was_read(names, began, outcome),
-            Report::Registered(outcome) => self.registered(outcome),
-            Report::Decided(order, outcome, reply) => self.decided(*order, outcome, reply),
-            Report::DecidedHere(outcome) => self.decided_here(outcome),
-            Report::Ready(open) => self.at_the_gate(about, open),
-            Report::Proposed(outcome) => self.proposed(about, outcome),
-            Report::Answered(outcome) => self.answered(outcome),
-            Report::Configured(config, outcome) => self.configured(about, config, outcome),
-            Report::Reported(served, outcome) => self.reported(served, outcome),
-            Report::Moved(outcome) => self.moved(name, outcome),
-            Report::Swept => self.swept(),
-            Report::Left(left_behind) => self.left(about, left_behind),
-            Report::Up(Ok(loaded)) => self.up(about, loaded),
-            Report::Up(Err((failure, loaded))) => self.did_not_come_up(about, failure, loaded),
-            Report::Prepared(Ok(candidate)) => self.prepared(about, candidate),
-            Report::Prepared(Err(failure)) => {
-                if self.current(about).is_some() {
-                    self.failed(name, failure);
+            WorkReport::Directory(report) => self.directory_report(report),
+            WorkReport::Registry(report) => self.registry_report(report),
+            WorkReport::Generation(id, report) => {
+                // That a plugin is well changes nothing that is shown.
+                if !matches!(report, GenerationReport::Health(_)) {
+                    self.dirty.insert(id.plugin.clone());
                 }
-            }
-            Report::Built => {
-                if let Some(plugin) = self.current(about)
-                    && let Some(bid) = plugin.candidate.as_mut()
-                {
-                    bid.times.lap("build");
-                    Plugin::step(&mut bid.phase, Event::Built);
-                }
-            }
-            Report::Loaded => {
-                if let Some(plugin) = self.current(about)
-                    && let Some(bid) = plugin.candidate.as_mut()
-                {
-                    bid.times.lap("load");
-                    Plugin::step(&mut bid.phase, Event::Loaded);
-                }
-            }
-            Report::Progress(progress) => {
-                if let Some(plugin) = self.current(about)
-                    && let Some(bid) = plugin.candidate.as_mut()
-                {
-                    bid.doing = match progress.total {
-                        Some(total) => format!("{} ({} of {total})", progress.doing, progress.done),
-                        None => progress.doing,
-                    };
-                }
-            }
-            Report::Hold(held) => {
-                if let Some(plugin) = self.current(about)
-                    && let Some(serving) = plugin.serving.as_mut()
-                {
-                    serving.held = true;
-                    self.routes_changed = true;
-                    self.acks.push(held);
-                }
+                self.generation_report(&id, report);
             }
         }
     }
 
-    /// The plugin, if this generation is still its candidate.
-    pub(super) fn current(&mut self, about: &About) -> Option<&mut Plugin> {
-        let plugin = self.plugins.get_mut(&about.plugin)?;
-        plugin.candidate.as_ref().is_some_and(|bid| bid.generation == about.generation).then_some(plugin)
+    fn directory_report(&mut self, report: DirectoryReport) {
+        match report {
+            DirectoryReport::Scanned(scan) => self.scanned(scan),
+            DirectoryReport::Moved { plugin, outcome } => self.moved(&plugin, outcome),
+            DirectoryReport::Installed { by, outcome, reply } => self.installed(by, outcome, reply),
+            DirectoryReport::History { kept, order, reply } => self.looked_up(&kept, *order, reply),
+            DirectoryReport::Swept => self.swept(),
+        }
     }
 
-    fn prepared(&mut self, about: &About, candidate: Arc<dyn Candidate>) {
-        let Some(plugin) = self.current(about) else { return };
-        if let Some(bid) = plugin.candidate.as_mut() {
-            bid.times.lap("verify");
-            bid.doing.clear();
+    fn registry_report(&mut self, report: RegistryReport) {
+        match report {
+            RegistryReport::Read { reading, began, outcome } => self.was_read(reading, began, outcome),
+            RegistryReport::Registered(outcome) => self.registered(outcome),
+            RegistryReport::Decided { order, outcome, reply } => self.decided(*order, outcome, reply),
+            RegistryReport::DecidedHere(outcome) => self.decided_here(outcome),
+            RegistryReport::Answered(outcome) => self.answered(outcome),
+            RegistryReport::Reported(served, outcome) => self.reported(served, outcome),
+        }
+    }
+
+    fn generation_report(&mut self, id: &GenerationId, report: GenerationReport) {
+        match report {
+            GenerationReport::Progress(progress) => self.progressed(id, progress),
+            GenerationReport::Built => self.if_current(id, CandidateGeneration::mark_built),
+            GenerationReport::Prepared(Ok(artifact)) => self.prepared(id, artifact),
+            GenerationReport::Prepared(Err(failure)) => self.did_not_come_up(id, failure, None),
+            GenerationReport::Loaded => self.if_current(id, CandidateGeneration::mark_loaded),
+            GenerationReport::Hold(held) => self.hold(id, held),
+            GenerationReport::Ready(open) => self.at_the_gate(id, open),
+            GenerationReport::Proposed(outcome) => self.proposed(id, outcome),
+            GenerationReport::Up(Ok(loaded)) => self.up(id, loaded),
+            GenerationReport::Up(Err((failure, loaded))) => self.did_not_come_up(id, failure, loaded),
+            GenerationReport::Health(outcome) => self.health_answered(id, outcome),
+            GenerationReport::Configured(config, outcome) => self.configured(id, config, outcome),
+            GenerationReport::Stuck(reason) => self.stuck(id, reason),
+            GenerationReport::Left(left_behind) => self.left(id, left_behind),
+        }
+    }
+
+    /// The plugin, if this generation is still its candidate. One that was given up may still report.
+    pub(super) fn current(&mut self, id: &GenerationId) -> Option<&mut Plugin> {
+        let plugin = self.plugins.get_mut(&id.plugin)?;
+        let candidate = plugin.candidate.as_ref()?;
+        (candidate.head.generation == id.generation).then_some(plugin)
+    }
+
+    fn if_current(&mut self, id: &GenerationId, change: impl FnOnce(&mut CandidateGeneration)) {
+        if let Some(candidate) = self.current(id).and_then(|plugin| plugin.candidate.as_mut()) {
+            change(candidate);
+        }
+    }
+
+    fn progressed(&mut self, id: &GenerationId, progress: BuildProgress) {
+        self.if_current(id, |candidate| {
+            candidate.doing = match progress.total {
+                Some(total) => format!("{} ({} of {total})", progress.doing, progress.done),
+                None => progress.doing,
+            };
+        });
+    }
+
+    fn hold(&mut self, id: &GenerationId, held: tokio::sync::oneshot::Sender<()>) {
+        if let Some(serving) = self.current(id).and_then(|plugin| plugin.serving.as_mut()) {
+            serving.held = true;
+            self.shown.routes_changed = true;
+            self.shown.when_published.push(held);
+        }
+    }
+
+    fn prepared(&mut self, id: &GenerationId, artifact: Arc<dyn Candidate>) {
+        // What was given up is of no use; its bytes are kept.
+        let Some(plugin) = self.current(id) else { return };
+        if let Some(candidate) = plugin.candidate.as_mut() {
+            candidate.head.times.lap("verify");
+            candidate.doing.clear();
         }
         if plugin.serving.is_none() {
-            plugin.manifest = Some(candidate.manifest().clone());
+            plugin.past.manifest = Some(artifact.manifest().clone());
         }
-        if let Some(why) = candidate.stays() {
-            tracing::warn!(
-                plugin = about.plugin,
-                generation = about.generation,
-                "it will not leave once loaded: {why}"
-            );
+        if let Some(why) = artifact.stays() {
+            tracing::warn!(plugin = id.plugin, generation = id.generation, "it will not leave once loaded: {why}");
         }
-        self.admit(&about.plugin, candidate);
+        self.admit(&id.plugin, artifact);
     }
 
     /// The candidate is ready: it takes its predecessor's place, unless nobody wants it any more.
-    fn up(&mut self, about: &About, loaded: Loaded) {
+    fn up(&mut self, id: &GenerationId, loaded: Loaded) {
         let ending = self.ending.is_some();
-        let name = about.plugin.as_str();
-        let limits = self.settings.limits(name).clone();
-        let now = Instant::now();
-        let unwanted = |plugin: &Plugin| ending || !plugin.enabled() || plugin.entry.is_none();
-        let (farewell, _) = watch::channel(false);
-        let Some(plugin) = self.current(about).filter(|plugin| !unwanted(plugin)) else {
-            if let Some(plugin) = self.current(about) {
-                plugin.candidate = None;
+        let candidate = self.current(id).and_then(|plugin| {
+            let candidate = plugin.candidate.take();
+            if ending || !plugin.enabled() || plugin.entry().is_none() {
                 plugin.refuse_ask("it is not wanted any more");
+                let asked = candidate.and_then(|candidate| candidate.head.ask);
+                for reply in asked.into_iter().flat_map(|ask| ask.replies) {
+                    let _ = reply.send(Err(Refused::Conflict("it is not wanted any more".to_owned())));
+                }
+                return None;
             }
-            let mut phase = Phase::Starting;
-            Plugin::step(&mut phase, Event::Superseded);
-            self.leave(name, about.generation, phase, loaded, farewell, true);
+            candidate
+        });
+        match candidate {
+            Some(CandidateGeneration { head, stage, .. }) => match stage {
+                CandidateStage::BringingUp { artifact, config, loaded: true } => {
+                    self.takes_over(id, head, artifact, config, loaded);
+                }
+                stage => {
+                    never!("generation {} of `{}` comes up before it is loaded", id.generation, id.plugin);
+                    let candidate = CandidateGeneration { head, doing: String::new(), stage };
+                    if let Some(plugin) = self.plugins.get_mut(&id.plugin) {
+                        plugin.candidate = Some(candidate);
+                    }
+                    self.never_serves(id, loaded);
+                }
+            },
+            None => self.never_serves(id, loaded),
+        }
+    }
+
+    /// An instance that nobody wants any more leaves.
+    fn never_serves(&mut self, id: &GenerationId, loaded: Loaded) {
+        let (farewell, _) = watch::channel(false);
+        let mut phase = Phase::Starting;
+        Plugin::step(&mut phase, Event::Superseded);
+        self.leave(&id.plugin, id.generation, phase, loaded, farewell);
+    }
+
+    /// From now on this generation serves.
+    fn takes_over(
+        &mut self,
+        id: &GenerationId,
+        mut head: CandidateHead,
+        artifact: Arc<dyn Candidate>,
+        config: Arc<str>,
+        loaded: Loaded,
+    ) {
+        let (name, now) = (id.plugin.as_str(), Instant::now());
+        let limits = self.settings.limits(name).clone();
+        let Some(plugin) = self.plugins.get_mut(name) else {
+            never!("`{name}` comes up and is not known");
+            self.never_serves(id, loaded);
             return;
         };
-        let Some(mut bid) = plugin.candidate.take() else { return };
-        let Some(candidate) = bid.admitted.take() else { return };
-        let agreed = plugin.as_agreed(&bid.source, &candidate);
-        let configurers =
-            if bid.config == plugin.config { std::mem::take(&mut plugin.configurers) } else { Vec::new() };
-        bid.times.lap("start");
-        Plugin::step(&mut bid.phase, Event::Published);
-        let digest = candidate.digest();
-        let manifest = candidate.manifest().clone();
+        let agreed = plugin.as_agreed(&head.source, &artifact);
+        let is_current = config == plugin.on_record.config;
+        let configurers = if is_current { std::mem::take(&mut plugin.wishes.configurers) } else { Vec::new() };
+        head.times.lap("start");
+        let (digest, manifest) = (artifact.digest(), artifact.manifest().clone());
         let before = plugin.serving.take();
         let predecessor = before.as_ref().and_then(|before| {
             let steady = before.loaded.instance.panics() < limits.panics && before.health.unwell < limits.unwell;
             before.agreed.clone().filter(|_| steady)
         });
         let other = predecessor.clone().filter(|previous| Some(previous.digest) != digest);
-        plugin.previous = other.or(plugin.previous.take());
+        plugin.past.previous = other.or(plugin.past.previous.take());
         // What is wrong with the entry as it is now remains wrong.
-        let broken = plugin.entry.as_ref().is_some_and(|entry| entry.problem.is_some());
-        let is_entrys = match &bid.source {
-            Source::Entry(_) => true,
-            // What was agreed on of just this entry.
-            Source::Kept(digest) => plugin.entry.as_ref().is_some_and(|entry| {
-                let agreed = plugin.record.as_ref().and_then(|record| record.agreed.as_ref());
-                agreed.is_some_and(|agreed| {
-                    agreed.digest == *digest && agreed.fingerprint.as_ref() == Some(&entry.fingerprint)
-                })
-            }),
-        };
-        if is_entrys && !broken {
+        if plugin.is_entrys(&head.source) && !plugin.directory.is_broken() {
             plugin.failed = None;
         }
-        plugin.passed_over = 0;
+        plugin.past.passed_over = 0;
         // Not all are asked at the same instant.
         let spread = watchful::pace(&limits, true) * (plugin.registered() % 16) as u32 / 64;
-        plugin.serving = Some(Serving {
-            generation: bid.generation,
+        let (farewell, _) = watch::channel(false);
+        plugin.serving = Some(ServingGeneration {
+            generation: head.generation,
             // Whatever it was made of: these bytes serve.
-            source: digest.map_or(bid.source, Source::Kept),
-            config: bid.config.clone(),
-            offered: bid.config,
+            source: digest.map_or(head.source.clone(), GenerationSource::Kept),
+            config: ServedConfig { taken: config.clone(), offered: config },
             agreed,
-            candidate,
+            artifact,
             loaded,
             farewell,
             since: SystemTime::now(),
             held: false,
-            probation: Some(Probation { until: now + limits.probation, predecessor }),
             health: Health {
+                probation: Some(Probation { until: now + limits.probation, predecessor }),
                 due: now + watchful::pace(&limits, true) + spread,
                 asked: false,
                 call: Weak::new(),
                 unwell: 0,
             },
         });
-        tracing::info!(plugin = name, generation = bid.generation, version = manifest.version, "serving");
-        plugin.manifest = Some(manifest.clone());
-        let replies = bid.ask.take().map(|ask| ask.replies).unwrap_or_default();
-        bid.times.lap("swap");
-        plugin.keep_build(bid.generation, bid.since, &bid.times, Some(&manifest), digest, None);
-        for reply in replies.into_iter().chain(configurers) {
-            let outcome = Ok(bid.times.stages.clone());
-            self.answers.push(Answer { plugin: name.to_owned(), reply, outcome, gone: None });
-        }
+        tracing::info!(plugin = name, generation = head.generation, version = manifest.version, "serving");
+        head.times.lap("swap");
+        plugin.keep_build(&head, Some(&manifest), digest, None);
+        plugin.past.manifest = Some(manifest.clone());
+        let replies = head.ask.take().map(|ask| ask.replies).unwrap_or_default();
+        let outcome = Ok(head.times.stages.clone());
+        self.shown.answers.extend(PendingAnswer::to_all(name, replies.into_iter().chain(configurers), &outcome));
         let detail = serde_json::json!({ "version": manifest.version, "artifact": digest });
-        self.note(name, Some(bid.generation), "serving", &bid.by, detail);
-        self.routes_changed = true;
+        self.note(name, Some(head.generation), "serving", &head.by, detail);
+        self.shown.routes_changed = true;
+        let replaces = before.is_some();
         if let Some(before) = before {
             self.let_go(name, before);
             self.renew_dependents(name, now);
         }
+        if replaces && !head.asked_for {
+            self.brake(name, now);
+        }
     }
 
     /// Whoever depends on a plugin that was replaced begins anew, with the one that serves now.
-    fn renew_dependents(&mut self, name: &str, now: Instant) {
+    fn renew_dependents(&mut self, name: &str, due: Instant) {
         for dependent in self.dependents(name) {
             if let Some(plugin) = self.plugins.get_mut(&dependent) {
-                plugin.renew = Some(now);
+                let cause = RenewalCause::DependencyReplaced;
+                plugin.wishes.renewal.get_or_insert(Renewal { due, cause }).due = due;
                 self.dirty.insert(dependent);
             }
         }
     }
 
-    fn did_not_come_up(&mut self, about: &About, failure: Failure, loaded: Option<Loaded>) {
+    /// A generation that nobody asked for has ended its way. If these come too fast, the next one has to wait, and that is told.
+    fn brake(&mut self, name: &str, now: Instant) {
+        let Some(pause) = self.plugins.get_mut(name).and_then(|plugin| plugin.past.brake.count(now)) else { return };
+        let seconds = pause.length.as_secs();
+        tracing::warn!(
+            plugin = name,
+            "it changed again and again, and nobody asked for that: changes wait for {seconds} s now, a reload does not"
+        );
+        self.note(name, None, "held-back", &Actor::Server, serde_json::json!({ "seconds": seconds }));
+    }
+
+    fn did_not_come_up(&mut self, id: &GenerationId, failure: Failure, loaded: Option<Loaded>) {
         if let Some(loaded) = loaded {
             let phase = Phase::Failed(failure.clone());
             let (farewell, _) = watch::channel(false);
-            self.leave(&about.plugin, about.generation, phase, loaded, farewell, true);
+            self.leave(&id.plugin, id.generation, phase, loaded, farewell);
         }
-        if self.current(about).is_some() {
-            self.failed(&about.plugin, failure);
+        if self.current(id).is_some() {
+            self.fail_candidate(&id.plugin, failure, NextTry::Never);
         }
     }
 
-    /// The candidate failed; what serves goes on.
-    pub(super) fn failed(&mut self, name: &str, failure: Failure) {
-        let Some(plugin) = self.plugins.get_mut(name) else { return };
-        let Some(mut bid) = plugin.candidate.take() else { return };
-        Plugin::step(&mut bid.phase, Event::Failed(failure.clone()));
-        let digest = bid.admitted.as_ref().and_then(|candidate| candidate.digest()).map(display);
-        let stage = display(failure.stage);
-        tracing::error!(plugin = name, generation = bid.generation, stage, digest, "failed: {failure}");
-        let before = plugin.failed.take().filter(|failed| failed.source == bid.source);
-        let attempts = before.map_or(1, |failed| failed.attempts + 1);
-        let retry = failure.transient.then(|| Instant::now() + backoff(attempts));
-        if let Some(serving) = plugin.serving.as_mut()
-            && std::mem::take(&mut serving.held)
-        {
-            self.routes_changed = true;
-        }
-        plugin.failed = Some(Failed {
-            generation: bid.generation,
-            source: bid.source.clone(),
-            failure: failure.clone(),
-            at: SystemTime::now(),
-            attempts,
-            retry,
-            refused: None,
-        });
-        plugin.passed_over = 0;
-        let attempt = plugin.attempt.clone().filter(|attempt| bid.source == Source::Kept(attempt.agreed.digest));
-        if attempt.is_some() {
-            plugin.attempt = None;
-        }
-        plugin.keep_build(bid.generation, bid.since, &bid.times, None, None, Some(&failure));
-        plugin.fall_back();
-        let refused = Refused::Failed { failure, generation: bid.generation, plugin: plugin.view() };
-        for reply in bid.ask.take().into_iter().flat_map(|ask| ask.replies) {
-            self.answers.push(Answer { plugin: name.to_owned(), reply, outcome: Err(refused.clone()), gone: None });
-        }
-        let failure = match &refused {
-            Refused::Failed { failure, .. } => failure,
-            _ => return,
+    /// The candidate failed; what serves goes on. What may pass is tried again later, whatever `next_try` says.
+    pub(super) fn fail_candidate(&mut self, name: &str, failure: Failure, next_try: NextTry) {
+        let Some(candidate) = self.plugins.get_mut(name).and_then(|plugin| plugin.candidate.take()) else {
+            never!("a candidate of `{name}` fails, and it has none");
+            return;
         };
+        let phase = candidate.phase();
+        let digest = candidate.artifact().and_then(|artifact| artifact.digest());
+        self.has_failed(name, FailedCandidate { head: candidate.head, phase, digest }, failure, next_try);
+    }
+
+    /// A candidate failed that is none any more.
+    pub(super) fn has_failed(&mut self, name: &str, failed: FailedCandidate, failure: Failure, next_try: NextTry) {
+        let FailedCandidate { mut head, mut phase, digest } = failed;
+        let now = Instant::now();
+        let Some(plugin) = self.plugins.get_mut(name) else {
+            never!("a candidate of `{name}` fails, which is not known");
+            return;
+        };
+        Plugin::step(&mut phase, Event::Failed(failure.clone()));
+        let (stage, digest) = (display(failure.stage), digest.map(display));
+        tracing::error!(plugin = name, generation = head.generation, stage, digest, "failed: {failure}");
+        if plugin.serving.as_mut().is_some_and(|serving| std::mem::take(&mut serving.held)) {
+            self.shown.routes_changed = true;
+        }
+        let was_fallback = plugin.fallback().is_some_and(|agreed| head.source == GenerationSource::Kept(agreed.digest));
+        match &mut plugin.failed {
+            // What it was to stand in for is what people have to know.
+            Some(failed) if was_fallback => failed.fallback_failed = true,
+            before => {
+                let attempts = before.take().filter(|failed| failed.source == head.source);
+                let attempts = attempts.map_or(1, |failed| failed.attempts + 1);
+                *before = Some(FailedGeneration {
+                    generation: head.generation,
+                    source: head.source.clone(),
+                    failure: failure.clone(),
+                    at: SystemTime::now(),
+                    attempts,
+                    next_try: if failure.transient { NextTry::At(now + backoff(attempts)) } else { next_try },
+                    fallback_failed: false,
+                });
+            }
+        }
+        plugin.past.passed_over = 0;
+        let tried = |attempt: &mut Attempt| head.source == GenerationSource::Kept(attempt.agreed.digest);
+        let attempt = plugin.wishes.attempt.take_if(tried);
+        plugin.keep_build(&head, None, None, Some(&failure));
+        plugin.fall_back();
         let detail = serde_json::json!({ "stage": failure.stage, "reason": failure.reason });
-        self.note(name, Some(bid.generation), "failed", &bid.by, detail);
-        if let Some(Attempt { why: Why::Rollout(id), .. }) = attempt {
-            self.answer(id, Err(failure.to_string()));
+        let answer = failure.to_string();
+        let refused = Refused::Failed { failure, generation: head.generation, plugin: plugin.view() };
+        let replies = head.ask.take().into_iter().flat_map(|ask| ask.replies);
+        self.shown.answers.extend(PendingAnswer::to_all(name, replies, &Err(refused)));
+        self.note(name, Some(head.generation), "failed", &head.by, detail);
+        if let Some(Attempt { reason: AttemptReason::Rollout(id), .. }) = attempt {
+            self.answer(id, Err(answer));
+        }
+        if !head.asked_for {
+            self.brake(name, now);
         }
         self.dirty.insert(name.to_owned());
     }
 
-    fn stuck(&mut self, about: &About, reason: String) {
-        let Some(plugin) = self.plugins.get_mut(&about.plugin) else { return };
-        let Some(leaving) = plugin.leaving.get_mut(&about.generation) else { return };
-        tracing::warn!(plugin = about.plugin, generation = about.generation, "it cannot leave: {reason}");
+    fn stuck(&mut self, id: &GenerationId, reason: String) {
+        let leaving = self.plugins.get_mut(&id.plugin).and_then(|plugin| plugin.leaving.get_mut(&id.generation));
+        let Some(leaving) = leaving else {
+            never!("generation {} of `{}` is stuck and does not leave", id.generation, id.plugin);
+            return;
+        };
+        tracing::warn!(plugin = id.plugin, generation = id.generation, "it cannot leave: {reason}");
         Plugin::step(&mut leaving.phase, Event::Stuck(reason.clone()));
-        self.note(&about.plugin, Some(about.generation), "pinned", "registry", serde_json::json!({ "reason": reason }));
+        self.note(&id.plugin, Some(id.generation), "pinned", &Actor::Sql, serde_json::json!({ "reason": reason }));
     }
 
-    fn left(&mut self, about: &About, left_behind: Option<u64>) {
-        let Some(plugin) = self.plugins.get_mut(&about.plugin) else { return };
+    fn left(&mut self, id: &GenerationId, left_behind: Option<u64>) {
+        let most = self.settings.limits(&id.plugin).pinned;
+        let Some(plugin) = self.plugins.get_mut(&id.plugin) else {
+            never!("generation {} of `{}` has left, which is not known", id.generation, id.plugin);
+            return;
+        };
         if let Some(bytes) = left_behind {
-            plugin.left_behind = Some(plugin.left_behind.unwrap_or(0) + bytes);
+            plugin.past.left_behind = Some(plugin.past.left_behind.unwrap_or(0) + bytes);
         }
-        let Some(mut leaving) = plugin.leaving.remove(&about.generation) else { return };
+        let Some(mut leaving) = plugin.leaving.remove(&id.generation) else {
+            never!("generation {} of `{}` has left twice", id.generation, id.plugin);
+            return;
+        };
         Plugin::step(&mut leaving.phase, Event::Left);
-        tracing::info!(plugin = about.plugin, generation = about.generation, "left the process");
-        self.note(&about.plugin, Some(about.generation), "left", "registry", serde_json::json!({}));
+        tracing::info!(plugin = id.plugin, generation = id.generation, "left the process");
+        if plugin.pinned() < most {
+            plugin.try_what_pins_refused();
+        }
+        self.note(&id.plugin, Some(id.generation), "left", &Actor::Sql, serde_json::json!({}));
         self.sweep();
     }
+}
 
-    /// Artifacts that nobody needs any more are removed: one sweep at a time, and none at the end, which the next start makes up for.
-    fn sweep(&mut self) {
-        if self.ending.is_some() {
+impl Plugin {
+    /// Generations that were in the way have left: what was refused because of them is due.
+    fn try_what_pins_refused(&mut self) {
+        let Some(failed) = self.failed.as_mut().filter(|failed| matches!(failed.next_try, NextTry::WhenPinsGo)) else {
             return;
-        }
-        if self.sweeps.running {
-            self.sweeps.again = true;
-            return;
-        }
-        self.sweeps = Sweeps { running: true, again: false };
-        let back = self.plugins.values().flat_map(|plugin| {
-            let probation = plugin.serving.as_ref().and_then(|serving| serving.probation.as_ref());
-            let predecessor = probation.and_then(|probation| probation.predecessor.as_ref());
-            [plugin.previous.as_ref(), predecessor].into_iter().flatten().map(|agreed| agreed.digest)
-        });
-        let serving = self.plugins.values().filter_map(|plugin| plugin.serving.as_ref()?.candidate.digest());
-        let coming = self.plugins.values().filter_map(|plugin| {
-            let bid = plugin.candidate.as_ref()?;
-            bid.admitted.as_ref().or(bid.waits.as_ref().map(|(candidate, _)| candidate))?.digest()
-        });
-        let agreed = self.plugins.values().filter_map(|plugin| Some(plugin.record.as_ref()?.agreed.as_ref()?.digest));
-        let tried = self.plugins.values().filter_map(|plugin| Some(plugin.attempt.as_ref()?.agreed.digest));
-        let in_use: BTreeSet<_> = serving.chain(coming).chain(agreed).chain(tried).chain(back).collect();
-        let (shelf, settings, desk) = (self.ports.shelf.clone(), self.settings.clone(), self.desk("", 0));
-        tokio::task::spawn_blocking(move || {
-            shelf.sweep(&|plugin| settings.limits(plugin).artifacts, &in_use);
-            desk.tell(Report::Swept);
-        });
-    }
-
-    fn swept(&mut self) {
-        self.sweeps.running = false;
-        if self.sweeps.again {
-            self.sweep();
+        };
+        let due = Instant::now();
+        failed.next_try = NextTry::At(due);
+        // A reload of what serves: nothing else would bring a new generation.
+        if self.serving.as_ref().is_some_and(|serving| serving.source == failed.source) {
+            self.wishes.renewal.get_or_insert(Renewal { due, cause: RenewalCause::PinsGone });
         }
     }
 }

@@ -4,17 +4,21 @@
 
 use super::{
     Supervisor,
+    ask::{Ask, PendingAnswer},
     bring_up::{self, Predecessor, bring_up},
+    candidate::{AbortOnDrop, CandidateGeneration, CandidateHead, CandidateStage, StageTimes},
     departure::{Leave, leave},
     dependencies::Needs,
-    making::{Wish, prepare},
-    plan::{Situation, Source, Step, Wanted, plan},
-    plugin::{Answer, Attempt, Bid, Leaving, Plugin, Serving, Times, Why, Work},
-    work::{self, Report},
+    making::{Preparation, prepare},
+    plan::{Desired, GenerationSource, NextStep, Retry, Situation, plan},
+    plugin::{Attempt, AttemptReason, LeavingGeneration, NextTry, Plugin, RenewalCause, ServingGeneration},
+    work::{self, GenerationReport, WorkReport},
 };
 use crate::{
     Candidate, Failure, Loaded, Refused, Stage,
     generation::{Event, Phase},
+    never,
+    registry::Actor,
 };
 use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 use tokio::{sync::watch, time::Instant};
@@ -48,34 +52,40 @@ impl Supervisor {
     /// Takes the next step of one plugin; whether there was one.
     fn step(&mut self, name: &str) -> bool {
         let now = Instant::now();
+        // It may have been forgotten, and others that leant on it look.
         let Some(plugin) = self.plugins.get(name) else { return false };
-        let wanted = if self.ending.is_some() { Wanted::Nothing } else { plugin.wanted() };
-        let looked = self.scans.begun - u64::from(self.scans.running);
-        let asked = plugin.ask.as_ref().is_some_and(|ask| ask.scan <= looked);
+        let wanted = if self.ending.is_some() { Desired::Nothing } else { plugin.wanted() };
+        let asked = plugin.wishes.ask.as_ref().is_some_and(|ask| ask.look <= self.looks.ended);
         let serving = plugin.serving.as_ref();
-        let supported = serving.is_none_or(|serving| self.needs(name, serving.candidate.manifest()) == Needs::Met);
+        let supported = serving.is_none_or(|serving| self.needs(name, serving.artifact.manifest()) == Needs::Met);
+        let held_back = plugin.is_held_back(&wanted, asked, now);
         // Whatever waits is new enough when it is loaded.
-        let waits = plugin.candidate.as_ref().is_some_and(|bid| bid.waits.is_some());
-        let renew = !waits && plugin.renew.is_some_and(|due| due <= now);
+        let waits = plugin.candidate.as_ref().is_some_and(|candidate| candidate.waiting_for().is_some());
+        let renew = !waits && !held_back && plugin.wishes.renewal.is_some_and(|renewal| renewal.due <= now);
+        let failed = match &wanted {
+            Desired::GenerationSource(source) if held_back => Some((source, Retry::Later)),
+            _ => plugin.failure(now),
+        };
         let situation = Situation {
             wanted: &wanted,
             asked: asked || renew,
-            serving: plugin.serving.as_ref().map(|serving| &serving.source),
+            serving: serving.map(|serving| &serving.source),
             candidate: plugin.on_its_way(),
-            failed: plugin.failure(now),
+            failed,
             supported,
             // Nobody leans on what does not serve; and all would have to be asked.
             needed: serving.is_some() && !self.dependents(name).is_empty(),
-            passed_over: plugin.passed_over,
+            passed_over: plugin.past.passed_over,
         };
         match plan(&situation) {
-            Step::Make(source) => self.make(name, source),
-            Step::GiveUp => self.give_up(name),
-            Step::Stop => self.stop(name, supported),
-            Step::Rest => {
+            NextStep::Make(source) => self.make(name, source),
+            NextStep::GiveUp => self.give_up(name),
+            NextStep::Stop => self.stop(name, supported),
+            NextStep::Rest => {
                 if asked {
                     self.answer_hopeless(name, &wanted);
                 }
+                self.answer_arrival(name);
                 return self.admit_waiting(name) || self.offer_config(name) || self.move_away(name);
             }
         }
@@ -83,88 +93,106 @@ impl Supervisor {
     }
 
     /// Begins a candidate.
-    fn make(&mut self, name: &str, source: Source) {
+    fn make(&mut self, name: &str, source: GenerationSource) {
         let most = self.settings.limits(name).pinned;
-        let desk = self.desk(name, self.plugins.get(name).map_or(0, |plugin| plugin.generations + 1));
         let ports = self.ports.clone();
-        let Some(plugin) = self.plugins.get_mut(name) else { return };
-        plugin.generations += 1;
-        plugin.renew = None;
-        let ask = plugin.ask.take();
-        let asker = ask.as_ref().and_then(|ask| ask.by.clone());
-        let attempt = plugin.attempt.clone().filter(|attempt| source == Source::Kept(attempt.agreed.digest));
-        let by = match (&attempt, asker) {
-            (Some(Attempt { why: Why::Wanted(by), .. }), None) => by.clone(),
-            (_, Some(asker)) => asker,
-            (None, None) if matches!(source, Source::Entry(_)) => "filesystem".to_owned(),
-            _ => "registry".to_owned(),
+        let Some(plugin) = self.plugins.get_mut(name) else {
+            never!("a candidate is made of `{name}`, which is not known");
+            return;
         };
-        let agreed = attempt.map(|attempt| attempt.agreed).or_else(|| plugin.settled().cloned());
-        let agreed = agreed.filter(|agreed| source == Source::Kept(agreed.digest));
-        let mut bid = Bid {
-            generation: plugin.generations,
-            config: "{}".into(),
-            gate: None,
-            by: by.clone(),
+        plugin.past.generations += 1;
+        let generation = plugin.past.generations;
+        let ask = plugin.wishes.ask.take();
+        let renewal = plugin.wishes.renewal.take();
+        let attempt =
+            plugin.wishes.attempt.clone().filter(|attempt| source == GenerationSource::Kept(attempt.agreed.digest));
+        let head = CandidateHead {
+            generation,
+            by: brought_about_by(ask.as_ref(), attempt.as_ref(), &source),
+            asked_for: ask.is_some()
+                || attempt.is_some()
+                || renewal.is_some_and(|renewal| renewal.cause != RenewalCause::DependencyReplaced),
             source: source.clone(),
-            phase: Phase::Building,
             since: SystemTime::now(),
-            doing: String::new(),
-            waits: None,
-            admitted: None,
-            work: None,
-            times: Times::new(),
+            times: StageTimes::new(),
             ask,
         };
-        if plugin.pinned() >= most && !bid.ask.as_ref().is_some_and(|ask| ask.force) {
-            plugin.candidate = Some(bid);
+        if head.ask.is_some() {
+            plugin.past.brake.release();
+        }
+        if plugin.pinned() >= most && !head.ask.as_ref().is_some_and(|ask| ask.force) {
             let reason = format!("{most} generations of it cannot leave the process; see their reasons, or force it");
-            self.failed(name, Failure::new(Stage::Load, reason));
+            let failed = FailedCandidate { head, phase: Phase::Building, digest: None };
+            self.has_failed(name, failed, Failure::new(Stage::Load, reason), NextTry::WhenPinsGo);
             return;
         }
-        let wish = Wish { source, entry: plugin.entry.clone(), agreed };
-        let lost = || Report::Prepared(Err(work::lost(Stage::Build)));
-        bid.work = Some(Work(work::begin(desk.clone(), lost, prepare(ports, wish, desk))));
-        let generation = bid.generation;
-        plugin.candidate = Some(bid);
-        self.note(name, Some(generation), "begun", &by, serde_json::json!({}));
+        let agreed = attempt.map(|attempt| attempt.agreed).or_else(|| plugin.agreed_on().cloned());
+        let agreed = agreed.filter(|agreed| source == GenerationSource::Kept(agreed.digest));
+        let wish = Preparation { source, entry: plugin.entry().cloned(), agreed };
+        let reporter = self.reporter(name, generation);
+        let id = reporter.id.clone();
+        let lost = || WorkReport::Generation(id, GenerationReport::Prepared(Err(work::lost(Stage::Build))));
+        let preparing = work::begin(self.reports.clone(), lost, prepare(ports, wish, reporter));
+        self.note(name, Some(generation), "begun", &head.by, serde_json::json!({}));
+        let stage = CandidateStage::Preparing { built: false, _work: AbortOnDrop(preparing) };
+        if let Some(plugin) = self.plugins.get_mut(name) {
+            plugin.candidate = Some(CandidateGeneration { head, doing: String::new(), stage });
+        }
     }
 
-    /// Gives a candidate up that was not loaded yet. Who asked for it waits for the next one.
+    /// Gives a candidate up that was not loaded yet, or waits at its gate: told so, that leaves in order. Who asked for it
+    /// waits for the next one.
     fn give_up(&mut self, name: &str) {
-        let Some(plugin) = self.plugins.get_mut(name) else { return };
-        let Some(mut bid) = plugin.candidate.take() else { return };
-        Plugin::step(&mut bid.phase, Event::Superseded);
-        tracing::info!(plugin = name, generation = bid.generation, "given up: something newer is wanted");
-        // What waits at the gate was loaded: told so, it leaves in order.
-        bid.gate = None;
-        plugin.passed_over += u32::from(bid.waits.is_none());
-        plugin.ask = match (bid.ask.take(), plugin.ask.take()) {
+        let Some(plugin) = self.plugins.get_mut(name) else {
+            never!("a candidate is given up of `{name}`, which is not known");
+            return;
+        };
+        let Some(candidate) = plugin.candidate.take() else {
+            never!("`{name}` gives up what it has not");
+            return;
+        };
+        let mut phase = candidate.phase();
+        Plugin::step(&mut phase, Event::Superseded);
+        let CandidateHead { generation, ask, .. } = candidate.head;
+        tracing::info!(plugin = name, generation, "given up: something newer is wanted");
+        let waited = matches!(candidate.stage, CandidateStage::WaitingForOthers { .. });
+        plugin.past.passed_over += u32::from(!waited);
+        plugin.wishes.ask = match (ask, plugin.wishes.ask.take()) {
             (Some(first), Some(second)) => Some(first.and(second)),
             (first, second) => first.or(second),
         };
-        if plugin.wanted() == Wanted::Nothing {
+        if plugin.wanted() == Desired::Nothing {
             plugin.refuse_ask("it is not wanted any more");
         }
     }
 
     /// Takes the generation that serves out of the table, and lets it go.
     fn stop(&mut self, name: &str, supported: bool) {
-        let Some(serving) = self.plugins.get_mut(name).and_then(|plugin| plugin.serving.take()) else { return };
+        let Some(plugin) = self.plugins.get_mut(name) else {
+            never!("`{name}` is stopped, which is not known");
+            return;
+        };
+        for reply in std::mem::take(&mut plugin.wishes.configurers) {
+            let _ = reply.send(Err(Refused::Conflict(format!("`{name}` was stopped meanwhile"))));
+        }
+        let Some(serving) = plugin.serving.take() else {
+            never!("`{name}` is stopped and does not serve");
+            return;
+        };
         let why = if supported { "no longer wanted" } else { "what it depends on has gone" };
         tracing::info!(plugin = name, generation = serving.generation, "stopped: {why}");
         let generation = serving.generation;
         self.let_go(name, serving);
-        self.note(name, Some(generation), "stopped", "registry", serde_json::json!({ "reason": why }));
+        self.note(name, Some(generation), "stopped", &Actor::Sql, serde_json::json!({ "reason": why }));
     }
 
     /// A generation that served leaves.
-    pub(super) fn let_go(&mut self, name: &str, serving: Serving) {
-        self.routes_changed = true;
+    pub(super) fn let_go(&mut self, name: &str, serving: ServingGeneration) {
+        self.shown.routes_changed = true;
         let mut phase = Phase::Serving;
         Plugin::step(&mut phase, Event::Replaced);
-        let Serving { generation, loaded, farewell, .. } = serving;
-        self.leave(name, generation, phase, loaded, farewell, true);
+        let ServingGeneration { generation, loaded, farewell, .. } = serving;
+        self.leave(name, generation, phase, loaded, farewell);
     }
 
     /// A loaded generation leaves.
@@ -175,75 +203,104 @@ impl Supervisor {
         phase: Phase,
         loaded: Loaded,
         farewell: watch::Sender<bool>,
-        started: bool,
     ) {
         let limits = self.settings.limits(name).clone();
         let after = self.plugins.values().filter(|plugin| plugin.needs().is_some_and(|needs| needs.contains_key(name)));
         let after = after.flat_map(|plugin| plugin.leaving.values().map(|leaving| leaving.down.clone())).collect();
         let (down, is_down) = watch::channel(false);
-        let leaving =
-            Leaving { phase, leases: loaded.leases.clone(), deadline: SystemTime::now() + limits.drain, down: is_down };
-        let going = Leave { loaded, farewell, deadline: Instant::now() + limits.drain, started, after, down };
-        tokio::spawn(leave(going, self.ports.clone(), limits, self.desk(name, generation)));
-        if let Some(plugin) = self.plugins.get_mut(name) {
-            plugin.leaving.insert(generation, leaving);
+        let leaving = LeavingGeneration {
+            phase,
+            leases: loaded.leases.clone(),
+            deadline: SystemTime::now() + limits.drain,
+            down: is_down,
+        };
+        let going = Leave { loaded, farewell, deadline: Instant::now() + limits.drain, after, down };
+        tokio::spawn(leave(going, self.ports.clone(), limits, self.reporter(name, generation)));
+        match self.plugins.get_mut(name) {
+            Some(plugin) => drop(plugin.leaving.insert(generation, leaving)),
+            // It leaves all the same, but nobody sees it.
+            None => never!("generation {generation} of `{name}` leaves, which is not known"),
         }
     }
 
-    pub(super) fn load(&mut self, name: &str, candidate: Arc<dyn Candidate>) {
-        let limits = self.settings.limits(name).clone();
-        let (ports, sender) = (self.ports.clone(), self.sender.clone());
-        let Some(plugin) = self.plugins.get_mut(name) else { return };
-        let gated = plugin.is_news(&candidate);
-        let Some(bid) = plugin.candidate.as_mut() else { return };
-        Plugin::step(&mut bid.phase, Event::Admitted);
-        plugin.renew = None;
-        bid.config = plugin.config.clone();
+    /// Loads what is admitted, beside the supervisor.
+    pub(super) fn load(&mut self, name: &str, artifact: Arc<dyn Candidate>) {
+        let (limits, ports) = (self.settings.limits(name).clone(), self.ports.clone());
+        let Some(plugin) = self.plugins.get_mut(name) else {
+            never!("a candidate is loaded of `{name}`, which is not known");
+            return;
+        };
+        let (gated, config) = (plugin.is_news(&artifact), plugin.on_record.config.clone());
         let predecessor = plugin.serving.as_ref().map(|serving| Predecessor {
             instance: serving.loaded.instance.clone(),
             leases: serving.loaded.leases.clone(),
-            version: serving.candidate.manifest().version.clone(),
+            version: serving.artifact.manifest().version.clone(),
         });
-        let about = work::About { plugin: name.to_owned(), generation: bid.generation };
-        let desk = work::Desk { about, reports: sender };
-        bid.times.began = Instant::now();
-        bid.admitted = Some(candidate.clone());
-        // From here on it is not aborted: what was loaded has to leave in order.
-        bid.work = None;
-        let lost = || Report::Up(Err((work::lost(Stage::Load), None)));
-        let bring = bring_up::Plan { candidate, config: bid.config.clone(), predecessor, gated };
-        work::begin(desk.clone(), lost, bring_up(ports, limits, bring, desk));
+        let Some(candidate) = plugin.candidate.as_mut() else {
+            never!("`{name}` loads a candidate that it has not");
+            return;
+        };
+        candidate.begin_loading(artifact.clone(), config.clone());
+        let generation = candidate.head.generation;
+        plugin.wishes.renewal = None;
+        let reporter = self.reporter(name, generation);
+        let id = reporter.id.clone();
+        let lost = || WorkReport::Generation(id, GenerationReport::Up(Err((work::lost(Stage::Load), None))));
+        let bring = bring_up::BringUp { candidate: artifact, config, predecessor, gated };
+        work::begin(self.reports.clone(), lost, bring_up(ports, limits, bring, reporter));
         self.dirty.insert(name.to_owned());
     }
 
     /// An ask for what cannot even be begun.
-    fn answer_hopeless(&mut self, name: &str, wanted: &Wanted) {
+    fn answer_hopeless(&mut self, name: &str, wanted: &Desired) {
         let Some(plugin) = self.plugins.get_mut(name) else { return };
-        if plugin.candidate.is_some() && *wanted != Wanted::Nothing {
+        if plugin.candidate.is_some() && *wanted != Desired::Nothing {
             // The one under way was begun before; the ask is for the next.
             return;
         }
         match (wanted, &plugin.failed) {
-            (Wanted::AsItIs, Some(failed)) => {
+            (Desired::AsItIs, Some(failed)) => {
                 let refused = Refused::Failed {
                     failure: failed.failure.clone(),
                     generation: failed.generation,
                     plugin: plugin.view(),
                 };
-                for reply in plugin.ask.take().into_iter().flat_map(|ask| ask.replies) {
-                    self.answers.push(Answer {
-                        plugin: name.to_owned(),
-                        reply,
-                        outcome: Err(refused.clone()),
-                        gone: None,
-                    });
-                }
+                let replies = plugin.wishes.ask.take().into_iter().flat_map(|ask| ask.replies);
+                self.shown.answers.extend(PendingAnswer::to_all(name, replies, &Err(refused)));
             }
-            (Wanted::Nothing, _) if plugin.entry.is_none() => {
+            (Desired::Nothing, _) if plugin.entry().is_none() => {
                 plugin.refuse_ask(&format!("the entry of `{name}` is gone from the plugins directory"));
             }
-            (Wanted::Nothing, _) => plugin.refuse_ask("it is not wanted any more"),
+            (Desired::Nothing, _) => plugin.refuse_ask("it is not wanted any more"),
             _ => {}
         }
+    }
+}
+
+/// A candidate that failed: what it was, how far it came, and its bytes, if there are any.
+pub(super) struct FailedCandidate {
+    pub(super) head: CandidateHead,
+    pub(super) phase: Phase,
+    pub(super) digest: Option<crate::Digest>,
+}
+
+impl Plugin {
+    /// Whether a new generation has to wait because too many came that nobody asked for.
+    fn is_held_back(&self, wanted: &Desired, asked: bool, now: Instant) -> bool {
+        let requested = self.wishes.renewal.is_some_and(|renewal| renewal.cause != RenewalCause::DependencyReplaced);
+        let free = asked || requested || self.wishes.attempt.is_some() || self.candidate.is_some();
+        !free && matches!(wanted, Desired::GenerationSource(_)) && self.past.brake.pause(now).is_some()
+    }
+}
+
+/// Who brings a new generation about: who asks, else who wants the artifact, else what it is made of.
+fn brought_about_by(ask: Option<&Ask>, attempt: Option<&Attempt>, source: &GenerationSource) -> Actor {
+    if let Some(asker) = ask.and_then(|ask| ask.by.clone()) {
+        return asker;
+    }
+    match (attempt, source) {
+        (Some(Attempt { reason: AttemptReason::Wanted(by), .. }), _) => by.clone(),
+        (None, GenerationSource::Entry(_)) => Actor::Filesystem,
+        _ => Actor::Sql,
     }
 }

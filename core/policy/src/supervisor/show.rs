@@ -2,17 +2,43 @@
 
 use super::{
     Supervisor,
+    ask::PendingAnswer,
     directory::two_of_one_name,
-    plugin::{Answer, Plugin},
+    plugin::{Plugin, Presence},
 };
 use crate::{
-    CandidateView, Done, DrainingView, Endpoint, FailureView, GenerationView, Headline, Kind, Overview, PinnedView,
-    PluginView, Use,
+    CandidateView, Done, DrainingView, Endpoint, Failure, FailureView, GenerationView, Headline, Kind, Overview,
+    PinnedView, PluginView, Stage, Use,
     generation::Phase,
     routes::{MOUNTS, Routed, Serving, Target, overlap},
 };
-use std::{mem, sync::Arc};
-use tokio::sync::watch;
+use std::{collections::BTreeMap, mem, sync::Arc};
+use tokio::sync::{oneshot, watch};
+
+/// What was shown last, and what is to be shown next.
+pub(super) struct ShownState {
+    pub(super) views: BTreeMap<String, Arc<PluginView>>,
+    ready: bool,
+    pub(super) routes_changed: bool,
+    pub(super) overview_changed: bool,
+    /// Told once the routes are published.
+    pub(super) when_published: Vec<oneshot::Sender<()>>,
+    /// Given once everything is published and shown.
+    pub(super) answers: Vec<PendingAnswer>,
+}
+
+impl Default for ShownState {
+    fn default() -> Self {
+        ShownState {
+            views: BTreeMap::new(),
+            ready: false,
+            routes_changed: true,
+            overview_changed: false,
+            when_published: Vec::new(),
+            answers: Vec::new(),
+        }
+    }
+}
 
 impl Supervisor {
     /// Publishes what changed, shows it, and then answers those who waited for it.
@@ -20,42 +46,39 @@ impl Supervisor {
         let dirty = mem::take(&mut self.dirty);
         for name in &dirty {
             let Some(plugin) = self.plugins.get(name) else {
-                self.shown.remove(name);
+                self.shown.views.remove(name);
                 continue;
             };
             let view = self.settings.without_claims_not_granted(plugin.view());
             // What answers in place of a plugin that does not serve says why; how far its candidate is, the overview tells.
             let says_why = |view: &PluginView| view.serving.is_none() && view.state != Headline::Starting;
-            let told = |view: &PluginView| (view.state, says_why(view).then(|| view.reason.clone()));
-            self.routes_changed |= self.shown.get(name).is_none_or(|shown| told(shown) != told(&view));
-            self.shown.insert(name.clone(), view);
+            let answer = |view: &PluginView| (view.state, says_why(view).then(|| view.reason.clone()));
+            self.shown.routes_changed |= self.shown.views.get(name).is_none_or(|shown| answer(shown) != answer(&view));
+            self.shown.views.insert(name.clone(), view);
         }
-        if mem::take(&mut self.routes_changed) {
+        if mem::take(&mut self.shown.routes_changed) {
             self.ports.publish.publish(self.routes());
         }
-        for held in self.acks.drain(..) {
+        for held in self.shown.when_published.drain(..) {
             let _ = held.send(());
         }
-        let looked = self.scans.begun > u64::from(self.scans.running);
+        let looked = self.looks.ended > 0 && self.looks.trouble.is_none();
         let starting = |plugin: &Arc<PluginView>| plugin.state == Headline::Starting;
-        let seen = looked && self.trouble.is_none();
-        let ready = self.ready || seen && self.records_known() && !self.shown.values().any(starting);
+        let ready = self.shown.ready || looked && self.records.known && !self.shown.views.values().any(starting);
         self.report_what_changed(&dirty.iter().cloned().collect::<Vec<_>>());
-        if !dirty.is_empty() || ready != self.ready || mem::take(&mut self.overview_changed) {
-            self.ready = ready;
-            let registry_trouble = self.records.trouble.clone();
-            // Whoever is cut off from the registry may miss what was decided.
-            let ready = ready && registry_trouble.is_none();
-            let plugins = self.shown.values().cloned().collect();
+        if !dirty.is_empty() || ready != self.shown.ready || mem::take(&mut self.shown.overview_changed) {
+            self.shown.ready = ready;
+            let registry_trouble = self.registry_trouble().cloned();
             overview.send_replace(Arc::new(Overview {
-                plugins,
-                ready,
-                trouble: self.trouble.clone(),
+                plugins: self.shown.views.values().cloned().collect(),
+                // Whoever is cut off from the registry may miss what was decided.
+                ready: ready && registry_trouble.is_none(),
+                trouble: self.looks.trouble.clone(),
                 registry_trouble,
             }));
         }
-        for Answer { plugin, reply, outcome, gone } in self.answers.drain(..) {
-            if let Some(plugin) = self.shown.get(&plugin).cloned().or(gone) {
+        for PendingAnswer { plugin, reply, outcome, gone } in self.shown.answers.drain(..) {
+            if let Some(plugin) = self.shown.views.get(&plugin).cloned().or(gone) {
                 let _ = reply.send(outcome.map(|stages| Done { plugin, stages }));
             }
         }
@@ -65,7 +88,7 @@ impl Supervisor {
         let routed = |plugin: &Plugin| {
             let target = self.target(plugin)?;
             let mut claims = match &plugin.serving {
-                Some(serving) => serving.candidate.manifest().camlock.routes.clone(),
+                Some(serving) => serving.artifact.manifest().camlock.routes.clone(),
                 None => self.undisputed(plugin),
             };
             claims.retain(|claim| self.settings.grants_claim(&plugin.name, claim));
@@ -90,7 +113,9 @@ impl Supervisor {
             }));
         }
         // Whose entry is gone is as if it had never been.
-        plugin.entry.as_ref()?;
+        if matches!(plugin.directory.presence, Presence::Absent) {
+            return None;
+        }
         let state = plugin.headline();
         let reason = match self.ending {
             Some(_) => "the server is ending".to_owned(),
@@ -116,12 +141,12 @@ impl Plugin {
     /// What people see of it.
     pub(super) fn view(&self) -> Arc<PluginView> {
         let serving = self.serving.as_ref();
-        let manifest = serving.map(|serving| serving.candidate.manifest()).or(self.manifest.as_ref());
+        let manifest = serving.map(|serving| serving.artifact.manifest()).or(self.past.manifest.as_ref());
         let claims = manifest.map_or(&[][..], |manifest| &manifest.camlock.routes);
         let mount = format!("{MOUNTS}{}/", self.name);
-        let lies = self.entry.as_ref().filter(|entry| entry.kind != Kind::BuiltIn);
+        let lies = self.entry().filter(|entry| entry.kind != Kind::BuiltIn);
         // Whose entry is gone is not to be reached.
-        let there = self.entry.is_some() || serving.is_some();
+        let there = self.entry().is_some() || serving.is_some();
         let urls = std::iter::once(mount.clone()).chain(claims.iter().cloned()).filter(|_| there).collect();
         let openapi = serving.and_then(|serving| serving.loaded.instance.description().openapi.as_deref());
         let draining = self.leaving.iter().filter(|(_, leaving)| leaving.phase == Phase::Draining);
@@ -132,28 +157,26 @@ impl Plugin {
             category: manifest
                 .and_then(|manifest| manifest.camlock.category)
                 .map(|category| category.word().to_owned()),
-            kind: self.entry.as_ref().map(|entry| entry.kind),
+            kind: self.entry().map(|entry| entry.kind),
             path: lies.map(|entry| entry.path.display().to_string()),
             enabled: self.enabled(),
-            revision: self.record.as_ref().map_or(0, |record| record.revision),
-            config: Arc::new(
-                self.record.as_ref().map_or_else(|| serde_json::json!({}), |record| record.config.clone()),
-            ),
+            revision: self.record().map_or(0, |record| record.revision),
+            config: Arc::new(self.record().map_or_else(|| serde_json::json!({}), |record| record.config.clone())),
             state: self.headline(),
             reason: self.reason(),
             serving: serving.map(|serving| GenerationView {
                 generation: serving.generation,
-                version: serving.candidate.manifest().version.clone(),
-                artifact: serving.candidate.digest(),
+                version: serving.artifact.manifest().version.clone(),
+                artifact: serving.artifact.digest(),
                 since: serving.since,
                 leases: serving.loaded.leases.clone(),
-                left_behind: self.left_behind,
+                left_behind: self.past.left_behind,
             }),
-            candidate: self.candidate.as_ref().map(|bid| CandidateView {
-                generation: bid.generation,
-                stage: if bid.waits.is_some() { "waiting" } else { bid.phase.word() },
-                doing: bid.doing.clone(),
-                since: bid.since,
+            candidate: self.candidate.as_ref().map(|candidate| CandidateView {
+                generation: candidate.head.generation,
+                stage: candidate.word(),
+                doing: candidate.doing.clone(),
+                since: candidate.head.since,
             }),
             failed: self.failure_view(),
             draining: draining
@@ -171,7 +194,7 @@ impl Plugin {
                     _ => None,
                 })
                 .collect(),
-            builds: self.builds.iter().cloned().collect(),
+            builds: self.past.builds.iter().cloned().collect(),
             openapi: openapi.map(Into::into),
             endpoints: if there { endpoints(&mount, claims, openapi) } else { Vec::new() },
             urls,
@@ -180,9 +203,9 @@ impl Plugin {
 
     fn failure_view(&self) -> Option<FailureView> {
         let rival = || {
-            let ((rival, since), entry) = (self.rival.as_ref()?, self.entry.as_ref()?);
+            let ((rival, since), entry) = (self.directory.rival.as_ref()?, self.entry()?);
             let reason = two_of_one_name(&self.name, &entry.path.display().to_string(), rival);
-            let failure = crate::Failure::new(crate::Stage::Manifest, reason);
+            let failure = Failure::new(Stage::Manifest, reason);
             Some(FailureView { generation: 0, failure, at: *since })
         };
         let failed = self.failed.as_ref().map(|failed| FailureView {

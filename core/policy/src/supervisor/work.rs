@@ -2,23 +2,63 @@
 //!
 //! Each piece reports and decides nothing. What must not live here: the supervisor's own state.
 
-use super::{Ports, acts::Reply};
+use super::{Ports, ask::Reply};
 use crate::{
-    BoxFuture, BuildProgress, Candidate, Failure, Fault, FaultKind, Kept, Loaded, Order, Stage,
-    registry::{NotDecided, Proposed, Record, RolloutState, Served, Snapshot, Unavailable},
+    BoxFuture, BuildProgress, Candidate, Failure, Fault, FaultKind, Installed, Kept, Loaded, NotInstalled, Order,
+    Placement, Scan, Stage,
+    registry::{Actor, NotDecided, Proposed, Reading, Record, RolloutState, Served, Snapshot, Unavailable},
 };
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot},
     task::AbortHandle,
     time::timeout,
 };
 
-/// What work tells.
-pub(crate) enum Report {
+/// What work reports, by what it is about.
+pub(crate) enum WorkReport {
+    Directory(DirectoryReport),
+    Registry(RegistryReport),
+    Generation(GenerationId, GenerationReport),
+}
+
+/// About the plugins directory and the artifacts that are kept.
+pub(crate) enum DirectoryReport {
     /// The directory was looked at.
-    Scanned(crate::Scan),
-    /// A build goes on.
+    Scanned(Scan),
+    /// The entry of a plugin that was removed lies elsewhere now, or could not be moved.
+    Moved { plugin: String, outcome: Result<PathBuf, Failure> },
+    /// Something was put into the directory for somebody, or could not be.
+    Installed {
+        by: Actor,
+        outcome: Result<Installed, NotInstalled>,
+        reply: oneshot::Sender<Result<Placement, NotInstalled>>,
+    },
+    /// The artifacts that are kept, for who wants to go back to one.
+    History { kept: Vec<Kept>, order: Box<Order>, reply: Reply },
+    /// Artifacts that nobody needs were removed.
+    Swept,
+}
+
+/// About the registry.
+pub(crate) enum RegistryReport {
+    /// What `reading` names was read; `began` is the count of records taken over when the read began.
+    Read { reading: Reading, began: u64, outcome: Result<Snapshot, Unavailable> },
+    /// Plugins that have an entry and had no record are on record.
+    Registered(Result<Vec<Record>, Unavailable>),
+    /// What an operator decided is on record.
+    Decided { order: Box<Order>, outcome: Result<Record, NotDecided>, reply: Reply },
+    /// What the supervisor decided itself is on record.
+    DecidedHere(Result<Record, NotDecided>),
+    /// A rollout was answered, or concluded.
+    Answered(Result<RolloutState, Unavailable>),
+    /// The registry knows what this node serves.
+    Reported(Vec<Served>, Result<(), Unavailable>),
+}
+
+/// About one generation.
+pub(crate) enum GenerationReport {
+    /// Its build goes on.
     Progress(BuildProgress),
     /// There is a library.
     Built,
@@ -28,79 +68,70 @@ pub(crate) enum Report {
     Loaded,
     /// Requests for the plugin are to be held until it was published.
     Hold(oneshot::Sender<()>),
-    /// It is ready for requests, or failed, in which case an instance may have to leave.
-    Up(Result<Loaded, (Failure, Option<Loaded>)>),
-    /// How the generation that serves is.
-    Health(Result<(), Fault>),
-    /// A generation that leaves cannot, for now.
-    Stuck(String),
-    /// The artifacts that are kept, for who wants to go back to one.
-    History(Vec<Kept>, Box<Order>, Reply),
-    /// The record of these plugins, or of all, was read; `began` says what was known before.
-    Read { names: Option<BTreeSet<String>>, began: u64, outcome: Result<Snapshot, Unavailable> },
-    /// Newcomers are on record.
-    Registered(Result<Vec<Record>, Unavailable>),
-    /// What an operator decided is on record.
-    Decided(Box<Order>, Result<Record, NotDecided>, Reply),
-    /// What the supervisor decided itself is.
-    DecidedHere(Result<Record, NotDecided>),
     /// It is ready, and waits for the word to take over.
     Ready(oneshot::Sender<Result<(), Failure>>),
     /// The others were asked about it.
     Proposed(Result<Proposed, Unavailable>),
-    /// Another's proposal was answered, or ended.
-    Answered(Result<RolloutState, Unavailable>),
-    /// What serves was offered this configuration.
+    /// It is ready for requests, or failed, in which case an instance may have to leave.
+    Up(Result<Loaded, (Failure, Option<Loaded>)>),
+    /// How it is, while it serves.
+    Health(Result<(), Fault>),
+    /// It was offered this configuration while it serves.
     Configured(Arc<str>, Result<bool, Fault>),
-    /// The registry heard what this node serves.
-    Reported(Vec<Served>, Result<(), Unavailable>),
-    /// The entry of what was removed lies elsewhere now.
-    Moved(Result<PathBuf, Failure>),
-    /// Artifacts that nobody needs were removed.
-    Swept,
-    /// A generation has left, and so many bytes with it have not, if it counts them.
+    /// It is to leave and cannot, for now.
+    Stuck(String),
+    /// It has left, and so many bytes with it have not, if it counts them.
     Left(Option<u64>),
 }
 
-/// Which generation of which plugin a report is about. The directory's has no plugin.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct About {
+/// Which generation of which plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GenerationId {
     pub(crate) plugin: String,
     pub(crate) generation: u64,
 }
 
-/// Where work reports to.
+/// Where all work sends its reports.
+pub(crate) type WorkReports = mpsc::UnboundedSender<WorkReport>;
+
+/// Where work on one generation reports to.
 #[derive(Clone)]
-pub(crate) struct Desk {
-    pub(crate) about: About,
-    pub(crate) reports: mpsc::UnboundedSender<(About, Report)>,
+pub(crate) struct GenerationReporter {
+    pub(crate) id: GenerationId,
+    pub(crate) reports: WorkReports,
 }
 
-impl Desk {
-    pub(crate) fn tell(&self, report: Report) {
-        let _ = self.reports.send((self.about.clone(), report));
+impl GenerationReporter {
+    pub(crate) fn report(&self, report: GenerationReport) {
+        // Nobody listens when the supervisor has ended, which it does once nothing of a generation is left to be told.
+        let _ = self.reports.send(WorkReport::Generation(self.id.clone(), report));
     }
 }
 
 /// Runs work beside the supervisor. Should it panic, `lost` is its report: nothing waits for it for ever.
 pub(crate) fn begin(
-    desk: Desk,
-    lost: impl FnOnce() -> Report + Send + 'static,
+    reports: WorkReports,
+    lost: impl FnOnce() -> WorkReport + Send + 'static,
     work: impl Future<Output = ()> + Send + 'static,
 ) -> AbortHandle {
     let task = tokio::spawn(work);
     let abort = task.abort_handle();
     tokio::spawn(async move {
         if task.await.is_err_and(|error| error.is_panic()) {
-            desk.tell(lost());
+            let _ = reports.send(lost());
         }
     });
     abort
 }
 
-/// What a piece of work that panicked is told as.
+/// The failure of a generation on which a piece of work panicked.
 pub(crate) fn lost(stage: Stage) -> Failure {
     Failure::transient(stage, "the server's own work on it panicked, which is a mistake of this server: see its log")
+}
+
+/// The registry's failure when a call of it panicked.
+pub(crate) fn lost_call(doing: &str) -> Unavailable {
+    Unavailable(format!("{doing} panicked, which is a mistake of this server: see its log"))
 }
 
 /// Runs code of a plugin where it may block without harm, for so long at most. What only waits is dropped then, there; what

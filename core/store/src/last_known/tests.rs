@@ -1,8 +1,6 @@
 use super::*;
-use camlock_policy::{
-    Digest, Fingerprint,
-    registry::{Agreed, Memory as Real},
-};
+use camlock_policy::{Digest, Fingerprint, registry::Agreed};
+use camlock_testing::MemoryRegistry as Real;
 use serde_json::{Value, json};
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 use tokio::sync::oneshot;
@@ -53,7 +51,7 @@ fn proposal(plugin: &str, bytes: &str) -> Proposal {
         digest: Digest::of(bytes.as_bytes()),
         version: "0.1.0".to_owned(),
     };
-    Proposal { plugin: plugin.to_owned(), agreed, by: "filesystem".to_owned(), seen: Some(fingerprint) }
+    Proposal { plugin: plugin.to_owned(), agreed, by: "filesystem".into(), seen: Some(fingerprint) }
 }
 
 async fn all(registry: &dyn Registry) -> Result<Snapshot, Unavailable> {
@@ -73,7 +71,7 @@ async fn an_earlier_run(place: &Place) -> Real {
     let real = Real::default();
     let registry = place.before(&real).await;
     registry.register(vec![newcomer("kept"), newcomer("off")]).await.unwrap();
-    registry.decide("off", disabled(), "ana".to_owned(), None).await.unwrap();
+    registry.decide("off", disabled(), "ana".into(), None).await.unwrap();
     registry.propose(proposal("kept", "one")).await.unwrap();
     registry.written().await;
     real
@@ -93,11 +91,11 @@ async fn without_the_registry_what_was_last_known_holds_until_it_is_back() {
     assert_eq!(names(&some(&registry, "off").await.unwrap()), ["off"]);
     assert_eq!(names(&some(&registry, "never-seen").await.unwrap()), Vec::<&str>::new());
     // Nothing is decided without it.
-    let refused = registry.decide("off", disabled(), "ana".to_owned(), None).await;
+    let refused = registry.decide("off", disabled(), "ana".into(), None).await;
     assert!(matches!(refused, Err(NotDecided::Unavailable(_))), "{refused:?}");
 
     real.break_down(None);
-    real.decide("kept", disabled(), "ana".to_owned(), None).await.unwrap();
+    real.decide("kept", disabled(), "ana".into(), None).await.unwrap();
     let back = all(&registry).await.unwrap();
     assert_eq!((back.stale, back.records[0].enabled), (None, false));
     // From now on it is asked alone.
@@ -114,7 +112,7 @@ async fn whatever_passes_is_learnt() {
     registry.written().await;
     assert_eq!(place.on_file(), [("one".to_owned(), true), ("two".to_owned(), true)]);
 
-    registry.decide("one", disabled(), "ana".to_owned(), None).await.unwrap();
+    registry.decide("one", disabled(), "ana".into(), None).await.unwrap();
     registry.written().await;
     assert_eq!(place.on_file(), [("one".to_owned(), false), ("two".to_owned(), true)]);
 
@@ -181,7 +179,7 @@ async fn it_is_written_once_for_what_changes_at_once_and_not_at_all_for_what_sta
     registry.register(many).await.unwrap();
     sleep(Duration::from_millis(900)).await;
     assert!(!place.file().exists(), "more may come");
-    registry.decide("plugin-1", disabled(), "ana".to_owned(), None).await.unwrap();
+    registry.decide("plugin-1", disabled(), "ana".into(), None).await.unwrap();
     sleep(Duration::from_millis(200)).await;
     registry.written().await;
     let first = inode(&place.file());
@@ -191,7 +189,7 @@ async fn it_is_written_once_for_what_changes_at_once_and_not_at_all_for_what_sta
     all(&registry).await.unwrap();
     some(&registry, "plugin-1").await.unwrap();
     registry.register(vec![newcomer("plugin-1")]).await.unwrap();
-    registry.decide("plugin-1", disabled(), "ana".to_owned(), None).await.unwrap();
+    registry.decide("plugin-1", disabled(), "ana".into(), None).await.unwrap();
     sleep(Duration::from_secs(60)).await;
     assert_eq!(inode(&place.file()), first);
     // Nor after a start that finds all as it was.
@@ -336,7 +334,7 @@ async fn an_answer_that_comes_late_undoes_nothing() {
     let old = Snapshot { records: vec![Record::of(&newcomer("old"), 5, 1)], ..Snapshot::default() };
 
     let reading = registry.read(Reading::default());
-    registry.decide("old", disabled(), "ana".to_owned(), None).await.unwrap();
+    registry.decide("old", disabled(), "ana".into(), None).await.unwrap();
     registry.register(vec![newcomer("made-meanwhile")]).await.unwrap();
     answer(old.clone());
     reading.await.unwrap();

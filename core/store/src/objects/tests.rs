@@ -1,8 +1,9 @@
 use super::*;
 use camlock_policy::{
     Fingerprint, Kept,
-    registry::{Claim, Exchange, Memory},
+    registry::{Claim, Exchange},
 };
+use camlock_testing::MemoryRegistry;
 use std::{os::unix::fs::PermissionsExt, time::SystemTime};
 
 /// A directory that servers share, and each server's own.
@@ -192,8 +193,9 @@ fn kept(digest: Digest) -> Kept {
 #[tokio::test]
 async fn servers_share_through_it() {
     let place = Place::new();
-    let memory = Memory::default();
-    let exchange = |memory: Memory| SharedExchange::new(Arc::new(memory), Arc::new(place.objects()), place.own());
+    let memory = MemoryRegistry::default();
+    let exchange =
+        |memory: MemoryRegistry| SharedExchange::new(Arc::new(memory), Arc::new(place.objects()), place.own());
     let (one, other) = (exchange(memory.clone()), exchange(memory.node("other")));
     let (digest, library) = place.library(b"the library");
     assert!(matches!(one.claim("hello", &kept(digest).fingerprint).await, Ok(Claim::Build(_))));
@@ -216,7 +218,7 @@ async fn servers_share_through_it() {
 #[tokio::test]
 async fn what_was_shared_before_is_still_found_and_trouble_is_told() {
     let place = Place::new();
-    let memory = Memory::default();
+    let memory = MemoryRegistry::default();
     let (digest, library) = place.library(b"the library");
     memory.offer(&kept(digest), Some(library.clone())).await.unwrap();
     let exchange = SharedExchange::new(Arc::new(memory.clone()), Arc::new(place.objects()), place.own());

@@ -115,9 +115,9 @@ async fn lived_in(world: &World) {
         let hash = Digest::of(name.as_bytes());
         let expires = expires.map(|seconds| SystemTime::now() + Duration::from_secs(seconds));
         let new = NewToken { name: name.to_owned(), role, hash, expires };
-        let made = tokens.create(new, "tester".to_owned()).await.unwrap().unwrap();
+        let made = tokens.create(new, "tester".into()).await.unwrap().unwrap();
         if name == "old" {
-            assert!(tokens.revoke(made.id, "tester".to_owned()).await.unwrap());
+            assert!(tokens.revoke(made.id, "tester".into()).await.unwrap());
         }
     }
     for number in 0..3 {
@@ -125,7 +125,7 @@ async fn lived_in(world: &World) {
             plugin: Some("alpha".to_owned()),
             generation: Some(number),
             what: "serving",
-            by: "filesystem".to_owned(),
+            by: "filesystem".into(),
             detail: json!({ "stages": { "build": 1_234 } }),
             // What is old is pruned by whoever opens the registry.
             at: SystemTime::now() - Duration::from_millis(3_600_123 - number),
@@ -210,7 +210,7 @@ async fn as_good_as_any(world: &World, copy: &World) {
     assert_eq!((page.events.len(), page.events[0].what.as_str()), (1, "enabled"), "{page:?}");
     assert!(page.events[0].id.number > event);
     let new_token = NewToken { name: "new".to_owned(), role: Role::Admin, hash: Digest::of(b"new"), expires: None };
-    let made = new.store.tokens().create(new_token, "tester".to_owned()).await.unwrap().unwrap();
+    let made = new.store.tokens().create(new_token, "tester".into()).await.unwrap().unwrap();
     assert!(made.id > token);
     new.register(&["epsilon"]).await;
     let registered = new.record("epsilon").await.unwrap();

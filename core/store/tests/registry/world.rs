@@ -233,7 +233,7 @@ impl Node {
 
     /// Decides something.
     pub(crate) async fn decide(&self, name: &str, decision: Decision) -> Record {
-        self.registry.decide(name, decision, "tester".to_owned(), None).await.unwrap()
+        self.registry.decide(name, decision, "tester".into(), None).await.unwrap()
     }
 }
 
@@ -254,7 +254,7 @@ pub(crate) fn agreed(sources: &str, version: &str) -> Agreed {
 /// A proposal.
 pub(crate) fn proposal(plugin: &str, sources: &str) -> Proposal {
     let seen = Some(Fingerprint(sources.to_owned()));
-    Proposal { plugin: plugin.to_owned(), agreed: agreed(sources, "1.0.0"), by: "filesystem".to_owned(), seen }
+    Proposal { plugin: plugin.to_owned(), agreed: agreed(sources, "1.0.0"), by: "filesystem".into(), seen }
 }
 
 /// What a node says of a plugin that serves.

@@ -1,18 +1,19 @@
 //! A world of fakes: entries with a script for each fingerprint, and a log of what was done to them.
 
-use super::super::{Aside, Ports, Settings, supervise};
-use crate::{
-    Act, Answer, BoxFuture, Built, Call, Candidate, Description, Digest, Done, Ending, Entry, Failure, Fault,
-    FaultKind, Fingerprint, Instance, Kept, Kind, Lease, Limits, Loaded, Loading, Manager, Manifest, Nudge, Overview,
-    PluginView, Progress, Publish, Refused, Saved, Scan, Shelf, Sources, Stage, Use,
+use camlock_policy::{
+    Act, Answer, Aside, BoxFuture, Built, Call, Candidate, Description, Digest, Done, Ending, Entry, Failure, Fault,
+    FaultKind, Fingerprint, Install, Installed, Instance, Kept, Kind, Lease, Limits, Loaded, Loading, Manager,
+    Manifest, NotInstalled, Nudge, Overview, PluginView, Ports, Progress, Publish, Refused, Saved, Scan, Settings,
+    Shelf, Sources, Stage, Upload, Use,
     manifest::{Camlock, Handover},
-    registry::Memory,
     routes::{Routed, Target},
+    supervise,
 };
+use camlock_testing::MemoryRegistry;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 use tokio::sync::{Semaphore, watch};
@@ -41,6 +42,8 @@ pub(super) struct Script {
     pub(super) quiesce: bool,
     /// Its library stays.
     pub(super) pins: bool,
+    /// Nothing holds it any more, and still it is not unloaded.
+    pub(super) lingers: bool,
     /// It takes another configuration while it runs; or says why not.
     pub(super) configures: bool,
     pub(super) refuses_config: Option<&'static str>,
@@ -54,6 +57,8 @@ struct State {
     log: Vec<String>,
     trouble: Option<String>,
     routes: BTreeMap<String, Target>,
+    /// What the published table has of each plugin.
+    claims: BTreeMap<String, Vec<String>>,
     pinned: Vec<watch::Sender<Ending>>,
     /// The next piece of work blocks its thread, for ever.
     blocks: bool,
@@ -61,11 +66,24 @@ struct State {
 }
 
 #[derive(Clone)]
-pub(super) struct World(Arc<Mutex<State>>, watch::Sender<u64>);
+pub(super) struct World(Arc<Mutex<State>>, watch::Sender<u64>, Arc<(Mutex<bool>, Condvar)>);
 
 impl World {
     pub(super) fn new() -> Self {
-        World(Arc::default(), watch::channel(0).0)
+        World(Arc::default(), watch::channel(0).0, Arc::default())
+    }
+
+    /// From now on looks at the directory do not come to an end, or do again.
+    pub(super) fn hold_looks(&self, hold: bool) {
+        *self.2.0.lock().unwrap() = hold;
+        self.2.1.notify_all();
+    }
+
+    /// What was pinned leaves.
+    pub(super) fn unpin(&self) {
+        for ending in std::mem::take(&mut self.state().pinned) {
+            ending.send_replace(Ending::Unmapped { forgotten: 0, left_behind: None });
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -144,6 +162,11 @@ impl World {
             .unwrap_or_else(|_| panic!("`{line}` was never logged: {:?}", self.state().log));
     }
 
+    /// What the published table has of a plugin's claims.
+    pub(super) fn claims(&self, name: &str) -> Vec<String> {
+        self.state().claims.get(name).cloned().unwrap_or_default()
+    }
+
     /// What requests for a plugin lead to.
     pub(super) fn leads_to(&self, name: &str) -> String {
         match self.state().routes.get(name) {
@@ -186,11 +209,11 @@ impl World {
     }
 
     pub(super) fn start_with(&self, settings: Settings) -> Server {
-        self.start_on(&Memory::default(), settings)
+        self.start_on(&MemoryRegistry::default(), settings)
     }
 
     /// Starts on a registry that others may use too.
-    pub(super) fn start_on(&self, registry: &Memory, settings: Settings) -> Server {
+    pub(super) fn start_on(&self, registry: &MemoryRegistry, settings: Settings) -> Server {
         let ports = Ports {
             sources: Arc::new(self.clone()),
             shelf: Arc::new(self.clone()),
@@ -201,6 +224,7 @@ impl World {
             built_in: Vec::new(),
             aside: self.aside(),
             turns: Arc::new(Semaphore::new(4)),
+            install: Some(Arc::new(self.clone())),
         };
         let manager = supervise(ports, settings);
         registry.listen(manager.nudger());
@@ -245,6 +269,7 @@ impl Server {
 
 impl Sources for World {
     fn scan(&self) -> Scan {
+        drop(self.2.1.wait_while(self.2.0.lock().unwrap(), |held| *held).unwrap());
         let state = self.state();
         Scan { entries: state.entries.values().cloned().collect(), trouble: state.trouble.clone() }
     }
@@ -281,6 +306,33 @@ impl Sources for World {
 
     fn outside(&self) -> BTreeSet<std::path::PathBuf> {
         BTreeSet::new()
+    }
+}
+
+/// Puts the entry there whose name is the path's, after a while.
+impl Install for World {
+    fn uploads(&self) -> std::path::PathBuf {
+        "uploads".into()
+    }
+
+    fn install(&self, upload: Upload) -> BoxFuture<Result<Installed, NotInstalled>> {
+        let world = self.clone();
+        Box::pin(async move {
+            let there: Vec<_> = upload.there.keys().cloned().collect();
+            world.log(format!("install {} beside {there:?}", upload.source.path().display()));
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            let path = upload.source.path().to_owned();
+            let (name, fingerprint) = path.to_str().and_then(|path| path.split_once(':')).unwrap();
+            if there.iter().any(|there| there == name) && !upload.replace {
+                return Err(NotInstalled::Taken(format!("there is a plugin `{name}`")));
+            }
+            let script = world.script(&Fingerprint(format!("{name}:{fingerprint}")));
+            // Somebody takes it away before anybody looks.
+            if fingerprint != "taken-away" {
+                world.put(name, fingerprint, script);
+            }
+            Ok(Installed { plugin: name.to_owned(), path: name.into() })
+        })
     }
 }
 
@@ -374,7 +426,9 @@ impl Candidate for Artifact {
             let (ending, ended) = watch::channel(Ending::Alive);
             let (end_world, end_mark) = (world.clone(), fingerprint.clone());
             let lease = Lease::first(move || {
-                if end_world.script(&end_mark).pins {
+                if end_world.script(&end_mark).lingers {
+                    end_world.state().pinned.push(ending);
+                } else if end_world.script(&end_mark).pins {
                     ending.send_replace(Ending::Pinned { reason: "a thread of it still runs".to_owned() });
                     // It is never unmapped.
                     end_world.state().pinned.push(ending);
@@ -457,6 +511,7 @@ impl Instance for Fake {
 
 impl Publish for World {
     fn publish(&self, plugins: Vec<Routed<Target>>) {
+        self.state().claims = plugins.iter().map(|routed| (routed.name.clone(), routed.claims.clone())).collect();
         let routes = plugins.into_iter().map(|routed| (routed.name, routed.target)).collect();
         let before = std::mem::replace(&mut self.state().routes, routes);
         drop(before);

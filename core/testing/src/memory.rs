@@ -1,12 +1,10 @@
-//! A registry in memory: for programs that keep no record, and for tests, in which it serves a whole fleet.
-//!
-//! It follows the same rules as those in databases, and forgets everything with the process. What must not live here: files.
+//! A registry in memory, which serves a whole fleet. It follows the same rules as those in databases.
 
-use super::{
-    Actor, Agreed, Claim, Decision, Exchange, Happened, Newcomer, NodeId, NotDecided, Pardon, Proposal, Proposed,
-    Reading, Record, Registry, Rollout, RolloutId, RolloutState, Served, Snapshot, Unavailable,
+use camlock_policy::registry::{
+    Actor, Agreed, Claim, Decision, Exchange, Happened, Newcomer, NodeId, NotDecided, Proposal, Proposed, Reading,
+    Record, Registry, Rollout, RolloutId, RolloutState, Served, Snapshot, Unavailable,
 };
-use crate::{BoxFuture, Digest, Failure, Fingerprint, Kept, Nudge};
+use camlock_policy::{BoxFuture, Digest, Failure, Fingerprint, Kept, Nudge};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -42,30 +40,30 @@ struct State {
 
 /// A registry in memory, as one node sees it. Clones for other nodes see the same.
 #[derive(Clone)]
-pub struct Memory {
+pub struct MemoryRegistry {
     node: NodeId,
     state: Arc<Mutex<State>>,
 }
 
-impl fmt::Debug for Memory {
+impl fmt::Debug for MemoryRegistry {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Memory").field("node", &self.node).finish_non_exhaustive()
+        formatter.debug_struct("MemoryRegistry").field("node", &self.node).finish_non_exhaustive()
     }
 }
 
-impl Default for Memory {
+impl Default for MemoryRegistry {
     fn default() -> Self {
-        let memory = Memory { node: "this".to_owned(), state: Arc::default() };
+        let memory = MemoryRegistry { node: "this".to_owned(), state: Arc::default() };
         memory.state().nodes.insert("this".to_owned());
         memory
     }
 }
 
-impl Memory {
+impl MemoryRegistry {
     /// The same registry for another node of a fleet.
     pub fn node(&self, id: &str) -> Self {
         self.state().nodes.insert(id.to_owned());
-        Memory { node: id.to_owned(), state: self.state.clone() }
+        MemoryRegistry { node: id.to_owned(), state: self.state.clone() }
     }
 
     /// A node is no longer waited for.
@@ -169,7 +167,7 @@ fn ready<T: Send + 'static>(outcome: T) -> BoxFuture<T> {
     Box::pin(std::future::ready(outcome))
 }
 
-impl Registry for Memory {
+impl Registry for MemoryRegistry {
     fn this_node(&self) -> NodeId {
         self.node.clone()
     }
@@ -338,26 +336,7 @@ impl Registry for Memory {
     }
 }
 
-impl Record {
-    /// The record after a decision.
-    pub fn take(&mut self, decision: &Decision) {
-        let Decision { enabled, config, reload, remove, quarantine, pardon } = decision;
-        self.enabled = enabled.unwrap_or(self.enabled);
-        if let Some(config) = config {
-            self.config.clone_from(config);
-        }
-        self.reloads += u64::from(*reload);
-        self.removed |= *remove;
-        match pardon {
-            Some(Pardon::One(digest)) => drop(self.quarantine.remove(digest)),
-            Some(Pardon::All) => self.quarantine.clear(),
-            None => {}
-        }
-        self.quarantine.extend(quarantine.clone());
-    }
-}
-
-impl Exchange for Memory {
+impl Exchange for MemoryRegistry {
     fn claim(&self, plugin: &str, fingerprint: &Fingerprint) -> BoxFuture<Result<Claim, Unavailable>> {
         ready(self.with(|state, _| {
             let built = state.built.get(&(plugin.to_owned(), fingerprint.clone()));
@@ -383,6 +362,6 @@ impl Exchange for Memory {
 
     fn fetch(&self, digest: Digest) -> BoxFuture<Result<Option<PathBuf>, Failure>> {
         let found = self.with(|state, _| state.bytes.get(&digest).cloned());
-        ready(found.map_err(|why| Failure::transient(crate::Stage::Build, why.to_string())))
+        ready(found.map_err(|why| Failure::transient(camlock_policy::Stage::Build, why.to_string())))
     }
 }

@@ -1,11 +1,11 @@
 //! What is on record, and how it is obeyed: by whomever it was written.
 
-use super::world::{Script, World, kept, limits};
-use crate::{
-    Act, Headline, Order, Refused, Stage,
-    registry::{Decision, Memory, Registry},
-    supervisor::Settings,
+use super::world::{Script, Server, World, kept, limits};
+use camlock_policy::{
+    Act, Failure, Headline, Order, PluginView, Refused, Settings, Stage,
+    registry::{Decision, Registry},
 };
+use camlock_testing::MemoryRegistry;
 use serde_json::json;
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ fn settings() -> Settings {
 }
 
 /// Somebody writes a decision into the record, past the supervisor.
-async fn write(registry: &Memory, name: &str, decision: Decision) {
-    registry.decide(name, decision, "somebody".to_owned(), None).await.unwrap();
+async fn write(registry: &MemoryRegistry, name: &str, decision: Decision) {
+    registry.decide(name, decision, "somebody".into(), None).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_somebody_writes_is_obeyed() {
-    let (world, registry) = (World::new(), Memory::default());
+    let (world, registry) = (World::new(), MemoryRegistry::default());
     world.put("hello", "a", Script::default());
     let server = world.start_on(&registry, settings());
     server.serves("hello", 1).await;
@@ -37,7 +37,7 @@ async fn what_somebody_writes_is_obeyed() {
 
 #[tokio::test(start_paused = true)]
 async fn an_order_that_is_read_before_it_is_answered_is_obeyed_once() {
-    let (world, registry) = (World::new(), Memory::default());
+    let (world, registry) = (World::new(), MemoryRegistry::default());
     world.put("hello", "a", Script::default());
     let server = world.start_on(&registry, settings());
     server.serves("hello", 1).await;
@@ -59,7 +59,7 @@ async fn an_order_that_is_read_before_it_is_answered_is_obeyed_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_deleted_record_is_discovered_anew() {
-    let (world, registry) = (World::new(), Memory::default());
+    let (world, registry) = (World::new(), MemoryRegistry::default());
     world.put("hello", "a", Script::default());
     let server = world.start_on(&registry, settings());
     server.serves("hello", 1).await;
@@ -73,7 +73,7 @@ async fn a_deleted_record_is_discovered_anew() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_removed_does_not_come_back_by_itself() {
-    let (world, registry) = (World::new(), Memory::default());
+    let (world, registry) = (World::new(), MemoryRegistry::default());
     world.put("hello", "a", Script::default());
     let server = world.start_on(&registry, settings());
     server.serves("hello", 1).await;
@@ -92,7 +92,7 @@ async fn what_is_removed_does_not_come_back_by_itself() {
 
 #[tokio::test(start_paused = true)]
 async fn a_removal_that_others_decided_is_carried_out_here() {
-    let (world, registry) = (World::new(), Memory::default());
+    let (world, registry) = (World::new(), MemoryRegistry::default());
     world.put("hello", "a", Script::default());
     let server = world.start_on(&registry, settings());
     server.serves("hello", 1).await;
@@ -105,7 +105,7 @@ async fn a_removal_that_others_decided_is_carried_out_here() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_gone_keeps_its_record() {
-    let (world, registry) = (World::new(), Memory::default());
+    let (world, registry) = (World::new(), MemoryRegistry::default());
     world.put("hello", "a", Script::default());
     let server = world.start_on(&registry, settings());
     server.serves("hello", 1).await;
@@ -121,7 +121,7 @@ async fn what_is_gone_keeps_its_record() {
 
 #[tokio::test(start_paused = true)]
 async fn a_configuration_is_taken_live_or_by_a_new_generation_or_refused() {
-    let (world, registry) = (World::new(), Memory::default());
+    let (world, registry) = (World::new(), MemoryRegistry::default());
     world.put("hello", "a", Script { configures: true, ..Script::default() });
     let server = world.start_on(&registry, settings());
     server.serves("hello", 1).await;
@@ -155,7 +155,7 @@ async fn a_configuration_is_taken_live_or_by_a_new_generation_or_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_condition_on_the_revision_is_kept() {
-    let (world, registry) = (World::new(), Memory::default());
+    let (world, registry) = (World::new(), MemoryRegistry::default());
     world.put("hello", "a", Script::default());
     let server = world.start_on(&registry, settings());
     let revision = server.serves("hello", 1).await.revision;
@@ -170,7 +170,7 @@ async fn a_condition_on_the_revision_is_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn without_the_registry_what_serves_goes_on() {
-    let (world, registry) = (World::new(), Memory::default());
+    let (world, registry) = (World::new(), MemoryRegistry::default());
     world.put("hello", "a", Script::default());
     let server = world.start_on(&registry, settings());
     server.serves("hello", 1).await;
@@ -186,12 +186,12 @@ async fn without_the_registry_what_serves_goes_on() {
     server.reload("hello").await.unwrap();
     // What is new is made ready, and waits; what is newer takes its place.
     world.put("hello", "b", Script::default());
-    let waits = |plugin: &crate::PluginView| {
+    let waits = |plugin: &camlock_policy::PluginView| {
         plugin.candidate.as_ref().is_some_and(|it| it.doing.contains("waits for the registry: nobody listens there"))
     };
     server.until("hello", waits).await;
     world.put("hello", "c", Script::default());
-    server.manager.nudge(crate::Nudge::Everything);
+    server.manager.nudge(camlock_policy::Nudge::Everything);
     world.logged("gone hello:b 3").await;
     server.until("hello", waits).await;
     assert_eq!(world.leads_to("hello"), "generation 2");
@@ -205,7 +205,7 @@ async fn without_the_registry_what_serves_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn without_the_registry_it_still_goes_back_from_something_bad() {
-    let (world, registry) = (World::new(), Memory::default());
+    let (world, registry) = (World::new(), MemoryRegistry::default());
     world.put("hello", "a", Script::default());
     let server = world.start_on(&registry, settings());
     server.serves("hello", 1).await;
@@ -229,7 +229,7 @@ async fn without_the_registry_it_still_goes_back_from_something_bad() {
 
 #[tokio::test(start_paused = true)]
 async fn decisions_outlive_the_server() {
-    let (world, registry) = (World::new(), Memory::default());
+    let (world, registry) = (World::new(), MemoryRegistry::default());
     world.put("hello", "a", Script::default());
     world.put("quiet", "a", Script::default());
     let server = world.start_on(&registry, settings());
@@ -260,7 +260,7 @@ async fn decisions_outlive_the_server() {
 
 #[tokio::test(start_paused = true)]
 async fn what_happens_is_noted() {
-    let (world, registry) = (World::new(), Memory::default());
+    let (world, registry) = (World::new(), MemoryRegistry::default());
     world.put("hello", "a", Script::default());
     let server = world.start_on(&registry, settings());
     server.serves("hello", 1).await;
@@ -275,4 +275,127 @@ async fn what_happens_is_noted() {
         "failed filesystem Some(2)",
     ];
     assert_eq!(noted[..4], expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_missing_before_the_directory_was_looked_at() {
+    let (world, registry) = (World::new(), MemoryRegistry::default());
+    world.put("hello", "a", Script::default());
+    world.put("gone", "a", Script::default());
+    world.put("off", "a", Script::default());
+    let server = world.start_on(&registry, settings());
+    server.serves("hello", 1).await;
+    server.serves("gone", 1).await;
+    server.serves("off", 1).await;
+    server.manager.act("off", Act::Enable(false)).await.unwrap();
+    server.manager.end().await;
+    world.remove("gone");
+
+    world.hold_looks(true);
+    let server = world.start_on(&registry, settings());
+    let mut overview = server.manager.watch();
+    let known = overview.wait_for(|overview| overview.plugins.len() == 3).await.unwrap().clone();
+    let states: Vec<_> = known.plugins.iter().map(|plugin| (plugin.name.as_str(), plugin.state)).collect();
+    assert_eq!(
+        states,
+        [("gone", Headline::Starting), ("hello", Headline::Starting), ("off", Headline::Disabled)],
+        "nobody knows yet what lies there"
+    );
+    assert_eq!(known.plugins[1].reason.as_deref(), Some("the plugins directory is being looked at"));
+    assert_eq!((world.leads_to("hello"), known.ready), ("starting".to_owned(), false));
+    world.hold_looks(false);
+    server.serves("hello", 1).await;
+    server.until("gone", |plugin| plugin.state == Headline::Missing).await;
+}
+
+/// What a server serves that starts with a directory as it is now.
+async fn restarted(world: &World, registry: &MemoryRegistry) -> Server {
+    let server = world.start_on(registry, settings());
+    server.until("hello", |plugin| plugin.state == Headline::Serving && plugin.candidate.is_none()).await;
+    server
+}
+
+#[tokio::test(start_paused = true)]
+async fn broken_at_the_start_it_serves_what_was_agreed_on() {
+    let no = || Failure::new(Stage::Build, "no");
+    for (fails, stage) in [
+        (Script { build_fails: Some(no()), ..Script::default() }, Some(Stage::Build)),
+        (Script { load_fails: true, ..Script::default() }, Some(Stage::Load)),
+        (Script { start_fails: true, ..Script::default() }, Some(Stage::Start)),
+        (Script::default(), None),
+    ] {
+        let (world, registry) = (World::new(), MemoryRegistry::default());
+        world.put("hello", "a", Script::default());
+        let server = restarted(&world, &registry).await;
+        server.manager.end().await;
+        match stage {
+            Some(_) => world.put("hello", "b", fails),
+            None => world.break_manifest("hello"),
+        }
+        let server = restarted(&world, &registry).await;
+        let view = server.manager.plugin("hello").unwrap();
+        assert_eq!(view.serving.as_ref().unwrap().artifact, Some(kept("hello", "a").digest));
+        // What is wrong is told, and asked for a reload it is told again.
+        let failed = &view.failed.as_ref().unwrap().failure;
+        assert_eq!(failed.stage, stage.unwrap_or(Stage::Manifest));
+        let refused = server.reload("hello").await.unwrap_err();
+        assert_eq!(refused.to_string(), failed.to_string());
+        assert_eq!(world.leads_to("hello"), format!("generation {}", view.serving.as_ref().unwrap().generation));
+        // Mended, it serves what lies there.
+        world.put("hello", "c", Script::default());
+        let mended = |plugin: &PluginView| {
+            plugin.serving.as_ref().is_some_and(|serving| serving.artifact == Some(kept("hello", "c").digest))
+        };
+        let view = server.until("hello", mended).await;
+        assert!(view.failed.is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_agreed_on_may_fail_too_and_is_tried_once() {
+    let (world, registry) = (World::new(), MemoryRegistry::default());
+    world.put("hello", "a", Script::default());
+    let server = restarted(&world, &registry).await;
+    server.manager.end().await;
+    world.rewrite("hello", "a", |script| script.load_fails = true);
+    let no = Failure::new(Stage::Build, "no");
+    world.put("hello", "b", Script { build_fails: Some(no), ..Script::default() });
+    world.taken();
+    let server = world.start_on(&registry, settings());
+    let both = |plugin: &PluginView| plugin.builds.len() == 2 && plugin.candidate.is_none();
+    let view = server.until("hello", both).await;
+    assert_eq!((view.state, view.reason.as_deref()), (Headline::Failed, Some("build: no")));
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let tries = world.taken().into_iter().filter(|line| line.starts_with("build ") || line.starts_with("load "));
+    assert_eq!(tries.collect::<Vec<_>>(), ["build hello:b", "load hello:a as 2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_pass_is_still_tried_again_beside_what_was_agreed_on() {
+    let (world, registry) = (World::new(), MemoryRegistry::default());
+    world.put("hello", "a", Script::default());
+    let server = restarted(&world, &registry).await;
+    server.manager.end().await;
+    let away = Failure::transient(Stage::Build, "the network is down");
+    world.put("hello", "b", Script { build_fails: Some(away), ..Script::default() });
+    let server = restarted(&world, &registry).await;
+    world.rewrite("hello", "b", |script| script.build_fails = None);
+    let newer = |plugin: &PluginView| {
+        plugin.serving.as_ref().is_some_and(|serving| serving.artifact == Some(kept("hello", "b").digest))
+    };
+    let view = server.until("hello", newer).await;
+    assert!(view.failed.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn removing_what_is_gone_already_is_answered() {
+    let (world, registry) = (World::new(), MemoryRegistry::default());
+    world.put("hello", "a", Script::default());
+    let server = world.start_on(&registry, settings());
+    server.serves("hello", 1).await;
+    world.remove("hello");
+    server.until("hello", |plugin| plugin.state == Headline::Missing).await;
+    let done = tokio::time::timeout(Duration::from_secs(60), server.manager.act("hello", Act::Remove)).await;
+    assert_eq!(done.unwrap().unwrap().plugin.name, "hello");
+    assert!(registry.record("hello").unwrap().removed);
 }

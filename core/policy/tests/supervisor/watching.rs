@@ -1,7 +1,7 @@
 //! Drains, state across reloads, probation, quarantine, health.
 
 use super::world::{Script, World, kept};
-use crate::Headline;
+use camlock_policy::Headline;
 use std::time::Duration;
 
 #[tokio::test(start_paused = true)]
@@ -13,7 +13,7 @@ async fn a_drain_has_a_deadline_and_a_farewell() {
     let (request, mut farewell) = (world.request("hello"), world.farewell("hello"));
     server.reload("hello").await.unwrap();
     let view = server.until("hello", |plugin| plugin.draining.len() == 1).await;
-    assert_eq!(view.draining[0].leases.count_of(crate::Use::Request), 1);
+    assert_eq!(view.draining[0].leases.count_of(camlock_policy::Use::Request), 1);
     let began = tokio::time::Instant::now();
     farewell.wait_for(|end| *end).await.unwrap();
     assert_eq!(began.elapsed().as_secs(), 30);
@@ -194,7 +194,7 @@ async fn what_was_saved_meanwhile_is_not_lost_with_a_bad_one() {
         server.serves("hello", 1).await;
         world.put("hello", "b", Script::default());
         server.serves("hello", 2).await;
-        let build_fails = fails.then(|| crate::Failure::new(crate::Stage::Build, "no"));
+        let build_fails = fails.then(|| camlock_policy::Failure::new(camlock_policy::Stage::Build, "no"));
         world.put("hello", "c", Script { build: Duration::from_secs(20), build_fails, ..Script::default() });
         server.until("hello", |plugin| plugin.candidate.is_some()).await;
         world.rewrite("hello", "b", |script| script.panics = 3);
@@ -238,4 +238,17 @@ async fn a_start_that_never_ends_is_given_up_and_leaves() {
     world.logged("gone hello:a 1").await;
     let view = server.manager.plugin("hello").unwrap();
     assert!(view.pinned.is_empty(), "{view:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pin_has_a_reason_also_when_nothing_holds_it() {
+    let world = World::new();
+    world.put("hello", "a", Script { lingers: true, ..Script::default() });
+    let server = world.start();
+    server.serves("hello", 1).await;
+    world.put("hello", "b", Script::default());
+    let view = server.until("hello", |plugin| !plugin.pinned.is_empty()).await;
+    assert_eq!(view.pinned[0].reason, "nothing of it is in use any more, and its library is being unloaded");
+    world.unpin();
+    server.until("hello", |plugin| plugin.pinned.is_empty()).await;
 }

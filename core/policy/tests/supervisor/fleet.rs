@@ -1,22 +1,22 @@
 //! Several servers, each with a directory of its own, on one record.
 
 use super::world::{Script, Server, World, kept, limits};
-use crate::{
-    Act, Digest, Headline, Order,
-    registry::{Decision, Memory, Registry},
-    supervisor::Settings,
+use camlock_policy::{
+    Act, Digest, Headline, Order, Settings,
+    registry::{Decision, Registry},
 };
+use camlock_testing::MemoryRegistry;
 use std::time::Duration;
 
 struct Node {
     world: World,
     server: Server,
-    registry: Memory,
+    registry: MemoryRegistry,
 }
 
 /// So many servers that all serve `hello`, fingerprint `a`.
 async fn fleet(names: &[&str]) -> Vec<Node> {
-    let shared = Memory::default();
+    let shared = MemoryRegistry::default();
     shared.gone("this");
     let mut nodes = Vec::new();
     for name in names {
@@ -49,7 +49,7 @@ async fn all_swap_to_what_one_proposes() {
         node.world.know("hello", "b", Script { verify: Duration::from_secs(2), ..Script::default() });
     }
     nodes[0].world.put("hello", "b", Script::default());
-    nodes[0].server.manager.nudge(crate::Nudge::Everything);
+    nodes[0].server.manager.nudge(camlock_policy::Nudge::Everything);
     nodes[0].world.logged("start hello:b 2").await;
     // It is ready, and waits for the others.
     assert_eq!(nodes[0].serves(), Some(kept("hello", "a").digest));
@@ -59,7 +59,7 @@ async fn all_swap_to_what_one_proposes() {
     // The others built nothing, and keep to what was agreed on although their directories have the old one.
     for node in &nodes[1..] {
         assert!(!node.world.taken().iter().any(|line| line.starts_with("build hello:b")));
-        node.server.manager.nudge(crate::Nudge::Everything);
+        node.server.manager.nudge(camlock_policy::Nudge::Everything);
     }
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert!(nodes.iter().all(|node| node.serves() == Some(kept("hello", "b").digest)));

@@ -1,7 +1,7 @@
 //! Whoever asks is answered, whatever happens meanwhile.
 
 use super::world::{Script, Server, World, limits};
-use crate::{Act, Done, Failure, Headline, Limits, Manager, Refused, Settings, Stage};
+use camlock_policy::{Act, Done, Failure, Headline, Limits, Manager, Refused, Settings, Stage};
 use std::time::Duration;
 use tokio::time::timeout;
 

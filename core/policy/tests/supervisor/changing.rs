@@ -1,7 +1,7 @@
 //! Entries come, change and go; candidates replace each other or fail.
 
 use super::world::{Script, World, kept, limits};
-use crate::{Act, Failure, Headline, Refused, Settings, Stage};
+use camlock_policy::{Act, Failure, Headline, PluginView, Refused, Settings, Stage};
 use std::time::Duration;
 
 fn seconds(seconds: u64) -> Duration {
@@ -292,7 +292,7 @@ async fn a_directory_that_cannot_be_read_changes_nothing() {
     world.remove("hello");
     server.serves("hello", 1).await;
     let mut overview = server.manager.watch();
-    server.manager.nudge(crate::Nudge::Everything);
+    server.manager.nudge(camlock_policy::Nudge::Everything);
     overview.wait_for(|overview| overview.trouble.is_some()).await.unwrap();
     assert_eq!(world.leads_to("hello"), "generation 1");
     world.trouble(None);
@@ -341,7 +341,7 @@ async fn some_claims_hold_with_the_operator_s_word_alone() {
 async fn too_many_pins_refuse_a_reload() {
     let world = World::new();
     world.put("hello", "a", Script { pins: true, ..Script::default() });
-    let limits = crate::Limits { pinned: 2, ..limits() };
+    let limits = camlock_policy::Limits { pinned: 2, ..limits() };
     let server = world.start_with(Settings { limits, ..Settings::default() });
     server.serves("hello", 1).await;
     for pinned in 1..=2 {
@@ -416,4 +416,111 @@ async fn ready_is_who_could_look() {
     world.trouble(None);
     server.serves("hello", 1).await;
     assert!(server.manager.overview().ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_pins_refused_is_tried_when_they_go() {
+    let world = World::new();
+    world.put("hello", "a", Script { pins: true, ..Script::default() });
+    let limits = camlock_policy::Limits { pinned: 1, ..limits() };
+    let server = world.start_with(Settings { limits, ..Settings::default() });
+    server.serves("hello", 1).await;
+    server.reload("hello").await.unwrap();
+    server.until("hello", |plugin| plugin.pinned.len() == 1).await;
+    let refused = |plugin: &PluginView| {
+        let failed = plugin.failed.as_ref();
+        failed.is_some_and(|failed| failed.failure.reason.starts_with("1 generations of it cannot leave"))
+    };
+    // An edit.
+    world.put("hello", "b", Script { pins: true, ..Script::default() });
+    server.until("hello", refused).await;
+    world.unpin();
+    let serves = |fingerprint: &'static str| {
+        move |plugin: &PluginView| {
+            let serving = plugin.serving.as_ref();
+            serving.is_some_and(|serving| serving.artifact == Some(kept("hello", fingerprint).digest))
+        }
+    };
+    let view = server.until("hello", serves("b")).await;
+    let generation = view.serving.as_ref().unwrap().generation;
+    // A reload of what serves.
+    server.until("hello", |plugin| plugin.pinned.len() == 1 && plugin.failed.is_none()).await;
+    server.reload("hello").await.unwrap_err();
+    world.unpin();
+    let later = |plugin: &PluginView| plugin.serving.as_ref().is_some_and(|serving| serving.generation > generation);
+    server.until("hello", later).await;
+    // What was disabled and is enabled again.
+    server.until("hello", |plugin| plugin.pinned.len() == 1 && plugin.failed.is_none()).await;
+    server.manager.act("hello", Act::Enable(false)).await.unwrap();
+    server.until("hello", |plugin| plugin.pinned.len() == 2).await;
+    server.manager.act("hello", Act::Enable(true)).await.unwrap_err();
+    world.unpin();
+    server.until("hello", |plugin| plugin.state == Headline::Serving && plugin.failed.is_none()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changes_by_itself_without_end_is_held_back_and_says_so() {
+    let world = World::new();
+    world.put("hello", "0", Script::default());
+    let server = world.start();
+    server.serves("hello", 1).await;
+    let mut change = 0;
+    let view = loop {
+        change += 1;
+        world.put("hello", &change.to_string(), Script::default());
+        let settled = |plugin: &PluginView| {
+            let serving = plugin.serving.as_ref().and_then(|serving| serving.artifact);
+            serving == Some(kept("hello", &change.to_string()).digest) || plugin.reason.is_some()
+        };
+        let view = server.until("hello", settled).await;
+        if view.reason.is_some() {
+            break view;
+        }
+        assert!(change < 200, "nothing holds it back");
+    };
+    assert_eq!(
+        view.reason.as_deref(),
+        Some(
+            "it changed again and again, and nobody asked for that: changes wait for 2 s now; `camlock reload hello` \
+             does not"
+        )
+    );
+    let number = view.serving.as_ref().unwrap().generation;
+    assert_eq!(number, 62, "60 in a minute are let through, and one shows that they are too many");
+    world.put("hello", "later", Script::default());
+    let began = tokio::time::Instant::now();
+    let view = server.serves("hello", number + 1).await;
+    assert!(began.elapsed() >= seconds(1), "{:?}", began.elapsed());
+    assert!(view.reason.as_deref().unwrap().contains("changes wait for 4 s now"), "{:?}", view.reason);
+    // Who asks does not wait, and it begins from nothing.
+    world.put("hello", "asked", Script::default());
+    let began = tokio::time::Instant::now();
+    let done = server.reload("hello").await.unwrap();
+    assert_eq!(done.plugin.serving.as_ref().unwrap().artifact, Some(kept("hello", "asked").digest));
+    assert_eq!((began.elapsed().as_secs(), done.plugin.reason.clone()), (0, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_by_itself_without_end_is_held_back_too() {
+    let world = World::new();
+    let no = || Script { build_fails: Some(Failure::new(Stage::Build, "no")), ..Script::default() };
+    world.put("hello", "0", no());
+    let server = world.start();
+    server.until("hello", |plugin| plugin.failed.is_some()).await;
+    let mut change = 0;
+    let held = loop {
+        change += 1;
+        world.put("hello", &change.to_string(), no());
+        let generation = change + 1;
+        let settled = |plugin: &PluginView| {
+            let held = plugin.reason.as_ref().is_some_and(|reason| reason.contains("changes wait"));
+            held || plugin.failed.as_ref().is_some_and(|failed| failed.generation == generation)
+        };
+        let view = server.until("hello", settled).await;
+        if let Some(reason) = view.reason.clone().filter(|reason| reason.contains("changes wait")) {
+            break reason;
+        }
+        assert!(change < 200, "nothing holds it back");
+    };
+    assert!(held.starts_with("build: no; it changed again and again, and nobody asked for that: "), "{held}");
 }

@@ -1,7 +1,7 @@
 //! Plugins that depend on each other.
 
 use super::world::{Script, World, limits};
-use crate::{Act, Headline, Limits, Settings, Stage};
+use camlock_policy::{Act, Headline, Limits, Settings, Stage};
 use std::time::Duration;
 
 fn needs(needs: &'static [(&'static str, &'static str)]) -> Script {
