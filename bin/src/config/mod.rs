@@ -357,12 +357,11 @@ mod tests {
             head = "5s"
             write = "6s"
         "#;
-        let Config { connections, tls, .. } = merged(&Flags::default(), text).unwrap();
-        let seconds = Duration::from_secs;
-        let expected = Connections { most: Some(7), most_per_address: Some(3), head: seconds(5), write: seconds(6) };
-        assert_eq!(connections, expected);
+        let Config { connections, front, .. } = merged(&Flags::default(), text).unwrap();
+        assert_eq!(connections, ConnectionLimits { most: Some(7), most_per_address: Some(3) });
+        assert_eq!((front.head, front.write), (Duration::from_secs(5), Duration::from_secs(6)));
         let certificate = "/etc/camlock/tls/certificate.pem".into();
-        assert_eq!(tls, Some(TlsFiles { certificate, key: "/etc/key.pem".into() }));
+        assert_eq!(front.tls, Some(TlsFiles { certificate, key: "/etc/key.pem".into() }));
         assert!(refused("server.tls.key = \"key.pem\"").contains("line 1: missing field `certificate`"));
         assert_eq!(refused("[limits]\nwrite = \"10ms\""), "[limits]: `write` is a second at least");
         assert_eq!(
