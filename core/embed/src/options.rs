@@ -1,7 +1,7 @@
 //! What a Camlock is told. All of it has defaults but the two directories.
 
 use camlock_admin::{Levels, Logs};
-use camlock_build::{Listener, Profile};
+use camlock_build::{CompilerListener, Profile};
 use camlock_loader::BuiltIn;
 use camlock_policy::Settings;
 use camlock_store::Objects;
@@ -58,7 +58,7 @@ pub struct Options {
     /// How much each plugin says; changed at run time by operators.
     pub levels: Levels,
     /// Who hears compilers.
-    pub listener: Option<Listener>,
+    pub listener: Option<CompilerListener>,
     /// Origins whose pages may use the admin API in a browser, `https://admin.example.com`; by default none may.
     pub origins: Vec<http::HeaderValue>,
 }

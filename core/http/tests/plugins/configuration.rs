@@ -4,7 +4,7 @@ use crate::{
     direct::goes,
     harness::{Host, Served, run},
 };
-use camlock_loader::{VerifierLimits, Loader, LoaderOptions, Staging, Verifier, Workbench, inspect};
+use camlock_loader::{Loader, LoaderOptions, Staging, Verifier, VerifierLimits, Workbench, inspect};
 use camlock_policy::{Candidate, Fault, FaultKind, Loaded, Loading, Stage};
 use camlock_testing::{Fixtures, trial};
 use std::{fs, path::PathBuf, sync::Arc};

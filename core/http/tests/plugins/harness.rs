@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use camlock_http::{Dispatch, Front, FrontOptions};
-use camlock_loader::{VerifierLimits, LoadError, Loader, LoaderOptions, Staging, Verdict, Verifier, on_thread_park};
+use camlock_loader::{LoadError, Loader, LoaderOptions, Staging, Verdict, Verifier, VerifierLimits, on_thread_park};
 use camlock_policy::{
     Ending, Instance, Loaded, Publish, RequestLimits, Watch,
     routes::{MOUNTS, Serving},
