@@ -3,10 +3,12 @@
 mod bad_input;
 mod crashes;
 mod held;
+mod included;
 mod killed;
 mod matrix;
 mod niceness;
 mod processes;
+mod secrets;
 mod sources;
 mod story;
 mod unit;

@@ -47,11 +47,20 @@ pub use crate::{
     parts::build_options,
 };
 pub use camlock_admin::{AdminSettings, Levels, Logs, Network};
-pub use camlock_build::{Listener, Profile};
+pub use camlock_build::{CompilerListener, Profile};
 pub use camlock_http::Dispatch;
-pub use camlock_loader::{BuiltIn, Digest, on_thread_park, run_verifier_if_asked};
+pub use camlock_loader::{BuiltIn, Digest, on_thread_park};
 pub use camlock_policy::{
     Act, Done, Headline, Kept, Limits, LivePlugin, Manager, Order, Overview, PluginView, Refused, RequestLimits,
     Settings,
 };
 pub use camlock_store::Objects;
+
+/// The one call that a program with Camlock in it makes, first thing in `main`.
+///
+/// Plugins are verified in a child process, and what a build starts is held together by another: both are the program itself,
+/// started again. There this call does the work and never returns. Without it no plugin is verified, hence none is loaded.
+pub fn run_verifier_if_asked() {
+    camlock_build::run_guard_if_asked();
+    camlock_loader::run_verifier_if_asked();
+}

@@ -1,7 +1,7 @@
 //! What a Camlock is told. All of it has defaults but the two directories.
 
 use camlock_admin::{AdminSettings, Levels, Logs};
-use camlock_build::{Listener, Profile};
+use camlock_build::{CompilerListener, Profile};
 use camlock_loader::BuiltIn;
 use camlock_policy::{Limits, Settings};
 use camlock_store::Objects;
@@ -50,7 +50,7 @@ pub struct Options {
     /// How much each plugin says; changed at run time by operators.
     pub levels: Levels,
     /// Who hears compilers.
-    pub listener: Option<Listener>,
+    pub listener: Option<CompilerListener>,
     /// Who may use Camlock's own paths from where.
     pub admin: AdminSettings,
 }

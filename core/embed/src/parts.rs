@@ -3,7 +3,7 @@
 //! What must not live here: HTTP, signals, what is printed.
 
 use crate::{Options, installs::LimitedInstalls};
-use camlock_build::{Builder, FileShelf, Identified, Identify, Identity, Installer, Profile};
+use camlock_build::{Builder, FileShelf, Identified, Identify, Installer, LibraryIdentity, Profile};
 use camlock_loader::{
     Loader, LoaderOptions, Sections, Staging, Surroundings, Suspects, VariablesOf, Verifier, VerifierLimits, Workbench,
     compiled_in, inspect,
@@ -47,7 +47,7 @@ impl Parts {
         let loader = Arc::new(loader.with_suspects(suspects.clone()).with_surroundings(around));
         let built_in = options.built_in.iter().map(|plugin| compiled_in(*plugin, loader.clone()));
         Ok(Parts {
-            builder: Builder::new(camlock_build::Options {
+            builder: Builder::new(camlock_build::BuilderOptions {
                 listener: options.listener.clone(),
                 removed: data.join("removed"),
                 ..build_options(plugins, builds, &options.settings, options.profile)
@@ -95,16 +95,21 @@ fn identify() -> Identify {
 }
 
 /// How the plugins in a directory are built, and how a library's own words are read. `builds` is where cargo works.
-pub fn build_options(plugins: &Path, builds: &Path, settings: &Settings, profile: Profile) -> camlock_build::Options {
+pub fn build_options(
+    plugins: &Path,
+    builds: &Path,
+    settings: &Settings,
+    profile: Profile,
+) -> camlock_build::BuilderOptions {
     let inspect = Arc::new(|path: &Path| {
         let Sections { manifest, fingerprint, .. } = sections(path)?;
-        Ok(Identity { name: manifest.name, fingerprint })
+        Ok(LibraryIdentity { name: manifest.name, fingerprint })
     });
     let settings = settings.clone();
-    camlock_build::Options {
+    camlock_build::BuilderOptions {
         profile,
         limit: Arc::new(move |plugin| settings.limits(plugin).build),
-        ..camlock_build::Options::new(plugins, builds, identify(), inspect)
+        ..camlock_build::BuilderOptions::new(plugins, builds, identify(), inspect)
     }
 }
 

@@ -13,6 +13,7 @@ mod body;
 mod call;
 mod failure;
 pub mod generation;
+mod hints;
 mod install;
 mod instance;
 pub mod lease;
@@ -41,8 +42,8 @@ pub use crate::{
     op_queue::OpQueue,
     paths::without_paths,
     ports::{
-        BuildProgress, Built, Candidate, Entry, Fingerprint, Kept, Kind, Loading, Progress, Publish, Scan, Shelf,
-        Sources,
+        BuildPriority, BuildProgress, Built, Candidate, Entry, Fingerprint, Kept, Kind, Loading, Progress, Publish,
+        Scan, Shelf, Sources,
     },
     supervisor::{Aside, Ports, Settings, supervise},
     view::{LivePlugin, Overview},

@@ -15,14 +15,14 @@ pub(super) struct Checked {
     path: PathBuf,
     entry: Entry,
     pub(super) stages: Vec<(&'static str, Duration)>,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: CheckOutcome,
     pub(super) conflicts: Vec<Conflict>,
     /// What compilers said, if it was not printed.
     pub(super) said: Vec<String>,
 }
 
 /// How far it came.
-pub(super) enum Outcome {
+pub(super) enum CheckOutcome {
     /// A server can load it.
     Good { artifact: Box<Artifact>, report: VerificationReport },
     /// It cannot.
@@ -36,7 +36,7 @@ impl Checked {
             path,
             entry: workshop.entry.clone(),
             stages: Vec::new(),
-            outcome: Outcome::Failed(unknown),
+            outcome: CheckOutcome::Failed(unknown),
             conflicts: Vec::new(),
             said: Vec::new(),
         }
@@ -45,7 +45,7 @@ impl Checked {
     /// Whether a server would serve it.
     pub(super) fn verdict(&self) -> Result<(), Failed> {
         let name = &self.entry.name;
-        if let Outcome::Failed(failure) = &self.outcome {
+        if let CheckOutcome::Failed(failure) = &self.outcome {
             return Err(format!("{name}: {} failed: {}", failure.stage, failure.reason).into());
         }
         let hard: Vec<_> = self.conflicts.iter().filter(|conflict| !conflict.passing).collect();
@@ -67,8 +67,8 @@ impl Checked {
         let mut row = |name: &str, value: &str, tone| table.row([(name, Tone::Quiet), (value, tone)]);
         row("plugin", &self.path.display().to_string(), Tone::Strong);
         let failed_at = match &self.outcome {
-            Outcome::Failed(failure) => Some(failure.stage),
-            Outcome::Good { .. } => None,
+            CheckOutcome::Failed(failure) => Some(failure.stage),
+            CheckOutcome::Good { .. } => None,
         };
         let manifest = if failed_at == Some(Stage::Manifest) { ("failed", Tone::Bad) } else { ("good", Tone::Good) };
         row("manifest", manifest.0, manifest.1);
@@ -81,7 +81,7 @@ impl Checked {
         if failed_at == Some(Stage::Build) {
             row("build", "failed", Tone::Bad);
         }
-        if let Outcome::Good { artifact, report } = &self.outcome {
+        if let CheckOutcome::Good { artifact, report } = &self.outcome {
             let manifest = &artifact.sections.manifest;
             row("registers", &format!("{} {}", manifest.name, manifest.version), Tone::Plain);
             row("urls", &urls(manifest).join("  "), Tone::Plain);
@@ -121,11 +121,11 @@ impl Checked {
             document["stages"][*stage] = ((took.as_secs_f64() * 1e6).round() / 1e3).into();
         }
         match &self.outcome {
-            Outcome::Failed(failure) => {
+            CheckOutcome::Failed(failure) => {
                 document["failed"] =
                     json!({ "stage": failure.stage, "reason": failure.reason, "diagnostics": failure.diagnostics });
             }
-            Outcome::Good { artifact, report } => {
+            CheckOutcome::Good { artifact, report } => {
                 let manifest = &artifact.sections.manifest;
                 let endpoints = endpoints(manifest, report).into_iter();
                 document["registers"] = json!({

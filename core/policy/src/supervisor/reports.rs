@@ -15,7 +15,7 @@ use super::{
     work::{DirectoryReport, GenerationId, GenerationReport, RegistryReport, WorkReport},
 };
 use crate::{
-    BuildProgress, BuildView, Candidate, Digest, Failure, Loaded, Manifest, Refused,
+    BuildProgress, BuildView, Candidate, Digest, Failure, Fingerprint, Loaded, Manifest, Refused,
     generation::{Event, Phase},
     never,
     registry::Actor,
@@ -105,6 +105,7 @@ impl Supervisor {
     fn generation_report(&mut self, id: &GenerationId, report: GenerationReport) {
         match report {
             GenerationReport::Progress(progress) => self.progressed(id, progress),
+            GenerationReport::Learned(fingerprint) => self.learned(id, fingerprint),
             GenerationReport::Built => self.if_current(id, CandidateGeneration::mark_built),
             GenerationReport::Prepared(Ok(artifact)) => self.prepared(id, artifact),
             GenerationReport::Prepared(Err(failure)) => self.did_not_come_up(id, failure, None),
@@ -136,11 +137,21 @@ impl Supervisor {
 
     fn progressed(&mut self, id: &GenerationId, progress: BuildProgress) {
         self.if_current(id, |candidate| {
-            candidate.doing = match progress.total {
-                Some(total) => format!("{} ({} of {total})", progress.doing, progress.done),
-                None => progress.doing,
-            };
+            candidate.head.times.queue(progress.is_queued);
+            candidate.doing = progress.to_string();
         });
+    }
+
+    /// A build taught what its plugin is made of. So will the next look have the entry: that is no change of it.
+    fn learned(&mut self, id: &GenerationId, fingerprint: Fingerprint) {
+        let Some(plugin) = self.current(id) else { return };
+        let Some(candidate) = plugin.candidate.as_mut() else { return };
+        if let GenerationSource::Entry(before) = &mut candidate.head.source {
+            if let Some(entry) = plugin.directory.entry_mut().filter(|entry| entry.fingerprint == *before) {
+                entry.fingerprint = fingerprint.clone();
+            }
+            *before = fingerprint;
+        }
     }
 
     fn hold(&mut self, id: &GenerationId, held: tokio::sync::oneshot::Sender<()>) {
@@ -236,6 +247,10 @@ impl Supervisor {
         });
         let other = predecessor.clone().filter(|previous| Some(previous.digest) != digest);
         plugin.past.previous = other.or(plugin.past.previous.take());
+        if let GenerationSource::Entry(fingerprint) = &head.source {
+            // These bytes were agreed on under another fingerprint: the entry is accounted for with them all the same.
+            plugin.directory.accounted = Some(fingerprint.clone());
+        }
         // What is wrong with the entry as it is now remains wrong.
         if plugin.is_entrys(&head.source) && !plugin.directory.is_broken() {
             plugin.failed = None;
@@ -330,6 +345,7 @@ impl Supervisor {
     /// A candidate failed that is none any more.
     pub(super) fn has_failed(&mut self, name: &str, failed: FailedCandidate, failure: Failure, next_try: NextTry) {
         let FailedCandidate { mut head, mut phase, digest } = failed;
+        let failure = failure.with_hint();
         let now = Instant::now();
         let Some(plugin) = self.plugins.get_mut(name) else {
             never!("a candidate of `{name}` fails, which is not known");

@@ -1,15 +1,15 @@
 //! One entry of the plugins directory, looked at anew: what it is called, what is wrong with it, what it is made of.
 
 use crate::{
-    directory::{Directory, Identified, State},
-    fingerprint::Parts,
+    fingerprint::FingerprintParts,
     known::{Included, hex},
     manifest,
+    observed::{EntryContext, Identified, Observed},
     packages::{self, Packages},
     paths, sdk, single,
-    snapshot::{Recipe, RestsOn, Snapshot},
+    snapshot::{EntrySnapshot, Recipe, RestsOn},
     toolchain::Compiler,
-    tree::{Bounds, SOURCES},
+    tree::{ReadBounds, SOURCES},
     words::shown,
 };
 use camlock_policy::{
@@ -23,21 +23,21 @@ use std::{
 };
 
 /// One entry being looked at anew.
-pub(crate) struct Seer<'a> {
-    pub(crate) directory: &'a Directory,
-    pub(crate) state: &'a mut State,
+pub(crate) struct EntryScanner<'a> {
+    pub(crate) common: &'a EntryContext,
+    pub(crate) observed: &'a mut Observed,
     pub(crate) path: PathBuf,
     pub(crate) root: PathBuf,
     pub(crate) kind: Kind,
-    pub(crate) bounds: Bounds,
+    pub(crate) bounds: ReadBounds,
     /// What it was called before.
     pub(crate) called: Option<String>,
 }
 
-impl Seer<'_> {
-    pub(crate) fn see(mut self, name: &OsStr) -> Snapshot {
+impl EntryScanner<'_> {
+    pub(crate) fn scan(mut self, name: &OsStr) -> EntrySnapshot {
         let (seen, text) = {
-            let tree = self.state.trees.look(&self.root, self.bounds);
+            let tree = self.observed.trees.look(&self.root, self.bounds);
             let inside = if self.kind == Kind::Crate { "Cargo.toml" } else { "" };
             (tree.seen().clone(), tree.text(Path::new(inside)))
         };
@@ -65,9 +65,9 @@ impl Seer<'_> {
             claims = camlock(recipe.manifest.as_bytes()).map(|camlock| camlock.routes).unwrap_or_default();
         }
         problem = problem.or(found);
-        let mut parts = Parts::default();
+        let mut parts = FingerprintParts::default();
         parts.add_hash("sources", &seen.digest);
-        let mut rests_on = RestsOn { trees: vec![self.state.looked(&self.root, self.bounds)], ..RestsOn::default() };
+        let mut rests_on = RestsOn { trees: vec![self.observed.looked(&self.root, self.bounds)], ..RestsOn::default() };
         let mut outside: BTreeSet<PathBuf> = seen.elsewhere.iter().cloned().collect();
         outside.insert(self.root.clone());
         if self.kind != Kind::Prebuilt {
@@ -75,12 +75,12 @@ impl Seer<'_> {
         }
         let entry =
             Entry { name: called, path: self.path, kind: self.kind, fingerprint: parts.fingerprint(), claims, problem };
-        Snapshot { entry, root: self.root, parts, outside, recipe, rests_on }
+        EntrySnapshot { entry, root: self.root, parts, outside, recipe, rests_on }
     }
 
     /// What a library says its name is, and what it claims.
     fn prebuilt(&self, claims: &mut Vec<String>) -> (Option<String>, Result<Option<Recipe>, Option<Failure>>) {
-        match (self.directory.identify)(&self.root) {
+        match (self.common.identify)(&self.root) {
             Ok(Identified { name, claims: theirs }) => {
                 *claims = theirs;
                 let checked = check_name(&name).map_err(|invalid| Some(Failure::new(Stage::Manifest, invalid.0)));
@@ -103,7 +103,11 @@ impl Seer<'_> {
         };
         let (called, manifest, source) = if self.kind == Kind::Crate {
             let package = manifest::read(text);
-            if let Some(wrong) = package.wrong {
+            if let Some(mut wrong) = package.wrong {
+                let is_there = |name: &str| self.root.join(name).exists();
+                if wrong.sentence == manifest::NO_CDYLIB && is_there("src/main.rs") && !is_there("src/lib.rs") {
+                    manifest::NO_LIBRARY.clone_into(&mut wrong.sentence);
+                }
                 return (package.name, Err(Some(wrong.in_file(&file))));
             }
             (package.name, String::from_utf8_lossy(text).into_owned(), None)
@@ -116,14 +120,14 @@ impl Seer<'_> {
             }
         };
         let packages = match self.kind {
-            Kind::Crate => packages::find(&mut self.state.trees, &self.root, self.bounds, &manifest),
+            Kind::Crate => packages::find(&mut self.observed.trees, &self.root, self.bounds, &manifest),
             // All its paths are absolute.
-            _ => packages::find(&mut self.state.trees, Path::new("/nowhere"), self.bounds, &manifest),
+            _ => packages::find(&mut self.observed.trees, Path::new("/nowhere"), self.bounds, &manifest),
         };
         let directory = if self.kind == Kind::Crate { &*self.root } else { self.root.parent().unwrap_or(&self.root) };
-        let tools = &self.directory.tools;
-        let surroundings = self.state.places.of(&mut self.state.trees, tools, directory);
-        let compiler = self.state.compilers.for_directory(tools, directory, surroundings.toolchain);
+        let tools = &self.common.tools;
+        let surroundings = self.observed.places.of(&mut self.observed.trees, tools, directory);
+        let compiler = self.observed.compilers.for_directory(tools, directory, surroundings.toolchain);
         (called, Ok(Some(Recipe { manifest, source, packages, surroundings, compiler })))
     }
 
@@ -132,20 +136,20 @@ impl Seer<'_> {
         &mut self,
         called: &str,
         recipe: Option<&Recipe>,
-        parts: &mut Parts,
+        parts: &mut FingerprintParts,
         rests_on: &mut RestsOn,
         outside: &mut BTreeSet<PathBuf>,
         problem: &mut Option<Failure>,
     ) {
-        let (edition, known) = self.state.known(&self.directory.memory, called).clone();
+        let (edition, known) = self.observed.known(&self.common.memory, called).clone();
         let directory = if self.kind == Kind::Crate { &*self.root } else { self.root.parent().unwrap_or(&self.root) };
-        let tools = &self.directory.tools;
+        let tools = &self.common.tools;
         rests_on.known = edition;
-        rests_on.surroundings = self.state.places.of(&mut self.state.trees, tools, directory);
-        let compiler = self.state.compilers.for_directory(tools, directory, rests_on.surroundings.toolchain);
+        rests_on.surroundings = self.observed.places.of(&mut self.observed.trees, tools, directory);
+        let compiler = self.observed.compilers.for_directory(tools, directory, rests_on.surroundings.toolchain);
         parts.add("builder", "1");
         parts.add("kind", format!("{:?}", self.kind));
-        parts.add("profile", self.directory.profile);
+        parts.add("profile", self.common.profile);
         parts.add("sdk", sdk::digest());
         parts.add_hash("config", &rests_on.surroundings.config);
         if let Some(toolchain) = &rests_on.surroundings.toolchain {
@@ -162,18 +166,18 @@ impl Seer<'_> {
         );
         rests_on.compiler = Some(compiler);
         for variable in &known.variables {
-            match self.directory.tools.variable(variable) {
+            match self.common.tools.variable(variable) {
                 Some(value) => parts.add(format!("variable {variable}"), value.as_encoded_bytes()),
                 None => parts.add(format!("no variable {variable}"), ""),
             }
         }
         let none = Packages::default();
         for package in &recipe.map_or(&none, |recipe| &recipe.packages).outside {
-            let looked = self.state.looked(package, SOURCES);
+            let looked = self.observed.looked(package, SOURCES);
             let at = paths::relative(package, &self.root);
             parts.add_hash(format!("package {}", at.display()), &looked.digest);
             rests_on.trees.push(looked);
-            let seen = self.state.trees.look(package, SOURCES).seen();
+            let seen = self.observed.trees.look(package, SOURCES).seen();
             outside.extend(seen.elsewhere.iter().cloned());
             if let Some(sentence) = &seen.problem {
                 let reason = format!("`{}`, of which it is built, {sentence}", shown(&package.to_string_lossy()));
@@ -182,7 +186,7 @@ impl Seer<'_> {
             outside.insert(package.clone());
         }
         for (file, how) in &known.included {
-            let looked = self.state.looked(file, SOURCES);
+            let looked = self.observed.looked(file, SOURCES);
             let now = looked.is_there.then(|| hex(&looked.digest));
             if *how == Included::Always || *how != Included::Since(now.clone()) {
                 parts.add(included_name(file, &self.root), now.unwrap_or_default());
