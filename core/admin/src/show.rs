@@ -430,6 +430,7 @@ pub(super) mod tests {
                 generation: 5,
                 stage: "building",
                 doing: "Compiling serde".into(),
+                queued: false,
                 since: at(3),
             }),
             failed: Some(FailureView { generation: 4, failure, at: at(1) }),

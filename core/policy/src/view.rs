@@ -126,6 +126,8 @@ pub struct CandidateView {
     pub stage: &'static str,
     /// What the stage is doing, if it tells.
     pub doing: String,
+    /// Nothing yet: other builds come first.
+    pub queued: bool,
     /// Since when.
     pub since: SystemTime,
 }

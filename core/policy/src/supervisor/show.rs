@@ -175,6 +175,7 @@ impl Plugin {
                 generation: candidate.head.generation,
                 stage: candidate.word(),
                 doing: candidate.doing.clone(),
+                queued: candidate.head.times.is_queued(),
                 since: candidate.head.since,
             }),
             failed: self.failure_view(),
