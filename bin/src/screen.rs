@@ -73,7 +73,7 @@ impl Builds {
         let mut before = std::mem::take(&mut self.0);
         let queued = overview.plugins.iter().filter(|plugin| plugin.candidate.as_ref().is_some_and(|it| it.queued));
         let queued = queued.count();
-        for plugin in overview.plugins.iter().filter(|plugin| plugin.kind != Some(Kind::BuiltIn)) {
+        for plugin in overview.plugins.iter().filter(|plugin| plugin.entry != Some(Kind::BuiltIn)) {
             // Until cargo says something there may be nothing to build.
             let shown = |candidate: &&CandidateView| !candidate.doing.is_empty() && !candidate.queued;
             let Some(candidate) = plugin.candidate.as_ref().filter(shown) else {
