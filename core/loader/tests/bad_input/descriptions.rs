@@ -133,10 +133,10 @@ fn paths() {
             &format!("the claimed path `{route}` belongs to the server (`{own}`)"),
         );
     }
-    for route in ["hello", "/", "/a/../b", "/{any}"] {
+    for (route, advice) in [("hello", ": write `/hello`"), ("//", ""), ("/a/../b", ""), ("/{any}", "")] {
         manifest(
             format!("{HEAD}routes = [\"{route}\"]\n"),
-            &format!("the claimed path `{route}` is neither an exact path (`/hello`) nor a tree (`/tables/*`)"),
+            &format!("the claimed path `{route}` is neither an exact path (`/hello`) nor a tree (`/tables/*`){advice}"),
         );
     }
 }
