@@ -274,7 +274,7 @@ async fn a_request_stays_until_it_is_answered(world: World) {
     let (exchange, path) = (three.store.exchange(), file(&world, "bytes"));
     three.store.answer_requests(exchange, move |_| path.clone());
     let deadline = Instant::now() + PATIENCE;
-    while world.sql(open) != "" {
+    while !world.sql(open).is_empty() {
         assert!(Instant::now() < deadline, "it was never offered");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
