@@ -1,4 +1,4 @@
-//! How the settings name a registry, for commands that look at it without a server.
+//! The registry that the settings name, for commands that look at it without a server.
 //!
 //! What must not live here: how a server uses it, which is `camlock-embed`'s.
 
@@ -7,13 +7,8 @@ use camlock_store::{Standing, Store, StoreOptions, Trouble};
 
 /// How its database is used.
 pub(crate) fn options(config: &Config) -> StoreOptions {
-    StoreOptions {
-        schema: config.schema.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        journal_days: config.journal_days,
-        artifacts: u32::try_from(config.settings.limits.artifacts).unwrap_or(u32::MAX),
-        ..StoreOptions::new(&config.data)
-    }
+    let used = config.registry.store(&config.data, &config.settings.limits);
+    StoreOptions { version: env!("CARGO_PKG_VERSION").to_owned(), ..used }
 }
 
 /// How its schema stands, without a change to anything.
@@ -22,5 +17,5 @@ pub(crate) async fn standing(config: &Config) -> Result<Standing, Trouble> {
     if config.database_is_in_data() && !config.data.exists() {
         return Ok(Standing::Empty);
     }
-    Store::check(&config.database_url(&config.data), &options(config)).await
+    Store::check(&config.registry.url(&config.data), &options(config)).await
 }

@@ -10,8 +10,8 @@ use crate::{
     logs,
     reports::Reports,
 };
-use camlock_embed::{Camlock, Dispatch, Fleet, Levels, Logs, Manager, Objects, on_thread_park};
-use camlock_http::{Front, FrontOptions};
+use camlock_embed::{Camlock, Dispatch, Levels, Logs, Manager, Objects, on_thread_park};
+use camlock_http::{Front, FrontOptions, connections_that_fit, raise_descriptor_limit};
 use clap::Args;
 use std::{
     env,
@@ -27,7 +27,7 @@ use tokio::{
 };
 
 #[derive(Args)]
-pub(crate) struct Options {
+pub(crate) struct ServeOptions {
     #[command(flatten)]
     flags: Flags,
 }
@@ -35,7 +35,7 @@ pub(crate) struct Options {
 /// How long connections have to end by themselves before plugins are told to.
 const GRACE: Duration = Duration::from_secs(1);
 
-pub(crate) fn run(options: &Options) -> Result<(), Failed> {
+pub(crate) fn run(options: &ServeOptions) -> Result<(), Failed> {
     run_with(&Config::read(&options.flags)?, &Voice::Server)
 }
 
@@ -45,6 +45,7 @@ pub(crate) fn run_with(config: &Config, voice: &Voice) -> Result<(), Failed> {
     let (kept, levels) = (Logs::default(), Levels::new(config.levels.clone()));
     let reports = Reports::begin(config)?;
     logs::begin(config, kept.clone(), &levels, &reports)?;
+    raise_descriptor_limit();
     // For signals and what is printed; Camlock and connections have runtimes of their own.
     let here = Builder::new_current_thread().enable_all().build();
     let here = here.map_err(|error| format!("no runtime could be made: {error}"))?;
@@ -72,6 +73,9 @@ async fn serve(
     reports: &Reports,
 ) -> Result<(), Failed> {
     let mut signals = Signals::new().map_err(|error| format!("signals cannot be waited for: {error}"))?;
+    if let Some(tls) = &config.front.tls {
+        tls.check().map_err(|trouble| Failed { code: 64, reason: format!("server.tls: {trouble}") })?;
+    }
     let listener = TcpListener::bind(config.listen)
         .map_err(|error| format!("{} cannot be listened on: {error} (name another with --listen)", config.listen))?;
     let address = listener.local_addr().map_err(|error| format!("the address is not known: {error}"))?;
@@ -85,6 +89,7 @@ async fn serve(
     tokio::spawn(reports.follow(manager.watch()));
     let opening = Opening {
         address,
+        scheme: if config.front.tls.is_some() { "https" } else { "http" },
         data: camlock.data().to_owned(),
         plugins: config.plugins.clone(),
         settings: config.file.clone(),
@@ -111,11 +116,19 @@ async fn serve(
 
 /// From here on connections are answered; those that came before have waited.
 fn front(config: &Config, listener: TcpListener, dispatch: Dispatch) -> Result<Front, String> {
+    let fit = connections_that_fit();
+    let connections = config.connections.most.unwrap_or(config.front.connections).min(fit);
+    if let Some(most) = config.connections.most.filter(|most| *most > fit) {
+        tracing::warn!(
+            "`limits.connections` is {most}, and the limit of open descriptors has room for {fit}: there are {fit} at most \
+             (raise the hard limit: `LimitNOFILE` of a unit, `ulimit -n`)"
+        );
+    }
     let options = FrontOptions {
-        connections: config.connections,
-        head: config.head,
+        connections,
+        connections_per_address: config.connections.most_per_address.unwrap_or(connections.div_ceil(2)),
         on_thread_park: Some(on_thread_park),
-        ..FrontOptions::default()
+        ..config.front.clone()
     };
     Front::start(listener, dispatch, options).map_err(|error| format!("connections cannot be served: {error}"))
 }
@@ -125,7 +138,6 @@ fn options(config: &Config, voice: &Voice, address: SocketAddr, logs: Logs) -> R
     let terminal = io::stdout().is_terminal();
     let artifacts = config.artifacts.as_ref().map(|url| Objects::open(url, env::vars())).transpose();
     let artifacts = artifacts.map_err(|trouble| Failed { code: 64, reason: trouble.to_string() })?;
-    let fleet = &config.fleet;
     Ok(camlock_embed::Options {
         builds: config.builds.clone(),
         profile: config.profile.unwrap_or(if terminal { Profile::Quick } else { Profile::Release }).into(),
@@ -133,11 +145,7 @@ fn options(config: &Config, voice: &Voice, address: SocketAddr, logs: Logs) -> R
         variables: config.variables.clone(),
         built_in: built_in::all(),
         token: env::var("CAMLOCK_ADMIN_TOKEN").ok().filter(|token| !token.is_empty()),
-        database: config.database.clone(),
-        schema: config.schema.clone(),
-        require_database: config.require_database,
-        journal_days: config.journal_days,
-        fleet: Fleet { heartbeat: fleet.heartbeat, alive: fleet.alive, rollout: fleet.rollout },
+        registry: config.registry.clone(),
         artifacts: artifacts.map(Arc::new),
         address: address.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -145,7 +153,7 @@ fn options(config: &Config, voice: &Voice, address: SocketAddr, logs: Logs) -> R
         rustc: option_env!("CAMLOCK_RUSTC").map(str::to_owned),
         logs,
         listener: voice.listener(),
-        origins: config.origins.clone(),
+        admin: config.admin.clone(),
         ..camlock_embed::Options::new(&config.plugins, &config.data)
     })
 }

@@ -8,7 +8,6 @@ use http::{
     header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER},
 };
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
 
 /// An error, for a client.
 #[derive(Debug)]
@@ -68,27 +67,6 @@ impl IntoResponse for Problem {
     }
 }
 
-/// How a problem is described in the OpenAPI document. More may stand in it, where it helps.
-#[derive(Debug, ToSchema)]
-#[schema(as = Problem)]
-#[allow(dead_code, reason = "it is only described")]
-pub struct ProblemDocument {
-    #[schema(example = "about:blank")]
-    r#type: String,
-    title: String,
-    status: u16,
-    /// One sentence: what is wrong, where, what to do.
-    detail: String,
-    /// The plugin, if it concerns one.
-    plugin: Option<String>,
-    /// The stage at which its candidate failed.
-    stage: Option<String>,
-    /// The candidate's number.
-    generation: Option<u64>,
-    /// The plugin's revision by now.
-    revision: Option<u64>,
-}
-
 /// The answer to a request that a plugin failed. What it said is in the log, not in the answer.
 pub(crate) fn of_fault(plugin: &str, fault: &Fault) -> Problem {
     let (status, detail) = match fault.kind {
@@ -105,6 +83,12 @@ pub(crate) fn all_stuck() -> Problem {
     let detail = "all serving threads are blocked inside plugins: see `blocked` at /_/health, and try again";
     let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).passing();
     problem.with_header(CONNECTION, HeaderValue::from_static("close"))
+}
+
+/// The answer to a request that does not say which host it is for.
+#[cold]
+pub(crate) fn unsound_host(why: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, why).with_header(CONNECTION, HeaderValue::from_static("close"))
 }
 
 /// Where nothing answers.

@@ -201,7 +201,9 @@ async fn put_endpoints(work: &mut Work, served: &[Served], there: &BTreeSet<Stri
         .into_iter()
         .filter(|(_, name, _)| there.contains(name))
         .flat_map(|(value, _, endpoints)| endpoints.into_iter().map(move |endpoint| (value.clone(), endpoint)))
-        .map(|(plugin, endpoint)| [plugin, endpoint.method.into(), endpoint.path.into(), endpoint.source.into()])
+        .map(|(plugin, endpoint)| {
+            [plugin, endpoint.method.into(), endpoint.path.into(), endpoint.source.into_owned().into()]
+        })
         .collect();
     for rows in rows.chunks(AT_ONCE) {
         let insert = format!(

@@ -2,7 +2,7 @@
 
 use super::{Actor, NodeId, Unavailable};
 use crate::{BoxFuture, Digest, Endpoint, Fingerprint, Headline};
-use serde::{Deserialize, Serialize};
+pub use camlock_api::Role;
 use std::{fmt, str::FromStr, time::SystemTime};
 use tokio::sync::watch;
 
@@ -152,29 +152,6 @@ pub trait Archive: Send + Sync {
     fn events(&self, query: EventQuery) -> BoxFuture<Result<EventPage, Unavailable>>;
     /// Changes whenever there may be new events.
     fn fresh(&self) -> watch::Receiver<u64>;
-}
-
-/// What a token allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// To look.
-    Viewer,
-    /// To decide about plugins that are there.
-    Operator,
-    /// Everything.
-    Admin,
-}
-
-impl Role {
-    /// The word.
-    pub fn word(self) -> &'static str {
-        match self {
-            Role::Viewer => "viewer",
-            Role::Operator => "operator",
-            Role::Admin => "admin",
-        }
-    }
 }
 
 /// A token to be made. Its secret is not among this: only its hash is ever kept.

@@ -1,7 +1,7 @@
 //! Entries come, change and go; candidates replace each other or fail.
 
 use super::world::{Script, World, kept, limits};
-use camlock_policy::{Act, Failure, Headline, PluginView, Refused, Settings, Stage};
+use camlock_policy::{Act, Failure, Headline, LivePlugin, Refused, Settings, Stage};
 use std::time::Duration;
 
 fn seconds(seconds: u64) -> Duration {
@@ -83,7 +83,7 @@ async fn what_fails_leaves_the_old_one_serving() {
         let view = server.until("hello", |plugin| plugin.failed.is_some()).await;
         assert_eq!(view.state, Headline::Serving);
         let failed = view.failed.clone().unwrap();
-        assert_eq!((failed.generation, failed.failure.stage), (2, stage), "{}", failed.failure.reason);
+        assert_eq!((failed.generation, failed.stage), (2, stage), "{}", failed.reason);
         assert_eq!(world.leads_to("hello"), "generation 1");
         // Mended: a new generation, and the failure is forgotten.
         world.put("hello", "c", Script::default());
@@ -102,7 +102,7 @@ async fn work_that_panics_has_failed() {
         world.put("hello", "a", script);
         let server = world.start();
         let view = server.until("hello", |plugin| plugin.state == Headline::Failed).await;
-        assert_eq!(view.failed.as_ref().unwrap().failure.stage, stage);
+        assert_eq!(view.failed.as_ref().unwrap().stage, stage);
         // It may pass, and does.
         world.rewrite("hello", "a", |script| (script.build_panics, script.load_panics) = (false, false));
         server.until("hello", |plugin| plugin.state == Headline::Serving).await;
@@ -320,6 +320,24 @@ async fn two_claim_one_path() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn some_claims_hold_with_the_operator_s_word_alone() {
+    let world = World::new();
+    let claims = &["/x", "/", "//shop.example.com"];
+    world.put("aaa", "a", Script { claims, ..Script::default() });
+    world.put("bbb", "b", Script { claims: &["/", "//shop.example.com"], build: seconds(1), ..Script::default() });
+    let granted = ["/", "shop.example.com"].map(str::to_owned).to_vec();
+    let claims = std::collections::BTreeMap::from([("bbb".to_owned(), granted)]);
+    let server = world.start_with(Settings { limits: limits(), claims, ..Settings::default() });
+    // What does not hold is in nobody's way, and leads nowhere.
+    let first = server.serves("aaa", 1).await;
+    let second = server.serves("bbb", 1).await;
+    assert_eq!(first.urls, ["/api/v1/p/aaa/", "/x"]);
+    assert_eq!(second.urls, ["/api/v1/p/bbb/", "/", "//shop.example.com"]);
+    assert_eq!(world.claims("aaa"), ["/x"]);
+    assert_eq!(world.claims("bbb"), ["/", "//shop.example.com"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn too_many_pins_refuse_a_reload() {
     let world = World::new();
     world.put("hello", "a", Script { pins: true, ..Script::default() });
@@ -409,16 +427,16 @@ async fn what_pins_refused_is_tried_when_they_go() {
     server.serves("hello", 1).await;
     server.reload("hello").await.unwrap();
     server.until("hello", |plugin| plugin.pinned.len() == 1).await;
-    let refused = |plugin: &PluginView| {
+    let refused = |plugin: &LivePlugin| {
         let failed = plugin.failed.as_ref();
-        failed.is_some_and(|failed| failed.failure.reason.starts_with("1 generations of it cannot leave"))
+        failed.is_some_and(|failed| failed.reason.starts_with("1 generations of it cannot leave"))
     };
     // An edit.
     world.put("hello", "b", Script { pins: true, ..Script::default() });
     server.until("hello", refused).await;
     world.unpin();
     let serves = |fingerprint: &'static str| {
-        move |plugin: &PluginView| {
+        move |plugin: &LivePlugin| {
             let serving = plugin.serving.as_ref();
             serving.is_some_and(|serving| serving.artifact == Some(kept("hello", fingerprint).digest))
         }
@@ -429,7 +447,7 @@ async fn what_pins_refused_is_tried_when_they_go() {
     server.until("hello", |plugin| plugin.pinned.len() == 1 && plugin.failed.is_none()).await;
     server.reload("hello").await.unwrap_err();
     world.unpin();
-    let later = |plugin: &PluginView| plugin.serving.as_ref().is_some_and(|serving| serving.generation > generation);
+    let later = |plugin: &LivePlugin| plugin.serving.as_ref().is_some_and(|serving| serving.generation > generation);
     server.until("hello", later).await;
     // What was disabled and is enabled again.
     server.until("hello", |plugin| plugin.pinned.len() == 1 && plugin.failed.is_none()).await;
@@ -450,7 +468,7 @@ async fn what_changes_by_itself_without_end_is_held_back_and_says_so() {
     let view = loop {
         change += 1;
         world.put("hello", &change.to_string(), Script::default());
-        let settled = |plugin: &PluginView| {
+        let settled = |plugin: &LivePlugin| {
             let serving = plugin.serving.as_ref().and_then(|serving| serving.artifact);
             serving == Some(kept("hello", &change.to_string()).digest) || plugin.reason.is_some()
         };
@@ -494,7 +512,7 @@ async fn what_fails_by_itself_without_end_is_held_back_too() {
         change += 1;
         world.put("hello", &change.to_string(), no());
         let generation = change + 1;
-        let settled = |plugin: &PluginView| {
+        let settled = |plugin: &LivePlugin| {
             let held = plugin.reason.as_ref().is_some_and(|reason| reason.contains("changes wait"));
             held || plugin.failed.as_ref().is_some_and(|failed| failed.generation == generation)
         };

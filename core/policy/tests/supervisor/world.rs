@@ -2,8 +2,8 @@
 
 use camlock_policy::{
     Act, Answer, Aside, BoxFuture, BuildPriority, Built, Call, Candidate, Description, Digest, Done, Ending, Entry,
-    Failure, Fault, FaultKind, Fingerprint, Install, Installed, Instance, Kept, Kind, Lease, Limits, Loaded, Loading,
-    Manager, Manifest, NotInstalled, Nudge, Overview, PluginView, Ports, Progress, Publish, Refused, Saved, Scan,
+    Failure, Fault, FaultKind, Fingerprint, Install, Installed, Instance, Kept, Kind, Lease, Limits, LivePlugin,
+    Loaded, Loading, Manager, Manifest, NotInstalled, Nudge, Overview, Ports, Progress, Publish, Refused, Saved, Scan,
     Settings, Shelf, Sources, Stage, Upload, Use,
     manifest::{Camlock, Handover},
     routes::{Routed, Target},
@@ -59,6 +59,8 @@ struct State {
     log: Vec<String>,
     trouble: Option<String>,
     routes: BTreeMap<String, Target>,
+    /// What the published table has of each plugin.
+    claims: BTreeMap<String, Vec<String>>,
     pinned: Vec<watch::Sender<Ending>>,
     /// The next piece of work blocks its thread, for ever.
     blocks: bool,
@@ -162,6 +164,11 @@ impl World {
             .unwrap_or_else(|_| panic!("`{line}` was never logged: {:?}", self.state().log));
     }
 
+    /// What the published table has of a plugin's claims.
+    pub(super) fn claims(&self, name: &str) -> Vec<String> {
+        self.state().claims.get(name).cloned().unwrap_or_default()
+    }
+
     /// What requests for a plugin lead to.
     pub(super) fn leads_to(&self, name: &str) -> String {
         match self.state().routes.get(name) {
@@ -239,7 +246,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Has it look, and waits until the plugin is as told.
-    pub(super) async fn until(&self, name: &str, what: impl Fn(&PluginView) -> bool) -> Arc<PluginView> {
+    pub(super) async fn until(&self, name: &str, what: impl Fn(&LivePlugin) -> bool) -> Arc<LivePlugin> {
         self.manager.nudge(Nudge::Everything);
         let find =
             |overview: &Overview| overview.plugins.iter().find(|plugin| plugin.name == name && what(plugin)).cloned();
@@ -253,7 +260,7 @@ impl Server {
     }
 
     /// Waits until a generation of it serves.
-    pub(super) async fn serves(&self, name: &str, generation: u64) -> Arc<PluginView> {
+    pub(super) async fn serves(&self, name: &str, generation: u64) -> Arc<LivePlugin> {
         self.until(name, |plugin| plugin.serving.as_ref().is_some_and(|serving| serving.generation == generation)).await
     }
 
@@ -515,6 +522,7 @@ impl Instance for Fake {
 
 impl Publish for World {
     fn publish(&self, plugins: Vec<Routed<Target>>) {
+        self.state().claims = plugins.iter().map(|routed| (routed.name.clone(), routed.claims.clone())).collect();
         let routes = plugins.into_iter().map(|routed| (routed.name, routed.target)).collect();
         let before = std::mem::replace(&mut self.state().routes, routes);
         drop(before);

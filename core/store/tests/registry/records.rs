@@ -96,7 +96,7 @@ async fn reports(world: World) {
     let node = world.open("one").await;
     let before = node.register(&["alpha"]).await.remove(0);
     node.quiet().await;
-    let endpoint = Endpoint { method: "GET".to_owned(), path: "/hello".to_owned(), source: "manifest" };
+    let endpoint = Endpoint { method: "GET".to_owned(), path: "/hello".to_owned(), source: "manifest".into() };
     let served = camlock_policy::registry::Served { endpoints: Some(vec![endpoint]), ..serving("alpha", "sources") };
     node.registry.report(vec![served.clone(), serving("unknown", "x")]).await.unwrap();
     assert_eq!(world.sql("SELECT plugin, method, path, source FROM plugin_endpoints"), "alpha|GET|/hello|manifest");
