@@ -54,6 +54,30 @@ fn the_disk_is_full() {
     world.until_sql("SELECT state FROM node_plugins WHERE plugin = 'newcomer'", "serving");
 }
 
+/// An empty file where there was a registry is not a new one: what was disabled stays so, and nothing is written.
+#[test]
+fn the_file_was_emptied() {
+    let (world, server) = begin();
+    assert_eq!(server.act("POST", "/api/v1/plugins/hello/disable").status, 200);
+    assert!(server.end().0.success());
+    let backup = fs::read(world.file()).unwrap();
+    fs::write(world.file(), "").unwrap();
+    let said = refused(&world);
+    assert!(said.contains("registry.db is empty, and ") && said.contains("last-known.json remembers "), "{said}");
+    assert!(said.contains("put a backup in its place, or move both files away"), "{said}");
+    assert_eq!(fs::read(world.file()).unwrap(), b"");
+
+    fs::write(world.file(), backup).unwrap();
+    let server = world.serve();
+    server.until_plugin("hello", |plugin| plugin["state"] == "disabled");
+    assert!(server.end().0.success());
+
+    // Whoever wants to begin anew says so with both files.
+    fs::remove_file(world.file()).unwrap();
+    fs::remove_file(world.site.path(".camlock/last-known.json")).unwrap();
+    world.serve().until_text(HELLO, "hello");
+}
+
 /// A shell with a transaction open.
 struct Shell(Child);
 

@@ -44,11 +44,13 @@ pub(crate) fn admin_token(data: &Path) -> Result<String, String> {
         .truncate(true)
         .mode(0o600)
         .open(&temporary)
-        .and_then(|mut file| writeln!(file, "{token}"))
+        .and_then(|mut file| writeln!(file, "{token}").and_then(|()| file.sync_all()))
         .and_then(|()| match fs::hard_link(&temporary, &path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::rename(&temporary, &path),
             other => other,
-        });
+        })
+        // Its name is on the disk too before anybody is let in by it.
+        .and_then(|()| File::open(data)?.sync_all());
     let _ = fs::remove_file(&temporary);
     written.map_err(told)?;
     fs::read_to_string(&path).map(|token| token.trim().to_owned()).map_err(told)

@@ -7,9 +7,9 @@ use camlock_policy::{
     Manager, Nudge,
     registry::{Exchange, Registry},
 };
-use camlock_store::{Change, LastKnown, SharedExchange, Store, TroubleKind};
+use camlock_store::{Change, LastKnown, SharedExchange, Standing, Store, TroubleKind};
 use std::{path::Path, sync::Arc, time::Duration};
-use tokio::time::timeout;
+use tokio::{task::spawn_blocking, time::timeout};
 
 /// Everything that a server has of its registry.
 pub(crate) struct Record {
@@ -21,6 +21,8 @@ pub(crate) struct Record {
 impl Record {
     /// Opens it. A database that is away for now is no hindrance, unless it is required.
     pub(crate) async fn open(options: &Options, data: &Path) -> Result<Self, Unable> {
+        let remembered = data.join("last-known.json");
+        not_emptied(options, data, &remembered).await?;
         let store = Store::open(&options.database_url(data), store_options(options, data)).await;
         let store = store.map_err(|trouble| Unable {
             misconfigured: trouble.kind == TroubleKind::Settings,
@@ -33,8 +35,7 @@ impl Record {
             Some(objects) => Arc::new(SharedExchange::new(store.exchange(), objects.clone(), data.join("fetched"))),
             None => store.exchange(),
         };
-        let known =
-            LastKnown::before(store.registry(), &options.database_name(data), data.join("last-known.json")).await;
+        let known = LastKnown::before(store.registry(), &options.database_name(data), remembered).await;
         Ok(Record { store, known: Arc::new(known), exchange })
     }
 
@@ -59,6 +60,30 @@ impl Record {
         let _ = timeout(Duration::from_secs(2), self.known.written()).await;
         let _ = timeout(Duration::from_secs(5), self.store.end()).await;
     }
+}
+
+/// An empty file of SQLite where plugins were on record before is no new registry, but one that was lost: to begin with it would
+/// serve what was disabled.
+async fn not_emptied(options: &Options, data: &Path, remembered: &Path) -> Result<(), Unable> {
+    let url = options.database_url(data);
+    let Some(path) = url.strip_prefix("sqlite://").map(|rest| rest.split('?').next().unwrap_or_default()) else {
+        return Ok(());
+    };
+    let (name, file) = (options.database_name(data), remembered.to_owned());
+    let plugins = spawn_blocking(move || LastKnown::remembered(&file, &name)).await.unwrap_or(0);
+    if plugins == 0 || !Path::new(path).exists() {
+        return Ok(());
+    }
+    // What else may be wrong with it is told when it is opened.
+    if !matches!(Store::check(&url, &store_options(options, data)).await, Ok(Standing::Empty)) {
+        return Ok(());
+    }
+    Err(format!(
+        "the registry cannot be used: {path} is empty, and {} remembers {plugins} plugins of it. It is kept as it is: put a backup \
+         in its place, or move both files away to begin with an empty registry",
+        remembered.display()
+    )
+    .into())
 }
 
 /// How a server uses its database.

@@ -8,6 +8,7 @@ use crate::{
     record::count,
     registry::whole,
     shared::Shared,
+    words::{OptionalWords, Words},
 };
 use camlock_policy::{
     BoxFuture, Fingerprint, Headline,
@@ -32,19 +33,19 @@ struct EventRow {
     number: i64,
     #[diesel(sql_type = BigInt)]
     written_by: i64,
-    #[diesel(sql_type = BigInt)]
-    at_ms: i64,
-    #[diesel(sql_type = Nullable<Text>)]
+    #[diesel(sql_type = Nullable<BigInt>)]
+    at_ms: Option<i64>,
+    #[diesel(sql_type = Nullable<Text>, deserialize_as = OptionalWords)]
     node: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
+    #[diesel(sql_type = Nullable<Text>, deserialize_as = OptionalWords)]
     plugin: Option<String>,
     #[diesel(sql_type = Nullable<BigInt>)]
     generation: Option<i64>,
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     what: String,
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     actor: String,
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     details: String,
 }
 
@@ -56,39 +57,39 @@ struct Hidden {
 
 #[derive(QueryableByName)]
 struct NodeRow {
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     id: String,
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     host: String,
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     address: String,
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     version: String,
-    #[diesel(sql_type = BigInt)]
-    started_ms: i64,
-    #[diesel(sql_type = BigInt)]
-    heard_ms: i64,
-    #[diesel(sql_type = Bool)]
-    stale: bool,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    started_ms: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    heard_ms: Option<i64>,
+    #[diesel(sql_type = Nullable<Bool>)]
+    stale: Option<bool>,
 }
 
 #[derive(QueryableByName)]
 struct ServedRow {
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     node: String,
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     plugin: String,
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     state: String,
-    #[diesel(sql_type = Nullable<Text>)]
+    #[diesel(sql_type = Nullable<Text>, deserialize_as = OptionalWords)]
     reason: Option<String>,
     #[diesel(sql_type = Nullable<BigInt>)]
     generation: Option<i64>,
-    #[diesel(sql_type = Nullable<Text>)]
+    #[diesel(sql_type = Nullable<Text>, deserialize_as = OptionalWords)]
     artifact_digest: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
+    #[diesel(sql_type = Nullable<Text>, deserialize_as = OptionalWords)]
     version: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
+    #[diesel(sql_type = Nullable<Text>, deserialize_as = OptionalWords)]
     seen: Option<String>,
     #[diesel(sql_type = BigInt)]
     revision: i64,
@@ -158,9 +159,9 @@ impl Shared {
                     host: row.host,
                     address: row.address,
                     version: row.version,
-                    started: time(row.started_ms),
-                    heard: time(row.heard_ms),
-                    stale: row.stale,
+                    started: time(row.started_ms.unwrap_or(0)),
+                    heard: time(row.heard_ms.unwrap_or(0)),
+                    stale: row.stale.unwrap_or(true),
                     serves,
                     lags,
                 }
@@ -242,7 +243,7 @@ impl Shared {
 fn event(row: EventRow) -> Event {
     Event {
         id: EventId { transaction: count(row.written_by), number: count(row.number) },
-        at: time(row.at_ms),
+        at: time(row.at_ms.unwrap_or(0)),
         node: row.node,
         plugin: row.plugin,
         generation: whole(row.generation),

@@ -91,7 +91,7 @@ impl Shared {
         let this = self.clone();
         let beat = self.database.within(async move {
             this.beats.fetch_add(1, Ordering::Relaxed);
-            let mut work = this.database.alone().await?;
+            let mut work = this.database.alone_to_write().await?;
             let beat = format!("UPDATE nodes SET heard_at = {} WHERE id = $1", work.dialect().now());
             let known = work.run(&beat, vec![this.node().into()]).await? > 0;
             drop(work);
@@ -105,7 +105,7 @@ impl Shared {
 
     /// Nobody has to wait for this node any more.
     async fn leave(&self) -> Result<(), Trouble> {
-        let mut work = self.database.alone().await?;
+        let mut work = self.database.alone_to_write().await?;
         let past = work.dialect().later("$1");
         let silence = -i64::try_from(self.options.silence.as_millis()).unwrap_or(0) - 1;
         let leave = format!("UPDATE nodes SET heard_at = {past} WHERE id = $2");
@@ -129,7 +129,7 @@ impl Shared {
     }
 
     async fn write(&self, notes: Vec<Happened>) -> Result<(), Trouble> {
-        let mut work = self.database.write().await?;
+        let mut work = self.database.report().await?;
         let note = format!(
             "INSERT INTO plugin_journal (at, node, plugin, generation, what, actor, detail) VALUES ({}, $2, $3, $4, $5, $6, {})",
             work.dialect().time("$1"),
@@ -153,7 +153,7 @@ impl Shared {
 
     /// Deletes what is too old.
     async fn prune(&self) -> Result<(), Trouble> {
-        let mut work = self.database.write().await?;
+        let mut work = self.database.report().await?;
         work.patiently(self.options.transfer).await?;
         let ago = work.dialect().later("$1");
         let days = -i64::from(self.options.journal_days) * DAY;

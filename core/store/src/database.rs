@@ -4,6 +4,7 @@ use crate::{
     Trouble,
     address::Address,
     connection::{Connection, Dialect, Row, Value},
+    words::Words,
 };
 use camlock_policy::{BoxFuture, registry::Unavailable};
 use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult};
@@ -26,7 +27,7 @@ pub(crate) struct Opener {
 /// A connection of the pool.
 pub(crate) struct Pooled {
     connection: Connection,
-    /// Nothing is going on in it. Work that was dropped in the middle leaves it as it is, and the connection is given up.
+    /// Nothing is going on in it.
     idle: bool,
 }
 
@@ -142,6 +143,10 @@ impl Database {
             }
             match tokio::time::timeout(limit, act).await {
                 Ok(done) => done.map_err(Unavailable::from),
+                Err(_) if this.dialect() == Dialect::Sqlite && this.turn.try_lock().is_err() => {
+                    let own = "is busy with this server's own work for too long; it is tried again";
+                    Err(Trouble::away(format!("{} {own}", this.address)).into())
+                }
                 Err(_) => {
                     let silence = Trouble::silence(&this.address);
                     this.lost(&silence);
@@ -151,9 +156,23 @@ impl Database {
         })
     }
 
-    /// Single statements, each for itself.
+    /// Single questions, each for itself.
     pub(crate) async fn alone(self: &Arc<Self>) -> Result<Work, Trouble> {
         self.begin(None, false).await
+    }
+
+    /// Single statements that write, each for itself.
+    pub(crate) async fn alone_to_write(self: &Arc<Self>) -> Result<Work, Trouble> {
+        self.begin(None, true).await
+    }
+
+    /// The right to write, for a connection that is not of the pool. SQLite makes those who wait for its lock try again at random,
+    /// so two of one process could keep a third one out for seconds, and it would blame somebody else.
+    pub(crate) async fn writers_turn(&self) -> Option<OwnedMutexGuard<()>> {
+        match self.dialect() {
+            Dialect::Sqlite => Some(self.turn.clone().lock_owned().await),
+            Dialect::Postgres => None,
+        }
     }
 
     /// A transaction that sees one moment.
@@ -165,10 +184,20 @@ impl Database {
         self.begin(Some(begin), false).await
     }
 
-    /// A transaction that writes.
+    /// A transaction that writes. Once it was committed it survives a power cut.
     pub(crate) async fn write(self: &Arc<Self>) -> Result<Work, Trouble> {
         let begin = match self.dialect() {
-            Dialect::Sqlite => "BEGIN IMMEDIATE",
+            Dialect::Sqlite => "PRAGMA synchronous = FULL; BEGIN IMMEDIATE",
+            Dialect::Postgres => "BEGIN",
+        };
+        self.begin(Some(begin), true).await
+    }
+
+    /// A transaction that writes what this node reports of itself: in SQLite a power cut may take the last of it, for syncing the
+    /// file costs more than all else. A process that is killed loses nothing.
+    pub(crate) async fn report(self: &Arc<Self>) -> Result<Work, Trouble> {
+        let begin = match self.dialect() {
+            Dialect::Sqlite => "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE",
             Dialect::Postgres => "BEGIN",
         };
         self.begin(Some(begin), true).await
@@ -182,10 +211,7 @@ impl Database {
     }
 
     async fn begin(self: &Arc<Self>, begin: Option<&str>, writes: bool) -> Result<Work, Trouble> {
-        let turn = match self.dialect() {
-            Dialect::Sqlite if writes => Some(self.turn.clone().lock_owned().await),
-            _ => None,
-        };
+        let mut turn = if writes { self.writers_turn().await } else { None };
         // Connections may have died unnoticed. As long as nothing has begun another one will do.
         for _ in 0..=CONNECTIONS {
             let pooled = match self.pool.get().await {
@@ -197,20 +223,17 @@ impl Database {
                 Err(other) => return Err(Trouble::away(format!("{}: {other}", self.address))),
             };
             let mut work = Work {
-                pooled,
+                pooled: Some(pooled),
                 database: self.clone(),
                 transaction: begin.is_some(),
                 writes,
                 acting: false,
-                _turn: None,
+                _turn: turn.take(),
             };
             let Some(begin) = begin else { return Ok(work) };
             match work.batch(begin).await {
-                Ok(()) => {
-                    work._turn = turn;
-                    return Ok(work);
-                }
-                Err(_) if work.pooled.connection.is_broken() => {}
+                Ok(()) => return Ok(work),
+                Err(_) if work.pooled().connection.is_broken() => turn = work._turn.take(),
                 Err(trouble) => return Err(trouble),
             }
         }
@@ -218,9 +241,11 @@ impl Database {
     }
 }
 
-/// A piece of work. Dropped before it was committed it leaves nothing behind.
+/// A piece of work. Dropped before it was committed it leaves nothing behind: its connection is closed, which rolls back and gives
+/// its locks to others at once.
 pub(crate) struct Work {
-    pooled: Object<Opener>,
+    /// There until it is dropped.
+    pooled: Option<Object<Opener>>,
     database: Arc<Database>,
     transaction: bool,
     writes: bool,
@@ -228,20 +253,36 @@ pub(crate) struct Work {
     _turn: Option<OwnedMutexGuard<()>>,
 }
 
+impl Drop for Work {
+    fn drop(&mut self) {
+        if let Some(pooled) = self.pooled.take()
+            && !pooled.idle
+        {
+            // It does not go back to the pool: there it would keep its locks until somebody asks for it.
+            drop(Object::take(pooled));
+        }
+    }
+}
+
 impl Work {
     pub(crate) fn dialect(&self) -> Dialect {
-        self.pooled.connection.dialect
+        self.database.dialect()
     }
 
-    fn told<T>(&mut self, outcome: diesel::QueryResult<T>) -> Result<T, Trouble> {
+    fn pooled(&mut self) -> &mut Pooled {
+        self.pooled.as_mut().expect("only its drop takes it")
+    }
+
+    fn outcome<T>(&mut self, outcome: diesel::QueryResult<T>) -> Result<T, Trouble> {
         match outcome {
             Ok(done) => {
-                self.pooled.idle = !self.transaction;
+                let idle = !self.transaction;
+                self.pooled().idle = idle;
                 Ok(done)
             }
             Err(error) => {
                 let trouble = Trouble::of_using(&self.database.address, &error);
-                if self.pooled.connection.is_broken() {
+                if self.pooled().connection.is_broken() {
                     self.database.lost(&trouble);
                 }
                 Err(trouble)
@@ -250,23 +291,23 @@ impl Work {
     }
 
     async fn batch(&mut self, sql: &str) -> Result<(), Trouble> {
-        self.pooled.idle = false;
-        let outcome = self.pooled.connection.batch(sql).await;
-        self.told(outcome)
+        self.pooled().idle = false;
+        let outcome = self.pooled().connection.batch(sql).await;
+        self.outcome(outcome)
     }
 
     /// Runs a statement: how many rows it concerned.
     pub(crate) async fn run(&mut self, sql: &str, values: Vec<Value>) -> Result<usize, Trouble> {
-        self.pooled.idle = false;
-        let outcome = self.pooled.connection.run(sql, values).await;
-        self.told(outcome)
+        self.pooled().idle = false;
+        let outcome = self.pooled().connection.run(sql, values).await;
+        self.outcome(outcome)
     }
 
     /// Asks for rows.
     pub(crate) async fn rows<T: Row>(&mut self, sql: &str, values: Vec<Value>) -> Result<Vec<T>, Trouble> {
-        self.pooled.idle = false;
-        let outcome = self.pooled.connection.rows(sql, values).await;
-        self.told(outcome)
+        self.pooled().idle = false;
+        let outcome = self.pooled().connection.rows(sql, values).await;
+        self.outcome(outcome)
     }
 
     /// Asks for a row.
@@ -302,7 +343,7 @@ impl Work {
             self.run("UPDATE registry_clock SET actor = 'registry', node = NULL", vec![]).await?;
         }
         self.batch("COMMIT").await?;
-        self.pooled.idle = true;
+        self.pooled().idle = true;
         if self.writes {
             self.database.wrote.notify_one();
         }
@@ -313,6 +354,50 @@ impl Work {
 /// One word.
 #[derive(diesel::QueryableByName)]
 pub(crate) struct Word {
-    #[diesel(sql_type = diesel::sql_types::Text)]
+    #[diesel(sql_type = diesel::sql_types::Text, deserialize_as = Words)]
     pub(crate) word: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    /// Work that is dropped in the middle gives its locks to others at once, although nobody asks the pool for anything.
+    async fn dropped_work_keeps_no_lock(url: &str, lock: &str) {
+        let address = Address::parse(url, "public").unwrap();
+        let queries = Arc::default();
+        let mut other = Connection::open(&address, &queries).await.unwrap();
+        other.batch("CREATE TABLE things (name TEXT); INSERT INTO things VALUES ('one')").await.unwrap();
+        if other.dialect == Dialect::Sqlite {
+            other.batch("PRAGMA busy_timeout = 0").await.unwrap();
+        }
+        let database = Database::new(address, Duration::from_secs(6));
+        let mut work = database.write().await.unwrap();
+        work.run("UPDATE things SET name = 'two'", vec![]).await.unwrap();
+        assert!(other.batch(lock).await.is_err(), "the work has the lock");
+        other.batch("ROLLBACK").await.ok();
+        drop(work);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while let Err(error) = other.batch(lock).await {
+            assert!(Instant::now() < deadline, "the lock was kept: {error}");
+            other.batch("ROLLBACK").await.ok();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let names = other.rows::<Word>("SELECT name AS word FROM things", vec![]).await.unwrap();
+        assert_eq!(names[0].word, "one", "and nothing of it is left");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn dropped_work_keeps_no_lock_in_sqlite() {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", directory.path().join("registry.db").display());
+        dropped_work_keeps_no_lock(&url, "BEGIN IMMEDIATE").await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn dropped_work_keeps_no_lock_in_postgres() {
+        let url = camlock_testing::Postgres::shared().database();
+        dropped_work_keeps_no_lock(&url, "BEGIN; SELECT name FROM things FOR UPDATE NOWAIT").await;
+    }
 }

@@ -237,7 +237,10 @@ impl Shared {
             dialect.now()
         );
         let values = [what.clone(), vec![self.node().into(), (&holder).into(), self.options.right.into()]].concat();
-        if connection.run(&take, values).await.map_err(of)? == 0 {
+        let turn = self.database.writers_turn().await;
+        let taken = connection.run(&take, values).await;
+        drop(turn);
+        if taken.map_err(of)? == 0 {
             let left = format!(
                 "SELECT holder, {} - {} AS left_ms FROM build_rights WHERE plugin = $1 AND fingerprint = $2",
                 dialect.milliseconds("until"),
@@ -289,6 +292,7 @@ impl Shared {
         };
         let dialect = connection.dialect;
         let backend = if dialect == Dialect::Postgres { ", backend = pg_backend_pid()" } else { "" };
+        let _turn = self.database.writers_turn().await;
         let done = if give_up {
             connection.run("DELETE FROM build_rights WHERE holder = $1", vec![holder.into()]).await
         } else {

@@ -71,12 +71,17 @@ impl Files {
     /// Follows the file until it cannot be read.
     pub(crate) async fn follow(mut self, shared: &Shared) -> Trouble {
         let mut beats = shared.beats.load(Ordering::Relaxed);
+        // Why the last look could not be finished.
+        let mut unread: Option<Trouble> = None;
         loop {
             let mut only_a_beat = tokio::select! {
                 () = self.changed.notified() => shared.beats.load(Ordering::Relaxed) != beats,
                 () = shared.database.wrote.notified() => false,
                 () = tokio::time::sleep(UNWATCHED), if self.watcher.is_none() => true,
+                // What could not be read then may not be followed by another change.
+                () = tokio::time::sleep(UNWATCHED), if unread.is_some() => false,
             };
+            let before = unread.take();
             let mut number = 0;
             loop {
                 let looks: &[Duration] = if only_a_beat { &LOOK } else { &LOOKS };
@@ -98,17 +103,30 @@ impl Files {
                     let _ = self.changed.notified().now_or_never();
                 }
                 match self.look(shared).await {
-                    Ok(true) => break,
-                    Ok(false) => number += 1,
+                    Ok(true) => {
+                        unread = None;
+                        break;
+                    }
+                    Ok(false) => {
+                        unread = None;
+                        number += 1;
+                    }
                     Err(trouble) if trouble.passes() => {
                         // It is locked, or the disk is full. What changed is found at the next look.
-                        tracing::debug!("{trouble}");
                         number += 1;
+                        unread = Some(trouble);
                     }
                     Err(trouble) => return trouble,
                 }
             }
             beats = shared.beats.load(Ordering::Relaxed);
+            match &unread {
+                Some(trouble) if unread != before => {
+                    tracing::warn!("changes in the registry cannot be read: {trouble}")
+                }
+                None if before.is_some() => tracing::info!("changes in the registry are read again"),
+                _ => {}
+            }
         }
     }
 

@@ -21,7 +21,7 @@ use file::Known;
 use memory::{Memory, Moment};
 use std::{
     fmt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -88,6 +88,11 @@ impl LastKnown {
         let registry = name.to_owned();
         tokio::spawn(Writer { state: state.clone(), changes, hurry: hurry.clone(), told, file, registry }.run());
         LastKnown { inner, keeper: Arc::new(Keeper { state, changed, hurry }), written }
+    }
+
+    /// How many plugins of this registry a file remembers: none where there is no file, or one about another registry.
+    pub fn remembered(file: &Path, name: &str) -> usize {
+        file::read(file, name).map_or(0, |known| known.records.len())
     }
 
     /// Waits until what is known by now is in the file, or could not be written. To be called before the process ends.

@@ -30,6 +30,7 @@ mod schema;
 mod shared;
 mod tokens;
 mod trouble;
+mod words;
 
 pub use crate::{
     copy::Copied,

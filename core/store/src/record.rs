@@ -5,9 +5,11 @@ use crate::{
     connection::Value,
     database::Work,
     shared::{Shared, locked},
+    words::{OptionalWords, Words},
 };
 use camlock_policy::{
     Digest, Fingerprint,
+    manifest::check_name,
     registry::{Actor, Agreed, Happened, Record},
 };
 use diesel::{
@@ -23,20 +25,20 @@ use std::{
 const LISTED: usize = 50;
 
 #[derive(QueryableByName)]
-struct Row {
+struct RecordRow {
     #[diesel(sql_type = Text)]
-    name: String,
-    #[diesel(sql_type = Text)]
+    name: Words,
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     kind: String,
     #[diesel(sql_type = Bool)]
     enabled: bool,
     #[diesel(sql_type = Text)]
-    configuration: String,
-    #[diesel(sql_type = Nullable<Text>)]
+    configuration: Words,
+    #[diesel(sql_type = Nullable<Text>, deserialize_as = OptionalWords)]
     artifact_digest: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
+    #[diesel(sql_type = Nullable<Text>, deserialize_as = OptionalWords)]
     fingerprint: Option<String>,
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     version: String,
     #[diesel(sql_type = BigInt)]
     reloads: i64,
@@ -53,11 +55,11 @@ const COLUMNS: &str = "SELECT name, kind, enabled, CAST(config AS TEXT) AS confi
 
 #[derive(QueryableByName)]
 struct Quarantined {
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     plugin: String,
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     digest: String,
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     reason: String,
 }
 
@@ -69,14 +71,14 @@ impl Shared {
         names: Option<&BTreeSet<String>>,
     ) -> Result<Vec<Record>, Trouble> {
         let (listed, values) = list("name", names);
-        let rows = work.rows::<Row>(&format!("{COLUMNS}{listed} ORDER BY name"), values).await?;
+        let rows = work.rows::<RecordRow>(&format!("{COLUMNS}{listed} ORDER BY name"), values).await?;
         self.with_quarantine(work, rows, names).await
     }
 
     /// A record. Nobody else changes it until the work ends.
     pub(crate) async fn record(&self, work: &mut Work, name: &str) -> Result<Option<Record>, Trouble> {
         let lock = work.dialect().lock();
-        let rows = work.rows::<Row>(&format!("{COLUMNS} WHERE name = $1{lock}"), vec![name.into()]).await?;
+        let rows = work.rows::<RecordRow>(&format!("{COLUMNS} WHERE name = $1{lock}"), vec![name.into()]).await?;
         let names = BTreeSet::from([name.to_owned()]);
         Ok(self.with_quarantine(work, rows, Some(&names)).await?.pop())
     }
@@ -84,7 +86,7 @@ impl Shared {
     async fn with_quarantine(
         &self,
         work: &mut Work,
-        rows: Vec<Row>,
+        rows: Vec<RecordRow>,
         names: Option<&BTreeSet<String>>,
     ) -> Result<Vec<Record>, Trouble> {
         if rows.is_empty() {
@@ -99,18 +101,34 @@ impl Shared {
                 quarantine.entry(row.plugin).or_default().insert(digest, row.reason);
             }
         }
-        let asked = |row: &Row| names.is_none_or(|names| names.contains(&row.name));
+        let asked = |row: &RecordRow| names.is_none_or(|names| names.contains(&*row.name));
         Ok(rows
             .into_iter()
             .filter(asked)
+            .filter(|row| self.may_be_a_plugin(&row.name))
             .map(|row| {
-                let quarantine = quarantine.remove(&row.name).unwrap_or_default();
+                let quarantine = quarantine.remove(&*row.name).unwrap_or_default();
                 self.of_row(row, quarantine)
             })
             .collect())
     }
 
-    fn of_row(&self, row: Row, quarantine: BTreeMap<Digest, String>) -> Record {
+    /// A row whose name no plugin can have is nobody's: it is left alone, and that is told once.
+    fn may_be_a_plugin(&self, name: &Words) -> bool {
+        if !name.is_damaged() && check_name(name).is_ok() {
+            return true;
+        }
+        let why = if name.is_damaged() { "is no UTF-8" } else { "breaks the rules for names" };
+        self.refuse_once(
+            name,
+            name,
+            "record-refused",
+            &format!("a row of `plugins` is not used, for its name {name} {why}: delete it"),
+        );
+        false
+    }
+
+    fn of_row(&self, row: RecordRow, quarantine: BTreeMap<Digest, String>) -> Record {
         let digest = row.artifact_digest.as_ref().and_then(|digest| match digest.parse() {
             Ok(digest) => Some(digest),
             Err(error) => {
@@ -133,44 +151,43 @@ impl Shared {
             quarantine,
             revision: count(row.revision),
             registered: count(row.registered),
-            name: row.name,
+            name: row.name.into(),
         }
     }
 
     /// A configuration. Where somebody wrote what is no JSON object the last one that was goes on.
-    fn configuration(&self, name: &str, text: &str) -> serde_json::Value {
-        let mut known = locked(&self.configs);
+    fn configuration(&self, name: &str, text: &Words) -> serde_json::Value {
         let why = match serde_json::from_str::<serde_json::Value>(text) {
+            _ if text.is_damaged() => "it is no UTF-8".to_owned(),
             Ok(config) if config.is_object() => {
-                known.insert(name.to_owned(), config.clone());
-                known.remove(&refused(name));
+                locked(&self.configs).insert(name.to_owned(), config.clone());
+                locked(&self.refused).remove(name);
                 return config;
             }
             Ok(_) => "it is no JSON object".to_owned(),
             Err(error) => format!("it is no JSON ({error})"),
         };
-        let last = known.get(name).cloned().unwrap_or_else(|| serde_json::json!({}));
-        let told = known.insert(refused(name), serde_json::Value::String(text.to_owned()));
-        if told.is_none_or(|told| told != text) {
-            let sentence =
-                format!("the configuration of {name} in the registry is not used, for {why}; the last one goes on");
-            tracing::warn!("{sentence}");
-            self.keep_note(Happened {
-                plugin: Some(name.to_owned()),
-                generation: None,
-                what: "config-refused",
-                by: Actor::Sql,
-                detail: serde_json::json!({ "reason": sentence }),
-                at: SystemTime::now(),
-            });
-        }
-        last
+        let sentence =
+            format!("the configuration of {name} in the registry is not used, for {why}; the last one goes on");
+        self.refuse_once(name, text, "config-refused", &sentence);
+        locked(&self.configs).get(name).cloned().unwrap_or_else(|| serde_json::json!({}))
     }
-}
 
-/// Under which key a text is kept that was refused: no plugin is called so.
-fn refused(name: &str) -> String {
-    format!("!{name}")
+    /// Says that a part of a row is not used: in the log and in the journal, once for each text.
+    fn refuse_once(&self, name: &str, text: &str, what: &'static str, sentence: &str) {
+        if locked(&self.refused).insert(name.to_owned(), text.to_owned()).is_some_and(|before| before == text) {
+            return;
+        }
+        tracing::warn!("{sentence}");
+        self.keep_note(Happened {
+            plugin: check_name(name).is_ok().then(|| name.to_owned()),
+            generation: None,
+            what,
+            by: Actor::Sql,
+            detail: serde_json::json!({ "reason": sentence }),
+            at: SystemTime::now(),
+        });
+    }
 }
 
 /// A condition for a few names, with its parameters.

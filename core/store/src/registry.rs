@@ -6,6 +6,7 @@ use crate::{
     database::{Word, Work},
     record::count,
     shared::Shared,
+    words::Words,
 };
 use camlock_policy::{
     BoxFuture, Fingerprint,
@@ -97,7 +98,7 @@ impl Registry for Shared {
     fn report(&self, served: Vec<Served>) -> BoxFuture<Result<(), Unavailable>> {
         let this = self.clone();
         self.database.within(async move {
-            let mut work = this.database.write().await?;
+            let mut work = this.database.report().await?;
             // What is told last of a plugin counts.
             let served: BTreeMap<String, Served> =
                 served.into_iter().map(|served| (served.plugin.clone(), served)).collect();
@@ -221,9 +222,9 @@ fn names_after(others: usize, count: usize) -> String {
 
 #[derive(QueryableByName)]
 struct Seen {
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     plugin: String,
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     seen: String,
 }
 

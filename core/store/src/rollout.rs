@@ -6,6 +6,7 @@ use crate::{
     database::{Word, Work},
     record::count,
     shared::Shared,
+    words::{OptionalWords, Words},
 };
 use camlock_policy::{
     Digest, Fingerprint,
@@ -21,25 +22,25 @@ use std::collections::{BTreeMap, BTreeSet};
 struct Row {
     #[diesel(sql_type = BigInt)]
     id: i64,
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     plugin: String,
-    #[diesel(sql_type = Nullable<Text>)]
+    #[diesel(sql_type = Nullable<Text>, deserialize_as = OptionalWords)]
     fingerprint: Option<String>,
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     digest: String,
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     version: String,
-    #[diesel(sql_type = Nullable<Text>)]
+    #[diesel(sql_type = Nullable<Text>, deserialize_as = OptionalWords)]
     from_digest: Option<String>,
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     proposer: String,
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     actor: String,
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     asked: String,
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     state: String,
-    #[diesel(sql_type = Nullable<Text>)]
+    #[diesel(sql_type = Nullable<Text>, deserialize_as = OptionalWords)]
     reason: Option<String>,
     #[diesel(sql_type = BigInt)]
     left_ms: i64,
@@ -49,11 +50,11 @@ struct Row {
 struct Answer {
     #[diesel(sql_type = BigInt)]
     rollout: i64,
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     node: String,
     #[diesel(sql_type = Bool)]
     ok: bool,
-    #[diesel(sql_type = Nullable<Text>)]
+    #[diesel(sql_type = Nullable<Text>, deserialize_as = OptionalWords)]
     reason: Option<String>,
 }
 

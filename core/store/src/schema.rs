@@ -179,7 +179,7 @@ async fn standing_now(address: &Address, connection: &mut Connection) -> Result<
     if applied.is_empty() && tables.iter().all(|table| table == APPLIED) {
         return Ok(Standing::Empty);
     }
-    if !applied.contains(first) || !tables.contains("plugins") {
+    if !applied.contains(first) {
         let some = tables.iter().find(|table| *table != APPLIED).cloned().unwrap_or_default();
         let instead = match address {
             Address::Sqlite(_) => "name another file in `database.url`",
@@ -199,10 +199,42 @@ async fn standing_now(address: &Address, connection: &mut Connection) -> Result<
             ),
         ));
     }
+    if let Some(missing) = ours(connection.dialect, &applied).difference(&tables).next() {
+        return Err(Trouble::new(
+            TroubleKind::Corrupt,
+            format!(
+                "{place} is Camlock's, and its table `{missing}` is missing. It is kept as it is: put a backup in its place, or \
+                 move it away to begin with an empty registry"
+            ),
+        ));
+    }
     match known.difference(&applied).count() {
         0 => Ok(Standing::Current),
         lacking => Ok(Standing::Older(lacking)),
     }
+}
+
+/// The tables and views that these migrations made.
+fn ours(dialect: Dialect, applied: &BTreeSet<String>) -> BTreeSet<String> {
+    macro_rules! texts {
+        ($database:literal) => {
+            [
+                include_str!(concat!("../../../migrations/", $database, "/2026-11-26-000001_tables/up.sql")),
+                include_str!(concat!("../../../migrations/", $database, "/2026-11-26-000002_decisions/up.sql")),
+            ]
+        };
+    }
+    let texts = match dialect {
+        Dialect::Sqlite => texts!("sqlite"),
+        Dialect::Postgres => texts!("postgres"),
+    };
+    let made = |line: &str| {
+        let rest = line.strip_prefix("CREATE TABLE ").or_else(|| line.strip_prefix("CREATE VIEW "))?;
+        rest.split([' ', '(']).next().map(str::to_owned)
+    };
+    let known = known(dialect);
+    let texts = known.iter().zip(texts).filter(|(version, _)| applied.contains(*version));
+    texts.flat_map(|(_, text)| text.lines().filter_map(made)).collect()
 }
 
 #[derive(diesel::QueryableByName)]
@@ -253,4 +285,22 @@ fn revert<DB: diesel::backend::Backend>(
         harness.revert_migration(last).map_err(|error| error.to_string())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_migration_is_known_with_what_it_made() {
+        for dialect in [Dialect::Sqlite, Dialect::Postgres] {
+            let known = known(dialect);
+            let ours = ours(dialect, &known);
+            assert!(["plugins", "api_tokens", "plugin_status"].iter().all(|name| ours.contains(*name)), "{ours:?}");
+            let last = known.last().unwrap();
+            let before = known.iter().filter(|version| *version != last).cloned().collect();
+            assert!(super::ours(dialect, &before).len() < ours.len(), "a migration has no text here: add it to `ours`");
+            assert_eq!(known.len(), 2, "a migration has no text here: add it to `ours`");
+        }
+    }
 }

@@ -37,6 +37,8 @@ pub(crate) struct Inside {
     pub(crate) tokens: RwLock<Vec<TokenView>>,
     /// The last configuration of each plugin that could be read.
     pub(crate) configs: Mutex<HashMap<String, serde_json::Value>>,
+    /// What was refused of each plugin's row, as it was last told.
+    pub(crate) refused: Mutex<HashMap<String, String>>,
     /// There may be new events.
     pub(crate) fresh: watch::Sender<u64>,
     /// Something changed in rollouts, artifacts or rights to build.
@@ -65,6 +67,7 @@ impl Shared {
             reconnects: Arc::default(),
             tokens: RwLock::default(),
             configs: Mutex::default(),
+            refused: Mutex::default(),
             fresh: watch::Sender::new(0),
             fleet: watch::Sender::new(0),
         }))

@@ -7,6 +7,7 @@ use crate::{
     database::Work,
     record::count,
     shared::Shared,
+    words::Words,
 };
 use camlock_policy::{
     BoxFuture,
@@ -14,48 +15,63 @@ use camlock_policy::{
 };
 use diesel::{
     QueryableByName,
-    sql_types::{BigInt, Nullable, Text},
+    sql_types::{BigInt, Bool, Nullable, Text},
 };
 use std::sync::PoisonError;
 
 #[derive(QueryableByName)]
-struct Row {
+struct TokenRow {
     #[diesel(sql_type = BigInt)]
     id: i64,
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     name: String,
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     role: String,
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = Text, deserialize_as = Words)]
     hash: String,
-    #[diesel(sql_type = BigInt)]
-    created_ms: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    created_ms: Option<i64>,
+    #[diesel(sql_type = Bool)]
+    expires: bool,
     #[diesel(sql_type = Nullable<BigInt>)]
     expires_ms: Option<i64>,
+    #[diesel(sql_type = Bool)]
+    revoked: bool,
     #[diesel(sql_type = Nullable<BigInt>)]
     revoked_ms: Option<i64>,
 }
 
 fn columns(dialect: Dialect) -> String {
     format!(
-        "id, name, role, hash, {} AS created_ms, {} AS expires_ms, {} AS revoked_ms",
+        "id, name, role, hash, {} AS created_ms, expires_at IS NOT NULL AS expires, {} AS expires_ms, \
+         revoked_at IS NOT NULL AS revoked, {} AS revoked_ms",
         dialect.milliseconds("created_at"),
         dialect.milliseconds("expires_at"),
         dialect.milliseconds("revoked_at")
     )
 }
 
-/// A row that this program does not understand lets nobody in.
-fn view(row: Row) -> Option<TokenView> {
+/// A row that this program does not understand lets nobody in, and says so. A time that cannot be read has long passed: a token
+/// whose end is damaged has ended.
+fn view(row: TokenRow) -> Option<TokenView> {
     let roles = [Role::Viewer, Role::Operator, Role::Admin];
+    let role = roles.iter().find(|role| role.word() == row.role);
+    let (Some(role), Ok(hash)) = (role, row.hash.parse()) else {
+        tracing::warn!(
+            id = row.id,
+            "a row of `api_tokens` lets nobody in, for its role or hash cannot be read: delete it"
+        );
+        return None;
+    };
+    let at = |set: bool, milliseconds: Option<i64>| set.then(|| time(milliseconds.unwrap_or(0)));
     Some(TokenView {
         id: count(row.id),
-        role: *roles.iter().find(|role| role.word() == row.role)?,
-        hash: row.hash.parse().ok()?,
+        role: *role,
+        hash,
         name: row.name,
-        created: time(row.created_ms),
-        expires: row.expires_ms.map(time),
-        revoked: row.revoked_ms.map(time),
+        created: time(row.created_ms.unwrap_or(0)),
+        expires: at(row.expires, row.expires_ms),
+        revoked: at(row.revoked, row.revoked_ms),
     })
 }
 
@@ -85,7 +101,7 @@ impl Tokens for Shared {
                 token.hash.to_string().into(),
                 token.expires.map(milliseconds).into(),
             ];
-            let made = work.row::<Row>(&create, values).await?.and_then(view);
+            let made = work.row::<TokenRow>(&create, values).await?.and_then(view);
             if let Some(made) = &made {
                 this.note_token(&mut work, "token-created", made.id, &made.name, by.as_str()).await?;
             }
@@ -106,7 +122,7 @@ impl Tokens for Shared {
                 dialect.now(),
                 columns(dialect)
             );
-            let revoked = work.row::<Row>(&revoke, vec![id.into()]).await?;
+            let revoked = work.row::<TokenRow>(&revoke, vec![id.into()]).await?;
             if let Some(revoked) = &revoked {
                 this.note_token(&mut work, "token-revoked", id, &revoked.name, by.as_str()).await?;
             }
@@ -120,7 +136,7 @@ impl Tokens for Shared {
 
 async fn read(work: &mut Work) -> Result<Vec<TokenView>, Trouble> {
     let all = format!("SELECT {} FROM api_tokens ORDER BY id", columns(work.dialect()));
-    Ok(work.rows::<Row>(&all, vec![]).await?.into_iter().filter_map(view).collect())
+    Ok(work.rows::<TokenRow>(&all, vec![]).await?.into_iter().filter_map(view).collect())
 }
 
 impl Shared {

@@ -2,7 +2,8 @@
 
 -- What operators decide. `revision` and `registered` are set by triggers.
 CREATE TABLE plugins (
-    name            TEXT PRIMARY KEY,
+    name            TEXT PRIMARY KEY CONSTRAINT a_name_for_a_plugin
+        CHECK (length(name) BETWEEN 3 AND 50 AND name ~ '^[a-z][a-z0-9]*(-[a-z0-9]+)*$'),
     enabled         BOOLEAN NOT NULL DEFAULT true,
     version         TEXT NOT NULL DEFAULT '',
     kind            TEXT NOT NULL DEFAULT 'dynamic' CHECK (kind IN ('dynamic', 'static')),

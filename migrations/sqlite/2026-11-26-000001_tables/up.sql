@@ -2,7 +2,10 @@
 
 -- What operators decide. `revision` and `registered` are set by triggers.
 CREATE TABLE plugins (
-    name            TEXT NOT NULL PRIMARY KEY,
+    name            TEXT NOT NULL PRIMARY KEY CONSTRAINT a_name_for_a_plugin CHECK (
+        typeof(name) = 'text' AND length(name) BETWEEN 3 AND 50 AND name GLOB '[a-z]*' AND name NOT GLOB '*[^a-z0-9-]*'
+        AND name NOT GLOB '*--*' AND name NOT GLOB '*-'
+    ),
     enabled         BOOLEAN NOT NULL DEFAULT 1 CHECK (enabled IN (0, 1)),
     version         TEXT NOT NULL DEFAULT '',
     kind            TEXT NOT NULL DEFAULT 'dynamic' CHECK (kind IN ('dynamic', 'static')),

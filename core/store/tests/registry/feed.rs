@@ -38,14 +38,14 @@ async fn until_all(node: &Node, wanted: usize) -> usize {
 #[trial(with = crate::on_each_database)]
 async fn own_changes_and_others(world: World) {
     let (one, two) = (world.open("one").await, world.open("two").await);
-    one.register(&["a"]).await;
+    one.register(&["alpha"]).await;
     for node in [&one, &two] {
-        node.until_told("a").await;
+        node.until_told("alpha").await;
         node.quiet().await;
     }
     for enabled in [false, true, false] {
-        one.decide("a", Decision { enabled: Some(enabled), ..Decision::default() }).await;
-        let (mine, theirs) = (one.until_told("a").await, two.until_told("a").await);
+        one.decide("alpha", Decision { enabled: Some(enabled), ..Decision::default() }).await;
+        let (mine, theirs) = (one.until_told("alpha").await, two.until_told("alpha").await);
         assert!(mine < Duration::from_secs(1) && theirs < Duration::from_secs(1), "{mine:?} {theirs:?}");
     }
     // How soon from a client of SQL, without its start.
@@ -54,10 +54,10 @@ async fn own_changes_and_others(world: World) {
     for round in 0..40 {
         one.quiet().await;
         client.say(&format!(
-            "UPDATE plugins SET enabled = {} WHERE name = 'a'",
+            "UPDATE plugins SET enabled = {} WHERE name = 'alpha'",
             if round % 2 == 0 { "true" } else { "false" }
         ));
-        took.push(one.until_told("a").await);
+        took.push(one.until_told("alpha").await);
     }
     took.sort();
     println!("{:?}: heard after {:?} (median), {:?} (most)", world.kind, took[20], took[39]);
@@ -92,7 +92,7 @@ async fn ten_thousand_in_a_second(world: World) {
 #[trial(with = crate::on_each_database_alone)]
 async fn at_rest(world: World) {
     let node = world.open_with("one", |options| options.heartbeat = Duration::from_millis(400)).await;
-    node.register(&["a"]).await;
+    node.register(&["alpha"]).await;
     node.quiet().await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (before, began) = (node.store.queries(), Instant::now());
@@ -109,14 +109,14 @@ async fn at_rest(world: World) {
 async fn what_is_not_ours() {
     let world = World::new(Kind::Postgres);
     let node = world.open("one").await;
-    node.register(&["a"]).await;
+    node.register(&["alpha"]).await;
     node.quiet().await;
     for payload in ["", "hello", "{\"name\":", "{\"name\": 7}", "[]", &"x".repeat(7_000)] {
         world.sql(&format!("SELECT pg_notify('plugin_changes', '{payload}')"));
     }
     world.sql("SELECT pg_notify('another_channel', '{\"name\": \"a\"}')");
     world.sql("UPDATE plugins SET enabled = false");
-    node.until_told("a").await;
+    node.until_told("alpha").await;
     assert_eq!(node.store.trouble(), None);
 }
 
@@ -125,16 +125,17 @@ async fn what_is_not_ours() {
 async fn any_search_path() {
     let world = World::new(Kind::Postgres);
     let node = world.open("one").await;
-    node.register(&["a"]).await;
+    node.register(&["alpha"]).await;
     node.quiet().await;
     let server = world.server();
-    server.sql(&world.url, "UPDATE camlock.plugins SET enabled = false WHERE name = 'a'");
-    node.until_told("a").await;
-    let refused = server.try_sql(&world.url, "UPDATE camlock.plugins SET version = '2' WHERE name = 'a'").unwrap_err();
-    assert!(refused.contains("there is no artifact of plugin a in version 2"), "{refused}");
-    assert!(refused.contains("SELECT version, digest FROM camlock.artifacts WHERE plugin = 'a'"), "{refused}");
+    server.sql(&world.url, "UPDATE camlock.plugins SET enabled = false WHERE name = 'alpha'");
+    node.until_told("alpha").await;
+    let refused =
+        server.try_sql(&world.url, "UPDATE camlock.plugins SET version = '2' WHERE name = 'alpha'").unwrap_err();
+    assert!(refused.contains("there is no artifact of plugin alpha in version 2"), "{refused}");
+    assert!(refused.contains("SELECT version, digest FROM camlock.artifacts WHERE plugin = 'alpha'"), "{refused}");
     server.sql(&world.url, "DELETE FROM camlock.plugins");
-    node.until_told("a").await;
+    node.until_told("alpha").await;
 }
 
 const CUT: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
@@ -144,17 +145,17 @@ const CUT: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 async fn connections_are_cut() {
     let world = World::new(Kind::Postgres);
     let node = world.open("one").await;
-    node.register(&["a"]).await;
+    node.register(&["alpha"]).await;
     for round in 0..5 {
         node.quiet().await;
         world.sql(CUT);
-        world.sql(&format!("UPDATE plugins SET enabled = {} WHERE name = 'a'", round % 2 == 0));
+        world.sql(&format!("UPDATE plugins SET enabled = {} WHERE name = 'alpha'", round % 2 == 0));
         // It was missed, or came right after; in either case everything is read anew.
         node.until_heard(|change| *change == Change::Everything).await;
-        assert_eq!(node.record("a").await.unwrap().enabled, round % 2 == 0);
+        assert_eq!(node.record("alpha").await.unwrap().enabled, round % 2 == 0);
         node.quiet().await;
-        world.sql("UPDATE plugins SET reloads = reloads + 1 WHERE name = 'a'");
-        node.until_told("a").await;
+        world.sql("UPDATE plugins SET reloads = reloads + 1 WHERE name = 'alpha'");
+        node.until_told("alpha").await;
     }
 }
 
@@ -163,7 +164,7 @@ async fn killed_under_load() {
     let world = World::apart();
     let postgres = world.postgres.clone().unwrap();
     let node = Arc::new(world.open("one").await);
-    node.register(&["a"]).await;
+    node.register(&["alpha"]).await;
     let stop = Arc::new(AtomicBool::new(false));
     let (theirs, stopped) = (node.clone(), stop.clone());
     let load = tokio::spawn(async move {
@@ -171,7 +172,7 @@ async fn killed_under_load() {
         while !stopped.load(Ordering::Relaxed) {
             let began = Instant::now();
             let decision = Decision { reload: true, ..Decision::default() };
-            let decided = theirs.registry.decide("a", decision, "load".into(), None).await;
+            let decided = theirs.registry.decide("alpha", decision, "load".into(), None).await;
             slowest = slowest.max(began.elapsed());
             match decided {
                 Ok(_) => done += 1,
@@ -207,7 +208,7 @@ async fn killed_under_load() {
     println!("killed three times: {done} done, {failed} refused with a sentence, the slowest after {slowest:?}");
     assert!(done > 0 && failed > 0 && slowest < Duration::from_secs(8));
     // The counter has every decision that was confirmed; one more at each kill may have been written without an answer.
-    let reloads = node.record("a").await.unwrap().reloads;
+    let reloads = node.record("alpha").await.unwrap().reloads;
     assert!((done..=done + 3).contains(&reloads), "{done} confirmed, {reloads} on record");
     // What was noted meanwhile is all there, in order and once; but a batch at a kill may be there twice.
     let began = Instant::now();
@@ -229,7 +230,7 @@ async fn paused() {
     let postgres = world.postgres.clone().unwrap();
     let quick = |options: &mut camlock_store::Options| options.limit = Duration::from_secs(1);
     let node = world.open_with("one", quick).await;
-    node.register(&["a"]).await;
+    node.register(&["alpha"]).await;
     node.quiet().await;
     postgres.pause();
     let began = Instant::now();
@@ -246,8 +247,8 @@ async fn paused() {
     postgres.resume();
     node.until_heard(|change| *change == Change::Everything).await;
     world.sql("UPDATE plugins SET enabled = false");
-    node.until_told("a").await;
-    assert!(!node.record("a").await.unwrap().enabled);
+    node.until_told("alpha").await;
+    assert!(!node.record("alpha").await.unwrap().enabled);
 }
 
 /// Two processes on one file, both writing; each hears of the other.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 fn happened(number: u64) -> Happened {
     Happened {
-        plugin: Some("a".to_owned()),
+        plugin: Some("alpha".to_owned()),
         generation: Some(number),
         what: "serving",
         by: "filesystem".into(),
@@ -38,13 +38,13 @@ async fn until(node: &Node, count: usize) -> Vec<Event> {
 #[trial(with = crate::on_each_database)]
 async fn each_decision_once(world: World) {
     let node = world.open("one").await;
-    node.register(&["a", "b"]).await;
-    node.decide("a", Decision { enabled: Some(false), config: Some(json!({"x": 1})), ..Decision::default() }).await;
-    world.sql("UPDATE plugins SET enabled = true WHERE name = 'a'");
-    node.registry.propose(proposal("a", "sources")).await.unwrap();
-    node.decide("a", Decision { reload: true, ..Decision::default() }).await;
-    node.decide("a", Decision { remove: true, ..Decision::default() }).await;
-    world.sql("DELETE FROM plugins WHERE name = 'b'");
+    node.register(&["alpha", "beta"]).await;
+    node.decide("alpha", Decision { enabled: Some(false), config: Some(json!({"x": 1})), ..Decision::default() }).await;
+    world.sql("UPDATE plugins SET enabled = true WHERE name = 'alpha'");
+    node.registry.propose(proposal("alpha", "sources")).await.unwrap();
+    node.decide("alpha", Decision { reload: true, ..Decision::default() }).await;
+    node.decide("alpha", Decision { remove: true, ..Decision::default() }).await;
+    world.sql("DELETE FROM plugins WHERE name = 'beta'");
     let us = Some(node.store.node().to_owned());
     let events = until(&node, 9).await;
     let told: Vec<_> =
@@ -52,15 +52,15 @@ async fn each_decision_once(world: World) {
     assert_eq!(
         told,
         [
-            ("a", "registered", "filesystem"),
-            ("b", "registered", "filesystem"),
-            ("a", "disabled", "tester"),
-            ("a", "configured", "tester"),
-            ("a", "enabled", "registry"),
-            ("a", "agreed", "filesystem"),
-            ("a", "reload", "tester"),
-            ("a", "removed", "tester"),
-            ("b", "deleted", "registry"),
+            ("alpha", "registered", "filesystem"),
+            ("beta", "registered", "filesystem"),
+            ("alpha", "disabled", "tester"),
+            ("alpha", "configured", "tester"),
+            ("alpha", "enabled", "registry"),
+            ("alpha", "agreed", "filesystem"),
+            ("alpha", "reload", "tester"),
+            ("alpha", "removed", "tester"),
+            ("beta", "deleted", "registry"),
         ]
     );
     for event in &events {
@@ -104,7 +104,7 @@ async fn notes_in_order(world: World) {
     let before = Some(newest.events[9].id);
     let further = archive.events(EventQuery { before, limit: 10, ..EventQuery::default() }).await.unwrap();
     assert_eq!(further.events[0], events[489]);
-    let nobody = EventQuery { plugin: Some("b".to_owned()), limit: 10, ..EventQuery::default() };
+    let nobody = EventQuery { plugin: Some("beta".to_owned()), limit: 10, ..EventQuery::default() };
     assert_eq!(archive.events(nobody).await.unwrap().events, []);
 }
 
@@ -112,7 +112,7 @@ async fn notes_in_order(world: World) {
 #[trial(with = crate::on_each_database)]
 async fn a_late_commit(world: World) {
     let node = world.open("one").await;
-    node.register(&["a", "b"]).await;
+    node.register(&["alpha", "beta"]).await;
     until(&node, 2).await;
     let mut late = world.session();
     if world.kind == Kind::Sqlite {
@@ -120,8 +120,8 @@ async fn a_late_commit(world: World) {
         return;
     }
     late.say("BEGIN");
-    late.say("UPDATE plugins SET enabled = false WHERE name = 'b'");
-    node.decide("a", Decision { enabled: Some(false), ..Decision::default() }).await;
+    late.say("UPDATE plugins SET enabled = false WHERE name = 'beta'");
+    node.decide("alpha", Decision { enabled: Some(false), ..Decision::default() }).await;
     let archive = node.store.archive();
     let mut fresh = archive.fresh();
     assert_eq!(all(&node).await.len(), 2, "what may have something before it is not read yet");
@@ -130,14 +130,14 @@ async fn a_late_commit(world: World) {
     // Whoever follows is told, although what was waited for was noted long ago.
     tokio::time::timeout(PATIENCE, fresh.changed()).await.unwrap().unwrap();
     let events = until(&node, 4).await;
-    assert_eq!(events[2].plugin.as_deref(), Some("b"));
-    assert_eq!(events[3].plugin.as_deref(), Some("a"));
+    assert_eq!(events[2].plugin.as_deref(), Some("beta"));
+    assert_eq!(events[3].plugin.as_deref(), Some("alpha"));
 }
 
 #[trial(with = crate::on_each_database)]
 async fn the_old_is_pruned(world: World) {
     let node = world.open("one").await;
-    node.register(&["a"]).await;
+    node.register(&["alpha"]).await;
     node.store.end().await;
     let ago = |days: u32| match world.kind {
         Kind::Sqlite => format!("strftime('%Y-%m-%d %H:%M:%f', 'now', '-{days} days')"),

@@ -30,7 +30,7 @@ async fn up_and_down(world: World) {
     assert_eq!(Store::check(&world.url, &options).await.unwrap(), Standing::Empty);
     for _ in 0..2 {
         let node = world.open("one").await;
-        node.register(&["a"]).await;
+        node.register(&["alpha"]).await;
         node.store.end().await;
         assert_eq!(Store::check(&world.url, &options).await.unwrap(), Standing::Current);
         Store::take_down(&world.url, &options, 1).await.unwrap();
@@ -53,15 +53,15 @@ async fn up_and_down(world: World) {
 #[trial(with = crate::on_each_database)]
 async fn an_older_schema(world: World) {
     let node = world.open("one").await;
-    node.register(&["a"]).await;
+    node.register(&["alpha"]).await;
     node.store.end().await;
     Store::take_down(&world.url, &world.options("one"), 1).await.unwrap();
     let node = world.open("one").await;
     assert_eq!(node.store.trouble(), None);
-    assert!(node.record("a").await.is_some(), "what was there is there");
+    assert!(node.record("alpha").await.is_some(), "what was there is there");
     node.quiet().await;
     world.sql("UPDATE plugins SET enabled = false");
-    node.until_told("a").await;
+    node.until_told("alpha").await;
 }
 
 #[trial(with = crate::on_each_database)]
@@ -106,8 +106,8 @@ async fn several_at_once(world: World) {
     for node in [&nodes.0, &nodes.1, &nodes.2] {
         assert_eq!(node.store.trouble(), None);
     }
-    nodes.0.register(&["a"]).await;
-    assert!(nodes.2.record("a").await.is_some());
+    nodes.0.register(&["alpha"]).await;
+    assert!(nodes.2.record("alpha").await.is_some());
 }
 
 #[trial(with = crate::on_each_database)]
@@ -216,23 +216,37 @@ async fn damaged() {
     assert_eq!(fs::read(world.file()).unwrap(), bytes);
 }
 
+/// A table of ours is missing: that is told as what it is, and nothing is put in its place.
+#[trial(with = crate::on_each_database)]
+async fn a_table_is_missing(world: World) {
+    let node = world.open("one").await;
+    node.register(&["alpha"]).await;
+    node.store.end().await;
+    world.sql("DROP TABLE api_tokens");
+    let before = dump(&world);
+    let trouble = refused(&world).await;
+    assert_eq!(trouble.kind, TroubleKind::Corrupt);
+    assert!(trouble.sentence.contains("is Camlock's, and its table `api_tokens` is missing"), "{trouble}");
+    assert_eq!(dump(&world), before);
+}
+
 /// Another process holds the file: nobody waits for long, and it goes on when that one is done.
 #[trial(with = crate::on_sqlite)]
 async fn locked() {
     let world = World::new(Kind::Sqlite);
     let node = world.open("one").await;
-    node.register(&["a"]).await;
+    node.register(&["alpha"]).await;
     let mut other = world.session();
     other.say("BEGIN IMMEDIATE");
     let began = std::time::Instant::now();
     let decision = camlock_policy::registry::Decision { reload: true, ..Default::default() };
-    let error = node.registry.decide("a", decision.clone(), "tester".into(), None).await.unwrap_err();
+    let error = node.registry.decide("alpha", decision.clone(), "tester".into(), None).await.unwrap_err();
     assert!(began.elapsed() < Duration::from_secs(7), "{:?}", began.elapsed());
     assert!(error.to_string().contains("is locked by another process"), "{error}");
-    assert!(node.record("a").await.is_some(), "it can be read all the same");
+    assert!(node.record("alpha").await.is_some(), "it can be read all the same");
     assert_eq!(node.store.trouble(), None);
     other.say("COMMIT");
-    node.decide("a", decision).await;
+    node.decide("alpha", decision).await;
 
     // And at the start.
     let world = World::new(Kind::Sqlite);
@@ -250,17 +264,17 @@ async fn locked() {
 async fn a_row_is_held() {
     let world = World::new(Kind::Postgres);
     let node = world.open("one").await;
-    node.register(&["a", "b"]).await;
+    node.register(&["alpha", "beta"]).await;
     let mut other = world.session();
-    other.say("BEGIN; UPDATE plugins SET reloads = 7 WHERE name = 'a'");
+    other.say("BEGIN; UPDATE plugins SET reloads = 7 WHERE name = 'alpha'");
     let decision = camlock_policy::registry::Decision { reload: true, ..Default::default() };
-    let error = node.registry.decide("a", decision.clone(), "tester".into(), None).await.unwrap_err();
+    let error = node.registry.decide("alpha", decision.clone(), "tester".into(), None).await.unwrap_err();
     let said = "holds what is to be changed, and does not end; `pg_stat_activity` lists it";
     assert!(error.to_string().ends_with(said), "{error}");
-    node.decide("b", decision.clone()).await;
+    node.decide("beta", decision.clone()).await;
     assert_eq!(node.store.trouble(), None);
     other.say("COMMIT");
-    assert_eq!(node.decide("a", decision).await.reloads, 8);
+    assert_eq!(node.decide("alpha", decision).await.reloads, 8);
 }
 
 /// A dump that was restored into another server: its entries bear transactions that may lie ahead there.
@@ -270,7 +284,7 @@ async fn restored() {
     world.open("one").await.store.end().await;
     world.sql("INSERT INTO plugin_journal (xact, what, actor) VALUES ('99999999999', 'before', 'tester')");
     let node = world.open("one").await;
-    node.register(&["a"]).await;
+    node.register(&["alpha"]).await;
     let began = std::time::Instant::now();
     loop {
         let query = camlock_policy::registry::EventQuery { limit: 10, ..Default::default() };

@@ -3,10 +3,12 @@
 use crate::world::*;
 use camlock_policy::{
     Digest, Endpoint,
-    registry::{Decision, Newcomer, NotDecided, Pardon, Reading, Record},
+    registry::{Decision, EventQuery, NewToken, Newcomer, NotDecided, Pardon, Reading, Record, Role},
 };
+use camlock_store::Change;
 use camlock_testing::trial;
 use serde_json::json;
+use std::time::{Duration, Instant};
 
 #[trial(with = crate::on_each_database)]
 async fn newcomers(world: World) {
@@ -28,78 +30,78 @@ async fn newcomers(world: World) {
 #[trial(with = crate::on_each_database)]
 async fn decisions(world: World) {
     let node = world.open("one").await;
-    let before = node.register(&["a"]).await.remove(0);
+    let before = node.register(&["alpha"]).await.remove(0);
     let off =
         Decision { enabled: Some(false), config: Some(json!({"x": [1, "ü"]})), reload: true, ..Decision::default() };
-    let after = node.decide("a", off.clone()).await;
+    let after = node.decide("alpha", off.clone()).await;
     assert!(!after.enabled && after.config == json!({"x": [1, "ü"]}) && after.reloads == 1);
     assert!(after.revision > before.revision);
     // What is as it was is no decision.
     let same = Decision { reload: false, ..off };
-    assert_eq!(node.decide("a", same).await, after);
+    assert_eq!(node.decide("alpha", same).await, after);
 
     let decide = |revision| {
         let decision = Decision { enabled: Some(true), ..Decision::default() };
-        node.registry.decide("a", decision, "tester".into(), revision)
+        node.registry.decide("alpha", decision, "tester".into(), revision)
     };
     assert_eq!(decide(Some(before.revision)).await, Err(NotDecided::Outdated(after.revision)));
     assert!(decide(Some(after.revision)).await.unwrap().enabled);
-    let nobody = node.registry.decide("b", Decision::default(), "tester".into(), None).await;
-    assert_eq!(nobody, Err(NotDecided::Unknown("b".to_owned())));
+    let nobody = node.registry.decide("beta", Decision::default(), "tester".into(), None).await;
+    assert_eq!(nobody, Err(NotDecided::Unknown("beta".to_owned())));
 }
 
 #[trial(with = crate::on_each_database)]
 async fn quarantine(world: World) {
     let node = world.open("one").await;
-    let before = node.register(&["a", "b"]).await.remove(0);
+    let before = node.register(&["alpha", "beta"]).await.remove(0);
     let (bad, worse) = (Digest::of(b"bad"), Digest::of(b"worse"));
     let put = |digest, why: &str| Decision { quarantine: Some((digest, why.to_owned())), ..Decision::default() };
-    let after = node.decide("a", put(bad, "it \"panicked\"\nat once")).await;
+    let after = node.decide("alpha", put(bad, "it \"panicked\"\nat once")).await;
     assert!(after.revision > before.revision);
     assert_eq!(after.quarantine, [(bad, "it \"panicked\"\nat once".to_owned())].into());
-    assert_eq!(node.record("a").await, Some(after));
-    node.decide("a", put(worse, "so did this")).await;
+    assert_eq!(node.record("alpha").await, Some(after));
+    node.decide("alpha", put(worse, "so did this")).await;
     let pardon = |pardon| Decision { pardon: Some(pardon), ..Decision::default() };
-    let after = node.decide("a", pardon(Pardon::One(bad))).await;
+    let after = node.decide("alpha", pardon(Pardon::One(bad))).await;
     assert_eq!(after.quarantine.keys().collect::<Vec<_>>(), [&worse]);
     node.quiet().await;
     // An operator may do the same.
-    world.sql("DELETE FROM plugin_quarantine WHERE plugin = 'a'");
-    node.until_told("a").await;
-    let pardoned = node.record("a").await.unwrap();
+    world.sql("DELETE FROM plugin_quarantine WHERE plugin = 'alpha'");
+    node.until_told("alpha").await;
+    let pardoned = node.record("alpha").await.unwrap();
     assert!(pardoned.quarantine.is_empty() && pardoned.revision > after.revision);
 }
 
 #[trial(with = crate::on_each_database)]
 async fn removed_and_back(world: World) {
     let node = world.open("one").await;
-    let first = node.register(&["a"]).await.remove(0);
-    node.registry.propose(proposal("a", "sources")).await.unwrap();
-    node.decide("a", Decision { config: Some(json!({"x": 1})), ..Decision::default() }).await;
-    let removed = node.decide("a", Decision { remove: true, ..Decision::default() }).await;
+    let first = node.register(&["alpha"]).await.remove(0);
+    node.registry.propose(proposal("alpha", "sources")).await.unwrap();
+    node.decide("alpha", Decision { config: Some(json!({"x": 1})), ..Decision::default() }).await;
+    let removed = node.decide("alpha", Decision { remove: true, ..Decision::default() }).await;
     assert!(removed.removed);
-    let unknown = node.registry.propose(proposal("a", "other sources")).await.unwrap();
+    let unknown = node.registry.propose(proposal("alpha", "other sources")).await.unwrap();
     assert_eq!(unknown, camlock_policy::registry::Proposed::Unknown);
-    let back = node.register(&["a"]).await.remove(0);
+    let back = node.register(&["alpha"]).await.remove(0);
     assert!(back.registered > first.registered && back.revision > removed.revision);
-    assert_eq!(back, Record::of(&newcomer("a"), back.revision, back.registered));
+    assert_eq!(back, Record::of(&newcomer("alpha"), back.revision, back.registered));
     // Over delete and insert too.
-    world.sql("DELETE FROM plugins WHERE name = 'a'");
-    assert_eq!(node.record("a").await, None);
-    assert!(node.register(&["a"]).await[0].revision > back.revision);
+    world.sql("DELETE FROM plugins WHERE name = 'alpha'");
+    assert_eq!(node.record("alpha").await, None);
+    assert!(node.register(&["alpha"]).await[0].revision > back.revision);
 }
 
 #[trial(with = crate::on_each_database)]
 async fn reports(world: World) {
     let node = world.open("one").await;
-    let before = node.register(&["a"]).await.remove(0);
+    let before = node.register(&["alpha"]).await.remove(0);
     node.quiet().await;
     let endpoint = Endpoint { method: "GET".to_owned(), path: "/hello".to_owned(), source: "manifest" };
-    let served = camlock_policy::registry::Served { endpoints: Some(vec![endpoint]), ..serving("a", "sources") };
+    let served = camlock_policy::registry::Served { endpoints: Some(vec![endpoint]), ..serving("alpha", "sources") };
     node.registry.report(vec![served.clone(), serving("unknown", "x")]).await.unwrap();
-    assert_eq!(world.sql("SELECT plugin, method, path, source FROM plugin_endpoints"), "a|GET|/hello|manifest");
+    assert_eq!(world.sql("SELECT plugin, method, path, source FROM plugin_endpoints"), "alpha|GET|/hello|manifest");
     // What nodes report is no decision, and nobody is told.
-    assert_eq!(node.record("a").await, Some(before));
+    assert_eq!(node.record("alpha").await, Some(before));
     tokio::time::sleep(std::time::Duration::from_millis(150)).await;
     assert_eq!(node.heard(), []);
     let nothing = camlock_policy::registry::Served {
@@ -110,10 +112,10 @@ async fn reports(world: World) {
     };
     node.registry.report(vec![nothing]).await.unwrap();
     assert_eq!(world.sql("SELECT count(*) FROM plugin_endpoints"), "0");
-    assert_eq!(world.sql("SELECT state, reason FROM plugin_status WHERE name = 'a'"), "serving|why");
+    assert_eq!(world.sql("SELECT state, reason FROM plugin_status WHERE name = 'alpha'"), "serving|why");
     // What it saw is kept, and only its own is read.
     let other = world.open("two").await;
-    assert_eq!(node.read().await.seen["a"].0, "sources");
+    assert_eq!(node.read().await.seen["alpha"].0, "sources");
     assert!(other.read().await.seen.is_empty());
 }
 
@@ -128,4 +130,73 @@ async fn thousands(world: World) {
     assert_eq!(node.registry.read(reading).await.unwrap().records.len(), 100);
     let nothing = Reading { names: Some(Default::default()), ..Reading::default() };
     assert_eq!(node.registry.read(nothing).await.unwrap().records, []);
+}
+
+/// Names that no plugin can have do not get in, whoever writes them.
+#[trial(with = crate::on_each_database)]
+async fn names_that_break_the_rules(world: World) {
+    let node = world.open("one").await;
+    node.register(&["alpha"]).await;
+    for name in
+        ["", "ab", "Alpha", "al_pha", "al--pha", "alpha-", "-alpha", "1alpha", "al pha", "älpha", &"a".repeat(51)]
+    {
+        let refused = world.try_sql(&format!("INSERT INTO plugins (name) VALUES ('{name}')"));
+        assert!(refused.is_err_and(|error| error.contains("a_name_for_a_plugin")), "{name:?}");
+    }
+    for name in ["abc", "al-pha", "a1-2b"] {
+        world.sql(&format!("INSERT INTO plugins (name) VALUES ('{name}')"));
+    }
+    assert_eq!(node.read().await.records.len(), 4);
+}
+
+/// A row with bytes that are no UTF-8 concerns itself alone: what is on record of others is obeyed, now and after a restart.
+#[trial(with = crate::on_sqlite)]
+async fn a_row_that_is_no_text() {
+    let world = World::new(Kind::Sqlite);
+    let node = world.open("one").await;
+    node.register(&["alpha", "beta", "gamma"]).await;
+    let token = NewToken { name: "ci".to_owned(), role: Role::Viewer, hash: Digest::of(b"secret"), expires: None };
+    let token = node.store.tokens().create(token, "tester".into()).await.unwrap().unwrap();
+    node.quiet().await;
+    // Each kind of row that is read has one that is damaged.
+    world.sql("UPDATE plugins SET source_path = CAST(x'ff' AS TEXT), fingerprint = CAST(x'ff' AS TEXT), config = CAST(x'7b2261223a22ff227d' AS TEXT) WHERE name = 'beta'");
+    world.sql("INSERT INTO plugin_quarantine (plugin, digest, reason) VALUES ('beta', CAST(x'fe' AS TEXT), CAST(x'ff' AS TEXT))");
+    world.sql("INSERT INTO plugin_journal (what, actor, detail) VALUES (CAST(x'ff' AS TEXT), CAST(x'ff' AS TEXT), CAST(x'ff' AS TEXT))");
+    world.sql("INSERT INTO api_tokens (name, role, hash, expires_at) VALUES (CAST(x'ff' AS TEXT), 'admin', CAST(x'ff' AS TEXT), 'never')");
+    world.sql("UPDATE nodes SET version = CAST(x'ff' AS TEXT), started_at = 'once'");
+    node.quiet().await;
+
+    world.sql("UPDATE plugins SET enabled = false WHERE name = 'alpha'");
+    node.until_heard(|change| matches!(change, Change::Plugins(names) if names.contains("alpha"))).await;
+    assert!(!node.record("alpha").await.unwrap().enabled);
+    world.sql(&format!("UPDATE api_tokens SET revoked_at = 'just now' WHERE id = {}", token.id));
+    node.until_heard(|change| *change == Change::Tokens).await;
+    assert!(node.store.tokens().known().iter().all(|token| token.revoked.is_some()));
+    assert_eq!(node.store.trouble(), None);
+
+    // The damaged one keeps the configuration that it had, and that is in the journal.
+    assert_eq!(node.record("beta").await.unwrap().config, json!({}));
+    let query = EventQuery { limit: 100, ..EventQuery::default() };
+    let reason = "the configuration of beta in the registry is not used, for it is no UTF-8; the last one goes on";
+    let deadline = Instant::now() + PATIENCE;
+    while !node
+        .store
+        .archive()
+        .events(query.clone())
+        .await
+        .unwrap()
+        .events
+        .iter()
+        .any(|event| event.detail["reason"] == reason)
+    {
+        assert!(Instant::now() < deadline, "it is told");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(node.store.archive().nodes().await.unwrap().len(), 1);
+    node.store.end().await;
+
+    let again = world.open("one").await;
+    assert_eq!(again.store.trouble(), None);
+    assert_eq!(again.read().await.records.len(), 3);
+    assert!(!again.record("alpha").await.unwrap().enabled);
 }

@@ -14,19 +14,19 @@ struct Fleet {
 
 async fn fleet(world: &World, change: impl Fn(&mut Options)) -> Fleet {
     let one = world.open_with("one", &change).await;
-    one.register(&["a"]).await;
+    one.register(&["alpha"]).await;
     Fleet { one, two: world.open_with("two", &change).await, three: world.open_with("three", &change).await }
 }
 
 async fn asked(node: &Node, sources: &str) -> Rollout {
-    match node.registry.propose(proposal("a", sources)).await.unwrap() {
+    match node.registry.propose(proposal("alpha", sources)).await.unwrap() {
         Proposed::Asking(rollout) => *rollout,
         other => panic!("{other:?}"),
     }
 }
 
 async fn agreed_at_once(node: &Node, sources: &str) -> Record {
-    match node.registry.propose(proposal("a", sources)).await.unwrap() {
+    match node.registry.propose(proposal("alpha", sources)).await.unwrap() {
         Proposed::Agreed(record) => *record,
         other => panic!("{other:?}"),
     }
@@ -41,14 +41,14 @@ async fn state(node: &Node, rollout: &Rollout) -> RolloutState {
 #[trial(with = crate::on_each_database)]
 async fn alone(world: World) {
     let one = world.open("one").await;
-    assert_eq!(one.registry.propose(proposal("a", "first")).await.unwrap(), Proposed::Unknown);
-    one.register(&["a"]).await;
+    assert_eq!(one.registry.propose(proposal("alpha", "first")).await.unwrap(), Proposed::Unknown);
+    one.register(&["alpha"]).await;
     let record = agreed_at_once(&one, "first").await;
     assert_eq!(record.agreed, Some(agreed("first", "1.0.0")));
-    assert_eq!(one.read().await.seen["a"].0, "first");
+    assert_eq!(one.read().await.seen["alpha"].0, "first");
     assert_eq!(agreed_at_once(&one, "first").await, record, "it is agreed on already");
     // The same bytes, of other sources.
-    let mut other = proposal("a", "first");
+    let mut other = proposal("alpha", "first");
     other.agreed.fingerprint = Some(camlock_policy::Fingerprint("with a comment".to_owned()));
     let Proposed::Agreed(again) = one.registry.propose(other.clone()).await.unwrap() else { panic!() };
     assert_eq!(again.agreed, Some(other.agreed));
@@ -70,11 +70,11 @@ async fn all_are_ready(world: World) {
     let open = two.read().await.rollouts;
     assert_eq!((open[0].id, &open[0].agreed), (rollout.id, &rollout.agreed));
     assert_eq!(two.registry.answer(rollout.id, Ok(())).await.unwrap(), RolloutState::Open);
-    assert_eq!(one.record("a").await.unwrap().agreed, None);
+    assert_eq!(one.record("alpha").await.unwrap().agreed, None);
     assert_eq!(three.registry.answer(rollout.id, Ok(())).await.unwrap(), RolloutState::Committed);
-    one.until_told("a").await;
+    one.until_told("alpha").await;
     for node in [&one, &two, &three] {
-        assert_eq!(node.record("a").await.unwrap().agreed, Some(rollout.agreed.clone()));
+        assert_eq!(node.record("alpha").await.unwrap().agreed, Some(rollout.agreed.clone()));
         assert_eq!(state(node, &rollout).await, RolloutState::Committed);
     }
     assert!(one.read().await.rollouts.is_empty(), "only open ones, unless it is asked for");
@@ -110,7 +110,7 @@ async fn one_cannot(world: World) {
     assert_eq!(refused, RolloutState::Failed(why.clone()));
     assert_eq!(three.registry.answer(rollout.id, Ok(())).await.unwrap(), RolloutState::Failed(why.clone()));
     assert_eq!(state(&one, &rollout).await, RolloutState::Failed(why));
-    assert_eq!(one.record("a").await.unwrap().agreed, None);
+    assert_eq!(one.record("alpha").await.unwrap().agreed, None);
     assert_eq!(world.sql("SELECT count(*) FROM plugin_journal WHERE what = 'rollout-failed'"), "1");
     // The next one is free.
     assert!(asked(&one, "second").await.id > rollout.id);
@@ -125,7 +125,7 @@ async fn one_is_silent(world: World) {
     tokio::time::sleep(Duration::from_millis(450)).await;
     assert_eq!(two.registry.conclude(rollout.id).await.unwrap(), RolloutState::Committed);
     // Who was silent takes what was committed.
-    assert_eq!(three.record("a").await.unwrap().agreed, Some(rollout.agreed));
+    assert_eq!(three.record("alpha").await.unwrap().agreed, Some(rollout.agreed));
     assert_eq!(
         three.registry.conclude(4_711).await.unwrap(),
         RolloutState::Failed("there is no such rollout".to_owned())
@@ -148,7 +148,7 @@ async fn a_newer_proposal(world: World) {
     for node in [&two, &three] {
         node.registry.answer(second.id, Ok(())).await.unwrap();
     }
-    assert_eq!(one.record("a").await.unwrap().agreed, Some(second.agreed));
+    assert_eq!(one.record("alpha").await.unwrap().agreed, Some(second.agreed));
 }
 
 #[trial(with = crate::on_each_database)]
@@ -157,13 +157,13 @@ async fn something_else_meanwhile(world: World) {
     let rollout = asked(&one, "first").await;
     two.registry.answer(rollout.id, Ok(())).await.unwrap();
     let by_hand = agreed("by hand", "1.0.0").digest;
-    world.sql(&format!("UPDATE plugins SET artifact_digest = '{by_hand}' WHERE name = 'a'"));
+    world.sql(&format!("UPDATE plugins SET artifact_digest = '{by_hand}' WHERE name = 'alpha'"));
     let failed = three.registry.answer(rollout.id, Ok(())).await.unwrap();
     assert_eq!(failed, RolloutState::Failed("something else was decided meanwhile".to_owned()));
-    assert_eq!(one.record("a").await.unwrap().agreed.unwrap().digest, by_hand);
+    assert_eq!(one.record("alpha").await.unwrap().agreed.unwrap().digest, by_hand);
     // Deleted: there is nothing to roll out any more.
     let rollout = asked(&one, "second").await;
-    world.sql("DELETE FROM plugins WHERE name = 'a'");
+    world.sql("DELETE FROM plugins WHERE name = 'alpha'");
     let gone = two.registry.answer(rollout.id, Ok(())).await.unwrap();
     assert_eq!(gone, RolloutState::Failed("the record was deleted".to_owned()));
 }
@@ -193,12 +193,12 @@ async fn who_lags(world: World) {
     for node in [&two, &three] {
         node.registry.answer(rollout.id, Ok(())).await.unwrap();
     }
-    one.registry.report(vec![serving("a", "new")]).await.unwrap();
-    two.registry.report(vec![serving("a", "old")]).await.unwrap();
+    one.registry.report(vec![serving("alpha", "new")]).await.unwrap();
+    two.registry.report(vec![serving("alpha", "old")]).await.unwrap();
     let nodes = one.store.archive().nodes().await.unwrap();
     let of = |node: &Node| nodes.iter().find(|view| view.id == node.store.node()).unwrap();
     assert!(of(&one).this && !of(&two).this && of(&one).address == "one:80" && of(&one).version == "1.0.0");
     assert_eq!((of(&one).lags.as_slice(), of(&one).serves[0].version.as_deref()), ([].as_slice(), Some("1.0.0")));
-    assert_eq!(of(&two).lags, ["a"]);
+    assert_eq!(of(&two).lags, ["alpha"]);
     assert!(of(&three).serves.is_empty());
 }

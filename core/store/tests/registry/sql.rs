@@ -10,16 +10,16 @@ use std::time::SystemTime;
 #[trial(with = crate::on_each_database)]
 async fn toggle(world: World) {
     let node = world.open("one").await;
-    let before = node.register(&["a", "b"]).await.remove(0);
+    let before = node.register(&["alpha", "beta"]).await.remove(0);
     node.quiet().await;
-    world.sql("UPDATE plugins SET enabled = false WHERE name = 'a'");
-    node.until_told("a").await;
-    let after = node.record("a").await.unwrap();
+    world.sql("UPDATE plugins SET enabled = false WHERE name = 'alpha'");
+    node.until_told("alpha").await;
+    let after = node.record("alpha").await.unwrap();
     assert!(!after.enabled && after.revision > before.revision);
     node.quiet().await;
     // The same again is nothing new.
-    world.sql("UPDATE plugins SET enabled = false, updated_at = updated_at WHERE name = 'a'");
-    assert_eq!(node.record("a").await, Some(after));
+    world.sql("UPDATE plugins SET enabled = false, updated_at = updated_at WHERE name = 'alpha'");
+    assert_eq!(node.record("alpha").await, Some(after));
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     assert_eq!(node.heard(), []);
 }
@@ -27,49 +27,49 @@ async fn toggle(world: World) {
 #[trial(with = crate::on_each_database)]
 async fn config(world: World) {
     let node = world.open("one").await;
-    node.register(&["a"]).await;
-    world.sql(r#"UPDATE plugins SET config = '{"limit": 7}' WHERE name = 'a'"#);
-    assert_eq!(node.record("a").await.unwrap().config, json!({"limit": 7}));
+    node.register(&["alpha"]).await;
+    world.sql(r#"UPDATE plugins SET config = '{"limit": 7}' WHERE name = 'alpha'"#);
+    assert_eq!(node.record("alpha").await.unwrap().config, json!({"limit": 7}));
     for bad in ["[1]", "7", "{"] {
-        let refused = world.try_sql(&format!("UPDATE plugins SET config = '{bad}' WHERE name = 'a'"));
+        let refused = world.try_sql(&format!("UPDATE plugins SET config = '{bad}' WHERE name = 'alpha'"));
         // SQLite cannot check it there; the last one goes on.
         assert_eq!(refused.is_err(), world.kind == Kind::Postgres, "{bad}");
-        assert_eq!(node.record("a").await.unwrap().config, json!({"limit": 7}), "{bad}");
+        assert_eq!(node.record("alpha").await.unwrap().config, json!({"limit": 7}), "{bad}");
     }
-    world.sql("UPDATE plugins SET config = '{}' WHERE name = 'a'");
-    assert_eq!(node.record("a").await.unwrap().config, json!({}));
+    world.sql("UPDATE plugins SET config = '{}' WHERE name = 'alpha'");
+    assert_eq!(node.record("alpha").await.unwrap().config, json!({}));
 }
 
 #[trial(with = crate::on_each_database)]
 async fn delete_and_insert(world: World) {
     let node = world.open("one").await;
-    node.register(&["a"]).await;
-    node.registry.report(vec![serving("a", "x")]).await.unwrap();
+    node.register(&["alpha"]).await;
+    node.registry.report(vec![serving("alpha", "x")]).await.unwrap();
     node.quiet().await;
-    world.sql("DELETE FROM plugins WHERE name = 'a'");
-    node.until_told("a").await;
-    assert_eq!(node.record("a").await, None);
+    world.sql("DELETE FROM plugins WHERE name = 'alpha'");
+    node.until_told("alpha").await;
+    assert_eq!(node.record("alpha").await, None);
     assert!(node.read().await.seen.is_empty(), "it begins anew");
-    world.sql("INSERT INTO plugins (name, enabled) VALUES ('b', false)");
-    node.until_told("b").await;
-    let record = node.record("b").await.unwrap();
-    let newcomer = camlock_policy::registry::Newcomer { enabled: false, ..newcomer("b") };
+    world.sql("INSERT INTO plugins (name, enabled) VALUES ('beta', false)");
+    node.until_told("beta").await;
+    let record = node.record("beta").await.unwrap();
+    let newcomer = camlock_policy::registry::Newcomer { enabled: false, ..newcomer("beta") };
     assert_eq!(record, Record::of(&newcomer, record.revision, record.registered));
     assert!(record.revision > 1);
-    let refused = world.try_sql("UPDATE plugins SET name = 'c' WHERE name = 'b'").unwrap_err();
+    let refused = world.try_sql("UPDATE plugins SET name = 'c' WHERE name = 'beta'").unwrap_err();
     assert!(refused.contains("cannot be changed: it is the name of its package"), "{refused}");
 }
 
 #[trial(with = crate::on_each_database)]
 async fn artifact_and_version(world: World) {
     let node = world.open("one").await;
-    node.register(&["a"]).await;
+    node.register(&["alpha"]).await;
     let exchange = node.store.exchange();
     for version in ["1.0.0", "2.0.0"] {
         let file = world.directory.path().join(version);
         std::fs::write(&file, version).unwrap();
         let kept = Kept {
-            name: "a".to_owned(),
+            name: "alpha".to_owned(),
             version: version.to_owned(),
             fingerprint: Fingerprint(format!("sources of {version}")),
             digest: Digest::of(version.as_bytes()),
@@ -78,20 +78,20 @@ async fn artifact_and_version(world: World) {
         exchange.offer(&kept, Some(file)).await.unwrap();
     }
     let (one, two) = (Digest::of(b"1.0.0"), Digest::of(b"2.0.0"));
-    world.sql("UPDATE plugins SET version = '2.0.0' WHERE name = 'a'");
-    let agreed = node.record("a").await.unwrap().agreed.unwrap();
+    world.sql("UPDATE plugins SET version = '2.0.0' WHERE name = 'alpha'");
+    let agreed = node.record("alpha").await.unwrap().agreed.unwrap();
     assert_eq!((agreed.digest, agreed.fingerprint), (two, Some(Fingerprint("sources of 2.0.0".to_owned()))));
-    world.sql(&format!("UPDATE plugins SET artifact_digest = '{one}' WHERE name = 'a'"));
-    let agreed = node.record("a").await.unwrap().agreed.unwrap();
+    world.sql(&format!("UPDATE plugins SET artifact_digest = '{one}' WHERE name = 'alpha'"));
+    let agreed = node.record("alpha").await.unwrap().agreed.unwrap();
     assert_eq!((agreed.digest, agreed.fingerprint, agreed.version.as_str()), (one, None, "1.0.0"));
     let unknown = Digest::of(b"somewhere else");
-    world.sql(&format!("UPDATE plugins SET artifact_digest = '{unknown}' WHERE name = 'a'"));
-    let agreed = node.record("a").await.unwrap().agreed.unwrap();
+    world.sql(&format!("UPDATE plugins SET artifact_digest = '{unknown}' WHERE name = 'alpha'"));
+    let agreed = node.record("alpha").await.unwrap().agreed.unwrap();
     assert_eq!((agreed.digest, agreed.version.as_str()), (unknown, "1.0.0"));
-    let refused = world.try_sql("UPDATE plugins SET version = '9.9.9' WHERE name = 'a'").unwrap_err();
+    let refused = world.try_sql("UPDATE plugins SET version = '9.9.9' WHERE name = 'alpha'").unwrap_err();
     assert!(refused.contains("there is no artifact of "), "{refused}");
-    assert!(world.try_sql("UPDATE plugins SET artifact_digest = 'abc' WHERE name = 'a'").is_err());
-    assert_eq!(node.record("a").await.unwrap().agreed, Some(agreed));
+    assert!(world.try_sql("UPDATE plugins SET artifact_digest = 'abc' WHERE name = 'alpha'").is_err());
+    assert_eq!(node.record("alpha").await.unwrap().agreed, Some(agreed));
 }
 
 /// Thousands of rows in one statement are heard of in a few words.
