@@ -44,7 +44,7 @@ impl fmt::Display for Stage {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{stage}: {reason}")]
 pub struct Failure {
-    /// Where.
+    /// The stage at which it happened.
     pub stage: Stage,
     /// One sentence: what is wrong, where, what to do.
     pub reason: String,
@@ -66,14 +66,14 @@ impl Failure {
     }
 }
 
-/// A compiler's message.
+/// A message of the compiler.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnostic {
     /// The file, relative to the plugin's own directory where it lies in it; empty if the message has no place.
     pub file: String,
     /// The line, from 1; 0 if the message has no place.
     pub line: u32,
-    /// In short.
+    /// The message in one line, without its place.
     pub message: String,
     /// Whole, as the compiler prints it, without colours.
     pub rendered: String,

@@ -28,7 +28,7 @@ pub enum Headline {
 }
 
 impl Headline {
-    /// The word.
+    /// The state as it stands in JSON and for people.
     pub fn word(self) -> &'static str {
         match self {
             Headline::Serving => "serving",
@@ -45,7 +45,7 @@ impl Headline {
 /// All plugins, as the supervisor last saw them.
 #[derive(Clone, Debug, Default)]
 pub struct Overview {
-    /// By name.
+    /// Every plugin that is known, sorted by name.
     pub plugins: Vec<Arc<PluginView>>,
     /// The first look at everything is done: every wanted plugin serves or has failed for good.
     pub ready: bool,
@@ -55,10 +55,10 @@ pub struct Overview {
     pub registry_trouble: Option<String>,
 }
 
-/// A plugin.
+/// A plugin as people see it: its state, its generations, what went wrong.
 #[derive(Clone, Debug)]
 pub struct PluginView {
-    /// Its name.
+    /// The name that its package has.
     pub name: String,
     /// The version that serves, or else the last one known; may be empty.
     pub version: String,
@@ -76,11 +76,11 @@ pub struct PluginView {
     pub revision: u64,
     /// Its configuration, an object. For those who may know it.
     pub config: Arc<serde_json::Value>,
-    /// In a word.
+    /// Its state, in a word.
     pub state: Headline,
     /// In a sentence, where there is something to say.
     pub reason: Option<String>,
-    /// What serves.
+    /// The generation that serves, if one does.
     pub serving: Option<GenerationView>,
     /// What is on its way.
     pub candidate: Option<CandidateView>,
@@ -103,39 +103,39 @@ pub struct PluginView {
 /// A generation that serves.
 #[derive(Clone, Debug)]
 pub struct GenerationView {
-    /// Its number.
+    /// The generation's number, from 1 since the server started.
     pub generation: u64,
-    /// Its version.
+    /// The version of its package.
     pub version: String,
     /// Its artifact; none if it is compiled in.
     pub artifact: Option<Digest>,
     /// Since when it serves.
     pub since: SystemTime,
-    /// Who holds it.
+    /// Leases on it, counted by use.
     pub leases: Watch,
     /// What the generations before it left in memory, of those that count it.
     pub left_behind: Option<u64>,
 }
 
-/// A candidate.
+/// A candidate: a generation on its way to serve.
 #[derive(Clone, Debug)]
 pub struct CandidateView {
-    /// Its number.
+    /// The generation's number.
     pub generation: u64,
     /// How far it is: `building`, `verifying`, `loading`, `starting`.
     pub stage: &'static str,
     /// What the stage is doing, if it tells.
     pub doing: String,
-    /// Since when.
+    /// When it was begun.
     pub since: SystemTime,
 }
 
 /// How a candidate was made, and what came of it.
 #[derive(Clone, Debug)]
 pub struct BuildView {
-    /// Its number.
+    /// The number of the generation that it was to become.
     pub generation: u64,
-    /// When it began.
+    /// When the candidate was begun.
     pub began: SystemTime,
     /// How long each stage took, as far as it came.
     pub stages: Vec<(&'static str, Duration)>,
@@ -147,23 +147,23 @@ pub struct BuildView {
     pub failure: Option<Failure>,
 }
 
-/// A failure.
+/// The last failure of a plugin.
 #[derive(Clone, Debug)]
 pub struct FailureView {
-    /// The candidate's number.
+    /// The number of the generation that failed.
     pub generation: u64,
-    /// What happened.
+    /// The stage that it failed at, and why.
     pub failure: Failure,
-    /// When.
+    /// When it failed.
     pub at: SystemTime,
 }
 
-/// A replaced generation.
+/// A replaced generation that still ends what it began.
 #[derive(Clone, Debug)]
 pub struct DrainingView {
-    /// Its number.
+    /// The generation's number.
     pub generation: u64,
-    /// Who holds it.
+    /// Leases on it, counted by use.
     pub leases: Watch,
     /// When its streams are told to end.
     pub deadline: SystemTime,
@@ -172,16 +172,16 @@ pub struct DrainingView {
 /// A generation that cannot leave.
 #[derive(Clone, Debug, Serialize)]
 pub struct PinnedView {
-    /// Its number.
+    /// The generation's number.
     pub generation: u64,
-    /// Why.
+    /// What keeps it in the process, in a sentence.
     pub reason: String,
 }
 
 /// Something that a plugin answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Endpoint {
-    /// `GET`, or `*`.
+    /// An HTTP method; `*` stands for all.
     pub method: String,
     /// The path, from the server's root.
     pub path: String,

@@ -19,7 +19,7 @@ pub struct Happened {
     pub by: Actor,
     /// More about it: an object.
     pub detail: serde_json::Value,
-    /// When.
+    /// When it happened, by this server's clock.
     pub at: SystemTime,
 }
 
@@ -28,7 +28,7 @@ pub struct Happened {
 pub struct EventId {
     /// The transaction that wrote it: transactions are in the order in which they can be read without missing one.
     pub transaction: u64,
-    /// Its number.
+    /// Its number: of two events of one transaction the later one has the greater.
     pub number: u64,
 }
 
@@ -56,21 +56,21 @@ pub struct NoEventId;
 /// Something that happened, as it is on record.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// Its place.
+    /// The event's place in the journal.
     pub id: EventId,
     /// When, by the clock of whoever wrote it.
     pub at: SystemTime,
     /// The node; none if it was decided in the database.
     pub node: Option<NodeId>,
-    /// The plugin.
+    /// The plugin that it concerns, if it concerns one.
     pub plugin: Option<String>,
-    /// The generation.
+    /// The generation that it concerns, if it concerns one.
     pub generation: Option<u64>,
     /// What, in a word.
     pub what: String,
-    /// Who.
+    /// Who brought it about.
     pub by: Actor,
-    /// More about it.
+    /// What there is to know beyond that: an object.
     pub detail: serde_json::Value,
 }
 
@@ -81,13 +81,13 @@ pub struct EventQuery {
     pub after: Option<EventId>,
     /// Only those before this one, newest first.
     pub before: Option<EventId>,
-    /// Only this plugin's.
+    /// Only events of this plugin.
     pub plugin: Option<String>,
     /// So many at most.
     pub limit: usize,
 }
 
-/// Events.
+/// A page of the journal.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EventPage {
     /// In the order that was asked for.
@@ -99,17 +99,17 @@ pub struct EventPage {
 /// What a node serves of one plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {
-    /// The plugin.
+    /// The plugin that this is about.
     pub plugin: String,
-    /// Its state there.
+    /// Its state on that node, in a word.
     pub state: Headline,
     /// Why, where there is something to say.
     pub reason: Option<String>,
     /// The generation that serves.
     pub generation: Option<u64>,
-    /// Its artifact.
+    /// The digest of what serves; none for what is compiled in.
     pub artifact: Option<Digest>,
-    /// Its version.
+    /// The version that serves.
     pub version: Option<String>,
     /// What lay in the node's directory when it last came to agree with the others.
     pub seen: Option<Fingerprint>,
@@ -122,15 +122,15 @@ pub struct Served {
 /// A server of the fleet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeView {
-    /// Its id.
+    /// The node's id.
     pub id: NodeId,
-    /// The host's name.
+    /// The name of the machine that it runs on.
     pub host: String,
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: String,
     /// Its version of Camlock.
     pub version: String,
-    /// When it began.
+    /// When the node's server was started.
     pub started: SystemTime,
     /// When it was last heard of.
     pub heard: SystemTime,
@@ -138,7 +138,7 @@ pub struct NodeView {
     pub stale: bool,
     /// Whether it is the one that answers.
     pub this: bool,
-    /// What it serves.
+    /// What it serves of each plugin.
     pub serves: Vec<Served>,
     /// Plugins of which it serves something else than what was agreed on.
     pub lags: Vec<String>,
@@ -146,7 +146,7 @@ pub struct NodeView {
 
 /// What people look up.
 pub trait Archive: Send + Sync {
-    /// The fleet.
+    /// The servers of the fleet, this one among them.
     fn nodes(&self) -> BoxFuture<Result<Vec<NodeView>, Unavailable>>;
     /// The journal. What was written late is never skipped by who goes on after the last event that they had.
     fn events(&self, query: EventQuery) -> BoxFuture<Result<EventPage, Unavailable>>;
@@ -158,16 +158,16 @@ pub trait Archive: Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// To look.
+    /// To look at everything that is shown.
     Viewer,
     /// To decide about plugins that are there.
     Operator,
-    /// Everything.
+    /// To do everything: install, remove, and make tokens too.
     Admin,
 }
 
 impl Role {
-    /// The word.
+    /// The role as it stands in the database and in JSON.
     pub fn word(self) -> &'static str {
         match self {
             Role::Viewer => "viewer",
@@ -182,28 +182,28 @@ impl Role {
 pub struct NewToken {
     /// What it is called, for the journal.
     pub name: String,
-    /// What it allows.
+    /// The role of whoever shows it.
     pub role: Role,
     /// The sha-256 of its secret.
     pub hash: Digest,
-    /// Until when.
+    /// When it ceases to let anybody in, if ever.
     pub expires: Option<SystemTime>,
 }
 
 /// A token, as it is on record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenView {
-    /// Its number.
+    /// The number under which it can be revoked.
     pub id: u64,
     /// What it is called.
     pub name: String,
-    /// What it allows.
+    /// The role of whoever shows it.
     pub role: Role,
     /// The sha-256 of its secret.
     pub hash: Digest,
     /// When it was made.
     pub created: SystemTime,
-    /// Until when.
+    /// When it ceases to let anybody in, if ever.
     pub expires: Option<SystemTime>,
     /// Since when it lets nobody in any more.
     pub revoked: Option<SystemTime>,

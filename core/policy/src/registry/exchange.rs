@@ -18,7 +18,7 @@ pub trait Exchange: Send + Sync {
     fn fetch(&self, digest: Digest) -> BoxFuture<Result<Option<PathBuf>, Failure>>;
 }
 
-/// Who builds.
+/// Who builds what several servers want at once.
 pub enum Claim {
     /// Whoever asked, until this is dropped.
     Build(RightToBuild),

@@ -168,7 +168,7 @@ impl CandidateGeneration {
         }
     }
 
-    /// Its loading begins.
+    /// It may be loaded, and is from now on.
     pub(crate) fn begin_loading(&mut self, artifact: Arc<dyn Candidate>, config: Arc<str>) {
         if self.may_follow(Event::Admitted) {
             self.stage = CandidateStage::BringingUp { artifact, config, loaded: false };

@@ -64,7 +64,7 @@ pub struct Ports {
     pub sources: Arc<dyn Sources>,
     /// What was built before.
     pub shelf: Arc<dyn Shelf>,
-    /// What makes instances.
+    /// What verifies artifacts and makes instances of them.
     pub loading: Arc<dyn Loading>,
     /// Where requests are dispatched.
     pub publish: Arc<dyn Publish>,

@@ -92,7 +92,7 @@ impl Supervisor {
         true
     }
 
-    /// Begins a candidate.
+    /// Begins a candidate: a generation of this source, with whoever asked for it.
     fn make(&mut self, name: &str, source: GenerationSource) {
         let most = self.settings.limits(name).pinned;
         let ports = self.ports.clone();
