@@ -50,7 +50,7 @@ pub(super) struct Entry {
     generation: Option<u64>,
     /// What, in a word.
     what: String,
-    /// Who: a token's name, `filesystem`, `registry`, `health`.
+    /// Who: a token's name, `admin`, `filesystem`, `registry` (SQL), `server`, `health`, `program`.
     by: String,
     /// More about it.
     #[schema(value_type = Object)]

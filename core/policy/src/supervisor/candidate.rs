@@ -31,6 +31,8 @@ pub(crate) struct CandidateHead {
     pub(crate) by: Actor,
     /// Whether somebody wants just this generation; if not, something changed by itself.
     pub(crate) asked_for: bool,
+    /// Whether it is to be a new generation even if nothing about it is new.
+    pub(crate) anew: bool,
     pub(crate) since: SystemTime,
     pub(crate) ask: Option<Ask>,
     pub(crate) times: StageTimes,

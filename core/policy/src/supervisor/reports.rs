@@ -110,7 +110,11 @@ impl Supervisor {
         if let Some(why) = artifact.stays() {
             tracing::warn!(plugin = id.plugin, generation = id.generation, "it will not leave once loaded: {why}");
         }
-        self.admit(&id.plugin, artifact);
+        if plugin.changes_nothing(&artifact) {
+            self.nothing_new(&id.plugin, &artifact);
+        } else {
+            self.admit(&id.plugin, artifact);
+        }
     }
 
     fn stuck(&mut self, id: &GenerationId, reason: String) {

@@ -112,6 +112,7 @@ impl Supervisor {
             asked_for: ask.is_some()
                 || attempt.is_some()
                 || renewal.is_some_and(|renewal| renewal.cause != RenewalCause::DependencyReplaced),
+            anew: ask.is_some() || renewal.is_some(),
             source: source.clone(),
             since: SystemTime::now(),
             times: StageTimes::new(),

@@ -12,7 +12,7 @@ use super::{
     work::GenerationId,
 };
 use crate::{
-    Candidate, Loaded, Refused,
+    Candidate, Digest, Loaded, Refused,
     generation::{Event, Phase},
     never,
 };
@@ -92,6 +92,7 @@ impl Supervisor {
         });
         let other = predecessor.clone().filter(|previous| Some(previous.digest) != digest);
         plugin.past.previous = other.or(plugin.past.previous.take());
+        plugin.account_for(&head.source, digest);
         // What is wrong with the entry as it is now remains wrong.
         if plugin.is_entrys(&head.source) && !plugin.directory.is_broken() {
             plugin.failed = None;
@@ -139,6 +140,31 @@ impl Supervisor {
         }
     }
 
+    /// The candidate's sources are other ones, its bytes are those that serve: these serve on.
+    pub(super) fn nothing_new(&mut self, name: &str, artifact: &Arc<dyn Candidate>) {
+        let Some(plugin) = self.plugins.get_mut(name) else {
+            never!("`{name}` has nothing new, and is not known");
+            return;
+        };
+        let Some(candidate) = plugin.candidate.take() else {
+            never!("`{name}` has nothing new without a candidate");
+            return;
+        };
+        let mut phase = candidate.phase();
+        Plugin::step(&mut phase, Event::Superseded);
+        let (head, digest) = (candidate.head, artifact.digest());
+        tracing::info!(plugin = name, generation = head.generation, "its sources changed, and its bytes did not");
+        plugin.account_for(&head.source, digest);
+        if !plugin.directory.is_broken() {
+            plugin.failed = None;
+        }
+        plugin.past.passed_over = 0;
+        plugin.keep_build(&head, Some(artifact.manifest()), digest, None);
+        self.note(name, Some(head.generation), "unchanged", &head.by, serde_json::json!({ "artifact": digest }));
+        self.brake(name, Instant::now());
+        self.dirty.insert(name.to_owned());
+    }
+
     /// Whoever depends on a plugin that was replaced begins anew, with the one that serves now.
     fn renew_dependents(&mut self, name: &str, due: Instant) {
         for dependent in self.dependents(name) {
@@ -152,6 +178,24 @@ impl Supervisor {
 }
 
 impl Plugin {
+    /// Whether a candidate that was made of other sources has the very bytes that serve, and nobody wants them anew.
+    pub(super) fn changes_nothing(&self, artifact: &Arc<dyn Candidate>) -> bool {
+        let Some(head) = self.candidate.as_ref().map(|candidate| &candidate.head) else { return false };
+        let same = artifact.digest().is_some() && artifact.digest() == self.served_digest();
+        same && !head.anew && matches!(head.source, GenerationSource::Entry(_)) && !self.is_news(artifact)
+    }
+
+    /// What was agreed on came of an entry with another fingerprint too: that is no news any more.
+    fn account_for(&mut self, source: &GenerationSource, digest: Option<Digest>) {
+        let agreed = self.agreed_on().map(|agreed| agreed.digest);
+        if let GenerationSource::Entry(fingerprint) = source
+            && digest.is_some()
+            && digest == agreed
+        {
+            self.directory.accounted = Some(fingerprint.clone());
+        }
+    }
+
     /// Whether this was made of what lies in the directory: of the entry as it is, or of what was agreed on of it.
     fn is_entrys(&self, source: &GenerationSource) -> bool {
         match source {
