@@ -3,7 +3,8 @@
 //! plugins get, the plain server as `cargo build --release` makes it; a second one, with the LTO that Camlock's own release
 //! has, is shown beside it.
 //!
-//! Beside it: what one crossing allocates and how many instructions it takes, counted where valgrind is to be had.
+//! Beside it, counted where valgrind is to be had: the instructions that either whole server takes for a request on one connection
+//! that is kept alive, and what one crossing allocates and takes. Times are noisy where machines are shared; these are not.
 
 #![allow(unreachable_pub, reason = "a benchmark has no outside")]
 
@@ -20,8 +21,10 @@ use common::{
     servers::{Peer, compare},
 };
 use std::{
-    io::Read,
-    process::{Command, ExitCode},
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    process::{Command, ExitCode, Stdio},
 };
 
 fn main() -> ExitCode {
@@ -33,7 +36,11 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Some("--cross") => {
-            cross(arguments[2].parse().expect("a number of crossings"));
+            cross(arguments[2].parse().expect("a number of crossings"), true);
+            ExitCode::SUCCESS
+        }
+        Some("--make") => {
+            cross(arguments[2].parse().expect("a number of requests"), false);
             ExitCode::SUCCESS
         }
         _ => measure(),
@@ -42,11 +49,11 @@ fn main() -> ExitCode {
 
 fn measure() -> ExitCode {
     let _ = Fixtures::release();
-    let peers = [Fixtures::peer(false), Fixtures::peer(true)];
+    let programs = [Fixtures::peer(false), Fixtures::peer(true)];
     // What is started now stays on the servers' processor.
     pin(0);
     let ours = Peer::start(Command::new(std::env::current_exe().expect("this program")).arg("--serve"));
-    let [plain, tuned] = peers.map(|peer| Peer::start(&mut Command::new(peer)));
+    let [plain, tuned] = programs.each_ref().map(|program| Peer::start(&mut Command::new(program)));
     pin(1);
     let [hello, echo] = requests();
     let mut rows = vec![
@@ -56,6 +63,20 @@ fn measure() -> ExitCode {
         compare("hello-world ÷ plain axum built with LTO", &hello, ours.address, tuned.address),
         compare("12 headers, 4 KiB of JSON ÷ plain axum built with LTO", &echo, ours.address, tuned.address),
     ];
+    drop((ours, plain, tuned));
+    let counted = [
+        ("instructions of hello-world ÷ plain axum", &hello, 1.15, 1.0),
+        ("instructions of 12 headers, 4 KiB of JSON ÷ plain axum", &echo, 1.05, 0.95),
+    ];
+    for (case, request, must, aim) in counted {
+        let own = std::env::current_exe().expect("this program");
+        let ours = instructions(&own, &["--serve"], request);
+        let plain = instructions(&programs[0], &[], request);
+        if let (Some(ours), Some(plain)) = (ours, plain) {
+            println!("{case}: {ours:.0} ÷ {plain:.0}");
+            rows.push(Row::count(case, "×", Better::Lower, ours / plain).must(must, aim));
+        }
+    }
     rows.extend(count_crossings());
     finish("dispatch", &rows)
 }
@@ -106,8 +127,56 @@ fn serve_plugin() {
     });
 }
 
-/// So many hello-world crossings without a socket.
-fn cross(count: usize) {
+/// The instructions that a server takes for one request: the difference between many and few, on one connection that is kept
+/// alive, of the whole process. None without valgrind.
+fn instructions(program: &Path, arguments: &[&str], request: &[u8]) -> Option<f64> {
+    let run = |count: usize| {
+        let mut command = Command::new("valgrind");
+        command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(program).args(arguments);
+        let mut server = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().ok()?;
+        let mut line = String::new();
+        BufReader::new(server.stdout.as_mut()?).read_line(&mut line).ok()?;
+        ask(line.trim().parse().ok()?, request, count);
+        // Its end tells it to go.
+        let output = server.wait_with_output().ok()?;
+        number(&String::from_utf8_lossy(&output.stderr), "Collected :")
+    };
+    let (few, many) = (500, 2_500);
+    Some((run(many)? - run(few)?) / (many - few) as f64)
+}
+
+/// Sends a request so many times, each when the answer before it is there.
+fn ask(server: SocketAddr, request: &[u8], count: usize) {
+    let stream = TcpStream::connect(server).expect("the server is there");
+    stream.set_nodelay(true).expect("a socket");
+    let mut answers = BufReader::new(&stream);
+    for _ in 0..count {
+        (&stream).write_all(request).expect("it can be sent");
+        let (mut line, mut length) = (String::new(), 0);
+        answers.read_line(&mut line).expect("an answer");
+        assert!(line.starts_with("HTTP/1.1 200"), "{line}");
+        while line != "\r\n" {
+            line.clear();
+            answers.read_line(&mut line).expect("a header");
+            if let Some((name, value)) = line.split_once(':')
+                && name.eq_ignore_ascii_case("content-length")
+            {
+                length = value.trim().parse().expect("a length");
+            }
+        }
+        answers.read_exact(&mut vec![0; length]).expect("a body");
+    }
+}
+
+/// What valgrind says behind some words.
+fn number(text: &str, before: &str) -> Option<f64> {
+    let after = &text[text.find(before)? + before.len()..];
+    let digits: String = after.trim_start().chars().take_while(|c| c.is_ascii_digit() || *c == ',').collect();
+    digits.replace(',', "").parse().ok()
+}
+
+/// So many hello-world requests that cross without a socket, or are only made.
+fn cross(count: usize, crosses: bool) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let host = Host::new();
@@ -116,35 +185,34 @@ fn cross(count: usize) {
         for _ in 0..count {
             let request = http::Request::get("/api/v1/p/hello/hello").header("host", "localhost").body(Body::empty());
             let call = Call { mount: "/api/v1/p/hello".len(), ..Call::new(request.expect("a request")) };
-            let answer = loaded.instance.call(call).await.expect("an answer");
-            assert!(answer.response.status().is_success());
+            if crosses {
+                let answer = loaded.instance.call(call).await.expect("an answer");
+                assert!(answer.response.status().is_success());
+            }
         }
     });
 }
 
-/// Instructions and allocations of one crossing: the difference between many and few, by valgrind.
+/// Instructions and allocations of one crossing: the difference between many and few, without what making the requests takes.
 fn count_crossings() -> Vec<Row> {
-    let run = |tool: &[&str], count: usize| {
+    let run = |tool: &[&str], what: &str, count: usize| {
         let program = std::env::current_exe().expect("this program");
-        let output =
-            Command::new("valgrind").args(tool).arg(program).args(["--cross", &count.to_string()]).output().ok()?;
+        let output = Command::new("valgrind").args(tool).arg(program).args([what, &count.to_string()]).output().ok()?;
         Some(String::from_utf8_lossy(&output.stderr).into_owned()).filter(|_| output.status.success())
     };
-    let number = |text: &str, before: &str| {
-        let after = &text[text.find(before)? + before.len()..];
-        let digits: String = after.trim_start().chars().take_while(|c| c.is_ascii_digit() || *c == ',').collect();
-        digits.replace(',', "").parse::<f64>().ok()
-    };
     let (few, many) = (1_000, 3_000);
-    let counted = |tool: &[&str], before: &str| {
-        let (few_text, many_text) = (run(tool, few)?, run(tool, many)?);
+    let counted = |tool: &[&str], before: &str, what: &str| {
+        let (few_text, many_text) = (run(tool, what, few)?, run(tool, what, many)?);
         Some((number(&many_text, before)? - number(&few_text, before)?) / (many - few) as f64)
     };
-    let instructions = counted(&["--tool=callgrind", "--callgrind-out-file=/dev/null"], "Collected :");
-    let allocations = counted(&["--tool=memcheck", "--leak-check=no"], "total heap usage:");
+    let of_one = |tool: &[&str], before| Some(counted(tool, before, "--cross")? - counted(tool, before, "--make")?);
+    let instructions = of_one(&["--tool=callgrind", "--callgrind-out-file=/dev/null"], "Collected :");
+    let allocations = of_one(&["--tool=memcheck", "--leak-check=no"], "total heap usage:");
     let rows = [
         instructions.map(|value| Row::count("instructions of one hello-world crossing", "", Better::Lower, value)),
-        allocations.map(|value| Row::count("allocations of one hello-world crossing", "", Better::Lower, value)),
+        allocations.map(|value| {
+            Row::count("allocations of one hello-world crossing", "", Better::Lower, value).must(12.0, 8.0)
+        }),
     ];
     if rows.iter().any(Option::is_none) {
         println!("instructions and allocations were not counted: that needs valgrind");

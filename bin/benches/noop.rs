@@ -5,7 +5,7 @@
 
 mod common;
 
-use camlock_policy::{BoxFuture, Built, Entry, Failure, Progress, Scan, Sources};
+use camlock_policy::{BoxFuture, BuildPriority, Built, Entry, Failure, Progress, Scan, Sources};
 use common::{
     many::{MANY, many},
     report::{Better, Row, finish},
@@ -66,9 +66,9 @@ impl Sources for Counted {
     fn scan(&self) -> Scan {
         self.sources.scan()
     }
-    fn build(&self, entry: &Entry, progress: Progress) -> BoxFuture<Result<Built, Failure>> {
+    fn build(&self, entry: &Entry, priority: BuildPriority, progress: Progress) -> BoxFuture<Result<Built, Failure>> {
         self.builds.fetch_add(1, Ordering::Relaxed);
-        self.sources.build(entry, progress)
+        self.sources.build(entry, priority, progress)
     }
     fn remove(&self, entry: &Entry) -> Result<PathBuf, Failure> {
         self.sources.remove(entry)

@@ -41,6 +41,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failed> {
 
 /// Runs a server with these settings, which tells in this voice what becomes of its plugins.
 pub(crate) fn run_with(config: &Config, voice: &Voice) -> Result<(), Failed> {
+    hide_environment();
     let (kept, levels) = (Logs::default(), Levels::new(config.levels.clone()));
     let reports = Reports::begin(config)?;
     logs::begin(config, kept.clone(), &levels, &reports)?;
@@ -53,6 +54,15 @@ pub(crate) fn run_with(config: &Config, voice: &Voice) -> Result<(), Failed> {
     }
     reports.end();
     outcome
+}
+
+/// From here on other processes of the same user, a build script's among them, cannot read this one's environment and memory,
+/// in which secrets are. Nor can debuggers, and no core is dumped: `CAMLOCK_DEBUGGABLE=1` is for those who need that.
+fn hide_environment() {
+    if env::var_os("CAMLOCK_DEBUGGABLE").is_none_or(|value| value != "1") {
+        // Where it cannot be done, the environment can be read as everywhere.
+        let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    }
 }
 
 async fn serve(
@@ -120,6 +130,7 @@ fn options(config: &Config, voice: &Voice, address: SocketAddr, logs: Logs) -> R
         builds: config.builds.clone(),
         profile: config.profile.unwrap_or(if terminal { Profile::Quick } else { Profile::Release }).into(),
         settings: config.settings.clone(),
+        variables: config.variables.clone(),
         built_in: built_in::all(),
         token: env::var("CAMLOCK_ADMIN_TOKEN").ok().filter(|token| !token.is_empty()),
         database: config.database.clone(),

@@ -16,7 +16,7 @@ fn main() {
     let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it"));
     let workspace = table(&repository.join("Cargo.toml"));
     let mut files = Vec::new();
-    for package in ["", "abi", "testkit"] {
+    for package in ["", "abi", "macros", "testkit"] {
         let directory = repository.join(SDK).join(package);
         let manifest = alone(table(&directory.join("Cargo.toml")), &workspace, package);
         let written = out.join(format!("Cargo{package}.toml"));

@@ -7,6 +7,6 @@ mod library;
 mod program;
 
 #[cfg(not(feature = "program"))]
-pub(crate) use library::{current, installed, opened, passing, runs};
+pub(crate) use library::{closed, current, installed, opened, passing, runs};
 #[cfg(feature = "program")]
-pub(crate) use program::{current, installed, opened, passing, runs};
+pub(crate) use program::{closed, current, installed, opened, passing, runs};

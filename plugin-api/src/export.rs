@@ -1,6 +1,6 @@
 //! The one line that makes a crate a plugin, and the table of functions it exports.
 
-use crate::{Plugin, instance};
+use crate::{Plugin, assets::Assets, instance};
 use camlock_abi::{ABI, BuiltIn, Entry, RSlice, Root, RootRef, abi_stable::prefix_type::WithMetadata};
 use std::marker::PhantomData;
 
@@ -9,7 +9,8 @@ use std::marker::PhantomData;
 /// A plugin that cannot do without a feature of newer hosts names it: `export!(Hello, requires: ["log", "spawn"])`. A host
 /// that lacks it refuses the plugin and says so.
 ///
-/// It adds one symbol and two sections: the crate's `Cargo.toml`, as it stands, and what built it; and the constant
+/// It adds one symbol and two sections: the crate's `Cargo.toml`, as it stands, and what built it; the files of the folder
+/// `assets` beside it, where there is one (see [`Host::assets`](crate::Host::assets)); and the constant
 /// `CAMLOCK_PLUGIN`, by which a program can link the plugin in (built with the feature `program` of this crate).
 #[macro_export]
 macro_rules! export {
@@ -17,6 +18,10 @@ macro_rules! export {
         $crate::export!($plugin, requires: []);
     };
     ($plugin:ty, requires: [$($feature:literal),* $(,)?]) => {
+        impl $crate::__private::ExportedPlugin for $plugin {
+            const ASSETS: $crate::__private::Assets = $crate::__private::assets!();
+        }
+
         /// This plugin, for a program that links it in instead of loading it.
         #[allow(dead_code, unreachable_pub)]
         pub const CAMLOCK_PLUGIN: $crate::BuiltIn = {
@@ -29,7 +34,7 @@ macro_rules! export {
                 "\0intercepts=", camlock::INTERCEPTS,
                 "\0panic=", if cfg!(panic = "abort") { "abort" } else { "unwind" },
                 "\0requires=", $($feature, ",",)*
-                "\0nonce=", match option_env!("CAMLOCK_BUILD_NONCE") { Some(nonce) => nonce, None => "" },
+                "\0fingerprint=", match option_env!("CAMLOCK_BUILD_FINGERPRINT") { Some(fingerprint) => fingerprint, None => "" },
                 "\0crate=", env!("CARGO_CRATE_NAME"),
                 "\0name=", env!("CARGO_PKG_NAME"),
                 "\0version=", env!("CARGO_PKG_VERSION"),
@@ -64,20 +69,26 @@ macro_rules! export {
     };
 }
 
+/// What `export!` adds to a plugin type.
+pub trait ExportedPlugin: Plugin {
+    /// The files of the crate's folder `assets`.
+    const ASSETS: Assets;
+}
+
 /// The entry of a plugin type.
-pub const fn entry<P: Plugin>() -> Entry {
-    Entry::new(Table::<P>::ROOT)
+pub const fn entry<P: ExportedPlugin>() -> Entry {
+    Entry::new(PluginTable::<P>::ROOT)
 }
 
 /// A plugin type and what its sections say, for a program that links it in.
-pub const fn built_in<P: Plugin>(meta: &'static [u8], manifest: &'static [u8]) -> BuiltIn {
+pub const fn built_in<P: ExportedPlugin>(meta: &'static [u8], manifest: &'static [u8]) -> BuiltIn {
     // SAFETY: the functions are this crate's, which keep the contract.
-    unsafe { BuiltIn::new(Table::<P>::ROOT, meta, manifest) }
+    unsafe { BuiltIn::new(PluginTable::<P>::ROOT, meta, manifest) }
 }
 
-struct Table<P>(PhantomData<P>);
+struct PluginTable<P>(PhantomData<P>);
 
-impl<P: Plugin> Table<P> {
+impl<P: ExportedPlugin> PluginTable<P> {
     const STORED: &'static WithMetadata<Root> = &WithMetadata::new(Root {
         abi: ABI,
         features: RSlice::EMPTY,
@@ -92,10 +103,8 @@ impl<P: Plugin> Table<P> {
         save: instance::save,
         restore: instance::restore,
         shutdown: instance::shutdown,
-        close: instance::close,
         configure: instance::configure,
-        #[cfg(feature = "next")]
-        reply: instance::reply,
+        close: instance::close,
     });
 
     const ROOT: RootRef = RootRef(Self::STORED.static_as_prefix());

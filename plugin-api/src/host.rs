@@ -1,45 +1,75 @@
 //! The host, as a plugin sees it.
 
-use crate::{Config, Result, around};
+use crate::{
+    Config, Error, Result, around,
+    assets::{self, Assets},
+};
+use anyhow::Context as _;
 use camlock_abi::{DirectWaker, FailureMessage, HostRef, Job, RSlice, RStr, TextSink};
 use serde::de::DeserializeOwned;
 use std::{
+    ffi::OsString,
     future::Future,
     marker::PhantomData,
-    sync::{Arc, Mutex, PoisonError},
+    os::unix::ffi::OsStringExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, SystemTime},
 };
 
 /// What the host offers a plugin. Cheap to clone; keep one wherever it is needed.
 #[derive(Clone)]
-pub struct Host(Kind);
+pub struct Host(HostKind);
 
 #[derive(Clone)]
-enum Kind {
+enum HostKind {
     /// Inside a server that loaded the plugin, or has it compiled in.
-    Loaded(HostRef),
+    Loaded(HostRef, Assets),
     /// Inside an ordinary program, such as the plugin's own tests.
-    Program(Arc<Mutex<Config>>),
+    Program(Arc<Program>),
+}
+
+/// What stands for a host in an ordinary program.
+struct Program {
+    config: Mutex<Config>,
+    /// Made when it is asked for, removed with this.
+    dir: OnceLock<PathBuf>,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if let Some(dir) = self.dir.get() {
+            let _ = std::fs::remove_dir_all(dir);
+        }
+    }
 }
 
 impl std::fmt::Debug for Host {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self.0 {
-            Kind::Loaded(_) => "Host",
-            Kind::Program(_) => "Host(program)",
+            HostKind::Loaded(..) => "Host",
+            HostKind::Program(_) => "Host(program)",
         })
     }
 }
 
 impl Host {
     pub(crate) fn loaded(host: HostRef) -> Self {
-        Host(Kind::Loaded(host))
+        Host(HostKind::Loaded(host, &[]))
+    }
+
+    /// The same, of the plugin that has these assets.
+    pub(crate) fn with_assets(self, assets: Assets) -> Self {
+        match self.0 {
+            HostKind::Loaded(host, _) => Host(HostKind::Loaded(host, assets)),
+            program @ HostKind::Program(_) => Host(program),
+        }
     }
 
     pub(crate) fn reference(&self) -> Option<HostRef> {
         match self.0 {
-            Kind::Loaded(host) => Some(host),
-            Kind::Program(_) => None,
+            HostKind::Loaded(host, _) => Some(host),
+            HostKind::Program(_) => None,
         }
     }
 
@@ -50,7 +80,7 @@ impl Host {
 
     /// The same, with a configuration.
     pub fn in_program_with(config: Config) -> Self {
-        Host(Kind::Program(Arc::new(Mutex::new(config))))
+        Host(HostKind::Program(Arc::new(Program { config: Mutex::new(config), dir: OnceLock::new() })))
     }
 
     /// The plugin's configuration, read as a type of the author's: what this instance began with, or what its
@@ -69,52 +99,91 @@ impl Host {
 
     fn configuration(&self) -> Config {
         match &self.0 {
-            Kind::Loaded(host) => told_config(*host),
-            Kind::Program(config) => config.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            HostKind::Loaded(host, _) => text_of(*host, "config")
+                .map_or_else(Config::empty, |text| Config::of_host(&String::from_utf8_lossy(&text))),
+            HostKind::Program(program) => program.config.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 
     /// What a host does when a configuration was taken live, for testkits.
     #[doc(hidden)]
     pub fn take_over(&self, config: Config) {
-        if let Kind::Program(current) = &self.0 {
-            *current.lock().unwrap_or_else(PoisonError::into_inner) = config;
+        if let HostKind::Program(program) = &self.0 {
+            *program.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
+        }
+    }
+
+    /// The path below which the plugin answers always, without a slash at its end: `/api/v1/p/NAME`. Links and forms of a page that
+    /// is served there begin with it. In an ordinary program it is empty.
+    pub fn mount(&self) -> String {
+        self.reference()
+            .and_then(|host| text_of(host, "mount"))
+            .map_or_else(String::new, |mount| String::from_utf8_lossy(&mount).into_owned())
+    }
+
+    /// A directory of the plugin's own, an absolute path. What is in it is kept across reloads and restarts, and is the same for
+    /// all builds of the plugin. Where a build is verified, and in an ordinary program, it is an empty one that is removed again.
+    pub fn dir(&self) -> Result<PathBuf> {
+        match &self.0 {
+            HostKind::Loaded(host, _) => match text_of(*host, "dir") {
+                Some(dir) => Ok(PathBuf::from(OsString::from_vec(dir))),
+                None => Err(Error::msg("the host has no directory for this plugin")),
+            },
+            HostKind::Program(program) => program.dir(),
+        }
+    }
+
+    /// A directory with the files of the crate's folder `assets`, which travel in the library: for `ServeDir`, templates, and what
+    /// else reads files. It belongs to this build, and goes with it. In an ordinary program it is the crate's folder itself.
+    ///
+    /// The first call writes the files out.
+    pub fn assets(&self) -> Result<PathBuf> {
+        match &self.0 {
+            HostKind::Loaded(host, assets) => match text_of(*host, "scratch") {
+                Some(dir) => assets::write_out(assets, Path::new(&OsString::from_vec(dir))),
+                None => Err(Error::msg("the host has no directory for this plugin's assets")),
+            },
+            HostKind::Program(_) => {
+                let crate_dir = std::env::var_os("CARGO_MANIFEST_DIR")
+                    .ok_or_else(|| Error::msg("the crate's folder is not known: run this with cargo"))?;
+                Ok(Path::new(&crate_dir).join("assets"))
+            }
         }
     }
 
     /// Whether this host offers a feature by that name.
     pub fn offers(&self, feature: &str) -> bool {
         match self.0 {
-            Kind::Loaded(host) => {
+            HostKind::Loaded(host, _) => {
                 // SAFETY: the host's record and table are valid while this library is mapped.
                 let features = unsafe { host.table.features()(host.context) };
                 features.iter().any(|offered| offered.as_str() == feature)
             }
-            Kind::Program(_) => camlock_abi::HOST_FEATURES.contains(&feature),
+            HostKind::Program(_) => camlock_abi::HOST_FEATURES.contains(&feature),
         }
     }
 
     /// The time by the host's clock.
     pub fn now(&self) -> SystemTime {
         match self.0 {
-            Kind::Loaded(host) => {
+            HostKind::Loaded(host, _) => {
                 // SAFETY: as above.
                 let nanos = unsafe { host.table.now()(host.context) };
                 SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos)
             }
-            Kind::Program(_) => SystemTime::now(),
+            HostKind::Program(_) => SystemTime::now(),
         }
     }
 
     /// Waits on the host's timer. Works without a runtime in the plugin.
     pub async fn sleep(&self, duration: Duration) {
         match self.0 {
-            Kind::Loaded(host) => {
+            HostKind::Loaded(host, _) => {
                 let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
                 // SAFETY: as above.
                 let _ = unsafe { host.table.sleep()(host.context, nanos) }.await;
             }
-            Kind::Program(_) => tokio::time::sleep(duration).await,
+            HostKind::Program(_) => tokio::time::sleep(duration).await,
         }
     }
 
@@ -123,48 +192,50 @@ impl Host {
     /// tokio's own functions work best in `tokio::spawn`, which runs on the plugin's runtime; this is for plugins without one.
     pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> Spawned {
         match self.0 {
-            Kind::Loaded(host) => {
+            HostKind::Loaded(host, _) => {
                 let done = async {
                     future.await;
                     Ok(Vec::new())
                 };
                 let job = Job::new(done, DirectWaker, |caught| panicked("while dropping a spawned future", caught));
                 // SAFETY: as above.
-                Spawned(Task::Host(host, unsafe { host.table.spawn()(host.context, job) }))
+                Spawned(SpawnedTask::Host(host, unsafe { host.table.spawn()(host.context, job) }))
             }
-            Kind::Program(_) => Spawned(Task::Program(tokio::spawn(future).abort_handle())),
+            HostKind::Program(_) => Spawned(SpawnedTask::Program(tokio::spawn(future).abort_handle())),
         }
     }
+}
 
-    /// What a host at contract 1.2 says.
-    #[cfg(feature = "next")]
-    #[doc(hidden)]
-    pub fn greeting(&self) -> &'static str {
-        match self.0 {
-            Kind::Loaded(host) => match host.table.greeting() {
-                // SAFETY: as above.
-                Some(greeting) => unsafe { greeting(host.context) }.as_str(),
-                None => "the host has no greeting",
-            },
-            Kind::Program(_) => "no host",
+impl Program {
+    fn dir(&self) -> Result<PathBuf> {
+        if let Some(dir) = self.dir.get() {
+            return Ok(dir.clone());
         }
+        let name = format!("camlock-plugin-{}-{}", std::process::id(), assets::unique());
+        let made = std::env::temp_dir().join(name);
+        // Not one that is there already: it would be somebody else's.
+        std::fs::create_dir(&made).with_context(|| format!("{} cannot be made", made.display()))?;
+        if self.dir.set(made.clone()).is_err() {
+            let _ = std::fs::remove_dir(&made);
+        }
+        Ok(self.dir.get().cloned().unwrap_or(made))
     }
 }
 
 /// A future that runs on the host's threads. Dropping this handle leaves it running.
 #[derive(Debug)]
-pub struct Spawned(Task);
+pub struct Spawned(SpawnedTask);
 
-enum Task {
+enum SpawnedTask {
     Host(HostRef, u64),
     Program(tokio::task::AbortHandle),
 }
 
-impl std::fmt::Debug for Task {
+impl std::fmt::Debug for SpawnedTask {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Task::Host(_, id) => write!(formatter, "{id}"),
-            Task::Program(handle) => handle.fmt(formatter),
+            SpawnedTask::Host(_, id) => write!(formatter, "{id}"),
+            SpawnedTask::Program(handle) => handle.fmt(formatter),
         }
     }
 }
@@ -174,27 +245,23 @@ impl Spawned {
     pub fn abort(&self) {
         match &self.0 {
             // SAFETY: the host's record and table are valid while this library is mapped.
-            Task::Host(host, id) => unsafe { host.table.abort()(host.context, *id) },
-            Task::Program(handle) => handle.abort(),
+            SpawnedTask::Host(host, id) => unsafe { host.table.abort()(host.context, *id) },
+            SpawnedTask::Program(handle) => handle.abort(),
         }
     }
 }
 
-/// A host of 1.0 has none to tell.
-fn told_config(host: HostRef) -> Config {
-    unsafe extern "C" fn take(context: *mut (), name: RStr<'_>, text: RSlice<'_, u8>) {
-        if name.as_str() == "config" {
-            // SAFETY: `context` is the configuration below, which waits for this call.
-            unsafe { *context.cast::<Config>() = Config::of_host(&String::from_utf8_lossy(&text)) };
-        }
+/// One of the host's texts, if it has one by that name.
+fn text_of(host: HostRef, name: &str) -> Option<Vec<u8>> {
+    unsafe extern "C" fn take(context: *mut (), _: RStr<'_>, text: RSlice<'_, u8>) {
+        // SAFETY: `context` is the text below, which waits for this call.
+        unsafe { *context.cast::<Option<Vec<u8>>>() = Some(text.to_vec()) };
     }
-    let mut told = Config::empty();
-    if let Some(config) = host.table.config() {
-        let sink = TextSink { context: (&raw mut told).cast(), text: take, lifetime: PhantomData };
-        // SAFETY: the host's record and table are valid while this library is mapped; the sink lives for this call.
-        unsafe { config(host.context, &sink) }
-    }
-    told
+    let mut text = None;
+    let sink = TextSink { context: (&raw mut text).cast(), text: take, lifetime: PhantomData };
+    // SAFETY: the host's record and table are valid while this library is mapped; the sink lives for this call.
+    unsafe { host.table.text()(host.context, RStr::from_str(name), &sink) }
+    text
 }
 
 /// Tells of a panic that has nobody to return to.

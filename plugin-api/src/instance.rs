@@ -1,14 +1,14 @@
 //! A plugin's instance as the host holds it: the functions of the contract's root, all but `export!`'s one generic.
 
 use crate::{
-    Config, Host, Plugin, Saved, Taken, around, host::panicked, request, respond, runtime::Inside, runtime::Runtime,
-    spare::Spares,
+    Config, Host, Plugin, Saved, Taken, around, export::ExportedPlugin, host::panicked, request, respond,
+    runtime::InRuntime, runtime::PluginRuntime, spare::Spares,
 };
 use anyhow::Context as _;
 use axum::Router;
 use camlock_abi::{
-    Body, Caught, DirectWaker, FailureMessage, Hooks, HostRef, Job, Object, OpenOptions, RSlice, RStr, RequestHead,
-    TAKEN_LIVE, Task, TextSink,
+    Body, Caught, DirectWaker, FailureKind, FailureMessage, Hooks, HostRef, Job, Object, OpenOptions, RSlice, RStr,
+    RequestHead, TAKEN_LIVE, Task, TextSink,
 };
 use http::Extensions;
 use std::{
@@ -21,27 +21,27 @@ use std::{
 /// The compiler that built this crate.
 pub const RUSTC: &str = env!("CAMLOCK_RUSTC");
 
-type Outcome = Result<Vec<u8>, FailureMessage>;
-type BoxFuture<'a> = Pin<Box<dyn Future<Output = crate::Result<Vec<u8>>> + Send + 'a>>;
+type JobOutcome = Result<Vec<u8>, FailureMessage>;
+type LifecycleFuture<'a> = Pin<Box<dyn Future<Output = crate::Result<Vec<u8>>> + Send + 'a>>;
 
 /// The author's type, without its type.
 trait Lifecycle: Send + Sync {
-    fn start(&self) -> BoxFuture<'_>;
-    fn health(&self) -> BoxFuture<'_>;
-    fn save(&self) -> BoxFuture<'_>;
-    fn restore(&self, saved: Saved) -> BoxFuture<'_>;
-    fn configure(&self, config: Config) -> BoxFuture<'_>;
-    fn shutdown(&self) -> BoxFuture<'_>;
+    fn start(&self) -> LifecycleFuture<'_>;
+    fn health(&self) -> LifecycleFuture<'_>;
+    fn save(&self) -> LifecycleFuture<'_>;
+    fn restore(&self, saved: Saved) -> LifecycleFuture<'_>;
+    fn configure(&self, config: Config) -> LifecycleFuture<'_>;
+    fn shutdown(&self) -> LifecycleFuture<'_>;
 }
 
 impl<P: Plugin> Lifecycle for P {
-    fn start(&self) -> BoxFuture<'_> {
+    fn start(&self) -> LifecycleFuture<'_> {
         Box::pin(async { Plugin::start(self).await.map(|()| Vec::new()) })
     }
-    fn health(&self) -> BoxFuture<'_> {
+    fn health(&self) -> LifecycleFuture<'_> {
         Box::pin(async { Plugin::health(self).await.map(|()| Vec::new()) })
     }
-    fn save(&self) -> BoxFuture<'_> {
+    fn save(&self) -> LifecycleFuture<'_> {
         Box::pin(async {
             Ok(Plugin::save(self).await?.map_or_else(Vec::new, |mut state| {
                 state.insert(0, 1);
@@ -49,10 +49,10 @@ impl<P: Plugin> Lifecycle for P {
             }))
         })
     }
-    fn restore(&self, saved: Saved) -> BoxFuture<'_> {
+    fn restore(&self, saved: Saved) -> LifecycleFuture<'_> {
         Box::pin(async { Plugin::restore(self, saved).await.map(|()| Vec::new()) })
     }
-    fn configure(&self, config: Config) -> BoxFuture<'_> {
+    fn configure(&self, config: Config) -> LifecycleFuture<'_> {
         Box::pin(async {
             Ok(match Plugin::configure(self, config).await? {
                 Taken::Live => TAKEN_LIVE.to_vec(),
@@ -60,7 +60,7 @@ impl<P: Plugin> Lifecycle for P {
             })
         })
     }
-    fn shutdown(&self) -> BoxFuture<'_> {
+    fn shutdown(&self) -> LifecycleFuture<'_> {
         Box::pin(async {
             Plugin::shutdown(self).await;
             Ok(Vec::new())
@@ -70,15 +70,15 @@ impl<P: Plugin> Lifecycle for P {
 
 /// What `Object` is on this side.
 pub(crate) struct Instance {
-    runtime: Runtime,
+    runtime: PluginRuntime,
     host: Host,
     /// See `request::room`.
     room: Extensions,
     spares: Spares,
-    made: OnceLock<Made>,
+    made: OnceLock<Created>,
 }
 
-struct Made {
+struct Created {
     router: Router,
     openapi: Option<String>,
     plugin: Arc<dyn Lifecycle>,
@@ -112,7 +112,7 @@ impl Home {
     }
 
     /// For running code of the plugin within.
-    pub(crate) fn runtime(&self) -> &Runtime {
+    pub(crate) fn runtime(&self) -> &PluginRuntime {
         let Instance { runtime, host, .. } = self.instance();
         around::passing(host);
         runtime
@@ -133,12 +133,12 @@ impl Home {
 
     fn job(self, future: impl Future<Output = crate::Result<Vec<u8>>> + Send + 'static) -> Job {
         let told = async { future.await.map_err(|error| FailureMessage::error(format!("{error:#}"))) };
-        Job::new(Inside::new(told, self), DirectWaker, dropped_badly)
+        Job::new(InRuntime::new(told, self), DirectWaker, dropped_badly)
     }
 
     fn lifecycle<F>(self, call: F) -> Job
     where
-        F: for<'a> FnOnce(&'a dyn Lifecycle) -> BoxFuture<'a> + Send + 'static,
+        F: for<'a> FnOnce(&'a dyn Lifecycle) -> LifecycleFuture<'a> + Send + 'static,
     {
         self.job(async move {
             let made = self.instance().made.get().context("the plugin was not created")?;
@@ -154,7 +154,7 @@ fn dropped_badly(caught: &Caught) {
 
 /// Answers with a job that only fails, where even making the job panicked.
 fn or_failed(made: Result<Job, Caught>) -> Job {
-    made.unwrap_or_else(|caught| Job::new(async move { Outcome::Err(caught) }, DirectWaker, dropped_badly))
+    made.unwrap_or_else(|caught| Job::new(async move { JobOutcome::Err(caught) }, DirectWaker, dropped_badly))
 }
 
 pub(crate) unsafe extern "C" fn install(hooks: &'static Hooks) {
@@ -164,8 +164,8 @@ pub(crate) unsafe extern "C" fn install(hooks: &'static Hooks) {
 pub(crate) unsafe extern "C" fn open(host: HostRef, options: &OpenOptions<'_>) -> *mut Object {
     let opened = camlock_abi::catch(|| {
         let host = Host::loaded(host);
-        around::opened(&host);
-        let runtime = match Runtime::new(options.runtime, options.name.as_str()) {
+        around::opened(&host, options.verifying);
+        let runtime = match PluginRuntime::new(options.runtime, options.name.as_str()) {
             Ok(runtime) => runtime,
             Err(error) => {
                 tracing::error!(%error, "no tokio runtime could be made");
@@ -190,17 +190,20 @@ pub(crate) unsafe extern "C" fn open(host: HostRef, options: &OpenOptions<'_>) -
     })
 }
 
-pub(crate) unsafe extern "C" fn create<P: Plugin>(object: *mut Object) -> Job {
+pub(crate) unsafe extern "C" fn create<P: ExportedPlugin>(object: *mut Object) -> Job {
     or_failed(camlock_abi::catch(|| {
         let home = Home::new(object);
-        let host = home.instance().host.clone();
-        home.job(async move {
-            let plugin = Arc::new(P::create(host).await?);
-            let routes = plugin.clone().routes().into();
-            let made = Made { router: routes.router, openapi: routes.openapi, plugin };
-            home.instance().made.set(made).map_err(|_| anyhow::anyhow!("created twice"))?;
+        let host = home.instance().host.clone().with_assets(P::ASSETS);
+        let created = async move {
+            let plugin = P::create(host).await.map_err(|error| FailureMessage::error(format!("{error:#}")))?;
+            let plugin = Arc::new(plugin);
+            let routes: crate::Routes = camlock_abi::catch(|| plugin.clone().routes().into())
+                .map_err(|caught| FailureMessage { kind: FailureKind::PanicInRoutes, ..caught })?;
+            let made = Created { router: routes.router, openapi: routes.openapi, plugin };
+            home.instance().made.set(made).map_err(|_| FailureMessage::error("created twice"))?;
             Ok(Vec::new())
-        })
+        };
+        Job::new(InRuntime::new(created, home), DirectWaker, dropped_badly)
     }))
 }
 
@@ -273,9 +276,5 @@ pub(crate) unsafe extern "C" fn close(object: *mut Object) {
     if let Err(caught) = camlock_abi::catch(|| runtime.close()) {
         panicked("while ending the runtime", &caught);
     }
-}
-
-#[cfg(feature = "next")]
-pub(crate) unsafe extern "C" fn reply(object: *mut Object) -> RStr<'static> {
-    RStr::from_str(Home::new(object).instance().host.greeting())
+    camlock_abi::catch_quietly(around::closed);
 }

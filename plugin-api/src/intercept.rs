@@ -1,8 +1,9 @@
-//! Interception of what would outlive the library: thread-local destructors, pthread keys, threads.
+//! Interception of what would outlive the library: thread-local destructors, pthread keys, threads, signal handlers,
+//! descriptors.
 //!
-//! Four names of libc are defined here as hidden labels, so that the std linked into this very plugin binds to them and
+//! Names of libc are defined here as hidden labels, so that the std linked into this very plugin binds to them and
 //! nothing else does. They hand everything to the host's hooks. Before the hooks are in place (constructors in `.init_array`)
-//! they keep what comes and hand it over later. In an ordinary program (`cargo test`) they pass everything on untouched; with
+//! they keep what comes and hand it over later; but signal handlers go to libc, and the host finds them there. In an ordinary program (`cargo test`) they pass everything on untouched; with
 //! the feature `program` they are not there at all.
 
 use std::sync::atomic::AtomicBool;
@@ -17,52 +18,34 @@ pub(crate) use labels::install;
 #[cfg(not(feature = "program"))]
 mod labels {
     use super::THREADS_WERE_STARTED;
+    use crate::label::{in_main_program, label, real};
     use camlock_abi::Hooks;
     use std::{
-        ffi::{CStr, c_char, c_int, c_void},
+        ffi::{c_int, c_void},
         sync::{
             Mutex, PoisonError,
-            atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering},
+            atomic::{AtomicI32, AtomicPtr, Ordering},
         },
     };
 
     static HOOKS: AtomicPtr<Hooks> = AtomicPtr::new(std::ptr::null_mut());
+    /// The process that put the hooks in place.
+    static SERVER: AtomicI32 = AtomicI32::new(0);
 
-    #[cfg(target_arch = "x86_64")]
-    macro_rules! jump {
-        () => {
-            "jmp"
-        };
-    }
-    #[cfg(target_arch = "aarch64")]
-    macro_rules! jump {
-        () => {
-            "b"
-        };
-    }
-    macro_rules! label {
-        ($name:literal, $target:path) => {
-            // A label and a jump: arguments, stack and return address are the caller's, so the target sees exactly the C call
-            // that was made, as its signature (checked against libc's below) says.
-            core::arch::global_asm!(
-                concat!(".globl ", $name),
-                concat!(".hidden ", $name),
-                concat!(".type ", $name, ",@function"),
-                concat!($name, ": ", jump!(), " {target}"),
-                target = sym $target,
-            );
-        };
-    }
     label!("__cxa_thread_atexit_impl", thread_atexit);
     label!("pthread_key_create", key_create);
     label!("pthread_key_delete", key_delete);
     label!("pthread_create", thread_create);
+    label!("sigaction", signal_action);
+    label!("signal", signal);
 
     type Destructor = unsafe extern "C" fn(*mut c_void);
     type Start = unsafe extern "C-unwind" fn(*mut c_void) -> *mut c_void;
     type ThreadAtexit = unsafe extern "C" fn(Destructor, *mut c_void, *mut c_void) -> c_int;
     type KeyCreate = unsafe extern "C" fn(*mut libc::pthread_key_t, Option<Destructor>) -> c_int;
     type KeyDelete = unsafe extern "C" fn(libc::pthread_key_t) -> c_int;
+    type SignalAction = unsafe extern "C" fn(c_int, *const libc::sigaction, *mut libc::sigaction) -> c_int;
+    type Signal = unsafe extern "C" fn(c_int, libc::sighandler_t) -> libc::sighandler_t;
     type ThreadCreate =
         unsafe extern "C" fn(*mut libc::pthread_t, *const libc::pthread_attr_t, Start, *mut c_void) -> c_int;
 
@@ -118,59 +101,13 @@ mod labels {
         }
     }
 
-    /// Whether this code was linked into the executable rather than a library: its own address lies in one of the segments
-    /// that the kernel's auxiliary vector describes.
-    fn in_main_program() -> bool {
-        static KNOWN: AtomicUsize = AtomicUsize::new(0);
-        match KNOWN.load(Ordering::Relaxed) {
-            1 => return true,
-            2 => return false,
-            _ => {}
-        }
-        let here = in_main_program as fn() -> bool as usize;
-        // SAFETY: getauxval has no preconditions; AT_PHDR and AT_PHNUM describe the executable's program headers, which stay
-        // mapped and unchanged.
-        let inside = unsafe {
-            let headers = libc::getauxval(libc::AT_PHDR) as usize;
-            let count = libc::getauxval(libc::AT_PHNUM) as usize;
-            let headers = if headers == 0 {
-                &[][..]
-            } else {
-                std::slice::from_raw_parts(headers as *const libc::Elf64_Phdr, count)
-            };
-            let own = headers.iter().find(|header| header.p_type == libc::PT_PHDR);
-            let bias = own.map_or(0, |own| (headers.as_ptr() as usize).wrapping_sub(own.p_vaddr as usize));
-            headers.iter().filter(|header| header.p_type == libc::PT_LOAD).any(|header| {
-                let start = bias.wrapping_add(header.p_vaddr as usize);
-                (start..start.wrapping_add(header.p_memsz as usize)).contains(&here)
-            })
-        };
-        KNOWN.store(if inside { 1 } else { 2 }, Ordering::Relaxed);
-        inside
-    }
+    mod descriptors;
 
-    /// libc's own function of that name.
-    fn real(cache: &AtomicPtr<c_void>, name: &CStr) -> *mut c_void {
-        let known = cache.load(Ordering::Acquire);
-        if !known.is_null() {
-            return known;
-        }
-        // SAFETY: dlsym with a C string; RTLD_NEXT skips this library (or program), so it finds libc's.
-        let found = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr().cast::<c_char>()) };
-        if found.is_null() {
-            // Without it no thread can be made at all: nothing sensible is left to do.
-            std::process::abort();
-        }
-        cache.store(found, Ordering::Release);
-        found
-    }
-
-    macro_rules! real {
-        ($name:literal as $signature:ty) => {{
-            static CACHE: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
-            // SAFETY: libc documents this signature for this name.
-            unsafe { std::mem::transmute::<*mut c_void, $signature>(real(&CACHE, $name)) }
-        }};
+    /// Whether this is a child between `fork` and `exec`: it has one thread, the locks of others may be held for ever, and what
+    /// it does is no affair of the server's.
+    fn in_forked_child() -> bool {
+        // SAFETY: getpid has no preconditions.
+        unsafe { libc::getpid() != SERVER.load(Ordering::Relaxed) }
     }
 
     unsafe extern "C" fn thread_atexit(destructor: Destructor, object: *mut c_void, library: *mut c_void) -> c_int {
@@ -290,10 +227,66 @@ mod labels {
         }
     }
 
+    /// An outcome of a hook as libc's functions tell it.
+    fn outcome(error: c_int) -> c_int {
+        if error == 0 {
+            return 0;
+        }
+        // SAFETY: the thread's own variable.
+        unsafe { *libc::__errno_location() = error };
+        -1
+    }
+
+    unsafe extern "C" fn signal_action(
+        signal: c_int,
+        action: *const libc::sigaction,
+        before: *mut libc::sigaction,
+    ) -> c_int {
+        match side() {
+            // SAFETY: the hook takes what libc would; the host calls the handler only while this library is there.
+            Side::Host(hooks) if !in_forked_child() => {
+                outcome(unsafe { (hooks.signal_action)(hooks.context, signal, action.cast(), before.cast()) })
+            }
+            _ => {
+                let real = real!(c"sigaction" as SignalAction);
+                // SAFETY: passed on as it came.
+                unsafe { real(signal, action, before) }
+            }
+        }
+    }
+
+    unsafe extern "C" fn signal(signal: c_int, handler: libc::sighandler_t) -> libc::sighandler_t {
+        let hooks = match side() {
+            Side::Host(hooks) if !in_forked_child() => hooks,
+            _ => {
+                let real = real!(c"signal" as Signal);
+                // SAFETY: passed on as it came.
+                return unsafe { real(signal, handler) };
+            }
+        };
+        // As glibc does it.
+        // SAFETY: zeroed is a valid value of this plain C struct; the set is ours.
+        let (action, mut before) = unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = handler;
+            action.sa_flags = libc::SA_RESTART;
+            libc::sigaddset(&raw mut action.sa_mask, signal);
+            (action, std::mem::zeroed::<libc::sigaction>())
+        };
+        // SAFETY: as above; both live for this call.
+        let told = outcome(unsafe {
+            let (action, before) = ((&raw const action).cast(), (&raw mut before).cast());
+            (hooks.signal_action)(hooks.context, signal, action, before)
+        });
+        if told == 0 { before.sa_sigaction } else { libc::SIG_ERR }
+    }
+
     /// Puts the hooks in place and hands over what came before them.
     pub(crate) fn install(hooks: &'static Hooks) {
         let Early { destructors, keys, threads } = {
             let mut early = EARLY.lock().unwrap_or_else(PoisonError::into_inner);
+            // SAFETY: getpid has no preconditions.
+            SERVER.store(unsafe { libc::getpid() }, Ordering::Relaxed);
             HOOKS.store(std::ptr::from_ref(hooks).cast_mut(), Ordering::Release);
             std::mem::replace(&mut *early, Early::NOTHING)
         };

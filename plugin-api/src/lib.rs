@@ -27,14 +27,21 @@
 //! Here lives everything that runs on the plugin's side of the boundary. What must not live here: anything of the host.
 
 mod around;
+mod assets;
 mod backtrace;
 mod config;
+#[cfg(not(feature = "program"))]
+mod environment;
 mod export;
 mod host;
 mod instance;
 mod intercept;
+#[cfg(not(feature = "program"))]
+mod label;
 #[cfg(all(feature = "count-memory", not(feature = "program")))]
 mod memory;
+#[cfg(not(feature = "program"))]
+mod output;
 mod plugin;
 mod request;
 mod respond;
@@ -75,13 +82,15 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::{
-        export::{built_in, entry},
+        assets::Assets,
+        export::{ExportedPlugin, built_in, entry},
         instance::RUSTC,
     };
     pub use camlock_abi::{
         ABI_TEXT, Entry,
         section::{join, length},
     };
+    pub use camlock_macros::assets;
     /// The version of this crate, which artifacts carry.
     pub const SDK: &str = env!("CARGO_PKG_VERSION");
     /// Whether this build intercepts what would outlive the library.

@@ -2,7 +2,9 @@
 
 use crate::spare::Spares;
 use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri};
-use camlock_abi::{Body as ForeignBody, FailureMessage, Peer, Refused, RequestHead, decode_good_headers, values_len};
+use camlock_abi::{
+    Body as ForeignBody, FailureMessage, Peer, RefusedHead, RequestHead, decode_good_headers, values_len,
+};
 use http::{Extensions, Method, Request, Uri, Version, request::Parts};
 use std::{
     convert::Infallible,
@@ -10,8 +12,45 @@ use std::{
 };
 
 /// The host's id of a request, as an extension: `Extension<RequestId>`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestId(pub String);
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct RequestId {
+    length: u8,
+    bytes: [u8; RequestId::LONGEST],
+}
+
+impl RequestId {
+    /// No id is longer, for none that a client sends is taken if it is.
+    const LONGEST: usize = 64;
+
+    /// An id as a host gives them, for tests. It has 64 bytes at most; what is longer is cut off there.
+    pub fn new(id: &str) -> Self {
+        let mut length = id.len().min(Self::LONGEST);
+        while !id.is_char_boundary(length) {
+            length -= 1;
+        }
+        let mut bytes = [0; Self::LONGEST];
+        bytes[..length].copy_from_slice(&id.as_bytes()[..length]);
+        RequestId { length: length as u8, bytes }
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        // It was made of a text; were it none, it would have no id.
+        std::str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Display for RequestId {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+impl std::fmt::Debug for RequestId {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("RequestId").field(&self.as_str()).finish()
+    }
+}
 
 /// The W3C trace id of the request that is being handled; an extractor. Zeros where there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,7 +121,7 @@ pub(crate) fn fill(
     let headers = unsafe { decode_good_headers(head.headers, arena, room_for_headers) };
     match headers {
         Ok(headers) => put(request.headers_mut(), headers),
-        Err(Refused(reason)) => return Err(FailureMessage::error(reason)),
+        Err(RefusedHead(reason)) => return Err(FailureMessage::error(reason)),
     }
     match Uri::from_maybe_shared(target) {
         Ok(uri) => put(request.uri_mut(), uri),
@@ -126,7 +165,7 @@ pub(crate) fn fill(
         _ => {}
     }
     if !head.request_id.is_empty() {
-        extensions.insert(RequestId(head.request_id.as_str().to_owned()));
+        extensions.insert(RequestId::new(head.request_id.as_str()));
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! A request in the author's router, as a task that crosses.
 
-use crate::{host::panicked, instance::Home, request, runtime::Inside};
+use crate::{host::panicked, instance::Home, request, runtime::InRuntime};
 use axum::{body::Body as AxumBody, routing::future::RouteFuture};
 use bytes::Bytes;
 use camlock_abi::{
@@ -14,13 +14,14 @@ use http_body::{Body as _, Frame, SizeHint};
 use std::{
     convert::Infallible,
     future::Future,
+    mem::MaybeUninit,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 use tower_service::Service;
 
 /// What the outcome of an upgrade is made of.
-pub(crate) struct Answer {
+pub(crate) struct UpgradeOutcome {
     pub(crate) parts: Parts,
     pub(crate) body: Body,
     pub(crate) stream: ROption<ByteStream>,
@@ -36,19 +37,27 @@ fn give(status: StatusCode, headers: &HeaderMap, body: Body, stream: ROption<Byt
 }
 
 /// A future that answers into a sink.
-pub(crate) trait Answering: Send + 'static {
+pub(crate) trait CrossingFuture: Send + 'static {
     /// Polls; the sink was used if the task is done.
     fn poll_into(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         sink: &ResponseSink<'_>,
     ) -> Poll<Result<(), FailureMessage>>;
+
+    /// Does away with what the task lay in, which is empty now.
+    fn free(place: Box<MaybeUninit<InRuntime<Self>>>, _home: Home)
+    where
+        Self: Sized,
+    {
+        drop(place);
+    }
 }
 
 /// An ordinary future, where what moving its answer costs is of no account.
 pub(crate) struct Ordinary<F>(pub(crate) F);
 
-impl<F: Future<Output = Result<Answer, FailureMessage>> + Send + 'static> Answering for Ordinary<F> {
+impl<F: Future<Output = Result<UpgradeOutcome, FailureMessage>> + Send + 'static> CrossingFuture for Ordinary<F> {
     fn poll_into(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -56,18 +65,18 @@ impl<F: Future<Output = Result<Answer, FailureMessage>> + Send + 'static> Answer
     ) -> Poll<Result<(), FailureMessage>> {
         // SAFETY: the future is pinned with this value.
         let future = unsafe { self.map_unchecked_mut(|this| &mut this.0) };
-        future.poll(context).map_ok(|Answer { parts, body, stream }| {
+        future.poll(context).map_ok(|UpgradeOutcome { parts, body, stream }| {
             give(parts.status, &parts.headers, body, stream, sink);
         })
     }
 }
 
 /// Makes the task of a future.
-pub(crate) fn task<A: Answering>(answering: A, home: Home) -> Task {
-    task_of(Box::new(Inside::new(answering, home)))
+pub(crate) fn task<A: CrossingFuture>(answering: A, home: Home) -> Task {
+    task_of(Box::new(InRuntime::new(answering, home)))
 }
 
-fn task_of<A: Answering>(state: Box<Inside<A>>) -> Task {
+fn task_of<A: CrossingFuture>(state: Box<InRuntime<A>>) -> Task {
     let state = Box::into_raw(state);
     // SAFETY: the table's functions expect this very box, and the future is Send.
     unsafe { Task::new(state.cast(), const { &TaskTable { poll: poll::<A>, drop: drop_task::<A> } }) }
@@ -78,14 +87,14 @@ pub(crate) fn failing(failure: FailureMessage, home: Home) -> Task {
     task(Ordinary(std::future::ready(Err(failure))), home)
 }
 
-unsafe extern "C" fn poll<A: Answering>(
+unsafe extern "C" fn poll<A: CrossingFuture>(
     state: *mut (),
     waker: *const WakerHeader,
     sink: &ResponseSink<'_>,
 ) -> PollTask {
     let polled = camlock_abi::catch(|| {
         // SAFETY: `state` is the box of `task`, which is not moved until it is dropped; its owner polls through `&mut`.
-        let mut inside = unsafe { Pin::new_unchecked(&mut *state.cast::<Inside<A>>()) };
+        let mut inside = unsafe { Pin::new_unchecked(&mut *state.cast::<InRuntime<A>>()) };
         let polled = inside.as_mut().poll_inner(|answering| {
             // SAFETY: the waker is the host's for this call.
             unsafe { DirectWaker.with(waker, |context| answering.poll_into(context, sink)) }
@@ -106,9 +115,15 @@ unsafe extern "C" fn poll<A: Answering>(
     PollTask::Done
 }
 
-unsafe extern "C" fn drop_task<A: Answering>(state: *mut ()) {
-    // SAFETY: called once by the owner's drop; this takes the box back.
-    if let Err(caught) = camlock_abi::catch(|| drop(unsafe { Box::from_raw(state.cast::<Inside<A>>()) })) {
+unsafe extern "C" fn drop_task<A: CrossingFuture>(state: *mut ()) {
+    let task = state.cast::<InRuntime<A>>();
+    // SAFETY: called once by the owner's drop; `state` is the box of `task_of`, whose content goes here.
+    let dropped = camlock_abi::catch(|| unsafe {
+        let home = (*task).home();
+        std::ptr::drop_in_place(task);
+        A::free(Box::from_raw(task.cast::<MaybeUninit<InRuntime<A>>>()), home);
+    });
+    if let Err(caught) = dropped {
         panicked("while dropping a request", &caught);
     }
 }
@@ -129,7 +144,7 @@ pub(crate) fn handle(home: Home, head: &RequestHead<'_>, mut body: Body) -> Task
 }
 
 /// The request, then the router's future. Both lie in the task's box: the request is made there, and the future is never moved.
-struct Handling {
+pub(crate) struct Handling {
     request: Option<Request<AxumBody>>,
     routing: Option<RouteFuture<Infallible>>,
     home: Home,
@@ -137,10 +152,10 @@ struct Handling {
 
 impl Handling {
     /// One with an empty request.
-    fn boxed(home: Home) -> Box<Inside<Self>> {
+    fn boxed(home: Home) -> Box<InRuntime<Self>> {
         // SAFETY: all fields are written.
         unsafe {
-            Inside::<Self>::boxed(home, |place| {
+            InRuntime::<Self>::boxed(home.spares().task(), home, |place| {
                 let place = place.as_mut_ptr();
                 (&raw mut (*place).request).write(Some(Request::default()));
                 (&raw mut (*place).routing).write(None);
@@ -150,7 +165,7 @@ impl Handling {
     }
 }
 
-impl Answering for Handling {
+impl CrossingFuture for Handling {
     fn poll_into(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -175,6 +190,10 @@ impl Answering for Handling {
         this.home.spares().keep(std::mem::take(response.headers_mut()));
         Poll::Ready(Ok(()))
     }
+
+    fn free(place: Box<MaybeUninit<InRuntime<Self>>>, home: Home) {
+        home.spares().keep_task(place);
+    }
 }
 
 /// A response's body as it crosses. One that is ready at once crosses whole, without being polled from the other side.
@@ -190,16 +209,16 @@ pub(crate) fn outgoing(mut body: AxumBody, home: Home, context: &mut Context<'_>
         Poll::Ready(Some(frame)) => Some(frame),
         Poll::Pending => None,
     };
-    Body::stream(ResponseBody { first, inside: Inside::new(body, home) }, DirectWaker)
+    Body::stream(StreamedBody { first, inside: InRuntime::new(body, home) }, DirectWaker)
 }
 
 /// A response's body that streams.
-struct ResponseBody {
+struct StreamedBody {
     first: Option<Result<Frame<Bytes>, axum::Error>>,
-    inside: Inside<AxumBody>,
+    inside: InRuntime<AxumBody>,
 }
 
-impl http_body::Body for ResponseBody {
+impl http_body::Body for StreamedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -234,7 +253,7 @@ impl http_body::Body for ResponseBody {
     }
 }
 
-impl ExportedBody for ResponseBody {
+impl ExportedBody for StreamedBody {
     fn describe(error: axum::Error) -> FailureMessage {
         FailureMessage::error(error.to_string())
     }

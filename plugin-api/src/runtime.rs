@@ -17,36 +17,36 @@ use tokio::{runtime, sync::Notify};
 const BLOCKING_GRACE: Duration = Duration::from_secs(2);
 
 /// A runtime, or none if the manifest says so.
-pub(crate) struct Runtime(Option<Tokio>);
+pub(crate) struct PluginRuntime(Option<Tokio>);
 
 struct Tokio {
     handle: runtime::Handle,
     driven: AtomicBool,
     name: String,
-    parts: Mutex<Parts>,
+    parts: Mutex<RuntimeParts>,
     stop: Arc<Notify>,
 }
 
-struct Parts {
+struct RuntimeParts {
     runtime: Option<runtime::Runtime>,
     driver: Option<std::thread::JoinHandle<()>>,
 }
 
-impl Runtime {
+impl PluginRuntime {
     pub(crate) fn new(wanted: bool, name: &str) -> std::io::Result<Self> {
         if !wanted {
-            return Ok(Runtime(None));
+            return Ok(PluginRuntime(None));
         }
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .thread_name(format!("{name}-blocking"))
             .thread_keep_alive(Duration::from_secs(5))
             .build()?;
-        Ok(Runtime(Some(Tokio {
+        Ok(PluginRuntime(Some(Tokio {
             handle: runtime.handle().clone(),
             driven: AtomicBool::new(false),
             name: format!("{name}-tokio"),
-            parts: Mutex::new(Parts { runtime: Some(runtime), driver: None }),
+            parts: Mutex::new(RuntimeParts { runtime: Some(runtime), driver: None }),
             stop: Arc::new(Notify::new()),
         })))
     }
@@ -91,7 +91,7 @@ impl Runtime {
 }
 
 impl Tokio {
-    fn parts(&self) -> std::sync::MutexGuard<'_, Parts> {
+    fn parts(&self) -> std::sync::MutexGuard<'_, RuntimeParts> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -125,7 +125,7 @@ impl Tokio {
 }
 
 /// Something of the author's that is polled and dropped inside the runtime.
-pub(crate) struct Inside<T> {
+pub(crate) struct InRuntime<T> {
     /// There until this is dropped.
     inner: ManuallyDrop<T>,
     /// Nothing of the author's is left in it: it may be dropped anywhere.
@@ -133,17 +133,20 @@ pub(crate) struct Inside<T> {
     home: crate::instance::Home,
 }
 
-impl<T> Inside<T> {
+impl<T> InRuntime<T> {
     pub(crate) fn new(inner: T, home: crate::instance::Home) -> Self {
-        Inside { inner: ManuallyDrop::new(inner), spent: false, home }
+        InRuntime { inner: ManuallyDrop::new(inner), spent: false, home }
     }
 
     /// Makes one where it is to stay, which spares large things from being moved.
     ///
     /// # Safety
     /// `make` must leave a `T` in the place that it is given.
-    pub(crate) unsafe fn boxed(home: crate::instance::Home, make: impl FnOnce(&mut MaybeUninit<T>)) -> Box<Self> {
-        let mut made = Box::<Self>::new_uninit();
+    pub(crate) unsafe fn boxed(
+        mut made: Box<MaybeUninit<Self>>,
+        home: crate::instance::Home,
+        make: impl FnOnce(&mut MaybeUninit<T>),
+    ) -> Box<Self> {
         let at = made.as_mut_ptr();
         // SAFETY: the box is there, and ours; `ManuallyDrop<T>` and `MaybeUninit<T>` lie in memory as `T` does. Then every
         // field is there: the caller promises the first.
@@ -169,6 +172,11 @@ impl<T> Inside<T> {
         unsafe { self.get_unchecked_mut() }.spent = true;
     }
 
+    /// The instance that it belongs to.
+    pub(crate) fn home(&self) -> crate::instance::Home {
+        self.home
+    }
+
     pub(crate) fn get(&self) -> &T {
         &self.inner
     }
@@ -179,7 +187,7 @@ impl<T> Inside<T> {
     }
 }
 
-impl<F: Future> Future for Inside<F> {
+impl<F: Future> Future for InRuntime<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
@@ -187,7 +195,7 @@ impl<F: Future> Future for Inside<F> {
     }
 }
 
-impl<T> Drop for Inside<T> {
+impl<T> Drop for InRuntime<T> {
     fn drop(&mut self) {
         if !std::mem::needs_drop::<T>() {
             return;

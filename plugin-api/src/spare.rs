@@ -1,12 +1,15 @@
-//! Memory of messages that are through, for those that come after them on the same thread: a request needs a header map and a
-//! place for the bytes of its head, and its answer leaves a header map behind. What must not live here: anything that was in it.
+//! Memory of messages that are through, for those that come after them on the same thread: a request needs a header map, a
+//! place for the bytes of its head and one for its task, and its answer leaves a header map and a task behind. What must not live
+//! here: anything that was in it.
 //!
 //! It belongs to the instance, not to the threads: a thread of the host's that sleeps would never give it back.
 
+use crate::{respond::Handling, runtime::InRuntime};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use std::{
     cell::Cell,
+    mem::MaybeUninit,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -24,18 +27,22 @@ const PLACES: usize = 16;
 
 /// What an instance keeps for its threads.
 #[derive(Default)]
-pub(crate) struct Spares([Place; PLACES]);
+pub(crate) struct Spares([SparePlace; PLACES]);
 
 /// Threads do not wait for each other's memory, not even the processor's.
 #[derive(Default)]
 #[repr(align(128))]
-struct Place(Mutex<Spare>);
+struct SparePlace(Mutex<Spare>);
 
 #[derive(Default)]
 struct Spare {
     heads: BytesMut,
     headers: HeaderMap,
+    task: Option<TaskPlace>,
 }
+
+/// Where the task of a request lies; there is none in it.
+pub(crate) type TaskPlace = Box<MaybeUninit<InRuntime<Handling>>>;
 
 thread_local! {
     /// Where this thread's place is, plus one. It has nothing that would have to be dropped.
@@ -79,6 +86,17 @@ impl Spares {
             })
             .unwrap_or_default();
         (copy.unwrap_or_else(|| copied(&mut BytesMut::with_capacity(len))), headers)
+    }
+
+    /// A place for a task.
+    pub(crate) fn task(&self) -> TaskPlace {
+        self.with(|spare| spare.task.take()).flatten().unwrap_or_else(Box::new_uninit)
+    }
+
+    /// Keeps the place of a task that is through.
+    pub(crate) fn keep_task(&self, place: TaskPlace) {
+        let before = self.with(|spare| spare.task.replace(place));
+        drop(before);
     }
 
     /// Keeps an answer's header map for a request.

@@ -53,11 +53,11 @@ fn level(level: &tracing::Level) -> Level {
 
 /// The fields of one record as text.
 #[derive(Default)]
-struct Fields(Vec<(&'static str, ValueKind, String)>);
+struct FieldTexts(Vec<(&'static str, ValueKind, String)>);
 
-impl Fields {
+impl FieldTexts {
     fn of(record: impl FnOnce(&mut Self)) -> Self {
-        let mut fields = Fields::default();
+        let mut fields = FieldTexts::default();
         record(&mut fields);
         fields
     }
@@ -75,7 +75,7 @@ impl Fields {
     }
 }
 
-impl Visit for Fields {
+impl Visit for FieldTexts {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.0.push((field.name(), ValueKind::Text, value.to_owned()));
     }
@@ -117,7 +117,7 @@ impl Subscriber for Forward {
 
     fn new_span(&self, attributes: &span::Attributes<'_>) -> span::Id {
         let metadata = attributes.metadata();
-        let fields = Fields::of(|fields| attributes.record(fields));
+        let fields = FieldTexts::of(|fields| attributes.record(fields));
         let id = fields.lend(|fields| {
             let span = SpanView {
                 level: level(metadata.level()),
@@ -134,7 +134,7 @@ impl Subscriber for Forward {
     }
 
     fn record(&self, span: &span::Id, values: &span::Record<'_>) {
-        let fields = Fields::of(|fields| values.record(fields));
+        let fields = FieldTexts::of(|fields| values.record(fields));
         // SAFETY: see above.
         fields.lend(|fields| unsafe { self.host.table.span_record()(self.host.context, span.into_u64(), fields) });
     }
@@ -146,7 +146,7 @@ impl Subscriber for Forward {
 
     fn event(&self, event: &Event<'_>) {
         let metadata = event.metadata();
-        let fields = Fields::of(|fields| event.record(fields));
+        let fields = FieldTexts::of(|fields| event.record(fields));
         let mut location = String::new();
         if let (Some(file), Some(line)) = (metadata.file(), metadata.line()) {
             let _ = write!(location, "{file}:{line}");

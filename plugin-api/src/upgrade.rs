@@ -7,8 +7,8 @@
 use crate::{
     instance::Home,
     request,
-    respond::{self, Answer, Ordinary, outgoing, task},
-    runtime::Inside,
+    respond::{self, Ordinary, UpgradeOutcome, outgoing, task},
+    runtime::InRuntime,
 };
 use axum::body::Body as AxumBody;
 use bytes::Bytes;
@@ -46,26 +46,26 @@ pub(crate) fn upgrade(home: Home, head: &RequestHead<'_>, body: Body) -> Task {
     }
 }
 
-fn told(error: impl std::fmt::Display) -> FailureMessage {
+fn upgrade_failure(error: impl std::fmt::Display) -> FailureMessage {
     FailureMessage::error(format!("the upgrade failed inside the plugin: {error}"))
 }
 
 /// A connection's task, which goes when the request does.
-struct Running(AbortHandle);
+struct ConnectionTask(AbortHandle);
 
-impl Running {
+impl ConnectionTask {
     fn spawn(connection: impl Future<Output = hyper::Result<()>> + Send + 'static) -> Self {
-        Running(tokio::spawn(connection).abort_handle())
+        ConnectionTask(tokio::spawn(connection).abort_handle())
     }
 }
 
-impl Drop for Running {
+impl Drop for ConnectionTask {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-async fn serve(home: Home, mut request: Request<AxumBody>) -> Result<Answer, FailureMessage> {
+async fn serve(home: Home, mut request: Request<AxumBody>) -> Result<UpgradeOutcome, FailureMessage> {
     let router = home.router()?.clone();
     let extensions = std::mem::take(request.extensions_mut());
     let (client, server) = tokio::io::duplex(PIPE);
@@ -77,28 +77,29 @@ async fn serve(home: Home, mut request: Request<AxumBody>) -> Result<Answer, Fai
         async move { router.call(inner.map(AxumBody::new)).await }
     });
     let server = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(server), service);
-    let server = Running::spawn(server.with_upgrades());
-    let (mut sender, client) = hyper::client::conn::http1::handshake(TokioIo::new(client)).await.map_err(told)?;
-    let client = Running::spawn(client.with_upgrades());
-    let mut response = sender.send_request(request).await.map_err(told)?;
+    let server = ConnectionTask::spawn(server.with_upgrades());
+    let (mut sender, client) =
+        hyper::client::conn::http1::handshake(TokioIo::new(client)).await.map_err(upgrade_failure)?;
+    let client = ConnectionTask::spawn(client.with_upgrades());
+    let mut response = sender.send_request(request).await.map_err(upgrade_failure)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let (parts, body) = response.into_parts();
         let body = AxumBody::new(Connected { body, _running: [client, server] });
         let mut body = Some(body);
         let body = poll_fn(|context| Poll::Ready(body.take().map(|body| outgoing(body, home, context)))).await;
         let body = body.unwrap_or_else(Body::empty);
-        return Ok(Answer { parts, body, stream: RNone });
+        return Ok(UpgradeOutcome { parts, body, stream: RNone });
     }
     // Both connections end by themselves now, and leave the pipe to this end and to the author's `on_upgrade`.
-    let upgraded = hyper::upgrade::on(&mut response).await.map_err(told)?;
+    let upgraded = hyper::upgrade::on(&mut response).await.map_err(upgrade_failure)?;
     let (parts, _) = response.into_parts();
-    Ok(Answer { parts, body: Body::empty(), stream: RSome(stream(upgraded, home)) })
+    Ok(UpgradeOutcome { parts, body: Body::empty(), stream: RSome(stream(upgraded, home)) })
 }
 
 /// The body of an answer that refused the upgrade; it needs the connections while it is read.
 struct Connected {
     body: Incoming,
-    _running: [Running; 2],
+    _running: [ConnectionTask; 2],
 }
 
 impl http_body::Body for Connected {
@@ -121,10 +122,10 @@ impl http_body::Body for Connected {
     }
 }
 
-type Io = Inside<TokioIo<Upgraded>>;
+type Io = InRuntime<TokioIo<Upgraded>>;
 
 fn stream(upgraded: Upgraded, home: Home) -> ByteStream {
-    let state = Box::into_raw(Box::new(Inside::new(TokioIo::new(upgraded), home)));
+    let state = Box::into_raw(Box::new(InRuntime::new(TokioIo::new(upgraded), home)));
     static TABLE: StreamTable = StreamTable { read, write, flush, shutdown, drop: drop_stream };
     // SAFETY: the table's functions expect this very box, and what is in it is Send.
     unsafe { ByteStream::new(state.cast(), &TABLE) }

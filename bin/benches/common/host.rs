@@ -1,6 +1,6 @@
 //! A host as `camlock serve` is one.
 
-use camlock_loader::{Artifact, Limits, Loader, LoaderOptions, Staging, Verdict, Verifier};
+use camlock_loader::{Artifact, Loader, LoaderOptions, Staging, Verdict, Verifier, VerifierLimits};
 use camlock_policy::{Ending, Loaded};
 use std::path::Path;
 
@@ -16,7 +16,7 @@ impl Host {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let staging = Staging::at(dir.path().join("artifacts")).expect("a staging directory");
-        let verifier = Verifier::new(dir.path().join("verdicts"), Limits::default()).expect("a verifier");
+        let verifier = Verifier::new(dir.path().join("verdicts"), VerifierLimits::default()).expect("a verifier");
         let handle = tokio::runtime::Handle::current();
         let loader = Loader::new(dir.path().join("run"), LoaderOptions::default(), Some(handle)).expect("a loader");
         Host { _dir: dir, staging, verifier, loader }

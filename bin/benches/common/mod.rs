@@ -11,7 +11,7 @@ pub mod servers;
 pub mod sql;
 pub mod watching;
 
-use camlock_build::{Builder, Identified, Identity, Options};
+use camlock_build::{Builder, BuilderOptions, Identified, LibraryIdentity};
 use camlock_policy::{Failure, Stage};
 use camlock_testing::Site;
 use rustix::thread::{CpuSet, sched_setaffinity};
@@ -29,10 +29,10 @@ pub fn sources(site: &Site) -> Builder {
     };
     let inspect = move |path: &Path| {
         let sections = sections(path)?;
-        Ok(Identity { name: sections.manifest.name, nonce: sections.nonce })
+        Ok(LibraryIdentity { name: sections.manifest.name, fingerprint: sections.fingerprint })
     };
     let builds = camlock_testing::repository().join("target/builds");
-    let options = Options::new(site.plugins(), builds, Arc::new(identify), Arc::new(inspect));
+    let options = BuilderOptions::new(site.plugins(), builds, Arc::new(identify), Arc::new(inspect));
     Builder::new(options)
 }
 

@@ -23,7 +23,7 @@ fn head(path: &Path, opening: &Opening) -> String {
 
 /// What was last told.
 #[derive(Default)]
-struct Said {
+struct DevScreenState {
     serving: Option<u64>,
     failed: Option<u64>,
     candidate: Option<u64>,
@@ -32,7 +32,7 @@ struct Said {
 
 pub(super) async fn announce(manager: Manager, path: &Path, opening: &Opening) {
     let mut overview = manager.watch();
-    let mut said = Said::default();
+    let mut said = DevScreenState::default();
     let mut builds = Builds::default();
     loop {
         let now = overview.borrow_and_update().clone();
@@ -46,9 +46,9 @@ pub(super) async fn announce(manager: Manager, path: &Path, opening: &Opening) {
     }
 }
 
-fn tell(plugin: &Arc<PluginView>, said: &mut Said, path: &Path, opening: &Opening) {
+fn tell(plugin: &Arc<PluginView>, said: &mut DevScreenState, path: &Path, opening: &Opening) {
     let paint = Paint::stdout();
-    let now = Said {
+    let now = DevScreenState {
         serving: plugin.serving.as_ref().map(|serving| serving.generation),
         failed: plugin.failed.as_ref().map(|failed| failed.generation),
         candidate: plugin.candidate.as_ref().map(|candidate| candidate.generation).or(said.candidate),

@@ -4,7 +4,7 @@ mod dev;
 mod server;
 
 use crate::screen;
-use camlock_build::Listener;
+use camlock_build::CompilerListener;
 use camlock_policy::Manager;
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -36,10 +36,10 @@ impl Opening {
 
 impl Voice {
     /// Who hears compilers.
-    pub(crate) fn listener(&self) -> Option<Listener> {
+    pub(crate) fn listener(&self) -> Option<CompilerListener> {
         let Voice::Dev { .. } = self else { return None };
         let hear = |message: &str| screen::above(|| eprintln!("{}", message.trim_end_matches('\n')));
-        Some(Listener { colours: crate::print::Paint::stderr().is_on(), hear: Arc::new(hear) })
+        Some(CompilerListener { colours: crate::print::Paint::stderr().is_on(), hear: Arc::new(hear) })
     }
 
     /// Tells where everything is.

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 /// What was last said of a plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Said {
+struct AnnouncedState {
     serving: Option<u64>,
     failed: Option<u64>,
     state: Option<Headline>,
@@ -30,7 +30,7 @@ pub(super) fn open(opening: &Opening) {
 /// Prints until the server ends.
 pub(super) async fn announce(manager: Manager, opening: Opening) {
     let mut overview = manager.watch();
-    let mut said: BTreeMap<String, Said> = BTreeMap::new();
+    let mut said: BTreeMap<String, AnnouncedState> = BTreeMap::new();
     let mut builds = Builds::default();
     let mut ready = false;
     let mut trouble: Option<String> = None;
@@ -120,8 +120,8 @@ fn nothing_there(overview: &Overview) -> bool {
 }
 
 /// What is new about a plugin, in lines.
-fn lines(plugin: &PluginView, said: &mut Said, opening: &Opening) -> Vec<(Sort, String)> {
-    let now = Said {
+fn lines(plugin: &PluginView, said: &mut AnnouncedState, opening: &Opening) -> Vec<(Sort, String)> {
+    let now = AnnouncedState {
         serving: plugin.serving.as_ref().map(|serving| serving.generation),
         failed: plugin.failed.as_ref().map(|failed| failed.generation),
         state: Some(plugin.state),

@@ -7,7 +7,7 @@ use crate::{
     config::{Config, Flags, Profile},
     print::{self, Bar, Paint},
 };
-use camlock_build::Listener;
+use camlock_build::CompilerListener;
 use camlock_loader::{Digest, inspect};
 use camlock_policy::{Built, Failure, Kind};
 use clap::Args;
@@ -20,7 +20,7 @@ use std::{
 };
 
 #[derive(Args)]
-pub(crate) struct Options {
+pub(crate) struct BuildArguments {
     /// The plugin: its folder or its .rs file
     path: PathBuf,
     /// Where the artifact goes [default: NAME.so in the current directory]
@@ -37,9 +37,9 @@ pub(crate) struct Options {
     config: Option<PathBuf>,
 }
 
-pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
+pub(crate) fn run_it(options: &BuildArguments) -> Result<(), Failed> {
     let config = Config::read(&Flags { config: options.config.clone(), ..Flags::default() })?;
-    let show = Show::new();
+    let show = BuildDisplay::new();
     let workshop = Workshop::open(&options.path, &config, options.profile, Some(show.listener()))?;
     let name = &workshop.entry.name;
     if workshop.entry.kind == Kind::Prebuilt {
@@ -93,37 +93,31 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 
 /// How a build is shown: compilers' messages on stderr, as cargo shows them, and on a terminal how far it is.
 #[derive(Clone)]
-pub(super) struct Show {
+pub(super) struct BuildDisplay {
     bar: Arc<Bar>,
     /// What was printed.
     said: Arc<Mutex<String>>,
 }
 
-impl Show {
+impl BuildDisplay {
     pub(super) fn new() -> Self {
-        Show { bar: Arc::new(Bar::new()), said: Arc::default() }
+        BuildDisplay { bar: Arc::new(Bar::new()), said: Arc::default() }
     }
 
     /// Prints what compilers say.
-    pub(super) fn listener(&self) -> Listener {
+    pub(super) fn listener(&self) -> CompilerListener {
         let show = self.clone();
         let hear = move |message: &str| {
             show.bar.above(|| eprintln!("{}", message.trim_end_matches('\n')));
             show.said.lock().unwrap_or_else(PoisonError::into_inner).push_str(message);
         };
-        Listener { colours: Paint::stderr().is_on(), hear: Arc::new(hear) }
+        CompilerListener { colours: Paint::stderr().is_on(), hear: Arc::new(hear) }
     }
 
     /// Builds, and shows it.
     pub(super) async fn build(&self, workshop: &Workshop) -> Result<Result<Built, Failure>, Failed> {
         let bar = self.bar.clone();
-        let built = workshop.build(move |progress| {
-            let told = match progress.total {
-                Some(total) => format!("{} ({} of {total})", progress.doing, progress.done),
-                None => progress.doing,
-            };
-            bar.say(&told);
-        });
+        let built = workshop.build(move |progress| bar.say(&progress.to_string()));
         let built = built.await;
         self.bar.end();
         built

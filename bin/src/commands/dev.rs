@@ -19,7 +19,7 @@ use std::{
 };
 
 #[derive(Args)]
-pub(crate) struct Options {
+pub(crate) struct DevArguments {
     /// The plugin: its folder or its .rs file
     path: PathBuf,
     /// The address to listen on [default: 127.0.0.1:8080, or a free port if that is taken]
@@ -33,7 +33,7 @@ pub(crate) struct Options {
     config: Option<PathBuf>,
 }
 
-pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
+pub(crate) fn run_it(options: &DevArguments) -> Result<(), Failed> {
     let alone = Alone::new(&options.path)?;
     let flags = Flags { config: options.config.clone(), ..Flags::default() };
     let mut config = Config::read(&flags)?;

@@ -6,7 +6,7 @@ use serde_json::json;
 use std::path::PathBuf;
 
 #[derive(Args)]
-pub(crate) struct Options {
+pub(crate) struct InspectArguments {
     /// The artifact, a .so file
     file: PathBuf,
     /// Print JSON
@@ -14,9 +14,13 @@ pub(crate) struct Options {
     json: bool,
 }
 
-pub(crate) fn run(options: &Options) -> Result<(), String> {
+/// The largest library that a server takes.
+const LARGEST: u64 = 1 << 30;
+
+pub(crate) fn run(options: &InspectArguments) -> Result<(), String> {
     let shown = options.file.display();
-    let bytes = std::fs::read(&options.file).map_err(|error| format!("{shown} cannot be read: {error}"))?;
+    let bytes = camlock_build::read_regular(&options.file, LARGEST)
+        .map_err(|error| format!("{shown} cannot be read: {error}"))?;
     let sections = camlock_loader::inspect(&bytes).map_err(|unfit| format!("{shown}: {unfit}"))?;
     let digest = Digest::of(&bytes);
     if options.json {
@@ -56,7 +60,7 @@ fn as_json(sections: &Sections, digest: Digest) -> serde_json::Value {
         "repository": manifest.repository, "documentation": manifest.documentation,
         "routes": manifest.camlock.routes, "dependencies": manifest.camlock.dependencies,
         "permissions": manifest.camlock.permissions, "artifact": digest.to_string(), "abi": sections.abi,
-        "sdk": sections.sdk, "rustc": sections.rustc, "panic": sections.panic, "nonce": sections.nonce,
+        "sdk": sections.sdk, "rustc": sections.rustc, "panic": sections.panic, "fingerprint": sections.fingerprint,
         "requires": sections.requires, "stays": sections.stays,
     })
 }

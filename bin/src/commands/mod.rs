@@ -34,27 +34,27 @@ once on a second one.\n\nExamples:\n  camlock serve\n  camlock serve --plugins /
 directory. That holds on this machine alone and is not committed: after a clone, --relink writes it.\n\nExamples:\n  \
 camlock new hello --in plugins\n  camlock new hello --template single-file\n  git clone … && camlock new hello --relink"
     )]
-    New(new::Options),
+    New(new::NewArguments),
     /// See whether a plugin would be served: manifest, build, verification, what it registers and conflicts with
     #[command(
         after_help = "Nothing is changed. Exit code 1 if it would not be served.\n\nExamples:\n  camlock check plugins/hello\n  \
 camlock check hello.rs --json"
     )]
-    Check(check::Options),
+    Check(check::CheckArguments),
     /// Build an artifact, to be served where there is no cargo
     #[command(
         after_help = "The SDK is this camlock's own, whatever a registry has.\n\nExamples:\n  camlock build plugins/hello\n  \
 camlock build hello.rs -o /srv/plugins/hello.so"
     )]
-    Build(builds::Options),
+    Build(builds::BuildArguments),
     /// Show what an artifact says of itself, and its digest, without running it
     #[command(after_help = "Example:\n  camlock inspect target/release/libhello.so --json")]
-    Inspect(inspect::Options),
+    Inspect(inspect::InspectArguments),
     /// Serve one plugin and build it again whenever it is saved, with its logs and compilers' messages in the terminal
     #[command(
         after_help = "Ctrl-C ends it.\n\nExamples:\n  camlock dev hello\n  camlock dev hello.rs --listen 127.0.0.1:3000"
     )]
-    Dev(dev::Options),
+    Dev(dev::DevArguments),
     /// List a server's plugins: the state of each, why it is so, and what to do
     #[command(after_help = "Examples:\n  camlock list\n  camlock list --status failed --json\n  \
 camlock list --server http://127.0.0.1:8080 --token TOKEN")]

@@ -4,9 +4,9 @@
 //! keeps between builds lies in the user's cache directory, or where `build.dir` says. What must not live here: what is printed.
 
 use crate::{Failed, config::Config, config::Profile};
-use camlock_build::{Builder, Listener};
+use camlock_build::{Builder, BuilderOptions, CompilerListener};
 use camlock_embed::build_options;
-use camlock_policy::{BuildProgress, Built, Entry, Failure, Sources};
+use camlock_policy::{BuildPriority, BuildProgress, Built, Entry, Failure, Sources};
 use std::{
     env, fs,
     os::unix::fs::symlink,
@@ -77,12 +77,12 @@ impl Workshop {
         path: &Path,
         config: &Config,
         profile: Profile,
-        listener: Option<Listener>,
+        listener: Option<CompilerListener>,
     ) -> Result<Self, Failed> {
         let alone = Alone::new(path)?;
         let builds = builds(config)?;
         let options = build_options(alone.plugins(), &builds, &config.settings, profile.into());
-        let builder = Builder::new(camlock_build::Options { listener, ..options });
+        let builder = Builder::new(BuilderOptions { listener, ..options });
         let entry = builder.scan().entries.into_iter().next();
         let entry = entry.ok_or_else(|| format!("{}: no plugin lies there", alone.path.display()))?;
         Ok(Workshop { alone, entry, builder })
@@ -100,7 +100,7 @@ impl Workshop {
             |kind| signal(kind).map_err(|error| Failed::from(format!("signals cannot be waited for: {error}")));
         let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
         let interrupted = tokio::select! {
-            built = self.builder.build(&self.entry, Arc::new(progress)) => return Ok(built),
+            built = self.builder.build(&self.entry, BuildPriority::Asked, Arc::new(progress)) => return Ok(built),
             _ = interrupt.recv() => "interrupted",
             _ = terminate.recv() => "ended by SIGTERM",
         };

@@ -147,6 +147,8 @@ pub(super) struct LimitKeys {
     pub(super) head: Option<Time>,
     /// No limit, but what else there is to say of one plugin.
     pub(super) log: Option<Level>,
+    /// Nor these: the variables of its environment.
+    pub(super) env: BTreeMap<String, String>,
 }
 
 impl LimitKeys {
@@ -159,6 +161,14 @@ impl LimitKeys {
             ("head", self.head.is_some()),
         ];
         set.into_iter().find_map(|(key, set)| set.then_some(key))
+    }
+
+    /// What cannot be a variable of an environment, in words.
+    pub(super) fn no_variable(&self) -> Option<String> {
+        let bad =
+            |(key, value): &(&String, &String)| key.is_empty() || key.contains(['=', '\0']) || value.contains('\0');
+        let (key, _) = self.env.iter().find(bad)?;
+        Some(format!("`env.{}` is no variable: a name has no `=`, and nothing has a zero byte", key.escape_debug()))
     }
 
     /// What is so small that nothing would work with it, in words.

@@ -105,6 +105,8 @@ pub(crate) struct Config {
     pub(crate) log_filter: Option<String>,
     /// How loud plugins are that are not as loud as the others.
     pub(crate) levels: BTreeMap<String, tracing::Level>,
+    /// What is laid over the environment, by plugin.
+    pub(crate) variables: BTreeMap<String, BTreeMap<String, String>>,
     pub(crate) settings: Settings,
 }
 
@@ -168,6 +170,10 @@ impl Config {
         if parsed.limits.log.is_some() {
             return Err(Misconfigured("[limits]: `log` is for one plugin: `log.filter` is for all".to_owned()));
         }
+        if !parsed.limits.env.is_empty() {
+            return Err(Misconfigured("[limits]: `env` is for one plugin".to_owned()));
+        }
+        let mut variables = BTreeMap::new();
         let usual = FrontOptions::default();
         let connections = parsed.limits.connections.unwrap_or(usual.connections);
         let head = parsed.limits.head.map_or(usual.head, |time| time.0);
@@ -184,6 +190,12 @@ impl Config {
             }
             if let Some(level) = limits.log {
                 levels.insert(name.clone(), level.into());
+            }
+            if let Some(told) = limits.no_variable() {
+                return Err(Misconfigured(format!("[plugin.{name}]: {told}")));
+            }
+            if !limits.env.is_empty() {
+                variables.insert(name.clone(), limits.env.clone());
             }
             let mut own: Limits = settings.limits.clone();
             limits.apply(&mut own);
@@ -219,6 +231,7 @@ impl Config {
             log_format: flags.log_format.or(parsed.log.format),
             log_filter: parsed.log.filter,
             levels,
+            variables,
             settings,
         })
     }
@@ -281,9 +294,11 @@ mod tests {
         let mut there: Vec<_> = sections
             .flat_map(|section| keys(&format!("{section}.")).into_iter().map(move |key| format!("{section}.{key}")))
             .collect();
-        there.extend(
-            keys("limits.").into_iter().map(|key| if key == "log" { "plugin.NAME.log".to_owned() } else { key }),
-        );
+        there.extend(keys("limits.").into_iter().map(|key| match &*key {
+            "log" => "plugin.NAME.log".to_owned(),
+            "env" => "plugin.NAME.env.KEY".to_owned(),
+            _ => key,
+        }));
         described.sort();
         there.sort();
         assert_eq!(described, there);
@@ -300,9 +315,12 @@ mod tests {
             request = "500ms"
             concurrency = 3
             log = "debug"
+            env.DATABASE_URL = "sqlite:todo.db"
         "#;
-        let Config { settings, levels, .. } = merged(&Flags::default(), text).unwrap();
+        let Config { settings, levels, variables, .. } = merged(&Flags::default(), text).unwrap();
         assert_eq!(levels, BTreeMap::from([("hello".to_owned(), tracing::Level::DEBUG)]));
+        let own = BTreeMap::from([("DATABASE_URL".to_owned(), "sqlite:todo.db".to_owned())]);
+        assert_eq!(variables, BTreeMap::from([("hello".to_owned(), own)]));
         assert!(!settings.new_enabled);
         assert_eq!(settings.limits.drain, Duration::from_secs(5));
         assert_eq!(settings.limits.requests.body, Some(2 << 20));
@@ -333,6 +351,11 @@ mod tests {
         assert_eq!(refused("[limits]\nhealth = 0"), "[limits]: `health` is 100 ms at least");
         assert_eq!(refused("[limits]\nlog = \"debug\""), "[limits]: `log` is for one plugin: `log.filter` is for all");
         assert_eq!(refused("[plugin.hello]\npanics = 0"), "[plugin.hello]: `panics` is 1 at least");
+        assert_eq!(refused("[limits]\nenv.A = \"b\""), "[limits]: `env` is for one plugin");
+        assert_eq!(
+            refused("[plugin.hello]\nenv.\"A=B\" = \"c\""),
+            "[plugin.hello]: `env.A=B` is no variable: a name has no `=`, and nothing has a zero byte"
+        );
         assert_eq!(refused("[limits]\nconnections = 0"), "[limits]: `connections` is 1 at least");
         assert_eq!(refused("[limits]\nhead = \"10ms\""), "[limits]: `head` is a second at least");
         for origin in ["*", "example.com", "https://", "https://example.com/", "https://Example.com"] {

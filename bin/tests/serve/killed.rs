@@ -28,20 +28,23 @@ fn restart(site: &Site, server: Server, part: &str) -> Server {
     server.until_text("/api/v1/p/steady/", "steady");
     server.until_serving("held");
     processes::expect_only(site, Some(&server));
-    assert_eq!(temporaries(site, &server), Vec::<PathBuf>::new());
+    assert_eq!(temporaries(site), Vec::<PathBuf>::new());
     server
 }
 
 /// What nobody needs any more in the data directory.
-fn temporaries(site: &Site, server: &Server) -> Vec<PathBuf> {
+fn temporaries(site: &Site) -> Vec<PathBuf> {
     let mut found = Vec::new();
+    // Each server has directories of its own there.
+    for own in ["run", "trying", "suspects"] {
+        let there: Vec<_> = fs::read_dir(site.path(".camlock").join(own)).unwrap().flatten().collect();
+        assert_eq!(there.len(), 1, "{own}: {there:?}");
+    }
     let mut folders = vec![site.path(".camlock")];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap().flatten() {
             let name = entry.file_name().into_string().unwrap();
-            // A private copy begins with the number of its server.
-            let of_another = folder.ends_with("run") && !name.starts_with(&format!("{}-", server.pid()));
-            if name.starts_with('.') || of_another {
+            if name.starts_with('.') {
                 found.push(entry.path());
             }
             if entry.path().is_dir() {
@@ -121,7 +124,7 @@ fn killed_while_building() {
     server.until_text("/api/v1/p/steady/", "steady");
     server.until_text("/api/v1/p/held/", "one");
     processes::expect_only(&site, Some(&server));
-    assert_eq!(temporaries(&site, &server), Vec::<PathBuf>::new());
+    assert_eq!(temporaries(&site), Vec::<PathBuf>::new());
     let notes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/builds/builds/running");
     assert_eq!(fs::read_dir(notes).unwrap().count(), 0, "no note of a build is left");
 }

@@ -1,11 +1,14 @@
 //! `camlock serve` as its operators and plugin authors see it: real files, real builds, real HTTP.
 
 mod bad_input;
+mod crashes;
 mod held;
+mod included;
 mod killed;
 mod matrix;
 mod niceness;
 mod processes;
+mod secrets;
 mod sources;
 mod story;
 mod unit;

@@ -26,14 +26,10 @@ use std::{
     any::Any,
     io,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
-use tokio::{
-    fs::{File, OpenOptions},
-    io::AsyncWriteExt,
-    time::timeout,
-};
+use tempfile::NamedTempFile;
+use tokio::{fs::File, io::AsyncWriteExt, time::timeout};
 use utoipa::{IntoParams, ToSchema};
 
 /// How long a client may pause while it sends.
@@ -165,17 +161,12 @@ async fn taken_in(
         }
     };
     let received = receive(&install.uploads(), body, control.options.largest_upload).await?;
-    Ok((source(received.0.clone()), Some(received)))
+    Ok((source(received.0.path().to_owned()), Some(received)))
 }
 
-/// A file that something was sent into. It goes when this does.
-struct Received(PathBuf);
-
-impl Drop for Received {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
+/// A file that something was sent into. It goes when this does; until then it is locked, so that another server that starts does
+/// not take it for one that was left behind.
+struct Received(NamedTempFile);
 
 async fn receive(directory: &Path, mut body: Body, largest: u64) -> Result<Received, Problem> {
     let too_large = || {
@@ -209,10 +200,14 @@ async fn receive(directory: &Path, mut body: Body, largest: u64) -> Result<Recei
     Ok(received)
 }
 
+/// A new file under a random name, for this server's user alone.
 async fn create(directory: &Path) -> io::Result<(Received, File)> {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let path = directory.join(format!("upload-{}-{number}", std::process::id()));
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path).await?;
-    Ok((Received(path), file))
+    let directory = directory.to_owned();
+    let made = tokio::task::spawn_blocking(move || {
+        let file = tempfile::Builder::new().prefix("upload-").tempfile_in(directory)?;
+        file.as_file().lock()?;
+        let writer = file.as_file().try_clone()?;
+        Ok((Received(file), File::from_std(writer)))
+    });
+    made.await.map_err(io::Error::other)?
 }

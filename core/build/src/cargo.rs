@@ -57,7 +57,7 @@ impl Profile {
 
 /// What is to be built, and where.
 #[derive(Clone, Debug)]
-pub(crate) struct Order<'a> {
+pub(crate) struct CargoInvocation<'a> {
     pub(crate) package: &'a str,
     pub(crate) shadow: &'a Path,
     pub(crate) target: &'a Path,
@@ -71,7 +71,7 @@ pub(crate) struct Order<'a> {
 }
 
 /// The arguments.
-pub(crate) fn arguments(order: &Order<'_>) -> Vec<OsString> {
+pub(crate) fn arguments(order: &CargoInvocation<'_>) -> Vec<OsString> {
     let messages =
         if order.colours { "--message-format=json-diagnostic-rendered-ansi" } else { "--message-format=json" };
     let mut arguments: Vec<OsString> =
@@ -113,7 +113,7 @@ mod tests {
             abi: "/data/sdk/x/abi".into(),
             testkit: "/data/sdk/x/testkit".into(),
         };
-        let order = Order {
+        let order = CargoInvocation {
             package: "hello",
             shadow: Path::new("/data/src/hello"),
             target: Path::new("/data/target"),
@@ -133,7 +133,7 @@ mod tests {
         ] {
             assert!(line.contains(part), "{part}\n{line}");
         }
-        let coloured = arguments(&Order { colours: true, ..order.clone() });
+        let coloured = arguments(&CargoInvocation { colours: true, ..order.clone() });
         assert!(coloured.contains(&"--message-format=json-diagnostic-rendered-ansi".into()));
         assert_eq!(
             output(order.target, order.profile, order.platform),

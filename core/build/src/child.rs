@@ -1,7 +1,8 @@
-//! A tool run as a child in a process group of its own: listened to, limited in time, ended with everything it started.
+//! A tool run as a child: listened to, limited in time, ended with everything it started.
 //!
 //! What must not live here: what the tool is, and what its words mean.
 
+use crate::guard;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
@@ -9,15 +10,21 @@ use rustix::{
 use std::{
     fs,
     io::{self, Read},
-    os::{fd::AsFd, unix::process::CommandExt},
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    os::{
+        fd::AsFd,
+        unix::process::{CommandExt, ExitStatusExt},
+    },
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 /// How a child came to its end.
 #[derive(Debug)]
-pub(crate) enum End {
+pub(crate) enum ChildEnd {
     /// By itself, or killed by somebody else.
     Exited(ExitStatus),
     /// It took longer than it may.
@@ -27,38 +34,45 @@ pub(crate) enum End {
 }
 
 /// The variable by which everything that a build started can be told from all else.
-pub(crate) const MARK: &str = "CAMLOCK_BUILD_ID";
+pub(crate) const TAG: &str = "CAMLOCK_BUILD_ID";
 
 /// Ends the child of [`run`] from another thread, now or as soon as it is started.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Switch(Arc<Mutex<Phase>>);
+pub(crate) struct Switch(Arc<Mutex<ChildPhase>>);
 
 #[derive(Debug, Default)]
-enum Phase {
+enum ChildPhase {
     #[default]
     Idle,
-    /// Nobody has waited for it yet, so that its number is nobody else's.
-    Running(Pid),
+    /// Nobody has waited for it yet, so that its number is nobody else's. A guard ends all when its pipe closes.
+    Running(Pid, Option<ChildStdin>),
     Cancelled,
 }
 
 impl Switch {
-    fn phase(&self) -> MutexGuard<'_, Phase> {
+    fn phase(&self) -> MutexGuard<'_, ChildPhase> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends what runs, and whatever would be started later.
     pub(crate) fn cancel(&self) {
         let mut phase = self.phase();
-        if let Phase::Running(id) = *phase {
+        if let ChildPhase::Running(id, None) = *phase {
             let _ = rustix::process::kill_process_group(id, Signal::KILL);
         }
-        *phase = Phase::Cancelled;
+        // With it goes a guard's pipe.
+        *phase = ChildPhase::Cancelled;
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
-        matches!(*self.phase(), Phase::Cancelled)
+        matches!(*self.phase(), ChildPhase::Cancelled)
     }
+}
+
+/// A tag that nothing else has that this process started.
+pub(crate) fn new_tag(what: &str) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    format!("{what}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Where a child writes.
@@ -71,65 +85,73 @@ pub(crate) enum Stream {
 }
 
 /// How much it gives way to others: requests are answered first, whatever is being compiled.
-const NICE: i32 = 10;
+pub(crate) const NICE: i32 = 10;
 
 /// The longest line that is heard; what is longer comes in pieces.
 const LONGEST_LINE: usize = 16 << 20;
 
-/// Runs a command to its end, telling every line it writes. `id` is the value of [`MARK`] in its environment.
+/// Runs a command to its end, telling every line it writes. `id` is the value of [`TAG`] in its environment. Nothing that it
+/// started is left afterwards.
 pub(crate) fn run(
     command: &mut Command,
     id: &str,
     switch: &Switch,
     deadline: Instant,
-    started: impl FnOnce(Pid),
     mut line: impl FnMut(Stream, &[u8]),
-) -> io::Result<End> {
-    command.env(MARK, id).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+) -> io::Result<ChildEnd> {
+    command.env(TAG, id).stdin(Stdio::null());
+    let mut guard = guard::guarded(command);
+    let is_guarded = guard.is_some();
+    let command = guard.as_mut().unwrap_or(command);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = {
         let mut phase = switch.phase();
-        if matches!(*phase, Phase::Cancelled) {
-            return Ok(End::Cancelled);
+        if matches!(*phase, ChildPhase::Cancelled) {
+            return Ok(ChildEnd::Cancelled);
         }
-        let child = command.spawn()?;
-        // Before it starts anything itself, which then is like it. That it cannot be done harms nobody.
-        let _ = rustix::process::setpriority_process(Some(Pid::from_child(&child)), NICE);
-        *phase = Phase::Running(Pid::from_child(&child));
+        let mut child = command.spawn()?;
+        if !is_guarded {
+            // Before it starts anything itself, which then is like it. That it cannot be done harms nobody.
+            let _ = rustix::process::setpriority_process(Some(Pid::from_child(&child)), NICE);
+        }
+        *phase = ChildPhase::Running(Pid::from_child(&child), child.stdin.take());
         child
     };
-    started(Pid::from_child(&child));
     let heard = listen(&mut child, deadline, &mut line);
-    // Whatever it left in its group goes with it, before its number is given up.
     let cancelled = {
         let mut phase = switch.phase();
-        let _ = rustix::process::kill_process_group(Pid::from_child(&child), Signal::KILL);
-        let cancelled = matches!(*phase, Phase::Cancelled);
+        if !is_guarded {
+            // Whatever it left in its group goes with it, before its number is given up.
+            let _ = rustix::process::kill_process_group(Pid::from_child(&child), Signal::KILL);
+        }
+        let cancelled = matches!(*phase, ChildPhase::Cancelled);
         if !cancelled {
-            *phase = Phase::Idle;
+            // A guard that is at work still ends all now, for its pipe closes.
+            *phase = ChildPhase::Idle;
         }
         cancelled
     };
     let status = child.wait()?;
-    let timed_out = heard? == Heard::TimedOut;
-    if cancelled || timed_out {
-        // A child of a child may have left the group.
+    let timed_out = heard? == ListenEnd::TimedOut;
+    if !is_guarded || status.signal().is_some() {
+        // A child of a child may have left the group; and who killed the tool may have killed the guard.
         end_all_of(id);
     }
     Ok(match (cancelled, timed_out) {
-        (true, _) => End::Cancelled,
-        (false, true) => End::TimedOut,
-        (false, false) => End::Exited(status),
+        (true, _) => ChildEnd::Cancelled,
+        (false, true) => ChildEnd::TimedOut,
+        (false, false) => ChildEnd::Exited(status),
     })
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Heard {
+enum ListenEnd {
     Ended,
     TimedOut,
 }
 
 /// Listens until the child has ended; not until its pipes are closed, for somebody else may hold those.
-fn listen(child: &mut Child, deadline: Instant, line: &mut impl FnMut(Stream, &[u8])) -> io::Result<Heard> {
+fn listen(child: &mut Child, deadline: Instant, line: &mut impl FnMut(Stream, &[u8])) -> io::Result<ListenEnd> {
     let (Some(mut output), Some(mut errors)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(io::Error::other("its output cannot be read"));
     };
@@ -138,13 +160,13 @@ fn listen(child: &mut Child, deadline: Instant, line: &mut impl FnMut(Stream, &[
     let ended = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
     let (mut output_lines, mut error_lines) = (Lines::new(Stream::Output), Lines::new(Stream::Errors));
     loop {
-        let Some(left) = deadline.checked_duration_since(Instant::now()) else { return Ok(Heard::TimedOut) };
+        let Some(left) = deadline.checked_duration_since(Instant::now()) else { return Ok(ListenEnd::TimedOut) };
         let has_ended = {
             let mut sources = vec![PollFd::new(&ended, PollFlags::IN)];
             sources.extend(output_lines.open.then(|| PollFd::from_borrowed_fd(output.as_fd(), PollFlags::IN)));
             sources.extend(error_lines.open.then(|| PollFd::from_borrowed_fd(errors.as_fd(), PollFlags::IN)));
             match poll(&mut sources, Some(&timespec(left))) {
-                Ok(0) => return Ok(Heard::TimedOut),
+                Ok(0) => return Ok(ListenEnd::TimedOut),
                 Ok(_) => !sources[0].revents().is_empty(),
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(error) => return Err(error.into()),
@@ -156,7 +178,7 @@ fn listen(child: &mut Child, deadline: Instant, line: &mut impl FnMut(Stream, &[
         if has_ended {
             output_lines.finish(line);
             error_lines.finish(line);
-            return Ok(Heard::Ended);
+            return Ok(ListenEnd::Ended);
         }
     }
 }
@@ -215,9 +237,9 @@ impl Lines {
     }
 }
 
-/// Ends every process that has this fingerprint in its environment.
+/// Ends every process that has this tag in its environment.
 pub(crate) fn end_all_of(id: &str) {
-    let wanted = format!("{MARK}={id}");
+    let wanted = format!("{TAG}={id}");
     let Ok(processes) = fs::read_dir("/proc") else { return };
     for process in processes.flatten() {
         let number = process.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
@@ -236,11 +258,11 @@ mod tests {
     use super::*;
     use std::thread;
 
-    fn shell(script: &str, id: &str, limit: Duration, switch: &Switch) -> (End, Vec<String>) {
+    fn shell(script: &str, id: &str, limit: Duration, switch: &Switch) -> (ChildEnd, Vec<String>) {
         let mut lines = Vec::new();
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        let end = run(&mut command, id, switch, Instant::now() + limit, drop, |stream, line| {
+        let end = run(&mut command, id, switch, Instant::now() + limit, |stream, line| {
             lines.push(format!("{stream:?}: {}", String::from_utf8_lossy(line)));
         });
         (end.unwrap(), lines)
@@ -248,9 +270,9 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    /// Waits until nobody has the fingerprint any more: a killed process takes a moment to go.
+    /// Waits until nobody has this tag any more: a killed process takes a moment to go.
     fn expect_nobody(id: &str) {
-        let wanted = format!("{MARK}={id}");
+        let wanted = format!("{TAG}={id}");
         let is_there = || {
             fs::read_dir("/proc").unwrap().flatten().any(|process| {
                 let environment = fs::read(process.path().join("environ")).unwrap_or_default();
@@ -270,7 +292,7 @@ mod tests {
     fn every_line_is_heard_to_the_end() {
         let script = "echo one; echo two >&2; printf 'no newline'; seq 1 20000 >&2; exit 3";
         let (end, lines) = shell(script, "lines", LONG, &Switch::default());
-        assert!(matches!(end, End::Exited(status) if status.code() == Some(3)), "{end:?}");
+        assert!(matches!(end, ChildEnd::Exited(status) if status.code() == Some(3)), "{end:?}");
         assert!(lines.contains(&"Output: one".to_owned()) && lines.contains(&"Output: no newline".to_owned()));
         assert!(lines.contains(&"Errors: 20000".to_owned()));
         assert_eq!(lines.len(), 20_003);
@@ -280,14 +302,21 @@ mod tests {
     fn one_that_hangs_is_ended_with_all_it_started() {
         let (end, _) =
             shell("setsid sleep 1000 & sleep 1000 & wait", "hangs", Duration::from_millis(200), &Switch::default());
-        assert!(matches!(end, End::TimedOut), "{end:?}");
+        assert!(matches!(end, ChildEnd::TimedOut), "{end:?}");
         expect_nobody("hangs");
+    }
+
+    #[test]
+    fn what_left_the_group_is_ended_when_the_tool_ends_by_itself() {
+        let (end, _) = shell("setsid sleep 1000 & echo done", "daemon", LONG, &Switch::default());
+        assert!(matches!(end, ChildEnd::Exited(status) if status.success()), "{end:?}");
+        expect_nobody("daemon");
     }
 
     #[test]
     fn what_stays_behind_in_the_group_does_not_keep_us() {
         let (end, lines) = shell("sleep 1000 & echo done", "stays", LONG, &Switch::default());
-        assert!(matches!(end, End::Exited(status) if status.success()), "{end:?}");
+        assert!(matches!(end, ChildEnd::Exited(status) if status.success()), "{end:?}");
         assert_eq!(lines, ["Output: done"]);
         expect_nobody("stays");
     }
@@ -297,12 +326,12 @@ mod tests {
         let switch = Switch::default();
         let other = switch.clone();
         let waits = thread::spawn(move || shell("echo up; sleep 1000", "cancelled", LONG, &other));
-        while !matches!(*switch.phase(), Phase::Running(_)) {
+        while !matches!(*switch.phase(), ChildPhase::Running(..)) {
             thread::yield_now();
         }
         switch.cancel();
-        assert!(matches!(waits.join().unwrap().0, End::Cancelled));
+        assert!(matches!(waits.join().unwrap().0, ChildEnd::Cancelled));
         expect_nobody("cancelled");
-        assert!(matches!(shell("exit 0", "cancelled", LONG, &switch).0, End::Cancelled));
+        assert!(matches!(shell("exit 0", "cancelled", LONG, &switch).0, ChildEnd::Cancelled));
     }
 }

@@ -2,6 +2,11 @@
 
 use super::*;
 use crate::known::Included;
+use crate::{
+    known::KnowledgeStore,
+    observed::{Identified, Identify},
+    tools::Tools,
+};
 use camlock_policy::Fingerprint;
 use std::{
     os::unix::{ffi::OsStrExt, fs::symlink},
@@ -66,9 +71,10 @@ fn directory_in(dir: &Path) -> (Directory, Arc<AtomicUsize>) {
         let identified = name.map(|name| Identified { name, claims: Vec::new() });
         identified.ok_or_else(|| Failure::new(Stage::Verify, "it is not an ELF file"))
     });
-    let memory = Memory::at(dir.join("data/known"));
+    let memory = KnowledgeStore::at(dir.join("data/known"));
     let tools = Tools::from_environment();
-    (Directory::new(dir.join("plugins"), &dir.join("data"), "quick", tools, memory, identify), identified)
+    let common = EntryContext { identify, tools, memory, profile: "quick" };
+    (Directory::new(dir.join("plugins"), &dir.join("data"), common), identified)
 }
 
 #[test]
@@ -232,7 +238,7 @@ fn included_files_count_once_they_are_known() {
     place.write("outside.txt", "one");
     let outside = place.path("outside.txt").canonicalize().unwrap();
     let first = place.fingerprint("hello");
-    let mut known = Known::default();
+    let mut known = BuildKnowledge::default();
     known.included.insert(outside.clone(), Included::Since(Some("something else".to_owned())));
     place.directory.learn("hello", known.clone()).unwrap();
     let changed_since = place.fingerprint("hello");
@@ -295,4 +301,34 @@ fn an_included_file_that_changed_during_the_first_build_is_not_trusted() {
     place.write("second.txt", "one");
     learn("second.txt");
     assert_ne!(place.directory.mark_after(&before, started), place.fingerprint("hello"));
+}
+
+#[test]
+fn a_folder_that_is_no_plugin_is_told() {
+    let place = Place::new();
+    for folder in ["assets", ".hidden", "_draft", "target"] {
+        fs::create_dir(place.path("plugins").join(folder)).unwrap();
+    }
+    fs::write(place.path("plugins").join("README.md"), "").unwrap();
+    let scan = place.directory.scan();
+    assert_eq!((scan.entries.len(), scan.ignored), (0, BTreeSet::from([place.path("plugins/assets")])));
+    fs::write(place.path("plugins/assets/Cargo.toml"), MANIFEST.replace("NAME", "assets")).unwrap();
+    let scan = place.directory.scan();
+    assert_eq!((scan.entries.len(), scan.ignored), (1, BTreeSet::new()));
+}
+
+#[test]
+fn a_program_is_told_to_become_a_library() {
+    let place = Place::new();
+    fs::create_dir_all(place.path("plugins/program/src")).unwrap();
+    fs::write(place.path("plugins/program/src/main.rs"), "fn main() {}").unwrap();
+    fs::write(place.path("plugins/program/Cargo.toml"), "[package]\nname = \"program\"\n").unwrap();
+    let problem = place.directory.scan().entries[0].problem.clone().unwrap();
+    assert!(
+        problem.reason.contains("it has no library, which a plugin is: move its code from `src/main.rs`"),
+        "{problem}"
+    );
+    fs::write(place.path("plugins/program/src/lib.rs"), "").unwrap();
+    let problem = place.directory.scan().entries[0].problem.clone().unwrap();
+    assert!(problem.reason.contains("it builds no library that a server can load: add `crate-type"), "{problem}");
 }

@@ -4,7 +4,7 @@
 //! What must not live here: advice.
 
 use crate::{
-    child::{self, End, Stream, Switch},
+    child::{self, ChildEnd, Stream, Switch},
     tools::Tools,
     words::{in_words, one_line},
 };
@@ -79,16 +79,16 @@ fn link(tools: &Tools, rustc: &Path, directory: &Path, scratch: &Path) -> Result
 /// What it says; on failure what it complains of, in a line.
 fn listen(command: &mut Command) -> Result<String, String> {
     let (mut output, mut errors) = (String::new(), String::new());
-    let id = format!("examined-{}", std::process::id());
-    let end = child::run(command, &id, &Switch::default(), Instant::now() + PATIENCE, drop, |stream, line| {
+    let id = child::new_tag("examined");
+    let end = child::run(command, &id, &Switch::default(), Instant::now() + PATIENCE, |stream, line| {
         let text = if stream == Stream::Output { &mut output } else { &mut errors };
         text.push_str(&String::from_utf8_lossy(line));
         text.push('\n');
     });
     match end {
-        Ok(End::Exited(status)) if status.success() => Ok(output.trim_end().to_owned()),
-        Ok(End::Exited(status)) if errors.trim().is_empty() => Err(status.to_string()),
-        Ok(End::Exited(_)) => Err(one_line(errors.trim())),
+        Ok(ChildEnd::Exited(status)) if status.success() => Ok(output.trim_end().to_owned()),
+        Ok(ChildEnd::Exited(status)) if errors.trim().is_empty() => Err(status.to_string()),
+        Ok(ChildEnd::Exited(_)) => Err(one_line(errors.trim())),
         Ok(_) => Err(format!("it did not answer within {} s", PATIENCE.as_secs())),
         Err(error) => Err(in_words(&error)),
     }

@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 
 /// What a fingerprint is made of, each under a name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Parts {
+pub(crate) struct FingerprintParts {
     parts: BTreeMap<String, Vec<u8>>,
 }
 
-impl Parts {
+impl FingerprintParts {
     /// Adds a part.
     pub(crate) fn add(&mut self, name: impl Into<String>, value: impl AsRef<[u8]>) {
         self.parts.insert(name.into(), value.as_ref().to_vec());
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn parts_make_a_mark_in_whatever_order() {
-        let (mut one, mut other) = (Parts::default(), Parts::default());
+        let (mut one, mut other) = (FingerprintParts::default(), FingerprintParts::default());
         one.add("a", "1");
         one.add("b", "2");
         other.add("b", "2");

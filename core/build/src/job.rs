@@ -1,18 +1,19 @@
 //! One build, from the sources to a library that was looked at. It blocks its thread.
 
 use crate::{
-    builder::Shared,
-    cargo::{self, Order},
-    child::{self, End, Stream, Switch},
-    known::{Known, temporary_beside},
-    lanes::Lane,
-    learned,
-    messages::Heard,
-    running::Running,
+    builder::BuilderCore,
+    cargo::{self, CargoInvocation},
+    child::{self, ChildEnd, Stream, Switch},
+    known::BuildKnowledge,
+    learned, lock_file,
+    messages::CompilerOutput,
+    queue::Lane,
+    running::BuildNote,
     sdk, shadow,
-    snapshot::{Recipe, Snapshot},
+    snapshot::{EntrySnapshot, Recipe},
     toolchain::Compiler,
-    trouble::{self, Went},
+    trouble::{self, BuildOutcome},
+    whole::temporary_beside,
     words::{in_words, one_line},
 };
 use camlock_policy::{BuildProgress, Built, Failure, Kind, Progress, Stage};
@@ -27,16 +28,16 @@ use std::{
 };
 
 /// A build to be done.
-pub(crate) struct Job<'a> {
-    pub(crate) shared: &'a Shared,
-    pub(crate) snapshot: &'a Snapshot,
+pub(crate) struct BuildJob<'a> {
+    pub(crate) shared: &'a BuilderCore,
+    pub(crate) snapshot: &'a EntrySnapshot,
     pub(crate) lane: Lane,
     pub(crate) switch: Switch,
     pub(crate) limit: Duration,
 }
 
 /// Where things lie during a build.
-struct Places {
+struct BuildPlaces {
     shadow: PathBuf,
     target: PathBuf,
     /// Where cargo puts the library.
@@ -48,7 +49,7 @@ struct Places {
 /// How much of cargo's standard error is kept.
 const MOST_SAID: usize = 256 << 10;
 
-impl Job<'_> {
+impl BuildJob<'_> {
     pub(crate) fn run(self, progress: &Progress) -> Result<Built, Failure> {
         let Some(recipe) = &self.snapshot.recipe else {
             return Err(Failure::new(Stage::Build, "there is nothing to build"));
@@ -63,7 +64,8 @@ impl Job<'_> {
         let _turn = self.take_turn(deadline)?;
         let mut known = self.shared.directory.known(name);
         shadow::cast(&places.shadow, self.snapshot, recipe).map_err(|error| self.not_prepared(&error))?;
-        let lock = shadow::take_lock(&places.shadow, self.snapshot, known.lock.as_deref());
+        let builds = self.shared.data.join("builds");
+        let lock = lock_file::prepare(&places.shadow, &builds, self.snapshot, known.lock.as_deref());
         known.lock = lock.map_err(|error| self.not_prepared(&error))?;
         let packages = self.shared.directory.contents(self.snapshot);
         forget_changed(&places.output, &known.packages, &packages);
@@ -85,13 +87,14 @@ impl Job<'_> {
                 return Err(failure);
             }
         };
+        lock_file::share(&places.shadow, &builds, self.snapshot, recipe);
         let candidate = checked.transpose()?.flatten().ok_or_else(|| {
             let reason = format!(
                 "cargo made a library of something else in place of `{name}`: another package's library is called so"
             );
             Failure::new(Stage::Build, reason)
         })?;
-        let taught = Known {
+        let taught = BuildKnowledge {
             units: Some(units),
             compiler: match &recipe.compiler {
                 Compiler::Known(version) => Some(version.clone()),
@@ -112,7 +115,7 @@ impl Job<'_> {
         Ok(Built { candidate, fingerprint: self.shared.directory.mark_after(self.snapshot, started) })
     }
 
-    fn places(&self, recipe: &Recipe) -> io::Result<Places> {
+    fn places(&self, recipe: &Recipe) -> io::Result<BuildPlaces> {
         let builds = self.shared.data.join("builds");
         let profile = self.shared.profile;
         let spare = if self.lane == Lane::Spare { "-spare" } else { "" };
@@ -121,7 +124,7 @@ impl Job<'_> {
             Compiler::Known(version) if recipe.surroundings.names_target => cargo::host(version).map(str::to_owned),
             _ => None,
         };
-        Ok(Places {
+        Ok(BuildPlaces {
             shadow: builds.join("src").join(&self.snapshot.entry.name),
             output: cargo::output(&target, profile, platform.as_deref()),
             target,
@@ -160,8 +163,8 @@ impl Job<'_> {
     #[allow(clippy::type_complexity, reason = "two sorts of failure, and what is made")]
     fn attempt(
         &self,
-        places: &Places,
-        known: &Known,
+        places: &BuildPlaces,
+        known: &BuildKnowledge,
         deadline: Instant,
         progress: &Progress,
     ) -> Result<Result<(PathBuf, usize), Failure>, Failure> {
@@ -183,14 +186,14 @@ impl Job<'_> {
 
     fn cargo(
         &self,
-        places: &Places,
-        known: &Known,
+        places: &BuildPlaces,
+        known: &BuildKnowledge,
         deadline: Instant,
         progress: &Progress,
         offline: bool,
     ) -> Result<Ran, Failure> {
         let name = &self.snapshot.entry.name;
-        let order = Order {
+        let order = CargoInvocation {
             package: name,
             shadow: &places.shadow,
             target: &places.target,
@@ -206,14 +209,14 @@ impl Job<'_> {
         let mut command = self.shared.tools.command(&cargo, self.snapshot.directory());
         command
             .args(cargo::arguments(&order))
-            .env("CAMLOCK_BUILD_NONCE", &self.snapshot.fingerprint().0)
+            .env("CAMLOCK_BUILD_FINGERPRINT", &self.snapshot.fingerprint().0)
             .env("CARGO_TERM_PROGRESS_WHEN", "never");
         let author =
             if self.snapshot.entry.kind == Kind::Crate { self.snapshot.root.clone() } else { places.shadow.clone() };
-        let mut heard = Heard::new(places.shadow.clone(), author);
+        let mut heard = CompilerOutput::new(places.shadow.clone(), author);
         let (mut said, mut doing) = (String::new(), "Resolving dependencies".to_owned());
-        let running = Running::note(&self.shared.data.join("builds/running"));
-        let end = child::run(&mut command, &running.id, &self.switch, deadline, drop, |stream, line| {
+        let running = BuildNote::note(&self.shared.data.join("builds/running"));
+        let end = child::run(&mut command, &running.id, &self.switch, deadline, |stream, line| {
             match stream {
                 Stream::Output => {
                     if let (Some(said), Some(listener)) = (heard.line(line), &self.shared.listener) {
@@ -231,11 +234,11 @@ impl Job<'_> {
                     }
                 }
             }
-            progress(BuildProgress { doing: doing.clone(), done: heard.done, total: known.units });
+            progress(BuildProgress { doing: doing.clone(), done: heard.done, total: known.units, is_queued: false });
         });
         let status = match end {
-            Ok(End::Exited(status)) => status,
-            Ok(End::TimedOut) => {
+            Ok(ChildEnd::Exited(status)) => status,
+            Ok(ChildEnd::TimedOut) => {
                 let (seconds, doing) = (self.limit.as_secs_f64(), one_line(&doing));
                 let reason = format!(
                     "it was not built within {seconds} s and was ended while it was at this: {doing}; \
@@ -243,7 +246,7 @@ impl Job<'_> {
                 );
                 return Err(Failure::transient(Stage::Build, reason));
             }
-            Ok(End::Cancelled) => return Err(Failure::transient(Stage::Build, "the build was called off")),
+            Ok(ChildEnd::Cancelled) => return Err(Failure::transient(Stage::Build, "the build was called off")),
             Err(error) => {
                 let reason = format!("cargo cannot be started: {}; it is tried again", in_words(&error));
                 return Err(Failure::transient(Stage::Build, reason));
@@ -252,7 +255,7 @@ impl Job<'_> {
         Ok(self.judge(status, heard, said, places))
     }
 
-    fn judge(&self, status: ExitStatus, heard: Heard, said: String, places: &Places) -> Ran {
+    fn judge(&self, status: ExitStatus, heard: CompilerOutput, said: String, places: &BuildPlaces) -> Ran {
         match heard.library {
             Some(library) if status.success() => Ran::Made { library, units: heard.done },
             None if status.success() => {
@@ -264,7 +267,7 @@ impl Job<'_> {
                     Kind::Crate => "Cargo.toml".to_owned(),
                     _ => self.snapshot.entry.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
                 };
-                let went = Went {
+                let outcome = BuildOutcome {
                     status,
                     errors: &heard.errors,
                     count: heard.count,
@@ -272,7 +275,7 @@ impl Job<'_> {
                     shadow: &places.shadow.to_string_lossy(),
                     manifest: &manifest,
                 };
-                Ran::Failed { failure: trouble::explain(&went), said }
+                Ran::Failed { failure: trouble::explain(&outcome), said }
             }
         }
     }
@@ -282,16 +285,13 @@ impl Job<'_> {
     fn check(&self, library: &Path) -> Result<Option<PathBuf>, Failure> {
         let name = &self.snapshot.entry.name;
         let path = self.shared.data.join("builds/out").join(format!("{name}.so"));
-        let temporary = temporary_beside(&path);
-        let copied = fs::create_dir_all(self.shared.data.join("builds/out"))
-            .and_then(|()| fs::copy(library, &temporary))
-            .and_then(|_| fs::rename(&temporary, &path));
-        if let Err(error) = copied {
-            let _ = fs::remove_file(&temporary);
-            return Err(self.not_prepared(&error));
-        }
+        let copied = temporary_beside(&path).and_then(|mut copy| {
+            io::copy(&mut File::open(library)?, copy.as_file_mut())?;
+            copy.persist(&path).map_err(|error| error.error)
+        });
+        copied.map_err(|error| self.not_prepared(&error))?;
         let identity = (self.shared.inspect)(&path)?;
-        Ok((identity.name == *name && identity.nonce == self.snapshot.fingerprint().0).then_some(path))
+        Ok((identity.name == *name && identity.fingerprint == self.snapshot.fingerprint().0).then_some(path))
     }
 }
 

@@ -3,20 +3,18 @@
 //!
 //! What must not live here: what is made of it.
 
-use crate::tree::Hash;
+use crate::{tree::Hash, whole::write_whole};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
-    path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
-    time::{SystemTime, UNIX_EPOCH},
+    path::PathBuf,
 };
 
 /// What is known of one plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Known {
+pub(crate) struct BuildKnowledge {
     /// Files outside of all packages that its sources include.
     pub(crate) included: BTreeMap<PathBuf, Included>,
     /// Environment variables that its sources read.
@@ -43,13 +41,13 @@ pub(crate) enum Included {
 
 /// Where it is kept.
 #[derive(Clone, Debug)]
-pub(crate) struct Memory {
+pub(crate) struct KnowledgeStore {
     directory: PathBuf,
 }
 
-impl Memory {
+impl KnowledgeStore {
     pub(crate) fn at(directory: PathBuf) -> Self {
-        Memory { directory }
+        KnowledgeStore { directory }
     }
 
     fn path(&self, plugin: &str) -> PathBuf {
@@ -57,36 +55,14 @@ impl Memory {
     }
 
     /// What is known of a plugin; nothing if that cannot be read.
-    pub(crate) fn of(&self, plugin: &str) -> Known {
+    pub(crate) fn of(&self, plugin: &str) -> BuildKnowledge {
         let text = fs::read(self.path(plugin)).unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
-    pub(crate) fn keep(&self, plugin: &str, known: &Known) -> io::Result<()> {
+    pub(crate) fn keep(&self, plugin: &str, known: &BuildKnowledge) -> io::Result<()> {
         write_whole(&self.path(plugin), &serde_json::to_vec(known)?)
     }
-}
-
-/// Writes a file under a temporary name, then renames: nobody ever sees half of it.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = temporary_beside(path);
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(parent)?;
-    let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    written
-}
-
-/// A name beside a path that nobody else uses.
-pub(crate) fn temporary_beside(path: &Path) -> PathBuf {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // In another container another process may have this one's number.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.subsec_nanos());
-    path.with_file_name(format!(".{name}.{}-{now}-{number}", std::process::id()))
 }
 
 /// As it is written in files.
@@ -101,20 +77,20 @@ mod tests {
     #[test]
     fn what_is_kept_is_known_again() {
         let dir = tempfile::tempdir().unwrap();
-        let memory = Memory::at(dir.path().join("known"));
-        assert_eq!(memory.of("hello"), Known::default());
-        let known = Known {
+        let memory = KnowledgeStore::at(dir.path().join("known"));
+        assert_eq!(memory.of("hello"), BuildKnowledge::default());
+        let known = BuildKnowledge {
             included: BTreeMap::from([
                 (PathBuf::from("/srv/a"), Included::Always),
                 (PathBuf::from("/srv/b"), Included::Since(None)),
             ]),
             units: Some(7),
-            ..Known::default()
+            ..BuildKnowledge::default()
         };
         memory.keep("hello", &known).unwrap();
         assert_eq!(memory.of("hello"), known);
         assert_eq!(fs::read_dir(dir.path().join("known")).unwrap().count(), 1, "no temporary file is left");
         fs::write(dir.path().join("known/hello.json"), "{").unwrap();
-        assert_eq!(memory.of("hello"), Known::default());
+        assert_eq!(memory.of("hello"), BuildKnowledge::default());
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::{
     depinfo, environment,
-    known::{Included, Known, hex},
+    known::{BuildKnowledge, Included, hex},
     messages::missing_file,
-    snapshot::{Recipe, Snapshot},
+    snapshot::{EntrySnapshot, Recipe},
     tools::Tools,
     tree::{SOURCES, Tree},
 };
@@ -18,30 +18,30 @@ use std::{
 
 /// What the notes beside a library say.
 pub(crate) fn from_success(
-    snapshot: &Snapshot,
+    snapshot: &EntrySnapshot,
     recipe: &Recipe,
     shadow: &Path,
     data: &Path,
     tools: &Tools,
     library: &Path,
-) -> Known {
+) -> BuildKnowledge {
     let notes = fs::read_to_string(library.with_extension("d")).unwrap_or_default();
     let known_by_themselves = known_places(snapshot, Some(recipe), data, tools);
     let files = depinfo::files(&notes).into_iter().filter_map(|file| shadow.join(file).canonicalize().ok());
     let included = files.filter(|file| !known_by_themselves.iter().any(|place| file.starts_with(place)));
     // Of the plugin's own crate only: what others read is theirs to say.
     let own = library.parent().unwrap_or(library).join("deps").join(own_notes(&snapshot.entry.name));
-    Known {
+    BuildKnowledge {
         included: included.map(|file| (file, Included::Always)).collect(),
         variables: variables(&fs::read_to_string(own).unwrap_or_default()),
-        ..Known::default()
+        ..BuildKnowledge::default()
     }
 }
 
 /// What can be learned although nothing came of it. It counts once it changes, for then the outcome may be another one.
 pub(crate) fn from_failure(
-    known: &mut Known,
-    snapshot: &Snapshot,
+    known: &mut BuildKnowledge,
+    snapshot: &EntrySnapshot,
     shadow: &Path,
     output: &Path,
     started: SystemTime,
@@ -71,7 +71,7 @@ pub(crate) fn from_failure(
 }
 
 /// Places whose files need not be learned: the plugin and its packages are looked at anyway, the rest does not change.
-fn known_places(snapshot: &Snapshot, recipe: Option<&Recipe>, data: &Path, tools: &Tools) -> Vec<PathBuf> {
+fn known_places(snapshot: &EntrySnapshot, recipe: Option<&Recipe>, data: &Path, tools: &Tools) -> Vec<PathBuf> {
     let mut places = vec![snapshot.root.clone(), data.to_owned()];
     places.extend(tools.cargo_home().and_then(|home| home.canonicalize().ok()).map(|home| home.join("registry")));
     places.extend(tools.cargo_home().and_then(|home| home.canonicalize().ok()).map(|home| home.join("git")));
@@ -85,6 +85,6 @@ fn own_notes(plugin: &str) -> String {
 }
 
 fn variables(notes: &str) -> BTreeSet<String> {
-    let names = depinfo::variables(notes).filter(|name| environment::is_seen(name.as_ref()) && *name != "OUT_DIR");
+    let names = depinfo::variables(notes).filter(|name| !environment::is_made(name));
     names.map(str::to_owned).collect()
 }

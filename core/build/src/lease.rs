@@ -1,7 +1,7 @@
 //! Which artifacts a server uses, told to other servers on the same data: a list in a file that is locked for as long as the
 //! server lives. A lock goes with its process, however that ends, and holds across containers, where process numbers do not.
 
-use crate::known::temporary_beside;
+use crate::whole::{say_in_use, temporary_beside};
 use camlock_policy::Digest;
 use rustix::fs::{FlockOperation, flock};
 use std::{
@@ -14,50 +14,43 @@ use std::{
 
 /// The list of one server.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub(crate) struct ArtifactLease {
     directory: PathBuf,
     /// The file as it was last written, locked.
     held: Option<(PathBuf, File)>,
 }
 
-impl Lease {
+impl ArtifactLease {
     pub(crate) fn new(directory: PathBuf) -> Self {
-        Lease { directory, held: None }
+        ArtifactLease { directory, held: None }
     }
 
     /// Says what is used from now on.
     pub(crate) fn renew(&mut self, used: &BTreeSet<Digest>) {
         let path = match &self.held {
-            Some((path, _)) => path.clone(),
-            // A name that nobody else has, and does not look temporary.
-            None => {
-                let temporary = temporary_beside(&self.directory.join("server"));
-                let name =
-                    temporary.file_name().unwrap_or_default().to_string_lossy().trim_start_matches('.').to_owned();
-                self.directory.join(name)
-            }
+            Some((path, _)) => Some(path.clone()),
+            // That of the first list: nobody else has it.
+            None => None,
         };
         // Without it others may remove what is used here; all that is lost then is a way back.
-        if let Ok(file) = self.write(&path, used) {
-            self.held = Some((path, file));
+        if let Ok(held) = self.write(path, used) {
+            self.held = Some(held);
         }
     }
 
     /// Locked before it has its name, so that nobody takes it for that of a server that is gone.
-    fn write(&self, path: &PathBuf, used: &BTreeSet<Digest>) -> io::Result<File> {
-        fs::create_dir_all(&self.directory)?;
-        let temporary = temporary_beside(path);
-        let mut file = File::create_new(&temporary)?;
+    fn write(&self, path: Option<PathBuf>, used: &BTreeSet<Digest>) -> io::Result<(PathBuf, File)> {
+        let mut list = temporary_beside(&self.directory.join("server"))?;
         let lines: String = used.iter().map(|digest| format!("{digest}\n")).collect();
-        let written = flock(&file, FlockOperation::NonBlockingLockExclusive)
-            .map_err(io::Error::from)
-            .and_then(|()| file.write_all(lines.as_bytes()))
-            .and_then(|()| fs::rename(&temporary, path));
-        if let Err(error) = written {
-            let _ = fs::remove_file(&temporary);
-            return Err(error);
-        }
-        Ok(file)
+        say_in_use(list.as_file())?;
+        list.write_all(lines.as_bytes())?;
+        let path = path.unwrap_or_else(|| {
+            let name = list.path().file_name().unwrap_or_default().to_string_lossy();
+            // Without the dot it does not look temporary.
+            self.directory.join(name.trim_start_matches('.'))
+        });
+        let file = list.persist(&path).map_err(|error| error.error)?;
+        Ok((path, file))
     }
 
     /// What other servers use. The lists of those that are gone are removed.
@@ -85,7 +78,7 @@ impl Lease {
     }
 }
 
-impl Drop for Lease {
+impl Drop for ArtifactLease {
     fn drop(&mut self) {
         if let Some((path, _)) = &self.held {
             let _ = fs::remove_file(path);
@@ -100,7 +93,7 @@ mod tests {
     #[test]
     fn others_are_heard_while_they_live() {
         let dir = tempfile::tempdir().unwrap();
-        let [mut one, mut other] = [(); 2].map(|()| Lease::new(dir.path().join("in-use")));
+        let [mut one, mut other] = [(); 2].map(|()| ArtifactLease::new(dir.path().join("in-use")));
         let digests = |texts: &[&str]| texts.iter().map(|text| Digest::of(text.as_bytes())).collect::<BTreeSet<_>>();
         one.renew(&digests(&["a"]));
         other.renew(&digests(&["b", "c"]));

@@ -14,39 +14,48 @@ mod directory;
 mod environment;
 mod examine;
 mod fingerprint;
+mod guard;
+mod hints;
 mod install;
 mod job;
 mod known;
-mod lanes;
 mod learned;
 mod lease;
+mod lock_file;
 mod manifest;
 mod messages;
 mod names;
+mod observed;
 mod packages;
 mod paths;
+mod queue;
+mod regular;
 mod removed;
 mod running;
+mod scanner;
 pub mod sdk;
-mod seer;
 mod shadow;
 mod shelf;
 mod single;
 mod snapshot;
 mod stamp;
 mod surroundings;
+mod syntax;
 mod toolchain;
 mod tools;
 mod tree;
 mod trouble;
 mod under_way;
+mod whole;
 mod words;
 
 pub use crate::{
-    builder::{BuildLimit, Builder, Identity, Inspect, Listener, Options},
+    builder::{BuildLimit, Builder, BuilderOptions, CompilerListener, Inspect, LibraryIdentity},
     cargo::Profile,
-    directory::{Identified, Identify},
     examine::{Examined, OLDEST, examine},
+    guard::run_guard_if_asked,
     install::Installer,
+    observed::{Identified, Identify},
+    regular::read_regular,
     shelf::FileShelf,
 };

@@ -43,9 +43,16 @@ impl Wrong {
     }
 }
 
+/// What is to be done about a crate whose manifest does not say that it builds a library to be loaded.
+pub(crate) const NO_CDYLIB: &str =
+    "it builds no library that a server can load: add `crate-type = [\"cdylib\"]` under `[lib]`";
+/// The same about one that has no library at all, as far as its files tell.
+pub(crate) const NO_LIBRARY: &str = "it has no library, which a plugin is: move its code from `src/main.rs` to `src/lib.rs` (a \
+                                     plugin has no `main`), and add `[lib]` with `crate-type = [\"cdylib\"]`";
+
 /// What a manifest says of its package.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Package {
+pub(crate) struct PackageCheck {
     /// Its name as it is written, if that can be read.
     pub(crate) name: Option<String>,
     /// Why no plugin can come of it.
@@ -53,7 +60,7 @@ pub(crate) struct Package {
 }
 
 /// Reads a plugin's manifest.
-pub(crate) fn read(text: &[u8]) -> Package {
+pub(crate) fn read(text: &[u8]) -> PackageCheck {
     let document = std::str::from_utf8(text).map_err(|_| Wrong::nowhere("it is not UTF-8")).and_then(|text| {
         if text.len() > LARGEST {
             return Err(Wrong::nowhere(format!("it is {} bytes long, more than {LARGEST}", text.len())));
@@ -63,9 +70,9 @@ pub(crate) fn read(text: &[u8]) -> Package {
     match document {
         Ok((text, document)) => {
             let name = get(document.get_ref(), &["package", "name"]).and_then(|name| name.get_ref().as_str());
-            Package { name: name.map(str::to_owned), wrong: check(text, document.get_ref()).err() }
+            PackageCheck { name: name.map(str::to_owned), wrong: check(text, document.get_ref()).err() }
         }
-        Err(wrong) => Package { name: None, wrong: Some(wrong) },
+        Err(wrong) => PackageCheck { name: None, wrong: Some(wrong) },
     }
 }
 
@@ -114,13 +121,11 @@ fn check(text: &str, document: &DeTable<'_>) -> Result<(), Wrong> {
 }
 
 fn check_library(text: &str, document: &DeTable<'_>, package: &str) -> Result<(), Wrong> {
-    const ADD: &str = "add `crate-type = [\"cdylib\"]` under `[lib]`";
     let library = get(document, &["lib"]);
     let kinds = get(document, &["lib", "crate-type"]).or_else(|| get(document, &["lib", "crate_type"]));
     let Some(kinds) = kinds else {
-        let sentence = format!("it builds no library that a server can load: {ADD}");
         return Err(
-            library.map_or_else(|| Wrong::nowhere(&*sentence), |library| Wrong::at(text, &library.span(), &*sentence))
+            library.map_or_else(|| Wrong::nowhere(NO_CDYLIB), |library| Wrong::at(text, &library.span(), NO_CDYLIB))
         );
     };
     let is_cdylib = |kind: &Spanned<DeValue<'_>>| kind.get_ref().as_str() == Some("cdylib");
@@ -165,11 +170,17 @@ pub(crate) fn check_front(text: &str, name: &str) -> Result<(), Wrong> {
 
 fn check_inherited(text: &str, document: &DeTable<'_>) -> Result<(), Wrong> {
     let all = if get(document, &["workspace"]).is_none() { inherited(document) } else { Vec::new() };
-    let Some((what, span)) = all.into_iter().next() else { return Ok(()) };
-    let what = shown(&what);
-    let sentence =
-        format!("`{what}` is inherited from a workspace, but a plugin is built by itself: write it out here");
-    Err(Wrong::at(text, &span, sentence))
+    let Some((_, span)) = all.first() else { return Ok(()) };
+    // All at once: whoever writes one out would only hear of the next.
+    let names: Vec<String> = all.iter().map(|(what, _)| format!("`{}`", shown(what))).collect();
+    let sentence = match &names[..] {
+        [one] => format!("{one} is inherited from a workspace, but a plugin is built by itself: write it out here"),
+        many => {
+            let many = many.join(", ");
+            format!("{many} are inherited from a workspace, but a plugin is built by itself: write them out here")
+        }
+    };
+    Err(Wrong::at(text, span, sentence))
 }
 
 /// Takes apart the place that core's sentence begins with.

@@ -17,7 +17,7 @@ fn a_plugin_is_recognised() {
         "package = { name = \"kv-store\" }\nlib.crate-type = [\"rlib\", \"cdylib\"]\n".to_owned(),
         format!("{GOOD}[workspace]\n[workspace.dependencies]\nserde = \"1\"\n[dependencies]\nserde.workspace = true\n"),
     ] {
-        assert_eq!(read(good.as_bytes()), Package { name: Some("kv-store".to_owned()), wrong: None }, "{good}");
+        assert_eq!(read(good.as_bytes()), PackageCheck { name: Some("kv-store".to_owned()), wrong: None }, "{good}");
     }
 }
 
@@ -77,6 +77,14 @@ fn what_is_wrong_is_told_with_its_line() {
             &GOOD.replace("[lib]", "version.workspace = true\n[lib]"),
             3,
             "`version` is inherited from a workspace, but a plugin is built by itself: write it out here",
+        ),
+        (
+            &GOOD.replace(
+                "[lib]",
+                "version.workspace = true\nedition.workspace = true\n[dependencies]\nserde.workspace = true\n[lib]",
+            ),
+            3,
+            "`version`, `edition`, `serde` are inherited from a workspace, but a plugin is built by itself: write them out here",
         ),
     ] {
         assert_eq!(wrong(text), (line, sentence.to_owned()), "{text}");

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// What was heard of one build.
 #[derive(Debug)]
-pub(crate) struct Heard {
+pub(crate) struct CompilerOutput {
     /// Where it was built.
     shadow: PathBuf,
     /// Where the author's files lie.
@@ -22,6 +22,8 @@ pub(crate) struct Heard {
     pub(crate) done: usize,
     /// The plugin's library.
     pub(crate) library: Option<PathBuf>,
+    /// A file that is called otherwise by its author.
+    alias: Option<(PathBuf, String)>,
 }
 
 /// More errors than anybody reads.
@@ -29,13 +31,13 @@ const MOST: usize = 100;
 
 #[derive(Deserialize)]
 #[serde(tag = "reason", rename_all = "kebab-case")]
-enum Line {
+enum CargoMessage {
     CompilerMessage {
-        message: Message,
+        message: CompilerText,
     },
     CompilerArtifact {
         manifest_path: PathBuf,
-        target: Target,
+        target: CargoTarget,
         filenames: Vec<PathBuf>,
     },
     #[serde(other)]
@@ -43,12 +45,12 @@ enum Line {
 }
 
 #[derive(Deserialize)]
-struct Target {
+struct CargoTarget {
     crate_types: Vec<String>,
 }
 
 #[derive(Deserialize)]
-struct Message {
+struct CompilerText {
     message: String,
     level: String,
     #[serde(default)]
@@ -69,17 +71,29 @@ struct Expansion {
     span: Span,
 }
 
-impl Heard {
+impl CompilerOutput {
     pub(crate) fn new(shadow: PathBuf, root: PathBuf) -> Self {
-        Heard { shadow, root, errors: Vec::new(), count: 0, done: 0, library: None }
+        CompilerOutput { shadow, root, errors: Vec::new(), count: 0, done: 0, library: None, alias: None }
+    }
+
+    /// Of one file that a compiler is asked about by itself, and what its author calls it.
+    pub(crate) fn of_file(file: PathBuf, called: String) -> Self {
+        CompilerOutput { alias: Some((file, called)), ..CompilerOutput::new("/nowhere".into(), "/nowhere".into()) }
+    }
+
+    /// Hears a line of a compiler that was asked by itself.
+    pub(crate) fn bare(&mut self, line: &[u8]) {
+        if let Ok(message) = serde_json::from_slice(line) {
+            self.message(message);
+        }
     }
 
     /// Hears a line, and returns a compiler's message as it is printed, if it is one. What is no JSON (a macro may print) is
     /// passed over.
     pub(crate) fn line(&mut self, line: &[u8]) -> Option<String> {
         match serde_json::from_slice(line) {
-            Ok(Line::CompilerMessage { message }) => return self.message(message),
-            Ok(Line::CompilerArtifact { manifest_path, target, filenames }) => {
+            Ok(CargoMessage::CompilerMessage { message }) => return self.message(message),
+            Ok(CargoMessage::CompilerArtifact { manifest_path, target, filenames }) => {
                 self.done += 1;
                 if manifest_path == self.shadow.join("Cargo.toml")
                     && target.crate_types.iter().any(|kind| kind == "cdylib")
@@ -88,19 +102,22 @@ impl Heard {
                     self.library = filenames.into_iter().find(is_library).or(self.library.take());
                 }
             }
-            Ok(Line::Other) | Err(_) => {}
+            Ok(CargoMessage::Other) | Err(_) => {}
         }
         None
     }
 
-    fn message(&mut self, message: Message) -> Option<String> {
-        let Message { message, level, spans, rendered } = message;
+    fn message(&mut self, message: CompilerText) -> Option<String> {
+        let CompilerText { message, level, spans, rendered } = message;
         // The last one only counts the others.
         if spans.is_empty() && message.starts_with("aborting due to ") {
             return None;
         }
         let shadow = format!("{}/", self.shadow.display());
-        let rendered = rendered.unwrap_or_else(|| message.clone()).replace(&shadow, "");
+        let mut rendered = rendered.unwrap_or_else(|| message.clone()).replace(&shadow, "");
+        if let Some((file, called)) = &self.alias {
+            rendered = rendered.replace(&*file.to_string_lossy(), called);
+        }
         if !level.starts_with("error") {
             return Some(rendered);
         }
@@ -120,6 +137,9 @@ impl Heard {
     /// A file's name as its author has it.
     fn file(&self, name: &str) -> String {
         let path = Path::new(name);
+        if let Some((_, called)) = self.alias.as_ref().filter(|(file, _)| file == path) {
+            return called.clone();
+        }
         let own = path.strip_prefix(&self.shadow).or_else(|_| path.strip_prefix(&self.root));
         own.map_or_else(|_| name.to_owned(), |own| own.display().to_string())
     }
@@ -144,15 +164,15 @@ pub(crate) fn missing_file(message: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn heard(lines: &[&str]) -> Heard {
-        let mut heard = Heard::new("/data/src/hello".into(), "/plugins/hello".into());
+    fn heard(lines: &[&str]) -> CompilerOutput {
+        let mut heard = CompilerOutput::new("/data/src/hello".into(), "/plugins/hello".into());
         lines.iter().for_each(|line| drop(heard.line(line.as_bytes())));
         heard
     }
 
     #[test]
     fn what_compilers_print_is_passed_on() {
-        let mut heard = Heard::new("/data/src/hello".into(), "/plugins/hello".into());
+        let mut heard = CompilerOutput::new("/data/src/hello".into(), "/plugins/hello".into());
         let mut said = |level: &str, message: &str, rendered: &str| {
             let spans = if message == "unused" {
                 r#"[{"file_name":"src/lib.rs","line_start":3,"is_primary":true}]"#

@@ -5,7 +5,7 @@
 use crate::{
     manifest::{self, References},
     paths,
-    tree::{Bounds, Hash, SOURCES, Trees},
+    tree::{Hash, ReadBounds, SOURCES, Trees},
 };
 use std::{
     collections::BTreeSet,
@@ -29,7 +29,7 @@ pub(crate) struct Packages {
 const MOST: usize = 500;
 
 /// Finds the packages of the plugin at `root`, whose manifest is this text.
-pub(crate) fn find(trees: &mut Trees, root: &Path, bounds: Bounds, text: &str) -> Packages {
+pub(crate) fn find(trees: &mut Trees, root: &Path, bounds: ReadBounds, text: &str) -> Packages {
     let mut found = Packages::default();
     let own = manifest::references(text);
     let mut queue: Vec<PathBuf> = Vec::new();
@@ -103,7 +103,7 @@ fn workspace_above(trees: &mut Trees, package: &Path, references: &References) -
 }
 
 /// What each package is made of, by its name.
-pub(crate) fn contents(trees: &mut Trees, root: &Path, bounds: Bounds, packages: &Packages) -> Vec<(String, Hash)> {
+pub(crate) fn contents(trees: &mut Trees, root: &Path, bounds: ReadBounds, packages: &Packages) -> Vec<(String, Hash)> {
     let mut contents = Vec::new();
     for (name, at) in &packages.named {
         let hash = match at.strip_prefix(root) {

@@ -1,6 +1,6 @@
 //! A note of every build that runs, so that a server that starts ends what one that was killed has left running.
 
-use crate::{child, known::write_whole};
+use crate::{child, whole::write_whole};
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -11,7 +11,7 @@ use std::{
 
 /// Who runs a build.
 #[derive(Debug, Serialize, Deserialize)]
-struct Note {
+struct BuildNoteFile {
     /// The value of the variable by which its processes are known.
     id: String,
     /// The server, and when it was started: its number alone may be another's by now.
@@ -21,12 +21,12 @@ struct Note {
 
 /// The note of one build, gone when the build is.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub(crate) struct BuildNote {
     pub(crate) id: String,
     path: PathBuf,
 }
 
-impl Running {
+impl BuildNote {
     /// Notes a build.
     pub(crate) fn note(directory: &Path) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -34,14 +34,14 @@ impl Running {
         let server_started = started(server).unwrap_or_default();
         let id = format!("{server}-{server_started}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let path = directory.join(&id);
-        let note = Note { id: id.clone(), server, server_started };
+        let note = BuildNoteFile { id: id.clone(), server, server_started };
         // Without it the build runs all the same; a full disk shows soon enough.
         let _ = serde_json::to_vec(&note).map(|bytes| write_whole(&path, &bytes));
-        Running { id, path }
+        BuildNote { id, path }
     }
 }
 
-impl Drop for Running {
+impl Drop for BuildNote {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
@@ -58,7 +58,7 @@ fn started(process: u32) -> Option<String> {
 /// Ends what is left of builds whose server is gone.
 pub(crate) fn end_leftovers(directory: &Path) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let note = fs::read(entry.path()).ok().and_then(|bytes| serde_json::from_slice::<Note>(&bytes).ok());
+        let note = fs::read(entry.path()).ok().and_then(|bytes| serde_json::from_slice::<BuildNoteFile>(&bytes).ok());
         let Some(note) = note else { continue };
         if Pid::from_raw(note.server.cast_signed()).is_some()
             && started(note.server).as_ref() == Some(&note.server_started)
@@ -78,10 +78,10 @@ mod tests {
     #[test]
     fn what_a_dead_server_left_is_ended_and_a_living_ones_is_not() {
         let dir = tempfile::tempdir().unwrap();
-        let mine = Running::note(dir.path());
-        let mut left = Command::new("sleep").arg("1000").env(child::MARK, "4194304-1-1").spawn().unwrap();
-        let mut living = Command::new("sleep").arg("1000").env(child::MARK, &mine.id).spawn().unwrap();
-        let note = Note { id: "4194304-1-1".to_owned(), server: 4_194_304, server_started: "1".to_owned() };
+        let mine = BuildNote::note(dir.path());
+        let mut left = Command::new("sleep").arg("1000").env(child::TAG, "4194304-1-1").spawn().unwrap();
+        let mut living = Command::new("sleep").arg("1000").env(child::TAG, &mine.id).spawn().unwrap();
+        let note = BuildNoteFile { id: "4194304-1-1".to_owned(), server: 4_194_304, server_started: "1".to_owned() };
         fs::write(dir.path().join(&note.id), serde_json::to_vec(&note).unwrap()).unwrap();
         end_leftovers(dir.path());
         assert!(!left.wait().unwrap().success());

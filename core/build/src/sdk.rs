@@ -1,7 +1,6 @@
 //! The SDK's source, which travels in the program: a plugin with `camlock-plugin = "1"` is built with the SDK of the server
 //! that loads it, whatever a registry has.
 
-use crate::known::temporary_beside;
 use sha2::{Digest as _, Sha256};
 use std::{
     fs, io,
@@ -9,7 +8,7 @@ use std::{
     sync::LazyLock,
 };
 
-/// The files of camlock-plugin, and below `abi/` and `testkit/` those of the other two, with manifests that stand alone.
+/// The files of camlock-plugin, and below `abi/`, `macros/` and `testkit/` those of the others, with manifests that stand alone.
 static FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
 
 static DIGEST: LazyLock<String> = LazyLock::new(|| {
@@ -50,15 +49,12 @@ impl Unpacked {
 pub fn unpack(below: &Path) -> io::Result<Unpacked> {
     let whole = below.join(&digest()[..16]);
     if !whole.is_dir() {
-        let temporary = temporary_beside(&whole);
-        let written = write_all(&temporary).and_then(|()| fs::rename(&temporary, &whole));
-        if let Err(error) = written {
-            let _ = fs::remove_dir_all(&temporary);
-            // Somebody else was faster.
-            if !whole.is_dir() {
-                return Err(error);
-            }
-        }
+        fs::create_dir_all(below)?;
+        let temporary = tempfile::Builder::new().prefix(".unpacking-").tempdir_in(below)?;
+        let sources = temporary.path().join("sdk");
+        let written = write_all(&sources).and_then(|()| fs::rename(&sources, &whole));
+        // Unless somebody else was faster.
+        written.or_else(|error| if whole.is_dir() { Ok(()) } else { Err(error) })?;
     }
     Ok(Unpacked { abi: whole.join("abi"), testkit: whole.join("testkit"), plugin: whole })
 }

@@ -14,9 +14,9 @@
 //! own; links to them would make cargo take `../x` in them by its text as well.
 
 use crate::{
-    known::write_whole,
     manifest, names,
-    snapshot::{Recipe, Snapshot},
+    snapshot::{EntrySnapshot, Recipe},
+    whole::write_whole,
 };
 use camlock_policy::Kind;
 use std::{
@@ -28,22 +28,22 @@ use std::{
 };
 
 /// What there is to be in a directory of the shadow.
-enum Wanted {
+enum ShadowEntry {
     Directory,
     File(Vec<u8>),
     Link(PathBuf),
 }
 
 /// Makes the shadow of an entry be as it should, touching only what differs: cargo builds anew whatever was touched.
-pub(crate) fn cast(shadow: &Path, snapshot: &Snapshot, recipe: &Recipe) -> io::Result<()> {
+pub(crate) fn cast(shadow: &Path, snapshot: &EntrySnapshot, recipe: &Recipe) -> io::Result<()> {
     fs::create_dir_all(shadow)?;
     if snapshot.entry.kind != Kind::Crate {
         let name = snapshot.entry.path.file_name().unwrap_or_default().to_owned();
         let source = match &recipe.source {
-            Some(source) => Wanted::File(source.clone().into_bytes()),
-            None => Wanted::Link(snapshot.root.clone()),
+            Some(source) => ShadowEntry::File(source.clone().into_bytes()),
+            None => ShadowEntry::Link(snapshot.root.clone()),
         };
-        let manifest = Wanted::File(recipe.manifest.clone().into_bytes());
+        let manifest = ShadowEntry::File(recipe.manifest.clone().into_bytes());
         return make(shadow, &BTreeMap::from([(name, source), ("Cargo.toml".into(), manifest)]), true);
     }
     let packages = &recipe.packages.inside;
@@ -65,12 +65,12 @@ pub(crate) fn cast(shadow: &Path, snapshot: &Snapshot, recipe: &Recipe) -> io::R
             }
             let inner = relative.join(&name);
             let here = if real.contains(&*inner) {
-                Wanted::Directory
+                ShadowEntry::Directory
             } else if is_package && name == "Cargo.toml" {
                 let text = if is_top { recipe.manifest.clone() } else { fs::read_to_string(&path)? };
-                Wanted::File(manifest::shadowed(&text, &original, &snapshot.root, &separate).into_bytes())
+                ShadowEntry::File(manifest::shadowed(&text, &original, &snapshot.root, &separate).into_bytes())
             } else {
-                Wanted::Link(path)
+                ShadowEntry::Link(path)
             };
             wanted.insert(name, here);
         }
@@ -80,7 +80,7 @@ pub(crate) fn cast(shadow: &Path, snapshot: &Snapshot, recipe: &Recipe) -> io::R
 }
 
 /// Makes one directory be as wanted. The lock file, which cargo writes, stays.
-fn make(directory: &Path, wanted: &BTreeMap<OsString, Wanted>, is_top: bool) -> io::Result<()> {
+fn make(directory: &Path, wanted: &BTreeMap<OsString, ShadowEntry>, is_top: bool) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -93,20 +93,20 @@ fn make(directory: &Path, wanted: &BTreeMap<OsString, Wanted>, is_top: bool) -> 
         let path = directory.join(name);
         let there = path.symlink_metadata().ok();
         match wanted {
-            Wanted::Directory => {
+            ShadowEntry::Directory => {
                 if !there.as_ref().is_some_and(|there| there.is_dir()) {
                     remove(&path)?;
                     fs::create_dir(&path)?;
                 }
             }
-            Wanted::File(content) => {
+            ShadowEntry::File(content) => {
                 let is_file = there.as_ref().is_some_and(|there| there.is_file());
                 if !is_file || fs::read(&path).ok().as_ref() != Some(content) {
                     remove(&path)?;
                     write_whole(&path, content)?;
                 }
             }
-            Wanted::Link(target) => {
+            ShadowEntry::Link(target) => {
                 if fs::read_link(&path).ok().as_ref() != Some(target) {
                     remove(&path)?;
                     symlink(target, &path)?;
@@ -124,23 +124,4 @@ fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
-}
-
-/// Takes over the author's lock file when it is another than last time. Without one, the shadow's own stays, so that
-/// versions do not change from one build to the next. Gives what was taken over.
-pub(crate) fn take_lock(shadow: &Path, snapshot: &Snapshot, last: Option<&str>) -> io::Result<Option<String>> {
-    if snapshot.entry.kind != Kind::Crate {
-        return Ok(None);
-    }
-    let authors = match fs::read(snapshot.root.join("Cargo.lock")) {
-        Ok(authors) => authors,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let digest = camlock_policy::Digest::of(&authors).hex();
-    let ours = shadow.join("Cargo.lock");
-    if last != Some(&*digest) || !ours.exists() {
-        write_whole(&ours, &authors)?;
-    }
-    Ok(Some(digest))
 }

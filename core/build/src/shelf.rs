@@ -4,7 +4,7 @@
 //! directory. The bytes themselves lie in the loader's staging directory, and are only removed from here. What must not live
 //! here: judging whether bytes are what they were; whoever loads them does.
 
-use crate::{known::write_whole, lease::Lease, words::in_words};
+use crate::{lease::ArtifactLease, whole::write_whole, words::in_words};
 use camlock_policy::{Digest, Failure, Fingerprint, Kept, Shelf, Stage, manifest::check_name};
 use std::{
     collections::BTreeSet,
@@ -19,7 +19,7 @@ use std::{
 pub struct FileShelf {
     records: PathBuf,
     artifacts: PathBuf,
-    lease: Mutex<Lease>,
+    lease: Mutex<ArtifactLease>,
 }
 
 /// A file without a record is perhaps about to have one: it was staged, and is being verified.
@@ -32,7 +32,7 @@ impl FileShelf {
         FileShelf {
             records: shelf.join("plugins"),
             artifacts: artifacts.into(),
-            lease: Mutex::new(Lease::new(shelf.join("in-use"))),
+            lease: Mutex::new(ArtifactLease::new(shelf.join("in-use"))),
         }
     }
 

@@ -1,11 +1,11 @@
 //! An entry of the plugins directory as it was at one moment: all that a build of it needs to know.
 
 use crate::{
-    fingerprint::Parts,
+    fingerprint::FingerprintParts,
     packages::Packages,
     surroundings::Surroundings,
     toolchain::Compiler,
-    tree::{Bounds, Hash},
+    tree::{Hash, ReadBounds},
 };
 use camlock_policy::{Entry, Fingerprint};
 use std::{
@@ -15,13 +15,13 @@ use std::{
 
 /// An entry as it was.
 #[derive(Clone, Debug)]
-pub(crate) struct Snapshot {
+pub(crate) struct EntrySnapshot {
     /// As core is told of it.
     pub(crate) entry: Entry,
     /// Where it lies, links resolved: a directory or a file.
     pub(crate) root: PathBuf,
     /// What its fingerprint is made of.
-    pub(crate) parts: Parts,
+    pub(crate) parts: FingerprintParts,
     /// What lies outside the plugins directory and matters.
     pub(crate) outside: BTreeSet<PathBuf>,
     /// What cargo is to build, if that is known and cargo has to do with it.
@@ -60,7 +60,7 @@ pub(crate) struct RestsOn {
 #[derive(Clone, Debug)]
 pub(crate) struct Looked {
     pub(crate) root: PathBuf,
-    pub(crate) bounds: Bounds,
+    pub(crate) bounds: ReadBounds,
     pub(crate) digest: Hash,
     pub(crate) edition: u64,
     pub(crate) is_there: bool,
@@ -75,7 +75,7 @@ impl PartialEq for Looked {
 
 impl Eq for Looked {}
 
-impl Snapshot {
+impl EntrySnapshot {
     pub(crate) fn fingerprint(&self) -> &Fingerprint {
         &self.entry.fingerprint
     }

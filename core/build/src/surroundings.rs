@@ -26,11 +26,11 @@ pub(crate) struct Surroundings {
 
 /// The surroundings of directories, each looked at once in a round.
 #[derive(Debug, Default)]
-pub(crate) struct Places {
+pub(crate) struct SurroundingsCache {
     known: HashMap<PathBuf, Surroundings>,
 }
 
-impl Places {
+impl SurroundingsCache {
     pub(crate) fn next_round(&mut self) {
         self.known.clear();
     }
@@ -93,7 +93,7 @@ mod tests {
         let inner = dir.path().canonicalize().unwrap().join("a/b");
         fs::create_dir_all(&inner).unwrap();
         let tools = Tools::from_environment();
-        let look = || Places::default().of(&mut Trees::new(PathBuf::from("/nowhere")), &tools, &inner);
+        let look = || SurroundingsCache::default().of(&mut Trees::new(PathBuf::from("/nowhere")), &tools, &inner);
         let nothing = look();
         fs::create_dir_all(dir.path().join("a/.cargo")).unwrap();
         fs::write(dir.path().join("a/.cargo/config.toml"), "[build]\ntarget = \"wasm32-wasip1\"\n").unwrap();

@@ -4,7 +4,7 @@
 //! `rustc` is found first, rustup's settings, the toolchain file, and the compiler itself.
 
 use crate::{
-    child::{self, End, Stream, Switch},
+    child::{self, ChildEnd, Stream, Switch},
     stamp::Stamp,
     tools::Tools,
     tree::Hash,
@@ -29,19 +29,19 @@ pub(crate) enum Compiler {
 }
 
 /// What the answer depends on: the toolchain file above, and the directory if rustup was told of some directories.
-type Question = (Option<Hash>, Option<PathBuf>);
+type CompilerQuestion = (Option<Hash>, Option<PathBuf>);
 
 /// The answers that are kept.
 #[derive(Debug, Default)]
 pub(crate) struct Compilers {
-    answers: HashMap<Question, Answer>,
+    answers: HashMap<CompilerQuestion, CompilerAnswer>,
     /// Whether rustup was told of directories, and in which round that was looked up.
     by_directory: Option<(u64, bool)>,
     round: u64,
 }
 
 #[derive(Debug)]
-struct Answer {
+struct CompilerAnswer {
     compiler: Compiler,
     rests_on: Vec<(PathBuf, Option<Stamp>)>,
     checked_in: u64,
@@ -94,26 +94,32 @@ fn has_overrides(settings: &str) -> bool {
     table.get("overrides").and_then(toml::Value::as_table).is_some_and(|overrides| !overrides.is_empty())
 }
 
-fn ask(tools: &Tools, directory: &Path, round: u64) -> Answer {
+fn ask(tools: &Tools, directory: &Path, round: u64) -> CompilerAnswer {
     let settings = tools.rustup_settings();
     let mut rests_on = vec![(settings.clone(), stamp(&settings))];
     let Some(rustc) = tools.find("rustc") else {
         // Wherever one would be found first.
         rests_on.extend(tools.places("rustc").map(|path| (path, None)));
-        return Answer { compiler: Compiler::Missing, rests_on, checked_in: round };
+        return CompilerAnswer { compiler: Compiler::Missing, rests_on, checked_in: round };
     };
     rests_on.push((rustc.clone(), stamp(&rustc)));
     let mut command = tools.command(&rustc, directory);
     // A toolchain that is not there is installed by the build, which may take its time.
     command.args(["-vV", "--print", "sysroot"]).env("RUSTUP_AUTO_INSTALL", "0");
     let (mut output, mut errors) = (String::new(), String::new());
-    let end = child::run(&mut command, "rustc", &Switch::default(), Instant::now() + PATIENCE, drop, |stream, line| {
-        let text = if stream == Stream::Output { &mut output } else { &mut errors };
-        text.push_str(&String::from_utf8_lossy(line));
-        text.push('\n');
-    });
+    let end = child::run(
+        &mut command,
+        &child::new_tag("rustc"),
+        &Switch::default(),
+        Instant::now() + PATIENCE,
+        |stream, line| {
+            let text = if stream == Stream::Output { &mut output } else { &mut errors };
+            text.push_str(&String::from_utf8_lossy(line));
+            text.push('\n');
+        },
+    );
     let compiler = match end {
-        Ok(End::Exited(status)) if status.success() => {
+        Ok(ChildEnd::Exited(status)) if status.success() => {
             // The last line is the sysroot: it is where this compiler lies, and no part of what it is.
             let (version, sysroot) = output.trim_end().rsplit_once('\n').unwrap_or((&*output, ""));
             let binary = Path::new(sysroot).join("bin/rustc");
@@ -123,7 +129,7 @@ fn ask(tools: &Tools, directory: &Path, round: u64) -> Answer {
         Ok(_) => Compiler::Silent(one_line(&errors)),
         Err(error) => Compiler::Silent(error.to_string()),
     };
-    Answer { compiler, rests_on, checked_in: round }
+    CompilerAnswer { compiler, rests_on, checked_in: round }
 }
 
 #[cfg(test)]

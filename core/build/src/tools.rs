@@ -18,7 +18,10 @@ pub(crate) struct Tools {
 impl Tools {
     /// As the server was started.
     pub(crate) fn from_environment() -> Self {
-        let mut variables: Vec<_> = env::vars_os().filter(|(name, _)| environment::is_seen(name)).collect();
+        let more = env::var(environment::MORE).unwrap_or_default();
+        let named: Vec<&OsStr> = environment::named(&more).map(OsStr::new).collect();
+        let is_seen = |name: &OsStr| environment::is_seen(name) || named.contains(&name);
+        let mut variables: Vec<_> = env::vars_os().filter(|(name, _)| is_seen(name)).collect();
         for (name, value) in environment::DEFAULTS {
             if !variables.iter().any(|(set, _)| set == name) {
                 variables.push((name.into(), value.into()));

@@ -25,7 +25,7 @@ pub(crate) type Hash = [u8; 32];
 
 /// How much of a tree is read.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
+pub(crate) struct ReadBounds {
     /// Files and directories.
     pub(crate) count: usize,
     /// Bytes of all files together.
@@ -35,9 +35,9 @@ pub(crate) struct Bounds {
 }
 
 /// Enough for any sources; what is more is data, and a mistake.
-pub(crate) const SOURCES: Bounds = Bounds { count: 20_000, bytes: 512 << 20, file: 64 << 20 };
+pub(crate) const SOURCES: ReadBounds = ReadBounds { count: 20_000, bytes: 512 << 20, file: 64 << 20 };
 /// What the loader takes.
-pub(crate) const LIBRARY: Bounds = Bounds { count: 1, bytes: 1 << 30, file: 1 << 30 };
+pub(crate) const LIBRARY: ReadBounds = ReadBounds { count: 1, bytes: 1 << 30, file: 1 << 30 };
 
 /// Of so large files the text is kept, where it may be asked for.
 const TEXT: u64 = 1 << 20;
@@ -46,14 +46,14 @@ const TEXT: u64 = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Tree {
     root: PathBuf,
-    bounds: Bounds,
+    bounds: ReadBounds,
     items: Vec<Item>,
-    seen: Seen,
+    seen: TreeView,
 }
 
 /// What was seen.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct TreeView {
     /// Whether there is anything.
     pub(crate) is_there: bool,
     /// Of all names and contents.
@@ -88,12 +88,12 @@ enum What {
 
 impl Tree {
     /// A tree that was not looked at yet. `root` must be a physical path, so that a link to it is seen by whoever resolved it.
-    pub(crate) fn new(root: PathBuf, bounds: Bounds) -> Self {
-        Tree { root, bounds, items: Vec::new(), seen: Seen::default() }
+    pub(crate) fn new(root: PathBuf, bounds: ReadBounds) -> Self {
+        Tree { root, bounds, items: Vec::new(), seen: TreeView::default() }
     }
 
     /// Looks at it. `skip` is a directory that is not part of any sources, wherever it lies.
-    pub(crate) fn look(&mut self, skip: &Path) -> &Seen {
+    pub(crate) fn look(&mut self, skip: &Path) -> &TreeView {
         if self.items.is_empty() || !self.is_unchanged() {
             self.walk(skip);
         }
@@ -101,7 +101,7 @@ impl Tree {
     }
 
     /// What was last seen.
-    pub(crate) fn seen(&self) -> &Seen {
+    pub(crate) fn seen(&self) -> &TreeView {
         &self.seen
     }
 
@@ -131,7 +131,7 @@ impl Tree {
         let Walk { items, problem, elsewhere, .. } = walk;
         self.items = items;
         let changed = self.items.iter().map(|item| (&item.path, &item.stamp)).ne(stamps.iter().map(|(p, s)| (p, s)));
-        self.seen = Seen {
+        self.seen = TreeView {
             is_there,
             digest: self.digest_below(Path::new("")),
             edition: self.seen.edition + u64::from(changed),
@@ -183,7 +183,7 @@ impl Tree {
 
 struct Walk<'a> {
     root: &'a Path,
-    bounds: Bounds,
+    bounds: ReadBounds,
     skip: &'a Path,
     now: SystemTime,
     known: HashMap<PathBuf, Item>,
@@ -392,7 +392,7 @@ impl Trees {
     }
 
     /// The tree at a physical path, looked at in this round.
-    pub(crate) fn look(&mut self, root: &Path, bounds: Bounds) -> &Tree {
+    pub(crate) fn look(&mut self, root: &Path, bounds: ReadBounds) -> &Tree {
         if !self.trees.contains_key(root) {
             self.trees.insert(root.to_owned(), (0, Tree::new(root.to_owned(), bounds)));
         }

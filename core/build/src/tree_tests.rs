@@ -122,7 +122,7 @@ fn links_are_followed_and_loops_end() {
 fn bounds_are_kept_and_told() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "src/lib.rs", "");
-    let look = |bounds: Bounds| {
+    let look = |bounds: ReadBounds| {
         let mut tree = Tree::new(dir.path().canonicalize().unwrap(), bounds);
         let problem = tree.look(Path::new("/nowhere")).problem.clone();
         (problem.expect("a problem"), tree.items.len())
@@ -135,13 +135,13 @@ fn bounds_are_kept_and_told() {
     );
     sparse.set_len(2 << 20).unwrap();
     assert_eq!(
-        look(Bounds { bytes: 1 << 20, ..SOURCES }).0,
+        look(ReadBounds { bytes: 1 << 20, ..SOURCES }).0,
         "has more than 1 MiB of files, most of them in `disk.img`: keep data outside the plugin's folder"
     );
     for index in 0..200 {
         write(dir.path(), &format!("rows/{index}"), "");
     }
-    let (problem, read) = look(Bounds { count: 100, ..SOURCES });
+    let (problem, read) = look(ReadBounds { count: 100, ..SOURCES });
     assert_eq!(problem, "has more than 100 files, most of them in `rows`: keep data outside the plugin's folder");
     assert_eq!(read, 101);
 }

@@ -2,13 +2,16 @@
 //!
 //! Pure. Cargo's words are not an interface: what is not recognised is passed on as it is.
 
-use crate::words::{counted, one_line};
+use crate::{
+    hints,
+    words::{counted, one_line},
+};
 use camlock_policy::{Diagnostic, Failure, Stage};
 use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
 
-/// How a build that failed went.
+/// How a build that failed outcome.
 #[derive(Debug)]
-pub(crate) struct Went<'a> {
+pub(crate) struct BuildOutcome<'a> {
     /// How cargo ended.
     pub(crate) status: ExitStatus,
     /// What compilers said, as far as it was kept, and how many errors there were.
@@ -22,31 +25,34 @@ pub(crate) struct Went<'a> {
 }
 
 /// What a build that failed amounts to.
-pub(crate) fn explain(went: &Went<'_>) -> Failure {
-    let words =
-        block(went.said).replace(&format!("{}/Cargo.toml", went.shadow), went.manifest).replace(went.shadow, ".");
-    let everything = went.errors.iter().map(|error| &*error.rendered).chain([went.said]);
+pub(crate) fn explain(outcome: &BuildOutcome<'_>) -> Failure {
+    let words = block(outcome.said)
+        .replace(&format!("{}/Cargo.toml", outcome.shadow), outcome.manifest)
+        .replace(outcome.shadow, ".");
+    let everything = outcome.errors.iter().map(|error| &*error.rendered).chain([outcome.said]);
     let everything: Vec<&str> = everything.collect();
     let said = |text: &str| everything.iter().any(|one| one.contains(text));
     if said("No space left on device") || said("os error 28") || said("Disk quota exceeded") {
         let reason = "there is no space left on the disk on which plugins are built; free some, and it is tried again";
-        return with(Failure::transient(Stage::Build, reason), went.errors, &words);
+        return with(Failure::transient(Stage::Build, reason), outcome.errors, &words);
     }
-    if !went.errors.is_empty() {
-        let first = &went.errors[0];
+    if !outcome.errors.is_empty() {
+        let first = &outcome.errors[0];
         let message = one_line(&first.message);
         let place = match (&*first.file, first.line) {
             ("", _) => String::new(),
             (file, 0) => format!("{file}: "),
             (file, line) => format!("{file}:{line}: "),
         };
-        let reason = match went.count {
-            0 | 1 => format!("it does not compile: {place}{message}{}", hint(&first.message)),
+        let reason = match outcome.count {
+            0 | 1 => format!("it does not compile: {place}{message}"),
             count => format!("it does not compile, with {}; the first: {place}{message}", counted(count, "error")),
         };
-        return with(Failure::new(Stage::Build, reason), went.errors, "");
+        let hint = outcome.errors.iter().find_map(hints::of_compiler).map(|hint| format!("; {hint}"));
+        let reason = reason + &hint.unwrap_or_default();
+        return with(Failure::new(Stage::Build, reason), outcome.errors, "");
     }
-    if let Some(signal) = went.status.signal() {
+    if let Some(signal) = outcome.status.signal() {
         let reason = format!("cargo was killed by signal {signal} while it built; it is tried again");
         return with(Failure::transient(Stage::Build, reason), &[], &words);
     }
@@ -165,15 +171,6 @@ fn causes(words: &str) -> Vec<String> {
 fn between(text: &str, before: &str, after: &str) -> Option<String> {
     let rest = &text[text.find(before)? + before.len()..];
     Some(rest.split(after).next().unwrap_or(rest).to_owned())
-}
-
-/// What to do about an error that is not the author's.
-fn hint(message: &str) -> &'static str {
-    if message.starts_with("linker `") && message.ends_with("not found") {
-        "; install a C compiler, which brings the linker"
-    } else {
-        ""
-    }
 }
 
 /// Adds what was said, whole.

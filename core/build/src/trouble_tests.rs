@@ -5,7 +5,7 @@ use super::*;
 const FAILED: i32 = 101 << 8;
 
 fn explained(said: &str) -> Failure {
-    explain(&Went {
+    explain(&BuildOutcome {
         status: ExitStatus::from_raw(FAILED),
         errors: &[],
         count: 0,
@@ -115,7 +115,7 @@ fn a_place_in_the_manifest_is_kept() {
 #[test]
 fn compilers_errors_are_counted_and_the_first_is_told() {
     let went = |errors: &[Diagnostic], count: usize| {
-        explain(&Went {
+        explain(&BuildOutcome {
             status: ExitStatus::from_raw(FAILED),
             errors,
             count,
@@ -138,7 +138,7 @@ fn compilers_errors_are_counted_and_the_first_is_told() {
 
 #[test]
 fn a_killed_cargo_is_tried_again() {
-    let killed = explain(&Went {
+    let killed = explain(&BuildOutcome {
         status: ExitStatus::from_raw(9),
         errors: &[],
         count: 0,
@@ -148,4 +148,49 @@ fn a_killed_cargo_is_tried_again() {
     });
     assert_eq!(killed.reason, "cargo was killed by signal 9 while it built; it is tried again");
     assert!(killed.transient);
+}
+
+#[test]
+fn the_commonest_errors_have_a_hint() {
+    let explained = |message: &str, rendered: &str| {
+        let error = Diagnostic { rendered: rendered.to_owned(), ..error("src/lib.rs", 5, message) };
+        explain(&BuildOutcome {
+            status: ExitStatus::from_raw(FAILED),
+            errors: &[error],
+            count: 1,
+            said: "",
+            shadow: "/data/builds/src/hello",
+            manifest: "Cargo.toml",
+        })
+        .reason
+    };
+    let boxed = "`?` couldn't convert the error: `dyn std::error::Error + Send + Sync: Sized` is not satisfied";
+    for (message, rendered, hint) in [
+        (
+            boxed,
+            "  = note: required for `camlock_plugin::Error` to implement `From<Box<dyn std::error::Error + Send + Sync>>`",
+            "; a `Box<dyn Error>` is no error itself",
+        ),
+        (
+            "the trait bound `axum::Router: Into<Routes>` is not satisfied",
+            "note: there are multiple different versions of crate `axum` in the dependency graph",
+            "; its `axum` is another version than that of `camlock-plugin`",
+        ),
+        (
+            "mismatched types",
+            "note: two different versions of crate `http` are being used; two types coming from two different versions",
+            "; two versions of `http` are among its dependencies",
+        ),
+        (
+            "environment variable `API_KEY` not defined at compile time",
+            "",
+            "; builds see few of the server's variables: set `API_KEY` under `[env]`",
+        ),
+        ("linker `cc` not found", "", "; install a C compiler"),
+    ] {
+        let reason = explained(message, rendered);
+        assert!(reason.starts_with(&format!("it does not compile: src/lib.rs:5: {message}{hint}")), "{reason}");
+    }
+    let reason = explained("`?` couldn't convert the error to `u8`", "the trait `From<String>` is not implemented");
+    assert!(!reason.contains(';'), "{reason}");
 }

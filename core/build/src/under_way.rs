@@ -9,16 +9,16 @@ use std::{
 
 /// All of one server.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct UnderWay(Arc<Shared>);
+pub(crate) struct UnderWay(Arc<TrackedBuilds>);
 
 #[derive(Debug, Default)]
-struct Shared {
-    state: Mutex<State>,
+struct TrackedBuilds {
+    state: Mutex<TrackedState>,
     fewer: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct TrackedState {
     /// No more may begin.
     ended: bool,
     last: u64,
@@ -27,18 +27,18 @@ struct State {
 
 /// One build, until it is dropped: then nothing of it runs any more.
 #[derive(Debug)]
-pub(crate) struct Build {
+pub(crate) struct TrackedBuild {
     number: u64,
     all: UnderWay,
 }
 
 impl UnderWay {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, TrackedState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A build begins, which this switch ends. If there are to be none any more it is ended now.
-    pub(crate) fn begin(&self, switch: &Switch) -> Build {
+    pub(crate) fn begin(&self, switch: &Switch) -> TrackedBuild {
         let mut state = self.state();
         if state.ended {
             switch.cancel();
@@ -46,7 +46,7 @@ impl UnderWay {
         state.last += 1;
         let number = state.last;
         state.builds.insert(number, switch.clone());
-        Build { number, all: self.clone() }
+        TrackedBuild { number, all: self.clone() }
     }
 
     /// Ends all, and waits until nothing of them runs any more, for so long at most.
@@ -54,12 +54,12 @@ impl UnderWay {
         let mut state = self.state();
         state.ended = true;
         state.builds.values().for_each(Switch::cancel);
-        let running = |state: &mut State| !state.builds.is_empty();
+        let running = |state: &mut TrackedState| !state.builds.is_empty();
         drop(self.0.fewer.wait_timeout_while(state, patience, running));
     }
 }
 
-impl Drop for Build {
+impl Drop for TrackedBuild {
     fn drop(&mut self) {
         self.all.state().builds.remove(&self.number);
         self.all.0.fewer.notify_all();

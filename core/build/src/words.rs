@@ -1,6 +1,6 @@
 //! Foreign words in sentences of our own: what the system says, what a file is called, what a tool prints.
 
-use std::io;
+use std::{io, time::Duration};
 
 /// What the system says of an error, without its number.
 pub(crate) fn in_words(error: &io::Error) -> String {
@@ -38,6 +38,14 @@ fn plainly(character: char) -> impl Iterator<Item = char> {
 /// `1 error`, `2 errors`.
 pub(crate) fn counted(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+/// `12 s`, `3 min`.
+pub(crate) fn duration(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds => format!("{} min", seconds / 60),
+    }
 }
 
 /// A text without the sequences that colour it on terminals.

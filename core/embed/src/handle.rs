@@ -1,6 +1,8 @@
 //! The handle: everything is begun here, asked through here, and ended here.
 
-use crate::{Options, data, record::Record, runtimes::Runtimes, shop::Shop, watch::watch};
+use crate::{
+    Options, data, record::Record, runtimes::Runtimes, shop::Shop, suspects::put_under_quarantine, watch::watch,
+};
 use camlock_admin::{About, AdminOptions, ControlSocket, Token, admin_router, serve_socket};
 use camlock_build::Builder;
 use camlock_http::{Dispatch, FrontOptions, look_after};
@@ -101,6 +103,7 @@ impl Camlock {
         let (builder, installer) = (shop.builder.clone(), shop.installer.clone());
         let registry = (record.registry(), record.exchange.clone());
         let note = record.registry();
+        put_under_quarantine(shop.suspects.clone(), record.registry()).await;
         let ports = shop.ports(Arc::new(dispatch.clone()), registry, control.clone());
         let manager = supervise(ports, options.settings);
         record.follow(&manager);

@@ -37,6 +37,7 @@ mod record;
 mod router;
 mod runtimes;
 mod shop;
+mod suspects;
 mod watch;
 
 pub use crate::{
@@ -45,10 +46,19 @@ pub use crate::{
     shop::build_options,
 };
 pub use camlock_admin::{Levels, Logs};
-pub use camlock_build::{Listener, Profile};
+pub use camlock_build::{CompilerListener, Profile};
 pub use camlock_http::Dispatch;
-pub use camlock_loader::{BuiltIn, Digest, on_thread_park, run_verifier_if_asked};
+pub use camlock_loader::{BuiltIn, Digest, on_thread_park};
 pub use camlock_policy::{
     Act, Done, Headline, Kept, Limits, Manager, Order, Overview, PluginView, Refused, RequestLimits, Settings,
 };
 pub use camlock_store::Objects;
+
+/// The one call that a program with Camlock in it makes, first thing in `main`.
+///
+/// Plugins are verified in a child process, and what a build starts is held together by another: both are the program itself,
+/// started again. There this call does the work and never returns. Without it no plugin is verified, hence none is loaded.
+pub fn run_verifier_if_asked() {
+    camlock_build::run_guard_if_asked();
+    camlock_loader::run_verifier_if_asked();
+}

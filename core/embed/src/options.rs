@@ -1,11 +1,12 @@
 //! What a Camlock is told. All of it has defaults but the two directories.
 
 use camlock_admin::{Levels, Logs};
-use camlock_build::{Listener, Profile};
+use camlock_build::{CompilerListener, Profile};
 use camlock_loader::BuiltIn;
 use camlock_policy::Settings;
 use camlock_store::Objects;
 use std::{
+    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -26,6 +27,8 @@ pub struct Options {
     pub profile: Profile,
     /// Limits, and whether a new plugin is served at once.
     pub settings: Settings,
+    /// What is laid over this program's environment, for one plugin alone: variables, by the plugin's name.
+    pub variables: BTreeMap<String, BTreeMap<String, String>>,
     /// The plugins that are compiled into this program.
     pub built_in: Vec<BuiltIn>,
     /// The admin token. Default: the one in the data directory, which is made the first time.
@@ -55,7 +58,7 @@ pub struct Options {
     /// How much each plugin says; changed at run time by operators.
     pub levels: Levels,
     /// Who hears compilers.
-    pub listener: Option<Listener>,
+    pub listener: Option<CompilerListener>,
     /// Origins whose pages may use the admin API in a browser, `https://admin.example.com`; by default none may.
     pub origins: Vec<http::HeaderValue>,
 }
@@ -87,6 +90,7 @@ impl Options {
             builds: None,
             profile: Profile::Release,
             settings: Settings::default(),
+            variables: BTreeMap::new(),
             built_in: Vec::new(),
             token: None,
             database: None,

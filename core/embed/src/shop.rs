@@ -3,8 +3,11 @@
 //! What must not live here: HTTP, signals, what is printed.
 
 use crate::Options;
-use camlock_build::{Builder, FileShelf, Identified, Identify, Identity, Installer, Profile};
-use camlock_loader::{Limits, Loader, LoaderOptions, Sections, Staging, Verifier, Workbench, compiled_in, inspect};
+use camlock_build::{Builder, FileShelf, Identified, Identify, Installer, LibraryIdentity, Profile};
+use camlock_loader::{
+    Loader, LoaderOptions, Sections, Staging, Surroundings, Suspects, VariablesOf, Verifier, VerifierLimits, Workbench,
+    compiled_in, inspect,
+};
 use camlock_policy::{
     Aside, Candidate, Failure, Ports, Publish, Settings, Stage,
     registry::{Exchange, Registry},
@@ -20,6 +23,7 @@ pub(crate) struct Shop {
     shelf: FileShelf,
     workbench: Workbench,
     pub(crate) loader: Arc<Loader>,
+    pub(crate) suspects: Arc<Suspects>,
 }
 
 impl Shop {
@@ -29,14 +33,20 @@ impl Shop {
         let artifacts = data.join("artifacts");
         let builds = options.builds.as_deref().unwrap_or(data);
         let staging = Staging::at(&artifacts).map_err(in_words)?;
-        let verifying = Limits { time: limits.verify, ..Limits::default() };
+        let verifying = VerifierLimits { time: limits.verify, ..VerifierLimits::default() };
+        let variables = options.variables.clone();
+        let variables: VariablesOf = Arc::new(move |plugin| variables.get(plugin).cloned().unwrap_or_default());
         let verifier = Verifier::new(data.join("verdicts"), verifying).map_err(told("no verdicts can be kept"))?;
+        let verifier = verifier.with_variables(variables.clone());
         let creating = LoaderOptions { create: limits.create };
         let loader = Loader::new(data.join("run"), creating, Some(work)).map_err(told("no plugins can be loaded"))?;
-        let loader = Arc::new(loader);
+        let suspects =
+            Suspects::open(&data.join("suspects")).map_err(told("no marks can be kept of what is started"))?;
+        let around = Surroundings { dirs: Some(data.join("plugins")), variables: Some(variables) };
+        let loader = Arc::new(loader.with_suspects(suspects.clone()).with_surroundings(around));
         let built_in = options.built_in.iter().map(|plugin| compiled_in(*plugin, loader.clone()));
         Ok(Shop {
-            builder: Builder::new(camlock_build::Options {
+            builder: Builder::new(camlock_build::BuilderOptions {
                 listener: options.listener.clone(),
                 removed: data.join("removed"),
                 ..build_options(plugins, builds, &options.settings, options.profile)
@@ -46,6 +56,7 @@ impl Shop {
             shelf: FileShelf::new(data, artifacts),
             workbench: Workbench::new(staging, verifier, loader.clone()),
             loader,
+            suspects,
         })
     }
 
@@ -81,16 +92,21 @@ fn identify() -> Identify {
 }
 
 /// How the plugins in a directory are built, and how a library's own words are read. `builds` is where cargo works.
-pub fn build_options(plugins: &Path, builds: &Path, settings: &Settings, profile: Profile) -> camlock_build::Options {
+pub fn build_options(
+    plugins: &Path,
+    builds: &Path,
+    settings: &Settings,
+    profile: Profile,
+) -> camlock_build::BuilderOptions {
     let inspect = Arc::new(|path: &Path| {
-        let Sections { manifest, nonce, .. } = sections(path)?;
-        Ok(Identity { name: manifest.name, nonce })
+        let Sections { manifest, fingerprint, .. } = sections(path)?;
+        Ok(LibraryIdentity { name: manifest.name, fingerprint })
     });
     let settings = settings.clone();
-    camlock_build::Options {
+    camlock_build::BuilderOptions {
         profile,
         limit: Arc::new(move |plugin| settings.limits(plugin).build),
-        ..camlock_build::Options::new(plugins, builds, identify(), inspect)
+        ..camlock_build::BuilderOptions::new(plugins, builds, identify(), inspect)
     }
 }
 

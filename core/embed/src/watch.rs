@@ -1,20 +1,15 @@
 //! Hearing of changed files, for as long as there is somebody to tell.
 
 use camlock_policy::{Manager, Nudge, Sources};
-use camlock_watch::{Options, Watcher};
+use camlock_watch::{WatchOptions, Watcher};
 use std::{collections::BTreeSet, path::PathBuf};
 use tokio::task::spawn_blocking;
 
 /// Has the manager look whenever something may have changed, in the plugins directory or in what its entries are made of.
 pub(crate) async fn watch(plugins: PathBuf, manager: Manager, sources: impl Sources + Clone + 'static) {
     let nudged = manager.clone();
-    let nudge = move |nudge| {
-        nudged.nudge(match nudge {
-            camlock_watch::Nudge::Paths(paths) => Nudge::Paths(paths),
-            camlock_watch::Nudge::Everything => Nudge::Everything,
-        });
-    };
-    let watcher = match Watcher::start(Options::new(plugins), nudge) {
+    let nudge = move || nudged.nudge(Nudge::Everything);
+    let watcher = match Watcher::start(WatchOptions::new(plugins), nudge) {
         Ok(watcher) => watcher,
         Err(error) => {
             tracing::error!(%error, "the plugins directory is not watched: POST /api/v1/reload has it looked at");

@@ -2,7 +2,7 @@
 //!
 //! Usage: cargo run -p camlock-loader --example try_plugin -- LIBRARY PATH
 
-use camlock_loader::{Limits, Loader, LoaderOptions, Staging, Verdict, Verifier};
+use camlock_loader::{Loader, LoaderOptions, Staging, Verdict, Verifier, VerifierLimits};
 use camlock_policy::{Body, Call, Ending};
 use std::{error::Error, path::Path};
 
@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 async fn try_plugin(library: &Path, path: &str) -> Result<(), Box<dyn Error>> {
     let dir = tempfile::tempdir()?;
     let artifact = Staging::at(dir.path().join("artifacts"))?.stage(library)?;
-    let verifier = Verifier::new(dir.path().join("verdicts"), Limits::default())?;
+    let verifier = Verifier::new(dir.path().join("verdicts"), VerifierLimits::default())?;
     if let Verdict::Bad(reason) = verifier.verify(&artifact).await? {
         return Err(reason.into());
     }
@@ -26,8 +26,6 @@ async fn try_plugin(library: &Path, path: &str) -> Result<(), Box<dyn Error>> {
     let loader = Loader::new(dir.path().join("run"), LoaderOptions::default(), Some(handle))?;
     let mut loaded = loader.load(&artifact, 1, "{}").await?;
     println!("host contract {}, plugin contract {}", camlock_loader::abi_version(), artifact.sections.abi);
-    #[cfg(feature = "next")]
-    println!("reply: {:?}", loader.reply(1));
     loaded.instance.start().await?;
     let call = Call::new(http::Request::get(path).body(Body::empty())?);
     let answer = loaded.instance.call(call).await?.response;

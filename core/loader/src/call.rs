@@ -13,6 +13,7 @@ use http::{HeaderMap, Response, StatusCode, Version, header::HOST};
 use http_body::{Body as _, Frame};
 use std::{
     marker::PhantomData,
+    mem::ManuallyDrop,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -20,17 +21,17 @@ use std::{
 
 /// The future of an answer. Dropping it cancels the request inside the plugin.
 pub(crate) struct Calling {
-    state: State,
+    state: CallStage,
     kept: Option<Arc<SharedWaker>>,
     trace_id: [u8; 16],
     /// The request's header map, which the answer's headers go into once its own have crossed.
-    headers: HeaderMap,
+    headers: Option<HeaderMap>,
     side: Arc<HostSide>,
     /// Last: it outlives the task.
     lease: Option<Lease>,
 }
 
-enum State {
+enum CallStage {
     /// A request with a body, of which nothing has crossed yet: by the first poll the body is there more often than not.
     Asked(Box<Call>, Functions),
     Answering(Task),
@@ -42,20 +43,19 @@ impl Calling {
     pub(crate) fn boxed(mut call: Call, functions: Functions, side: Arc<HostSide>, lease: Lease) -> Box<Self> {
         let (trace_id, lease) = (call.trace_id, Some(lease));
         let mut calling =
-            Box::new(Calling { state: State::Done, kept: None, trace_id, headers: HeaderMap::new(), side, lease });
+            Box::new(Calling { state: CallStage::Done, kept: None, trace_id, headers: None, side, lease });
         if call.request.body().is_empty() {
-            calling.state = State::Answering(enter(&call, functions, camlock_abi::Body::empty()));
-            std::mem::swap(&mut calling.headers, call.request.headers_mut());
-            calling.headers.clear();
+            calling.state = CallStage::Answering(enter(&call, functions, camlock_abi::Body::empty()));
+            calling.headers = Some(cleared(call.request.headers_mut()));
         } else {
-            calling.state = State::Asked(Box::new(call), functions);
+            calling.state = CallStage::Asked(Box::new(call), functions);
         }
         calling
     }
 
     /// Lets go of what the plugin has of this request.
     fn leave(&mut self) {
-        if let State::Answering(task) = std::mem::replace(&mut self.state, State::Done) {
+        if let CallStage::Answering(task) = std::mem::replace(&mut self.state, CallStage::Done) {
             crossing();
             traces::within(self.trace_id, || drop(task));
         }
@@ -67,15 +67,14 @@ impl Future for Calling {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if let State::Asked(call, functions) = &mut this.state {
+        if let CallStage::Asked(call, functions) = &mut this.state {
             let body = std::mem::take(call.request.body_mut());
             let body = request_body::lend(body, call.request.headers(), &this.side.leases, context);
             let task = enter(call, *functions, body);
-            std::mem::swap(&mut this.headers, call.request.headers_mut());
-            this.headers.clear();
-            this.state = State::Answering(task);
+            this.headers = Some(cleared(call.request.headers_mut()));
+            this.state = CallStage::Answering(task);
         }
-        let (State::Answering(task), Some(lease)) = (&mut this.state, &this.lease) else {
+        let (CallStage::Answering(task), Some(lease)) = (&mut this.state, &this.lease) else {
             return Poll::Ready(Err(Fault::new(FaultKind::Contract, "polled after it was done")));
         };
         crossing();
@@ -107,6 +106,13 @@ impl Drop for Calling {
     fn drop(&mut self) {
         self.leave();
     }
+}
+
+/// The map without what was in it, for its memory.
+fn cleared(headers: &mut HeaderMap) -> HeaderMap {
+    let mut headers = std::mem::take(headers);
+    headers.clear();
+    headers
 }
 
 /// Hands a request to the plugin, under the caller's lease.
@@ -159,7 +165,7 @@ fn enter(call: &Call, Functions { root, object }: Functions, body: camlock_abi::
 struct Receiving<'a> {
     lease: &'a Lease,
     side: &'a Arc<HostSide>,
-    headers: &'a mut HeaderMap,
+    headers: &'a mut Option<HeaderMap>,
     outcome: Option<Result<Answer, Fault>>,
 }
 
@@ -171,15 +177,30 @@ unsafe extern "C" fn take_response(
 ) {
     // SAFETY: `context` is the `Receiving` of `Calling::poll`, which waits for this call.
     let receiving = unsafe { &mut *context.cast::<Receiving<'_>>() };
-    let room = std::mem::take(receiving.headers);
-    // Assigning drops what an earlier call put there.
-    receiving.outcome = Some(answer(head, body, stream.into_option(), room, receiving.lease, receiving.side));
+    let (lease, side) = (receiving.lease, receiving.side);
+    let room = receiving.headers.take().unwrap_or_default();
+    receiving.take(|| answer(head, body, stream.into_option(), room, lease, side));
 }
 
 unsafe extern "C" fn take_failure(context: *mut (), failure: &Failure<'_>) {
     // SAFETY: as above.
     let receiving = unsafe { &mut *context.cast::<Receiving<'_>>() };
-    receiving.outcome = Some(Err(receiving.side.fault(failure.into())));
+    let side = receiving.side;
+    receiving.take(|| Err(side.fault(failure.into())));
+}
+
+impl Receiving<'_> {
+    /// Takes an outcome; a panic of ours goes no further than this, for a plugin stands between us and our caller.
+    fn take(&mut self, outcome: impl FnOnce() -> Result<Answer, Fault>) {
+        let outcome = camlock_abi::catch(outcome).unwrap_or_else(|caught| {
+            Err(Fault::new(
+                FaultKind::Contract,
+                format!("the host panicked over the plugin's answer: {}", caught.message),
+            ))
+        });
+        // Assigning drops what an earlier call put there.
+        self.outcome = Some(outcome);
+    }
 }
 
 /// A lease for the bytes of a body: cloned for each run of them.
@@ -204,7 +225,7 @@ fn answer(
         stream.map(|stream| Box::pin(PluginConnection::new(stream, lease.share(Use::Connection))) as Connection);
     let body = match body.import(|| BytesLease(lease.share(Use::Body))) {
         Ok(bytes) => Body::from(bytes),
-        Err(stream) => Body::stream(ResponseBody { stream, side: side.clone() }),
+        Err(stream) => Body::stream(PluginResponseBody { stream, side: side.clone() }),
     };
     let refused = |reason| Err(Fault::new(FaultKind::Contract, reason));
     let length = known_length(&body, head.status);
@@ -214,7 +235,10 @@ fn answer(
         Err(_) => return refused(format!("the plugin answered with status {}, which is none", head.status)),
     }
     match decode_headers(head.headers, room, length) {
-        Ok(headers) => *response.headers_mut() = headers,
+        Ok(headers) => {
+            // An empty map has nothing to drop, and dropping it would cost most of what this does.
+            let _empty = ManuallyDrop::new(std::mem::replace(response.headers_mut(), headers));
+        }
         Err(reason) => return refused(format!("the plugin answered with a header that cannot be sent: {reason}")),
     }
     Ok(Answer { response, connection })
@@ -227,12 +251,12 @@ fn known_length(body: &Body, status: u16) -> Option<u64> {
 }
 
 /// A response's body on its way out of the plugin.
-struct ResponseBody {
+struct PluginResponseBody {
     stream: camlock_abi::ImportBody<BytesLease>,
     side: Arc<HostSide>,
 }
 
-impl http_body::Body for ResponseBody {
+impl http_body::Body for PluginResponseBody {
     type Data = bytes::Bytes;
     type Error = FailureMessage;
 
@@ -255,5 +279,25 @@ impl http_body::Body for ResponseBody {
 
     fn size_hint(&self) -> http_body::SizeHint {
         self.stream.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{surroundings::PluginSurroundings, symbols::Symbols};
+
+    #[test]
+    fn a_panic_over_an_answer_does_not_cross() {
+        let lease = Lease::first(|| ());
+        let nowhere = std::path::PathBuf::new();
+        let surroundings = PluginSurroundings::new("plugin", None, &nowhere, &Default::default());
+        let side = HostSide::new("plugin", 1, lease.watch(), None, Symbols::of(nowhere), surroundings);
+        let mut headers = None;
+        let mut receiving = Receiving { lease: &lease, side: &side, headers: &mut headers, outcome: None };
+        receiving.take(|| panic!("too long"));
+        let Some(Err(fault)) = receiving.outcome else { panic!("a fault") };
+        assert_eq!(fault.kind, FaultKind::Contract);
+        assert_eq!(fault.message, "the host panicked over the plugin's answer: too long");
     }
 }

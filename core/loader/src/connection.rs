@@ -30,11 +30,11 @@ impl PluginConnection {
         call: impl FnOnce(&mut ByteStream, *const WakerHeader) -> IoPoll,
     ) -> Poll<io::Result<usize>> {
         crossing();
-        told(BorrowedWaker::poll(context.waker(), &mut self.writer, |waker| call(&mut self.stream, waker)))
+        io_outcome(BorrowedWaker::poll(context.waker(), &mut self.writer, |waker| call(&mut self.stream, waker)))
     }
 }
 
-fn told(polled: IoPoll) -> Poll<io::Result<usize>> {
+fn io_outcome(polled: IoPoll) -> Poll<io::Result<usize>> {
     match polled.state {
         IoState::Pending => Poll::Pending,
         IoState::Ready => Poll::Ready(Ok(polled.count)),
@@ -52,7 +52,7 @@ impl AsyncRead for PluginConnection {
         // SAFETY: the waker is lent for this call; as for those below.
         let polled =
             BorrowedWaker::poll(context.waker(), &mut this.reader, |waker| unsafe { this.stream.read(waker, free) });
-        let count = ready!(told(polled))?;
+        let count = ready!(io_outcome(polled))?;
         into.advance(count);
         Poll::Ready(Ok(()))
     }

@@ -3,7 +3,7 @@
 //!
 //! What must not live here: which bytes are wanted.
 
-use crate::stage::unique;
+use crate::{constructors::taken_out, random};
 use camlock_policy::Digest;
 use std::{
     fs::{self, File},
@@ -42,20 +42,31 @@ pub(crate) fn write(into: &mut File, bytes: &[u8]) -> io::Result<()> {
 pub(crate) struct PrivateCopy(PathBuf);
 
 impl PrivateCopy {
-    /// Writes one while the bytes are hashed, which need each other not; together they are most of a load.
+    /// Writes one while the bytes are hashed, which need each other not; together they are most of a load. It differs from the
+    /// bytes in this: its constructors and destructors are for the loader to run.
     pub(crate) fn of(bytes: &[u8], dir: &Path) -> (Digest, io::Result<Self>) {
-        let copy = PrivateCopy(dir.join(format!("{}-{}.so", std::process::id(), unique())));
-        let written = || File::create_new(&copy.0).and_then(|mut file| write(&mut file, bytes));
-        let (digest, written) = thread::scope(|scope| {
-            match thread::Builder::new().name("camlock-copy".to_owned()).spawn_scoped(scope, written) {
-                Ok(writing) => {
-                    let digest = Digest::of(bytes);
-                    (digest, writing.join().unwrap_or_else(|_| Err(io::Error::other("writing it panicked"))))
+        let write = || {
+            let path = dir.join(format!("{}.so", random::name()?));
+            let mut file = File::create_new(&path)?;
+            // From here on the file is ours, and goes if it cannot be written.
+            let copy = PrivateCopy(path);
+            match taken_out(bytes) {
+                Some((start, dynamic)) => {
+                    write(&mut file, &bytes[..start])?;
+                    write(&mut file, &dynamic)?;
+                    write(&mut file, &bytes[start + dynamic.len()..])?;
                 }
-                Err(_) => (Digest::of(bytes), written()),
+                None => write(&mut file, bytes)?,
             }
-        });
-        (digest, written.map(|()| copy))
+            Ok(copy)
+        };
+        thread::scope(|scope| match thread::Builder::new().name("camlock-copy".to_owned()).spawn_scoped(scope, write) {
+            Ok(writing) => {
+                let digest = Digest::of(bytes);
+                (digest, writing.join().unwrap_or_else(|_| Err(io::Error::other("writing it panicked"))))
+            }
+            Err(_) => (Digest::of(bytes), write()),
+        })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -73,5 +84,19 @@ impl Drop for PrivateCopy {
         if !self.0.as_os_str().is_empty() {
             let _ = fs::remove_file(&self.0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_that_cannot_be_made_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (digest, copy) = PrivateCopy::of(b"bytes", &dir.path().join("missing"));
+        assert_eq!(digest, Digest::of(b"bytes"));
+        assert_eq!(copy.unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Pure: bytes in, answer out. What must not live here: opening, copying, running.
 
-use crate::sections::{Made, Sections, Unfit};
+use crate::sections::{BuildKind, Sections, Unfit};
 use camlock_abi::section;
 use object::{
     Endianness, Object, ObjectSection, ObjectSymbol,
@@ -28,7 +28,7 @@ pub fn read(file: &[u8]) -> Result<Sections, Unfit> {
     let Some(cargo_toml) = section(section::MANIFEST) else {
         return Err(Unfit("it has no section `.camlock.manifest`, which `export!` would have put there".into()));
     };
-    let sections = Sections { stays: stays(&elf), ..Sections::parse(meta, cargo_toml, Made::Library)? };
+    let sections = Sections { stays: stays(&elf), ..Sections::parse(meta, cargo_toml, BuildKind::AsLibrary)? };
     let entry = format!("{}{}", section::ENTRY_PREFIX, sections.crate_name);
     if !elf.dynamic_symbols().any(|symbol| symbol.is_definition() && symbol.name() == Ok(entry.as_str())) {
         return Err(Unfit(format!("it does not export the symbol `{entry}` (was it stripped too far?)")));

@@ -17,10 +17,10 @@ use std::{
 pub(crate) struct Firewall {
     plugin: Watch,
     /// The slot, and the slot as a waker. Made when the plugin first polls with a waker of its own, which most never do.
-    slot: Option<(Arc<Slot>, Waker)>,
+    slot: Option<(Arc<WakerSlot>, Waker)>,
 }
 
-struct Slot {
+struct WakerSlot {
     plugin: Watch,
     /// Never dropped without a lease: its functions lie in the plugin.
     held: Mutex<Option<ManuallyDrop<Waker>>>,
@@ -41,7 +41,7 @@ impl BorrowWaker for Firewall {
             return unsafe { DirectWaker.with(waker, body) };
         }
         let (slot, own) = self.slot.get_or_insert_with(|| {
-            let slot = Arc::new(Slot { plugin: self.plugin.clone(), held: Mutex::new(None) });
+            let slot = Arc::new(WakerSlot { plugin: self.plugin.clone(), held: Mutex::new(None) });
             (slot.clone(), Waker::from(slot))
         });
         // SAFETY: as above.
@@ -58,7 +58,7 @@ impl Drop for Firewall {
     }
 }
 
-impl Slot {
+impl WakerSlot {
     fn keep(&self, waker: &Waker) {
         let known = self.held.lock().as_ref().is_some_and(|held| held.will_wake(waker));
         if !known {
@@ -82,7 +82,7 @@ impl Slot {
     }
 }
 
-impl Wake for Slot {
+impl Wake for WakerSlot {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -131,7 +131,7 @@ mod tests {
         let count = Arc::new(Count::default());
         let waker = Waker::from(count.clone());
         let lease = Lease::first(|| ());
-        let slot = Arc::new(Slot { plugin: lease.watch(), held: Mutex::new(None) });
+        let slot = Arc::new(WakerSlot { plugin: lease.watch(), held: Mutex::new(None) });
         slot.keep(&waker);
         slot.keep(&waker);
         slot.clone().wake();

@@ -1,4 +1,4 @@
-//! What a generation left on the process's threads: destructors of thread-locals, pthread keys, threads of its own.
+//! What a generation left on the process's threads: destructors of thread-locals, pthread keys, threads of its own, signal handlers.
 //!
 //! The SDK intercepts these inside the plugin and hands them to the hooks here; libc never learns of anything that lies in a
 //! plugin. Destructors run on their own thread: when it exits, or, once the generation is retired, when it next crosses into
@@ -7,7 +7,12 @@
 //! Why nothing runs after the close: entries are taken out under the footprint's lock, with `running` raised; closing takes
 //! the same lock, empties the entries, and waits until `running` is nothing.
 
-use crate::threads::{Census, PluginThread};
+use crate::{
+    descriptors::Descriptors,
+    roster::{self, Member},
+    signals,
+    threads::{Census, PluginThread},
+};
 use camlock_abi::Hooks;
 use parking_lot::{Condvar, Mutex};
 use std::{
@@ -25,12 +30,14 @@ pub(crate) struct Footprint {
     locals: Mutex<Locals>,
     quiet: Condvar,
     census: Census,
+    member: Member,
+    descriptors: Descriptors,
     hooks: Hooks,
 }
 
 #[derive(Default)]
 struct Locals {
-    entries: Vec<Entry>,
+    entries: Vec<PendingDestructor>,
     keys: Vec<(libc::pthread_key_t, usize)>,
     /// How many threads are running destructors at this moment.
     running: usize,
@@ -38,7 +45,7 @@ struct Locals {
     forgotten: usize,
 }
 
-struct Entry {
+struct PendingDestructor {
     /// See [`NUMBER`].
     thread: u64,
     destructor: usize,
@@ -53,14 +60,14 @@ static RETIRING: Mutex<Vec<Arc<Footprint>>> = Mutex::new(Vec::new());
 static EPOCH: AtomicU64 = AtomicU64::new(0);
 
 /// What this process knows of one of its threads.
-struct Here {
+struct HostThread {
     epoch: Cell<u64>,
-    /// Set on a plugin's own thread.
+    /// Set on a thread that a plugin started.
     plugin_thread: RefCell<Option<Arc<PluginThread>>>,
 }
 
 thread_local! {
-    static HERE: Here = const { Here { epoch: Cell::new(0), plugin_thread: RefCell::new(None) } };
+    static HERE: HostThread = const { HostThread { epoch: Cell::new(0), plugin_thread: RefCell::new(None) } };
     /// This thread's number, which no other thread ever has: the kernel gives the same id again to a later one, and that one
     /// must not run what this one left. Without a destructor, so it is there until the thread has ended.
     static NUMBER: Cell<u64> = const { Cell::new(0) };
@@ -83,7 +90,7 @@ fn this_thread() -> u64 {
     NUMBER.get()
 }
 
-impl Drop for Here {
+impl Drop for HostThread {
     fn drop(&mut self) {
         // The thread exits: everything it registered with generations that still live runs now.
         let thread = this_thread();
@@ -133,6 +140,8 @@ impl Footprint {
             locals: Mutex::default(),
             quiet: Condvar::new(),
             census: Census::default(),
+            member: Member::default(),
+            descriptors: Descriptors::default(),
             hooks: Hooks {
                 context: this.as_ptr().cast(),
                 thread_destructor,
@@ -140,8 +149,13 @@ impl Footprint {
                 key_deleted,
                 thread_create,
                 thread_found,
+                signal_action,
+                descriptor_opened,
+                descriptor_closed,
             },
         });
+        // SAFETY: it lies in an `Arc`, and `drop` takes it out of the list.
+        unsafe { roster::join(&footprint.member) };
         let mut live = LIVE.lock();
         live.retain(|known| known.strong_count() > 0);
         live.push(Arc::downgrade(&footprint));
@@ -160,6 +174,15 @@ impl Footprint {
     /// The plugin's threads that live.
     pub(crate) fn threads(&self) -> Vec<String> {
         self.census.alive()
+    }
+
+    pub(crate) fn descriptors(&self) -> &Descriptors {
+        &self.descriptors
+    }
+
+    /// What signal handlers see of it.
+    pub(crate) fn member(&self) -> &Member {
+        &self.member
     }
 
     /// Runs, on the calling thread, what that thread registered. True if there was anything.
@@ -249,6 +272,13 @@ impl Footprint {
     }
 }
 
+impl Drop for Footprint {
+    fn drop(&mut self) {
+        // A handler that looks at the list has a few instructions to go: nothing of a plugin runs while it does.
+        while !roster::leave(&self.member, Duration::from_secs(1)) {}
+    }
+}
+
 /// The calling thread's value of a key, which is then empty.
 fn take_value((key, destructor): &(libc::pthread_key_t, usize)) -> Option<(usize, usize)> {
     // SAFETY: the key exists: it is on the list, from which its deletion would remove it first, under the lock that the caller
@@ -281,7 +311,7 @@ unsafe extern "C" fn thread_destructor(context: *const (), destructor: usize, ob
         locals.forgotten += 1;
         return 0;
     }
-    locals.entries.push(Entry { thread: this_thread(), destructor, object: object as usize });
+    locals.entries.push(PendingDestructor { thread: this_thread(), destructor, object: object as usize });
     0
 }
 
@@ -300,7 +330,26 @@ unsafe extern "C" fn thread_found(context: *const (), thread: i32) {
     unsafe { footprint(context) }.census.found(thread);
 }
 
-struct Start {
+unsafe extern "C" fn signal_action(context: *const (), signal: i32, action: *const (), before: *mut ()) -> i32 {
+    // SAFETY: as above; both are null or point to a `sigaction` of the plugin's for this call, as in C.
+    let (footprint, action, before) = unsafe {
+        (footprint(context), action.cast::<libc::sigaction>().as_ref(), before.cast::<libc::sigaction>().as_mut())
+    };
+    signals::set(&footprint.member, signal, action, before)
+}
+
+unsafe extern "C" fn descriptor_opened(context: *const (), descriptor: i32) {
+    // SAFETY: as above.
+    unsafe { footprint(context) }.descriptors.opened(descriptor);
+}
+
+unsafe extern "C" fn descriptor_closed(context: *const (), descriptor: i32) {
+    // SAFETY: as above.
+    unsafe { footprint(context) }.descriptors.closed(descriptor);
+}
+
+/// What a thread of a plugin's begins with.
+struct StartRecord {
     record: Arc<PluginThread>,
     start: usize,
     argument: *mut c_void,
@@ -311,7 +360,7 @@ struct Start {
 extern "C-unwind" fn begin(argument: *mut c_void) -> *mut c_void {
     let (start, argument) = {
         // SAFETY: `thread_create` boxed it for this one thread.
-        let start = unsafe { Box::from_raw(argument.cast::<Start>()) };
+        let start = unsafe { Box::from_raw(argument.cast::<StartRecord>()) };
         HERE.with(|here| {
             start.record.runs_as(current_id());
             here.plugin_thread.replace(Some(start.record.clone()));
@@ -332,7 +381,7 @@ unsafe extern "C" fn thread_create(
 ) -> i32 {
     // SAFETY: as above.
     let record = unsafe { footprint(context) }.census.starting();
-    let boxed = Box::into_raw(Box::new(Start { record: record.clone(), start, argument: argument.cast() }));
+    let boxed = Box::into_raw(Box::new(StartRecord { record: record.clone(), start, argument: argument.cast() }));
     // SAFETY: the plugin's own arguments but for the start. The signatures are the same but for the ABI's name, which allows
     // `pthread_exit` to unwind.
     let made = unsafe {

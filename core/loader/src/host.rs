@@ -2,7 +2,9 @@
 
 use crate::{
     firewall::Firewall,
+    footprint::Footprint,
     job::LeasedJob,
+    surroundings::PluginSurroundings,
     symbols::{self, Symbols},
     traces::Traces,
 };
@@ -15,9 +17,12 @@ use camlock_policy::{Fault, FaultKind, Use, Watch};
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
+    io,
     ops::Range,
+    os::unix::ffi::OsStrExt,
+    path::Path,
     sync::{
-        Arc, OnceLock,
+        Arc, OnceLock, Weak,
         atomic::{AtomicU8, Ordering},
     },
     time::{Duration, SystemTime},
@@ -34,6 +39,7 @@ pub(crate) struct HostSide {
     pub(crate) generation: u64,
     /// What the plugin is configured with. Nothing, until the loader says so; it never does where a build is verified.
     config: Mutex<Arc<str>>,
+    surroundings: PluginSurroundings,
     /// The loudest level that anybody listens to.
     level: AtomicU8,
     traces: Traces,
@@ -41,19 +47,19 @@ pub(crate) struct HostSide {
     pub(crate) span: Span,
     pub(crate) leases: Watch,
     runtime: Option<Handle>,
-    spawned: Mutex<Spawned>,
+    spawned: Mutex<SpawnedJobs>,
     symbols: Arc<Symbols>,
     /// Where the library lies, once it is open; or the program, for a plugin that is compiled in.
     pub(crate) range: OnceLock<Range<usize>>,
+    /// What the library registered, once it is open.
+    pub(crate) footprint: OnceLock<Weak<Footprint>>,
     panics: AtomicPanics,
-    #[cfg(feature = "next")]
-    pub(crate) functions: OnceLock<crate::instance::Functions>,
 }
 
 type AtomicPanics = std::sync::atomic::AtomicU64;
 
 #[derive(Default)]
-struct Spawned {
+struct SpawnedJobs {
     next: u64,
     /// None once the plugin was shut down: nothing is spawned any more.
     ended: bool,
@@ -68,9 +74,10 @@ impl HostSide {
         leases: Watch,
         runtime: Option<Handle>,
         symbols: Symbols,
+        surroundings: PluginSurroundings,
     ) -> Arc<Self> {
         let traces = Traces::new(name.into(), generation);
-        Self::make(name, generation, leases, runtime, traces, Span::none(), Arc::new(symbols))
+        Self::make(name, generation, leases, runtime, traces, Span::none(), Arc::new(symbols), surroundings)
     }
 
     /// The record of a plugin that is compiled in.
@@ -80,15 +87,17 @@ impl HostSide {
         leases: Watch,
         runtime: Option<Handle>,
         plugin: &BuiltIn,
+        surroundings: PluginSurroundings,
     ) -> Arc<Self> {
         let traces = Traces::new(name.into(), generation);
         let span = traces.identity();
         let (symbols, range) = symbols::of_program(plugin.meta().as_ptr() as usize);
-        let side = Self::make(name, generation, leases, runtime, traces, span, symbols);
+        let side = Self::make(name, generation, leases, runtime, traces, span, symbols, surroundings);
         let _ = side.range.set(range);
         side
     }
 
+    #[allow(clippy::too_many_arguments, reason = "each is a field of its own")]
     fn make(
         name: &str,
         generation: u64,
@@ -97,6 +106,7 @@ impl HostSide {
         traces: Traces,
         span: Span,
         symbols: Arc<Symbols>,
+        surroundings: PluginSurroundings,
     ) -> Arc<Self> {
         Arc::new(HostSide {
             traces,
@@ -104,15 +114,15 @@ impl HostSide {
             name: name.into(),
             generation,
             config: Mutex::new(NOTHING.into()),
+            surroundings,
             level: AtomicU8::new(loudest()),
             leases,
             runtime,
             spawned: Mutex::default(),
             symbols,
             range: OnceLock::new(),
+            footprint: OnceLock::new(),
             panics: AtomicPanics::new(0),
-            #[cfg(feature = "next")]
-            functions: OnceLock::new(),
         })
     }
 
@@ -140,6 +150,33 @@ impl HostSide {
         *self.config.lock() = config;
     }
 
+    /// How many descriptors the plugin has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        self.footprint.get().and_then(Weak::upgrade).map_or(0, |footprint| footprint.descriptors().count())
+    }
+
+    /// See `HostTable::text`.
+    fn text(&self, name: &str) -> Option<Vec<u8>> {
+        match name {
+            "config" => Some(self.config.lock().as_bytes().to_vec()),
+            "mount" => Some(self.surroundings.mount.clone().into_bytes()),
+            "dir" => self.directory(self.surroundings.dir().transpose()?),
+            "scratch" => self.directory(self.surroundings.scratch()),
+            _ => None,
+        }
+    }
+
+    fn directory(&self, made: io::Result<&Path>) -> Option<Vec<u8>> {
+        match made {
+            Ok(dir) => Some(dir.as_os_str().as_bytes().to_vec()),
+            Err(error) => {
+                let (plugin, generation) = (&*self.name, self.generation);
+                tracing::error!(plugin, generation, "a directory for it cannot be made: {error}");
+                None
+            }
+        }
+    }
+
     pub(crate) fn panics(&self) -> u64 {
         self.panics.load(Ordering::Relaxed)
     }
@@ -147,7 +184,7 @@ impl HostSide {
     /// A failure of the plugin, with the functions of its panic named.
     pub(crate) fn fault(&self, failure: FailureMessage) -> Fault {
         let kind = match failure.kind {
-            FailureKind::Panic => FaultKind::Panic,
+            FailureKind::Panic | FailureKind::PanicInRoutes => FaultKind::Panic,
             _ => FaultKind::Error,
         };
         let backtrace = match (&failure.frames[..], self.range.get()) {
@@ -248,9 +285,8 @@ const STORED: &WithMetadata<HostTable> = &WithMetadata::new(HostTable {
     sleep,
     spawn,
     abort,
-    config,
-    #[cfg(feature = "next")]
-    greeting,
+    text,
+    environment,
 });
 const TABLE: HostTableRef = HostTableRef(STORED.static_as_prefix());
 
@@ -383,16 +419,17 @@ unsafe extern "C" fn abort(context: *const (), id: u64) {
     });
 }
 
-unsafe extern "C" fn config(context: *const (), sink: &TextSink<'_>) {
+unsafe extern "C" fn text(context: *const (), name: RStr<'_>, sink: &TextSink<'_>) {
     // SAFETY: see above.
     let side = unsafe { side(context) };
-    let config = side.config.lock().clone();
-    // Outside the lock: what takes it is the plugin's code.
-    // SAFETY: the sink is the plugin's, valid for this call.
-    unsafe { (sink.text)(sink.context, RStr::from_str("config"), RSlice::from_slice(config.as_bytes())) }
+    let found = camlock_abi::catch(|| side.text(name.as_str())).ok().flatten();
+    if let Some(text) = found {
+        // SAFETY: the sink is the plugin's, valid for this call.
+        unsafe { (sink.text)(sink.context, name, RSlice::from_slice(&text)) }
+    }
 }
 
-#[cfg(feature = "next")]
-unsafe extern "C" fn greeting(_: *const ()) -> RStr<'static> {
-    RStr::from_str("hello from a host of contract 1.2")
+unsafe extern "C" fn environment(context: *const ()) -> *const *const u8 {
+    // SAFETY: see above.
+    unsafe { side(context) }.surroundings.environment()
 }

@@ -1,8 +1,15 @@
 //! A loaded plugin as core's `Instance`.
 
-use crate::{call::Calling, host::HostSide, job::LeasedJob, memory::Memory, spanned};
+use crate::{
+    call::Calling,
+    host::HostSide,
+    job::LeasedJob,
+    memory::MemoryCounter,
+    spanned,
+    suspects::{GenerationName, MarkedStep, Suspects},
+};
 use camlock_abi::{Job, Object, RSlice, RStr, RootRef, TAKEN_LIVE};
-use camlock_policy::{Answer, BoxFuture, Call, Description, Fault, Instance, Lease, Saved, Use};
+use camlock_policy::{Answer, BoxFuture, Call, Description, Digest, Fault, Instance, Lease, Saved, Use};
 use std::sync::Arc;
 use tracing::Instrument;
 
@@ -23,7 +30,9 @@ pub(crate) struct PluginInstance {
     pub(crate) functions: Functions,
     pub(crate) side: Arc<HostSide>,
     pub(crate) description: Description,
-    pub(crate) memory: Option<Memory>,
+    pub(crate) memory: Option<MemoryCounter>,
+    /// Where it is written down that it starts, and which artifact it is.
+    pub(crate) watched: Option<(Arc<Suspects>, Digest)>,
     /// The owner's lease. Last, so that it outlives the rest.
     pub(crate) lease: Lease,
 }
@@ -64,8 +73,21 @@ impl Instance for PluginInstance {
     }
 
     fn start(&self) -> BoxFuture<Result<(), Fault>> {
+        let mark = self.watched.as_ref().and_then(|(suspects, digest)| {
+            let (plugin, generation) = (self.side.name.to_string(), self.side.generation);
+            suspects.announce(MarkedStep::Start, GenerationName { plugin, generation, digest: *digest })
+        });
         // SAFETY: see above.
-        self.run_quietly(|Functions { root, object }| unsafe { root.start()(object) })
+        let started = self.run_quietly(|Functions { root, object }| unsafe { root.start()(object) });
+        let watched = self.watched.clone();
+        Box::pin(async move {
+            let outcome = started.await;
+            drop(mark);
+            if let Some((suspects, digest)) = watched {
+                suspects.started(digest);
+            }
+            outcome
+        })
     }
 
     fn health(&self) -> BoxFuture<Result<(), Fault>> {
@@ -89,10 +111,8 @@ impl Instance for PluginInstance {
     }
 
     fn configure(&self, config: Arc<str>) -> BoxFuture<Result<bool, Fault>> {
-        // Built for 1.0: it cannot be asked.
-        let Some(configure) = self.functions.root.configure() else { return Box::pin(async { Ok(false) }) };
         // SAFETY: see above; the plugin copies what it is lent.
-        let taken = self.run(|Functions { object, .. }| unsafe { configure(object, RStr::from_str(&config)) });
+        let taken = self.run(|Functions { root, object }| unsafe { root.configure()(object, RStr::from_str(&config)) });
         let side = self.side.clone();
         Box::pin(async move {
             let live = taken.await? == TAKEN_LIVE;
@@ -108,7 +128,7 @@ impl Instance for PluginInstance {
     }
 
     fn memory(&self) -> Option<u64> {
-        self.memory.map(Memory::held)
+        self.memory.map(MemoryCounter::held)
     }
 
     fn shutdown(&self) -> BoxFuture<Result<(), Fault>> {

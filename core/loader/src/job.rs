@@ -15,12 +15,19 @@ use std::{
 pub(crate) struct LeasedJob {
     // Fields drop in order: the job first.
     job: Job,
-    _lease: Lease,
+    /// None if the caller has one that outlives this.
+    _lease: Option<Lease>,
 }
 
 impl LeasedJob {
     pub(crate) fn new(job: Job, lease: Lease) -> Self {
-        LeasedJob { job, _lease: lease }
+        LeasedJob { job, _lease: Some(lease) }
+    }
+
+    /// Drives a job to its end on the calling thread, under the caller's lease. None if the time is over first: then it is
+    /// cancelled.
+    pub(crate) fn drive_under(job: Job, _lease: &Lease, limit: Duration) -> Option<Result<Vec<u8>, FailureMessage>> {
+        drive(LeasedJob { job, _lease: None }, limit)
     }
 }
 
@@ -39,17 +46,17 @@ impl Drop for LeasedJob {
     }
 }
 
-struct Unpark(Thread);
+struct UnparkThread(Thread);
 
-impl Wake for Unpark {
+impl Wake for UnparkThread {
     fn wake(self: Arc<Self>) {
         self.0.unpark();
     }
 }
 
 /// Polls on the calling thread until the future is done or the time is over.
-pub(crate) fn drive<F: Future + Unpin>(mut future: F, limit: Duration) -> Option<F::Output> {
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+fn drive<F: Future + Unpin>(mut future: F, limit: Duration) -> Option<F::Output> {
+    let waker = Waker::from(Arc::new(UnparkThread(thread::current())));
     let deadline = Instant::now() + limit;
     loop {
         if let Poll::Ready(output) = Pin::new(&mut future).poll(&mut Context::from_waker(&waker)) {

@@ -47,11 +47,11 @@ fn sentence(errors: &AbiInstabilityErrors, plugin_is_interface: bool) -> String 
 }
 
 /// What a step of abi_stable's trace leads to; a function leads to its parameters, which are steps of their own.
-trait Step {
+trait TraceStep {
     fn layout(&self) -> Option<&'static TypeLayout>;
 }
 
-impl Step for TLFieldOrFunction {
+impl TraceStep for TLFieldOrFunction {
     fn layout(&self) -> Option<&'static TypeLayout> {
         match self {
             TLFieldOrFunction::Field(field) => Some(field.layout()),

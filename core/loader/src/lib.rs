@@ -12,10 +12,14 @@
 
 mod call;
 mod connection;
+mod constructors;
 mod copy;
+mod create;
+mod descriptors;
 mod elf;
 mod firewall;
 mod footprint;
+mod hints;
 mod host;
 mod instance;
 mod job;
@@ -24,13 +28,19 @@ mod layout;
 mod library;
 mod loader;
 mod memory;
+mod objects;
+mod own_directory;
 mod port;
+mod random;
 mod request_body;
 mod rest;
+mod roster;
 mod sections;
 mod signals;
 mod spanned;
 mod stage;
+mod surroundings;
+mod suspects;
 mod symbols;
 mod threads;
 mod traces;
@@ -41,13 +51,16 @@ pub use camlock_abi::BuiltIn;
 pub use camlock_policy::Digest;
 
 pub use crate::{
+    create::CreationStep,
     elf::read as inspect,
     footprint::on_thread_park,
-    loader::{LoadError, Loader, LoaderOptions, Overview, inspect_built_in},
+    loader::{LoadError, LoadedGeneration, Loader, LoaderOptions, inspect_built_in},
     port::{Workbench, compiled_in},
     sections::{Sections, Unfit},
     stage::{Artifact, StageError, Staging},
-    verify::{Limits, Report, Verdict, Verifier, VerifyError, run_verifier_if_asked},
+    surroundings::{Surroundings, VariablesOf},
+    suspects::{Suspect, Suspects},
+    verify::{Verdict, VerificationReport, Verifier, VerifierLimits, VerifyError, run_verifier_if_asked},
 };
 
 /// What this host offers, for people.

@@ -1,16 +1,25 @@
 //! One library in the process: opening it, finding its entry, and looking whether it is gone.
 
-use crate::footprint::Footprint;
-use camlock_abi::{Entry, section::ENTRY_PREFIX};
+use crate::{
+    constructors::{InitFunctions, construct},
+    footprint::Footprint,
+    objects::{self, MappedSnapshot},
+    roster::RosterIdentity,
+    suspects::GenerationName,
+};
+use camlock_abi::{Entry, Hooks, section::ENTRY_PREFIX};
 use libloading::os::unix::{Library as RawLibrary, RTLD_LOCAL, RTLD_NOW};
 use std::{
-    ffi::{CStr, OsStr, c_int, c_void},
+    ffi::OsStr,
     fs,
     mem::ManuallyDrop,
-    ops::Range,
+    ops::{ControlFlow, Range},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// A library that is mapped.
@@ -25,37 +34,68 @@ pub(crate) struct Library {
     pub(crate) range: Range<usize>,
     /// What its functions registered with us.
     pub(crate) footprint: Arc<Footprint>,
-    /// Why it cannot go, if its file says so.
+    /// Why it cannot go, if its file says so or if what it brought along could not be kept.
     stays: Option<String>,
+    constructors_began: Arc<AtomicBool>,
+    destructors: Vec<usize>,
+    linker_runs_destructors: bool,
 }
 
 /// The dynamic linker's words, or ours.
 #[derive(Debug)]
 pub(crate) struct OpenError(pub(crate) String);
 
-impl Library {
-    /// Maps a private copy and puts the interception in place.
+/// The first calls into a library that was opened: they put the interception in place and run its constructors.
+pub(crate) struct FirstCalls {
+    pub(crate) entry: &'static Entry,
+    hooks: &'static Hooks,
+    constructors: Vec<usize>,
+    began: Arc<AtomicBool>,
+}
+
+impl FirstCalls {
+    /// Makes these calls. The code is foreign and may block.
     ///
-    /// Runs the library's constructors: only for bytes that were verified, or in the verifying child. Must be called on the
-    /// thread that will call `install`, which is why it does that too.
-    pub(crate) fn open(
-        path: &Path,
-        crate_name: &str,
-        stays: Option<String>,
-    ) -> Result<(Self, &'static Entry), OpenError> {
-        // SAFETY: constructors run. That is what verification was for; in the verifying child it is the point.
+    /// # Safety
+    /// The library must be mapped until they return, and nothing else of it be called before.
+    pub(crate) unsafe fn run(&self) {
+        self.began.store(true, Ordering::Release);
+        // SAFETY: the hooks belong to the footprint, a part of the library's record, which outlives the mapping. As the contract
+        // asks, this is the first call.
+        unsafe { self.entry.root.install()(self.hooks) };
+        // SAFETY: they are the library's, which the caller keeps mapped; this runs once for it.
+        unsafe { construct(&self.constructors) };
+    }
+}
+
+impl Library {
+    /// Maps a private copy. Of what the file holds nothing runs here, if its constructors were taken out (see `constructors`);
+    /// those of libraries that it needs run, if they were not mapped before.
+    ///
+    /// Only for bytes that were verified, or in the verifying child; and only on the thread that closes libraries.
+    pub(crate) fn open(path: &Path, crate_name: &str, stays: Option<String>) -> Result<(Self, FirstCalls), OpenError> {
+        let before = MappedSnapshot::now();
+        // SAFETY: constructors run (see above). That is what verification was for; in the verifying child it is the point.
         let opened = unsafe { RawLibrary::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
         let handle = opened.map_err(|error| OpenError(linker_words(&error, path)))?;
-        let footprint = Footprint::new();
+        let kept = before.keep_what_came_since(path.as_os_str());
+        let lost = kept.err().map(|name| format!("the library {name}, which it brought along, could not be kept"));
         let mut library = Library {
             handle: ManuallyDrop::new(handle),
             closed: false,
             path: path.to_owned(),
             range: 0..0,
-            footprint,
-            stays,
+            footprint: Footprint::new(),
+            stays: lost.or(stays),
+            constructors_began: Arc::default(),
+            destructors: Vec::new(),
+            linker_runs_destructors: false,
         };
-        library.range = library.mapped().ok_or_else(|| OpenError("the library was opened but is not mapped".into()))?;
+        let (range, functions) =
+            library.mapped().ok_or_else(|| OpenError("the library was opened but is not mapped".into()))?;
+        library.range = range;
+        library.destructors = functions.destructors;
+        library.linker_runs_destructors = functions.linker_runs_them;
         let symbol = format!("{ENTRY_PREFIX}{crate_name}");
         // SAFETY: the artifact's sections name contract 1.x, by which this symbol is an `Entry`; the pointer is only made here.
         let entry = unsafe { library.handle.get::<*const Entry>(symbol.as_bytes()) }.map(|found| *found);
@@ -69,46 +109,45 @@ impl Library {
         // SAFETY: it lies in the mapped library, where a static of this type was exported under this name. `'static` holds
         // while the library is mapped, which every user of it (instance, keeper) sees to.
         let entry: &'static Entry = unsafe { &*entry };
-        // SAFETY: the footprint is a part of the library's record, which outlives the mapping; `install` is the first call, on
-        // the thread that ran the constructors, as the contract asks.
-        unsafe { entry.root.install()(library.footprint.hooks()) };
-        Ok((library, entry))
+        // SAFETY: the footprint is a part of the library's record, which outlives the mapping.
+        let hooks = unsafe { library.footprint.hooks() };
+        let constructors = functions.constructors;
+        let first = FirstCalls { entry, hooks, constructors, began: library.constructors_began.clone() };
+        Ok((library, first))
     }
 
-    /// The addresses it occupies, if it is mapped.
-    fn mapped(&self) -> Option<Range<usize>> {
-        struct Search<'a> {
-            path: &'a [u8],
-            found: Option<Range<usize>>,
-        }
-        unsafe extern "C" fn each(info: *mut libc::dl_phdr_info, _: usize, data: *mut c_void) -> c_int {
-            // SAFETY: the linker passes a valid record; `data` is the search below, which waits.
-            let (info, search) = unsafe { (&*info, &mut *data.cast::<Search<'_>>()) };
-            // SAFETY: the linker's names are C strings; the headers are as many as it says.
-            let (name, headers) = unsafe {
-                if info.dlpi_name.is_null() {
-                    return 0;
-                }
-                (
-                    CStr::from_ptr(info.dlpi_name).to_bytes(),
-                    std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)),
-                )
-            };
-            if name != search.path {
-                return 0;
+    /// From now on a note of a fault can name it.
+    pub(crate) fn is_known_as(&self, named: &GenerationName) {
+        let code = objects::each(|object| {
+            if object.name == self.path.as_os_str().as_bytes() {
+                ControlFlow::Break(object.code())
+            } else {
+                ControlFlow::Continue(())
             }
-            let loads = headers.iter().filter(|header| header.p_type == libc::PT_LOAD);
-            let ends = loads.map(|load| {
-                let start = info.dlpi_addr as usize + load.p_vaddr as usize;
-                start..start + load.p_memsz as usize
-            });
-            search.found = ends.reduce(|all, next| all.start.min(next.start)..all.end.max(next.end));
-            1
+        });
+        let words = serde_json::to_string(named).unwrap_or_default();
+        if let Some(range) = code.flatten() {
+            let _ = self.footprint.member().identity.set(RosterIdentity { range, words });
         }
-        let mut search = Search { path: self.path.as_os_str().as_bytes(), found: None };
-        // SAFETY: the callback matches and the search outlives the call.
-        unsafe { libc::dl_iterate_phdr(Some(each), (&raw mut search).cast()) };
-        search.found
+    }
+
+    /// The addresses it occupies and its constructors and destructors, if it is mapped.
+    fn mapped(&self) -> Option<(Range<usize>, InitFunctions)> {
+        let name = self.path.as_os_str().as_bytes();
+        objects::each(|object| match object.range() {
+            Some(range) if object.name == name => ControlFlow::Break((range, InitFunctions::of(object))),
+            _ => ControlFlow::Continue(()),
+        })
+    }
+
+    /// Whether destructors are still to run. Those of a library whose constructors never ran are not.
+    pub(crate) fn has_destructors(&self) -> bool {
+        !self.destructors.is_empty() && self.constructors_began.load(Ordering::Acquire)
+    }
+
+    /// The destructors that are still to run, for the caller to run.
+    pub(crate) fn take_destructors(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.destructors)
     }
 
     /// Closes the library and looks whether it is gone; says why if it is not. Only for the loader's thread, and only when
@@ -127,43 +166,18 @@ impl Library {
         Ok(())
     }
 
+    /// Why it must not be closed on the thread that loads and unloads for all.
+    pub(crate) fn must_stay(&self) -> Option<&'static str> {
+        let foreign = self.linker_runs_destructors && !self.closed;
+        foreign.then_some(
+            "its destructors could not be taken out of the dynamic linker's hands, where they may block all loading",
+        )
+    }
+
     /// Removes the private copy of a library that is gone.
     pub(crate) fn remove_file(&self) {
         let _ = fs::remove_file(&self.path);
     }
-}
-
-/// The file that an address was mapped from, and where that file's addresses begin and end.
-pub(crate) fn mapping_around(address: usize) -> Option<(PathBuf, Range<usize>)> {
-    struct Search {
-        address: usize,
-        found: Option<(PathBuf, Range<usize>)>,
-    }
-    unsafe extern "C" fn each(info: *mut libc::dl_phdr_info, _: usize, data: *mut c_void) -> c_int {
-        // SAFETY: the linker passes a valid record; `data` is the search below, which waits.
-        let (info, search) = unsafe { (&*info, &mut *data.cast::<Search>()) };
-        // SAFETY: the headers are as many as the linker says.
-        let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) };
-        let base = info.dlpi_addr as usize;
-        let loads = headers.iter().filter(|header| header.p_type == libc::PT_LOAD);
-        let end = loads.map(|load| base + load.p_vaddr as usize + load.p_memsz as usize).max().unwrap_or(base);
-        if !(base..end).contains(&search.address) {
-            return 0;
-        }
-        // SAFETY: the linker's names are C strings, or null.
-        let name = (!info.dlpi_name.is_null()).then(|| unsafe { CStr::from_ptr(info.dlpi_name) }.to_bytes());
-        let path = match name {
-            // The program itself has no name there.
-            None | Some(b"") => PathBuf::from("/proc/self/exe"),
-            Some(name) => PathBuf::from(OsStr::from_bytes(name)),
-        };
-        search.found = Some((path, base..end));
-        1
-    }
-    let mut search = Search { address, found: None };
-    // SAFETY: the callback matches and the search outlives the call.
-    unsafe { libc::dl_iterate_phdr(Some(each), (&raw mut search).cast()) };
-    search.found
 }
 
 /// What dlopen says, without the path of our private copy.

@@ -2,29 +2,27 @@
 
 use crate::{
     copy::{self, PrivateCopy},
+    create::{self, Creation, CreationError, CreationStep, SelfDescription},
     host::HostSide,
-    instance::{Functions, PluginInstance},
-    job::{LeasedJob, drive},
-    keeper::{self, Code, Order, Remains, order},
-    library::is_plain,
-    memory::Memory,
-    sections::{Made, Sections, Unfit},
+    instance::PluginInstance,
+    keeper::{self, Code, KeeperOrder, Remains, order},
+    library::{FirstCalls, is_plain},
+    own_directory::OwnDirectory,
+    sections::{BuildKind, Sections, Unfit},
     stage::Artifact,
+    surroundings::Surroundings,
+    suspects::{GenerationName, MarkedStep, Suspects},
     symbols::Symbols,
-    words::{in_words, one_line},
+    words::in_words,
 };
-use camlock_abi::{BuiltIn, OpenOptions, RSlice, RStr, RootRef, TextSink};
-use camlock_policy::{
-    Description, Digest, Ending, Fault, FaultKind, Lease, Loaded, Manifest, Use, Watch, manifest::Runtime,
-};
+use camlock_abi::{BuiltIn, RootRef};
+use camlock_policy::{Description, Digest, Ending, Fault, Lease, Loaded, Manifest, Use, Watch, manifest::Runtime};
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
     fs, io,
-    marker::PhantomData,
     path::{Path, PathBuf},
     sync::{Arc, Weak},
-    thread,
     time::Duration,
 };
 use tokio::{
@@ -74,36 +72,41 @@ pub enum LoadError {
     /// The dynamic linker refused.
     #[error("it cannot be opened: {0}")]
     Open(String),
-    /// `create` failed.
-    #[error("`create` {}", told(.0))]
-    Create(Fault),
+    /// The plugin failed while it was created.
+    #[error("{step} {}", create::in_words(.fault))]
+    Create {
+        /// What of it ran.
+        step: CreationStep,
+        /// What became of that.
+        fault: Fault,
+    },
+    /// It may have ended the process before this one.
+    #[error("{0}; it is not loaded until that is on record")]
+    Suspected(String),
     /// A thread could not be made.
     #[error("no thread could be started for it: {0}")]
     NoThread(String),
 }
 
-fn told(fault: &Fault) -> String {
-    match fault.kind {
-        FaultKind::Panic => format!("panicked: {} ({})", one_line(&fault.message), one_line(&fault.location)),
-        FaultKind::Error => format!("failed: {}", one_line(&fault.message)),
-        FaultKind::Contract | FaultKind::TimedOut => fault.message.clone(),
-    }
-}
-
 /// Loads artifacts. One for a process.
 #[derive(Debug)]
 pub struct Loader {
-    /// Private copies, each mapped once.
+    /// Where the directories of private copies are, of this loader and of others.
     dir: PathBuf,
+    /// Its own copies, each mapped once.
+    copies: OwnDirectory,
     options: LoaderOptions,
     /// Where plugins' timers and spawned futures run.
     runtime: Option<Handle>,
-    known: Mutex<Vec<Known>>,
+    known: Mutex<Vec<KnownGeneration>>,
+    /// Who is about to run is written down there, for the next process.
+    suspects: Option<Arc<Suspects>>,
     /// How loud plugins are that are not as loud as the others.
     levels: Mutex<HashMap<String, Level>>,
+    surroundings: Surroundings,
 }
 
-struct Known {
+struct KnownGeneration {
     plugin: String,
     generation: u64,
     digest: Option<Digest>,
@@ -112,7 +115,7 @@ struct Known {
     side: Weak<HostSide>,
 }
 
-impl std::fmt::Debug for Known {
+impl std::fmt::Debug for KnownGeneration {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "{} {}", self.plugin, self.generation)
     }
@@ -120,7 +123,7 @@ impl std::fmt::Debug for Known {
 
 /// A generation that is in the process, for people.
 #[derive(Clone, Debug)]
-pub struct Overview {
+pub struct LoadedGeneration {
     /// The plugin's name.
     pub plugin: String,
     /// Its generation.
@@ -131,12 +134,14 @@ pub struct Overview {
     pub held_by: String,
     /// How many panics were caught in it.
     pub panics: u64,
+    /// How many descriptors it has open.
+    pub descriptors: usize,
     /// How far its end has come.
     pub ending: Ending,
 }
 
 impl Loader {
-    /// A loader with a directory for private copies; what an earlier process left there is removed.
+    /// A loader with a directory for private copies; what loaders that are no more left there is removed.
     pub fn new(dir: impl Into<PathBuf>, options: LoaderOptions, runtime: Option<Handle>) -> io::Result<Self> {
         let dir: PathBuf = dir.into();
         fs::create_dir_all(&dir)?;
@@ -147,9 +152,31 @@ impl Loader {
                 "the directory of private copies has no plain path",
             ));
         }
-        remove_leftovers(&dir);
+        let copies = OwnDirectory::within(&dir, |_, _| Ok(()))?;
         keeper::begin();
-        Ok(Loader { dir, options, runtime, known: Mutex::default(), levels: Mutex::default() })
+        Ok(Loader {
+            copies,
+            dir,
+            options,
+            runtime,
+            known: Mutex::default(),
+            suspects: None,
+            levels: Mutex::default(),
+            surroundings: Surroundings::default(),
+        })
+    }
+
+    /// The same, where plugins find this around them.
+    #[must_use]
+    pub fn with_surroundings(self, surroundings: Surroundings) -> Self {
+        Loader { surroundings, ..self }
+    }
+
+    /// Writes down what it is about to run, so that the next process knows should this one end by it; and loads nobody who is
+    /// suspected as long as that is not on record.
+    #[must_use]
+    pub fn with_suspects(self, suspects: Arc<Suspects>) -> Self {
+        Loader { suspects: Some(suspects), ..self }
     }
 
     /// Opens the artifact's very bytes and makes an instance with this configuration, a JSON object. The artifact must have been
@@ -171,23 +198,36 @@ impl Loader {
         generation: u64,
         config: impl Into<Arc<str>>,
     ) -> Result<Loaded, LoadError> {
+        let named =
+            GenerationName { plugin: artifact.sections.manifest.name.clone(), generation, digest: artifact.digest };
+        let suspicion = self.suspects.as_ref().and_then(|suspects| suspects.suspicion(artifact.digest));
+        if let Some(why) = suspicion {
+            return Err(LoadError::Suspected(why));
+        }
+        let _mark = self.suspects.as_ref().and_then(|suspects| suspects.announce(MarkedStep::Load, named.clone()));
         let (reply, opened) = oneshot::channel();
         let sections = &artifact.sections;
-        order(Order::Open(copy.path().to_owned(), sections.crate_name.clone(), sections.stays.clone(), reply));
+        let (crate_name, stays) = (sections.crate_name.clone(), sections.stays.clone());
+        order(KeeperOrder::Open { copy: copy.path().to_owned(), crate_name, stays, reply });
         let opened =
             opened.await.unwrap_or_else(|_| Err(crate::library::OpenError("the loader's thread has ended".into())));
-        let (library, entry) = opened.map_err(|error| LoadError::Open(error.0))?.take();
+        let (library, first_calls) = opened.map_err(|error| LoadError::Open(error.0))?.take();
         copy.hand_over();
+        library.is_known_as(&named);
 
         let manifest = &sections.manifest;
         let (symbols, range) = (Symbols::of(artifact.path.clone()), library.range.clone());
+        let footprint = Arc::downgrade(&library.footprint);
+        let surroundings = self.surroundings.of(&manifest.name, self.copies.path());
         let side = |leases| {
-            let side = HostSide::new(&manifest.name, generation, leases, self.runtime.clone(), symbols);
+            let side = HostSide::new(&manifest.name, generation, leases, self.runtime.clone(), symbols, surroundings);
             let _ = side.range.set(range);
+            let _ = side.footprint.set(footprint);
             side.set_config(config.into());
             side
         };
-        self.make(Code::Library(library), entry.root, manifest, Some(artifact.digest), side).await
+        let root = first_calls.entry.root;
+        self.make(Code::Library(library), Some(first_calls), root, manifest, Some(artifact.digest), side).await
     }
 
     /// Makes an instance of a plugin that is compiled in. Its generation ends as any other does, but that its code stays: there
@@ -199,20 +239,23 @@ impl Loader {
         config: impl Into<Arc<str>>,
     ) -> Result<Loaded, LoadError> {
         let manifest = inspect_built_in(plugin)?.manifest;
+        let surroundings = self.surroundings.of(&manifest.name, self.copies.path());
         let side = |leases| {
-            let side = HostSide::built_in(&manifest.name, generation, leases, self.runtime.clone(), plugin);
+            let runtime = self.runtime.clone();
+            let side = HostSide::built_in(&manifest.name, generation, leases, runtime, plugin, surroundings);
             // Its code is there for ever, and may have kept its host: so is that.
             let _ = Arc::into_raw(side.clone());
             side.set_config(config.into());
             side
         };
-        self.make(Code::BuiltIn, plugin.root(), &manifest, None, side).await
+        self.make(Code::BuiltIn, None, plugin.root(), &manifest, None, side).await
     }
 
     /// Makes an instance of code that is there.
     async fn make(
         &self,
         code: Code,
+        first_calls: Option<FirstCalls>,
         root: RootRef,
         manifest: &Manifest,
         digest: Option<Digest>,
@@ -224,75 +267,43 @@ impl Loader {
         let theirs = remains.clone();
         let lease = Lease::first(move || {
             if let Some(remains) = theirs.lock().take() {
-                order(Order::End(remains));
+                order(KeeperOrder::End(remains));
             }
         });
         let side = side(lease.watch());
         // SAFETY: the footprint and the host's side are parts of `remains`, which the keeper drops once the library is
-        // unmapped; the side of what is compiled in is never dropped. This is the library's first use after its constructors.
+        // unmapped; the side of what is compiled in is never dropped.
         let host = unsafe { side.reference() };
         *remains.lock() = Some(Box::new(Remains::new(code, Some(side.clone()), ending)));
         self.remember(manifest.name.clone(), side.generation, digest, lease.watch(), ended.clone(), &side);
         // Only now: whoever chooses another meanwhile finds it among those that are known.
         side.set_level(self.levels.lock().get(&manifest.name).copied());
 
-        let (reply, created) = oneshot::channel();
-        let create = {
-            let (lease, side, remains) = (lease.share(Use::Job), side.clone(), remains.clone());
-            let (limit, name, runtime) =
-                (self.options.create, manifest.name.clone(), manifest.camlock.runtime == Runtime::Tokio);
-            move || {
-                let _entered = side.span.enter();
-                let options = OpenOptions { verifying: false, runtime, name: RStr::from_str(&name) };
-                // SAFETY: the host's side outlives the library (above); the contract's order is kept: installed, then opened.
-                let object = unsafe { root.open()(host, &options) };
-                if object.is_null() {
-                    let _ = reply.send(Err(Fault::new(FaultKind::Error, "no instance could be opened")));
-                    return;
-                }
-                let functions = Functions { root, object };
-                #[cfg(feature = "next")]
-                let _ = side.functions.set(functions);
-                if let Some(remains) = &mut *remains.lock() {
-                    remains.functions = Some(functions);
-                }
-                // SAFETY: root and object belong together; the job runs under a lease.
-                let job = LeasedJob::new(unsafe { root.create()(object) }, lease);
-                let outcome = match drive(job, limit) {
-                    Some(outcome) => outcome.map_err(|failure| side.fault(failure)),
-                    None => Err(did_not_end(limit)),
-                };
-                let _ = reply.send(outcome.map(|_| (functions, describe(functions))));
-            }
+        let creation = Creation {
+            root,
+            first_calls,
+            host,
+            side: side.clone(),
+            name: manifest.name.clone(),
+            runtime: manifest.camlock.runtime == Runtime::Tokio,
+            remains,
+            limit: self.options.create,
         };
-        thread::Builder::new()
-            .name("camlock-create".into())
-            .spawn(create)
-            .map_err(|error| LoadError::NoThread(in_words(&error)))?;
-        // A thread that blocks cannot be helped: it is given up, and its lease keeps the generation until it returns.
-        let created = wait(self.options.create + Duration::from_millis(200), created).await;
-        let created = match created {
-            Some(Ok(outcome)) => outcome,
-            Some(Err(_)) => Err(Fault::new(FaultKind::Contract, "the thread that created it has ended")),
-            None => Err(did_not_end(self.options.create)),
-        };
-        let (functions, Told { openapi, memory }) = created.map_err(LoadError::Create)?;
-        let memory = memory.zip(side.range.get()).and_then(|(told, range)| {
-            // SAFETY: it is the plugin's own word, and `remains` and the instance read it while the plugin is there.
-            unsafe { Memory::told(&told, range) }
-        });
-        if let Some(remains) = &mut *remains.lock() {
-            remains.memory = memory;
-        }
+        let (functions, SelfDescription { openapi, memory }) =
+            creation.run(lease.share(Use::Job)).await.map_err(|error| match error {
+                CreationError::NoThread(error) => LoadError::NoThread(in_words(&error)),
+                CreationError::Failed(step, fault) => LoadError::Create { step, fault },
+            })?;
         let description = Description { manifest: manifest.clone(), openapi };
         let leases = lease.watch();
-        let instance = Arc::new(PluginInstance { functions, side, description, memory, lease });
+        let watched = self.suspects.clone().zip(digest);
+        let instance = Arc::new(PluginInstance { functions, side, description, memory, watched, lease });
         Ok(Loaded { instance, leases, ending: ended })
     }
 
     /// Where private copies are made.
     pub(crate) fn copies(&self) -> &Path {
-        &self.dir
+        self.copies.path()
     }
 
     /// The one that was made when the artifact was looked at, or another one.
@@ -302,7 +313,7 @@ impl Loader {
         }
         let bytes = copy::read(&artifact.path)
             .map_err(|error| LoadError::Unreadable { path: artifact.path.clone(), why: in_words(&error) })?;
-        let (digest, copy) = PrivateCopy::of(&bytes, &self.dir);
+        let (digest, copy) = PrivateCopy::of(&bytes, self.copies.path());
         let copy = copy.map_err(|error| LoadError::NoCopy { dir: self.dir.clone(), why: in_words(&error) })?;
         if digest == artifact.digest { Ok(copy) } else { Err(LoadError::Rotten(artifact.path.clone())) }
     }
@@ -318,20 +329,21 @@ impl Loader {
     ) {
         let mut known = self.known.lock();
         known.retain(|known| !matches!(*known.ending.borrow(), Ending::Unmapped { .. }));
-        known.push(Known { plugin, generation, digest, leases, ending, side: Arc::downgrade(side) });
+        known.push(KnownGeneration { plugin, generation, digest, leases, ending, side: Arc::downgrade(side) });
     }
 
     /// All generations that are in the process, oldest first.
-    pub fn overview(&self) -> Vec<Overview> {
+    pub fn overview(&self) -> Vec<LoadedGeneration> {
         let known = self.known.lock();
         let present = known.iter().filter(|known| !matches!(*known.ending.borrow(), Ending::Unmapped { .. }));
         present
-            .map(|known| Overview {
+            .map(|known| LoadedGeneration {
                 plugin: known.plugin.clone(),
                 generation: known.generation,
                 digest: known.digest,
                 held_by: known.leases.describe_holders(),
                 panics: known.side.upgrade().map_or(0, |side| side.panics()),
+                descriptors: known.side.upgrade().map_or(0, |side| side.descriptors()),
                 ending: known.ending.borrow().clone(),
             })
             .collect()
@@ -354,78 +366,13 @@ impl Loader {
         }
     }
 
-    /// What a plugin at contract 1.2 replies; nothing if it is older.
-    #[cfg(feature = "next")]
-    pub fn reply(&self, generation: u64) -> Option<String> {
-        let known = self.known.lock();
-        let known = known.iter().find(|known| known.generation == generation)?;
-        let _lease = known.leases.try_share(Use::Job)?;
-        let Functions { root, object } = known.side.upgrade()?.functions.get().copied()?;
-        // SAFETY: root and object belong together, and the lease keeps them.
-        root.reply().map(|reply| unsafe { reply(object) }.as_str().to_owned())
-    }
-
     /// Looks at once whether what kept pinned generations has gone.
     pub fn retry_pinned(&self) {
-        order(Order::Retry);
+        order(KeeperOrder::RetryPinned);
     }
 }
 
 /// What a plugin that is compiled in says of itself.
 pub fn inspect_built_in(plugin: &BuiltIn) -> Result<Sections, Unfit> {
-    Sections::parse(plugin.meta(), plugin.manifest(), Made::BuiltIn)
-}
-
-fn did_not_end(limit: Duration) -> Fault {
-    Fault::new(FaultKind::TimedOut, format!("did not come to an end within {} s", limit.as_secs_f64()))
-}
-
-/// Waits on whatever runtime there is: the time comes from a thread, for the caller's runtime may have no timers.
-async fn wait<T>(limit: Duration, receiver: oneshot::Receiver<T>) -> Option<Result<T, oneshot::error::RecvError>> {
-    match Handle::try_current() {
-        Ok(_) => tokio::time::timeout(limit, receiver).await.ok(),
-        Err(_) => Some(receiver.await),
-    }
-}
-
-/// What a plugin tells of itself once it is created.
-#[derive(Default)]
-pub(crate) struct Told {
-    pub(crate) openapi: Option<String>,
-    /// Where its memory is counted, as it said it.
-    memory: Option<Vec<u8>>,
-}
-
-/// Asks a plugin that is created.
-pub(crate) fn describe(Functions { root, object }: Functions) -> Told {
-    unsafe extern "C" fn take(context: *mut (), name: RStr<'_>, text: RSlice<'_, u8>) {
-        // SAFETY: `context` is what is told below, which waits for this call.
-        let told = unsafe { &mut *context.cast::<Told>() };
-        match name.as_str() {
-            "openapi" if text.len() <= LARGEST_DOCUMENT => told.openapi = String::from_utf8(text.to_vec()).ok(),
-            "memory" if text.len() <= size_of::<usize>() => told.memory = Some(text.to_vec()),
-            _ => {}
-        }
-    }
-    let mut told = Told::default();
-    let sink = TextSink { context: (&raw mut told).cast(), text: take, lifetime: PhantomData };
-    // SAFETY: root and object belong together and the instance is created; the sink lives for this call.
-    unsafe { root.describe()(object, &sink) };
-    told
-}
-
-/// A larger OpenAPI document is not shown.
-const LARGEST_DOCUMENT: usize = 8 * 1024 * 1024;
-
-/// Removes the private copies of processes that are no more.
-fn remove_leftovers(dir: &Path) {
-    let Ok(entries) = fs::read_dir(dir) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let owner = name.to_str().and_then(|name| name.split_once('-')?.0.parse::<u32>().ok());
-        let alive = |pid: u32| Path::new(&format!("/proc/{pid}")).exists();
-        if owner.is_some_and(|pid| !alive(pid)) {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
+    Sections::parse(plugin.meta(), plugin.manifest(), BuildKind::IntoProgram)
 }

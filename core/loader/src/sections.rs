@@ -41,7 +41,7 @@ pub struct Sections {
     /// `unwind` or `abort`.
     pub panic: String,
     /// Which build it was; empty unless the server built it.
-    pub nonce: String,
+    pub fingerprint: String,
     /// Features of the host that it cannot do without.
     pub requires: Vec<String>,
     /// The crate's name, from which the entry's symbol is made.
@@ -50,26 +50,26 @@ pub struct Sections {
     pub stays: Option<String>,
 }
 
-/// What a plugin was made into.
+/// What a plugin's build made of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Made {
+pub(crate) enum BuildKind {
     /// A library of its own.
-    Library,
+    AsLibrary,
     /// A part of this program.
-    BuiltIn,
+    IntoProgram,
 }
 
-impl Made {
+impl BuildKind {
     /// Checks that it is what its build made of it: `intercepts` is what `export!` wrote.
     fn check(self, intercepts: &str) -> Result<(), Unfit> {
         match (self, intercepts) {
-            (Made::Library, "yes") | (Made::BuiltIn, "no") => Ok(()),
-            (Made::Library, _) => Err(Unfit(
+            (BuildKind::AsLibrary, "yes") | (BuildKind::IntoProgram, "no") => Ok(()),
+            (BuildKind::AsLibrary, _) => Err(Unfit(
                 "it was built with the feature `program` of camlock-plugin, for linking into a program: \
                  as a library it could not be unloaded safely; build it with plain `cargo build`"
                     .into(),
             )),
-            (Made::BuiltIn, _) => Err(Unfit(
+            (BuildKind::IntoProgram, _) => Err(Unfit(
                 "it is compiled into this program as if it were a library of its own: \
                  build the program with the feature `program` of camlock-plugin"
                     .into(),
@@ -80,7 +80,7 @@ impl Made {
 
 impl Sections {
     /// Reads both sections and refuses what this host cannot run, in the order in which a person would ask.
-    pub(crate) fn parse(meta: &[u8], cargo_toml: &[u8], made: Made) -> Result<Self, Unfit> {
+    pub(crate) fn parse(meta: &[u8], cargo_toml: &[u8], built: BuildKind) -> Result<Self, Unfit> {
         let package: BTreeMap<String, Vec<u8>> = section::parse(meta)
             .filter_map(|(key, value)| Some((String::from_utf8(key.to_vec()).ok()?, value.to_vec())))
             .collect();
@@ -103,14 +103,14 @@ impl Sections {
                     .into(),
             ));
         }
-        made.check(&word("intercepts")?)?;
+        built.check(&word("intercepts")?)?;
         Ok(Sections {
             manifest: manifest::read(&package, cargo_toml)?,
             abi,
             sdk: word("sdk")?,
             rustc: word("rustc")?,
             panic,
-            nonce: word("nonce")?,
+            fingerprint: word("fingerprint")?,
             requires,
             crate_name: word("crate")?,
             stays: None,
@@ -150,9 +150,9 @@ fn check_required(requires: &[String], abi: &str, (host, offers): (AbiVersion, &
 mod tests {
     use super::*;
 
-    fn read(intercepts: &str, made: Made) -> Result<Sections, Unfit> {
+    fn read(intercepts: &str, built: BuildKind) -> Result<Sections, Unfit> {
         let meta = format!("abi=1.0\0panic=unwind\0intercepts={intercepts}\0name=hello\0version=1.0.0\0crate=hello\0");
-        Sections::parse(meta.as_bytes(), b"", made)
+        Sections::parse(meta.as_bytes(), b"", built)
     }
 
     #[test]
@@ -170,10 +170,10 @@ mod tests {
 
     #[test]
     fn a_plugin_is_taken_as_what_it_was_made_into() {
-        assert_eq!(read("yes", Made::Library).unwrap().manifest.name, "hello");
-        assert_eq!(read("no", Made::BuiltIn).unwrap().crate_name, "hello");
+        assert_eq!(read("yes", BuildKind::AsLibrary).unwrap().manifest.name, "hello");
+        assert_eq!(read("no", BuildKind::IntoProgram).unwrap().crate_name, "hello");
         let refused = |intercepts, made| read(intercepts, made).unwrap_err().0;
-        assert!(refused("no", Made::Library).contains("build it with plain `cargo build`"));
-        assert!(refused("yes", Made::BuiltIn).contains("with the feature `program` of camlock-plugin"));
+        assert!(refused("no", BuildKind::AsLibrary).contains("build it with plain `cargo build`"));
+        assert!(refused("yes", BuildKind::IntoProgram).contains("with the feature `program` of camlock-plugin"));
     }
 }

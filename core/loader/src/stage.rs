@@ -2,7 +2,7 @@
 
 use crate::{
     copy::{self, PrivateCopy},
-    elf,
+    elf, random,
     sections::{Sections, Unfit},
     words::in_words,
 };
@@ -122,9 +122,9 @@ impl Staging {
 
     /// Writes under a temporary name, then renames: nobody ever sees half a file.
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let temporary = self.dir.join(format!(".{}-{}", std::process::id(), unique()));
-        let written = File::create_new(&temporary).and_then(|mut file| {
-            copy::write(&mut file, bytes)?;
+        let temporary = self.dir.join(format!(".{}", random::name()?));
+        let mut file = File::create_new(&temporary)?;
+        let written = copy::write(&mut file, bytes).and_then(|()| {
             file.sync_all()?;
             fs::rename(&temporary, path)
         });
@@ -146,13 +146,6 @@ pub(crate) fn remove_old_temporaries(dir: &Path) {
             let _ = fs::remove_file(entry.path());
         }
     }
-}
-
-/// A number that this process gives out once.
-pub(crate) fn unique() -> u64 {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Reads a file whole, and makes sure that it was the same file all the while.

@@ -1,6 +1,6 @@
 //! Names for the addresses of a panic, from the stored artifact: the process itself never reads debug information.
 
-use crate::library::mapping_around;
+use crate::objects::mapping_around;
 use object::{Object, ObjectSymbol, SymbolKind};
 use std::{
     fs,

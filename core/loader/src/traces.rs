@@ -79,7 +79,7 @@ impl Traces {
 
     pub(crate) fn event(&self, event: &EventView<'_>) {
         let record = || {
-            let (message, fields) = told(event.fields);
+            let (message, fields) = message_and_fields(event.fields);
             let (plugin, generation, trace_id) = (&*self.plugin, self.generation, Self::trace_id());
             let (module, location) = (event.target.as_str(), event.location.as_str());
             at_level!(event.level, event!(plugin, generation, trace_id, module, location, fields, "{message}"));
@@ -97,7 +97,7 @@ impl Traces {
 
     pub(crate) fn open(&self, span: &SpanView<'_>) -> u64 {
         let make = || {
-            let (_, fields) = told(span.fields);
+            let (_, fields) = message_and_fields(span.fields);
             let (plugin, generation, trace_id) = (&*self.plugin, self.generation, Self::trace_id());
             let (module, name) = (span.target.as_str(), span.name.as_str());
             at_level!(
@@ -125,7 +125,7 @@ impl Traces {
 
     pub(crate) fn record(&self, id: u64, fields: RSlice<'_, FieldView<'_>>) {
         self.with(id, |span| {
-            span.record("more", told(fields).1);
+            span.record("more", message_and_fields(fields).1);
         });
     }
 
@@ -179,7 +179,7 @@ fn told_trace(id: [u8; 16]) -> String {
 }
 
 /// The message, and the other fields as `name=value`.
-fn told(fields: RSlice<'_, FieldView<'_>>) -> (String, String) {
+fn message_and_fields(fields: RSlice<'_, FieldView<'_>>) -> (String, String) {
     let (mut message, mut others) = (String::new(), String::new());
     for field in fields.iter() {
         let text = field.value.text.as_str();

@@ -14,6 +14,7 @@ mod call;
 mod digest;
 mod failure;
 pub mod generation;
+mod hints;
 mod install;
 mod instance;
 pub mod lease;
@@ -41,8 +42,8 @@ pub use crate::{
     manifest::Manifest,
     op_queue::OpQueue,
     ports::{
-        BuildProgress, Built, Candidate, Entry, Fingerprint, Kept, Kind, Loading, Progress, Publish, Scan, Shelf,
-        Sources,
+        BuildPriority, BuildProgress, Built, Candidate, Entry, Fingerprint, Kept, Kind, Loading, Progress, Publish,
+        Scan, Shelf, Sources,
     },
     supervisor::{Aside, Ports, Settings, supervise},
     view::{

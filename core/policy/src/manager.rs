@@ -3,14 +3,12 @@
 //! What must not live here: any decision. A nudge only says "look again"; an act is answered when its outcome is known.
 
 use crate::{Digest, Failure, Installation, Kept, NotInstalled, Overview, Placement, PluginView, registry::Actor};
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Something may have changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Nudge {
-    /// Something happened to these paths.
-    Paths(BTreeSet<PathBuf>),
     /// Anything in the directory.
     Everything,
     /// The records of these plugins, or all.

@@ -244,8 +244,14 @@ fn check_route(route: &str) -> Result<(), Invalid> {
     let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && !b"*{}?#%\\\"<>".contains(&byte));
     let segments_are_good = path.split('/').skip(1).all(|segment| !matches!(segment, "" | "." | ".."));
     if !path.starts_with('/') || !plain || !segments_are_good || route.len() > 200 {
+        let meant = format!("/{}", route.trim_matches('/'));
+        let advice = if meant != route && meant.len() > 1 && check_route(&meant).is_ok() {
+            format!(": write `{meant}`")
+        } else {
+            String::new()
+        };
         return Err(Invalid(format!(
-            "the claimed path `{}` is neither an exact path (`/hello`) nor a tree (`/tables/*`)",
+            "the claimed path `{}` is neither an exact path (`/hello`) nor a tree (`/tables/*`){advice}",
             shown(route)
         )));
     }
@@ -344,6 +350,10 @@ mod tests {
         for bad in ["hello", "/", "/*", "//x", "/a/../b", "/a b", "/a*", "/a/*/b", "/{x}", "/a?b", "/ä"] {
             assert!(check_route(bad).unwrap_err().0.contains("is neither an exact path"), "{bad}");
         }
+        for (bad, meant) in [("hello", "/hello"), ("/hello/", "/hello"), ("tables/*", "/tables/*")] {
+            assert!(check_route(bad).unwrap_err().0.ends_with(&format!(": write `{meant}`")), "{bad}");
+        }
+        assert!(check_route("/a b").unwrap_err().0.ends_with("nor a tree (`/tables/*`)"));
         for own in ["/api", "/api/*", "/_/live", "/docs", "/openapi.json"] {
             assert!(check_route(own).unwrap_err().0.contains("belongs to the server"), "{own}");
         }

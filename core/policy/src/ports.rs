@@ -60,6 +60,8 @@ pub struct Entry {
 pub struct Scan {
     /// Its entries, by path.
     pub entries: Vec<Entry>,
+    /// Folders that somebody may take for plugins, and of which none can come: they have no `Cargo.toml`.
+    pub ignored: BTreeSet<PathBuf>,
     /// Why the directory could not be read (what is known of its entries then stays as it was), in one sentence.
     pub trouble: Option<String>,
 }
@@ -82,6 +84,29 @@ pub struct BuildProgress {
     pub done: usize,
     /// How many there are, if that is known.
     pub total: Option<usize>,
+    /// Nothing is being done yet: others come first.
+    pub is_queued: bool,
+}
+
+impl fmt::Display for BuildProgress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.done, self.total) {
+            (done, Some(total)) => write!(formatter, "{} ({done} of {total})", self.doing),
+            (0, None) => formatter.write_str(&self.doing),
+            (done, None) => write!(formatter, "{} ({done} done)", self.doing),
+        }
+    }
+}
+
+/// Which build comes before which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BuildPriority {
+    /// An edit of what serves.
+    Serving,
+    /// Somebody asked for it, and waits.
+    Asked,
+    /// All else.
+    Rest,
 }
 
 /// Where builds tell how far they are.
@@ -93,7 +118,7 @@ pub trait Sources: Send + Sync {
     fn scan(&self) -> Scan;
 
     /// Builds an entry; a prebuilt one is its own outcome. Dropping the future ends the build with all its processes.
-    fn build(&self, entry: &Entry, progress: Progress) -> BoxFuture<Result<Built, Failure>>;
+    fn build(&self, entry: &Entry, priority: BuildPriority, progress: Progress) -> BoxFuture<Result<Built, Failure>>;
 
     /// Moves an entry out of the plugins directory, to where it can be had back from: where that is. Blocking.
     fn remove(&self, entry: &Entry) -> Result<PathBuf, Failure>;

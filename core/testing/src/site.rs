@@ -86,7 +86,11 @@ impl Site {
     /// A command of the program, in this site.
     pub fn command(&self) -> Command {
         let mut command = Command::new(self.program);
-        command.current_dir(&self.root).env(MARK, &self.root).env_remove("CAMLOCK_ADMIN_TOKEN");
+        command
+            .current_dir(&self.root)
+            .env(MARK, &self.root)
+            .env("CAMLOCK_BUILD_ENVIRONMENT", MARK)
+            .env_remove("CAMLOCK_ADMIN_TOKEN");
         command
     }
 

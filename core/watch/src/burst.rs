@@ -1,28 +1,24 @@
 //! What has happened since the last nudge, and when it is time for the next. What must not live here: clocks and
 //! channels.
 
-use crate::plan::Root;
+use crate::plan::WatchRoot;
 use std::{
     collections::BTreeSet,
     mem,
-    path::PathBuf,
     time::{Duration, Instant},
 };
-
-/// More paths than this in one burst are told as everything.
-const MOST_PATHS: usize = 4_096;
 
 /// What has happened since the last nudge.
 #[derive(Debug, Default)]
 pub(crate) struct Burst {
     /// When the first and the last of it happened; None if nothing did.
     span: Option<(Instant, Instant)>,
-    /// To be told.
-    pub(crate) paths: BTreeSet<PathBuf>,
-    /// Everything is to be told.
+    /// There is something to be looked at.
+    pub(crate) look: bool,
+    /// Everything is to be planned anew, too.
     pub(crate) everything: bool,
     /// To be planned anew.
-    pub(crate) roots: BTreeSet<Root>,
+    pub(crate) roots: BTreeSet<WatchRoot>,
     /// Events were lost: no watch is to be trusted any more.
     pub(crate) lost: bool,
 }
@@ -33,20 +29,9 @@ impl Burst {
         self.span = Some((self.span.map_or(now, |(first, _)| first), now));
     }
 
-    /// This path may have changed.
-    pub(crate) fn tell(&mut self, path: PathBuf) {
-        if !self.everything {
-            self.paths.insert(path);
-            if self.paths.len() > MOST_PATHS {
-                self.paths.clear();
-                self.everything = true;
-            }
-        }
-    }
-
-    /// When it is to be told: `quiet` after the last of it, but no later than `patience` after the first.
-    pub(crate) fn due(&self, quiet: Duration, patience: Duration) -> Option<Instant> {
-        self.span.map(|(first, last)| (last + quiet).min(first + patience))
+    /// When it is over: `quiet` after the last of it, but no later than `longest` after the first.
+    pub(crate) fn due(&self, quiet: Duration, longest: Duration) -> Option<Instant> {
+        self.span.map(|(first, last)| (last + quiet).min(first + longest))
     }
 
     /// What there is, leaving nothing.
@@ -82,17 +67,5 @@ mod tests {
             burst.take();
             assert_eq!(burst.due(Duration::ZERO, Duration::ZERO), None);
         }
-    }
-
-    #[test]
-    fn too_many_paths_are_everything() {
-        let mut burst = Burst::default();
-        for number in 0..MOST_PATHS {
-            burst.tell(PathBuf::from(number.to_string()));
-        }
-        assert!(!burst.everything);
-        burst.tell(PathBuf::from("one more"));
-        burst.tell(PathBuf::from("and another"));
-        assert!(burst.everything && burst.paths.is_empty());
     }
 }

@@ -7,7 +7,7 @@ use notify::{
 
 /// What may have happened at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(crate) enum EventChange {
     /// Nothing that matters: somebody read or opened it.
     Nothing,
     /// Other bytes.
@@ -21,19 +21,21 @@ pub(crate) enum Change {
 }
 
 /// What the event says about all its paths.
-pub(crate) fn change(event: &Event) -> Change {
+pub(crate) fn change(event: &Event) -> EventChange {
     if event.need_rescan() {
-        return Change::Lost;
+        return EventChange::Lost;
     }
     match event.kind {
         // A file that is written through a mapping, as linkers do, tells of nothing else.
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => Change::Content,
-        EventKind::Access(_) | EventKind::Modify(ModifyKind::Metadata(MetadataKind::AccessTime)) => Change::Nothing,
-        EventKind::Modify(ModifyKind::Data(_)) => Change::Content,
-        EventKind::Modify(ModifyKind::Metadata(_)) => Change::Attributes,
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => EventChange::Content,
+        EventKind::Access(_) | EventKind::Modify(ModifyKind::Metadata(MetadataKind::AccessTime)) => {
+            EventChange::Nothing
+        }
+        EventKind::Modify(ModifyKind::Data(_)) => EventChange::Content,
+        EventKind::Modify(ModifyKind::Metadata(_)) => EventChange::Attributes,
         // What we do not know is taken for the worst.
         EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(_) | EventKind::Any | EventKind::Other => {
-            Change::Place
+            EventChange::Place
         }
     }
 }
@@ -46,22 +48,22 @@ mod tests {
     #[test]
     fn kinds() {
         let table = [
-            (EventKind::Access(AccessKind::Open(AccessMode::Any)), Change::Nothing),
-            (EventKind::Access(AccessKind::Read), Change::Nothing),
-            (EventKind::Access(AccessKind::Close(AccessMode::Read)), Change::Nothing),
-            (EventKind::Access(AccessKind::Close(AccessMode::Write)), Change::Content),
-            (EventKind::Modify(ModifyKind::Data(DataChange::Any)), Change::Content),
-            (EventKind::Modify(ModifyKind::Metadata(MetadataKind::AccessTime)), Change::Nothing),
-            (EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any)), Change::Attributes),
-            (EventKind::Modify(ModifyKind::Name(RenameMode::To)), Change::Place),
-            (EventKind::Modify(ModifyKind::Any), Change::Place),
-            (EventKind::Create(CreateKind::File), Change::Place),
-            (EventKind::Remove(RemoveKind::Folder), Change::Place),
-            (EventKind::Any, Change::Place),
+            (EventKind::Access(AccessKind::Open(AccessMode::Any)), EventChange::Nothing),
+            (EventKind::Access(AccessKind::Read), EventChange::Nothing),
+            (EventKind::Access(AccessKind::Close(AccessMode::Read)), EventChange::Nothing),
+            (EventKind::Access(AccessKind::Close(AccessMode::Write)), EventChange::Content),
+            (EventKind::Modify(ModifyKind::Data(DataChange::Any)), EventChange::Content),
+            (EventKind::Modify(ModifyKind::Metadata(MetadataKind::AccessTime)), EventChange::Nothing),
+            (EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any)), EventChange::Attributes),
+            (EventKind::Modify(ModifyKind::Name(RenameMode::To)), EventChange::Place),
+            (EventKind::Modify(ModifyKind::Any), EventChange::Place),
+            (EventKind::Create(CreateKind::File), EventChange::Place),
+            (EventKind::Remove(RemoveKind::Folder), EventChange::Place),
+            (EventKind::Any, EventChange::Place),
         ];
         for (kind, expected) in table {
             assert_eq!(change(&Event::new(kind)), expected, "{kind:?}");
-            assert_eq!(change(&Event::new(kind).set_flag(Flag::Rescan)), Change::Lost);
+            assert_eq!(change(&Event::new(kind).set_flag(Flag::Rescan)), EventChange::Lost);
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Watching the plugins directory: "this path may have changed", nothing more.
+//! Watching the plugins directory: "look again", nothing more.
 //!
-//! A file system event says nothing about content, so nothing here reads a file. What a nudge means is for its receiver
+//! A file system event says nothing about content, so nothing here reads a file. What changed is for the receiver of a nudge
 //! to find out, by looking. A nudge may come without reason, twice or late; one that was lost is made good by the
-//! timer, which says "look at everything" now and then. What must not live here: what a plugin is, and any decision
+//! timer, which says "look" now and then. What must not live here: what a plugin is, and any decision
 //! about one.
 //!
 #![doc = include_str!("../README.md")]
@@ -17,7 +17,7 @@ mod trouble;
 mod watches;
 mod way;
 
-use crate::observer::{Message, Observer};
+use crate::observer::{Observer, ObserverMessage};
 use std::{
     collections::BTreeSet,
     io,
@@ -27,28 +27,16 @@ use std::{
     time::Duration,
 };
 
-/// "Look at this again."
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Nudge {
-    /// These may have changed, appeared or gone; a directory stands for all that is in it. Below the plugins directory
-    /// they are told as they are reached from there (through links too), and begin with it as it stands in
-    /// [`Options::directory`]. A further path is told just as it was given to [`Watcher::also_watch`], whatever changed
-    /// in it.
-    Paths(BTreeSet<PathBuf>),
-    /// Anything may have changed.
-    Everything,
-}
-
 /// What is watched, and how patiently.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct WatchOptions {
     /// The plugins directory. It need not exist.
     pub directory: PathBuf,
     /// A burst of changes has ended when nothing has happened for so long. Default: 50 ms.
     pub quiet: Duration,
-    /// A burst that does not end is told after so long. Default: 500 ms.
-    pub patience: Duration,
-    /// So often [`Nudge::Everything`] comes in any case. Default: 30 s.
+    /// In a burst that does not end a nudge comes after so long. Default: 500 ms.
+    pub longest_burst: Duration,
+    /// So often a nudge comes in any case. Default: 30 s.
     pub rescan: Duration,
     /// The same where events cannot be relied on. Default: 2 s.
     pub rescan_unwatched: Duration,
@@ -57,13 +45,13 @@ pub struct Options {
     pub most_directories: usize,
 }
 
-impl Options {
+impl WatchOptions {
     /// The defaults, for this plugins directory.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Options {
+        WatchOptions {
             directory: directory.into(),
             quiet: Duration::from_millis(50),
-            patience: Duration::from_millis(500),
+            longest_burst: Duration::from_millis(500),
             rescan: Duration::from_secs(30),
             rescan_unwatched: Duration::from_secs(2),
             most_directories: 2_000,
@@ -74,24 +62,24 @@ impl Options {
 /// Watches until it is dropped.
 #[derive(Debug)]
 pub struct Watcher {
-    to_observer: SyncSender<Message>,
+    to_observer: SyncSender<ObserverMessage>,
     observer: Option<JoinHandle<()>>,
 }
 
 impl Watcher {
-    /// Starts a thread that watches and calls `nudge`: first with [`Nudge::Everything`], as soon as the watches stand.
-    /// `nudge` should only pass the word on: while it runs nothing else is told, and dropping the watcher waits for it.
+    /// Starts a thread that watches and calls `nudge`: for the first time as soon as the watches stand.
+    /// `nudge` should only pass the word on: while it runs no other comes, and dropping the watcher waits for it.
     ///
     /// An error means that there was no thread to be had. Where the operating system does not let us watch, that is
     /// said in the log, and the timer does it alone.
-    pub fn start(options: Options, nudge: impl Fn(Nudge) + Send + 'static) -> io::Result<Watcher> {
+    pub fn start(options: WatchOptions, nudge: impl Fn() + Send + 'static) -> io::Result<Watcher> {
         Self::start_with(options, Box::new(observer::system_eyes), nudge)
     }
 
     fn start_with(
-        options: Options,
+        options: WatchOptions,
         open: observer::Open,
-        nudge: impl Fn(Nudge) + Send + 'static,
+        nudge: impl Fn() + Send + 'static,
     ) -> io::Result<Watcher> {
         let (observer, to_observer) = Observer::new(options, open, nudge);
         let observer = thread::Builder::new().name("camlock-watch".to_owned()).spawn(move || observer.run())?;
@@ -99,20 +87,20 @@ impl Watcher {
     }
 
     /// From now on these are watched too, instead of those of the last call: files and directories outside, which
-    /// plugins are built from. They need not exist. Each that is new is told once, as it may have changed before the
-    /// watch stood.
+    /// plugins are built from. They need not exist. For those that are new a nudge comes, as they may have changed before
+    /// the watch stood.
     ///
     /// What is ignored in the plugins directory (`target`, for one) is ignored below such a path too, but not on the
     /// way to it.
     pub fn also_watch(&self, paths: BTreeSet<PathBuf>) {
         // It only fails if the observer is gone, which is so after a panic in `nudge` alone.
-        let _ = self.to_observer.send(Message::Further(paths));
+        let _ = self.to_observer.send(ObserverMessage::Further(paths));
     }
 }
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        let _ = self.to_observer.send(Message::Stop);
+        let _ = self.to_observer.send(ObserverMessage::Stop);
         if let Some(observer) = self.observer.take() {
             let _ = observer.join();
         }

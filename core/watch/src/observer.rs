@@ -2,11 +2,11 @@
 //! what is to be watched.
 
 use crate::{
-    Nudge, Options,
+    WatchOptions,
     burst::Burst,
-    event::{self, Change},
-    plan::{self, Plan, Root},
-    trouble::Trouble,
+    event::{self, EventChange},
+    plan::{self, WatchPlan, WatchRoot},
+    trouble::WatchTrouble,
     watches::{Eyes, Watches},
 };
 use std::{
@@ -28,8 +28,8 @@ const MOST_ROUNDS: usize = 8;
 
 /// What the observer is told.
 #[derive(Debug)]
-pub(crate) enum Message {
-    Seen(Change, PathBuf),
+pub(crate) enum ObserverMessage {
+    Seen(EventChange, PathBuf),
     Further(BTreeSet<PathBuf>),
     /// Events were lost: the flag says so too, and is seen even if this message finds no room.
     Lost,
@@ -39,14 +39,14 @@ pub(crate) enum Message {
 /// Where events go.
 #[derive(Clone)]
 pub(crate) struct Inlet {
-    to_observer: SyncSender<Message>,
+    to_observer: SyncSender<ObserverMessage>,
     lost: Arc<AtomicBool>,
 }
 
 impl Inlet {
     /// Never waits: the observer may itself be waiting for the thread that we are on.
-    fn send(&self, message: Message) {
-        if matches!(message, Message::Lost) {
+    fn send(&self, message: ObserverMessage) {
+        if matches!(message, ObserverMessage::Lost) {
             self.lost.store(true, Ordering::Release);
         }
         if let Err(TrySendError::Full(_)) = self.to_observer.try_send(message) {
@@ -57,11 +57,11 @@ impl Inlet {
 
 impl notify::EventHandler for Inlet {
     fn handle_event(&mut self, event: notify::Result<notify::Event>) {
-        let Ok(event) = event else { return self.send(Message::Lost) };
+        let Ok(event) = event else { return self.send(ObserverMessage::Lost) };
         match event::change(&event) {
-            Change::Nothing => {}
-            Change::Lost => self.send(Message::Lost),
-            change => event.paths.into_iter().for_each(|path| self.send(Message::Seen(change, path))),
+            EventChange::Nothing => {}
+            EventChange::Lost => self.send(ObserverMessage::Lost),
+            change => event.paths.into_iter().for_each(|path| self.send(ObserverMessage::Seen(change, path))),
         }
     }
 }
@@ -75,15 +75,15 @@ pub(crate) fn system_eyes(inlet: Inlet) -> notify::Result<Eyes> {
 }
 
 pub(crate) struct Observer<F> {
-    options: Options,
+    options: WatchOptions,
     /// The plugins directory, from the root.
     absolute: PathBuf,
     /// Where it really was when it was last planned; None if it was not there.
     real: Option<PathBuf>,
     open: Open,
     nudge: F,
-    to_itself: SyncSender<Message>,
-    inbox: Receiver<Message>,
+    to_itself: SyncSender<ObserverMessage>,
+    inbox: Receiver<ObserverMessage>,
     /// Events found no room in the inbox.
     lost: Arc<AtomicBool>,
     watches: Watches,
@@ -91,13 +91,13 @@ pub(crate) struct Observer<F> {
     burst: Burst,
     /// When everything is looked at in any case.
     next_round: Instant,
-    trouble: Option<Trouble>,
+    trouble: Option<WatchTrouble>,
     /// Roots of which it was said that they have too many directories.
-    crowded: BTreeSet<Root>,
+    crowded: BTreeSet<WatchRoot>,
 }
 
-impl<F: Fn(Nudge)> Observer<F> {
-    pub(crate) fn new(options: Options, open: Open, nudge: F) -> (Self, SyncSender<Message>) {
+impl<F: Fn()> Observer<F> {
+    pub(crate) fn new(options: WatchOptions, open: Open, nudge: F) -> (Self, SyncSender<ObserverMessage>) {
         let (to_observer, inbox) = mpsc::sync_channel(MOST_EVENTS);
         let observer = Observer {
             absolute: absolute(&options.directory),
@@ -126,7 +126,7 @@ impl<F: Fn(Nudge)> Observer<F> {
                 self.burst.everything = true;
                 self.burst.extend(now);
             }
-            let burst_due = self.burst.due(self.options.quiet, self.options.patience);
+            let burst_due = self.burst.due(self.options.quiet, self.options.longest_burst);
             if now >= self.next_round {
                 self.burst.everything = true;
                 self.burst.lost |= self.watches.is_blind();
@@ -139,26 +139,24 @@ impl<F: Fn(Nudge)> Observer<F> {
             }
             let wake = burst_due.map_or(self.next_round, |due| due.min(self.next_round));
             match self.inbox.recv_timeout(wake - now) {
-                Ok(Message::Seen(change, path)) => {
+                Ok(ObserverMessage::Seen(change, path)) => {
                     if self.watches.note(&path, change, &mut self.burst) {
                         self.burst.extend(Instant::now());
                     }
                 }
-                Ok(Message::Further(paths)) => self.set_further(paths),
-                Ok(Message::Lost) | Err(RecvTimeoutError::Timeout) => {}
-                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(ObserverMessage::Further(paths)) => self.set_further(paths),
+                Ok(ObserverMessage::Lost) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(ObserverMessage::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
     fn set_further(&mut self, paths: BTreeSet<PathBuf>) {
         for path in self.further.symmetric_difference(&paths) {
-            self.burst.roots.insert(Root::Further(path.clone()));
+            self.burst.roots.insert(WatchRoot::Further(path.clone()));
             self.burst.extend(Instant::now());
         }
-        for path in paths.difference(&self.further) {
-            self.burst.tell(path.clone());
-        }
+        self.burst.look |= !paths.is_subset(&self.further);
         self.further = paths;
     }
 
@@ -173,32 +171,32 @@ impl<F: Fn(Nudge)> Observer<F> {
             let inlet = Inlet { to_observer: self.to_itself.clone(), lost: self.lost.clone() };
             match (self.open)(inlet) {
                 Ok(eyes) => self.watches.see_with(Some(eyes)),
-                Err(error) => trouble = Some(Trouble::of_opening(&error)),
+                Err(error) => trouble = Some(WatchTrouble::of_opening(&error)),
             }
         }
         let mut roots = burst.roots;
-        let everything = burst.everything || roots.contains(&Root::Top);
+        let everything = burst.everything || roots.contains(&WatchRoot::Top);
         if everything {
-            roots.insert(Root::Top);
-            roots.extend(self.further.iter().cloned().map(Root::Further));
+            roots.insert(WatchRoot::Top);
+            roots.extend(self.further.iter().cloned().map(WatchRoot::Further));
         }
-        let mut paths = burst.paths;
-        trouble = trouble.max(self.settle(roots, &mut paths));
+        let mut look = burst.look || everything;
+        trouble = trouble.max(self.settle(roots, &mut look));
         // Only a look at everything shows that an earlier trouble has gone.
         if everything || trouble > self.trouble {
             self.report(trouble);
         }
         if everything {
             self.next_round = Instant::now() + self.interval();
-            (self.nudge)(Nudge::Everything);
-        } else if !paths.is_empty() {
-            (self.nudge)(Nudge::Paths(paths));
+        }
+        if look {
+            (self.nudge)();
         }
     }
 
     /// Plans these roots and arms what the plans name, until nothing new appears: what comes into a directory after it
     /// was read, and before it was armed, is only seen by reading it again.
-    fn settle(&mut self, mut roots: BTreeSet<Root>, paths: &mut BTreeSet<PathBuf>) -> Option<Trouble> {
+    fn settle(&mut self, mut roots: BTreeSet<WatchRoot>, look: &mut bool) -> Option<WatchTrouble> {
         let mut trouble = None;
         for _ in 0..MOST_ROUNDS {
             if roots.is_empty() {
@@ -208,35 +206,34 @@ impl<F: Fn(Nudge)> Observer<F> {
             trouble = trouble.max(self.plan(roots, &mut touched));
             let (fresh, failed) = self.watches.arm(touched);
             trouble = trouble.max(failed);
-            let (concerned, told) = self.watches.concerned(&fresh);
-            roots = concerned;
-            paths.extend(told);
+            roots = self.watches.concerned(&fresh);
+            *look |= !roots.is_empty();
         }
         trouble
     }
 
-    fn plan(&mut self, mut roots: BTreeSet<Root>, touched: &mut BTreeSet<PathBuf>) -> Option<Trouble> {
+    fn plan(&mut self, mut roots: BTreeSet<WatchRoot>, touched: &mut BTreeSet<PathBuf>) -> Option<WatchTrouble> {
         let mut trouble = None;
-        if roots.remove(&Root::Top) {
-            let top = plan::top(&self.absolute, &self.options.directory);
-            trouble = top.real.as_deref().and_then(Trouble::of_file_system);
+        if roots.remove(&WatchRoot::Top) {
+            let top = plan::top(&self.absolute);
+            trouble = top.real.as_deref().and_then(WatchTrouble::of_file_system);
             self.real = top.real;
-            touched.extend(self.watches.plan(Root::Top, top.plan));
+            touched.extend(self.watches.plan(WatchRoot::Top, top.plan));
             roots.extend(self.watches.entries());
-            roots.extend(top.entries.into_iter().map(Root::Entry));
+            roots.extend(top.entries.into_iter().map(WatchRoot::Entry));
         }
         let (directory, most) = (&self.options.directory, self.options.most_directories);
         for root in roots {
             let (plan, shown) = match &root {
-                Root::Top => continue,
-                Root::Entry(name) => {
-                    let plan = self.real.as_deref().map(|real| plan::entry(real, directory, name, most));
+                WatchRoot::Top => continue,
+                WatchRoot::Entry(name) => {
+                    let plan = self.real.as_deref().map(|real| plan::entry(real, name, most));
                     (plan.unwrap_or_default(), directory.join(name))
                 }
-                Root::Further(path) if self.further.contains(path) => {
-                    (plan::further(&absolute(path), path, most), path.clone())
+                WatchRoot::Further(path) if self.further.contains(path) => {
+                    (plan::further(&absolute(path), most), path.clone())
                 }
-                Root::Further(path) => (Plan::default(), path.clone()),
+                WatchRoot::Further(path) => (WatchPlan::default(), path.clone()),
             };
             if !plan.too_many {
                 self.crowded.remove(&root);
@@ -254,14 +251,14 @@ impl<F: Fn(Nudge)> Observer<F> {
     }
 
     /// Says what is new about why events cannot be relied on.
-    fn report(&mut self, now: Option<Trouble>) {
+    fn report(&mut self, now: Option<WatchTrouble>) {
         let before = std::mem::replace(&mut self.trouble, now);
         match (&self.trouble, before) {
             (Some(now), Some(before)) if now.is_like(&before) => {}
             (Some(now), _) => {
                 tracing::warn!(
                     "{}; until then everything is looked at every {} s",
-                    now.told(),
+                    now.sentence(),
                     self.interval().as_secs()
                 );
             }

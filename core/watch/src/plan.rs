@@ -15,7 +15,7 @@ use std::{
 
 /// Something that is planned as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Root {
+pub(crate) enum WatchRoot {
     /// The plugins directory itself, with the way to it. Each entry in it is a root of its own.
     Top,
     /// The entry of this name.
@@ -24,60 +24,27 @@ pub(crate) enum Root {
     Further(PathBuf),
 }
 
-/// How a change in a directory is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
-    /// Below this path, by its name.
-    Below(PathBuf),
-    /// As this path.
-    As(PathBuf),
-}
-
-impl Told {
-    /// How a change of this name in the directory is told.
-    pub(crate) fn name(&self, name: &OsStr) -> PathBuf {
-        match self {
-            Told::Below(path) => path.join(name),
-            Told::As(path) => path.clone(),
-        }
-    }
-
-    /// How a change of the directory itself is told.
-    pub(crate) fn itself(&self) -> &Path {
-        match self {
-            Told::Below(path) | Told::As(path) => path,
-        }
-    }
-
-    fn child(&self, name: &OsStr) -> Told {
-        match self {
-            Told::Below(path) => Told::Below(path.join(name)),
-            Told::As(path) => Told::As(path.clone()),
-        }
-    }
-}
-
 /// What concerns a root in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Interest {
     /// This one name, which decides where a way leads.
-    Name(OsString, PathBuf),
+    Name(OsString),
     /// Everything that lies right in it.
-    All(Told),
+    All,
     /// The directory itself, not what is in it: a way leads through it.
-    Itself(PathBuf),
+    Itself,
 }
 
 /// What must be watched for a root.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Plan {
+pub(crate) struct WatchPlan {
     /// The directories, free of links, and what concerns the root in each.
     pub(crate) directories: BTreeMap<PathBuf, Vec<Interest>>,
     /// There are too many directories, so what lies below is not watched.
     pub(crate) too_many: bool,
 }
 
-impl Plan {
+impl WatchPlan {
     fn interest(&mut self, directory: PathBuf, interest: Interest) {
         let interests = self.directories.entry(directory).or_default();
         if !interests.contains(&interest) {
@@ -86,18 +53,18 @@ impl Plan {
     }
 
     /// All that decides where the way leads.
-    fn way(&mut self, way: &Way, told: &Path) {
+    fn way(&mut self, way: &Way) {
         for (directory, name) in &way.names {
-            self.interest(directory.clone(), Interest::Name(name.clone(), told.to_owned()));
+            self.interest(directory.clone(), Interest::Name(name.clone()));
         }
         for directory in &way.through {
-            self.interest(directory.clone(), Interest::Itself(told.to_owned()));
+            self.interest(directory.clone(), Interest::Itself);
         }
     }
 
     /// The same, and all below the directory, if that is not too much.
-    fn and_below(mut self, directory: PathBuf, told: Told, most: usize) -> Plan {
-        match below(directory, told, most) {
+    fn and_below(mut self, directory: PathBuf, most: usize) -> WatchPlan {
+        match below(directory, most) {
             Some(more) => {
                 for (directory, interests) in more.directories {
                     interests.into_iter().for_each(|interest| self.interest(directory.clone(), interest));
@@ -111,32 +78,32 @@ impl Plan {
 
 /// What can be the same directory under two names; and what tells a directory from another that took its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Identity(u64, u64);
+pub(crate) struct DirectoryIdentity(u64, u64);
 
-impl Identity {
+impl DirectoryIdentity {
     pub(crate) fn of(found: &Metadata) -> Self {
-        Identity(found.dev(), found.ino())
+        DirectoryIdentity(found.dev(), found.ino())
     }
 }
 
 /// The plugins directory as it is now.
 #[derive(Debug)]
 pub(crate) struct Top {
-    pub(crate) plan: Plan,
+    pub(crate) plan: WatchPlan,
     /// Where it really is; None if it is not there.
     pub(crate) real: Option<PathBuf>,
     /// The entries that may need watches of their own.
     pub(crate) entries: BTreeSet<OsString>,
 }
 
-/// Plans the plugins directory: `absolute` is where it is, `told` how it is told.
-pub(crate) fn top(absolute: &Path, told: &Path) -> Top {
+/// Plans the plugins directory: `absolute` is where it is.
+pub(crate) fn top(absolute: &Path) -> Top {
     let way = follow(absolute);
-    let mut plan = Plan::default();
-    plan.way(&way, told);
+    let mut plan = WatchPlan::default();
+    plan.way(&way);
     let mut entries = BTreeSet::new();
     if let Some(real) = &way.directory {
-        plan.interest(real.clone(), Interest::All(Told::Below(told.to_owned())));
+        plan.interest(real.clone(), Interest::All);
         for entry in fs::read_dir(real).into_iter().flatten().map_while(Result::ok) {
             let may_need_watches = entry.file_type().is_ok_and(|kind| kind.is_dir() || kind.is_symlink());
             if may_need_watches && !ignored_entry(&entry.file_name()) {
@@ -147,48 +114,47 @@ pub(crate) fn top(absolute: &Path, told: &Path) -> Top {
     Top { plan, real: way.directory, entries }
 }
 
-/// Plans one entry of the plugins directory, which really is `top`, and is told as `told`.
-pub(crate) fn entry(top: &Path, told: &Path, name: &OsStr, most: usize) -> Plan {
+/// Plans one entry of the plugins directory, which really is `top`.
+pub(crate) fn entry(top: &Path, name: &OsStr, most: usize) -> WatchPlan {
     let path = top.join(name);
-    let Ok(kind) = fs::symlink_metadata(&path).map(|found| found.file_type()) else { return Plan::default() };
-    let told = Told::Below(told.join(name));
+    let Ok(kind) = fs::symlink_metadata(&path).map(|found| found.file_type()) else { return WatchPlan::default() };
     if ignored_entry(name) {
-        Plan::default()
+        WatchPlan::default()
     } else if kind.is_symlink() {
         let way = follow(&path);
-        let mut plan = Plan::default();
-        plan.way(&way, told.itself());
+        let mut plan = WatchPlan::default();
+        plan.way(&way);
         match way.directory {
-            Some(directory) => plan.and_below(directory, told, most),
+            Some(directory) => plan.and_below(directory, most),
             None => plan,
         }
     } else if kind.is_dir() {
-        Plan::default().and_below(path, told, most)
+        WatchPlan::default().and_below(path, most)
     } else {
-        Plan::default() // A file: the plugins directory's own watch sees it.
+        WatchPlan::default() // A file: the plugins directory's own watch sees it.
     }
 }
 
-/// Plans a further path: `absolute` is where it is, `told` how it was given.
-pub(crate) fn further(absolute: &Path, told: &Path, most: usize) -> Plan {
+/// Plans a further path: `absolute` is where it is.
+pub(crate) fn further(absolute: &Path, most: usize) -> WatchPlan {
     let way = follow(absolute);
-    let mut plan = Plan::default();
-    plan.way(&way, told);
+    let mut plan = WatchPlan::default();
+    plan.way(&way);
     match way.directory {
-        Some(directory) => plan.and_below(directory, Told::As(told.to_owned()), most),
+        Some(directory) => plan.and_below(directory, most),
         None => plan,
     }
 }
 
 /// All directories below this one, through links too, each once. None if there are more than `most`, links counted.
-fn below(directory: PathBuf, told: Told, most: usize) -> Option<Plan> {
-    let mut plan = Plan::default();
+fn below(directory: PathBuf, most: usize) -> Option<WatchPlan> {
+    let mut plan = WatchPlan::default();
     let mut seen = HashSet::new();
     let mut count = 0;
-    let mut ahead = VecDeque::from([(directory, told)]);
-    while let Some((directory, told)) = ahead.pop_front() {
+    let mut ahead = VecDeque::from([directory]);
+    while let Some(directory) = ahead.pop_front() {
         let Ok(found) = fs::metadata(&directory) else { continue };
-        if !seen.insert(Identity::of(&found)) {
+        if !seen.insert(DirectoryIdentity::of(&found)) {
             continue;
         }
         count += 1;
@@ -198,14 +164,13 @@ fn below(directory: PathBuf, told: Told, most: usize) -> Option<Plan> {
             if !(kind.is_dir() || kind.is_symlink()) || ignored(&name) {
                 continue;
             }
-            let told = told.child(&name);
             if kind.is_dir() {
-                ahead.push_back((entry.path(), told));
+                ahead.push_back(entry.path());
             } else {
                 count += 1;
                 let way = follow(&entry.path());
-                plan.way(&way, told.itself());
-                ahead.extend(way.directory.map(|directory| (directory, told)));
+                plan.way(&way);
+                ahead.extend(way.directory);
             }
             // Asked here too, so that no directory, however full, makes the list of what lies ahead long.
             if count + ahead.len() > most.saturating_mul(2) {
@@ -215,7 +180,7 @@ fn below(directory: PathBuf, told: Told, most: usize) -> Option<Plan> {
         if count > most {
             return None;
         }
-        plan.interest(directory, Interest::All(told));
+        plan.interest(directory, Interest::All);
     }
     Some(plan)
 }
@@ -225,19 +190,17 @@ mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
 
-    /// What is watched, as lines: the directory, and how it is told. Names are told with the name. What is led through
-    /// is not in it.
-    fn lines(plan: &Plan, top: &Path) -> Vec<String> {
+    /// What is watched, as lines: the directory, and the name that matters in it, if it is one. What is led through is not in it.
+    fn lines(plan: &WatchPlan, top: &Path) -> Vec<String> {
         let short = |path: &Path| path.strip_prefix(top).unwrap_or(path).display().to_string();
         let mut lines = Vec::new();
         for (directory, interests) in &plan.directories {
             for interest in interests {
                 let directory = short(directory);
                 lines.push(match interest {
-                    Interest::Name(name, told) => format!("{directory} : {} = {}", name.display(), told.display()),
-                    Interest::All(Told::Below(told)) => format!("{directory} = {}/…", told.display()),
-                    Interest::All(Told::As(told)) => format!("{directory} = {}", told.display()),
-                    Interest::Itself(_) => continue,
+                    Interest::Name(name) => format!("{directory} : {}", name.display()),
+                    Interest::All => directory,
+                    Interest::Itself => continue,
                 });
             }
         }
@@ -262,14 +225,14 @@ mod tests {
     fn the_plugins_directory() {
         let (_dir, top) = tree();
         symlink(top.join("p"), top.join("link")).unwrap();
-        let plugins = super::top(&top.join("link"), Path::new("P"));
+        let plugins = super::top(&top.join("link"));
         assert_eq!(plugins.real, Some(top.join("p")));
         assert_eq!(plugins.entries, BTreeSet::from(["crate".into()]));
-        assert_eq!(lines(&plugins.plan, &top), [" : link = P", " : p = P", "p = P/…"]);
+        assert_eq!(lines(&plugins.plan, &top), [" : link", " : p", "p"]);
 
-        let missing = super::top(&top.join("not/there"), Path::new("P"));
+        let missing = super::top(&top.join("not/there"));
         assert_eq!((missing.real, missing.entries.len()), (None, 0));
-        assert_eq!(lines(&missing.plan, &top), [" : not = P"]);
+        assert_eq!(lines(&missing.plan, &top), [" : not"]);
     }
 
     #[test]
@@ -281,12 +244,10 @@ mod tests {
         symlink("..", top.join("p/crate/src/up")).unwrap();
         #[rustfmt::skip]
         let table: [(&str, &[&str]); 7] = [
-            ("crate", &["out = P/crate/shared/…", "out/lib = P/crate/shared/lib/…", "p : crate = P/crate/src/up",
-                        "p/crate : shared = P/crate/shared", "p/crate = P/crate/…", " : out = P/crate/shared",
-                        "p/crate/src : up = P/crate/src/up", "p/crate/src = P/crate/src/…",
-                        "p/crate/src/deep = P/crate/src/deep/…"]),
-            ("one.rs",  &["out : one.rs = P/one.rs", "p : one.rs = P/one.rs"]),
-            ("linked",  &[" : out = P/linked", "out = P/linked/…", "out/lib = P/linked/lib/…", "p : linked = P/linked"]),
+            ("crate", &["out", "out/lib", "p : crate", "p/crate : shared", "p/crate", " : out", "p/crate/src : up",
+                        "p/crate/src", "p/crate/src/deep"]),
+            ("one.rs",  &["out : one.rs", "p : one.rs"]),
+            ("linked",  &[" : out", "out", "out/lib", "p : linked"]),
             ("file.rs", &[]),
             (".hidden", &[]),
             ("_off",    &[]),
@@ -295,7 +256,7 @@ mod tests {
         for (name, expected) in table {
             let mut expected = expected.to_vec();
             expected.sort();
-            let plan = entry(&top.join("p"), Path::new("P"), OsStr::new(name), 100);
+            let plan = entry(&top.join("p"), OsStr::new(name), 100);
             assert_eq!(lines(&plan, &top), expected, "{name}");
             assert!(!plan.too_many);
         }
@@ -304,12 +265,12 @@ mod tests {
     #[test]
     fn further_paths() {
         let (_dir, top) = tree();
-        let plan = further(&top.join("out"), Path::new("O"), 100);
-        assert_eq!(lines(&plan, &top), [" : out = O", "out = O", "out/lib = O"]);
-        let plan = further(&top.join("out/one.rs"), Path::new("O"), 100);
-        assert_eq!(lines(&plan, &top), ["out : one.rs = O"]);
-        let inside = further(&top.join("p/crate/target/debug"), Path::new("O"), 100);
-        assert_eq!(lines(&inside, &top), ["p/crate/target : debug = O", "p/crate/target/debug = O"]);
+        let plan = further(&top.join("out"), 100);
+        assert_eq!(lines(&plan, &top), [" : out", "out", "out/lib"]);
+        let plan = further(&top.join("out/one.rs"), 100);
+        assert_eq!(lines(&plan, &top), ["out : one.rs"]);
+        let inside = further(&top.join("p/crate/target/debug"), 100);
+        assert_eq!(lines(&inside, &top), ["p/crate/target : debug", "p/crate/target/debug"]);
     }
 
     #[test]
@@ -319,7 +280,7 @@ mod tests {
         for (name, most, expected) in
             [("crate", 3, false), ("crate", 2, true), ("linked", 2, false), ("linked", 1, true)]
         {
-            let plan = entry(&top.join("p"), Path::new("P"), OsStr::new(name), most);
+            let plan = entry(&top.join("p"), OsStr::new(name), most);
             assert_eq!(plan.too_many, expected, "{name} with {most}");
             // The way to it is watched in any case.
             assert_eq!(lines(&plan, &top).is_empty(), expected && name == "crate", "{name} with {most}");

@@ -2,10 +2,10 @@
 
 use crate::{
     burst::Burst,
-    event::Change,
+    event::EventChange,
     ignore::{ignored, ignored_entry},
-    plan::{Identity, Interest, Plan, Root},
-    trouble::Trouble,
+    plan::{DirectoryIdentity, Interest, WatchPlan, WatchRoot},
+    trouble::WatchTrouble,
 };
 use notify::RecursiveMode;
 use std::{
@@ -23,9 +23,9 @@ pub(crate) type Eyes = Box<dyn notify::Watcher + Send>;
 #[derive(Debug, Default)]
 struct Watched {
     /// The directory that the watch stands on; None if none stands.
-    armed: Option<Identity>,
+    armed: Option<DirectoryIdentity>,
     /// Whose plans name it.
-    by: BTreeSet<Root>,
+    by: BTreeSet<WatchRoot>,
 }
 
 /// All plans, and the watches that stand for them.
@@ -35,7 +35,7 @@ pub(crate) struct Watches {
     eyes: Option<Eyes>,
     /// By the path that was watched, which is free of links.
     directories: BTreeMap<PathBuf, Watched>,
-    plans: BTreeMap<Root, Plan>,
+    plans: BTreeMap<WatchRoot, WatchPlan>,
 }
 
 impl Watches {
@@ -52,12 +52,12 @@ impl Watches {
     }
 
     /// The entries that there are plans for.
-    pub(crate) fn entries(&self) -> BTreeSet<Root> {
-        self.plans.keys().filter(|root| matches!(root, Root::Entry(_))).cloned().collect()
+    pub(crate) fn entries(&self) -> BTreeSet<WatchRoot> {
+        self.plans.keys().filter(|root| matches!(root, WatchRoot::Entry(_))).cloned().collect()
     }
 
     /// This is what the root needs from now on. Returns the directories whose watches may have to change: see `arm`.
-    pub(crate) fn plan(&mut self, root: Root, plan: Plan) -> BTreeSet<PathBuf> {
+    pub(crate) fn plan(&mut self, root: WatchRoot, plan: WatchPlan) -> BTreeSet<PathBuf> {
         let mut touched = BTreeSet::new();
         for directory in self.plans.get(&root).iter().flat_map(|plan| plan.directories.keys()) {
             self.directories.entry(directory.clone()).or_default().by.remove(&root);
@@ -67,7 +67,7 @@ impl Watches {
             self.directories.entry(directory.clone()).or_default().by.insert(root.clone());
             touched.insert(directory.clone());
         }
-        if plan == Plan::default() {
+        if plan == WatchPlan::default() {
             self.plans.remove(&root);
         } else {
             self.plans.insert(root, plan);
@@ -77,7 +77,7 @@ impl Watches {
 
     /// Brings the watches on these directories in line with the plans. Returns those on which a watch stands only now,
     /// and what went wrong.
-    pub(crate) fn arm(&mut self, touched: BTreeSet<PathBuf>) -> (BTreeSet<PathBuf>, Option<Trouble>) {
+    pub(crate) fn arm(&mut self, touched: BTreeSet<PathBuf>) -> (BTreeSet<PathBuf>, Option<WatchTrouble>) {
         // First what is not needed any more, as watches may be scarce.
         let (wanted, unwanted): (Vec<_>, Vec<_>) = touched
             .into_iter()
@@ -90,20 +90,20 @@ impl Watches {
         let mut fresh = BTreeSet::new();
         let mut trouble = None;
         for path in wanted {
-            let now = fs::metadata(&path).ok().map(|found| Identity::of(&found));
+            let now = fs::metadata(&path).ok().map(|found| DirectoryIdentity::of(&found));
             let before = self.directories.get(&path).and_then(|watched| watched.armed);
             if before.is_some() && before != now {
                 self.unwatch(&path);
             }
             let armed = match now {
-                Some(now) if before != Some(now) && trouble != Some(Trouble::Watches) => match self.watch(&path) {
+                Some(now) if before != Some(now) && trouble != Some(WatchTrouble::Watches) => match self.watch(&path) {
                     Ok(true) => {
                         fresh.insert(path.clone());
                         Some(now)
                     }
                     Ok(false) => None,
                     Err(error) => {
-                        trouble = trouble.max(Trouble::of_watching(&path, &error));
+                        trouble = trouble.max(WatchTrouble::of_watching(&path, &error));
                         None
                     }
                 },
@@ -114,37 +114,30 @@ impl Watches {
         (fresh, trouble)
     }
 
-    /// Whose plans name these directories, and how those are told.
-    pub(crate) fn concerned(&self, directories: &BTreeSet<PathBuf>) -> (BTreeSet<Root>, BTreeSet<PathBuf>) {
-        let (mut roots, mut paths) = (BTreeSet::new(), BTreeSet::new());
-        for (root, interest) in directories.iter().flat_map(|directory| self.interests(directory)) {
-            roots.insert(root.clone());
-            paths.insert(match interest {
-                Interest::Name(_, told) | Interest::Itself(told) => told.clone(),
-                Interest::All(told) => told.itself().to_owned(),
-            });
-        }
-        (roots, paths)
+    /// Whose plans name these directories.
+    pub(crate) fn concerned(&self, directories: &BTreeSet<PathBuf>) -> BTreeSet<WatchRoot> {
+        let roots = directories.iter().flat_map(|directory| self.interests(directory)).map(|(root, _)| root.clone());
+        roots.collect()
     }
 
     /// Puts what a change at this path means into the burst. Returns whether it concerns anybody.
-    pub(crate) fn note(&mut self, path: &Path, change: Change, burst: &mut Burst) -> bool {
-        let mut paths = BTreeSet::new();
+    pub(crate) fn note(&mut self, path: &Path, change: EventChange, burst: &mut Burst) -> bool {
+        let mut concerns = false;
         let mut roots = BTreeSet::new();
         // What came, went or moved is planned anew, if it is or was more than a file.
-        let moved = matches!(change, Change::Place | Change::Attributes);
+        let moved = matches!(change, EventChange::Place | EventChange::Attributes);
         let replan = LazyCell::new(|| moved && (self.has_below(path) || is_directory_or_link(path)));
         if let (Some(directory), Some(name)) = (path.parent(), path.file_name()) {
             for (root, interest) in self.interests(directory) {
                 match interest {
-                    Interest::Name(of, told) if of == name => {
-                        paths.insert(told.clone());
+                    Interest::Name(of) if of == name => {
+                        concerns = true;
                         roots.extend(moved.then(|| root.clone()));
                     }
-                    Interest::All(told) if !is_ignored(root, name) => {
-                        paths.insert(told.name(name));
+                    Interest::All if !is_ignored(root, name) => {
+                        concerns = true;
                         roots.extend((*replan).then(|| match root {
-                            Root::Top => Root::Entry(name.to_owned()),
+                            WatchRoot::Top => WatchRoot::Entry(name.to_owned()),
                             other => other.clone(),
                         }));
                     }
@@ -155,20 +148,18 @@ impl Watches {
         // The path may also be a directory that has a watch of its own, which is the only one to see it if the
         // directory that it lies in has none.
         if moved {
-            let (more_roots, more_paths) = self.concerned(&BTreeSet::from([path.to_owned()]));
-            roots.extend(more_roots);
-            paths.extend(more_paths);
+            roots.extend(self.concerned(&BTreeSet::from([path.to_owned()])));
         }
-        if change == Change::Place {
+        if change == EventChange::Place {
             self.disarm_below(path);
         }
-        let concerns = !(paths.is_empty() && roots.is_empty());
-        paths.into_iter().for_each(|path| burst.tell(path));
+        concerns |= !roots.is_empty();
+        burst.look |= concerns;
         burst.roots.extend(roots);
         concerns
     }
 
-    fn interests(&self, directory: &Path) -> impl Iterator<Item = (&Root, &Interest)> {
+    fn interests(&self, directory: &Path) -> impl Iterator<Item = (&WatchRoot, &Interest)> {
         self.directories.get(directory).into_iter().flat_map(|watched| &watched.by).flat_map(move |root| {
             let interests = self.plans.get(root).and_then(|plan| plan.directories.get(directory));
             interests.into_iter().flatten().map(move |interest| (root, interest))
@@ -214,8 +205,8 @@ impl Watches {
     }
 }
 
-fn is_ignored(root: &Root, name: &OsStr) -> bool {
-    if *root == Root::Top { ignored_entry(name) } else { ignored(name) }
+fn is_ignored(root: &WatchRoot, name: &OsStr) -> bool {
+    if *root == WatchRoot::Top { ignored_entry(name) } else { ignored(name) }
 }
 
 fn is_directory_or_link(path: &Path) -> bool {

@@ -1,8 +1,8 @@
-//! Whoever does no more than look again at what is told ends up with the truth: a mirror of the plugins directory that
+//! Whoever does no more than look again when nudged ends up with the truth: a mirror of the plugins directory that
 //! is kept by nudges alone, while directories, files and links are made, moved and removed at random, and the timer is
 //! out of the way.
 
-use camlock_watch::{Nudge, Options, Watcher};
+use camlock_watch::{WatchOptions, Watcher};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
@@ -90,14 +90,17 @@ fn converges(seed: u64) {
     let dir = tempfile::tempdir().unwrap();
     let plugins = dir.path().join("plugins");
     fs::create_dir(dir.path().join("outside")).unwrap();
-    let mut options = Options::new(&plugins);
+    let mut options = WatchOptions::new(&plugins);
     options.rescan = Duration::from_secs(3600);
     options.rescan_unwatched = Duration::from_secs(3600);
     // Impatient, so that watches change while things happen.
     options.quiet = Duration::from_micros(200);
-    options.patience = Duration::from_millis(1);
+    options.longest_burst = Duration::from_millis(1);
     let (sender, nudges) = mpsc::channel();
-    let watcher = Watcher::start(options, move |nudge| drop(sender.send(nudge))).unwrap();
+    let watcher = Watcher::start(options, move || {
+        let _ = sender.send(());
+    })
+    .unwrap();
 
     let mut dice = Dice(seed);
     let mut mirror = Mirror::new();
@@ -110,8 +113,7 @@ fn converges(seed: u64) {
         let end = Instant::now() + Duration::from_secs(20);
         while mirror != truth {
             match nudges.recv_timeout(end.saturating_duration_since(Instant::now())) {
-                Ok(Nudge::Everything) => look(&plugins, &mut mirror),
-                Ok(Nudge::Paths(paths)) => paths.iter().for_each(|path| look(path, &mut mirror)),
+                Ok(()) => look(&plugins, &mut mirror),
                 Err(_) => panic!("seed {seed}: the mirror differs in {:#?}", differences(&mirror, &truth)),
             }
         }

@@ -20,6 +20,8 @@ pub enum FailureKind {
     Panic,
     /// What was asked for is not there (an optional function, a feature).
     Unsupported,
+    /// A panic of `routes`, which runs within the job `create`.
+    PanicInRoutes,
 }
 
 /// A failure, borrowed for the call that reports it.

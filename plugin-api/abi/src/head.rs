@@ -123,9 +123,9 @@ pub fn encode_headers<'a>(map: &'a HeaderMap, list: &mut HeaderList<'a>) {
 
 /// Why received headers or parts of a head were not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused(pub String);
+pub struct RefusedHead(pub String);
 
-impl std::fmt::Display for Refused {
+impl std::fmt::Display for RefusedHead {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(&self.0)
     }
@@ -142,7 +142,7 @@ pub fn decode_headers(
     pairs: RSlice<'_, HeaderPair<'_>>,
     map: HeaderMap,
     known_length: Option<u64>,
-) -> Result<HeaderMap, Refused> {
+) -> Result<HeaderMap, RefusedHead> {
     let mut arena = Bytes::new();
     if pairs.len() > FEW {
         let mut joined = Vec::with_capacity(values_len(pairs));
@@ -169,7 +169,7 @@ pub unsafe fn decode_good_headers(
     pairs: RSlice<'_, HeaderPair<'_>>,
     arena: Bytes,
     map: HeaderMap,
-) -> Result<HeaderMap, Refused> {
+) -> Result<HeaderMap, RefusedHead> {
     decode(pairs, map, None, |at, value| {
         let copy = arena.slice(at..at + value.len());
         // SAFETY: as the caller promises.
@@ -188,13 +188,13 @@ fn decode(
     mut map: HeaderMap,
     known_length: Option<u64>,
     make: impl Fn(usize, &[u8]) -> Option<HeaderValue>,
-) -> Result<HeaderMap, Refused> {
+) -> Result<HeaderMap, RefusedHead> {
     map.clear();
     if pairs.is_empty() {
         return Ok(map);
     }
     if pairs.len() > MOST_HEADERS {
-        return Err(Refused(format!("{} header lines, more than the {MOST_HEADERS} that are taken", pairs.len())));
+        return Err(RefusedHead(format!("{} header lines, more than the {MOST_HEADERS} that are taken", pairs.len())));
     }
     map.reserve(pairs.len());
     let mut end = 0;
@@ -207,10 +207,10 @@ fn decode(
         let name = match usual_name(pair.name.as_slice()) {
             Some(name) => name,
             None => HeaderName::from_bytes(pair.name.as_slice())
-                .map_err(|_| Refused(format!("{} is not a header name", quoted(pair.name.as_slice()))))?,
+                .map_err(|_| RefusedHead(format!("{} is not a header name", quoted(pair.name.as_slice()))))?,
         };
         let mut value = make(at, pair.value.as_slice())
-            .ok_or_else(|| Refused(format!("the value of header `{name}` has a byte that HTTP forbids")))?;
+            .ok_or_else(|| RefusedHead(format!("the value of header `{name}` has a byte that HTTP forbids")))?;
         value.set_sensitive(pair.sensitive);
         map.append(name, value);
     }

@@ -29,6 +29,13 @@ pub struct Hooks {
         unsafe extern "C" fn(*const (), thread: *mut (), attributes: *const (), start: usize, argument: *mut ()) -> i32,
     /// A thread that was started before these hooks were in place.
     pub thread_found: unsafe extern "C" fn(*const (), thread: i32),
+    /// For `sigaction` (and `signal`): `action` and `before` are its last two arguments, either of which may be null. 0, or the
+    /// number of an error.
+    pub signal_action: unsafe extern "C" fn(*const (), signal: i32, action: *const (), before: *mut ()) -> i32,
+    /// The plugin has opened this descriptor, by whatever function.
+    pub descriptor_opened: unsafe extern "C" fn(*const (), descriptor: i32),
+    /// The plugin is about to close this descriptor, or to hand it to libc.
+    pub descriptor_closed: unsafe extern "C" fn(*const (), descriptor: i32),
 }
 
 // SAFETY: `context` refers to a record that is made for use from all threads, and the functions may be called on any.

@@ -125,14 +125,17 @@ pub struct HostTable {
     /// Runs a job on the host's runtime: its id.
     pub spawn: unsafe extern "C" fn(*const (), Job) -> u64,
     /// Drops a spawned job, soon.
-    #[sabi(last_prefix_field)]
     pub abort: unsafe extern "C" fn(*const (), u64),
-    /// 1.1. Tells the configuration of this plugin, a JSON object, as the text `config`: what this generation began with, or
-    /// what its `configure` took over since.
-    pub config: unsafe extern "C" fn(*const (), &TextSink<'_>),
-    /// 1.2, for the tests of growth.
-    #[cfg(feature = "next")]
-    pub greeting: unsafe extern "C" fn(*const ()) -> RStr<'static>,
+    /// Gives one text to the sink, or none if there is none by that name. `config`: the configuration, a JSON object, which this
+    /// generation began with, or which its `configure` took over since. `mount`: the path below which the plugin answers.
+    /// `dir`: the plugin's own directory, an absolute path; it exists. `scratch`: the same of this generation, which the host
+    /// removes with it.
+    pub text: unsafe extern "C" fn(*const (), name: RStr<'_>, &TextSink<'_>),
+    /// The plugin's environment: pointers to C strings `KEY=value`, a null pointer at the end; the process's own with the
+    /// operator's variables for this plugin laid over it, as it was when the library was opened. Valid, and unchanged, while the
+    /// library is mapped.
+    #[sabi(last_prefix_field)]
+    pub environment: unsafe extern "C" fn(*const ()) -> *const *const u8,
 }
 
 /// The host, as one plugin sees it. Valid while that plugin's library is mapped.

@@ -32,8 +32,8 @@ pub use crate::{
     bytes::OwnedBytes,
     failure::{Caught, Failure, FailureKind, FailureMessage, catch, catch_quietly, record_panics},
     head::{
-        Extra, HeaderList, HeaderPair, Peer, Refused, RequestHead, ResponseHead, decode_good_headers, decode_headers,
-        encode_headers, values_len,
+        Extra, HeaderList, HeaderPair, Peer, RefusedHead, RequestHead, ResponseHead, decode_good_headers,
+        decode_headers, encode_headers, values_len,
     },
     hooks::{Hooks, KeyDestructor, ThreadDestructor, ThreadStart},
     host::{EventView, FieldValue, FieldView, HostRef, HostTable, HostTableRef, Level, SpanView, ValueKind},
@@ -67,14 +67,10 @@ impl std::fmt::Display for AbiVersion {
 }
 
 /// The version of the contract that this crate is.
-pub const ABI: AbiVersion = AbiVersion { major: 1, minor: if cfg!(feature = "next") { 2 } else { 1 } };
+pub const ABI: AbiVersion = AbiVersion { major: 1, minor: 0 };
 
 /// [`ABI`] as text, for the section that is read without running the file.
-pub const ABI_TEXT: &str = if cfg!(feature = "next") { "1.2" } else { "1.1" };
+pub const ABI_TEXT: &str = "1.0";
 
 /// What a host at this version can be asked for. A plugin names those it cannot do without.
-pub const HOST_FEATURES: &[&str] = if cfg!(feature = "next") {
-    &["log", "trace", "time", "spawn", "config", "greeting"]
-} else {
-    &["log", "trace", "time", "spawn", "config"]
-};
+pub const HOST_FEATURES: &[&str] = &["log", "trace", "time", "spawn", "config", "mount", "dir", "env"];

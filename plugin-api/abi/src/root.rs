@@ -41,7 +41,8 @@ pub struct TextSink<'a> {
 
 /// The functions of a plugin. Grows at its end.
 ///
-/// The order of calls: `install`, once, on the thread that opened the library, before anything else; `open` makes an
+/// The order of calls: `install`, once, before anything else (and before the constructors, where the host runs these
+/// itself); `open` makes an
 /// instance; `create` until it is done; `describe`; in a server also `start`, and from then on `handle`, `upgrade`, `health`
 /// from any thread at once, and `configure`, one at a time; `save`, `shutdown`; `close` when everything the instance gave out
 /// was freed. Every job and task refers to its instance, which the host closes last.
@@ -54,7 +55,7 @@ pub struct Root {
     pub abi: AbiVersion,
     /// What the plugin can do beyond 1.0.
     pub features: RSlice<'static, RStr<'static>>,
-    /// Puts the interception in place.
+    /// Puts the interception in place. Must not count on the library's constructors.
     pub install: unsafe extern "C" fn(&'static Hooks),
     /// Makes an empty instance. It does not run the author's code. Null: it could not.
     pub open: unsafe extern "C" fn(HostRef, &OpenOptions<'_>) -> *mut Object,
@@ -77,15 +78,12 @@ pub struct Root {
     pub restore: unsafe extern "C" fn(*mut Object, version: RStr<'_>, state: RSlice<'_, u8>) -> Job,
     /// Ends work.
     pub shutdown: unsafe extern "C" fn(*mut Object) -> Job,
+    /// Another configuration, a JSON object, while it serves. The outcome is [`TAKEN_LIVE`] if the instance goes on with it,
+    /// and anything else if only an instance that begins with it can. A failure: it is refused, and what was there before holds.
+    pub configure: unsafe extern "C" fn(*mut Object, config: RStr<'_>) -> Job,
     /// Frees the instance and ends its runtime. Blocks, within bounds.
     #[sabi(last_prefix_field)]
     pub close: unsafe extern "C" fn(*mut Object),
-    /// 1.1. Another configuration, a JSON object, while it serves. The outcome is [`TAKEN_LIVE`] if the instance goes on with it,
-    /// and anything else if only an instance that begins with it can. A failure: it is refused, and what was there before holds.
-    pub configure: unsafe extern "C" fn(*mut Object, config: RStr<'_>) -> Job,
-    /// 1.2, for the tests of growth.
-    #[cfg(feature = "next")]
-    pub reply: unsafe extern "C" fn(*mut Object) -> RStr<'static>,
 }
 
 /// The outcome of [`Root::configure`] that says that the instance goes on with it.

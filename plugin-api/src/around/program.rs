@@ -5,13 +5,13 @@
 //! The host keeps its record of a built-in plugin for ever (its code is never unmapped, and may refer to it at any time), so
 //! what a thread remembers of a host stays good.
 
-use crate::{Host, backtrace, host::panicked, runtime::Runtime};
+use crate::{Host, backtrace, host::panicked, runtime::PluginRuntime};
 use camlock_abi::{Caught, Hooks, HostRef};
 use std::{cell::Cell, future::pending, sync::Once};
 use tracing::Span;
 
 #[derive(Clone, Copy)]
-enum Here {
+enum CurrentPlugin {
     /// This thread has never run a plugin's code.
     Nowhere,
     /// The plugin whose code this thread ran last, for what has no instance at hand while it runs or right afterwards.
@@ -21,19 +21,22 @@ enum Here {
 }
 
 thread_local! {
-    static HERE: Cell<Here> = const { Cell::new(Here::Nowhere) };
+    static HERE: Cell<CurrentPlugin> = const { Cell::new(CurrentPlugin::Nowhere) };
 }
 
 /// Nothing is intercepted in a program.
 pub(crate) fn installed(_: &'static Hooks) {}
 
 /// An instance is being opened. Its records go where the program's go: that subscriber is there already.
-pub(crate) fn opened(_: &Host) {
+pub(crate) fn opened(_: &Host, _verifying: bool) {
     note_panics();
 }
 
+/// The instance is gone.
+pub(crate) fn closed() {}
+
 /// The runtime of an instance was made. The thread that opens it is in the span that its records are to be in.
-pub(crate) fn runs(host: &Host, runtime: &Runtime) {
+pub(crate) fn runs(host: &Host, runtime: &PluginRuntime) {
     let Some(host) = host.reference() else { return };
     let span = Span::current();
     // A task of its own, which begins on the thread that drives the runtime, and ends there with it.
@@ -46,16 +49,16 @@ pub(crate) fn runs(host: &Host, runtime: &Runtime) {
 
 /// Code of an instance is about to run on this thread.
 pub(crate) fn passing(host: &Host) {
-    if let (Some(host), false) = (host.reference(), matches!(HERE.get(), Here::Driving(_))) {
-        HERE.set(Here::Passing(host));
+    if let (Some(host), false) = (host.reference(), matches!(HERE.get(), CurrentPlugin::Driving(_))) {
+        HERE.set(CurrentPlugin::Passing(host));
     }
 }
 
 /// The host, for what has no instance at hand.
 pub(crate) fn current() -> Option<HostRef> {
     match HERE.try_with(Cell::get) {
-        Ok(Here::Passing(host) | Here::Driving(host)) => Some(host),
-        Ok(Here::Nowhere) | Err(_) => None,
+        Ok(CurrentPlugin::Passing(host) | CurrentPlugin::Driving(host)) => Some(host),
+        Ok(CurrentPlugin::Nowhere) | Err(_) => None,
     }
 }
 
@@ -64,7 +67,7 @@ struct Driving(Span);
 
 impl Driving {
     fn begin(host: HostRef, span: Span) -> Self {
-        HERE.set(Here::Driving(host));
+        HERE.set(CurrentPlugin::Driving(host));
         // Not a guard, which could not lie in a task: the task never leaves this thread, but its type does not say so.
         span.with_subscriber(|(id, subscriber)| subscriber.enter(id));
         Driving(span)
@@ -94,7 +97,7 @@ fn note_panics() {
 
 /// A panic that nobody will tell the host of: in a task of a plugin, or anywhere else in the program.
 fn report(caught: &Caught) {
-    if let Ok(Here::Driving(_)) = HERE.try_with(Cell::get) {
+    if let Ok(CurrentPlugin::Driving(_)) = HERE.try_with(Cell::get) {
         panicked("in a task or a thread", caught);
     }
 }

@@ -65,9 +65,9 @@ async fn echo(State(about): State<Arc<About>>, trace: TraceId, request: Request)
         "query": request.uri().query(),
         "original_uri": original.to_string(),
         "version": format!("{:?}", request.version()),
-        "headers": told(request.headers()),
+        "headers": all_values(request.headers()),
         "peer": extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.to_string()),
-        "request_id": extensions.get::<RequestId>().map(|id| &*id.0),
+        "request_id": extensions.get::<RequestId>().map(RequestId::as_str),
         "trace_id": (trace != TraceId::default()).then(|| trace.to_string()),
     });
     ([(header::CACHE_CONTROL, "no-store")], Json(told))
@@ -77,7 +77,7 @@ async fn echo(State(about): State<Arc<About>>, trace: TraceId, request: Request)
 const SECRET: [header::HeaderName; 3] = [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION];
 
 /// Each header with all its values.
-fn told(headers: &HeaderMap) -> Map<String, Value> {
+fn all_values(headers: &HeaderMap) -> Map<String, Value> {
     let values = |name: &header::HeaderName| -> Vec<String> {
         let value = |value: &header::HeaderValue| match SECRET.contains(name) {
             true => "(not shown)".to_owned(),

@@ -4,17 +4,17 @@
 mod conflicts;
 mod report;
 
-use super::{builds::Show, workshop::Workshop};
+use super::{builds::BuildDisplay, workshop::Workshop};
 use crate::{
     Failed,
     client::run,
     config::{Config, Flags, Profile},
     print,
 };
-use camlock_loader::{Artifact, Limits, Report, Staging, Verdict, Verifier};
+use camlock_loader::{Artifact, Staging, Verdict, VerificationReport, Verifier, VerifierLimits};
 use camlock_policy::{Failure, Stage};
 use clap::Args;
-use report::{Checked, Outcome};
+use report::{CheckOutcome, Checked};
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -22,7 +22,7 @@ use std::{
 };
 
 #[derive(Args)]
-pub(crate) struct Options {
+pub(crate) struct CheckArguments {
     /// The plugin: its folder, its .rs file or its .so file
     path: PathBuf,
     /// Print JSON
@@ -39,10 +39,10 @@ pub(crate) struct Options {
     config: Option<PathBuf>,
 }
 
-pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
+pub(crate) fn run_it(options: &CheckArguments) -> Result<(), Failed> {
     let flags = Flags { config: options.config.clone(), plugins: options.plugins.clone(), ..Flags::default() };
     let config = Config::read(&flags)?;
-    let show = Show::new();
+    let show = BuildDisplay::new();
     let warnings: Arc<Mutex<Vec<String>>> = Arc::default();
     let listener = if options.json { collector(&warnings) } else { show.listener() };
     let workshop = Workshop::open(&options.path, &config, options.profile, Some(listener))?;
@@ -52,7 +52,7 @@ pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
     if options.json {
         print::json(&checked.json());
     } else {
-        if let Outcome::Failed(failure) = &checked.outcome {
+        if let CheckOutcome::Failed(failure) = &checked.outcome {
             // What compilers said stands above the report; the reason is the command's last line.
             drop(show.failed(failure));
         }
@@ -62,13 +62,13 @@ pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
 }
 
 /// Keeps what compilers say.
-fn collector(said: &Arc<Mutex<Vec<String>>>) -> camlock_build::Listener {
+fn collector(said: &Arc<Mutex<Vec<String>>>) -> camlock_build::CompilerListener {
     let said = said.clone();
     let hear = move |message: &str| said.lock().unwrap_or_else(PoisonError::into_inner).push(message.to_owned());
-    camlock_build::Listener { colours: false, hear: Arc::new(hear) }
+    camlock_build::CompilerListener { colours: false, hear: Arc::new(hear) }
 }
 
-async fn check(checked: &mut Checked, workshop: &Workshop, show: &Show, config: &Config) -> Result<(), Failed> {
+async fn check(checked: &mut Checked, workshop: &Workshop, show: &BuildDisplay, config: &Config) -> Result<(), Failed> {
     let began = Instant::now();
     let built = show.build(workshop).await?;
     let outcome = match built {
@@ -84,23 +84,25 @@ async fn check(checked: &mut Checked, workshop: &Workshop, show: &Show, config: 
     checked.outcome = match outcome {
         Ok((artifact, report)) => {
             checked.conflicts = conflicts::find(&artifact.sections.manifest, &workshop.alone.path, config).await;
-            Outcome::Good { artifact: Box::new(artifact), report }
+            CheckOutcome::Good { artifact: Box::new(artifact), report }
         }
-        Err(failure) => Outcome::Failed(failure),
+        Err(failure) => CheckOutcome::Failed(failure),
     };
     Ok(())
 }
 
 /// Tries the library in a process of its own, as a server does. Nothing of it is kept.
-async fn verify(candidate: &std::path::Path, config: &Config) -> Result<(Artifact, Report), Failure> {
+async fn verify(candidate: &std::path::Path, config: &Config) -> Result<(Artifact, VerificationReport), Failure> {
     let failed = |why: String| Failure::new(Stage::Verify, why);
     let scratch = tempfile::tempdir().map_err(|error| failed(format!("no directory can be made: {error}")))?;
     let staging = Staging::at(scratch.path().join("artifacts")).map_err(|error| failed(error.to_string()))?;
     let artifact = staging.stage(candidate).map_err(|error| failed(error.to_string()))?;
-    let limits = Limits { time: config.settings.limits.verify, ..Limits::default() };
+    let limits = VerifierLimits { time: config.settings.limits.verify, ..VerifierLimits::default() };
     let verifier = Verifier::new(scratch.path().join("verdicts"), limits).map_err(|error| failed(error.to_string()))?;
+    let variables = config.variables.clone();
+    let verifier = verifier.with_variables(Arc::new(move |plugin| variables.get(plugin).cloned().unwrap_or_default()));
     match verifier.verify(&artifact).await.map_err(|error| failed(error.to_string()))? {
         Verdict::Good(report) => Ok((artifact, report)),
-        Verdict::Bad(reason) => Err(failed(reason)),
+        Verdict::Bad(reason) => Err(failed(reason).with_hint()),
     }
 }

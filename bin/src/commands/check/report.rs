@@ -5,7 +5,7 @@ use crate::{
     Failed,
     print::{self, Paint, Table, Tone},
 };
-use camlock_loader::{Artifact, Report};
+use camlock_loader::{Artifact, VerificationReport};
 use camlock_policy::{Entry, Failure, Manifest, Stage, routes::MOUNTS};
 use serde_json::{Value, json};
 use std::{path::PathBuf, time::Duration};
@@ -15,16 +15,16 @@ pub(super) struct Checked {
     path: PathBuf,
     entry: Entry,
     pub(super) stages: Vec<(&'static str, Duration)>,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: CheckOutcome,
     pub(super) conflicts: Vec<Conflict>,
     /// What compilers said, if it was not printed.
     pub(super) said: Vec<String>,
 }
 
 /// How far it came.
-pub(super) enum Outcome {
+pub(super) enum CheckOutcome {
     /// A server can load it.
-    Good { artifact: Box<Artifact>, report: Report },
+    Good { artifact: Box<Artifact>, report: VerificationReport },
     /// It cannot.
     Failed(Failure),
 }
@@ -36,7 +36,7 @@ impl Checked {
             path,
             entry: workshop.entry.clone(),
             stages: Vec::new(),
-            outcome: Outcome::Failed(unknown),
+            outcome: CheckOutcome::Failed(unknown),
             conflicts: Vec::new(),
             said: Vec::new(),
         }
@@ -45,7 +45,7 @@ impl Checked {
     /// Whether a server would serve it.
     pub(super) fn verdict(&self) -> Result<(), Failed> {
         let name = &self.entry.name;
-        if let Outcome::Failed(failure) = &self.outcome {
+        if let CheckOutcome::Failed(failure) = &self.outcome {
             return Err(format!("{name}: {} failed: {}", failure.stage, failure.reason).into());
         }
         let hard: Vec<_> = self.conflicts.iter().filter(|conflict| !conflict.passing).collect();
@@ -67,8 +67,8 @@ impl Checked {
         let mut row = |name: &str, value: &str, tone| table.row([(name, Tone::Quiet), (value, tone)]);
         row("plugin", &self.path.display().to_string(), Tone::Strong);
         let failed_at = match &self.outcome {
-            Outcome::Failed(failure) => Some(failure.stage),
-            Outcome::Good { .. } => None,
+            CheckOutcome::Failed(failure) => Some(failure.stage),
+            CheckOutcome::Good { .. } => None,
         };
         let manifest = if failed_at == Some(Stage::Manifest) { ("failed", Tone::Bad) } else { ("good", Tone::Good) };
         row("manifest", manifest.0, manifest.1);
@@ -81,7 +81,7 @@ impl Checked {
         if failed_at == Some(Stage::Build) {
             row("build", "failed", Tone::Bad);
         }
-        if let Outcome::Good { artifact, report } = &self.outcome {
+        if let CheckOutcome::Good { artifact, report } = &self.outcome {
             let manifest = &artifact.sections.manifest;
             row("registers", &format!("{} {}", manifest.name, manifest.version), Tone::Plain);
             row("urls", &urls(manifest).join("  "), Tone::Plain);
@@ -121,11 +121,11 @@ impl Checked {
             document["stages"][*stage] = ((took.as_secs_f64() * 1e6).round() / 1e3).into();
         }
         match &self.outcome {
-            Outcome::Failed(failure) => {
+            CheckOutcome::Failed(failure) => {
                 document["failed"] =
                     json!({ "stage": failure.stage, "reason": failure.reason, "diagnostics": failure.diagnostics });
             }
-            Outcome::Good { artifact, report } => {
+            CheckOutcome::Good { artifact, report } => {
                 let manifest = &artifact.sections.manifest;
                 let endpoints = endpoints(manifest, report).into_iter();
                 document["registers"] = json!({
@@ -151,7 +151,7 @@ fn urls(manifest: &Manifest) -> Vec<String> {
 }
 
 /// What its document says that it answers.
-fn endpoints(manifest: &Manifest, report: &Report) -> Vec<(String, String)> {
+fn endpoints(manifest: &Manifest, report: &VerificationReport) -> Vec<(String, String)> {
     let document = report.openapi.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
     let paths = document.as_ref().and_then(|document| document["paths"].as_object());
     let mut endpoints = Vec::new();
@@ -170,7 +170,7 @@ fn is_method(key: &str) -> bool {
 }
 
 /// What is not wrong, and could be better.
-fn lints(manifest: &Manifest, report: &Report) -> Vec<String> {
+fn lints(manifest: &Manifest, report: &VerificationReport) -> Vec<String> {
     let mut lints = Vec::new();
     if manifest.description.trim().is_empty() {
         lints.push("it has no `description`: lists show one".to_owned());

@@ -16,7 +16,7 @@ use std::{
 };
 
 #[derive(Args)]
-pub(crate) struct Options {
+pub(crate) struct NewArguments {
     /// What it is called: 3 to 50 lower-case letters and digits, in words joined by hyphens
     name: String,
     /// What to begin with
@@ -47,7 +47,7 @@ const FILES: &[(&str, &str)] = &[
 ];
 const SINGLE: &str = include_str!("single.rs.in");
 
-pub(crate) fn run(options: &Options) -> Result<(), Failed> {
+pub(crate) fn run(options: &NewArguments) -> Result<(), Failed> {
     let name = &*options.name;
     check(name)?;
     let within = options.within.clone().unwrap_or_else(|| PathBuf::from("."));

@@ -73,7 +73,7 @@ pub(super) fn tar_gz(file: File, room: &mut Room) -> Result<(), NotInstalled> {
                 }
                 let executable = entry.header().mode().is_ok_and(|mode| mode & 0o111 != 0);
                 let size = entry.size();
-                room.file(&name, executable, Whole { from: &mut entry, left: size })?;
+                room.file(&name, executable, WholeEntry { from: &mut entry, left: size })?;
             }
             _ => return Err(no_file(&name)),
         }
@@ -82,12 +82,12 @@ pub(super) fn tar_gz(file: File, room: &mut Room) -> Result<(), NotInstalled> {
 }
 
 /// What must not end before it is whole.
-struct Whole<R> {
+struct WholeEntry<R> {
     from: R,
     left: u64,
 }
 
-impl<R: Read> Read for Whole<R> {
+impl<R: Read> Read for WholeEntry<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.from.read(buffer)?;
         self.left = self.left.saturating_sub(read as u64);

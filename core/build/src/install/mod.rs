@@ -3,47 +3,49 @@
 //! What must not live here: HTTP, and what is safe in an archive.
 
 mod archive;
+mod incoming;
 mod room;
 #[cfg(test)]
 mod tests;
 
 use crate::{
-    directory::Identify,
     manifest,
-    seer::stem,
+    observed::Identify,
+    removed,
+    scanner::stem,
     single,
+    whole::sync_directory,
     words::{in_words, shown},
 };
 use archive::{tar_gz, zip};
 use camlock_policy::{BoxFuture, Install, Installed, Kind, NotInstalled, Source, Upload, manifest::check_name};
-use room::{Bounds, Room};
+use incoming::Incoming;
+use room::{InstallBounds, Room};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::{
-    ffi::OsString,
-    fmt, fs, io,
+    ffi::OsStr,
+    fmt, fs,
+    io::{self, Read},
     os::unix::fs::PermissionsExt,
     path::{Component, Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, SystemTime},
+    sync::Arc,
 };
 
-/// What is under way in the plugins directory is called so, and no entry there.
-const INCOMING: &str = ".incoming-";
-/// What is older than this was left behind by a server that was killed.
-const OLD: Duration = Duration::from_secs(3600);
+/// The largest single file: of a larger one the directory reads no text.
+const LARGEST_SOURCE: u64 = 1 << 20;
 
 /// Puts plugins into the plugins directory.
 #[derive(Clone)]
-pub struct Installer(Arc<Shared>);
+pub struct Installer(Arc<Workplace>);
 
-struct Shared {
+/// What all installs have in common.
+struct Workplace {
     plugins: PathBuf,
     uploads: PathBuf,
+    /// Where entries go that are replaced.
+    removed: PathBuf,
     identify: Identify,
-    bounds: Bounds,
+    bounds: InstallBounds,
 }
 
 impl Installer {
@@ -54,9 +56,9 @@ impl Installer {
         let plugins = std::path::absolute(&plugins).unwrap_or(plugins);
         fs::create_dir_all(&uploads)?;
         fs::set_permissions(&uploads, fs::Permissions::from_mode(0o700))?;
-        remove_old(&uploads, "upload-");
-        remove_old(&plugins, INCOMING);
-        Ok(Installer(Arc::new(Shared { plugins, uploads, identify, bounds: Bounds::default() })))
+        incoming::remove_left_behind(&plugins, &uploads);
+        let removed = data.join("removed");
+        Ok(Installer(Arc::new(Workplace { plugins, uploads, removed, identify, bounds: InstallBounds::default() })))
     }
 }
 
@@ -89,17 +91,17 @@ struct Ready {
     at: PathBuf,
 }
 
-impl Shared {
+impl Workplace {
     fn install(&self, upload: &Upload) -> Result<Installed, NotInstalled> {
         fs::create_dir_all(&self.plugins).map_err(|error| unwritten(&self.plugins, &error))?;
-        let incoming = Incoming::beside(&self.plugins);
+        let incoming = Incoming::beside(&self.plugins).map_err(|error| unwritten(&self.plugins, &error))?;
         let ready = match &upload.source {
             Source::Artifact(path) => self.library(path, &incoming)?,
             Source::TarGz(path) => self.unpacked(path, &incoming, tar_gz)?,
             Source::Zip(path) => self.unpacked(path, &incoming, zip)?,
             Source::Path(path) => self.path(path, &incoming)?,
         };
-        self.place(&ready, upload)?;
+        self.place(&ready, &incoming, upload)?;
         Ok(Installed { plugin: ready.plugin, path: ready.entry.into() })
     }
 
@@ -114,9 +116,10 @@ impl Shared {
             return Err(NotInstalled::Taken(format!("{told} lies in the plugins directory already")));
         }
         if metadata.is_dir() {
-            let mut room = Room::new(&incoming.0, self.bounds)?;
+            let mut room = Room::new(&incoming.path(), self.bounds)?;
             room.copy(path)?;
-            return krate(&incoming.0);
+            room.sync()?;
+            return krate(&incoming.path());
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         match name.rsplit_once('.').map(|(_, extension)| extension) {
@@ -137,57 +140,88 @@ impl Shared {
         incoming: &Incoming,
         unpack: fn(fs::File, &mut Room) -> Result<(), NotInstalled>,
     ) -> Result<Ready, NotInstalled> {
-        let file = fs::File::open(path)
+        let (file, metadata) = incoming::open(path)
             .map_err(|error| NotInstalled::Unfit(format!("the archive cannot be read: {}", in_words(&error))))?;
-        unpack(file, &mut Room::new(&incoming.0, self.bounds)?)?;
-        krate(&incoming.0)
+        check_length(metadata.len(), self.bounds.bytes)?;
+        let mut room = Room::new(&incoming.path(), self.bounds)?;
+        unpack(file, &mut room)?;
+        room.sync()?;
+        krate(&incoming.path())
     }
 
     fn library(&self, path: &Path, incoming: &Incoming) -> Result<Ready, NotInstalled> {
-        self.copied(path, incoming)?;
-        let identified = (self.identify)(&incoming.0)
+        self.copied(path, incoming, self.bounds.bytes)?;
+        let identified = (self.identify)(&incoming.path())
             .map_err(|failure| NotInstalled::Unfit(format!("it is no plugin's library: {}", failure.reason)))?;
         named(&identified.name)?;
         let entry = format!("{}.so", identified.name);
-        Ok(Ready { plugin: identified.name, entry, at: incoming.0.clone() })
+        Ok(Ready { plugin: identified.name, entry, at: incoming.path() })
     }
 
     fn single(&self, path: &Path, incoming: &Incoming) -> Result<Ready, NotInstalled> {
-        self.copied(path, incoming)?;
+        self.copied(path, incoming, LARGEST_SOURCE)?;
         let plugin = stem(path.file_name().unwrap_or_default(), Kind::SingleFile);
         named(&plugin)?;
-        let text = fs::read(&incoming.0).map_err(|error| unwritten(&incoming.0, &error))?;
+        let text = fs::read(incoming.path()).map_err(|error| unwritten(&incoming.path(), &error))?;
         let entry = format!("{plugin}.rs");
         single::read(&plugin, &text, path.parent().unwrap_or(Path::new("/")))
             .map_err(|wrong| NotInstalled::Unfit(wrong.in_file(&entry).reason))?;
-        Ok(Ready { plugin, entry, at: incoming.0.clone() })
+        Ok(Ready { plugin, entry, at: incoming.path() })
     }
 
-    /// Copies one file to where it is made ready.
-    fn copied(&self, path: &Path, incoming: &Incoming) -> Result<(), NotInstalled> {
-        let mut from = fs::File::open(path)
-            .map_err(|error| NotInstalled::Unfit(format!("{} cannot be read: {}", path.display(), in_words(&error))))?;
-        let length = from.metadata().map_or(0, |metadata| metadata.len());
-        if length > self.bounds.bytes {
-            let bound = self.bounds.bytes;
-            return Err(NotInstalled::TooLarge(format!(
-                "it is {length} bytes long, more than the {bound} that are taken"
-            )));
-        }
-        let mut copy = || {
-            let mut to = fs::File::create_new(&incoming.0)?;
-            io::copy(&mut from, &mut to)?;
+    /// Copies one file of so many bytes at most to where it is made ready.
+    fn copied(&self, path: &Path, incoming: &Incoming, most: u64) -> Result<(), NotInstalled> {
+        let unread = |error| NotInstalled::Unfit(format!("{} cannot be read: {}", path.display(), in_words(&error)));
+        let (from, metadata) = incoming::open(path).map_err(unread)?;
+        check_length(metadata.len(), most)?;
+        let copy = || {
+            let mut to = fs::File::create_new(incoming.path())?;
+            // It may grow while it is read, and some files tell no length at all.
+            let copied = io::copy(&mut from.take(most.saturating_add(1)), &mut to)?;
             to.set_permissions(fs::Permissions::from_mode(0o644))?;
             // What is in place must not turn out empty after a power cut.
-            to.sync_all()
+            to.sync_all().map(|()| copied)
         };
-        copy().map_err(|error| unwritten(&incoming.0, &error))
+        let copied = copy().map_err(|error| unwritten(&incoming.path(), &error))?;
+        check_length(copied, most)
     }
 
-    /// Puts it where it belongs, unless that is somebody else's place.
-    fn place(&self, ready: &Ready, upload: &Upload) -> Result<(), NotInstalled> {
-        let Ready { plugin, entry, at } = ready;
+    /// Puts it where it belongs, unless that is somebody else's place. What was there is moved to where removed entries are.
+    fn place(&self, ready: &Ready, incoming: &Incoming, upload: &Upload) -> Result<(), NotInstalled> {
+        let Ready { entry, at, .. } = ready;
         let target = self.plugins.join(entry);
+        let other_sort = self.other_entry(ready, upload)?;
+        if fs::symlink_metadata(&target).is_err() {
+            rename_to_free(at, &target).map_err(|error| unwritten(&target, &error))?;
+        } else if upload.replace {
+            let replaced = incoming.replaced();
+            exchange(at, &target, &replaced).map_err(|error| unwritten(&target, &error))?;
+            if let Err(error) = removed::move_as(&replaced, OsStr::new(entry), &self.removed) {
+                // Nothing of the operator's is lost for want of a place to keep it.
+                let back = exchange(&replaced, &target, at);
+                return Err(self.not_moved(&target, &back.err().unwrap_or(error)));
+            }
+        } else {
+            let told =
+                format!("{entry} lies in the plugins directory already: ask for `replace=true`, or move it away");
+            return Err(NotInstalled::Taken(told));
+        }
+        // One that was an entry of another sort goes, now that there is the new one.
+        if let Some(before) = other_sort {
+            match removed::move_as(&self.plugins.join(&before), &before, &self.removed) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    let back = fs::rename(&target, at);
+                    return Err(self.not_moved(&self.plugins.join(before), &back.err().unwrap_or(error)));
+                }
+                _ => {}
+            }
+        }
+        sync_directory(&self.plugins).map_err(|error| unwritten(&self.plugins, &error))
+    }
+
+    /// The entry of another name that is the plugin's until now. Refused is what may not be replaced, or is another plugin's.
+    fn other_entry(&self, ready: &Ready, upload: &Upload) -> Result<Option<std::ffi::OsString>, NotInstalled> {
+        let Ready { plugin, entry, .. } = ready;
         let first = |path: &Path| {
             let below = path.strip_prefix(&self.plugins).unwrap_or(path);
             // What lies elsewhere is nobody's to move.
@@ -210,44 +244,46 @@ impl Shared {
         let whose = |other: &&String| {
             *other != plugin && upload.there[*other].as_deref().and_then(first).is_some_and(|it| it == entry.as_str())
         };
-        if let Some(other) = upload.there.keys().find(whose) {
-            return Err(NotInstalled::Taken(format!("{entry} in the plugins directory is the plugin `{other}`")));
-        }
-        if fs::symlink_metadata(&target).is_err() {
-            match renameat_with(CWD, at, CWD, &target, RenameFlags::NOREPLACE) {
-                Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => fs::rename(at, &target),
-                other => other.map_err(io::Error::from),
+        match upload.there.keys().find(whose) {
+            Some(other) => {
+                Err(NotInstalled::Taken(format!("{entry} in the plugins directory is the plugin `{other}`")))
             }
-            .map_err(|error| unwritten(&target, &error))?;
-        } else if upload.replace {
-            self.exchange(at, &target).map_err(|error| unwritten(&target, &error))?;
-        } else {
-            let told =
-                format!("{entry} lies in the plugins directory already: ask for `replace=true`, or move it away");
-            return Err(NotInstalled::Taken(told));
+            None => Ok(before),
         }
-        // One that was an entry of another sort goes, now that there is the new one.
-        if let Some(before) = before {
-            let gone = Incoming::beside(&self.plugins);
-            let before = self.plugins.join(before);
-            fs::rename(&before, &gone.0).map_err(|error| unwritten(&before, &error))?;
-        }
-        Ok(())
     }
 
-    /// Nobody sees the place empty, where the file system can do that.
-    fn exchange(&self, at: &Path, target: &Path) -> io::Result<()> {
-        match renameat_with(CWD, at, CWD, target, RenameFlags::EXCHANGE) {
-            // What was there lies where the new one was, and goes with that.
-            Ok(()) => Ok(()),
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-                let before = Incoming::beside(&self.plugins);
-                fs::rename(target, &before.0)?;
-                fs::rename(at, target).inspect_err(|_| drop(fs::rename(&before.0, target)))
-            }
-            Err(error) => Err(error.into()),
-        }
+    fn not_moved(&self, entry: &Path, error: &io::Error) -> NotInstalled {
+        let (entry, removed, why) = (entry.display(), self.removed.display(), in_words(error));
+        NotInstalled::Failed(format!("{entry}, which it replaces, cannot be moved to {removed}: {why}"))
     }
+}
+
+/// Renames it to where nothing lies.
+fn rename_to_free(at: &Path, target: &Path) -> io::Result<()> {
+    match renameat_with(CWD, at, CWD, target, RenameFlags::NOREPLACE) {
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => fs::rename(at, target),
+        other => other.map_err(io::Error::from),
+    }
+}
+
+/// Puts what lies at `new` in the place of `target`, and that at `replaced`. Nobody sees the place empty, where the file system
+/// can do that.
+fn exchange(new: &Path, target: &Path, replaced: &Path) -> io::Result<()> {
+    match renameat_with(CWD, new, CWD, target, RenameFlags::EXCHANGE) {
+        Ok(()) => fs::rename(new, replaced),
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            fs::rename(target, replaced)?;
+            fs::rename(new, target).inspect_err(|_| drop(fs::rename(replaced, target)))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn check_length(length: u64, most: u64) -> Result<(), NotInstalled> {
+    if length <= most {
+        return Ok(());
+    }
+    Err(NotInstalled::TooLarge(format!("it has {length} bytes or more, and {most} are taken at most")))
 }
 
 /// The crate in a directory, or in the only directory in it.
@@ -288,41 +324,4 @@ fn named(name: &str) -> Result<(), NotInstalled> {
 
 fn unwritten(path: &Path, error: &io::Error) -> NotInstalled {
     NotInstalled::Failed(format!("{} cannot be written: {}", path.display(), in_words(error)))
-}
-
-/// Where something is made ready, on the file system of the plugins directory. It goes when this does, with what is in it.
-struct Incoming(PathBuf);
-
-impl Incoming {
-    fn beside(plugins: &Path) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Incoming(plugins.join(format!("{INCOMING}{}-{number}", std::process::id())))
-    }
-}
-
-impl Drop for Incoming {
-    fn drop(&mut self) {
-        remove(&self.0);
-    }
-}
-
-fn remove(path: &Path) {
-    let _ = match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(_) => Ok(()),
-    };
-}
-
-fn remove_old(directory: &Path, prefix: &str) {
-    let Ok(entries) = fs::read_dir(directory) else { return };
-    for entry in entries.flatten() {
-        let name: OsString = entry.file_name();
-        let changed = entry.metadata().and_then(|metadata| metadata.modified());
-        let age = changed.ok().and_then(|changed| SystemTime::now().duration_since(changed).ok());
-        if name.as_encoded_bytes().starts_with(prefix.as_bytes()) && age.is_some_and(|age| age > OLD) {
-            remove(&entry.path());
-        }
-    }
 }

@@ -1,18 +1,25 @@
 //! A directory that is filled with what is not trusted: nothing gets out of it, nothing in it is a link, and it stays small.
 
-use crate::words::{in_words, shown};
+use crate::{
+    regular::{self, Links},
+    whole::sync_directory,
+    words::{in_words, shown},
+};
 use camlock_policy::NotInstalled;
 use std::{
     collections::HashSet,
     fs::{self, OpenOptions},
     io::{Read, Write},
-    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{OpenOptionsExt, PermissionsExt},
+    },
     path::{Component, Path, PathBuf},
 };
 
 /// How much may be put into it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+pub(super) struct InstallBounds {
     /// All files together.
     pub(super) bytes: u64,
     /// Files and directories.
@@ -21,9 +28,9 @@ pub(super) struct Bounds {
     pub(super) depth: usize,
 }
 
-impl Default for Bounds {
+impl Default for InstallBounds {
     fn default() -> Self {
-        Bounds { bytes: 512 << 20, entries: 20_000, depth: 32 }
+        InstallBounds { bytes: 512 << 20, entries: 20_000, depth: 32 }
     }
 }
 
@@ -33,20 +40,21 @@ const LONGEST: usize = 1024;
 /// The directory, and what it still has room for.
 pub(super) struct Room {
     root: PathBuf,
-    bounds: Bounds,
+    bounds: InstallBounds,
     bytes: u64,
     entries: usize,
     directories: HashSet<PathBuf>,
+    files: Vec<PathBuf>,
 }
 
 impl Room {
     /// Makes the directory.
-    pub(super) fn new(root: &Path, bounds: Bounds) -> Result<Self, NotInstalled> {
+    pub(super) fn new(root: &Path, bounds: InstallBounds) -> Result<Self, NotInstalled> {
         fs::create_dir(root).map_err(|error| {
             NotInstalled::Failed(format!("{} cannot be made: {}", root.display(), in_words(&error)))
         })?;
         let directories = HashSet::from([PathBuf::new()]);
-        Ok(Room { root: root.to_owned(), bounds, bytes: 0, entries: 0, directories })
+        Ok(Room { root: root.to_owned(), bounds, bytes: 0, entries: 0, directories, files: Vec::new() })
     }
 
     /// How many bytes still fit.
@@ -84,6 +92,7 @@ impl Room {
                 _ => failed(&path, &error),
             },
         )?;
+        self.files.push(path.clone());
         let mut buffer = vec![0; 64 << 10];
         loop {
             let read = match content.read(&mut buffer) {
@@ -118,10 +127,9 @@ impl Room {
                     self.directory(bytes)?;
                     waiting.push(path);
                 } else if sort.is_file() {
-                    let file = fs::File::open(entry.path()).map_err(unread)?;
-                    let executable = file.metadata().is_ok_and(|metadata| {
-                        std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o111 != 0
-                    });
+                    // Should it have become something else since its folder was read.
+                    let (file, metadata) = regular::open(&entry.path(), Links::Refuse).map_err(unread)?;
+                    let executable = metadata.permissions().mode() & 0o111 != 0;
                     self.file(bytes, executable, file)?;
                 } else {
                     return Err(no_file(bytes));
@@ -129,6 +137,17 @@ impl Room {
             }
         }
         Ok(())
+    }
+
+    /// Has all of it outlive a power cut.
+    pub(super) fn sync(&self) -> Result<(), NotInstalled> {
+        for file in &self.files {
+            let synced = fs::File::open(self.root.join(file)).and_then(|file| file.sync_all());
+            synced.map_err(|error| failed(file, &error))?;
+        }
+        self.directories.iter().try_for_each(|directory| {
+            sync_directory(&self.root.join(directory)).map_err(|error| failed(directory, &error))
+        })
     }
 
     pub(super) fn too_large(&self) -> NotInstalled {

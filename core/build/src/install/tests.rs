@@ -1,6 +1,6 @@
 //! Archives as others send them, good and bad, and places that are taken.
 
-use super::*;
+use super::{incoming::OLD, *};
 use crate::Identified;
 use ::tar::{Builder, EntryType, Header};
 use ::zip::{ZipWriter, write::SimpleFileOptions};
@@ -9,21 +9,22 @@ use flate2::{Compression, write::GzEncoder};
 use std::{
     collections::BTreeMap,
     io::{Cursor, Write},
+    time::SystemTime,
 };
 
 const MANIFEST: &str = "[package]\nname = \"hello\"\nversion = \"0.1.0\"\n\n[lib]\ncrate-type = [\"cdylib\"]\n";
 
 struct Place {
     dir: tempfile::TempDir,
-    shared: Shared,
+    workplace: Workplace,
 }
 
 impl Place {
     fn new() -> Self {
-        Place::bounded(Bounds::default())
+        Place::bounded(InstallBounds::default())
     }
 
-    fn bounded(bounds: Bounds) -> Self {
+    fn bounded(bounds: InstallBounds) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (plugins, uploads) = (dir.path().join("plugins"), dir.path().join("uploads"));
         fs::create_dir(&uploads).unwrap();
@@ -33,7 +34,8 @@ impl Place {
             let name = text.strip_prefix("ELF ").ok_or_else(|| Failure::new(Stage::Verify, "it is no ELF file"))?;
             Ok(Identified { name: name.to_owned(), claims: Vec::new() })
         });
-        Place { dir, shared: Shared { plugins, uploads, identify, bounds } }
+        let removed = dir.path().join("removed");
+        Place { dir, workplace: Workplace { plugins, uploads, removed, identify, bounds } }
     }
 
     fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
@@ -44,15 +46,25 @@ impl Place {
     }
 
     fn install(&self, source: Source) -> Result<Installed, NotInstalled> {
-        self.shared.install(&Upload { source, replace: false, there: BTreeMap::new() })
+        self.workplace.install(&Upload { source, replace: false, there: BTreeMap::new() })
     }
 
     /// What lies in the plugins directory.
     fn entries(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.shared.plugins).into_iter().flatten();
+        let entries = fs::read_dir(&self.workplace.plugins).into_iter().flatten();
         let mut entries: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         entries.sort();
         entries
+    }
+
+    /// What was replaced, by the names it had.
+    fn removed(&self) -> BTreeMap<String, PathBuf> {
+        let entries = fs::read_dir(&self.workplace.removed).into_iter().flatten();
+        let named = |entry: fs::DirEntry| {
+            let name = entry.file_name().into_string().unwrap();
+            (name.split_once('-').unwrap().1.to_owned(), entry.path())
+        };
+        entries.map(|entry| named(entry.unwrap())).collect()
     }
 
     /// Sends an archive that is refused, and leaves nothing behind.
@@ -133,7 +145,7 @@ fn archives_of_crates() {
         let installed = place.install(Source::TarGz(archive)).unwrap();
         assert_eq!(installed, Installed { plugin: "hello".into(), path: "hello".into() });
         assert_eq!(place.entries(), ["hello"]);
-        let at = place.shared.plugins.join("hello");
+        let at = place.workplace.plugins.join("hello");
         assert_eq!(fs::read_to_string(at.join("src/lib.rs")).unwrap(), "// here");
         assert_eq!(fs::metadata(at.join("run.sh")).unwrap().permissions().mode() & 0o7777, 0o755);
         assert_eq!(at.join("a".repeat(120)).join("lib.rs").exists(), deep);
@@ -146,7 +158,7 @@ fn archives_of_crates() {
         [("x/Cargo.toml", MANIFEST.as_bytes(), 0o100_644), ("x/src/lib.rs", b"// here", 0o100_644)];
     let archive = place.write("a.zip", zip_of(&files));
     assert_eq!(place.install(Source::Zip(archive)).unwrap().plugin, "hello");
-    assert_eq!(fs::read_to_string(place.shared.plugins.join("hello/src/lib.rs")).unwrap(), "// here");
+    assert_eq!(fs::read_to_string(place.workplace.plugins.join("hello/src/lib.rs")).unwrap(), "// here");
 }
 
 #[test]
@@ -199,7 +211,7 @@ fn nothing_gets_out_of_an_archive() {
 
 #[test]
 fn an_archive_does_not_grow_without_bound() {
-    let bounds = Bounds { bytes: 100_000, entries: 50, depth: 8 };
+    let bounds = InstallBounds { bytes: 100_000, entries: 50, depth: 8 };
     let zeros = vec![0; 1 << 20];
     let many: Vec<u8> =
         (0..100).flat_map(|number| entry(format!("f{number}").as_bytes(), EntryType::Regular, "", b"")).collect();
@@ -277,11 +289,11 @@ fn what_lies_on_this_machine_is_copied() {
         assert_eq!(place.install(Source::Path(path.clone())).unwrap().path, Path::new(entry));
     }
     assert_eq!(place.entries(), ["greeter.rs", "hello.so", "whole"]);
-    assert!(library.exists() && !place.shared.plugins.join("whole/target").exists());
-    let inside = place.install(Source::Path(place.shared.plugins.join("whole"))).unwrap_err();
+    assert!(library.exists() && !place.workplace.plugins.join("whole/target").exists());
+    let inside = place.install(Source::Path(place.workplace.plugins.join("whole"))).unwrap_err();
     assert!(inside.to_string().contains("lies in the plugins directory already"), "{inside}");
     std::os::unix::fs::symlink("/etc/passwd", sources.join("link")).unwrap();
-    fs::remove_dir_all(place.shared.plugins.join("whole")).unwrap();
+    fs::remove_dir_all(place.workplace.plugins.join("whole")).unwrap();
     let refused = place.install(Source::Path(sources)).unwrap_err();
     assert!(refused.to_string().contains("links, devices"), "{refused}");
     assert_eq!(place.entries(), ["greeter.rs", "hello.so"]);
@@ -297,12 +309,12 @@ fn a_place_that_is_taken() {
         entries.iter().map(|(name, path)| ((*name).to_owned(), path.map(PathBuf::from))).collect::<BTreeMap<_, _>>()
     };
     let install = |source: &Source, replace, there: &BTreeMap<String, Option<PathBuf>>| {
-        place.shared.install(&Upload { source: source.clone(), replace, there: there.clone() })
+        place.workplace.install(&Upload { source: source.clone(), replace, there: there.clone() })
     };
     let sources = Source::TarGz(archive);
     let known = there(&[("hello", Some("hello.rs"))]);
     // An entry's path may be told whole.
-    let whole = |entry: &str| place.shared.plugins.join(entry).into_os_string().into_string().unwrap();
+    let whole = |entry: &str| place.workplace.plugins.join(entry).into_os_string().into_string().unwrap();
     for (replace, there, told) in [
         (false, known.clone(), "there is a plugin `hello`, in hello.rs"),
         (true, there(&[("hello", None)]), "compiled into the server"),
@@ -317,7 +329,7 @@ fn a_place_that_is_taken() {
     let elsewhere = place.write("elsewhere/hello.rs", "");
     let refused = install(&sources, true, &there(&[("hello", elsewhere.to_str())]));
     assert!(refused.is_ok() && elsewhere.exists());
-    fs::remove_dir_all(place.shared.plugins.join("hello")).unwrap();
+    fs::remove_dir_all(place.workplace.plugins.join("hello")).unwrap();
     // Of another sort: the old entry goes.
     install(&sources, true, &known).unwrap();
     assert_eq!(place.entries(), ["hello", "other"]);
@@ -325,11 +337,98 @@ fn a_place_that_is_taken() {
     place.write("plugins/hello/old", "");
     install(&sources, true, &there(&[("hello", Some("hello"))])).unwrap();
     assert_eq!(place.entries(), ["hello", "other"]);
-    assert!(!place.shared.plugins.join("hello/old").exists());
+    assert!(!place.workplace.plugins.join("hello/old").exists());
     let library = Source::Artifact(place.write("upload", "ELF hello"));
     install(&library, true, &there(&[("hello", Some(&whole("hello")))])).unwrap();
     install(&library, true, &there(&[("hello", Some("hello.so"))])).unwrap();
     assert_eq!(place.entries(), ["hello.so", "other"]);
+    // All that went can be had back.
+    let removed = place.removed();
+    assert_eq!(removed.keys().collect::<Vec<_>>(), ["hello", "hello.rs", "hello.so"]);
+    assert_eq!(fs::read_to_string(&removed["hello.rs"]).unwrap(), "// the old one");
+}
+
+#[test]
+fn what_is_replaced_can_be_had_back_with_all_that_was_in_it() {
+    let place = Place::new();
+    place.write("plugins/hello/Cargo.toml", MANIFEST);
+    place.write("plugins/hello/.git/HEAD", "ref: refs/heads/main");
+    place.write("plugins/hello/notes.txt", "of the operator's");
+    let archive = place.write("a.tar.gz", tar_with(b""));
+    let there = BTreeMap::from([("hello".to_owned(), Some(PathBuf::from("hello")))]);
+    let upload = Upload { source: Source::TarGz(archive), replace: true, there };
+    place.workplace.install(&upload).unwrap();
+    assert_eq!(place.entries(), ["hello"]);
+    assert!(!place.workplace.plugins.join("hello/notes.txt").exists());
+    let before = &place.removed()["hello"];
+    assert_eq!(fs::read_to_string(before.join("notes.txt")).unwrap(), "of the operator's");
+    assert_eq!(fs::read_to_string(before.join(".git/HEAD")).unwrap(), "ref: refs/heads/main");
+}
+
+#[test]
+fn what_cannot_be_kept_is_not_replaced() {
+    for entry in ["hello", "hello.so"] {
+        let place = Place::new();
+        place.write(&format!("plugins/{entry}/notes.txt"), "of the operator's");
+        // Where it would be kept there is a file.
+        place.write("removed", "");
+        let archive = place.write("a.tar.gz", tar_with(b""));
+        let there = BTreeMap::from([("hello".to_owned(), Some(PathBuf::from(entry)))]);
+        let refused = place.workplace.install(&Upload { source: Source::TarGz(archive), replace: true, there });
+        let why = refused.unwrap_err().to_string();
+        assert!(why.contains(&format!("{entry}, which it replaces, cannot be moved to ")), "{why}");
+        assert_eq!(place.entries(), [entry]);
+        let notes = place.workplace.plugins.join(entry).join("notes.txt");
+        assert_eq!(fs::read_to_string(notes).unwrap(), "of the operator's");
+    }
+}
+
+#[test]
+fn only_regular_files_of_a_bounded_size_are_taken() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    use std::os::unix::fs::symlink;
+    let place = Place::bounded(InstallBounds { bytes: 1 << 20, ..InstallBounds::default() });
+    let at = |name: &str| place.dir.path().join(name);
+    for (extension, more) in [("so", ""), ("rs", ""), ("zip", "the archive"), ("tar.gz", "the archive")] {
+        let endless = at(&format!("endless.{extension}"));
+        symlink("/dev/zero", &endless).unwrap();
+        let refused = place.refused(Source::Path(endless)).to_string();
+        assert!(refused.contains("it is a device, and only regular files are read"), "{refused}");
+        assert!(refused.starts_with(more), "{refused}");
+        let pipe = at(&format!("pipe.{extension}"));
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let refused = place.refused(Source::Path(pipe)).to_string();
+        assert!(refused.contains("it is a pipe, and only regular files are read"), "{refused}");
+        // It takes no room on the disk.
+        let huge = at(&format!("huge-{extension}.{extension}"));
+        fs::File::create(&huge).unwrap().set_len(1 << 40).unwrap();
+        let refused = place.refused(Source::Path(huge));
+        assert!(matches!(&refused, NotInstalled::TooLarge(_)), "{refused}");
+    }
+    for (sort, told) in [(FileType::Fifo, "links, devices"), (FileType::Socket, "links, devices")] {
+        let name = format!("crate-{sort:?}");
+        place.write(&format!("{name}/Cargo.toml"), MANIFEST);
+        mknodat(CWD, at(&name).join("src"), sort, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let refused = place.refused(Source::Path(at(&name))).to_string();
+        assert!(refused.contains(told), "{refused}");
+    }
+}
+
+#[test]
+fn what_is_being_installed_is_nobodys_to_remove() {
+    let dir = tempfile::tempdir().unwrap();
+    let (plugins, uploads) = (dir.path().join("plugins"), dir.path().join("uploads"));
+    fs::create_dir_all(&plugins).unwrap();
+    let ours = Incoming::beside(&plugins).unwrap();
+    let left = plugins.join(".incoming-1-1");
+    fs::create_dir(&left).unwrap();
+    let long_ago = SystemTime::now() - 2 * OLD;
+    for folder in [ours.path().parent().unwrap(), &left] {
+        fs::File::open(folder).unwrap().set_modified(long_ago).unwrap();
+    }
+    incoming::remove_left_behind(&plugins, &uploads);
+    assert!(ours.path().parent().unwrap().exists() && !left.exists());
+    assert_ne!(Incoming::beside(&plugins).unwrap().path(), Incoming::beside(&plugins).unwrap().path());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::place::{PLAIN, PLUGIN, Place};
 use camlock_policy::Stage;
 use camlock_testing::trial;
+use std::fs;
 
 #[trial]
 fn a_crate() {
@@ -70,4 +71,16 @@ fn not_a_plugin() {
     place.write_crate("stranger", "", "pub fn nothing() {}\n");
     let failure = place.fail("stranger");
     assert_eq!((failure.stage, &*failure.reason), (Stage::Verify, "it has no identity"));
+}
+
+/// Deleted, it is as if it had never been there.
+#[trial]
+fn a_broken_lock_file() {
+    let place = Place::apart();
+    place.write_crate("locked", "", PLAIN);
+    place.write("plugins/locked/Cargo.lock", "version = 4\n\n[[package]\n");
+    let failure = place.fail("locked");
+    assert!(failure.reason.contains("lock file"), "{failure}");
+    fs::remove_file(place.path("plugins/locked/Cargo.lock")).unwrap();
+    place.build("locked");
 }

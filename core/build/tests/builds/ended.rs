@@ -1,7 +1,7 @@
 //! Builds that do not come to their own end, and edits while they run.
 
 use crate::place::{PLAIN, Place};
-use camlock_policy::Sources;
+use camlock_policy::{BuildPriority, Sources};
 use camlock_testing::trial;
 use std::{
     fs::{self, File},
@@ -30,12 +30,17 @@ pub fn wait_for(path: &Path) {
 }
 
 fn hanging(limit: Duration) -> (Place, tempfile::TempDir) {
+    hanging_and_others(limit, Duration::from_millis(200))
+}
+
+/// Others wait for so long at most.
+fn hanging_and_others(limit: Duration, spare_after: Duration) -> (Place, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let tell = dir.path().join("tell");
     pipe(&tell);
     let place = Place::apart_with(|options| {
         options.limit = Arc::new(move |name| if name == "hangs" { limit } else { Duration::from_secs(400) });
-        options.patience = Duration::from_millis(200);
+        options.spare_after = spare_after;
         options.environment.push(("TELL".to_owned(), Some(tell.to_str().unwrap().to_owned())));
     });
     place.write_crate("hangs", "", PLAIN);
@@ -88,7 +93,7 @@ fn a_script_that_hangs() {
 fn nobody_wants_it_any_more() {
     let (place, dir) = hanging(Duration::from_secs(400));
     let entry = place.entry("hangs");
-    let build = place.runtime.spawn(place.builder.build(&entry, Arc::new(drop)));
+    let build = place.runtime.spawn(place.builder.build(&entry, BuildPriority::Rest, Arc::new(drop)));
     wait_for(&dir.path().join("tell"));
     build.abort();
     expect_no_process_of(dir.path());
@@ -144,10 +149,89 @@ fn an_edit_while_it_is_built() {
 fn a_hanging_build_holds_nobody_up() {
     let (place, dir) = hanging(Duration::from_secs(400));
     let entry = place.entry("hangs");
-    let build = place.runtime.spawn(place.builder.build(&entry, Arc::new(drop)));
+    let build = place.runtime.spawn(place.builder.build(&entry, BuildPriority::Rest, Arc::new(drop)));
     wait_for(&dir.path().join("tell"));
     place.write_crate("patient", "", PLAIN);
     place.build("patient");
+    build.abort();
+    expect_no_process_of(dir.path());
+}
+
+/// A script that starts a process which leaves its group and session and forgets its environment, and notes its number.
+const DAEMON: &str = r#"use std::process::{Command, Stdio};
+
+fn main() {
+    let mut daemon = Command::new("setsid");
+    daemon.args(["env", "-i", "/bin/sleep", "100000"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let id = daemon.spawn().unwrap().id().to_string();
+    std::fs::write(std::env::var("NOTE").unwrap(), id).unwrap();
+    if let Ok(tell) = std::env::var("TELL") {
+        std::fs::write(tell, "up").unwrap();
+        std::thread::sleep(std::time::Duration::from_secs(100000));
+    }
+}
+"#;
+
+fn daemonic(tell: Option<&Path>) -> (Place, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let note = dir.path().join("note").to_str().unwrap().to_owned();
+    let tell = tell.map(|tell| tell.to_str().unwrap().to_owned());
+    let place = Place::apart_with(|options| {
+        options.environment.extend([("NOTE".to_owned(), Some(note)), ("TELL".to_owned(), tell)]);
+    });
+    place.write_crate("daemonic", "", PLAIN);
+    place.write("plugins/daemonic/build.rs", DAEMON);
+    (place, dir)
+}
+
+/// Waits until the process that was noted is gone.
+fn expect_gone(dir: &Path) {
+    let id = fs::read_to_string(dir.join("note")).expect("a daemon was started");
+    for _ in 0..8000 {
+        let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        // One that was killed and not waited for has no command line any more.
+        if !line.ends_with(b"100000\0") {
+            return;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    panic!("the daemon {id} is left");
+}
+
+#[trial]
+fn daemons_end_with_their_build() {
+    let (place, dir) = daemonic(None);
+    place.build("daemonic");
+    expect_gone(dir.path());
+}
+
+#[trial]
+fn daemons_end_when_nobody_wants_the_build() {
+    let tells = tempfile::tempdir().unwrap();
+    let tell = tells.path().join("tell");
+    pipe(&tell);
+    let (place, dir) = daemonic(Some(&tell));
+    let entry = place.entry("daemonic");
+    let build = place.runtime.spawn(place.builder.build(&entry, BuildPriority::Rest, Arc::new(drop)));
+    wait_for(&tell);
+    build.abort();
+    expect_gone(dir.path());
+}
+
+/// Not after the builds of others.
+#[trial]
+fn what_cannot_be_read_as_rust_is_told_at_once() {
+    let (place, dir) = hanging_and_others(Duration::from_secs(400), Duration::from_secs(3600));
+    let entry = place.entry("hangs");
+    let build = place.runtime.spawn(place.builder.build(&entry, BuildPriority::Rest, Arc::new(drop)));
+    wait_for(&dir.path().join("tell"));
+    place.write_crate("unreadable", "", "pub fn one() {\n    let x = ;\n}\n");
+    let failure = place.fail("unreadable");
+    assert!(failure.reason.starts_with("it does not compile: src/lib.rs:2: expected expression"), "{failure}");
+    assert!(failure.diagnostics[0].rendered.contains("--> src/lib.rs:2:13"), "{:?}", failure.diagnostics);
+    place.write("plugins/unreadable-file.rs", "---\n[package]\nversion = \"1.0.0\"\n---\npub fn one() { let x = ; }\n");
+    let failure = place.fail("unreadable-file");
+    assert!(failure.reason.contains("unreadable-file.rs:5"), "{failure}");
     build.abort();
     expect_no_process_of(dir.path());
 }

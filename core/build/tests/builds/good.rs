@@ -15,7 +15,7 @@ fn a_crate() {
     let built = place.build_telling("whole", progress).expect("it is built");
     assert_eq!(built.fingerprint, first.fingerprint);
     let identity = really(&built.candidate).expect("a plugin");
-    assert_eq!((identity.name.as_str(), &identity.nonce), ("whole", &first.fingerprint.0));
+    assert_eq!((identity.name.as_str(), &identity.fingerprint), ("whole", &first.fingerprint.0));
     let units = told.lock().unwrap().last().expect("something was told").done;
     assert!(told.lock().unwrap().iter().all(|progress| progress.total.is_none()) && units > 20, "{units}");
 

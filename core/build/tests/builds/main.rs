@@ -15,6 +15,7 @@ mod refused;
 mod restarted;
 
 fn main() {
+    camlock_build::run_guard_if_asked();
     refused::run_if_called_cargo();
     restarted::run_if_asked();
     camlock_testing::run_trials()

@@ -1,7 +1,7 @@
 //! Where a test has its plugins and builds them.
 
-use camlock_build::{Builder, Identified, Identify, Identity, Inspect, Options};
-use camlock_policy::{BuildProgress, Built, Entry, Failure, Progress, Sources, Stage};
+use camlock_build::{Builder, BuilderOptions, Identified, Identify, Inspect, LibraryIdentity};
+use camlock_policy::{BuildPriority, BuildProgress, Built, Entry, Failure, Progress, Sources, Stage};
 use std::{
     collections::BTreeMap,
     fs,
@@ -39,7 +39,7 @@ export!(Hello);
 /// A library that needs nothing, with its identity where [`plainly`] finds it.
 pub const PLAIN: &str = r#"
 #[unsafe(no_mangle)]
-pub static IDENTITY: &str = concat!("identity of ", env!("CARGO_PKG_NAME"), " is ", env!("CAMLOCK_BUILD_NONCE"), ".");
+pub static IDENTITY: &str = concat!("identity of ", env!("CARGO_PKG_NAME"), " is ", env!("CAMLOCK_BUILD_FINGERPRINT"), ".");
 "#;
 
 impl Place {
@@ -61,16 +61,16 @@ impl Place {
         Place::apart_with(|_| {})
     }
 
-    pub fn apart_with(change: impl FnOnce(&mut Options)) -> Self {
+    pub fn apart_with(change: impl FnOnce(&mut BuilderOptions)) -> Self {
         Place::with(None, Arc::new(plainly), change)
     }
 
-    fn with(data: Option<PathBuf>, inspect: Inspect, change: impl FnOnce(&mut Options)) -> Self {
+    fn with(data: Option<PathBuf>, inspect: Inspect, change: impl FnOnce(&mut BuilderOptions)) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let data = data.unwrap_or_else(|| dir.path().join("data"));
         let identify: Identify =
             Arc::new(|path| plainly(path).map(|identity| Identified { name: identity.name, claims: Vec::new() }));
-        let mut options = Options::new(dir.path().join("plugins"), &data, identify, inspect);
+        let mut options = BuilderOptions::new(dir.path().join("plugins"), &data, identify, inspect);
         options.limit = Arc::new(|_| Duration::from_secs(400));
         // The cargo that runs the tests has said some things to them.
         change(&mut options);
@@ -121,7 +121,7 @@ impl Place {
 
     pub fn build_telling(&self, name: &str, progress: Progress) -> Result<Built, Failure> {
         let entry = self.entry(name);
-        self.runtime.block_on(self.builder.build(&entry, progress))
+        self.runtime.block_on(self.builder.build(&entry, BuildPriority::Rest, progress))
     }
 
     /// Builds what must be good, and whose fingerprint must hold.
@@ -174,20 +174,20 @@ pub fn listener() -> (Progress, Arc<Mutex<Vec<BuildProgress>>>) {
 }
 
 /// Reads a plugin as the server does.
-pub fn really(path: &Path) -> Result<Identity, Failure> {
+pub fn really(path: &Path) -> Result<LibraryIdentity, Failure> {
     let failed = |why: String| Failure::new(Stage::Verify, why);
     let bytes = fs::read(path).map_err(|error| failed(error.to_string()))?;
     let sections = camlock_loader::inspect(&bytes).map_err(|unfit| failed(unfit.to_string()))?;
-    Ok(Identity { name: sections.manifest.name, nonce: sections.nonce })
+    Ok(LibraryIdentity { name: sections.manifest.name, fingerprint: sections.fingerprint })
 }
 
 /// Reads a library made of [`PLAIN`].
-pub fn plainly(path: &Path) -> Result<Identity, Failure> {
+pub fn plainly(path: &Path) -> Result<LibraryIdentity, Failure> {
     let bytes = fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let identity =
         text.split_once("identity of ").and_then(|(_, rest)| rest.split_once('.')).map(|(identity, _)| identity);
     let identity = identity.and_then(|identity| identity.split_once(" is "));
-    let (name, nonce) = identity.ok_or_else(|| Failure::new(Stage::Verify, "it has no identity"))?;
-    Ok(Identity { name: name.to_owned(), nonce: nonce.to_owned() })
+    let (name, fingerprint) = identity.ok_or_else(|| Failure::new(Stage::Verify, "it has no identity"))?;
+    Ok(LibraryIdentity { name: name.to_owned(), fingerprint: fingerprint.to_owned() })
 }

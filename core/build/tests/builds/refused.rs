@@ -160,6 +160,9 @@ fn a_folder_that_is_gone() {
     place.write_crate("fleeting", "", PLAIN);
     let entry = place.entry("fleeting");
     fs::remove_dir_all(place.path("plugins/fleeting")).unwrap();
-    let failure = place.runtime.block_on(place.builder.build(&entry, std::sync::Arc::new(drop))).unwrap_err();
+    let failure = place
+        .runtime
+        .block_on(place.builder.build(&entry, camlock_policy::BuildPriority::Rest, std::sync::Arc::new(drop)))
+        .unwrap_err();
     assert!(failure.reason.ends_with("plugins/fleeting is gone"), "{failure}");
 }

@@ -4,7 +4,7 @@ use crate::{
     ended::{HANGS, expect_no_process_of, pipe, wait_for},
     place::{PLAIN, Place, manifest, plainly},
 };
-use camlock_build::{Builder, Identified, Identify, Options};
+use camlock_build::{Builder, BuilderOptions, Identified, Identify};
 use camlock_policy::Sources;
 use camlock_testing::trial;
 use std::{
@@ -25,7 +25,7 @@ const NOBODY: u32 = 65534;
 fn builder_in(dir: &Path) -> Builder {
     let identify: Identify =
         Arc::new(|path| plainly(path).map(|identity| Identified { name: identity.name, claims: Vec::new() }));
-    let mut options = Options::new(dir.join("plugins"), dir.join("data"), identify, Arc::new(plainly));
+    let mut options = BuilderOptions::new(dir.join("plugins"), dir.join("data"), identify, Arc::new(plainly));
     options.environment.push(("TELL".to_owned(), Some(dir.join("tell").to_str().expect("a plain path").to_owned())));
     Builder::new(options)
 }
@@ -42,7 +42,7 @@ pub fn run_if_asked() {
     if what == "build" {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
-        let _ = runtime.block_on(builder.build(&scan.entries[0], Arc::new(drop)));
+        let _ = runtime.block_on(builder.build(&scan.entries[0], camlock_policy::BuildPriority::Rest, Arc::new(drop)));
     }
     for entry in scan.entries {
         println!("{}: {}", entry.name, entry.problem.map(|problem| problem.reason).unwrap_or_default());

@@ -246,7 +246,7 @@ fn a_create_that_fails() {
             told.store(true, Ordering::SeqCst);
             let error = host.loader.load_built_in(&LINKED, next_generation(), "{}").await.expect_err("told to");
             told.store(false, Ordering::SeqCst);
-            assert!(matches!(error, LoadError::Create(_)), "{error:?}");
+            assert!(matches!(error, LoadError::Create { .. }), "{error:?}");
             assert!(error.to_string().starts_with(expected), "{error}");
         }
         until("nothing is left of them", async || host.loader.overview().is_empty()).await;

@@ -4,7 +4,7 @@ use crate::{
     direct::goes,
     harness::{Host, Served, run},
 };
-use camlock_loader::{Limits, Loader, LoaderOptions, Staging, Verifier, Workbench, inspect};
+use camlock_loader::{Loader, LoaderOptions, Staging, Verifier, VerifierLimits, Workbench, inspect};
 use camlock_policy::{Candidate, Fault, FaultKind, Loaded, Loading, Stage};
 use camlock_testing::{Fixtures, trial};
 use std::{fs, path::PathBuf, sync::Arc};
@@ -44,7 +44,7 @@ fn there_from_create_on() {
         served.unload_wholly().await;
         other.unload_wholly().await;
         let sections = inspect(&fs::read(library()).expect("it can be read")).expect("it is a plugin");
-        assert_eq!((&*sections.abi, &*sections.requires), ("1.1", &["config".to_owned()][..]));
+        assert_eq!((&*sections.abi, &*sections.requires), ("1.0", &["config".to_owned()][..]));
     });
 }
 
@@ -141,7 +141,7 @@ fn as_the_supervisor_has_it() {
     run(async {
         let dir = tempfile::tempdir().expect("a directory");
         let staging = Staging::at(dir.path().join("artifacts")).expect("a staging directory");
-        let verifier = Verifier::new(dir.path().join("verdicts"), Limits::default()).expect("a verifier");
+        let verifier = Verifier::new(dir.path().join("verdicts"), VerifierLimits::default()).expect("a verifier");
         let loader = Loader::new(dir.path().join("run"), LoaderOptions::default(), None).expect("a loader");
         let bench = Workbench::new(staging, verifier, Arc::new(loader));
         let candidate: Arc<dyn Candidate> = bench.prepare(&library()).await.expect("it is verified");

@@ -1,8 +1,12 @@
 //! The contract grows: hosts and plugins of different minor versions, and plugins that are linked in instead of loaded.
 
-use crate::harness::{Host, run};
+use crate::{
+    harness::{Host, run},
+    later,
+};
 use camlock_testing::{Fixtures, repository, run_cargo, trial};
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::OnceLock,
@@ -12,18 +16,13 @@ fn target(name: &str) -> PathBuf {
     repository().join("target").join(name)
 }
 
-/// The example program of the loader, as a host of today or of 1.2.
-fn host(next: bool) -> &'static Path {
-    static TODAY: OnceLock<PathBuf> = OnceLock::new();
-    static NEXT: OnceLock<PathBuf> = OnceLock::new();
-    (if next { &NEXT } else { &TODAY }).get_or_init(|| {
-        let dir = target(if next { "next" } else { "today" });
+/// The example program of the loader, as a host of today.
+fn host() -> &'static Path {
+    static HOST: OnceLock<PathBuf> = OnceLock::new();
+    HOST.get_or_init(|| {
+        let dir = target("today");
         let into = dir.to_str().expect("a plain path");
-        let mut arguments =
-            vec!["build", "--locked", "-p", "camlock-loader", "--example", "try_plugin", "--target-dir", into];
-        if next {
-            arguments.extend(["--features", "camlock-loader/next"]);
-        }
+        let arguments = ["build", "--locked", "-p", "camlock-loader", "--example", "try_plugin", "--target-dir", into];
         run_cargo(&repository(), &arguments);
         dir.join("debug/examples/try_plugin")
     })
@@ -37,33 +36,60 @@ pub fn plugin(workspace: &str, name: &str) -> PathBuf {
     dir.join("debug").join(format!("lib{name}.so"))
 }
 
-fn try_plugin(next: bool, library: &Path) -> Output {
-    Command::new(host(next)).arg(library).arg("/hello").output().expect("the host starts")
+/// A plugin built from a frozen version of the contract: from its archive, or, as long as that was not made, from one that
+/// `scripts/freeze` makes of the source as it is.
+fn frozen(version: &str) -> PathBuf {
+    let dir = target("fixtures").join(format!("frozen-{version}"));
+    fs::create_dir_all(&dir).expect("a directory");
+    let kept = repository().join(format!("core/loader/fixtures/frozen-{version}.tar.gz"));
+    let archive = if kept.exists() {
+        kept
+    } else {
+        let made = dir.join("current.tar.gz");
+        let script = repository().join("scripts/freeze");
+        let output = Command::new(script).arg(version).arg(&made).output().expect("the script starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        made
+    };
+    // Unpacked only when it is another one: cargo goes by the files' times.
+    let packed = fs::read(&archive).expect("the archive can be read");
+    let (source, unpacked) = (dir.join("source"), dir.join("unpacked.tar.gz"));
+    if fs::read(&unpacked).ok().as_ref() != Some(&packed) {
+        if source.exists() {
+            fs::remove_dir_all(&source).expect("the source unpacked before can be removed");
+        }
+        fs::create_dir(&source).expect("a directory");
+        let status = Command::new("tar").arg("-xmzf").arg(&archive).arg("-C").arg(&source).status();
+        assert!(status.expect("tar is there").success(), "{} cannot be unpacked", archive.display());
+        fs::write(&unpacked, packed).expect("it can be noted");
+    }
+    let into = dir.join("target");
+    run_cargo(&source, &["build", "--locked", "--target-dir", into.to_str().expect("a plain path")]);
+    into.join("debug/libfrozen.so")
+}
+
+fn try_plugin(host: &Path, library: &Path) -> Output {
+    Command::new(host).arg(library).arg("/hello").output().expect("the host starts")
 }
 
 /// What a host prints that succeeds.
-fn tried(next: bool, library: &Path) -> String {
-    let output = try_plugin(next, library);
-    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}{errors}");
-    assert!(said.contains("Unmapped"), "{said}");
-    said.into_owned()
+fn printed(host: &Path, library: &Path) -> String {
+    let output = try_plugin(host, library);
+    let (printed, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{printed}{errors}");
+    assert!(printed.contains("Unmapped"), "{printed}");
+    printed.into_owned()
 }
 
 #[trial]
 fn this_host_loads_a_plugin_frozen_at_1_0() {
-    let said = tried(false, &plugin("frozen-1.0", "frozen"));
-    assert!(said.contains("host contract 1.1, plugin contract 1.0\n200 OK: Hello from 1.0!"), "{said}");
-}
-
-#[trial]
-fn this_host_loads_a_plugin_frozen_at_1_1() {
-    let library = plugin("frozen-1.1", "frozen");
+    let library = frozen("1.0");
+    let printed = printed(host(), &library);
+    assert!(printed.contains("host contract 1.0, plugin contract 1.0\n200 OK: Hello from 1.0!"), "{printed}");
     run(async {
         let host = Host::new();
         let loaded = host.load_with(&library, r#"{"number":1}"#).await.expect("it can be loaded");
         let served = host.serve_loaded(loaded).await;
-        assert_eq!(served.text("/hello").await, "Hello from 1.1!");
         assert_eq!(served.text("/config").await, r#"{"number":1}"#);
         assert_eq!(served.instance.configure(r#"{"number":2}"#.into()).await, Ok(true));
         assert_eq!(served.text("/config").await, r#"{"number":2}"#);
@@ -72,54 +98,38 @@ fn this_host_loads_a_plugin_frozen_at_1_1() {
 }
 
 #[trial]
-fn a_host_at_1_2_loads_a_plugin_frozen_at_1_1() {
-    let said = tried(true, &plugin("frozen-1.1", "frozen"));
-    assert!(said.contains("host contract 1.2, plugin contract 1.1\nreply: None\n200 OK: Hello from 1.1!"), "{said}");
+fn a_later_host_loads_a_plugin_frozen_at_1_0() {
+    let printed = printed(later::host(), &frozen("1.0"));
+    let expected = "reply: None\nhost contract 1.1, plugin contract 1.0\n200 OK: Hello from 1.0!";
+    assert!(printed.contains(expected), "{printed}");
 }
 
 #[trial]
-fn a_plugin_frozen_at_1_0_is_configured_by_a_new_one() {
-    let library = plugin("frozen-1.0", "frozen");
-    run(async {
-        let host = Host::new();
-        // It never asks, and is no worse for it.
-        let loaded = host.load_with(&library, r#"{"any":"thing"}"#).await.expect("it can be loaded");
-        let served = host.serve_loaded(loaded).await;
-        assert_eq!(served.instance.configure(r#"{"other":"thing"}"#.into()).await, Ok(false));
-        assert_eq!(served.text("/hello").await, "Hello from 1.0!");
-        served.unload_wholly().await;
-    });
-}
-
-#[trial]
-fn a_host_at_1_2_loads_a_plugin_frozen_at_1_0() {
-    let said = tried(true, &plugin("frozen-1.0", "frozen"));
-    assert!(said.contains("host contract 1.2, plugin contract 1.0\nreply: None\n200 OK: Hello from 1.0!"), "{said}");
-}
-
-#[trial]
-fn a_host_at_1_2_loads_a_plugin_at_1_2() {
+fn a_later_host_loads_a_later_plugin() {
     for name in ["greeter", "needy"] {
-        let said = tried(true, &plugin("next", name));
-        let greeting = "hello from a host of contract 1.2";
-        assert!(said.contains(&format!("reply: Some(\"{greeting}\")\n200 OK: {greeting}")), "{said}");
+        let printed = printed(later::host(), &later::plugin(name));
+        let greeting = "hello from a later host";
+        let expected =
+            format!("reply: Some(\"{greeting}\")\nhost contract 1.1, plugin contract 1.1\n200 OK: {greeting}");
+        assert!(printed.contains(&expected), "{printed}");
     }
 }
 
 #[trial]
-fn this_host_loads_a_newer_plugin_that_requires_nothing() {
-    let said = tried(false, &plugin("next", "greeter"));
-    assert!(said.contains("host contract 1.1, plugin contract 1.2\n200 OK: the host has no greeting"), "{said}");
+fn this_host_loads_a_later_plugin_that_requires_nothing() {
+    let printed = printed(host(), &later::plugin("greeter"));
+    let expected = "host contract 1.0, plugin contract 1.1\n200 OK: the host has no greeting";
+    assert!(printed.contains(expected), "{printed}");
 }
 
 #[trial]
 fn this_host_names_what_it_lacks() {
-    let output = try_plugin(false, &plugin("next", "needy"));
+    let output = try_plugin(host(), &later::plugin("needy"));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
     assert!(
         errors.contains(
-            "it requires `greeting` of the host, which this host (contract 1.1) lacks; it was built for contract 1.2: \
+            "it requires `greeting` of the host, which this host (contract 1.0) lacks; it was built for contract 1.1: \
              update the server, or build the plugin without that requirement"
         ),
         "{errors}"
@@ -136,8 +146,8 @@ fn two_plugins_link_into_one_program() {
         run_cargo(&fixtures, &["build", "--locked", "-p", "program", "--features", features, "--target-dir", into]);
         let program = Fixtures::quick().program("program");
         let output = Command::new(&program).output().expect("it starts");
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert_eq!(said, "Hello from a plugin!\n7 true\n10 thread-locals dropped\n", "{output:?}");
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(printed, "Hello from a plugin!\n7 true\n10 thread-locals dropped\n", "{output:?}");
         let symbols = Command::new("nm").arg(&program).output().expect("nm is there");
         let symbols = String::from_utf8_lossy(&symbols.stdout);
         assert_eq!(symbols.contains(" t pthread_create\n"), features.is_empty());

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use camlock_http::{Dispatch, Front, FrontOptions};
-use camlock_loader::{Limits, LoadError, Loader, LoaderOptions, Staging, Verdict, Verifier, on_thread_park};
+use camlock_loader::{LoadError, Loader, LoaderOptions, Staging, Verdict, Verifier, VerifierLimits, on_thread_park};
 use camlock_policy::{
     Ending, Instance, Loaded, Publish, RequestLimits, Watch,
     routes::{MOUNTS, Serving},
@@ -60,10 +60,15 @@ impl Host {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let staging = Staging::at(dir.path().join("artifacts")).expect("a staging directory");
-        let verifier = Verifier::new(dir.path().join("verdicts"), Limits::default()).expect("a verifier");
+        let verifier = Verifier::new(dir.path().join("verdicts"), VerifierLimits::default()).expect("a verifier");
         let handle = tokio::runtime::Handle::try_current().ok();
         let loader = Loader::new(dir.path().join("run"), LoaderOptions::default(), handle).expect("a loader");
         Host { dir, staging, verifier, loader }
+    }
+
+    /// Where everything is that it keeps.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// Where the private copies are that are mapped.
@@ -73,8 +78,10 @@ impl Host {
 
     /// The private copies that are left.
     pub fn copies(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.run_dir()).expect("the loader made it");
-        entries.map(|entry| entry.expect("an entry").path()).collect()
+        let within =
+            |dir: PathBuf| fs::read_dir(dir).expect("the loader made it").map(|entry| entry.expect("an entry").path());
+        // Each loader has a directory of its own there.
+        within(self.run_dir()).flat_map(within).filter(|path| path.is_file()).collect()
     }
 
     /// Stages, verifies and loads, as a server does.

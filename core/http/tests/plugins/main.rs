@@ -10,12 +10,14 @@ mod direct;
 mod features;
 mod harness;
 mod host_threads;
+mod later;
 mod leases;
 mod misbehaviour;
 mod outside;
 mod reloading;
 mod serving;
 mod shipped;
+mod surroundings;
 mod third_party;
 mod unloading;
 

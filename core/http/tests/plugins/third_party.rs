@@ -5,6 +5,7 @@ use crate::{
     harness::{Answer, Host, Served, run},
 };
 use bytes::Bytes;
+use camlock_loader::{Surroundings, VariablesOf};
 use camlock_testing::{Outside, files_of, repository, trial};
 use futures_util::{SinkExt, StreamExt};
 use http::{Request, StatusCode};
@@ -12,11 +13,12 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::Arc,
 };
 use tokio::net::TcpStream;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
@@ -187,4 +189,34 @@ fn still_a_program(program: &Path) {
     child.wait().expect("it ends");
     let answer = answer.expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("[]"), "{answer}");
+}
+
+#[trial]
+fn one_with_pages_assets_a_database_and_variables() {
+    let folder = |name| repository().join("core/loader/fixtures/third-party/guestbook").join(name);
+    let application = Outside::new("guestbook").with_folder(&folder("before")).with_folder(&folder("conversion"));
+    for (file, added) in [("Cargo.toml", 4), ("src/lib.rs", 2)] {
+        let read = |dir| fs::read_to_string(folder(dir).join(file)).expect("it can be read");
+        assert_eq!(added_lines(&read("before"), &read("conversion")).len(), added, "{file}");
+    }
+    let library = application.build().join("libguestbook.so");
+    run(async {
+        let mut host = Host::new();
+        let variables: VariablesOf = Arc::new(|_| BTreeMap::from([("TITLE".to_owned(), "<Guests>".to_owned())]));
+        let dirs = Some(host.dir().join("plugins"));
+        host.loader = host.loader.with_surroundings(Surroundings { dirs, variables: Some(variables) });
+        let first = host.serve(&library).await;
+        let request = Request::post("/lines").header("content-type", "application/x-www-form-urlencoded");
+        let signed = first.send(request.body(Full::from("text=We+were+here")).expect("a request")).await;
+        assert_eq!((signed.status(), &signed.headers()["location"]), (StatusCode::SEE_OTHER, &"./".parse().unwrap()));
+        // What was written is there for the next build, and the page's own links lead to its assets.
+        let second = host.serve(&library).await;
+        first.unload_wholly().await;
+        let page = second.text("/").await;
+        assert!(page.contains("<h1>&lt;Guests></h1>\n<ul><li>We were here</li></ul>"), "{page}");
+        let (_, style) = page.split_once("href=\"").expect("a style sheet");
+        let (style, _) = style.split_once('"').expect("the end of its path");
+        assert!(second.text(&format!("/{style}")).await.starts_with("body {"));
+        second.unload_wholly().await;
+    });
 }

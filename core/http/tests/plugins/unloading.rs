@@ -1,12 +1,14 @@
 //! What would outlive a plugin: each thing is either taken back, or pins the library with its reason until it is gone.
 
 use crate::{
-    contract,
-    direct::{after_visiting, block_on, ends, goes, is_pinned, until, visit},
+    capture, contract,
+    direct::{after_visiting, block_on, call, ends, goes, is_pinned, until, visit},
     harness::{Host, run},
 };
 use camlock_policy::{Ending, Loaded};
 use camlock_testing::{Fixtures, trial};
+use http_body_util::BodyExt;
+use rustix::process::Signal;
 use std::{
     path::PathBuf,
     sync::atomic::{AtomicUsize, Ordering},
@@ -97,14 +99,160 @@ fn keys_and_their_values() {
     assert_eq!(deleted.load(Ordering::SeqCst), 0, "a deleted key has no destructor");
 }
 
+/// Sends this process a signal, which any of its threads may hear.
+fn raise(signal: Signal) {
+    rustix::process::kill_process(rustix::process::getpid(), signal).unwrap();
+}
+
+/// Whether anybody in this process handles a signal.
+fn is_handled(signal: Signal) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    u64::from_str_radix(caught.trim(), 16).unwrap() & 1 << (signal.as_raw() - 1) != 0
+}
+
 #[trial]
 fn a_signal_handler() {
     run(async {
         let host = Host::new();
-        let mut ending = after_visiting(&host, &library("leftovers"), &["/signal"]).await;
-        assert_eq!(is_pinned(&mut ending).await, "a handler for SIGCHLD lies in the plugin");
-        goes(&mut after_visiting(&host, &library("leftovers"), &["/signal-restored"]).await).await;
+        assert!(!is_handled(Signal::WINCH));
+        let Loaded { instance, mut ending, .. } = host.load(&library("leftovers")).await;
+        visit(&instance, "/signal").await;
+        assert!(is_handled(Signal::WINCH));
+        drop(instance);
         goes(&mut ending).await;
+        assert!(!is_handled(Signal::WINCH), "what was there before is there again");
+        raise(Signal::WINCH);
+        goes(&mut after_visiting(&host, &library("leftovers"), &["/signal", "/signal-restored"]).await).await;
+        // What got past the interception is found all the same, and cannot be taken back.
+        let mut ending = after_visiting(&host, &library("leftovers"), &["/signal-unseen"]).await;
+        assert_eq!(is_pinned(&mut ending).await, "a handler for SIGWINCH lies in the plugin");
+        goes(&mut after_visiting(&host, &library("leftovers"), &["/signal-unseen-restored"]).await).await;
+        goes(&mut ending).await;
+    });
+}
+
+/// Each new generation installs its handler before the one that it replaces is gone, in whatever order they go.
+#[trial]
+fn signal_handlers_in_a_chain() {
+    run(async {
+        let host = Host::new();
+        let mut base = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::user_defined1()).unwrap();
+        let mut generations = Vec::new();
+        for _ in 0..4 {
+            let (heard, path) = counter("/listening");
+            let loaded = host.load(&library("leftovers")).await;
+            visit(&loaded.instance, &path).await;
+            generations.push((loaded, heard));
+        }
+        let mut raised = 0;
+        for index in [None, Some(0), Some(2), Some(0), Some(0)] {
+            if let Some(index) = index {
+                let (Loaded { instance, mut ending, .. }, _): (Loaded, &AtomicUsize) = generations.remove(index);
+                drop(instance);
+                goes(&mut ending).await;
+            }
+            raise(Signal::USR1);
+            raised += 1;
+            base.recv().await.expect("the host hears it too");
+            for (_, heard) in &generations {
+                until("each generation hears it", async || heard.load(Ordering::SeqCst) == raised).await;
+            }
+        }
+        assert!(is_handled(Signal::USR1), "the host's own handler is there still");
+    });
+}
+
+/// What is open in this process.
+fn open_files() -> Vec<String> {
+    let entries = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let targets = entries.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    targets.map(|target| target.display().to_string()).collect()
+}
+
+#[trial]
+fn descriptors_that_are_left_open() {
+    run(async {
+        let host = Host::new();
+        let Loaded { instance, mut ending, .. } = host.load(&library("leftovers")).await;
+        let before = host.loader.overview()[0].descriptors;
+        let answer = call(&instance, "/descriptors").await.unwrap();
+        let body = answer.response.into_body().collect().await.unwrap().to_bytes();
+        let left: Vec<_> = std::str::from_utf8(&body).unwrap().lines().collect();
+        assert_eq!(left.len(), 5, "{left:?}");
+        let open = open_files();
+        assert!(left.iter().all(|target| open.iter().any(|one| one == target)), "{left:?} {open:?}");
+        assert_eq!(host.loader.overview()[0].descriptors, before + 6);
+        // Signals of tokio's need a pair that is kept for good.
+        let (_, listening) = counter("/listening");
+        visit(&instance, &listening).await;
+        let generation = host.loader.overview()[0].generation.to_string();
+        instance.shutdown().await.unwrap();
+        drop(instance);
+        goes(&mut ending).await;
+        let told = capture::records("descriptors that it left open were closed");
+        let told: Vec<_> = told.into_iter().filter(|record| record["generation"] == generation).collect();
+        let [told] = &told[..] else { panic!("{told:?}") };
+        assert_eq!(told["message"].matches("socket:").count(), 4, "{told:?}");
+        let open = open_files();
+        assert!(!left.iter().any(|target| open.iter().any(|one| one == target)), "{left:?} {open:?}");
+    });
+}
+
+#[trial]
+fn children_of_a_plugin() {
+    run(async {
+        let host = Host::new();
+        let Loaded { instance, mut ending, .. } = host.load(&library("leftovers")).await;
+        let answer = call(&instance, "/child").await.unwrap();
+        let body = answer.response.into_body().collect().await.unwrap().to_bytes();
+        let ignored = std::str::from_utf8(&body).unwrap().trim_start_matches("SigIgn:").trim().to_owned();
+        let ignored = u64::from_str_radix(&ignored, 16).unwrap();
+        assert_eq!(ignored & 1 << (Signal::PIPE.as_raw() - 1), 0, "{ignored:x}");
+        drop(instance);
+        goes(&mut ending).await;
+    });
+}
+
+/// What a C library that the plugin needs has registered is not known to anybody: so it stays, and the plugin goes.
+#[trial]
+fn what_a_needed_library_leaves() {
+    let (gone, key) = counter("/key");
+    run(async {
+        let host = Host::new();
+        let (ticks, thread) = counter("/thread");
+        let (handled, handler) = counter("/handler");
+        let Loaded { instance, mut ending, .. } = host.load(&library("needing")).await;
+        visit(&instance, &thread).await;
+        visit(&instance, &handler).await;
+        // A thread of the host's that ends after the plugin is gone.
+        let (end, ends) = std::sync::mpsc::channel::<()>();
+        let (visited, has_visited) = tokio::sync::oneshot::channel();
+        let theirs = instance.clone();
+        let host_thread = thread::spawn(move || {
+            block_on(visit(&theirs, &key));
+            drop(theirs);
+            let _ = visited.send(());
+            let _ = ends.recv();
+        });
+        has_visited.await.unwrap();
+        instance.shutdown().await.unwrap();
+        drop(instance);
+        goes(&mut ending).await;
+        let before = ticks.load(Ordering::SeqCst);
+        until("its thread runs on", async || ticks.load(Ordering::SeqCst) > before + 2).await;
+        raise(Signal::USR2);
+        until("its handler is called", async || handled.load(Ordering::SeqCst) == 1).await;
+        drop(end);
+        host_thread.join().unwrap();
+        assert_eq!(gone.load(Ordering::SeqCst), 1);
+        // The next generation finds the same library.
+        let Loaded { instance, mut ending, .. } = host.load(&library("needing")).await;
+        drop(instance);
+        goes(&mut ending).await;
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let mapped = maps.lines().filter(|line| line.contains("libcamlock_needed") && line.contains(" r-xp ")).count();
+        assert_eq!(mapped, 1, "it is kept once, however many generations needed it: {maps}");
     });
 }
 
@@ -150,9 +298,10 @@ fn a_load_that_is_given_up() {
             let _ = tokio::time::timeout(limit, host.loader.load(&artifact, microseconds, "{}")).await;
         }
         // Wherever it was given up: its constructor's thread ends, and nothing of it is left.
+        // (The copy of one that was given up early goes before its library does.)
         until("the copies are gone", async || host.copies().is_empty()).await;
-        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-        assert!(!maps.contains(host.run_dir().to_str().unwrap()), "{maps}");
+        let here = host.run_dir().to_str().unwrap().to_owned();
+        until("nothing is mapped", async || !std::fs::read_to_string("/proc/self/maps").unwrap().contains(&here)).await;
     });
 }
 

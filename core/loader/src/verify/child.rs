@@ -1,21 +1,29 @@
 //! The verifying child: opens the library, makes an instance, asks, drops, closes, looks, and tells after each step.
 
-use super::{CHILD_NAME, Line, Report, Stage, Verdict};
+use super::{
+    CHILD_NAME, VARIABLES, Verdict, VerificationReport, VerificationStep, VerifierLine, confine,
+    parent::LONGEST_OPENING,
+};
 use crate::{
+    constructors::destruct,
+    create::{describe, step_of},
+    hints::hint_on,
     host::HostSide,
     instance::Functions,
-    job::{LeasedJob, drive},
-    library::Library,
-    loader::describe,
+    job::LeasedJob,
+    library::{FirstCalls, Library},
+    signals,
+    surroundings::PluginSurroundings,
     symbols::Symbols,
     words::one_line,
 };
-use camlock_abi::{AbiVersion, Entry, FailureKind, FailureMessage, OpenOptions, RStr};
-use camlock_policy::{Lease, Use};
+use camlock_abi::{AbiVersion, FailureKind, FailureMessage, OpenOptions, RStr};
+use camlock_policy::Lease;
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::Write,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
@@ -31,23 +39,35 @@ pub fn run_verifier_if_asked() {
     let mut arguments = std::env::args_os();
     if arguments.next().is_some_and(|name| name == CHILD_NAME) {
         let arguments: Vec<_> = arguments.collect();
-        let [path, crate_name, runtime, name, stays, milliseconds] = &arguments[..] else { process::exit(64) };
+        let [copy, artifact, crate_name, runtime, name, stays, milliseconds] = &arguments[..] else {
+            process::exit(64)
+        };
         let (Some(crate_name), Some(name), Some(milliseconds)) =
             (crate_name.to_str(), name.to_str(), milliseconds.to_str().and_then(|text| text.parse().ok()))
         else {
             process::exit(64)
         };
-        let candidate = Candidate {
-            path: PathBuf::from(path),
+        let candidate = Specimen {
+            copy: PathBuf::from(copy),
+            artifact: PathBuf::from(artifact),
             crate_name: crate_name.to_owned(),
             runtime: runtime == "tokio",
             name: name.to_owned(),
             stays: stays.to_str().filter(|stays| !stays.is_empty()).map(str::to_owned),
             limit: Duration::from_millis(milliseconds),
+            variables: variables_given(),
         };
         process::exit(if run(&candidate).is_ok() { 0 } else { 70 });
     }
     ARMED.store(true, Ordering::Relaxed);
+}
+
+/// The plugin's variables, which the parent hands over in the environment: arguments are seen by everybody.
+fn variables_given() -> BTreeMap<String, String> {
+    let given = std::env::var(VARIABLES).unwrap_or_default();
+    // SAFETY: this process has one thread: nobody else reads its environment now. Later the plugin's code may.
+    unsafe { std::env::remove_var(VARIABLES) };
+    serde_json::from_str(&given).unwrap_or_default()
 }
 
 /// Whether this program makes the call above.
@@ -55,13 +75,18 @@ pub(super) fn is_armed() -> bool {
     ARMED.load(Ordering::Relaxed)
 }
 
-struct Candidate {
-    path: PathBuf,
+/// What is to be verified.
+struct Specimen {
+    /// What is opened.
+    copy: PathBuf,
+    /// What it was made of, where names are.
+    artifact: PathBuf,
     crate_name: String,
     runtime: bool,
     name: String,
     stays: Option<String>,
     limit: Duration,
+    variables: BTreeMap<String, String>,
 }
 
 /// Where the child's lines go: a duplicate of the standard output it was started with. What the plugin prints goes to the
@@ -75,45 +100,69 @@ impl Teller {
         Ok(Teller(File::from(lines)))
     }
 
-    fn tell(&mut self, line: &Line) -> std::io::Result<()> {
+    fn tell(&mut self, line: &VerifierLine) -> std::io::Result<()> {
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
         self.0.write_all(&text)
     }
 }
 
-fn run(candidate: &Candidate) -> std::io::Result<()> {
+fn run(candidate: &Specimen) -> std::io::Result<()> {
     // A panic of the plugin is told by its message; the host's own hook would print it a second time.
     std::panic::set_hook(Box::new(|_| ()));
     let mut teller = Teller::new()?;
-    teller.tell(&Line::Stage(Stage::Open))?;
-    let opened = match Library::open(Path::new(&candidate.path), &candidate.crate_name, candidate.stays.clone()) {
+    let confined = confine::to_working_directory();
+    teller.tell(&VerifierLine::Reached(VerificationStep::Open))?;
+    let began = Instant::now();
+    let opened = match Library::open(&candidate.copy, &candidate.crate_name, candidate.stays.clone()) {
         Ok(opened) => opened,
-        Err(error) => return teller.tell(&Line::Unopened(error.0)),
+        Err(error) => return teller.tell(&VerifierLine::Unopened(error.0)),
     };
+    let taken = began.elapsed();
+    if taken > LONGEST_OPENING {
+        return teller.tell(&VerifierLine::SlowToOpen(taken.as_millis() as u64));
+    }
     let verdict = match try_all(candidate, opened, &mut teller)? {
         Ok(report) => Verdict::Good(report),
+        Err(reason) if confined && wrote_elsewhere(&reason) => Verdict::Bad(format!("{reason}{HINT}")),
         Err(reason) => Verdict::Bad(reason),
     };
-    teller.tell(&Line::Done(verdict))
+    teller.tell(&VerifierLine::Done(verdict))
+}
+
+const HINT: &str =
+    " (while it is verified it may write to its working directory only: what writes elsewhere belongs into `start`)";
+
+/// Whether a failure is what comes of writing where the child may not.
+fn wrote_elsewhere(reason: &str) -> bool {
+    let reason = reason.to_lowercase();
+    ["permission denied", "os error 13", "readonly database", "read-only", "unable to open database file"]
+        .iter()
+        .any(|sign| reason.contains(sign))
 }
 
 /// The outer result is about telling, the inner one about the plugin.
 fn try_all(
-    candidate: &Candidate,
-    (mut library, entry): (Library, &'static Entry),
+    candidate: &Specimen,
+    (mut library, first_calls): (Library, FirstCalls),
     teller: &mut Teller,
-) -> std::io::Result<Result<Report, String>> {
-    teller.tell(&Line::Stage(Stage::Layouts))?;
+) -> std::io::Result<Result<VerificationReport, String>> {
+    // SAFETY: the library is mapped until the end of this function, and this is its first use.
+    unsafe { first_calls.run() };
+    let entry = first_calls.entry;
+    teller.tell(&VerifierLine::Reached(VerificationStep::Layouts))?;
     // Contract 1.x: the version lies in the part of the root that never changes.
     let AbiVersion { minor, .. } = entry.root.abi();
     if let Err(reason) = crate::layout::check(entry, minor) {
         return Ok(Err(reason));
     }
-    teller.tell(&Line::Stage(Stage::Instance))?;
+    teller.tell(&VerifierLine::Reached(VerificationStep::Instance))?;
     let lease = Lease::first(|| ());
-    let symbols = Symbols::of(candidate.path.clone());
-    let side = HostSide::new(&candidate.name, 0, lease.watch(), None, symbols);
+    let symbols = Symbols::of(candidate.artifact.clone());
+    // A directory that goes with this process: what `create` leaves there is nobody's.
+    let dir = std::env::current_dir()?;
+    let surroundings = PluginSurroundings::new(&candidate.name, Some(dir.clone()), &dir, &candidate.variables);
+    let side = HostSide::new(&candidate.name, 0, lease.watch(), None, symbols, surroundings);
     let _ = side.range.set(library.range.clone());
     let root = entry.root;
     let options = OpenOptions { verifying: true, runtime: candidate.runtime, name: RStr::from_str(&candidate.name) };
@@ -124,22 +173,24 @@ fn try_all(
     }
     let functions = Functions { root, object };
 
-    teller.tell(&Line::Stage(Stage::Create))?;
-    // SAFETY: root and object belong together; the job runs under a lease.
-    let create = LeasedJob::new(unsafe { root.create()(object) }, lease.share(Use::Job));
-    match drive(create, candidate.limit) {
+    teller.tell(&VerifierLine::Reached(VerificationStep::Create))?;
+    // SAFETY: root and object belong together; the lease keeps them.
+    let create = unsafe { root.create()(object) };
+    match LeasedJob::drive_under(create, &lease, candidate.limit) {
         Some(Ok(_)) => {}
-        Some(Err(failure)) => return Ok(Err(failed("`create`", failure))),
+        Some(Err(failure)) => return Ok(Err(failed(&step_of(failure.kind).to_string(), failure))),
         // Left to the parent, whose time is over too: it is not the plugin's last word.
         None => process::exit(TIMED_OUT),
     }
-    teller.tell(&Line::Stage(Stage::Describe))?;
-    let mut report = Report { openapi: describe(functions).openapi, stays: None };
+    teller.tell(&VerifierLine::Reached(VerificationStep::Describe))?;
+    // SAFETY: the lease keeps the instance.
+    let openapi = unsafe { describe(functions, &side) }.openapi;
+    let mut report = VerificationReport { openapi, stays: None };
 
-    teller.tell(&Line::Stage(Stage::Shutdown))?;
+    teller.tell(&VerifierLine::Reached(VerificationStep::Shutdown))?;
     // SAFETY: as above.
-    let shutdown = LeasedJob::new(unsafe { root.shutdown()(object) }, lease.share(Use::Job));
-    match drive(shutdown, candidate.limit) {
+    let shutdown = unsafe { root.shutdown()(object) };
+    match LeasedJob::drive_under(shutdown, &lease, candidate.limit) {
         Some(Ok(_)) => {}
         Some(Err(failure)) => return Ok(Err(failed("`shutdown`", failure))),
         None => process::exit(TIMED_OUT),
@@ -147,10 +198,10 @@ fn try_all(
     side.end_spawned();
     drop(lease);
 
-    teller.tell(&Line::Stage(Stage::Close))?;
+    teller.tell(&VerifierLine::Reached(VerificationStep::Close))?;
     // SAFETY: every job is gone, nothing else was asked for.
     unsafe { root.close()(object) };
-    teller.tell(&Line::Stage(Stage::Unmap))?;
+    teller.tell(&VerifierLine::Reached(VerificationStep::Unmap))?;
     report.stays = unmap(&mut library).err();
     Ok(Ok(report))
 }
@@ -159,11 +210,12 @@ fn try_all(
 pub(super) const TIMED_OUT: i32 = 75;
 
 fn failed(what: &str, failure: FailureMessage) -> String {
+    let hint = hint_on(&failure.message);
     match failure.kind {
-        FailureKind::Panic => {
-            format!("{what} panicked: {} ({})", one_line(&failure.message), one_line(&failure.location))
+        FailureKind::Panic | FailureKind::PanicInRoutes => {
+            format!("{what} panicked: {} ({}){hint}", one_line(&failure.message), one_line(&failure.location))
         }
-        _ => format!("{what} failed: {}", one_line(&failure.message)),
+        _ => format!("{what} failed: {}{hint}", one_line(&failure.message)),
     }
 }
 
@@ -176,10 +228,14 @@ fn unmap(library: &mut Library) -> Result<(), String> {
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    if let Some(signal) = crate::signals::handled_within(&library.range) {
+    signals::withdraw(library.footprint.member())?;
+    if let Some(signal) = signals::handled_within(&library.range) {
         return Err(format!("a handler for {signal} lies in the plugin"));
     }
     library.footprint.retire(Duration::ZERO);
     library.footprint.close(Duration::from_millis(500))?;
+    let destructors = library.take_destructors();
+    // SAFETY: they are the library's, which is mapped and of which nothing else will be called; they were taken, so they run once.
+    unsafe { destruct(&destructors) };
     library.close()
 }

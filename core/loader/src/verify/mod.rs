@@ -1,14 +1,17 @@
 //! Verification: staged bytes are tried in a process of their own before the server opens them.
 //!
 //! `parent` starts the child, bounds it and understands how it ended; `child` opens the library and tells how far it came;
-//! `verdicts` remembers. What must not live here: any decision about what to do with a verdict.
+//! `confine` and `workplace` say
+//! what the child may write; `verdicts` remembers. What must not live here: any decision about what to do with a verdict.
 
 mod child;
+mod confine;
 mod parent;
 mod verdicts;
+mod workplace;
 
 pub use child::run_verifier_if_asked;
-pub use parent::{Limits, Verifier, VerifyError};
+pub use parent::{Verifier, VerifierLimits, VerifyError};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,14 +20,14 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It can be loaded.
-    Good(Report),
+    Good(VerificationReport),
     /// It cannot, and why: one sentence.
     Bad(String),
 }
 
 /// What a good candidate showed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
+pub struct VerificationReport {
     /// Its OpenAPI document.
     pub openapi: Option<String>,
     /// Why its library stayed in the verifying process, if it did: it will be pinned here too.
@@ -34,7 +37,7 @@ pub struct Report {
 /// How far the child has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Stage {
+enum VerificationStep {
     Begin,
     Open,
     Layouts,
@@ -46,19 +49,19 @@ enum Stage {
     Unmap,
 }
 
-impl Stage {
+impl VerificationStep {
     /// What went on, to follow "while" or "before".
-    fn told(self) -> &'static str {
+    fn in_words(self) -> &'static str {
         match self {
-            Stage::Begin => "the verifying process started",
-            Stage::Open => "the library was opened and its constructors ran",
-            Stage::Layouts => "its types were compared",
-            Stage::Instance => "its instance was made",
-            Stage::Create => "its `create` ran",
-            Stage::Describe => "it described itself",
-            Stage::Shutdown => "its `shutdown` ran",
-            Stage::Close => "it was dropped",
-            Stage::Unmap => "it was unmapped",
+            VerificationStep::Begin => "the verifying process started",
+            VerificationStep::Open => "the library was opened and its constructors ran",
+            VerificationStep::Layouts => "its types were compared",
+            VerificationStep::Instance => "its instance was made",
+            VerificationStep::Create => "its `create` ran",
+            VerificationStep::Describe => "it described itself",
+            VerificationStep::Shutdown => "its `shutdown` ran",
+            VerificationStep::Close => "it was dropped",
+            VerificationStep::Unmap => "it was unmapped",
         }
     }
 }
@@ -66,15 +69,20 @@ impl Stage {
 /// A line that the child writes.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Line {
-    Stage(Stage),
+enum VerifierLine {
+    Reached(VerificationStep),
     Done(Verdict),
     /// The dynamic linker refused, in these words.
     Unopened(String),
+    /// The libraries that it needs took so many milliseconds to open.
+    SlowToOpen(u64),
 }
 
 /// Part of what a verdict is kept under: raised when verification comes to mean something else.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The name under which the child starts, in place of the program's.
 const CHILD_NAME: &str = "camlock-verifier";
+
+/// What carries a plugin's own variables to the child: a JSON object.
+pub(crate) const VARIABLES: &str = "CAMLOCK_PLUGIN_VARIABLES";

@@ -1,18 +1,25 @@
 //! The parent's side: starts the child under limits, listens, and turns its end into a verdict or an error.
 
-use super::{CHILD_NAME, Line, Stage, Verdict, child, verdicts::Verdicts};
+use super::{
+    CHILD_NAME, VARIABLES, Verdict, VerificationStep, VerifierLine, child,
+    verdicts::{Key, Verdicts},
+    workplace::Workplace,
+};
 use crate::{
+    copy::{self, PrivateCopy},
     signals,
     stage::Artifact,
+    surroundings::VariablesOf,
     words::{in_words, one_line},
 };
-use camlock_policy::{Digest, manifest::Runtime};
+use camlock_policy::manifest::Runtime;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions},
 };
+use serde_json::json;
 use std::{
-    fs,
+    fmt,
     io::{self, Read},
     os::{
         fd::AsFd,
@@ -25,18 +32,31 @@ use std::{
 };
 use tokio::sync::oneshot;
 
+/// How long the constructors of the libraries that a plugin needs may take, with the linker's own work. They run within
+/// `dlopen`, where nobody can be given up.
+pub(super) const LONGEST_OPENING: Duration = Duration::from_secs(3);
+
 /// What the verifying child may use.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct VerifierLimits {
     /// Wall-clock time for the whole.
     pub time: Duration,
     /// Bytes of address space.
     pub memory: u64,
 }
 
-impl Default for Limits {
+impl Default for VerifierLimits {
     fn default() -> Self {
-        Limits { time: Duration::from_secs(10), memory: 2 << 30 }
+        VerifierLimits { time: Duration::from_secs(10), memory: 2 << 30 }
+    }
+}
+
+impl VerifierLimits {
+    /// The same, as far as this process may grant it: an error tells of what the child really had.
+    fn within_hard_ones(&self) -> Self {
+        let memory =
+            bounds(self).iter().find(|(resource, _)| *resource == Resource::As).map_or(self.memory, |one| one.1);
+        VerifierLimits { memory, ..self.clone() }
     }
 }
 
@@ -65,6 +85,15 @@ pub enum VerifyError {
         /// The limit.
         limit: u64,
     },
+    /// The libraries that it needs hold up the dynamic linker, which loads one at a time for the whole server.
+    #[error(
+        "opening it took {:.1} s, more than the {} s in which the constructors of the libraries that it needs must end: \
+         nothing else could be loaded meanwhile", .taken.as_secs_f64(), LONGEST_OPENING.as_secs()
+    )]
+    SlowToOpen {
+        /// How long it took.
+        taken: Duration,
+    },
     /// The staged copy cannot be read any more.
     #[error("the stored copy {path} cannot be read: {why}")]
     Unreadable {
@@ -82,67 +111,102 @@ pub enum VerifyError {
 }
 
 /// Verifies artifacts and remembers verdicts.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Verifier {
-    limits: Limits,
+    limits: VerifierLimits,
     verdicts: Verdicts,
+    workplace: Workplace,
+    variables: Option<VariablesOf>,
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Verifier").field("limits", &self.limits).finish_non_exhaustive()
+    }
 }
 
 impl Verifier {
-    /// A verifier that keeps its verdicts in a directory.
-    pub fn new(verdicts: impl Into<PathBuf>, limits: Limits) -> io::Result<Self> {
-        Ok(Verifier { limits, verdicts: Verdicts::at(verdicts.into())? })
+    /// A verifier that keeps its verdicts in a directory. Beside it, in `trying`, its children work.
+    pub fn new(verdicts: impl Into<PathBuf>, limits: VerifierLimits) -> io::Result<Self> {
+        let verdicts = verdicts.into();
+        let workplace = Workplace::at(&verdicts.with_file_name("trying"))?;
+        Ok(Verifier { limits, verdicts: Verdicts::at(verdicts)?, workplace, variables: None })
+    }
+
+    /// The same, with the variables that operators give to plugins: what it says of a build holds for these alone.
+    #[must_use]
+    pub fn with_variables(self, variables: VariablesOf) -> Self {
+        Verifier { variables: Some(variables), ..self }
     }
 
     /// The verdict on an artifact: the one that was kept, or a new one.
     pub async fn verify(&self, artifact: &Artifact) -> Result<Verdict, VerifyError> {
-        if let Some(verdict) = self.verdicts.get(artifact.digest) {
+        let variables = self.variables.as_ref().map(|of| of(&artifact.sections.manifest.name)).unwrap_or_default();
+        let variables = if variables.is_empty() { String::new() } else { json!(variables).to_string() };
+        let key = Key::new(artifact.digest, &variables);
+        if let Some(verdict) = self.verdicts.get(&key) {
             return Ok(verdict);
         }
         if !child::is_armed() {
             return Err(VerifyError::NotArmed);
         }
         let (reply, verdict) = oneshot::channel();
-        let (limits, candidate) = (self.limits.clone(), artifact.clone());
+        let (limits, candidate, workplace) = (self.limits.within_hard_ones(), artifact.clone(), self.workplace.clone());
         // The child is told to die with the thread that started it, so that thread stays with it.
         thread::Builder::new()
             .name("camlock-verify".into())
-            .spawn(move || drop(reply.send(attempt(&candidate, &limits))))
+            .spawn(move || drop(reply.send(attempt(&candidate, &variables, &limits, &workplace))))
             .map_err(|error| VerifyError::NotRun(in_words(&error)))?;
         match verdict.await.unwrap_or_else(|_| Err(VerifyError::NotRun("its thread has ended".to_owned())))? {
-            Found::Verdict(verdict) => {
-                self.verdicts.put(artifact.digest, &verdict);
+            AttemptOutcome::Verdict(verdict) => {
+                self.verdicts.put(&key, &verdict);
                 Ok(verdict)
             }
-            Found::Unopened(words) => Ok(Verdict::Bad(format!("it cannot be opened: {}", one_line(&words)))),
+            AttemptOutcome::Unopened(words) => Ok(Verdict::Bad(format!("it cannot be opened: {}", one_line(&words)))),
         }
     }
 }
 
 /// What came of an attempt.
-enum Found {
+enum AttemptOutcome {
     /// What would be found again.
     Verdict(Verdict),
     /// The dynamic linker's words. Not kept: a library that is missing may be installed, a libc that is too old replaced.
     Unopened(String),
 }
 
-fn attempt(artifact: &Artifact, limits: &Limits) -> Result<Found, VerifyError> {
+fn attempt(
+    artifact: &Artifact,
+    variables: &str,
+    limits: &VerifierLimits,
+    workplace: &Workplace,
+) -> Result<AttemptOutcome, VerifyError> {
     let unreadable = |error: io::Error| VerifyError::Unreadable { path: artifact.path.clone(), why: in_words(&error) };
-    let path = artifact.path.canonicalize().map_err(unreadable)?;
-    let found = try_once(artifact, &path, limits)?;
+    let directory = workplace.for_one_child().map_err(|error| {
+        VerifyError::NotRun(format!("no directory can be made for the verifying process: {}", in_words(&error)))
+    })?;
+    // Opened as a server opens it: a copy whose constructors are not for the linker to run.
+    let bytes = copy::read(&artifact.path).map_err(unreadable)?;
+    let (digest, copy) = PrivateCopy::of(&bytes, directory.path());
+    drop(bytes);
     // A bad verdict would be kept for good: it must be on the very bytes that the digest names.
-    if !matches!(found, Found::Verdict(Verdict::Good(_)))
-        && Digest::of(&fs::read(&path).map_err(unreadable)?) != artifact.digest
-    {
+    if digest != artifact.digest {
         return Err(VerifyError::Rotten(artifact.path.clone()));
     }
-    Ok(found)
+    let copy = copy.map_err(|error| {
+        VerifyError::NotRun(format!("no copy of it can be made for the verifying process: {}", in_words(&error)))
+    })?;
+    try_once(artifact, (copy.path(), directory.path()), variables, limits)
 }
 
-fn try_once(artifact: &Artifact, path: &Path, limits: &Limits) -> Result<Found, VerifyError> {
+fn try_once(
+    artifact: &Artifact,
+    (copy, directory): (&Path, &Path),
+    variables: &str,
+    limits: &VerifierLimits,
+) -> Result<AttemptOutcome, VerifyError> {
     let not_run = |error: io::Error| VerifyError::NotRun(in_words(&error));
-    let mut child = start(artifact, path, limits).map_err(not_run)?;
+    let mut child = start(artifact, (copy, directory), variables, limits).map_err(not_run)?;
     let deadline = Instant::now() + limits.time;
     let mut heard = listen(&mut child, deadline);
     let id = Pid::from_child(&child);
@@ -165,33 +229,33 @@ fn is_running(id: Pid) -> bool {
     matches!(rustix::process::waitid(WaitId::Pid(id), asked), Ok(None))
 }
 
-fn start(artifact: &Artifact, path: &Path, limits: &Limits) -> io::Result<Child> {
+fn start(
+    artifact: &Artifact,
+    (copy, directory): (&Path, &Path),
+    variables: &str,
+    limits: &VerifierLimits,
+) -> io::Result<Child> {
     let sections = &artifact.sections;
     let runtime = if sections.manifest.camlock.runtime == Runtime::Tokio { "tokio" } else { "none" };
     let mut command = Command::new("/proc/self/exe");
     command
         .arg0(CHILD_NAME)
-        .arg(path)
+        .args([copy, &artifact.path])
         .args([&sections.crate_name, runtime, &sections.manifest.name, sections.stays.as_deref().unwrap_or("")])
         .arg(limits.time.as_millis().to_string())
         .env_clear()
-        .current_dir("/")
+        .env(VARIABLES, variables)
+        .current_dir(directory)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
-    let (memory, seconds) = (limits.memory, limits.time.as_secs() + 2);
+    let bounds = bounds(limits);
     // SAFETY: between fork and exec only system calls are made, on values of our own: nothing allocates or locks.
     unsafe {
         command.pre_exec(move || {
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-            for (resource, most) in [
-                (Resource::As, memory),
-                (Resource::Cpu, seconds),
-                (Resource::Core, 0),
-                (Resource::Fsize, 64 << 20),
-                (Resource::Nofile, 256),
-            ] {
+            for (resource, most) in bounds {
                 rustix::process::setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
             }
             // Marked, not closed: std's own pipe, which tells of a failed exec, must live until the exec.
@@ -202,9 +266,24 @@ fn start(artifact: &Artifact, path: &Path, limits: &Limits) -> io::Result<Child>
     command.spawn()
 }
 
+/// What the child is bounded by: never more than this process may have itself, which it could not hand on.
+fn bounds(limits: &VerifierLimits) -> [(Resource, u64); 5] {
+    let wanted = [
+        (Resource::As, limits.memory),
+        (Resource::Cpu, limits.time.as_secs() + 2),
+        (Resource::Core, 0),
+        (Resource::Fsize, 64 << 20),
+        (Resource::Nofile, 256),
+    ];
+    wanted.map(|(resource, most)| {
+        let hard = rustix::process::getrlimit(resource).maximum;
+        (resource, hard.map_or(most, |hard| hard.min(most)))
+    })
+}
+
 /// What was heard of a child until it fell silent.
 #[derive(Debug, Default)]
-struct Heard {
+struct ChildOutput {
     lines: Vec<u8>,
     errors: Vec<u8>,
     timed_out: bool,
@@ -214,8 +293,8 @@ struct Heard {
 const MOST_LINES: usize = 64 << 20;
 const MOST_ERRORS: usize = 64 << 10;
 
-fn listen(child: &mut Child, deadline: Instant) -> io::Result<Heard> {
-    let mut heard = Heard::default();
+fn listen(child: &mut Child, deadline: Instant) -> io::Result<ChildOutput> {
+    let mut heard = ChildOutput::default();
     let (Some(mut output), Some(mut errors)) = (child.stdout.take(), child.stderr.take()) else { return Ok(heard) };
     let (mut output_open, mut errors_open) = (true, true);
     let mut buffer = vec![0; 64 * 1024];
@@ -254,19 +333,22 @@ fn take(from: &mut impl Read, buffer: &mut [u8], into: &mut Vec<u8>, most: usize
     Ok(count > 0)
 }
 
-fn judge(heard: &Heard, status: ExitStatus, limits: &Limits) -> Result<Found, VerifyError> {
-    let mut stage = Stage::Begin;
+fn judge(heard: &ChildOutput, status: ExitStatus, limits: &VerifierLimits) -> Result<AttemptOutcome, VerifyError> {
+    let mut stage = VerificationStep::Begin;
     for line in heard.lines.split(|byte| *byte == b'\n') {
         match serde_json::from_slice(line) {
-            Ok(Line::Stage(reached)) => stage = reached,
-            Ok(Line::Done(verdict)) if status.success() => return Ok(Found::Verdict(verdict)),
-            Ok(Line::Unopened(words)) if status.success() => return unopened(words),
-            Ok(Line::Done(_) | Line::Unopened(_)) | Err(_) => {}
+            Ok(VerifierLine::Reached(reached)) => stage = reached,
+            Ok(VerifierLine::Done(verdict)) if status.success() => return Ok(AttemptOutcome::Verdict(verdict)),
+            Ok(VerifierLine::Unopened(words)) if status.success() => return unopened(words),
+            Ok(VerifierLine::SlowToOpen(milliseconds)) if status.success() => {
+                return Err(VerifyError::SlowToOpen { taken: Duration::from_millis(milliseconds) });
+            }
+            Ok(VerifierLine::Done(_) | VerifierLine::Unopened(_) | VerifierLine::SlowToOpen(_)) | Err(_) => {}
         }
     }
     // Nothing of the plugin had run yet: this says nothing of it.
-    let before_it = stage == Stage::Begin;
-    let stage = stage.told();
+    let before_it = stage == VerificationStep::Begin;
+    let stage = stage.in_words();
     if heard.timed_out || status.code() == Some(child::TIMED_OUT) || status.signal() == Some(libc::SIGXCPU) {
         return Err(VerifyError::TimedOut { stage, limit: limits.time });
     }
@@ -277,7 +359,8 @@ fn judge(heard: &Heard, status: ExitStatus, limits: &Limits) -> Result<Found, Ve
     match (status.signal(), status.code()) {
         (signal, code) if before_it => {
             let how = signal.map_or_else(|| format!("status {}", code.unwrap_or_default()), signals::name);
-            Err(VerifyError::NotRun(format!("the verifying process ended with {how} before it had begun")))
+            let hint = low_limit(limits).map(|limit| format!(" ({limit})")).unwrap_or_default();
+            Err(VerifyError::NotRun(format!("the verifying process ended with {how} before it had begun{hint}")))
         }
         (Some(libc::SIGKILL), _) => {
             Err(VerifyError::NotRun("the verifying process was killed from outside".to_owned()))
@@ -291,11 +374,24 @@ fn judge(heard: &Heard, status: ExitStatus, limits: &Limits) -> Result<Found, Ve
     }
 }
 
-fn bad(sentence: String) -> Found {
-    Found::Verdict(Verdict::Bad(sentence))
+/// Names a hard limit of this process that leaves the child less than it should have.
+fn low_limit(limits: &VerifierLimits) -> Option<String> {
+    let enough = VerifierLimits { memory: 64 << 20, ..limits.clone() };
+    let names = [(Resource::As, "address space"), (Resource::Nofile, "open files"), (Resource::Fsize, "file size")];
+    let low = |(resource, _): &&(Resource, &str)| {
+        let least = if *resource == Resource::Nofile { 16 } else { enough.memory };
+        rustix::process::getrlimit(*resource).maximum.is_some_and(|hard| hard < least)
+    };
+    let (resource, name) = names.iter().find(low)?;
+    let hard = rustix::process::getrlimit(*resource).maximum?;
+    Some(format!("this server's hard limit for {name} is {hard}: raise it"))
 }
 
-fn unopened(words: String) -> Result<Found, VerifyError> {
+fn bad(sentence: String) -> AttemptOutcome {
+    AttemptOutcome::Verdict(Verdict::Bad(sentence))
+}
+
+fn unopened(words: String) -> Result<AttemptOutcome, VerifyError> {
     // The linker says no more when memory is too short, or when the file system forbids execution.
     if words.contains("failed to map segment") {
         return Err(VerifyError::NotRun(format!(
@@ -303,14 +399,16 @@ fn unopened(words: String) -> Result<Found, VerifyError> {
             one_line(&words)
         )));
     }
-    Ok(Found::Unopened(words))
+    Ok(AttemptOutcome::Unopened(words))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sections::Sections;
+    use camlock_policy::Digest;
     use camlock_policy::manifest;
+    use std::fs;
 
     /// This program's harness has a `main` of its own, which never heard of verification: starting it again would run all
     /// tests a second time.
@@ -325,7 +423,7 @@ mod tests {
             sdk: String::new(),
             rustc: String::new(),
             panic: "unwind".into(),
-            nonce: String::new(),
+            fingerprint: String::new(),
             requires: Vec::new(),
             crate_name: "hello".into(),
             stays: None,
@@ -337,7 +435,7 @@ mod tests {
             sections,
             copy: std::sync::Arc::default(),
         };
-        let verifier = Verifier::new(dir.path().join("verdicts"), Limits::default()).unwrap();
+        let verifier = Verifier::new(dir.path().join("verdicts"), VerifierLimits::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let error = runtime.block_on(verifier.verify(&artifact)).unwrap_err();
         assert!(matches!(error, VerifyError::NotArmed));

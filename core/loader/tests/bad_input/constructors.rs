@@ -5,7 +5,7 @@ use crate::{
     creates::{QUICK, bad, timed_out},
     place::Place,
 };
-use camlock_loader::{Limits, Verdict};
+use camlock_loader::{Verdict, VerifierLimits};
 use camlock_testing::trial;
 
 const OPENED: &str = "while the library was opened and its constructors ran";
@@ -35,7 +35,7 @@ fn exit_badly() {
 #[trial]
 fn undefined_symbol() {
     let place = Place::new();
-    let verdict = place.verify(&Altered::candidate("undefined").0, Limits::default());
+    let verdict = place.verify(&Altered::candidate("undefined").0, VerifierLimits::default());
     let Ok(Verdict::Bad(sentence)) = verdict else { panic!("{verdict:?}") };
     assert_eq!(sentence, "it cannot be opened: undefined symbol: camlock_defined_nowhere");
     place.expect_clean();
@@ -48,7 +48,7 @@ fn a_missing_library() {
     let good = Altered::good();
     let name = b"\0libc.so.6\0";
     let at = good.0.windows(name.len()).position(|bytes| bytes == name).expect("it needs libc");
-    let verdict = place.verify(&good.patch(at, b"\0libz.so.0\0").0, Limits::default());
+    let verdict = place.verify(&good.patch(at, b"\0libz.so.0\0").0, VerifierLimits::default());
     let Ok(Verdict::Bad(sentence)) = verdict else { panic!("{verdict:?}") };
     let words = "libz.so.0: cannot open shared object file: No such file or directory";
     assert_eq!(sentence, format!("it cannot be opened: {words}"));
@@ -75,11 +75,11 @@ fn a_file_the_linker_refuses() {
 fn the_process_goes_on() {
     let place = Place::new();
     for mode in ["constructor crashes", "constructor exits well", "aborts", "panics"] {
-        let verdict = place.verify(&Altered::that(mode), Limits::default()).expect("a verdict");
+        let verdict = place.verify(&Altered::that(mode), VerifierLimits::default()).expect("a verdict");
         assert!(matches!(verdict, Verdict::Bad(_)), "{mode}: {verdict:?}");
     }
     let artifact = place.stage(&Altered::good().0);
-    let verdict = place.run(place.verifier(Limits::default()).verify(&artifact)).expect("a verdict");
+    let verdict = place.run(place.verifier(VerifierLimits::default()).verify(&artifact)).expect("a verdict");
     assert!(matches!(verdict, Verdict::Good(_)), "{verdict:?}");
     let loaded = place.load(&artifact).expect("it can be loaded");
     place.unload(loaded);

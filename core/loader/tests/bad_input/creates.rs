@@ -4,7 +4,7 @@ use crate::{
     alter::Altered,
     place::{Place, processes_with},
 };
-use camlock_loader::{Limits, Verdict, VerifyError};
+use camlock_loader::{Verdict, VerifierLimits, VerifyError};
 use camlock_testing::trial;
 use std::{
     thread,
@@ -12,7 +12,7 @@ use std::{
 };
 
 /// For what does not end by itself.
-pub const QUICK: Limits = Limits { time: Duration::from_secs(1), memory: 1 << 30 };
+pub const QUICK: VerifierLimits = VerifierLimits { time: Duration::from_secs(1), memory: 1 << 30 };
 
 #[trial]
 fn error() {
@@ -62,7 +62,7 @@ fn crash_in_a_drop() {
 /// The sentence of a bad verdict, which is kept; nothing else is left.
 pub fn judged(bytes: &[u8]) -> String {
     let place = Place::new();
-    let verdict = place.verify(bytes, Limits::default());
+    let verdict = place.verify(bytes, VerifierLimits::default());
     let Ok(Verdict::Bad(sentence)) = verdict else { panic!("{verdict:?}") };
     assert_eq!(place.names("verdicts").len(), 1, "the verdict is kept");
     place.expect_clean();
@@ -95,7 +95,7 @@ fn panic() {
 #[trial]
 fn eat_memory() {
     let place = Place::new();
-    let limits = Limits { time: Duration::from_secs(20), memory: 384 << 20 };
+    let limits = VerifierLimits { time: Duration::from_secs(20), memory: 384 << 20 };
     let error = place.verify(&Altered::that("eats"), limits).expect_err("no verdict");
     let sentence = "it asked for more memory than the 384 MiB that it is verified with, while its `create` ran";
     assert_eq!(error.to_string(), sentence);
@@ -122,7 +122,7 @@ fn recurse() {
 #[trial]
 fn be_killed() {
     let place = Place::new();
-    let error = place.verify(&Altered::that("is killed"), Limits::default()).expect_err("no verdict");
+    let error = place.verify(&Altered::that("is killed"), VerifierLimits::default()).expect_err("no verdict");
     assert_eq!(error.to_string(), "it could not be verified: the verifying process was killed from outside");
     assert!(place.names("verdicts").is_empty(), "it is no verdict");
     place.expect_clean();
@@ -131,9 +131,9 @@ fn be_killed() {
 #[trial]
 fn routes() {
     let sentence = judged(&Altered::that("routes panic"));
-    assert!(sentence.starts_with("`create` panicked: no routes today (candidates/examples/"), "{sentence}");
+    assert!(sentence.starts_with("`routes` panicked: no routes today (candidates/examples/"), "{sentence}");
     let sentence = judged(&Altered::that("routes overlap"));
-    let start = "`create` panicked: Overlapping method route. Handler for `GET /same` already exists (";
+    let start = "`routes` panicked: Overlapping method route. Handler for `GET /same` already exists (";
     assert!(sentence.starts_with(start), "{sentence}");
 }
 
@@ -149,7 +149,7 @@ fn shutdown() {
 #[trial]
 fn shouting_is_harmless() {
     let place = Place::new();
-    let verdict = place.verify(&Altered::that("shouts"), Limits::default());
+    let verdict = place.verify(&Altered::that("shouts"), VerifierLimits::default());
     assert!(matches!(verdict, Ok(Verdict::Good(_))), "{verdict:?}");
     place.expect_clean();
 }
@@ -160,7 +160,7 @@ fn children_go_too() {
     let seconds = format!("86400{}", std::process::id());
     let place = Place::new();
     let began = Instant::now();
-    let verdict = place.verify(&Altered::that(&format!("spawns {seconds}")), Limits::default());
+    let verdict = place.verify(&Altered::that(&format!("spawns {seconds}")), VerifierLimits::default());
     assert!(matches!(verdict, Ok(Verdict::Good(_))), "{verdict:?}");
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     let line = format!("sleep {seconds}");
@@ -178,18 +178,21 @@ fn surroundings() {
     let inherited = std::fs::File::create(place.path("inherited")).unwrap();
     rustix::io::fcntl_setfd(&inherited, rustix::io::FdFlags::empty()).unwrap();
     let verdict =
-        place.verify(&Altered::that("surroundings"), Limits { time: Duration::from_secs(7), memory: 1 << 30 });
+        place.verify(&Altered::that("surroundings"), VerifierLimits { time: Duration::from_secs(7), memory: 1 << 30 });
     drop(inherited);
     let Ok(Verdict::Bad(told)) = verdict else { panic!("{verdict:?}") };
     let lines: Vec<_> = told.trim_start_matches("`create` failed: ").split(" | ").collect();
-    assert_eq!(lines[0], "directory /", "no variables, and then: {told}");
+    let own = format!("directory {}/", place.path("trying").canonicalize().unwrap().display());
+    assert!(lines[0].starts_with(&own), "no variables, and then a directory of its own: {told}");
     let descriptors: Vec<_> = lines.iter().filter_map(|line| line.strip_prefix("descriptor ")).collect();
     let (files, others): (Vec<&str>, Vec<&str>) = descriptors.into_iter().partition(|target| target.starts_with('/'));
     assert!(matches!(&files[..], [own] if own.ends_with("/fd")), "only the listing itself: {files:?}");
     // The verifier's own line to its parent; the rest is the plugin's tokio.
     let pipes = others.iter().filter(|target| target.starts_with("pipe:")).count();
     let events = others.iter().filter(|target| target.starts_with("anon_inode:")).count();
-    assert_eq!((pipes, pipes + events), (1, others.len()), "{others:?}");
+    // Its signals have a pair of sockets and a second descriptor of one of them.
+    let sockets = others.iter().filter(|target| target.starts_with("socket:")).count();
+    assert_eq!((pipes, sockets, pipes + events + sockets), (1, 3, others.len()), "{others:?}");
     let limit = |name: &str| {
         let line = lines.iter().find(|line| line.starts_with(name)).expect("every limit is listed");
         line[name.len()..].split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>()
@@ -203,12 +206,49 @@ fn surroundings() {
     place.expect_clean();
 }
 
+/// As many a `create` does with a database: what it writes goes with the verifying process.
+#[trial]
+fn write_beside_itself() {
+    let place = Place::new();
+    let verdict = place.verify(&Altered::that("writes todo.db"), VerifierLimits::default());
+    assert!(matches!(verdict, Ok(Verdict::Good(_))), "{verdict:?}");
+    for place in
+        [place.path("verdicts"), place.path("trying"), place.path(""), "/".into(), std::env::current_dir().unwrap()]
+    {
+        assert!(!place.join("todo.db").exists(), "{}", place.display());
+    }
+    place.expect_clean();
+}
+
+/// Where the kernel has Landlock.
+#[trial]
+fn write_elsewhere() {
+    let place = Place::new();
+    let file = std::path::PathBuf::from(format!("/tmp/elsewhere-{}", std::process::id()));
+    let verdict = place.verify(&Altered::that(&format!("writes {}", file.display())), VerifierLimits::default());
+    // SAFETY: with this flag no struct is read; the kernel answers with its version.
+    let version = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0_usize, 1_u32) };
+    if version < 1 {
+        assert!(matches!(verdict, Ok(Verdict::Good(_))), "nothing is lost without it: {verdict:?}");
+        std::fs::remove_file(&file).unwrap();
+        return;
+    }
+    let Ok(Verdict::Bad(sentence)) = verdict else { panic!("{verdict:?}") };
+    assert_eq!(
+        sentence,
+        "`create` failed: Permission denied (os error 13) (while it is verified it may write to its working directory \
+         only: what writes elsewhere belongs into `start`)"
+    );
+    assert!(!file.exists());
+    place.expect_clean();
+}
+
 /// With too little memory even for the library, nothing is said of the plugin.
 #[trial]
 fn little_memory() {
     let place = Place::new();
     let verified = |megabytes: u64| {
-        let limits = Limits { time: Duration::from_secs(10), memory: megabytes << 20 };
+        let limits = VerifierLimits { time: Duration::from_secs(10), memory: megabytes << 20 };
         let verdict = place.verify(&Altered::good().0, limits);
         assert!(place.names("verdicts").is_empty() || verdict.is_ok(), "nothing of this is kept: {verdict:?}");
         verdict

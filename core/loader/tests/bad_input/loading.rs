@@ -1,11 +1,13 @@
 //! What was verified and still goes wrong when a server loads it.
 
 use crate::{alter::Altered, place::Place};
-use camlock_loader::{Artifact, Limits, LoadError, Loader, LoaderOptions, Overview, StageError, Verdict};
-use camlock_policy::Ending;
+use camlock_loader::{
+    Artifact, LoadError, LoadedGeneration, Loader, LoaderOptions, StageError, Verdict, VerifierLimits,
+};
+use camlock_policy::{Ending, Loaded};
 use camlock_testing::trial;
 use std::{
-    fs, process, thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
@@ -24,7 +26,7 @@ const LITTLE: LoaderOptions = LoaderOptions { create: Duration::from_millis(300)
 /// One that the verifier finds nothing wrong with.
 fn verified(place: &Place, mode: &str) -> Artifact {
     let artifact = place.stage(&Altered::that(mode));
-    let verdict = place.run(place.verifier(Limits::default()).verify(&artifact));
+    let verdict = place.run(place.verifier(VerifierLimits::default()).verify(&artifact));
     assert!(matches!(verdict, Ok(Verdict::Good(_))), "{verdict:?}");
     artifact
 }
@@ -62,23 +64,23 @@ fn recalled() {
     let artifact = verified(&place, "well");
     let recall = || place.staging.recall(artifact.digest, &place.path("run"));
     let unwanted = recall().unwrap();
-    assert_eq!(place.names("run").len(), 1);
+    assert_eq!(place.copies().len(), 1);
     drop(unwanted);
     place.expect_clean();
 
     let wanted = recall().unwrap();
-    let copies = place.names("run");
+    let copies = place.copies();
     let loaded = place.load(&wanted).expect("it can be loaded");
-    assert_eq!(place.names("run"), copies);
+    assert_eq!(place.copies(), copies);
     let other = place.load(&wanted).expect("it can be loaded twice");
-    assert_eq!(place.names("run").len(), 2);
+    assert_eq!(place.copies().len(), 2);
     place.unload(loaded);
     place.unload(other);
     place.expect_clean();
 
     let cleared = recall().unwrap();
-    for copy in place.names("run") {
-        fs::remove_file(place.path("run").join(copy)).unwrap();
+    for copy in place.copies() {
+        fs::remove_file(copy).unwrap();
     }
     place.unload(place.load(&cleared).expect("another copy is made"));
     place.expect_clean();
@@ -89,7 +91,7 @@ fn recalled() {
     place.expect_clean();
 
     fs::write(&artifact.path, good).unwrap();
-    fs::remove_dir(place.path("run")).unwrap();
+    fs::remove_dir_all(place.path("run")).unwrap();
     assert!(matches!(refused(&place, &recall().unwrap()), LoadError::NoCopy { .. }));
 }
 
@@ -107,7 +109,7 @@ fn vanished() {
 fn no_directory_for_copies() {
     let place = Place::new();
     let artifact = verified(&place, "well");
-    fs::remove_dir(place.path("run")).unwrap();
+    fs::remove_dir_all(place.path("run")).unwrap();
     let run = fs::canonicalize(place.path("")).unwrap().join("run");
     let sentence = format!(
         "no private copy can be made in {}: no such file or directory; make room there, or let the server write there",
@@ -173,25 +175,71 @@ fn create_blocks() {
     assert_eq!(refused(&place, &artifact).to_string(), "`create` did not come to an end within 0.3 s");
     assert!(began.elapsed() < Duration::from_millis(2800), "it was waited for: {:?}", began.elapsed());
     let left = place.loader.overview();
-    let [Overview { plugin, held_by, ending, .. }] = &left[..] else { panic!("{left:?}") };
+    let [LoadedGeneration { plugin, held_by, ending, .. }] = &left[..] else { panic!("{left:?}") };
     assert_eq!((plugin.as_str(), held_by.as_str()), ("candidates", "a job of the plugin still runs"));
     assert_eq!(*ending, Ending::Alive);
     expect_gone(&place);
 }
 
-/// A server that crashed could not clear up; the next one does, and leaves alone what others use.
+/// A server that crashed could not clear up; the next one does, and leaves alone what others use: whatever their process
+/// numbers are, which in containers are all the same.
 #[trial]
 fn copies_of_processes_that_are_no_more() {
     let place = Place::new();
-    let own = format!("{}-1000000.so", process::id());
-    // No process has such a number.
-    for name in ["4000000000-1.so", &own, "notes.txt"] {
-        fs::write(place.path("run").join(name), "").unwrap();
-    }
-    Loader::new(place.path("run"), LoaderOptions::default(), None).unwrap();
-    let mut left = place.names("run");
-    left.sort();
-    assert_eq!(left, [own.as_str(), "notes.txt"]);
+    let artifact = verified(&place, "well");
+    let loaded = place.load(&artifact).expect("it can be loaded");
+    let [used] = &place.copies()[..] else { panic!("one copy: {:?}", place.copies()) };
+    let abandoned = place.path("run").join("0123456789abcdef0123456789abcdef");
+    fs::create_dir(&abandoned).unwrap();
+    fs::write(abandoned.join("copy.so"), "").unwrap();
+    fs::write(place.path("run").join("notes.txt"), "").unwrap();
+    let other = Loader::new(place.path("run"), LoaderOptions::default(), None).unwrap();
+    assert!(!abandoned.exists());
+    assert!(used.exists() && place.path("run").join("notes.txt").exists());
+    fs::remove_file(place.path("run").join("notes.txt")).unwrap();
+    drop(other);
+    place.unload(loaded);
+    place.expect_clean();
+}
+
+/// Constructors run where they can be given up: nobody else waits for them.
+#[trial]
+fn constructors_block() {
+    let place = Place::with(LITTLE);
+    let artifact = verified(&place, "constructor blocks in a server");
+    assert_eq!(refused(&place, &artifact).to_string(), "its constructors did not come to an end within 0.3 s");
+    let [LoadedGeneration { held_by, ending, .. }] = &place.loader.overview()[..] else { panic!("it is there still") };
+    assert_eq!((held_by.as_str(), ending), ("a job of the plugin still runs", &Ending::Alive));
+    let other = place.stage(&Altered::good().0);
+    place.unload(place.load(&other).expect("another one is loaded meanwhile"));
+    assert_eq!(place.loader.overview().len(), 1, "and gone before the first is");
+    expect_gone(&place);
+}
+
+/// So do destructors.
+#[trial]
+fn destructors_block() {
+    let place = Place::new();
+    let artifact = verified(&place, "destructor blocks in a server");
+    let Loaded { instance, mut ending, .. } = place.load(&artifact).expect("it can be loaded");
+    drop(instance);
+    let other = place.stage(&Altered::good().0);
+    place.unload(place.load(&other).expect("another one is loaded meanwhile"));
+    assert_eq!(*ending.borrow(), Ending::Alive, "and gone before the first is");
+    place.run(async {
+        let ended = ending.wait_for(|ending| *ending != Ending::Alive).await.unwrap().clone();
+        assert!(matches!(ended, Ending::Unmapped { .. }), "{ended:?}");
+    });
+    place.expect_clean();
+}
+
+#[trial]
+fn routes_panic() {
+    let place = Place::new();
+    let artifact = verified(&place, "routes panic in a server");
+    let sentence = refused(&place, &artifact).to_string();
+    assert!(sentence.starts_with("`routes` panicked: not here either (candidates/examples/"), "{sentence}");
+    expect_gone(&place);
 }
 
 /// Verdicts may be kept on another machine's word; what the linker refuses here is told here.

@@ -1,6 +1,8 @@
 //! Where a test stages, verifies and loads, and the look at what is left there.
 
-use camlock_loader::{Artifact, Limits, LoadError, Loader, LoaderOptions, Staging, Verdict, Verifier, VerifyError};
+use camlock_loader::{
+    Artifact, LoadError, Loader, LoaderOptions, Staging, Verdict, Verifier, VerifierLimits, VerifyError,
+};
 use camlock_policy::{Ending, Loaded};
 use std::{
     collections::HashSet,
@@ -48,7 +50,7 @@ impl Place {
         path
     }
 
-    pub fn verifier(&self, limits: Limits) -> Verifier {
+    pub fn verifier(&self, limits: VerifierLimits) -> Verifier {
         Verifier::new(self.path("verdicts"), limits).expect("a verifier")
     }
 
@@ -63,7 +65,7 @@ impl Place {
         })
     }
 
-    pub fn verify(&self, bytes: &[u8], limits: Limits) -> Result<Verdict, VerifyError> {
+    pub fn verify(&self, bytes: &[u8], limits: VerifierLimits) -> Result<Verdict, VerifyError> {
         let artifact = self.stage(bytes);
         self.run(self.verifier(limits).verify(&artifact))
     }
@@ -89,6 +91,15 @@ impl Place {
             .map_or_else(|_| Vec::new(), |all| all.flatten().map(|one| one.file_name()).collect())
     }
 
+    /// The private copies. Each loader has a directory of its own for them.
+    pub fn copies(&self) -> Vec<PathBuf> {
+        fn files(dir: &Path) -> Vec<PathBuf> {
+            let entries = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+            entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+        }
+        files(&self.path("run"))
+    }
+
     /// Nothing is left of what was refused: no temporary file, no private copy, no mapping, no descriptor, no process.
     pub fn expect_clean(&self) {
         for dir in ["artifacts", "verdicts"] {
@@ -96,13 +107,19 @@ impl Place {
                 self.names(dir).into_iter().filter(|name| name.as_bytes().starts_with(b".")).collect();
             assert!(temporary.is_empty(), "temporary files are left in {dir}: {temporary:?}");
         }
-        assert!(self.names("run").is_empty(), "private copies are left: {:?}", self.names("run"));
+        assert!(self.copies().is_empty(), "private copies are left: {:?}", self.copies());
+        for dir in self.names("trying") {
+            let left = self.names(&format!("trying/{}", dir.display()));
+            assert!(left.is_empty(), "a verifying process left {left:?}");
+        }
         let here = self.dir.path().to_str().expect("a plain path");
         let maps = fs::read_to_string("/proc/self/maps").expect("maps");
         assert!(!maps.contains(here), "something is still mapped");
         for descriptor in fs::read_dir("/proc/self/fd").expect("descriptors").flatten() {
             let target = fs::read_link(descriptor.path()).unwrap_or_default();
-            assert!(!target.starts_with(here), "{} is still open", target.display());
+            // A loader and a verifier keep their directories locked.
+            let lock = ["run", "trying"].iter().any(|dir| target.parent() == Some(&self.path(dir)));
+            assert!(lock || !target.starts_with(here), "{} is still open", target.display());
         }
         assert_eq!(processes_with(here), Vec::<String>::new(), "processes are left");
         expect_no_lasting_zombies();

@@ -5,14 +5,15 @@ use crate::{
     place::{Place, processes_with},
 };
 use camlock_testing::trial;
+use rustix::process::{Resource, Rlimit};
 use std::{
     fs,
     os::unix::{
         fs::{MetadataExt, PermissionsExt},
-        process::CommandExt,
+        process::{CommandExt, ExitStatusExt},
     },
     path::{Path, PathBuf},
-    process::{self, Command},
+    process::{self, Command, ExitStatus},
     thread,
     time::{Duration, Instant},
 };
@@ -46,10 +47,34 @@ pub fn run_if_asked() {
         }
         "verify" => {
             let artifact = staging().and_then(|staging| staging.stage(&candidate)).expect("it can be staged");
-            let limits = camlock_loader::Limits { time: Duration::from_secs(600), ..Default::default() };
+            let limits = camlock_loader::VerifierLimits { time: Duration::from_secs(600), ..Default::default() };
             let verifier = camlock_loader::Verifier::new(dir.join("verdicts"), limits).expect("a verifier");
             let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
             runtime.block_on(verifier.verify(&artifact)).map(drop).map_err(|error| error.to_string())
+        }
+        "verify with low limits" => {
+            let artifact = staging().and_then(|staging| staging.stage(&candidate)).expect("it can be staged");
+            let verifier = camlock_loader::Verifier::new(dir.join("verdicts"), Default::default()).expect("a verifier");
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            for (resource, most) in [(Resource::As, 1 << 30), (Resource::Nofile, 100), (Resource::Fsize, 48 << 20)] {
+                let lower = Rlimit { current: Some(most), maximum: Some(most) };
+                rustix::process::setrlimit(resource, lower).expect("a lower limit");
+            }
+            runtime.block_on(verifier.verify(&artifact)).map(drop).map_err(|error| error.to_string())
+        }
+        "load and start" => {
+            let suspects = camlock_loader::Suspects::open(&dir.join("suspects")).expect("suspects");
+            for suspect in suspects.pending() {
+                print!("{} ({}) is suspected: {}", suspect.plugin, suspect.digest, suspect.reason);
+            }
+            let artifact = staging().and_then(|staging| staging.stage(&candidate)).expect("it can be staged");
+            let loader = camlock_loader::Loader::new(dir.join("run"), Default::default(), None).expect("a loader");
+            let loader = loader.with_suspects(suspects);
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let loaded = loader.load(&artifact, 7, "{}").await.map_err(|error| error.to_string())?;
+                loaded.instance.start().await.map_err(|fault| fault.to_string())
+            })
         }
         other => panic!("{other}?"),
     };
@@ -66,7 +91,7 @@ fn little_room() {
 }
 
 /// What the program says, started again, as an ordinary user if this one is not.
-fn told(what: &str, candidate: &Path, dir: &Path) -> String {
+fn sentence_of(what: &str, candidate: &Path, dir: &Path) -> String {
     let mut command = Command::new("/proc/self/exe");
     command.args([ASKED, what]).args([candidate, dir]);
     if fs::metadata("/proc/self").unwrap().uid() == 0 {
@@ -76,6 +101,60 @@ fn told(what: &str, candidate: &Path, dir: &Path) -> String {
     let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{}: {said} {errors}", output.status);
     said.into_owned()
+}
+
+/// A server whose hard limits are below what a verifying process is given hands on what it has.
+#[trial]
+fn low_hard_limits() {
+    let (place, candidate, dir) = open_place();
+    assert_eq!(sentence_of("verify with low limits", &candidate, &dir), "nothing was wrong");
+    place.expect_nothing();
+}
+
+/// How a process ends that loads and starts a candidate, and what it says.
+fn started(candidate: &Path, dir: &Path) -> (ExitStatus, String) {
+    let output =
+        Command::new("/proc/self/exe").args([ASKED, "load and start"]).args([candidate, dir]).output().unwrap();
+    (output.status, String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Whoever ends the process while it starts is known to the next process, and not loaded there.
+#[trial]
+fn one_that_ends_the_process() {
+    for (mode, how) in [
+        ("aborts in start", "ended with SIGABRT while its `start` ran"),
+        ("exits in start", "was ended by a call of `exit` while its `start` ran"),
+        ("faults in a thread in start", "ended with SIGSEGV while its `start` ran"),
+    ] {
+        let (place, _, dir) = open_place();
+        let candidate = place.file(&Altered::that(mode));
+        let digest = camlock_loader::Digest::of(&fs::read(&candidate).unwrap());
+        let (status, said) = started(&candidate, &dir);
+        assert_eq!((said.as_str(), status.success()), ("", mode.starts_with("exits")), "{mode}: {status}");
+        let suspected = format!("candidates ({digest}) is suspected: the server {how}");
+        // Nobody puts it on record: it stays so.
+        for _ in 0..2 {
+            let (status, said) = started(&candidate, &dir);
+            let refused = format!("{suspected}the server {how}; it is not loaded until that is on record");
+            assert_eq!((said, status.success()), (refused, true), "{mode}");
+        }
+        // Others are.
+        let (status, said) = started(&place.file(&Altered::good().0), &dir);
+        assert_eq!((said, status.success()), (format!("{suspected}nothing was wrong"), true), "{mode}");
+    }
+}
+
+/// Who is killed from outside says nothing of the plugin that was being started, unless it happens time and again.
+#[trial]
+fn one_that_is_killed_while_it_starts() {
+    let (place, _, dir) = open_place();
+    let candidate = place.file(&Altered::that("is killed in start"));
+    for _ in 0..3 {
+        let (status, said) = started(&candidate, &dir);
+        assert_eq!((said.as_str(), status.signal()), ("", Some(libc::SIGKILL)));
+    }
+    let (_, said) = started(&candidate, &dir);
+    assert!(said.contains("is suspected: the server ended 3 times in a row while its `start` ran"), "{said}");
 }
 
 /// The process that verifies goes with the one that asked for it.
@@ -126,7 +205,7 @@ fn no_permission_to_read() {
     let (place, candidate, dir) = open_place();
     allow(&candidate, 0o000);
     let sentence = format!("{} cannot be read: permission denied", candidate.display());
-    assert_eq!(told("stage", &candidate, &dir), sentence);
+    assert_eq!(sentence_of("stage", &candidate, &dir), sentence);
     expect_empty(&dir.join("artifacts"));
     place.expect_nothing();
 }
@@ -141,10 +220,10 @@ fn no_permission_to_keep_copies() {
         "no copy can be kept in {}: permission denied; make room there, or let the server write there",
         artifacts.display()
     );
-    assert_eq!(told("stage", &candidate, &dir), sentence);
+    assert_eq!(sentence_of("stage", &candidate, &dir), sentence);
     fs::remove_dir(&artifacts).unwrap();
     allow(&dir, 0o555);
-    assert_eq!(told("stage", &candidate, &dir), sentence);
+    assert_eq!(sentence_of("stage", &candidate, &dir), sentence);
     expect_empty(&dir);
     place.expect_nothing();
 }
@@ -157,7 +236,7 @@ fn no_room_for_a_copy() {
         "no copy can be kept in {}: file too large; make room there, or let the server write there",
         artifacts.display()
     );
-    assert_eq!(told("stage in little room", &candidate, &dir), sentence);
+    assert_eq!(sentence_of("stage in little room", &candidate, &dir), sentence);
     expect_empty(&artifacts);
     place.expect_nothing();
 }
@@ -170,7 +249,7 @@ fn no_room_for_a_private_copy() {
         "no private copy can be made in {}: file too large; make room there, or let the server write there",
         run.display()
     );
-    assert_eq!(told("load in little room", &candidate, &dir), sentence);
+    assert_eq!(sentence_of("load in little room", &candidate, &dir), sentence);
     expect_empty(&run);
     place.expect_nothing();
 }

@@ -1,7 +1,7 @@
 //! Which verdicts are kept, and that what is kept is only believed if it can be read.
 
 use crate::{alter::Altered, creates::QUICK, place::Place};
-use camlock_loader::{Limits, Staging, Verdict, VerifyError};
+use camlock_loader::{Staging, Verdict, VerifierLimits, VerifyError};
 use camlock_testing::trial;
 use std::{
     fs,
@@ -20,12 +20,12 @@ fn kept(place: &Place) -> PathBuf {
 fn kept_by_digest() {
     let place = Place::new();
     let good = Altered::good().0;
-    assert!(matches!(place.verify(&good, Limits::default()), Ok(Verdict::Good(_))));
+    assert!(matches!(place.verify(&good, VerifierLimits::default()), Ok(Verdict::Good(_))));
     fs::write(kept(&place), r#"{"bad":"remembered"}"#).unwrap();
-    let again = place.verify(&good, Limits::default());
+    let again = place.verify(&good, VerifierLimits::default());
     assert!(matches!(&again, Ok(Verdict::Bad(told)) if told == "remembered"), "{again:?}");
     // Other bytes, another verdict.
-    let other = place.verify(&Altered::that("something else"), Limits::default());
+    let other = place.verify(&Altered::that("something else"), VerifierLimits::default());
     assert!(matches!(other, Ok(Verdict::Good(_))), "{other:?}");
     assert_eq!(place.names("verdicts").len(), 2);
     place.expect_clean();
@@ -35,12 +35,12 @@ fn kept_by_digest() {
 fn a_damaged_one_is_none() {
     let place = Place::new();
     let good = Altered::good().0;
-    assert!(matches!(place.verify(&good, Limits::default()), Ok(Verdict::Good(_))));
+    assert!(matches!(place.verify(&good, VerifierLimits::default()), Ok(Verdict::Good(_))));
     let path = kept(&place);
     let whole = fs::read(&path).unwrap();
     for damaged in [&b""[..], &whole[..whole.len() / 2], b"\xff\xfe", b"{\"excellent\":{}}"] {
         fs::write(&path, damaged).unwrap();
-        let verdict = place.verify(&good, Limits::default());
+        let verdict = place.verify(&good, VerifierLimits::default());
         assert!(matches!(verdict, Ok(Verdict::Good(_))), "{verdict:?}");
         assert_eq!(fs::read(&path).unwrap(), whole, "a whole one took its place");
     }
@@ -52,7 +52,7 @@ fn a_damaged_one_is_none() {
 fn one_that_cannot_be_kept() {
     let place = Place::new();
     let artifact = place.stage(&Altered::good().0);
-    let verifier = place.verifier(Limits::default());
+    let verifier = place.verifier(VerifierLimits::default());
     fs::remove_dir(place.path("verdicts")).unwrap();
     let verdict = place.run(verifier.verify(&artifact));
     assert!(matches!(verdict, Ok(Verdict::Good(_))), "{verdict:?}");
@@ -77,7 +77,7 @@ fn an_artifact_that_vanished() {
     let place = Place::new();
     let artifact = place.stage(&Altered::good().0);
     fs::remove_file(&artifact.path).unwrap();
-    let error = place.run(place.verifier(Limits::default()).verify(&artifact)).expect_err("no verdict");
+    let error = place.run(place.verifier(VerifierLimits::default()).verify(&artifact)).expect_err("no verdict");
     let path = artifact.path.display();
     assert_eq!(error.to_string(), format!("the stored copy {path} cannot be read: no such file or directory"));
     assert!(place.names("verdicts").is_empty());
@@ -91,12 +91,12 @@ fn a_rotten_copy() {
     let good = Altered::good().0;
     let artifact = place.stage(&good);
     fs::write(&artifact.path, &good[..good.len() / 2]).unwrap();
-    let error = place.run(place.verifier(Limits::default()).verify(&artifact)).expect_err("no verdict");
+    let error = place.run(place.verifier(VerifierLimits::default()).verify(&artifact)).expect_err("no verdict");
     let path = artifact.path.display();
     let sentence = format!("the stored copy {path} is damaged: its bytes no longer have their digest");
     assert_eq!(error.to_string(), sentence);
     assert!(place.names("verdicts").is_empty());
-    let verdict = place.verify(&good, Limits::default());
+    let verdict = place.verify(&good, VerifierLimits::default());
     assert!(matches!(verdict, Ok(Verdict::Good(_))), "{verdict:?}");
     place.expect_clean();
 }
@@ -105,7 +105,7 @@ fn a_rotten_copy() {
 #[trial]
 fn half_written_files_are_cleared_away() {
     let place = Place::new();
-    let _ = place.verifier(Limits::default());
+    let _ = place.verifier(VerifierLimits::default());
     let old = SystemTime::now() - Duration::from_secs(2 * 3600);
     for dir in ["artifacts", "verdicts"] {
         for (name, time) in [(".7-1", old), (".7-2", SystemTime::now()), ("kept", old)] {
@@ -113,7 +113,7 @@ fn half_written_files_are_cleared_away() {
             file.set_modified(time).unwrap();
         }
         Staging::at(place.path("artifacts")).unwrap();
-        let _ = place.verifier(Limits::default());
+        let _ = place.verifier(VerifierLimits::default());
         let mut names = place.names(dir);
         names.sort();
         assert_eq!(names, [".7-2", "kept"], "{dir}");

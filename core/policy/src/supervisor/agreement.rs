@@ -96,6 +96,12 @@ impl Supervisor {
             never!("a gate opens for `{name}`, which has no candidate");
             return;
         };
+        if let (Ok(()), Some(GenerationSource::Entry(fingerprint))) =
+            (&word, plugin.candidate.as_ref().map(|candidate| &candidate.head.source))
+        {
+            // From here on it is what was agreed on: an entry that these bytes came of is accounted for.
+            plugin.directory.accounted = Some(fingerprint.clone());
+        }
         plugin.candidate = plugin.candidate.take().map(|candidate| candidate.pass_gate(word));
     }
 

@@ -82,11 +82,20 @@ impl Drop for AbortOnDrop {
 pub(crate) struct StageTimes {
     pub(crate) stages: Vec<(&'static str, Duration)>,
     began: Instant,
+    /// Others come first.
+    queued: bool,
 }
 
 impl StageTimes {
     pub(crate) fn new() -> Self {
-        StageTimes { stages: Vec::new(), began: Instant::now() }
+        StageTimes { stages: Vec::new(), began: Instant::now(), queued: false }
+    }
+
+    /// What it takes does not include how long it is kept waiting by others.
+    pub(crate) fn queue(&mut self, queued: bool) {
+        if std::mem::replace(&mut self.queued, queued) && !queued {
+            self.restart();
+        }
     }
 
     /// This stage is over.

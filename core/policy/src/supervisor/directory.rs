@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{Entry, Fingerprint, Kind, OpQueue, Scan};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -61,6 +61,8 @@ pub(super) struct Looks {
     pub(super) trouble: Option<String>,
     /// One of them saw what lies there.
     succeeded: bool,
+    /// Folders there of which no plugin can come.
+    ignored: BTreeSet<PathBuf>,
 }
 
 impl Looks {
@@ -88,7 +90,7 @@ impl Supervisor {
         let (sources, reports) = (self.ports.sources.clone(), self.reports.clone());
         let looking = tokio::task::spawn_blocking(move || sources.scan());
         tokio::spawn(async move {
-            let lost = |_| Scan { entries: Vec::new(), trouble: Some(LOST.to_owned()) };
+            let lost = |_| Scan { trouble: Some(LOST.to_owned()), ..Scan::default() };
             let scan = looking.await.unwrap_or_else(lost);
             let _ = reports.send(WorkReport::Directory(DirectoryReport::Scanned(scan)));
         });
@@ -108,6 +110,16 @@ impl Supervisor {
             self.shown.overview_changed = true;
         }
         let readable = scan.trouble.is_none();
+        if readable {
+            for folder in scan.ignored.difference(&self.looks.ignored) {
+                let folder = folder.display();
+                tracing::warn!(
+                    "{folder} is no plugin and is ignored: it has no Cargo.toml; put a crate's own folder here, or a single \
+                     file NAME.rs"
+                );
+            }
+            self.looks.ignored = scan.ignored;
+        }
         self.looks.succeeded |= readable;
         self.take_entries(if readable { scan.entries } else { Vec::new() }, readable);
         self.forget();

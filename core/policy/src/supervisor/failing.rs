@@ -72,6 +72,7 @@ impl Supervisor {
     /// A candidate failed that is none any more.
     pub(super) fn has_failed(&mut self, name: &str, failed: FailedCandidate, failure: Failure, next_try: NextTry) {
         let FailedCandidate { mut head, mut phase, digest } = failed;
+        let failure = failure.with_hint();
         let now = Instant::now();
         let Some(plugin) = self.plugins.get_mut(name) else {
             never!("a candidate of `{name}` fails, which is not known");

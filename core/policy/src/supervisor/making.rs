@@ -8,7 +8,7 @@ use super::{
     work::{GenerationReport, GenerationReporter},
 };
 use crate::{
-    BuildProgress, Candidate, Digest, Entry, Failure, Fingerprint, Kept, Kind, Stage,
+    BuildPriority, BuildProgress, Candidate, Digest, Entry, Failure, Fingerprint, Kept, Kind, Stage,
     registry::{Agreed, Claim, RightToBuild},
 };
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
@@ -19,6 +19,8 @@ pub(crate) struct Preparation {
     pub(crate) entry: Option<Entry>,
     /// What the artifact is, if that is what is wanted.
     pub(crate) agreed: Option<Agreed>,
+    /// Which builds come before it, if it has to be built.
+    pub(crate) priority: BuildPriority,
 }
 
 type Prepared = Result<Arc<dyn Candidate>, Failure>;
@@ -32,9 +34,11 @@ pub(crate) async fn prepare(ports: Ports, wish: Preparation, reporter: Generatio
 async fn make(ports: &Ports, wish: Preparation, reporter: &GenerationReporter) -> Prepared {
     match (wish.source, wish.entry) {
         (GenerationSource::Kept(digest), entry) => {
-            have(ports, digest, wish.agreed.and_then(|agreed| agreed.fingerprint), entry, reporter).await
+            have(ports, digest, wish.agreed.and_then(|agreed| agreed.fingerprint), entry, wish.priority, reporter).await
         }
-        (GenerationSource::Entry(fingerprint), Some(entry)) => of_entry(ports, &entry, &fingerprint, reporter).await,
+        (GenerationSource::Entry(fingerprint), Some(entry)) => {
+            of_entry(ports, &entry, &fingerprint, wish.priority, reporter).await
+        }
         (GenerationSource::Entry(_), None) => Err(Failure::new(Stage::Manifest, "its entry is gone")),
     }
 }
@@ -45,6 +49,7 @@ async fn have(
     digest: Digest,
     fingerprint: Option<Fingerprint>,
     entry: Option<Entry>,
+    priority: BuildPriority,
     reporter: &GenerationReporter,
 ) -> Prepared {
     let here = recall(ports, digest).await;
@@ -59,7 +64,7 @@ async fn have(
     match (fingerprint, entry) {
         (Some(fingerprint), Some(entry)) if entry.fingerprint == fingerprint => {
             tracing::warn!(plugin = reporter.id.plugin, %digest, "the artifact is not to be had, and is built again: {failure}");
-            build(ports, &entry, None, reporter).await
+            build(ports, &entry, priority, None, reporter).await
         }
         _ => {
             let reason = format!("{digest} is not to be had: {}, and no other server shares it", failure.reason);
@@ -69,7 +74,13 @@ async fn have(
 }
 
 /// An entry: what was built of it before, here or elsewhere, or a build.
-async fn of_entry(ports: &Ports, entry: &Entry, fingerprint: &Fingerprint, reporter: &GenerationReporter) -> Prepared {
+async fn of_entry(
+    ports: &Ports,
+    entry: &Entry,
+    fingerprint: &Fingerprint,
+    priority: BuildPriority,
+    reporter: &GenerationReporter,
+) -> Prepared {
     let name = &reporter.id.plugin;
     if entry.kind == Kind::BuiltIn {
         reporter.report(GenerationReport::Built);
@@ -90,9 +101,10 @@ async fn of_entry(ports: &Ports, entry: &Entry, fingerprint: &Fingerprint, repor
         }
     }
     if entry.kind == Kind::Prebuilt {
-        return build(ports, entry, None, reporter).await;
+        return build(ports, entry, priority, None, reporter).await;
     }
-    let waiting = BuildProgress { doing: "waiting for the right to build it".to_owned(), ..BuildProgress::default() };
+    let doing = "asking whether another server builds it, and waiting for that".to_owned();
+    let waiting = BuildProgress { doing, is_queued: true, ..BuildProgress::default() };
     reporter.report(GenerationReport::Progress(waiting));
     match ports.exchange.claim(name, fingerprint).await {
         Ok(Claim::Built(digest)) => match fetch(ports, digest, Some(fingerprint), reporter).await {
@@ -100,16 +112,16 @@ async fn of_entry(ports: &Ports, entry: &Entry, fingerprint: &Fingerprint, repor
                 reporter.report(GenerationReport::Built);
                 Ok(candidate)
             }
-            Ok(None) => build(ports, entry, None, reporter).await,
+            Ok(None) => build(ports, entry, priority, None, reporter).await,
             Err(failure) => {
                 tracing::warn!(plugin = name, %digest, "what another server built is of no use: {failure}");
-                build(ports, entry, None, reporter).await
+                build(ports, entry, priority, None, reporter).await
             }
         },
-        Ok(Claim::Build(right)) => build(ports, entry, Some(right), reporter).await,
+        Ok(Claim::Build(right)) => build(ports, entry, priority, Some(right), reporter).await,
         Err(why) => {
             tracing::warn!(plugin = name, "whether another server builds it is not known: {why}");
-            build(ports, entry, None, reporter).await
+            build(ports, entry, priority, None, reporter).await
         }
     }
 }
@@ -140,10 +152,18 @@ async fn fetch(
 }
 
 /// Builds an entry, keeps what comes of it, and lets others have it.
-async fn build(ports: &Ports, entry: &Entry, right: Option<RightToBuild>, reporter: &GenerationReporter) -> Prepared {
+async fn build(
+    ports: &Ports,
+    entry: &Entry,
+    priority: BuildPriority,
+    right: Option<RightToBuild>,
+    reporter: &GenerationReporter,
+) -> Prepared {
     let builds = reporter.clone();
     let progress = Arc::new(move |progress| builds.report(GenerationReport::Progress(progress)));
-    let built = ports.sources.build(entry, progress).await?;
+    let built = ports.sources.build(entry, priority, progress).await?;
+    // The next look at the directory gives this one, and must not be taken for a change.
+    reporter.report(GenerationReport::Learned(built.fingerprint.clone()));
     reporter.report(GenerationReport::Built);
     let turn = ports.turns.acquire().await;
     let candidate = ports.loading.prepare(&built.candidate).await?;

@@ -191,7 +191,7 @@ impl Supervisor {
 
     fn message(&mut self, message: Message) {
         match message {
-            Message::Nudge(Nudge::Paths(_) | Nudge::Everything) => self.look(),
+            Message::Nudge(Nudge::Everything) => self.look(),
             Message::Nudge(Nudge::Records(names)) => self.read(Reading { names, ..Reading::default() }),
             Message::Nudge(Nudge::Rollouts) => {
                 self.read(Reading { names: Some(BTreeSet::new()), ..Reading::default() })

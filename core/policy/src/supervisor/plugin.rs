@@ -69,6 +69,16 @@ pub(crate) struct InDirectory {
     pub(crate) rolled_back_from: Option<Fingerprint>,
 }
 
+impl InDirectory {
+    /// The entry, if there is one.
+    pub(crate) fn entry_mut(&mut self) -> Option<&mut Entry> {
+        match &mut self.presence {
+            Presence::Present(entry) => Some(entry),
+            Presence::Unknown | Presence::Absent => None,
+        }
+    }
+}
+
 /// Whether a plugin has an entry.
 pub(crate) enum Presence {
     /// The directory was not looked at yet.

@@ -5,10 +5,11 @@
 use super::{
     Supervisor,
     candidate::CandidateGeneration,
+    plan::GenerationSource,
     plugin::{NextTry, Plugin, Renewal, RenewalCause},
     work::{DirectoryReport, GenerationId, GenerationReport, RegistryReport, WorkReport},
 };
-use crate::{BuildProgress, Candidate, generation::Event, never, registry::Actor};
+use crate::{BuildProgress, Candidate, Fingerprint, generation::Event, never, registry::Actor};
 use std::sync::Arc;
 use tokio::{sync::oneshot, time::Instant};
 
@@ -51,6 +52,7 @@ impl Supervisor {
     fn generation_report(&mut self, id: &GenerationId, report: GenerationReport) {
         match report {
             GenerationReport::Progress(progress) => self.progressed(id, progress),
+            GenerationReport::Learned(fingerprint) => self.learned(id, fingerprint),
             GenerationReport::Built => self.if_current(id, CandidateGeneration::mark_built),
             GenerationReport::Prepared(Ok(artifact)) => self.prepared(id, artifact),
             GenerationReport::Prepared(Err(failure)) => self.did_not_come_up(id, failure, None),
@@ -82,11 +84,21 @@ impl Supervisor {
 
     fn progressed(&mut self, id: &GenerationId, progress: BuildProgress) {
         self.if_current(id, |candidate| {
-            candidate.doing = match progress.total {
-                Some(total) => format!("{} ({} of {total})", progress.doing, progress.done),
-                None => progress.doing,
-            };
+            candidate.head.times.queue(progress.is_queued);
+            candidate.doing = progress.to_string();
         });
+    }
+
+    /// A build taught what its plugin is made of. So will the next look have the entry: that is no change of it.
+    fn learned(&mut self, id: &GenerationId, fingerprint: Fingerprint) {
+        let Some(plugin) = self.current(id) else { return };
+        let Some(candidate) = plugin.candidate.as_mut() else { return };
+        if let GenerationSource::Entry(before) = &mut candidate.head.source {
+            if let Some(entry) = plugin.directory.entry_mut().filter(|entry| entry.fingerprint == *before) {
+                entry.fingerprint = fingerprint.clone();
+            }
+            *before = fingerprint;
+        }
     }
 
     fn hold(&mut self, id: &GenerationId, held: oneshot::Sender<()>) {

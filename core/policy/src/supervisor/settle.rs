@@ -15,7 +15,7 @@ use super::{
     work::{self, GenerationReport, WorkReport},
 };
 use crate::{
-    Candidate, Failure, Loaded, Refused, Stage,
+    BuildPriority, Candidate, Failure, Loaded, Refused, Stage,
     generation::{Event, Phase},
     never,
     registry::Actor,
@@ -129,7 +129,12 @@ impl Supervisor {
         }
         let agreed = attempt.map(|attempt| attempt.agreed).or_else(|| plugin.agreed_on().cloned());
         let agreed = agreed.filter(|agreed| source == GenerationSource::Kept(agreed.digest));
-        let wish = Preparation { source, entry: plugin.entry().cloned(), agreed };
+        let priority = match (&plugin.serving, &head.ask) {
+            (Some(_), _) => BuildPriority::Serving,
+            (None, Some(_)) => BuildPriority::Asked,
+            (None, None) => BuildPriority::Rest,
+        };
+        let wish = Preparation { source, entry: plugin.entry().cloned(), agreed, priority };
         let reporter = self.reporter(name, generation);
         let id = reporter.id.clone();
         let lost = || WorkReport::Generation(id, GenerationReport::Prepared(Err(work::lost(Stage::Build))));

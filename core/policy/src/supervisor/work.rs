@@ -4,8 +4,8 @@
 
 use super::{Ports, ask::Reply};
 use crate::{
-    BoxFuture, BuildProgress, Candidate, Failure, Fault, FaultKind, Installed, Kept, Loaded, NotInstalled, Order,
-    Placement, Scan, Stage,
+    BoxFuture, BuildProgress, Candidate, Failure, Fault, FaultKind, Fingerprint, Installed, Kept, Loaded, NotInstalled,
+    Order, Placement, Scan, Stage,
     registry::{Actor, NotDecided, Proposed, Reading, Record, RolloutState, Served, Snapshot, Unavailable},
 };
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -60,6 +60,8 @@ pub(crate) enum RegistryReport {
 pub(crate) enum GenerationReport {
     /// Its build goes on.
     Progress(BuildProgress),
+    /// What the library was built from is this: its build taught what it is made of.
+    Learned(Fingerprint),
     /// There is a library.
     Built,
     /// It may be loaded, or failed.

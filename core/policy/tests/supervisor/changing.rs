@@ -544,3 +544,33 @@ async fn other_sources_of_the_same_bytes_are_served_once_after_a_start() {
     tokio::time::sleep(seconds(600)).await;
     server.serves("hello", 1).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_build_teaches_is_no_change() {
+    let world = World::new();
+    world.put("hello", "a", Script { build_teaches: Some("more"), ..Script::default() });
+    let server = world.start();
+    server.serves("hello", 1).await;
+    server.manager.nudge(camlock_policy::Nudge::Everything);
+    tokio::time::sleep(seconds(600)).await;
+    server.serves("hello", 1).await;
+    let loads: Vec<_> = world.taken().into_iter().filter(|line| line.starts_with("load hello")).collect();
+    assert_eq!(loads.len(), 1, "one look after another finds nothing new: {loads:?}");
+}
+
+/// Its artifact was kept for two fingerprints, and agreed on under the first.
+#[tokio::test(start_paused = true)]
+async fn the_same_bytes_of_another_fingerprint_are_loaded_once() {
+    let world = World::new();
+    world.put("hello", "a", Script::default());
+    let server = world.start();
+    server.serves("hello", 1).await;
+    world.keep_as("hello", "b", "a");
+    world.put("hello", "b", Script::default());
+    server.manager.nudge(camlock_policy::Nudge::Everything);
+    server.until("hello", |plugin| plugin.builds.len() == 2 && plugin.candidate.is_none()).await;
+    tokio::time::sleep(seconds(600)).await;
+    server.serves("hello", 1).await;
+    let loads: Vec<_> = world.taken().into_iter().filter(|line| line.starts_with("load hello")).collect();
+    assert_eq!(loads.len(), 1, "{loads:?}");
+}

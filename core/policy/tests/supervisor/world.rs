@@ -1,10 +1,10 @@
 //! A world of fakes: entries with a script for each fingerprint, and a log of what was done to them.
 
 use camlock_policy::{
-    Act, Answer, Aside, BoxFuture, Built, Call, Candidate, Description, Digest, Done, Ending, Entry, Failure, Fault,
-    FaultKind, Fingerprint, Install, Installed, Instance, Kept, Kind, Lease, Limits, Loaded, Loading, Manager,
-    Manifest, NotInstalled, Nudge, Overview, PluginView, Ports, Progress, Publish, Refused, Saved, Scan, Settings,
-    Shelf, Sources, Stage, Upload, Use,
+    Act, Answer, Aside, BoxFuture, BuildPriority, Built, Call, Candidate, Description, Digest, Done, Ending, Entry,
+    Failure, Fault, FaultKind, Fingerprint, Install, Installed, Instance, Kept, Kind, Lease, Limits, Loaded, Loading,
+    Manager, Manifest, NotInstalled, Nudge, Overview, PluginView, Ports, Progress, Publish, Refused, Saved, Scan,
+    Settings, Shelf, Sources, Stage, Upload, Use,
     manifest::{Camlock, Handover},
     routes::{Routed, Target},
     supervise,
@@ -26,6 +26,8 @@ pub(super) struct Script {
     pub(super) needs: &'static [(&'static str, &'static str)],
     pub(super) build: Duration,
     pub(super) build_fails: Option<Failure>,
+    /// From its build on, the entry has another fingerprint: the build teaches what it is made of.
+    pub(super) build_teaches: Option<&'static str>,
     pub(super) verify: Duration,
     pub(super) load: Duration,
     /// The server's own code breaks.
@@ -266,10 +268,10 @@ impl Sources for World {
     fn scan(&self) -> Scan {
         drop(self.2.1.wait_while(self.2.0.lock().unwrap(), |held| *held).unwrap());
         let state = self.state();
-        Scan { entries: state.entries.values().cloned().collect(), trouble: state.trouble.clone() }
+        Scan { entries: state.entries.values().cloned().collect(), trouble: state.trouble.clone(), ..Scan::default() }
     }
 
-    fn build(&self, entry: &Entry, _: Progress) -> BoxFuture<Result<Built, Failure>> {
+    fn build(&self, entry: &Entry, _: BuildPriority, _: Progress) -> BoxFuture<Result<Built, Failure>> {
         struct Cancelled(World, Option<Fingerprint>);
         impl Drop for Cancelled {
             fn drop(&mut self) {
@@ -286,9 +288,18 @@ impl Sources for World {
             tokio::time::sleep(script.build).await;
             assert!(!script.build_panics, "on purpose");
             cancelled.1 = None;
-            match script.build_fails {
-                Some(failure) => Err(failure),
-                None => Ok(Built { candidate: fingerprint.0.clone().into(), fingerprint }),
+            let candidate = fingerprint.0.clone().into();
+            match (script.build_fails, script.build_teaches) {
+                (Some(failure), _) => Err(failure),
+                (None, None) => Ok(Built { candidate, fingerprint }),
+                (None, Some(taught)) => {
+                    let name = fingerprint.0.split(':').next().unwrap_or_default();
+                    let fingerprint = Fingerprint(format!("{name}:{taught}"));
+                    if let Some(entry) = world.state().entries.get_mut(name) {
+                        entry.fingerprint = fingerprint.clone();
+                    }
+                    Ok(Built { candidate, fingerprint })
+                }
             }
         })
     }
@@ -526,6 +537,13 @@ impl World {
     /// An artifact that was kept by an earlier process.
     pub(super) fn keep(&self, name: &str, fingerprint: &str) {
         let kept = kept(name, fingerprint);
+        self.state().kept.push(kept);
+    }
+
+    /// The same bytes, for another fingerprint.
+    pub(super) fn keep_as(&self, name: &str, fingerprint: &str, bytes: &str) {
+        let fingerprint = Fingerprint(format!("{name}:{fingerprint}"));
+        let kept = Kept { fingerprint, ..kept(name, bytes) };
         self.state().kept.push(kept);
     }
 }

@@ -14,6 +14,8 @@ use std::{
 use tracing::{Metadata, field::Field, span};
 
 const DEADLINE: Duration = Duration::from_secs(20);
+/// Longer than any burst.
+const QUIET: Duration = Duration::from_millis(700);
 
 /// Keeps what is said.
 #[derive(Clone, Default)]
@@ -75,36 +77,36 @@ impl notify::Watcher for Limited {
 struct Trial {
     dir: tempfile::TempDir,
     said: Said,
-    nudges: Receiver<Nudge>,
-    to_observer: SyncSender<Message>,
+    nudges: Receiver<()>,
+    to_observer: SyncSender<ObserverMessage>,
     thread: thread::JoinHandle<()>,
 }
 
 impl Trial {
     fn start(
         open: impl FnMut(Inlet) -> notify::Result<Eyes> + Send + 'static,
-        set: impl FnOnce(&mut Options),
+        set: impl FnOnce(&mut WatchOptions),
     ) -> Trial {
         let (sender, nudges) = mpsc::channel();
-        Self::start_with(open, set, sender, nudges, |_| {})
+        Self::start_with(open, set, sender, nudges, || {})
     }
 
     fn start_with(
         open: impl FnMut(Inlet) -> notify::Result<Eyes> + Send + 'static,
-        set: impl FnOnce(&mut Options),
-        sender: Sender<Nudge>,
-        nudges: Receiver<Nudge>,
-        before: impl Fn(&Nudge) + Send + 'static,
+        set: impl FnOnce(&mut WatchOptions),
+        sender: Sender<()>,
+        nudges: Receiver<()>,
+        before: impl Fn() + Send + 'static,
     ) -> Trial {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("plugins/crate/src")).unwrap();
-        let mut options = Options::new(dir.path().join("plugins"));
+        let mut options = WatchOptions::new(dir.path().join("plugins"));
         options.rescan = Duration::from_secs(3600);
         options.rescan_unwatched = Duration::from_secs(3600);
         set(&mut options);
-        let (observer, to_observer) = Observer::new(options, Box::new(open), move |nudge| {
-            before(&nudge);
-            let _ = sender.send(nudge);
+        let (observer, to_observer) = Observer::new(options, Box::new(open), move || {
+            before();
+            let _ = sender.send(());
         });
         let said = Said::default();
         let subscriber = said.clone();
@@ -112,34 +114,28 @@ impl Trial {
         Trial { dir, said, nudges, to_observer, thread }
     }
 
-    fn next(&self) -> Nudge {
-        self.nudges.recv_timeout(DEADLINE).unwrap()
+    fn next(&self) {
+        self.nudges.recv_timeout(DEADLINE).unwrap();
     }
 
-    fn everything(&self) {
-        while self.next() != Nudge::Everything {}
-    }
-
-    /// Waits until a change of this file is told by its path.
+    /// Waits until a change of this file brings a nudge, with the timer out of the way.
     fn sees(&self, path: &str) {
         let path = self.dir.path().join("plugins").join(path);
-        loop {
-            fs::write(&path, "written").unwrap();
-            if matches!(self.next(), Nudge::Paths(paths) if paths.contains(&path)) {
-                return;
-            }
-        }
+        // What is under way comes first.
+        while self.nudges.recv_timeout(QUIET).is_ok() {}
+        fs::write(&path, "written").unwrap();
+        self.next();
     }
 
     /// Ends it, and returns what was said.
     fn end(self) -> Vec<String> {
-        self.to_observer.send(Message::Stop).unwrap();
+        self.to_observer.send(ObserverMessage::Stop).unwrap();
         self.thread.join().unwrap();
         self.said.0.lock().unwrap().clone()
     }
 }
 
-fn fast(options: &mut Options) {
+fn fast(options: &mut WatchOptions) {
     options.rescan_unwatched = Duration::from_millis(10);
 }
 
@@ -153,7 +149,7 @@ fn where_nothing_can_be_watched_the_timer_does_it_and_that_is_said_once() {
     };
     let trial = Trial::start(open, fast);
     for _ in 0..5 {
-        trial.everything();
+        trial.next();
     }
     // From now on it can be.
     trial.sees("crate/src/lib.rs");
@@ -172,7 +168,7 @@ fn where_not_everything_can_be_watched_the_timer_does_the_rest_and_that_is_said_
     };
     let trial = Trial::start(open, fast);
     for _ in 0..5 {
-        trial.everything();
+        trial.next();
     }
     left.store(1000, Ordering::Relaxed);
     trial.sees("crate/src/lib.rs");
@@ -187,7 +183,7 @@ fn events_that_never_come_are_made_good_by_the_timer() {
     let trial = Trial::start(|_| Ok(Box::new(NullWatcher)), |options| options.rescan = Duration::from_millis(10));
     fs::write(trial.dir.path().join("plugins/crate/src/lib.rs"), "").unwrap();
     for _ in 0..5 {
-        assert_eq!(trial.next(), Nudge::Everything);
+        trial.next();
     }
     assert_eq!(trial.end(), Vec::<String>::new());
 }
@@ -200,12 +196,12 @@ fn after_an_overflow_and_after_an_error_everything_is_told_and_watched_anew() {
         system_eyes(inlet)
     };
     let trial = Trial::start(open, |_| {});
-    trial.everything();
+    trial.next();
     let overflow = || Ok(Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan));
     for trouble in [overflow(), Err(Error::generic("broken")), overflow()] {
         let mut inlet = inlets.recv_timeout(DEADLINE).unwrap();
         inlet.handle_event(trouble);
-        trial.everything();
+        trial.next();
         trial.sees("crate/src/lib.rs");
     }
     inlets.recv_timeout(DEADLINE).unwrap();
@@ -229,7 +225,7 @@ fn more_events_than_can_wait_are_everything() {
         |_| {},
         sender,
         nudges,
-        move |_| {
+        move || {
             let _ = entered.send(());
             let _ = may_leave.recv();
         },
@@ -241,7 +237,7 @@ fn more_events_than_can_wait_are_everything() {
         inlet.handle_event(Ok(Event::new(EventKind::Any).add_path(file.clone())));
     }
     drop(leave);
-    assert_eq!(trial.next(), Nudge::Everything, "the first");
-    trial.everything();
+    trial.next();
+    trial.next();
     trial.end();
 }
