@@ -11,7 +11,7 @@
 mod common;
 
 use camlock_policy::registry::Reading;
-use camlock_store::{Options, Store};
+use camlock_store::{Store, StoreOptions};
 use camlock_testing::{Postgres, Site, request};
 use common::{
     many::{all_serve, some_at},
@@ -127,7 +127,7 @@ fn opened(url: &str) -> f64 {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let began = Instant::now();
-        let store = Store::open(url, Options::new(dir.path())).await.expect("it can be opened");
+        let store = Store::open(url, StoreOptions::new(dir.path())).await.expect("it can be opened");
         store.usable().await;
         let snapshot = store.registry().read(Reading::default()).await.expect("it can be read");
         let took = began.elapsed().as_secs_f64() * 1000.0;

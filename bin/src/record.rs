@@ -1,19 +1,14 @@
-//! How the settings name a registry, for commands that look at it without a server.
+//! The registry that the settings name, for commands that look at it without a server.
 //!
 //! What must not live here: how a server uses it, which is `camlock-embed`'s.
 
 use crate::config::Config;
-use camlock_store::{Options, Standing, Store, Trouble};
+use camlock_store::{Standing, Store, StoreOptions, Trouble};
 
 /// How its database is used.
-pub(crate) fn options(config: &Config) -> Options {
-    Options {
-        schema: config.schema.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        journal_days: config.journal_days,
-        artifacts: u32::try_from(config.settings.limits.artifacts).unwrap_or(u32::MAX),
-        ..Options::new(&config.data)
-    }
+pub(crate) fn options(config: &Config) -> StoreOptions {
+    let used = config.registry.store(&config.data, &config.settings.limits);
+    StoreOptions { version: env!("CARGO_PKG_VERSION").to_owned(), ..used }
 }
 
 /// How its schema stands, without a change to anything.
@@ -22,5 +17,5 @@ pub(crate) async fn standing(config: &Config) -> Result<Standing, Trouble> {
     if config.database_is_in_data() && !config.data.exists() {
         return Ok(Standing::Empty);
     }
-    Store::check(&config.database_url(&config.data), &options(config)).await
+    Store::check(&config.registry.url(&config.data), &options(config)).await
 }

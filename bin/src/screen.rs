@@ -71,7 +71,7 @@ impl Builds {
             return;
         }
         let mut before = std::mem::take(&mut self.0);
-        for plugin in overview.plugins.iter().filter(|plugin| plugin.kind != Some(Kind::BuiltIn)) {
+        for plugin in overview.plugins.iter().filter(|plugin| plugin.entry != Some(Kind::BuiltIn)) {
             // Until cargo says something there may be nothing to build.
             let Some(candidate) = plugin.candidate.as_ref().filter(|candidate| !candidate.doing.is_empty()) else {
                 continue;

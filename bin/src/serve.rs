@@ -10,7 +10,7 @@ use crate::{
     logs,
     reports::Reports,
 };
-use camlock_embed::{Camlock, Dispatch, Fleet, Levels, Logs, Manager, Objects, on_thread_park};
+use camlock_embed::{Camlock, Dispatch, Levels, Logs, Manager, Objects, on_thread_park};
 use camlock_http::{Front, FrontOptions};
 use clap::Args;
 use std::{
@@ -27,7 +27,7 @@ use tokio::{
 };
 
 #[derive(Args)]
-pub(crate) struct Options {
+pub(crate) struct ServeOptions {
     #[command(flatten)]
     flags: Flags,
 }
@@ -35,7 +35,7 @@ pub(crate) struct Options {
 /// How long connections have to end by themselves before plugins are told to.
 const GRACE: Duration = Duration::from_secs(1);
 
-pub(crate) fn run(options: &Options) -> Result<(), Failed> {
+pub(crate) fn run(options: &ServeOptions) -> Result<(), Failed> {
     run_with(&Config::read(&options.flags)?, &Voice::Server)
 }
 
@@ -111,12 +111,7 @@ async fn serve(
 
 /// From here on connections are answered; those that came before have waited.
 fn front(config: &Config, listener: TcpListener, dispatch: Dispatch) -> Result<Front, String> {
-    let options = FrontOptions {
-        connections: config.connections,
-        head: config.head,
-        on_thread_park: Some(on_thread_park),
-        ..FrontOptions::default()
-    };
+    let options = FrontOptions { on_thread_park: Some(on_thread_park), ..config.front.clone() };
     Front::start(listener, dispatch, options).map_err(|error| format!("connections cannot be served: {error}"))
 }
 
@@ -125,7 +120,6 @@ fn options(config: &Config, voice: &Voice, address: SocketAddr, logs: Logs) -> R
     let terminal = io::stdout().is_terminal();
     let artifacts = config.artifacts.as_ref().map(|url| Objects::open(url, env::vars())).transpose();
     let artifacts = artifacts.map_err(|trouble| Failed { code: 64, reason: trouble.to_string() })?;
-    let fleet = &config.fleet;
     Ok(camlock_embed::Options {
         builds: config.builds.clone(),
         profile: config.profile.unwrap_or(if terminal { Profile::Quick } else { Profile::Release }).into(),
@@ -133,11 +127,7 @@ fn options(config: &Config, voice: &Voice, address: SocketAddr, logs: Logs) -> R
         variables: config.variables.clone(),
         built_in: built_in::all(),
         token: env::var("CAMLOCK_ADMIN_TOKEN").ok().filter(|token| !token.is_empty()),
-        database: config.database.clone(),
-        schema: config.schema.clone(),
-        require_database: config.require_database,
-        journal_days: config.journal_days,
-        fleet: Fleet { heartbeat: fleet.heartbeat, alive: fleet.alive, rollout: fleet.rollout },
+        registry: config.registry.clone(),
         artifacts: artifacts.map(Arc::new),
         address: address.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -145,7 +135,7 @@ fn options(config: &Config, voice: &Voice, address: SocketAddr, logs: Logs) -> R
         rustc: option_env!("CAMLOCK_RUSTC").map(str::to_owned),
         logs,
         listener: voice.listener(),
-        origins: config.origins.clone(),
+        admin: config.admin.clone(),
         ..camlock_embed::Options::new(&config.plugins, &config.data)
     })
 }

@@ -7,7 +7,7 @@ use crate::{
     print::{Paint, Tone, milliseconds, plain},
     screen::{self, Builds},
 };
-use camlock_policy::{Kind, Manager, PluginView};
+use camlock_policy::{Kind, LivePlugin, Manager};
 use std::{path::Path, sync::Arc};
 
 pub(super) fn open(path: &Path, opening: &Opening) {
@@ -37,7 +37,7 @@ pub(super) async fn announce(manager: Manager, path: &Path, opening: &Opening) {
     loop {
         let now = overview.borrow_and_update().clone();
         builds.show(&now);
-        if let Some(plugin) = now.plugins.iter().find(|plugin| plugin.kind != Some(Kind::BuiltIn)) {
+        if let Some(plugin) = now.plugins.iter().find(|plugin| plugin.entry != Some(Kind::BuiltIn)) {
             tell(plugin, &mut said, path, opening);
         }
         if overview.changed().await.is_err() {
@@ -46,7 +46,7 @@ pub(super) async fn announce(manager: Manager, path: &Path, opening: &Opening) {
     }
 }
 
-fn tell(plugin: &Arc<PluginView>, said: &mut DevScreenState, path: &Path, opening: &Opening) {
+fn tell(plugin: &Arc<LivePlugin>, said: &mut DevScreenState, path: &Path, opening: &Opening) {
     let paint = Paint::stdout();
     let now = DevScreenState {
         serving: plugin.serving.as_ref().map(|serving| serving.generation),
@@ -60,7 +60,7 @@ fn tell(plugin: &Arc<PluginView>, said: &mut DevScreenState, path: &Path, openin
         screen::line(&head(path, opening));
     }
     if let Some(failed) = plugin.failed.as_ref().filter(|_| now.failed != said.failed) {
-        let failure = &failed.failure;
+        let failure = failed;
         let mut told =
             format!("{} {}", paint.text(Tone::Bad, &format!("✗ {} failed:", failure.stage)), plain(&failure.reason));
         // What compilers said was printed when they said it; what others said was not.
@@ -79,7 +79,7 @@ fn tell(plugin: &Arc<PluginView>, said: &mut DevScreenState, path: &Path, openin
     }
     if let Some(serving) = plugin.serving.as_ref().filter(|_| now.serving != said.serving) {
         let build = plugin.builds.first().filter(|build| build.generation == serving.generation);
-        let took = build.map(|build| build.stages.iter().map(|(_, took)| took.as_secs_f64() * 1e3).sum::<f64>());
+        let took = build.map(|build| build.stages.sum());
         let took = took.map(|took| format!(", ready in {}", milliseconds(took))).unwrap_or_default();
         let good = paint.text(Tone::Good, &format!("✓ {} {} serves", plugin.name, serving.version));
         screen::line(&format!("{good} (generation {}{took})", serving.generation));

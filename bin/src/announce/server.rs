@@ -116,7 +116,7 @@ enum Sort {
 fn nothing_there(overview: &Overview) -> bool {
     overview.ready
         && overview.trouble.is_none()
-        && overview.plugins.iter().all(|plugin| plugin.kind == Some(Kind::BuiltIn))
+        && overview.plugins.iter().all(|plugin| plugin.entry == Some(Kind::BuiltIn))
 }
 
 /// What is new about a plugin, in lines.
@@ -142,10 +142,10 @@ fn lines(plugin: &PluginView, said: &mut AnnouncedState, opening: &Opening) -> V
         lines.push((Sort::Serves, line));
     }
     if let Some(failed) = plugin.failed.as_ref().filter(|_| now.failed != before.failed) {
-        let mut line = format!("{}: {} failed: {}", plugin.name, failed.failure.stage, failed.failure.reason);
+        let mut line = format!("{}: {} failed: {}", plugin.name, failed.stage, failed.reason);
         // Some are no more than the reason once more.
-        let told = &failed.failure.reason;
-        for diagnostic in failed.failure.diagnostics.iter().filter(|it| !told.contains(it.rendered.trim_end())) {
+        let told = &failed.reason;
+        for diagnostic in failed.diagnostics.iter().filter(|it| !told.contains(it.rendered.trim_end())) {
             let _ = write!(line, "\n{}", diagnostic.rendered.trim_end());
         }
         // One that serves and is not well is what the reason is about.

@@ -7,10 +7,12 @@ use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 /// How long a server may be away, restarting say, before it is given up.
-const PATIENCE: Duration = Duration::from_secs(30);
+const AWAY: Duration = Duration::from_secs(30);
+/// How long a stream may say nothing: a server says every 15 s that it is still there.
+const STILL_THERE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// What is heard.
@@ -43,10 +45,8 @@ pub(crate) async fn follow(
             (was_there, away) = (true, None);
         }
         match away {
-            Some(since) if since.elapsed() > PATIENCE => {
-                return Err(
-                    Failed::no_server(format!("{why}; it has not come back for {} s", PATIENCE.as_secs())).into()
-                );
+            Some(since) if since.elapsed() > AWAY => {
+                return Err(Failed::no_server(format!("{why}; it has not come back for {} s", AWAY.as_secs())).into());
             }
             Some(_) => {}
             None => {
@@ -74,10 +74,13 @@ async fn once(
     if let Some(last) = last {
         headers.push(("last-event-id", &**last));
     }
-    let response = client.send(Method::GET, path, None, &headers).await?;
+    let response = tokio::select! {
+        response = client.send(Method::GET, path, None, &headers) => response?,
+        silent = client.begins(path) => return Err(silent.into()),
+    };
     let status = response.status();
     if !status.is_success() {
-        let bytes = response.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let bytes = client.whole(response.into_body()).await?;
         return Err(Problem::answered(status, serde_json::from_slice(&bytes).ok(), client.token.is_some()));
     }
     let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -86,9 +89,13 @@ async fn once(
     }
     *there = true;
     let mut body = response.into_body();
-    let mut reader = Reader::default();
-    while let Some(frame) = body.frame().await {
-        let Ok(frame) = frame else { break };
+    let mut reader = EventReader::default();
+    loop {
+        // A server says now and then that it is still there.
+        let Ok(frame) = timeout(STILL_THERE, body.frame()).await else {
+            return Ok(format!("the stream of events has been silent for {} s", STILL_THERE.as_secs()));
+        };
+        let Some(Ok(frame)) = frame else { break };
         let Ok(data) = frame.into_data() else { continue };
         for event in reader.take(&data) {
             let Ok(value) = serde_json::from_str(&event.data) else { continue };
@@ -101,20 +108,20 @@ async fn once(
 
 /// An event as it came.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Event {
+struct StreamEvent {
     id: Option<String>,
     data: String,
 }
 
 /// Makes events of bytes, however they are cut.
 #[derive(Debug, Default)]
-struct Reader {
+struct EventReader {
     pending: Vec<u8>,
-    event: Event,
+    event: StreamEvent,
 }
 
-impl Reader {
-    fn take(&mut self, bytes: &Bytes) -> Vec<Event> {
+impl EventReader {
+    fn take(&mut self, bytes: &Bytes) -> Vec<StreamEvent> {
         self.pending.extend_from_slice(bytes);
         let mut events = Vec::new();
         while let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
@@ -154,11 +161,11 @@ mod tests {
     fn events_are_read_however_they_are_cut() {
         let text = ": hello\n\nid: 1-2\nevent: x\ndata: {\"a\":1,\ndata: \"b\":2}\n\ndata: {}\r\n\r\nid: 7\n\n";
         let expected = [
-            Event { id: Some("1-2".into()), data: "{\"a\":1,\n\"b\":2}".into() },
-            Event { id: None, data: "{}".into() },
+            StreamEvent { id: Some("1-2".into()), data: "{\"a\":1,\n\"b\":2}".into() },
+            StreamEvent { id: None, data: "{}".into() },
         ];
         for size in [1, 2, 3, 7, 1000] {
-            let mut reader = Reader::default();
+            let mut reader = EventReader::default();
             let chunks = text.as_bytes().chunks(size).map(Bytes::copy_from_slice);
             let events: Vec<_> = chunks.flat_map(|chunk| reader.take(&chunk)).collect();
             assert_eq!(events, expected, "{size}");

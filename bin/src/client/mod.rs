@@ -1,13 +1,16 @@
 //! A small HTTP client for a server's admin API, over its control socket or over TCP.
 //!
-//! A connection for each request; an answer is waited for as long as it takes, for acts wait for builds. What must not live
-//! here: what is printed.
+//! A connection for each request. A server that says nothing for too long is given up: what is looked up has to begin and go on,
+//! and during an act, which waits for builds, the server has to say that it lives. What must not live here: what is printed.
 
+mod answer;
 mod follow;
 mod place;
-pub(crate) mod plugin;
 mod problem;
 
+#[cfg(test)]
+pub(crate) use answer::tests::plugin;
+pub(crate) use answer::{read, read_all};
 pub(crate) use follow::{Followed, follow};
 pub(crate) use place::Reach;
 pub(crate) use problem::Problem;
@@ -18,31 +21,35 @@ use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use place::Place;
+use place::ServerAddress;
 use serde_json::Value;
 use std::{fmt::Write as _, io, path::Path, time::Duration};
 use tokio::{
     net::{TcpStream, UnixStream},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// How long a connection may take to come about.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CONNECT: Duration = Duration::from_secs(5);
+/// How often it is looked whether a server that is at an act still lives.
+const LOOK: Duration = Duration::from_secs(2);
 /// A larger answer is nobody's.
 const LARGEST: usize = 256 << 20;
 
 /// A server that can be asked.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    place: Place,
+    place: ServerAddress,
     token: Option<String>,
+    /// How long the server may say nothing.
+    silence: Duration,
 }
 
 impl Client {
     /// For the server that is meant. Nothing is asked yet.
     pub(crate) fn new(reach: &Reach) -> Result<Self, Failed> {
         let (place, token) = reach.find()?;
-        Ok(Client { place, token })
+        Ok(Client { place, token, silence: reach.silence() })
     }
 
     /// What there is at a path.
@@ -52,10 +59,30 @@ impl Client {
 
     /// The answer to a request, as JSON.
     pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Problem> {
-        let response = self.send(method, path, body, &[]).await?;
+        if method == Method::GET {
+            return self.answer(method, path, body, self.begins(path)).await;
+        }
+        // An act takes as long as a build does, or the drain of what served. Whoever is at it says that they live.
+        tokio::select! {
+            answer = self.answer(method, path, body, std::future::pending()) => answer,
+            silent = self.falls_silent() => Err(silent.into()),
+        }
+    }
+
+    /// The answer, if it begins before the other future ends, which says that it does not.
+    async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        given_up: impl Future<Output = Failed>,
+    ) -> Result<Value, Problem> {
+        let response = tokio::select! {
+            response = self.send(method, path, body, &[]) => response?,
+            failed = given_up => return Err(failed.into()),
+        };
         let status = response.status();
-        let bytes = Limited::new(response.into_body(), LARGEST).collect().await;
-        let bytes = bytes.map_err(|error| Problem::from(self.broke_off(&error.to_string())))?.to_bytes();
+        let bytes = self.whole(response.into_body()).await?;
         let value = serde_json::from_slice(&bytes);
         if !status.is_success() {
             return Err(Problem::answered(status, value.ok(), self.token.is_some()));
@@ -64,6 +91,47 @@ impl Client {
             return Ok(Value::Null);
         }
         value.map_err(|_| self.not_camlock(status).into())
+    }
+
+    /// A body to its end, as long as it goes on.
+    async fn whole(&self, body: Incoming) -> Result<Vec<u8>, Failed> {
+        let mut body = Limited::new(body, LARGEST);
+        let mut bytes = Vec::new();
+        loop {
+            let frame = timeout(self.silence, body.frame()).await;
+            let frame = frame.map_err(|_| self.silent("began to answer, and then said nothing"))?;
+            let Some(frame) = frame else { return Ok(bytes) };
+            let frame = frame.map_err(|error| self.broke_off(&error.to_string()))?;
+            bytes.extend(frame.data_ref().into_iter().flatten());
+        }
+    }
+
+    /// Comes when an answer should have begun.
+    async fn begins(&self, path: &str) -> Failed {
+        sleep(self.silence).await;
+        let path = path.split('?').next().unwrap_or_default();
+        self.silent(&format!("does not say what is at {path}"))
+    }
+
+    /// Comes when the server does not say any more that it lives.
+    async fn falls_silent(&self) -> Failed {
+        loop {
+            sleep(LOOK.min(self.silence)).await;
+            let alive = self.send(Method::GET, "/_/live", None, &[]);
+            // Whether it refuses or breaks off, whoever waits for the act hears of that too.
+            if timeout(self.silence, alive).await.is_err() {
+                return self.silent("does not say any more that it lives");
+            }
+        }
+    }
+
+    fn silent(&self, what: &str) -> Failed {
+        Failed::no_server(format!(
+            "the server at {} {what} for {} s: look whether it runs and what its log says; what was asked for may still be done \
+             (--timeout waits longer)",
+            self.place,
+            self.silence.as_secs()
+        ))
     }
 
     /// All items of a list, page by page.
@@ -96,8 +164,8 @@ impl Client {
         headers: &[(&str, &str)],
     ) -> Result<Response<Incoming>, Failed> {
         let (authority, prefix) = match &self.place {
-            Place::Socket(_) => ("localhost", ""),
-            Place::Address { authority, prefix } => (&**authority, &**prefix),
+            ServerAddress::Socket(_) => ("localhost", ""),
+            ServerAddress::Address { authority, prefix } => (&**authority, &**prefix),
         };
         let mut request = Request::builder()
             .method(method)
@@ -121,10 +189,10 @@ impl Client {
     }
 
     async fn connect(&self) -> Result<http1::SendRequest<Full<Bytes>>, Failed> {
-        let connected = timeout(PATIENCE, async {
+        let connected = timeout(CONNECT.min(self.silence), async {
             match &self.place {
-                Place::Socket(path) => shake_hands(UnixStream::connect(path).await?).await,
-                Place::Address { authority, .. } => shake_hands(TcpStream::connect(authority).await?).await,
+                ServerAddress::Socket(path) => shake_hands(UnixStream::connect(path).await?).await,
+                ServerAddress::Address { authority, .. } => shake_hands(TcpStream::connect(authority).await?).await,
             }
         });
         match connected.await {
@@ -132,7 +200,7 @@ impl Client {
             Err(_) => Err(Failed::no_server(format!(
                 "{} does not answer within {} s: is it the right server?",
                 self.place,
-                PATIENCE.as_secs()
+                CONNECT.min(self.silence).as_secs()
             ))),
         }
     }
@@ -150,7 +218,7 @@ impl Client {
             }
             _ => error.to_string(),
         };
-        let local = matches!(&self.place, Place::Socket(path) if path.is_absolute());
+        let local = matches!(&self.place, ServerAddress::Socket(path) if path.is_absolute());
         let what = if local {
             "start one with `camlock serve`, run this in its directory, or name it with --data or --server"
         } else {

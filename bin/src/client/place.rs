@@ -9,6 +9,7 @@ use std::{
     env, fmt, fs,
     net::{IpAddr, ToSocketAddrs},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// Which server a command talks to.
@@ -20,6 +21,9 @@ pub(crate) struct Reach {
     /// The API token [default: none by the control socket, else the local admin token]
     #[arg(long, env = "CAMLOCK_TOKEN", value_name = "TOKEN", hide_env_values = true, help_heading = "Server")]
     token: Option<String>,
+    /// How many seconds the server may say nothing [default: 30]
+    #[arg(long, env = "CAMLOCK_TIMEOUT", value_name = "SECONDS", help_heading = "Server", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    timeout: Option<u64>,
     /// The server's data directory [default: .camlock, or as camlock.toml says]
     #[arg(long, env = "CAMLOCK_DATA", value_name = "DIR", help_heading = "Server")]
     data: Option<PathBuf>,
@@ -28,20 +32,23 @@ pub(crate) struct Reach {
     config: Option<PathBuf>,
 }
 
+/// How long a server may say nothing, unless somebody says otherwise.
+const SILENCE: Duration = Duration::from_secs(30);
+
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum ServerAddress {
     /// A Unix socket.
     Socket(PathBuf),
     /// `host:port`, and what stands before every path.
     Address { authority: String, prefix: String },
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ServerAddress {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Socket(path) => write!(formatter, "{}", path.display()),
-            Place::Address { authority, prefix } => write!(formatter, "http://{authority}{prefix}"),
+            ServerAddress::Socket(path) => write!(formatter, "{}", path.display()),
+            ServerAddress::Address { authority, prefix } => write!(formatter, "http://{authority}{prefix}"),
         }
     }
 }
@@ -52,8 +59,13 @@ impl Reach {
         Reach { data: Some(config.data.clone()), config: config.file.clone(), ..Reach::default() }
     }
 
+    /// How long the server may say nothing.
+    pub(crate) fn silence(&self) -> Duration {
+        self.timeout.map_or(SILENCE, Duration::from_secs)
+    }
+
     /// Where the server is, and the token to be shown.
-    pub(crate) fn find(&self) -> Result<(Place, Option<String>), Failed> {
+    pub(crate) fn find(&self) -> Result<(ServerAddress, Option<String>), Failed> {
         let server = self.server.as_deref().filter(|server| !server.is_empty());
         let place = server.map(parse).transpose()?;
         // Whoever says everything needs no configuration.
@@ -62,11 +74,11 @@ impl Reach {
         }
         let flags = Flags { config: self.config.clone(), data: self.data.clone(), ..Flags::default() };
         let data = Config::read(&flags)?.data;
-        let place = place.unwrap_or_else(|| Place::Socket(data.join("control.sock")));
+        let place = place.unwrap_or_else(|| ServerAddress::Socket(data.join("control.sock")));
         let token = match &self.token {
             Some(token) => checked(token)?,
             // Whoever may open the socket needs none.
-            None if matches!(place, Place::Socket(_)) => None,
+            None if matches!(place, ServerAddress::Socket(_)) => None,
             // It opens everything here: a server elsewhere has one of its own, and no business with this one.
             None if is_elsewhere(&place) => None,
             None => local_token(&data)?,
@@ -76,7 +88,7 @@ impl Reach {
 }
 
 /// A URL as a place.
-fn parse(url: &str) -> Result<Place, Failed> {
+fn parse(url: &str) -> Result<ServerAddress, Failed> {
     let rest = match url.split_once("://") {
         Some(("http", rest)) => rest,
         Some(("https", _)) => {
@@ -99,11 +111,11 @@ fn parse(url: &str) -> Result<Place, Failed> {
         Some(port) => format!("{}:{port}", authority.host()),
         None => format!("{}:80", authority.host()),
     };
-    Ok(Place::Address { authority, prefix: path.trim_end_matches('/').to_owned() })
+    Ok(ServerAddress::Address { authority, prefix: path.trim_end_matches('/').to_owned() })
 }
 
-fn is_elsewhere(place: &Place) -> bool {
-    let Place::Address { authority, .. } = place else { return false };
+fn is_elsewhere(place: &ServerAddress) -> bool {
+    let ServerAddress::Address { authority, .. } = place else { return false };
     let addresses = authority.to_socket_addrs().map(|addresses| addresses.map(|address| address.ip()).collect());
     let addresses: Vec<IpAddr> = addresses.unwrap_or_default();
     addresses.is_empty() || !addresses.iter().all(|address| address.to_canonical().is_loopback())
@@ -160,12 +172,17 @@ mod tests {
         fs::write(&config, "data.dir = \".\"").unwrap();
         let found = |server: Option<&str>, token: Option<&str>| {
             let config = Some(config.clone());
-            let reach =
-                Reach { server: server.map(str::to_owned), token: token.map(str::to_owned), data: None, config };
+            let reach = Reach {
+                server: server.map(str::to_owned),
+                token: token.map(str::to_owned),
+                data: None,
+                config,
+                ..Reach::default()
+            };
             reach.find().unwrap()
         };
         let secret = Some("secret".to_owned());
-        assert_eq!(found(None, None), (Place::Socket(dir.path().join("./control.sock")), None));
+        assert_eq!(found(None, None), (ServerAddress::Socket(dir.path().join("./control.sock")), None));
         assert_eq!(found(Some("http://127.0.0.1:1"), None).1, secret);
         assert_eq!(found(Some("http://192.0.2.1:1"), None).1, None);
         assert_eq!(found(Some("http://192.0.2.1:1"), Some("other")).1, Some("other".to_owned()));

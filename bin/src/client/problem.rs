@@ -1,6 +1,8 @@
 //! What a server answers in place of what was asked for, and what that means for whoever asked.
 
+use super::read;
 use crate::Failed;
+use camlock_api::{ProblemView, Stage};
 use http::StatusCode;
 use serde_json::Value;
 
@@ -13,13 +15,13 @@ pub(crate) struct Problem {
     pub(crate) status: Option<StatusCode>,
     /// What compilers said, where they did.
     pub(crate) rendered: Vec<String>,
-    /// The whole answer.
-    pub(crate) document: Option<Value>,
+    /// The stage at which a candidate failed, if one did.
+    pub(crate) stage: Option<Stage>,
 }
 
 impl From<Failed> for Problem {
     fn from(failed: Failed) -> Self {
-        Problem { failed, status: None, rendered: Vec::new(), document: None }
+        Problem { failed, status: None, rendered: Vec::new(), stage: None }
     }
 }
 
@@ -32,11 +34,18 @@ impl From<Problem> for Failed {
 impl Problem {
     /// From an answer that tells of none of the good outcomes.
     pub(super) fn answered(status: StatusCode, document: Option<Value>, with_token: bool) -> Self {
-        let text = |key: &str| document.as_ref().and_then(|document| document[key].as_str());
-        let detail = text("detail").or_else(|| text("title"));
-        let mut reason =
-            detail.map_or_else(|| format!("the server answered {status}, and does not say why"), str::to_owned);
-        if let (Some(plugin), Some(stage)) = (text("plugin"), text("stage")) {
+        let answered = document.as_ref().map(read::<ProblemView>);
+        let problem = match &answered {
+            Some(Ok(problem)) => problem.clone(),
+            _ => ProblemView::default(),
+        };
+        let mut reason = match answered {
+            _ if !problem.detail.is_empty() => problem.detail.clone(),
+            _ if !problem.title.is_empty() => problem.title.clone(),
+            Some(Err(unfit)) => format!("the server answered {status}: {}", unfit.reason),
+            _ => format!("the server answered {status}, and does not say why"),
+        };
+        if let (Some(plugin), Some(stage)) = (&problem.plugin, problem.stage) {
             reason = format!("{plugin}: {stage} failed: {reason}");
         }
         let failed = match status {
@@ -50,10 +59,8 @@ impl Problem {
             StatusCode::FORBIDDEN => Failed::not_allowed(reason),
             _ => reason.into(),
         };
-        let diagnostics = document.as_ref().and_then(|document| document["diagnostics"].as_array());
-        let rendered = diagnostics.into_iter().flatten().filter_map(|one| one["rendered"].as_str());
-        let rendered = rendered.map(|rendered| rendered.trim_end().to_owned()).collect();
-        Problem { failed, status: Some(status), rendered, document }
+        let rendered = problem.diagnostics.iter().map(|one| one.rendered.trim_end().to_owned()).collect();
+        Problem { failed, status: Some(status), rendered, stage: problem.stage }
     }
 
     /// Whether it is that there is no such thing.
@@ -79,10 +86,19 @@ mod tests {
         assert!(code == 4 && reason.starts_with("this token is not the admin token; name another"), "{reason}");
         let (code, reason) = told(401, detail(), false);
         assert!(code == 4 && reason.starts_with("the server asks for a token"), "{reason}");
-        let failed = json!({ "detail": "it does not compile", "plugin": "hello", "stage": "build", "diagnostics": [{ "rendered": "error: x\n" }] });
+        let diagnostic = json!({ "file": "src/lib.rs", "line": 1, "message": "x", "rendered": "error: x\n" });
+        let failed = json!({ "detail": "it does not compile", "plugin": "hello", "stage": "build", "diagnostics": [diagnostic] });
         assert_eq!(told(422, failed.clone(), true), (1, "hello: build failed: it does not compile".to_owned()));
         assert_eq!(Problem::answered(StatusCode::UNPROCESSABLE_ENTITY, Some(failed), true).rendered, ["error: x"]);
-        assert_eq!(told(502, Value::Null, true).1, "the server answered 502 Bad Gateway, and does not say why");
+        let none = Problem::answered(StatusCode::BAD_GATEWAY, None, true).failed.reason;
+        assert_eq!(none, "the server answered 502 Bad Gateway, and does not say why");
+        let (_, reason) = told(422, json!({ "detail": 7 }), true);
+        assert!(
+            reason.starts_with(
+                "the server answered 422 Unprocessable Entity: the server's answer does not fit at `detail`"
+            ),
+            "{reason}"
+        );
         let refused = json!({ "detail": "it is disabled", "plugin": "hello" });
         assert_eq!(told(409, refused, true), (1, "it is disabled".to_owned()));
     }

@@ -3,9 +3,10 @@
 use super::named::explained;
 use crate::{
     Failed,
-    client::{Client, Problem, Reach, encoded, plugin::Plugin, run},
+    client::{Client, Problem, Reach, encoded, read, run},
     print::{self, Paint, Tone},
 };
+use camlock_api::PluginView;
 use clap::Args;
 use http::Method;
 use serde_json::{Value, json};
@@ -13,13 +14,13 @@ use serde_json::{Value, json};
 #[derive(Args)]
 pub(crate) struct Enable {
     #[command(flatten)]
-    common: Common,
+    common: OnePlugin,
 }
 
 #[derive(Args)]
 pub(crate) struct Disable {
     #[command(flatten)]
-    common: Common,
+    common: OnePlugin,
 }
 
 #[derive(Args)]
@@ -30,7 +31,7 @@ pub(crate) struct Reload {
     #[arg(long, requires = "name")]
     force: bool,
     #[command(flatten)]
-    manner: Manner,
+    manner: WaitOptions,
 }
 
 #[derive(Args)]
@@ -39,25 +40,25 @@ pub(crate) struct Rollback {
     #[arg(long, value_name = "DIGEST")]
     to: Option<String>,
     #[command(flatten)]
-    common: Common,
+    common: OnePlugin,
 }
 
 #[derive(Args)]
 pub(crate) struct Remove {
     #[command(flatten)]
-    common: Common,
+    common: OnePlugin,
 }
 
 #[derive(Args)]
-struct Common {
+struct OnePlugin {
     /// The plugin
     name: String,
     #[command(flatten)]
-    manner: Manner,
+    manner: WaitOptions,
 }
 
 #[derive(Args)]
-struct Manner {
+struct WaitOptions {
     /// Do not wait for the outcome
     #[arg(long)]
     no_wait: bool,
@@ -69,7 +70,7 @@ struct Manner {
 }
 
 /// An act on one plugin.
-struct Act<'a> {
+struct PluginAct<'a> {
     name: &'a str,
     method: Method,
     /// What stands behind the plugin's path.
@@ -80,24 +81,24 @@ struct Act<'a> {
 }
 
 pub(crate) fn enable(options: &Enable) -> Result<(), Failed> {
-    let Common { name, manner } = &options.common;
-    perform(manner, &Act { name, method: Method::POST, path: "/enable", body: None, doing: "bringing it up" })
+    let OnePlugin { name, manner } = &options.common;
+    perform(manner, &PluginAct { name, method: Method::POST, path: "/enable", body: None, doing: "bringing it up" })
 }
 
 pub(crate) fn disable(options: &Disable) -> Result<(), Failed> {
-    let Common { name, manner } = &options.common;
-    perform(manner, &Act { name, method: Method::POST, path: "/disable", body: None, doing: "draining it" })
+    let OnePlugin { name, manner } = &options.common;
+    perform(manner, &PluginAct { name, method: Method::POST, path: "/disable", body: None, doing: "draining it" })
 }
 
 pub(crate) fn rollback(options: &Rollback) -> Result<(), Failed> {
-    let Common { name, manner } = &options.common;
+    let OnePlugin { name, manner } = &options.common;
     let body = options.to.as_ref().map(|to| json!({ "to": to }));
-    perform(manner, &Act { name, method: Method::POST, path: "/rollback", body, doing: "going back" })
+    perform(manner, &PluginAct { name, method: Method::POST, path: "/rollback", body, doing: "going back" })
 }
 
 pub(crate) fn remove(options: &Remove) -> Result<(), Failed> {
-    let Common { name, manner } = &options.common;
-    perform(manner, &Act { name, method: Method::DELETE, path: "", body: None, doing: "taking it out" })
+    let OnePlugin { name, manner } = &options.common;
+    perform(manner, &PluginAct { name, method: Method::DELETE, path: "", body: None, doing: "taking it out" })
 }
 
 pub(crate) fn reload(options: &Reload) -> Result<(), Failed> {
@@ -113,10 +114,10 @@ pub(crate) fn reload(options: &Reload) -> Result<(), Failed> {
         return Ok(());
     };
     let path = if options.force { "/reload?force=true" } else { "/reload" };
-    perform(manner, &Act { name, method: Method::POST, path, body: None, doing: "making a new generation" })
+    perform(manner, &PluginAct { name, method: Method::POST, path, body: None, doing: "making a new generation" })
 }
 
-fn perform(manner: &Manner, act: &Act<'_>) -> Result<(), Failed> {
+fn perform(manner: &WaitOptions, act: &PluginAct<'_>) -> Result<(), Failed> {
     let client = Client::new(&manner.reach)?;
     let own = format!("/api/v1/plugins/{}", encoded(act.name));
     let mut path = format!("{own}{}", act.path);
@@ -125,8 +126,9 @@ fn perform(manner: &Manner, act: &Act<'_>) -> Result<(), Failed> {
     }
     run(async {
         let doing = async || {
-            let plugin = Plugin::read(&client.get(&own).await.ok()?);
-            plugin.candidate.map(|candidate| candidate.told())
+            // How far it is matters less than what comes of it.
+            let plugin: PluginView = read(&client.get(&own).await.ok()?).ok()?;
+            plugin.candidate.as_ref().map(print::progress)
         };
         let asked = client.ask(act.method.clone(), &path, act.body.as_ref());
         let shown = match print::wait_for(asked, act.doing, doing).await {
@@ -136,18 +138,19 @@ fn perform(manner: &Manner, act: &Act<'_>) -> Result<(), Failed> {
         if manner.json {
             print::json(&shown);
         } else {
-            print::line(outcome(act, &shown, manner.no_wait));
+            print::line(outcome(act, &shown, manner.no_wait)?);
         }
         Ok(())
     })
 }
 
 async fn failed(client: &Client, name: &str, problem: Problem) -> Failed {
-    let serves_on = problem.document.as_ref().is_some_and(|document| document["stage"].is_string());
+    let serves_on = problem.stage.is_some();
     let mut failed = explained(client, name, problem).await;
     if serves_on {
         let plugin = client.get(&format!("/api/v1/plugins/{}", encoded(name))).await;
-        if let Some(serving) = plugin.ok().and_then(|plugin| Plugin::read(&plugin).serving) {
+        let plugin = plugin.ok().and_then(|plugin| read::<PluginView>(&plugin).ok());
+        if let Some(serving) = plugin.and_then(|plugin| plugin.serving) {
             failed.reason.push_str(&format!("; generation {} serves on", serving.generation));
         }
     }
@@ -155,30 +158,32 @@ async fn failed(client: &Client, name: &str, problem: Problem) -> Failed {
 }
 
 /// What came of it, in a line.
-fn outcome(act: &Act<'_>, shown: &Value, no_wait: bool) -> String {
-    let plugin = Plugin::read(shown);
+fn outcome(act: &PluginAct<'_>, shown: &Value, no_wait: bool) -> Result<String, Failed> {
     let paint = Paint::stdout();
     if no_wait {
-        return format!("{}: begun; `camlock show {}` says what comes of it", act.name, act.name);
+        return Ok(format!("{}: begun; `camlock show {}` says what comes of it", act.name, act.name));
     }
     if act.method == Method::DELETE {
-        return format!("{} is removed; its entry, if it had one, lies in the data directory under removed/", act.name);
+        let name = act.name;
+        return Ok(format!("{name} is removed; its entry, if it had one, lies in the data directory under removed/"));
     }
+    let plugin: PluginView = read(shown)?;
+    let times = plugin.stages.unwrap_or_default();
     let took: Vec<_> = STAGES
         .iter()
-        .filter_map(|stage| Some(format!("{stage} {}", print::milliseconds(*plugin.stages.get(*stage)?))))
+        .filter_map(|stage| Some(format!("{stage} {}", print::milliseconds(times.milliseconds(stage)?))))
         .collect();
     let took = if took.is_empty() { String::new() } else { format!(" ({})", took.join(", ")) };
-    match &plugin.serving {
+    Ok(match &plugin.serving {
         Some(serving) => {
             let word = paint.text(Tone::Good, "serves");
             format!("{} {} {word} as generation {}{took}", plugin.name, serving.version, serving.generation)
         }
         None => {
             let reason = plugin.reason.map(|reason| format!(": {}", print::plain(&reason))).unwrap_or_default();
-            format!("{} is {}{reason}{took}", act.name, plugin.state)
+            format!("{} is {}{reason}{took}", act.name, plugin.state.word())
         }
-    }
+    })
 }
 
 /// In the order in which they come.

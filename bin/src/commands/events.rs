@@ -2,15 +2,16 @@
 
 use crate::{
     Failed,
-    client::{Client, Followed, Reach, encoded, follow, run},
+    client::{Client, Followed, Reach, encoded, follow, read, run},
     print::{self, Paint, Tone},
 };
+use camlock_api::{JournalEntry, Page};
 use clap::Args;
 use serde_json::Value;
 use std::fmt::Write as _;
 
 #[derive(Args)]
-pub(crate) struct Options {
+pub(crate) struct EventsOptions {
     /// Go on with what happens from now on
     #[arg(long, short)]
     follow: bool,
@@ -27,19 +28,18 @@ pub(crate) struct Options {
     reach: Reach,
 }
 
-pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
+pub(crate) fn run_it(options: &EventsOptions) -> Result<(), Failed> {
     let client = Client::new(&options.reach)?;
     run(async {
         let plugin = options.plugin.as_deref().map(|name| format!("plugin={}", encoded(name))).unwrap_or_default();
         let mut last = None;
         if options.lines > 0 {
             let page = client.get(&format!("/api/v1/journal?limit={}&{plugin}", options.lines)).await?;
-            let items = page["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let page: Page<Value> = read(&page)?;
             // They come newest first.
-            for event in items.iter().rev() {
-                show(event, options.json);
+            for event in page.items.iter().rev() {
+                last = Some(show(event, options.json)?);
             }
-            last = items.first().and_then(id);
         }
         if !options.follow {
             return Ok(());
@@ -47,7 +47,7 @@ pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
         let path = if plugin.is_empty() { "/api/v1/events".to_owned() } else { format!("/api/v1/events?{plugin}") };
         let heard = follow(&client, &path, last, |heard| {
             match heard {
-                Followed::Event(event) => show(&event, options.json),
+                Followed::Event(event) => drop(show(&event, options.json)?),
                 Followed::BrokeOff(why) => eprintln!("camlock: {why}; trying again"),
             }
             Ok(())
@@ -56,38 +56,34 @@ pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
     })
 }
 
-fn id(event: &Value) -> Option<String> {
-    match &event["id"] {
-        Value::String(id) => Some(id.clone()),
-        Value::Number(id) => Some(id.to_string()),
-        _ => None,
-    }
-}
-
-fn show(event: &Value, json: bool) {
-    print::line(if json { event.to_string() } else { told(event, Paint::stdout()) });
+/// Prints an event, and returns its id.
+fn show(event: &Value, json: bool) -> Result<String, Failed> {
+    let entry: JournalEntry = read(event)?;
+    print::line(if json { event.to_string() } else { sentence(&entry, Paint::stdout()) });
+    Ok(entry.id)
 }
 
 /// An event in a line.
-fn told(event: &Value, paint: Paint) -> String {
-    let text = |key: &str| print::plain(event[key].as_str().unwrap_or_default()).replace('\n', " ");
-    let what = text("what");
+fn sentence(event: &JournalEntry, paint: Paint) -> String {
+    let text = |text: &str| print::plain(text).replace('\n', " ");
+    let what = text(&event.what);
     let tone = match &*what {
         "serving" | "enabled" => Tone::Good,
         "failed" | "quarantined" | "pinned" => Tone::Bad,
         _ => Tone::Strong,
     };
-    let mut line =
-        format!("{}  {:<16} {}", paint.text(Tone::Quiet, &text("at")), text("plugin"), paint.text(tone, &what));
-    if let Some(generation) = event["generation"].as_u64() {
+    let plugin = text(event.plugin.as_deref().unwrap_or_default());
+    let at = paint.text(Tone::Quiet, &event.at.to_string());
+    let mut line = format!("{at}  {plugin:<16} {}", paint.text(tone, &what));
+    if let Some(generation) = event.generation {
         let _ = write!(line, "  generation {generation}");
     }
-    for (key, value) in event["detail"].as_object().into_iter().flatten() {
+    for (key, value) in event.detail.as_object().into_iter().flatten() {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let _ = write!(line, "  {key}: {}", print::plain(&value).replace('\n', " "));
+        let _ = write!(line, "  {key}: {}", text(&value));
     }
-    if !text("by").is_empty() {
-        let _ = write!(line, "  {}", paint.text(Tone::Quiet, &format!("(by {})", text("by"))));
+    if !event.by.is_empty() {
+        let _ = write!(line, "  {}", paint.text(Tone::Quiet, &format!("(by {})", text(&event.by))));
     }
     line
 }
@@ -104,7 +100,6 @@ mod tests {
             "by": "filesystem", "detail": { "stage": "build", "reason": "it does\nnot" },
         });
         let expected = "2026-01-02T03:04:05Z  hello            failed  generation 4  reason: it does not  stage: build  (by filesystem)";
-        assert_eq!(told(&event, Paint::off()), expected);
-        assert_eq!(id(&event).as_deref(), Some("7-1"));
+        assert_eq!(sentence(&read(&event).unwrap(), Paint::off()), expected);
     }
 }

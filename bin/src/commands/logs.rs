@@ -3,16 +3,17 @@
 use super::named::explained;
 use crate::{
     Failed,
-    client::{Client, Followed, Reach, encoded, follow, run},
+    client::{Client, Followed, Reach, encoded, follow, read, run},
     print::{self, Paint, Tone},
 };
+use camlock_api::{LogLevel, LogLine, PluginLogLevel};
 use clap::{Args, ValueEnum};
 use http::Method;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
 #[derive(Args)]
-pub(crate) struct Options {
+pub(crate) struct LogsOptions {
     /// The plugin
     name: String,
     /// Go on with what it says from now on
@@ -20,7 +21,7 @@ pub(crate) struct Options {
     follow: bool,
     /// From now on, until the server ends, keep what it says up to this level; with `--follow`, go on with that
     #[arg(long, value_name = "LEVEL")]
-    level: Option<Level>,
+    level: Option<KeptLevel>,
     /// Print JSON, an object a line
     #[arg(long)]
     json: bool,
@@ -28,9 +29,9 @@ pub(crate) struct Options {
     reach: Reach,
 }
 
-/// How loud a plugin is.
+/// Up to which level a plugin's lines are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Level {
+enum KeptLevel {
     Error,
     Warn,
     Info,
@@ -40,26 +41,27 @@ enum Level {
     Default,
 }
 
-impl Level {
-    fn word(self) -> Option<&'static str> {
-        match self {
-            Level::Error => Some("error"),
-            Level::Warn => Some("warn"),
-            Level::Info => Some("info"),
-            Level::Debug => Some("debug"),
-            Level::Trace => Some("trace"),
-            Level::Default => None,
-        }
+impl KeptLevel {
+    fn asked(self) -> PluginLogLevel {
+        let level = match self {
+            KeptLevel::Error => Some(LogLevel::Error),
+            KeptLevel::Warn => Some(LogLevel::Warn),
+            KeptLevel::Info => Some(LogLevel::Info),
+            KeptLevel::Debug => Some(LogLevel::Debug),
+            KeptLevel::Trace => Some(LogLevel::Trace),
+            KeptLevel::Default => None,
+        };
+        PluginLogLevel { level }
     }
 }
 
-pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
+pub(crate) fn run_it(options: &LogsOptions) -> Result<(), Failed> {
     let client = Client::new(&options.reach)?;
     let own = format!("/api/v1/plugins/{}", encoded(&options.name));
     let path = format!("{own}/logs");
     run(async {
         if let Some(level) = options.level {
-            let body = json!({ "level": level.word() });
+            let body = json!(level.asked());
             let set = match client.ask(Method::PUT, &format!("{own}/level"), Some(&body)).await {
                 Ok(set) => set,
                 Err(problem) => return Err(explained(&client, &options.name, problem).await),
@@ -67,7 +69,8 @@ pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
             if options.json {
                 print::line(set.to_string());
             } else {
-                let level = set["level"].as_str().unwrap_or("what the server's filter says");
+                let PluginLogLevel { level } = read(&set)?;
+                let level = level.map_or("what the server's filter says", LogLevel::word);
                 print::line(format!("{}: up to {level}, until the server ends", options.name));
             }
             if !options.follow {
@@ -77,14 +80,17 @@ pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
         let heard = if options.follow {
             follow(&client, &format!("{path}?follow=true"), None, |heard| {
                 match heard {
-                    Followed::Event(record) => show(&record, options.json),
+                    Followed::Event(line) => show(&line, options.json)?,
                     Followed::BrokeOff(why) => eprintln!("camlock: {why}; trying again"),
                 }
                 Ok(())
             })
             .await
         } else {
-            client.list(&path).await.map(|records| records.iter().for_each(|record| show(record, options.json)))
+            match client.list(&path).await {
+                Ok(lines) => return lines.iter().try_for_each(|line| show(line, options.json)),
+                Err(problem) => Err(problem),
+            }
         };
         match heard {
             Ok(()) => Ok(()),
@@ -93,28 +99,27 @@ pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
     })
 }
 
-fn show(record: &Value, json: bool) {
-    print::line(if json { record.to_string() } else { told(record, Paint::stdout()) });
+fn show(line: &Value, json: bool) -> Result<(), Failed> {
+    let read: LogLine = read(line)?;
+    print::line(if json { line.to_string() } else { sentence(&read, Paint::stdout()) });
+    Ok(())
 }
 
-/// A record in a line, and its fields behind it.
-fn told(record: &Value, paint: Paint) -> String {
-    let text = |keys: &[&str]| keys.iter().find_map(|key| record[*key].as_str()).map(print::plain).unwrap_or_default();
-    let level = text(&["level"]).to_uppercase();
-    let tone = match &*level {
-        "ERROR" => Tone::Bad,
-        "WARN" => Tone::Careful,
-        "INFO" => Tone::Good,
-        _ => Tone::Quiet,
+/// A log line, and its fields behind it.
+fn sentence(line: &LogLine, paint: Paint) -> String {
+    let tone = match line.level {
+        LogLevel::Error => Tone::Bad,
+        LogLevel::Warn => Tone::Careful,
+        LogLevel::Info => Tone::Good,
+        LogLevel::Debug | LogLevel::Trace => Tone::Quiet,
     };
-    let at = text(&["at", "timestamp"]);
-    let mut line =
-        format!("{} {} {}", paint.text(Tone::Quiet, &at), paint.text(tone, &format!("{level:>5}")), text(&["message"]));
-    let fields = text(&["fields"]);
-    if !fields.is_empty() {
-        let _ = write!(line, " {}", paint.text(Tone::Quiet, &fields));
+    let at = paint.text(Tone::Quiet, &line.at.to_string());
+    let level = paint.text(tone, &format!("{:>5}", line.level.word().to_uppercase()));
+    let mut text = format!("{at} {level} {}", print::plain(&line.message));
+    if !line.fields.is_empty() {
+        let _ = write!(text, " {}", paint.text(Tone::Quiet, &print::plain(&line.fields)));
     }
-    line
+    text
 }
 
 #[cfg(test)]
@@ -124,8 +129,10 @@ mod tests {
 
     #[test]
     fn a_record_is_a_line() {
-        let record =
-            json!({ "at": "2026-01-02T03:04:05Z", "level": "warn", "message": "low", "fields": "left=3 of=x" });
-        assert_eq!(told(&record, Paint::off()), "2026-01-02T03:04:05Z  WARN low left=3 of=x");
+        let line = json!({
+            "id": 1, "at": "2026-01-02T03:04:05Z", "level": "warn", "message": "low", "fields": "left=3 of=x",
+            "generation": 1, "trace_id": null, "module": "hello",
+        });
+        assert_eq!(sentence(&read(&line).unwrap(), Paint::off()), "2026-01-02T03:04:05Z  WARN low left=3 of=x");
     }
 }

@@ -14,7 +14,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 #[derive(Args)]
-pub(crate) struct Options {
+pub(crate) struct MigrateOptions {
     /// Only say how the schema stands: exit code 1 if it is not up to date
     #[arg(long, conflicts_with_all = ["from", "to"])]
     check: bool,
@@ -31,7 +31,7 @@ pub(crate) struct Options {
     flags: Flags,
 }
 
-pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
+pub(crate) fn run_it(options: &MigrateOptions) -> Result<(), Failed> {
     let config = Config::read(&options.flags)?;
     run(async {
         match (&options.from, &options.to) {
@@ -56,7 +56,7 @@ async fn bring_up(config: &Config, as_data: bool) -> Result<(), Failed> {
     if config.database_is_in_data() {
         camlock_embed::data::open(&config.data)?;
     }
-    let (url, options) = (config.database_url(&config.data), record::options(config));
+    let (url, options) = (config.registry.url(&config.data), record::options(config));
     let before = Store::bring_up(&url, &options).await.map_err(failed)?;
     let place = Store::place(&url, &options).map_err(failed)?;
     if as_data {
@@ -72,7 +72,7 @@ async fn bring_up(config: &Config, as_data: bool) -> Result<(), Failed> {
 }
 
 async fn check(config: &Config, as_data: bool) -> Result<(), Failed> {
-    let (url, options) = (config.database_url(&config.data), record::options(config));
+    let (url, options) = (config.registry.url(&config.data), record::options(config));
     let place = Store::place(&url, &options).map_err(failed)?;
     let standing = record::standing(config).await.map_err(failed)?;
     if as_data {
@@ -110,11 +110,11 @@ async fn copy(config: &Config, from: &str, to: &str, as_data: bool) -> Result<()
         }));
         return Ok(());
     }
-    print::line(format_args!("copied from {} to {}:\n{}", places.0, places.1, told(&copied)));
+    print::line(format_args!("copied from {} to {}:\n{}", places.0, places.1, summary(&copied)));
     Ok(())
 }
 
-fn told(copied: &Copied) -> String {
+fn summary(copied: &Copied) -> String {
     let Copied { plugins, quarantined, endpoints, events, artifacts, shared, tokens } = *copied;
     let entries = if events == 1 { "entry" } else { "entries" };
     format!(

@@ -27,7 +27,7 @@ pub(crate) enum Command {
         after_help = "Each plugin answers under /api/v1/p/NAME/. The server ends in order on SIGTERM or Ctrl-C, and at \
 once on a second one.\n\nExamples:\n  camlock serve\n  camlock serve --plugins /srv/plugins --data /var/lib/camlock --listen 127.0.0.1:9000"
     )]
-    Serve(serve::Options),
+    Serve(serve::ServeOptions),
     /// Make a plugin to begin with: it builds, has a test, and is served as it is
     #[command(
         after_help = "Plain cargo and editors find the SDK by the plugin's .cargo/config.toml, which names a place in your cache \
@@ -58,10 +58,10 @@ camlock build hello.rs -o /srv/plugins/hello.so"
     /// List a server's plugins: the state of each, why it is so, and what to do
     #[command(after_help = "Examples:\n  camlock list\n  camlock list --status failed --json\n  \
 camlock list --server http://127.0.0.1:8080 --token TOKEN")]
-    List(plugins::List),
+    List(plugins::PluginList),
     /// Show everything about a plugin: what serves, what failed and why, what was tried, what to do
     #[command(after_help = "Example:\n  camlock show hello")]
-    Show(plugins::Show),
+    Show(plugins::ShowPlugin),
     /// Serve a plugin
     #[command(after_help = "Example:\n  camlock enable hello")]
     Enable(acts::Enable),
@@ -85,17 +85,17 @@ camlock rollback hello --to sha256:…")]
     #[command(
         after_help = "Examples:\n  camlock events -n 100\n  camlock events -f --plugin hello\n  camlock events -f --json"
     )]
-    Events(events::Options),
+    Events(events::EventsOptions),
     /// Show what a plugin said lately, or have it say more from now on
     #[command(after_help = "Examples:\n  camlock logs hello -f\n  camlock logs hello --level debug\n  \
 camlock logs hello --level default")]
-    Logs(logs::Options),
+    Logs(logs::LogsOptions),
     /// List the servers of the fleet, and who serves what
     #[command(after_help = "Example:\n  camlock nodes --json")]
-    Nodes(nodes::Options),
+    Nodes(nodes::NodesOptions),
     /// Make, list and revoke API tokens
     #[command(subcommand)]
-    Token(tokens::Command),
+    Token(tokens::TokenCommand),
     /// Bring the registry's schema up to date, or copy a registry into another database
     #[command(
         after_help = "Servers bring the schema up to date when they start; this does it, or looks, without one. Make a backup \
@@ -104,19 +104,19 @@ nothing, into a registry that is empty. The original is only read. Stop its serv
 in the copy. Then set `database.url`, and start them.\n\nExamples:\n  camlock migrate --check\n  camlock migrate\n  \
 camlock migrate --from sqlite:///var/lib/camlock/registry.db --to postgres://camlock:PASSWORD@db.example.org/camlock"
     )]
-    Migrate(migrate::Options),
+    Migrate(migrate::MigrateOptions),
     /// Find out what is wrong here, and how to mend it
     #[command(
         after_help = "Takes the flags of `serve`. Exit code 1 if something is wrong; warnings alone: 0.\n\nExamples:\n  \
 camlock doctor\n  camlock doctor --plugins /srv/plugins --data /var/lib/camlock --json"
     )]
-    Doctor(doctor::Options),
+    Doctor(doctor::DoctorOptions),
     /// Print a script that completes commands in a shell
     #[command(
         after_help = "Examples:\n  camlock completions bash > ~/.local/share/bash-completion/completions/camlock\n  \
 camlock completions fish > ~/.config/fish/completions/camlock.fish\n  camlock completions zsh > \"${fpath[1]}/_camlock\""
     )]
-    Completions(completions::Options),
+    Completions(completions::CompletionsOptions),
 }
 
 impl Command {

@@ -2,14 +2,15 @@
 
 use crate::{
     Failed,
-    client::{Client, Reach, run},
+    client::{Client, Reach, read_all, run},
     print::{self, Paint, Table, Tone, ago},
 };
+use camlock_api::{Headline, NodeStatus};
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 #[derive(Args)]
-pub(crate) struct Options {
+pub(crate) struct NodesOptions {
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -17,41 +18,38 @@ pub(crate) struct Options {
     reach: Reach,
 }
 
-pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
+pub(crate) fn run_it(options: &NodesOptions) -> Result<(), Failed> {
     let client = Client::new(&options.reach)?;
     let nodes = run(async { client.list("/api/v1/nodes").await.map_err(Failed::from) })?;
     if options.json {
         print::json(&json!({ "items": nodes, "next": null }));
     } else {
-        print::line(table(&nodes).text(Paint::stdout()));
+        print::line(table(&read_all(&nodes)?).text(Paint::stdout()));
     }
     Ok(())
 }
 
-fn table(nodes: &[Value]) -> Table {
+fn table(nodes: &[NodeStatus]) -> Table {
     let mut table = Table::new(&["NODE", "HOST", "ADDRESS", "VERSION", "HEARD", "SERVES"]);
     for node in nodes {
-        let text = |key: &str| node[key].as_str().unwrap_or_default();
-        let stale = node["stale"] == true;
-        let heard = if node["this"] == true { "this one".to_owned() } else { ago(text("heard")) };
-        let serves = node["serves"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let serving = serves.iter().filter(|served| served["state"] == "serving").count();
+        let heard = if node.this { "this one".to_owned() } else { ago(node.heard) };
+        let serving = node.serves.iter().filter(|served| served.state == Headline::Serving).count();
         table.row([
-            (text("id"), Tone::Strong),
-            (text("host"), Tone::Plain),
-            (text("address"), Tone::Plain),
-            (text("version"), Tone::Plain),
-            (&heard, if stale { Tone::Bad } else { Tone::Plain }),
-            (&format!("{serving} of {}", print::counted(serves.len(), "plugin")), Tone::Plain),
+            (&node.id, Tone::Strong),
+            (&node.host, Tone::Plain),
+            (&node.address, Tone::Plain),
+            (&node.version, Tone::Plain),
+            (&heard, if node.stale { Tone::Bad } else { Tone::Plain }),
+            (&format!("{serving} of {}", print::counted(node.serves.len(), "plugin")), Tone::Plain),
         ]);
-        if stale {
+        if node.stale {
             table.note("it is silent, and nobody waits for it: look whether it runs and reaches the database");
         }
-        for served in serves.iter().filter(|served| served["state"] != "serving") {
-            let text = |key: &str| served[key].as_str().unwrap_or_default();
-            table.note(&format!("{} is {} there: {}", text("plugin"), text("state"), text("reason")));
+        for served in node.serves.iter().filter(|served| served.state != Headline::Serving) {
+            let reason = served.reason.as_deref().unwrap_or_default();
+            table.note(&format!("{} is {} there: {reason}", served.plugin, served.state.word()));
         }
-        for behind in node["lags"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        for behind in &node.lags {
             table.note(&format!("{behind}: it serves something else than was agreed on"));
         }
     }
@@ -64,12 +62,18 @@ mod tests {
 
     #[test]
     fn who_lags_is_told() {
+        let served = |plugin: &str, state: &str, reason: Option<&str>| {
+            json!({
+                "plugin": plugin, "state": state, "reason": reason, "generation": null, "artifact": null, "version": null,
+                "revision": 1,
+            })
+        };
         let node = json!({
             "id": "a1", "host": "web", "address": "10.0.0.1:8080", "version": "1.0.0", "this": true, "stale": false,
-            "serves": [{ "plugin": "hello", "state": "serving" }, { "plugin": "kv", "state": "failed", "reason": "no disk" }],
-            "lags": ["kv"],
+            "started": "2026-01-02T03:04:05Z", "heard": "2026-01-02T03:04:05Z",
+            "serves": [served("hello", "serving", None), served("kv", "failed", Some("no disk"))], "lags": ["kv"],
         });
-        let text = table(&[node]).text(Paint::off());
+        let text = table(&read_all(&[node]).unwrap()).text(Paint::off());
         let expected = "a1    web   10.0.0.1:8080  1.0.0    this one  1 of 2 plugins\n    kv is failed there: no disk\n    \
                         kv: it serves something else than was agreed on";
         assert!(text.ends_with(expected), "{text}");

@@ -3,15 +3,16 @@
 use super::named::explained;
 use crate::{
     Failed,
-    client::{Client, Reach, encoded, plugin::Build, plugin::Plugin, run},
+    client::{Client, Reach, encoded, read, read_all, run},
     print,
 };
+use camlock_api::{BuildView, PluginView};
 use clap::Args;
 use serde_json::json;
 use std::fmt::Write as _;
 
 #[derive(Args)]
-pub(crate) struct List {
+pub(crate) struct PluginList {
     /// Only plugins in this state
     #[arg(long, value_name = "STATE", value_parser = STATES)]
     status: Option<String>,
@@ -31,7 +32,7 @@ pub(crate) struct List {
 const STATES: [&str; 7] = ["serving", "starting", "waiting", "failed", "disabled", "missing", "quarantined"];
 
 #[derive(Args)]
-pub(crate) struct Show {
+pub(crate) struct ShowPlugin {
     /// The plugin
     name: String,
     /// Print JSON
@@ -41,7 +42,7 @@ pub(crate) struct Show {
     reach: Reach,
 }
 
-pub(crate) fn list(options: &List) -> Result<(), Failed> {
+pub(crate) fn list(options: &PluginList) -> Result<(), Failed> {
     let client = Client::new(&options.reach)?;
     let mut path = "/api/v1/plugins?limit=500".to_owned();
     let filters = [("status", &options.status), ("category", &options.category), ("q", &options.query)];
@@ -53,7 +54,7 @@ pub(crate) fn list(options: &List) -> Result<(), Failed> {
         print::json(&json!({ "items": items, "next": null }));
         return Ok(());
     }
-    let plugins: Vec<_> = items.iter().map(Plugin::read).collect();
+    let plugins: Vec<PluginView> = read_all(&items)?;
     if plugins.is_empty() {
         let filtered = options.status.is_some() || options.category.is_some() || options.query.is_some();
         let none =
@@ -65,7 +66,7 @@ pub(crate) fn list(options: &List) -> Result<(), Failed> {
     Ok(())
 }
 
-pub(crate) fn show(options: &Show) -> Result<(), Failed> {
+pub(crate) fn show(options: &ShowPlugin) -> Result<(), Failed> {
     let client = Client::new(&options.reach)?;
     let name = &options.name;
     let path = format!("/api/v1/plugins/{}", encoded(name));
@@ -78,11 +79,10 @@ pub(crate) fn show(options: &Show) -> Result<(), Failed> {
             print::json(&shown);
             return Ok(());
         }
-        // A server may not tell of earlier builds; what it knows of the plugin is worth showing all the same.
-        let builds = client.list(&format!("{path}/builds")).await.unwrap_or_default();
-        let builds: Vec<Build> =
-            builds.into_iter().take(5).filter_map(|build| serde_json::from_value(build).ok()).collect();
-        print::line(print::show(&Plugin::read(&shown), &builds, print::Paint::stdout()));
+        let plugin: PluginView = read(&shown)?;
+        let builds = client.list(&format!("{path}/builds")).await.map_err(Failed::from)?;
+        let builds: Vec<BuildView> = read_all(&builds[..builds.len().min(5)])?;
+        print::line(print::show(&plugin, &builds, print::Paint::stdout()));
         Ok(())
     })
 }

@@ -2,16 +2,17 @@
 
 use crate::{
     Failed,
-    client::{Client, Reach, encoded, run},
+    client::{Client, Reach, encoded, read, read_all, run},
     print::{self, Paint, Table, Tone, ago},
 };
+use camlock_api::{CreatedToken, TokenStatus};
 use clap::{Args, Subcommand};
 use http::Method;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::json;
 
 #[derive(Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum TokenCommand {
     /// Make a token. Its secret is printed to stdout, this once
     #[command(
         after_help = "A viewer looks, an operator also decides about plugins that are there, an admin may do everything.\n\n\
@@ -20,7 +21,7 @@ Examples:\n  camlock token create ci --role operator --days 90\n  CAMLOCK_TOKEN=
     Create(Create),
     /// Show all tokens: what they are called, what they allow, how long they hold
     #[command(after_help = "Example:\n  camlock token list --json")]
-    List(List),
+    List(TokenList),
     /// Revoke a token: from now on it lets nobody in
     #[command(after_help = "Example:\n  camlock token revoke 3")]
     Revoke(Revoke),
@@ -44,7 +45,7 @@ pub(crate) struct Create {
 }
 
 #[derive(Args)]
-pub(crate) struct List {
+pub(crate) struct TokenList {
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -60,11 +61,11 @@ pub(crate) struct Revoke {
     reach: Reach,
 }
 
-pub(crate) fn run_it(command: &Command) -> Result<(), Failed> {
+pub(crate) fn run_it(command: &TokenCommand) -> Result<(), Failed> {
     match command {
-        Command::Create(options) => create(options),
-        Command::List(options) => list(options),
-        Command::Revoke(options) => revoke(options),
+        TokenCommand::Create(options) => create(options),
+        TokenCommand::List(options) => list(options),
+        TokenCommand::Revoke(options) => revoke(options),
     }
 }
 
@@ -80,15 +81,15 @@ fn create(options: &Create) -> Result<(), Failed> {
         print::json(&made);
         return Ok(());
     }
-    let Some(token) = made["token"].as_str() else {
-        return Err("the server made a token and did not show it: revoke it (`camlock token list`)".into());
-    };
+    let CreatedToken { about, token } = read(&made).map_err(|unfit| {
+        format!("a token was made that cannot be shown, so revoke it (`camlock token list`): {}", unfit.reason)
+    })?;
     print::line(token);
-    eprintln!("token {} for {} ({}): keep it, it is not shown again", number(&made), options.name, options.role);
+    eprintln!("token {} for {} ({}): keep it, it is not shown again", about.id, options.name, options.role);
     Ok(())
 }
 
-fn list(options: &List) -> Result<(), Failed> {
+fn list(options: &TokenList) -> Result<(), Failed> {
     let client = Client::new(&options.reach)?;
     let tokens = run(async { client.list("/api/v1/tokens").await.map_err(Failed::from) })?;
     if options.json {
@@ -100,18 +101,17 @@ fn list(options: &List) -> Result<(), Failed> {
         return Ok(());
     }
     let mut table = Table::new(&["ID", "NAME", "ROLE", "MADE", "HOLDS"]);
-    for token in &tokens {
-        let text = |key: &str| token[key].as_str();
-        let (holds, tone) = match (text("revoked"), text("expires")) {
+    for token in read_all::<TokenStatus>(&tokens)? {
+        let (holds, tone) = match (token.revoked, token.expires) {
             (Some(revoked), _) => (format!("revoked {}", ago(revoked)), Tone::Quiet),
             (None, Some(expires)) => (format!("expires {}", ago(expires)), Tone::Plain),
             (None, None) => ("until revoked".to_owned(), Tone::Plain),
         };
         table.row([
-            (&number(token), Tone::Plain),
-            (text("name").unwrap_or_default(), Tone::Strong),
-            (text("role").unwrap_or_default(), Tone::Plain),
-            (&text("created").map(ago).unwrap_or_default(), Tone::Plain),
+            (&token.id.to_string(), Tone::Plain),
+            (&token.name, Tone::Strong),
+            (token.role.word(), Tone::Plain),
+            (&ago(token.created), Tone::Plain),
             (&holds, tone),
         ]);
     }
@@ -125,8 +125,4 @@ fn revoke(options: &Revoke) -> Result<(), Failed> {
     run(async { client.ask(Method::DELETE, &path, None).await.map_err(Failed::from) })?;
     print::line(format_args!("token {} is revoked", options.id));
     Ok(())
-}
-
-fn number(token: &Value) -> String {
-    token["id"].as_str().map_or_else(|| token["id"].to_string(), str::to_owned)
 }

@@ -2,8 +2,9 @@
 
 use super::{
     LogFormat, Misconfigured, Profile,
-    values::{Origin, Size, Time},
+    values::{HostName, Origin, ProxyNetwork, Size, Time},
 };
+use camlock_api::LogLevel;
 use camlock_policy::Limits;
 use serde::Deserialize;
 use std::{
@@ -15,23 +16,23 @@ use std::{
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct File {
-    pub(super) plugins: Plugins,
-    pub(super) data: Data,
-    pub(super) server: Server,
-    pub(super) database: Database,
+pub(super) struct ConfigFile {
+    pub(super) plugins: PluginsKeys,
+    pub(super) data: DataKeys,
+    pub(super) server: ServerKeys,
+    pub(super) database: DatabaseKeys,
     pub(super) fleet: FleetKeys,
-    pub(super) artifacts: Artifacts,
-    pub(super) journal: Journal,
-    pub(super) build: Build,
-    pub(super) log: Log,
+    pub(super) artifacts: ArtifactsKeys,
+    pub(super) journal: JournalKeys,
+    pub(super) build: BuildKeys,
+    pub(super) log: LogKeys,
     pub(super) limits: LimitKeys,
     pub(super) plugin: BTreeMap<String, LimitKeys>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Plugins {
+pub(super) struct PluginsKeys {
     pub(super) dir: Option<PathBuf>,
     pub(super) new: Option<New>,
 }
@@ -46,20 +47,22 @@ pub(super) enum New {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Data {
+pub(super) struct DataKeys {
     pub(super) dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Server {
+pub(super) struct ServerKeys {
     pub(super) listen: Option<SocketAddr>,
     pub(super) cors: Vec<Origin>,
+    pub(super) hosts: Vec<HostName>,
+    pub(super) proxies: Vec<ProxyNetwork>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Database {
+pub(super) struct DatabaseKeys {
     pub(super) url: Option<String>,
     pub(super) schema: Option<String>,
     pub(super) require: bool,
@@ -75,50 +78,38 @@ pub(super) struct FleetKeys {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Artifacts {
+pub(super) struct ArtifactsKeys {
     pub(super) url: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Journal {
+pub(super) struct JournalKeys {
     pub(super) keep_days: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Build {
+pub(super) struct BuildKeys {
     pub(super) profile: Option<Profile>,
     pub(super) dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Log {
+pub(super) struct LogKeys {
     pub(super) format: Option<LogFormat>,
     pub(super) filter: Option<String>,
 }
 
-/// The loudest records that are wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Level {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
-}
-
-impl From<Level> for tracing::Level {
-    fn from(level: Level) -> Self {
-        match level {
-            Level::Error => tracing::Level::ERROR,
-            Level::Warn => tracing::Level::WARN,
-            Level::Info => tracing::Level::INFO,
-            Level::Debug => tracing::Level::DEBUG,
-            Level::Trace => tracing::Level::TRACE,
-        }
+/// As `tracing` has it.
+pub(super) fn tracing_level(level: LogLevel) -> tracing::Level {
+    match level {
+        LogLevel::Error => tracing::Level::ERROR,
+        LogLevel::Warn => tracing::Level::WARN,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Debug => tracing::Level::DEBUG,
+        LogLevel::Trace => tracing::Level::TRACE,
     }
 }
 
@@ -146,7 +137,7 @@ pub(super) struct LimitKeys {
     pub(super) connections: Option<usize>,
     pub(super) head: Option<Time>,
     /// No limit, but what else there is to say of one plugin.
-    pub(super) log: Option<Level>,
+    pub(super) log: Option<LogLevel>,
     /// Nor these: the variables of its environment.
     pub(super) env: BTreeMap<String, String>,
 }
@@ -218,7 +209,7 @@ impl LimitKeys {
 }
 
 /// Reads the text of a file.
-pub(super) fn parse(path: &Path, text: &str) -> Result<File, Misconfigured> {
+pub(super) fn parse(path: &Path, text: &str) -> Result<ConfigFile, Misconfigured> {
     toml::from_str(text).map_err(|error| {
         let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
         Misconfigured(format!("{}, line {line}: {}", path.display(), error.message()))

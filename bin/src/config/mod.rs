@@ -5,10 +5,10 @@
 mod file;
 mod values;
 
+use camlock_embed::{AdminSettings, FleetSettings, RegistrySettings};
 use camlock_http::FrontOptions;
 use camlock_policy::{Limits, Settings, manifest::check_name};
 use clap::{Args, ValueEnum};
-use http::HeaderValue;
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -84,20 +84,13 @@ pub(crate) struct Config {
     pub(crate) plugins: PathBuf,
     pub(crate) data: PathBuf,
     pub(crate) listen: SocketAddr,
-    /// Connections at once.
-    pub(crate) connections: usize,
-    /// How long a client may take until the head of a request is there.
-    pub(crate) head: Duration,
-    /// Origins whose pages may ask.
-    pub(crate) origins: Vec<HeaderValue>,
-    /// The registry's URL, if one is named. It may hold a password.
-    pub(crate) database: Option<String>,
-    pub(crate) schema: String,
-    pub(crate) require_database: bool,
-    pub(crate) fleet: Fleet,
+    /// Connections.
+    pub(crate) front: FrontOptions,
+    /// The server's own paths.
+    pub(crate) admin: AdminSettings,
+    pub(crate) registry: RegistrySettings,
     /// Where artifacts are shared, if not in the registry.
     pub(crate) artifacts: Option<String>,
-    pub(crate) journal_days: u32,
     pub(crate) profile: Option<Profile>,
     /// Where cargo builds, if not in the data directory.
     pub(crate) builds: Option<PathBuf>,
@@ -110,17 +103,6 @@ pub(crate) struct Config {
     pub(crate) settings: Settings,
 }
 
-/// How servers of a fleet know of one another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fleet {
-    /// How often a server is heard of.
-    pub(crate) heartbeat: Duration,
-    /// One that was not heard of for so long is not waited for.
-    pub(crate) alive: Duration,
-    /// How long a rollout waits for answers.
-    pub(crate) rollout: Duration,
-}
-
 /// Something is wrong with the configuration: exit code 64.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{0}")]
@@ -129,17 +111,12 @@ pub(crate) struct Misconfigured(pub(crate) String);
 impl Config {
     /// From now on nothing is shared with other servers: the registry is a file in the data directory.
     pub(crate) fn keep_to_itself(&mut self) {
-        (self.database, self.artifacts, self.require_database) = (None, None, false);
+        (self.registry.url, self.artifacts, self.registry.required) = (None, None, false);
     }
 
-    /// The registry's URL.
-    pub(crate) fn database_url(&self, data: &Path) -> String {
-        self.database.clone().unwrap_or_else(|| format!("sqlite://{}", data.join("registry.db").display()))
-    }
-
-    /// Whether that is a file in the data directory, as no other one is named.
+    /// Whether the registry is a file in the data directory, as no other one is named.
     pub(crate) fn database_is_in_data(&self) -> bool {
-        self.database.is_none()
+        self.registry.url.is_none()
     }
 
     /// Reads everything.
@@ -174,9 +151,9 @@ impl Config {
             return Err(Misconfigured("[limits]: `env` is for one plugin".to_owned()));
         }
         let mut variables = BTreeMap::new();
-        let usual = FrontOptions::default();
-        let connections = parsed.limits.connections.unwrap_or(usual.connections);
-        let head = parsed.limits.head.map_or(usual.head, |time| time.0);
+        let mut front = FrontOptions::default();
+        front.connections = parsed.limits.connections.unwrap_or(front.connections);
+        front.head = parsed.limits.head.map_or(front.head, |time| time.0);
         parsed.limits.apply(&mut settings.limits);
         settings.new_enabled = parsed.plugins.new.unwrap_or_default() == file::New::Enabled;
         for (name, limits) in parsed.plugin {
@@ -189,7 +166,7 @@ impl Config {
                 return Err(Misconfigured(format!("[plugin.{name}]: {told}")));
             }
             if let Some(level) = limits.log {
-                levels.insert(name.clone(), level.into());
+                levels.insert(name.clone(), file::tracing_level(level));
             }
             if let Some(told) = limits.no_variable() {
                 return Err(Misconfigured(format!("[plugin.{name}]: {told}")));
@@ -201,30 +178,36 @@ impl Config {
             limits.apply(&mut own);
             settings.plugins.insert(name, own);
         }
-        let seconds = Duration::from_secs;
-        let heartbeat = parsed.fleet.heartbeat.map_or(seconds(15), |time| time.0);
-        let fleet = Fleet {
+        let usual = RegistrySettings::default();
+        let heartbeat = parsed.fleet.heartbeat.map_or(usual.fleet.heartbeat, |time| time.0);
+        let fleet = FleetSettings {
             heartbeat,
             alive: parsed.fleet.alive.map_or(heartbeat * 3, |time| time.0),
-            rollout: parsed.fleet.rollout.map_or(seconds(30), |time| time.0),
+            rollout: parsed.fleet.rollout.map_or(usual.fleet.rollout, |time| time.0),
         };
         if fleet.heartbeat < Duration::from_millis(100) || fleet.alive < fleet.heartbeat * 2 {
             let told = "[fleet]: `heartbeat` is 100 ms at least, and `alive` twice that at least";
             return Err(Misconfigured(told.to_owned()));
         }
         Ok(Config {
-            database: flags.database_url.clone().or(parsed.database.url),
-            schema: parsed.database.schema.unwrap_or_else(|| "camlock".to_owned()),
-            require_database: flags.require_database || parsed.database.require,
-            fleet,
+            registry: RegistrySettings {
+                url: flags.database_url.clone().or(parsed.database.url),
+                schema: parsed.database.schema.unwrap_or(usual.schema),
+                required: flags.require_database || parsed.database.require,
+                journal_days: parsed.journal.keep_days.unwrap_or(usual.journal_days),
+                fleet,
+            },
             artifacts: parsed.artifacts.url,
-            journal_days: parsed.journal.keep_days.unwrap_or(30),
             file: file.map(|(path, _)| path.to_owned()),
             plugins: dir(&flags.plugins, parsed.plugins.dir, "plugins"),
             data: dir(&flags.data, parsed.data.dir, ".camlock"),
-            connections,
-            head,
-            origins: parsed.server.cors.into_iter().map(|origin| origin.0).collect(),
+            front,
+            admin: AdminSettings {
+                origins: parsed.server.cors.into_iter().map(|origin| origin.0).collect(),
+                hosts: parsed.server.hosts.into_iter().map(|host| host.0).collect(),
+                proxies: parsed.server.proxies.into_iter().map(|proxy| proxy.0).collect(),
+                ..AdminSettings::default()
+            },
             listen: flags.listen.or(parsed.server.listen).unwrap_or(([127, 0, 0, 1], 8080).into()),
             profile: flags.profile.or(parsed.build.profile),
             builds: parsed.build.dir.map(|dir| base.join(dir)),
@@ -305,6 +288,15 @@ mod tests {
     }
 
     #[test]
+    fn hosts_and_proxies_are_read() {
+        let text =
+            "[server]\nhosts = [\"Plugins.Example.com\", \"[2001:db8::1]\"]\nproxies = [\"10.0.0.0/8\", \"::1\"]";
+        let AdminSettings { hosts, proxies, .. } = merged(&Flags::default(), text).unwrap().admin;
+        assert_eq!(hosts, ["plugins.example.com", "[2001:db8::1]"]);
+        assert_eq!(proxies, ["10.0.0.0/8", "::1"].map(|proxy| proxy.parse().unwrap()));
+    }
+
+    #[test]
     fn limits_for_all_and_for_one() {
         let text = r#"
             plugins.new = "disabled"
@@ -361,6 +353,14 @@ mod tests {
         for origin in ["*", "example.com", "https://", "https://example.com/", "https://Example.com"] {
             let told = refused(&format!("[server]\ncors = [\"https://a.example\", \"{origin}\"]"));
             assert!(told.contains(&format!("line 2: `{origin}` is no origin: ")), "{told}");
+        }
+        for host in ["", "a b", "plugins.example.com:8080", "https://x", "a/b", "me@x"] {
+            let told = refused(&format!("[server]\nhosts = [\"a.example\", \"{host}\"]"));
+            assert!(told.contains(&format!("line 2: `{host}` is no host: ")), "{told}");
+        }
+        for proxy in ["proxy.example", "10.0.0.0/33", ""] {
+            let told = refused(&format!("[server]\nproxies = [\"10.0.0.1\", \"{proxy}\"]"));
+            assert!(told.contains(&format!("line 2: `{proxy}` is no address")), "{told}");
         }
         let told = refused("[plugin.hello]\nverify = \"1s\"");
         assert_eq!(told, "[plugin.hello]: `verify` holds for the whole server: set it in [limits]");

@@ -1,6 +1,7 @@
 //! Times, sizes and origins as people write them. What must not live here: what they are for.
 
-use http::HeaderValue;
+use camlock_embed::Network;
+use http::{HeaderValue, uri::Authority};
 use serde::{
     Deserialize, Deserializer,
     de::{Error, Visitor},
@@ -19,6 +20,14 @@ pub(super) struct Size(pub(super) Option<u64>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Origin(pub(super) HeaderValue);
 
+/// What a server is called: `plugins.example.com`. In small letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct HostName(pub(super) String);
+
+/// Where proxies are: `10.0.0.1`, `10.0.0.0/8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ProxyNetwork(pub(super) Network);
+
 /// Longer than anything is waited for. What is added to a clock has to stay within what clocks can tell.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
@@ -33,8 +42,8 @@ fn within_a_year<E: Error>(time: Duration) -> Result<Time, E> {
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visit;
-        impl Visitor<'_> for Visit {
+        struct TimeVisitor;
+        impl Visitor<'_> for TimeVisitor {
             type Value = Time;
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("a time (\"30s\")")
@@ -55,7 +64,7 @@ impl<'de> Deserialize<'de> for Time {
                 time.ok_or_else(told).and_then(within_a_year)
             }
         }
-        deserializer.deserialize_any(Visit)
+        deserializer.deserialize_any(TimeVisitor)
     }
 }
 
@@ -71,10 +80,29 @@ impl<'de> Deserialize<'de> for Origin {
     }
 }
 
+impl<'de> Deserialize<'de> for HostName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+        let authority = text.parse::<Authority>().ok().filter(|_| text.bytes().all(good));
+        let host = authority.filter(|authority| authority.port().is_none() && authority.host() == text);
+        let host = host.map(|host| HostName(host.as_str().trim_end_matches('.').to_ascii_lowercase()));
+        host.ok_or_else(|| D::Error::custom(format!("`{text}` is no host: a name or an address, without a port")))
+    }
+}
+
+impl<'de> Deserialize<'de> for ProxyNetwork {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let told = |_| D::Error::custom(format!("`{text}` is no address (10.0.0.1) and no network (10.0.0.0/8)"));
+        text.parse().map(ProxyNetwork).map_err(told)
+    }
+}
+
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visit;
-        impl Visitor<'_> for Visit {
+        struct SizeVisitor;
+        impl Visitor<'_> for SizeVisitor {
             type Value = Size;
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("a size (\"10 MiB\")")
@@ -99,6 +127,6 @@ impl<'de> Deserialize<'de> for Size {
                 size.map(|size| Size(Some(size))).ok_or_else(told)
             }
         }
-        deserializer.deserialize_any(Visit)
+        deserializer.deserialize_any(SizeVisitor)
     }
 }

@@ -1,22 +1,22 @@
 //! What to do about a plugin that is not well. Pure.
 
-use crate::client::plugin::Plugin;
+use camlock_api::{FailureView, Headline, PluginView, Stage};
 
 /// What to do, if there is something to do.
-pub(crate) fn advice(plugin: &Plugin) -> Option<String> {
+pub(crate) fn advice(plugin: &PluginView) -> Option<String> {
     let name = &plugin.name;
-    let told = match (&*plugin.state, &plugin.failed) {
-        ("disabled", _) => format!("`camlock enable {name}` serves it"),
-        ("missing", _) => "put its entry back into the plugins directory, and it is served again".to_owned(),
-        ("quarantined", _) => format!(
+    let told = match (plugin.state, &plugin.failed) {
+        (Headline::Disabled, _) => format!("`camlock enable {name}` serves it"),
+        (Headline::Missing, _) => "put its entry back into the plugins directory, and it is served again".to_owned(),
+        (Headline::Quarantined, _) => format!(
             "change its source; or `camlock reload {name}` tries the same bytes again, `camlock rollback {name}` goes back"
         ),
-        ("waiting", _) => "bring up what it waits for; it follows by itself".to_owned(),
-        ("starting", _) => format!("wait; `camlock show {name}` says how far it is"),
+        (Headline::Waiting, _) => "bring up what it waits for; it follows by itself".to_owned(),
+        (Headline::Starting, _) => format!("wait; `camlock show {name}` says how far it is"),
         (_, Some(failed)) if failed.reason.contains("tried again") => {
             format!("it is tried again by itself; `camlock reload {name}` does so at once")
         }
-        (_, Some(failed)) => about_failure(name, &failed.stage),
+        (_, Some(failed)) => about_failure(name, failed),
         _ if !plugin.pinned.is_empty() => {
             "most pinned generations leave by themselves when what holds them ends; a restart of the server clears all"
                 .to_owned()
@@ -26,16 +26,20 @@ pub(crate) fn advice(plugin: &Plugin) -> Option<String> {
     Some(told)
 }
 
-fn about_failure(name: &str, stage: &str) -> String {
-    match stage {
-        "manifest" => "mend its manifest and save: it is looked at again by itself".to_owned(),
-        "build" => {
+fn about_failure(name: &str, failed: &FailureView) -> String {
+    match failed.stage {
+        Stage::Manifest => "mend its manifest and save: it is looked at again by itself".to_owned(),
+        Stage::Build => {
             format!("mend it and save: it is built again by itself (`camlock show {name}`: what the compiler said)")
         }
-        "verify" => "mend it and save; `camlock check PATH` tries it without a server".to_owned(),
-        "routes" => "give one of the two another path (`routes` in its manifest), or disable the other one".to_owned(),
-        "dependencies" => "bring up what it depends on, or what depends on it to a version that will do".to_owned(),
-        _ => format!(
+        Stage::Verify => "mend it and save; `camlock check PATH` tries it without a server".to_owned(),
+        Stage::Routes => {
+            "give one of the two another path (`routes` in its manifest), or disable the other one".to_owned()
+        }
+        Stage::Dependencies => {
+            "bring up what it depends on, or what depends on it to a version that will do".to_owned()
+        }
+        Stage::Load | Stage::Start | Stage::Health => format!(
             "`camlock logs {name}` has what it said; mend it and save, or `camlock reload {name}` tries once more, or \
              `camlock rollback {name}` goes back"
         ),
@@ -45,13 +49,18 @@ fn about_failure(name: &str, stage: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::plugin;
     use serde_json::json;
 
     #[test]
     fn whoever_is_not_well_has_advice() {
         let told = |state: &str, stage: Option<&str>, reason: &str| {
-            let failed = stage.map(|stage| json!({ "stage": stage, "reason": reason }));
-            advice(&Plugin::read(&json!({ "name": "hello", "state": state, "failed": failed })))
+            let failed = stage.map(|stage| {
+                json!({
+                    "generation": 4, "stage": stage, "reason": reason, "at": "2026-01-02T03:04:05Z", "diagnostics": [],
+                })
+            });
+            advice(&plugin(json!({ "state": state, "failed": failed })))
         };
         assert_eq!(told("serving", None, ""), None);
         for (state, stage, reason, expected) in [
@@ -72,6 +81,6 @@ mod tests {
             assert!(told.contains(expected), "{state} {stage:?}: {told}");
         }
         let pinned = json!({ "state": "serving", "pinned": [{ "generation": 1, "reason": "a thread" }] });
-        assert!(advice(&Plugin::read(&pinned)).unwrap().contains("restart"));
+        assert!(advice(&plugin(pinned)).unwrap().contains("restart"));
     }
 }

@@ -4,13 +4,15 @@ mod advice;
 mod paint;
 mod plugin;
 mod progress;
+mod quote;
 mod table;
 mod time;
 
 pub(crate) use advice::advice;
 pub(crate) use paint::{Paint, Tone};
-pub(crate) use plugin::{list, milliseconds, show};
+pub(crate) use plugin::{list, milliseconds, progress, show};
 pub(crate) use progress::{Bar, style, wait_for};
+pub(crate) use quote::{plain, quoted_path, short};
 pub(crate) use table::Table;
 pub(crate) use time::ago;
 
@@ -30,31 +32,10 @@ pub(crate) fn line(text: impl Display) {
 
 /// Prints a JSON document.
 pub(crate) fn json(value: &serde_json::Value) {
-    line(format_args!("{value:#}"));
-}
-
-/// Somebody else's words, with nothing in them that a terminal would obey.
-pub(crate) fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\n' | '\t' => plain.push(character),
-            _ if character.is_control() => plain.extend(character.escape_unicode()),
-            _ => plain.push(character),
-        }
-    }
-    plain
+    line(quote::plain_json(&format!("{value:#}")));
 }
 
 /// `1 plugin`, `2 plugins`.
 pub(crate) fn counted(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn terminals_obey_nobody_else() {
-        assert_eq!(super::plain("a\x1b[2Jb\tc\nd\r"), "a\\u{1b}[2Jb\tc\nd\\u{d}");
-    }
 }

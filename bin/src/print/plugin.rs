@@ -1,30 +1,30 @@
 //! Plugins for people: what each is, why it is so, what was tried, what to do.
 
-use super::{Paint, Table, Tone, advice, ago, plain};
-use crate::client::plugin::{Build, Plugin};
+use super::{Paint, Table, Tone, advice, ago, plain, short};
+use camlock_api::{BuildView, CandidateView, Headline, PluginKind, PluginView};
 use std::fmt::Write as _;
 
-fn tone(state: &str) -> Tone {
+fn tone(state: Headline) -> Tone {
     match state {
-        "serving" => Tone::Good,
-        "failed" | "quarantined" => Tone::Bad,
-        "starting" | "waiting" => Tone::Careful,
-        _ => Tone::Quiet,
+        Headline::Serving => Tone::Good,
+        Headline::Failed | Headline::Quarantined => Tone::Bad,
+        Headline::Starting | Headline::Waiting => Tone::Careful,
+        Headline::Disabled | Headline::Missing => Tone::Quiet,
     }
 }
 
 /// One line each, and beneath it what is not as it should be.
-pub(crate) fn list(plugins: &[Plugin], paint: Paint) -> String {
+pub(crate) fn list(plugins: &[PluginView], paint: Paint) -> String {
     let mut table = Table::new(&["NAME", "VERSION", "STATE", "URLS"]);
     for plugin in plugins {
         table.row([
             (&plugin.name, Tone::Strong),
             (&plugin.version, Tone::Plain),
-            (&plugin.state, tone(&plugin.state)),
+            (plugin.state.word(), tone(plugin.state)),
             (&plugin.urls.join(" "), Tone::Plain),
         ]);
         for why in whys(plugin) {
-            table.note(&why);
+            table.note(&short(&why));
         }
         if let Some(advice) = advice(plugin) {
             table.note(&format!("→ {advice}"));
@@ -34,19 +34,19 @@ pub(crate) fn list(plugins: &[Plugin], paint: Paint) -> String {
 }
 
 /// Why it is as it is, and what was tried, a line each.
-fn whys(plugin: &Plugin) -> Vec<String> {
+fn whys(plugin: &PluginView) -> Vec<String> {
     let mut whys = Vec::new();
     if let Some(candidate) = &plugin.candidate {
-        whys.push(format!("generation {} is at this: {}", candidate.generation, candidate.told()));
+        whys.push(format!("generation {} is at this: {}", candidate.generation, progress(candidate)));
     }
     if let Some(failed) = &plugin.failed {
-        let at = failed.at.as_deref().map(|at| format!(", {}", ago(at))).unwrap_or_default();
-        whys.push(format!("generation {} failed ({}{at}): {}", failed.generation, failed.stage, failed.reason));
+        let (stage, at) = (failed.stage, ago(failed.at));
+        whys.push(format!("generation {} failed ({stage}, {at}): {}", failed.generation, failed.reason));
         if let Some(serving) = plugin.serving.as_ref().filter(|serving| serving.generation != failed.generation) {
             whys.push(format!("generation {} serves on", serving.generation));
         }
     }
-    let is_told = plugin.candidate.is_some() && plugin.state == "starting";
+    let is_told = plugin.candidate.is_some() && plugin.state == Headline::Starting;
     let reason = plugin.reason.as_deref().filter(|reason| !reason.is_empty() && !is_told);
     // It often says no more than the failure did.
     whys.extend(reason.filter(|reason| !whys.iter().any(|why| why.contains(*reason))).map(str::to_owned));
@@ -57,11 +57,15 @@ fn whys(plugin: &Plugin) -> Vec<String> {
 }
 
 /// Everything about one.
-pub(crate) fn show(plugin: &Plugin, builds: &[Build], paint: Paint) -> String {
+pub(crate) fn show(plugin: &PluginView, builds: &[BuildView], paint: Paint) -> String {
     let mut text = String::new();
     let head = format!("{} {}", plugin.name, plugin.version);
-    let _ =
-        writeln!(text, "{}  {}", paint.text(Tone::Strong, head.trim()), paint.text(tone(&plugin.state), &plugin.state));
+    let _ = writeln!(
+        text,
+        "{}  {}",
+        paint.text(Tone::Strong, head.trim()),
+        paint.text(tone(plugin.state), plugin.state.word())
+    );
     if !plugin.description.is_empty() {
         let _ = writeln!(text, "{}", plain(&plugin.description));
     }
@@ -74,25 +78,29 @@ pub(crate) fn show(plugin: &Plugin, builds: &[Build], paint: Paint) -> String {
     row("urls", &plugin.urls.join("  "));
     row(
         "from",
-        plugin.path.as_deref().unwrap_or(if plugin.kind == "static" { "compiled into the server" } else { "" }),
+        plugin.path.as_deref().unwrap_or(if plugin.kind == PluginKind::Static {
+            "compiled into the server"
+        } else {
+            ""
+        }),
     );
     row("category", plugin.category.as_deref().unwrap_or_default());
     row("wanted", &format!("{} (revision {})", if plugin.enabled { "yes" } else { "no" }, plugin.revision));
     if let Some(serving) = &plugin.serving {
-        let since = serving.since.as_deref().map(|since| format!(", since {since} ({})", ago(since)));
+        let since = format!(", since {} ({})", serving.since, ago(serving.since));
         let in_flight = format!(", {} in flight", serving.in_flight);
         let left = serving.left_behind_bytes.filter(|left| *left > 0).map(|left| format!(", {left} bytes left behind"));
-        let told = [since, Some(in_flight), left].into_iter().flatten().collect::<String>();
-        row("serving", &format!("generation {} ({}){told}", serving.generation, serving.version));
-        row("artifact", serving.artifact.as_deref().unwrap_or_default());
+        let left = left.unwrap_or_default();
+        row("serving", &format!("generation {} ({}){since}{in_flight}{left}", serving.generation, serving.version));
+        row("artifact", &serving.artifact.map(|artifact| artifact.to_string()).unwrap_or_default());
     }
     if let Some(candidate) = &plugin.candidate {
-        let since = candidate.since.as_deref().map(|since| format!(", begun {}", ago(since))).unwrap_or_default();
-        row("candidate", &format!("generation {}: {}{since}", candidate.generation, candidate.told()));
+        let since = ago(candidate.since);
+        row("candidate", &format!("generation {}: {}, begun {since}", candidate.generation, progress(candidate)));
     }
     for draining in &plugin.draining {
-        let deadline = draining.deadline.as_deref().map(|at| format!(", deadline {}", ago(at))).unwrap_or_default();
-        row("draining", &format!("generation {}: {}{deadline}", draining.generation, draining.why));
+        let deadline = ago(draining.deadline);
+        row("draining", &format!("generation {}: {}, deadline {deadline}", draining.generation, draining.why));
     }
     for endpoint in &plugin.endpoints {
         row("endpoint", &format!("{:<6} {}", endpoint.method, endpoint.path));
@@ -119,15 +127,15 @@ pub(crate) fn show(plugin: &Plugin, builds: &[Build], paint: Paint) -> String {
     text
 }
 
-fn tried(builds: &[Build], paint: Paint) -> String {
+fn tried(builds: &[BuildView], paint: Paint) -> String {
     let mut table = Table::new(&[]);
     for build in builds {
-        let took: f64 = build.stages.values().sum();
+        let took = build.stages.sum();
         let (outcome, tone) = match &build.failed {
             Some(failed) => (format!("{} failed: {}", failed.stage, failed.reason), Tone::Bad),
             None => (format!("came to serve {}", build.version.as_deref().unwrap_or_default()), Tone::Good),
         };
-        let began = build.began.as_deref().map(ago).unwrap_or_default();
+        let began = ago(build.began);
         table.row([
             (&format!("  generation {}", build.generation), Tone::Plain),
             (&began, Tone::Quiet),
@@ -138,6 +146,15 @@ fn tried(builds: &[Build], paint: Paint) -> String {
     table.text(paint)
 }
 
+/// What is being done for a candidate, in a few words.
+pub(crate) fn progress(candidate: &CandidateView) -> String {
+    if candidate.doing.is_empty() {
+        candidate.stage.clone().into_owned()
+    } else {
+        format!("{}: {}", candidate.stage, candidate.doing)
+    }
+}
+
 /// A time that was measured, for people.
 pub(crate) fn milliseconds(took: f64) -> String {
     if took < 1000.0 { format!("{took:.0} ms") } else { format!("{:.1} s", took / 1000.0) }
@@ -146,48 +163,70 @@ pub(crate) fn milliseconds(took: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::client::{plugin, read};
+    use camlock_api::UtcTime;
+    use serde_json::{Value, json};
+    use std::time::SystemTime;
 
-    fn broken() -> Plugin {
-        Plugin::read(&json!({
-            "name": "hello", "version": "0.1.0", "state": "serving", "enabled": true, "revision": 3,
-            "urls": ["/api/v1/p/hello/"], "path": "plugins/hello",
-            "serving": { "generation": 3, "version": "0.1.0", "artifact": "sha256:00", "in_flight": 2 },
-            "failed": {
-                "generation": 4, "stage": "build", "reason": "it does not compile",
-                "diagnostics": [{ "rendered": "error: expected `;`\n --> src/lib.rs:7" }],
+    fn broken() -> PluginView {
+        plugin(json!({
+            "revision": 3, "urls": ["/api/v1/p/hello/"], "path": "plugins/hello",
+            "serving": {
+                "generation": 3, "version": "0.1.0", "artifact": format!("sha256:{}", "0".repeat(64)), "in_flight": 2,
+                "since": UtcTime::from(SystemTime::now()), "left_behind_bytes": null,
             },
+            "failed": failed(),
         }))
+    }
+
+    fn failed() -> Value {
+        json!({
+            "generation": 4, "stage": "build", "reason": "it does not compile", "at": UtcTime::from(SystemTime::now()),
+            "diagnostics": [{
+                "file": "src/lib.rs", "line": 7, "message": "expected", "rendered": "error: expected `;`\n --> src/lib.rs:7",
+            }],
+        })
+    }
+
+    fn build(stages: Value) -> BuildView {
+        let build = json!({
+            "generation": 4, "began": UtcTime::from(SystemTime::now()), "stages": stages, "artifact": null, "version": null,
+            "failed": failed(),
+        });
+        read(&build).unwrap()
     }
 
     #[test]
     fn a_list_says_why_and_what_to_do() {
-        let well =
-            Plugin::read(&json!({ "name": "about", "version": "1.0.0", "state": "serving", "urls": ["/about"] }));
+        let well = plugin(json!({ "name": "about", "version": "1.0.0", "urls": ["/about"] }));
         let text = list(&[well, broken()], Paint::off());
         let expected = "NAME   VERSION  STATE    URLS\nabout  1.0.0    serving  /about\nhello  0.1.0    serving  /api/v1/p/hello/\n    \
-                        generation 4 failed (build): it does not compile\n    generation 3 serves on\n    → mend it and save";
-        assert!(text.starts_with(expected), "{text}");
+                        generation 4 failed (build, 0 s ago): it does not compile\n    generation 3 serves on\n    \
+                        → mend it and save";
+        assert!(text.replace(", 1 s ago", ", 0 s ago").starts_with(expected), "{text}");
     }
 
     #[test]
     fn one_is_shown_whole() {
-        let build: Build = serde_json::from_value(json!({
-            "generation": 4, "stages": { "build": 1500.0 }, "failed": { "stage": "build", "reason": "it does not compile" },
-        }))
-        .unwrap();
-        let text = show(&broken(), &[build], Paint::off());
+        let text = show(&broken(), &[build(json!({ "build": 1500.0 }))], Paint::off());
         for part in [
             "hello 0.1.0  serving\n",
             "from      plugins/hello\n",
             "wanted    yes (revision 3)\n",
-            "serving   generation 3 (0.1.0), 2 in flight\n",
-            "generation 4 failed (build): it does not compile\n",
+            "serving   generation 3 (0.1.0), since ",
+            ", 2 in flight\n",
+            "): it does not compile\n",
             "error: expected `;`\n --> src/lib.rs:7\n",
-            "  generation 4    1.5 s  build failed: it does not compile\n",
+            "  1.5 s  build failed: it does not compile\n",
             "→ mend it and save",
         ] {
             assert!(text.contains(part), "{part}\n{text}");
         }
+    }
+
+    #[test]
+    fn a_build_that_came_to_no_stage_took_no_time() {
+        let text = show(&broken(), &[build(json!({}))], Paint::off());
+        assert!(text.contains("  0 ms  build failed: ") && !text.contains("-0 ms"), "{text}");
     }
 }

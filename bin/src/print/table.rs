@@ -1,17 +1,17 @@
 //! Rows in columns, with notes beneath them.
 
-use super::{Paint, Tone, plain};
+use super::{Paint, Tone, plain, short};
 use std::fmt::Write as _;
 
 /// A table. The last column is as wide as it likes.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     head: Vec<&'static str>,
-    rows: Vec<Row>,
+    rows: Vec<TableRow>,
 }
 
 #[derive(Debug)]
-enum Row {
+enum TableRow {
     Cells(Vec<(String, Tone)>),
     Note(String),
 }
@@ -22,22 +22,22 @@ impl Table {
         Table { head: head.to_vec(), rows: Vec::new() }
     }
 
-    /// Adds a row.
+    /// Adds a row. What is too long for a table is cut off.
     pub(crate) fn row<const N: usize>(&mut self, cells: [(&str, Tone); N]) {
-        let cells = cells.into_iter().map(|(text, tone)| (plain(text).replace('\n', " "), tone));
-        self.rows.push(Row::Cells(cells.collect()));
+        let cells = cells.into_iter().map(|(text, tone)| (short(text).replace('\n', " "), tone));
+        self.rows.push(TableRow::Cells(cells.collect()));
     }
 
     /// Adds a line beneath the last row.
     pub(crate) fn note(&mut self, text: &str) {
-        self.rows.push(Row::Note(plain(text)));
+        self.rows.push(TableRow::Note(plain(text)));
     }
 
     /// As text, without a newline at its end.
     pub(crate) fn text(&self, paint: Paint) -> String {
         let mut widths: Vec<usize> = self.head.iter().map(|head| head.len()).collect();
         for row in &self.rows {
-            let Row::Cells(cells) = row else { continue };
+            let TableRow::Cells(cells) = row else { continue };
             widths.resize(widths.len().max(cells.len()), 0);
             for (width, (text, _)) in widths.iter_mut().zip(cells) {
                 *width = (*width).max(text.chars().count());
@@ -50,8 +50,8 @@ impl Table {
         }
         for row in &self.rows {
             match row {
-                Row::Cells(cells) => add(&mut text, cells, &widths, paint),
-                Row::Note(note) => {
+                TableRow::Cells(cells) => add(&mut text, cells, &widths, paint),
+                TableRow::Note(note) => {
                     for line in note.lines() {
                         let _ = writeln!(text, "    {}", paint.text(Tone::Quiet, line));
                     }

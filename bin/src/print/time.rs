@@ -1,35 +1,37 @@
 //! Times as people tell them.
 
-use jiff::{Timestamp, Unit};
+use camlock_api::UtcTime;
+use std::time::{Duration, SystemTime};
 
-/// `12 s ago`, of a time as RFC 3339 has it; what is no such time stays as it is.
-pub(crate) fn ago(time: &str) -> String {
-    let Ok(then) = time.parse::<Timestamp>() else { return time.to_owned() };
-    let seconds = Timestamp::now().since((Unit::Second, then)).map(|span| span.get_seconds()).unwrap_or_default();
-    if seconds < 0 { format!("in {}", lasting(-seconds)) } else { format!("{} ago", lasting(seconds)) }
+/// `12 s ago`, or `in 12 s`.
+pub(crate) fn ago(time: UtcTime) -> String {
+    match SystemTime::now().duration_since(time.system()) {
+        Ok(since) => format!("{} ago", lasting(since)),
+        // Times are told to the millisecond: what was just now may be a little later.
+        Err(until) if until.duration() < Duration::from_secs(1) => "0 s ago".to_owned(),
+        Err(until) => format!("in {}", lasting(until.duration())),
+    }
 }
 
-fn lasting(seconds: i64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
+fn lasting(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7_200 => format!("{} min", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} days", seconds / 86_400),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jiff::SignedDuration;
-
     #[test]
     fn the_larger_the_rougher() {
-        let at = |seconds: i64| ago(&(Timestamp::now() - SignedDuration::from_secs(seconds)).to_string());
-        assert_eq!(at(125), "2 min ago");
-        assert_eq!(at(8_000), "2 h ago");
-        assert_eq!(at(400_000), "4 days ago");
-        assert_eq!(at(-8_000), "in 2 h");
-        assert_eq!(ago("yesterday"), "yesterday");
+        let seconds = Duration::from_secs;
+        let at = |seconds: Duration| ago((SystemTime::now() - seconds).into());
+        assert_eq!(at(seconds(125)), "2 min ago");
+        assert_eq!(at(seconds(8_000)), "2 h ago");
+        assert_eq!(at(seconds(400_000)), "4 days ago");
+        assert_eq!(ago((SystemTime::now() + seconds(8_000)).into()), "in 2 h");
     }
 }

@@ -34,13 +34,13 @@ pub(crate) struct Reports(Option<Arc<Reporter>>);
 
 struct Reporter {
     client: Client,
-    known: Arc<Known>,
+    known: Arc<KnownPlugins>,
     budget: Mutex<Budget>,
 }
 
 /// What is known here of the server.
 #[derive(Default)]
-struct Known {
+struct KnownPlugins {
     secrets: Secrets,
     overview: Mutex<Arc<Overview>>,
 }
@@ -56,8 +56,8 @@ impl Reports {
             .trim()
             .parse()
             .map_err(|error| Misconfigured(format!("SENTRY_DSN is no DSN (`https://KEY@HOST/PROJECT`): {error}")))?;
-        let known: Arc<Known> = Arc::default();
-        known.secrets.add_url(&config.database_url(Path::new("")));
+        let known: Arc<KnownPlugins> = Arc::default();
+        known.secrets.add_url(&config.registry.url(Path::new("")));
         for name in ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "CAMLOCK_TOKEN"] {
             known.secrets.add(&env::var(name).unwrap_or_default());
         }
@@ -136,7 +136,7 @@ impl Reports {
     }
 }
 
-impl Known {
+impl KnownPlugins {
     /// Which artifact a generation is of.
     fn artifact(&self, plugin: &str, generation: u64) -> Option<Digest> {
         let overview = self.overview.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -62,7 +62,7 @@ impl Secrets {
     /// Whatever plugins are configured with: any of it may be a secret.
     pub(super) fn of_plugins(&self, overview: &Overview) {
         let mut found = BTreeSet::new();
-        overview.plugins.iter().for_each(|plugin| texts(&plugin.config, &mut found));
+        overview.plugins.iter().flat_map(|plugin| &plugin.config).for_each(|config| texts(config, &mut found));
         *self.of_plugins.lock().unwrap_or_else(PoisonError::into_inner) = found;
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     Ended, camlock, end,
-    fake::{Answer, Asked, Request, on_socket, on_tcp},
+    fake::{Answer, Asked, Request, diagnostic, on_socket, on_tcp, plugin},
 };
 use serde_json::{Value, json};
 use std::{
@@ -34,8 +34,12 @@ fn one(asked: &Asked) -> (String, Value) {
 
 #[test]
 fn each_act_is_one_request() {
-    let (address, asked) =
-        on_tcp(|_| Answer::json(&json!({ "name": "hello", "state": "disabled", "items": [], "next": null })));
+    let (address, asked) = on_tcp(|_| {
+        let mut answer = plugin("hello", "disabled");
+        answer["items"] = json!([]);
+        answer["next"] = Value::Null;
+        Answer::json(&answer)
+    });
     for (arguments, line, body) in [
         (&["enable", "hello"][..], "POST /api/v1/plugins/hello/enable", Value::Null),
         (&["disable", "hello", "--no-wait"], "POST /api/v1/plugins/hello/disable?wait=false", Value::Null),
@@ -76,13 +80,10 @@ fn a_list_is_read_to_its_end() {
     let (address, asked) = on_tcp(|request| {
         let (name, next) =
             if request.line.ends_with("&cursor=a%20b") { ("two", Value::Null) } else { ("one", json!("a b")) };
-        Answer::json(&json!({ "items": [{ "name": name, "state": "serving" }], "next": next }))
+        Answer::json(&json!({ "items": [plugin(name, "serving")], "next": next }))
     });
     let list = ask(address, &["list", "--json"]).json();
-    assert_eq!(
-        list,
-        json!({ "items": [{ "name": "one", "state": "serving" }, { "name": "two", "state": "serving" }], "next": null })
-    );
+    assert_eq!(list, json!({ "items": [plugin("one", "serving"), plugin("two", "serving")], "next": null }));
     assert_eq!(requests(&asked).len(), 2);
     let text = ask(address, &["list"]).done();
     assert_eq!(text, "NAME  VERSION  STATE    URLS\none            serving\ntwo            serving\n");
@@ -90,13 +91,19 @@ fn a_list_is_read_to_its_end() {
 
 #[test]
 fn tokens_are_shown_once_and_alone() {
-    let (address, asked) = on_tcp(|request| match &*request.line {
+    let token = || {
+        json!({
+            "id": 3, "name": "ci", "role": "operator", "created": "2020-01-01T00:00:00Z", "expires": null, "revoked": null,
+            "holds": true,
+        })
+    };
+    let (address, asked) = on_tcp(move |request| match &*request.line {
         "POST /api/v1/tokens" => {
-            Answer::json(&json!({ "id": 3, "name": "ci", "role": "operator", "token": "cml_abc" }))
+            let mut made = token();
+            made["token"] = "cml_abc".into();
+            Answer::json(&made)
         }
-        _ => Answer::json(&json!({ "next": null, "items": [
-            { "id": 3, "name": "ci", "role": "operator", "created": "2020-01-01T00:00:00Z", "expires": null, "revoked": null },
-        ] })),
+        _ => Answer::json(&json!({ "next": null, "items": [token()] })),
     });
     let ended = ask(address, &["token", "create", "ci", "--role", "operator", "--days", "90"]);
     assert_eq!((&*ended.stdout, ended.code), ("cml_abc\n", 0));
@@ -132,7 +139,7 @@ fn what_a_server_refuses_has_its_exit_code() {
                 422,
                 &json!({
                     "detail": "it does not compile", "plugin": "bad", "stage": "build", "generation": 4,
-                    "diagnostics": [{ "rendered": "error: expected `;`\n" }],
+                    "diagnostics": [diagnostic("error: expected `;`\n")],
                 }),
             ),
         }
@@ -189,7 +196,7 @@ fn the_control_socket_of_the_data_directory_is_asked() {
 
 #[test]
 fn events_go_on_where_they_broke_off() {
-    let event = |id: u32, what: &str| json!({ "id": format!("0-{id}"), "at": "2026-01-02T03:04:05Z", "plugin": "hello", "what": what, "by": "admin", "detail": {} });
+    let event = |id: u32, what: &str| json!({ "id": format!("0-{id}"), "at": "2026-01-02T03:04:05Z", "node": null, "plugin": "hello", "generation": null, "what": what, "by": "admin", "detail": {} });
     let sse = move |id: u32, what: &str| format!("id: 0-{id}\nevent: {what}\ndata: {}\n\n", event(id, what));
     let (address, asked) = on_tcp(move |request| match (&*request.line, &*request.last_event_id) {
         ("GET /api/v1/journal?limit=30&", _) => {
@@ -217,8 +224,12 @@ fn events_go_on_where_they_broke_off() {
 
 #[test]
 fn logs_are_read_and_followed() {
-    let record =
-        |message: &str| json!({ "at": "2026-01-02T03:04:05Z", "level": "info", "message": message, "fields": "n=1" });
+    let record = |message: &str| {
+        json!({
+            "id": 1, "at": "2026-01-02T03:04:05Z", "level": "info", "message": message, "fields": "n=1", "generation": 1,
+            "trace_id": null, "module": "hello",
+        })
+    };
     let (address, _) = on_tcp(move |request| match &*request.line {
         "GET /api/v1/plugins/hello/logs" => {
             Answer::json(&json!({ "items": [record("one"), record("t\u{1b}o")], "next": null }))
@@ -238,7 +249,9 @@ fn logs_are_read_and_followed() {
 #[test]
 fn nodes_say_who_serves_what() {
     let node = json!({ "id": "a1", "host": "web", "address": "10.0.0.1:80", "version": "1.0.0", "this": true, "stale": false,
-        "serves": [{ "plugin": "hello", "state": "failed", "reason": "no disk" }], "lags": [] });
+        "started": "2026-01-02T03:04:05Z", "heard": "2026-01-02T03:04:05Z", "lags": [],
+        "serves": [{ "plugin": "hello", "state": "failed", "reason": "no disk", "generation": null, "artifact": null,
+            "version": null, "revision": 1 }] });
     let (address, _) = on_tcp(move |_| Answer::json(&json!({ "items": [node], "next": null })));
     let text = ask(address, &["nodes"]).done();
     assert!(
@@ -248,4 +261,64 @@ fn nodes_say_who_serves_what() {
         "{text}"
     );
     assert_eq!(ask(address, &["nodes", "--json"]).json()["items"][0]["id"], "a1");
+}
+
+#[test]
+fn an_answer_that_does_not_fit_says_where() {
+    let (address, _) = on_tcp(|request| match request.line.split(' ').nth(1).unwrap() {
+        "/api/v1/plugins/hello" => {
+            let mut answer = plugin("hello", "serving");
+            answer["pinned"] = json!([{ "generation": "three", "reason": "" }]);
+            Answer::json(&answer)
+        }
+        "/api/v1/plugins?limit=500" => {
+            Answer::json(&json!({ "items": [plugin("one", "serving"), { "name": "two" }], "next": null }))
+        }
+        _ => Answer::json(&json!({ "items": [{ "id": "0-1" }], "next": null })),
+    });
+    for (arguments, place) in [
+        (&["show", "hello"][..], "`pinned[0].generation`: invalid type: string"),
+        (&["list"], "`items[1]`: missing field `version`"),
+        (&["events"], "its top: missing field `at`"),
+        (&["nodes"], "`items[0]`: missing field `host`"),
+        (&["token", "list"], "`items[0].id`: invalid type: string"),
+        (&["logs", "hello"], "`id`: invalid type: string"),
+    ] {
+        let told = ask(address, arguments).refused(1);
+        assert!(told.contains(&format!("the server's answer does not fit at {place}")), "{arguments:?}: {told}");
+    }
+}
+
+#[test]
+fn a_server_that_says_nothing_is_given_up() {
+    // The system accepts for it; nobody reads.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    for (arguments, what) in [
+        (&["list"][..], "does not say what is at /api/v1/plugins for 1 s"),
+        (&["show", "hello"], "does not say what is at /api/v1/plugins/hello for 1 s"),
+        (&["events"], "does not say what is at /api/v1/journal for 1 s"),
+        (&["events", "-f", "-n", "0"], "does not say what is at /api/v1/events for 1 s"),
+        (&["logs", "hello"], "does not say what is at /api/v1/plugins/hello/logs for 1 s"),
+        (&["nodes"], "does not say what is at /api/v1/nodes for 1 s"),
+        (&["token", "list"], "does not say what is at /api/v1/tokens for 1 s"),
+        (&["token", "revoke", "3"], "does not say any more that it lives for 1 s"),
+        (&["enable", "hello"], "does not say any more that it lives for 1 s"),
+        (&["reload"], "does not say any more that it lives for 1 s"),
+    ] {
+        let told = ask(address, &[arguments, &["--timeout", "1"]].concat()).refused(3);
+        assert!(told.contains(what) && told.contains("may still be done"), "{arguments:?}: {told}");
+    }
+}
+
+#[test]
+fn an_act_is_waited_for_as_long_as_the_server_lives() {
+    let (address, _) = on_tcp(|request| {
+        if request.line == "GET /_/live" {
+            return Answer::json(&json!({ "status": "live" }));
+        }
+        std::thread::sleep(std::time::Duration::from_secs(4));
+        Answer::json(&plugin("hello", "disabled"))
+    });
+    assert_eq!(ask(address, &["disable", "hello", "--timeout", "1"]).done(), "hello is disabled\n");
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     Ended, command, end,
-    fake::{Answer, on_socket},
+    fake::{Answer, on_socket, plugin},
     site,
 };
 use camlock_testing::{Site, single};
@@ -144,21 +144,68 @@ fn places_that_cannot_be_used() {
 }
 
 #[test]
+fn names_that_would_mislead_are_quoted() {
+    let site = site();
+    for folder in ["a\nb", "txt.\u{202e}sr", "<script>"] {
+        site.write(&format!("plugins/{folder}/Cargo.toml"), "[package]\nname = \"hello\"\n");
+    }
+    site.write("plugins/forgotten/src/lib.rs", "");
+    site.write("plugins/_mine/src/lib.rs", "");
+    let ended = doctor(&site, &[], None);
+    let told = wrong(&ended).join("\n");
+    for part in ["`camlock check $'/", "/plugins/a\\nb'`", "/plugins/txt.\\342\\200\\256sr'`", "/plugins/<script>'`"] {
+        assert!(told.contains(part), "{part}\n{told}");
+    }
+    for text in [ended.stdout, end(command(&site, &["doctor", "--listen", "127.0.0.1:0"])).stdout] {
+        assert!(text.contains("plugins/forgotten is ignored: there is no Cargo.toml in it") && !text.contains("_mine"));
+        assert!(!text.contains('\u{202e}'), "{text}");
+    }
+}
+
+#[test]
+fn each_directory_has_its_disk() {
+    let site = site();
+    site.write("camlock.toml", "build.dir = \"builds\"\n");
+    let ended = doctor(&site, &[], None);
+    let report: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let disks = report["findings"].as_array().unwrap().iter().filter(|finding| finding["about"] == "disk");
+    let disks: Vec<_> = disks.map(|finding| finding["found"].as_str().unwrap()).collect();
+    for what in [
+        "the data directory (",
+        "the plugins directory (",
+        "the build directory (",
+        "temporary files (",
+        "what cargo downloads (",
+    ] {
+        assert_eq!(disks.iter().filter(|disk| disk.contains(what)).count(), 1, "{what} {disks:#?}");
+    }
+}
+
+#[test]
 fn the_server_that_runs_is_asked() {
     let site = site();
     site.write(".camlock/admin-token", "secret");
     let _asked = on_socket(&site.path(".camlock/control.sock"), |request| match &*request.line {
-        "GET /_/health" => Answer::json(&json!({ "version": "0.9.0", "abi": "1.0" })),
-        _ => Answer::json(&json!({ "next": null, "items": [{
-            "name": "hello", "state": "serving", "pinned": [{ "generation": 1, "reason": "a thread of it still runs" }],
-        }] })),
+        "GET /_/health" => Answer::json(&json!({ "version": "0.9.0", "abi": "1.0", "blocked": [
+            { "plugin": "slow", "generation": 2, "method": "GET", "route": "/slow", "seconds": 12.4 },
+        ] })),
+        "GET /_/ready" => Answer::problem(503, &json!({ "detail": "not ready: waiting for `young` (building)" })),
+        _ => {
+            let (mut pinned, mut crashed) = (plugin("hello", "serving"), plugin("crashed", "quarantined"));
+            pinned["pinned"] = json!([{ "generation": 1, "reason": "a thread of it still runs" }]);
+            crashed["reason"] = "it crashed the server".into();
+            Answer::json(&json!({ "next": null, "items": [pinned, crashed] }))
+        }
     });
     let ended = doctor(&site, &[], None);
     assert_eq!(ended.code, 0, "warnings alone: {}", ended.stdout);
     for part in [
-        "one runs, with 1 plugin",
+        "one runs, with 2 plugins",
         "the server is camlock 0.9.0 (contract 1.0), and this program is camlock ",
         "hello: generation 1 cannot leave: a thread of it still runs",
+        "slow: GET /slow has blocked its thread for 12 s (generation 2)",
+        "not ready: waiting for `young` (building)",
+        "crashed is under quarantine: it crashed the server",
     ] {
         assert!(ended.stdout.contains(part), "{part}\n{}", ended.stdout);
     }

@@ -1,6 +1,6 @@
 //! A server that answers what a test wants: for what a real one cannot be made to answer.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener},
@@ -9,6 +9,20 @@ use std::{
     sync::{Arc, Mutex},
     thread,
 };
+
+/// A plugin as a server sends it.
+pub(crate) fn plugin(name: &str, state: &str) -> Value {
+    json!({
+        "name": name, "version": "", "description": "", "category": null, "kind": "dynamic", "enabled": true, "revision": 1,
+        "state": state, "reason": null, "serving": null, "candidate": null, "failed": null, "draining": [], "pinned": [],
+        "endpoints": [], "urls": [],
+    })
+}
+
+/// A compiler's message as a server sends it.
+pub(crate) fn diagnostic(rendered: &str) -> Value {
+    json!({ "file": "src/lib.rs", "line": 7, "message": "", "rendered": rendered })
+}
 
 /// A request as it came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What a server finds when it starts: nobody there, no way in, or something that it must not touch.
 
 use crate::world::*;
-use camlock_store::{Options, Store};
+use camlock_store::{Store, StoreOptions};
 use camlock_testing::single;
 use std::{
     fs,
@@ -164,7 +164,7 @@ pub(crate) fn an_older_schema(world: &World) {
         _ => world.url().to_owned(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    runtime.block_on(Store::take_down(&url, &Options::new(world.site.path(".camlock")), 1)).unwrap();
+    runtime.block_on(Store::take_down(&url, &StoreOptions::new(world.site.path(".camlock")), 1)).unwrap();
     let server = world.serve();
     server.until_plugin("hello", |plugin| plugin["state"] == "disabled");
     under_load(&server, &[STEADY], || {

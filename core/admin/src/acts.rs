@@ -1,11 +1,11 @@
-//! What operators ask for. Each waits for its outcome, unless it is told not to.
+//! What operators ask for. Each waits for its outcome, unless it is outcome_of not to.
 
-use super::{
-    Shared,
+use crate::{
     admit::Visitor,
-    ask::{Asked, Named, OfPlugin, OnCondition, condition, read, read_some},
-    list::{Plugins, Wanted, listed, tagged},
+    ask::{NamedPlugin, OfPlugin, OnCondition, ValidQuery, condition, read, read_some},
+    list::{PluginFilter, listed, tagged},
     show,
+    state::ControlState,
 };
 use axum::{
     Json,
@@ -13,6 +13,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use camlock_api::{FailureView, PluginPage, PluginView};
 use camlock_http::Problem;
 use camlock_policy::{
     Act, Digest, Done, Nudge, Order, Refused,
@@ -28,7 +29,7 @@ use utoipa::{IntoParams, ToSchema};
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Manner {
+pub(super) struct WaitQuery {
     /// Whether the answer waits for the outcome. If not: 202.
     #[serde(default = "yes")]
     #[param(value_type = Option<bool>)]
@@ -39,7 +40,7 @@ pub(super) struct Manner {
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Force {
+pub(super) struct ReloadQuery {
     /// Whether the answer waits for the outcome. If not: 202.
     #[serde(default = "yes")]
     #[param(value_type = Option<bool>)]
@@ -57,157 +58,157 @@ fn yes() -> bool {
 /// A body in which nothing may stand.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Nothing {}
+pub(super) struct EmptyObject {}
 
 /// Where to go back to.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Back {
+pub(super) struct RollbackRequest {
     /// An artifact that is kept; without, the one that served before.
     #[schema(value_type = Option<String>, pattern = "^(sha256:)?[0-9a-fA-F]{64}$")]
     to: Option<Digest>,
 }
 
-/// What is decided about a plugin. What is not said stays as it is.
+/// What is decided about a plugin. What is not not_null stays as it is.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Settings {
+pub(super) struct PluginDecision {
     /// Whether to serve it.
-    #[serde(default, deserialize_with = "said")]
+    #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = bool, required = false, nullable = false)]
     enabled: Option<bool>,
     /// Its configuration, an object.
-    #[serde(default, deserialize_with = "said")]
+    #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = Object, required = false, nullable = false)]
     config: Option<Map<String, Value>>,
 }
 
-/// What is said is not null.
-fn said<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<T>, D::Error> {
+/// What is not_null is not null.
+fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<T>, D::Error> {
     T::deserialize(value).map(Some)
 }
 
 /// Makes a new generation, also of unchanged code. Ends a quarantine.
-#[utoipa::path(post, path = "/api/v1/plugins/{name}/reload", tag = "acts", params(OfPlugin, Force, OnCondition), responses(
-    (status = 200, description = "The new generation serves", body = show::Plugin),
-    (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
+#[utoipa::path(post, path = "/api/v1/plugins/{name}/reload", tag = "acts", params(OfPlugin, ReloadQuery, OnCondition), responses(
+    (status = 200, description = "The new generation serves", body = PluginView),
+    (status = 202, description = "With `wait=false`: it is asked for", body = PluginView),
     (status = 422, description = "The candidate failed; what served serves on"),
 ))]
 pub(super) async fn reload(
-    control: Shared,
+    control: ControlState,
     visitor: Visitor,
-    named: Named,
-    Asked(Force { wait, force }): Asked<Force>,
+    named: NamedPlugin,
+    ValidQuery(ReloadQuery { wait, force }): ValidQuery<ReloadQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let Nothing {} = read(body).await?;
+    let EmptyObject {} = read(body).await?;
     perform(control, visitor, named, &headers, wait, Act::Reload { force }).await
 }
 
 /// Goes back to an artifact that is kept, until the source changes.
-#[utoipa::path(post, path = "/api/v1/plugins/{name}/rollback", tag = "acts", request_body = Back, params(OfPlugin, Manner, OnCondition), responses(
-    (status = 200, description = "It serves", body = show::Plugin),
-    (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
+#[utoipa::path(post, path = "/api/v1/plugins/{name}/rollback", tag = "acts", request_body = RollbackRequest, params(OfPlugin, WaitQuery, OnCondition), responses(
+    (status = 200, description = "It serves", body = PluginView),
+    (status = 202, description = "With `wait=false`: it is asked for", body = PluginView),
     (status = 409, description = "It is not kept"),
     (status = 422, description = "It failed; what served serves on"),
 ))]
 pub(super) async fn rollback(
-    control: Shared,
+    control: ControlState,
     visitor: Visitor,
-    named: Named,
-    Asked(Manner { wait }): Asked<Manner>,
+    named: NamedPlugin,
+    ValidQuery(WaitQuery { wait }): ValidQuery<WaitQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let Back { to } = read(body).await?;
+    let RollbackRequest { to } = read(body).await?;
     perform(control, visitor, named, &headers, wait, Act::Rollback { to }).await
 }
 
 /// Serves it. Once more changes nothing.
-#[utoipa::path(post, path = "/api/v1/plugins/{name}/enable", tag = "acts", params(OfPlugin, Manner, OnCondition), responses(
-    (status = 200, description = "It is enabled", body = show::Plugin),
-    (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
+#[utoipa::path(post, path = "/api/v1/plugins/{name}/enable", tag = "acts", params(OfPlugin, WaitQuery, OnCondition), responses(
+    (status = 200, description = "It is enabled", body = PluginView),
+    (status = 202, description = "With `wait=false`: it is asked for", body = PluginView),
     (status = 422, description = "It is enabled, and did not come to serve"),
 ))]
 pub(super) async fn enable(
-    control: Shared,
+    control: ControlState,
     visitor: Visitor,
-    named: Named,
-    Asked(Manner { wait }): Asked<Manner>,
+    named: NamedPlugin,
+    ValidQuery(WaitQuery { wait }): ValidQuery<WaitQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let Nothing {} = read(body).await?;
+    let EmptyObject {} = read(body).await?;
     perform(control, visitor, named, &headers, wait, Act::Enable(true)).await
 }
 
 /// Does not serve it any more. Once more changes nothing.
-#[utoipa::path(post, path = "/api/v1/plugins/{name}/disable", tag = "acts", params(OfPlugin, Manner, OnCondition), responses(
-    (status = 200, description = "It is disabled", body = show::Plugin),
-    (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
+#[utoipa::path(post, path = "/api/v1/plugins/{name}/disable", tag = "acts", params(OfPlugin, WaitQuery, OnCondition), responses(
+    (status = 200, description = "It is disabled", body = PluginView),
+    (status = 202, description = "With `wait=false`: it is asked for", body = PluginView),
     (status = 409, description = "Others depend on it"),
 ))]
 pub(super) async fn disable(
-    control: Shared,
+    control: ControlState,
     visitor: Visitor,
-    named: Named,
-    Asked(Manner { wait }): Asked<Manner>,
+    named: NamedPlugin,
+    ValidQuery(WaitQuery { wait }): ValidQuery<WaitQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let Nothing {} = read(body).await?;
+    let EmptyObject {} = read(body).await?;
     perform(control, visitor, named, &headers, wait, Act::Enable(false)).await
 }
 
 /// Decides whether to serve it, and its configuration.
-#[utoipa::path(put, path = "/api/v1/plugins/{name}", tag = "acts", request_body = Settings, params(OfPlugin, Manner, OnCondition), responses(
-    (status = 200, description = "It is decided, and what serves has the configuration", body = show::Plugin),
-    (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
+#[utoipa::path(put, path = "/api/v1/plugins/{name}", tag = "acts", request_body = PluginDecision, params(OfPlugin, WaitQuery, OnCondition), responses(
+    (status = 200, description = "It is decided, and what serves has the configuration", body = PluginView),
+    (status = 202, description = "With `wait=false`: it is asked for", body = PluginView),
     (status = 409, description = "It cannot be done as things are"),
     (status = 422, description = "It is decided, and did not come to serve"),
 ))]
 pub(super) async fn set(
-    control: Shared,
+    control: ControlState,
     visitor: Visitor,
-    named: Named,
-    Asked(Manner { wait }): Asked<Manner>,
+    named: NamedPlugin,
+    ValidQuery(WaitQuery { wait }): ValidQuery<WaitQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let Settings { enabled, config } = read_some(body).await?;
+    let PluginDecision { enabled, config } = read_some(body).await?;
     perform(control, visitor, named, &headers, wait, Act::Set { enabled, config: config.map(Value::Object) }).await
 }
 
 /// Takes it out: it is drained and unloaded, and its entry is moved away.
-#[utoipa::path(delete, path = "/api/v1/plugins/{name}", tag = "acts", params(OfPlugin, Manner, OnCondition), responses(
-    (status = 200, description = "It is gone: as it was", body = show::Plugin),
-    (status = 202, description = "With `wait=false`: it is asked for", body = show::Plugin),
+#[utoipa::path(delete, path = "/api/v1/plugins/{name}", tag = "acts", params(OfPlugin, WaitQuery, OnCondition), responses(
+    (status = 200, description = "It is gone: as it was", body = PluginView),
+    (status = 202, description = "With `wait=false`: it is asked for", body = PluginView),
     (status = 409, description = "Others depend on it, or it is compiled in"),
 ))]
 pub(super) async fn remove(
-    control: Shared,
+    control: ControlState,
     visitor: Visitor,
-    named: Named,
-    Asked(Manner { wait }): Asked<Manner>,
+    named: NamedPlugin,
+    ValidQuery(WaitQuery { wait }): ValidQuery<WaitQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let Nothing {} = read(body).await?;
+    let EmptyObject {} = read(body).await?;
     perform(control, visitor, named, &headers, wait, Act::Remove).await
 }
 
 /// Has everything looked at again. What comes of it is seen in the plugins.
 #[utoipa::path(post, path = "/api/v1/reload", tag = "acts", operation_id = "look_again", responses(
-    (status = 202, description = "It is looked at; the first page of plugins as they are now", body = Plugins),
+    (status = 202, description = "It is looked at; the first page of plugins as they are now", body = PluginPage),
 ))]
 pub(super) async fn look_again(
-    State(control): Shared,
+    State(control): ControlState,
     visitor: Visitor,
-    Asked(Nothing {}): Asked<Nothing>,
+    ValidQuery(EmptyObject {}): ValidQuery<EmptyObject>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let Nothing {} = read(body).await?;
+    let EmptyObject {} = read(body).await?;
     (control.options.note)(Happened {
         plugin: None,
         generation: None,
@@ -217,14 +218,14 @@ pub(super) async fn look_again(
         at: SystemTime::now(),
     });
     control.manager.nudge(Nudge::Everything);
-    let plugins = listed(&control.manager.overview(), &Wanted::default(), visitor.role)?;
+    let plugins = listed(&control.manager.overview(), &PluginFilter::default(), visitor.role)?;
     Ok((StatusCode::ACCEPTED, Json(plugins)).into_response())
 }
 
 async fn perform(
-    State(control): Shared,
+    State(control): ControlState,
     visitor: Visitor,
-    Named(plugin): Named,
+    NamedPlugin(plugin): NamedPlugin,
     headers: &HeaderMap,
     wait: bool,
     act: Act,
@@ -232,7 +233,7 @@ async fn perform(
     let revision = condition(headers, &plugin)?;
     let order = Order { plugin: plugin.name.clone(), act, by: visitor.by, revision };
     if wait {
-        return told(&plugin.name, control.manager.order(order).await, visitor.role);
+        return outcome_of(&plugin.name, control.manager.order(order).await, visitor.role);
     }
     if revision.is_some_and(|revision| revision != plugin.revision) {
         return Err(refused(&plugin.name, &Refused::Outdated(plugin.revision)));
@@ -244,7 +245,7 @@ async fn perform(
 }
 
 /// What came of an act.
-pub(super) fn told(name: &str, outcome: Result<Done, Refused>, role: Option<Role>) -> Result<Response, Problem> {
+pub(super) fn outcome_of(name: &str, outcome: Result<Done, Refused>, role: Option<Role>) -> Result<Response, Problem> {
     match outcome {
         Ok(done) => Ok(tagged(done.plugin.revision, show::done(&done, role))),
         Err(why) => Err(refused(name, &why)),
@@ -268,10 +269,15 @@ pub(super) fn refused(name: &str, refused: &Refused) -> Problem {
         Refused::Unavailable(_) => Problem::of(name, StatusCode::SERVICE_UNAVAILABLE, detail).passing(),
         Refused::Ending => Problem::of(name, StatusCode::SERVICE_UNAVAILABLE, detail),
         Refused::Failed { failure, generation, .. } => {
-            Problem::of(name, StatusCode::UNPROCESSABLE_ENTITY, failure.reason.as_str())
-                .with("stage", failure.stage.to_string())
-                .with("generation", *generation)
-                .with("diagnostics", serde_json::json!(show::diagnostics(failure)))
+            failed_candidate(name, &failure.view(*generation, SystemTime::now()))
         }
     }
+}
+
+/// A candidate did not make it.
+pub(super) fn failed_candidate(name: &str, failed: &FailureView) -> Problem {
+    Problem::of(name, StatusCode::UNPROCESSABLE_ENTITY, failed.reason.as_str())
+        .with("stage", failed.stage.to_string())
+        .with("generation", failed.generation)
+        .with("diagnostics", serde_json::json!(failed.diagnostics))
 }

@@ -1,13 +1,14 @@
 //! What a request says, read so that everything that is wrong with it is named: the name in its path, its query, its body, and
 //! the condition that it makes.
 
-use super::Control;
+use crate::state::Control;
 use axum::{
     body::Body,
     extract::{FromRequestParts, Path, Query},
 };
+use camlock_api::PluginView;
 use camlock_http::{Problem, nothing_there, seconds};
-use camlock_policy::PluginView;
+use camlock_policy::LivePlugin;
 use http::{HeaderMap, StatusCode, header::IF_MATCH, request::Parts};
 use http_body_util::{BodyExt, Limited};
 use serde::de::DeserializeOwned;
@@ -20,16 +21,16 @@ const LARGEST: usize = 64 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The plugin whose name is in the path.
-pub(super) struct Named(pub(super) Arc<PluginView>);
+pub(super) struct NamedPlugin(pub(super) Arc<LivePlugin>);
 
-impl FromRequestParts<Arc<Control>> for Named {
+impl FromRequestParts<Arc<Control>> for NamedPlugin {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> Result<Self, Problem> {
         // What is no UTF-8 is no plugin's name.
         let path = Path::<String>::from_request_parts(parts, control).await;
         let Path(name) = path.map_err(|_| nothing_there(parts.uri.path()))?;
-        control.manager.plugin(&name).map(Named).ok_or_else(|| unknown(&name))
+        control.manager.plugin(&name).map(NamedPlugin).ok_or_else(|| unknown(&name))
     }
 }
 
@@ -57,9 +58,9 @@ pub(super) struct OnCondition {
 }
 
 /// What stands behind the path.
-pub(super) struct Asked<T>(pub(super) T);
+pub(super) struct ValidQuery<T>(pub(super) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for ValidQuery<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
@@ -67,7 +68,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
             return Err(bad("the query is not understood: it is not UTF-8"));
         }
         match Query::<T>::try_from_uri(&parts.uri) {
-            Ok(Query(asked)) => Ok(Asked(asked)),
+            Ok(Query(asked)) => Ok(ValidQuery(asked)),
             Err(rejection) => {
                 let told = rejection.body_text();
                 let why = told.strip_prefix("Failed to deserialize query string: ").unwrap_or(&told);

@@ -1,12 +1,13 @@
 //! Plugins that are sent, or that lie somewhere on this machine: taken in, and handed to the supervisor, which installs them.
 
-use super::{
-    Control, Shared,
-    acts::{refused, told},
+use crate::{
+    acts::{outcome_of, refused},
     admit::Visitor,
-    ask::{Asked, bad, read_some},
+    ask::{ValidQuery, bad, read_some},
     list::tagged,
+    multipart::{UploadForm, unwrapped},
     show,
+    state::{Control, ControlState},
 };
 use axum::{
     body::Body,
@@ -15,10 +16,7 @@ use axum::{
 };
 use camlock_http::{Problem, seconds};
 use camlock_policy::{Done, Install, Installation, NotInstalled, Placement, Refused, Source};
-use http::{
-    HeaderMap, StatusCode,
-    header::{CONTENT_TYPE, LOCATION},
-};
+use http::{HeaderMap, StatusCode, header::LOCATION};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use serde::Deserialize;
@@ -41,7 +39,7 @@ const OUTCOME: Duration = Duration::from_secs(20 * 60);
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Manner {
+pub(super) struct InstallQuery {
     /// Whether the answer waits for the outcome. If not: 202.
     #[serde(default = "yes")]
     #[param(value_type = Option<bool>)]
@@ -59,21 +57,21 @@ fn yes() -> bool {
 /// Something on the server's machine.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wish {
+pub(super) struct InstallRequest {
     /// A crate's directory, a single file, a library or an archive: absolute. It is copied.
     #[schema(value_type = String)]
     path: PathBuf,
 }
 
 /// Installs a plugin: something on the server's machine, a library, or the sources of a crate.
-#[utoipa::path(post, path = "/api/v1/plugins", tag = "acts", params(Manner),
+#[utoipa::path(post, path = "/api/v1/plugins", tag = "acts", params(InstallQuery),
     request_body(content(
-        (Wish = "application/json"), (Vec<u8> = "application/octet-stream"),
-        (Vec<u8> = "application/gzip"), (Vec<u8> = "application/zip"),
+        (InstallRequest = "application/json"), (Vec<u8> = "application/octet-stream"),
+        (Vec<u8> = "application/gzip"), (Vec<u8> = "application/zip"), (UploadForm = "multipart/form-data"),
     )),
     responses(
-    (status = 200, description = "It took the place of the one before, and serves", body = show::Plugin),
-    (status = 201, description = "It is installed", body = show::Plugin),
+    (status = 200, description = "It took the place of the one before, and serves", body = camlock_api::PluginView),
+    (status = 201, description = "It is installed", body = camlock_api::PluginView),
     (status = 202, description = "With `wait=false`: it is in the directory, and will be looked at", body = Placed),
     (status = 409, description = "There is a plugin of that name"),
     (status = 413, description = "It is too large"),
@@ -81,9 +79,9 @@ pub(super) struct Wish {
     (status = 422, description = "It cannot be used; or it is installed, and did not come to serve"),
 ))]
 pub(super) async fn install(
-    State(control): Shared,
+    State(control): ControlState,
     visitor: Visitor,
-    Asked(Manner { wait, replace }): Asked<Manner>,
+    ValidQuery(InstallQuery { wait, replace }): ValidQuery<InstallQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -104,7 +102,7 @@ pub(super) async fn install(
     };
     let outcome = outcome.unwrap_or(Err(Refused::Ending));
     if replaced {
-        return told(&name, outcome, visitor.role);
+        return outcome_of(&name, outcome, visitor.role);
     }
     let Done { plugin, .. } = outcome.map_err(|why| refused(&name, &why))?;
     let location = [(LOCATION, format!("/api/v1/plugins/{name}"))];
@@ -139,11 +137,10 @@ async fn taken_in(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<(Source, Option<Received>), Problem> {
-    let sent = headers.get(CONTENT_TYPE).map_or(&[][..], |value| value.as_bytes());
-    let sent = String::from_utf8_lossy(sent).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let (sent, body) = unwrapped(headers, body).await?;
     let source: fn(PathBuf) -> Source = match &*sent {
         "application/json" => {
-            let Wish { path } = read_some(body).await?;
+            let InstallRequest { path } = read_some(body).await?;
             if !path.is_absolute() {
                 return Err(bad(format!("`path` is absolute, and not `{}`", path.display())));
             }
@@ -155,12 +152,13 @@ async fn taken_in(
         other => {
             let detail = format!(
                 "`content-type: {other}` cannot be installed: application/octet-stream is a library, application/gzip \
-                 and application/zip are archives of sources, application/json names a path"
+                 and application/zip are archives of sources, multipart/form-data has one of these as a file, application/json \
+                 names a path"
             );
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
         }
     };
-    let received = receive(&install.uploads(), body, control.options.largest_upload).await?;
+    let received = receive(&install.uploads(), body, control.options.settings.largest_upload).await?;
     Ok((source(received.0.path().to_owned()), Some(received)))
 }
 

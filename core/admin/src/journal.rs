@@ -1,17 +1,17 @@
 //! What happened: in pages, and as it happens.
 
-use super::{
-    Control, Shared,
-    ask::{Asked, bad},
-    lasting::{Pass, lasting},
-    page::{Page, cursor, length, place},
-    show::time,
+use crate::{
+    ask::{ValidQuery, bad},
+    lasting::{Credentials, lasting},
+    page::{cursor, length, place},
+    state::{Control, ControlState},
 };
 use axum::{
     Json,
     extract::State,
     response::{Response, sse},
 };
+use camlock_api::{JournalEntry, Page};
 use camlock_http::Problem;
 use camlock_policy::{
     Overview,
@@ -19,11 +19,10 @@ use camlock_policy::{
 };
 use futures_util::stream::unfold;
 use http::{HeaderMap, StatusCode};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Deserialize;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::timeout};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 /// What this list's cursors are marked with.
 const LIST: &str = "journal";
@@ -34,41 +33,17 @@ const AT_ONCE: usize = 100;
 const SOON: Duration = Duration::from_millis(250);
 const LATE: Duration = Duration::from_secs(16);
 
-/// Something that happened.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Entry {
-    /// Its place in the journal: `after` and `Last-Event-ID` take it.
-    id: String,
-    #[schema(required)]
-    at: Option<String>,
-    /// The server; null if it was decided in the database.
-    #[schema(required)]
-    node: Option<String>,
-    #[schema(required)]
-    plugin: Option<String>,
-    #[schema(required)]
-    generation: Option<u64>,
-    /// What, in a word.
-    what: String,
-    /// Who: a token's name, `admin`, `filesystem`, `registry` (SQL), `server`, `health`, `program`.
-    by: String,
-    /// More about it.
-    #[schema(value_type = Object)]
-    detail: Value,
-}
-
-impl From<Event> for Entry {
-    fn from(event: Event) -> Self {
-        Entry {
-            id: event.id.to_string(),
-            at: time(event.at),
-            node: event.node,
-            plugin: event.plugin,
-            generation: event.generation,
-            what: event.what,
-            by: event.by.to_string(),
-            detail: event.detail,
-        }
+/// An event as it is shown.
+fn entry(event: Event) -> JournalEntry {
+    JournalEntry {
+        id: event.id.to_string(),
+        at: event.at.into(),
+        node: event.node,
+        plugin: event.plugin,
+        generation: event.generation,
+        what: event.what,
+        by: event.by.to_string(),
+        detail: event.detail,
     }
 }
 
@@ -76,7 +51,7 @@ impl From<Event> for Entry {
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Wanted {
+pub(super) struct JournalQuery {
     /// Only this plugin's.
     plugin: Option<String>,
     /// So many at most: from 1 to 500, and 50 if nothing is said.
@@ -88,20 +63,20 @@ pub(super) struct Wanted {
 }
 
 /// What happened, the newest first.
-#[utoipa::path(get, path = "/api/v1/journal", tag = "fleet", params(Wanted), responses(
-    (status = 200, description = "The newest first", body = Page<Entry>),
+#[utoipa::path(get, path = "/api/v1/journal", tag = "fleet", params(JournalQuery), responses(
+    (status = 200, description = "The newest first", body = Page<JournalEntry>),
     (status = 503, description = "The registry cannot be read"),
 ))]
 pub(super) async fn journal(
-    State(control): Shared,
-    Asked(Wanted { plugin, limit, cursor: from }): Asked<Wanted>,
-) -> Result<Json<Page<Entry>>, Problem> {
+    State(control): ControlState,
+    ValidQuery(JournalQuery { plugin, limit, cursor: from }): ValidQuery<JournalQuery>,
+) -> Result<Json<Page<JournalEntry>>, Problem> {
     let limit = length(limit)?;
     let before = place(LIST, from.as_deref())?;
     let query = EventQuery { after: None, before, plugin, limit };
     let page = control.options.archive.events(query).await.map_err(unavailable)?;
     let next = page.events.last().filter(|_| page.more).map(|last| cursor(LIST, last.id));
-    Ok(Json(Page { items: page.events.into_iter().map(Entry::from).collect(), next }))
+    Ok(Json(Page { items: page.events.into_iter().map(entry).collect(), next }))
 }
 
 /// The registry cannot be used for now.
@@ -113,7 +88,7 @@ pub(super) fn unavailable(Unavailable(why): Unavailable) -> Problem {
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Follow {
+pub(super) struct EventsQuery {
     /// Only those after this one. Without, and without `Last-Event-ID`: only those to come.
     after: Option<String>,
     /// Only this plugin's.
@@ -122,23 +97,23 @@ pub(super) struct Follow {
 
 /// What happens, as it happens. It goes on after the `Last-Event-ID` that was sent.
 #[utoipa::path(get, path = "/api/v1/events", tag = "fleet",
-    params(Follow, ("last-event-id" = Option<String>, Header, description = "As `after`, and before it")), responses(
+    params(EventsQuery, ("last-event-id" = Option<String>, Header, description = "As `after`, and before it")), responses(
     (status = 200, description = "Each event's `data` is an entry of the journal",
-        body = Entry, content_type = "text/event-stream"),
+        body = JournalEntry, content_type = "text/event-stream"),
     (status = 503, description = "The registry cannot be read"),
 ))]
 pub(super) async fn events(
-    State(control): Shared,
-    Asked(Follow { after, plugin }): Asked<Follow>,
+    State(control): ControlState,
+    ValidQuery(EventsQuery { after, plugin }): ValidQuery<EventsQuery>,
     headers: HeaderMap,
-    pass: Pass,
+    pass: Credentials,
 ) -> Result<Response, Problem> {
     let last = headers.get("last-event-id").map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
     let after = match last.filter(|last| !last.is_empty()).or(after) {
         Some(id) => id.parse().map_err(|why| bad(format!("`{id}` is no event of the journal: {why}")))?,
         None => newest(&control).await.map_err(unavailable)?,
     };
-    let following = Following {
+    let following = JournalFollower {
         fresh: control.options.archive.fresh(),
         archive: control.options.archive.clone(),
         after,
@@ -151,7 +126,7 @@ pub(super) async fn events(
     let events = unfold(following, async |mut following| {
         let event = following.next().await?;
         let told = sse::Event::default().id(event.id.to_string());
-        let told = told.json_data(Entry::from(event)).unwrap_or_default();
+        let told = told.json_data(entry(event)).unwrap_or_default();
         Some((told, following))
     });
     Ok(lasting(events, pass))
@@ -164,7 +139,7 @@ async fn newest(control: &Control) -> Result<EventId, Unavailable> {
 }
 
 /// A client that follows the journal.
-struct Following {
+struct JournalFollower {
     archive: Arc<dyn Archive>,
     fresh: watch::Receiver<u64>,
     after: EventId,
@@ -177,7 +152,7 @@ struct Following {
     server: watch::Receiver<Arc<Overview>>,
 }
 
-impl Following {
+impl JournalFollower {
     /// The next event; none when the server ends.
     async fn next(&mut self) -> Option<Event> {
         loop {

@@ -1,10 +1,10 @@
 //! Streams: how one says that it is still there, and that it ends when what its client showed holds no longer.
 
-use super::{
-    Control,
-    keys::{Shown, Token, shown},
-};
 use crate::socket::Local;
+use crate::{
+    keys::{Shown, Token, shown},
+    state::Control,
+};
 use axum::{
     extract::FromRequestParts,
     response::{
@@ -28,7 +28,7 @@ const STILL_THERE: Duration = Duration::from_secs(15);
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// What whoever follows a stream has shown.
-pub(super) enum Pass {
+pub(super) enum Credentials {
     /// The control socket was opened: there is nothing to be taken away.
     Local,
     Shown {
@@ -38,24 +38,24 @@ pub(super) enum Pass {
     },
 }
 
-impl FromRequestParts<Arc<Control>> for Pass {
+impl FromRequestParts<Arc<Control>> for Credentials {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> Result<Self, Infallible> {
         if parts.extensions.get::<Local>().is_some() {
-            return Ok(Pass::Local);
+            return Ok(Credentials::Local);
         }
         let mut headers = HeaderMap::new();
         headers.extend(parts.headers.get(AUTHORIZATION).map(|value| (AUTHORIZATION, value.clone())));
         let (own, tokens) = (control.options.token.clone(), control.options.tokens.clone());
-        Ok(Pass::Shown { headers, own, tokens })
+        Ok(Credentials::Shown { headers, own, tokens })
     }
 }
 
-impl Pass {
+impl Credentials {
     /// Waits until it holds no longer.
     async fn ended(self) {
-        let Pass::Shown { headers, own, tokens } = self else { return std::future::pending().await };
+        let Credentials::Shown { headers, own, tokens } = self else { return std::future::pending().await };
         while matches!(shown(&headers, &own, &*tokens, SystemTime::now()), Shown::Known(..)) {
             sleep(AGAIN).await;
         }
@@ -63,7 +63,7 @@ impl Pass {
 }
 
 /// Server-sent events, for as long as there are any and the pass holds.
-pub(super) fn lasting(events: impl Stream<Item = Event> + Send + 'static, pass: Pass) -> Response {
+pub(super) fn lasting(events: impl Stream<Item = Event> + Send + 'static, pass: Credentials) -> Response {
     let events = events.take_until(pass.ended()).map(Ok::<_, Infallible>);
     Sse::new(Box::pin(events)).keep_alive(KeepAlive::new().interval(STILL_THERE)).into_response()
 }

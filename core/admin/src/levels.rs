@@ -28,11 +28,11 @@ struct Chosen {
     /// What holds if no operator says otherwise.
     configured: HashMap<String, Level>,
     by_operators: HashMap<String, Level>,
-    listener: Option<Listener>,
+    listener: Option<LevelListener>,
 }
 
 /// Who hears of a plugin's level; of none, where the usual one is to hold.
-type Listener = Arc<dyn Fn(&str, Option<Level>) + Send + Sync>;
+type LevelListener = Arc<dyn Fn(&str, Option<Level>) + Send + Sync>;
 
 impl fmt::Debug for Levels {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -72,7 +72,7 @@ impl Levels {
     /// From now on this hears of each choice, and at once of what is configured: it has plugins not make what nobody wants, and
     /// make what somebody does.
     pub fn listen(&self, listener: impl Fn(&str, Option<Level>) + Send + Sync + 'static) {
-        let listener: Listener = Arc::new(listener);
+        let listener: LevelListener = Arc::new(listener);
         let all: Vec<_> = {
             let mut chosen = self.0.write().unwrap_or_else(PoisonError::into_inner);
             chosen.listener = Some(listener.clone());
@@ -121,9 +121,9 @@ struct Around(Arc<str>);
 
 /// The plugin that a record or a span names.
 #[derive(Default)]
-struct Named(Option<String>);
+struct PluginField(Option<String>);
 
-impl Visit for Named {
+impl Visit for PluginField {
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == "plugin" {
             self.0 = Some(value.to_owned());
@@ -141,7 +141,7 @@ impl<F> Leveled<F> {
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
         if let Some(event) = event.filter(|event| event.metadata().target() == PLUGIN_TARGET) {
-            let mut named = Named::default();
+            let mut named = PluginField::default();
             event.record(&mut named);
             return self.levels.of(&named.0?);
         }
@@ -200,7 +200,7 @@ where
             && (attributes.is_root() || self.levels.loudest().is_some())
             && let Some(span) = context.span(id)
         {
-            let mut named = Named::default();
+            let mut named = PluginField::default();
             attributes.record(&mut named);
             if let Some(plugin) = named.0 {
                 span.extensions_mut().replace(Around(plugin.into()));

@@ -1,22 +1,23 @@
 //! Plugins, for those who look.
 
-use super::{
-    Shared,
+use crate::{
     admit::Visitor,
-    ask::{Asked, Named, OfPlugin, bad},
-    page::{Page, cursor, length, place},
+    ask::{NamedPlugin, OfPlugin, ValidQuery, bad},
+    page::{cursor, length, place},
     show,
+    state::ControlState,
 };
 use axum::{
     Json,
     extract::State,
     response::{IntoResponse, Response},
 };
+use camlock_api::{BuildView, GenerationView, Page, PluginPage, PluginView};
 use camlock_http::Problem;
-use camlock_policy::{Headline, Overview, PluginView, manifest::Category, registry::Role};
+use camlock_policy::{Headline, Overview, manifest::Category, registry::Role};
 use http::header::ETAG;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema, openapi::Object};
+use serde::Deserialize;
+use utoipa::{IntoParams, openapi::Object};
 
 /// What this list's cursors are marked with.
 const LIST: &str = "plugins";
@@ -25,7 +26,7 @@ const LIST: &str = "plugins";
 #[derive(Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Wanted {
+pub(super) struct PluginFilter {
     /// Only those in this state.
     #[param(value_type = Option<String>, schema_with = state_word)]
     status: Option<String>,
@@ -43,7 +44,7 @@ pub(super) struct Wanted {
 }
 
 fn state_word() -> Object {
-    show::words(&show::STATES.map(Headline::word))
+    show::words(&Headline::ALL.map(Headline::word))
 }
 
 fn category() -> Object {
@@ -55,41 +56,32 @@ fn category() -> Object {
     show::words(&all.map(Category::word))
 }
 
-/// A page of plugins.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Plugins {
-    #[serde(flatten)]
-    page: Page<show::Plugin>,
-    /// Why the plugins directory cannot be read, if it cannot.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trouble: Option<String>,
-    /// Why the registry cannot be used, if it cannot.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    registry_trouble: Option<String>,
-}
-
 /// What is served, and how it is.
-#[utoipa::path(get, path = "/plugins", tag = "plugins", operation_id = "plugins", params(Wanted), responses(
-    (status = 200, description = "By name", body = Plugins),
+#[utoipa::path(get, path = "/plugins", tag = "plugins", operation_id = "plugins", params(PluginFilter), responses(
+    (status = 200, description = "By name", body = PluginPage),
 ))]
 pub(super) async fn open_list(
-    State(control): Shared,
+    State(control): ControlState,
     visitor: Visitor,
-    Asked(wanted): Asked<Wanted>,
-) -> Result<Json<Plugins>, Problem> {
+    ValidQuery(wanted): ValidQuery<PluginFilter>,
+) -> Result<Json<PluginPage>, Problem> {
     listed(&control.manager.overview(), &wanted, visitor.role).map(Json)
 }
 
 /// The same, for those who show a token.
-#[utoipa::path(get, path = "/api/v1/plugins", tag = "plugins", operation_id = "list", params(Wanted), responses(
-    (status = 200, description = "By name", body = Plugins),
+#[utoipa::path(get, path = "/api/v1/plugins", tag = "plugins", operation_id = "list", params(PluginFilter), responses(
+    (status = 200, description = "By name", body = PluginPage),
 ))]
-pub(super) async fn list(control: Shared, visitor: Visitor, wanted: Asked<Wanted>) -> Result<Json<Plugins>, Problem> {
+pub(super) async fn list(
+    control: ControlState,
+    visitor: Visitor,
+    wanted: ValidQuery<PluginFilter>,
+) -> Result<Json<PluginPage>, Problem> {
     open_list(control, visitor, wanted).await
 }
 
 /// A page of the overview.
-pub(super) fn listed(overview: &Overview, wanted: &Wanted, role: Option<Role>) -> Result<Plugins, Problem> {
+pub(super) fn listed(overview: &Overview, wanted: &PluginFilter, role: Option<Role>) -> Result<PluginPage, Problem> {
     let length = length(wanted.limit)?;
     let state = wanted.status.as_deref().map(state).transpose()?;
     let after: Option<String> = place(LIST, wanted.cursor.as_deref())?;
@@ -105,57 +97,60 @@ pub(super) fn listed(overview: &Overview, wanted: &Wanted, role: Option<Role>) -
     let mut those = overview.plugins[begin..].iter().filter(|plugin| fits(plugin));
     let page: Vec<_> = those.by_ref().take(length).collect();
     let next = those.next().and(page.last()).map(|last| cursor(LIST, &last.name));
-    let told = |trouble: &Option<String>| trouble.clone().filter(|_| role.is_some());
-    Ok(Plugins {
+    let for_viewers = |trouble: &Option<String>| trouble.clone().filter(|_| role.is_some());
+    Ok(PluginPage {
         page: Page { items: page.into_iter().map(|plugin| show::plugin(plugin, role)).collect(), next },
-        trouble: told(&overview.trouble),
-        registry_trouble: told(&overview.registry_trouble),
+        trouble: for_viewers(&overview.trouble),
+        registry_trouble: for_viewers(&overview.registry_trouble),
     })
 }
 
 fn state(word: &str) -> Result<Headline, Problem> {
-    show::STATES.into_iter().find(|state| state.word() == word).ok_or_else(|| {
-        let words = show::STATES.map(Headline::word).join("`, `");
+    Headline::ALL.into_iter().find(|state| state.word() == word).ok_or_else(|| {
+        let words = Headline::ALL.map(Headline::word).join("`, `");
         bad(format!("`status` is one of `{words}`, and not `{word}`"))
     })
 }
 
 /// One plugin.
 #[utoipa::path(get, path = "/plugins/{name}", tag = "plugins", operation_id = "plugin", params(OfPlugin), responses(
-    (status = 200, description = "The plugin; its revision is the `ETag`", body = show::Plugin),
+    (status = 200, description = "The plugin; its revision is the `ETag`", body = PluginView),
 ))]
-pub(super) async fn open_one(visitor: Visitor, Named(plugin): Named) -> Response {
+pub(super) async fn open_one(visitor: Visitor, NamedPlugin(plugin): NamedPlugin) -> Response {
     tagged(plugin.revision, show::plugin(&plugin, visitor.role))
 }
 
 /// The same, for those who show a token.
 #[utoipa::path(get, path = "/api/v1/plugins/{name}", tag = "plugins", operation_id = "show", params(OfPlugin), responses(
-    (status = 200, description = "The plugin; its revision is the `ETag`", body = show::Plugin),
+    (status = 200, description = "The plugin; its revision is the `ETag`", body = PluginView),
 ))]
-pub(super) async fn one(visitor: Visitor, plugin: Named) -> Response {
+pub(super) async fn one(visitor: Visitor, plugin: NamedPlugin) -> Response {
     open_one(visitor, plugin).await
 }
 
 /// A plugin as it is sent, with its revision.
-pub(super) fn tagged(revision: u64, plugin: show::Plugin) -> Response {
+pub(super) fn tagged(revision: u64, plugin: PluginView) -> Response {
     ([(ETAG, format!("\"{revision}\""))], Json(plugin)).into_response()
 }
 
 /// A plugin's generations in the process, and its artifacts that are kept and may be gone back to.
 #[utoipa::path(get, path = "/api/v1/plugins/{name}/generations", tag = "plugins", params(OfPlugin), responses(
-    (status = 200, description = "What serves, what is leaving, what cannot, what is kept", body = Page<show::Generation>),
+    (status = 200, description = "What serves, what is leaving, what cannot, what is kept", body = Page<GenerationView>),
 ))]
-pub(super) async fn generations(State(control): Shared, Named(plugin): Named) -> Json<Page<show::Generation>> {
+pub(super) async fn generations(
+    State(control): ControlState,
+    NamedPlugin(plugin): NamedPlugin,
+) -> Json<Page<GenerationView>> {
     let kept = control.manager.history(&plugin.name).await;
     // Looking them up took its time: what it serves by now counts.
     let plugin = control.manager.plugin(&plugin.name).unwrap_or(plugin);
-    Json(Page::whole(show::generations(&plugin, &kept)))
+    Json(Page::whole(plugin.generations(&kept)))
 }
 
 /// The last builds and recalls of a plugin here, the newest first.
 #[utoipa::path(get, path = "/api/v1/plugins/{name}/builds", tag = "plugins", params(OfPlugin), responses(
-    (status = 200, description = "The newest first", body = Page<show::Build>),
+    (status = 200, description = "The newest first", body = Page<BuildView>),
 ))]
-pub(super) async fn builds(Named(plugin): Named) -> Json<Page<show::Build>> {
-    Json(Page::whole(plugin.builds.iter().map(|build| show::build(build)).collect()))
+pub(super) async fn builds(NamedPlugin(plugin): NamedPlugin) -> Json<Page<BuildView>> {
+    Json(Page::whole(plugin.builds.iter().map(|build| BuildView::clone(build)).collect()))
 }

@@ -27,7 +27,7 @@ const PLUGINS: usize = 512;
 
 /// A line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Line {
+pub(crate) struct KeptLine {
     /// Its number: greater than those of all lines before it, of whatever plugin.
     pub(crate) number: u64,
     pub(crate) at: SystemTime,
@@ -42,9 +42,9 @@ pub(crate) struct Line {
     pub(crate) module: String,
 }
 
-impl Line {
+impl KeptLine {
     fn length(&self) -> usize {
-        size_of::<Line>() + self.message.len() + self.fields.len() + self.trace_id.len() + self.module.len()
+        size_of::<KeptLine>() + self.message.len() + self.fields.len() + self.trace_id.len() + self.module.len()
     }
 }
 
@@ -63,7 +63,7 @@ struct Rings {
 
 #[derive(Default)]
 struct Ring {
-    lines: VecDeque<Arc<Line>>,
+    lines: VecDeque<Arc<KeptLine>>,
     bytes: usize,
 }
 
@@ -86,7 +86,7 @@ impl Logs {
 
     /// The lines of a plugin after this one, so many at most: the last ones without `after`, else the first ones. The oldest
     /// first.
-    pub(crate) fn of(&self, plugin: &str, after: Option<u64>, most: usize) -> Vec<Arc<Line>> {
+    pub(crate) fn of(&self, plugin: &str, after: Option<u64>, most: usize) -> Vec<Arc<KeptLine>> {
         let rings = self.rings();
         let Some(Ring { lines, .. }) = rings.plugins.get(plugin) else { return Vec::new() };
         let begin = match after {
@@ -106,7 +106,7 @@ impl Logs {
         self.fresh.subscribe()
     }
 
-    fn keep(&self, plugin: String, line: Line) {
+    fn keep(&self, plugin: String, line: KeptLine) {
         let mut rings = self.rings();
         rings.numbered += 1;
         let number = rings.numbered;
@@ -115,14 +115,14 @@ impl Logs {
             let oldest = rings.plugins.iter().min_by_key(|(_, ring)| last(ring)).map(|(plugin, _)| plugin.clone());
             oldest.and_then(|oldest| rings.plugins.remove(&oldest));
         }
-        rings.plugins.entry(plugin).or_default().push(Line { number, ..line });
+        rings.plugins.entry(plugin).or_default().push(KeptLine { number, ..line });
         drop(rings);
         self.fresh.send_replace(number);
     }
 }
 
 impl Ring {
-    fn push(&mut self, line: Line) {
+    fn push(&mut self, line: KeptLine) {
         self.bytes += line.length();
         self.lines.push_back(Arc::new(line));
         while self.lines.len() > LINES || (self.bytes > BYTES && self.lines.len() > 1) {
@@ -133,7 +133,7 @@ impl Ring {
 
 /// What a span says of whose it is.
 #[derive(Clone, Debug, Default)]
-struct Whose {
+struct SpanOwner {
     plugin: Option<String>,
     generation: Option<u64>,
     trace_id: String,
@@ -141,8 +141,8 @@ struct Whose {
 
 /// What a record says.
 #[derive(Default)]
-struct Said {
-    whose: Whose,
+struct EventFields {
+    whose: SpanOwner,
     message: String,
     module: String,
     fields: String,
@@ -150,7 +150,7 @@ struct Said {
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Logs {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        let mut said = Said::default();
+        let mut said = EventFields::default();
         attributes.record(&mut said);
         if let (Some(_), Some(span)) = (&said.whose.plugin, context.span(id)) {
             span.extensions_mut().replace(said.whose);
@@ -158,16 +158,17 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Logs {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let mut said = Said::default();
+        let mut said = EventFields::default();
         event.record(&mut said);
         // The nearest span that says whose it is.
         let spans = context.event_scope(event).into_iter().flatten();
-        let inside = || spans.filter_map(|span| span.extensions().get::<Whose>().cloned()).next().unwrap_or_default();
+        let inside =
+            || spans.filter_map(|span| span.extensions().get::<SpanOwner>().cloned()).next().unwrap_or_default();
         let whose = if said.whose.plugin.is_some() { said.whose } else { inside() };
         let Some(plugin) = whose.plugin else { return };
         let metadata = event.metadata();
         let module = if said.module.is_empty() { metadata.target().to_owned() } else { said.module };
-        let line = Line {
+        let line = KeptLine {
             number: 0,
             at: SystemTime::now(),
             level: *metadata.level(),
@@ -189,7 +190,7 @@ fn cut(mut text: String) -> String {
     text
 }
 
-impl Said {
+impl EventFields {
     fn field(&mut self, name: &str, value: &dyn fmt::Display) {
         // A plugin may say without end: what is cut in the end is not written at first.
         if self.fields.len() <= LONGEST {
@@ -199,7 +200,7 @@ impl Said {
     }
 }
 
-impl Visit for Said {
+impl Visit for EventFields {
     fn record_u64(&mut self, field: &Field, value: u64) {
         match field.name() {
             "generation" => self.whose.generation = Some(value),
@@ -282,7 +283,7 @@ mod tests {
         assert!(!rings.plugins.contains_key("hello") && !rings.plugins.contains_key("wordy"));
         drop(rings);
         let logs = Logs::default();
-        let line = Line {
+        let line = KeptLine {
             number: 0,
             at: SystemTime::UNIX_EPOCH,
             level: tracing::Level::INFO,
@@ -295,7 +296,7 @@ mod tests {
         assert!(line.message.len() <= LONGEST + 4);
         for _ in 0..LINES + 10 {
             logs.keep("wordy".into(), line.clone());
-            logs.keep("short".into(), Line { message: "x".into(), ..line.clone() });
+            logs.keep("short".into(), KeptLine { message: "x".into(), ..line.clone() });
         }
         let rings = logs.rings();
         assert!(rings.plugins["wordy"].bytes <= BYTES && rings.plugins["wordy"].lines.len() < 40);

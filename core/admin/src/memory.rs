@@ -20,12 +20,12 @@ const EVENTS: usize = 10_000;
 /// Tokens and a journal that end with the process. A handle; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct InMemory {
-    shared: Arc<Mutex<Kept>>,
+    shared: Arc<Mutex<MemoryRecord>>,
     fresh: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct MemoryRecord {
     tokens: Vec<TokenView>,
     events: VecDeque<Event>,
     numbered: u64,
@@ -38,7 +38,7 @@ impl Default for InMemory {
 }
 
 impl InMemory {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, MemoryRecord> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,12 +1,15 @@
 //! Everything that is counted, as Prometheus reads it (text, 0.0.4). The only labels are plugins and classes of statuses.
 
-use super::{Control, Shared, show::in_flight, tally::Tally};
+use crate::{
+    state::{Control, ControlState},
+    tally::Tally,
+};
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
 use camlock_http::{BOUNDS, CLASSES, Meter};
-use camlock_policy::PluginView;
+use camlock_policy::LivePlugin;
 use http::header::CONTENT_TYPE;
 use std::{
     collections::HashMap,
@@ -19,7 +22,7 @@ use std::{
 #[utoipa::path(get, path = "/metrics", tag = "probes", responses(
     (status = 200, description = "Prometheus' text format 0.0.4", body = String, content_type = "text/plain; version=0.0.4"),
 ))]
-pub(super) async fn metrics(State(control): Shared) -> Response {
+pub(super) async fn metrics(State(control): ControlState) -> Response {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], render(&control)).into_response()
 }
 
@@ -101,7 +104,7 @@ fn of_requests(text: &mut Text, meters: &[(Arc<str>, Arc<Meter>)]) {
 }
 
 fn of_plugins(text: &mut Text, tally: &Tally) {
-    let views: [Family<PluginView>; 5] = [
+    let views: [Family<LivePlugin>; 5] = [
         ("camlock_plugin_serving", "gauge", "Whether a generation of the plugin serves.", |plugin| {
             u64::from(plugin.serving.is_some())
         }),
@@ -109,11 +112,7 @@ fn of_plugins(text: &mut Text, tally: &Tally) {
             "camlock_plugin_in_flight",
             "gauge",
             "Requests without an answer, answers that are being read, and upgraded connections.",
-            |plugin| {
-                let serving = plugin.serving.iter().map(|serving| &serving.leases);
-                let draining = plugin.draining.iter().map(|draining| &draining.leases);
-                serving.chain(draining).map(|leases| in_flight(leases) as u64).sum()
-            },
+            |plugin| plugin.in_flight() as u64,
         ),
         ("camlock_plugin_draining_generations", "gauge", "Replaced generations that end what they began.", |plugin| {
             plugin.draining.len() as u64
@@ -125,7 +124,7 @@ fn of_plugins(text: &mut Text, tally: &Tally) {
             "camlock_plugin_left_behind_bytes",
             "gauge",
             "Memory that generations left behind, of plugins that count theirs.",
-            |plugin| plugin.serving.as_ref().and_then(|serving| serving.left_behind).unwrap_or(0),
+            |plugin| plugin.serving.as_ref().and_then(|serving| serving.left_behind_bytes).unwrap_or(0),
         ),
     ];
     for (name, sort, help, read) in views {
@@ -221,10 +220,14 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AdminOptions, Control, Meters, Token, show::tests::view};
-    use camlock_policy::{Manager, Overview};
+    use crate::{AdminOptions, Token, document::Merged, show::tests::view, state::Control};
+    use camlock_http::Meters;
+    use camlock_policy::{Kind, Manager, Overview, PluginView};
     use http::StatusCode;
-    use std::time::{Duration, Instant};
+    use std::{
+        collections::BTreeMap,
+        time::{Duration, Instant},
+    };
 
     fn with(plugins: usize) -> (Control, camlock_policy::Inbox) {
         let (manager, inbox) = Manager::channel();
@@ -236,12 +239,12 @@ mod tests {
                 meter.answered(StatusCode::from_u16(status).unwrap(), Duration::from_micros(microseconds));
             }
             meter.panicked(2);
-            Arc::new(PluginView { name, ..view() })
+            Arc::new(LivePlugin::new(PluginView { name, ..view() }, Some(Kind::Crate), BTreeMap::new()))
         });
         let plugins = views.collect();
         inbox.overview.send_replace(Arc::new(Overview { plugins, ..Overview::default() }));
         let options = AdminOptions { meters, ..AdminOptions::new(Token::new("x")) };
-        (Control::new(manager, options, crate::openapi::Merged::default()), inbox)
+        (Control::new(manager, options, Merged::default()), inbox)
     }
 
     #[test]

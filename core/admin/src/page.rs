@@ -1,31 +1,12 @@
 //! Lists in pages: how long one is, and where the next begins. Pure.
 
-use super::ask::bad;
+use crate::ask::bad;
 use camlock_http::Problem;
-use serde::Serialize;
 use std::{fmt::Display, str::FromStr};
-use utoipa::ToSchema;
 
 /// The longest page, and the usual one.
 pub(super) const LONGEST: usize = 500;
 pub(super) const USUAL: usize = 50;
-
-/// A page of a list.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Page<T> {
-    /// What is in it.
-    pub(super) items: Vec<T>,
-    /// Where the next one begins: send it as `cursor`. Null if there is none.
-    #[schema(required)]
-    pub(super) next: Option<String>,
-}
-
-impl<T> Page<T> {
-    /// All that there is.
-    pub(super) fn whole(items: Vec<T>) -> Self {
-        Page { items, next: None }
-    }
-}
 
 /// How many are asked for.
 pub(super) fn length(limit: Option<usize>) -> Result<usize, Problem> {

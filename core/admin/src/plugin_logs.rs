@@ -1,27 +1,27 @@
 //! What a plugin said lately: as a list, and as it says more.
 
-use super::{
-    Shared,
-    ask::{Asked, Named, OfPlugin, bad},
+use crate::logs::{KeptLine, Logs};
+use crate::{
+    ask::{NamedPlugin, OfPlugin, ValidQuery, bad},
     journal::ended,
-    lasting::{Pass, lasting},
-    page::Page,
-    show::time,
+    lasting::{Credentials, lasting},
+    level::level_of,
+    state::ControlState,
 };
-use crate::logs::{Line, Logs};
 use axum::{
     Json,
     extract::State,
     response::{IntoResponse, Response, sse},
 };
+use camlock_api::{LogLine, Page};
 use camlock_http::Problem;
 use camlock_policy::Overview;
 use futures_util::stream::unfold;
 use http::HeaderMap;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::watch;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 /// So many lines at most, and so many if nothing is said.
 const LONGEST: usize = 1_000;
@@ -29,39 +29,17 @@ const USUAL: usize = 100;
 /// No line has a greater number: it could not be told in JSON's usual integers.
 const LAST: u64 = i64::MAX as u64;
 
-/// A line of a plugin's log.
-#[derive(Serialize, ToSchema)]
-pub(super) struct LogLine {
-    /// Its number, in this process.
-    id: u64,
-    #[schema(required)]
-    at: Option<String>,
-    /// `error`, `warn`, `info`, `debug` or `trace`.
-    level: String,
-    message: String,
-    /// Other fields, as text.
-    fields: String,
-    #[schema(required)]
-    generation: Option<u64>,
-    /// The trace that it belongs to.
-    #[schema(required)]
-    trace_id: Option<String>,
-    /// Where it was written.
-    module: String,
-}
-
-impl From<&Line> for LogLine {
-    fn from(line: &Line) -> Self {
-        LogLine {
-            id: line.number,
-            at: time(line.at),
-            level: line.level.as_str().to_ascii_lowercase(),
-            message: line.message.clone(),
-            fields: line.fields.clone(),
-            generation: line.generation,
-            trace_id: Some(line.trace_id.clone()).filter(|id| !id.is_empty()),
-            module: line.module.clone(),
-        }
+/// A line as it is shown.
+fn shown(line: &KeptLine) -> LogLine {
+    LogLine {
+        id: line.number,
+        at: line.at.into(),
+        level: level_of(line.level),
+        message: line.message.clone(),
+        fields: line.fields.clone(),
+        generation: line.generation,
+        trace_id: Some(line.trace_id.clone()).filter(|id| !id.is_empty()),
+        module: line.module.clone(),
     }
 }
 
@@ -69,7 +47,7 @@ impl From<&Line> for LogLine {
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Wanted {
+pub(super) struct LogQuery {
     /// So many at most: from 1 to 1000, and the last 100 if nothing is said.
     #[param(minimum = 1, maximum = 1000, value_type = Option<usize>)]
     limit: Option<usize>,
@@ -83,17 +61,17 @@ pub(super) struct Wanted {
 
 /// What a plugin said lately, and what the server said of it. It is kept in memory, and ends with the process.
 #[utoipa::path(get, path = "/api/v1/plugins/{name}/logs", tag = "plugins",
-    params(OfPlugin, Wanted, ("last-event-id" = Option<u64>, Header, description = "With `follow`: as `after`, before it")),
+    params(OfPlugin, LogQuery, ("last-event-id" = Option<u64>, Header, description = "With `follow`: as `after`, before it")),
     responses(
     (status = 200, description = "The oldest first; with `follow=true` each event's `data` is a line",
         content((Page<LogLine> = "application/json"), (LogLine = "text/event-stream"))),
 ))]
 pub(super) async fn logs(
-    State(control): Shared,
-    Named(plugin): Named,
-    Asked(Wanted { limit, after, follow }): Asked<Wanted>,
+    State(control): ControlState,
+    NamedPlugin(plugin): NamedPlugin,
+    ValidQuery(LogQuery { limit, after, follow }): ValidQuery<LogQuery>,
     headers: HeaderMap,
-    pass: Pass,
+    pass: Credentials,
 ) -> Result<Response, Problem> {
     let limit = match limit {
         None => USUAL,
@@ -112,7 +90,7 @@ pub(super) async fn logs(
     let logs = control.options.logs.clone();
     if !follow {
         let lines = logs.of(&plugin.name, after, limit);
-        return Ok(Json(Page::whole(lines.iter().map(|line| LogLine::from(&**line)).collect())).into_response());
+        return Ok(Json(Page::whole(lines.iter().map(|line| shown(line)).collect())).into_response());
     }
     // A number that was not given yet was given by a process before this one: then all is new.
     let known = |after: u64| if after > logs.last() { 0 } else { after };
@@ -121,29 +99,29 @@ pub(super) async fn logs(
     let read: VecDeque<_> = logs.of(&plugin.name, after, limit).into();
     let after = after.or(read.front().map(|line| line.number - 1)).unwrap_or_else(|| logs.last());
     let following =
-        Following { fresh, logs, plugin: plugin.name.clone(), after, read, server: control.manager.watch() };
+        LogFollower { fresh, logs, plugin: plugin.name.clone(), after, read, server: control.manager.watch() };
     let lines = unfold(following, async |mut following| {
         let line = following.next().await?;
         let told = sse::Event::default().id(line.number.to_string());
-        let told = told.json_data(LogLine::from(&*line)).unwrap_or_default();
+        let told = told.json_data(shown(&line)).unwrap_or_default();
         Some((told, following))
     });
     Ok(lasting(lines, pass))
 }
 
 /// A client that follows a plugin's log. One that is too slow misses what is no longer kept.
-struct Following {
+struct LogFollower {
     logs: Logs,
     fresh: watch::Receiver<u64>,
     plugin: String,
     after: u64,
-    read: VecDeque<Arc<Line>>,
+    read: VecDeque<Arc<KeptLine>>,
     server: watch::Receiver<Arc<Overview>>,
 }
 
-impl Following {
+impl LogFollower {
     /// The next line; none when the server ends.
-    async fn next(&mut self) -> Option<Arc<Line>> {
+    async fn next(&mut self) -> Option<Arc<KeptLine>> {
         loop {
             if let Some(line) = self.read.pop_front() {
                 self.after = line.number;

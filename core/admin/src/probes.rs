@@ -1,9 +1,10 @@
 //! Whether the server lives, is ready, and what it is.
 
-use super::{Shared, admit::Visitor};
+use crate::{admit::Visitor, state::ControlState};
 use axum::{Json, extract::State, response::IntoResponse, response::Response};
+use camlock_api::{BlockedHandler, ServerHealth};
 use camlock_http::{Blocked, Problem};
-use camlock_policy::{Headline, Overview};
+use camlock_policy::{Headline, Overview, without_paths};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -18,7 +19,7 @@ pub(super) async fn live() -> Json<Value> {
     (status = 200, description = "It is ready", body = Object),
     (status = 503, description = "It is not ready yet, and why"),
 ))]
-pub(super) async fn ready(State(control): Shared) -> Response {
+pub(super) async fn ready(State(control): ControlState, visitor: Visitor) -> Response {
     let overview = control.manager.overview();
     if overview.ready {
         return Json(json!({ "status": "ready" })).into_response();
@@ -26,7 +27,11 @@ pub(super) async fn ready(State(control): Shared) -> Response {
     let waiting_for = awaited(&overview);
     let names: Vec<_> = waiting_for.iter().map(|(name, at)| format!("`{name}` ({at})")).collect();
     // What is in trouble may be what the plugins wait for.
-    let troubles = overview.trouble.iter().chain(&overview.registry_trouble).cloned();
+    let troubles = overview.trouble.iter().chain(&overview.registry_trouble);
+    let troubles = troubles.map(|trouble| match visitor.role {
+        Some(_) => trouble.clone(),
+        None => without_paths(trouble),
+    });
     let waiting = (!names.is_empty()).then(|| format!("waiting for {}", names.join(", ")));
     let whys: Vec<String> = troubles.chain(waiting).collect();
     let detail = match &whys[..] {
@@ -40,27 +45,30 @@ pub(super) async fn ready(State(control): Shared) -> Response {
 /// Plugins that are on their way to serve, and how far they are. One that waits for another plugin may do so for good.
 fn awaited(overview: &Overview) -> Vec<(&str, &str)> {
     let starting = overview.plugins.iter().filter(|plugin| plugin.state == Headline::Starting);
-    let at = |plugin: &camlock_policy::PluginView| plugin.candidate.as_ref().map(|candidate| candidate.stage);
-    starting.map(|plugin| (&*plugin.name, at(plugin).unwrap_or(plugin.state.word()))).collect()
+    starting
+        .map(|plugin| {
+            let at = plugin.candidate.as_ref().map_or(plugin.state.word(), |candidate| &*candidate.stage);
+            (&*plugin.name, at)
+        })
+        .collect()
 }
 
 /// What this server is; for those who may see more, also which handlers block their threads.
-#[utoipa::path(get, path = "/_/health", tag = "probes", responses((status = 200, description = "Versions", body = Object)))]
-pub(super) async fn health(State(control): Shared, visitor: Visitor) -> Json<Value> {
-    let about = &control.options.about;
-    let mut health = json!({
-        "status": "ok", "version": about.version, "revision": about.revision, "rustc": about.rustc, "abi": about.abi,
-        "built_in": about.built_in,
-    });
+#[utoipa::path(get, path = "/_/health", tag = "probes", responses((status = 200, description = "Versions", body = ServerHealth)))]
+pub(super) async fn health(State(control): ControlState, visitor: Visitor) -> Json<ServerHealth> {
+    let mut health = ServerHealth { status: "ok".to_owned(), ..control.options.about.clone() };
     if visitor.role.is_some() {
-        health["blocked"] = control.options.blocked.all().iter().map(blocked).collect();
+        health.blocked = Some(control.options.blocked.all().into_iter().map(blocked).collect());
     }
     Json(health)
 }
 
-fn blocked(blocked: &Blocked) -> Value {
-    json!({
-        "plugin": &*blocked.plugin, "generation": blocked.generation, "method": blocked.method, "route": blocked.route,
-        "seconds": blocked.lasting.as_secs_f64(),
-    })
+fn blocked(blocked: Blocked) -> BlockedHandler {
+    BlockedHandler {
+        plugin: blocked.plugin.to_string(),
+        generation: blocked.generation,
+        method: blocked.method.to_string(),
+        route: blocked.route,
+        seconds: blocked.lasting.as_secs_f64(),
+    }
 }

@@ -1,6 +1,6 @@
 //! What came of candidates and generations, counted from one overview to the next. Pure.
 
-use camlock_policy::{BuildView, Overview, PluginView, Stage};
+use camlock_policy::{BuildView, LivePlugin, Overview, Stage};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -10,7 +10,7 @@ use std::{
 /// What was counted so far.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    plugins: BTreeMap<String, (Arc<PluginView>, Counts)>,
+    plugins: BTreeMap<String, (Arc<LivePlugin>, Counts)>,
 }
 
 /// What was counted of one plugin.
@@ -49,13 +49,13 @@ impl Tally {
     }
 
     /// All plugins, by name.
-    pub(super) fn all(&self) -> impl Iterator<Item = (&PluginView, &Counts)> {
+    pub(super) fn all(&self) -> impl Iterator<Item = (&LivePlugin, &Counts)> {
         self.plugins.values().map(|(plugin, counts)| (&**plugin, counts))
     }
 }
 
 impl Counts {
-    fn look(&mut self, plugin: &PluginView) {
+    fn look(&mut self, plugin: &LivePlugin) {
         let counted = self.candidate;
         for build in plugin.builds.iter().filter(|build| build.generation > counted) {
             self.count(build);
@@ -74,8 +74,8 @@ impl Counts {
     }
 
     fn count(&mut self, build: &BuildView) {
-        let took = |stage| build.stages.iter().find(|(name, _)| *name == stage).map(|(_, took)| *took);
-        let failed_at = build.failure.as_ref().map(|failure| failure.stage);
+        let took = |stage| build.stages.milliseconds(stage).map(|took| Duration::from_secs_f64(took / 1e3));
+        let failed_at = build.failed.as_ref().map(|failed| failed.stage);
         if let Some(took) = took("build") {
             self.builds += 1;
             self.building += took;
@@ -95,25 +95,33 @@ impl Counts {
 mod tests {
     use super::*;
     use crate::show::tests::view;
-    use camlock_policy::Failure;
+    use camlock_policy::{FailureView, Kind, PluginView};
     use std::time::SystemTime;
 
     fn build(generation: u64, stages: &[(&'static str, u64)], failed: Option<Stage>) -> Arc<BuildView> {
         Arc::new(BuildView {
             generation,
-            began: SystemTime::UNIX_EPOCH,
+            began: SystemTime::UNIX_EPOCH.into(),
             stages: stages.iter().map(|(stage, seconds)| (*stage, Duration::from_secs(*seconds))).collect(),
             artifact: None,
             version: None,
-            failure: failed.map(|stage| Failure::new(stage, "it failed")),
+            failed: failed.map(|stage| FailureView {
+                generation,
+                stage,
+                reason: "it failed".to_owned(),
+                at: SystemTime::UNIX_EPOCH.into(),
+                diagnostics: Vec::new(),
+            }),
         })
     }
 
     /// The plugin serves as generation 3; 2 drains, 1 is pinned.
-    fn overview(change: impl FnOnce(&mut PluginView)) -> Overview {
+    fn overview(builds: Vec<Arc<BuildView>>, change: impl FnOnce(&mut PluginView)) -> Overview {
         let mut plugin = view();
         change(&mut plugin);
-        Overview { plugins: vec![Arc::new(plugin)], ..Overview::default() }
+        let mut live = LivePlugin::new(plugin, Some(Kind::Crate), BTreeMap::new());
+        live.builds = builds;
+        Overview { plugins: vec![Arc::new(live)], ..Overview::default() }
     }
 
     #[test]
@@ -121,7 +129,7 @@ mod tests {
         let mut tally = Tally::default();
         let counted = |tally: &Tally| tally.all().next().map(|(_, counts)| counts.clone()).unwrap();
         let first = build(3, &[("build", 2), ("verify", 1), ("load", 1)], None);
-        let begun = overview(|plugin| plugin.builds = vec![first.clone()]);
+        let begun = overview(vec![first.clone()], |_| {});
         tally.look(&begun);
         tally.look(&begun);
         let expected = Counts {
@@ -135,12 +143,9 @@ mod tests {
             ..Counts::default()
         };
         assert_eq!(counted(&tally), expected);
-        tally.look(&overview(|plugin| {
-            let broken = build(4, &[("build", 3)], Some(Stage::Build));
-            let recalled = build(5, &[("verify", 1), ("load", 1)], Some(Stage::Load));
-            plugin.builds = vec![recalled, broken, first.clone()];
-            plugin.draining.clear();
-        }));
+        let broken = build(4, &[("build", 3)], Some(Stage::Build));
+        let recalled = build(5, &[("verify", 1), ("load", 1)], Some(Stage::Load));
+        tally.look(&overview(vec![recalled, broken, first.clone()], |plugin| plugin.draining.clear()));
         let expected = Counts {
             builds: 2,
             failed_builds: 1,

@@ -1,13 +1,11 @@
 //! Tokens: made with a secret that is shown once, listed without it, revoked.
 
-use super::{
-    Shared,
+use crate::{
     admit::Visitor,
     ask::{bad, read_some},
     journal::unavailable,
     keys::holds,
-    page::Page,
-    show::time,
+    state::ControlState,
 };
 use axum::{
     Json,
@@ -15,6 +13,7 @@ use axum::{
     extract::{Path, State, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
+use camlock_api::{CreatedToken, Page, TokenStatus, UtcTime};
 use camlock_http::Problem;
 use camlock_policy::{
     Digest,
@@ -25,7 +24,7 @@ use http::{
     header::{CACHE_CONTROL, LOCATION},
 };
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::{
     fs::File,
     io::{self, Read},
@@ -41,37 +40,10 @@ const PREFIX: &str = "camlock_";
 /// The longest name.
 const LONGEST: usize = 64;
 
-/// A token, without its secret.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Token {
-    id: u64,
-    name: String,
-    #[schema(schema_with = roles)]
-    role: Role,
-    #[schema(required)]
-    created: Option<String>,
-    #[schema(required)]
-    expires: Option<String>,
-    /// Since when it lets nobody in any more.
-    #[schema(required)]
-    revoked: Option<String>,
-    /// Whether it lets somebody in.
-    holds: bool,
-}
-
-/// A token that was just made.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Made {
-    #[serde(flatten)]
-    about: Token,
-    /// Its secret. It is shown now, and never again.
-    token: String,
-}
-
 /// A token to be made.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wish {
+pub(super) struct TokenRequest {
     /// What it is called in the journal: letters, digits, `.`, `_`, `-`.
     #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     name: String,
@@ -87,35 +59,35 @@ fn roles() -> Object {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build()
 }
 
-fn shown(token: TokenView) -> Token {
-    Token {
+fn shown(token: TokenView) -> TokenStatus {
+    TokenStatus {
         holds: holds(&token, SystemTime::now()),
         id: token.id,
         name: token.name,
         role: token.role,
-        created: time(token.created),
-        expires: token.expires.and_then(time),
-        revoked: token.revoked.and_then(time),
+        created: token.created.into(),
+        expires: token.expires.map(UtcTime::from),
+        revoked: token.revoked.map(UtcTime::from),
     }
 }
 
 /// All tokens on record.
 #[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens", operation_id = "tokens", responses(
-    (status = 200, description = "All, also those that hold no longer", body = Page<Token>),
+    (status = 200, description = "All, also those that hold no longer", body = Page<TokenStatus>),
 ))]
-pub(super) async fn list(State(control): Shared) -> Json<Page<Token>> {
+pub(super) async fn list(State(control): ControlState) -> Json<Page<TokenStatus>> {
     Json(Page::whole(control.options.tokens.known().into_iter().map(shown).collect()))
 }
 
 /// Makes a token.
-#[utoipa::path(post, path = "/api/v1/tokens", tag = "tokens", operation_id = "create_token", request_body = Wish, responses(
-    (status = 201, description = "It is made; its secret is shown now and never again", body = Made),
+#[utoipa::path(post, path = "/api/v1/tokens", tag = "tokens", operation_id = "create_token", request_body = TokenRequest, responses(
+    (status = 201, description = "It is made; its secret is shown now and never again", body = CreatedToken),
     (status = 409, description = "A token of this name holds already"),
     (status = 503, description = "The registry cannot be written"),
 ))]
-pub(super) async fn create(State(control): Shared, visitor: Visitor, body: Body) -> Result<Response, Problem> {
-    let wish: Wish = read_some(body).await?;
-    let Wish { name, role, .. } = &wish;
+pub(super) async fn create(State(control): ControlState, visitor: Visitor, body: Body) -> Result<Response, Problem> {
+    let wish: TokenRequest = read_some(body).await?;
+    let TokenRequest { name, role, .. } = &wish;
     check(name)?;
     let expires = wish.expires.as_deref().map(|expires| until(expires, SystemTime::now())).transpose()?;
     let secret = secret().map_err(|error| {
@@ -127,7 +99,7 @@ pub(super) async fn create(State(control): Shared, visitor: Visitor, body: Body)
         return Err(Problem::new(StatusCode::CONFLICT, detail));
     };
     let headers = [(LOCATION, format!("/api/v1/tokens/{}", made.id)), (CACHE_CONTROL, "no-store".to_owned())];
-    Ok((StatusCode::CREATED, headers, Json(Made { about: shown(made), token: secret })).into_response())
+    Ok((StatusCode::CREATED, headers, Json(CreatedToken { about: shown(made), token: secret })).into_response())
 }
 
 /// Revokes a token. Once more changes nothing.
@@ -137,7 +109,7 @@ pub(super) async fn create(State(control): Shared, visitor: Visitor, body: Body)
     (status = 503, description = "The registry cannot be written"),
 ))]
 pub(super) async fn revoke(
-    State(control): Shared,
+    State(control): ControlState,
     visitor: Visitor,
     id: Result<Path<u64>, PathRejection>,
 ) -> Result<StatusCode, Problem> {

@@ -1,13 +1,14 @@
 //! The handle: everything is begun here, asked through here, and ended here.
 
 use crate::{
-    Options, data, record::Record, runtimes::Runtimes, shop::Shop, suspects::put_under_quarantine, watch::watch,
+    Options, data, parts::Parts, record::OpenRegistry, runtimes::Runtimes, suspects::put_under_quarantine, watch::watch,
 };
-use camlock_admin::{About, AdminOptions, ControlSocket, Token, admin_router, serve_socket};
+use camlock_admin::{AdminOptions, ControlSocket, Token, admin_router, serve_socket};
+use camlock_api::ServerHealth;
 use camlock_build::Builder;
 use camlock_http::{Dispatch, FrontOptions, look_after};
 use camlock_loader::{abi_version, on_thread_park};
-use camlock_policy::{Act, Digest, Done, Manager, Overview, PluginView, Refused, supervise};
+use camlock_policy::{Act, Digest, Done, LivePlugin, Manager, Overview, Refused, supervise};
 use std::{
     fmt, path,
     path::{Path, PathBuf},
@@ -52,7 +53,7 @@ struct Inner {
     cannot_build: Option<String>,
     builder: Builder,
     /// What ends last. There until it does.
-    rest: Mutex<Option<Rest>>,
+    rest: Mutex<Option<EndsLast>>,
     ended: signal::Sender<bool>,
     looking: Once,
     /// The program's own runtime.
@@ -60,8 +61,8 @@ struct Inner {
     runtimes: Runtimes,
 }
 
-struct Rest {
-    record: Record,
+struct EndsLast {
+    record: OpenRegistry,
     socket: Option<ControlSocket>,
     watching: JoinHandle<()>,
 }
@@ -87,24 +88,26 @@ impl Camlock {
             Some(token) => token.clone(),
             None => data::admin_token(&data)?,
         };
-        let shop = Shop::open(&options, &plugins, &data, work.clone())?;
+        let parts = Parts::open(&options, &plugins, &data, work.clone())?;
         let dispatch = Dispatch::default();
-        let record = Record::open(&options, &data).await?;
-        let cannot_build = shop.builder.cannot_build();
-        let about = About {
+        let mut record = OpenRegistry::open(&options, &data).await?;
+        record.answer_requests(parts.holding());
+        let cannot_build = parts.builder.cannot_build();
+        let about = ServerHealth {
             version: options.version,
             revision: options.revision,
             rustc: options.rustc,
             abi: abi_version(),
-            built_in: shop.built_in.iter().map(|built_in| built_in.manifest().name.clone()).collect(),
+            built_in: parts.built_in.iter().map(|built_in| built_in.manifest().name.clone()).collect(),
+            ..ServerHealth::default()
         };
-        let loader = shop.loader.clone();
+        let loader = parts.loader.clone();
         options.levels.listen(move |plugin, level| loader.set_level(plugin, level));
-        let (builder, installer) = (shop.builder.clone(), shop.installer.clone());
+        let (builder, installer) = (parts.builder.clone(), parts.installer.clone());
         let registry = (record.registry(), record.exchange.clone());
         let note = record.registry();
-        put_under_quarantine(shop.suspects.clone(), record.registry()).await;
-        let ports = shop.ports(Arc::new(dispatch.clone()), registry, control.clone());
+        put_under_quarantine(parts.suspects.clone(), record.registry()).await;
+        let ports = parts.ports(Arc::new(dispatch.clone()), registry, control.clone());
         let manager = supervise(ports, options.settings);
         record.follow(&manager);
         let told = AdminOptions {
@@ -117,7 +120,7 @@ impl Camlock {
             install: Some(Arc::new(installer)),
             logs: options.logs,
             levels: options.levels,
-            origins: options.origins,
+            settings: options.admin,
             reconnects: record.store.reconnects(),
             ..AdminOptions::new(Token::new(token.clone()))
         };
@@ -129,7 +132,7 @@ impl Camlock {
         }
         dispatch.fall_through_to(router);
         let watching = control.spawn(watch(plugins, manager.clone(), builder.clone()));
-        let rest = Rest { record, socket: socket.ok(), watching };
+        let rest = EndsLast { record, socket: socket.ok(), watching };
         Ok(Camlock(Arc::new(Inner {
             dispatch,
             manager,
@@ -190,7 +193,7 @@ impl Camlock {
     }
 
     /// One plugin.
-    pub fn plugin(&self, name: &str) -> Option<Arc<PluginView>> {
+    pub fn plugin(&self, name: &str) -> Option<Arc<LivePlugin>> {
         self.0.manager.plugin(name)
     }
 

@@ -32,25 +32,27 @@
 
 pub mod data;
 mod handle;
+mod installs;
 mod options;
+mod parts;
 mod record;
 mod router;
 mod runtimes;
-mod shop;
 mod suspects;
 mod watch;
 
 pub use crate::{
     handle::{Camlock, Unable},
-    options::{Fleet, Options},
-    shop::build_options,
+    options::{FleetSettings, Options, RegistrySettings},
+    parts::build_options,
 };
-pub use camlock_admin::{Levels, Logs};
+pub use camlock_admin::{AdminSettings, Levels, Logs, Network};
 pub use camlock_build::{CompilerListener, Profile};
 pub use camlock_http::Dispatch;
 pub use camlock_loader::{BuiltIn, Digest, on_thread_park};
 pub use camlock_policy::{
-    Act, Done, Headline, Kept, Limits, Manager, Order, Overview, PluginView, Refused, RequestLimits, Settings,
+    Act, Done, Headline, Kept, Limits, LivePlugin, Manager, Order, Overview, PluginView, Refused, RequestLimits,
+    Settings,
 };
 pub use camlock_store::Objects;
 

@@ -1,9 +1,9 @@
 //! What a Camlock is told. All of it has defaults but the two directories.
 
-use camlock_admin::{Levels, Logs};
+use camlock_admin::{AdminSettings, Levels, Logs};
 use camlock_build::{CompilerListener, Profile};
 use camlock_loader::BuiltIn;
-use camlock_policy::Settings;
+use camlock_policy::{Limits, Settings};
 use camlock_store::Objects;
 use std::{
     collections::BTreeMap,
@@ -33,16 +33,8 @@ pub struct Options {
     pub built_in: Vec<BuiltIn>,
     /// The admin token. Default: the one in the data directory, which is made the first time.
     pub token: Option<String>,
-    /// The registry, `sqlite://PATH` or `postgres://…`; it may hold a password. Default: a file in the data directory.
-    pub database: Option<String>,
-    /// Its schema, in PostgreSQL.
-    pub schema: String,
-    /// Whether it is an error if the registry cannot be used for now. Otherwise what was last known is served.
-    pub require_database: bool,
-    /// So many days its journal is kept.
-    pub journal_days: u32,
-    /// How servers that share a registry know of one another.
-    pub fleet: Fleet,
+    /// The registry.
+    pub registry: RegistrySettings,
     /// Where artifacts are shared, if not in the registry.
     pub artifacts: Option<Arc<Objects>>,
     /// Where this server is, for the people who look at a fleet.
@@ -59,13 +51,28 @@ pub struct Options {
     pub levels: Levels,
     /// Who hears compilers.
     pub listener: Option<CompilerListener>,
-    /// Origins whose pages may use the admin API in a browser, `https://admin.example.com`; by default none may.
-    pub origins: Vec<http::HeaderValue>,
+    /// Who may use Camlock's own paths from where.
+    pub admin: AdminSettings,
+}
+
+/// Where the registry is, and how it is used.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RegistrySettings {
+    /// `sqlite://PATH` or `postgres://…`; it may hold a password. Default: a file in the data directory.
+    pub url: Option<String>,
+    /// Its schema, in PostgreSQL.
+    pub schema: String,
+    /// Whether it is an error if the registry cannot be used for now. Otherwise what was last known is served.
+    pub required: bool,
+    /// So many days its journal is kept.
+    pub journal_days: u32,
+    /// How servers that share it know of one another.
+    pub fleet: FleetSettings,
 }
 
 /// How servers that share a registry know of one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fleet {
+pub struct FleetSettings {
     /// How often a server is heard of.
     pub heartbeat: Duration,
     /// One that was not heard of for so long is not waited for.
@@ -74,10 +81,53 @@ pub struct Fleet {
     pub rollout: Duration,
 }
 
-impl Default for Fleet {
+impl Default for RegistrySettings {
     fn default() -> Self {
-        let seconds = Duration::from_secs;
-        Fleet { heartbeat: seconds(15), alive: seconds(45), rollout: seconds(30) }
+        // Whoever keeps the registry has the defaults.
+        let store = camlock_store::StoreOptions::new("");
+        let fleet = FleetSettings { heartbeat: store.heartbeat, alive: store.silence, rollout: store.rollout };
+        RegistrySettings { url: None, schema: store.schema, required: false, journal_days: store.journal_days, fleet }
+    }
+}
+
+impl RegistrySettings {
+    /// The registry's URL, for this data directory.
+    pub fn url(&self, data: &Path) -> String {
+        self.url.clone().unwrap_or_else(|| format!("sqlite://{}", data.join("registry.db").display()))
+    }
+
+    /// How its database is used, for this data directory and with these limits.
+    pub fn store(&self, data: &Path, limits: &Limits) -> camlock_store::StoreOptions {
+        camlock_store::StoreOptions {
+            schema: self.schema.clone(),
+            heartbeat: self.fleet.heartbeat,
+            silence: self.fleet.alive,
+            rollout: self.fleet.rollout,
+            journal_days: self.journal_days,
+            artifacts: u32::try_from(limits.artifacts).unwrap_or(u32::MAX),
+            ..camlock_store::StoreOptions::new(data)
+        }
+    }
+
+    /// Which registry that is, without what lets one in.
+    pub(crate) fn name(&self, data: &Path) -> String {
+        let url = self.url(data);
+        let place = match url.split_once("://") {
+            Some((scheme, rest)) => {
+                let place = rest.split(['?', '#']).next().unwrap_or_default();
+                let host = place.rsplit_once('@').map_or(place, |(_, host)| host);
+                format!("{scheme}://{host}")
+            }
+            None => "unknown".to_owned(),
+        };
+        format!("{place} {}", self.schema)
+    }
+}
+
+impl fmt::Debug for RegistrySettings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the database's password.
+        formatter.debug_struct("RegistrySettings").field("name", &self.name(Path::new(""))).finish_non_exhaustive()
     }
 }
 
@@ -93,11 +143,7 @@ impl Options {
             variables: BTreeMap::new(),
             built_in: Vec::new(),
             token: None,
-            database: None,
-            schema: "camlock".to_owned(),
-            require_database: false,
-            journal_days: 30,
-            fleet: Fleet::default(),
+            registry: RegistrySettings::default(),
             artifacts: None,
             address: String::new(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -106,27 +152,8 @@ impl Options {
             logs: Logs::default(),
             levels: Levels::default(),
             listener: None,
-            origins: Vec::new(),
+            admin: AdminSettings::default(),
         }
-    }
-
-    /// The registry's URL.
-    pub(crate) fn database_url(&self, data: &Path) -> String {
-        self.database.clone().unwrap_or_else(|| format!("sqlite://{}", data.join("registry.db").display()))
-    }
-
-    /// Which registry that is, without what lets one in.
-    pub(crate) fn database_name(&self, data: &Path) -> String {
-        let url = self.database_url(data);
-        let place = match url.split_once("://") {
-            Some((scheme, rest)) => {
-                let place = rest.split(['?', '#']).next().unwrap_or_default();
-                let host = place.rsplit_once('@').map_or(place, |(_, host)| host);
-                format!("{scheme}://{host}")
-            }
-            None => "unknown".to_owned(),
-        };
-        format!("{place} {}", self.schema)
     }
 }
 
@@ -135,7 +162,7 @@ impl fmt::Debug for Options {
         // Neither the token nor the database's password.
         let mut shown = formatter.debug_struct("Options");
         shown.field("plugins", &self.plugins).field("data", &self.data).field("profile", &self.profile);
-        shown.field("database", &self.database_name(&self.data)).finish_non_exhaustive()
+        shown.field("database", &self.registry.name(&self.data)).finish_non_exhaustive()
     }
 }
 
@@ -146,11 +173,14 @@ mod tests {
     #[test]
     fn nothing_secret_is_shown() {
         let database = Some("postgres://camlock:secret@db/plugins?password=secret".to_owned());
-        let options = Options { database, token: Some("secret".to_owned()), ..Options::new("plugins", "data") };
+        let registry = RegistrySettings { url: database, ..RegistrySettings::default() };
+        let shown = format!("{registry:?}");
+        assert!(shown.contains("postgres://db/plugins camlock") && !shown.contains("secret"), "{shown}");
+        let options = Options { registry, token: Some("secret".to_owned()), ..Options::new("plugins", "data") };
         let shown = format!("{options:?}");
         assert!(shown.contains("postgres://db/plugins camlock"), "{shown}");
         assert!(!shown.contains("secret"), "{shown}");
-        let shown = Options::new("plugins", "data").database_name(Path::new("/data"));
+        let shown = RegistrySettings::default().name(Path::new("/data"));
         assert_eq!(shown, "sqlite:///data/registry.db camlock");
     }
 }

@@ -4,54 +4,69 @@
 
 use crate::{Options, Unable};
 use camlock_policy::{
-    Manager, Nudge,
+    Digest, Manager, Nudge,
     registry::{Exchange, Registry},
 };
-use camlock_store::{Change, LastKnown, SharedExchange, Standing, Store, TroubleKind};
-use std::{path::Path, sync::Arc, time::Duration};
+use camlock_store::{LastKnown, RegistryChange, SharedExchange, Standing, Store, TroubleKind};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{task::spawn_blocking, time::timeout};
 
 /// Everything that a server has of its registry.
-pub(crate) struct Record {
+pub(crate) struct OpenRegistry {
     pub(crate) store: Store,
     known: Arc<LastKnown>,
     pub(crate) exchange: Arc<dyn Exchange>,
 }
 
-impl Record {
+impl OpenRegistry {
     /// Opens it. A database that is away for now is no hindrance, unless it is required.
     pub(crate) async fn open(options: &Options, data: &Path) -> Result<Self, Unable> {
         let remembered = data.join("last-known.json");
         not_emptied(options, data, &remembered).await?;
-        let store = Store::open(&options.database_url(data), store_options(options, data)).await;
+        let registry = &options.registry;
+        let used = camlock_store::StoreOptions {
+            address: options.address.clone(),
+            version: options.version.clone(),
+            ..registry.store(data, &options.settings.limits)
+        };
+        let store = Store::open(&registry.url(data), used).await;
         let store = store.map_err(|trouble| Unable {
             misconfigured: trouble.kind == TroubleKind::Settings,
             reason: format!("the registry cannot be used: {trouble}"),
         })?;
-        if let Some(trouble) = store.trouble().filter(|_| options.require_database) {
+        if let Some(trouble) = store.trouble().filter(|_| registry.required) {
             return Err(format!("the registry cannot be used: {trouble}").into());
         }
         let exchange = match &options.artifacts {
             Some(objects) => Arc::new(SharedExchange::new(store.exchange(), objects.clone(), data.join("fetched"))),
             None => store.exchange(),
         };
-        let known = LastKnown::before(store.registry(), &options.database_name(data), remembered).await;
-        Ok(Record { store, known: Arc::new(known), exchange })
+        let known = LastKnown::before(store.registry(), &registry.name(data), remembered).await;
+        Ok(OpenRegistry { store, known: Arc::new(known), exchange })
     }
 
     pub(crate) fn registry(&self) -> Arc<dyn Registry> {
         self.known.clone()
     }
 
+    /// From now on other servers can have what they lack and this one has.
+    pub(crate) fn answer_requests(&mut self, holding: impl Fn(Digest) -> Option<PathBuf> + Send + Sync + 'static) {
+        self.store.answer_requests(self.exchange.clone(), holding);
+    }
+
     /// From now on the manager hears of what changes.
     pub(crate) fn follow(&self, manager: &Manager) {
         let nudge = manager.nudger();
         self.store.feed(move |change| match change {
-            Change::Plugins(names) => nudge(Nudge::Records(Some(names))),
+            RegistryChange::Plugins(names) => nudge(Nudge::Records(Some(names))),
             // Of what cannot be read it is told why.
-            Change::Everything | Change::Away => nudge(Nudge::Records(None)),
-            Change::Rollouts => nudge(Nudge::Rollouts),
-            Change::Journal | Change::Tokens => {}
+            RegistryChange::Everything | RegistryChange::Away => nudge(Nudge::Records(None)),
+            RegistryChange::Rollouts => nudge(Nudge::Rollouts),
+            RegistryChange::Journal | RegistryChange::Tokens => {}
         });
     }
 
@@ -65,17 +80,18 @@ impl Record {
 /// An empty file of SQLite where plugins were on record before is no new registry, but one that was lost: to begin with it would
 /// serve what was disabled.
 async fn not_emptied(options: &Options, data: &Path, remembered: &Path) -> Result<(), Unable> {
-    let url = options.database_url(data);
-    let Some(path) = url.strip_prefix("sqlite://").map(|rest| rest.split('?').next().unwrap_or_default()) else {
+    let url = options.registry.url(data);
+    let Some(path) = url.strip_prefix("sqlite:").map(|rest| rest.strip_prefix("//").unwrap_or(rest)) else {
         return Ok(());
     };
-    let (name, file) = (options.database_name(data), remembered.to_owned());
+    let (name, file) = (options.registry.name(data), remembered.to_owned());
     let plugins = spawn_blocking(move || LastKnown::remembered(&file, &name)).await.unwrap_or(0);
     if plugins == 0 || !Path::new(path).exists() {
         return Ok(());
     }
     // What else may be wrong with it is told when it is opened.
-    if !matches!(Store::check(&url, &store_options(options, data)).await, Ok(Standing::Empty)) {
+    if !matches!(Store::check(&url, &options.registry.store(data, &options.settings.limits)).await, Ok(Standing::Empty))
+    {
         return Ok(());
     }
     Err(format!(
@@ -84,20 +100,4 @@ async fn not_emptied(options: &Options, data: &Path, remembered: &Path) -> Resul
         remembered.display()
     )
     .into())
-}
-
-/// How a server uses its database.
-fn store_options(options: &Options, data: &Path) -> camlock_store::Options {
-    let fleet = &options.fleet;
-    camlock_store::Options {
-        schema: options.schema.clone(),
-        address: options.address.clone(),
-        version: options.version.clone(),
-        heartbeat: fleet.heartbeat,
-        silence: fleet.alive,
-        rollout: fleet.rollout,
-        journal_days: options.journal_days,
-        artifacts: u32::try_from(options.settings.limits.artifacts).unwrap_or(u32::MAX),
-        ..camlock_store::Options::new(data)
-    }
 }

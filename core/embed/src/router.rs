@@ -12,7 +12,7 @@ use tower_service::Service;
 
 /// What answers there. As long as it is somewhere, Camlock is not dropped.
 #[derive(Clone)]
-struct Routes {
+struct CamlockRoutes {
     dispatch: Dispatch,
     _camlock: Camlock,
 }
@@ -24,11 +24,11 @@ impl Camlock {
     /// know clients by their addresses, serve the program's router with `into_make_service_with_connect_info::<SocketAddr>()`.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         self.look_after();
-        Router::new().fallback_service(Routes { dispatch: self.dispatch().clone(), _camlock: self.clone() })
+        Router::new().fallback_service(CamlockRoutes { dispatch: self.dispatch().clone(), _camlock: self.clone() })
     }
 }
 
-impl Service<axum::extract::Request> for Routes {
+impl Service<axum::extract::Request> for CamlockRoutes {
     type Response = http::Response<camlock_policy::Body>;
     type Error = Infallible;
     type Future = Dispatched;

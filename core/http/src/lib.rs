@@ -35,6 +35,6 @@ pub use crate::{
     front::{Front, FrontOptions},
     lookout::look_after,
     meters::{BOUNDS, CLASSES, Counted, Meter, Meters},
-    problem::{Problem, ProblemDocument, nothing_there, seconds},
+    problem::{Problem, nothing_there, seconds},
     service::PLUGIN_TARGET,
 };

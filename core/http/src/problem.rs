@@ -8,7 +8,6 @@ use http::{
     header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER},
 };
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
 
 /// An error, for a client.
 #[derive(Debug)]
@@ -66,27 +65,6 @@ impl IntoResponse for Problem {
     fn into_response(self) -> axum::response::Response {
         self.response()
     }
-}
-
-/// How a problem is described in the OpenAPI document. More may stand in it, where it helps.
-#[derive(Debug, ToSchema)]
-#[schema(as = Problem)]
-#[allow(dead_code, reason = "it is only described")]
-pub struct ProblemDocument {
-    #[schema(example = "about:blank")]
-    r#type: String,
-    title: String,
-    status: u16,
-    /// One sentence: what is wrong, where, what to do.
-    detail: String,
-    /// The plugin, if it concerns one.
-    plugin: Option<String>,
-    /// The stage at which its candidate failed.
-    stage: Option<String>,
-    /// The candidate's number.
-    generation: Option<u64>,
-    /// The plugin's revision by now.
-    revision: Option<u64>,
 }
 
 /// The answer to a request that a plugin failed. What it said is in the log, not in the answer.

@@ -116,7 +116,8 @@ impl Staging {
         Ok(Artifact { digest, size: bytes.len() as u64, sections: elf::read(&bytes)?, path, copy })
     }
 
-    fn path_of(&self, digest: Digest) -> PathBuf {
+    /// Where the copy of an artifact lies, if it was staged.
+    pub fn path_of(&self, digest: Digest) -> PathBuf {
         self.dir.join(format!("{}.so", digest.hex()))
     }
 

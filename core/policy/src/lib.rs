@@ -11,7 +11,6 @@
 pub mod assert;
 mod body;
 mod call;
-mod digest;
 mod failure;
 pub mod generation;
 mod hints;
@@ -23,6 +22,7 @@ mod manager;
 pub mod manifest;
 mod names;
 mod op_queue;
+mod paths;
 mod ports;
 pub mod registry;
 pub mod routes;
@@ -32,8 +32,7 @@ mod view;
 pub use crate::{
     body::{Body, BodyError},
     call::{Answer, Call, Connection, Fault, FaultKind, RequestId},
-    digest::{Digest, NoDigest},
-    failure::{Diagnostic, Failure, Stage},
+    failure::Failure,
     install::{Install, Installation, Installed, NotInstalled, Placement, Source, Upload},
     instance::{BoxFuture, Description, Ending, Instance, Loaded, Saved},
     lease::{Lease, Use, Watch},
@@ -41,13 +40,15 @@ pub use crate::{
     manager::{Act, Done, Inbox, Manager, Message, Nudge, Order, Refused},
     manifest::Manifest,
     op_queue::OpQueue,
+    paths::without_paths,
     ports::{
         BuildPriority, BuildProgress, Built, Candidate, Entry, Fingerprint, Kept, Kind, Loading, Progress, Publish,
         Scan, Shelf, Sources,
     },
     supervisor::{Aside, Ports, Settings, supervise},
-    view::{
-        BuildView, CandidateView, DrainingView, Endpoint, FailureView, GenerationView, Headline, Overview, PinnedView,
-        PluginView,
-    },
+    view::{LivePlugin, Overview},
+};
+pub use camlock_api::{
+    BuildView, CandidateView, Diagnostic, Digest, DrainingView, Endpoint, FailureView, GenerationPhase, GenerationView,
+    Headline, NoDigest, PinnedView, PluginKind, PluginView, ServingView, Stage, StageTimes, UtcTime,
 };

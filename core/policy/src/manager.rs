@@ -2,7 +2,7 @@
 //!
 //! What must not live here: any decision. A nudge only says "look again"; an act is answered when its outcome is known.
 
-use crate::{Digest, Failure, Installation, Kept, NotInstalled, Overview, Placement, PluginView, registry::Actor};
+use crate::{Digest, Failure, Installation, Kept, LivePlugin, NotInstalled, Overview, Placement, registry::Actor};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -60,7 +60,7 @@ pub struct Order {
 #[derive(Clone, Debug)]
 pub struct Done {
     /// The plugin as it is when the act is done.
-    pub plugin: Arc<PluginView>,
+    pub plugin: Arc<LivePlugin>,
     /// How long each stage took, in order: `build`, `verify`, `load`, `start`, `swap`.
     pub stages: Vec<(&'static str, Duration)>,
 }
@@ -79,7 +79,7 @@ pub enum Refused {
         /// The number of the generation that failed.
         generation: u64,
         /// The plugin as it is after the failure.
-        plugin: Arc<PluginView>,
+        plugin: Arc<LivePlugin>,
     },
     /// It cannot be done as things are, and why: dependents, too many pins, a disabled plugin.
     #[error("{0}")]
@@ -187,7 +187,7 @@ impl Manager {
     }
 
     /// A plugin as it was last seen, if it is known.
-    pub fn plugin(&self, name: &str) -> Option<Arc<PluginView>> {
+    pub fn plugin(&self, name: &str) -> Option<Arc<LivePlugin>> {
         self.overview().plugins.iter().find(|plugin| plugin.name == name).cloned()
     }
 

@@ -1,52 +1,16 @@
-//! What people see of a plugin: SURFACE's JSON, as types. Pure; the numbers that change by themselves are read when it is shown.
+//! Plugins as people see them, and the numbers of theirs that change without the supervisor: who holds what serves and what
+//! drains. Pure.
+//!
+//! What must not live here: who may see what.
 
-use crate::{Digest, Failure, Kind, Watch};
-use serde::Serialize;
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
-
-/// A plugin's state in a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Headline {
-    /// A generation of it serves.
-    Serving,
-    /// A candidate is on its way, and nothing serves yet.
-    Starting,
-    /// What it depends on does not serve.
-    Waiting,
-    /// The last candidate did not make it, and nothing serves.
-    Failed,
-    /// An operator does not want it.
-    Disabled,
-    /// Its entry is gone.
-    Missing,
-    /// What there is of it is under quarantine, and nothing else is kept.
-    Quarantined,
-}
-
-impl Headline {
-    /// The state as it stands in JSON and for people.
-    pub fn word(self) -> &'static str {
-        match self {
-            Headline::Serving => "serving",
-            Headline::Starting => "starting",
-            Headline::Waiting => "waiting",
-            Headline::Failed => "failed",
-            Headline::Disabled => "disabled",
-            Headline::Missing => "missing",
-            Headline::Quarantined => "quarantined",
-        }
-    }
-}
+use crate::{BuildView, GenerationPhase, GenerationView, Kept, Kind, PluginView, Use, Watch};
+use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 
 /// All plugins, as the supervisor last saw them.
 #[derive(Clone, Debug, Default)]
 pub struct Overview {
-    /// Every plugin that is known, sorted by name.
-    pub plugins: Vec<Arc<PluginView>>,
+    /// By name.
+    pub plugins: Vec<Arc<LivePlugin>>,
     /// The first look at everything is done: every wanted plugin serves or has failed for good.
     pub ready: bool,
     /// Why the plugins directory cannot be read, if it cannot.
@@ -55,136 +19,187 @@ pub struct Overview {
     pub registry_trouble: Option<String>,
 }
 
-/// A plugin as people see it: its state, its generations, what went wrong.
+/// A plugin as the supervisor last saw it. It is read like a [`PluginView`], in which requests in flight are as they were then;
+/// [`LivePlugin::now`] reads them anew.
 #[derive(Clone, Debug)]
-pub struct PluginView {
-    /// The name that its package has.
-    pub name: String,
-    /// The version that serves, or else the last one known; may be empty.
-    pub version: String,
-    /// What it says of itself.
-    pub description: String,
-    /// Its category, if it has one.
-    pub category: Option<String>,
-    /// From what sort of entry; none if the entry is gone.
-    pub kind: Option<Kind>,
-    /// Where the entry lies. For those who may know it.
-    pub path: Option<String>,
-    /// Whether it is wanted.
-    pub enabled: bool,
-    /// Counts what operators decided.
-    pub revision: u64,
-    /// Its configuration, an object. For those who may know it.
-    pub config: Arc<serde_json::Value>,
-    /// Its state, in a word.
-    pub state: Headline,
-    /// In a sentence, where there is something to say.
-    pub reason: Option<String>,
-    /// The generation that serves, if one does.
-    pub serving: Option<GenerationView>,
-    /// What is on its way.
-    pub candidate: Option<CandidateView>,
-    /// The last failure, until a candidate succeeds.
-    pub failed: Option<FailureView>,
-    /// Replaced generations that still have something to do.
-    pub draining: Vec<DrainingView>,
-    /// Generations that cannot leave.
-    pub pinned: Vec<PinnedView>,
-    /// The last builds and recalls of it here, the newest first.
-    pub builds: Vec<Arc<BuildView>>,
+pub struct LivePlugin {
+    view: PluginView,
+    /// From what sort of entry it comes; none if the entry is gone.
+    pub entry: Option<Kind>,
     /// Its OpenAPI document, as JSON text, while it serves.
     pub openapi: Option<Arc<str>>,
-    /// What it answers, with where that is known from.
-    pub endpoints: Vec<Endpoint>,
-    /// Where it can be reached: its mount, and what it claims.
-    pub urls: Vec<String>,
+    /// The last builds and recalls of it here, the newest first.
+    pub builds: Vec<Arc<BuildView>>,
+    /// Who holds what serves and what drains, by generation.
+    leases: BTreeMap<u64, Watch>,
 }
 
-/// A generation that serves.
-#[derive(Clone, Debug)]
-pub struct GenerationView {
-    /// The generation's number, from 1 since the server started.
-    pub generation: u64,
-    /// The version of its package.
-    pub version: String,
-    /// Its artifact; none if it is compiled in.
-    pub artifact: Option<Digest>,
-    /// Since when it serves.
-    pub since: SystemTime,
-    /// Leases on it, counted by use.
-    pub leases: Watch,
-    /// What the generations before it left in memory, of those that count it.
-    pub left_behind: Option<u64>,
+impl Deref for LivePlugin {
+    type Target = PluginView;
+
+    fn deref(&self) -> &PluginView {
+        &self.view
+    }
 }
 
-/// A candidate: a generation on its way to serve.
-#[derive(Clone, Debug)]
-pub struct CandidateView {
-    /// The generation's number.
-    pub generation: u64,
-    /// How far it is: `building`, `verifying`, `loading`, `starting`.
-    pub stage: &'static str,
-    /// What the stage is doing, if it tells.
-    pub doing: String,
-    /// When it was begun.
-    pub since: SystemTime,
+impl LivePlugin {
+    /// One that this is to be seen of, with who holds its generations.
+    pub fn new(view: PluginView, entry: Option<Kind>, leases: BTreeMap<u64, Watch>) -> Self {
+        let mut plugin = LivePlugin { view, entry, openapi: None, builds: Vec::new(), leases };
+        plugin.view = plugin.now();
+        plugin
+    }
+
+    /// What is to be seen of it now.
+    pub fn now(&self) -> PluginView {
+        let mut view = self.view.clone();
+        let leases = |generation| self.leases.get(&generation);
+        if let Some(serving) = &mut view.serving {
+            serving.in_flight = leases(serving.generation).map_or(0, in_flight);
+        }
+        for draining in &mut view.draining {
+            if let Some(leases) = leases(draining.generation) {
+                draining.in_flight = in_flight(leases);
+                draining.why = held_by(leases);
+            }
+        }
+        view
+    }
+
+    /// How many requests, answers and upgraded connections are under way now, in what serves and what drains.
+    pub fn in_flight(&self) -> usize {
+        self.leases.values().map(in_flight).sum()
+    }
+
+    /// Its generations in the process now, and those of its artifacts that are kept beside what serves.
+    pub fn generations(&self, kept: &[Kept]) -> Vec<GenerationView> {
+        let PluginView { serving, draining, pinned, .. } = self.now();
+        let artifact = serving.as_ref().and_then(|serving| serving.artifact);
+        let serving = serving.map(|serving| GenerationView {
+            generation: Some(serving.generation),
+            version: Some(serving.version),
+            artifact: serving.artifact,
+            since: Some(serving.since),
+            in_flight: Some(serving.in_flight),
+            ..GenerationView::new(GenerationPhase::Serving)
+        });
+        let draining = draining.into_iter().map(|draining| GenerationView {
+            generation: Some(draining.generation),
+            in_flight: Some(draining.in_flight),
+            reason: Some(draining.why),
+            deadline: Some(draining.deadline),
+            ..GenerationView::new(GenerationPhase::Draining)
+        });
+        let pinned = pinned.into_iter().map(|pinned| GenerationView {
+            generation: Some(pinned.generation),
+            reason: Some(pinned.reason),
+            ..GenerationView::new(GenerationPhase::Pinned)
+        });
+        let kept = kept.iter().filter(|kept| Some(kept.digest) != artifact).map(|kept| GenerationView {
+            version: Some(kept.version.clone()),
+            artifact: Some(kept.digest),
+            since: Some(kept.at.into()),
+            ..GenerationView::new(GenerationPhase::Kept)
+        });
+        serving.into_iter().chain(draining).chain(pinned).chain(kept).collect()
+    }
 }
 
-/// How a candidate was made, and what came of it.
-#[derive(Clone, Debug)]
-pub struct BuildView {
-    /// The number of the generation that it was to become.
-    pub generation: u64,
-    /// When the candidate was begun.
-    pub began: SystemTime,
-    /// How long each stage took, as far as it came.
-    pub stages: Vec<(&'static str, Duration)>,
-    /// Its artifact, once there was one.
-    pub artifact: Option<Digest>,
-    /// Its version, once that was known.
-    pub version: Option<String>,
-    /// Why it failed, if it did.
-    pub failure: Option<Failure>,
+/// Requests without an answer, answers that are being read, and upgraded connections.
+fn in_flight(leases: &Watch) -> usize {
+    [Use::Request, Use::Body, Use::Connection].map(|held_for| leases.count_of(held_for)).iter().sum()
 }
 
-/// The last failure of a plugin.
-#[derive(Clone, Debug)]
-pub struct FailureView {
-    /// The number of the generation that failed.
-    pub generation: u64,
-    /// The stage that it failed at, and why.
-    pub failure: Failure,
-    /// When it failed.
-    pub at: SystemTime,
+/// What holds a replaced generation, in short.
+fn held_by(leases: &Watch) -> String {
+    let parts: Vec<_> = [
+        (Use::Request, "request", "requests"),
+        (Use::Body, "response", "responses"),
+        (Use::Connection, "WebSocket", "WebSockets"),
+        (Use::Bytes, "run of bytes", "runs of bytes"),
+        (Use::Job, "job", "jobs"),
+    ]
+    .into_iter()
+    .filter_map(|(held_for, one, many)| match leases.count_of(held_for) {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        count => Some(format!("{count} {many}")),
+    })
+    .collect();
+    if parts.is_empty() { "it is being shut down".to_owned() } else { parts.join(", ") }
 }
 
-/// A replaced generation that still ends what it began.
-#[derive(Clone, Debug)]
-pub struct DrainingView {
-    /// The generation's number.
-    pub generation: u64,
-    /// Leases on it, counted by use.
-    pub leases: Watch,
-    /// When its streams are told to end.
-    pub deadline: SystemTime,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Digest, DrainingView, Fingerprint, Headline, Lease, PinnedView, PluginKind, ServingView};
+    use std::time::SystemTime;
 
-/// A generation that cannot leave.
-#[derive(Clone, Debug, Serialize)]
-pub struct PinnedView {
-    /// The generation's number.
-    pub generation: u64,
-    /// What keeps it in the process, in a sentence.
-    pub reason: String,
-}
+    /// It serves as generation 3; 2 drains, 1 is pinned.
+    fn held(lease: &Lease) -> LivePlugin {
+        let at = SystemTime::UNIX_EPOCH.into();
+        let serving = ServingView {
+            generation: 3,
+            version: "0.1.0".into(),
+            artifact: Some(Digest::of(b"")),
+            since: at,
+            in_flight: 0,
+            left_behind_bytes: None,
+        };
+        let view = PluginView {
+            name: "hello".into(),
+            version: "0.1.0".into(),
+            description: String::new(),
+            category: None,
+            kind: PluginKind::Dynamic,
+            enabled: true,
+            revision: 1,
+            state: Headline::Serving,
+            reason: None,
+            serving: Some(serving),
+            candidate: None,
+            failed: None,
+            draining: vec![DrainingView { generation: 2, in_flight: 0, why: String::new(), deadline: at }],
+            pinned: vec![PinnedView { generation: 1, reason: "a thread still runs".into() }],
+            endpoints: Vec::new(),
+            urls: Vec::new(),
+            path: None,
+            config: None,
+            stages: None,
+        };
+        LivePlugin::new(view, Some(Kind::Crate), BTreeMap::from([(2, lease.watch())]))
+    }
 
-/// Something that a plugin answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Endpoint {
-    /// An HTTP method; `*` stands for all.
-    pub method: String,
-    /// The path, from the server's root.
-    pub path: String,
-    /// `openapi`, `manifest` or `mount`.
-    pub source: &'static str,
+    #[test]
+    fn who_holds_a_generation_is_read_anew() {
+        let lease = Lease::first(|| {});
+        let plugin = held(&lease);
+        assert_eq!((plugin.draining[0].in_flight, &*plugin.draining[0].why), (0, "it is being shut down"));
+        let _held =
+            [Use::Request, Use::Request, Use::Body, Use::Connection, Use::Job].map(|held_for| lease.share(held_for));
+        let now = plugin.now();
+        assert_eq!(
+            (now.draining[0].in_flight, &*now.draining[0].why),
+            (4, "2 requests, 1 response, 1 WebSocket, 1 job")
+        );
+        assert_eq!(plugin.in_flight(), 4);
+    }
+
+    #[test]
+    fn generations_are_those_in_the_process_and_what_is_kept_beside_them() {
+        let kept = |bytes: &[u8], version: &str| Kept {
+            name: "hello".into(),
+            version: version.into(),
+            fingerprint: Fingerprint(String::new()),
+            digest: Digest::of(bytes),
+            at: SystemTime::UNIX_EPOCH,
+        };
+        let generations = held(&Lease::first(|| {})).generations(&[kept(b"", "0.1.0"), kept(b"old", "0.0.9")]);
+        let states: Vec<_> = generations.iter().map(|one| (one.state, one.generation)).collect();
+        use GenerationPhase as Phase;
+        let expected =
+            [(Phase::Serving, Some(3)), (Phase::Draining, Some(2)), (Phase::Pinned, Some(1)), (Phase::Kept, None)];
+        assert_eq!(states, expected);
+        assert_eq!(generations[3].version.as_deref(), Some("0.0.9"));
+    }
 }

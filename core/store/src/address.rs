@@ -1,6 +1,6 @@
 //! Where the registry is: what a URL says.
 
-use crate::{Trouble, TroubleKind};
+use crate::{Trouble, TroubleKind, tls::TlsSettings};
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 use tokio_postgres::{Config, config::Host};
 
@@ -8,7 +8,7 @@ use tokio_postgres::{Config, config::Host};
 #[derive(Clone)]
 pub(crate) enum Address {
     Sqlite(PathBuf),
-    Postgres { config: Box<Config>, schema: String },
+    Postgres { config: Box<Config>, schema: String, tls: TlsSettings },
 }
 
 impl Address {
@@ -43,7 +43,13 @@ impl Address {
                             .to_owned(),
                     )
                 };
-                let mut config = Config::from_str(url).map_err(|_| unreadable())?;
+                let (url, mode, roots) = without_tls(url);
+                let percent =
+                    |value: Option<String>| value.map(|value| decoded(&value).ok_or_else(unreadable)).transpose();
+                let (mode, roots) = (percent(mode)?, percent(roots)?);
+                let tls = TlsSettings::parse(mode.as_deref(), roots.as_deref());
+                let tls = tls.map_err(|why| wrong(format!("the database's URL cannot be used: {why}")))?;
+                let mut config = Config::from_str(&url).map_err(|_| unreadable())?;
                 // An `@` in a password ends it too early, and what follows would be shown as a host.
                 if config.get_hosts().iter().any(|host| matches!(host, Host::Tcp(host) if host.contains('@'))) {
                     return Err(unreadable());
@@ -52,6 +58,13 @@ impl Address {
                     return Err(wrong(
                         "the database's URL names no host: postgres://USER@HOST/DATABASE does".to_owned(),
                     ));
+                }
+                if config.get_hosts().is_empty() {
+                    // What a certificate has to be for.
+                    let addresses: Vec<String> = config.get_hostaddrs().iter().map(ToString::to_string).collect();
+                    for address in addresses {
+                        config.host(address);
+                    }
                 }
                 if schema.is_empty() || schema.len() > 63 || schema.contains(['\0', '"']) || schema.starts_with("pg_") {
                     return Err(wrong(format!("{schema:?} cannot be the name of a schema in PostgreSQL")));
@@ -67,7 +80,7 @@ impl Address {
                 config.keepalives_interval(Duration::from_secs(5));
                 config.keepalives_retries(3);
                 config.tcp_user_timeout(Duration::from_secs(25));
-                Ok(Address::Postgres { config: Box::new(config), schema: schema.to_owned() })
+                Ok(Address::Postgres { config: Box::new(config), schema: schema.to_owned(), tls })
             }
             _ => Err(wrong(
                 "the database's URL begins with `postgres://` or `sqlite://`; this one has neither".to_owned(),
@@ -82,6 +95,40 @@ impl Address {
             Address::Postgres { schema, .. } => format!("schema `{schema}` of {self}"),
         }
     }
+}
+
+/// A URL without `sslmode` and `sslrootcert`, which the driver knows in part only, and what these say.
+fn without_tls(url: &str) -> (String, Option<String>, Option<String>) {
+    // The parameters come after whatever may be a password.
+    let after = url.find('@').filter(|at| url.find('?').is_none_or(|parameters| *at < parameters)).unwrap_or(0);
+    let Some(parameters) = url[after..].find('?').map(|at| after + at) else { return (url.to_owned(), None, None) };
+    let (mut mode, mut roots, mut others) = (None, None, Vec::new());
+    for parameter in url[parameters + 1..].split('&').filter(|parameter| !parameter.is_empty()) {
+        match parameter.split_once('=') {
+            Some(("sslmode", value)) => mode = Some(value.to_owned()),
+            Some(("sslrootcert", value)) => roots = Some(value.to_owned()),
+            _ => others.push(parameter),
+        }
+    }
+    let question = if others.is_empty() { "" } else { "?" };
+    (format!("{}{question}{}", &url[..parameters], others.join("&")), mode, roots)
+}
+
+/// Text of a URL, without its percent signs.
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, more @ ..] = rest {
+        rest = more;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let hex = std::str::from_utf8(more.get(..2)?).ok()?;
+        bytes.push(u8::from_str_radix(hex, 16).ok()?);
+        rest = &more[2..];
+    }
+    String::from_utf8(bytes).ok()
 }
 
 impl fmt::Display for Address {
@@ -138,9 +185,29 @@ mod tests {
             "postgres://me:pass@s3cret@host/x",
             "postgres://me:s3cret@host:port/x",
             "postgres:///x",
+            "postgres://me:s3cret@host/x?sslmode=sure",
+            "postgres://me:s3cret@host/x?sslmode=require&sslrootcert=system",
+            "postgres://me:s3cret@host/x?sslrootcert=%zz",
         ] {
             assert!(shown(bad).starts_with("! the database's URL "), "{bad}: {}", shown(bad));
         }
         assert!(Address::parse("postgres://h/x", "pg_x").is_err());
+    }
+
+    #[test]
+    fn what_is_said_of_tls_is_taken_out_of_a_url() {
+        let cut = |url: &str| {
+            let (rest, mode, roots) = without_tls(url);
+            format!("{rest} {} {}", mode.unwrap_or_default(), roots.unwrap_or_default())
+        };
+        assert_eq!(cut("postgres://a@h/x"), "postgres://a@h/x  ");
+        assert_eq!(cut("postgres://a@h/x?sslmode=require"), "postgres://a@h/x require ");
+        assert_eq!(
+            cut("postgres://a:b%3F@h/x?options=-cx%3Dy&sslrootcert=/a%20b&application_name=me@home&sslmode=allow"),
+            "postgres://a:b%3F@h/x?options=-cx%3Dy&application_name=me@home allow /a%20b"
+        );
+        assert_eq!(cut("postgres://h/x?sslmode=disable&user=me@home"), "postgres://h/x?user=me@home disable ");
+        assert_eq!(decoded("/a%20b").as_deref(), Some("/a b"));
+        assert_eq!(decoded("%e4"), None);
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     database::Work,
     record::count,
     registry::whole,
-    shared::Shared,
+    shared::StoreCore,
     words::{OptionalWords, Words},
 };
 use camlock_policy::{
@@ -98,7 +98,7 @@ struct ServedRow {
     lags: bool,
 }
 
-impl Archive for Shared {
+impl Archive for StoreCore {
     fn nodes(&self) -> BoxFuture<Result<Vec<NodeView>, Unavailable>> {
         let this = self.clone();
         self.database.within(async move {
@@ -124,7 +124,7 @@ impl Archive for Shared {
     }
 }
 
-impl Shared {
+impl StoreCore {
     async fn fleet_now(&self, work: &mut Work) -> Result<Vec<NodeView>, Trouble> {
         let dialect = work.dialect();
         let nodes = format!(

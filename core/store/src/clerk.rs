@@ -1,9 +1,9 @@
 //! What a node writes by itself: that it is alive, what happened, and, once an hour, nothing of what is too old.
 
 use crate::{
-    Options, Trouble,
+    StoreOptions, Trouble,
     connection::{Value, number},
-    shared::Shared,
+    shared::StoreCore,
 };
 use camlock_policy::registry::Happened;
 use std::{
@@ -25,7 +25,7 @@ pub(crate) const CHANGES: i64 = 10_000;
 const DAY: i64 = 24 * 3_600 * 1_000;
 
 /// Keeps at it until the store ends.
-pub(crate) async fn keep(shared: Shared, mut ending: watch::Receiver<bool>) {
+pub(crate) async fn keep(shared: StoreCore, mut ending: watch::Receiver<bool>) {
     let mut usable = shared.database.follow_trouble();
     let first = tokio::time::Instant::now() + shared.options.heartbeat;
     let mut beat = tokio::time::interval_at(first, shared.options.heartbeat);
@@ -58,7 +58,7 @@ pub(crate) async fn keep(shared: Shared, mut ending: watch::Receiver<bool>) {
     let _ = shared.database.within(async move { this.leave().await }).await;
 }
 
-impl Shared {
+impl StoreCore {
     /// Puts this node on record, or tells what changed about it.
     pub(crate) async fn enroll(&self) -> Result<(), Trouble> {
         let mut work = self.database.write().await?;
@@ -70,7 +70,7 @@ impl Shared {
         );
         // Connecting again is not starting again.
         let again = self.beats.fetch_add(1, Ordering::Relaxed) > 0;
-        let Options { address, version, .. } = &self.options;
+        let StoreOptions { address, version, .. } = &self.options;
         work.run(&enroll, vec![self.node().into(), (&self.host).into(), address.into(), version.into(), again.into()])
             .await?;
         if !again {

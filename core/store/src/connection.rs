@@ -2,7 +2,7 @@
 //!
 //! All SQL of this crate is written once. Parameters are `$1`, `$2`, …; whatever is not the same in both is asked of [`Dialect`].
 
-use crate::{Trouble, TroubleKind, address::Address};
+use crate::{Trouble, TroubleKind, address::Address, connecting};
 use diesel::{
     Connection as _, QueryResult, QueryableByName,
     pg::Pg,
@@ -18,13 +18,12 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
-use tokio_postgres::NoTls;
 
 /// How long SQLite waits for another process's transaction.
 const BUSY: Duration = Duration::from_secs(4);
 
 /// A connection.
-pub(crate) struct Connection {
+pub(crate) struct DatabaseConnection {
     pub(crate) either: Either,
     pub(crate) dialect: Dialect,
     /// Counts what was asked.
@@ -37,8 +36,8 @@ pub(crate) enum Either {
 }
 
 /// A row that can be read from either database.
-pub(crate) trait Row: QueryableByName<Sqlite> + QueryableByName<Pg> + Send + 'static {}
-impl<T: QueryableByName<Sqlite> + QueryableByName<Pg> + Send + 'static> Row for T {}
+pub(crate) trait AnyRow: QueryableByName<Sqlite> + QueryableByName<Pg> + Send + 'static {}
+impl<T: QueryableByName<Sqlite> + QueryableByName<Pg> + Send + 'static> AnyRow for T {}
 
 /// A parameter.
 #[derive(Clone, Debug)]
@@ -102,7 +101,7 @@ macro_rules! bound {
     }};
 }
 
-impl Connection {
+impl DatabaseConnection {
     /// Opens one, as it is to be used once the schema is known to be ours.
     pub(crate) async fn open(address: &Address, queries: &Arc<AtomicU64>) -> Result<Self, Trouble> {
         let mut connection = Self::open_to_change(address, queries).await?;
@@ -144,21 +143,21 @@ impl Connection {
                 })?;
                 let path = if to_look { read_only(path) } else { path };
                 let opened = tokio::task::spawn_blocking(move || SqliteConnection::establish(&path)).await;
-                let opened = opened.map_err(|error| Trouble::away(format!("{address} was not opened: {error}")))?;
+                let opened = opened.map_err(|error| Trouble::passing(format!("{address} was not opened: {error}")))?;
                 let opened = opened.map_err(|error| Trouble::of_sqlite(address, &error.to_string()))?;
                 let either = Either::Sqlite(SyncConnectionWrapper::new(opened));
-                let mut connection = Connection { either, dialect: Dialect::Sqlite, queries };
+                let mut connection = DatabaseConnection { either, dialect: Dialect::Sqlite, queries };
                 let patience = format!("PRAGMA busy_timeout = {}", BUSY.as_millis());
                 connection.batch(&patience).await.map_err(|error| Trouble::of_using(address, &error))?;
                 Ok(connection)
             }
-            Address::Postgres { config, schema } => {
-                let (client, driver) =
-                    config.connect(NoTls).await.map_err(|error| Trouble::of_connecting(address, &error))?;
-                let opened = AsyncPgConnection::try_from_client_and_connection(client, driver).await;
-                let opened = opened.map_err(|error| Trouble::away(format!("{address} cannot be used ({error})")))?;
-                let mut connection =
-                    Connection { either: Either::Postgres(Box::new(opened)), dialect: Dialect::Postgres, queries };
+            Address::Postgres { config, schema, tls } => {
+                let opened = connecting::connect(address, config, tls).await?;
+                let mut connection = DatabaseConnection {
+                    either: Either::Postgres(Box::new(opened)),
+                    dialect: Dialect::Postgres,
+                    queries,
+                };
                 let settings = format!(
                     "SET search_path TO \"{schema}\"; SET statement_timeout TO '5s'; SET lock_timeout TO '4s'; \
                      SET idle_in_transaction_session_timeout TO '30s'"
@@ -188,7 +187,7 @@ impl Connection {
     }
 
     /// Asks for rows.
-    pub(crate) async fn rows<T: Row>(&mut self, sql: &str, values: Vec<Value>) -> QueryResult<Vec<T>> {
+    pub(crate) async fn rows<T: AnyRow>(&mut self, sql: &str, values: Vec<Value>) -> QueryResult<Vec<T>> {
         self.queries.fetch_add(1, Ordering::Relaxed);
         match &mut self.either {
             Either::Sqlite(connection) => bound!(Sqlite, sql.replace('$', "?"), values).load(connection).await,

@@ -10,7 +10,7 @@ mod side;
 mod tables;
 
 use crate::{
-    Options, Standing, Trouble, TroubleKind,
+    Standing, StoreOptions, Trouble, TroubleKind,
     address::Address,
     connection::{Dialect, Value},
     schema,
@@ -19,7 +19,7 @@ use camlock_policy::Digest;
 use serde_json::json;
 use side::Side;
 use std::sync::{Arc, atomic::AtomicU64};
-use tables::{ARTIFACTS, ENDPOINTS, JOURNAL, PLUGINS, QUARANTINE, Row, TOKENS, Table};
+use tables::{ARTIFACTS, CopiedRow, CopiedTable, ENDPOINTS, JOURNAL, PLUGINS, QUARANTINE, TOKENS};
 
 /// So many rows are in memory at once.
 const PAGE: usize = 1_000;
@@ -44,7 +44,7 @@ pub struct Copied {
 }
 
 /// Copies.
-pub(crate) async fn copy(from: &Address, to: &Address, options: &Options) -> Result<Copied, Trouble> {
+pub(crate) async fn copy(from: &Address, to: &Address, options: &StoreOptions) -> Result<Copied, Trouble> {
     let refused = |sentence: String| Err(Trouble::new(TroubleKind::Settings, sentence));
     match schema::look(from).await? {
         Standing::Current => {}
@@ -89,7 +89,7 @@ fn not_empty(to: &Address, what: &str) -> String {
 }
 
 /// A table that fits into memory.
-async fn whole(from: &mut Side, to: &mut Side, table: &Table) -> Result<usize, Trouble> {
+async fn whole(from: &mut Side, to: &mut Side, table: &CopiedTable) -> Result<usize, Trouble> {
     // In some clients of SQLite what belongs to a plugin outlives it.
     let which = match table.columns[0].0 {
         "plugin" => "WHERE plugin IN (SELECT name FROM plugins)",
@@ -111,7 +111,7 @@ async fn plugins(from: &mut Side, to: &mut Side) -> Result<usize, Trouble> {
     whole(from, to, &PLUGINS).await
 }
 
-fn cannot_be_kept(row: &Row) -> Option<String> {
+fn cannot_be_kept(row: &CopiedRow) -> Option<String> {
     let text = |column: &str| {
         let at = PLUGINS.columns.iter().position(|(name, _)| *name == column);
         at.and_then(|at| row.get(at)).and_then(|value| value.as_str())

@@ -3,7 +3,7 @@
 use crate::{
     Trouble,
     address::Address,
-    connection::{Connection, Dialect, Row, Value},
+    connection::{AnyRow, DatabaseConnection, Dialect, Value},
     words::Words,
 };
 use camlock_policy::{BoxFuture, registry::Unavailable};
@@ -26,7 +26,7 @@ pub(crate) struct Opener {
 
 /// A connection of the pool.
 pub(crate) struct Pooled {
-    connection: Connection,
+    connection: DatabaseConnection,
     /// Nothing is going on in it.
     idle: bool,
 }
@@ -36,7 +36,7 @@ impl Manager for Opener {
     type Error = Trouble;
 
     async fn create(&self) -> Result<Pooled, Trouble> {
-        Ok(Pooled { connection: Connection::open(&self.address, &self.queries).await?, idle: true })
+        Ok(Pooled { connection: DatabaseConnection::open(&self.address, &self.queries).await?, idle: true })
     }
 
     async fn recycle(&self, pooled: &mut Pooled, _: &Metrics) -> RecycleResult<Trouble> {
@@ -75,7 +75,7 @@ impl Database {
         let queries = Arc::new(AtomicU64::new(0));
         let opener = Opener { address: address.clone(), queries: queries.clone() };
         let pool = Pool::builder(opener).max_size(CONNECTIONS).build().expect("a pool without time-outs of its own");
-        let yet = Trouble::away(format!("{address} was not reached yet"));
+        let yet = Trouble::passing(format!("{address} was not reached yet"));
         Arc::new(Database {
             address,
             pool,
@@ -145,7 +145,7 @@ impl Database {
                 Ok(done) => done.map_err(Unavailable::from),
                 Err(_) if this.dialect() == Dialect::Sqlite && this.turn.try_lock().is_err() => {
                     let own = "is busy with this server's own work for too long; it is tried again";
-                    Err(Trouble::away(format!("{} {own}", this.address)).into())
+                    Err(Trouble::passing(format!("{} {own}", this.address)).into())
                 }
                 Err(_) => {
                     let silence = Trouble::silence(&this.address);
@@ -220,7 +220,7 @@ impl Database {
                     self.lost(&trouble);
                     return Err(trouble);
                 }
-                Err(other) => return Err(Trouble::away(format!("{}: {other}", self.address))),
+                Err(other) => return Err(Trouble::passing(format!("{}: {other}", self.address))),
             };
             let mut work = Work {
                 pooled: Some(pooled),
@@ -304,14 +304,14 @@ impl Work {
     }
 
     /// Asks for rows.
-    pub(crate) async fn rows<T: Row>(&mut self, sql: &str, values: Vec<Value>) -> Result<Vec<T>, Trouble> {
+    pub(crate) async fn rows<T: AnyRow>(&mut self, sql: &str, values: Vec<Value>) -> Result<Vec<T>, Trouble> {
         self.pooled().idle = false;
         let outcome = self.pooled().connection.rows(sql, values).await;
         self.outcome(outcome)
     }
 
     /// Asks for a row.
-    pub(crate) async fn row<T: Row>(&mut self, sql: &str, values: Vec<Value>) -> Result<Option<T>, Trouble> {
+    pub(crate) async fn row<T: AnyRow>(&mut self, sql: &str, values: Vec<Value>) -> Result<Option<T>, Trouble> {
         Ok(self.rows(sql, values).await?.into_iter().next())
     }
 
@@ -367,7 +367,7 @@ mod tests {
     async fn dropped_work_keeps_no_lock(url: &str, lock: &str) {
         let address = Address::parse(url, "public").unwrap();
         let queries = Arc::default();
-        let mut other = Connection::open(&address, &queries).await.unwrap();
+        let mut other = DatabaseConnection::open(&address, &queries).await.unwrap();
         other.batch("CREATE TABLE things (name TEXT); INSERT INTO things VALUES ('one')").await.unwrap();
         if other.dialect == Dialect::Sqlite {
             other.batch("PRAGMA busy_timeout = 0").await.unwrap();

@@ -2,10 +2,11 @@
 
 use crate::{
     Trouble,
-    connection::{Connection, Dialect, Value, number},
+    connection::{DatabaseConnection, Dialect, Value, number},
     database::Word,
     node,
-    shared::Shared,
+    requests::TO_BE_HAD,
+    shared::StoreCore,
 };
 use camlock_policy::{
     BoxFuture, Digest, Failure, Fingerprint, Kept, Stage,
@@ -57,18 +58,14 @@ struct Bytes {
 }
 
 #[derive(QueryableByName)]
-struct Held {
+struct BuildRightRow {
     #[diesel(sql_type = Text)]
     holder: String,
     #[diesel(sql_type = BigInt)]
     left_ms: i64,
 }
 
-/// Artifacts whose bytes are to be had.
-const TO_BE_HAD: &str =
-    "(artifacts.elsewhere OR EXISTS (SELECT 1 FROM artifact_bytes WHERE artifact_bytes.digest = artifacts.digest))";
-
-impl Exchange for Shared {
+impl Exchange for StoreCore {
     fn claim(&self, plugin: &str, fingerprint: &Fingerprint) -> BoxFuture<Result<Claim, Unavailable>> {
         let (this, plugin, fingerprint) = (self.clone(), plugin.to_owned(), fingerprint.clone());
         Box::pin(async move {
@@ -98,20 +95,21 @@ impl Exchange for Shared {
     fn fetch(&self, digest: Digest) -> BoxFuture<Result<Option<PathBuf>, Failure>> {
         let (this, limit) = (self.clone(), self.options.transfer);
         let fetched = self.database.within_time(limit, async move {
-            let mut work = this.database.read().await?;
-            work.patiently(this.options.transfer).await?;
-            let bytes = "SELECT bytes FROM artifact_bytes WHERE digest = $1";
-            let bytes = work.row::<Bytes>(bytes, vec![digest.to_string().into()]).await?;
-            work.commit().await?;
-            let Some(Bytes { bytes }) = bytes else { return Ok(None) };
-            let directory = this.fetched();
-            let path = directory.join(digest.hex());
-            let written = write(&directory, &path, &bytes);
-            written.map(|()| Some(path)).map_err(|error| {
-                Trouble::away(format!("{digest} could not be written to {} ({error})", directory.display()))
-            })
+            if let Some(path) = this.fetch_now(digest).await? {
+                return Ok(Some(path));
+            }
+            // Its bytes may be gone from where they were shared, and lie with another server still.
+            if this.request(digest).await? && this.until_answered(digest).await? {
+                return this.fetch_now(digest).await;
+            }
+            Ok(None)
         });
         Box::pin(async move { fetched.await.map_err(|why| Failure::transient(Stage::Build, why.to_string())) })
+    }
+
+    fn lost(&self, digest: Digest) -> BoxFuture<Result<(), Unavailable>> {
+        let this = self.clone();
+        self.database.within(async move { this.put_lost(digest).await })
     }
 }
 
@@ -126,7 +124,7 @@ fn write(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
-impl Shared {
+impl StoreCore {
     /// Where fetched artifacts are put.
     fn fetched(&self) -> PathBuf {
         self.options.data.join("fetched")
@@ -143,12 +141,29 @@ impl Shared {
         }
     }
 
+    /// Copies the bytes of an artifact from the registry, if they are there.
+    async fn fetch_now(&self, digest: Digest) -> Result<Option<PathBuf>, Trouble> {
+        let mut work = self.database.read().await?;
+        work.patiently(self.options.transfer).await?;
+        let bytes = "SELECT bytes FROM artifact_bytes WHERE digest = $1";
+        let bytes = work.row::<Bytes>(bytes, vec![digest.to_string().into()]).await?;
+        work.commit().await?;
+        let Some(Bytes { bytes }) = bytes else { return Ok(None) };
+        let directory = self.fetched();
+        let path = directory.join(digest.hex());
+        let written = write(&directory, &path, &bytes);
+        written.map(|()| Some(path)).map_err(|error| {
+            Trouble::passing(format!("{digest} could not be written to {} ({error})", directory.display()))
+        })
+    }
+
     async fn offer_it(&self, kept: Kept, path: Option<PathBuf>) -> Result<Digest, Trouble> {
         let digest = kept.digest.to_string();
         let offered = match &path {
             None => Offered::Elsewhere,
-            Some(path) => self.what_to_offer(&digest, path).await?,
+            Some(path) => self.what_to_offer(kept.digest, path).await?,
         };
+        let elsewhere = matches!(offered, Offered::Elsewhere);
         let mut work = self.database.write().await?;
         work.patiently(self.options.transfer).await?;
         // Of two that were built from the same the first counts, as long as its bytes are to be had.
@@ -164,7 +179,7 @@ impl Shared {
             (&kept.fingerprint.0).into(),
             (&kept.version).into(),
             offered.size().into(),
-            matches!(offered, Offered::Elsewhere).into(),
+            elsewhere.into(),
             self.node().into(),
         ];
         work.run(&offer, values).await?;
@@ -175,19 +190,25 @@ impl Shared {
             && counts == kept.digest
         {
             let keep = "INSERT INTO artifact_bytes (digest, bytes) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING";
-            work.run(keep, vec![digest.into(), bytes.into()]).await?;
+            work.run(keep, vec![(&digest).into(), bytes.into()]).await?;
         }
+        // Whoever asked for it has an answer, of whatever sources it is on record.
+        let answered = format!(
+            "UPDATE artifacts SET elsewhere = (elsewhere OR $2), requested_at = NULL \
+             WHERE digest = $1 AND requested_at IS NOT NULL AND ($2 OR {TO_BE_HAD})"
+        );
+        work.run(&answered, vec![digest.into(), elsewhere.into()]).await?;
         work.commit().await?;
         Ok(counts)
     }
 
     /// What goes on record of a file: its bytes, unless they are there already, or nobody is there to want them. A file of
     /// SQLite is mostly one server's own, which has every artifact in its data directory: with their bytes it would only grow.
-    async fn what_to_offer(&self, digest: &str, path: &Path) -> Result<Offered, Trouble> {
-        let told = |error| Trouble::away(format!("{} cannot be offered: {error}", path.display()));
+    async fn what_to_offer(&self, digest: Digest, path: &Path) -> Result<Offered, Trouble> {
+        let told = |error| Trouble::passing(format!("{} cannot be offered: {error}", path.display()));
         let mut work = self.database.alone().await?;
         let there = "SELECT digest AS word FROM artifact_bytes WHERE digest = $1";
-        let there = work.row::<Word>(there, vec![digest.into()]).await?.is_some();
+        let there = work.row::<Word>(there, vec![digest.to_string().into()]).await?.is_some();
         let wanted = !there
             && match work.dialect() {
                 Dialect::Postgres => true,
@@ -199,7 +220,13 @@ impl Shared {
             };
         drop(work);
         if wanted {
-            return fs::read(path).map(Offered::Bytes).map_err(told);
+            let bytes = fs::read(path).map_err(told)?;
+            // Whoever fetched them would find that, and nobody would offer better ones.
+            if Digest::of(&bytes) != digest {
+                let why = io::Error::other("its bytes are not what they were");
+                return Err(told(why));
+            }
+            return Ok(Offered::Bytes(bytes));
         }
         fs::metadata(path).map(|file| Offered::Known(file.len())).map_err(told)
     }
@@ -216,9 +243,9 @@ impl Shared {
         let address = &self.database.address;
         let of = |error| Trouble::of_using(address, &error);
         let holder =
-            node::random().map_err(|error| Trouble::away(format!("nothing at random is to be had: {error}")))?;
+            node::random().map_err(|error| Trouble::passing(format!("nothing at random is to be had: {error}")))?;
         // Of its own: whatever else goes on must not keep it from being renewed, and it ends with its holder.
-        let mut connection = Connection::open(address, &self.database.queries).await?;
+        let mut connection = DatabaseConnection::open(address, &self.database.queries).await?;
         let dialect = connection.dialect;
         let (column, own, gone) = match dialect {
             Dialect::Sqlite => ("", "", ""),
@@ -246,7 +273,7 @@ impl Shared {
                 dialect.milliseconds("until"),
                 dialect.milliseconds(dialect.now())
             );
-            let held = connection.rows::<Held>(&left, what).await.map_err(of)?.pop();
+            let held = connection.rows::<BuildRightRow>(&left, what).await.map_err(of)?.pop();
             tracing::debug!(plugin, holder = held.as_ref().map(|held| held.holder.as_str()), "somebody else builds it");
             let left = held.map_or(0, |held| held.left_ms.max(10));
             return Ok(Err(Duration::from_millis(u64::try_from(left).unwrap_or(10))));
@@ -257,7 +284,7 @@ impl Shared {
     }
 
     /// Renews a right until it is dropped, and gives it up.
-    async fn hold(self, connection: Connection, holder: String, mut dropped: oneshot::Receiver<()>) {
+    async fn hold(self, connection: DatabaseConnection, holder: String, mut dropped: oneshot::Receiver<()>) {
         let pause = self.options.right / 3;
         let mut connection = Some(connection);
         loop {
@@ -281,14 +308,14 @@ impl Shared {
     /// Renews a right, or gives it up.
     async fn touch(
         &self,
-        connection: Option<Connection>,
+        connection: Option<DatabaseConnection>,
         holder: &str,
         give_up: bool,
-    ) -> Result<Option<Connection>, Trouble> {
+    ) -> Result<Option<DatabaseConnection>, Trouble> {
         let address = &self.database.address;
         let mut connection = match connection {
             Some(connection) => connection,
-            None => Connection::open(address, &self.database.queries).await?,
+            None => DatabaseConnection::open(address, &self.database.queries).await?,
         };
         let dialect = connection.dialect;
         let backend = if dialect == Dialect::Postgres { ", backend = pg_backend_pid()" } else { "" };

@@ -1,11 +1,11 @@
 //! What changed, in the words of whoever follows the record.
 
-use crate::shared::Shared;
+use crate::shared::StoreCore;
 use std::collections::BTreeSet;
 
 /// Something changed, or may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum RegistryChange {
     /// The records of these plugins.
     Plugins(BTreeSet<String>),
     /// Any record.
@@ -22,7 +22,7 @@ pub enum Change {
 
 /// What was heard and not told yet.
 #[derive(Debug, Default)]
-pub(crate) struct Heard {
+pub(crate) struct PendingChanges {
     pub(crate) plugins: BTreeSet<String>,
     pub(crate) everything: bool,
     pub(crate) rollouts: bool,
@@ -30,10 +30,10 @@ pub(crate) struct Heard {
     pub(crate) tokens: bool,
 }
 
-impl Heard {
+impl PendingChanges {
     /// After a break.
     pub(crate) fn anything() -> Self {
-        Heard { everything: true, rollouts: true, journal: true, tokens: true, ..Heard::default() }
+        PendingChanges { everything: true, rollouts: true, journal: true, tokens: true, ..PendingChanges::default() }
     }
 
     /// Takes a notification of PostgreSQL. One that is not ours says nothing.
@@ -54,17 +54,21 @@ impl Heard {
     }
 
     /// Tells it.
-    pub(crate) async fn tell(self, shared: &Shared) {
+    pub(crate) async fn tell(self, shared: &StoreCore) {
         if self.tokens {
             // Whoever hears of tokens finds them known.
             shared.read_tokens().await;
         }
         if self.everything {
-            shared.tell(Change::Everything);
+            shared.tell(RegistryChange::Everything);
         } else if !self.plugins.is_empty() {
-            shared.tell(Change::Plugins(self.plugins));
+            shared.tell(RegistryChange::Plugins(self.plugins));
         }
-        let rest = [(self.rollouts, Change::Rollouts), (self.journal, Change::Journal), (self.tokens, Change::Tokens)];
+        let rest = [
+            (self.rollouts, RegistryChange::Rollouts),
+            (self.journal, RegistryChange::Journal),
+            (self.tokens, RegistryChange::Tokens),
+        ];
         for (_, change) in rest.into_iter().filter(|(heard, _)| *heard) {
             shared.tell(change);
         }
@@ -77,7 +81,7 @@ mod tests {
 
     #[test]
     fn what_is_not_ours_says_nothing() {
-        let mut heard = Heard::default();
+        let mut heard = PendingChanges::default();
         for payload in ["", "hello", "{}", "[1]", r#"{"name":7}"#, "null"] {
             heard.take("plugin_changes", payload);
         }

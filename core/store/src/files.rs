@@ -1,6 +1,6 @@
 //! Changes in a file of SQLite. It tells nobody of them, so the file itself is watched, and what changed is read.
 
-use crate::{Trouble, connection::Value, database::Word, feed::Heard, shared::Shared};
+use crate::{Trouble, connection::Value, database::Word, feed::PendingChanges, shared::StoreCore};
 use diesel::{QueryableByName, sql_types::BigInt};
 use futures_util::FutureExt;
 use notify::{
@@ -35,7 +35,7 @@ const UNWATCHED: Duration = Duration::from_secs(1);
 
 /// How far the file was read.
 #[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
-struct Clock {
+struct ChangeCounters {
     #[diesel(sql_type = BigInt)]
     changes: i64,
     #[diesel(sql_type = BigInt)]
@@ -53,12 +53,12 @@ const CLOCK: &str = "SELECT fleet, tokens, (SELECT coalesce(max(seq), 0) FROM pl
 pub(crate) struct Files {
     changed: Arc<Notify>,
     watcher: Option<RecommendedWatcher>,
-    known: Clock,
+    known: ChangeCounters,
 }
 
 impl Files {
     /// Watches from now on.
-    pub(crate) async fn open(shared: &Shared, path: &Path) -> Result<Self, Trouble> {
+    pub(crate) async fn open(shared: &StoreCore, path: &Path) -> Result<Self, Trouble> {
         let changed = Arc::new(Notify::new());
         let watcher = watch(path, changed.clone());
         if let Err(error) = &watcher {
@@ -69,7 +69,7 @@ impl Files {
     }
 
     /// Follows the file until it cannot be read.
-    pub(crate) async fn follow(mut self, shared: &Shared) -> Trouble {
+    pub(crate) async fn follow(mut self, shared: &StoreCore) -> Trouble {
         let mut beats = shared.beats.load(Ordering::Relaxed);
         // Why the last look could not be finished.
         let mut unread: Option<Trouble> = None;
@@ -131,16 +131,16 @@ impl Files {
     }
 
     /// Reads what changed, and tells it; whether anything did.
-    async fn look(&mut self, shared: &Shared) -> Result<bool, Trouble> {
+    async fn look(&mut self, shared: &StoreCore) -> Result<bool, Trouble> {
         let now = clock(shared).await?;
         if now == self.known {
             return Ok(false);
         }
-        let mut heard = Heard {
+        let mut heard = PendingChanges {
             rollouts: now.fleet != self.known.fleet,
             journal: now.journal != self.known.journal,
             tokens: now.tokens != self.known.tokens,
-            ..Heard::default()
+            ..PendingChanges::default()
         };
         if now.changes != self.known.changes {
             let range: Vec<Value> = vec![self.known.changes.into(), now.changes.into()];
@@ -156,9 +156,9 @@ impl Files {
     }
 }
 
-async fn clock(shared: &Shared) -> Result<Clock, Trouble> {
-    let clock = shared.database.alone().await?.row::<Clock>(CLOCK, vec![]).await?;
-    clock.ok_or_else(|| Trouble::away(format!("{} has lost the row of `registry_clock`", shared.database.address)))
+async fn clock(shared: &StoreCore) -> Result<ChangeCounters, Trouble> {
+    let clock = shared.database.alone().await?.row::<ChangeCounters>(CLOCK, vec![]).await?;
+    clock.ok_or_else(|| Trouble::passing(format!("{} has lost the row of `registry_clock`", shared.database.address)))
 }
 
 fn watch(path: &Path, changed: Arc<Notify>) -> notify::Result<RecommendedWatcher> {

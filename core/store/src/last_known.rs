@@ -17,8 +17,8 @@ use camlock_policy::{
         RolloutState, Served, Snapshot, Unavailable,
     },
 };
-use file::Known;
-use memory::{Memory, Moment};
+use file::KnownRecords;
+use memory::{Moment, RecordMemory};
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -39,7 +39,7 @@ const AGAIN: Duration = Duration::from_secs(30);
 /// A registry in front of which what it told is remembered.
 pub struct LastKnown {
     inner: Arc<dyn Registry>,
-    keeper: Arc<Keeper>,
+    keeper: Arc<LastKnownKeeper>,
     written: watch::Receiver<u64>,
 }
 
@@ -50,16 +50,16 @@ impl fmt::Debug for LastKnown {
 }
 
 /// What is known, and word of it to the one who writes it down.
-struct Keeper {
-    state: Arc<Mutex<State>>,
+struct LastKnownKeeper {
+    state: Arc<Mutex<LastKnownState>>,
     /// How often what is known has changed.
     changed: watch::Sender<u64>,
     hurry: Arc<Notify>,
 }
 
 #[derive(Default)]
-struct State {
-    memory: Memory,
+struct LastKnownState {
+    memory: RecordMemory,
     /// Why the file told nothing.
     nothing: Option<String>,
     /// Whether the registry was read in this process.
@@ -78,16 +78,18 @@ impl LastKnown {
                 if !nothing.missing {
                     tracing::warn!("what was last known of the registry is not to be had: {}", nothing.why);
                 }
-                (Known::default(), Some(nothing.why))
+                (KnownRecords::default(), Some(nothing.why))
             }
         };
-        let state = Arc::new(Mutex::new(State { memory: Memory::new(known), nothing, read: false }));
+        let state = Arc::new(Mutex::new(LastKnownState { memory: RecordMemory::new(known), nothing, read: false }));
         let (changed, changes) = watch::channel(0);
         let hurry = Arc::new(Notify::new());
-        let (told, written) = watch::channel(0);
+        let (written_until, written) = watch::channel(0);
         let registry = name.to_owned();
-        tokio::spawn(Writer { state: state.clone(), changes, hurry: hurry.clone(), told, file, registry }.run());
-        LastKnown { inner, keeper: Arc::new(Keeper { state, changed, hurry }), written }
+        tokio::spawn(
+            Writer { state: state.clone(), changes, hurry: hurry.clone(), written_until, file, registry }.run(),
+        );
+        LastKnown { inner, keeper: Arc::new(LastKnownKeeper { state, changed, hurry }), written }
     }
 
     /// How many plugins of this registry a file remembers: none where there is no file, or one about another registry.
@@ -105,13 +107,13 @@ impl LastKnown {
     }
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn lock(state: &Mutex<LastKnownState>) -> MutexGuard<'_, LastKnownState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Keeper {
+impl LastKnownKeeper {
     /// Learns something, and has it written if it is new.
-    fn learn(&self, learn: impl FnOnce(&mut State) -> bool) {
+    fn learn(&self, learn: impl FnOnce(&mut LastKnownState) -> bool) {
         let new = learn(&mut lock(&self.state));
         if new {
             self.changed.send_modify(|count| *count += 1);
@@ -138,7 +140,7 @@ impl Keeper {
     }
 }
 
-impl State {
+impl LastKnownState {
     /// The answer when the registry gives none.
     fn instead(&self, reading: &Reading, why: Unavailable) -> Result<Snapshot, Unavailable> {
         if self.read {
@@ -156,11 +158,11 @@ impl State {
 
 /// Writes what is known, as often as it changes, but not more often than it has to.
 struct Writer {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<LastKnownState>>,
     changes: watch::Receiver<u64>,
     hurry: Arc<Notify>,
     /// Up to where it was written, or tried to be.
-    told: watch::Sender<u64>,
+    written_until: watch::Sender<u64>,
     file: PathBuf,
     registry: String,
 }
@@ -197,7 +199,7 @@ impl Writer {
         let (file, registry) = (self.file.clone(), self.registry.clone());
         let write = move || file::write(&file, &registry, &known);
         let written = tokio::task::spawn_blocking(write).await.expect("it does not panic");
-        self.told.send_replace(count);
+        self.written_until.send_replace(count);
         written.map_err(|error| {
             format!(
                 "what is known of the registry cannot be kept in {}: {}; a start without the registry would not know what was \

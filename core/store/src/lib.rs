@@ -13,6 +13,7 @@ mod address;
 mod archive;
 mod causes;
 mod clerk;
+mod connecting;
 mod connection;
 mod copy;
 mod database;
@@ -25,24 +26,29 @@ mod node;
 mod objects;
 mod record;
 mod registry;
+mod requests;
 mod rollout;
 mod schema;
 mod shared;
+mod tls;
 mod tokens;
 mod trouble;
 mod words;
 
 pub use crate::{
     copy::Copied,
-    feed::Change,
+    feed::RegistryChange,
     last_known::LastKnown,
     objects::{ObjectTrouble, Objects, SharedExchange},
     schema::Standing,
     trouble::{Trouble, TroubleKind},
 };
 
-use crate::{address::Address, database::Database, node::Identity, shared::Shared};
-use camlock_policy::registry::{Archive, Exchange, Registry, Tokens};
+use crate::{address::Address, database::Database, node::NodeIdentity, shared::StoreCore};
+use camlock_policy::{
+    Digest,
+    registry::{Archive, Exchange, Registry, Tokens},
+};
 use std::{
     fmt,
     path::PathBuf,
@@ -53,7 +59,7 @@ use tokio::{sync::watch, task::JoinHandle};
 
 /// How a store is used. All times have defaults that fit a fleet.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct StoreOptions {
     /// This server's data directory: its id lies there, and what it fetches.
     pub data: PathBuf,
     /// The schema in PostgreSQL. Default: `camlock`.
@@ -74,16 +80,18 @@ pub struct Options {
     pub limit: Duration,
     /// The same for moving artifacts. Default: 60 s.
     pub transfer: Duration,
+    /// So long a server that lacks an artifact waits for another one to offer it again. Default: 10 s.
+    pub request: Duration,
     /// So many days the journal is kept. Default: 30.
     pub journal_days: u32,
     /// So many artifacts of each plugin keep their bytes, beside those that serve. Default: 5.
     pub artifacts: u32,
 }
 
-impl Options {
+impl StoreOptions {
     /// The defaults, with this data directory.
     pub fn new(data: impl Into<PathBuf>) -> Self {
-        Options {
+        StoreOptions {
             data: data.into(),
             schema: "camlock".to_owned(),
             address: String::new(),
@@ -94,6 +102,7 @@ impl Options {
             right: Duration::from_secs(30),
             limit: Duration::from_secs(6),
             transfer: Duration::from_secs(60),
+            request: Duration::from_secs(10),
             journal_days: 30,
             artifacts: 5,
         }
@@ -102,10 +111,11 @@ impl Options {
 
 /// A registry in a database, as this node uses it.
 pub struct Store {
-    shared: Shared,
+    shared: StoreCore,
     ending: watch::Sender<bool>,
     link: Option<JoinHandle<()>>,
     clerk: Option<JoinHandle<()>>,
+    answering: Option<JoinHandle<()>>,
 }
 
 impl fmt::Debug for Store {
@@ -119,12 +129,12 @@ impl Store {
     ///
     /// A database that is away for now is no error: [`Store::trouble`] says why, and the store connects when it can. An error is
     /// what does not pass by itself: see [`TroubleKind`]. It runs on the runtime that this is called on.
-    pub async fn open(url: &str, options: Options) -> Result<Self, Trouble> {
+    pub async fn open(url: &str, options: StoreOptions) -> Result<Self, Trouble> {
         let address = Address::parse(url, &options.schema)?;
         let host = node::host();
-        let identity = Identity::of(&options.data, &host)?;
+        let identity = NodeIdentity::of(&options.data, &host)?;
         let database = Database::new(address, options.limit);
-        let shared = Shared::new(database, identity, host, options);
+        let shared = StoreCore::new(database, identity, host, options);
         shared.clear_fetched();
         let first = link::come_up(&shared).await;
         if let Err(trouble) = &first
@@ -135,23 +145,23 @@ impl Store {
         let (ending, ended) = watch::channel(false);
         let link = Some(tokio::spawn(link::keep(shared.clone(), first, ended.clone())));
         let clerk = Some(tokio::spawn(clerk::keep(shared.clone(), ended)));
-        Ok(Store { shared, ending, link, clerk })
+        Ok(Store { shared, ending, link, clerk, answering: None })
     }
 
     /// How the schema stands, without a change to anything.
-    pub async fn check(url: &str, options: &Options) -> Result<Standing, Trouble> {
+    pub async fn check(url: &str, options: &StoreOptions) -> Result<Standing, Trouble> {
         let address = Address::parse(url, &options.schema)?;
         let look = tokio::time::timeout(options.limit, schema::look(&address));
         look.await.unwrap_or_else(|_| Err(Trouble::silence(&address)))
     }
 
     /// Where that is, for people: without what lets one in.
-    pub fn place(url: &str, options: &Options) -> Result<String, Trouble> {
+    pub fn place(url: &str, options: &StoreOptions) -> Result<String, Trouble> {
         Ok(Address::parse(url, &options.schema)?.place())
     }
 
     /// Brings the schema up to date, without becoming a node of the fleet: how it stood before.
-    pub async fn bring_up(url: &str, options: &Options) -> Result<Standing, Trouble> {
+    pub async fn bring_up(url: &str, options: &StoreOptions) -> Result<Standing, Trouble> {
         let before = Store::check(url, options).await?;
         if before != Standing::Current {
             schema::bring_up(&Address::parse(url, &options.schema)?, &Arc::default()).await?;
@@ -161,13 +171,13 @@ impl Store {
 
     /// Copies the registry at a URL into the empty one at another: all or nothing. The first is only read; who else writes to it
     /// meanwhile does not disturb, but what they write later is not in the copy.
-    pub async fn copy(from: &str, to: &str, options: &Options) -> Result<Copied, Trouble> {
+    pub async fn copy(from: &str, to: &str, options: &StoreOptions) -> Result<Copied, Trouble> {
         let (from, to) = (Address::parse(from, &options.schema)?, Address::parse(to, &options.schema)?);
         copy::copy(&from, &to, options).await
     }
 
     /// Takes the last migrations back, so many of them. With their tables goes what is in them.
-    pub async fn take_down(url: &str, options: &Options, steps: usize) -> Result<(), Trouble> {
+    pub async fn take_down(url: &str, options: &StoreOptions, steps: usize) -> Result<(), Trouble> {
         schema::take_down(&Address::parse(url, &options.schema)?, steps).await
     }
 
@@ -213,9 +223,22 @@ impl Store {
         Arc::new(self.shared.clone())
     }
 
+    /// From now on this server offers the artifacts that others lack and `holding` finds here. They are offered through `exchange`,
+    /// so that their bytes go where all of them go.
+    pub fn answer_requests(
+        &mut self,
+        exchange: Arc<dyn Exchange>,
+        holding: impl Fn(Digest) -> Option<PathBuf> + Send + Sync + 'static,
+    ) {
+        let answering = tokio::spawn(requests::answer(self.shared.clone(), exchange, Arc::new(holding)));
+        if let Some(before) = self.answering.replace(answering) {
+            before.abort();
+        }
+    }
+
     /// Tells of every change from now on, whoever made it; everything once, at the beginning and whenever something may have been
     /// missed. What is told may have been known already. `listener` only passes the word on.
-    pub fn feed(&self, listener: impl Fn(Change) + Send + Sync + 'static) {
+    pub fn feed(&self, listener: impl Fn(RegistryChange) + Send + Sync + 'static) {
         self.shared.listen(Arc::new(listener));
     }
 
@@ -227,6 +250,9 @@ impl Store {
     /// Ends: what was noted is written, if the database can be used, and nobody waits for this node any more.
     pub async fn end(mut self) {
         self.ending.send_replace(true);
+        if let Some(answering) = self.answering.take() {
+            answering.abort();
+        }
         for task in [self.clerk.take(), self.link.take()].into_iter().flatten() {
             let _ = task.await;
         }
@@ -239,7 +265,7 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        for task in [&self.link, &self.clerk].into_iter().flatten() {
+        for task in [&self.link, &self.clerk, &self.answering].into_iter().flatten() {
             task.abort();
         }
         // Ports that are still held somewhere do not hold this.

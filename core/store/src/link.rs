@@ -3,11 +3,11 @@
 use crate::{
     Trouble,
     address::Address,
-    connection::{Connection, Either},
-    feed::{Change, Heard},
+    connection::{DatabaseConnection, Either},
+    feed::{PendingChanges, RegistryChange},
     files::Files,
     schema,
-    shared::Shared,
+    shared::StoreCore,
 };
 use diesel_async::AsyncPgConnection;
 use futures_util::{FutureExt, StreamExt};
@@ -31,25 +31,25 @@ const QUIET: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Where word of changes comes from.
-pub(crate) enum Source {
+pub(crate) enum ChangeSource {
     Postgres(Box<AsyncPgConnection>),
     Sqlite(Box<Files>),
 }
 
 /// Connects: afterwards the schema is ours and up to date, this node is on record, and changes are listened for.
-pub(crate) async fn come_up(shared: &Shared) -> Result<Source, Trouble> {
+pub(crate) async fn come_up(shared: &StoreCore) -> Result<ChangeSource, Trouble> {
     let database = &shared.database;
     let attempt = async {
         schema::bring_up(&database.address, &database.queries).await?;
         let source = match &database.address {
-            Address::Sqlite(path) => Source::Sqlite(Box::new(Files::open(shared, path).await?)),
+            Address::Sqlite(path) => ChangeSource::Sqlite(Box::new(Files::open(shared, path).await?)),
             Address::Postgres { .. } => {
-                let mut connection = Connection::open(&database.address, &database.queries).await?;
+                let mut connection = DatabaseConnection::open(&database.address, &database.queries).await?;
                 let listen =
                     "LISTEN plugin_changes; LISTEN camlock_fleet; LISTEN camlock_journal; LISTEN camlock_tokens";
                 connection.batch(listen).await.map_err(|error| Trouble::of_using(&database.address, &error))?;
                 match connection.either {
-                    Either::Postgres(connection) => Source::Postgres(connection),
+                    Either::Postgres(connection) => ChangeSource::Postgres(connection),
                     Either::Sqlite(_) => unreachable!("an address of PostgreSQL"),
                 }
             }
@@ -67,7 +67,7 @@ pub(crate) async fn come_up(shared: &Shared) -> Result<Source, Trouble> {
 }
 
 /// Follows the database until the store ends.
-pub(crate) async fn keep(shared: Shared, first: Result<Source, Trouble>, mut ending: watch::Receiver<bool>) {
+pub(crate) async fn keep(shared: StoreCore, first: Result<ChangeSource, Trouble>, mut ending: watch::Receiver<bool>) {
     let follow = async {
         let mut come = first;
         let mut pause = PAUSES.0;
@@ -83,13 +83,13 @@ pub(crate) async fn keep(shared: Shared, first: Result<Source, Trouble>, mut end
                         tracing::info!(database = %shared.database.address, "the registry can be used again");
                     }
                     let stood = Instant::now();
-                    Heard::anything().tell(&shared).await;
+                    PendingChanges::anything().tell(&shared).await;
                     let trouble = match source {
-                        Source::Sqlite(files) => files.follow(&shared).await,
-                        Source::Postgres(connection) => follow_postgres(&shared, *connection).await,
+                        ChangeSource::Sqlite(files) => files.follow(&shared).await,
+                        ChangeSource::Postgres(connection) => follow_postgres(&shared, *connection).await,
                     };
                     shared.database.set_trouble(Some(trouble));
-                    shared.tell(Change::Away);
+                    shared.tell(RegistryChange::Away);
                     if stood.elapsed() < STOOD {
                         tokio::time::sleep(pause).await;
                     } else {
@@ -117,9 +117,9 @@ pub(crate) async fn keep(shared: Shared, first: Result<Source, Trouble>, mut end
 }
 
 /// Hears notifications until the connection breaks, or somebody finds that the database does not answer.
-async fn follow_postgres(shared: &Shared, mut connection: AsyncPgConnection) -> Trouble {
+async fn follow_postgres(shared: &StoreCore, mut connection: AsyncPgConnection) -> Trouble {
     let address = &shared.database.address;
-    let broke = || Trouble::away(format!("the connection to {address} broke; it is being made again"));
+    let broke = || Trouble::passing(format!("the connection to {address} broke; it is being made again"));
     let mut stream = pin!(connection.notifications_stream());
     loop {
         let mut next = tokio::select! {
@@ -127,7 +127,7 @@ async fn follow_postgres(shared: &Shared, mut connection: AsyncPgConnection) -> 
             () = shared.database.suspected.notified() => return shared.database.trouble().unwrap_or_else(broke),
         };
         let began = Instant::now();
-        let mut heard = Heard::default();
+        let mut heard = PendingChanges::default();
         loop {
             // After an error, or an end, it must not be asked again.
             let Some(Ok(told)) = next else { return broke() };

@@ -14,12 +14,12 @@ const MOST: u32 = 64;
 
 /// An id, which nobody else has as long as this is held.
 #[derive(Debug)]
-pub(crate) struct Identity {
+pub(crate) struct NodeIdentity {
     pub(crate) id: NodeId,
     held: File,
 }
 
-impl Identity {
+impl NodeIdentity {
     /// The id that this directory was given when a server first ran there. A second server in it at the same time has one of its
     /// own, in a second file.
     pub(crate) fn of(data: &Path, host: &str) -> Result<Self, Trouble> {
@@ -49,13 +49,13 @@ impl Identity {
                 file.rewind().map_err(told)?;
                 writeln!(file, "{id}").and_then(|()| file.sync_all()).map_err(told)?;
             }
-            return Ok(Identity { id, held: file });
+            return Ok(NodeIdentity { id, held: file });
         }
         Err(told(io::Error::other(format!("{MOST} servers run there already"))))
     }
 }
 
-impl Identity {
+impl NodeIdentity {
     /// Who starts in this directory from now on may have it.
     pub(crate) fn release(&self) {
         // It ends with the process in any case.
@@ -89,19 +89,19 @@ mod tests {
     #[test]
     fn an_id_stays_and_is_nobody_elses() {
         let data = tempfile::tempdir().unwrap();
-        let first = Identity::of(data.path(), "web.1").unwrap();
-        let second = Identity::of(data.path(), "web.1").unwrap();
+        let first = NodeIdentity::of(data.path(), "web.1").unwrap();
+        let second = NodeIdentity::of(data.path(), "web.1").unwrap();
         assert!(first.id.starts_with("web1-"), "{}", first.id);
         assert_ne!(first.id, second.id);
         let (one, two) = (first.id.clone(), second.id.clone());
         drop((first, second));
-        assert_eq!(Identity::of(data.path(), "renamed").unwrap().id, one);
-        let held = Identity::of(data.path(), "renamed").unwrap();
+        assert_eq!(NodeIdentity::of(data.path(), "renamed").unwrap().id, one);
+        let held = NodeIdentity::of(data.path(), "renamed").unwrap();
         assert_eq!(held.id, one);
-        assert_eq!(Identity::of(data.path(), "renamed").unwrap().id, two);
+        assert_eq!(NodeIdentity::of(data.path(), "renamed").unwrap().id, two);
         let file = data.path().join("file");
         fs::write(&file, "").unwrap();
-        let trouble = Identity::of(&file, "x").unwrap_err();
+        let trouble = NodeIdentity::of(&file, "x").unwrap_err();
         assert!(trouble.sentence.starts_with("this server's id cannot be kept in "), "{trouble}");
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     Trouble,
     connection::Value,
     database::Work,
-    shared::{Shared, locked},
+    shared::{StoreCore, locked},
     words::{OptionalWords, Words},
 };
 use camlock_policy::{
@@ -63,7 +63,7 @@ struct Quarantined {
     reason: String,
 }
 
-impl Shared {
+impl StoreCore {
     /// Records of these plugins, or all.
     pub(crate) async fn records(
         &self,

@@ -5,7 +5,7 @@ use crate::{
     connection::{Value, places},
     database::{Word, Work},
     record::count,
-    shared::Shared,
+    shared::StoreCore,
     words::Words,
 };
 use camlock_policy::{
@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// So many rows are written by one statement.
 const AT_ONCE: usize = 500;
 
-impl Registry for Shared {
+impl Registry for StoreCore {
     fn this_node(&self) -> String {
         self.node().to_owned()
     }
@@ -201,7 +201,9 @@ async fn put_endpoints(work: &mut Work, served: &[Served], there: &BTreeSet<Stri
         .into_iter()
         .filter(|(_, name, _)| there.contains(name))
         .flat_map(|(value, _, endpoints)| endpoints.into_iter().map(move |endpoint| (value.clone(), endpoint)))
-        .map(|(plugin, endpoint)| [plugin, endpoint.method.into(), endpoint.path.into(), endpoint.source.into()])
+        .map(|(plugin, endpoint)| {
+            [plugin, endpoint.method.into(), endpoint.path.into(), endpoint.source.into_owned().into()]
+        })
         .collect();
     for rows in rows.chunks(AT_ONCE) {
         let insert = format!(
@@ -221,18 +223,18 @@ fn names_after(others: usize, count: usize) -> String {
 }
 
 #[derive(QueryableByName)]
-struct Seen {
+struct SeenRow {
     #[diesel(sql_type = Text, deserialize_as = Words)]
     plugin: String,
     #[diesel(sql_type = Text, deserialize_as = Words)]
     seen: String,
 }
 
-impl Shared {
+impl StoreCore {
     /// What lay in this node's directory.
     async fn seen(&self, work: &mut Work) -> Result<BTreeMap<String, Fingerprint>, Trouble> {
         let seen = "SELECT plugin, seen FROM node_plugins WHERE node = $1 AND seen IS NOT NULL";
-        let rows = work.rows::<Seen>(seen, vec![self.node().into()]).await?;
+        let rows = work.rows::<SeenRow>(seen, vec![self.node().into()]).await?;
         Ok(rows.into_iter().map(|row| (row.plugin, Fingerprint(row.seen))).collect())
     }
 

@@ -5,7 +5,7 @@ use crate::{
     connection::Value,
     database::{Word, Work},
     record::count,
-    shared::Shared,
+    shared::StoreCore,
     words::{OptionalWords, Words},
 };
 use camlock_policy::{
@@ -19,7 +19,7 @@ use diesel::{
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(QueryableByName)]
-struct Row {
+struct RolloutRow {
     #[diesel(sql_type = BigInt)]
     id: i64,
     #[diesel(sql_type = Text, deserialize_as = Words)]
@@ -47,7 +47,7 @@ struct Row {
 }
 
 #[derive(QueryableByName)]
-struct Answer {
+struct AnswerRow {
     #[diesel(sql_type = BigInt)]
     rollout: i64,
     #[diesel(sql_type = Text, deserialize_as = Words)]
@@ -59,14 +59,14 @@ struct Answer {
 }
 
 /// A rollout, with what only its settling needs.
-struct Known {
+struct RolloutOnRecord {
     rollout: Rollout,
     from: Option<String>,
     actor: String,
 }
 
 /// Reads rollouts that meet a condition.
-async fn read(work: &mut Work, condition: &str, values: Vec<Value>) -> Result<Vec<Known>, Trouble> {
+async fn read(work: &mut Work, condition: &str, values: Vec<Value>) -> Result<Vec<RolloutOnRecord>, Trouble> {
     let dialect = work.dialect();
     let query = format!(
         "SELECT id, plugin, fingerprint, digest, version, from_digest, proposer, actor, CAST(nodes AS TEXT) AS asked, state, \
@@ -74,7 +74,7 @@ async fn read(work: &mut Work, condition: &str, values: Vec<Value>) -> Result<Ve
         dialect.milliseconds("deadline"),
         dialect.milliseconds(dialect.now())
     );
-    let rows = work.rows::<Row>(&query, values.clone()).await?;
+    let rows = work.rows::<RolloutRow>(&query, values.clone()).await?;
     if rows.is_empty() {
         return Ok(Vec::new());
     }
@@ -82,7 +82,7 @@ async fn read(work: &mut Work, condition: &str, values: Vec<Value>) -> Result<Ve
         "SELECT rollout, node, ok, reason FROM rollout_answers WHERE rollout IN (SELECT id FROM rollouts WHERE {condition})"
     );
     let mut answers: BTreeMap<i64, BTreeMap<NodeId, Result<(), String>>> = BTreeMap::new();
-    for answer in work.rows::<Answer>(&query, values).await? {
+    for answer in work.rows::<AnswerRow>(&query, values).await? {
         let said = if answer.ok { Ok(()) } else { Err(answer.reason.unwrap_or_default()) };
         answers.entry(answer.rollout).or_default().insert(answer.node, said);
     }
@@ -90,7 +90,10 @@ async fn read(work: &mut Work, condition: &str, values: Vec<Value>) -> Result<Ve
     Ok(rows.into_iter().filter_map(|row| known(&mut answers, row)).collect())
 }
 
-fn known(answers: &mut BTreeMap<i64, BTreeMap<NodeId, Result<(), String>>>, row: Row) -> Option<Known> {
+fn known(
+    answers: &mut BTreeMap<i64, BTreeMap<NodeId, Result<(), String>>>,
+    row: RolloutRow,
+) -> Option<RolloutOnRecord> {
     let digest: Digest = row.digest.parse().ok()?;
     let state = match row.state.as_str() {
         "open" => RolloutState::Open,
@@ -107,10 +110,10 @@ fn known(answers: &mut BTreeMap<i64, BTreeMap<NodeId, Result<(), String>>>, row:
         state,
         left_ms: Some(count(row.left_ms)).filter(|left| *left > 0),
     };
-    Some(Known { rollout, from: row.from_digest, actor: row.actor })
+    Some(RolloutOnRecord { rollout, from: row.from_digest, actor: row.actor })
 }
 
-impl Shared {
+impl StoreCore {
     /// Open ones, and these.
     pub(crate) async fn rollouts(
         &self,
@@ -192,14 +195,14 @@ impl Shared {
         work.run(&insert, values).await?;
         let begun = read(work, "plugin = $1 AND state = 'open'", vec![(&plugin).into()]).await?.pop();
         let Some(mut begun) = begun else {
-            return Err(Trouble::away(format!("a rollout of {plugin} was begun and is gone")));
+            return Err(Trouble::passing(format!("a rollout of {plugin} was begun and is gone")));
         };
         self.put_answer(work, &mut begun, Ok(())).await?;
         Ok(Proposed::Asking(Box::new(begun.rollout)))
     }
 
     /// What became of a rollout that somebody takes part in.
-    async fn asked(&self, work: &mut Work, known: Known) -> Result<Proposed, Trouble> {
+    async fn asked(&self, work: &mut Work, known: RolloutOnRecord) -> Result<Proposed, Trouble> {
         if known.rollout.state == RolloutState::Committed
             && let Some(record) = self.record(work, &known.rollout.plugin).await?
         {
@@ -252,7 +255,12 @@ impl Shared {
         Ok(known.rollout.state)
     }
 
-    async fn put_answer(&self, work: &mut Work, known: &mut Known, answer: Result<(), String>) -> Result<(), Trouble> {
+    async fn put_answer(
+        &self,
+        work: &mut Work,
+        known: &mut RolloutOnRecord,
+        answer: Result<(), String>,
+    ) -> Result<(), Trouble> {
         let put = format!(
             "INSERT INTO rollout_answers (rollout, node, ok, reason, at) VALUES ($1, $2, $3, $4, {}) \
              ON CONFLICT (rollout, node) DO UPDATE SET ok = excluded.ok, reason = excluded.reason, at = excluded.at",
@@ -270,7 +278,7 @@ impl Shared {
     }
 
     /// Ends an open rollout if its answers, or its time, say so.
-    async fn conclude_in(&self, work: &mut Work, known: &mut Known, overdue: bool) -> Result<(), Trouble> {
+    async fn conclude_in(&self, work: &mut Work, known: &mut RolloutOnRecord, overdue: bool) -> Result<(), Trouble> {
         let Rollout { answers, nodes, proposer, .. } = &known.rollout;
         if let Some((node, why)) = answers.iter().find_map(|(node, answer)| Some((node, answer.as_ref().err()?))) {
             let why = format!("{node}: {why}");
@@ -305,7 +313,7 @@ impl Shared {
         Ok(())
     }
 
-    async fn fail(&self, work: &mut Work, known: &mut Known, why: String) -> Result<(), Trouble> {
+    async fn fail(&self, work: &mut Work, known: &mut RolloutOnRecord, why: String) -> Result<(), Trouble> {
         let failed = "UPDATE rollouts SET state = 'failed', reason = $2 WHERE id = $1 AND state = 'open'";
         work.run(failed, vec![known.rollout.id.into(), (&why).into()]).await?;
         let note = format!(

@@ -3,7 +3,7 @@
 use crate::{
     Trouble, TroubleKind,
     address::Address,
-    connection::{Connection, Dialect, Either, Value},
+    connection::{DatabaseConnection, Dialect, Either, Value},
     database::Word,
 };
 use diesel::{migration::MigrationSource, pg::Pg, sqlite::Sqlite};
@@ -48,7 +48,7 @@ pub(crate) async fn look(address: &Address) -> Result<Standing, Trouble> {
     {
         return Ok(Standing::Empty);
     }
-    let mut connection = Connection::open_to_look(address, &Arc::new(AtomicU64::new(0))).await?;
+    let mut connection = DatabaseConnection::open_to_look(address, &Arc::new(AtomicU64::new(0))).await?;
     standing(address, &mut connection).await
 }
 
@@ -59,12 +59,12 @@ pub(crate) async fn bring_up(address: &Address, queries: &Arc<AtomicU64>) -> Res
     }
     let mut attempts = 0;
     loop {
-        let mut connection = Connection::open_to_look(address, queries).await?;
+        let mut connection = DatabaseConnection::open_to_look(address, queries).await?;
         if standing(address, &mut connection).await? == Standing::Current {
             return Ok(());
         }
         drop(connection);
-        let mut connection = Connection::open_to_change(address, queries).await?;
+        let mut connection = DatabaseConnection::open_to_change(address, queries).await?;
         if let Address::Postgres { schema, .. } = address {
             wait_for_others(&mut connection, schema).await.map_err(|error| Trouble::of_using(address, &error))?;
             // What was read before may be outdated.
@@ -76,7 +76,7 @@ pub(crate) async fn bring_up(address: &Address, queries: &Arc<AtomicU64>) -> Res
         let failed = failed.replace('\n', " ");
         match address {
             Address::Postgres { schema, .. } => {
-                return Err(Trouble::away(format!(
+                return Err(Trouble::passing(format!(
                     "the tables could not be made in schema `{schema}` of {address} ({failed}); the user needs the right to \
                      create them"
                 )));
@@ -90,7 +90,7 @@ pub(crate) async fn bring_up(address: &Address, queries: &Arc<AtomicU64>) -> Res
 }
 
 /// Waits for others who are making tables, and keeps them from it until the connection ends.
-async fn wait_for_others(connection: &mut Connection, schema: &str) -> diesel::QueryResult<()> {
+async fn wait_for_others(connection: &mut DatabaseConnection, schema: &str) -> diesel::QueryResult<()> {
     let alone = "SELECT '' AS word FROM (SELECT pg_advisory_lock(hashtext('camlock migrations'))) AS locked";
     connection.rows::<Word>(alone, vec![]).await?;
     let there = "SELECT nspname::text AS word FROM pg_namespace WHERE nspname = $1";
@@ -102,13 +102,13 @@ async fn wait_for_others(connection: &mut Connection, schema: &str) -> diesel::Q
 
 /// Takes the schema down again, migration by migration: for tests, and for going back to an older program.
 pub(crate) async fn take_down(address: &Address, steps: usize) -> Result<(), Trouble> {
-    let connection = Connection::open_to_change(address, &Arc::new(AtomicU64::new(0))).await?;
+    let connection = DatabaseConnection::open_to_change(address, &Arc::new(AtomicU64::new(0))).await?;
     let done = tokio::task::spawn_blocking(move || match connection.either {
         Either::Sqlite(connection) => revert(AsyncMigrationHarness::new(connection), SQLITE, steps),
         Either::Postgres(connection) => revert(AsyncMigrationHarness::new(*connection), POSTGRES, steps),
     });
     let done = done.await.unwrap_or_else(|error| Err(error.to_string()));
-    done.map_err(|error| Trouble::away(format!("{address} was not taken down ({error})")))
+    done.map_err(|error| Trouble::passing(format!("{address} was not taken down ({error})")))
 }
 
 /// Only its owner may read it: it knows hashes of tokens, and configurations.
@@ -118,7 +118,7 @@ fn keep_private(path: &Path) {
 }
 
 /// Looks, at one moment: others may be about to make the tables.
-async fn standing(address: &Address, connection: &mut Connection) -> Result<Standing, Trouble> {
+async fn standing(address: &Address, connection: &mut DatabaseConnection) -> Result<Standing, Trouble> {
     let of = |error| Trouble::of_using(address, &error);
     let begin = match connection.dialect {
         Dialect::Sqlite => "BEGIN",
@@ -131,7 +131,7 @@ async fn standing(address: &Address, connection: &mut Connection) -> Result<Stan
     Ok(standing)
 }
 
-async fn standing_now(address: &Address, connection: &mut Connection) -> Result<Standing, Trouble> {
+async fn standing_now(address: &Address, connection: &mut DatabaseConnection) -> Result<Standing, Trouble> {
     let of = |error| Trouble::of_using(address, &error);
     let tables = match address {
         Address::Sqlite(path) => {
@@ -256,7 +256,7 @@ fn known(dialect: Dialect) -> BTreeSet<String> {
 }
 
 /// Migrations are blocking work.
-async fn migrate(connection: Connection) -> Result<(), String> {
+async fn migrate(connection: DatabaseConnection) -> Result<(), String> {
     let done = tokio::task::spawn_blocking(move || match connection.either {
         Either::Sqlite(connection) => apply(AsyncMigrationHarness::new(connection), SQLITE),
         Either::Postgres(connection) => apply(AsyncMigrationHarness::new(*connection), POSTGRES),

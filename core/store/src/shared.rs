@@ -1,6 +1,6 @@
 //! What all parts of a store share.
 
-use crate::{Change, Options, database::Database, node::Identity};
+use crate::{RegistryChange, StoreOptions, database::Database, node::NodeIdentity};
 use camlock_policy::registry::{Happened, TokenView};
 use std::{
     collections::{HashMap, VecDeque},
@@ -15,18 +15,18 @@ use tokio::sync::{Notify, watch};
 /// So much of what happened is kept while it cannot be written.
 const NOTES: usize = 10_000;
 
-type Listener = Arc<dyn Fn(Change) + Send + Sync>;
+type ChangeListener = Arc<dyn Fn(RegistryChange) + Send + Sync>;
 
 /// A store's insides. Clones are the same.
 #[derive(Clone)]
-pub(crate) struct Shared(Arc<Inside>);
+pub(crate) struct StoreCore(Arc<StoreState>);
 
-pub(crate) struct Inside {
+pub(crate) struct StoreState {
     pub(crate) database: Arc<Database>,
-    pub(crate) options: Options,
+    pub(crate) options: StoreOptions,
     pub(crate) host: String,
-    identity: Identity,
-    listener: Mutex<Option<Listener>>,
+    identity: NodeIdentity,
+    listener: Mutex<Option<ChangeListener>>,
     notes: Mutex<VecDeque<Happened>>,
     /// There is something to be noted.
     pub(crate) noted: Notify,
@@ -45,17 +45,17 @@ pub(crate) struct Inside {
     pub(crate) fleet: watch::Sender<u64>,
 }
 
-impl Deref for Shared {
-    type Target = Inside;
+impl Deref for StoreCore {
+    type Target = StoreState;
 
-    fn deref(&self) -> &Inside {
+    fn deref(&self) -> &StoreState {
         &self.0
     }
 }
 
-impl Shared {
-    pub(crate) fn new(database: Arc<Database>, identity: Identity, host: String, options: Options) -> Self {
-        Shared(Arc::new(Inside {
+impl StoreCore {
+    pub(crate) fn new(database: Arc<Database>, identity: NodeIdentity, host: String, options: StoreOptions) -> Self {
+        StoreCore(Arc::new(StoreState {
             database,
             options,
             host,
@@ -79,7 +79,7 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Inside {
+impl StoreState {
     pub(crate) fn node(&self) -> &str {
         &self.identity.id
     }
@@ -94,19 +94,21 @@ impl Inside {
     }
 
     /// From now on this one is told.
-    pub(crate) fn listen(&self, listener: Listener) {
+    pub(crate) fn listen(&self, listener: ChangeListener) {
         *locked(&self.listener) = Some(listener.clone());
         if self.database.trouble().is_none() {
-            for change in [Change::Everything, Change::Rollouts, Change::Journal, Change::Tokens] {
+            for change in
+                [RegistryChange::Everything, RegistryChange::Rollouts, RegistryChange::Journal, RegistryChange::Tokens]
+            {
                 listener(change);
             }
         }
     }
 
-    pub(crate) fn tell(&self, change: Change) {
+    pub(crate) fn tell(&self, change: RegistryChange) {
         match change {
-            Change::Journal => self.fresh.send_modify(|count| *count += 1),
-            Change::Rollouts => self.fleet.send_modify(|count| *count += 1),
+            RegistryChange::Journal => self.fresh.send_modify(|count| *count += 1),
+            RegistryChange::Rollouts => self.fleet.send_modify(|count| *count += 1),
             _ => {}
         }
         let listener = locked(&self.listener).clone();

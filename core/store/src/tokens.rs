@@ -6,7 +6,7 @@ use crate::{
     connection::{Dialect, Value},
     database::Work,
     record::count,
-    shared::Shared,
+    shared::StoreCore,
     words::Words,
 };
 use camlock_policy::{
@@ -75,7 +75,7 @@ fn view(row: TokenRow) -> Option<TokenView> {
     })
 }
 
-impl Tokens for Shared {
+impl Tokens for StoreCore {
     fn known(&self) -> Vec<TokenView> {
         self.tokens.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -139,7 +139,7 @@ async fn read(work: &mut Work) -> Result<Vec<TokenView>, Trouble> {
     Ok(work.rows::<TokenRow>(&all, vec![]).await?.into_iter().filter_map(view).collect())
 }
 
-impl Shared {
+impl StoreCore {
     fn know_tokens(&self, tokens: Vec<TokenView>) {
         *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = tokens;
     }

@@ -1,6 +1,6 @@
 //! What can be wrong with a database, in sentences. No password stands in any of them.
 
-use crate::address::Address;
+use crate::{address::Address, causes::one_line};
 use camlock_policy::registry::Unavailable;
 use diesel::result::{DatabaseErrorKind, Error};
 use tokio_postgres::error::SqlState;
@@ -35,7 +35,7 @@ impl Trouble {
         Trouble { kind, sentence: sentence.into() }
     }
 
-    pub(crate) fn away(sentence: impl Into<String>) -> Self {
+    pub(crate) fn passing(sentence: impl Into<String>) -> Self {
         Trouble::new(TroubleKind::Away, sentence)
     }
 
@@ -46,7 +46,7 @@ impl Trouble {
 
     /// It did not answer in time.
     pub(crate) fn silence(address: &Address) -> Self {
-        Trouble::away(match address {
+        Trouble::passing(match address {
             Address::Sqlite(_) => format!("{address} is busy for too long; see which other process uses it"),
             Address::Postgres { .. } => {
                 format!("{address} does not answer in time; see whether it is running, and how busy it is")
@@ -62,16 +62,20 @@ impl Trouble {
                 cause = deeper;
             }
             let why = cause.to_string();
-            if why.contains("TLS") || why.contains("tls") {
-                return Trouble::new(
-                    TroubleKind::Settings,
-                    format!(
-                        "{address} is to be reached with TLS, which this program does not speak: use `sslmode=disable` \
-                         on a network that is trusted, or a local proxy that does"
-                    ),
-                );
+            if why.contains("does not support TLS") {
+                return Trouble::passing(format!(
+                    "{address} does not speak TLS, which `sslmode` asks for; turn it on there (`ssl = on`), or use \
+                     `sslmode=disable` on a network that is trusted"
+                ));
             }
-            return Trouble::away(format!(
+            if is_of_tls(error) {
+                return Trouble::passing(format!(
+                    "{address} cannot be reached with TLS ({}); see whether its certificate is for the name in the URL, and \
+                     signed by one in `sslrootcert`",
+                    one_line(&why)
+                ));
+            }
+            return Trouble::passing(format!(
                 "{address} cannot be reached ({why}); see whether it is running, and whether the URL is right"
             ));
         };
@@ -88,7 +92,7 @@ impl Trouble {
         } else {
             format!("does not accept a connection ({message})")
         };
-        Trouble::away(format!("{address} {what}"))
+        Trouble::passing(format!("{address} {what}"))
     }
 
     /// Something went wrong while the database was used.
@@ -97,18 +101,20 @@ impl Trouble {
             Error::DatabaseError(
                 DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection,
                 said,
-            ) => Trouble::away(format!("the connection to {address} broke ({})", said.message())),
+            ) => Trouble::passing(format!("the connection to {address} broke ({})", said.message())),
             Error::DatabaseError(_, said) => match address {
                 Address::Sqlite(_) => Trouble::of_sqlite(address, said.message()),
-                Address::Postgres { .. } if said.message().contains("due to lock timeout") => Trouble::away(format!(
-                    "another transaction in {address} holds what is to be changed, and does not end; `pg_stat_activity` lists it"
-                )),
+                Address::Postgres { .. } if said.message().contains("due to lock timeout") => {
+                    Trouble::passing(format!(
+                        "another transaction in {address} holds what is to be changed, and does not end; `pg_stat_activity` lists it"
+                    ))
+                }
                 Address::Postgres { .. } => {
                     let hint = said.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
-                    Trouble::away(format!("{address} says: {}{hint}", said.message()))
+                    Trouble::passing(format!("{address} says: {}{hint}", said.message()))
                 }
             },
-            other => Trouble::away(format!("{address} holds something that cannot be read ({other})")),
+            other => Trouble::passing(format!("{address} holds something that cannot be read ({other})")),
         }
     }
 
@@ -123,7 +129,7 @@ impl Trouble {
                 ),
             )
         };
-        let away = |what: &str| Trouble::away(format!("{address} {what} ({message})"));
+        let away = |what: &str| Trouble::passing(format!("{address} {what} ({message})"));
         let is = |words: &str| message.contains(words);
         if is("not a database") {
             corrupt("is no SQLite database")
@@ -140,7 +146,7 @@ impl Trouble {
         } else if is("unable to open") {
             away("cannot be opened; see whether its directory is there, and who owns it")
         } else {
-            Trouble::away(format!("{address} says: {message}"))
+            Trouble::passing(format!("{address} says: {message}"))
         }
     }
 }
@@ -149,4 +155,9 @@ impl From<Trouble> for Unavailable {
     fn from(trouble: Trouble) -> Self {
         Unavailable(trouble.sentence)
     }
+}
+
+/// Whether it is about TLS that nothing came of a connection.
+pub(crate) fn is_of_tls(failed: &tokio_postgres::Error) -> bool {
+    failed.to_string().contains("TLS handshake")
 }

@@ -3,7 +3,10 @@
 use std::{
     fs,
     net::TcpListener,
-    os::unix::{fs::MetadataExt, fs::chown, process::CommandExt},
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, chown},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     sync::{
@@ -95,6 +98,31 @@ impl Postgres {
 
     fn data(&self) -> PathBuf {
         self.root.join("data")
+    }
+
+    /// Has it speak TLS with this certificate and key, in PEM, and let users in as `users` says, in the form of `pg_hba.conf`; the
+    /// socket in its directory stays open to all.
+    pub fn secure(&self, certificate: &str, key: &str, users: &str) {
+        for (name, text) in [
+            ("server.crt", certificate),
+            ("server.key", key),
+            ("pg_hba.conf", &format!("{users}\nlocal all all trust\n")),
+            ("postgresql.auto.conf", "ssl = on\n"),
+        ] {
+            let path = self.data().join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            if is_root() {
+                chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+            }
+        }
+        self.sql(&self.local_url("postgres"), "SELECT pg_reload_conf()");
+    }
+
+    /// Where a database is, for its owner, by the socket in its directory.
+    pub fn local_url(&self, database: &str) -> String {
+        let directory = self.root.display().to_string().replace('/', "%2F");
+        format!("postgres://camlock@{directory}:{}/{database}", self.port)
     }
 
     /// Where a database is, for its owner.

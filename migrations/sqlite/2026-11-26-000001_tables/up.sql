@@ -3,7 +3,9 @@
 -- What operators decide. `revision` and `registered` are set by triggers.
 CREATE TABLE plugins (
     name            TEXT NOT NULL PRIMARY KEY CONSTRAINT a_name_for_a_plugin CHECK (
-        typeof(name) = 'text' AND length(name) BETWEEN 3 AND 50 AND name GLOB '[a-z]*' AND name NOT GLOB '*[^a-z0-9-]*'
+        -- Text ends at a NUL for `length` and `GLOB`.
+        typeof(name) = 'text' AND instr(CAST(name AS BLOB), x'00') = 0
+        AND length(name) BETWEEN 3 AND 50 AND name GLOB '[a-z]*' AND name NOT GLOB '*[^a-z0-9-]*'
         AND name NOT GLOB '*--*' AND name NOT GLOB '*-'
     ),
     enabled         BOOLEAN NOT NULL DEFAULT 1 CHECK (enabled IN (0, 1)),
@@ -72,20 +74,23 @@ CREATE TABLE plugin_journal (
 CREATE INDEX plugin_journal_plugin ON plugin_journal (plugin, id);
 CREATE INDEX plugin_journal_at ON plugin_journal (at);
 
--- What was built, of what. `elsewhere`: its bytes lie in an object store.
+-- What was built, of what. `elsewhere`: its bytes lie in an object store. `requested_at`: a server lacks its bytes since then, and
+-- whoever has them offers them again.
 CREATE TABLE artifacts (
-    number      INTEGER PRIMARY KEY AUTOINCREMENT,
-    digest      TEXT NOT NULL,
-    plugin      TEXT NOT NULL,
-    fingerprint TEXT NOT NULL,
-    version     TEXT NOT NULL,
-    size        INTEGER NOT NULL,
-    elsewhere   BOOLEAN NOT NULL DEFAULT 0,
-    node        TEXT NOT NULL,
-    created_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
+    number       INTEGER PRIMARY KEY AUTOINCREMENT,
+    digest       TEXT NOT NULL,
+    plugin       TEXT NOT NULL,
+    fingerprint  TEXT NOT NULL,
+    version      TEXT NOT NULL,
+    size         INTEGER NOT NULL,
+    elsewhere    BOOLEAN NOT NULL DEFAULT 0,
+    node         TEXT NOT NULL,
+    created_at   TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
+    requested_at TEXT,
     UNIQUE (plugin, fingerprint)
 );
 CREATE INDEX artifacts_digest ON artifacts (digest);
+CREATE INDEX artifacts_requested ON artifacts (number) WHERE requested_at IS NOT NULL;
 
 -- Their bytes, by digest: the same bytes may have been built of different sources.
 CREATE TABLE artifact_bytes (

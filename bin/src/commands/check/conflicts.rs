@@ -4,11 +4,12 @@
 //! answers.
 
 use crate::{
-    built_in,
-    client::{Client, Reach, is_socket, plugin::Plugin},
+    Failed, built_in,
+    client::{Client, Reach, is_socket, read_all},
     commands::workshop,
     config::Config,
 };
+use camlock_api::PluginView;
 use camlock_build::{Builder, Profile};
 use camlock_embed::build_options;
 use camlock_policy::{Manifest, Sources, routes::overlap};
@@ -36,16 +37,16 @@ struct Other {
 }
 
 /// What the plugin of this manifest, which lies at `path`, is at odds with.
-pub(super) async fn find(manifest: &Manifest, path: &Path, config: &Config) -> Vec<Conflict> {
+pub(super) async fn find(manifest: &Manifest, path: &Path, config: &Config) -> Result<Vec<Conflict>, Failed> {
     let mut others = compiled_in();
     others.extend(in_directory(config, path));
-    for other in served(config).await {
+    for other in served(config).await? {
         // A directory says it better, and this very plugin may well be served already.
         if other.name != manifest.name && !others.iter().any(|known| known.name == other.name) {
             others.push(other);
         }
     }
-    between(manifest, &others)
+    Ok(between(manifest, &others))
 }
 
 fn compiled_in() -> Vec<Other> {
@@ -63,17 +64,17 @@ fn in_directory(config: &Config, own: &Path) -> Vec<Other> {
     others.map(|entry| Other { name: entry.name, path: Some(entry.path), claims: entry.claims }).collect()
 }
 
-async fn served(config: &Config) -> Vec<Other> {
+async fn served(config: &Config) -> Result<Vec<Other>, Failed> {
     if !is_socket(&config.data.join("control.sock")) {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    let Ok(client) = Client::new(&Reach::of(config)) else { return Vec::new() };
+    let Ok(client) = Client::new(&Reach::of(config)) else { return Ok(Vec::new()) };
     let plugins = client.list("/api/v1/plugins?limit=500").await.unwrap_or_default();
-    let others = plugins.iter().map(Plugin::read).map(|plugin| {
+    let others = read_all::<PluginView>(&plugins)?.into_iter().map(|plugin| {
         let claims = plugin.urls.into_iter().filter(|url| !url.starts_with(camlock_policy::routes::MOUNTS)).collect();
         Other { name: plugin.name, path: None, claims }
     });
-    others.collect()
+    Ok(others.collect())
 }
 
 fn between(manifest: &Manifest, others: &[Other]) -> Vec<Conflict> {

@@ -83,7 +83,7 @@ async fn check(checked: &mut Checked, workshop: &Workshop, show: &BuildDisplay, 
     };
     checked.outcome = match outcome {
         Ok((artifact, report)) => {
-            checked.conflicts = conflicts::find(&artifact.sections.manifest, &workshop.alone.path, config).await;
+            checked.conflicts = conflicts::find(&artifact.sections.manifest, &workshop.alone.path, config).await?;
             CheckOutcome::Good { artifact: Box::new(artifact), report }
         }
         Err(failure) => CheckOutcome::Failed(failure),

@@ -8,14 +8,14 @@ const ABOUT: &str = "registry";
 
 /// What is found of the database.
 pub(super) async fn look(config: &Config) -> Finding {
-    let place = Store::place(&config.database_url(&config.data), &record::options(config));
+    let place = Store::place(&config.registry.url(&config.data), &record::options(config));
     match (place, record::standing(config).await) {
-        (Ok(place), Ok(standing)) => told(&place, standing),
+        (Ok(place), Ok(standing)) => finding(&place, standing),
         (Err(trouble), _) | (_, Err(trouble)) => wrong(trouble),
     }
 }
 
-fn told(place: &str, standing: Standing) -> Finding {
+fn finding(place: &str, standing: Standing) -> Finding {
     match standing {
         Standing::Current => Finding::good(ABOUT, place),
         Standing::Empty => Finding::good(ABOUT, format!("{place} (its tables are made when they are needed)")),

@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde_json::json;
 
 #[derive(Args)]
-pub(crate) struct Options {
+pub(crate) struct DoctorOptions {
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -30,7 +30,7 @@ pub(crate) struct Options {
 /// How bad something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Level {
+enum Severity {
     Good,
     Warning,
     Wrong,
@@ -41,7 +41,7 @@ enum Level {
 pub(crate) struct Finding {
     /// In a word.
     about: &'static str,
-    level: Level,
+    level: Severity,
     /// What was found, in a sentence.
     found: String,
     /// What to do, where there is something to do.
@@ -50,19 +50,19 @@ pub(crate) struct Finding {
 
 impl Finding {
     pub(crate) fn good(about: &'static str, found: impl Into<String>) -> Self {
-        Finding { about, level: Level::Good, found: found.into(), remedy: None }
+        Finding { about, level: Severity::Good, found: found.into(), remedy: None }
     }
 
     pub(crate) fn warning(about: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Finding { about, level: Level::Warning, found: found.into(), remedy: Some(remedy.into()) }
+        Finding { about, level: Severity::Warning, found: found.into(), remedy: Some(remedy.into()) }
     }
 
     pub(crate) fn wrong(about: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Finding { about, level: Level::Wrong, found: found.into(), remedy: Some(remedy.into()) }
+        Finding { about, level: Severity::Wrong, found: found.into(), remedy: Some(remedy.into()) }
     }
 }
 
-pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
+pub(crate) fn run_it(options: &DoctorOptions) -> Result<(), Failed> {
     let config = Config::read(&options.flags)?;
     let mut findings = tools::look(&config);
     findings.extend(places::look(&config));
@@ -71,7 +71,7 @@ pub(crate) fn run_it(options: &Options) -> Result<(), Failed> {
         findings.extend(server::look(&config).await);
         Ok(())
     })?;
-    let wrong = findings.iter().filter(|finding| finding.level == Level::Wrong).count();
+    let wrong = findings.iter().filter(|finding| finding.level == Severity::Wrong).count();
     if options.json {
         print::json(&json!({ "good": wrong == 0, "findings": findings }));
     } else {
@@ -88,9 +88,9 @@ fn table(findings: &[Finding]) -> Table {
     let mut table = Table::new(&[]);
     for finding in findings {
         let (word, tone) = match finding.level {
-            Level::Good => ("good", Tone::Good),
-            Level::Warning => ("warning", Tone::Careful),
-            Level::Wrong => ("wrong", Tone::Bad),
+            Severity::Good => ("good", Tone::Good),
+            Severity::Warning => ("warning", Tone::Careful),
+            Severity::Wrong => ("wrong", Tone::Bad),
         };
         table.row([(word, tone), (finding.about, Tone::Strong), (&finding.found, Tone::Plain)]);
         if let Some(remedy) = &finding.remedy {

@@ -3,12 +3,15 @@
 use super::Finding;
 use crate::{
     Failed,
-    client::{Client, Reach, is_socket, plugin::Plugin},
+    client::{Client, Reach, is_socket, read, read_all},
     config::Config,
     print::{self, advice},
 };
+use camlock_api::{BlockedHandler, Headline, PluginView, ServerHealth};
 use camlock_loader::abi_version;
 use std::{io, net::TcpListener};
+
+const OTHER_VERSION: &str = "restart the server, so that it is what is installed";
 
 pub(super) async fn look(config: &Config) -> Vec<Finding> {
     let socket = config.data.join("control.sock");
@@ -22,8 +25,12 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
         Some(Ok(plugins)) => {
             findings
                 .push(Finding::good("server", format!("one runs, with {}", print::counted(plugins.len(), "plugin"))));
-            findings.extend(version(&client).await);
-            findings.extend(plugins.iter().map(Plugin::read).flat_map(|plugin| told(&plugin)));
+            findings.extend(health(&client).await);
+            findings.extend(readiness(&client).await);
+            match read_all::<PluginView>(&plugins) {
+                Ok(plugins) => findings.extend(plugins.iter().flat_map(of_plugin)),
+                Err(unfit) => findings.push(Finding::wrong("server", unfit.reason, OTHER_VERSION)),
+            }
             true
         }
         Some(Err(problem)) if problem.failed.is_no_server() => {
@@ -48,18 +55,42 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// Whether the server is of this program's version. One that was replaced while it runs is not.
-async fn version(client: &Result<Client, Failed>) -> Option<Finding> {
-    let health = client.as_ref().ok()?.get("/_/health").await.ok()?;
-    let (theirs, abi) = (health["version"].as_str()?, health["abi"].as_str().unwrap_or("unknown"));
+/// Whether the server is of this program's version, which one that was replaced while it runs is not; and which plugins block
+/// its threads.
+async fn health(client: &Result<Client, Failed>) -> Vec<Finding> {
+    let Ok(client) = client else { return Vec::new() };
+    let health = match client.get("/_/health").await.map_err(Failed::from).and_then(|health| read(&health)) {
+        Ok(health) => health,
+        Err(failed) => return vec![Finding::warning("server", failed.reason, "see what its log says")],
+    };
+    let ServerHealth { version: theirs, abi, blocked, .. } = health;
     let ours = env!("CARGO_PKG_VERSION");
-    (theirs != ours || abi != abi_version()).then(|| {
+    let other = (theirs != ours || abi != abi_version()).then(|| {
         let found = format!(
             "the server is camlock {theirs} (contract {abi}), and this program is camlock {ours} (contract {})",
             abi_version()
         );
-        Finding::warning("server", found, "restart the server, so that it is what is installed")
-    })
+        Finding::warning("server", found, OTHER_VERSION)
+    });
+    other.into_iter().chain(blocked.into_iter().flatten().map(|blocked| blocks(&blocked))).collect()
+}
+
+fn blocks(blocked: &BlockedHandler) -> Finding {
+    let BlockedHandler { plugin, generation, method, route, seconds } = blocked;
+    let found =
+        format!("{plugin}: {method} {route} has blocked its thread for {seconds:.0} s (generation {generation})");
+    let remedy = format!(
+        "mend the handler (what blocks belongs into `tokio::task::spawn_blocking`); `camlock disable {plugin}` ends it, as far \
+         as that can be, and a restart of the server does"
+    );
+    Finding::warning("blocked", found, remedy)
+}
+
+/// Why the server says that it is not ready.
+async fn readiness(client: &Result<Client, Failed>) -> Option<Finding> {
+    let problem = client.as_ref().ok()?.get("/_/ready").await.err()?;
+    let remedy = "see what it waits for; `camlock list` says why, and what to do";
+    Some(Finding::warning("server", problem.failed.reason, remedy))
 }
 
 fn address(config: &Config, runs: bool) -> Finding {
@@ -85,8 +116,8 @@ fn address(config: &Config, runs: bool) -> Finding {
     }
 }
 
-/// What is to be told of a plugin.
-fn told(plugin: &Plugin) -> Vec<Finding> {
+/// What is wrong with a plugin.
+fn of_plugin(plugin: &PluginView) -> Vec<Finding> {
     let mut findings = Vec::new();
     let name = &plugin.name;
     for pinned in &plugin.pinned {
@@ -97,7 +128,11 @@ fn told(plugin: &Plugin) -> Vec<Finding> {
              server when that suits",
         ));
     }
-    if let Some(failed) = &plugin.failed {
+    if plugin.state == Headline::Quarantined {
+        let reason = plugin.reason.as_deref().unwrap_or("its last artifact is not to be loaded again");
+        let remedy = advice(plugin).unwrap_or_default();
+        findings.push(Finding::warning("quarantine", format!("{name} is under quarantine: {reason}"), remedy));
+    } else if let Some(failed) = &plugin.failed {
         let found = format!("{name}: generation {} failed ({}): {}", failed.generation, failed.stage, failed.reason);
         findings.push(Finding::warning("plugins", found, advice(plugin).unwrap_or_default()));
     }
@@ -107,19 +142,30 @@ fn told(plugin: &Plugin) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::plugin;
     use serde_json::json;
 
     #[test]
     fn pins_and_failures_are_warnings() {
-        let plugin = Plugin::read(&json!({
-            "name": "hello", "state": "serving", "pinned": [{ "generation": 1, "reason": "a thread of it still runs" }],
-            "failed": { "generation": 3, "stage": "build", "reason": "it does not compile" },
+        let plugin = plugin(json!({
+            "pinned": [{ "generation": 1, "reason": "a thread of it still runs" }],
+            "failed": {
+                "generation": 3, "stage": "build", "reason": "it does not compile", "at": "2026-01-02T03:04:05Z",
+                "diagnostics": [],
+            },
         }));
-        let found: Vec<_> = told(&plugin).into_iter().map(|finding| finding.found).collect();
+        let found: Vec<_> = of_plugin(&plugin).into_iter().map(|finding| finding.found).collect();
         let expected = [
             "hello: generation 1 cannot leave: a thread of it still runs",
             "hello: generation 3 failed (build): it does not compile",
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_is_under_quarantine_is_a_warning() {
+        let plugin = plugin(json!({ "state": "quarantined", "reason": "it crashed the server" }));
+        let found: Vec<_> = of_plugin(&plugin).into_iter().map(|finding| (finding.about, finding.found)).collect();
+        assert_eq!(found, [("quarantine", "hello is under quarantine: it crashed the server".to_owned())]);
     }
 }

@@ -17,11 +17,11 @@ pub(super) fn look(config: &Config) -> Vec<Finding> {
             )];
         }
     };
-    // Whatever holds where plugins lie: a toolchain file, or a directory that rustup was told of.
+    // Whatever holds where plugins lie: a toolchain file, or a directory that rustup was findings_of of.
     let directory =
         if config.plugins.is_dir() { config.plugins.clone() } else { env::current_dir().unwrap_or_default() };
     let mut findings = vec![platform()];
-    findings.extend(told(&examine(&directory, scratch.path())));
+    findings.extend(findings_of(&examine(&directory, scratch.path())));
     findings
 }
 
@@ -41,7 +41,7 @@ fn platform() -> Finding {
 const INSTALL: &str = "install Rust from https://rustup.rs and see that ~/.cargo/bin is in the PATH of the server; without it only \
                        prebuilt NAME.so files are served";
 
-fn told(examined: &Examined) -> Vec<Finding> {
+fn findings_of(examined: &Examined) -> Vec<Finding> {
     let mut findings = Vec::new();
     match &examined.cargo {
         None => findings.push(Finding::wrong("cargo", "cargo is not in the PATH", INSTALL)),
@@ -95,7 +95,7 @@ fn compiler(examined: &Examined, path: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::Level;
+    use crate::commands::doctor::Severity;
 
     #[test]
     fn each_trouble_has_its_remedy() {
@@ -105,10 +105,10 @@ mod tests {
             rustc: rustc(&format!("rustc 1.95.0\nhost: {}-unknown-linux-gnu\nrelease: 1.95.0", env::consts::ARCH)),
             linked: Some(Ok(())),
         };
-        assert!(told(&good).iter().all(|finding| finding.level == Level::Good), "{:?}", told(&good));
+        assert!(findings_of(&good).iter().all(|finding| finding.level == Severity::Good), "{:?}", findings_of(&good));
         let wrong = |examined: Examined| {
-            let findings = told(&examined);
-            let wrong: Vec<_> = findings.into_iter().filter(|finding| finding.level != Level::Good).collect();
+            let findings = findings_of(&examined);
+            let wrong: Vec<_> = findings.into_iter().filter(|finding| finding.level != Severity::Good).collect();
             assert_eq!(wrong.len(), 1, "{wrong:?}");
             format!("{} → {}", wrong[0].found, wrong[0].remedy.as_deref().unwrap())
         };

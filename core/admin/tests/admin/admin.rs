@@ -3,11 +3,11 @@
 
 use crate::server::Server;
 use bytes::Bytes;
-use camlock_admin::{AdminOptions, InMemory, Token, admin_router};
+use camlock_admin::{AdminOptions, AdminSettings, InMemory, Token, admin_router};
 use camlock_http::Dispatch;
 use camlock_policy::{
-    Act, Digest, Done, Headline, Inbox, Installation, Installed, Kind, Manager, Message, Nudge, Order, Overview,
-    Placement, PluginView, Refused, Upload,
+    Act, Digest, Done, Headline, Inbox, Installation, Installed, Kind, LivePlugin, Manager, Message, Nudge, Order,
+    Overview, Placement, PluginKind, PluginView, Refused, Upload,
     registry::{NewToken, Role, Tokens},
 };
 use http::{Request, Response};
@@ -45,11 +45,9 @@ pub fn view(name: &str) -> PluginView {
         version: "0.1.0".into(),
         description: String::new(),
         category: None,
-        kind: Some(Kind::Crate),
-        path: Some(name.into()),
+        kind: PluginKind::Dynamic,
         enabled: true,
         revision: 12,
-        config: Arc::new(serde_json::json!({ "password": "canary" })),
         state: Headline::Serving,
         reason: None,
         serving: None,
@@ -57,15 +55,26 @@ pub fn view(name: &str) -> PluginView {
         failed: None,
         draining: Vec::new(),
         pinned: Vec::new(),
-        builds: Vec::new(),
-        openapi: None,
         endpoints: Vec::new(),
         urls: vec![format!("/api/v1/p/{name}/")],
+        path: Some(name.into()),
+        config: Some(serde_json::json!({ "password": "canary" })),
+        stages: None,
     }
 }
 
+/// Tests ask for this host.
+pub fn settings() -> AdminSettings {
+    AdminSettings { hosts: vec!["plugins.test".to_owned()], ..AdminSettings::default() }
+}
+
+/// The same as the supervisor has it.
+pub fn live(view: PluginView) -> LivePlugin {
+    LivePlugin::new(view, Some(Kind::Crate), BTreeMap::new())
+}
+
 pub fn done(name: &str) -> Result<Done, Refused> {
-    Ok(Done { plugin: Arc::new(PluginView { revision: 13, ..view(name) }), stages: Vec::new() })
+    Ok(Done { plugin: Arc::new(live(PluginView { revision: 13, ..view(name) })), stages: Vec::new() })
 }
 
 impl Admin {
@@ -87,6 +96,7 @@ impl Admin {
             note: Arc::new(move |happened| notes.note(happened)),
             blocked: dispatch.blocked_list(),
             meters: dispatch.meters(),
+            settings: settings(),
             ..AdminOptions::new(Token::new(ADMIN))
         });
         let install = options.install.clone();
@@ -128,6 +138,10 @@ impl Admin {
     }
 
     pub fn show(&self, plugins: impl IntoIterator<Item = PluginView>) {
+        self.show_live(plugins.into_iter().map(live));
+    }
+
+    pub fn show_live(&self, plugins: impl IntoIterator<Item = LivePlugin>) {
         let plugins = plugins.into_iter().map(Arc::new).collect();
         self.overview.send_replace(Arc::new(Overview { plugins, ready: true, ..Overview::default() }));
     }

@@ -1,33 +1,34 @@
 //! The host's own paths, with a manager that a test plays.
 
 use crate::{
+    admin::settings,
     fake::Fake,
     server::{Server, problem},
 };
 use bytes::Bytes;
-use camlock_admin::{About, AdminOptions, Token, admin_router};
+use camlock_admin::{AdminOptions, Token, admin_router};
+use camlock_api::ServerHealth;
 use camlock_http::Dispatch;
 use camlock_policy::{
-    Act, Done, Failure, Headline, Inbox, Kind, Manager, Message, Nudge, Overview, PluginView, Publish, Refused, Stage,
+    Act, Done, Failure, Headline, Inbox, Kind, LivePlugin, Manager, Message, Nudge, Overview, PluginKind, PluginView,
+    Publish, Refused, Stage,
 };
 use http::{Request, Response};
 use http_body_util::Full;
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 const TOKEN: &str = "a-secret";
 
-fn view(name: &str, state: Headline) -> PluginView {
-    PluginView {
+fn view(name: &str, state: Headline) -> LivePlugin {
+    let view = PluginView {
         name: name.into(),
         version: "0.1.0".into(),
         description: String::new(),
         category: None,
-        kind: Some(Kind::Crate),
-        path: Some(format!("{name}/Cargo.toml")),
+        kind: PluginKind::Dynamic,
         enabled: true,
         revision: 1,
-        config: Arc::default(),
         state,
         reason: None,
         serving: None,
@@ -35,11 +36,13 @@ fn view(name: &str, state: Headline) -> PluginView {
         failed: None,
         draining: Vec::new(),
         pinned: Vec::new(),
-        builds: Vec::new(),
-        openapi: None,
         endpoints: Vec::new(),
         urls: vec![format!("/api/v1/p/{name}/")],
-    }
+        path: Some(format!("{name}/Cargo.toml")),
+        config: None,
+        stages: None,
+    };
+    LivePlugin::new(view, Some(Kind::Crate), BTreeMap::new())
 }
 
 async fn start() -> (Server, Inbox) {
@@ -49,18 +52,19 @@ async fn start() -> (Server, Inbox) {
         Arc::new(view(name, state))
     });
     inbox.overview.send_replace(Arc::new(Overview { plugins: plugins.into(), ready: false, ..Overview::default() }));
-    let about = About {
+    let about = ServerHealth {
         version: "1.2.3".into(),
         revision: Some("abc".into()),
         rustc: Some("1.95.0".into()),
         abi: "1.0".into(),
         built_in: vec!["hello".into()],
+        ..ServerHealth::default()
     };
     let dispatch = Dispatch::default();
     let blocked = dispatch.blocked_list();
     dispatch.fall_through_to(admin_router(
         manager,
-        AdminOptions { about, blocked, ..AdminOptions::new(Token::new(TOKEN)) },
+        AdminOptions { about, blocked, settings: settings(), ..AdminOptions::new(Token::new(TOKEN)) },
     ));
     (Server::start(dispatch).await, inbox)
 }

@@ -1,10 +1,10 @@
 //! What describes the server: its OpenAPI document with the plugins' own, the page that shows it, and metrics.
 
 use crate::{
-    admin::{ADMIN, Admin, view},
+    admin::{ADMIN, Admin, live, view},
     fake::{Fake, text_answer},
 };
-use camlock_policy::{Fault, FaultKind, PluginView, Publish, RequestLimits};
+use camlock_policy::{Fault, FaultKind, LivePlugin, PluginView, Publish, RequestLimits};
 use http::Request;
 use http_body_util::Full;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
 /// A plugin's document that has one of everything that could clash.
-fn documented(name: &str, title: &str) -> PluginView {
+fn documented(name: &str, title: &str) -> LivePlugin {
     let document = json!({
         "openapi": "3.1.0",
         "info": { "title": title, "version": "1" },
@@ -31,7 +31,14 @@ fn documented(name: &str, title: &str) -> PluginView {
             "securitySchemes": { "token": { "type": "apiKey", "in": "header", "name": "x-key" } },
         },
     });
-    PluginView { openapi: Some(document.to_string().into()), ..view(name) }
+    described(name, &document.to_string())
+}
+
+/// A plugin with this document.
+fn described(name: &str, document: &str) -> LivePlugin {
+    let mut plugin = live(view(name));
+    plugin.openapi = Some(document.into());
+    plugin
 }
 
 /// Everything that makes a document whole: references lead somewhere, names are unique and fit, operations are complete.
@@ -106,8 +113,8 @@ async fn the_document_is_whole_with_and_without_plugins() {
     );
     assert!(reload["responses"].get("default").is_some());
     assert!(reload["description"].as_str().unwrap().contains("Least role: `operator`"));
-    let broken = PluginView { openapi: Some("{".into()), ..view("torn") };
-    admin.show([documented("hello", "one"), documented("kv-store", "two"), broken]);
+    let broken = described("torn", "{");
+    admin.show_live([documented("hello", "one"), documented("kv-store", "two"), broken]);
     let merged = admin.get("/openapi.json").await;
     check(&merged);
     for (plugin, title) in [("hello", "one"), ("kv-store", "two")] {
@@ -137,7 +144,7 @@ async fn the_document_is_merged_anew_only_when_it_changes() {
     // Another state changes no document.
     admin.show([PluginView { enabled: false, ..view("hello") }]);
     assert_eq!(ask(Some(&first)).await, (304, first.clone()));
-    admin.show([documented("hello", "one")]);
+    admin.show_live([documented("hello", "one")]);
     let (status, second) = ask(Some(&first)).await;
     assert!(status == 200 && second != first);
     admin.show([view("hello")]);

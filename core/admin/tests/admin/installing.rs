@@ -1,11 +1,11 @@
 //! Plugins that are sent: taken in, handed on, waited for.
 
 use crate::{
-    admin::{ADMIN, Admin, Seen, done, view},
+    admin::{ADMIN, Admin, Seen, done, live, view},
     server::{PATIENCE, problem},
 };
 use bytes::Bytes;
-use camlock_admin::AdminOptions;
+use camlock_admin::{AdminOptions, AdminSettings};
 use camlock_policy::{
     Act, BoxFuture, Done, Failure, Headline, Install, Installed, NotInstalled, PluginView, Refused, Source, Stage,
     Upload,
@@ -52,7 +52,11 @@ impl Installing {
         let installed = Installed { plugin: "fresh".into(), path: "fresh".into() };
         let (asked, outcome) = (Arc::default(), Arc::new(Mutex::new(Ok(installed))));
         let fake = Fake { uploads: uploads.path().to_owned(), asked: Arc::clone(&asked), outcome: outcome.clone() };
-        let with = |options| AdminOptions { install: Some(Arc::new(fake)), largest_upload: 100_000, ..options };
+        let with = |options: AdminOptions| AdminOptions {
+            install: Some(Arc::new(fake)),
+            settings: AdminSettings { largest_upload: 100_000, ..options.settings },
+            ..options
+        };
         Installing { admin: Admin::with(with).await, uploads, asked, outcome }
     }
 
@@ -164,7 +168,7 @@ async fn what_is_new_is_waited_for() {
     let installing = Installing::start().await;
     for state in [Headline::Serving, Headline::Disabled, Headline::Waiting] {
         installing.admin.answering(move |_| {
-            Ok(Done { plugin: Arc::new(PluginView { state, ..view("fresh") }), stages: Vec::new() })
+            Ok(Done { plugin: Arc::new(live(PluginView { state, ..view("fresh") })), stages: Vec::new() })
         });
         let answer = installing.send("application/zip", "", "PK").await;
         assert_eq!(answer.status(), 201, "{:?}", answer.body());
@@ -174,7 +178,7 @@ async fn what_is_new_is_waited_for() {
     }
     installing.admin.answering(|_| {
         let failure = Failure::new(Stage::Build, "it does not compile");
-        Err(Refused::Failed { failure, generation: 1, plugin: Arc::new(view("fresh")) })
+        Err(Refused::Failed { failure, generation: 1, plugin: Arc::new(live(view("fresh"))) })
     });
     let answer = installing.send("application/zip", "", "PK").await;
     let document = problem(&answer);
@@ -197,4 +201,23 @@ async fn what_was_there_is_reloaded() {
         refused => refused,
     });
     assert_eq!(installing.send("application/octet-stream", "?replace=true", "ELF").await.status(), 422);
+}
+
+/// As browsers and `curl -F file=@hello.tgz` send one.
+#[tokio::test]
+async fn a_file_in_a_form_is_handed_on() {
+    let installing = Installing::start().await;
+    let form = |end: &str| {
+        let head = "content-disposition: form-data; name=\"file\"; filename=\"hello.tgz\"\r\ncontent-type: image/png";
+        format!("--limit\r\n{head}\r\n\r\ngz\r\n{end}")
+    };
+    let content_type = "multipart/form-data; boundary=limit";
+    let answer = installing.send(content_type, "?wait=false", form("--limit--\r\n")).await;
+    assert_eq!(answer.status(), 202, "{:?}", answer.body());
+    let (upload, content) = installing.asked.lock().unwrap().pop().unwrap();
+    assert!(matches!(upload.source, Source::TarGz(_)) && content == b"gz", "{upload:?}");
+    // Half of a form is none, though the file was whole.
+    let answer = installing.send(content_type, "?wait=false", form("")).await;
+    assert_eq!(answer.status(), 400, "{:?}", answer.body());
+    assert!(installing.asked.lock().unwrap().is_empty());
 }

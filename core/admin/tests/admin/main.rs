@@ -9,6 +9,7 @@ mod documents;
 #[path = "../../../http/tests/http/fake.rs"]
 mod fake;
 mod following;
+mod insiders;
 mod installing;
 mod lists;
 mod roles;

@@ -4,7 +4,7 @@ use crate::{
     admin::{ADMIN, Admin, over},
     server::problem,
 };
-use camlock_admin::AdminOptions;
+use camlock_admin::{AdminOptions, AdminSettings};
 use camlock_policy::registry::{Role, Tokens};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -285,9 +285,11 @@ async fn pages_of_other_origins_may_ask_only_if_they_are_named() {
         let answer = asked_by_a_page(&closed, method, "https://admin.example.com").await;
         assert!(answer.headers().keys().all(|name| !name.as_str().starts_with("access-control-")), "{answer:?}");
     }
-    let open =
-        Admin::with(|options| AdminOptions { origins: vec!["https://admin.example.com".parse().unwrap()], ..options })
-            .await;
+    let open = Admin::with(|options| AdminOptions {
+        settings: AdminSettings { origins: vec!["https://admin.example.com".parse().unwrap()], ..options.settings },
+        ..options
+    })
+    .await;
     let answer = asked_by_a_page(&open, "GET", "https://admin.example.com").await;
     assert_eq!((answer.status().as_u16(), allowed(&answer).as_deref()), (200, Some("https://admin.example.com")));
     let before = asked_by_a_page(&open, "OPTIONS", "https://admin.example.com").await;

@@ -2,7 +2,7 @@
 
 use super::{Actor, NodeId, Unavailable};
 use crate::{BoxFuture, Digest, Endpoint, Fingerprint, Headline};
-use serde::{Deserialize, Serialize};
+pub use camlock_api::Role;
 use std::{fmt, str::FromStr, time::SystemTime};
 use tokio::sync::watch;
 
@@ -19,7 +19,7 @@ pub struct Happened {
     pub by: Actor,
     /// More about it: an object.
     pub detail: serde_json::Value,
-    /// When it happened, by this server's clock.
+    /// When.
     pub at: SystemTime,
 }
 
@@ -28,7 +28,7 @@ pub struct Happened {
 pub struct EventId {
     /// The transaction that wrote it: transactions are in the order in which they can be read without missing one.
     pub transaction: u64,
-    /// Its number: of two events of one transaction the later one has the greater.
+    /// Its number.
     pub number: u64,
 }
 
@@ -56,21 +56,21 @@ pub struct NoEventId;
 /// Something that happened, as it is on record.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// The event's place in the journal.
+    /// Its place.
     pub id: EventId,
     /// When, by the clock of whoever wrote it.
     pub at: SystemTime,
     /// The node; none if it was decided in the database.
     pub node: Option<NodeId>,
-    /// The plugin that it concerns, if it concerns one.
+    /// The plugin.
     pub plugin: Option<String>,
-    /// The generation that it concerns, if it concerns one.
+    /// The generation.
     pub generation: Option<u64>,
     /// What, in a word.
     pub what: String,
-    /// Who brought it about.
+    /// Who.
     pub by: Actor,
-    /// What there is to know beyond that: an object.
+    /// More about it.
     pub detail: serde_json::Value,
 }
 
@@ -81,13 +81,13 @@ pub struct EventQuery {
     pub after: Option<EventId>,
     /// Only those before this one, newest first.
     pub before: Option<EventId>,
-    /// Only events of this plugin.
+    /// Only this plugin's.
     pub plugin: Option<String>,
     /// So many at most.
     pub limit: usize,
 }
 
-/// A page of the journal.
+/// Events.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EventPage {
     /// In the order that was asked for.
@@ -99,17 +99,17 @@ pub struct EventPage {
 /// What a node serves of one plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {
-    /// The plugin that this is about.
+    /// The plugin.
     pub plugin: String,
-    /// Its state on that node, in a word.
+    /// Its state there.
     pub state: Headline,
     /// Why, where there is something to say.
     pub reason: Option<String>,
     /// The generation that serves.
     pub generation: Option<u64>,
-    /// The digest of what serves; none for what is compiled in.
+    /// Its artifact.
     pub artifact: Option<Digest>,
-    /// The version that serves.
+    /// Its version.
     pub version: Option<String>,
     /// What lay in the node's directory when it last came to agree with the others.
     pub seen: Option<Fingerprint>,
@@ -122,15 +122,15 @@ pub struct Served {
 /// A server of the fleet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeView {
-    /// The node's id.
+    /// Its id.
     pub id: NodeId,
-    /// The name of the machine that it runs on.
+    /// The host's name.
     pub host: String,
-    /// The address that it listens on.
+    /// Where it listens.
     pub address: String,
     /// Its version of Camlock.
     pub version: String,
-    /// When the node's server was started.
+    /// When it began.
     pub started: SystemTime,
     /// When it was last heard of.
     pub heard: SystemTime,
@@ -138,7 +138,7 @@ pub struct NodeView {
     pub stale: bool,
     /// Whether it is the one that answers.
     pub this: bool,
-    /// What it serves of each plugin.
+    /// What it serves.
     pub serves: Vec<Served>,
     /// Plugins of which it serves something else than what was agreed on.
     pub lags: Vec<String>,
@@ -146,7 +146,7 @@ pub struct NodeView {
 
 /// What people look up.
 pub trait Archive: Send + Sync {
-    /// The servers of the fleet, this one among them.
+    /// The fleet.
     fn nodes(&self) -> BoxFuture<Result<Vec<NodeView>, Unavailable>>;
     /// The journal. What was written late is never skipped by who goes on after the last event that they had.
     fn events(&self, query: EventQuery) -> BoxFuture<Result<EventPage, Unavailable>>;
@@ -154,56 +154,33 @@ pub trait Archive: Send + Sync {
     fn fresh(&self) -> watch::Receiver<u64>;
 }
 
-/// What a token allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// To look at everything that is shown.
-    Viewer,
-    /// To decide about plugins that are there.
-    Operator,
-    /// To do everything: install, remove, and make tokens too.
-    Admin,
-}
-
-impl Role {
-    /// The role as it stands in the database and in JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Role::Viewer => "viewer",
-            Role::Operator => "operator",
-            Role::Admin => "admin",
-        }
-    }
-}
-
 /// A token to be made. Its secret is not among this: only its hash is ever kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewToken {
     /// What it is called, for the journal.
     pub name: String,
-    /// The role of whoever shows it.
+    /// What it allows.
     pub role: Role,
     /// The sha-256 of its secret.
     pub hash: Digest,
-    /// When it ceases to let anybody in, if ever.
+    /// Until when.
     pub expires: Option<SystemTime>,
 }
 
 /// A token, as it is on record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenView {
-    /// The number under which it can be revoked.
+    /// Its number.
     pub id: u64,
     /// What it is called.
     pub name: String,
-    /// The role of whoever shows it.
+    /// What it allows.
     pub role: Role,
     /// The sha-256 of its secret.
     pub hash: Digest,
     /// When it was made.
     pub created: SystemTime,
-    /// When it ceases to let anybody in, if ever.
+    /// Until when.
     pub expires: Option<SystemTime>,
     /// Since when it lets nobody in any more.
     pub revoked: Option<SystemTime>,

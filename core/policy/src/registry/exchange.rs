@@ -16,6 +16,12 @@ pub trait Exchange: Send + Sync {
 
     /// A file with the bytes of an artifact; none if nobody has them. Whoever uses it looks whether it is what it should be.
     fn fetch(&self, digest: Digest) -> BoxFuture<Result<Option<PathBuf>, Failure>>;
+
+    /// What was offered is not where it was put: whoever has it is to offer it again. By default nothing is lost.
+    fn lost(&self, digest: Digest) -> BoxFuture<Result<(), Unavailable>> {
+        let _ = digest;
+        Box::pin(async { Ok(()) })
+    }
 }
 
 /// Who builds what several servers want at once.

@@ -3,7 +3,7 @@
 //! What must not live here: what the outcome is.
 
 use super::plugin::Plugin;
-use crate::{Done, PluginView, Refused, registry::Actor};
+use crate::{Done, LivePlugin, Refused, registry::Actor};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 
@@ -46,7 +46,7 @@ pub(crate) struct PendingAnswer {
     /// How long each stage took, or why it was not done.
     pub(crate) outcome: Result<Vec<(&'static str, Duration)>, Refused>,
     /// How the plugin was last seen, if it is not shown any more.
-    pub(crate) gone: Option<Arc<PluginView>>,
+    pub(crate) gone: Option<Arc<LivePlugin>>,
 }
 
 impl PendingAnswer {

@@ -36,11 +36,14 @@ impl Plugin {
     ) {
         self.past.builds.push_front(Arc::new(BuildView {
             generation: head.generation,
-            began: head.since,
-            stages: head.times.stages.clone(),
+            began: head.since.into(),
+            stages: head.times.stages.iter().copied().collect(),
             artifact,
             version: manifest.map(|manifest| manifest.version.clone()),
-            failure: failure.cloned(),
+            failed: failure.map(|failure| {
+                let took: std::time::Duration = head.times.stages.iter().map(|(_, took)| *took).sum();
+                failure.view(head.generation, head.since + took)
+            }),
         }));
         self.past.builds.truncate(BUILDS);
     }

@@ -7,9 +7,10 @@ use super::{
     plugin::{Plugin, Presence},
 };
 use crate::{
-    CandidateView, Done, DrainingView, Endpoint, Failure, FailureView, GenerationView, Headline, Kind, Overview,
-    PinnedView, PluginView, Stage, Use,
+    CandidateView, Done, DrainingView, Endpoint, Failure, FailureView, Headline, Kind, LivePlugin, Overview,
+    PinnedView, PluginKind, PluginView, ServingView, Stage, Use,
     generation::Phase,
+    paths::without_paths,
     routes::{MOUNTS, Routed, Serving, Target, overlap},
 };
 use std::{collections::BTreeMap, mem, sync::Arc};
@@ -17,7 +18,7 @@ use tokio::sync::{oneshot, watch};
 
 /// What was shown last, and what is to be shown next.
 pub(super) struct ShownState {
-    pub(super) views: BTreeMap<String, Arc<PluginView>>,
+    pub(super) views: BTreeMap<String, Arc<LivePlugin>>,
     ready: bool,
     pub(super) routes_changed: bool,
     pub(super) overview_changed: bool,
@@ -63,7 +64,7 @@ impl Supervisor {
             let _ = held.send(());
         }
         let looked = self.looks.ended > 0 && self.looks.trouble.is_none();
-        let starting = |plugin: &Arc<PluginView>| plugin.state == Headline::Starting;
+        let starting = |plugin: &Arc<LivePlugin>| plugin.state == Headline::Starting;
         let ready = self.shown.ready || looked && self.records.known && !self.shown.views.values().any(starting);
         self.report_what_changed(&dirty.iter().cloned().collect::<Vec<_>>());
         if !dirty.is_empty() || ready != self.shown.ready || mem::take(&mut self.shown.overview_changed) {
@@ -119,7 +120,8 @@ impl Supervisor {
         let reason = match self.ending {
             Some(_) => "the server is ending".to_owned(),
             None if state == Headline::Starting => "it is on its way, and does not serve yet".to_owned(),
-            None => plugin.reason().unwrap_or_default(),
+            // Whoever sends requests need not know where things lie here.
+            None => plugin.reason().map(|reason| without_paths(&reason)).unwrap_or_default(),
         };
         Some(Target::Unavailable { name: plugin.name.as_str().into(), state, reason })
     }
@@ -138,7 +140,7 @@ impl Supervisor {
 
 impl Plugin {
     /// What people see of it.
-    pub(super) fn view(&self) -> Arc<PluginView> {
+    pub(super) fn view(&self) -> Arc<LivePlugin> {
         let serving = self.serving.as_ref();
         let manifest = serving.map(|serving| serving.artifact.manifest()).or(self.past.manifest.as_ref());
         let claims = manifest.map_or(&[][..], |manifest| &manifest.camlock.routes);
@@ -147,42 +149,45 @@ impl Plugin {
         // Whose entry is gone is not to be reached.
         let there = self.entry().is_some() || serving.is_some();
         let urls = std::iter::once(mount.clone()).chain(claims.iter().cloned()).filter(|_| there).collect();
+        let entry = self.entry().map(|entry| entry.kind);
         let openapi = serving.and_then(|serving| serving.loaded.instance.description().openapi.as_deref());
         let draining = self.leaving.iter().filter(|(_, leaving)| leaving.phase == Phase::Draining);
-        Arc::new(PluginView {
+        let view = PluginView {
             name: self.name.clone(),
             version: manifest.map(|manifest| manifest.version.clone()).unwrap_or_default(),
             description: manifest.map(|manifest| manifest.description.clone()).unwrap_or_default(),
             category: manifest
                 .and_then(|manifest| manifest.camlock.category)
                 .map(|category| category.word().to_owned()),
-            kind: self.entry().map(|entry| entry.kind),
+            kind: if entry == Some(Kind::BuiltIn) { PluginKind::Static } else { PluginKind::Dynamic },
             path: lies.map(|entry| entry.path.display().to_string()),
             enabled: self.enabled(),
             revision: self.record().map_or(0, |record| record.revision),
-            config: Arc::new(self.record().map_or_else(|| serde_json::json!({}), |record| record.config.clone())),
+            config: Some(self.record().map_or_else(|| serde_json::json!({}), |record| record.config.clone())),
+            stages: None,
             state: self.headline(),
             reason: self.reason(),
-            serving: serving.map(|serving| GenerationView {
+            serving: serving.map(|serving| ServingView {
                 generation: serving.generation,
                 version: serving.artifact.manifest().version.clone(),
                 artifact: serving.artifact.digest(),
-                since: serving.since,
-                leases: serving.loaded.leases.clone(),
-                left_behind: self.past.left_behind,
+                since: serving.since.into(),
+                in_flight: 0,
+                left_behind_bytes: self.past.left_behind,
             }),
             candidate: self.candidate.as_ref().map(|candidate| CandidateView {
                 generation: candidate.head.generation,
-                stage: candidate.word(),
+                stage: candidate.word().into(),
                 doing: candidate.doing.clone(),
-                since: candidate.head.since,
+                since: candidate.head.since.into(),
             }),
             failed: self.failure_view(),
             draining: draining
                 .map(|(generation, leaving)| DrainingView {
                     generation: *generation,
-                    leases: leaving.leases.clone(),
-                    deadline: leaving.deadline,
+                    in_flight: 0,
+                    why: String::new(),
+                    deadline: leaving.deadline.into(),
                 })
                 .collect(),
             pinned: self
@@ -193,11 +198,17 @@ impl Plugin {
                     _ => None,
                 })
                 .collect(),
-            builds: self.past.builds.iter().cloned().collect(),
-            openapi: openapi.map(Into::into),
             endpoints: if there { endpoints(&mount, claims, openapi) } else { Vec::new() },
             urls,
-        })
+        };
+        let held = self.leaving.iter().map(|(generation, leaving)| (*generation, leaving.leases.clone()));
+        let held = held.filter(|(generation, _)| view.draining.iter().any(|it| it.generation == *generation));
+        let serves = serving.map(|serving| (serving.generation, serving.loaded.leases.clone()));
+        let leases = held.chain(serves).collect();
+        let mut live = LivePlugin::new(view, entry, leases);
+        live.openapi = openapi.map(Into::into);
+        live.builds = self.past.builds.iter().cloned().collect();
+        Arc::new(live)
     }
 
     fn failure_view(&self) -> Option<FailureView> {
@@ -205,13 +216,9 @@ impl Plugin {
             let ((rival, since), entry) = (self.directory.rival.as_ref()?, self.entry()?);
             let reason = two_of_one_name(&self.name, &entry.path.display().to_string(), rival);
             let failure = Failure::new(Stage::Manifest, reason);
-            Some(FailureView { generation: 0, failure, at: *since })
+            Some(failure.view(0, *since))
         };
-        let failed = self.failed.as_ref().map(|failed| FailureView {
-            generation: failed.generation,
-            failure: failed.failure.clone(),
-            at: failed.at,
-        });
+        let failed = self.failed.as_ref().map(|failed| failed.failure.view(failed.generation, failed.at));
         failed.or_else(rival)
     }
 }
@@ -224,10 +231,14 @@ fn endpoints(mount: &str, claims: &[String], openapi: Option<&str>) -> Vec<Endpo
     for (path, operations) in document["paths"].as_object().into_iter().flatten() {
         for method in METHODS.iter().filter(|method| operations.get(**method).is_some()) {
             let path = format!("{}{path}", mount.trim_end_matches('/'));
-            endpoints.push(Endpoint { method: method.to_uppercase(), path, source: "openapi" });
+            endpoints.push(Endpoint { method: method.to_uppercase(), path, source: "openapi".into() });
         }
     }
-    let any = |path: &str, source| Endpoint { method: "*".to_owned(), path: path.to_owned(), source };
+    let any = |path: &str, source: &'static str| Endpoint {
+        method: "*".to_owned(),
+        path: path.to_owned(),
+        source: source.into(),
+    };
     endpoints.extend(claims.iter().map(|claim| any(claim, "manifest")));
     if endpoints.iter().all(|endpoint| endpoint.source != "openapi") {
         endpoints.push(any(&format!("{mount}*"), "mount"));

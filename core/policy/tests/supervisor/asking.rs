@@ -73,7 +73,7 @@ async fn while_its_manifest_breaks_and_a_candidate_comes_up() {
     server.until("hello", |plugin| plugin.candidate.as_ref().is_some_and(|it| it.stage == "loading")).await;
     world.break_manifest("hello");
     let view = server.serves("hello", 1).await;
-    let told = view.failed.as_ref().map(|failed| failed.failure.to_string());
+    let told = view.failed.as_ref().map(|failed| failed.to_string());
     assert_eq!(told.as_deref(), Some("manifest: it is broken"));
     let refused = answer(server.manager.clone(), "hello", RELOAD).await.unwrap_err();
     assert_eq!(refused.to_string(), "manifest: it is broken");

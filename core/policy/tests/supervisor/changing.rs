@@ -1,7 +1,7 @@
 //! Entries come, change and go; candidates replace each other or fail.
 
 use super::world::{Script, World, kept, limits};
-use camlock_policy::{Act, Failure, Headline, PluginView, Refused, Settings, Stage};
+use camlock_policy::{Act, Failure, Headline, LivePlugin, Refused, Settings, Stage};
 use camlock_testing::MemoryRegistry;
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ async fn what_fails_leaves_the_old_one_serving() {
         let view = server.until("hello", |plugin| plugin.failed.is_some()).await;
         assert_eq!(view.state, Headline::Serving);
         let failed = view.failed.clone().unwrap();
-        assert_eq!((failed.generation, failed.failure.stage), (2, stage), "{}", failed.failure.reason);
+        assert_eq!((failed.generation, failed.stage), (2, stage), "{}", failed.reason);
         assert_eq!(world.leads_to("hello"), "generation 1");
         // Mended: a new generation, and the failure is forgotten.
         world.put("hello", "c", Script::default());
@@ -103,7 +103,7 @@ async fn work_that_panics_has_failed() {
         world.put("hello", "a", script);
         let server = world.start();
         let view = server.until("hello", |plugin| plugin.state == Headline::Failed).await;
-        assert_eq!(view.failed.as_ref().unwrap().failure.stage, stage);
+        assert_eq!(view.failed.as_ref().unwrap().stage, stage);
         // It may pass, and does.
         world.rewrite("hello", "a", |script| (script.build_panics, script.load_panics) = (false, false));
         server.until("hello", |plugin| plugin.state == Headline::Serving).await;
@@ -410,16 +410,16 @@ async fn what_pins_refused_is_tried_when_they_go() {
     server.serves("hello", 1).await;
     server.reload("hello").await.unwrap();
     server.until("hello", |plugin| plugin.pinned.len() == 1).await;
-    let refused = |plugin: &PluginView| {
+    let refused = |plugin: &LivePlugin| {
         let failed = plugin.failed.as_ref();
-        failed.is_some_and(|failed| failed.failure.reason.starts_with("1 generations of it cannot leave"))
+        failed.is_some_and(|failed| failed.reason.starts_with("1 generations of it cannot leave"))
     };
     // An edit.
     world.put("hello", "b", Script { pins: true, ..Script::default() });
     server.until("hello", refused).await;
     world.unpin();
     let serves = |fingerprint: &'static str| {
-        move |plugin: &PluginView| {
+        move |plugin: &LivePlugin| {
             let serving = plugin.serving.as_ref();
             serving.is_some_and(|serving| serving.artifact == Some(kept("hello", fingerprint).digest))
         }
@@ -430,7 +430,7 @@ async fn what_pins_refused_is_tried_when_they_go() {
     server.until("hello", |plugin| plugin.pinned.len() == 1 && plugin.failed.is_none()).await;
     server.reload("hello").await.unwrap_err();
     world.unpin();
-    let later = |plugin: &PluginView| plugin.serving.as_ref().is_some_and(|serving| serving.generation > generation);
+    let later = |plugin: &LivePlugin| plugin.serving.as_ref().is_some_and(|serving| serving.generation > generation);
     server.until("hello", later).await;
     // What was disabled and is enabled again.
     server.until("hello", |plugin| plugin.pinned.len() == 1 && plugin.failed.is_none()).await;
@@ -451,7 +451,7 @@ async fn what_changes_by_itself_without_end_is_held_back_and_says_so() {
     let view = loop {
         change += 1;
         world.put("hello", &change.to_string(), Script::default());
-        let settled = |plugin: &PluginView| {
+        let settled = |plugin: &LivePlugin| {
             let serving = plugin.serving.as_ref().and_then(|serving| serving.artifact);
             serving == Some(kept("hello", &change.to_string()).digest) || plugin.reason.is_some()
         };
@@ -495,7 +495,7 @@ async fn what_fails_by_itself_without_end_is_held_back_too() {
         change += 1;
         world.put("hello", &change.to_string(), no());
         let generation = change + 1;
-        let settled = |plugin: &PluginView| {
+        let settled = |plugin: &LivePlugin| {
             let held = plugin.reason.as_ref().is_some_and(|reason| reason.contains("changes wait"));
             held || plugin.failed.as_ref().is_some_and(|failed| failed.generation == generation)
         };
@@ -520,7 +520,7 @@ async fn other_sources_of_the_same_bytes_are_no_new_generation() {
     server.until("hello", |plugin| plugin.builds.len() == 2 && plugin.candidate.is_none()).await;
     tokio::time::sleep(seconds(600)).await;
     let view = server.serves("hello", 1).await;
-    assert!(view.failed.is_none() && view.builds[0].failure.is_none());
+    assert!(view.failed.is_none() && view.builds[0].failed.is_none());
     assert_eq!(world.taken(), ["build hello:b", "verify hello:b"]);
     // Who asks for one gets one, and one only.
     let done = server.reload("hello").await.unwrap();

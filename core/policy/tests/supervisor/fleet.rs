@@ -81,7 +81,7 @@ async fn one_that_cannot_makes_it_fail_for_all() {
     nodes[2].world.know("hello", "b", Script { start_fails: true, ..Script::default() });
     nodes[0].world.put("hello", "b", Script::default());
     let view = nodes[0].server.until("hello", |plugin| plugin.failed.is_some()).await;
-    let reason = &view.failed.as_ref().unwrap().failure.reason;
+    let reason = &view.failed.as_ref().unwrap().reason;
     assert!(
         reason.starts_with("version 1.0.0 was not agreed on, and nobody swapped: three: start: `start` failed"),
         "{reason}"

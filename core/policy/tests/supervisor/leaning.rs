@@ -74,7 +74,7 @@ async fn a_version_that_would_leave_others_behind_is_refused() {
     world.put("base", "b", Script { version: "2.0.0", ..Script::default() });
     let view = server.until("base", |plugin| plugin.failed.is_some()).await;
     assert_eq!(
-        view.failed.as_ref().unwrap().failure.to_string(),
+        view.failed.as_ref().unwrap().to_string(),
         "dependencies: version 2.0.0 would leave others without what they need: `app` needs ^1; change or remove them first"
     );
     assert_eq!((world.leads_to("base"), world.leads_to("app")), ("generation 1".into(), "generation 1".into()));
@@ -139,7 +139,7 @@ async fn a_new_major_version_comes_with_those_who_ask_for_it() {
     server.serves("app", 1).await;
     world.put("base", "b", Script { version: "2.0.0", ..Script::default() });
     let view = server.until("base", |plugin| plugin.failed.is_some()).await;
-    assert_eq!(view.failed.as_ref().unwrap().failure.stage, Stage::Dependencies);
+    assert_eq!(view.failed.as_ref().unwrap().stage, Stage::Dependencies);
     world.put("app", "b", needs(&[("base", "^2")]));
     let view = server.until("app", |plugin| plugin.serving.as_ref().is_some_and(|it| it.generation == 2)).await;
     assert!(view.failed.is_none());

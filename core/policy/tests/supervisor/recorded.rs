@@ -2,7 +2,7 @@
 
 use super::world::{Script, Server, World, kept, limits};
 use camlock_policy::{
-    Act, Failure, Headline, Order, PluginView, Refused, Settings, Stage,
+    Act, Failure, Headline, LivePlugin, Order, Refused, Settings, Stage,
     registry::{Decision, Registry},
 };
 use camlock_testing::MemoryRegistry;
@@ -115,7 +115,7 @@ async fn what_is_gone_keeps_its_record() {
     server.until("hello", |plugin| plugin.state == Headline::Missing).await;
     world.put("hello", "a", Script::default());
     let view = server.serves("hello", 3).await;
-    assert_eq!(*view.config, json!({ "greeting": "hi" }));
+    assert_eq!(view.config, Some(json!({ "greeting": "hi" })));
     assert!(world.taken().contains(&"load hello:a as 3 with {\"greeting\":\"hi\"}".to_owned()));
 }
 
@@ -186,7 +186,7 @@ async fn without_the_registry_what_serves_goes_on() {
     server.reload("hello").await.unwrap();
     // What is new is made ready, and waits; what is newer takes its place.
     world.put("hello", "b", Script::default());
-    let waits = |plugin: &camlock_policy::PluginView| {
+    let waits = |plugin: &camlock_policy::LivePlugin| {
         plugin.candidate.as_ref().is_some_and(|it| it.doing.contains("waits for the registry: nobody listens there"))
     };
     server.until("hello", waits).await;
@@ -336,14 +336,14 @@ async fn broken_at_the_start_it_serves_what_was_agreed_on() {
         let view = server.manager.plugin("hello").unwrap();
         assert_eq!(view.serving.as_ref().unwrap().artifact, Some(kept("hello", "a").digest));
         // What is wrong is told, and asked for a reload it is told again.
-        let failed = &view.failed.as_ref().unwrap().failure;
+        let failed = view.failed.as_ref().unwrap();
         assert_eq!(failed.stage, stage.unwrap_or(Stage::Manifest));
         let refused = server.reload("hello").await.unwrap_err();
         assert_eq!(refused.to_string(), failed.to_string());
         assert_eq!(world.leads_to("hello"), format!("generation {}", view.serving.as_ref().unwrap().generation));
         // Mended, it serves what lies there.
         world.put("hello", "c", Script::default());
-        let mended = |plugin: &PluginView| {
+        let mended = |plugin: &LivePlugin| {
             plugin.serving.as_ref().is_some_and(|serving| serving.artifact == Some(kept("hello", "c").digest))
         };
         let view = server.until("hello", mended).await;
@@ -362,7 +362,7 @@ async fn what_was_agreed_on_may_fail_too_and_is_tried_once() {
     world.put("hello", "b", Script { build_fails: Some(no), ..Script::default() });
     world.taken();
     let server = world.start_on(&registry, settings());
-    let both = |plugin: &PluginView| plugin.builds.len() == 2 && plugin.candidate.is_none();
+    let both = |plugin: &LivePlugin| plugin.builds.len() == 2 && plugin.candidate.is_none();
     let view = server.until("hello", both).await;
     assert_eq!((view.state, view.reason.as_deref()), (Headline::Failed, Some("build: no")));
     tokio::time::sleep(Duration::from_secs(600)).await;
@@ -380,7 +380,7 @@ async fn what_may_pass_is_still_tried_again_beside_what_was_agreed_on() {
     world.put("hello", "b", Script { build_fails: Some(away), ..Script::default() });
     let server = restarted(&world, &registry).await;
     world.rewrite("hello", "b", |script| script.build_fails = None);
-    let newer = |plugin: &PluginView| {
+    let newer = |plugin: &LivePlugin| {
         plugin.serving.as_ref().is_some_and(|serving| serving.artifact == Some(kept("hello", "b").digest))
     };
     let view = server.until("hello", newer).await;

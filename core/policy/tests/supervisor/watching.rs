@@ -13,7 +13,7 @@ async fn a_drain_has_a_deadline_and_a_farewell() {
     let (request, mut farewell) = (world.request("hello"), world.farewell("hello"));
     server.reload("hello").await.unwrap();
     let view = server.until("hello", |plugin| plugin.draining.len() == 1).await;
-    assert_eq!(view.draining[0].leases.count_of(camlock_policy::Use::Request), 1);
+    assert_eq!(view.now().draining[0].in_flight, 1);
     let began = tokio::time::Instant::now();
     farewell.wait_for(|end| *end).await.unwrap();
     assert_eq!(began.elapsed().as_secs(), 30);
@@ -75,7 +75,7 @@ async fn quiesce_holds_requests_while_state_is_handed_over() {
     let _request = world.request("hello");
     world.put("hello", "c", quiet());
     let view = server.until("hello", |plugin| plugin.failed.is_some()).await;
-    let reason = &view.failed.as_ref().unwrap().failure.reason;
+    let reason = &view.failed.as_ref().unwrap().reason;
     assert!(reason.contains("requests were held for 5 s, and still a request"), "{reason}");
     assert_eq!(world.leads_to("hello"), "generation 2");
 }
@@ -91,7 +91,7 @@ async fn panics_on_probation_lead_back() {
     world.rewrite("hello", "b", |script| script.panics = 3);
     let view = server.serves("hello", 3).await;
     assert_eq!(view.serving.as_ref().unwrap().artifact, Some(kept("hello", "a").digest));
-    let reason = &view.failed.as_ref().unwrap().failure.reason;
+    let reason = &view.failed.as_ref().unwrap().reason;
     assert!(reason.starts_with("it panicked 3 times soon after it began to serve; sha256:"), "{reason}");
     assert!(reason.ends_with("is under quarantine, and what served before it comes back"), "{reason}");
 
@@ -112,7 +112,7 @@ async fn bad_health_on_probation_leads_back() {
     world.rewrite("hello", "b", |script| script.unwell = true);
     let view = server.serves("hello", 3).await;
     assert_eq!(view.serving.as_ref().unwrap().artifact, Some(kept("hello", "a").digest));
-    let reason = &view.failed.as_ref().unwrap().failure.reason;
+    let reason = &view.failed.as_ref().unwrap().reason;
     assert!(reason.starts_with("`health` failed 3 times one after the other, at last: not well; sha256:"), "{reason}");
 }
 
@@ -132,10 +132,7 @@ async fn quarantine_is_by_digest() {
     world.put("hello", "b", Script { panics: 3, ..Script::default() });
     let view = server
         .until("hello", |plugin| {
-            plugin
-                .failed
-                .as_ref()
-                .is_some_and(|failed| failed.failure.reason.contains("these bytes are under quarantine"))
+            plugin.failed.as_ref().is_some_and(|failed| failed.reason.contains("these bytes are under quarantine"))
         })
         .await;
     assert_eq!(view.state, Headline::Serving);
@@ -170,9 +167,7 @@ async fn the_unwell_are_restarted_three_times_an_hour() {
     server.serves("hello", 1).await;
     world.rewrite("hello", "a", |script| script.unwell = true);
     let enough = "it was started anew 3 times within an hour, and goes on as it is";
-    server
-        .until("hello", |plugin| plugin.failed.as_ref().is_some_and(|failed| failed.failure.reason.ends_with(enough)))
-        .await;
+    server.until("hello", |plugin| plugin.failed.as_ref().is_some_and(|failed| failed.reason.ends_with(enough))).await;
     let loads = world.taken().iter().filter(|line| line.starts_with("load ")).count();
     assert_eq!(loads, 4, "the first, and three that were no better");
     assert_eq!(world.leads_to("hello"), "generation 1");
@@ -220,9 +215,7 @@ async fn health_that_never_answers_is_asked_once_a_generation() {
     world.taken();
     world.rewrite("hello", "a", |script| script.health_hangs = true);
     let enough = "goes on as it is";
-    server
-        .until("hello", |plugin| plugin.failed.as_ref().is_some_and(|failed| failed.failure.reason.ends_with(enough)))
-        .await;
+    server.until("hello", |plugin| plugin.failed.as_ref().is_some_and(|failed| failed.reason.ends_with(enough))).await;
     tokio::time::sleep(Duration::from_secs(600)).await;
     let log = world.taken();
     let asked = log.iter().filter(|line| *line == "health of hello:a 1 hangs").count();

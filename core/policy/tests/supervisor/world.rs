@@ -2,8 +2,8 @@
 
 use camlock_policy::{
     Act, Answer, Aside, BoxFuture, BuildPriority, Built, Call, Candidate, Description, Digest, Done, Ending, Entry,
-    Failure, Fault, FaultKind, Fingerprint, Install, Installed, Instance, Kept, Kind, Lease, Limits, Loaded, Loading,
-    Manager, Manifest, NotInstalled, Nudge, Overview, PluginView, Ports, Progress, Publish, Refused, Saved, Scan,
+    Failure, Fault, FaultKind, Fingerprint, Install, Installed, Instance, Kept, Kind, Lease, Limits, LivePlugin,
+    Loaded, Loading, Manager, Manifest, NotInstalled, Nudge, Overview, Ports, Progress, Publish, Refused, Saved, Scan,
     Settings, Shelf, Sources, Stage, Upload, Use,
     manifest::{Camlock, Handover},
     routes::{Routed, Target},
@@ -241,7 +241,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Has it look, and waits until the plugin is as told.
-    pub(super) async fn until(&self, name: &str, what: impl Fn(&PluginView) -> bool) -> Arc<PluginView> {
+    pub(super) async fn until(&self, name: &str, what: impl Fn(&LivePlugin) -> bool) -> Arc<LivePlugin> {
         self.manager.nudge(Nudge::Everything);
         let find =
             |overview: &Overview| overview.plugins.iter().find(|plugin| plugin.name == name && what(plugin)).cloned();
@@ -255,7 +255,7 @@ impl Server {
     }
 
     /// Waits until a generation of it serves.
-    pub(super) async fn serves(&self, name: &str, generation: u64) -> Arc<PluginView> {
+    pub(super) async fn serves(&self, name: &str, generation: u64) -> Arc<LivePlugin> {
         self.until(name, |plugin| plugin.serving.as_ref().is_some_and(|serving| serving.generation == generation)).await
     }
 

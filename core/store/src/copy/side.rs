@@ -1,10 +1,10 @@
 //! One of the two registries between which is copied: a connection, and one transaction.
 
-use super::tables::{Row, Table};
+use super::tables::{CopiedRow, CopiedTable};
 use crate::{
     Trouble,
     address::Address,
-    connection::{Connection, Dialect, Value},
+    connection::{DatabaseConnection, Dialect, Value},
     database::Word,
 };
 use diesel::{
@@ -21,7 +21,7 @@ const NUMBERED: [(&str, &str); 3] = [("plugin_journal", "id"), ("artifacts", "nu
 
 pub(super) struct Side {
     pub(super) address: Address,
-    connection: Connection,
+    connection: DatabaseConnection,
     /// SQLite's triggers that are gone for the time being.
     triggers: Vec<String>,
 }
@@ -40,7 +40,7 @@ struct Bytes {
 
 impl Side {
     /// Nothing is changed by this. However long it takes is in order.
-    async fn begin(address: &Address, mut connection: Connection, begin: [&str; 2]) -> Result<Self, Trouble> {
+    async fn begin(address: &Address, mut connection: DatabaseConnection, begin: [&str; 2]) -> Result<Self, Trouble> {
         let begin = match connection.dialect {
             Dialect::Sqlite => begin[0].to_owned(),
             Dialect::Postgres => {
@@ -49,13 +49,13 @@ impl Side {
         };
         let begun = connection.batch(&begin).await;
         let side = Side { address: address.clone(), connection, triggers: Vec::new() };
-        side.told(begun)?;
+        side.outcome_of(begun)?;
         Ok(side)
     }
 
     /// One moment of a registry.
     pub(super) async fn to_read(address: &Address) -> Result<Self, Trouble> {
-        let connection = Connection::open_to_look(address, &Arc::new(AtomicU64::new(0))).await?;
+        let connection = DatabaseConnection::open_to_look(address, &Arc::new(AtomicU64::new(0))).await?;
         Side::begin(address, connection, ["BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"]).await
     }
 
@@ -63,7 +63,7 @@ impl Side {
     pub(super) async fn to_write(address: &Address) -> Result<Self, Trouble> {
         let all = "BEGIN; LOCK TABLE plugins, plugin_quarantine, plugin_journal, artifacts, api_tokens, nodes \
              IN SHARE ROW EXCLUSIVE MODE";
-        let connection = Connection::open_to_change(address, &Arc::new(AtomicU64::new(0))).await?;
+        let connection = DatabaseConnection::open_to_change(address, &Arc::new(AtomicU64::new(0))).await?;
         Side::begin(address, connection, ["PRAGMA foreign_keys = ON; BEGIN IMMEDIATE", all]).await
     }
 
@@ -71,28 +71,28 @@ impl Side {
         self.connection.dialect
     }
 
-    fn told<T>(&self, outcome: diesel::QueryResult<T>) -> Result<T, Trouble> {
+    fn outcome_of<T>(&self, outcome: diesel::QueryResult<T>) -> Result<T, Trouble> {
         outcome.map_err(|error| Trouble::of_using(&self.address, &error))
     }
 
     async fn batch(&mut self, sql: &str) -> Result<(), Trouble> {
         let outcome = self.connection.batch(sql).await;
-        self.told(outcome)
+        self.outcome_of(outcome)
     }
 
     async fn words(&mut self, sql: &str, values: Vec<Value>) -> Result<Vec<String>, Trouble> {
         let outcome = self.connection.rows::<Word>(sql, values).await;
-        Ok(self.told(outcome)?.into_iter().map(|row| row.word).collect())
+        Ok(self.outcome_of(outcome)?.into_iter().map(|row| row.word).collect())
     }
 
     /// Rows of a table, and one expression more of each.
     pub(super) async fn rows(
         &mut self,
-        table: &Table,
+        table: &CopiedTable,
         more: &str,
         which: &str,
         values: Vec<Value>,
-    ) -> Result<Vec<Row>, Trouble> {
+    ) -> Result<Vec<CopiedRow>, Trouble> {
         let dialect = self.dialect();
         let array = match dialect {
             Dialect::Sqlite => "json_array",
@@ -102,9 +102,9 @@ impl Side {
         let columns = columns.join(", ");
         let rows = format!("SELECT CAST({array}({columns}{more}) AS TEXT) AS word FROM {} {which}", table.name);
         let read = self.words(&rows, values).await?;
-        let rows: Result<Vec<Row>, _> = read.iter().map(|row| serde_json::from_str(row)).collect();
+        let rows: Result<Vec<CopiedRow>, _> = read.iter().map(|row| serde_json::from_str(row)).collect();
         rows.map_err(|error| {
-            Trouble::away(format!(
+            Trouble::passing(format!(
                 "{} has a row in `{}` that cannot be read: {error}",
                 self.address.place(),
                 table.name
@@ -112,7 +112,7 @@ impl Side {
         })
     }
 
-    pub(super) async fn insert(&mut self, table: &Table, rows: &[Row]) -> Result<(), Trouble> {
+    pub(super) async fn insert(&mut self, table: &CopiedTable, rows: &[CopiedRow]) -> Result<(), Trouble> {
         // As many parameters as either database takes at once, by far.
         for rows in rows.chunks(200) {
             let (dialect, width) = (self.dialect(), table.columns.len());
@@ -130,11 +130,11 @@ impl Side {
                 columns.collect::<Vec<_>>().join(", "),
                 (0..rows.len()).map(row).collect::<Vec<_>>().join(", ")
             );
-            let of_row = |row: &Row| -> Vec<Value> {
+            let of_row = |row: &CopiedRow| -> Vec<Value> {
                 table.columns.iter().zip(row).map(|((_, kind), read)| kind.value(dialect, read)).collect()
             };
             let outcome = self.connection.run(&insert, rows.iter().flat_map(of_row).collect()).await;
-            self.told(outcome)?;
+            self.outcome_of(outcome)?;
         }
         Ok(())
     }
@@ -147,13 +147,13 @@ impl Side {
     pub(super) async fn bytes(&mut self, digest: &str) -> Result<Option<Vec<u8>>, Trouble> {
         let bytes = "SELECT bytes FROM artifact_bytes WHERE digest = $1";
         let outcome = self.connection.rows::<Bytes>(bytes, vec![digest.into()]).await;
-        Ok(self.told(outcome)?.pop().map(|row| row.bytes))
+        Ok(self.outcome_of(outcome)?.pop().map(|row| row.bytes))
     }
 
     pub(super) async fn insert_bytes(&mut self, digest: &str, bytes: Vec<u8>) -> Result<(), Trouble> {
         let insert = "INSERT INTO artifact_bytes (digest, bytes) VALUES ($1, $2)";
         let outcome = self.connection.run(insert, vec![digest.into(), bytes.into()]).await;
-        self.told(outcome).map(drop)
+        self.outcome_of(outcome).map(drop)
     }
 
     /// Why this is not an empty registry that nobody uses.
@@ -211,7 +211,7 @@ impl Side {
             }
         };
         let outcome = self.connection.rows::<Number>(last, vec![]).await;
-        Ok(self.told(outcome)?.pop().map_or(0, |row| row.number))
+        Ok(self.outcome_of(outcome)?.pop().map_or(0, |row| row.number))
     }
 
     /// Revisions and numbers that are given out later come after all that are there.
@@ -221,7 +221,7 @@ impl Side {
             Dialect::Sqlite => {
                 let clock = "UPDATE registry_clock SET revision = $1, fleet = fleet + 1, tokens = tokens + 1";
                 let outcome = self.connection.run(clock, vec![revision.into()]).await;
-                self.told(outcome).map(drop)
+                self.outcome_of(outcome).map(drop)
             }
             Dialect::Postgres => {
                 let mut all = format!("SELECT setval('plugin_revisions', {})", revision.max(1));

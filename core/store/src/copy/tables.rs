@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ColumnKind {
     Text,
     Number,
     Flag,
@@ -15,20 +15,20 @@ pub(super) enum Kind {
     Json,
 }
 
-use Kind::{Flag, MaybeTime, Number, Text, Time};
+use ColumnKind::{Flag, MaybeTime, Number, Text, Time};
 
 /// A table.
-pub(super) struct Table {
+pub(super) struct CopiedTable {
     pub(super) name: &'static str,
-    pub(super) columns: &'static [(&'static str, Kind)],
+    pub(super) columns: &'static [(&'static str, ColumnKind)],
     /// A column that PostgreSQL alone has, and its value.
     pub(super) besides: Option<(&'static str, &'static str)>,
 }
 
 /// A row as it is read: a value for each column, and whatever else was asked for.
-pub(super) type Row = Vec<Json>;
+pub(super) type CopiedRow = Vec<Json>;
 
-pub(super) const PLUGINS: Table = Table {
+pub(super) const PLUGINS: CopiedTable = CopiedTable {
     name: "plugins",
     columns: &[
         ("name", Text),
@@ -38,7 +38,7 @@ pub(super) const PLUGINS: Table = Table {
         ("source_path", Text),
         ("artifact_digest", Text),
         ("fingerprint", Text),
-        ("config", Kind::Json),
+        ("config", ColumnKind::Json),
         ("reloads", Number),
         ("removed", Flag),
         ("revision", Number),
@@ -49,20 +49,20 @@ pub(super) const PLUGINS: Table = Table {
     besides: None,
 };
 
-pub(super) const QUARANTINE: Table = Table {
+pub(super) const QUARANTINE: CopiedTable = CopiedTable {
     name: "plugin_quarantine",
     columns: &[("plugin", Text), ("digest", Text), ("reason", Text), ("at", Time)],
     besides: None,
 };
 
-pub(super) const ENDPOINTS: Table = Table {
+pub(super) const ENDPOINTS: CopiedTable = CopiedTable {
     name: "plugin_endpoints",
     columns: &[("plugin", Text), ("method", Text), ("path", Text), ("source", Text)],
     besides: None,
 };
 
 /// Its number comes first. Transactions have other numbers elsewhere: these come before all.
-pub(super) const JOURNAL: Table = Table {
+pub(super) const JOURNAL: CopiedTable = CopiedTable {
     name: "plugin_journal",
     columns: &[
         ("id", Number),
@@ -72,12 +72,12 @@ pub(super) const JOURNAL: Table = Table {
         ("generation", Number),
         ("what", Text),
         ("actor", Text),
-        ("detail", Kind::Json),
+        ("detail", ColumnKind::Json),
     ],
     besides: Some(("xact", "CAST('0' AS XID8)")),
 };
 
-pub(super) const ARTIFACTS: Table = Table {
+pub(super) const ARTIFACTS: CopiedTable = CopiedTable {
     name: "artifacts",
     columns: &[
         ("number", Number),
@@ -93,7 +93,7 @@ pub(super) const ARTIFACTS: Table = Table {
     besides: None,
 };
 
-pub(super) const TOKENS: Table = Table {
+pub(super) const TOKENS: CopiedTable = CopiedTable {
     name: "api_tokens",
     columns: &[
         ("id", Number),
@@ -107,13 +107,13 @@ pub(super) const TOKENS: Table = Table {
     besides: None,
 };
 
-impl Kind {
+impl ColumnKind {
     /// How a column is read.
     pub(super) fn read(self, dialect: Dialect, column: &str) -> String {
         match self {
             Text | Number | Flag => column.to_owned(),
             Time | MaybeTime => dialect.milliseconds(column),
-            Kind::Json => format!("CAST({column} AS TEXT)"),
+            ColumnKind::Json => format!("CAST({column} AS TEXT)"),
         }
     }
 
@@ -124,7 +124,7 @@ impl Kind {
             // A time that is none, which SQLite lets an operator write, becomes this moment.
             Time => format!("coalesce({}, {})", dialect.time(place), dialect.now()),
             MaybeTime => dialect.time(place),
-            Kind::Json => dialect.json(place),
+            ColumnKind::Json => dialect.json(place),
         }
     }
 
@@ -135,7 +135,7 @@ impl Kind {
             Number | Time | MaybeTime => Value::Number(read.as_i64()),
             // SQLite says 1 or 0.
             Flag => Value::Flag(read.as_bool().unwrap_or_else(|| read.as_i64().unwrap_or(0) != 0)),
-            Kind::Json => Value::Text(Some(document(dialect, read.as_str().unwrap_or("{}")))),
+            ColumnKind::Json => Value::Text(Some(document(dialect, read.as_str().unwrap_or("{}")))),
         }
     }
 }

@@ -17,14 +17,14 @@ const VERSION: u32 = 1;
 
 /// What is known of a registry.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct KnownRecords {
     pub(super) records: Vec<Arc<Record>>,
     pub(super) seen: BTreeMap<String, Fingerprint>,
 }
 
 /// Why a file tells nothing.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Nothing {
+pub(super) struct NothingKnown {
     /// As a part of a sentence.
     pub(super) why: String,
     /// There is no file: so it is at the first start.
@@ -32,12 +32,12 @@ pub(super) struct Nothing {
 }
 
 #[derive(Deserialize)]
-struct Form {
+struct FileVersion {
     version: u32,
 }
 
 #[derive(Deserialize)]
-struct Whole {
+struct FileContents {
     registry: String,
     records: Vec<Record>,
     seen: BTreeMap<String, Fingerprint>,
@@ -53,28 +53,28 @@ struct ToWrite<'a> {
 }
 
 /// What the file tells of this registry.
-pub(super) fn read(path: &Path, registry: &str) -> Result<Known, Nothing> {
+pub(super) fn read(path: &Path, registry: &str) -> Result<KnownRecords, NothingKnown> {
     let shown = path.display();
-    let nothing = |why| Nothing { why, missing: false };
+    let nothing = |why| NothingKnown { why, missing: false };
     let bytes = fs::read(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Nothing { why: format!("there is no {shown}"), missing: true },
+        io::ErrorKind::NotFound => NothingKnown { why: format!("there is no {shown}"), missing: true },
         _ => nothing(format!("{shown} cannot be read: {}", in_words(&error))),
     })?;
     let damaged = |_| nothing(format!("{shown} is damaged"));
-    let Form { version } = serde_json::from_slice(&bytes).map_err(damaged)?;
+    let FileVersion { version } = serde_json::from_slice(&bytes).map_err(damaged)?;
     if version != VERSION {
         let why = format!("{shown} was written by another version of Camlock (its form is {version}, not {VERSION})");
         return Err(nothing(why));
     }
-    let whole: Whole = serde_json::from_slice(&bytes).map_err(damaged)?;
+    let whole: FileContents = serde_json::from_slice(&bytes).map_err(damaged)?;
     if whole.registry != registry {
         return Err(nothing(format!("{shown} is about another registry, {}", whole.registry)));
     }
-    Ok(Known { records: whole.records.into_iter().map(Arc::new).collect(), seen: whole.seen })
+    Ok(KnownRecords { records: whole.records.into_iter().map(Arc::new).collect(), seen: whole.seen })
 }
 
 /// Writes it under another name, and puts it in its place when all of it is on the disk.
-pub(super) fn write(path: &Path, registry: &str, known: &Known) -> io::Result<()> {
+pub(super) fn write(path: &Path, registry: &str, known: &KnownRecords) -> io::Result<()> {
     let records = known.records.iter().map(|record| &**record).collect();
     let bytes = serde_json::to_vec(&ToWrite { version: VERSION, registry, records, seen: &known.seen })?;
     let temporary = path.with_extension(format!("{}.new", std::process::id()));

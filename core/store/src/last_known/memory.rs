@@ -1,6 +1,6 @@
 //! What is known of a registry, learnt from what it answers, in whatever order its answers come.
 
-use super::file::Known;
+use super::file::KnownRecords;
 use camlock_policy::{
     Fingerprint,
     registry::{Reading, Record, Snapshot},
@@ -12,17 +12,17 @@ pub(super) type Moment = u64;
 
 /// What is known.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub(super) struct RecordMemory {
     records: BTreeMap<String, (Arc<Record>, Moment)>,
     seen: BTreeMap<String, (Fingerprint, Moment)>,
     now: Moment,
 }
 
-impl Memory {
+impl RecordMemory {
     /// What a file told.
-    pub(super) fn new(known: Known) -> Self {
+    pub(super) fn new(known: KnownRecords) -> Self {
         let records = known.records.into_iter().map(|record| (record.name.clone(), (record, 0))).collect();
-        Memory {
+        RecordMemory {
             records,
             seen: known.seen.into_iter().map(|(name, fingerprint)| (name, (fingerprint, 0))).collect(),
             now: 0,
@@ -91,8 +91,8 @@ impl Memory {
     }
 
     /// All of it.
-    pub(super) fn known(&self) -> Known {
-        Known {
+    pub(super) fn known(&self) -> KnownRecords {
+        KnownRecords {
             records: self.records.values().map(|(record, _)| record.clone()).collect(),
             seen: self.seen.iter().map(|(name, (fingerprint, _))| (name.clone(), fingerprint.clone())).collect(),
         }

@@ -7,13 +7,13 @@ use tokio::sync::oneshot;
 
 const NAME: &str = "postgres://db.example.org/camlock";
 
-struct Place {
+struct DataDirectory {
     dir: tempfile::TempDir,
 }
 
-impl Place {
+impl DataDirectory {
     fn new() -> Self {
-        Place { dir: tempfile::tempdir().unwrap() }
+        DataDirectory { dir: tempfile::tempdir().unwrap() }
     }
 
     fn file(&self) -> PathBuf {
@@ -67,7 +67,7 @@ fn names(snapshot: &Snapshot) -> Vec<&str> {
 }
 
 /// A registry that knew `kept` and `off`, and a process that kept that; both are gone.
-async fn an_earlier_run(place: &Place) -> Real {
+async fn an_earlier_run(place: &DataDirectory) -> Real {
     let real = Real::default();
     let registry = place.before(&real).await;
     registry.register(vec![newcomer("kept"), newcomer("off")]).await.unwrap();
@@ -79,7 +79,7 @@ async fn an_earlier_run(place: &Place) -> Real {
 
 #[tokio::test(start_paused = true)]
 async fn without_the_registry_what_was_last_known_holds_until_it_is_back() {
-    let place = Place::new();
+    let place = DataDirectory::new();
     let real = an_earlier_run(&place).await;
     let truth = all(&real).await.unwrap();
     real.break_down(Some("the registry at db.example.org does not answer"));
@@ -105,7 +105,7 @@ async fn without_the_registry_what_was_last_known_holds_until_it_is_back() {
 
 #[tokio::test(start_paused = true)]
 async fn whatever_passes_is_learnt() {
-    let place = Place::new();
+    let place = DataDirectory::new();
     let real = Real::default();
     let registry = place.before(&real).await;
     registry.register(vec![newcomer("one"), newcomer("two")]).await.unwrap();
@@ -153,7 +153,7 @@ async fn whatever_passes_is_learnt() {
 
 #[tokio::test(start_paused = true)]
 async fn a_proposal_that_others_are_asked_about_is_no_record_yet() {
-    let place = Place::new();
+    let place = DataDirectory::new();
     let real = Real::default();
     let _other = real.node("other");
     let registry = place.before(&real).await;
@@ -172,7 +172,7 @@ fn inode(path: &Path) -> u64 {
 
 #[tokio::test(start_paused = true)]
 async fn it_is_written_once_for_what_changes_at_once_and_not_at_all_for_what_stays() {
-    let place = Place::new();
+    let place = DataDirectory::new();
     let real = Real::default();
     let registry = place.before(&real).await;
     let many: Vec<_> = (0..1000).map(|number| newcomer(&format!("plugin-{number}"))).collect();
@@ -202,7 +202,7 @@ async fn it_is_written_once_for_what_changes_at_once_and_not_at_all_for_what_sta
 
 #[tokio::test(start_paused = true)]
 async fn the_last_change_is_written_after_the_registry_was_let_go() {
-    let place = Place::new();
+    let place = DataDirectory::new();
     let registry = place.before(&Real::default()).await;
     registry.register(vec![newcomer("late")]).await.unwrap();
     drop(registry);
@@ -216,7 +216,7 @@ async fn the_last_change_is_written_after_the_registry_was_let_go() {
 
 #[tokio::test(start_paused = true)]
 async fn a_file_that_cannot_be_used_is_as_if_there_were_none_and_is_told() {
-    let place = Place::new();
+    let place = DataDirectory::new();
     let real = an_earlier_run(&place).await;
     let good = fs::read_to_string(place.file()).unwrap();
     let file = place.file().display().to_string();
@@ -260,7 +260,7 @@ async fn a_file_that_cannot_be_used_is_as_if_there_were_none_and_is_told() {
 
 #[tokio::test(start_paused = true)]
 async fn a_file_that_cannot_be_written_is_tried_again() {
-    let place = Place::new();
+    let place = DataDirectory::new();
     // In its way lies a directory with something in it.
     fs::create_dir(place.file()).unwrap();
     fs::write(place.file().join("in-the-way"), "").unwrap();
@@ -327,7 +327,7 @@ impl Registry for Slow {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_comes_late_undoes_nothing() {
-    let place = Place::new();
+    let place = DataDirectory::new();
     let slow = Arc::new(Slow::default());
     let registry = LastKnown::before(slow.clone(), NAME, place.file()).await;
     let answer = |snapshot| slow.0.lock().unwrap().remove(0).send(snapshot).unwrap();

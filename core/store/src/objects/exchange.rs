@@ -47,16 +47,25 @@ impl Exchange for SharedExchange {
     fn fetch(&self, digest: Digest) -> BoxFuture<Result<Option<PathBuf>, Failure>> {
         let (inner, objects, into) = (self.inner.clone(), self.objects.clone(), self.into.clone());
         Box::pin(async move {
+            let broken = |ObjectTrouble(why)| Failure::transient(Stage::Build, why);
             let got = objects.get(digest, &into).await;
-            if let Ok(Some(path)) = got {
-                return Ok(Some(path));
+            match got {
+                Ok(Some(path)) => return Ok(Some(path)),
+                // If it was there it was lost. What was shared before there was this store lies in the registry.
+                Ok(None) => {
+                    if let Err(why) = inner.lost(digest).await {
+                        tracing::debug!(%digest, "that the object store lost an artifact is not on record: {why}");
+                    }
+                }
+                Err(_) => {}
             }
-            // What was shared before there was this store lies in the registry.
             match (inner.fetch(digest).await, got) {
                 (Ok(Some(path)), _) => Ok(Some(path)),
                 // All of these may be mended without a change of the plugin.
-                (_, Err(ObjectTrouble(why))) => Err(Failure::transient(Stage::Build, why)),
-                (other, Ok(_)) => other,
+                (_, Err(trouble)) => Err(broken(trouble)),
+                // Somebody may have put it there again meanwhile.
+                (Ok(None), Ok(_)) => objects.get(digest, &into).await.map_err(broken),
+                (Err(failure), Ok(_)) => Err(failure),
             }
         })
     }

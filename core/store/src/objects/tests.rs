@@ -7,13 +7,13 @@ use camlock_testing::MemoryRegistry;
 use std::{os::unix::fs::PermissionsExt, time::SystemTime};
 
 /// A directory that servers share, and each server's own.
-struct Place {
+struct SharedDirectory {
     dir: tempfile::TempDir,
 }
 
-impl Place {
+impl SharedDirectory {
     fn new() -> Self {
-        let place = Place { dir: tempfile::tempdir().unwrap() };
+        let place = SharedDirectory { dir: tempfile::tempdir().unwrap() };
         fs::create_dir(place.shared()).unwrap();
         place
     }
@@ -50,7 +50,7 @@ fn names(directory: &Path) -> Vec<String> {
 
 #[tokio::test]
 async fn what_one_server_puts_another_gets() {
-    let place = Place::new();
+    let place = SharedDirectory::new();
     // Larger than one piece of a stream.
     let bytes: Vec<u8> = (0..3_000_000_u32).map(|number| (number % 251) as u8).collect();
     let (digest, library) = place.library(&bytes);
@@ -77,7 +77,7 @@ async fn what_one_server_puts_another_gets() {
 
 #[tokio::test]
 async fn other_bytes_than_the_name_says_are_not_handed_out() {
-    let place = Place::new();
+    let place = SharedDirectory::new();
     let objects = place.objects();
     let (digest, library) = place.library(b"the library");
     objects.put(digest, &library).await.unwrap();
@@ -103,7 +103,7 @@ async fn other_bytes_than_the_name_says_are_not_handed_out() {
 
 #[tokio::test]
 async fn only_what_it_says_it_is_is_shared() {
-    let place = Place::new();
+    let place = SharedDirectory::new();
     let objects = place.objects();
     let (digest, library) = place.library(b"the library");
     fs::write(&library, "replaced by a build").unwrap();
@@ -118,7 +118,7 @@ async fn only_what_it_says_it_is_is_shared() {
 
 #[tokio::test]
 async fn a_directory_that_is_not_there_is_told_and_not_made() {
-    let place = Place::new();
+    let place = SharedDirectory::new();
     let objects = place.objects();
     let (digest, library) = place.library(b"the library");
     let shared = place.shared().display().to_string();
@@ -144,7 +144,7 @@ async fn a_directory_that_is_not_there_is_told_and_not_made() {
 
 #[tokio::test]
 async fn what_cannot_be_written_here_is_told() {
-    let place = Place::new();
+    let place = SharedDirectory::new();
     let objects = place.objects();
     let (digest, library) = place.library(b"the library");
     objects.put(digest, &library).await.unwrap();
@@ -157,7 +157,7 @@ async fn what_cannot_be_written_here_is_told() {
 
 #[test]
 fn what_the_system_refuses_is_told_with_what_to_do() {
-    let place = Place::new();
+    let place = SharedDirectory::new();
     let (objects, digest) = (place.objects(), Digest::of(b"the library"));
     let told = |kind: io::ErrorKind| {
         let error = Error::Generic { store: "LocalFileSystem", source: Box::new(io::Error::from(kind)) };
@@ -192,7 +192,7 @@ fn kept(digest: Digest) -> Kept {
 
 #[tokio::test]
 async fn servers_share_through_it() {
-    let place = Place::new();
+    let place = SharedDirectory::new();
     let memory = MemoryRegistry::default();
     let exchange =
         |memory: MemoryRegistry| SharedExchange::new(Arc::new(memory), Arc::new(place.objects()), place.own());
@@ -217,7 +217,7 @@ async fn servers_share_through_it() {
 
 #[tokio::test]
 async fn what_was_shared_before_is_still_found_and_trouble_is_told() {
-    let place = Place::new();
+    let place = SharedDirectory::new();
     let memory = MemoryRegistry::default();
     let (digest, library) = place.library(b"the library");
     memory.offer(&kept(digest), Some(library.clone())).await.unwrap();
@@ -334,7 +334,7 @@ mod s3 {
 
     #[tokio::test]
     async fn a_bucket_serves_as_a_directory_does() {
-        let (place, bucket) = (Place::new(), Bucket::default());
+        let (place, bucket) = (SharedDirectory::new(), Bucket::default());
         let objects = open(bucket.serve().await);
         let (digest, library) = place.library(b"the library");
         assert_eq!(objects.get(digest, &place.own()).await, Ok(None));
@@ -353,7 +353,7 @@ mod s3 {
 
     #[tokio::test]
     async fn what_a_bucket_refuses_is_told_with_what_to_do() {
-        let (place, bucket) = (Place::new(), Bucket::default());
+        let (place, bucket) = (SharedDirectory::new(), Bucket::default());
         let address = bucket.serve().await;
         let objects = open(address);
         let (digest, library) = place.library(b"the library");

@@ -105,7 +105,7 @@ async fn lived_in(world: &World) {
     decide("gamma", Decision { remove: true, ..Decision::default() }).await;
     // The greatest revision is that of what is no more.
     world.sql("DELETE FROM plugins WHERE name = 'delta'");
-    let endpoint = |path: &str| Endpoint { method: "GET".to_owned(), path: path.to_owned(), source: "openapi" };
+    let endpoint = |path: &str| Endpoint { method: "GET".to_owned(), path: path.to_owned(), source: "openapi".into() };
     let endpoints = Some(vec![endpoint("/hello"), endpoint("/hello/{name}")]);
     one.registry.report(vec![Served { endpoints, ..serving("alpha", "a1") }]).await.unwrap();
     let tokens = one.store.tokens();

@@ -2,7 +2,7 @@
 
 use crate::world::*;
 use camlock_policy::registry::{Decision, Happened};
-use camlock_store::Change;
+use camlock_store::RegistryChange;
 use camlock_testing::trial;
 use std::{
     collections::BTreeSet,
@@ -22,11 +22,11 @@ async fn until_all(node: &Node, wanted: usize) -> usize {
         assert!(began.elapsed() < PATIENCE, "{} of {wanted}", told.len());
         for change in node.heard() {
             match change {
-                Change::Plugins(names) => {
+                RegistryChange::Plugins(names) => {
                     times += 1;
                     told.extend(names);
                 }
-                Change::Everything => return times + 1,
+                RegistryChange::Everything => return times + 1,
                 _ => {}
             }
         }
@@ -151,7 +151,7 @@ async fn connections_are_cut() {
         world.sql(CUT);
         world.sql(&format!("UPDATE plugins SET enabled = {} WHERE name = 'alpha'", round % 2 == 0));
         // It was missed, or came right after; in either case everything is read anew.
-        node.until_heard(|change| *change == Change::Everything).await;
+        node.until_heard(|change| *change == RegistryChange::Everything).await;
         assert_eq!(node.record("alpha").await.unwrap().enabled, round % 2 == 0);
         node.quiet().await;
         world.sql("UPDATE plugins SET reloads = reloads + 1 WHERE name = 'alpha'");
@@ -200,7 +200,7 @@ async fn killed_under_load() {
         tokio::time::sleep(Duration::from_millis(200)).await;
         node.heard();
         tokio::task::spawn_blocking(move || back.start_again()).await.unwrap();
-        node.until_heard(|change| *change == Change::Everything).await;
+        node.until_heard(|change| *change == RegistryChange::Everything).await;
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
     stop.store(true, Ordering::Relaxed);
@@ -228,7 +228,7 @@ async fn killed_under_load() {
 async fn paused() {
     let world = World::apart();
     let postgres = world.postgres.clone().unwrap();
-    let quick = |options: &mut camlock_store::Options| options.limit = Duration::from_secs(1);
+    let quick = |options: &mut camlock_store::StoreOptions| options.limit = Duration::from_secs(1);
     let node = world.open_with("one", quick).await;
     node.register(&["alpha"]).await;
     node.quiet().await;
@@ -245,7 +245,7 @@ async fn paused() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert!(node.store.trouble().is_some());
     postgres.resume();
-    node.until_heard(|change| *change == Change::Everything).await;
+    node.until_heard(|change| *change == RegistryChange::Everything).await;
     world.sql("UPDATE plugins SET enabled = false");
     node.until_told("alpha").await;
     assert!(!node.record("alpha").await.unwrap().enabled);
@@ -280,7 +280,7 @@ async fn two_processes() {
 /// What the other process does.
 pub(crate) async fn other_process(url: &str) {
     let data = std::env::var("OTHER_DATA").unwrap();
-    let store = camlock_store::Store::open(url, camlock_store::Options::new(data)).await.unwrap();
+    let store = camlock_store::Store::open(url, camlock_store::StoreOptions::new(data)).await.unwrap();
     let registry = store.registry();
     registry.register(vec![newcomer("theirs")]).await.unwrap();
     for _ in 0..200 {
@@ -311,7 +311,7 @@ async fn a_full_disk() {
 /// What that process does.
 pub(crate) async fn full_process(url: &str) {
     let data = std::env::var("OTHER_DATA").unwrap();
-    let store = camlock_store::Store::open(url, camlock_store::Options::new(data)).await.unwrap();
+    let store = camlock_store::Store::open(url, camlock_store::StoreOptions::new(data)).await.unwrap();
     let registry = store.registry();
     let mut there = 0;
     let error = loop {

@@ -8,6 +8,7 @@ mod records;
 mod rollouts;
 mod sharing;
 mod sql;
+mod tls;
 mod world;
 
 use camlock_testing::{Trial, one, run_trials};

@@ -5,7 +5,7 @@ use camlock_policy::{
     Digest, Endpoint,
     registry::{Decision, EventQuery, NewToken, Newcomer, NotDecided, Pardon, Reading, Record, Role},
 };
-use camlock_store::Change;
+use camlock_store::RegistryChange;
 use camlock_testing::trial;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -96,7 +96,7 @@ async fn reports(world: World) {
     let node = world.open("one").await;
     let before = node.register(&["alpha"]).await.remove(0);
     node.quiet().await;
-    let endpoint = Endpoint { method: "GET".to_owned(), path: "/hello".to_owned(), source: "manifest" };
+    let endpoint = Endpoint { method: "GET".to_owned(), path: "/hello".to_owned(), source: "manifest".into() };
     let served = camlock_policy::registry::Served { endpoints: Some(vec![endpoint]), ..serving("alpha", "sources") };
     node.registry.report(vec![served.clone(), serving("unknown", "x")]).await.unwrap();
     assert_eq!(world.sql("SELECT plugin, method, path, source FROM plugin_endpoints"), "alpha|GET|/hello|manifest");
@@ -143,6 +143,11 @@ async fn names_that_break_the_rules(world: World) {
         let refused = world.try_sql(&format!("INSERT INTO plugins (name) VALUES ('{name}')"));
         assert!(refused.is_err_and(|error| error.contains("a_name_for_a_plugin")), "{name:?}");
     }
+    if world.kind == Kind::Sqlite {
+        // What comes after a NUL counts too.
+        let refused = world.try_sql("INSERT INTO plugins (name) VALUES (CAST(x'616263' || x'00ff' AS TEXT))");
+        assert!(refused.is_err_and(|error| error.contains("a_name_for_a_plugin")));
+    }
     for name in ["abc", "al-pha", "a1-2b"] {
         world.sql(&format!("INSERT INTO plugins (name) VALUES ('{name}')"));
     }
@@ -167,10 +172,10 @@ async fn a_row_that_is_no_text() {
     node.quiet().await;
 
     world.sql("UPDATE plugins SET enabled = false WHERE name = 'alpha'");
-    node.until_heard(|change| matches!(change, Change::Plugins(names) if names.contains("alpha"))).await;
+    node.until_heard(|change| matches!(change, RegistryChange::Plugins(names) if names.contains("alpha"))).await;
     assert!(!node.record("alpha").await.unwrap().enabled);
     world.sql(&format!("UPDATE api_tokens SET revoked_at = 'just now' WHERE id = {}", token.id));
-    node.until_heard(|change| *change == Change::Tokens).await;
+    node.until_heard(|change| *change == RegistryChange::Tokens).await;
     assert!(node.store.tokens().known().iter().all(|token| token.revoked.is_some()));
     assert_eq!(node.store.trouble(), None);
 

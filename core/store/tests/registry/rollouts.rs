@@ -2,7 +2,7 @@
 
 use crate::world::*;
 use camlock_policy::registry::{Proposed, Reading, Record, Rollout, RolloutState};
-use camlock_store::{Change, Options};
+use camlock_store::{RegistryChange, StoreOptions};
 use camlock_testing::trial;
 use std::{collections::BTreeSet, time::Duration};
 
@@ -12,7 +12,7 @@ struct Fleet {
     three: Node,
 }
 
-async fn fleet(world: &World, change: impl Fn(&mut Options)) -> Fleet {
+async fn fleet(world: &World, change: impl Fn(&mut StoreOptions)) -> Fleet {
     let one = world.open_with("one", &change).await;
     one.register(&["alpha"]).await;
     Fleet { one, two: world.open_with("two", &change).await, three: world.open_with("three", &change).await }
@@ -66,7 +66,7 @@ async fn all_are_ready(world: World) {
     assert_eq!(rollout.nodes.len(), 3);
     assert_eq!((rollout.proposer.as_str(), &rollout.answers), (us, &[(us.to_owned(), Ok(()))].into()));
     assert!(rollout.left_ms.is_some_and(|left| (20_000..=30_000).contains(&left)), "{rollout:?}");
-    two.until_heard(|change| *change == Change::Rollouts).await;
+    two.until_heard(|change| *change == RegistryChange::Rollouts).await;
     let open = two.read().await.rollouts;
     assert_eq!((open[0].id, &open[0].agreed), (rollout.id, &rollout.agreed));
     assert_eq!(two.registry.answer(rollout.id, Ok(())).await.unwrap(), RolloutState::Open);
@@ -170,7 +170,7 @@ async fn something_else_meanwhile(world: World) {
 
 #[trial(with = crate::on_each_database)]
 async fn who_is_gone_is_not_asked(world: World) {
-    let quick = |options: &mut Options| {
+    let quick = |options: &mut StoreOptions| {
         (options.heartbeat, options.silence) = (Duration::from_millis(100), Duration::from_millis(500));
     };
     let Fleet { one, two, three } = fleet(&world, quick).await;

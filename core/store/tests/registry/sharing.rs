@@ -3,12 +3,14 @@
 use crate::world::*;
 use camlock_policy::{
     Digest, Fingerprint, Kept,
-    registry::{Claim, NewToken, Role},
+    registry::{Claim, Exchange, NewToken, Role},
 };
+use camlock_store::{Objects, SharedExchange};
 use camlock_testing::trial;
 use std::{
     fs,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -97,7 +99,7 @@ async fn the_first_counts(world: World) {
 /// Whoever holds a right renews it, on a connection of its own.
 #[trial(with = crate::on_each_database)]
 async fn a_right_is_renewed(world: World) {
-    let quick = |options: &mut camlock_store::Options| options.right = Duration::from_millis(600);
+    let quick = |options: &mut camlock_store::StoreOptions| options.right = Duration::from_millis(600);
     let (one, two) = (world.open_with("one", quick).await, world.open_with("two", quick).await);
     let building = right(claim(&one, "sources").await);
     let exchange = two.store.exchange();
@@ -233,6 +235,77 @@ async fn the_oldest_bytes_go(world: World) {
     assert!(to_be_had("bytes 0").await.unwrap().is_some() && to_be_had("bytes 3").await.unwrap().is_some());
     assert!(to_be_had("bytes 2").await.unwrap().is_none());
     drop(right(claim(&one, "sources 2").await));
+}
+
+/// Bytes that were deleted where they were shared come back from the server that still has them.
+#[trial(with = crate::on_each_database)]
+async fn lost_bytes_are_offered_again(world: World) {
+    let (mut one, two) = (world.open("one").await, world.open("two").await);
+    let kept = kept("sources", "bytes");
+    let path = file(&world, "bytes");
+    one.store.exchange().offer(&kept, path.clone()).await.unwrap();
+    world.sql("DELETE FROM artifact_bytes");
+    let exchange = one.store.exchange();
+    one.store.answer_requests(exchange, move |digest| path.clone().filter(|_| digest == kept.digest));
+    let fetched = two.store.exchange().fetch(kept.digest).await.unwrap().expect("it is offered again");
+    assert_eq!(fs::read(fetched).unwrap(), b"bytes");
+    assert_eq!(world.sql("SELECT count(*) FROM artifacts WHERE requested_at IS NOT NULL"), "0");
+    assert!(matches!(claim(&two, "sources").await, Claim::Built(digest) if digest == kept.digest));
+}
+
+/// A request that nobody can answer ends soon, and whoever can answer it later does so when it comes.
+#[trial(with = crate::on_each_database)]
+async fn a_request_stays_until_it_is_answered(world: World) {
+    let short = |options: &mut camlock_store::StoreOptions| options.request = Duration::from_millis(300);
+    let (one, two) = (world.open("one").await, world.open_with("two", short).await);
+    let kept = kept("sources", "bytes");
+    one.store.exchange().offer(&kept, file(&world, "bytes")).await.unwrap();
+    world.sql("DELETE FROM artifact_bytes");
+    assert_eq!(two.store.exchange().fetch(kept.digest).await.unwrap(), None);
+    let open = "SELECT digest FROM artifacts WHERE requested_at IS NOT NULL";
+    assert_eq!(world.sql(open), kept.digest.to_string());
+
+    // Bytes that are not what they were help nobody, and are not shared.
+    let rotten = one.store.exchange().offer(&kept, file(&world, "other bytes")).await.unwrap_err();
+    assert!(rotten.to_string().ends_with("cannot be offered: its bytes are not what they were"), "{rotten}");
+    assert_eq!(world.sql(open), kept.digest.to_string());
+
+    let mut three = world.open("three").await;
+    let (exchange, path) = (three.store.exchange(), file(&world, "bytes"));
+    three.store.answer_requests(exchange, move |_| path.clone());
+    let deadline = Instant::now() + PATIENCE;
+    while world.sql(open) != "" {
+        assert!(Instant::now() < deadline, "it was never offered");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(two.store.exchange().fetch(kept.digest).await.unwrap().is_some());
+}
+
+/// The same where an object store lost them.
+#[trial(with = crate::on_each_database)]
+async fn what_the_object_store_lost_is_offered_again(world: World) {
+    let (mut one, two) = (world.open("one").await, world.open("two").await);
+    let shared = world.directory.path().join("shared");
+    fs::create_dir(&shared).unwrap();
+    let exchange = |node: &Node, name: &str| -> Arc<dyn Exchange> {
+        let objects = Objects::open(&format!("file://{}", shared.display()), []).unwrap();
+        let fetched = world.directory.path().join(name).join("fetched");
+        Arc::new(SharedExchange::new(node.store.exchange(), Arc::new(objects), fetched))
+    };
+    let (ones, twos) = (exchange(&one, "one"), exchange(&two, "two"));
+    let kept = kept("sources", "bytes");
+    let path = file(&world, "bytes");
+    ones.offer(&kept, path.clone()).await.unwrap();
+    one.store.answer_requests(ones, move |digest| path.clone().filter(|_| digest == kept.digest));
+    let objects = || fs::read_dir(shared.join("sha256")).map_or(0, Iterator::count);
+    assert_eq!(objects(), 1);
+    fs::remove_dir_all(shared.join("sha256")).unwrap();
+    let fetched = twos.fetch(kept.digest).await.unwrap().expect("it is offered again");
+    assert_eq!(fs::read(fetched).unwrap(), b"bytes");
+    assert_eq!(objects(), 1);
+    // Its bytes are on record as before: in the object store alone.
+    let known = "SELECT count(*) FROM artifacts WHERE elsewhere AND requested_at IS NULL";
+    assert_eq!((world.sql(known), world.sql("SELECT count(*) FROM artifact_bytes")), ("1".to_owned(), "0".to_owned()));
 }
 
 #[trial(with = crate::on_each_database)]

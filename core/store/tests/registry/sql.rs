@@ -2,7 +2,7 @@
 
 use crate::world::*;
 use camlock_policy::{Digest, Fingerprint, Kept, registry::Record};
-use camlock_store::Change;
+use camlock_store::RegistryChange;
 use camlock_testing::trial;
 use serde_json::json;
 use std::time::SystemTime;
@@ -108,7 +108,7 @@ async fn in_bulk(world: World) {
     while told.len() < 5_000 {
         assert!(began.elapsed() < PATIENCE, "{} were told of", told.len());
         for change in node.heard() {
-            if let Change::Plugins(names) = change {
+            if let RegistryChange::Plugins(names) = change {
                 times += 1;
                 told.extend(names);
             }

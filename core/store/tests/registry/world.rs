@@ -4,7 +4,7 @@ use camlock_policy::{
     Digest, Fingerprint, Headline,
     registry::{Agreed, Decision, Newcomer, Proposal, Reading, Record, Registry, Served, Snapshot},
 };
-use camlock_store::{Change, Options, Store};
+use camlock_store::{RegistryChange, Store, StoreOptions};
 use camlock_testing::Postgres;
 use std::{
     io::{BufRead, BufReader, Write},
@@ -61,11 +61,11 @@ impl World {
     }
 
     /// Options for a node of this name.
-    pub(crate) fn options(&self, node: &str) -> Options {
-        Options {
+    pub(crate) fn options(&self, node: &str) -> StoreOptions {
+        StoreOptions {
             address: format!("{node}:80"),
             version: "1.0.0".to_owned(),
-            ..Options::new(self.directory.path().join(node))
+            ..StoreOptions::new(self.directory.path().join(node))
         }
     }
 
@@ -75,7 +75,7 @@ impl World {
     }
 
     /// A node, with a change of its options.
-    pub(crate) async fn open_with(&self, node: &str, change: impl FnOnce(&mut Options)) -> Node {
+    pub(crate) async fn open_with(&self, node: &str, change: impl FnOnce(&mut StoreOptions)) -> Node {
         let mut options = self.options(node);
         change(&mut options);
         Node::new(Store::open(&self.url, options).await.unwrap())
@@ -164,19 +164,19 @@ pub(crate) fn sqlite3(file: &std::path::Path, sql: &str) -> Result<String, Strin
 pub(crate) struct Node {
     pub(crate) store: Store,
     pub(crate) registry: Arc<dyn Registry>,
-    heard: Arc<Mutex<Vec<Change>>>,
+    heard: Arc<Mutex<Vec<RegistryChange>>>,
 }
 
 impl Node {
     fn new(store: Store) -> Self {
-        let heard: Arc<Mutex<Vec<Change>>> = Arc::default();
+        let heard: Arc<Mutex<Vec<RegistryChange>>> = Arc::default();
         let theirs = heard.clone();
         store.feed(move |change| theirs.lock().unwrap().push(change));
         Node { registry: store.registry(), store, heard }
     }
 
     /// What was heard since the last time.
-    pub(crate) fn heard(&self) -> Vec<Change> {
+    pub(crate) fn heard(&self) -> Vec<RegistryChange> {
         std::mem::take(&mut *self.heard.lock().unwrap())
     }
 
@@ -192,7 +192,7 @@ impl Node {
     }
 
     /// Waits until this was heard; how long that took.
-    pub(crate) async fn until_heard(&self, what: impl Fn(&Change) -> bool) -> Duration {
+    pub(crate) async fn until_heard(&self, what: impl Fn(&RegistryChange) -> bool) -> Duration {
         let began = Instant::now();
         loop {
             if self.heard().iter().any(&what) {
@@ -206,8 +206,8 @@ impl Node {
     /// Waits until it was heard that this plugin changed.
     pub(crate) async fn until_told(&self, plugin: &str) -> Duration {
         self.until_heard(|change| match change {
-            Change::Plugins(names) => names.contains(plugin),
-            Change::Everything => true,
+            RegistryChange::Plugins(names) => names.contains(plugin),
+            RegistryChange::Everything => true,
             _ => false,
         })
         .await

@@ -2,31 +2,37 @@
 //!
 //! What must not live here: HTTP, signals, what is printed.
 
-use crate::Options;
+use crate::{Options, installs::LimitedInstalls};
 use camlock_build::{Builder, FileShelf, Identified, Identify, Installer, LibraryIdentity, Profile};
 use camlock_loader::{
     Loader, LoaderOptions, Sections, Staging, Surroundings, Suspects, VariablesOf, Verifier, VerifierLimits, Workbench,
     compiled_in, inspect,
 };
 use camlock_policy::{
-    Aside, Candidate, Failure, Ports, Publish, Settings, Stage,
+    Aside, Candidate, Digest, Failure, Ports, Publish, Settings, Stage,
     registry::{Exchange, Registry},
 };
-use std::{fmt::Display, path::Path, sync::Arc, thread};
+use std::{
+    fmt::Display,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
 use tokio::{runtime::Handle, sync::Semaphore};
 
 /// Everything but where requests go.
-pub(crate) struct Shop {
+pub(crate) struct Parts {
     pub(crate) builder: Builder,
     pub(crate) built_in: Vec<Arc<dyn Candidate>>,
-    pub(crate) installer: Installer,
+    pub(crate) installer: LimitedInstalls,
     shelf: FileShelf,
     workbench: Workbench,
+    staging: Staging,
     pub(crate) loader: Arc<Loader>,
     pub(crate) suspects: Arc<Suspects>,
 }
 
-impl Shop {
+impl Parts {
     /// Opens it. Plugins' own timers and futures run on `work`.
     pub(crate) fn open(options: &Options, plugins: &Path, data: &Path, work: Handle) -> Result<Self, String> {
         let limits = &options.settings.limits;
@@ -36,28 +42,38 @@ impl Shop {
         let verifying = VerifierLimits { time: limits.verify, ..VerifierLimits::default() };
         let variables = options.variables.clone();
         let variables: VariablesOf = Arc::new(move |plugin| variables.get(plugin).cloned().unwrap_or_default());
-        let verifier = Verifier::new(data.join("verdicts"), verifying).map_err(told("no verdicts can be kept"))?;
+        let verifier = Verifier::new(data.join("verdicts"), verifying).map_err(because("no verdicts can be kept"))?;
         let verifier = verifier.with_variables(variables.clone());
         let creating = LoaderOptions { create: limits.create };
-        let loader = Loader::new(data.join("run"), creating, Some(work)).map_err(told("no plugins can be loaded"))?;
+        let loader =
+            Loader::new(data.join("run"), creating, Some(work)).map_err(because("no plugins can be loaded"))?;
         let suspects =
-            Suspects::open(&data.join("suspects")).map_err(told("no marks can be kept of what is started"))?;
+            Suspects::open(&data.join("suspects")).map_err(because("no marks can be kept of what is started"))?;
         let around = Surroundings { dirs: Some(data.join("plugins")), variables: Some(variables) };
         let loader = Arc::new(loader.with_suspects(suspects.clone()).with_surroundings(around));
         let built_in = options.built_in.iter().map(|plugin| compiled_in(*plugin, loader.clone()));
-        Ok(Shop {
+        Ok(Parts {
             builder: Builder::new(camlock_build::BuilderOptions {
                 listener: options.listener.clone(),
                 removed: data.join("removed"),
                 ..build_options(plugins, builds, &options.settings, options.profile)
             }),
             built_in: built_in.collect::<Result<_, _>>().map_err(in_words)?,
-            installer: Installer::new(plugins, data, identify()).map_err(told("nothing can be installed"))?,
+            installer: LimitedInstalls::new(
+                Installer::new(plugins, data, identify()).map_err(because("nothing can be installed"))?,
+            ),
             shelf: FileShelf::new(data, artifacts),
-            workbench: Workbench::new(staging, verifier, loader.clone()),
+            workbench: Workbench::new(staging.clone(), verifier, loader.clone()),
+            staging,
             loader,
             suspects,
         })
+    }
+
+    /// Where this server has an artifact, if it has it.
+    pub(crate) fn holding(&self) -> impl Fn(Digest) -> Option<PathBuf> + Send + Sync + 'static {
+        let staging = self.staging.clone();
+        move |digest| Some(staging.path_of(digest)).filter(|path| path.is_file())
     }
 
     /// What the supervisor needs.
@@ -129,7 +145,7 @@ fn aside(control: Handle) -> Aside {
     })
 }
 
-fn told<E: Display>(what: &'static str) -> impl Fn(E) -> String {
+fn because<E: Display>(what: &'static str) -> impl Fn(E) -> String {
     move |error| format!("{what}: {error}")
 }
 

@@ -1,0 +1,52 @@
+//! Which role a path asks for. Pure.
+
+use camlock_policy::{registry::Role, routes::MOUNTS};
+use http::Method;
+
+/// What is below this asks for a token, except what plugins serve.
+const GUARDED: &str = "/api/v1/";
+
+/// The least role that a request needs; none if it is open to all. The path need not be one that there is.
+pub(super) fn least(method: &Method, path: &str) -> Option<Role> {
+    let below = path.strip_prefix(GUARDED).filter(|_| !path.starts_with(MOUNTS))?;
+    let looks = matches!(*method, Method::GET | Method::HEAD);
+    Some(match below.split('/').next() {
+        Some("tokens") => Role::Admin,
+        _ if looks => Role::Viewer,
+        _ if below == "plugins" || *method == Method::DELETE => Role::Admin,
+        _ => Role::Operator,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_has_a_least_role() {
+        for (method, path, expected) in [
+            ("GET", "/plugins", None),
+            ("GET", "/plugins/hello", None),
+            ("DELETE", "/plugins/hello", None),
+            ("GET", "/metrics", None),
+            ("GET", "/api/v1/p/hello/x", None),
+            ("POST", "/api/v1/p/tokens", None),
+            ("GET", "/api/v1/p", Some(Role::Viewer)),
+            ("GET", "/api/v1/", Some(Role::Viewer)),
+            ("GET", "/api/v1/nothing", Some(Role::Viewer)),
+            ("HEAD", "/api/v1/plugins", Some(Role::Viewer)),
+            ("GET", "/api/v1/plugins/tokens", Some(Role::Viewer)),
+            ("PUT", "/api/v1/plugins/hello", Some(Role::Operator)),
+            ("POST", "/api/v1/plugins/hello/reload", Some(Role::Operator)),
+            ("PATCH", "/api/v1/plugins/hello", Some(Role::Operator)),
+            ("POST", "/api/v1/reload", Some(Role::Operator)),
+            ("POST", "/api/v1/plugins", Some(Role::Admin)),
+            ("DELETE", "/api/v1/plugins/hello", Some(Role::Admin)),
+            ("GET", "/api/v1/tokens", Some(Role::Admin)),
+            ("POST", "/api/v1/tokens", Some(Role::Admin)),
+            ("DELETE", "/api/v1/tokens/7", Some(Role::Admin)),
+        ] {
+            assert_eq!(least(&method.parse().unwrap(), path), expected, "{method} {path}");
+        }
+    }
+}

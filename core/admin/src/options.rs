@@ -1,0 +1,73 @@
+//! What the host's own paths need of the rest of the server.
+
+use crate::{InMemory, Levels, Logs, keys::Token, settings::AdminSettings};
+use camlock_api::ServerHealth;
+use camlock_http::{BlockedList, Meters};
+use camlock_policy::{
+    Install,
+    registry::{Archive, Happened, Tokens},
+};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+};
+
+/// Where acts are noted that the manager does not see: what was installed, and that everything is to be looked at again.
+pub type ActNotes = Arc<dyn Fn(Happened) + Send + Sync>;
+
+/// What the host's own paths need to know.
+#[derive(Clone)]
+pub struct AdminOptions {
+    /// Who has it may do everything.
+    pub token: Token,
+    /// Who else may do what.
+    pub tokens: Arc<dyn Tokens>,
+    /// The journal, and the fleet.
+    pub archive: Arc<dyn Archive>,
+    /// What notes acts in the journal.
+    pub note: ActNotes,
+    /// What puts plugins into the directory; without, nothing is installed.
+    pub install: Option<Arc<dyn Install>>,
+    /// What operators may set.
+    pub settings: AdminSettings,
+    /// What `/_/health` tells.
+    pub about: ServerHealth,
+    /// Handlers that block: `Dispatch::blocked_list`.
+    pub blocked: BlockedList,
+    /// What is counted of requests: `Dispatch::meters`.
+    pub meters: Meters,
+    /// What plugins said lately: what it is told as a layer of `tracing`.
+    pub logs: Logs,
+    /// How loud plugins are: what it is told where the subscriber's filter is made.
+    pub levels: Levels,
+    /// Raised whenever the registry's database is connected to anew.
+    pub reconnects: Arc<AtomicU64>,
+}
+
+impl AdminOptions {
+    /// With tokens and a journal in memory only, and nothing to install with.
+    pub fn new(token: Token) -> Self {
+        let memory = InMemory::default();
+        let notes = memory.clone();
+        AdminOptions {
+            token,
+            tokens: Arc::new(memory.clone()),
+            archive: Arc::new(memory),
+            note: Arc::new(move |happened| notes.note(happened)),
+            install: None,
+            settings: AdminSettings::default(),
+            about: ServerHealth::default(),
+            blocked: BlockedList::default(),
+            meters: Meters::default(),
+            logs: Logs::default(),
+            levels: Levels::default(),
+            reconnects: Arc::default(),
+        }
+    }
+}
+
+impl fmt::Debug for AdminOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("AdminOptions").field("about", &self.about).finish_non_exhaustive()
+    }
+}

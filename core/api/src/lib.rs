@@ -1,0 +1,37 @@
+//! What the admin API says, as types: plugins, generations and builds, the journal, log lines, servers, tokens, problems.
+//!
+//! The server fills these types and sends them; the command line and programs that embed Camlock read them. Each shape is
+//! declared here, once. What must not live here: what a role may see, where a value comes from, how it is printed, and any other
+//! crate of ours.
+
+#![forbid(unsafe_code)]
+
+mod digest;
+mod generation;
+mod health;
+mod journal;
+mod log;
+
+mod node;
+mod page;
+mod plugin;
+mod problem;
+mod time;
+mod token;
+
+pub use crate::{
+    digest::{Digest, NoDigest},
+    generation::{BuildView, GenerationPhase, GenerationView, StageTimes},
+    health::{BlockedHandler, ServerHealth},
+    journal::JournalEntry,
+    log::{LogLevel, LogLine, PluginLogLevel},
+    node::{NodePlugin, NodeStatus},
+    page::{Page, PluginPage},
+    plugin::{
+        CandidateView, Diagnostic, DrainingView, Endpoint, FailureView, Headline, PinnedView, PluginKind, PluginView,
+        ServingView, Stage,
+    },
+    problem::ProblemView,
+    time::UtcTime,
+    token::{CreatedToken, Role, TokenStatus},
+};
