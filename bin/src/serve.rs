@@ -11,7 +11,7 @@ use crate::{
     reports::Reports,
 };
 use camlock_embed::{Camlock, Dispatch, Levels, Logs, Manager, Objects, on_thread_park};
-use camlock_http::{Front, FrontOptions};
+use camlock_http::{Front, FrontOptions, connections_that_fit, raise_descriptor_limit};
 use clap::Args;
 use std::{
     env,
@@ -45,6 +45,7 @@ pub(crate) fn run_with(config: &Config, voice: &Voice) -> Result<(), Failed> {
     let (kept, levels) = (Logs::default(), Levels::new(config.levels.clone()));
     let reports = Reports::begin(config)?;
     logs::begin(config, kept.clone(), &levels, &reports)?;
+    raise_descriptor_limit();
     // For signals and what is printed; Camlock and connections have runtimes of their own.
     let here = Builder::new_current_thread().enable_all().build();
     let here = here.map_err(|error| format!("no runtime could be made: {error}"))?;
@@ -72,6 +73,9 @@ async fn serve(
     reports: &Reports,
 ) -> Result<(), Failed> {
     let mut signals = Signals::new().map_err(|error| format!("signals cannot be waited for: {error}"))?;
+    if let Some(tls) = &config.front.tls {
+        tls.check().map_err(|trouble| Failed { code: 64, reason: format!("server.tls: {trouble}") })?;
+    }
     let listener = TcpListener::bind(config.listen)
         .map_err(|error| format!("{} cannot be listened on: {error} (name another with --listen)", config.listen))?;
     let address = listener.local_addr().map_err(|error| format!("the address is not known: {error}"))?;
@@ -85,6 +89,7 @@ async fn serve(
     tokio::spawn(reports.follow(manager.watch()));
     let opening = Opening {
         address,
+        scheme: if config.front.tls.is_some() { "https" } else { "http" },
         data: camlock.data().to_owned(),
         plugins: config.plugins.clone(),
         settings: config.file.clone(),
@@ -111,7 +116,20 @@ async fn serve(
 
 /// From here on connections are answered; those that came before have waited.
 fn front(config: &Config, listener: TcpListener, dispatch: Dispatch) -> Result<Front, String> {
-    let options = FrontOptions { on_thread_park: Some(on_thread_park), ..config.front.clone() };
+    let fit = connections_that_fit();
+    let connections = config.connections.most.unwrap_or(config.front.connections).min(fit);
+    if let Some(most) = config.connections.most.filter(|most| *most > fit) {
+        tracing::warn!(
+            "`limits.connections` is {most}, and the limit of open descriptors has room for {fit}: there are {fit} at most \
+             (raise the hard limit: `LimitNOFILE` of a unit, `ulimit -n`)"
+        );
+    }
+    let options = FrontOptions {
+        connections,
+        connections_per_address: config.connections.most_per_address.unwrap_or(connections.div_ceil(2)),
+        on_thread_park: Some(on_thread_park),
+        ..config.front.clone()
+    };
     Front::start(listener, dispatch, options).map_err(|error| format!("connections cannot be served: {error}"))
 }
 

@@ -21,6 +21,8 @@ pub(crate) enum Voice {
 #[derive(Clone, Debug)]
 pub(crate) struct Opening {
     pub(crate) address: SocketAddr,
+    /// How it is spoken to: `http` or `https`.
+    pub(crate) scheme: &'static str,
     pub(crate) data: PathBuf,
     pub(crate) plugins: PathBuf,
     /// The configuration file.
@@ -30,7 +32,7 @@ pub(crate) struct Opening {
 impl Opening {
     /// The URL of a path.
     fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("{}://{}{path}", self.scheme, self.address)
     }
 }
 

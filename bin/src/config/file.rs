@@ -58,6 +58,14 @@ pub(super) struct ServerKeys {
     pub(super) cors: Vec<Origin>,
     pub(super) hosts: Vec<HostName>,
     pub(super) proxies: Vec<ProxyNetwork>,
+    pub(super) tls: Option<TlsKeys>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TlsKeys {
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -135,7 +143,11 @@ pub(super) struct LimitKeys {
     body: Option<Size>,
     concurrency: Option<usize>,
     pub(super) connections: Option<usize>,
+    pub(super) connections_per_address: Option<usize>,
     pub(super) head: Option<Time>,
+    pub(super) write: Option<Time>,
+    /// No limit, but the operator's word on what one plugin claims.
+    pub(super) claims: Option<Vec<String>>,
     /// No limit, but what else there is to say of one plugin.
     pub(super) log: Option<LogLevel>,
     /// Nor these: the variables of its environment.
@@ -149,7 +161,9 @@ impl LimitKeys {
             ("verify", self.verify.is_some()),
             ("create", self.create.is_some()),
             ("connections", self.connections.is_some()),
+            ("connections_per_address", self.connections_per_address.is_some()),
             ("head", self.head.is_some()),
+            ("write", self.write.is_some()),
         ];
         set.into_iter().find_map(|(key, set)| set.then_some(key))
     }
@@ -171,11 +185,15 @@ impl LimitKeys {
         if self.head.as_ref().is_some_and(|time| time.0 < Duration::from_secs(1)) {
             return Some("`head` is a second at least".to_owned());
         }
+        if self.write.as_ref().is_some_and(|time| time.0 < Duration::from_secs(1)) {
+            return Some("`write` is a second at least".to_owned());
+        }
         let counts = [
             ("panics", self.panics == Some(0)),
             ("unwell", self.unwell == Some(0)),
             ("concurrency", self.concurrency == Some(0)),
             ("connections", self.connections == Some(0)),
+            ("connections_per_address", self.connections_per_address == Some(0)),
         ];
         counts.into_iter().find_map(|(key, none)| none.then(|| format!("`{key}` is 1 at least")))
     }

@@ -6,7 +6,7 @@ mod file;
 mod values;
 
 use camlock_embed::{AdminSettings, FleetSettings, RegistrySettings};
-use camlock_http::FrontOptions;
+use camlock_http::{FrontOptions, TlsFiles};
 use camlock_policy::{Limits, Settings, manifest::check_name};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
@@ -84,8 +84,9 @@ pub(crate) struct Config {
     pub(crate) plugins: PathBuf,
     pub(crate) data: PathBuf,
     pub(crate) listen: SocketAddr,
-    /// Connections.
+    /// Connections, but for how many.
     pub(crate) front: FrontOptions,
+    pub(crate) connections: ConnectionLimits,
     /// The server's own paths.
     pub(crate) admin: AdminSettings,
     pub(crate) registry: RegistrySettings,
@@ -101,6 +102,15 @@ pub(crate) struct Config {
     /// What is laid over the environment, by plugin.
     pub(crate) variables: BTreeMap<String, BTreeMap<String, String>>,
     pub(crate) settings: Settings,
+}
+
+/// How many connections there may be, as far as that is set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ConnectionLimits {
+    /// At once; as many as there are descriptors for, unless it is set.
+    pub(crate) most: Option<usize>,
+    /// From one address; half of all, unless it is set.
+    pub(crate) most_per_address: Option<usize>,
 }
 
 /// Something is wrong with the configuration: exit code 64.
@@ -150,10 +160,19 @@ impl Config {
         if !parsed.limits.env.is_empty() {
             return Err(Misconfigured("[limits]: `env` is for one plugin".to_owned()));
         }
+        if parsed.limits.claims.is_some() {
+            return Err(Misconfigured("[limits]: `claims` is for one plugin: set it in [plugin.NAME]".to_owned()));
+        }
         let mut variables = BTreeMap::new();
         let mut front = FrontOptions::default();
-        front.connections = parsed.limits.connections.unwrap_or(front.connections);
-        front.head = parsed.limits.head.map_or(front.head, |time| time.0);
+        front.head = parsed.limits.head.as_ref().map_or(front.head, |time| time.0);
+        front.write = parsed.limits.write.as_ref().map_or(front.write, |time| time.0);
+        front.tls =
+            parsed.server.tls.map(|tls| TlsFiles { certificate: base.join(tls.certificate), key: base.join(tls.key) });
+        let connections = ConnectionLimits {
+            most: parsed.limits.connections,
+            most_per_address: parsed.limits.connections_per_address,
+        };
         parsed.limits.apply(&mut settings.limits);
         settings.new_enabled = parsed.plugins.new.unwrap_or_default() == file::New::Enabled;
         for (name, limits) in parsed.plugin {
@@ -173,6 +192,9 @@ impl Config {
             }
             if !limits.env.is_empty() {
                 variables.insert(name.clone(), limits.env.clone());
+            }
+            if let Some(claims) = &limits.claims {
+                settings.claims.insert(name.clone(), claims.clone());
             }
             let mut own: Limits = settings.limits.clone();
             limits.apply(&mut own);
@@ -202,6 +224,7 @@ impl Config {
             plugins: dir(&flags.plugins, parsed.plugins.dir, "plugins"),
             data: dir(&flags.data, parsed.data.dir, ".camlock"),
             front,
+            connections,
             admin: AdminSettings {
                 origins: parsed.server.cors.into_iter().map(|origin| origin.0).collect(),
                 hosts: parsed.server.hosts.into_iter().map(|host| host.0).collect(),
@@ -278,7 +301,7 @@ mod tests {
             .flat_map(|section| keys(&format!("{section}.")).into_iter().map(move |key| format!("{section}.{key}")))
             .collect();
         there.extend(keys("limits.").into_iter().map(|key| match &*key {
-            "log" => "plugin.NAME.log".to_owned(),
+            "log" | "claims" => format!("plugin.NAME.{key}"),
             "env" => "plugin.NAME.env.KEY".to_owned(),
             _ => key,
         }));
@@ -308,11 +331,13 @@ mod tests {
             concurrency = 3
             log = "debug"
             env.DATABASE_URL = "sqlite:todo.db"
+            claims = ["shop.example.com", "/"]
         "#;
         let Config { settings, levels, variables, .. } = merged(&Flags::default(), text).unwrap();
         assert_eq!(levels, BTreeMap::from([("hello".to_owned(), tracing::Level::DEBUG)]));
         let own = BTreeMap::from([("DATABASE_URL".to_owned(), "sqlite:todo.db".to_owned())]);
         assert_eq!(variables, BTreeMap::from([("hello".to_owned(), own)]));
+        assert_eq!(settings.claims["hello"], ["shop.example.com", "/"]);
         assert!(!settings.new_enabled);
         assert_eq!(settings.limits.drain, Duration::from_secs(5));
         assert_eq!(settings.limits.requests.body, Some(2 << 20));
@@ -320,6 +345,29 @@ mod tests {
         assert_eq!(hello.drain, Duration::from_secs(5));
         assert_eq!(hello.requests.timeout, Duration::from_millis(500));
         assert_eq!((hello.requests.concurrency, hello.requests.body), (3, Some(2 << 20)));
+    }
+
+    #[test]
+    fn connections_have_bounds_and_may_be_encrypted() {
+        let text = r#"
+            server.tls = { certificate = "tls/certificate.pem", key = "/etc/key.pem" }
+            [limits]
+            connections = 7
+            connections_per_address = 3
+            head = "5s"
+            write = "6s"
+        "#;
+        let Config { connections, front, .. } = merged(&Flags::default(), text).unwrap();
+        assert_eq!(connections, ConnectionLimits { most: Some(7), most_per_address: Some(3) });
+        assert_eq!((front.head, front.write), (Duration::from_secs(5), Duration::from_secs(6)));
+        let certificate = "/etc/camlock/tls/certificate.pem".into();
+        assert_eq!(front.tls, Some(TlsFiles { certificate, key: "/etc/key.pem".into() }));
+        assert!(refused("server.tls.key = \"key.pem\"").contains("line 1: missing field `certificate`"));
+        assert_eq!(refused("[limits]\nwrite = \"10ms\""), "[limits]: `write` is a second at least");
+        assert_eq!(
+            refused("[limits]\nclaims = [\"/\"]"),
+            "[limits]: `claims` is for one plugin: set it in [plugin.NAME]"
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `camlock serve` and its registry, in a real SQLite and a real PostgreSQL: toggled by clients of SQL, and with everything that
 //! can go wrong with a database. What serves goes on serving: requests are under way throughout, and none may fail.
 
-mod away;
+mod unreachable;
 mod cut;
 mod opening;
 mod sqlite;

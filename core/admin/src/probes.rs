@@ -21,6 +21,10 @@ pub(super) async fn live() -> Json<Value> {
 ))]
 pub(super) async fn ready(State(control): ControlState, visitor: Visitor) -> Response {
     let overview = control.manager.overview();
+    if control.options.blocked.all_stuck() {
+        let detail = "not ready: all serving threads are blocked inside plugins, and none is left for others";
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).passing().response();
+    }
     if overview.ready {
         return Json(json!({ "status": "ready" })).into_response();
     }
@@ -56,7 +60,8 @@ fn awaited(overview: &Overview) -> Vec<(&str, &str)> {
 /// What this server is; for those who may see more, also which handlers block their threads.
 #[utoipa::path(get, path = "/_/health", tag = "probes", responses((status = 200, description = "Versions", body = ServerHealth)))]
 pub(super) async fn health(State(control): ControlState, visitor: Visitor) -> Json<ServerHealth> {
-    let mut health = ServerHealth { status: "ok".to_owned(), ..control.options.about.clone() };
+    let status = if control.options.blocked.all_stuck() { "blocked" } else { "ok" };
+    let mut health = ServerHealth { status: status.to_owned(), ..control.options.about.clone() };
     if visitor.role.is_some() {
         health.blocked = Some(control.options.blocked.all().into_iter().map(blocked).collect());
     }

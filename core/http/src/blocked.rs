@@ -1,7 +1,10 @@
 //! Handlers that block the threads that serve, for people to see.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -22,15 +25,30 @@ pub struct Blocked {
 
 /// Those that block now, as a `Front` last saw them. A handle; cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct BlockedList(Arc<Mutex<Vec<Blocked>>>);
+pub struct BlockedList(Arc<BlockedNow>);
+
+#[derive(Debug, Default)]
+struct BlockedNow {
+    handlers: Mutex<Vec<Blocked>>,
+    all_stuck: AtomicBool,
+}
 
 impl BlockedList {
     /// All of them.
     pub fn all(&self) -> Vec<Blocked> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.handlers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether no thread is left that could serve a plugin.
+    pub fn all_stuck(&self) -> bool {
+        self.0.all_stuck.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_all_stuck(&self, all_stuck: bool) {
+        self.0.all_stuck.store(all_stuck, Ordering::Relaxed);
     }
 
     pub(crate) fn set(&self, blocked: Vec<Blocked>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = blocked;
+        *self.0.handlers.lock().unwrap_or_else(PoisonError::into_inner) = blocked;
     }
 }

@@ -1,11 +1,18 @@
 //! One connection, HTTP/1.1 or HTTP/2. What must not live here: how many there may be, and what is answered.
 
-use crate::{Dispatch, patience::Patience, wire::Wire};
-use hyper::rt::Timer as _;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto::Builder,
+use crate::{
+    Dispatch,
+    coarse_clock::CoarseClock,
+    connection_limits::ConnectionPermit,
+    connection_state::{ConnectionState, Protocol},
+    poll_notes::take_notes,
+    slow_client::SlowClient,
+    stream_guard::StreamExecutor,
+    tls::TlsCertificate,
+    wire::Wire,
 };
+use hyper::rt::Timer as _;
+use hyper_util::{rt::TokioIo, server::conn::auto::Builder};
 use std::{
     future::{Future, poll_fn},
     net::{SocketAddr, TcpStream},
@@ -15,10 +22,12 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::Poll,
+    time::{Duration, Instant},
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     sync::watch,
-    time::{Instant, sleep},
+    time::{sleep, timeout},
 };
 
 /// A connection that nobody serves yet.
@@ -27,90 +36,202 @@ pub(crate) struct Accepted {
     /// It does not block.
     pub(crate) stream: TcpStream,
     pub(crate) peer: SocketAddr,
+    pub(crate) permit: ConnectionPermit,
+    pub(crate) tls: Option<Arc<TlsCertificate>>,
 }
 
-/// Tells connections that they are to finish, and knows how many there are.
+/// What holds for every connection.
+#[derive(Clone, Debug)]
+pub(crate) struct ConnectionRules {
+    pub(crate) clock: CoarseClock,
+    /// How long a client may take until the head of its next request is there.
+    pub(crate) head: Duration,
+    /// How long it may take nothing of what is written to it.
+    pub(crate) write: Duration,
+}
+
+impl ConnectionRules {
+    /// How often a connection has to look whether its time is over. It is over between once and one and a half times the limit.
+    fn round(&self) -> Duration {
+        (self.head / 2).max(Duration::from_millis(10))
+    }
+}
+
+/// Asks connections to finish, and knows how many there are.
 #[derive(Debug)]
-pub(crate) struct Finish {
-    said: Arc<AtomicBool>,
+pub(crate) struct ConnectionTracker {
+    asked: Arc<AtomicBool>,
     each: watch::Sender<bool>,
 }
 
 /// What one connection has of it.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct FinishRequest {
     /// Costs less to look at than `wakes`.
-    said: Arc<AtomicBool>,
+    asked: Arc<AtomicBool>,
     wakes: watch::Receiver<bool>,
 }
 
-impl Finish {
+impl ConnectionTracker {
     pub(crate) fn new() -> Self {
-        Finish { said: Arc::default(), each: watch::channel(false).0 }
+        ConnectionTracker { asked: Arc::default(), each: watch::channel(false).0 }
     }
 
-    pub(crate) fn connection(&self) -> Told {
-        Told { said: self.said.clone(), wakes: self.each.subscribe() }
+    pub(crate) fn connection(&self) -> FinishRequest {
+        FinishRequest { asked: self.asked.clone(), wakes: self.each.subscribe() }
     }
 
-    pub(crate) fn say(&self) {
-        self.said.store(true, Ordering::Release);
+    /// Asks all of them to finish.
+    pub(crate) fn finish(&self) {
+        self.asked.store(true, Ordering::Release);
         self.each.send_replace(true);
     }
 
-    pub(crate) fn left(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.each.receiver_count()
     }
 
     /// Waits until there are none.
-    pub(crate) async fn none_left(&self) {
+    pub(crate) async fn none_open(&self) {
         self.each.closed().await;
     }
 }
 
-/// Serves it until it ends, or until patience with its client does. Once it is told to finish, it ends with the answers that are
+/// Serves it until it ends, or until its client's time is over. Once it is asked to finish, it ends with the answers that are
 /// under way.
-pub(crate) async fn serve_connection(accepted: Accepted, dispatch: Dispatch, told: Told, patience: Patience) {
-    let Accepted { stream, peer } = accepted;
+pub(crate) async fn serve_connection(
+    accepted: Accepted,
+    dispatch: Dispatch,
+    mut finish: FinishRequest,
+    rules: ConnectionRules,
+) {
+    let Accepted { stream, peer, permit, tls } = accepted;
     let _ = stream.set_nodelay(true);
     let stream = match tokio::net::TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => return tracing::warn!(%error, "a connection could not be served"),
     };
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(patience.clone()).header_read_timeout(patience.limit());
-    let came = Arc::new(AtomicBool::new(false));
-    let stream = TokioIo::new(Wire::new(stream, came.clone()));
-    let mut connection = pin!(builder.serve_connection_with_upgrades(stream, dispatch.for_peer(peer)));
-    // Until something came it is not known which protocol it is, and no protocol's limits hold.
-    let silent_until = patience.now() + patience.limit();
-    let mut round = pin!(sleep(patience.round()));
-    let mut look = patience.now();
-    let Told { said, mut wakes } = told;
-    let mut finish = pin!(wakes.wait_for(|said| *said));
-    let (mut asked, mut finishing) = (false, false);
+    let state = Arc::new(ConnectionState::new(permit));
+    let dispatch = dispatch.for_connection(peer, state.clone());
+    let Some(tls) = tls else { return speak_http(stream, dispatch, state, finish, rules).await };
+    let handshake = timeout(rules.head, tls.accept(stream));
+    let outcome = tokio::select! {
+        _ = finish.wakes.wait_for(|asked| *asked) => return,
+        outcome = handshake => outcome,
+    };
+    match outcome {
+        Ok(Ok(stream)) => speak_http(stream, dispatch, state, finish, rules).await,
+        Ok(Err(error)) => tracing::debug!(%error, %peer, "a connection could not be encrypted"),
+        Err(_) => {}
+    }
+}
+
+async fn speak_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    dispatch: Dispatch,
+    state: Arc<ConnectionState>,
+    finish: FinishRequest,
+    rules: ConnectionRules,
+) {
+    let clock = &rules.clock;
+    let mut builder = Builder::new(StreamExecutor::new(dispatch.clone(), state.clone(), rules.write));
+    builder.http1().timer(clock.clone()).header_read_timeout(rules.head);
+    builder.http2().timer(clock.clone()).keep_alive_interval(rules.head / 2).keep_alive_timeout(rules.head / 2);
+    let stream = TokioIo::new(Wire::new(stream, state.clone()));
+    let mut slow_client = SlowClient::new(dispatch.clone(), state.clone(), rules.write);
+    let mut connection = pin!(builder.serve_connection_with_upgrades(stream, dispatch));
+    let mut idle = Idle::new(clock.now(), rules.head);
+    let mut round = pin!(sleep(rules.round()));
+    let mut look = clock.now();
+    let FinishRequest { asked, mut wakes } = finish;
+    let mut finish = pin!(wakes.wait_for(|asked| *asked));
+    let (mut polled_finish, mut finishing) = (false, false);
     let outcome = poll_fn(|context| {
-        // Asked once, it wakes this task when the time has come: asking again before costs a lock for each request.
-        let ask = !asked || said.load(Ordering::Acquire);
-        asked = true;
-        if ask && !finishing && finish.as_mut().poll(context).is_ready() {
+        // Polled once, it wakes this task when the time has come: polling it again before costs a lock for each request.
+        let poll_finish = !polled_finish || asked.load(Ordering::Acquire);
+        polled_finish = true;
+        if poll_finish && !finishing && finish.as_mut().poll(context).is_ready() {
             connection.as_mut().graceful_shutdown();
             finishing = true;
         }
-        // Looked at seldom: when half of a round is over, for the clock may be late.
-        let now = patience.now();
-        if now >= look {
-            look = now + patience.round() / 2;
+        // Only when half of a round is over. The clock may be later than the timer, which then wakes this task only once.
+        let now = clock.now();
+        if now >= look || round.is_elapsed() {
+            look = now + rules.round() / 2;
             while round.as_mut().poll(context).is_ready() {
-                round.as_mut().reset(Instant::now() + patience.round());
+                round.as_mut().reset(tokio::time::Instant::now() + rules.round());
             }
-            if now >= silent_until && !came.load(Ordering::Relaxed) {
-                return Poll::Ready(Ok(()));
+            match idle.look(now, &state) {
+                Idleness::Busy => {}
+                Idleness::MayFinish => connection.as_mut().graceful_shutdown(),
+                Idleness::Over => return Poll::Ready(Ok(())),
             }
         }
-        connection.as_mut().poll(context)
+        let polled = connection.as_mut().poll(context);
+        let answered_by = take_notes().answered_by;
+        if answered_by != 0 {
+            slow_client.answered_by(answered_by);
+        }
+        if polled.is_pending() {
+            if slow_client.is_over(context) {
+                return Poll::Ready(Ok(()));
+            }
+            if !finishing && state.was_refused() {
+                connection.as_mut().graceful_shutdown();
+                finishing = true;
+                context.waker().wake_by_ref();
+            }
+        }
+        polled
     });
     if let Err(error) = outcome.await {
         tracing::debug!(%error, "a connection broke");
+    }
+}
+
+/// How long a connection has had nothing to do that its protocol's own limits do not cover.
+#[derive(Debug)]
+struct Idle {
+    limit: Duration,
+    since: Instant,
+    streams_begun: u64,
+    /// It was asked to finish because it is idle.
+    asked: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Idleness {
+    Busy,
+    MayFinish,
+    Over,
+}
+
+impl Idle {
+    fn new(now: Instant, limit: Duration) -> Self {
+        Idle { limit, since: now, streams_begun: 0, asked: false }
+    }
+
+    fn look(&mut self, now: Instant, state: &ConnectionState) -> Idleness {
+        match state.protocol() {
+            // The head of each request has a limit.
+            Protocol::Http1 => return Idleness::Busy,
+            Protocol::Undecided => {}
+            Protocol::Http2 => {
+                let begun = state.streams_begun();
+                if state.open_streams() > 0 || begun != self.streams_begun {
+                    (self.since, self.streams_begun) = (now, begun);
+                    return Idleness::Busy;
+                }
+            }
+        }
+        if now.saturating_duration_since(self.since) < self.limit {
+            return Idleness::Busy;
+        }
+        if self.asked || state.protocol() == Protocol::Undecided {
+            return Idleness::Over;
+        }
+        // Who does not answer the goodbye either is let go a little later.
+        (self.since, self.asked) = (now, true);
+        Idleness::MayFinish
     }
 }

@@ -1,27 +1,30 @@
 //! From a path to what answers it: a plugin, a refusal, or the host's own router.
 
 use crate::{
+    authority::{host_name, unsound_host},
     blocked::{Blocked, BlockedList},
-    generation::{self, Generation},
+    connection_state::{Caller, ConnectionState},
+    generation::{self, ServedGeneration},
     meters::{Meter, Meters},
+    mounted::to_the_slash,
     problem::{self, Problem, seconds},
-    service::{Answering, PluginService},
+    responding::{Dispatched, IncomingBody, Responding},
+    server_headers::ServerHeaders,
+    service::PluginService,
 };
 use arc_swap::ArcSwap;
 use axum::{Router, extract::ConnectInfo};
 use bytes::Bytes;
 use camlock_policy::{
-    Body, BodyError, Headline, Publish,
-    routes::{Found, Routed, Table, Target},
+    Body, Headline, Publish,
+    routes::{RouteMatch, RouteTable, Routed, Target},
 };
 use http::{Request, Response, StatusCode};
 use std::{
     collections::HashMap,
     convert::Infallible,
     fmt,
-    future::Future,
     net::SocketAddr,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     task::{Context, Poll},
     time::Duration,
@@ -34,39 +37,34 @@ use tower_service::Service as _;
 /// Connections hold this, not the table, so an idle one keeps no plugin.
 #[derive(Clone, Default)]
 pub struct Dispatch {
-    shared: Arc<Shared>,
-    peer: Option<SocketAddr>,
+    state: Arc<DispatchState>,
+    caller: Caller,
     /// Plugins are refused: this thread must not run their code.
     host_only: bool,
 }
 
 #[derive(Default)]
-struct Shared {
-    table: ArcSwap<Table<Entry>>,
+struct DispatchState {
+    table: ArcSwap<RouteTable<RouteEntry>>,
     /// Tells those who wait that there is another table.
     published: Notify,
     host: OnceLock<Router>,
     /// Those that are in the table, or that somebody still has: a table that has them again counts on. By where their
     /// instances lie, or lay.
-    generations: Mutex<HashMap<usize, Vec<Weak<Generation>>>>,
+    generations: Mutex<HashMap<usize, Vec<Weak<ServedGeneration>>>>,
     blocked: BlockedList,
     meters: Meters,
 }
 
-/// The bodies of requests: hyper's own, where `Front` serves, or axum's, in somebody else's server.
-pub(crate) trait Sent: http_body::Body<Data = Bytes, Error: Into<BodyError>> + Send + Unpin + 'static {}
-
-impl<B> Sent for B where B: http_body::Body<Data = Bytes, Error: Into<BodyError>> + Send + Unpin + 'static {}
-
 /// What a name leads to, prepared so that a request needs no more than to be handed on.
-enum Entry {
+enum RouteEntry {
     Plugin(PluginService),
     Held { name: String, bound: Duration },
-    Unavailable(Unavailable),
+    Refusal(Refusal),
 }
 
 /// A refusal, written once for all requests.
-struct Unavailable {
+struct Refusal {
     meter: Arc<Meter>,
     status: StatusCode,
     headers: http::HeaderMap,
@@ -76,13 +74,18 @@ struct Unavailable {
 impl Dispatch {
     /// What answers paths that no plugin has. Only the first call counts; without one they are 404.
     pub fn fall_through_to(&self, host: Router) {
-        let _ = self.shared.host.set(host);
+        let _ = self.state.host.set(host);
+    }
+
+    /// The same, for a client.
+    #[must_use]
+    pub fn for_peer(&self, peer: SocketAddr) -> Self {
+        Dispatch { caller: Caller { peer: Some(peer), connection: None }, ..self.clone() }
     }
 
     /// The same, for one connection.
-    #[must_use]
-    pub fn for_peer(&self, peer: SocketAddr) -> Self {
-        Dispatch { peer: Some(peer), ..self.clone() }
+    pub(crate) fn for_connection(&self, peer: SocketAddr, connection: Arc<ConnectionState>) -> Self {
+        Dispatch { caller: Caller { peer: Some(peer), connection: Some(connection) }, ..self.clone() }
     }
 
     /// The same for a thread that must not run plugins' code: the host's own paths answer, plugins do not.
@@ -92,21 +95,21 @@ impl Dispatch {
 
     /// Handlers that block their threads, as a `Front` last saw them.
     pub fn blocked(&self) -> Vec<Blocked> {
-        self.shared.blocked.all()
+        self.state.blocked.all()
     }
 
     /// A handle on the same, which keeps nothing else.
     pub fn blocked_list(&self) -> BlockedList {
-        self.shared.blocked.clone()
+        self.state.blocked.clone()
     }
 
     /// What is counted of requests, which keeps nothing else either.
     pub fn meters(&self) -> Meters {
-        let shared = Arc::downgrade(&self.shared);
-        self.shared.meters.looking(move || {
-            let Some(shared) = shared.upgrade() else { return };
-            for entry in shared.table.load().targets() {
-                if let Entry::Plugin(service) = entry {
+        let state = Arc::downgrade(&self.state);
+        self.state.meters.looking(move || {
+            let Some(state) = state.upgrade() else { return };
+            for entry in state.table.load().targets() {
+                if let RouteEntry::Plugin(service) = entry {
                     service.see_panics();
                 }
             }
@@ -114,38 +117,43 @@ impl Dispatch {
     }
 
     /// The generation with this key, if it is one of those here.
-    pub(crate) fn generation(&self, key: u64) -> Option<Arc<Generation>> {
-        let generations = locked(&self.shared.generations);
+    pub(crate) fn generation(&self, key: u64) -> Option<Arc<ServedGeneration>> {
+        let generations = locked(&self.state.generations);
         generations.values().flatten().filter_map(Weak::upgrade).find(|generation| generation.key == key)
     }
 
-    fn entry(&self, name: &str, target: Target) -> Entry {
+    fn entry(&self, name: &str, target: Target) -> RouteEntry {
         match target {
             Target::Serving(serving) => {
-                let mut generations = locked(&self.shared.generations);
+                let mut generations = locked(&self.state.generations);
                 let there = generations.entry(generation::address(&serving)).or_default();
                 let known = there.iter().filter_map(Weak::upgrade).find(|known| known.is(&serving));
                 let generation = known.unwrap_or_else(|| {
-                    let new = Arc::new(Generation::new(&serving, self.shared.meters.of(&serving.name)));
+                    let new = Arc::new(ServedGeneration::new(&serving, self.state.meters.of(&serving.name)));
                     there.push(Arc::downgrade(&new));
                     new
                 });
-                Entry::Plugin(PluginService::new(serving, generation))
+                RouteEntry::Plugin(PluginService::new(serving, generation))
             }
-            Target::Held(bound) => Entry::Held { name: name.to_owned(), bound },
+            Target::Held(bound) => RouteEntry::Held { name: name.to_owned(), bound },
             Target::Unavailable { name, state, reason } => {
-                Entry::Unavailable(Unavailable::new(self.shared.meters.of(&name), &name, state, reason))
+                RouteEntry::Refusal(Refusal::new(self.state.meters.of(&name), &name, state, reason))
             }
         }
     }
 
     #[inline(never)]
-    fn host(&self, request: Request<impl Sent>) -> Responding {
-        let Some(host) = self.shared.host.get() else {
+    fn host(&self, request: Request<impl IncomingBody>) -> Responding {
+        if self.caller.connection.is_some()
+            && let Some(why) = unsound_host(&request, &ServerHeaders::of(request.headers()))
+        {
+            return problem::unsound_host(why).into();
+        }
+        let Some(host) = self.state.host.get() else {
             return problem::nothing_there(request.uri().path()).into();
         };
         let mut request = request.map(axum::body::Body::new);
-        if let Some(peer) = self.peer {
+        if let Some(peer) = self.caller.peer {
             request.extensions_mut().insert(ConnectInfo(peer));
         }
         let answer = host.clone().call(request);
@@ -156,19 +164,27 @@ impl Dispatch {
     }
 
     #[cold]
-    fn held(&self, request: Request<impl Sent>, name: &str, bound: Duration) -> Responding {
+    fn no_thread_left(&self) -> Responding {
+        if let Some(connection) = &self.caller.connection {
+            connection.refuse();
+        }
+        problem::all_stuck().into()
+    }
+
+    #[cold]
+    fn held(&self, request: Request<impl IncomingBody>, name: &str, bound: Duration) -> Responding {
         Responding::Later(Box::pin(self.clone().hold(request, name.to_owned(), bound)))
     }
 
     /// Waits for the next table, so long at most.
-    async fn hold(self, request: Request<impl Sent>, name: String, bound: Duration) -> Response<Body> {
+    async fn hold(self, request: Request<impl IncomingBody>, name: String, bound: Duration) -> Response<Body> {
         let until = Instant::now() + bound;
         loop {
-            let published = self.shared.published.notified();
+            let published = self.state.published.notified();
             let mut published = std::pin::pin!(published);
             // Heard of from now on; then look whether it has happened already.
             published.as_mut().enable();
-            if !self.holds(request.uri().path()) {
+            if !self.holds(&request) {
                 let Ok(response) = self.answer(request).await;
                 return response;
             }
@@ -180,9 +196,9 @@ impl Dispatch {
         }
     }
 
-    fn holds(&self, path: &str) -> bool {
-        let table = self.shared.table.load();
-        matches!(table.find(path), Some(found) if matches!(found.target, Entry::Held { .. }))
+    fn holds<B>(&self, request: &Request<B>) -> bool {
+        let table = self.state.table.load();
+        matches!(find(&table, request), Some(found) if matches!(found.target, RouteEntry::Held { .. }))
     }
 }
 
@@ -193,31 +209,31 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Publish for Dispatch {
     fn publish(&self, plugins: Vec<Routed<Target>>) {
-        let table = Table::new(plugins.into_iter().map(|Routed { name, claims, target }| {
+        let table = RouteTable::new(plugins.into_iter().map(|Routed { name, claims, target }| {
             let target = self.entry(&name, target);
             Routed { name, claims, target }
         }));
         // What is replaced is dropped here, or by the last request that is being looked up in it.
-        self.shared.table.store(Arc::new(table));
-        let mut generations = locked(&self.shared.generations);
+        self.state.table.store(Arc::new(table));
+        let mut generations = locked(&self.state.generations);
         generations.retain(|_, there| {
             there.retain(|generation| generation.strong_count() > 0);
             !there.is_empty()
         });
         drop(generations);
-        self.shared.meters.forget_gone();
-        self.shared.published.notify_waiters();
+        self.state.meters.forget_gone();
+        self.state.published.notify_waiters();
     }
 }
 
 impl fmt::Debug for Dispatch {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plugins = self.shared.table.load().targets().len();
+        let plugins = self.state.table.load().targets().len();
         formatter.debug_struct("Dispatch").field("plugins", &plugins).finish_non_exhaustive()
     }
 }
 
-impl Unavailable {
+impl Refusal {
     fn new(meter: Arc<Meter>, name: &str, state: Headline, reason: String) -> Self {
         // Of one whose entry is gone, nothing is left to wait for.
         let missing = state == Headline::Missing;
@@ -227,7 +243,7 @@ impl Unavailable {
             problem = problem.passing();
         }
         let (parts, document) = problem.response::<Bytes>().into_parts();
-        Unavailable { meter, status, headers: parts.headers, document }
+        Refusal { meter, status, headers: parts.headers, document }
     }
 
     fn response(&self) -> Response<Body> {
@@ -239,23 +255,37 @@ impl Unavailable {
     }
 }
 
+/// What answers a request: under a host of its own, a plugin alone.
+#[inline]
+fn find<'t, B>(table: &'t RouteTable<RouteEntry>, request: &Request<B>) -> Option<RouteMatch<'t, RouteEntry>> {
+    if table.has_hosts()
+        && let Some(found) = host_name(request).and_then(|host| table.find_host(&host))
+    {
+        return Some(found);
+    }
+    table.find(request.uri().path())
+}
+
 impl Dispatch {
     #[inline]
-    fn answer(&self, request: Request<impl Sent>) -> Dispatched {
-        let table = self.shared.table.load();
-        Dispatched(match table.find(request.uri().path()) {
+    fn answer(&self, request: Request<impl IncomingBody>) -> Dispatched {
+        let table = self.state.table.load();
+        Dispatched(match find(&table, &request) {
             None => self.host(request),
-            Some(Found { target, mount }) => match target {
-                Entry::Plugin(_) if self.host_only => Responding::Now(Some(problem::all_stuck().response())),
-                Entry::Plugin(service) => service.answer(request, self.peer, mount),
-                Entry::Unavailable(unavailable) => Responding::Now(Some(unavailable.response())),
-                Entry::Held { name, bound } => self.held(request, name, *bound),
+            Some(RouteMatch { target, mount }) => match target {
+                RouteEntry::Plugin(_) if self.host_only => self.no_thread_left(),
+                RouteEntry::Plugin(service) if mount == request.uri().path().len() => {
+                    Responding::Now(Some(to_the_slash(service.plugin(), request.uri())))
+                }
+                RouteEntry::Plugin(service) => service.answer(request, &self.caller, mount),
+                RouteEntry::Refusal(refusal) => Responding::Now(Some(refusal.response())),
+                RouteEntry::Held { name, bound } => self.held(request, name, *bound),
             },
         })
     }
 }
 
-impl<B: Sent> hyper::service::Service<Request<B>> for Dispatch {
+impl<B: IncomingBody> hyper::service::Service<Request<B>> for Dispatch {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Dispatched;
@@ -266,7 +296,7 @@ impl<B: Sent> hyper::service::Service<Request<B>> for Dispatch {
 }
 
 /// In a program that serves with axum: whoever asks is known if the program says so with `ConnectInfo`.
-impl<B: Sent> tower_service::Service<Request<B>> for Dispatch {
+impl<B: IncomingBody> tower_service::Service<Request<B>> for Dispatch {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Dispatched;
@@ -279,37 +309,6 @@ impl<B: Sent> tower_service::Service<Request<B>> for Dispatch {
         match request.extensions().get::<ConnectInfo<SocketAddr>>() {
             Some(ConnectInfo(peer)) => self.for_peer(*peer).answer(request),
             None => self.answer(request),
-        }
-    }
-}
-
-/// The future of a response.
-pub struct Dispatched(Responding);
-
-#[allow(clippy::large_enum_variant, reason = "nearly all are plugins' answers")]
-pub(crate) enum Responding {
-    /// A plugin answers.
-    Plugin(Answering),
-    /// It is known already.
-    Now(Option<Response<Body>>),
-    /// The host answers, or there is something to wait for.
-    Later(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
-}
-
-impl From<Problem> for Responding {
-    fn from(problem: Problem) -> Self {
-        Responding::Now(Some(problem.response()))
-    }
-}
-
-impl Future for Dispatched {
-    type Output = Result<Response<Body>, Infallible>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.get_mut().0 {
-            Responding::Plugin(answering) => Pin::new(answering).poll(context),
-            Responding::Now(response) => Poll::Ready(Ok(response.take().unwrap_or_default())),
-            Responding::Later(later) => later.as_mut().poll(context).map(Ok),
         }
     }
 }

@@ -7,12 +7,12 @@ const CLOSE: u8 = 0x8;
 /// Follows one direction of a WebSocket, however its bytes are cut.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
-    at: At,
+    at: FramePart,
     closed: bool,
 }
 
 #[derive(Debug, Default)]
-enum At {
+enum FramePart {
     /// Between two frames.
     #[default]
     Boundary,
@@ -27,23 +27,23 @@ impl Frames {
     pub(crate) fn pass(&mut self, mut passed: &[u8]) {
         while !passed.is_empty() {
             passed = match &mut self.at {
-                At::Boundary => {
-                    self.at = At::Header { bytes: [0; LONGEST], filled: 0 };
+                FramePart::Boundary => {
+                    self.at = FramePart::Header { bytes: [0; LONGEST], filled: 0 };
                     passed
                 }
-                At::Header { bytes, filled } => {
+                FramePart::Header { bytes, filled } => {
                     let (taken, rest) = passed.split_at(passed.len().min(header(&bytes[..*filled]) - *filled));
                     bytes[*filled..*filled + taken.len()].copy_from_slice(taken);
                     *filled += taken.len();
                     let whole = &bytes[..*filled];
                     if *filled >= 2 && *filled == header(whole) {
                         let (left, close) = (payload(whole), whole[0] & 0x0f == CLOSE);
-                        self.at = At::Payload { left, close };
+                        self.at = FramePart::Payload { left, close };
                         self.end_if_whole();
                     }
                     rest
                 }
-                At::Payload { left, .. } => {
+                FramePart::Payload { left, .. } => {
                     let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(passed.len());
                     *left -= taken as u64;
                     self.end_if_whole();
@@ -54,18 +54,18 @@ impl Frames {
     }
 
     fn end_if_whole(&mut self) {
-        if let At::Payload { left: 0, close } = self.at {
+        if let FramePart::Payload { left: 0, close } = self.at {
             self.closed |= close;
-            self.at = At::Boundary;
+            self.at = FramePart::Boundary;
         }
     }
 
     /// So many of the next bytes, at least, belong to the frame that has begun; none between frames.
     pub(crate) fn inside(&self) -> u64 {
         match &self.at {
-            At::Boundary => 0,
-            At::Header { bytes, filled } => (header(&bytes[..*filled]) - filled) as u64,
-            At::Payload { left, .. } => *left,
+            FramePart::Boundary => 0,
+            FramePart::Header { bytes, filled } => (header(&bytes[..*filled]) - filled) as u64,
+            FramePart::Payload { left, .. } => *left,
         }
     }
 

@@ -1,8 +1,10 @@
 //! A generation as the server sees it: what its requests share, and nothing that keeps it alive.
 
-use crate::{away::Away, blocked::Blocked, marks::Route, meters::Meter};
+use crate::{
+    blocked::Blocked, dedicated_threads::DedicatedThreads, meters::Meter, mounted::mount_of, thread_activity::Route,
+};
 use camlock_policy::routes;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use std::{
     sync::{
         Arc, OnceLock,
@@ -15,7 +17,7 @@ use tokio::sync::watch;
 /// What all requests to one generation share, whatever table they came through. It holds no lease: requests, bodies and
 /// connections have leases of their own, and may keep this for longer.
 #[derive(Debug)]
-pub(crate) struct Generation {
+pub(crate) struct ServedGeneration {
     /// The plugin.
     pub(crate) name: Arc<str>,
     /// Its generation.
@@ -25,27 +27,31 @@ pub(crate) struct Generation {
     /// Turns true when what outlived the drain must end.
     pub(crate) farewell: watch::Receiver<bool>,
     /// Its own threads, if it has lost the right to block those that serve.
-    away: OnceLock<Away>,
+    dedicated: OnceLock<DedicatedThreads>,
     /// Where its instance lies: to know it again.
     address: usize,
     /// How many requests have not been answered yet.
     running: AtomicUsize,
+    /// Its mount, for requests that come through it; none if it does not want to be told.
+    pub(crate) mount: Option<HeaderValue>,
     /// What is counted of its plugin.
     pub(crate) meter: Arc<Meter>,
     /// So many of its panics are counted there.
     panics: AtomicU64,
 }
 
-impl Generation {
+impl ServedGeneration {
     pub(crate) fn new(serving: &routes::Serving, meter: Arc<Meter>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Generation {
+        let told_of_mount = serving.instance.description().manifest.camlock.rewrite.unwrap_or(true);
+        ServedGeneration {
             name: serving.name.clone(),
             number: serving.generation,
             key: NEXT.fetch_add(1, Ordering::Relaxed),
             farewell: serving.farewell.clone(),
-            away: OnceLock::new(),
+            dedicated: OnceLock::new(),
             address: address(serving),
+            mount: if told_of_mount { mount_of(&serving.name) } else { None },
             running: AtomicUsize::new(0),
             meter,
             panics: AtomicU64::new(0),
@@ -58,19 +64,19 @@ impl Generation {
     }
 
     /// Where its requests are to run, if not here.
-    pub(crate) fn away(&self) -> Option<&Away> {
-        self.away.get()
+    pub(crate) fn dedicated_threads(&self) -> Option<&DedicatedThreads> {
+        self.dedicated.get()
     }
 
     /// Gives it threads of its own, for good: a new generation begins anew.
     pub(crate) fn move_off(&self, route: &Route, threads: usize, on_thread_park: Option<fn()>) {
-        if self.away.get().is_some() {
+        if self.dedicated.get().is_some() {
             return;
         }
         let (plugin, generation) = (&*self.name, self.number);
-        match Away::start(plugin, threads, on_thread_park) {
-            Ok(away) => {
-                let _ = self.away.set(away);
+        match DedicatedThreads::start(plugin, threads, on_thread_park) {
+            Ok(dedicated) => {
+                let _ = self.dedicated.set(dedicated);
                 tracing::warn!(plugin, generation, %route, "it blocks serving threads: from now on it has {threads} of its own");
             }
             Err(error) => {
@@ -85,15 +91,15 @@ impl Generation {
     }
 
     /// Counts a request that begins, if there is room for one more.
-    pub(crate) fn enter(self: &Arc<Self>, limit: usize) -> Option<Running> {
+    pub(crate) fn enter(self: &Arc<Self>, limit: usize) -> Option<InFlight> {
         // Raised first and looked at then: of two that come at once, one sees the other.
         let before = self.running.fetch_add(1, Ordering::Relaxed);
-        let mut running = Running(self.clone(), Some(Instant::now()));
+        let mut in_flight = InFlight(self.clone(), Some(Instant::now()));
         if before >= limit {
-            running.answered(StatusCode::SERVICE_UNAVAILABLE);
+            in_flight.answered(StatusCode::SERVICE_UNAVAILABLE);
             return None;
         }
-        Some(running)
+        Some(in_flight)
     }
 
     /// So many panics were caught in it until now.
@@ -110,9 +116,9 @@ pub(crate) fn address(serving: &routes::Serving) -> usize {
 
 /// A request that is counted; with when it began, until it is answered.
 #[derive(Debug)]
-pub(crate) struct Running(pub(crate) Arc<Generation>, Option<Instant>);
+pub(crate) struct InFlight(pub(crate) Arc<ServedGeneration>, Option<Instant>);
 
-impl Running {
+impl InFlight {
     /// There is an answer.
     pub(crate) fn answered(&mut self, status: StatusCode) {
         if let Some(begun) = self.1.take() {
@@ -121,7 +127,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, Ordering::Relaxed);
         if self.1.is_some() {

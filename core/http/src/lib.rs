@@ -7,34 +7,53 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
-mod away;
+mod acceptor;
+mod authority;
 mod blocked;
+mod coarse_clock;
 mod connection;
+mod connection_limits;
+mod connection_state;
+mod dedicated_threads;
+mod descriptors;
 mod dispatch;
-mod ending;
+mod farewell;
 mod frames;
 mod front;
+mod front_options;
 mod generation;
 mod limited;
-mod lookout;
-mod marks;
 mod meters;
-mod monitor;
-mod noticed;
-mod patience;
+mod mounted;
+mod once_per_minute;
+mod plugin_call;
+mod poll_notes;
 mod problem;
 mod relay;
 mod request_id;
+mod responding;
+mod server_headers;
 mod service;
+mod serving_runtime;
+mod slow_client;
+mod stall_tracker;
+mod stream_guard;
+mod thread_activity;
+mod tls;
 mod trace_context;
+mod watchdog;
 mod wire;
 
 pub use crate::{
     blocked::{Blocked, BlockedList},
-    dispatch::{Dispatch, Dispatched},
-    front::{Front, FrontOptions},
-    lookout::look_after,
+    descriptors::{connections_that_fit, raise_descriptor_limit},
+    dispatch::Dispatch,
+    front::Front,
+    front_options::FrontOptions,
     meters::{BOUNDS, CLASSES, Counted, Meter, Meters},
     problem::{Problem, nothing_there, seconds},
+    responding::Dispatched,
     service::PLUGIN_TARGET,
+    tls::{TlsFiles, TlsTrouble},
+    watchdog::look_after,
 };

@@ -85,6 +85,12 @@ pub(crate) fn all_stuck() -> Problem {
     problem.with_header(CONNECTION, HeaderValue::from_static("close"))
 }
 
+/// The answer to a request that does not say which host it is for.
+#[cold]
+pub(crate) fn unsound_host(why: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, why).with_header(CONNECTION, HeaderValue::from_static("close"))
+}
+
 /// Where nothing answers.
 pub fn nothing_there(path: &str) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, format!("nothing is served at {path}"))

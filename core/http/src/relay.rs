@@ -3,9 +3,10 @@
 //! At the farewell a WebSocket is told 1012 between two frames, and gets a moment to answer; anything else just ends.
 
 use crate::{
+    connection_state::ConnectionState,
     frames::{Frames, close_frame},
-    generation::Generation,
-    marks::{Asked, enter},
+    generation::ServedGeneration,
+    thread_activity::{RequestLine, enter},
 };
 use camlock_policy::Connection;
 use hyper::upgrade::OnUpgrade;
@@ -30,22 +31,30 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const SERVICE_RESTART: u16 = 1012;
 const BUFFER: usize = 8 * 1024;
 
+/// A connection that shall go over to another protocol.
+pub(crate) struct RequestedUpgrade {
+    pub(crate) upgrade: OnUpgrade,
+    /// Counted among the connections for as long as it is relayed.
+    pub(crate) connection: Option<Arc<ConnectionState>>,
+}
+
 /// Relays in a task of its own. The plugin's end holds a lease on its generation.
 pub(crate) fn relay(
-    client: OnUpgrade,
+    RequestedUpgrade { upgrade, connection }: RequestedUpgrade,
     plugin: Connection,
     websocket: bool,
-    generation: &Arc<Generation>,
-    asked: &Asked,
+    generation: &Arc<ServedGeneration>,
+    line: &RequestLine,
 ) {
-    let (key, farewell, asked) = (generation.key, generation.farewell.clone(), asked.clone());
+    let (key, farewell, line) = (generation.key, generation.farewell.clone(), line.clone());
     tokio::spawn(async move {
-        match client.await {
+        let _connection = connection;
+        match upgrade.await {
             Ok(client) => {
-                let mut relaying = pin!(between(TokioIo::new(client), plugin, websocket, said(farewell)));
+                let mut relaying = pin!(between(TokioIo::new(client), plugin, websocket, farewell_said(farewell)));
                 // Which side broke first is of no consequence: both are gone afterwards.
                 let _ = poll_fn(|context| {
-                    let _inside = enter(key, &asked);
+                    let _inside = enter(key, &line);
                     relaying.as_mut().poll(context)
                 })
                 .await;
@@ -56,7 +65,7 @@ pub(crate) fn relay(
 }
 
 /// Waits until the farewell is said, for ever if it never is.
-pub(crate) async fn said(mut farewell: watch::Receiver<bool>) {
+pub(crate) async fn farewell_said(mut farewell: watch::Receiver<bool>) {
     if farewell.wait_for(|said| *said).await.is_err() {
         std::future::pending::<()>().await;
     }
@@ -80,37 +89,41 @@ where
         let up = up.poll_all(context, &mut client, &mut plugin)?;
         let down = down.poll_all(context, &mut plugin, &mut client)?;
         Poll::Ready(Ok::<_, io::Error>(match (up.is_ready(), down.is_ready()) {
-            (true, true) => End::Both,
+            (true, true) => RelayEnd::Both,
             // A WebSocket does not go on in one direction.
-            (false, true) if websocket => End::Plugin,
-            _ => ready!(farewell.as_mut().poll(context).map(|()| End::Farewell)),
+            (false, true) if websocket => RelayEnd::Plugin,
+            _ => ready!(farewell.as_mut().poll(context).map(|()| RelayEnd::Farewell)),
         }))
     });
     match ended.await? {
-        End::Both => return Ok(()),
-        End::Farewell if websocket => {
+        RelayEnd::Both => return Ok(()),
+        RelayEnd::Farewell if websocket => {
             // A frame that stays half-way is cut with its connection.
             timeout(PATIENCE, poll_fn(|context| down.poll_frame(context, &mut plugin, &mut client))).await??;
         }
-        End::Farewell | End::Plugin => {}
+        RelayEnd::Farewell | RelayEnd::Plugin => {}
     }
     // From here on the generation is free.
     drop(plugin);
     if websocket {
-        timeout(PATIENCE, part(&mut client, up, &down)).await??;
+        timeout(PATIENCE, close_websocket(&mut client, up, &down)).await??;
     }
     timeout(PATIENCE, client.shutdown()).await?
 }
 
 /// What ended a connection.
-enum End {
+enum RelayEnd {
     Both,
     Plugin,
     Farewell,
 }
 
 /// Tells the client that this is the end, and waits until it has said so too.
-async fn part<C: AsyncRead + AsyncWrite + Unpin>(client: &mut C, mut up: Pump, down: &Pump) -> io::Result<()> {
+async fn close_websocket<C: AsyncRead + AsyncWrite + Unpin>(
+    client: &mut C,
+    mut up: Pump,
+    down: &Pump,
+) -> io::Result<()> {
     if !down.ended && !down.closed() {
         client.write_all(&close_frame(SERVICE_RESTART, "service restart")).await?;
     }

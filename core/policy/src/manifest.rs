@@ -2,6 +2,7 @@
 //!
 //! Reading is pure and never trusts: lengths, characters and keys are checked, and an error says where it is.
 
+use crate::routes::HOST_CLAIM;
 use serde::Deserialize;
 use std::{collections::BTreeMap, ops::Range};
 
@@ -34,8 +35,12 @@ pub struct Manifest {
 pub struct Camlock {
     /// What sort of plugin it is.
     pub category: Option<Category>,
-    /// Top-level paths it claims: exact, or a tree with `/*`.
+    /// What it claims: top-level paths, exact or trees with `/*`; and, once it is read, each of the hosts as `//HOST`.
     pub routes: Vec<String>,
+    /// Hosts of its own, under which everything is the plugin's.
+    pub hosts: Vec<String>,
+    /// Whether `Location` and the paths of cookies are rewritten under its mount; they are unless it says no.
+    pub rewrite: Option<bool>,
     /// Other plugins, with the versions that will do.
     pub dependencies: BTreeMap<String, String>,
     /// What it asks to be allowed.
@@ -181,12 +186,12 @@ fn shown(text: &str) -> String {
 struct CargoPackage {
     keywords: Option<toml::Value>,
     documentation: Option<toml::Value>,
-    metadata: Metadata,
+    metadata: MetadataTable,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Metadata {
+struct MetadataTable {
     camlock: Camlock,
 }
 
@@ -222,9 +227,14 @@ fn parsed(cargo_toml: &[u8]) -> Result<CargoPackage, Invalid> {
         let place = line.map_or_else(|| "Cargo.toml".to_owned(), |line| format!("Cargo.toml, line {line}"));
         Invalid(format!("{place}: {}", error.message()))
     })?;
-    let camlock = &file.package.metadata.camlock;
+    let mut package = file.package;
+    let camlock = &mut package.metadata.camlock;
     for route in &camlock.routes {
         check_route(route)?;
+    }
+    for host in &camlock.hosts {
+        check_host(host)?;
+        camlock.routes.push(format!("{HOST_CLAIM}{host}"));
     }
     for (what, value) in camlock.permissions.iter().map(|permission| ("permissions", permission)) {
         text(what, value.as_bytes())?;
@@ -232,14 +242,45 @@ fn parsed(cargo_toml: &[u8]) -> Result<CargoPackage, Invalid> {
     for name in camlock.dependencies.keys() {
         check_name(name)?;
     }
-    Ok(file.package)
+    Ok(package)
 }
 
 /// Paths that belong to the server.
 const SERVERS_OWN: &[&str] = &["/_", "/api", "/plugins", "/metrics", "/openapi.json", "/docs", "/admin"];
 
+/// What of the server's own a path belongs to, if it does.
+pub(crate) fn servers_own(path: &str) -> Option<&'static str> {
+    let inside = |own: &&&str| path.strip_prefix(**own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    SERVERS_OWN.iter().find(inside).copied()
+}
+
+/// Checks a claimed host: a name in lower case, no address and no port, and none that every machine calls itself.
+fn check_host(host: &str) -> Result<(), Invalid> {
+    let label_is_good = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    };
+    let is_address = host.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
+    if host.len() > 253 || !host.split('.').all(label_is_good) || is_address {
+        return Err(Invalid(format!(
+            "the claimed host `{}` is no name of a host, in lower case and without a port (`shop.example.com`)",
+            shown(host)
+        )));
+    }
+    if host == "localhost" || host.ends_with(".localhost") {
+        return Err(Invalid(format!("the claimed host `{host}` is every machine's name for itself")));
+    }
+    Ok(())
+}
+
 /// Checks a claimed path.
 fn check_route(route: &str) -> Result<(), Invalid> {
+    // With the operator's word, the first page, and what is left.
+    if matches!(route, "/" | "/*") {
+        return Ok(());
+    }
     let path = route.strip_suffix("/*").unwrap_or(route);
     let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && !b"*{}?#%\\\"<>".contains(&byte));
     let segments_are_good = path.split('/').skip(1).all(|segment| !matches!(segment, "" | "." | ".."));
@@ -255,8 +296,7 @@ fn check_route(route: &str) -> Result<(), Invalid> {
             shown(route)
         )));
     }
-    let own = SERVERS_OWN.iter().find(|own| path == **own || path.starts_with(&format!("{own}/")));
-    match own {
+    match servers_own(path) {
         Some(own) => Err(Invalid(format!("the claimed path `{route}` belongs to the server (`{own}`)"))),
         None => Ok(()),
     }
@@ -344,10 +384,10 @@ mod tests {
 
     #[test]
     fn claimed_paths_are_checked() {
-        for good in ["/hello", "/tables/*", "/a/b.c", "/apis", "/_x"] {
+        for good in ["/hello", "/tables/*", "/a/b.c", "/apis", "/_x", "/", "/*"] {
             assert_eq!(check_route(good), Ok(()), "{good}");
         }
-        for bad in ["hello", "/", "/*", "//x", "/a/../b", "/a b", "/a*", "/a/*/b", "/{x}", "/a?b", "/ä"] {
+        for bad in ["hello", "//x", "//", "//*", "/a/../b", "/a b", "/a*", "/a/*/b", "/{x}", "/a?b", "/ä"] {
             assert!(check_route(bad).unwrap_err().0.contains("is neither an exact path"), "{bad}");
         }
         for (bad, meant) in [("hello", "/hello"), ("/hello/", "/hello"), ("tables/*", "/tables/*")] {
@@ -356,6 +396,22 @@ mod tests {
         assert!(check_route("/a b").unwrap_err().0.ends_with("nor a tree (`/tables/*`)"));
         for own in ["/api", "/api/*", "/_/live", "/docs", "/openapi.json"] {
             assert!(check_route(own).unwrap_err().0.contains("belongs to the server"), "{own}");
+        }
+    }
+
+    #[test]
+    fn claimed_hosts_are_checked_and_count_as_claims() {
+        let text = "[package.metadata.camlock]\nroutes = [\"/\"]\nhosts = [\"shop.example.com\"]\nrewrite = false";
+        let camlock = camlock(text.as_bytes()).unwrap();
+        assert_eq!(camlock.routes, ["/", "//shop.example.com"]);
+        assert_eq!((camlock.hosts, camlock.rewrite), (vec!["shop.example.com".to_owned()], Some(false)));
+        for bad in
+            ["", "Shop.example.com", "shop.example.com:80", "10.0.0.1", "[::1]", "-a.example", "a..b", "a b", "*"]
+        {
+            assert!(check_host(bad).unwrap_err().0.contains("is no name of a host"), "{bad}");
+        }
+        for bad in ["localhost", "shop.localhost"] {
+            assert!(check_host(bad).unwrap_err().0.contains("every machine's name"), "{bad}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! From a path to what answers it: one immutable table. What must not live here: HTTP, and how tables are replaced.
 
-use crate::{Headline, Instance, Lease, Loaded, RequestLimits, Use, names::ByName};
+use crate::{Headline, Instance, Lease, Loaded, RequestLimits, Use, manifest::servers_own, names::ByName};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -74,7 +74,7 @@ pub enum Target {
 pub struct Routed<T> {
     /// The plugin.
     pub name: String,
-    /// Exact paths, and trees (`/tables/*`). No two plugins' claims may overlap.
+    /// Exact paths, trees (`/tables/*`), and hosts (`//shop.example.com`). No two plugins' claims may overlap.
     pub claims: Vec<String>,
     /// What answers.
     pub target: T,
@@ -82,7 +82,7 @@ pub struct Routed<T> {
 
 /// The table.
 #[derive(Clone, Debug)]
-pub struct Table<T> {
+pub struct RouteTable<T> {
     targets: Vec<T>,
     /// By name.
     mounts: ByName<usize>,
@@ -92,41 +92,52 @@ pub struct Table<T> {
     trees: ByName<usize>,
     /// By the name that is part of a gRPC service's.
     services: ByName<usize>,
+    /// By host.
+    hosts: ByName<usize>,
+    /// What answers where neither the server nor another plugin does.
+    rest: Option<usize>,
 }
 
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found<'a, T> {
+pub struct RouteMatch<'a, T> {
     /// What answers.
     pub target: &'a T,
     /// So many bytes of the path are the mount, which the plugin does not see.
     pub mount: usize,
 }
 
-impl<T> Default for Table<T> {
+impl<T> Default for RouteTable<T> {
     fn default() -> Self {
-        Table::new([])
+        RouteTable::new([])
     }
 }
 
-impl<T> Table<T> {
+impl<T> RouteTable<T> {
     /// A table of these plugins.
     pub fn new(plugins: impl IntoIterator<Item = Routed<T>>) -> Self {
-        let mut table = Table {
+        let mut table = RouteTable {
             targets: Vec::new(),
             mounts: ByName::default(),
             exact: ByName::default(),
             trees: ByName::default(),
             services: ByName::default(),
+            hosts: ByName::default(),
+            rest: None,
         };
         for Routed { name, claims, target } in plugins {
             let index = table.targets.len();
             table.targets.push(target);
             for claim in claims {
-                match claim.strip_suffix("/*") {
-                    Some(tree) => table.trees.insert(tree.to_owned(), index),
-                    None => table.exact.insert(claim, index),
-                };
+                if let Some(host) = claim.strip_prefix(HOST_CLAIM) {
+                    table.hosts.insert(host.to_owned(), index);
+                } else if claim == EVERYTHING {
+                    table.rest = Some(index);
+                } else if let Some(tree) = claim.strip_suffix("/*") {
+                    table.trees.insert(tree.to_owned(), index);
+                } else {
+                    table.exact.insert(claim, index);
+                }
             }
             table.services.insert(name.replace('-', "_"), index);
             table.mounts.insert(name, index);
@@ -135,13 +146,15 @@ impl<T> Table<T> {
     }
 
     /// The same table of something else.
-    pub fn map<U>(self, change: impl FnMut(T) -> U) -> Table<U> {
-        Table {
+    pub fn map<U>(self, change: impl FnMut(T) -> U) -> RouteTable<U> {
+        RouteTable {
             targets: self.targets.into_iter().map(change).collect(),
             mounts: self.mounts,
             exact: self.exact,
             trees: self.trees,
             services: self.services,
+            hosts: self.hosts,
+            rest: self.rest,
         }
     }
 
@@ -151,9 +164,20 @@ impl<T> Table<T> {
     }
 
     /// What answers at a path.
-    pub fn find(&self, path: &str) -> Option<Found<'_, T>> {
+    pub fn find(&self, path: &str) -> Option<RouteMatch<'_, T>> {
         let (index, mount) = self.index(path)?;
-        Some(Found { target: &self.targets[index], mount })
+        Some(RouteMatch { target: &self.targets[index], mount })
+    }
+
+    /// Whether any plugin has a host of its own.
+    pub fn has_hosts(&self) -> bool {
+        !self.hosts.is_empty()
+    }
+
+    /// What answers under a host of its own, whatever the path. The host is in lower case, without a port.
+    pub fn find_host(&self, host: &str) -> Option<RouteMatch<'_, T>> {
+        let index = *self.hosts.get(host)?;
+        Some(RouteMatch { target: &self.targets[index], mount: 0 })
     }
 
     fn index(&self, path: &str) -> Option<(usize, usize)> {
@@ -178,15 +202,36 @@ impl<T> Table<T> {
                 }
             }
         }
-        // `/camlock.plugins.<name>.v1.<Service>/<Method>`
+        self.service(path).or(self.rest.filter(|_| servers_own(path).is_none())).map(|index| (index, 0))
+    }
+
+    /// `/camlock.plugins.<name>.v1.<Service>/<Method>`
+    fn service(&self, path: &str) -> Option<usize> {
         let (name, service) = path.strip_prefix(SERVICES)?.split_once('.')?;
         service.strip_prefix("v1.")?;
-        self.services.get(name).map(|index| (*index, 0))
+        self.services.get(name).copied()
     }
+}
+
+/// How the claim of a host begins; the host follows.
+pub const HOST_CLAIM: &str = "//";
+/// The claim of all paths that neither the server nor another plugin has.
+const EVERYTHING: &str = "/*";
+/// The claim of the first page.
+const FIRST_PAGE: &str = "/";
+
+/// Whether a claim holds only with the operator's word: a host, the first page, and everything.
+pub fn needs_the_operators_word(claim: &str) -> bool {
+    claim.starts_with(HOST_CLAIM) || claim == FIRST_PAGE || claim == EVERYTHING
 }
 
 /// Whether two claims have a path in common. A tree has its own top in it.
 pub fn overlap(one: &str, other: &str) -> bool {
+    let everything = [one, other].contains(&EVERYTHING);
+    if everything {
+        // Whatever is claimed besides comes before it.
+        return [one, other].iter().all(|claim| [EVERYTHING, FIRST_PAGE].contains(claim));
+    }
     let inside =
         |tree: &str, path: &str| path == tree || path.strip_prefix(tree).is_some_and(|rest| rest.starts_with('/'));
     match (one.strip_suffix("/*"), other.strip_suffix("/*")) {
@@ -201,13 +246,13 @@ pub fn overlap(one: &str, other: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn table() -> Table<&'static str> {
+    fn table() -> RouteTable<&'static str> {
         let plugin = |name: &'static str, claims: &[&str]| Routed {
             name: name.to_owned(),
             claims: claims.iter().map(|claim| (*claim).to_owned()).collect(),
             target: name,
         };
-        Table::new([plugin("hello", &["/hello"]), plugin("kv-store", &["/tables/*"]), plugin("deep", &["/a/b/*"])])
+        RouteTable::new([plugin("hello", &["/hello"]), plugin("kv-store", &["/tables/*"]), plugin("deep", &["/a/b/*"])])
     }
 
     #[test]
@@ -242,6 +287,33 @@ mod tests {
     }
 
     #[test]
+    fn a_host_and_what_is_left_lead_to_plugins() {
+        let plugin = |name: &'static str, claims: &[&str]| Routed {
+            name: name.to_owned(),
+            claims: claims.iter().map(|claim| (*claim).to_owned()).collect(),
+            target: name,
+        };
+        let shop = plugin("shop", &["//shop.example.com", "/"]);
+        let table = RouteTable::new([shop, plugin("site", &["/*"]), plugin("hello", &["/hello"])]);
+        assert!(table.has_hosts());
+        assert_eq!(table.find_host("shop.example.com"), Some(RouteMatch { target: &"shop", mount: 0 }));
+        assert_eq!(table.find_host("example.com"), None);
+        for (path, expected) in [
+            ("/", Some("shop")),
+            ("/hello", Some("hello")),
+            ("/hello/x", Some("site")),
+            ("/index.html", Some("site")),
+            ("/apis", Some("site")),
+            ("/api/v1/p/nobody/x", None),
+            ("/_/ready", None),
+            ("/plugins", None),
+            ("/docs", None),
+        ] {
+            assert_eq!(table.find(path).map(|found| *found.target), expected, "{path}");
+        }
+    }
+
+    #[test]
     fn claims_overlap_where_they_share_a_path() {
         for (one, other, expected) in [
             ("/a", "/a", true),
@@ -253,6 +325,13 @@ mod tests {
             ("/a/b/*", "/a/*", true),
             ("/a/*", "/b/*", false),
             ("/a/b", "/a", false),
+            ("/*", "/a/*", false),
+            ("/*", "/", true),
+            ("/*", "/*", true),
+            ("/*", "//a.example", false),
+            ("//a.example", "//a.example", true),
+            ("//a.example", "//b.example", false),
+            ("//a.example", "/", false),
         ] {
             assert_eq!(overlap(one, other), expected, "{one} {other}");
             assert_eq!(overlap(other, one), expected, "{other} {one}");

@@ -43,6 +43,14 @@ impl Deref for LivePlugin {
 }
 
 impl LivePlugin {
+    /// The same with those of its paths alone that this holds of.
+    pub(crate) fn with_paths(&self, holds: impl Fn(&str) -> bool) -> Self {
+        let mut plugin = self.clone();
+        plugin.view.urls.retain(|url| holds(url));
+        plugin.view.endpoints.retain(|endpoint| holds(&endpoint.path));
+        plugin
+    }
+
     /// One that this is to be seen of, with who holds its generations.
     pub fn new(view: PluginView, entry: Option<Kind>, leases: BTreeMap<u64, Watch>) -> Self {
         let mut plugin = LivePlugin { view, entry, openapi: None, builds: Vec::new(), leases };

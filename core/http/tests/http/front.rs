@@ -97,11 +97,14 @@ fn patient(threads: usize) -> FrontOptions {
 #[tokio::test]
 async fn new_connections_are_served_while_all_threads_are_stuck() {
     let (server, gate) = start(patient(2)).await;
+    let mut generations = several_blocking(&gate);
+    generations.push(Fake::saying("fine", 1, "fine"));
+    server.dispatch.publish(generations.iter().map(|generation| generation.routed(&[])).collect());
     // Three rounds: each finds the threads of one more runtime, and blocks them.
     let mut stuck = Vec::new();
-    for round in 1..=3 {
-        stuck.extend([ask(&server, BLOCK), ask(&server, BLOCK)]);
-        until("they block", || gate.came() == 2 * round).await;
+    for (round, path) in ["/api/v1/p/one/", "/api/v1/p/two/", "/api/v1/p/three/"].into_iter().enumerate() {
+        stuck.extend([ask(&server, path), ask(&server, path)]);
+        until("they block", || gate.came() == 2 * (round + 1)).await;
         assert_eq!(answer(ask(&server, "/_/live")).await, fine("live"));
         assert_eq!(answer(ask(&server, "/api/v1/p/fine/")).await, fine("fine"));
     }
@@ -124,6 +127,72 @@ async fn a_connection_that_was_handed_to_stuck_threads_is_served_all_the_same() 
     }
     gate.set(true);
     assert_eq!(answer(stuck).await, fine("camlock-serve"));
+}
+
+/// Plugins of which each could block all threads of several runtimes.
+fn several_blocking(gate: &Arc<Gate>) -> Vec<Generation> {
+    let blocking = ["one", "two", "three"].map(|name| {
+        let gate = gate.clone();
+        Fake::generation(name, 1, move |_, lease| {
+            let gate = gate.clone();
+            async move {
+                let _lease = lease;
+                gate.pass();
+                Ok(text_answer(thread::current().name().unwrap_or_default()))
+            }
+        })
+    });
+    blocking.into()
+}
+
+#[tokio::test]
+async fn a_burst_that_blocks_every_thread_it_gets_leaves_threads_to_others() {
+    for round in 0..3 {
+        let (server, gate) = start(FrontOptions { threads: 2, further: 3, ..FrontOptions::default() }).await;
+        let mut generations = several_blocking(&gate);
+        generations.push(Fake::saying("fine", 1, "fine"));
+        server.dispatch.publish(generations.iter().map(|generation| generation.routed(&[])).collect());
+        let mut stuck = Vec::new();
+        for path in ["/api/v1/p/one/", "/api/v1/p/two/", "/api/v1/p/three/"] {
+            // Many more than all runtimes together have threads.
+            stuck.extend((0..20).map(|_| ask(&server, path)));
+            let came = gate.came();
+            until("it blocks", || gate.came() >= came + 2).await;
+            let served = async { while answer(ask(&server, "/api/v1/p/fine/")).await != fine("fine") {} };
+            timeout(PATIENCE, served).await.expect("others are served again while it blocks");
+        }
+        // And on: whoever has lost the right to serving threads blocks no more of them.
+        for _ in 0..20 {
+            assert_eq!(answer(ask(&server, "/api/v1/p/fine/")).await, fine("fine"), "round {round}");
+        }
+        assert!(!server.dispatch.blocked_list().all_stuck());
+        assert!(!server.dispatch.blocked().is_empty(), "who blocks is named");
+        gate.set(true);
+        for asked in stuck {
+            assert_eq!(answer(asked).await.0, 200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn that_no_thread_is_left_is_known() {
+    let (server, gate) = start(FrontOptions { threads: 1, further: 0, ..patient(1) }).await;
+    assert!(!server.dispatch.blocked_list().all_stuck());
+    let stuck = ask(&server, BLOCK);
+    until("it is known", || server.dispatch.blocked_list().all_stuck()).await;
+    assert_eq!(&*server.dispatch.blocked().remove(0).plugin, "blocking");
+    // A client that stays on its connection, as HTTP/2 does, is sent to another one.
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let (mut http2, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let request = Request::get("http://x/api/v1/p/fine/").body(Full::<Bytes>::default()).unwrap();
+    let response = timeout(PATIENCE, http2.send_request(request)).await.expect("an answer").unwrap();
+    assert_eq!(response.status(), 503);
+    timeout(PATIENCE, connection).await.expect("it is closed").unwrap().unwrap();
+    gate.set(true);
+    assert_eq!(answer(stuck).await, fine("camlock-serve"));
+    until("it is over", || !server.dispatch.blocked_list().all_stuck()).await;
 }
 
 #[tokio::test]
@@ -168,7 +237,7 @@ async fn who_blocks_is_told_and_gets_threads_of_its_own() {
     let options = FrontOptions {
         threads: 1,
         further: 0,
-        away: 2,
+        dedicated: 2,
         blocked: Duration::from_millis(150),
         moved_off: Duration::from_millis(400),
         ..FrontOptions::default()

@@ -7,4 +7,7 @@ mod dispatch;
 mod fake;
 mod farewell;
 mod front;
+mod mounts;
 mod server;
+mod slow_clients;
+mod tls;

@@ -62,12 +62,12 @@ impl Server {
 
     /// The status and the text of a GET.
     pub async fn text(&self, path: &str) -> (u16, String) {
-        told(&self.get(path).await)
+        status_and_text(&self.get(path).await)
     }
 }
 
 /// Status and text.
-pub fn told(answer: &Response<Bytes>) -> (u16, String) {
+pub fn status_and_text(answer: &Response<Bytes>) -> (u16, String) {
     (answer.status().as_u16(), String::from_utf8_lossy(answer.body()).into_owned())
 }
 

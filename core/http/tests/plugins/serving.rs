@@ -7,13 +7,15 @@ use crate::{
 };
 use bytes::Bytes;
 use camlock_http::FrontOptions;
-use camlock_policy::{RequestLimits, Use};
+use camlock_policy::{Loaded, Publish, RequestLimits, Use, routes::Serving};
 use camlock_testing::{Fixtures, trial};
 use futures_util::{SinkExt, StreamExt};
 use http::{Request, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::{convert::Infallible, sync::Arc, time::Duration};
+use tokio::{io::AsyncWriteExt, net::TcpStream, sync::watch};
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest, protocol::frame::coding::CloseCode};
 
 fn library(name: &str) -> std::path::PathBuf {
@@ -54,7 +56,7 @@ async fn unload(served: Arc<Served>) {
 }
 
 /// What the operator reads of a handler that blocks.
-fn told(message: &str, route: &str) -> bool {
+fn was_reported(message: &str, route: &str) -> bool {
     capture::records(message).iter().any(|record| record["plugin"] == "faults" && record["route"] == route)
 }
 
@@ -70,7 +72,8 @@ fn handlers_that_block_every_thread() {
         assert_eq!(served.text("/fine").await, "fine");
         assert!(blocked.iter().all(|asked| !asked.is_finished()), "it was answered while they blocked");
         let route = "GET /api/v1/p/faults/block/2500";
-        until("it is told while it happens", async || told("a handler has blocked its thread for", route)).await;
+        until("it is told while it happens", async || was_reported("a handler has blocked its thread for", route))
+            .await;
         for asked in blocked {
             assert_eq!(asked.await.unwrap(), "at last");
         }
@@ -92,7 +95,7 @@ fn a_plugin_that_goes_on_blocking() {
         let served = Arc::new(host.serve_as(&library("faults"), RequestLimits::default(), options).await);
         assert_eq!(ask(&served, "/block/900").await.unwrap(), "at last");
         let route = "GET /api/v1/p/faults/block/900";
-        until("it is moved off", async || told("it blocks serving threads", route)).await;
+        until("it is moved off", async || was_reported("it blocks serving threads", route)).await;
         // There is one serving thread, and it is free: the requests overlap, and streams go on.
         let blocked = [ask(&served, "/block/901"), ask(&served, "/block/901"), ask(&served, "/block/901")];
         until("all block", async || served.leases.count_of(Use::Request) == 3).await;
@@ -174,5 +177,91 @@ fn streams_end_in_their_own_way() {
         while download.frame().await.expect("it is seen that something is missing").is_ok() {}
         until("nothing is left", async || served.leases.count_of(Use::Body) == 0).await;
         served.unload_wholly().await;
+    });
+}
+
+/// The plugin under test and another one, in one table.
+async fn beside(host: &Host, served: &Served, other: &str) -> Loaded {
+    let other = host.load(&library(other)).await;
+    other.instance.start().await.expect("it starts");
+    let this = Serving {
+        name: "faults".into(),
+        generation: 1,
+        instance: served.instance.clone(),
+        lease: served.leases.try_share(Use::Owner).expect("it is alive"),
+        limits: RequestLimits::default(),
+        farewell: served.farewell.subscribe(),
+    };
+    let (_, farewell) = watch::channel(false);
+    let beside = Serving::of(&other, 1, RequestLimits::default(), farewell).expect("it is alive");
+    served.dispatch.publish(vec![this.routed(Vec::new()), beside.routed(vec!["/beside/*".to_owned()])]);
+    other
+}
+
+/// The status of a request to any path of the server, over a connection of its own.
+async fn status(served: &Served, path: &str) -> Option<u16> {
+    let stream = TcpStream::connect(served.address).await.ok()?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
+    tokio::spawn(connection);
+    let request = Request::get(path).header("host", "plugins.test").body(Full::<Bytes>::default()).unwrap();
+    Some(sender.send_request(request).await.ok()?.status().as_u16())
+}
+
+#[trial]
+fn a_burst_that_loops() {
+    for _ in 0..3 {
+        run(async {
+            let host = Host::new();
+            let options = FrontOptions { threads: 2, further: 3, ..FrontOptions::default() };
+            let served = Arc::new(host.serve_as(&library("faults"), RequestLimits::default(), options).await);
+            let other = beside(&host, &served, "features").await;
+            // Far more than there are threads, and none of them ends by itself.
+            let burst: Vec<_> = (0..40)
+                .map(|_| {
+                    let served = served.clone();
+                    tokio::spawn(async move { status(&served, "/api/v1/p/faults/spin").await })
+                })
+                .collect();
+            until("they loop", async || !served.dispatch.blocked().is_empty()).await;
+            let answers = async || status(&served, "/api/v1/p/features/path").await.is_some_and(|status| status != 503);
+            until("others are served again", answers).await;
+            for _ in 0..20 {
+                assert!(answers().await, "and from then on always");
+            }
+            let blocked = served.dispatch.blocked();
+            assert!(blocked.iter().all(|blocked| &*blocked.plugin == "faults"), "{blocked:?}");
+            assert!(!blocked.is_empty() && !served.dispatch.blocked_list().all_stuck());
+            for asked in burst {
+                asked.abort();
+                let _ = asked.await;
+            }
+            // Its handlers end once it is shut down, and it goes as any other.
+            unload(served).await;
+            drop(other);
+        });
+    }
+}
+
+#[trial]
+fn answers_that_nobody_reads() {
+    run(async {
+        let host = Host::new();
+        let served = host.serve(&library("faults")).await;
+        let path = format!("{}/endless/{}", served.mount, usize::MAX);
+        // One connection that takes nothing, and one HTTP/2 stream that lets nothing through.
+        let mut unread = TcpStream::connect(served.address).await.expect("a connection");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: plugins.test\r\n\r\n");
+        unread.write_all(request.as_bytes()).await.expect("it is open");
+        let stream = TcpStream::connect(served.address).await.expect("a connection");
+        let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+        builder.initial_stream_window_size(0);
+        let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.expect("a handshake");
+        tokio::spawn(connection);
+        let request = Request::get(format!("http://plugins.test{path}")).body(Full::<Bytes>::default()).unwrap();
+        let answer = sender.send_request(request).await.expect("an answer");
+        until("both are under way", async || served.leases.count_of(Use::Body) == 2).await;
+        served.farewell.send_replace(true);
+        served.unload_wholly().await;
+        drop((unread, answer));
     });
 }

@@ -118,6 +118,11 @@ impl Supervisor {
         due
     }
 
+    /// Those of a plugin's claims that hold.
+    pub(super) fn granted_claims<'a>(&'a self, plugin: &'a Plugin) -> impl Iterator<Item = &'a String> {
+        plugin.claims().iter().filter(|claim| self.settings.grants_claim(&plugin.name, claim))
+    }
+
     /// Whether a candidate is in nobody's way.
     fn acceptable(&self, plugin: &Plugin, candidate: &Arc<dyn Candidate>) -> Result<(), Failure> {
         let manifest = candidate.manifest();
@@ -132,8 +137,9 @@ impl Supervisor {
         for other in self.plugins.values().filter(|other| other.name != plugin.name && other.entry().is_some()) {
             // Whoever has it keeps it; of two that have nothing yet, the one registered first.
             let theirs = other.serving.is_some() || other.registered() < plugin.registered();
-            let both = manifest.camlock.routes.iter().find_map(|mine| {
-                let theirs = other.claims().iter().filter(|_| theirs).find(|theirs| overlap(mine, theirs))?;
+            let mine = manifest.camlock.routes.iter().filter(|mine| self.settings.grants_claim(&plugin.name, mine));
+            let both = mine.into_iter().find_map(|mine| {
+                let theirs = self.granted_claims(other).filter(|_| theirs).find(|theirs| overlap(mine, theirs))?;
                 Some((mine, theirs))
             });
             if let Some((mine, theirs)) = both {

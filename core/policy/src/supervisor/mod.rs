@@ -35,9 +35,10 @@ mod watchful;
 mod work;
 
 use crate::{
-    BoxFuture, Candidate, Install, Limits, Loading, Manager, Nudge, OpQueue, Publish, Shelf, Sources,
+    BoxFuture, Candidate, Install, Limits, LivePlugin, Loading, Manager, Nudge, OpQueue, Publish, Shelf, Sources,
     manager::{Inbox, Message},
     registry::{Exchange, Reading, Registry},
+    routes::{HOST_CLAIM, needs_the_operators_word},
 };
 use directory::Looks;
 use plugin::Plugin;
@@ -97,11 +98,13 @@ pub struct Settings {
     pub plugins: BTreeMap<String, Limits>,
     /// Whether a plugin that is found for the first time is served.
     pub new_enabled: bool,
+    /// The operator's word on claims that need it, by plugin: hosts by their names, and `/` and `/*`.
+    pub claims: BTreeMap<String, Vec<String>>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { limits: Limits::default(), plugins: BTreeMap::new(), new_enabled: true }
+        Settings { limits: Limits::default(), plugins: BTreeMap::new(), new_enabled: true, claims: BTreeMap::new() }
     }
 }
 
@@ -109,6 +112,22 @@ impl Settings {
     /// The bounds of a plugin.
     pub fn limits(&self, plugin: &str) -> &Limits {
         self.plugins.get(plugin).unwrap_or(&self.limits)
+    }
+
+    /// Whether a plugin's claim holds: one that needs the operator's word has it.
+    pub fn grants_claim(&self, plugin: &str, claim: &str) -> bool {
+        let word = claim.strip_prefix(HOST_CLAIM).unwrap_or(claim);
+        !needs_the_operators_word(claim)
+            || self.claims.get(plugin).is_some_and(|granted| granted.iter().any(|granted| granted == word))
+    }
+
+    /// What is seen of a plugin, without claims that do not hold.
+    fn without_claims_not_granted(&self, view: Arc<LivePlugin>) -> Arc<LivePlugin> {
+        let holds = |claim: &str| self.grants_claim(&view.name, claim);
+        if view.urls.iter().all(|url| holds(url)) {
+            return view;
+        }
+        Arc::new(view.with_paths(holds))
     }
 }
 

@@ -50,7 +50,7 @@ impl Supervisor {
                 self.shown.views.remove(name);
                 continue;
             };
-            let view = plugin.view();
+            let view = self.settings.without_claims_not_granted(plugin.view());
             // What answers in place of a plugin that does not serve says why; how far its candidate is, the overview tells.
             let says_why = |view: &PluginView| view.serving.is_none() && view.state != Headline::Starting;
             let answer = |view: &PluginView| (view.state, says_why(view).then(|| view.reason.clone()));
@@ -88,10 +88,11 @@ impl Supervisor {
     fn routes(&self) -> Vec<Routed<Target>> {
         let routed = |plugin: &Plugin| {
             let target = self.target(plugin)?;
-            let claims = match &plugin.serving {
+            let mut claims = match &plugin.serving {
                 Some(serving) => serving.artifact.manifest().camlock.routes.clone(),
                 None => self.undisputed(plugin),
             };
+            claims.retain(|claim| self.settings.grants_claim(&plugin.name, claim));
             Some(Routed { name: plugin.name.clone(), claims, target })
         };
         self.plugins.values().filter_map(routed).collect()
@@ -131,7 +132,7 @@ impl Supervisor {
         let disputed = |claim: &String| {
             self.plugins.values().any(|other| {
                 let stronger = other.serving.is_some() || other.registered() < plugin.registered();
-                other.name != plugin.name && stronger && other.claims().iter().any(|theirs| overlap(claim, theirs))
+                other.name != plugin.name && stronger && self.granted_claims(other).any(|theirs| overlap(claim, theirs))
             })
         };
         plugin.claims().iter().filter(|claim| !disputed(claim)).cloned().collect()
@@ -179,6 +180,7 @@ impl Plugin {
                 generation: candidate.head.generation,
                 stage: candidate.word().into(),
                 doing: candidate.doing.clone(),
+                queued: candidate.head.times.is_queued(),
                 since: candidate.head.since.into(),
             }),
             failed: self.failure_view(),

@@ -321,6 +321,24 @@ async fn two_claim_one_path() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn some_claims_hold_with_the_operator_s_word_alone() {
+    let world = World::new();
+    let claims = &["/x", "/", "//shop.example.com"];
+    world.put("aaa", "a", Script { claims, ..Script::default() });
+    world.put("bbb", "b", Script { claims: &["/", "//shop.example.com"], build: seconds(1), ..Script::default() });
+    let granted = ["/", "shop.example.com"].map(str::to_owned).to_vec();
+    let claims = std::collections::BTreeMap::from([("bbb".to_owned(), granted)]);
+    let server = world.start_with(Settings { limits: limits(), claims, ..Settings::default() });
+    // What does not hold is in nobody's way, and leads nowhere.
+    let first = server.serves("aaa", 1).await;
+    let second = server.serves("bbb", 1).await;
+    assert_eq!(first.urls, ["/api/v1/p/aaa/", "/x"]);
+    assert_eq!(second.urls, ["/api/v1/p/bbb/", "/", "//shop.example.com"]);
+    assert_eq!(world.claims("aaa"), ["/x"]);
+    assert_eq!(world.claims("bbb"), ["/", "//shop.example.com"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn too_many_pins_refuse_a_reload() {
     let world = World::new();
     world.put("hello", "a", Script { pins: true, ..Script::default() });

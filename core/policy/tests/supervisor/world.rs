@@ -61,6 +61,8 @@ struct State {
     log: Vec<String>,
     trouble: Option<String>,
     routes: BTreeMap<String, Target>,
+    /// What the published table has of each plugin.
+    claims: BTreeMap<String, Vec<String>>,
     pinned: Vec<watch::Sender<Ending>>,
     /// The next piece of work blocks its thread, for ever.
     blocks: bool,
@@ -162,6 +164,11 @@ impl World {
         tokio::time::timeout(Duration::from_secs(3600), waiting)
             .await
             .unwrap_or_else(|_| panic!("`{line}` was never logged: {:?}", self.state().log));
+    }
+
+    /// What the published table has of a plugin's claims.
+    pub(super) fn claims(&self, name: &str) -> Vec<String> {
+        self.state().claims.get(name).cloned().unwrap_or_default()
     }
 
     /// What requests for a plugin lead to.
@@ -519,6 +526,7 @@ impl Instance for Fake {
 
 impl Publish for World {
     fn publish(&self, plugins: Vec<Routed<Target>>) {
+        self.state().claims = plugins.iter().map(|routed| (routed.name.clone(), routed.claims.clone())).collect();
         let routes = plugins.into_iter().map(|routed| (routed.name, routed.target)).collect();
         let before = std::mem::replace(&mut self.state().routes, routes);
         drop(before);

@@ -1,4 +1,4 @@
-//! Which threads are inside a plugin's code, and what they were asked: written at every poll, read by whoever looks on.
+//! Which threads are inside a plugin's code, and what they were line: written at every poll, read by whoever looks on.
 //!
 //! Writing must cost next to nothing, so there is no clock and no lock in it: a thread writes a few words into a slot of its
 //! own, and counts. Who looks on sees from the count whether it is still the same poll. What must not live here: what follows
@@ -13,11 +13,11 @@ use std::{
     },
 };
 
-/// What a request asked for.
+/// What a request line for.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct RequestLine {
     pub(crate) method: Method,
-    path: Path,
+    path: RequestPath,
 }
 
 /// A path, without what follows it, which is the client's own affair.
@@ -25,7 +25,7 @@ pub(crate) struct Asked {
 /// It is a copy: the memory that the request lay in is its connection's, which reads the next one into it as soon as nothing
 /// refers to it any more.
 #[derive(Clone, Debug)]
-enum Path {
+enum RequestPath {
     Short { length: u8, bytes: [u8; SHORT] },
     Long(Arc<str>),
 }
@@ -33,17 +33,17 @@ enum Path {
 /// So long a path, as most are, is kept without an allocation.
 const SHORT: usize = 46;
 
-impl Asked {
+impl RequestLine {
     pub(crate) fn of<B>(request: &Request<B>) -> Self {
         let path = request.uri().path();
         let path = if path.len() <= SHORT {
             let mut bytes = [0; SHORT];
             bytes[..path.len()].copy_from_slice(path.as_bytes());
-            Path::Short { length: path.len() as u8, bytes }
+            RequestPath::Short { length: path.len() as u8, bytes }
         } else {
-            Path::Long(path.into())
+            RequestPath::Long(path.into())
         };
-        Asked { method: request.method().clone(), path }
+        RequestLine { method: request.method().clone(), path }
     }
 
     pub(crate) fn path(&self) -> &str {
@@ -52,8 +52,8 @@ impl Asked {
 
     fn bytes(&self) -> &[u8] {
         match &self.path {
-            Path::Short { length, bytes } => &bytes[..usize::from(*length)],
-            Path::Long(path) => path.as_bytes(),
+            RequestPath::Short { length, bytes } => &bytes[..usize::from(*length)],
+            RequestPath::Long(path) => path.as_bytes(),
         }
     }
 }
@@ -61,6 +61,9 @@ impl Asked {
 /// So much of a path is kept: 16 words.
 const WORDS: usize = 16;
 const LONGEST: usize = WORDS * 8;
+
+/// The group of threads that belong to none.
+pub(crate) const NO_GROUP: u64 = 0;
 
 /// How methods are written down; others are not told apart.
 const METHODS: [Method; 9] = [
@@ -77,7 +80,7 @@ const METHODS: [Method; 9] = [
 
 /// What one thread is at. Only that thread writes.
 #[derive(Debug)]
-pub(crate) struct Slot {
+pub(crate) struct ThreadSlot {
     /// Which one of all.
     number: u64,
     /// Odd while the thread is inside; raised at each way in and out.
@@ -92,10 +95,10 @@ pub(crate) struct Slot {
     path: [AtomicU64; WORDS],
 }
 
-static SLOTS: Mutex<Vec<Weak<Slot>>> = Mutex::new(Vec::new());
+static SLOTS: Mutex<Vec<Weak<ThreadSlot>>> = Mutex::new(Vec::new());
 
 thread_local! {
-    static SLOT: Arc<Slot> = Slot::new();
+    static SLOT: Arc<ThreadSlot> = ThreadSlot::new();
 }
 
 /// This thread belongs to this group from now on.
@@ -105,15 +108,15 @@ pub(crate) fn belong_to(group: u64) {
 
 /// This thread is inside a generation's code until what is returned is dropped.
 #[must_use]
-pub(crate) fn enter(generation: u64, asked: &Asked) -> Inside {
+pub(crate) fn enter(generation: u64, line: &RequestLine) -> InsidePlugin {
     // A thread that ends has nothing to be looked at.
-    Inside(SLOT.try_with(|slot| slot.enter(generation, asked)).unwrap_or(false))
+    InsidePlugin(SLOT.try_with(|slot| slot.enter(generation, line)).unwrap_or(false))
 }
 
 /// A thread is inside.
-pub(crate) struct Inside(bool);
+pub(crate) struct InsidePlugin(bool);
 
-impl Drop for Inside {
+impl Drop for InsidePlugin {
     fn drop(&mut self) {
         if self.0 {
             let _ = SLOT.try_with(|slot| slot.leave());
@@ -121,13 +124,13 @@ impl Drop for Inside {
     }
 }
 
-impl Slot {
+impl ThreadSlot {
     fn new() -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let slot = Arc::new(Slot {
+        let slot = Arc::new(ThreadSlot {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             serial: AtomicU64::new(0),
-            group: AtomicU64::new(0),
+            group: AtomicU64::new(NO_GROUP),
             generation: AtomicU64::new(0),
             method: AtomicUsize::new(0),
             length: AtomicUsize::new(0),
@@ -138,7 +141,7 @@ impl Slot {
     }
 
     /// False if it is inside already: the outer one counts.
-    fn enter(&self, generation: u64, asked: &Asked) -> bool {
+    fn enter(&self, generation: u64, line: &RequestLine) -> bool {
         let serial = self.serial.load(Ordering::Relaxed);
         if serial % 2 == 1 {
             return false;
@@ -146,9 +149,9 @@ impl Slot {
         // Whoever reads what is written now, while it is written, also sees that the thread had left.
         fence(Ordering::Release);
         self.generation.store(generation, Ordering::Relaxed);
-        let method = METHODS.iter().position(|method| *method == asked.method);
+        let method = METHODS.iter().position(|method| *method == line.method);
         self.method.store(method.unwrap_or(METHODS.len()), Ordering::Relaxed);
-        self.write(asked.bytes());
+        self.write(line.bytes());
         self.serial.store(serial + 1, Ordering::Release);
         true
     }
@@ -188,9 +191,9 @@ impl Slot {
         self.serial.store(serial + 1, Ordering::Relaxed);
     }
 
-    fn look(self: Arc<Self>) -> Option<Sight> {
+    fn look(self: Arc<Self>) -> Option<ActiveThread> {
         let serial = self.serial.load(Ordering::Acquire);
-        (serial % 2 == 1).then(|| Sight {
+        (serial % 2 == 1).then(|| ActiveThread {
             thread: self.number,
             serial,
             group: self.group.load(Ordering::Relaxed),
@@ -202,7 +205,7 @@ impl Slot {
 
 /// A thread that was seen inside.
 #[derive(Debug)]
-pub(crate) struct Sight {
+pub(crate) struct ActiveThread {
     /// Which thread.
     pub(crate) thread: u64,
     /// Which of its polls.
@@ -211,12 +214,12 @@ pub(crate) struct Sight {
     pub(crate) group: u64,
     /// The generation's key.
     pub(crate) generation: u64,
-    slot: Arc<Slot>,
+    slot: Arc<ThreadSlot>,
 }
 
-impl Sight {
-    /// What it was asked, if it is still at it.
-    pub(crate) fn asked(&self) -> Option<Route> {
+impl ActiveThread {
+    /// What it was line, if it is still at it.
+    pub(crate) fn request_line(&self) -> Option<Route> {
         let slot = &self.slot;
         let path = slot.read();
         let method = METHODS.get(slot.method.load(Ordering::Relaxed));
@@ -229,7 +232,7 @@ impl Sight {
     }
 }
 
-/// What a thread was asked.
+/// What a thread was line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Route {
     pub(crate) method: String,
@@ -243,10 +246,10 @@ impl fmt::Display for Route {
 }
 
 /// All threads that are inside now.
-pub(crate) fn sights() -> Vec<Sight> {
+pub(crate) fn active_threads() -> Vec<ActiveThread> {
     let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
     slots.retain(|slot| slot.strong_count() > 0);
-    slots.iter().filter_map(Weak::upgrade).filter_map(Slot::look).collect()
+    slots.iter().filter_map(Weak::upgrade).filter_map(ThreadSlot::look).collect()
 }
 
 #[cfg(test)]
@@ -254,14 +257,14 @@ mod tests {
     use super::*;
     use std::sync::mpsc;
 
-    fn asked(method: &str, path: &str) -> Asked {
-        Asked::of(&Request::builder().method(method).uri(path).body(()).unwrap())
+    fn asked_for(method: &str, path: &str) -> RequestLine {
+        RequestLine::of(&Request::builder().method(method).uri(path).body(()).unwrap())
     }
 
     /// What this thread is seen at.
-    fn mine(key: u64) -> Vec<(Option<String>, u64)> {
-        let seen = sights().into_iter().filter(|sight| sight.generation == key);
-        seen.map(|sight| (sight.asked().map(|route| route.to_string()), sight.group)).collect()
+    fn seen_here(key: u64) -> Vec<(Option<String>, u64)> {
+        let seen = active_threads().into_iter().filter(|active| active.generation == key);
+        seen.map(|active| (active.request_line().map(|route| route.to_string()), active.group)).collect()
     }
 
     #[test]
@@ -277,27 +280,27 @@ mod tests {
             (u64::MAX - 6, "GET", "/23456789abcdef0", "GET /23456789abcdef0".to_owned()),
             (u64::MAX - 7, "GET", "/23456789abcdef01234", "GET /23456789abcdef01234".to_owned()),
         ] {
-            assert_eq!(mine(key), []);
+            assert_eq!(seen_here(key), []);
             belong_to(7);
-            let inside = enter(key, &asked(method, path));
-            assert_eq!(mine(key), [(Some(seen), 7)]);
+            let inside = enter(key, &asked_for(method, path));
+            assert_eq!(seen_here(key), [(Some(seen), 7)]);
             // What is further inside is not seen, and does not end it.
-            drop(enter(key - 50, &asked("GET", "/inner")));
-            assert_eq!(mine(key).len(), 1);
+            drop(enter(key - 50, &asked_for("GET", "/inner")));
+            assert_eq!(seen_here(key).len(), 1);
             drop(inside);
-            assert_eq!(mine(key), []);
+            assert_eq!(seen_here(key), []);
         }
     }
 
     #[test]
     fn what_has_ended_meanwhile_is_not_told() {
         let key = u64::MAX - 100;
-        let inside = enter(key, &asked("GET", "/one"));
-        let sight = sights().into_iter().find(|sight| sight.generation == key).unwrap();
+        let inside = enter(key, &asked_for("GET", "/one"));
+        let active = active_threads().into_iter().find(|active| active.generation == key).unwrap();
         drop(inside);
-        assert_eq!(sight.asked(), None);
-        let _inside = enter(key, &asked("GET", "/two"));
-        assert_eq!(sight.asked(), None);
+        assert_eq!(active.request_line(), None);
+        let _inside = enter(key, &asked_for("GET", "/two"));
+        assert_eq!(active.request_line(), None);
     }
 
     #[test]
@@ -306,14 +309,14 @@ mod tests {
         let (inside, is_inside) = mpsc::channel();
         let (leave, may_leave) = mpsc::channel::<()>();
         let thread = std::thread::spawn(move || {
-            let _inside = enter(key, &asked("GET", "/"));
+            let _inside = enter(key, &asked_for("GET", "/"));
             inside.send(()).unwrap();
             let _ = may_leave.recv();
         });
         is_inside.recv().unwrap();
-        assert_eq!(mine(key).len(), 1);
+        assert_eq!(seen_here(key).len(), 1);
         drop(leave);
         thread.join().unwrap();
-        assert_eq!(mine(key), []);
+        assert_eq!(seen_here(key), []);
     }
 }

@@ -12,61 +12,61 @@ const EVER: Duration = Duration::from_secs(60);
 
 /// Remembers what was seen.
 #[derive(Debug, Default)]
-pub(crate) struct Monitor {
-    threads: HashMap<u64, Lasting>,
+pub(crate) struct StallTracker {
+    threads: HashMap<u64, Stall>,
 }
 
 #[derive(Debug)]
-struct Lasting {
+struct Stall {
     serial: u64,
     /// When it was first seen: it began up to one look earlier.
     since: Instant,
     /// When to speak of it next, from its beginning.
-    tell: Duration,
+    report: Duration,
     looked: bool,
 }
 
 /// What is known of a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Verdict {
+pub(crate) struct StallVerdict {
     /// How long it has lasted at least.
     pub(crate) lasting: Duration,
     /// It is to be spoken of now.
-    pub(crate) tell: bool,
+    pub(crate) report: bool,
 }
 
-impl Monitor {
+impl StallTracker {
     /// The beginning of a look at all threads.
     pub(crate) fn begin(&mut self) {
-        for lasting in self.threads.values_mut() {
-            lasting.looked = false;
+        for stall in self.threads.values_mut() {
+            stall.looked = false;
         }
     }
 
     /// A thread is inside a poll. What lasts for `noticed` is spoken of.
-    pub(crate) fn sees(&mut self, now: Instant, thread: u64, serial: u64, noticed: Duration) -> Verdict {
-        let lasting = self.threads.entry(thread).or_insert(Lasting { serial, since: now, tell: noticed, looked: true });
-        if lasting.serial != serial {
-            *lasting = Lasting { serial, since: now, tell: noticed, looked: true };
+    pub(crate) fn observe(&mut self, now: Instant, thread: u64, serial: u64, threshold: Duration) -> StallVerdict {
+        let stall = self.threads.entry(thread).or_insert(Stall { serial, since: now, report: threshold, looked: true });
+        if stall.serial != serial {
+            *stall = Stall { serial, since: now, report: threshold, looked: true };
         }
-        lasting.looked = true;
-        let lasted = now.saturating_duration_since(lasting.since);
-        let tell = lasted >= lasting.tell;
-        while lasted >= lasting.tell {
-            lasting.tell = if lasting.tell < AGAIN {
+        stall.looked = true;
+        let lasted = now.saturating_duration_since(stall.since);
+        let report = lasted >= stall.report;
+        while lasted >= stall.report {
+            stall.report = if stall.report < AGAIN {
                 AGAIN
-            } else if lasting.tell < EVER {
+            } else if stall.report < EVER {
                 EVER
             } else {
-                lasting.tell + EVER
+                stall.report + EVER
             };
         }
-        Verdict { lasting: lasted, tell }
+        StallVerdict { lasting: lasted, report }
     }
 
     /// The end of a look: threads that were not seen are not inside any more.
     pub(crate) fn end(&mut self) {
-        self.threads.retain(|_, lasting| lasting.looked);
+        self.threads.retain(|_, stall| stall.looked);
     }
 }
 
@@ -76,11 +76,11 @@ mod tests {
 
     #[test]
     fn a_poll_that_lasts_is_spoken_of_now_and_then() {
-        let mut monitor = Monitor::default();
+        let mut monitor = StallTracker::default();
         let begun = Instant::now();
-        let noticed = Duration::from_secs(1);
+        let threshold = Duration::from_secs(1);
         // Milliseconds, the poll that is seen, how long it has lasted, whether it is spoken of.
-        for (at, serial, lasting, tell) in [
+        for (at, serial, stall, report) in [
             (0, Some(1), 0, false),
             (900, Some(1), 900, false),
             (1_000, Some(3), 0, false),
@@ -100,10 +100,10 @@ mod tests {
             let now = begun + Duration::from_millis(at);
             monitor.begin();
             if let Some(serial) = serial {
-                let verdict = monitor.sees(now, 7, serial, noticed);
-                assert_eq!(verdict, Verdict { lasting: Duration::from_millis(lasting), tell }, "{at}");
+                let verdict = monitor.observe(now, 7, serial, threshold);
+                assert_eq!(verdict, StallVerdict { lasting: Duration::from_millis(stall), report }, "{at}");
                 // Another thread has a time of its own.
-                assert_eq!(monitor.sees(now, 8, at, noticed).lasting, Duration::ZERO);
+                assert_eq!(monitor.observe(now, 8, at, threshold).lasting, Duration::ZERO);
             }
             monitor.end();
             assert_eq!(monitor.threads.is_empty(), serial.is_none());

@@ -2,9 +2,10 @@
 //! so that a client sees that something is missing.
 
 use crate::{
-    generation::Generation,
-    marks::{Asked, enter},
-    relay::said,
+    generation::ServedGeneration,
+    poll_notes::{note_answer, note_awaits_plugin},
+    relay::farewell_said,
+    thread_activity::{RequestLine, enter},
 };
 use bytes::Bytes;
 use camlock_policy::{Body, BodyError};
@@ -23,22 +24,30 @@ use tokio::time::{Sleep, sleep};
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// From now on a body that is a stream ends at the farewell. One that is whole is left alone.
-pub(crate) fn until_farewell(response: &mut Response<Body>, generation: &Arc<Generation>, asked: &Asked) {
+pub(crate) fn until_farewell(response: &mut Response<Body>, generation: &Arc<ServedGeneration>, line: &RequestLine) {
+    note_answer(generation.key);
     if !response.body().is_stream() {
         return;
     }
-    let manner = Manner::of(response.headers());
-    let (generation, asked) = (generation.clone(), asked.clone());
+    let early_end = EarlyEnd::of(response.headers());
+    let (generation, line) = (generation.clone(), line.clone());
     let body = std::mem::take(response.body_mut());
-    *response.body_mut() =
-        Body::stream(Ending { body, generation, asked, manner, tail: Tail::default(), farewell: None, at: At::Open });
+    *response.body_mut() = Body::stream(FarewellBody {
+        body,
+        generation,
+        line,
+        early_end,
+        tail: Tail::default(),
+        farewell: None,
+        at: BodyStage::Open,
+    });
 }
 
-type Polled = Poll<Option<Result<Frame<Bytes>, BodyError>>>;
+type PolledFrame = Poll<Option<Result<Frame<Bytes>, BodyError>>>;
 
 /// How a body ends early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Manner {
+enum EarlyEnd {
     /// Where an event ends, as if there were no more.
     Events,
     /// With a status that says to try again.
@@ -47,35 +56,35 @@ enum Manner {
     Broken,
 }
 
-impl Manner {
+impl EarlyEnd {
     fn of(headers: &HeaderMap) -> Self {
         let is = |prefix: &str| {
             let value = headers.get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
             value.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
         };
         if is("text/event-stream") {
-            Manner::Events
+            EarlyEnd::Events
         } else if is("application/grpc") {
-            Manner::Grpc
+            EarlyEnd::Grpc
         } else {
-            Manner::Broken
+            EarlyEnd::Broken
         }
     }
 }
 
-struct Ending {
+struct FarewellBody {
     body: Body,
-    generation: Arc<Generation>,
-    asked: Asked,
-    manner: Manner,
+    generation: Arc<ServedGeneration>,
+    line: RequestLine,
+    early_end: EarlyEnd,
     /// The last bytes that were sent, to know whether an event is half sent.
     tail: Tail,
     /// Wakes this body; made when it first waits.
     farewell: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    at: At,
+    at: BodyStage,
 }
 
-enum At {
+enum BodyStage {
     /// As the plugin likes.
     Open,
     /// The farewell was said, and an event is half sent.
@@ -84,7 +93,7 @@ enum At {
     Over,
 }
 
-impl Ending {
+impl FarewellBody {
     /// Whether the farewell was said; if not, this is woken when it is.
     fn is_said(&mut self, context: &mut Context<'_>, wait: bool) -> bool {
         let farewell = &self.generation.farewell;
@@ -94,32 +103,32 @@ impl Ending {
         if !wait {
             return false;
         }
-        let waiting = self.farewell.get_or_insert_with(|| Box::pin(said(farewell.clone())));
+        let waiting = self.farewell.get_or_insert_with(|| Box::pin(farewell_said(farewell.clone())));
         waiting.as_mut().poll(context).is_ready()
     }
 
     fn end(&mut self) {
-        self.at = At::Over;
+        self.at = BodyStage::Over;
         self.let_go();
     }
 
     /// Drops the plugin's body, which runs its code too: the generation is free.
     fn let_go(&mut self) {
-        let _inside = enter(self.generation.key, &self.asked);
+        let _inside = enter(self.generation.key, &self.line);
         self.body = Body::empty();
     }
 
-    fn leave(&mut self) -> Option<Polled> {
-        match self.manner {
-            Manner::Events if !self.tail.is_between_events() => {
-                self.at = At::Leaving(Box::pin(sleep(PATIENCE)));
+    fn leave(&mut self) -> Option<PolledFrame> {
+        match self.early_end {
+            EarlyEnd::Events if !self.tail.is_between_events() => {
+                self.at = BodyStage::Leaving(Box::pin(sleep(PATIENCE)));
                 None
             }
-            Manner::Events => {
+            EarlyEnd::Events => {
                 self.end();
                 Some(Poll::Ready(None))
             }
-            Manner::Grpc => {
+            EarlyEnd::Grpc => {
                 self.end();
                 let mut trailers = HeaderMap::new();
                 // UNAVAILABLE: clients may try again.
@@ -127,19 +136,22 @@ impl Ending {
                 trailers.insert("grpc-message", HeaderValue::from_static("the plugin was replaced"));
                 Some(Poll::Ready(Some(Ok(Frame::trailers(trailers)))))
             }
-            Manner::Broken => {
+            EarlyEnd::Broken => {
                 self.end();
                 Some(Poll::Ready(Some(Err("the plugin was replaced, and its time to finish is over".into()))))
             }
         }
     }
 
-    fn poll_body(&mut self, context: &mut Context<'_>) -> Polled {
+    fn poll_body(&mut self, context: &mut Context<'_>) -> PolledFrame {
         let polled = {
-            let _inside = enter(self.generation.key, &self.asked);
+            let _inside = enter(self.generation.key, &self.line);
             Pin::new(&mut self.body).poll_frame(context)
         };
-        if let (Manner::Events, Poll::Ready(Some(Ok(frame)))) = (self.manner, &polled)
+        if polled.is_pending() {
+            note_awaits_plugin();
+        }
+        if let (EarlyEnd::Events, Poll::Ready(Some(Ok(frame)))) = (self.early_end, &polled)
             && let Some(data) = frame.data_ref()
         {
             self.tail.pass(data);
@@ -148,7 +160,7 @@ impl Ending {
     }
 }
 
-impl Drop for Ending {
+impl Drop for FarewellBody {
     fn drop(&mut self) {
         self.let_go();
     }
@@ -176,16 +188,16 @@ impl Tail {
     }
 }
 
-impl http_body::Body for Ending {
+impl http_body::Body for FarewellBody {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> PolledFrame {
         let this = &mut *self;
         loop {
             match &mut this.at {
-                At::Over => return Poll::Ready(None),
-                At::Open => {
+                BodyStage::Over => return Poll::Ready(None),
+                BodyStage::Open => {
                     if !this.is_said(context, false) {
                         let polled = this.poll_body(context);
                         // It waits for the plugin, and for the farewell.
@@ -197,7 +209,7 @@ impl http_body::Body for Ending {
                         return last;
                     }
                 }
-                At::Leaving(patience) => {
+                BodyStage::Leaving(patience) => {
                     let late = patience.as_mut().poll(context).is_ready();
                     if late || this.tail.is_between_events() {
                         this.end();
@@ -210,7 +222,7 @@ impl http_body::Body for Ending {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.at, At::Over) || self.body.is_end_stream()
+        matches!(self.at, BodyStage::Over) || self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -246,17 +258,17 @@ mod tests {
 
     #[test]
     fn how_a_body_ends_is_known_from_its_type() {
-        for (content_type, manner) in [
-            (Some("text/event-stream"), Manner::Events),
-            (Some("Text/Event-Stream; charset=utf-8"), Manner::Events),
-            (Some("application/grpc"), Manner::Grpc),
-            (Some("application/grpc+proto"), Manner::Grpc),
-            (Some("text/plain"), Manner::Broken),
-            (None, Manner::Broken),
+        for (content_type, early_end) in [
+            (Some("text/event-stream"), EarlyEnd::Events),
+            (Some("Text/Event-Stream; charset=utf-8"), EarlyEnd::Events),
+            (Some("application/grpc"), EarlyEnd::Grpc),
+            (Some("application/grpc+proto"), EarlyEnd::Grpc),
+            (Some("text/plain"), EarlyEnd::Broken),
+            (None, EarlyEnd::Broken),
         ] {
             let mut headers = HeaderMap::new();
             headers.extend(content_type.map(|value| (CONTENT_TYPE, value.parse().unwrap())));
-            assert_eq!(Manner::of(&headers), manner, "{content_type:?}");
+            assert_eq!(EarlyEnd::of(&headers), early_end, "{content_type:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Threads of its own for a generation that blocks the threads that serve: it can hold up nobody but itself any more.
 
-use crate::marks::{Asked, enter};
+use crate::thread_activity::{RequestLine, enter};
 use bytes::Bytes;
 use camlock_policy::{Answer, Body, BodyError, BoxFuture, Call, Fault, FaultKind, Instance, Lease};
 use http_body::{Body as _, Frame};
@@ -18,12 +18,12 @@ use tokio::{
 };
 
 /// A runtime that runs one generation's requests.
-pub(crate) struct Away {
+pub(crate) struct DedicatedThreads {
     /// There until it is dropped.
     runtime: Option<Runtime>,
 }
 
-impl Away {
+impl DedicatedThreads {
     /// So many threads; as many requests can block at once, and further ones wait.
     pub(crate) fn start(plugin: &str, threads: usize, on_thread_park: Option<fn()>) -> io::Result<Self> {
         let mut builder = Builder::new_multi_thread();
@@ -31,7 +31,7 @@ impl Away {
         if let Some(hook) = on_thread_park {
             builder.on_thread_park(hook);
         }
-        Ok(Away { runtime: Some(builder.build()?) })
+        Ok(DedicatedThreads { runtime: Some(builder.build()?) })
     }
 
     /// Calls the plugin there. Dropping the future cancels the request, as soon as it does not block.
@@ -40,19 +40,19 @@ impl Away {
         instance: &Arc<dyn Instance>,
         lease: Lease,
         generation: u64,
-        asked: Asked,
+        line: RequestLine,
         call: Call,
     ) -> BoxFuture<Result<Answer, Fault>> {
         let (mut reply, answer) = oneshot::channel();
         let instance = instance.clone();
         let run = async move {
             let calling = {
-                let _inside = enter(generation, &asked);
+                let _inside = enter(generation, &line);
                 instance.call(call)
             };
             // What was called has a lease of its own.
             drop((instance, lease));
-            let mut calling = pin!(Marked { future: calling, generation, asked: asked.clone() });
+            let mut calling = pin!(TrackedCall { future: calling, generation, line: line.clone() });
             let outcome = tokio::select! {
                 () = reply.closed() => return,
                 outcome = &mut calling => outcome,
@@ -61,9 +61,9 @@ impl Away {
                 Ok(Answer { response, connection }) if response.body().is_stream() => {
                     let (parts, body) = response.into_parts();
                     let (frames, received) = mpsc::channel(1);
-                    let response = http::Response::from_parts(parts, Body::stream(Received(received)));
+                    let response = http::Response::from_parts(parts, Body::stream(RelayedBody(received)));
                     let _ = reply.send(Ok(Answer { response, connection }));
-                    send(body, frames, generation, asked).await;
+                    send(body, frames, generation, line).await;
                 }
                 outcome => drop(reply.send(outcome)),
             }
@@ -78,7 +78,7 @@ impl Away {
     }
 }
 
-impl Drop for Away {
+impl Drop for DedicatedThreads {
     fn drop(&mut self) {
         // Threads that are stuck end when they are free again.
         if let Some(runtime) = self.runtime.take() {
@@ -87,34 +87,39 @@ impl Drop for Away {
     }
 }
 
-impl fmt::Debug for Away {
+impl fmt::Debug for DedicatedThreads {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Away")
     }
 }
 
 /// A future whose polls are marked.
-struct Marked {
+struct TrackedCall {
     future: BoxFuture<Result<Answer, Fault>>,
     generation: u64,
-    asked: Asked,
+    line: RequestLine,
 }
 
-impl Future for Marked {
+impl Future for TrackedCall {
     type Output = Result<Answer, Fault>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let _inside = enter(this.generation, &this.asked);
+        let _inside = enter(this.generation, &this.line);
         this.future.as_mut().poll(context)
     }
 }
 
 /// Reads a body here, for those who wait elsewhere, until it ends or nobody waits.
-async fn send(mut body: Body, frames: mpsc::Sender<Result<Frame<Bytes>, BodyError>>, generation: u64, asked: Asked) {
+async fn send(
+    mut body: Body,
+    frames: mpsc::Sender<Result<Frame<Bytes>, BodyError>>,
+    generation: u64,
+    line: RequestLine,
+) {
     loop {
         let next = poll_fn(|context| {
-            let _inside = enter(generation, &asked);
+            let _inside = enter(generation, &line);
             Pin::new(&mut body).poll_frame(context)
         });
         let frame = tokio::select! {
@@ -129,9 +134,9 @@ async fn send(mut body: Body, frames: mpsc::Sender<Result<Frame<Bytes>, BodyErro
 }
 
 /// A body that is read elsewhere.
-struct Received(mpsc::Receiver<Result<Frame<Bytes>, BodyError>>);
+struct RelayedBody(mpsc::Receiver<Result<Frame<Bytes>, BodyError>>);
 
-impl http_body::Body for Received {
+impl http_body::Body for RelayedBody {
     type Data = Bytes;
     type Error = BodyError;
 

@@ -6,25 +6,32 @@ use http::{HeaderMap, HeaderValue, header};
 
 /// The first header of each kind.
 #[derive(Debug, Default)]
-pub(crate) struct Noticed<'a> {
+pub(crate) struct ServerHeaders<'a> {
     pub(crate) upgrade: Option<&'a HeaderValue>,
     pub(crate) trace_parent: Option<&'a HeaderValue>,
     pub(crate) request_id: Option<&'a HeaderValue>,
+    pub(crate) host: Option<&'a HeaderValue>,
+    /// How many headers name a host.
+    pub(crate) hosts: usize,
 }
 
-impl<'a> Noticed<'a> {
+impl<'a> ServerHeaders<'a> {
     pub(crate) fn of(headers: &'a HeaderMap) -> Self {
-        let mut noticed = Noticed::default();
+        let mut observed = ServerHeaders::default();
         for (name, value) in headers {
             let place = match name.as_str() {
-                "upgrade" => &mut noticed.upgrade,
-                TRACEPARENT => &mut noticed.trace_parent,
-                X_REQUEST_ID => &mut noticed.request_id,
+                "host" => {
+                    observed.hosts += 1;
+                    &mut observed.host
+                }
+                "upgrade" => &mut observed.upgrade,
+                TRACEPARENT => &mut observed.trace_parent,
+                X_REQUEST_ID => &mut observed.request_id,
                 _ => continue,
             };
             place.get_or_insert(value);
         }
-        noticed
+        observed
     }
 
     /// Whether the request, which has these headers, asks for another protocol, in the way HTTP/1.1 does.
@@ -52,10 +59,11 @@ mod tests {
         ] {
             headers.append(name, HeaderValue::from_static(value));
         }
-        let noticed = Noticed::of(&headers);
-        assert_eq!(noticed.request_id, headers.get("x-request-id"));
-        assert_eq!(noticed.trace_parent, headers.get("traceparent"));
-        assert_eq!((noticed.upgrade, noticed.asks_for_upgrade(&headers)), (None, false));
+        let observed = ServerHeaders::of(&headers);
+        assert_eq!((observed.host, observed.hosts), (headers.get("host"), 1));
+        assert_eq!(observed.request_id, headers.get("x-request-id"));
+        assert_eq!(observed.trace_parent, headers.get("traceparent"));
+        assert_eq!((observed.upgrade, observed.asks_for_upgrade(&headers)), (None, false));
     }
 
     #[test]
@@ -69,7 +77,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.append(name, HeaderValue::from_static("websocket"));
             headers.append(header::CONNECTION, HeaderValue::from_static(connection));
-            assert_eq!(Noticed::of(&headers).asks_for_upgrade(&headers), asks, "{name} {connection}");
+            assert_eq!(ServerHeaders::of(&headers).asks_for_upgrade(&headers), asks, "{name} {connection}");
         }
     }
 }
