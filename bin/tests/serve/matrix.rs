@@ -114,6 +114,19 @@ fn edit_while_down(form: Form) {
     server.until_text(PATH, "two");
 }
 
+fn break_while_down(form: Form) {
+    let (site, server) = served(form);
+    server.end();
+    fs::write(site.path(form.file()), form.broken()).unwrap();
+    let server = site.start();
+    server.until_text(PATH, "one");
+    let plugin = server.until_plugin("hello", |plugin| !plugin["failed"].is_null());
+    assert_eq!(plugin["state"], "serving", "{plugin:#}");
+    fs::write(site.path(form.file()), form.content("two")).unwrap();
+    server.until_text(PATH, "two");
+    assert!(server.plugin("hello")["failed"].is_null());
+}
+
 fn unchanged_while_down(form: Form) {
     let (site, server) = served(form);
     let artifact = server.plugin("hello")["serving"]["artifact"].clone();
@@ -196,6 +209,7 @@ cells!(
     delete,
     delete_while_down,
     edit_while_down,
+    break_while_down,
     unchanged_while_down,
     edit_while_building,
     written_in_pieces,

@@ -23,12 +23,12 @@ impl Digest {
         Digest(hasher.finalize().into())
     }
 
-    /// Its bytes.
+    /// The 32 bytes of the hash.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// As hexadecimal digits.
+    /// The hash as 64 lower-case hexadecimal digits.
     pub fn hex(&self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }

@@ -12,7 +12,7 @@ pub struct Call {
     pub request: Request<Body>,
     /// How many bytes of the path are the plugin's mount: it sees the rest.
     pub mount: usize,
-    /// The client.
+    /// The address that the request came from, if that is known.
     pub peer: Option<SocketAddr>,
     /// The host's id of this request.
     pub request_id: RequestId,
@@ -37,7 +37,7 @@ pub enum RequestId {
     None,
     /// The host's: sixteen ASCII characters.
     Made([u8; 16]),
-    /// The client's.
+    /// The client's, as it sent it.
     Sent(HeaderValue),
 }
 
@@ -55,13 +55,13 @@ impl RequestId {
 /// What remains of a connection once it was upgraded: the plugin's end.
 pub type Connection = Pin<Box<dyn Duplex>>;
 
-/// Both ways.
+/// A connection on which both ends read and write.
 pub trait Duplex: AsyncRead + AsyncWrite + Send {}
 impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
 
-/// A plugin's answer.
+/// What a plugin answers a request with.
 pub struct Answer {
-    /// The response.
+    /// Status, headers and body.
     pub response: Response<Body>,
     /// With status 101: the plugin's end of the connection, to be relayed.
     pub connection: Option<Connection>,
@@ -90,9 +90,9 @@ pub enum FaultKind {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Fault {
-    /// What sort.
+    /// What sort of failure it is.
     pub kind: FaultKind,
-    /// One sentence.
+    /// What went wrong, in one sentence.
     pub message: String,
     /// `file:line` of a panic, or empty.
     pub location: String,

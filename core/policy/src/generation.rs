@@ -13,7 +13,7 @@ pub enum Phase {
     Loading,
     /// It takes over state and begins its work.
     Starting,
-    /// It answers requests.
+    /// It is in the table of routes, and answers requests.
     Serving,
     /// It ends what it began.
     Draining,
@@ -23,7 +23,7 @@ pub enum Phase {
     Failed(Failure),
     /// Its library stays in the process.
     Pinned {
-        /// Why, in words.
+        /// What keeps it there, in words.
         reason: String,
     },
 }

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 /// Somebody wants something installed.
 pub struct Installation {
-    /// What.
+    /// Where it comes from.
     pub source: Source,
     /// Also where there is a plugin of that name: the new one takes its place.
     pub replace: bool,
@@ -45,7 +45,7 @@ pub struct Placement {
 /// What is to be installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upload {
-    /// What it is.
+    /// Where it comes from.
     pub source: Source,
     /// Also where there is a plugin of that name: the new one takes its place.
     pub replace: bool,
@@ -63,7 +63,7 @@ pub enum Source {
     Artifact(PathBuf),
     /// The sources of a crate, the same way.
     TarGz(PathBuf),
-    /// The same.
+    /// The same, in a zip archive.
     Zip(PathBuf),
 }
 
@@ -78,7 +78,7 @@ impl Source {
         }
     }
 
-    /// Where it lies.
+    /// The path of what is to be installed.
     pub fn path(&self) -> &Path {
         match self {
             Source::Path(path) | Source::Artifact(path) | Source::TarGz(path) | Source::Zip(path) => path,
@@ -86,7 +86,7 @@ impl Source {
     }
 }
 
-/// What was installed.
+/// Something lies in the plugins directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Installed {
     /// The plugin's name.

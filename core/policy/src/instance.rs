@@ -13,7 +13,7 @@ pub trait Instance: Send + Sync {
     fn description(&self) -> &Description;
     /// Answers a request. Dropping the future cancels it.
     fn call(&self, call: Call) -> BoxFuture<Result<Answer, Fault>>;
-    /// Begins work.
+    /// Has it begin what it does beside requests.
     fn start(&self) -> BoxFuture<Result<(), Fault>>;
     /// Whether it is well.
     fn health(&self) -> BoxFuture<Result<(), Fault>>;
@@ -34,7 +34,7 @@ pub trait Instance: Send + Sync {
     fn memory(&self) -> Option<u64> {
         None
     }
-    /// Ends work.
+    /// Has it end what it does beside requests.
     fn shutdown(&self) -> BoxFuture<Result<(), Fault>>;
 }
 
@@ -43,7 +43,7 @@ pub trait Instance: Send + Sync {
 pub struct Saved {
     /// The version that saved it.
     pub version: String,
-    /// What it saved.
+    /// The state, in the plugin's own encoding.
     pub state: Vec<u8>,
 }
 
@@ -58,9 +58,9 @@ pub struct Description {
 
 /// A generation that was loaded. It ends when `instance` and everything the instance gave out are dropped.
 pub struct Loaded {
-    /// What serves.
+    /// The instance that is called.
     pub instance: Arc<dyn Instance>,
-    /// Who holds it.
+    /// The leases on it, its own among them.
     pub leases: Watch,
     /// What became of it in the end.
     pub ending: watch::Receiver<Ending>,
@@ -92,7 +92,7 @@ pub enum Ending {
     },
     /// Its library stays in the process. It is tried again when something else is unloaded.
     Pinned {
-        /// Why, in words.
+        /// What keeps it in the process, in words.
         reason: String,
     },
 }

@@ -117,7 +117,7 @@ impl Lease {
         Lease { shared: Arc::new(shared), held_for: Use::Owner }
     }
 
-    /// One more lease.
+    /// Another lease on the same generation.
     #[must_use]
     pub fn share(&self, held_for: Use) -> Lease {
         // Relaxed is enough, as for `Arc`: this lease already keeps the generation.

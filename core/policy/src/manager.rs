@@ -27,7 +27,7 @@ pub enum Act {
     },
     /// Go back to an artifact that was kept: this one, or the one that served before.
     Rollback {
-        /// Which.
+        /// The artifact to go back to; without, the one that served before.
         to: Option<Digest>,
     },
     /// Serve it, or do not.
@@ -46,9 +46,9 @@ pub enum Act {
 /// An act, with who asks for it and on what condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
-    /// The plugin.
+    /// The plugin that the act is about.
     pub plugin: String,
-    /// What.
+    /// What is to be done with it.
     pub act: Act,
     /// Who, for the journal.
     pub by: Actor,
@@ -59,7 +59,7 @@ pub struct Order {
 /// An act that was done.
 #[derive(Clone, Debug)]
 pub struct Done {
-    /// The plugin afterwards.
+    /// The plugin as it is when the act is done.
     pub plugin: Arc<LivePlugin>,
     /// How long each stage took, in order: `build`, `verify`, `load`, `start`, `swap`.
     pub stages: Vec<(&'static str, Duration)>,
@@ -74,11 +74,11 @@ pub enum Refused {
     /// The candidate failed; what served before serves on.
     #[error("{failure}")]
     Failed {
-        /// Why.
+        /// The stage that it failed at, and why.
         failure: Failure,
-        /// The candidate's number.
+        /// The number of the generation that failed.
         generation: u64,
-        /// The plugin afterwards.
+        /// The plugin as it is after the failure.
         plugin: Arc<LivePlugin>,
     },
     /// It cannot be done as things are, and why: dependents, too many pins, a disabled plugin.
@@ -98,7 +98,7 @@ pub enum Refused {
 /// What the other end of a handle hears.
 #[derive(Debug)]
 pub enum Message {
-    /// Look again.
+    /// Something may have changed.
     Nudge(Nudge),
     /// Do this, and say what came of it.
     Act(Order, oneshot::Sender<Result<Done, Refused>>),
@@ -113,9 +113,9 @@ pub enum Message {
 /// The other end of a handle.
 #[derive(Debug)]
 pub struct Inbox {
-    /// What is asked.
+    /// What the holders of handles ask, in order.
     pub messages: mpsc::UnboundedReceiver<Message>,
-    /// What is shown.
+    /// Where the overview is shown to them.
     pub overview: watch::Sender<Arc<Overview>>,
 }
 
@@ -186,7 +186,7 @@ impl Manager {
         self.overview.clone()
     }
 
-    /// One plugin.
+    /// A plugin as it was last seen, if it is known.
     pub fn plugin(&self, name: &str) -> Option<Arc<LivePlugin>> {
         self.overview().plugins.iter().find(|plugin| plugin.name == name).cloned()
     }

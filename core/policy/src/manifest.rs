@@ -71,7 +71,7 @@ pub enum Category {
 }
 
 impl Category {
-    /// The word.
+    /// The category as manifests write it.
     pub fn word(self) -> &'static str {
         match self {
             Category::Core => "core",
@@ -97,7 +97,7 @@ pub enum Runtime {
     /// A small tokio runtime of its own.
     #[default]
     Tokio,
-    /// None at all.
+    /// The plugin has no runtime of its own.
     None,
 }
 

@@ -57,7 +57,7 @@ impl<T> OpQueue<T> {
         Some(next)
     }
 
-    /// Whether one runs.
+    /// Whether a run is under way.
     pub fn is_running(&self) -> bool {
         matches!(self.state, QueueState::Running { .. })
     }

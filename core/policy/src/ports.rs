@@ -45,7 +45,7 @@ pub struct Entry {
     pub name: String,
     /// Where it lies, as a path below the plugins directory (links are not resolved).
     pub path: PathBuf,
-    /// What it is.
+    /// From what sort of entry it comes.
     pub kind: Kind,
     /// What it is made of.
     pub fingerprint: Fingerprint,
@@ -130,13 +130,13 @@ pub trait Sources: Send + Sync {
 /// An artifact that was kept: what it was built from, and what it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
-    /// The plugin.
+    /// The plugin that it was built for.
     pub name: String,
-    /// Its version.
+    /// The version of its package.
     pub version: String,
     /// What it was built from.
     pub fingerprint: Fingerprint,
-    /// Its bytes.
+    /// The hash of its bytes.
     pub digest: Digest,
     /// When it was recorded.
     pub at: SystemTime,
@@ -146,7 +146,7 @@ pub struct Kept {
 pub trait Shelf: Send + Sync {
     /// The artifact that was built from this, if its bytes are still there.
     fn find(&self, name: &str, fingerprint: &Fingerprint) -> Option<Digest>;
-    /// Remembers an artifact.
+    /// Puts an artifact on record, so that `find` and `history` know it.
     fn record(&self, kept: &Kept) -> Result<(), Failure>;
     /// A plugin's artifacts, the newest first.
     fn history(&self, name: &str) -> Vec<Kept>;

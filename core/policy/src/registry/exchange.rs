@@ -24,7 +24,7 @@ pub trait Exchange: Send + Sync {
     }
 }
 
-/// Who builds.
+/// Who builds what several servers want at once.
 pub enum Claim {
     /// Whoever asked, until this is dropped.
     Build(RightToBuild),

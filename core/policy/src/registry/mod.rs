@@ -52,10 +52,10 @@ pub struct Snapshot {
 
 /// The record, as the supervisor uses it. Each call is one transaction. Dropping a future may or may not undo it.
 pub trait Registry: Send + Sync {
-    /// This node.
+    /// The id of this server in the fleet.
     fn this_node(&self) -> NodeId;
 
-    /// Reads.
+    /// Reads records and rollouts, all as of one moment.
     fn read(&self, reading: Reading) -> BoxFuture<Result<Snapshot, Unavailable>>;
 
     /// Makes records for plugins that have none; those that are there stay as they are, but for a record that was removed,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// What is on record of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// Its name.
+    /// The plugin's name.
     pub name: String,
     /// Whether it comes with a server's program, rather than from a directory.
     pub built_in: bool,
@@ -35,16 +35,16 @@ pub struct Record {
 pub struct Agreed {
     /// What it was built from; none if only the artifact was named, by an operator.
     pub fingerprint: Option<Fingerprint>,
-    /// Its bytes.
+    /// The hash of the artifact's bytes.
     pub digest: Digest,
-    /// Its version.
+    /// The version of its package.
     pub version: String,
 }
 
 /// A plugin that has no record yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Newcomer {
-    /// Its name.
+    /// The plugin's name.
     pub name: String,
     /// Whether it is compiled in.
     pub built_in: bool,
@@ -59,7 +59,7 @@ pub struct Newcomer {
 pub struct Decision {
     /// Whether it is wanted.
     pub enabled: Option<bool>,
-    /// Its configuration.
+    /// Its new configuration: an object.
     pub config: Option<serde_json::Value>,
     /// All servers make a new generation.
     pub reload: bool,
@@ -74,9 +74,9 @@ pub struct Decision {
 /// Which artifacts may serve again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pardon {
-    /// One.
+    /// The artifact with this digest.
     One(Digest),
-    /// All.
+    /// Every artifact of the plugin.
     All,
 }
 

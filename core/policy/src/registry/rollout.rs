@@ -10,11 +10,11 @@ pub type RolloutId = u64;
 /// What is proposed. The artifact's bytes are where other servers find them by then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proposal {
-    /// The plugin.
+    /// The plugin that the proposal is about.
     pub plugin: String,
     /// What is to serve.
     pub agreed: Agreed,
-    /// Who wants that.
+    /// Who wants that it serves.
     pub by: Actor,
     /// What lies in the proposer's directory: with this proposal it is accounted for.
     pub seen: Option<Fingerprint>,
@@ -31,22 +31,22 @@ pub enum Proposed {
     Unknown,
 }
 
-/// A rollout.
+/// A proposal that several servers answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rollout {
-    /// Its number.
+    /// The rollout's number.
     pub id: RolloutId,
-    /// The plugin.
+    /// The plugin that it is about.
     pub plugin: String,
     /// What is to serve.
     pub agreed: Agreed,
-    /// Who proposed it.
+    /// The node that proposed it.
     pub proposer: NodeId,
     /// The servers that were alive when it began. Others take what comes of it.
     pub nodes: BTreeSet<NodeId>,
     /// What they answered so far: ready, or why they cannot.
     pub answers: BTreeMap<NodeId, Result<(), String>>,
-    /// How it stands.
+    /// Whether answers are awaited, and if not, what came of it.
     pub state: RolloutState,
     /// In how many milliseconds its time is over, by the registry's clock; nothing if it is over already.
     pub left_ms: Option<u64>,
@@ -55,9 +55,9 @@ pub struct Rollout {
 /// How a rollout stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RolloutState {
-    /// Answers are awaited.
+    /// Not every server that was alive has answered yet.
     Open,
-    /// All swap.
+    /// All were ready, or their time was over: all swap.
     Committed,
     /// Nobody swaps, and why: which node, and what it said; or a newer proposal took its place.
     Failed(String),

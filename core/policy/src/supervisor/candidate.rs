@@ -31,6 +31,8 @@ pub(crate) struct CandidateHead {
     pub(crate) by: Actor,
     /// Whether somebody wants just this generation; if not, something changed by itself.
     pub(crate) asked_for: bool,
+    /// Whether it is to be a new generation even if nothing about it is new.
+    pub(crate) anew: bool,
     pub(crate) since: SystemTime,
     pub(crate) ask: Option<Ask>,
     pub(crate) times: StageTimes,
@@ -182,7 +184,7 @@ impl CandidateGeneration {
         }
     }
 
-    /// Its loading begins.
+    /// It may be loaded, and is from now on.
     pub(crate) fn begin_loading(&mut self, artifact: Arc<dyn Candidate>, config: Arc<str>) {
         if self.may_follow(Event::Admitted) {
             self.stage = CandidateStage::BringingUp { artifact, config, loaded: false };

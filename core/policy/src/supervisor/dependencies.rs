@@ -17,7 +17,7 @@ pub(crate) struct Neighbour {
 /// How a plugin's needs stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Needs {
-    /// All is there.
+    /// Everything that it needs serves in a version that will do.
     Met,
     /// Something is not there, and may come.
     Unmet(String),

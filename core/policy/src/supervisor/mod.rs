@@ -16,6 +16,7 @@ mod configuring;
 mod departure;
 mod dependencies;
 mod directory;
+mod failing;
 mod making;
 mod obeying;
 mod observed;
@@ -28,6 +29,7 @@ mod restarts;
 mod settle;
 mod show;
 mod sweeping;
+mod taking_over;
 mod telling;
 mod watchful;
 mod work;
@@ -63,7 +65,7 @@ pub struct Ports {
     pub sources: Arc<dyn Sources>,
     /// What was built before.
     pub shelf: Arc<dyn Shelf>,
-    /// What makes instances.
+    /// What verifies artifacts and makes instances of them.
     pub loading: Arc<dyn Loading>,
     /// Where requests are dispatched.
     pub publish: Arc<dyn Publish>,

@@ -16,9 +16,9 @@ impl Plugin {
     pub(crate) fn wanted(&self) -> Desired {
         let Some(desired) = self.desired() else { return Desired::Nothing };
         if let Some(agreed) = self.fallback() {
-            return Desired::GenerationSource(GenerationSource::Kept(agreed.digest));
+            return Desired::Source(GenerationSource::Kept(agreed.digest));
         }
-        if self.directory.is_broken() { Desired::AsItIs } else { Desired::GenerationSource(desired) }
+        if self.directory.is_broken() { Desired::AsItIs } else { Desired::Source(desired) }
     }
 
     /// What is to serve, whether that can be or not; nothing if nothing is.

@@ -19,7 +19,7 @@ pub(crate) enum Desired {
     /// That it stays as it is: its entry cannot be used for now.
     AsItIs,
     /// That it serves this.
-    GenerationSource(GenerationSource),
+    Source(GenerationSource),
 }
 
 /// A candidate on its way, as far as planning cares.
@@ -88,7 +88,7 @@ pub(crate) fn plan(situation: &Situation<'_>) -> NextStep {
         // What others need leaves after them.
         (Desired::Nothing, _) if serving.is_some() && !needed => NextStep::Stop,
         (Desired::Nothing | Desired::AsItIs, _) => NextStep::Rest,
-        (Desired::GenerationSource(source), Some(candidate)) => {
+        (Desired::Source(source), Some(candidate)) => {
             let outdated = candidate.source != source;
             // One that waits costs nothing to begin anew; one at work is let through once it was passed over too often.
             let give_up = match candidate {
@@ -97,7 +97,7 @@ pub(crate) fn plan(situation: &Situation<'_>) -> NextStep {
             };
             if give_up { NextStep::GiveUp } else { NextStep::Rest }
         }
-        (Desired::GenerationSource(source), None) => {
+        (Desired::Source(source), None) => {
             let hopeless = matches!(failed, Some((failed, Retry::Never | Retry::Later)) if *failed == source);
             let served = *serving == Some(source);
             if *asked || !(served || hopeless) { NextStep::Make(source.clone()) } else { NextStep::Rest }
@@ -163,7 +163,7 @@ mod tests {
             let wanted = match wanted {
                 "nothing" => Desired::Nothing,
                 "as-it-is" => Desired::AsItIs,
-                fingerprint => Desired::GenerationSource(entry(fingerprint)),
+                fingerprint => Desired::Source(entry(fingerprint)),
             };
             let serving = (serving != "-").then(|| entry(serving));
             let on_its_way = candidate.split_once('-').filter(|(fingerprint, _)| !fingerprint.is_empty());

@@ -23,7 +23,7 @@ use std::{
 };
 use tokio::{sync::watch, time::Instant};
 
-/// A plugin.
+/// A plugin: what is known of it, what is wanted, and its generations.
 pub(crate) struct Plugin {
     pub(crate) name: String,
     pub(crate) on_record: OnRecord,
@@ -98,7 +98,7 @@ pub(crate) enum Removal {
 /// What somebody, or something, wants of a plugin beside its record.
 #[derive(Default)]
 pub(crate) struct Wishes {
-    /// A new generation.
+    /// Somebody asks for a new generation.
     pub(crate) ask: Option<Ask>,
     /// The outcome of an installation.
     pub(crate) arrival: Option<Arrival>,
@@ -221,7 +221,7 @@ pub(crate) struct LeavingGeneration {
     pub(crate) down: watch::Receiver<bool>,
 }
 
-/// What went before.
+/// What is left of earlier generations, and what is counted over them.
 #[derive(Default)]
 pub(crate) struct Past {
     /// The last generation's number.

@@ -356,7 +356,7 @@ async fn write(
 }
 
 impl Reading {
-    /// Both.
+    /// What both want.
     fn and(self, other: &Reading) -> Reading {
         let names = match (self.names, &other.names) {
             (Some(one), Some(two)) => Some(one.union(two).cloned().collect()),

@@ -8,7 +8,7 @@ use super::{
     plugin::Removal,
     work::{DirectoryReport, WorkReport},
 };
-use crate::{Failure, Refused, Stage, generation::Phase};
+use crate::{Failure, Refused, Stage, generation::Phase, never};
 use std::path::PathBuf;
 
 impl Supervisor {
@@ -32,7 +32,10 @@ impl Supervisor {
 
     /// Moves the entry of a plugin that was removed, if it is time; whether it did.
     pub(super) fn move_away(&mut self, name: &str) -> bool {
-        let Some(plugin) = self.plugins.get_mut(name) else { return false };
+        let Some(plugin) = self.plugins.get_mut(name) else {
+            never!("`{name}` rests, and is not known");
+            return false;
+        };
         let draining = plugin.leaving.values().any(|leaving| leaving.phase == Phase::Draining);
         if plugin.serving.is_some() || plugin.candidate.is_some() || draining {
             return false;

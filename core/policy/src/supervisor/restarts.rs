@@ -24,7 +24,7 @@ impl Restarts {
         Some(self.times.back().map_or(now, |last| (*last + pause).max(now)))
     }
 
-    /// Counts one.
+    /// Counts a restart that begins at this time.
     pub(crate) fn count(&mut self, now: Instant) {
         self.times.push_back(now);
     }

@@ -63,7 +63,7 @@ impl Supervisor {
         let waits = plugin.candidate.as_ref().is_some_and(|candidate| candidate.waiting_for().is_some());
         let renew = !waits && !held_back && plugin.wishes.renewal.is_some_and(|renewal| renewal.due <= now);
         let failed = match &wanted {
-            Desired::GenerationSource(source) if held_back => Some((source, Retry::Later)),
+            Desired::Source(source) if held_back => Some((source, Retry::Later)),
             _ => plugin.failure(now),
         };
         let situation = Situation {
@@ -92,7 +92,7 @@ impl Supervisor {
         true
     }
 
-    /// Begins a candidate.
+    /// Begins a candidate: a generation of this source, with whoever asked for it.
     fn make(&mut self, name: &str, source: GenerationSource) {
         let most = self.settings.limits(name).pinned;
         let ports = self.ports.clone();
@@ -112,6 +112,7 @@ impl Supervisor {
             asked_for: ask.is_some()
                 || attempt.is_some()
                 || renewal.is_some_and(|renewal| renewal.cause != RenewalCause::DependencyReplaced),
+            anew: ask.is_some() || renewal.is_some(),
             source: source.clone(),
             since: SystemTime::now(),
             times: StageTimes::new(),
@@ -258,7 +259,10 @@ impl Supervisor {
 
     /// An ask for what cannot even be begun.
     fn answer_hopeless(&mut self, name: &str, wanted: &Desired) {
-        let Some(plugin) = self.plugins.get_mut(name) else { return };
+        let Some(plugin) = self.plugins.get_mut(name) else {
+            never!("an ask for `{name}` is answered, which is not known");
+            return;
+        };
         if plugin.candidate.is_some() && *wanted != Desired::Nothing {
             // The one under way was begun before; the ask is for the next.
             return;
@@ -294,7 +298,7 @@ impl Plugin {
     fn is_held_back(&self, wanted: &Desired, asked: bool, now: Instant) -> bool {
         let requested = self.wishes.renewal.is_some_and(|renewal| renewal.cause != RenewalCause::DependencyReplaced);
         let free = asked || requested || self.wishes.attempt.is_some() || self.candidate.is_some();
-        !free && matches!(wanted, Desired::GenerationSource(_)) && self.past.brake.pause(now).is_some()
+        !free && matches!(wanted, Desired::Source(_)) && self.past.brake.pause(now).is_some()
     }
 }
 

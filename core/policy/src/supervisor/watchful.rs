@@ -186,7 +186,7 @@ impl Plugin {
 
     /// Whether something else than what serves is wanted, and may come to serve.
     fn has_newer(&self) -> bool {
-        let Desired::GenerationSource(wanted) = self.wanted() else { return false };
+        let Desired::Source(wanted) = self.wanted() else { return false };
         let served = self.serving.as_ref().is_some_and(|serving| serving.source == wanted);
         let hopeless =
             self.failed.as_ref().is_some_and(|failed| failed.source == wanted && failed.next_try.at().is_none());

@@ -40,7 +40,7 @@ pub(crate) enum DirectoryReport {
     Swept,
 }
 
-/// About the registry.
+/// About the registry: what was read there, and what could be written.
 pub(crate) enum RegistryReport {
     /// What `reading` names was read; `began` is the count of records taken over when the read began.
     Read { reading: Reading, began: u64, outcome: Result<Snapshot, Unavailable> },
@@ -56,7 +56,7 @@ pub(crate) enum RegistryReport {
     Reported(Vec<Served>, Result<(), Unavailable>),
 }
 
-/// About one generation.
+/// About one generation, from its first build to its end.
 pub(crate) enum GenerationReport {
     /// Its build goes on.
     Progress(BuildProgress),

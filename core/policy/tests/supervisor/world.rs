@@ -42,6 +42,8 @@ pub(super) struct Script {
     pub(super) panics: u64,
     pub(super) saves: Option<&'static str>,
     pub(super) quiesce: bool,
+    /// What is built of it are the bytes of this other fingerprint.
+    pub(super) bytes_of: Option<&'static str>,
     /// Its library stays.
     pub(super) pins: bool,
     /// Nothing holds it any more, and still it is not unloaded.
@@ -416,7 +418,9 @@ impl Candidate for Artifact {
     }
 
     fn digest(&self) -> Option<Digest> {
-        Some(Digest::of(self.fingerprint.0.as_bytes()))
+        let other = self.world.script(&self.fingerprint).bytes_of;
+        let bytes = other.map(|other| format!("{}:{other}", self.manifest.name));
+        Some(Digest::of(bytes.as_ref().unwrap_or(&self.fingerprint.0).as_bytes()))
     }
 
     fn stays(&self) -> Option<&str> {
