@@ -33,7 +33,26 @@ pub(crate) fn begin(config: &Config, kept: Logs, levels: &Levels, reports: &Repo
     Ok(())
 }
 
-/// On a terminal what becomes of plugins is told anyway.
+/// On a terminal what becomes of plugins is told anyway, failures with all that compilers said.
+const TERMINAL: &str = "info,camlock_policy=warn,camlock_policy::outcome=off";
+
 fn usual() -> &'static str {
-    if screen::is_terminal() { "info,camlock_policy=warn" } else { "info" }
+    if screen::is_terminal() { TERMINAL } else { "info" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing::{Level, enabled, subscriber::with_default};
+
+    #[test]
+    fn on_a_terminal_a_failure_is_not_logged_besides() {
+        with_default(registry().with(EnvFilter::new(TERMINAL)), || {
+            assert!(!enabled!(target: "camlock_policy::outcome", Level::ERROR));
+            assert!(enabled!(target: "camlock_policy::supervisor::making", Level::WARN));
+        });
+        with_default(registry().with(EnvFilter::new("info")), || {
+            assert!(enabled!(target: "camlock_policy::outcome", Level::ERROR));
+        });
+    }
 }

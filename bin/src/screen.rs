@@ -3,7 +3,7 @@
 //! What must not live here: what is told.
 
 use crate::print;
-use camlock_policy::{Kind, Overview};
+use camlock_policy::{CandidateView, Kind, Overview};
 use indicatif::{MultiProgress, ProgressBar};
 use std::{
     collections::BTreeMap,
@@ -71,24 +71,35 @@ impl Builds {
             return;
         }
         let mut before = std::mem::take(&mut self.0);
+        let queued = overview.plugins.iter().filter(|plugin| plugin.candidate.as_ref().is_some_and(|it| it.queued));
+        let queued = queued.count();
         for plugin in overview.plugins.iter().filter(|plugin| plugin.entry != Some(Kind::BuiltIn)) {
             // Until cargo says something there may be nothing to build.
-            let Some(candidate) = plugin.candidate.as_ref().filter(|candidate| !candidate.doing.is_empty()) else {
+            let shown = |candidate: &&CandidateView| !candidate.doing.is_empty() && !candidate.queued;
+            let Some(candidate) = plugin.candidate.as_ref().filter(shown) else {
                 continue;
             };
-            let line = before.remove(&plugin.name).unwrap_or_else(|| {
-                let line = ProgressBar::new_spinner().with_style(print::style());
-                let line = BENEATH.get_or_init(MultiProgress::new).add(line);
-                line.enable_steady_tick(Duration::from_millis(100));
-                line
-            });
+            let line = before.remove(&plugin.name).unwrap_or_else(new_line);
             line.set_message(format!("{:<16} {}: {}", plugin.name, candidate.stage, candidate.doing));
             self.0.insert(plugin.name.clone(), line);
+        }
+        // Of all that wait one line: hundreds would fill the screen. No plugin has this name.
+        if queued > 0 {
+            let line = before.remove("").unwrap_or_else(new_line);
+            line.set_message(format!("{:<16} {} waiting to be built", "", print::counted(queued, "plugin")));
+            self.0.insert(String::new(), line);
         }
         for line in before.into_values() {
             line.finish_and_clear();
         }
     }
+}
+
+fn new_line() -> ProgressBar {
+    let line = ProgressBar::new_spinner().with_style(print::style());
+    let line = BENEATH.get_or_init(MultiProgress::new).add(line);
+    line.enable_steady_tick(Duration::from_millis(100));
+    line
 }
 
 impl Drop for Builds {

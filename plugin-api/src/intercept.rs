@@ -243,8 +243,8 @@ mod labels {
         before: *mut libc::sigaction,
     ) -> c_int {
         match side() {
-            // SAFETY: the hook takes what libc would; the host calls the handler only while this library is there.
             Side::Host(hooks) if !in_forked_child() => {
+                // SAFETY: the hook takes what libc would; the host calls the handler only while this library is there.
                 outcome(unsafe { (hooks.signal_action)(hooks.context, signal, action.cast(), before.cast()) })
             }
             _ => {

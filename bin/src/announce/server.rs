@@ -126,7 +126,12 @@ fn lines(plugin: &PluginView, said: &mut AnnouncedState, opening: &Opening) -> V
         failed: plugin.failed.as_ref().map(|failed| failed.generation),
         state: Some(plugin.state),
         // Not until the build tells of itself: what was built before takes no time.
-        building: plugin.candidate.as_ref().filter(|it| !it.doing.is_empty()).map(|it| it.generation).or(said.building),
+        building: plugin
+            .candidate
+            .as_ref()
+            .filter(|it| !it.doing.is_empty() && !it.queued)
+            .map(|it| it.generation)
+            .or(said.building),
     };
     let before = std::mem::replace(said, now.clone());
     let mut lines = Vec::new();

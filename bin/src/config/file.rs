@@ -56,9 +56,9 @@ pub(super) struct DataKeys {
 pub(super) struct ServerKeys {
     pub(super) listen: Option<SocketAddr>,
     pub(super) cors: Vec<Origin>,
+    pub(super) tls: Option<TlsKeys>,
     pub(super) hosts: Vec<HostName>,
     pub(super) proxies: Vec<ProxyNetwork>,
-    pub(super) tls: Option<TlsKeys>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -157,6 +157,9 @@ impl Config {
         if parsed.limits.log.is_some() {
             return Err(Misconfigured("[limits]: `log` is for one plugin: `log.filter` is for all".to_owned()));
         }
+        if parsed.limits.claims.is_some() {
+            return Err(Misconfigured("[limits]: `claims` is for one plugin: set it in [plugin.NAME]".to_owned()));
+        }
         if !parsed.limits.env.is_empty() {
             return Err(Misconfigured("[limits]: `env` is for one plugin".to_owned()));
         }

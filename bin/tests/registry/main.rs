@@ -1,11 +1,11 @@
 //! `camlock serve` and its registry, in a real SQLite and a real PostgreSQL: toggled by clients of SQL, and with everything that
 //! can go wrong with a database. What serves goes on serving: requests are under way throughout, and none may fail.
 
-mod away;
 mod cut;
 mod opening;
 mod sqlite;
 mod toggles;
+mod unreachable;
 mod world;
 
 /// The same trial on both databases.

@@ -83,6 +83,7 @@ pub(super) mod tests {
                 generation: 5,
                 stage: "building".into(),
                 doing: "Compiling serde".into(),
+                queued: false,
                 since: at(3),
             }),
             failed: Some(FailureView {

@@ -146,6 +146,9 @@ pub struct CandidateView {
     pub stage: Cow<'static, str>,
     /// What the stage is doing, if it tells.
     pub doing: String,
+    /// Whether it only waits for its turn to be built. Known where the server itself prints; `doing` says so to everybody else.
+    #[serde(skip)]
+    pub queued: bool,
     /// Since when.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub since: UtcTime,

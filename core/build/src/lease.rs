@@ -27,11 +27,8 @@ impl ArtifactLease {
 
     /// Says what is used from now on.
     pub(crate) fn renew(&mut self, used: &BTreeSet<Digest>) {
-        let path = match &self.held {
-            Some((path, _)) => Some(path.clone()),
-            // That of the first list: nobody else has it.
-            None => None,
-        };
+        // The first list finds a name of its own, and the later ones keep it.
+        let path = self.held.as_ref().map(|(path, _)| path.clone());
         // Without it others may remove what is used here; all that is lost then is a way back.
         if let Ok(held) = self.write(path, used) {
             self.held = Some(held);

@@ -2,13 +2,13 @@
 
 use crate::{
     admin::settings,
-    fake::Fake,
-    server::{Server, problem},
+    fake::{Fake, text_answer},
+    server::{PATIENCE, Server, problem},
 };
 use bytes::Bytes;
 use camlock_admin::{AdminOptions, Token, admin_router};
 use camlock_api::ServerHealth;
-use camlock_http::Dispatch;
+use camlock_http::{Dispatch, FrontOptions};
 use camlock_policy::{
     Act, Done, Failure, Headline, Inbox, Kind, LivePlugin, Manager, Message, Nudge, Overview, PluginKind, PluginView,
     Publish, Refused, Stage,
@@ -46,6 +46,10 @@ fn view(name: &str, state: Headline) -> LivePlugin {
 }
 
 async fn start() -> (Server, Inbox) {
+    start_with(FrontOptions { threads: 2, ..FrontOptions::default() }).await
+}
+
+async fn start_with(options: FrontOptions) -> (Server, Inbox) {
     let (manager, inbox) = Manager::channel();
     let plugins = ["hello", "young"].map(|name| {
         let state = if name == "hello" { Headline::Failed } else { Headline::Starting };
@@ -66,7 +70,7 @@ async fn start() -> (Server, Inbox) {
         manager,
         AdminOptions { about, blocked, settings: settings(), ..AdminOptions::new(Token::new(TOKEN)) },
     ));
-    (Server::start(dispatch).await, inbox)
+    (Server::start_with(dispatch, options).await, inbox)
 }
 
 fn json_of(answer: &Response<Bytes>) -> Value {
@@ -134,6 +138,44 @@ async fn probes() {
         "blocked": [],
     });
     assert_eq!(json_of(&server.get("/_/health").await), expected);
+}
+
+#[tokio::test]
+async fn probes_say_when_no_thread_is_left() {
+    let (server, inbox) = start_with(FrontOptions { threads: 1, further: 0, ..FrontOptions::default() }).await;
+    let server = Arc::new(server);
+    inbox.overview.send_replace(Arc::new(Overview { ready: true, ..Overview::default() }));
+    assert_eq!(server.get("/_/ready").await.status().as_u16(), 200);
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    let blocking = Fake::generation("blocking", 1, move |_, _| {
+        // The thread that serves is blocked until the test lets go.
+        let _ = held.lock().map(|held| held.recv());
+        async { Ok(text_answer("at last")) }
+    });
+    // A call blocks where it is polled, as an author's code does.
+    let blocking = Fake::generation("blocking", 1, move |call, _| {
+        let answer = blocking.serving.instance.clone();
+        async move { answer.call(call).await }
+    });
+    server.dispatch.publish(vec![blocking.routed(&[])]);
+    let asked = tokio::spawn({
+        let server = server.clone();
+        async move { server.get("/api/v1/p/blocking/").await.status().as_u16() }
+    });
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while server.get("/_/ready").await.status().as_u16() != 503 {
+        assert!(std::time::Instant::now() < deadline, "it never says so");
+    }
+    let answer = server.get("/_/ready").await;
+    assert!(problem(&answer)["detail"].as_str().is_some_and(|detail| detail.contains("blocked inside plugins")));
+    let health = json_of(&server.get("/_/health").await);
+    assert_eq!((&health["status"], &health["blocked"][0]["plugin"]), (&json!("blocked"), &json!("blocking")));
+    drop(release);
+    assert_eq!(asked.await.expect("no panic"), 200);
+    while server.get("/_/ready").await.status().as_u16() != 200 {
+        assert!(std::time::Instant::now() < deadline, "it never ends");
+    }
 }
 
 #[tokio::test]

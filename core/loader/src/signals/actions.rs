@@ -21,8 +21,9 @@ struct Action {
 }
 
 impl Action {
-    const DEFAULT: Action =
-        Action { handler: AtomicUsize::new(libc::SIG_DFL), flags: AtomicI32::new(0), mask: AtomicU64::new(0) };
+    const fn default() -> Self {
+        Action { handler: AtomicUsize::new(libc::SIG_DFL), flags: AtomicI32::new(0), mask: AtomicU64::new(0) }
+    }
 
     fn write(&self, action: &libc::sigaction) {
         // A handler that comes in between does nothing, rather than half of each.
@@ -50,7 +51,7 @@ pub(crate) struct Actions {
 
 impl Default for Actions {
     fn default() -> Self {
-        Actions { of: [Action::DEFAULT; LAST + 1], running: AtomicUsize::new(0) }
+        Actions { of: [const { Action::default() }; LAST + 1], running: AtomicUsize::new(0) }
     }
 }
 
@@ -78,7 +79,7 @@ impl Actions {
 }
 
 /// What was there before any plugin, or was put there by the host meanwhile.
-static BASE: [Action; LAST + 1] = [Action::DEFAULT; LAST + 1];
+static BASE: [Action; LAST + 1] = [const { Action::default() }; LAST + 1];
 /// Whether the kernel was told to call the relay.
 static RELAYED: [AtomicBool; LAST + 1] = [const { AtomicBool::new(false) }; LAST + 1];
 

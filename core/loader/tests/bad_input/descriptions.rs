@@ -110,7 +110,7 @@ const HEAD: &str = "[package]\nname = \"candidates\"\n\n[package.metadata.camloc
 
 #[trial]
 fn mistakes_in_the_manifest() {
-    let known = "`category`, `routes`, `dependencies`, `permissions`, `runtime`, `handover`";
+    let known = "`category`, `routes`, `hosts`, `rewrite`, `dependencies`, `permissions`, `runtime`, `handover`";
     manifest(
         format!("{HEAD}catgory = \"http\"\n"),
         &format!("Cargo.toml, line 5: unknown field `catgory`, expected one of {known}"),
@@ -133,10 +133,10 @@ fn paths() {
             &format!("the claimed path `{route}` belongs to the server (`{own}`)"),
         );
     }
-    for route in ["hello", "/", "/a/../b", "/{any}"] {
+    for (route, advice) in [("hello", ": write `/hello`"), ("//", ""), ("/a/../b", ""), ("/{any}", "")] {
         manifest(
             format!("{HEAD}routes = [\"{route}\"]\n"),
-            &format!("the claimed path `{route}` is neither an exact path (`/hello`) nor a tree (`/tables/*`)"),
+            &format!("the claimed path `{route}` is neither an exact path (`/hello`) nor a tree (`/tables/*`){advice}"),
         );
     }
 }

@@ -96,6 +96,11 @@ impl StageTimes {
         }
     }
 
+    /// Whether others come first.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.queued
+    }
+
     /// This stage is over.
     pub(crate) fn lap(&mut self, stage: &'static str) {
         let now = Instant::now();

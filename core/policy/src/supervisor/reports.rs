@@ -353,7 +353,15 @@ impl Supervisor {
         };
         Plugin::step(&mut phase, Event::Failed(failure.clone()));
         let (stage, digest) = (display(failure.stage), digest.map(display));
-        tracing::error!(plugin = name, generation = head.generation, stage, digest, "failed: {failure}");
+        // A target of its own: a terminal that tells what becomes of plugins does not log it once more.
+        tracing::error!(
+            target: "camlock_policy::outcome",
+            plugin = name,
+            generation = head.generation,
+            stage,
+            digest,
+            "failed: {failure}"
+        );
         if plugin.serving.as_mut().is_some_and(|serving| std::mem::take(&mut serving.held)) {
             self.shown.routes_changed = true;
         }

@@ -180,6 +180,7 @@ impl Plugin {
                 generation: candidate.head.generation,
                 stage: candidate.word().into(),
                 doing: candidate.doing.clone(),
+                queued: candidate.head.times.is_queued(),
                 since: candidate.head.since.into(),
             }),
             failed: self.failure_view(),

@@ -6,10 +6,10 @@ use crate::label::{label, real};
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
 fn tell(what: impl FnOnce(&'static Hooks)) {
-    if let Side::Host(hooks) = side() {
-        if !in_forked_child() {
-            what(hooks);
-        }
+    if let Side::Host(hooks) = side()
+        && !in_forked_child()
+    {
+        what(hooks);
     }
 }
 
