@@ -1,7 +1,7 @@
 //! Connections: accepted on a thread that never runs plugin code, served on threads that do.
 //!
 //! That first thread also looks after the others. When all threads of a serving runtime are stuck in plugins' code, who blocks
-//! them loses the right to, and there is another runtime for new connections; those that are on the stuck one have to wait. What
+//! them loses the right to, and there is another runtime for new connections; those that wait on the stuck one are closed. What
 //! must not live here: what is answered.
 
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     connection_limits::ConnectionLimits,
     once_per_minute::OncePerMinute,
     serving_runtime::ServingRuntime,
+    stuck_connections::ServedConnections,
     tls::TlsCertificate,
     watchdog::{LOOK, Watchdog},
 };
@@ -19,13 +20,16 @@ use std::{
     io,
     net::{SocketAddr, TcpStream},
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot},
     time::{MissedTickBehavior, interval, sleep_until},
 };
+
+/// How long connections wait behind threads that are stuck, before they are closed.
+const WAITING: Duration = Duration::from_secs(1);
 
 /// What the accepting thread is asked to do.
 pub(crate) enum FrontCommand {
@@ -163,16 +167,21 @@ impl Acceptor {
     fn offer(&self, handed: Handed) {
         let free = self.runtimes.iter().find(|runtime| !runtime.stuck);
         if let Some(runtime) = free.or(self.runtimes.last()) {
-            runtime.spawn(self.serve(handed, self.dispatch.clone()));
+            runtime.spawn(self.serve(handed, self.dispatch.clone(), runtime.served.clone()));
         }
     }
 
     /// Serves a connection, unless somebody else does.
-    fn serve(&self, handed: Handed, dispatch: Dispatch) -> impl Future<Output = ()> + Send + 'static {
+    fn serve(
+        &self,
+        handed: Handed,
+        dispatch: Dispatch,
+        served: ServedConnections,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let (finish, rules) = (self.connections.connection(), self.rules.clone());
         async move {
             if let Some(accepted) = take(&handed) {
-                serve_connection(accepted, dispatch, finish, rules).await;
+                serve_connection(accepted, dispatch, finish, rules, served).await;
             }
         }
     }
@@ -187,6 +196,17 @@ impl Acceptor {
         for runtime in &mut self.runtimes {
             let count = stuck.get(&runtime.group).copied().unwrap_or(0);
             runtime.stuck = count >= self.options.threads.max(1);
+            if !runtime.stuck {
+                runtime.stuck_since = None;
+            } else if runtime.stuck_since.get_or_insert_with(Instant::now).elapsed() >= WAITING {
+                // They would wait until a handler returns, which it may never do.
+                let closed = runtime.served.close_waiting();
+                if closed > 0 {
+                    tracing::warn!(
+                        "{closed} connections waited behind threads that are stuck in plugins: they were closed"
+                    );
+                }
+            }
             if count > 0 && !runtime.stuck {
                 // A thread that blocks may have been the one that waits for the sockets; any other does so when it has been woken.
                 runtime.spawn(async {});
@@ -244,7 +264,7 @@ impl Acceptor {
         let nobody_else = self.is_stuck();
         for handed in self.handed.clone() {
             if nobody_else {
-                tokio::spawn(self.serve(handed, self.dispatch.host_only()));
+                tokio::spawn(self.serve(handed, self.dispatch.host_only(), ServedConnections::default()));
             } else {
                 self.offer(handed);
             }

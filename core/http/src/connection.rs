@@ -8,6 +8,7 @@ use crate::{
     poll_notes::take_notes,
     slow_client::SlowClient,
     stream_guard::StreamExecutor,
+    stuck_connections::{ServedConnection, ServedConnections},
     tls::TlsCertificate,
     wire::Wire,
 };
@@ -104,8 +105,10 @@ pub(crate) async fn serve_connection(
     dispatch: Dispatch,
     mut finish: FinishRequest,
     rules: ConnectionRules,
+    served: ServedConnections,
 ) {
     let Accepted { stream, peer, permit, tls } = accepted;
+    let served = served.add(&stream);
     let _ = stream.set_nodelay(true);
     let stream = match tokio::net::TcpStream::from_std(stream) {
         Ok(stream) => stream,
@@ -113,14 +116,14 @@ pub(crate) async fn serve_connection(
     };
     let state = Arc::new(ConnectionState::new(permit));
     let dispatch = dispatch.for_connection(peer, state.clone());
-    let Some(tls) = tls else { return speak_http(stream, dispatch, state, finish, rules).await };
+    let Some(tls) = tls else { return speak_http(stream, dispatch, state, finish, rules, served).await };
     let handshake = timeout(rules.head, tls.accept(stream));
     let outcome = tokio::select! {
         _ = finish.wakes.wait_for(|asked| *asked) => return,
         outcome = handshake => outcome,
     };
     match outcome {
-        Ok(Ok(stream)) => speak_http(stream, dispatch, state, finish, rules).await,
+        Ok(Ok(stream)) => speak_http(stream, dispatch, state, finish, rules, served).await,
         Ok(Err(error)) => tracing::debug!(%error, %peer, "a connection could not be encrypted"),
         Err(_) => {}
     }
@@ -132,6 +135,7 @@ async fn speak_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     state: Arc<ConnectionState>,
     finish: FinishRequest,
     rules: ConnectionRules,
+    served: Arc<ServedConnection>,
 ) {
     let clock = &rules.clock;
     let mut builder = Builder::new(StreamExecutor::new(dispatch.clone(), state.clone(), rules.write));
@@ -167,7 +171,9 @@ async fn speak_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                 Idleness::Over => return Poll::Ready(Ok(())),
             }
         }
+        served.polled(true);
         let polled = connection.as_mut().poll(context);
+        served.polled(false);
         let answered_by = take_notes().answered_by;
         if answered_by != 0 {
             slow_client.answered_by(answered_by);

@@ -38,6 +38,7 @@ mod serving_runtime;
 mod slow_client;
 mod stall_tracker;
 mod stream_guard;
+mod stuck_connections;
 mod thread_activity;
 mod tls;
 mod trace_context;

@@ -1,9 +1,10 @@
 //! A runtime whose threads serve connections. What must not live here: when there is another one.
 
-use crate::{FrontOptions, thread_activity::belong_to};
+use crate::{FrontOptions, stuck_connections::ServedConnections, thread_activity::belong_to};
 use std::{
     io,
     sync::atomic::{AtomicU64, Ordering},
+    time::Instant,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -15,6 +16,9 @@ pub(crate) struct ServingRuntime {
     pub(crate) group: u64,
     /// All its threads are blocked inside plugins.
     pub(crate) stuck: bool,
+    /// Since when that is so.
+    pub(crate) stuck_since: Option<Instant>,
+    pub(crate) served: ServedConnections,
 }
 
 impl ServingRuntime {
@@ -27,7 +31,13 @@ impl ServingRuntime {
         if let Some(hook) = options.on_thread_park {
             builder.on_thread_park(hook);
         }
-        Ok(ServingRuntime { runtime: Some(builder.build()?), group, stuck: false })
+        Ok(ServingRuntime {
+            runtime: Some(builder.build()?),
+            group,
+            stuck: false,
+            stuck_since: None,
+            served: ServedConnections::default(),
+        })
     }
 
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

@@ -342,3 +342,19 @@ async fn what_does_not_finish_is_cut() {
     // What its thread still does is not known; the connection ends.
     let _ = timeout(PATIENCE, stuck).await.expect("it ends");
 }
+
+#[tokio::test]
+async fn a_kept_connection_behind_stuck_threads_is_answered_or_closed() {
+    let (server, gate) = start(patient(2)).await;
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let (mut kept, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request = || Request::get("/api/v1/p/fine/").header("host", "x").body(Full::<Bytes>::default()).unwrap();
+    kept.send_request(request()).await.unwrap().into_body().collect().await.unwrap();
+    let stuck = [ask(&server, BLOCK), ask(&server, BLOCK)];
+    until("they block", || gate.came() == 2).await;
+    let outcome = timeout(Duration::from_secs(10), kept.send_request(request())).await;
+    assert!(outcome.is_ok(), "neither an answer nor the end within 10 s");
+    gate.set(true);
+    drop(stuck);
+}
