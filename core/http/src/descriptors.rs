@@ -20,7 +20,8 @@ pub fn raise_descriptor_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// How many connections the process's limit of descriptors has room for; each needs one.
+/// How many connections the process's limit of descriptors has room for. Each needs two: its socket, and
+/// another descriptor of it by which a thread that is not stuck can close it.
 pub fn connections_that_fit() -> usize {
     let Some(descriptors) = getrlimit(Resource::Nofile).current else { return usize::MAX };
     usize::try_from(room_for_connections(descriptors)).unwrap_or(usize::MAX)
@@ -29,7 +30,7 @@ pub fn connections_that_fit() -> usize {
 /// A quarter is kept back, and more where that is little.
 fn room_for_connections(descriptors: u64) -> u64 {
     let kept_back = (descriptors / 4).max(KEPT_BACK.min(descriptors / 2));
-    (descriptors - kept_back).max(1)
+    ((descriptors - kept_back) / 2).max(1)
 }
 
 #[cfg(test)]
@@ -39,7 +40,7 @@ mod tests {
     #[test]
     fn descriptors_are_kept_back_for_everything_else() {
         for (descriptors, connections) in
-            [(1 << 20, 786_432), (65_536, 49_152), (1024, 768), (512, 256), (256, 128), (1, 1), (0, 1)]
+            [(1 << 20, 393_216), (65_536, 24_576), (1024, 384), (512, 128), (256, 64), (1, 1), (0, 1)]
         {
             assert_eq!(room_for_connections(descriptors), connections, "{descriptors}");
         }

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 /// A transaction is visible a little after its pages were written: after the disk has taken them, if its writer wants that. So one
 /// looks again, until there is something.
-const LOOKS: [Duration; 7] = [
+const LOOKS: [Duration; 9] = [
     Duration::ZERO,
     Duration::from_millis(2),
     Duration::from_millis(8),
@@ -25,6 +25,8 @@ const LOOKS: [Duration; 7] = [
     Duration::from_millis(100),
     Duration::from_millis(300),
     Duration::from_secs(1),
+    Duration::from_secs(3),
+    Duration::from_secs(6),
 ];
 
 /// When it was this node letting itself be heard of, one look will do, in case that somebody else wrote at that moment.

@@ -145,18 +145,16 @@ fn signal_handlers_in_a_chain() {
             visit(&loaded.instance, &path).await;
             generations.push((loaded, heard));
         }
-        let mut raised = 0;
-        for index in [None, Some(0), Some(2), Some(0), Some(0)] {
+        for (before, index) in [None, Some(0), Some(2), Some(0), Some(0)].into_iter().enumerate() {
             if let Some(index) = index {
                 let (Loaded { instance, mut ending, .. }, _): (Loaded, &AtomicUsize) = generations.remove(index);
                 drop(instance);
                 goes(&mut ending).await;
             }
             raise(Signal::USR1);
-            raised += 1;
             base.recv().await.expect("the host hears it too");
             for (_, heard) in &generations {
-                until("each generation hears it", async || heard.load(Ordering::SeqCst) == raised).await;
+                until("each generation hears it", async || heard.load(Ordering::SeqCst) == before + 1).await;
             }
         }
         assert!(is_handled(Signal::USR1), "the host's own handler is there still");
