@@ -17,7 +17,7 @@ pub struct PluginView {
     pub description: String,
     #[cfg_attr(feature = "openapi", schema(required))]
     pub category: Option<String>,
-    /// `static` if it is compiled into the server.
+    // An inlined type brings its own description: with another one the document would ask for an object.
     #[cfg_attr(feature = "openapi", schema(inline))]
     pub kind: PluginKind,
     /// Whether it is wanted.

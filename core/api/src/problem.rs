@@ -21,7 +21,7 @@ pub struct ProblemView {
     /// The plugin, if it concerns one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plugin: Option<String>,
-    /// The stage at which its candidate failed.
+    // The stage at which its candidate failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(inline))]
     pub stage: Option<Stage>,
