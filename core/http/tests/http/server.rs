@@ -33,7 +33,16 @@ impl Server {
     }
 
     /// One request over a connection of its own, the answer's body still to come.
-    pub async fn open<B>(&self, mut request: Request<B>) -> Response<hyper::body::Incoming>
+    pub async fn open<B>(&self, request: Request<B>) -> Response<hyper::body::Incoming>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.try_open(request).await.expect("a response")
+    }
+
+    /// The same; an error if the connection is closed before it is answered.
+    pub async fn try_open<B>(&self, mut request: Request<B>) -> hyper::Result<Response<hyper::body::Incoming>>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -43,7 +52,13 @@ impl Server {
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a handshake");
         tokio::spawn(connection.with_upgrades());
         request.headers_mut().entry("host").or_insert_with(|| "plugins.test".parse().expect("a value"));
-        sender.send_request(request).await.expect("a response")
+        sender.send_request(request).await
+    }
+
+    /// The status of a GET, unless the connection is closed before it is answered.
+    pub async fn status(&self, path: &str) -> Option<u16> {
+        let request = Request::get(path).body(Full::<Bytes>::default()).expect("a request");
+        self.try_open(request).await.ok().map(|answer| answer.status().as_u16())
     }
 
     /// One request, its answer whole.
