@@ -24,12 +24,14 @@ pub(crate) fn expect_only(site: &Site, server: Option<&Server>) {
     }
 }
 
-/// The cargo that this server runs.
+/// The cargo that this server runs: the child of a guard that is the server's.
 pub(crate) fn cargo(site: &Site, server: &Server) -> u32 {
-    let is_cargo = |id: &u32| {
-        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-        status.starts_with("Name:\tcargo\n") && status.contains(&format!("\nPPid:\t{}\n", server.pid()))
+    let status = |id: u32| fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let parent = |id: u32| {
+        let status = status(id);
+        status.lines().find_map(|line| line.strip_prefix("PPid:\t")?.parse().ok()).unwrap_or(0)
     };
+    let is_cargo = |id: &u32| status(*id).starts_with("Name:\tcargo\n") && parent(parent(*id)) == server.pid();
     let found: Vec<_> = site.processes().into_iter().filter(is_cargo).collect();
     assert_eq!(found.len(), 1, "{found:?}");
     found[0]

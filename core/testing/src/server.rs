@@ -53,7 +53,7 @@ pub fn request(address: SocketAddr, method: &str, path: &str, headers: &[(&str, 
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: 0\r\n{headers}\r\n"
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n{headers}\r\n"
     )?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;

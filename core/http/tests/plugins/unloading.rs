@@ -168,7 +168,7 @@ fn open_files() -> Vec<String> {
     targets.map(|target| target.display().to_string()).collect()
 }
 
-#[trial]
+#[trial(with = camlock_testing::in_a_process_of_its_own)]
 fn descriptors_that_are_left_open() {
     run(async {
         let host = Host::new();
