@@ -14,7 +14,7 @@ pub(crate) fn release(site: &Site, part: &str) {
     fs::remove_file(held(site, part)).unwrap();
 }
 
-/// Waits until one has come to this part.
+/// Waits until one has come to this part. Where plugins are verified they may write nothing: of `create` this knows in the server.
 pub(crate) fn until_reached(site: &Site, server: &Server, part: &str) {
     server.until(|_| reached(site, part).exists(), |is_there| *is_there);
 }

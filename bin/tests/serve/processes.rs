@@ -26,15 +26,26 @@ pub(crate) fn expect_only(site: &Site, server: Option<&Server>) {
 
 /// The cargo that this server runs: the child of a guard that is the server's.
 pub(crate) fn cargo(site: &Site, server: &Server) -> u32 {
-    let status = |id: u32| fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-    let parent = |id: u32| {
-        let status = status(id);
-        status.lines().find_map(|line| line.strip_prefix("PPid:\t")?.parse().ok()).unwrap_or(0)
-    };
-    let is_cargo = |id: &u32| status(*id).starts_with("Name:\tcargo\n") && parent(parent(*id)) == server.pid();
+    let is_cargo = |id: &u32| status(*id, "Name") == "cargo" && parent(parent(*id)) == server.pid();
     let found: Vec<_> = site.processes().into_iter().filter(is_cargo).collect();
     assert_eq!(found.len(), 1, "{found:?}");
     found[0]
+}
+
+/// The processes in which this server verifies plugins.
+pub(crate) fn verifiers(site: &Site, server: &Server) -> Vec<u32> {
+    let is_verifier = |id: &u32| command_line(*id).starts_with("camlock-verifier") && parent(*id) == server.pid();
+    site.processes().into_iter().filter(is_verifier).collect()
+}
+
+fn parent(id: u32) -> u32 {
+    status(id, "PPid").parse().unwrap_or(0)
+}
+
+fn status(id: u32, field: &str) -> String {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(":\t"));
+    value.unwrap_or_default().to_owned()
 }
 
 /// Whether there is one of this number.

@@ -9,7 +9,7 @@ use crate::{
     names::Promise,
     observed::{EntryContext, Observed},
     packages,
-    scanner::{EntryScanner, included_name, stem},
+    scanner::{EntryScanner, included_name, is_learned, stem},
     snapshot::{EntrySnapshot, RestsOn},
     toolchain::Compiler,
     tree::{LIBRARY, SOURCES},
@@ -116,7 +116,7 @@ impl Directory {
 
     /// The fingerprint of what came of a build, now that it has taught what it could: that of the sources as they are, if they are
     /// what they were before the build. Otherwise it is another one than the next look gives, so that it is built again.
-    pub(crate) fn mark_after(&self, before: &EntrySnapshot, started: SystemTime) -> camlock_policy::Fingerprint {
+    pub(crate) fn fingerprint_after(&self, before: &EntrySnapshot, started: SystemTime) -> camlock_policy::Fingerprint {
         let mut observed = self.observed();
         observed.next_round();
         let Some(after) = self.look_again(&mut observed, &before.entry.path) else {
@@ -127,7 +127,9 @@ impl Directory {
             // A compiler that could not be asked before was installed by the build.
             let was_unknown =
                 name == "compiler" && !matches!(before.rests_on.compiler, Some(Compiler::Known(_)) | None);
-            !was_unknown && before.parts.get(name) != after.parts.get(name)
+            // What earlier builds taught and this one did not is no part of it any more.
+            let was_forgotten = is_learned(name) && after.parts.get(name).is_none();
+            !was_unknown && !was_forgotten && before.parts.get(name) != after.parts.get(name)
         });
         // Of an included file nobody knew what it was before.
         let included = after.rests_on.trees.iter().skip(1).filter(|looked| {

@@ -258,22 +258,22 @@ fn the_mark_of_a_build_is_that_of_what_was_built() {
     let path = place.path("plugins/hello");
     let take = || place.directory.snapshot(&path).expect("it is there");
     let before = take();
-    assert_eq!(&place.directory.mark_after(&before, SystemTime::now()), before.fingerprint());
+    assert_eq!(&place.directory.fingerprint_after(&before, SystemTime::now()), before.fingerprint());
     assert_eq!(place.fingerprint("hello"), *before.fingerprint());
 
     // An edit during the build.
     place.write("plugins/hello/src/lib.rs", "// edited");
-    let built = place.directory.mark_after(&before, SystemTime::now());
+    let built = place.directory.fingerprint_after(&before, SystemTime::now());
     assert_ne!(built, place.fingerprint("hello"));
 
     // Changed and changed back: built again, once.
     let before = take();
     place.write("plugins/hello/src/lib.rs", "// another");
     place.write("plugins/hello/src/lib.rs", "// edited");
-    assert_ne!(place.directory.mark_after(&before, SystemTime::now()), place.fingerprint("hello"));
+    assert_ne!(place.directory.fingerprint_after(&before, SystemTime::now()), place.fingerprint("hello"));
     let before = take();
     place.write("plugins/hello/src/lib.rs", "// edited");
-    assert_eq!(place.directory.mark_after(&before, SystemTime::now()), place.fingerprint("hello"));
+    assert_eq!(place.directory.fingerprint_after(&before, SystemTime::now()), place.fingerprint("hello"));
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn an_included_file_that_changed_during_the_first_build_is_not_trusted() {
     let started = SystemTime::now() + std::time::Duration::from_secs(5);
     learn("outside.txt");
     assert_eq!(
-        place.directory.mark_after(&before, started),
+        place.directory.fingerprint_after(&before, started),
         place.fingerprint("hello"),
         "it was written before the build"
     );
@@ -300,7 +300,24 @@ fn an_included_file_that_changed_during_the_first_build_is_not_trusted() {
     let started = SystemTime::now();
     place.write("second.txt", "one");
     learn("second.txt");
-    assert_ne!(place.directory.mark_after(&before, started), place.fingerprint("hello"));
+    assert_ne!(place.directory.fingerprint_after(&before, started), place.fingerprint("hello"));
+}
+
+/// The author removed an `include_str!`: the build of that edit is the last one that it costs.
+#[test]
+fn what_a_build_does_not_include_any_more_is_no_change_of_it() {
+    let place = Place::new();
+    place.write_crate("hello");
+    place.write("outside.txt", "one");
+    let mut known = BuildKnowledge::default();
+    known.included.insert(place.path("outside.txt").canonicalize().unwrap(), Included::Always);
+    known.variables.insert("CAMLOCK_TEST_NOWHERE".to_owned());
+    place.directory.learn("hello", known).unwrap();
+    let before = place.directory.snapshot(&place.path("plugins/hello")).unwrap();
+    place.directory.learn("hello", BuildKnowledge::default()).unwrap();
+    let built = place.directory.fingerprint_after(&before, SystemTime::now());
+    assert_ne!(built, *before.fingerprint());
+    assert_eq!(built, place.fingerprint("hello"));
 }
 
 #[test]

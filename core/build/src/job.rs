@@ -112,7 +112,7 @@ impl BuildJob<'_> {
             )
         };
         self.shared.directory.learn(name, taught).map_err(|error| self.not_prepared(&error))?;
-        Ok(Built { candidate, fingerprint: self.shared.directory.mark_after(self.snapshot, started) })
+        Ok(Built { candidate, fingerprint: self.shared.directory.fingerprint_after(self.snapshot, started) })
     }
 
     fn places(&self, recipe: &Recipe) -> io::Result<BuildPlaces> {

@@ -201,6 +201,11 @@ pub(crate) fn included_name(file: &Path, root: &Path) -> String {
     format!("included {}", paths::relative(file, root).display())
 }
 
+/// Whether a part of a fingerprint is there only because an earlier build taught it.
+pub(crate) fn is_learned(name: &str) -> bool {
+    ["included ", "variable ", "no variable "].iter().any(|prefix| name.starts_with(prefix))
+}
+
 /// What an entry is called as long as nothing better is known.
 pub(crate) fn stem(name: &OsStr, kind: Kind) -> String {
     let stem = if kind == Kind::Crate { Some(name) } else { Path::new(name).file_stem() };
