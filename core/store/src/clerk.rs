@@ -69,7 +69,7 @@ impl StoreCore {
              started_at = CASE WHEN $5 THEN nodes.started_at ELSE excluded.started_at END, heard_at = excluded.heard_at"
         );
         // Connecting again is not starting again.
-        let again = self.beats.fetch_add(1, Ordering::Relaxed) > 0;
+        let again = self.enrolled.swap(true, Ordering::Relaxed);
         let StoreOptions { address, version, .. } = &self.options;
         work.run(&enroll, vec![self.node().into(), (&self.host).into(), address.into(), version.into(), again.into()])
             .await?;
@@ -90,12 +90,10 @@ impl StoreCore {
     async fn beat(&self) {
         let this = self.clone();
         let beat = self.database.within(async move {
-            this.beats.fetch_add(1, Ordering::Relaxed);
-            let mut work = this.database.alone_to_write().await?;
+            let mut work = this.database.heartbeat().await?;
             let beat = format!("UPDATE nodes SET heard_at = {} WHERE id = $1", work.dialect().now());
             let known = work.run(&beat, vec![this.node().into()]).await? > 0;
             drop(work);
-            this.beats.fetch_add(1, Ordering::Relaxed);
             if known { Ok(()) } else { this.enroll().await }
         });
         if let Err(error) = beat.await {
@@ -105,7 +103,7 @@ impl StoreCore {
 
     /// Nobody has to wait for this node any more.
     async fn leave(&self) -> Result<(), Trouble> {
-        let mut work = self.database.alone_to_write().await?;
+        let mut work = self.database.heartbeat().await?;
         let past = work.dialect().later("$1");
         let silence = -i64::try_from(self.options.silence.as_millis()).unwrap_or(0) - 1;
         let leave = format!("UPDATE nodes SET heard_at = {past} WHERE id = $2");

@@ -5,6 +5,7 @@ use crate::{
     address::Address,
     connection::{AnyRow, DatabaseConnection, Dialect, Value},
     words::Words,
+    writers::{OwnWrite, Writers, WritersTurn},
 };
 use camlock_policy::{BoxFuture, registry::Unavailable};
 use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult};
@@ -13,7 +14,7 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
-use tokio::sync::{Mutex, Notify, OwnedMutexGuard, watch};
+use tokio::sync::{Notify, watch};
 
 /// Connections that are kept.
 const CONNECTIONS: usize = 4;
@@ -51,15 +52,13 @@ impl Manager for Opener {
 pub(crate) struct Database {
     pub(crate) address: Address,
     pool: Pool<Opener>,
-    /// SQLite has one writer at a time; who waits here is served in order, and at once.
-    turn: Arc<Mutex<()>>,
+    /// Of a file of SQLite.
+    pub(crate) writers: Option<Arc<Writers>>,
     limit: Duration,
     /// Why it cannot be used.
     trouble: watch::Sender<Option<Trouble>>,
     /// Somebody found that it does not answer.
     pub(crate) suspected: Notify,
-    /// This process has written.
-    pub(crate) wrote: Notify,
     pub(crate) queries: Arc<AtomicU64>,
 }
 
@@ -76,14 +75,17 @@ impl Database {
         let opener = Opener { address: address.clone(), queries: queries.clone() };
         let pool = Pool::builder(opener).max_size(CONNECTIONS).build().expect("a pool without time-outs of its own");
         let yet = Trouble::passing(format!("{address} was not reached yet"));
+        let writers = match &address {
+            Address::Sqlite(path) => Some(Writers::of(path)),
+            Address::Postgres { .. } => None,
+        };
         Arc::new(Database {
             address,
             pool,
-            turn: Arc::default(),
+            writers,
             limit,
             trouble: watch::Sender::new(Some(yet)),
             suspected: Notify::new(),
-            wrote: Notify::new(),
             queries,
         })
     }
@@ -143,7 +145,7 @@ impl Database {
             }
             match tokio::time::timeout(limit, act).await {
                 Ok(done) => done.map_err(Unavailable::from),
-                Err(_) if this.dialect() == Dialect::Sqlite && this.turn.try_lock().is_err() => {
+                Err(_) if this.writers.as_ref().is_some_and(|writers| writers.is_busy()) => {
                     let own = "is busy with this server's own work for too long; it is tried again";
                     Err(Trouble::passing(format!("{} {own}", this.address)).into())
                 }
@@ -161,17 +163,16 @@ impl Database {
         self.begin(None, false).await
     }
 
-    /// Single statements that write, each for itself.
-    pub(crate) async fn alone_to_write(self: &Arc<Self>) -> Result<Work, Trouble> {
+    /// Single statements by which this node lets itself be heard of, each for itself.
+    pub(crate) async fn heartbeat(self: &Arc<Self>) -> Result<Work, Trouble> {
         self.begin(None, true).await
     }
 
-    /// The right to write, for a connection that is not of the pool. SQLite makes those who wait for its lock try again at random,
-    /// so two of one process could keep a third one out for seconds, and it would blame somebody else.
-    pub(crate) async fn writers_turn(&self) -> Option<OwnedMutexGuard<()>> {
-        match self.dialect() {
-            Dialect::Sqlite => Some(self.turn.clone().lock_owned().await),
-            Dialect::Postgres => None,
+    /// The right to write, for a connection that is not of the pool.
+    pub(crate) async fn writers_turn(&self) -> Option<WritersTurn> {
+        match &self.writers {
+            Some(writers) => Some(writers.turn().await),
+            None => None,
         }
     }
 
@@ -226,14 +227,13 @@ impl Database {
                 pooled: Some(pooled),
                 database: self.clone(),
                 transaction: begin.is_some(),
-                writes,
                 acting: false,
-                _turn: turn.take(),
+                turn: turn.take(),
             };
             let Some(begin) = begin else { return Ok(work) };
             match work.batch(begin).await {
                 Ok(()) => return Ok(work),
-                Err(_) if work.pooled().connection.is_broken() => turn = work._turn.take(),
+                Err(_) if work.pooled().connection.is_broken() => turn = work.turn.take(),
                 Err(trouble) => return Err(trouble),
             }
         }
@@ -248,9 +248,8 @@ pub(crate) struct Work {
     pooled: Option<Object<Opener>>,
     database: Arc<Database>,
     transaction: bool,
-    writes: bool,
     acting: bool,
-    _turn: Option<OwnedMutexGuard<()>>,
+    turn: Option<WritersTurn>,
 }
 
 impl Drop for Work {
@@ -278,6 +277,9 @@ impl Work {
             Ok(done) => {
                 let idle = !self.transaction;
                 self.pooled().idle = idle;
+                if let Some(turn) = self.turn.as_mut().filter(|_| idle) {
+                    turn.committed(OwnWrite::Heartbeat);
+                }
                 Ok(done)
             }
             Err(error) => {
@@ -344,8 +346,8 @@ impl Work {
         }
         self.batch("COMMIT").await?;
         self.pooled().idle = true;
-        if self.writes {
-            self.database.wrote.notify_one();
+        if let Some(turn) = &mut self.turn {
+            turn.committed(OwnWrite::Change);
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use crate::{
     node,
     requests::TO_BE_HAD,
     shared::StoreCore,
+    writers::OwnWrite,
 };
 use camlock_policy::{
     BoxFuture, Digest, Failure, Fingerprint, Kept, Stage,
@@ -264,10 +265,12 @@ impl StoreCore {
             dialect.now()
         );
         let values = [what.clone(), vec![self.node().into(), (&holder).into(), self.options.right.into()]].concat();
-        let turn = self.database.writers_turn().await;
-        let taken = connection.run(&take, values).await;
-        drop(turn);
-        if taken.map_err(of)? == 0 {
+        let mut turn = self.database.writers_turn().await;
+        let taken = connection.run(&take, values).await.map_err(of)?;
+        if let Some(mut turn) = turn.take() {
+            turn.committed(OwnWrite::Change);
+        }
+        if taken == 0 {
             let left = format!(
                 "SELECT holder, {} - {} AS left_ms FROM build_rights WHERE plugin = $1 AND fingerprint = $2",
                 dialect.milliseconds("until"),
@@ -319,7 +322,7 @@ impl StoreCore {
         };
         let dialect = connection.dialect;
         let backend = if dialect == Dialect::Postgres { ", backend = pg_backend_pid()" } else { "" };
-        let _turn = self.database.writers_turn().await;
+        let mut turn = self.database.writers_turn().await;
         let done = if give_up {
             connection.run("DELETE FROM build_rights WHERE holder = $1", vec![holder.into()]).await
         } else {
@@ -327,8 +330,8 @@ impl StoreCore {
             connection.run(&renew, vec![self.options.right.into(), holder.into()]).await
         };
         done.map_err(|error| Trouble::of_using(address, &error))?;
-        if give_up {
-            self.database.wrote.notify_one();
+        if let Some(turn) = &mut turn {
+            turn.committed(if give_up { OwnWrite::Change } else { OwnWrite::Heartbeat });
         }
         Ok(Some(connection))
     }

@@ -1,8 +1,14 @@
 //! Changes in a file of SQLite. It tells nobody of them, so the file itself is watched, and what changed is read.
 
-use crate::{Trouble, connection::Value, database::Word, feed::PendingChanges, shared::StoreCore};
+use crate::{
+    Trouble,
+    connection::Value,
+    database::Word,
+    feed::PendingChanges,
+    shared::StoreCore,
+    writers::{OwnWrite, Writers},
+};
 use diesel::{QueryableByName, sql_types::BigInt};
-use futures_util::FutureExt;
 use notify::{
     Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
     event::{AccessKind, AccessMode},
@@ -10,14 +16,14 @@ use notify::{
 use std::{
     ffi::OsString,
     path::Path,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 use tokio::sync::Notify;
 
-/// A transaction is visible a little after its pages were written: after the disk has taken them, if its writer wants that. So one
-/// looks again, until there is something.
-const LOOKS: [Duration; 9] = [
+/// A transaction is visible a little after its pages were written: after the disk has taken them, if its writer wants that. No
+/// event tells of it, so one looks again and again after somebody else's last write.
+const AFTER_OTHERS: [Duration; 9] = [
     Duration::ZERO,
     Duration::from_millis(2),
     Duration::from_millis(8),
@@ -29,8 +35,14 @@ const LOOKS: [Duration; 9] = [
     Duration::from_secs(6),
 ];
 
-/// When it was this node letting itself be heard of, one look will do, in case that somebody else wrote at that moment.
-const LOOK: [Duration; 1] = [Duration::from_millis(20)];
+/// What this process commits is visible at once. The later look is for whoever wrote at that very moment.
+const AFTER_A_CHANGE: [Duration; 2] = [Duration::ZERO, Duration::from_millis(20)];
+
+/// When it was this node letting itself be heard of.
+const AFTER_A_HEARTBEAT: [Duration; 1] = [Duration::from_millis(20)];
+
+/// Others are there for so long after they last wrote: two of their heartbeats, and some.
+const OTHERS_STAY: Duration = Duration::from_secs(60);
 
 /// Without word from the operating system one looks as often as this.
 const UNWATCHED: Duration = Duration::from_secs(1);
@@ -55,88 +67,96 @@ const CLOCK: &str = "SELECT fleet, tokens, (SELECT coalesce(max(seq), 0) FROM pl
 pub(crate) struct Files {
     changed: Arc<Notify>,
     watcher: Option<RecommendedWatcher>,
+    writers: Arc<Writers>,
     known: ChangeCounters,
+    /// When somebody else last wrote.
+    others: Option<Instant>,
+}
+
+/// Why one looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    /// The turns of this process ended so.
+    Own(OwnWrite),
+    /// Somebody else may have written.
+    Others,
+}
+
+/// When one looks, each time that long after the look before.
+fn looks(reason: Reason, among_others: bool) -> &'static [Duration] {
+    match reason {
+        // Others may have begun to write at the moment when this process ended, so that their change looks like its own.
+        Reason::Own(OwnWrite::Heartbeat) if !among_others => &AFTER_A_HEARTBEAT,
+        Reason::Own(OwnWrite::Change) if !among_others => &AFTER_A_CHANGE,
+        Reason::Own(_) | Reason::Others => &AFTER_OTHERS,
+    }
 }
 
 impl Files {
     /// Watches from now on.
-    pub(crate) async fn open(shared: &StoreCore, path: &Path) -> Result<Self, Trouble> {
+    pub(crate) async fn open(shared: &StoreCore, writers: Arc<Writers>) -> Result<Self, Trouble> {
         let changed = Arc::new(Notify::new());
+        let path = writers.file();
         let watcher = watch(path, changed.clone());
         if let Err(error) = &watcher {
             tracing::warn!("{} is not watched ({error}); it is looked at every second", path.display());
         }
         let known = clock(shared).await?;
-        Ok(Files { changed, watcher: watcher.ok(), known })
+        Ok(Files { changed, watcher: watcher.ok(), writers, known, others: None })
     }
 
     /// Follows the file until it cannot be read.
     pub(crate) async fn follow(mut self, shared: &StoreCore) -> Trouble {
-        let mut beats = shared.beats.load(Ordering::Relaxed);
+        let mut pending: &[Duration] = &[];
         // Why the last look could not be finished.
         let mut unread: Option<Trouble> = None;
         loop {
-            let mut only_a_beat = tokio::select! {
-                () = self.changed.notified() => shared.beats.load(Ordering::Relaxed) != beats,
-                () = shared.database.wrote.notified() => false,
-                () = tokio::time::sleep(UNWATCHED), if self.watcher.is_none() => true,
-                // What could not be read then may not be followed by another change.
-                () = tokio::time::sleep(UNWATCHED), if unread.is_some() => false,
+            // What could not be read may not be followed by another change; and somebody who does not hear of any has to look.
+            let without_reason = self.watcher.is_none() || unread.is_some();
+            let pause = pending.first().copied().or(without_reason.then_some(UNWATCHED));
+            let reason = tokio::select! {
+                biased;
+                ended = self.writers.ended() => Some(Reason::Own(ended)),
+                () = self.changed.notified() => {
+                    if self.writers.explain_change() {
+                        continue;
+                    }
+                    self.others = Some(Instant::now());
+                    Some(Reason::Others)
+                }
+                () = pause_for(pause) => None,
             };
-            let before = unread.take();
-            let mut number = 0;
-            loop {
-                let looks: &[Duration] = if only_a_beat { &LOOK } else { &LOOKS };
-                let Some(pause) = looks.get(number) else { break };
-                tokio::select! {
-                    () = tokio::time::sleep(*pause), if !pause.is_zero() => {}
-                    () = self.changed.notified(), if number > 0 => {
-                        let now = shared.beats.load(Ordering::Relaxed);
-                        if now == beats {
-                            number = 0;
-                        }
-                        beats = now;
-                    }
-                    () = shared.database.wrote.notified() => (number, only_a_beat) = (0, false),
-                    () = std::future::ready(()), if pause.is_zero() => {}
-                }
-                if only_a_beat {
-                    // One write raises several events.
-                    let _ = self.changed.notified().now_or_never();
-                }
-                match self.look(shared).await {
-                    Ok(true) => {
-                        unread = None;
-                        break;
-                    }
-                    Ok(false) => {
-                        unread = None;
-                        number += 1;
-                    }
-                    Err(trouble) if trouble.passes() => {
-                        // It is locked, or the disk is full. What changed is found at the next look.
-                        number += 1;
-                        unread = Some(trouble);
-                    }
-                    Err(trouble) => return trouble,
+            if let Some(reason) = reason {
+                pending = looks(reason, self.others.is_some_and(|others| others.elapsed() < OTHERS_STAY));
+                if !pending[0].is_zero() {
+                    continue;
                 }
             }
-            beats = shared.beats.load(Ordering::Relaxed);
-            match &unread {
-                Some(trouble) if unread != before => {
-                    tracing::warn!("changes in the registry cannot be read: {trouble}")
+            pending = pending.get(1..).unwrap_or_default();
+            let looked = self.look(shared).await;
+            unread = match (looked, unread) {
+                (Ok(()), None) => None,
+                (Ok(()), Some(_)) => {
+                    tracing::info!("changes in the registry are read again");
+                    None
                 }
-                None if before.is_some() => tracing::info!("changes in the registry are read again"),
-                _ => {}
-            }
+                // It is locked, or the disk is full. What changed is found at the next look.
+                (Err(trouble), before) if trouble.passes() => {
+                    if before.as_ref() != Some(&trouble) {
+                        tracing::warn!("changes in the registry cannot be read: {trouble}");
+                    }
+                    Some(trouble)
+                }
+                (Err(trouble), _) => return trouble,
+            };
         }
     }
 
-    /// Reads what changed, and tells it; whether anything did.
-    async fn look(&mut self, shared: &StoreCore) -> Result<bool, Trouble> {
+    /// Reads what changed, and tells it.
+    async fn look(&mut self, shared: &StoreCore) -> Result<(), Trouble> {
         let now = clock(shared).await?;
         if now == self.known {
-            return Ok(false);
+            return Ok(());
         }
         let mut heard = PendingChanges {
             rollouts: now.fleet != self.known.fleet,
@@ -154,7 +174,16 @@ impl Files {
         }
         self.known = now;
         heard.tell(shared).await;
-        Ok(true)
+        Ok(())
+    }
+}
+
+/// Waits so long; without a time, for ever.
+async fn pause_for(pause: Option<Duration>) {
+    match pause {
+        Some(pause) if pause.is_zero() => {}
+        Some(pause) => tokio::time::sleep(pause).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -184,4 +213,20 @@ fn watch(path: &Path, changed: Arc<Notify>) -> notify::Result<RecommendedWatcher
     })?;
     watcher.watch(path.parent().unwrap_or(Path::new("/")), RecursiveMode::NonRecursive)?;
     Ok(watcher)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_is_alone_looks_little() {
+        assert_eq!(looks(Reason::Own(OwnWrite::Heartbeat), false), AFTER_A_HEARTBEAT);
+        assert_eq!(looks(Reason::Own(OwnWrite::Change), false), AFTER_A_CHANGE);
+        for among_others in [false, true] {
+            assert_eq!(looks(Reason::Own(OwnWrite::GivenUp), among_others), AFTER_OTHERS);
+            assert_eq!(looks(Reason::Others, among_others), AFTER_OTHERS);
+        }
+        assert_eq!(looks(Reason::Own(OwnWrite::Heartbeat), true), AFTER_OTHERS);
+    }
 }

@@ -34,6 +34,7 @@ mod tls;
 mod tokens;
 mod trouble;
 mod words;
+mod writers;
 
 pub use crate::{
     copy::Copied,

@@ -2,7 +2,6 @@
 
 use crate::{
     Trouble,
-    address::Address,
     connection::{DatabaseConnection, Either},
     feed::{PendingChanges, RegistryChange},
     files::Files,
@@ -41,9 +40,9 @@ pub(crate) async fn come_up(shared: &StoreCore) -> Result<ChangeSource, Trouble>
     let database = &shared.database;
     let attempt = async {
         schema::bring_up(&database.address, &database.queries).await?;
-        let source = match &database.address {
-            Address::Sqlite(path) => ChangeSource::Sqlite(Box::new(Files::open(shared, path).await?)),
-            Address::Postgres { .. } => {
+        let source = match &database.writers {
+            Some(writers) => ChangeSource::Sqlite(Box::new(Files::open(shared, writers.clone()).await?)),
+            None => {
                 let mut connection = DatabaseConnection::open(&database.address, &database.queries).await?;
                 let listen =
                     "LISTEN plugin_changes; LISTEN camlock_fleet; LISTEN camlock_journal; LISTEN camlock_tokens";

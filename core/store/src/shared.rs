@@ -7,7 +7,7 @@ use std::{
     ops::Deref,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 use tokio::sync::{Notify, watch};
@@ -30,8 +30,8 @@ pub(crate) struct StoreState {
     notes: Mutex<VecDeque<Happened>>,
     /// There is something to be noted.
     pub(crate) noted: Notify,
-    /// How often this node let itself be heard of, and began to.
-    pub(crate) beats: AtomicU64,
+    /// This node was put on record since the process began.
+    pub(crate) enrolled: AtomicBool,
     /// How often it was connected to anew.
     pub(crate) reconnects: Arc<AtomicU64>,
     pub(crate) tokens: RwLock<Vec<TokenView>>,
@@ -63,7 +63,7 @@ impl StoreCore {
             listener: Mutex::default(),
             notes: Mutex::default(),
             noted: Notify::new(),
-            beats: AtomicU64::new(0),
+            enrolled: AtomicBool::new(false),
             reconnects: Arc::default(),
             tokens: RwLock::default(),
             configs: Mutex::default(),
