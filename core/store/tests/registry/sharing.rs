@@ -240,8 +240,7 @@ async fn the_oldest_bytes_go(world: World) {
 /// Bytes that were deleted where they were shared come back from the server that still has them.
 #[trial(with = crate::on_each_database)]
 async fn lost_bytes_are_offered_again(world: World) {
-    let patient = |options: &mut camlock_store::StoreOptions| options.request = PATIENCE;
-    let (mut one, two) = (world.open("one").await, world.open_with("two", patient).await);
+    let (mut one, two) = (world.open("one").await, world.open("two").await);
     let kept = kept("sources", "bytes");
     let path = file(&world, "bytes");
     one.store.exchange().offer(&kept, path.clone()).await.unwrap();
@@ -285,8 +284,7 @@ async fn a_request_stays_until_it_is_answered(world: World) {
 /// The same where an object store lost them.
 #[trial(with = crate::on_each_database)]
 async fn what_the_object_store_lost_is_offered_again(world: World) {
-    let patient = |options: &mut camlock_store::StoreOptions| options.request = PATIENCE;
-    let (mut one, two) = (world.open("one").await, world.open_with("two", patient).await);
+    let (mut one, two) = (world.open("one").await, world.open("two").await);
     let shared = world.directory.path().join("shared");
     fs::create_dir(&shared).unwrap();
     let exchange = |node: &Node, name: &str| -> Arc<dyn Exchange> {
