@@ -16,7 +16,7 @@ use axum::{
 use camlock_api::{FailureView, PluginPage, PluginView};
 use camlock_http::Problem;
 use camlock_policy::{
-    Act, Digest, Done, Nudge, Order, Refused,
+    Act, Digest, Done, Order, Refused,
     registry::{Happened, Role},
 };
 use http::{HeaderMap, StatusCode, header::ETAG};
@@ -217,7 +217,7 @@ pub(super) async fn look_again(
         detail: Value::Object(Map::new()),
         at: SystemTime::now(),
     });
-    control.manager.nudge(Nudge::Everything);
+    control.manager.look();
     let plugins = listed(&control.manager.overview(), &PluginFilter::default(), visitor.role)?;
     Ok((StatusCode::ACCEPTED, Json(plugins)).into_response())
 }

@@ -4,10 +4,10 @@
 
 use crate::{Options, Unable};
 use camlock_policy::{
-    Digest, Manager, Nudge,
+    Digest, Manager,
     registry::{Exchange, Registry},
 };
-use camlock_store::{LastKnown, RegistryChange, SharedExchange, Standing, Store, TroubleKind};
+use camlock_store::{LastKnown, SharedExchange, Standing, Store, TroubleKind};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -60,14 +60,7 @@ impl OpenRegistry {
 
     /// From now on the manager hears of what changes.
     pub(crate) fn follow(&self, manager: &Manager) {
-        let nudge = manager.nudger();
-        self.store.feed(move |change| match change {
-            RegistryChange::Plugins(names) => nudge(Nudge::Records(Some(names))),
-            // Of what cannot be read it is told why.
-            RegistryChange::Everything | RegistryChange::Away => nudge(Nudge::Records(None)),
-            RegistryChange::Rollouts => nudge(Nudge::Rollouts),
-            RegistryChange::Journal | RegistryChange::Tokens => {}
-        });
+        self.store.feed(manager.registry_listener());
     }
 
     /// What is known is written down, and nobody waits for this server any more.

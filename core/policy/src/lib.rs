@@ -37,7 +37,7 @@ pub use crate::{
     instance::{BoxFuture, Description, Ending, Instance, Loaded, Saved},
     lease::{Lease, Use, Watch},
     limits::{Limits, RequestLimits},
-    manager::{Act, Done, Inbox, Manager, Message, Nudge, Order, Refused},
+    manager::{Act, Done, Inbox, Manager, Message, Order, Refused},
     manifest::Manifest,
     op_queue::OpQueue,
     paths::without_paths,

@@ -1,21 +1,13 @@
-//! The handle through which everybody else reaches the supervisor: nudges, acts, and the overview.
+//! The handle through which everybody else reaches the supervisor: looks, changes in the registry, acts, and the overview.
 //!
-//! What must not live here: any decision. A nudge only says "look again"; an act is answered when its outcome is known.
+//! What must not live here: any decision. That something changed only has the supervisor look again; an act is answered when its outcome is known.
 
-use crate::{Digest, Failure, Installation, Kept, LivePlugin, NotInstalled, Overview, Placement, registry::Actor};
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use crate::{
+    Digest, Failure, Installation, Kept, LivePlugin, NotInstalled, Overview, Placement,
+    registry::{Actor, RegistryChange},
+};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot, watch};
-
-/// Something may have changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Nudge {
-    /// Anything in the directory.
-    Everything,
-    /// The records of these plugins, or all.
-    Records(Option<BTreeSet<String>>),
-    /// Rollouts, and what goes with them.
-    Rollouts,
-}
 
 /// What an operator asks of one plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,8 +90,10 @@ pub enum Refused {
 /// What the other end of a handle hears.
 #[derive(Debug)]
 pub enum Message {
-    /// Something may have changed.
-    Nudge(Nudge),
+    /// Look at the plugins directory.
+    Look,
+    /// Something changed in the registry.
+    Registry(RegistryChange),
     /// Do this, and say what came of it.
     Act(Order, oneshot::Sender<Result<Done, Refused>>),
     /// Install this, and say where it lies.
@@ -134,9 +128,9 @@ impl Manager {
         (Manager { messages: sender, overview }, Inbox { messages, overview: shown })
     }
 
-    /// Has it look again.
-    pub fn nudge(&self, nudge: Nudge) {
-        let _ = self.messages.send(Message::Nudge(nudge));
+    /// Has it look at the plugins directory: something may have changed there.
+    pub fn look(&self) {
+        let _ = self.messages.send(Message::Look);
     }
 
     /// Asks for something, and waits for its outcome. Dropping the future does not take it back.
@@ -166,12 +160,12 @@ impl Manager {
         history.await.unwrap_or_default()
     }
 
-    /// What tells it to look again, and does not keep it from ending when all handles are gone.
-    pub fn nudger(&self) -> impl Fn(Nudge) + Clone + Send + Sync + use<> {
+    /// What tells it of changes in the registry, and does not keep it from ending when all handles are gone.
+    pub fn registry_listener(&self) -> impl Fn(RegistryChange) + Clone + Send + Sync + use<> {
         let messages = self.messages.downgrade();
-        move |nudge| {
+        move |change| {
             if let Some(messages) = messages.upgrade() {
-                let _ = messages.send(Message::Nudge(nudge));
+                let _ = messages.send(Message::Registry(change));
             }
         }
     }

@@ -1,24 +1,8 @@
 //! What changed, in the words of whoever follows the record.
 
 use crate::shared::StoreCore;
+use camlock_policy::registry::RegistryChange;
 use std::collections::BTreeSet;
-
-/// Something changed, or may have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RegistryChange {
-    /// The records of these plugins.
-    Plugins(BTreeSet<String>),
-    /// Any record.
-    Everything,
-    /// Rollouts, and what they answer; artifacts.
-    Rollouts,
-    /// The journal.
-    Journal,
-    /// Tokens.
-    Tokens,
-    /// Nothing for now, for the database cannot be used. Whoever asks hears why; everything is told when it can be used again.
-    Away,
-}
 
 /// What was heard and not told yet.
 #[derive(Debug, Default)]

@@ -38,7 +38,6 @@ mod writers;
 
 pub use crate::{
     copy::Copied,
-    feed::RegistryChange,
     last_known::LastKnown,
     objects::{ObjectTrouble, Objects, SharedExchange},
     schema::Standing,
@@ -48,7 +47,7 @@ pub use crate::{
 use crate::{address::Address, database::Database, node::NodeIdentity, shared::StoreCore};
 use camlock_policy::{
     Digest,
-    registry::{Archive, Exchange, Registry, Tokens},
+    registry::{Archive, Exchange, Registry, RegistryChange, Tokens},
 };
 use std::{
     fmt,

@@ -3,11 +3,12 @@
 use crate::{
     Trouble,
     connection::{DatabaseConnection, Either},
-    feed::{PendingChanges, RegistryChange},
+    feed::PendingChanges,
     files::Files,
     schema,
     shared::StoreCore,
 };
+use camlock_policy::registry::RegistryChange;
 use diesel_async::AsyncPgConnection;
 use futures_util::{FutureExt, StreamExt};
 use std::{

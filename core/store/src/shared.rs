@@ -1,7 +1,7 @@
 //! What all parts of a store share.
 
-use crate::{RegistryChange, StoreOptions, database::Database, node::NodeIdentity};
-use camlock_policy::registry::{Happened, TokenView};
+use crate::{StoreOptions, database::Database, node::NodeIdentity};
+use camlock_policy::registry::{Happened, RegistryChange, TokenView};
 use std::{
     collections::{HashMap, VecDeque},
     ops::Deref,

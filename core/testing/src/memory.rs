@@ -2,9 +2,9 @@
 
 use camlock_policy::registry::{
     Actor, Agreed, Claim, Decision, Exchange, Happened, Newcomer, NodeId, NotDecided, Proposal, Proposed, Reading,
-    Record, Registry, Rollout, RolloutId, RolloutState, Served, Snapshot, Unavailable,
+    Record, Registry, RegistryChange, Rollout, RolloutId, RolloutState, Served, Snapshot, Unavailable,
 };
-use camlock_policy::{BoxFuture, Digest, Failure, Fingerprint, Kept, Nudge};
+use camlock_policy::{BoxFuture, Digest, Failure, Fingerprint, Kept};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Told of what changed.
-type Listener = Arc<dyn Fn(Nudge) + Send + Sync>;
+type Listener = Arc<dyn Fn(RegistryChange) + Send + Sync>;
 
 #[derive(Default)]
 struct State {
@@ -72,14 +72,14 @@ impl MemoryRegistry {
     }
 
     /// Tells of every change from now on.
-    pub fn listen(&self, listener: impl Fn(Nudge) + Send + Sync + 'static) {
+    pub fn listen(&self, listener: impl Fn(RegistryChange) + Send + Sync + 'static) {
         self.state().listeners.push(Arc::new(listener));
     }
 
     /// From now on it cannot be used, or can again.
     pub fn break_down(&self, why: Option<&str>) {
         self.state().broken = why.map(str::to_owned);
-        self.tell(Nudge::Records(None));
+        self.tell(RegistryChange::Everything);
     }
 
     /// From now on decisions are answered so much later than everybody hears of them.
@@ -107,15 +107,15 @@ impl MemoryRegistry {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, nudge: Nudge) {
+    fn tell(&self, change: RegistryChange) {
         let listeners = self.state().listeners.clone();
         for listener in listeners {
-            listener(nudge.clone());
+            listener(change.clone());
         }
     }
 
     fn tell_of(&self, name: &str) {
-        self.tell(Nudge::Records(Some([name.to_owned()].into())));
+        self.tell(RegistryChange::Plugins([name.to_owned()].into()));
     }
 
     /// Runs one act on the state, unless it is broken.
@@ -211,7 +211,7 @@ impl Registry for MemoryRegistry {
             }
             records
         });
-        self.tell(Nudge::Records(Some(newcomers.into_iter().map(|newcomer| newcomer.name).collect())));
+        self.tell(RegistryChange::Plugins(newcomers.into_iter().map(|newcomer| newcomer.name).collect()));
         ready(records)
     }
 
@@ -294,7 +294,7 @@ impl Registry for MemoryRegistry {
             Proposed::Asking(Box::new(rollout))
         });
         self.tell_of(&plugin);
-        self.tell(Nudge::Rollouts);
+        self.tell(RegistryChange::Rollouts);
         ready(proposed)
     }
 
@@ -305,8 +305,8 @@ impl Registry for MemoryRegistry {
             }
             state.conclude(id, false)
         });
-        self.tell(Nudge::Records(None));
-        self.tell(Nudge::Rollouts);
+        self.tell(RegistryChange::Everything);
+        self.tell(RegistryChange::Rollouts);
         ready(state)
     }
 
@@ -316,8 +316,8 @@ impl Registry for MemoryRegistry {
             let overdue = state.rollouts.get(&id).is_some_and(|(_, deadline)| *deadline <= now);
             state.conclude(id, overdue)
         });
-        self.tell(Nudge::Records(None));
-        self.tell(Nudge::Rollouts);
+        self.tell(RegistryChange::Everything);
+        self.tell(RegistryChange::Rollouts);
         ready(state)
     }
 

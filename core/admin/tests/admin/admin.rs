@@ -6,8 +6,8 @@ use bytes::Bytes;
 use camlock_admin::{AdminOptions, AdminSettings, InMemory, Token, admin_router};
 use camlock_http::Dispatch;
 use camlock_policy::{
-    Act, Digest, Done, Headline, Inbox, Installation, Installed, Kind, LivePlugin, Manager, Message, Nudge, Order,
-    Overview, Placement, PluginKind, PluginView, Refused, Upload,
+    Act, Digest, Done, Headline, Inbox, Installation, Installed, Kind, LivePlugin, Manager, Message, Order, Overview,
+    Placement, PluginKind, PluginView, Refused, Upload,
     registry::{NewToken, Role, Tokens},
 };
 use http::{Request, Response};
@@ -15,7 +15,10 @@ use http_body_util::Full;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 use tokio::sync::{oneshot, watch};
@@ -35,7 +38,7 @@ pub struct Admin {
     pub overview: watch::Sender<Arc<Overview>>,
     /// What reached the manager.
     pub orders: Seen<Order>,
-    pub nudges: Seen<Nudge>,
+    pub looks: Arc<AtomicUsize>,
     answer: Arc<Mutex<Answer>>,
 }
 
@@ -84,9 +87,9 @@ impl Admin {
 
     pub async fn with(change: impl FnOnce(AdminOptions) -> AdminOptions) -> Self {
         let (manager, Inbox { mut messages, overview }) = Manager::channel();
-        let (orders, nudges) = (Seen::<Order>::default(), Seen::<Nudge>::default());
+        let (orders, looks) = (Seen::<Order>::default(), Arc::<AtomicUsize>::default());
         let answer: Arc<Mutex<Answer>> = Arc::new(Mutex::new(Box::new(|order| done(&order.plugin))));
-        let (theirs, nudged, answering) = (orders.clone(), nudges.clone(), answer.clone());
+        let (theirs, looked, answering) = (orders.clone(), looks.clone(), answer.clone());
         let memory = InMemory::default();
         let dispatch = Dispatch::default();
         let notes = memory.clone();
@@ -124,7 +127,8 @@ impl Admin {
                         let _ = reply.send(placed);
                     }
                     Message::History(_, reply) => drop(reply.send(Vec::new())),
-                    Message::Nudge(nudge) => nudged.lock().unwrap().push(nudge),
+                    Message::Look => drop(looked.fetch_add(1, Ordering::SeqCst)),
+                    Message::Registry(_) => {}
                     Message::End(done) => drop(done.send(())),
                 }
             }
@@ -132,7 +136,7 @@ impl Admin {
         let router = admin_router(manager, options);
         dispatch.fall_through_to(router.clone());
         let server = Server::start(dispatch).await;
-        let admin = Admin { server, memory, router, overview, orders, nudges, answer };
+        let admin = Admin { server, memory, router, overview, orders, looks, answer };
         admin.show([view("hello")]);
         admin
     }

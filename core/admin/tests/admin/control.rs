@@ -10,8 +10,8 @@ use camlock_admin::{AdminOptions, Token, admin_router};
 use camlock_api::ServerHealth;
 use camlock_http::{Dispatch, FrontOptions};
 use camlock_policy::{
-    Act, Done, Failure, Headline, Inbox, Kind, LivePlugin, Manager, Message, Nudge, Overview, PluginKind, PluginView,
-    Publish, Refused, Stage,
+    Act, Done, Failure, Headline, Inbox, Kind, LivePlugin, Manager, Message, Overview, PluginKind, PluginView, Publish,
+    Refused, Stage,
 };
 use http::{Request, Response};
 use http_body_util::Full;
@@ -318,5 +318,5 @@ async fn nobody_has_to_wait() {
     assert_eq!(order.act, Act::Reload { force: false });
     let answer = post(&server, "/api/v1/reload", "").await;
     assert_eq!((answer.status().as_u16(), &json_of(&answer)["items"][0]["name"]), (202, &json!("hello")));
-    let Some(Message::Nudge(Nudge::Everything)) = inbox.messages.recv().await else { panic!("a nudge") };
+    let Some(Message::Look) = inbox.messages.recv().await else { panic!("a look") };
 }

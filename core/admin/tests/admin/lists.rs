@@ -10,7 +10,7 @@ use camlock_policy::{
 };
 use serde_json::{Value, json};
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, SystemTime},
 };
 use tokio::sync::watch;
@@ -306,7 +306,7 @@ async fn what_is_not_understood_is_named() {
 async fn looking_again_is_noted() {
     let admin = Admin::start().await;
     assert_eq!(admin.ask("POST", "/api/v1/reload", ADMIN, "").await.status(), 202);
-    assert_eq!(*admin.nudges.lock().unwrap(), [camlock_policy::Nudge::Everything]);
+    assert_eq!(admin.looks.load(Ordering::SeqCst), 1);
     let journal = admin.get("/api/v1/journal").await;
     assert_eq!((&journal["items"][0]["what"], &journal["items"][0]["by"]), (&json!("reload"), &json!("admin")));
 }

@@ -5,6 +5,7 @@
 
 mod actor;
 mod archive;
+mod change;
 mod exchange;
 mod record;
 mod rollout;
@@ -13,6 +14,7 @@ pub use actor::Actor;
 pub use archive::{
     Archive, Event, EventId, EventPage, EventQuery, Happened, NewToken, NodeView, Role, Served, TokenView, Tokens,
 };
+pub use change::RegistryChange;
 pub use exchange::{Claim, Exchange, RightToBuild};
 pub use record::{Agreed, Decision, Newcomer, NotDecided, Pardon, Record};
 pub use rollout::{Proposal, Proposed, Rollout, RolloutId, RolloutState};

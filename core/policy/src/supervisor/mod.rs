@@ -1,6 +1,6 @@
 //! The supervisor: one task that compares what is wanted with what is real, and takes the next step.
 //!
-//! Whatever happens elsewhere only nudges it; whatever takes time runs beside it (`work`) and reports back. Here live the
+//! Whatever happens elsewhere only tells it to look again; whatever takes time runs beside it (`work`) and reports back. Here live the
 //! loop and what it needs of the world. What is decided stands in `plan` (pure), and how a decision is carried out in
 //! `settle`. What must not live here: I/O, plugin code, HTTP.
 
@@ -35,9 +35,9 @@ mod watchful;
 mod work;
 
 use crate::{
-    BoxFuture, Candidate, Install, Limits, LivePlugin, Loading, Manager, Nudge, OpQueue, Publish, Shelf, Sources,
+    BoxFuture, Candidate, Install, Limits, LivePlugin, Loading, Manager, OpQueue, Publish, Shelf, Sources,
     manager::{Inbox, Message},
-    registry::{Exchange, Reading, Registry},
+    registry::{Exchange, Reading, Registry, RegistryChange},
     routes::{HOST_CLAIM, needs_the_operators_word},
 };
 use directory::Looks;
@@ -210,16 +210,24 @@ impl Supervisor {
 
     fn message(&mut self, message: Message) {
         match message {
-            Message::Nudge(Nudge::Everything) => self.look(),
-            Message::Nudge(Nudge::Records(names)) => self.read(Reading { names, ..Reading::default() }),
-            Message::Nudge(Nudge::Rollouts) => {
-                self.read(Reading { names: Some(BTreeSet::new()), ..Reading::default() })
-            }
+            Message::Look => self.look(),
+            Message::Registry(change) => self.registry_changed(change),
             Message::Act(order, reply) => self.act(order, reply),
             Message::Install(installation, reply) => self.install(installation, reply),
             Message::History(plugin, reply) => self.history(plugin, reply),
             Message::End(done) => self.end(Some(done)),
         }
+    }
+
+    fn registry_changed(&mut self, change: RegistryChange) {
+        let names = match change {
+            RegistryChange::Plugins(names) => Some(names),
+            // Of what cannot be read it is told why.
+            RegistryChange::Everything | RegistryChange::Away => None,
+            RegistryChange::Rollouts => Some(BTreeSet::new()),
+            RegistryChange::Journal | RegistryChange::Tokens => return,
+        };
+        self.read(Reading { names, ..Reading::default() });
     }
 
     /// Where work on a generation reports to.

@@ -293,7 +293,7 @@ async fn a_directory_that_cannot_be_read_changes_nothing() {
     world.remove("hello");
     server.serves("hello", 1).await;
     let mut overview = server.manager.watch();
-    server.manager.nudge(camlock_policy::Nudge::Everything);
+    server.manager.look();
     overview.wait_for(|overview| overview.trouble.is_some()).await.unwrap();
     assert_eq!(world.leads_to("hello"), "generation 1");
     world.trouble(None);
@@ -569,7 +569,7 @@ async fn what_a_build_teaches_is_no_change() {
     world.put("hello", "a", Script { build_teaches: Some("more"), ..Script::default() });
     let server = world.start();
     server.serves("hello", 1).await;
-    server.manager.nudge(camlock_policy::Nudge::Everything);
+    server.manager.look();
     tokio::time::sleep(seconds(600)).await;
     server.serves("hello", 1).await;
     let loads: Vec<_> = world.taken().into_iter().filter(|line| line.starts_with("load hello")).collect();
@@ -585,7 +585,7 @@ async fn the_same_bytes_of_another_fingerprint_are_loaded_once() {
     server.serves("hello", 1).await;
     world.keep_as("hello", "b", "a");
     world.put("hello", "b", Script::default());
-    server.manager.nudge(camlock_policy::Nudge::Everything);
+    server.manager.look();
     server.until("hello", |plugin| plugin.builds.len() == 2 && plugin.candidate.is_none()).await;
     tokio::time::sleep(seconds(600)).await;
     server.serves("hello", 1).await;

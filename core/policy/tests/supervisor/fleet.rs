@@ -49,7 +49,7 @@ async fn all_swap_to_what_one_proposes() {
         node.world.know("hello", "b", Script { verify: Duration::from_secs(2), ..Script::default() });
     }
     nodes[0].world.put("hello", "b", Script::default());
-    nodes[0].server.manager.nudge(camlock_policy::Nudge::Everything);
+    nodes[0].server.manager.look();
     nodes[0].world.logged("start hello:b 2").await;
     // It is ready, and waits for the others.
     assert_eq!(nodes[0].serves(), Some(kept("hello", "a").digest));
@@ -59,7 +59,7 @@ async fn all_swap_to_what_one_proposes() {
     // The others built nothing, and keep to what was agreed on although their directories have the old one.
     for node in &nodes[1..] {
         assert!(!node.world.taken().iter().any(|line| line.starts_with("build hello:b")));
-        node.server.manager.nudge(camlock_policy::Nudge::Everything);
+        node.server.manager.look();
     }
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert!(nodes.iter().all(|node| node.serves() == Some(kept("hello", "b").digest)));

@@ -191,7 +191,7 @@ async fn without_the_registry_what_serves_goes_on() {
     };
     server.until("hello", waits).await;
     world.put("hello", "c", Script::default());
-    server.manager.nudge(camlock_policy::Nudge::Everything);
+    server.manager.look();
     world.logged("gone hello:b 3").await;
     server.until("hello", waits).await;
     assert_eq!(world.leads_to("hello"), "generation 2");

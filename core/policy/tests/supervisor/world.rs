@@ -3,7 +3,7 @@
 use camlock_policy::{
     Act, Answer, Aside, BoxFuture, BuildPriority, Built, Call, Candidate, Description, Digest, Done, Ending, Entry,
     Failure, Fault, FaultKind, Fingerprint, Install, Installed, Instance, Kept, Kind, Lease, Limits, LivePlugin,
-    Loaded, Loading, Manager, Manifest, NotInstalled, Nudge, Overview, Ports, Progress, Publish, Refused, Saved, Scan,
+    Loaded, Loading, Manager, Manifest, NotInstalled, Overview, Ports, Progress, Publish, Refused, Saved, Scan,
     Settings, Shelf, Sources, Stage, Upload, Use,
     manifest::{Camlock, Handover},
     routes::{Routed, Target},
@@ -231,7 +231,7 @@ impl World {
             install: Some(Arc::new(self.clone())),
         };
         let manager = supervise(ports, settings);
-        registry.listen(manager.nudger());
+        registry.listen(manager.registry_listener());
         Server { manager, world: self.clone() }
     }
 }
@@ -249,7 +249,7 @@ pub(super) struct Server {
 impl Server {
     /// Has it look, and waits until the plugin is as told.
     pub(super) async fn until(&self, name: &str, what: impl Fn(&LivePlugin) -> bool) -> Arc<LivePlugin> {
-        self.manager.nudge(Nudge::Everything);
+        self.manager.look();
         let find =
             |overview: &Overview| overview.plugins.iter().find(|plugin| plugin.name == name && what(plugin)).cloned();
         let mut overview = self.manager.watch();

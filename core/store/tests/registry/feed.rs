@@ -1,8 +1,8 @@
 //! That every change is heard of, whatever happens in between.
 
 use crate::world::*;
+use camlock_policy::registry::RegistryChange;
 use camlock_policy::registry::{Decision, Happened};
-use camlock_store::RegistryChange;
 use camlock_testing::trial;
 use std::{
     collections::BTreeSet,

@@ -1,11 +1,11 @@
 //! Records: made, decided about, read; and each decision noted once.
 
 use crate::world::*;
+use camlock_policy::registry::RegistryChange;
 use camlock_policy::{
     Digest, Endpoint,
     registry::{Decision, EventQuery, NewToken, Newcomer, NotDecided, Pardon, Reading, Record, Role},
 };
-use camlock_store::RegistryChange;
 use camlock_testing::trial;
 use serde_json::json;
 use std::time::{Duration, Instant};

@@ -1,8 +1,9 @@
 //! How three nodes come to serve the same.
 
 use crate::world::*;
+use camlock_policy::registry::RegistryChange;
 use camlock_policy::registry::{Proposed, Reading, Record, Rollout, RolloutState};
-use camlock_store::{RegistryChange, StoreOptions};
+use camlock_store::StoreOptions;
 use camlock_testing::trial;
 use std::{collections::BTreeSet, time::Duration};
 

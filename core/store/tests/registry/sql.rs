@@ -1,8 +1,8 @@
 //! What an operator does with SQL, from a client that knows nothing of us.
 
 use crate::world::*;
+use camlock_policy::registry::RegistryChange;
 use camlock_policy::{Digest, Fingerprint, Kept, registry::Record};
-use camlock_store::RegistryChange;
 use camlock_testing::trial;
 use serde_json::json;
 use std::time::SystemTime;

@@ -1,10 +1,11 @@
 //! A registry in a place of its own, in one of the two databases, with the servers that use it and an operator who writes SQL.
 
+use camlock_policy::registry::RegistryChange;
 use camlock_policy::{
     Digest, Fingerprint, Headline,
     registry::{Agreed, Decision, Newcomer, Proposal, Reading, Record, Registry, Served, Snapshot},
 };
-use camlock_store::{RegistryChange, Store, StoreOptions};
+use camlock_store::{Store, StoreOptions};
 use camlock_testing::Postgres;
 use std::{
     io::{BufRead, BufReader, Write},
