@@ -1,7 +1,7 @@
 //! One request into a plugin and its answer out of it.
 
 use crate::{
-    connection::PluginConnection, footprint::crossing, host::HostSide, instance::Functions, request_body, traces,
+    connection::PluginConnection, footprint::crossing, functions::Functions, host::HostSide, request_body, traces,
 };
 use abi_stable::std_types::{ROption, RSlice, RStr};
 use camlock_abi::{

@@ -4,7 +4,7 @@
 //! What must not live here: opening libraries, and what becomes of a generation whose creation failed (its last lease ends it).
 
 use crate::{
-    host::HostSide, instance::Functions, job::LeasedJob, keeper::Remains, library::FirstCalls, memory::MemoryCounter,
+    functions::Functions, host::HostSide, job::LeasedJob, keeper::Remains, library::FirstCalls, memory::MemoryCounter,
     words::one_line,
 };
 use camlock_abi::{FailureKind, HostRef, OpenOptions, RSlice, RStr, RootRef, TextSink};

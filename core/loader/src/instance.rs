@@ -2,28 +2,17 @@
 
 use crate::{
     call::Calling,
+    functions::Functions,
     host::HostSide,
     job::LeasedJob,
     memory::MemoryCounter,
     spanned,
     suspects::{GenerationName, MarkedStep, Suspects},
 };
-use camlock_abi::{Job, Object, RSlice, RStr, RootRef, TAKEN_LIVE};
+use camlock_abi::{Job, RSlice, RStr, TAKEN_LIVE};
 use camlock_policy::{Answer, BoxFuture, Call, Description, Digest, Fault, Instance, Lease, Saved, Use};
 use std::sync::Arc;
 use tracing::Instrument;
-
-/// The plugin's functions and its object, as long as somebody holds a lease.
-#[derive(Clone, Copy)]
-pub(crate) struct Functions {
-    pub(crate) root: RootRef,
-    pub(crate) object: *mut Object,
-}
-
-// SAFETY: the contract lets every function be called from any thread, and the object is only ever passed to them.
-unsafe impl Send for Functions {}
-// SAFETY: as above.
-unsafe impl Sync for Functions {}
 
 /// The owner's handle. When it and all that it gave out are gone, the generation ends.
 pub(crate) struct PluginInstance {

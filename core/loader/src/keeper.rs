@@ -7,8 +7,8 @@
 use crate::{
     constructors::destruct,
     footprint::Footprint,
+    functions::Functions,
     host::HostSide,
-    instance::Functions,
     library::{FirstCalls, Library, OpenError},
     memory::MemoryCounter,
     rest, signals,

@@ -19,6 +19,7 @@ mod descriptors;
 mod elf;
 mod firewall;
 mod footprint;
+mod functions;
 mod hints;
 mod host;
 mod instance;

@@ -2,9 +2,11 @@
 //!
 //! Reading is pure and never trusts: lengths, characters and keys are checked, and an error says where it is.
 
-use crate::routes::HOST_CLAIM;
 use serde::Deserialize;
 use std::{collections::BTreeMap, ops::Range};
+
+/// How the claim of a host begins; the host follows.
+pub(crate) const HOST_CLAIM: &str = "//";
 
 /// A plugin's own words, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,10 @@
 //! From a path to what answers it: one immutable table. What must not live here: HTTP, and how tables are replaced.
 
-use crate::{Headline, Instance, Lease, Loaded, RequestLimits, Use, manifest::servers_own, names::ByName};
+use crate::{
+    Headline, Instance, Lease, Loaded, RequestLimits, Use,
+    manifest::{HOST_CLAIM, servers_own},
+    names::ByName,
+};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -213,8 +217,6 @@ impl<T> RouteTable<T> {
     }
 }
 
-/// How the claim of a host begins; the host follows.
-pub const HOST_CLAIM: &str = "//";
 /// The claim of all paths that neither the server nor another plugin has.
 const EVERYTHING: &str = "/*";
 /// The claim of the first page.

@@ -2,12 +2,11 @@
 //!
 //! What must not live here: what is written, and what follows from a change.
 
-use crate::shared::locked;
 use std::{
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::{Notify, OwnedMutexGuard};
 
@@ -67,21 +66,26 @@ impl Writers {
 
     /// Whether a change of the files need not be anybody else's: this process is writing, or nobody has since it did.
     pub(crate) fn explain_change(&self) -> bool {
-        self.is_busy() || locked(&self.own).left.is_some_and(|left| left == self.stamps())
+        self.is_busy() || self.own().left.is_some_and(|left| left == self.stamps())
     }
 
     /// Waits until turns have ended since the last call.
     pub(crate) async fn ended(&self) -> OwnWrite {
         loop {
-            if let Some(outcome) = locked(&self.own).unseen.take() {
+            if let Some(outcome) = self.own().unseen.take() {
                 return outcome;
             }
             self.ended.notified().await;
         }
     }
 
+    /// Nothing in it is left half done by a panic.
+    fn own(&self) -> MutexGuard<'_, Own> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn end(&self, outcome: OwnWrite) {
-        let mut own = locked(&self.own);
+        let mut own = self.own();
         own.left = Some(self.stamps());
         own.unseen = Some(own.unseen.map_or(outcome, |before| before.and(outcome)));
         self.ended.notify_one();

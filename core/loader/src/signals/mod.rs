@@ -1,13 +1,15 @@
 //! Signals, of which a process has one action each, shared among the host and all plugins.
 //!
-//! `actions` keeps what each plugin wants done, and has the kernel call `relay` instead of any plugin; `names` names signals.
+//! `actions` keeps what each plugin wants done, `kernel` has `relay` called instead of any plugin, and `names` names signals.
 //! No handler of a plugin is known to the kernel or to another plugin, so that each can go at any time.
 
 mod actions;
+mod kernel;
 mod names;
 mod relay;
 
-pub(crate) use actions::{Actions, handled_within, set, withdraw};
+pub(crate) use actions::Actions;
+pub(crate) use kernel::{handled_within, set, withdraw};
 pub(crate) use names::{known_name, name};
 
 /// Signals are numbered from 1 to this.

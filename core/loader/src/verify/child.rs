@@ -1,15 +1,12 @@
 //! The verifying child: opens the library, makes an instance, asks, drops, closes, looks, and tells after each step.
 
-use super::{
-    CHILD_NAME, VARIABLES, Verdict, VerificationReport, VerificationStep, VerifierLine, confine,
-    parent::LONGEST_OPENING,
-};
+use super::{CHILD_NAME, VARIABLES, Verdict, VerificationReport, VerificationStep, VerifierLine, confine};
 use crate::{
     constructors::destruct,
     create::{describe, step_of},
+    functions::Functions,
     hints::hint_on,
     host::HostSide,
-    instance::Functions,
     job::LeasedJob,
     library::{FirstCalls, Library},
     signals,
@@ -205,6 +202,10 @@ fn try_all(
     report.stays = unmap(&mut library).err();
     Ok(Ok(report))
 }
+
+/// How long the constructors of the libraries that a plugin needs may take, with the linker's own work. They run within
+/// `dlopen`, where nobody can be given up.
+pub(super) const LONGEST_OPENING: Duration = Duration::from_secs(3);
 
 /// The child's exit code when a call did not end.
 pub(super) const TIMED_OUT: i32 = 75;

@@ -32,10 +32,6 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// How long the constructors of the libraries that a plugin needs may take, with the linker's own work. They run within
-/// `dlopen`, where nobody can be given up.
-pub(super) const LONGEST_OPENING: Duration = Duration::from_secs(3);
-
 /// What the verifying child may use.
 #[derive(Clone, Debug)]
 pub struct VerifierLimits {
@@ -88,7 +84,7 @@ pub enum VerifyError {
     /// The libraries that it needs hold up the dynamic linker, which loads one at a time for the whole server.
     #[error(
         "opening it took {:.1} s, more than the {} s in which the constructors of the libraries that it needs must end: \
-         nothing else could be loaded meanwhile", .taken.as_secs_f64(), LONGEST_OPENING.as_secs()
+         nothing else could be loaded meanwhile", .taken.as_secs_f64(), child::LONGEST_OPENING.as_secs()
     )]
     SlowToOpen {
         /// How long it took.

@@ -2,7 +2,6 @@
 //!
 //! What must not live here: what the outcome is.
 
-use super::plugin::Plugin;
 use crate::{Done, LivePlugin, Refused, registry::Actor};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::oneshot;
@@ -58,22 +57,5 @@ impl PendingAnswer {
     ) -> Vec<PendingAnswer> {
         let answer = |reply| PendingAnswer { plugin: plugin.to_owned(), reply, outcome: outcome.clone(), gone: None };
         replies.into_iter().map(answer).collect()
-    }
-}
-
-impl Plugin {
-    pub(super) fn ask(&mut self, ask: Ask) {
-        self.wishes.ask = Some(match self.wishes.ask.take() {
-            Some(first) => first.and(ask),
-            None => ask,
-        });
-    }
-
-    /// Answers those who ask that it cannot be done.
-    pub(super) fn refuse_ask(&mut self, why: &str) {
-        let of_candidate = self.candidate.as_mut().and_then(|candidate| candidate.head.ask.take());
-        for reply in self.wishes.ask.take().into_iter().chain(of_candidate).flat_map(|ask| ask.replies) {
-            let _ = reply.send(Err(Refused::Conflict(why.to_owned())));
-        }
     }
 }

@@ -37,8 +37,9 @@ mod work;
 use crate::{
     BoxFuture, Candidate, Install, Limits, LivePlugin, Loading, Manager, OpQueue, Publish, Shelf, Sources,
     manager::{Inbox, Message},
+    manifest::HOST_CLAIM,
     registry::{Exchange, Reading, Registry, RegistryChange},
-    routes::{HOST_CLAIM, needs_the_operators_word},
+    routes::needs_the_operators_word,
 };
 use directory::Looks;
 use plugin::Plugin;

@@ -10,7 +10,7 @@ use super::{
     restarts::Restarts,
 };
 use crate::{
-    BuildView, Candidate, Digest, Endpoint, Entry, Failure, Fingerprint, Loaded, Manifest, Watch,
+    BuildView, Candidate, Digest, Endpoint, Entry, Failure, Fingerprint, Loaded, Manifest, Refused, Watch,
     generation::{Event, Phase},
     never,
     registry::{Actor, Agreed, Record, RolloutId, Served},
@@ -324,6 +324,23 @@ impl NextTry {
         match self {
             NextTry::At(at) => Some(*at),
             NextTry::Never | NextTry::WhenOthersAllow(_) | NextTry::WhenPinsGo => None,
+        }
+    }
+}
+
+impl Plugin {
+    pub(super) fn ask(&mut self, ask: Ask) {
+        self.wishes.ask = Some(match self.wishes.ask.take() {
+            Some(first) => first.and(ask),
+            None => ask,
+        });
+    }
+
+    /// Answers those who ask that it cannot be done.
+    pub(super) fn refuse_ask(&mut self, why: &str) {
+        let of_candidate = self.candidate.as_mut().and_then(|candidate| candidate.head.ask.take());
+        for reply in self.wishes.ask.take().into_iter().chain(of_candidate).flat_map(|ask| ask.replies) {
+            let _ = reply.send(Err(Refused::Conflict(why.to_owned())));
         }
     }
 }
