@@ -49,7 +49,7 @@ mod tests {
             ("it is on its way", "it is on its way"),
             ("/srv/plugins cannot be read: denied", "…/plugins cannot be read: denied"),
             ("manifest: /srv/plugins/hello/Cargo.toml: no name", "manifest: …/Cargo.toml: no name"),
-            ("it panicked at '/home/me/src/lib.rs:7:1', twice", "it panicked at '…/lib.rs:7:1', twice"),
+            ("it panicked at '/srv/app/src/lib.rs:7:1', twice", "it panicked at '…/lib.rs:7:1', twice"),
             ("two: /a/b, /c/d.", "two: …/b, …/d."),
             ("(/var/lib/camlock/)", "(…/camlock)"),
             ("file:/srv/x=/srv/y", "file:…/y"),

@@ -265,9 +265,9 @@ impl StoreCore {
             dialect.now()
         );
         let values = [what.clone(), vec![self.node().into(), (&holder).into(), self.options.right.into()]].concat();
-        let mut turn = self.database.writers_turn().await;
+        let turn = self.database.writers_turn().await;
         let taken = connection.run(&take, values).await.map_err(of)?;
-        if let Some(mut turn) = turn.take() {
+        if let Some(mut turn) = turn {
             turn.committed(OwnWrite::Change);
         }
         if taken == 0 {

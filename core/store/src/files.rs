@@ -1,4 +1,6 @@
 //! Changes in a file of SQLite. It tells nobody of them, so the file itself is watched, and what changed is read.
+//!
+//! What must not live here: which change is this process's own (`writers`), and what follows from one.
 
 use crate::{
     Trouble,
@@ -118,7 +120,7 @@ impl Files {
                 biased;
                 ended = self.writers.ended() => Some(Reason::Own(ended)),
                 () = self.changed.notified() => {
-                    if self.writers.explain_change() {
+                    if self.writers.explains_change() {
                         continue;
                     }
                     self.others = Some(Instant::now());

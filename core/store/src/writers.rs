@@ -65,7 +65,7 @@ impl Writers {
     }
 
     /// Whether a change of the files need not be anybody else's: this process is writing, or nobody has since it did.
-    pub(crate) fn explain_change(&self) -> bool {
+    pub(crate) fn explains_change(&self) -> bool {
         self.is_busy() || self.own().left.is_some_and(|left| left == self.stamps())
     }
 
@@ -143,16 +143,16 @@ mod tests {
         let (file, log) = (dir.path().join("registry.db"), dir.path().join("registry.db-wal"));
         fs::write(&file, "").unwrap();
         let writers = Writers::of(&file);
-        assert!(!writers.explain_change(), "nothing was written here yet");
+        assert!(!writers.explains_change(), "nothing was written here yet");
         let mut turn = writers.turn().await;
         fs::write(&log, "ours").unwrap();
-        assert!(writers.explain_change() && writers.is_busy());
+        assert!(writers.explains_change() && writers.is_busy());
         turn.committed(OwnWrite::Change);
         drop(turn);
-        assert!(writers.explain_change() && !writers.is_busy());
+        assert!(writers.explains_change() && !writers.is_busy());
         assert_eq!(writers.ended().await, OwnWrite::Change);
         fs::write(&log, "ours and theirs").unwrap();
-        assert!(!writers.explain_change());
+        assert!(!writers.explains_change());
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
 //! What the kernel is told about signals, as follows from what plugins want.
 //!
+//! What must not live here: anything that runs in a handler (`relay`, `actions`).
+//!
 //! A plugin's `sigaction` and `signal` come here (through its hooks). As long as any plugin handles a signal, the kernel
 //! calls [`relay`](super::relay); what was there before is the base, which is called too and comes back afterwards. A plugin
 //! that asks what was there before is told of its own action or of the default, never of another plugin's handler: so
