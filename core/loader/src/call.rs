@@ -1,8 +1,6 @@
 //! One request into a plugin and its answer out of it.
 
-use crate::{
-    connection::PluginConnection, footprint::crossing, functions::Functions, host::HostSide, request_body, traces,
-};
+use crate::{connection::PluginConnection, functions::Functions, host::HostSide, inside::Inside, request_body, traces};
 use abi_stable::std_types::{ROption, RSlice, RStr};
 use camlock_abi::{
     BorrowedWaker, ByteStream, Failure, FailureMessage, HeaderList, HeaderPair, Peer, PollTask, RequestHead,
@@ -45,7 +43,8 @@ impl Calling {
         let mut calling =
             Box::new(Calling { state: CallStage::Done, kept: None, trace_id, headers: None, side, lease });
         if call.request.body().is_empty() {
-            calling.state = CallStage::Answering(enter(&call, functions, camlock_abi::Body::empty()));
+            let body = camlock_abi::Body::empty();
+            calling.state = CallStage::Answering(enter(&call, functions, body, &calling.side));
             calling.headers = Some(cleared(call.request.headers_mut()));
         } else {
             calling.state = CallStage::Asked(Box::new(call), functions);
@@ -56,7 +55,7 @@ impl Calling {
     /// Lets go of what the plugin has of this request.
     fn leave(&mut self) {
         if let CallStage::Answering(task) = std::mem::replace(&mut self.state, CallStage::Done) {
-            crossing();
+            let _inside = Inside::enter(self.side.leases.generation());
             traces::within(self.trace_id, || drop(task));
         }
     }
@@ -70,14 +69,14 @@ impl Future for Calling {
         if let CallStage::Asked(call, functions) = &mut this.state {
             let body = std::mem::take(call.request.body_mut());
             let body = request_body::lend(body, call.request.headers(), &this.side.leases, context);
-            let task = enter(call, *functions, body);
+            let task = enter(call, *functions, body, &this.side);
             this.headers = Some(cleared(call.request.headers_mut()));
             this.state = CallStage::Answering(task);
         }
         let (CallStage::Answering(task), Some(lease)) = (&mut this.state, &this.lease) else {
             return Poll::Ready(Err(Fault::new(FaultKind::Contract, "polled after it was done")));
         };
-        crossing();
+        let _inside = Inside::enter(lease.generation());
         let mut receiving = Receiving { lease, side: &this.side, headers: &mut this.headers, outcome: None };
         let sink = ResponseSink {
             context: (&raw mut receiving).cast(),
@@ -116,7 +115,7 @@ fn cleared(headers: &mut HeaderMap) -> HeaderMap {
 }
 
 /// Hands a request to the plugin, under the caller's lease.
-fn enter(call: &Call, Functions { root, object }: Functions, body: camlock_abi::Body) -> Task {
+fn enter(call: &Call, Functions { root, object }: Functions, body: camlock_abi::Body, side: &HostSide) -> Task {
     let request = &call.request;
     let headers = request.headers();
     let whole = request.uri().path_and_query().map_or("/", |target| target.as_str());
@@ -156,7 +155,7 @@ fn enter(call: &Call, Functions { root, object }: Functions, body: camlock_abi::
         extra: RSlice::EMPTY,
     };
     let function = if call.upgrade { root.upgrade() } else { root.handle() };
-    crossing();
+    let _inside = Inside::enter(side.leases.generation());
     // SAFETY: root and object belong together and are valid while a lease is held (`Functions`); `Calling` has one.
     traces::within(call.trace_id, || unsafe { function(object, &head, body) })
 }
@@ -264,7 +263,7 @@ impl http_body::Body for PluginResponseBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<bytes::Bytes>, FailureMessage>>> {
-        crossing();
+        let _inside = Inside::enter(self.side.leases.generation());
         let polled = Pin::new(&mut self.stream).poll_frame(context);
         if let Poll::Ready(Some(Err(failure))) = &polled {
             // The answer is under way: all that the client will see is that it breaks off.

@@ -1,6 +1,6 @@
 //! The plugin's end of an upgraded connection, as a stream of the host's.
 
-use crate::footprint::crossing;
+use crate::inside::Inside;
 use camlock_abi::{BorrowedWaker, ByteStream, IoPoll, IoState, SharedWaker, WakerHeader};
 use camlock_policy::Lease;
 use std::{
@@ -16,12 +16,12 @@ pub(crate) struct PluginConnection {
     stream: ByteStream,
     reader: Option<Arc<SharedWaker>>,
     writer: Option<Arc<SharedWaker>>,
-    _lease: Lease,
+    lease: Lease,
 }
 
 impl PluginConnection {
     pub(crate) fn new(stream: ByteStream, lease: Lease) -> Self {
-        PluginConnection { stream, reader: None, writer: None, _lease: lease }
+        PluginConnection { stream, reader: None, writer: None, lease }
     }
 
     fn write_side(
@@ -29,7 +29,7 @@ impl PluginConnection {
         context: &Context<'_>,
         call: impl FnOnce(&mut ByteStream, *const WakerHeader) -> IoPoll,
     ) -> Poll<io::Result<usize>> {
-        crossing();
+        let _inside = Inside::enter(self.lease.generation());
         io_outcome(BorrowedWaker::poll(context.waker(), &mut self.writer, |waker| call(&mut self.stream, waker)))
     }
 }
@@ -46,7 +46,7 @@ fn io_outcome(polled: IoPoll) -> Poll<io::Result<usize>> {
 
 impl AsyncRead for PluginConnection {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        crossing();
+        let _inside = Inside::enter(self.lease.generation());
         let this = &mut *self;
         let free = into.initialize_unfilled();
         // SAFETY: the waker is lent for this call; as for those below.

@@ -4,6 +4,7 @@
 //! the plugin. So the host's futures only ever see a waker of the host, whose slot holds the plugin's. The slot is emptied
 //! when the future is dropped, and a plugin's waker is touched only under a lease.
 
+use crate::inside::Inside;
 use camlock_abi::{BorrowWaker, DirectWaker, WakerHeader};
 use camlock_policy::{Use, Watch};
 use parking_lot::Mutex;
@@ -88,10 +89,10 @@ impl Wake for WakerSlot {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let Some(_lease) = self.plugin.try_share(Use::Waker) else { return };
+        let Some(lease) = self.plugin.try_share(Use::Waker) else { return };
         let held = self.held.lock().take();
         if let Some(held) = held {
-            crate::footprint::crossing();
+            let _inside = Inside::enter(lease.generation());
             ManuallyDrop::into_inner(held).wake();
         }
     }

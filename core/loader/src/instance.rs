@@ -4,6 +4,7 @@ use crate::{
     call::Calling,
     functions::Functions,
     host::HostSide,
+    inside::Inside,
     job::LeasedJob,
     memory::MemoryCounter,
     spanned,
@@ -29,8 +30,11 @@ pub(crate) struct PluginInstance {
 impl PluginInstance {
     fn run(&self, make: impl FnOnce(Functions) -> Job) -> BoxFuture<Result<Vec<u8>, Fault>> {
         let lease = self.lease.share(Use::Job);
-        crate::footprint::crossing();
-        let job = LeasedJob::new(make(self.functions), lease).instrument(self.side.span.clone());
+        let made = {
+            let _inside = Inside::enter(lease.generation());
+            make(self.functions)
+        };
+        let job = LeasedJob::new(made, lease).instrument(self.side.span.clone());
         let side = self.side.clone();
         Box::pin(async move { job.await.map_err(|failure| side.fault(failure)) })
     }

@@ -1,8 +1,8 @@
 //! A plugin's job under a lease, and the driving of one to its end on a thread that may be given up.
 
-use crate::footprint::crossing;
+use crate::inside::Inside;
 use camlock_abi::{FailureMessage, Job};
-use camlock_policy::Lease;
+use camlock_policy::{GenerationKey, Lease};
 use std::{
     pin::Pin,
     sync::Arc,
@@ -13,21 +13,22 @@ use std::{
 
 /// A job that keeps its plugin. Dropping it cancels it.
 pub(crate) struct LeasedJob {
-    // Fields drop in order: the job first.
-    job: Job,
-    /// None if the caller has one that outlives this.
+    /// None only while it is dropped.
+    job: Option<Job>,
+    generation: GenerationKey,
+    /// None if the caller has one that outlives this. Last, so that it outlives the job.
     _lease: Option<Lease>,
 }
 
 impl LeasedJob {
     pub(crate) fn new(job: Job, lease: Lease) -> Self {
-        LeasedJob { job, _lease: Some(lease) }
+        LeasedJob { job: Some(job), generation: lease.generation(), _lease: Some(lease) }
     }
 
     /// Drives a job to its end on the calling thread, under the caller's lease. None if the time is over first: then it is
     /// cancelled.
-    pub(crate) fn drive_under(job: Job, _lease: &Lease, limit: Duration) -> Option<Result<Vec<u8>, FailureMessage>> {
-        drive(LeasedJob { job, _lease: None }, limit)
+    pub(crate) fn drive_under(job: Job, lease: &Lease, limit: Duration) -> Option<Result<Vec<u8>, FailureMessage>> {
+        drive(LeasedJob { job: Some(job), generation: lease.generation(), _lease: None }, limit)
     }
 }
 
@@ -35,14 +36,19 @@ impl Future for LeasedJob {
     type Output = Result<Vec<u8>, FailureMessage>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        crossing();
-        Pin::new(&mut self.job).poll(context)
+        let _inside = Inside::enter(self.generation);
+        let Some(job) = &mut self.job else {
+            camlock_policy::never!("a job goes when this is dropped");
+            return Poll::Pending;
+        };
+        Pin::new(job).poll(context)
     }
 }
 
 impl Drop for LeasedJob {
     fn drop(&mut self) {
-        crossing();
+        let _inside = Inside::enter(self.generation);
+        self.job = None;
     }
 }
 

@@ -22,6 +22,7 @@ mod footprint;
 mod functions;
 mod hints;
 mod host;
+mod inside;
 mod instance;
 mod job;
 mod keeper;

@@ -8,6 +8,7 @@ use crate::{
     suspects::GenerationName,
 };
 use camlock_abi::{Entry, Hooks, section::ENTRY_PREFIX};
+use camlock_policy::Lease;
 use libloading::os::unix::{Library as RawLibrary, RTLD_LOCAL, RTLD_NOW};
 use std::{
     ffi::OsStr,
@@ -129,6 +130,11 @@ impl Library {
         if let Some(range) = code.flatten() {
             let _ = self.footprint.member().identity.set(RosterIdentity { range, words });
         }
+    }
+
+    /// From now on it is known which generation a thread is inside of that is inside of this.
+    pub(crate) fn is_kept_by(&self, lease: &Lease) {
+        let _ = self.footprint.member().generation.set(lease.generation());
     }
 
     /// The addresses it occupies and its constructors and destructors, if it is mapped.

@@ -270,6 +270,9 @@ impl Loader {
                 order(KeeperOrder::End(remains));
             }
         });
+        if let Code::Library(library) = &code {
+            library.is_kept_by(&lease);
+        }
         let side = side(lease.watch());
         // SAFETY: the footprint and the host's side are parts of `remains`, which the keeper drops once the library is
         // unmapped; the side of what is compiled in is never dropped.

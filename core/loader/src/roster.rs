@@ -5,6 +5,7 @@
 //! raise a counter while they walk the list; whoever left is freed only after a moment at which nobody walked it.
 
 use crate::signals::Actions;
+use camlock_policy::GenerationKey;
 use parking_lot::{Mutex, MutexGuard};
 use std::{
     mem::MaybeUninit,
@@ -26,6 +27,8 @@ pub(crate) struct Member {
     pub(crate) actions: Actions,
     /// Which generation it is; known before any code of it runs in a server.
     pub(crate) identity: OnceLock<RosterIdentity>,
+    /// Its leases'; known before the host calls anything of it.
+    pub(crate) generation: OnceLock<GenerationKey>,
 }
 
 /// Which generation it is, in a form that can be written to a file as it stands.

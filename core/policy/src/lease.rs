@@ -87,6 +87,19 @@ fn weight(held_for: Use) -> usize {
     if held_for == Use::Task { ONE + TASK } else { ONE }
 }
 
+/// Names a generation among those that live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GenerationKey(usize);
+
+impl GenerationKey {
+    /// That of none.
+    pub const NONE: Self = GenerationKey(0);
+
+    fn of(counts: &LeaseCounts) -> Self {
+        GenerationKey(std::ptr::from_ref(counts) as usize)
+    }
+}
+
 type AtTheEnd = Box<dyn FnOnce() + Send>;
 
 struct LeaseCounts {
@@ -139,6 +152,11 @@ impl Lease {
     /// What this one is held for.
     pub fn held_for(&self) -> Use {
         self.held_for
+    }
+
+    /// The generation that it keeps.
+    pub fn generation(&self) -> GenerationKey {
+        GenerationKey::of(&self.shared)
     }
 
     /// Looks on without keeping anything alive.
@@ -198,6 +216,11 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// The generation that it looks at.
+    pub fn generation(&self) -> GenerationKey {
+        GenerationKey::of(&self.shared)
+    }
+
     /// How many leases there are.
     pub fn count(&self) -> usize {
         all(self.shared.state.load(Ordering::Acquire))

@@ -35,7 +35,7 @@ pub use crate::{
     failure::Failure,
     install::{Install, Installation, Installed, NotInstalled, Placement, Source, Upload},
     instance::{BoxFuture, Description, Ending, Instance, Loaded, Saved},
-    lease::{Lease, Use, Watch},
+    lease::{GenerationKey, Lease, Use, Watch},
     limits::{Limits, RequestLimits},
     manager::{Act, Done, Inbox, Manager, Message, Order, Refused},
     manifest::Manifest,

@@ -1,10 +1,16 @@
 //! A note, made while the process ends by a fault or because somebody ends it: how, and in whose code.
 //!
 //! The handler runs in a process that is broken, on any thread, with locks held by anybody: it makes system calls, reads the
-//! roster and writes to a file that was opened before. Whose code it was is seen from the addresses on the thread's stack.
+//! roster and writes to a file that was opened before. Whose code it was is seen from where the thread is, from the plugin that
+//! the host called on it, or from the addresses on its stack; of these the last is a guess, for a stack keeps old addresses.
 
 use super::GenerationName;
-use crate::{roster::walk, signals::known_name};
+use crate::{
+    inside::Inside,
+    roster::{Member, RosterIdentity, walk},
+    signals::known_name,
+};
+use camlock_policy::GenerationKey;
 use std::{
     cell::UnsafeCell,
     ffi::{c_int, c_void},
@@ -148,8 +154,8 @@ unsafe impl Sync for Portion {}
 static PORTION: Portion = Portion(UnsafeCell::new([0; WORDS]));
 static LOOKING: AtomicBool = AtomicBool::new(false);
 
-/// Names the plugin whose code is found first: at one of the addresses, else on a stack, from its top. False if there is none,
-/// or if somebody else is looking for theirs.
+/// Names the plugin whose code lies at one of the addresses, else the one that the host called on this thread, else the one whose
+/// code is found first on a stack, from its top. False if there is none, or if somebody else is looking for theirs.
 fn whose(addresses: &[usize], stack: usize, name: impl FnOnce(&str)) -> bool {
     if LOOKING.swap(true, Ordering::SeqCst) {
         return false;
@@ -162,9 +168,10 @@ fn whose(addresses: &[usize], stack: usize, name: impl FnOnce(&str)) -> bool {
 
 fn look(addresses: &[usize], stack: usize, name: impl FnOnce(&str), words: &mut [usize; WORDS]) -> bool {
     let mut name = Some(name);
-    let mut is_found = |address: usize| {
+    // The latest generation comes first: a key may have been that of an earlier one, whose library stays.
+    let mut is_found = |is_theirs: &dyn Fn(&Member, &RosterIdentity) -> bool| {
         walk(|member| {
-            let owner = member.identity.get().filter(|identity| identity.range.contains(&address));
+            let owner = member.identity.get().filter(|identity| is_theirs(member, identity));
             if let (Some(owner), Some(name)) = (owner, owner.and_then(|_| name.take())) {
                 name(&owner.words);
             }
@@ -172,9 +179,15 @@ fn look(addresses: &[usize], stack: usize, name: impl FnOnce(&str), words: &mut 
         });
         name.is_none()
     };
-    if addresses.iter().any(|address| is_found(*address)) {
+    let mut lies_in_one = |address: usize| is_found(&|_, identity| identity.range.contains(&address));
+    if addresses.iter().any(|address| lies_in_one(*address)) {
         return true;
     }
+    let here = Inside::here();
+    if here != GenerationKey::NONE && is_found(&|member, _| member.generation.get() == Some(&here)) {
+        return true;
+    }
+    let mut lies_in_one = |address: usize| is_found(&|_, identity| identity.range.contains(&address));
     let mut from = stack & !(size_of::<usize>() - 1);
     for _ in 0..PORTIONS {
         let bytes = size_of_val(words);
@@ -184,7 +197,7 @@ fn look(addresses: &[usize], stack: usize, name: impl FnOnce(&str), words: &mut 
         // a handler.
         let read = unsafe { libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0) };
         let Ok(read) = usize::try_from(read) else { return false };
-        if words[..read / size_of::<usize>()].iter().any(|word| is_found(*word)) {
+        if words[..read / size_of::<usize>()].iter().any(|word| lies_in_one(*word)) {
             return true;
         }
         if read < bytes {

@@ -19,6 +19,8 @@ use std::{
 };
 
 const ASKED: &str = "bad-input-restarted";
+/// Where a plugin lies that is loaded beside another.
+const OTHER: &str = "other.so";
 /// Who owns nothing.
 const NOBODY: u32 = 65534;
 
@@ -62,7 +64,7 @@ pub fn run_if_asked() {
             }
             runtime.block_on(verifier.verify(&artifact)).map(drop).map_err(|error| error.to_string())
         }
-        "load and start" => {
+        "load and start" | "load and start beside another" => {
             let suspects = camlock_loader::Suspects::open(&dir.join("suspects")).expect("suspects");
             for suspect in suspects.pending() {
                 print!("{} ({}) is suspected: {}", suspect.plugin, suspect.digest, suspect.reason);
@@ -72,8 +74,16 @@ pub fn run_if_asked() {
             let loader = loader.with_suspects(suspects);
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
+                let mut beside = None;
+                if what == "load and start beside another" {
+                    let other = staging().and_then(|staging| staging.stage(&dir.join(OTHER)));
+                    let other = loader.load(&other.expect("it can be staged"), 6, "{}").await;
+                    beside = Some(other.map_err(|error| error.to_string())?);
+                }
                 let loaded = loader.load(&artifact, 7, "{}").await.map_err(|error| error.to_string())?;
-                loaded.instance.start().await.map_err(|fault| fault.to_string())
+                let outcome = loaded.instance.start().await.map_err(|fault| fault.to_string());
+                drop(beside);
+                outcome
             })
         }
         other => panic!("{other}?"),
@@ -113,8 +123,11 @@ fn low_hard_limits() {
 
 /// How a process ends that loads and starts a candidate, and what it says.
 fn started(candidate: &Path, dir: &Path) -> (ExitStatus, String) {
-    let output =
-        Command::new("/proc/self/exe").args([ASKED, "load and start"]).args([candidate, dir]).output().unwrap();
+    run("load and start", candidate, dir)
+}
+
+fn run(what: &str, candidate: &Path, dir: &Path) -> (ExitStatus, String) {
+    let output = Command::new("/proc/self/exe").args([ASKED, what]).args([candidate, dir]).output().unwrap();
     (output.status, String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
@@ -142,6 +155,20 @@ fn one_that_ends_the_process() {
         let (status, said) = started(&place.file(&Altered::good().0), &dir);
         assert_eq!((said, status.success()), (format!("{suspected}nothing was wrong"), true), "{mode}");
     }
+}
+
+/// A stack keeps addresses of those that were called there before: they are not suspected for them.
+#[trial]
+fn one_that_ends_the_process_where_another_was() {
+    let (place, _, dir) = open_place();
+    let candidate = place.file(&Altered::that("aborts where others were"));
+    let digest = camlock_loader::Digest::of(&fs::read(&candidate).unwrap());
+    fs::write(dir.join(OTHER), Altered::good().0).unwrap();
+    let (status, said) = run("load and start beside another", &candidate, &dir);
+    assert_eq!((said.as_str(), status.signal()), ("", Some(libc::SIGABRT)), "{status}");
+    let (_, said) = started(&candidate, &dir);
+    let suspected = format!("candidates ({digest}) is suspected: the server ended with SIGABRT while its `start` ran");
+    assert!(said.starts_with(&suspected), "{said}");
 }
 
 /// Who is killed from outside says nothing of the plugin that was being started, unless it happens time and again.

@@ -1,0 +1,36 @@
+//! Whose code a thread runs at this instant, for a handler that must say so while the process ends.
+//!
+//! What must not live here: what is done about it. Only calls out of the host are told here; a plugin's own threads never are.
+
+use crate::footprint::crossing;
+use camlock_policy::GenerationKey;
+use std::cell::Cell;
+
+thread_local! {
+    /// Without a destructor and of the program itself: a signal handler may read it.
+    static INSIDE: Cell<GenerationKey> = const { Cell::new(GenerationKey::NONE) };
+}
+
+/// As long as this exists, its thread is inside a plugin.
+pub(crate) struct Inside(GenerationKey);
+
+impl Inside {
+    /// To be called whenever a thread of the host enters a plugin.
+    #[inline]
+    pub(crate) fn enter(generation: GenerationKey) -> Self {
+        crossing();
+        Inside(INSIDE.replace(generation))
+    }
+
+    /// The generation that this thread is inside of, or none.
+    pub(crate) fn here() -> GenerationKey {
+        INSIDE.get()
+    }
+}
+
+impl Drop for Inside {
+    #[inline]
+    fn drop(&mut self) {
+        INSIDE.set(self.0);
+    }
+}
