@@ -157,6 +157,8 @@ async fn speak_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         if poll_finish && !finishing && finish.as_mut().poll(context).is_ready() {
             connection.as_mut().graceful_shutdown();
             finishing = true;
+            // An idle client is not waited for: it may not look at its connection before its next request.
+            state.announce_body(false);
         }
         // Only when half of a round is over. The clock may be later than the timer, which then wakes this task only once.
         let now = clock.now();

@@ -31,6 +31,8 @@ pub(crate) struct ConnectionState {
     streams_begun: AtomicU64,
     /// A stream was cut, whose bytes may still wait to be written.
     stream_was_cut: AtomicBool,
+    /// The last request has a body, of which something may be still to come.
+    body_announced: AtomicBool,
     /// A plugin was refused for want of a thread: the client shall come again on another connection.
     refused: AtomicBool,
     _permit: ConnectionPermit,
@@ -45,6 +47,7 @@ impl ConnectionState {
             open_streams: AtomicUsize::new(0),
             streams_begun: AtomicU64::new(0),
             stream_was_cut: AtomicBool::new(false),
+            body_announced: AtomicBool::new(false),
             refused: AtomicBool::new(false),
             _permit: permit,
         }
@@ -94,6 +97,17 @@ impl ConnectionState {
 
     pub(crate) fn stream_was_cut(&self) -> bool {
         self.stream_was_cut.load(Ordering::Relaxed)
+    }
+
+    /// Whether the request that came now has a body.
+    pub(crate) fn announce_body(&self, has_one: bool) {
+        self.body_announced.store(has_one, Ordering::Relaxed);
+    }
+
+    /// Whether the client may be sending, although its last request was answered. Only asked of HTTP/1, where nothing else
+    /// tells it to stop.
+    pub(crate) fn may_send_body(&self) -> bool {
+        self.protocol() == Protocol::Http1 && self.body_announced.load(Ordering::Relaxed)
     }
 
     pub(crate) fn refuse(&self) {

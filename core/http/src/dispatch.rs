@@ -291,6 +291,9 @@ impl<B: IncomingBody> hyper::service::Service<Request<B>> for Dispatch {
     type Future = Dispatched;
 
     fn call(&self, request: Request<B>) -> Dispatched {
+        if let Some(connection) = &self.caller.connection {
+            connection.announce_body(!request.body().is_end_stream());
+        }
         self.answer(request)
     }
 }

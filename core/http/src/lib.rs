@@ -23,6 +23,7 @@ mod front;
 mod front_options;
 mod generation;
 mod limited;
+mod linger;
 mod meters;
 mod mounted;
 mod once_per_minute;

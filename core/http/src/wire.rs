@@ -3,7 +3,10 @@
 //! hyper hands over an answer's head and its body as two pieces of memory. To have the system gather a few hundred bytes of two
 //! pieces costs more than to put them together here. What must not live here: what is written.
 
-use crate::connection_state::{ConnectionState, Protocol};
+use crate::{
+    connection_state::{ConnectionState, Protocol},
+    linger::Linger,
+};
 use std::{
     cell::Cell,
     io::{self, IoSlice},
@@ -33,11 +36,21 @@ pub(crate) struct Wire<S> {
     preface: Option<usize>,
     /// Nothing that is written is taken.
     blocked: bool,
+    end: WireEnd,
+}
+
+/// How far it is closed.
+#[derive(Debug)]
+enum WireEnd {
+    Open,
+    /// Nothing is written any more; what the client still sends is read.
+    Lingering(Linger),
+    Closed,
 }
 
 impl<S> Wire<S> {
     pub(crate) fn new(stream: S, state: Arc<ConnectionState>) -> Self {
-        Wire { stream, state, preface: Some(0), blocked: false }
+        Wire { stream, state, preface: Some(0), blocked: false, end: WireEnd::Open }
     }
 
     #[cold]
@@ -80,7 +93,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, from);
         self.wrote(written)
@@ -106,7 +119,21 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let Wire { stream, state, end, .. } = &mut *self;
+        let mut stream = Pin::new(stream);
+        loop {
+            *end = match end {
+                WireEnd::Open => {
+                    ready!(stream.as_mut().poll_shutdown(context))?;
+                    if state.may_send_body() { WireEnd::Lingering(Linger::begin()) } else { WireEnd::Closed }
+                }
+                WireEnd::Lingering(linger) => {
+                    ready!(linger.poll(stream.as_mut(), context));
+                    WireEnd::Closed
+                }
+                WireEnd::Closed => return Poll::Ready(Ok(())),
+            }
+        }
     }
 }
 

@@ -209,3 +209,42 @@ async fn connections_beyond_the_limit_wait() {
     drop(one);
     assert!(timeout(PATIENCE, waiting).await.expect("its turn").expect("no panic").ends_with("live"));
 }
+
+/// Says that it uploads more than is taken, sends some of it, and reads the refusal to the end.
+async fn refused_upload(server: &Server) -> TcpStream {
+    let mut stream = connect(server).await;
+    let head = "POST /_/nowhere HTTP/1.1\r\nhost: test\r\ncontent-length: 100000000\r\n\r\nthe beginning";
+    stream.write_all(head.as_bytes()).await.expect("it is open");
+    let mut text = String::new();
+    timeout(PATIENCE, stream.read_to_string(&mut text)).await.expect("an end").expect("it is not reset");
+    assert!(text.starts_with("HTTP/1.1 404"), "{text}");
+    stream
+}
+
+#[tokio::test]
+async fn who_still_sends_when_it_is_answered_can_read_the_answer() {
+    let server = start(1, Duration::from_secs(60)).await;
+    let mut stream = refused_upload(&server).await;
+    // Bytes that nobody reads would be answered with a reset.
+    for _ in 0..20 {
+        stream.write_all(&[0; 100_000]).await.expect("it is read");
+        sleep(Duration::from_millis(5)).await;
+    }
+    drop(stream);
+    // The one connection that there may be is free again.
+    let mut stream = connect(&server).await;
+    assert!(answer(&mut stream, "/_/live").await.ends_with("live"));
+}
+
+#[tokio::test]
+async fn who_sends_without_end_is_let_go() {
+    let server = start(1, Duration::from_secs(60)).await;
+    let mut stream = refused_upload(&server).await;
+    let began = Instant::now();
+    while stream.write_all(&[0; 1_000]).await.is_ok() {
+        assert!(began.elapsed() < PATIENCE, "it is read for ever");
+        sleep(Duration::from_millis(5)).await;
+    }
+    let mut stream = connect(&server).await;
+    assert!(answer(&mut stream, "/_/live").await.ends_with("live"));
+}
