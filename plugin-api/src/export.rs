@@ -1,6 +1,6 @@
 //! The one line that makes a crate a plugin, and the table of functions it exports.
 
-use crate::{Plugin, assets::Assets, instance};
+use crate::{functions, plugin::ExportedPlugin};
 use camlock_abi::{ABI, BuiltIn, Entry, RSlice, Root, RootRef, abi_stable::prefix_type::WithMetadata};
 use std::marker::PhantomData;
 
@@ -69,12 +69,6 @@ macro_rules! export {
     };
 }
 
-/// What `export!` adds to a plugin type.
-pub trait ExportedPlugin: Plugin {
-    /// The files of the crate's folder `assets`.
-    const ASSETS: Assets;
-}
-
 /// The entry of a plugin type.
 pub const fn entry<P: ExportedPlugin>() -> Entry {
     Entry::new(PluginTable::<P>::ROOT)
@@ -92,19 +86,19 @@ impl<P: ExportedPlugin> PluginTable<P> {
     const STORED: &'static WithMetadata<Root> = &WithMetadata::new(Root {
         abi: ABI,
         features: RSlice::EMPTY,
-        install: instance::install,
-        open: instance::open,
-        create: instance::create::<P>,
-        describe: instance::describe,
-        start: instance::start,
-        handle: instance::handle,
-        upgrade: instance::upgrade,
-        health: instance::health,
-        save: instance::save,
-        restore: instance::restore,
-        shutdown: instance::shutdown,
-        configure: instance::configure,
-        close: instance::close,
+        install: functions::install,
+        open: functions::open,
+        create: functions::create::<P>,
+        describe: functions::describe,
+        start: functions::start,
+        handle: functions::handle,
+        upgrade: functions::upgrade,
+        health: functions::health,
+        save: functions::save,
+        restore: functions::restore,
+        shutdown: functions::shutdown,
+        configure: functions::configure,
+        close: functions::close,
     });
 
     const ROOT: RootRef = RootRef(Self::STORED.static_as_prefix());

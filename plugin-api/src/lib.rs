@@ -33,11 +33,14 @@ mod config;
 #[cfg(not(feature = "program"))]
 mod environment;
 mod export;
+mod functions;
 mod host;
+mod in_runtime;
 mod instance;
 mod intercept;
 #[cfg(not(feature = "program"))]
 mod label;
+mod lifecycle;
 #[cfg(all(feature = "count-memory", not(feature = "program")))]
 mod memory;
 #[cfg(not(feature = "program"))]
@@ -83,8 +86,9 @@ pub mod prelude {
 pub mod __private {
     pub use crate::{
         assets::Assets,
-        export::{ExportedPlugin, built_in, entry},
-        instance::RUSTC,
+        export::{built_in, entry},
+        functions::RUSTC,
+        plugin::ExportedPlugin,
     };
     pub use camlock_abi::{
         ABI_TEXT, Entry,

@@ -1,6 +1,6 @@
 //! What an author implements.
 
-use crate::{Config, Host, Result, Routes, Taken};
+use crate::{Config, Host, Result, Routes, Taken, assets::Assets};
 use std::{future::Future, sync::Arc};
 
 /// A plugin.
@@ -67,4 +67,10 @@ impl Saved {
     pub fn new(version: impl Into<String>, state: impl Into<Vec<u8>>) -> Self {
         Saved { version: version.into(), state: state.into() }
     }
+}
+
+/// What `export!` adds to a plugin type.
+pub trait ExportedPlugin: Plugin {
+    /// The files of the crate's folder `assets`.
+    const ASSETS: Assets;
 }

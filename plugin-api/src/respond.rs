@@ -1,6 +1,6 @@
 //! A request in the author's router, as a task that crosses.
 
-use crate::{host::panicked, instance::Home, request, runtime::InRuntime};
+use crate::{host::panicked, in_runtime::InRuntime, instance::Home, request};
 use axum::{body::Body as AxumBody, routing::future::RouteFuture};
 use bytes::Bytes;
 use camlock_abi::{

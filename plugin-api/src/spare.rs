@@ -4,10 +4,10 @@
 //!
 //! It belongs to the instance, not to the threads: a thread of the host's that sleeps would never give it back.
 
-use crate::{respond::Handling, runtime::InRuntime};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use std::{
+    any::Any,
     cell::Cell,
     mem::MaybeUninit,
     sync::{
@@ -38,11 +38,9 @@ struct SparePlace(Mutex<Spare>);
 struct Spare {
     heads: BytesMut,
     headers: HeaderMap,
-    task: Option<TaskPlace>,
+    /// Where the task of a request lay; there is none in it.
+    task: Option<Box<dyn Any + Send>>,
 }
-
-/// Where the task of a request lies; there is none in it.
-pub(crate) type TaskPlace = Box<MaybeUninit<InRuntime<Handling>>>;
 
 thread_local! {
     /// Where this thread's place is, plus one. It has nothing that would have to be dropped.
@@ -89,12 +87,13 @@ impl Spares {
     }
 
     /// A place for a task.
-    pub(crate) fn task(&self) -> TaskPlace {
-        self.with(|spare| spare.task.take()).flatten().unwrap_or_else(Box::new_uninit)
+    pub(crate) fn task<T: Send + 'static>(&self) -> Box<MaybeUninit<T>> {
+        let kept = self.with(|spare| spare.task.take()).flatten();
+        kept.and_then(|place| place.downcast().ok()).unwrap_or_else(Box::new_uninit)
     }
 
     /// Keeps the place of a task that is through.
-    pub(crate) fn keep_task(&self, place: TaskPlace) {
+    pub(crate) fn keep_task<T: Send + 'static>(&self, place: Box<MaybeUninit<T>>) {
         let before = self.with(|spare| spare.task.replace(place));
         drop(before);
     }

@@ -5,10 +5,10 @@
 //! client end is the byte stream that crosses, and the host relays.
 
 use crate::{
+    in_runtime::InRuntime,
     instance::Home,
     request,
     respond::{self, Ordinary, UpgradeOutcome, outgoing, task},
-    runtime::InRuntime,
 };
 use axum::body::Body as AxumBody;
 use bytes::Bytes;
