@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         };
         let ratios = measure(profile);
         let row = Row::median(case, "×", Better::Lower, &ratios);
-        row.must(1.5, 1.15)
+        if profile == Profile::Quick { row.must(1.2, 1.1) } else { row.must(1.5, 1.15) }
     });
     finish("edit-to-live", &rows)
 }

@@ -20,30 +20,27 @@ pub fn some(program: &'static str, count: usize, profile: &str) -> Site {
 }
 
 /// The same in a place of its own.
-pub fn some_at(program: &'static str, place: &str, count: usize, profile: &str) -> Site {
+pub fn some_at(program: &'static str, place: &str, wanted: usize, profile: &str) -> Site {
     let site = Site::at(program, repository().join("target/bench").join(place));
-    for index in 0..count {
+    for index in 0..wanted {
         let path = site.plugins().join(format!("many{index}.rs"));
         let text = single(&format!("number {index}"));
         if fs::read_to_string(&path).ok().as_deref() != Some(&text) {
             fs::write(path, text).expect("it can be written");
         }
     }
-    eprintln!("building {count} plugins, unless they are built");
+    eprintln!("building {wanted} plugins, unless they are built");
     let server = start(&site, profile);
     let (mut most, mut since) = (0, Instant::now());
-    while most < count {
-        let plugins = server.get("/plugins?limit=500").json();
-        let serving = plugins["items"].as_array().map_or(0, |plugins| {
-            plugins.iter().filter(|plugin| plugin["state"] == "serving" && plugin["kind"] == "dynamic").count()
-        });
-        if serving > most {
-            (most, since) = (serving, Instant::now());
+    while most < wanted {
+        let count = serving(&server);
+        if count > most {
+            (most, since) = (count, Instant::now());
         }
         assert!(since.elapsed() < Duration::from_secs(120), "none was built for two minutes: {}", server.printed());
         thread::sleep(Duration::from_millis(500));
     }
-    all_serve(&server, count);
+    all_serve(&server, wanted);
     server.end();
     site
 }
@@ -51,6 +48,14 @@ pub fn some_at(program: &'static str, place: &str, count: usize, profile: &str) 
 /// A server of such a site.
 pub fn start(site: &Site, profile: &str) -> Server {
     site.start_with(|command| _ = command.env("CAMLOCK_LOG", "error").args(["--profile", profile]))
+}
+
+/// How many plugins serve that were loaded.
+pub fn serving(server: &Server) -> usize {
+    let plugins = server.get("/plugins?limit=500").json();
+    plugins["items"].as_array().map_or(0, |plugins| {
+        plugins.iter().filter(|plugin| plugin["state"] == "serving" && plugin["kind"] == "dynamic").count()
+    })
 }
 
 /// Waits until all of them serve.

@@ -6,6 +6,7 @@ pub mod client;
 pub mod connection;
 pub mod host;
 pub mod many;
+pub mod memory;
 pub mod report;
 pub mod servers;
 pub mod sql;

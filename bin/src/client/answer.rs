@@ -53,7 +53,7 @@ pub(crate) mod tests {
         let mut answer = json!(plugin(json!({
             "serving": {
                 "generation": 3, "version": "0.1.0", "artifact": null, "since": "2026-01-02T03:04:05Z", "in_flight": 0,
-                "left_behind_bytes": null,
+                "left_behind_bytes": null, "memory_bytes": null, "descriptors": null,
             },
         })));
         assert!(read::<PluginView>(&answer).is_ok());

@@ -6,7 +6,7 @@ use crate::{
     client::{Client, Reach, encoded, read, read_all, run},
     print,
 };
-use camlock_api::{BuildView, PluginView};
+use camlock_api::{BuildView, PluginView, ServerHealth};
 use clap::Args;
 use serde_json::json;
 use std::fmt::Write as _;
@@ -62,6 +62,13 @@ pub(crate) fn list(options: &PluginList) -> Result<(), Failed> {
         print::line(none);
     } else {
         print::line(print::list(&plugins, print::Paint::stdout()));
+    }
+    // Those serve, and yet requests to them, or to all, may wait.
+    if let Ok(health) = run(async { client.get("/_/health").await.map_err(Failed::from) })
+        && let Ok(health) = read::<ServerHealth>(&health)
+        && let Some(text) = print::blocking(&health)
+    {
+        print::line(text);
     }
     Ok(())
 }

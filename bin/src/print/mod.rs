@@ -1,6 +1,7 @@
 //! What commands print: tables, colours where they are wanted, how far something is. What must not live here: what is asked.
 
 mod advice;
+mod blocking;
 mod paint;
 mod plugin;
 mod progress;
@@ -9,6 +10,7 @@ mod table;
 mod time;
 
 pub(crate) use advice::advice;
+pub(crate) use blocking::blocking;
 pub(crate) use paint::{Paint, Tone};
 pub(crate) use plugin::{list, milliseconds, progress, show};
 pub(crate) use progress::{Bar, style, wait_for};

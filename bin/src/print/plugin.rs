@@ -1,7 +1,7 @@
 //! Plugins for people: what each is, why it is so, what was tried, what to do.
 
 use super::{Paint, Table, Tone, advice, ago, plain, short};
-use camlock_api::{BuildView, CandidateView, Headline, PluginKind, PluginView};
+use camlock_api::{BuildView, CandidateView, Headline, PluginKind, PluginView, ServingView};
 use std::fmt::Write as _;
 
 fn tone(state: Headline) -> Tone {
@@ -92,6 +92,7 @@ pub(crate) fn show(plugin: &PluginView, builds: &[BuildView], paint: Paint) -> S
         let left = serving.left_behind_bytes.filter(|left| *left > 0).map(|left| format!(", {left} bytes left behind"));
         let left = left.unwrap_or_default();
         row("serving", &format!("generation {} ({}){since}{in_flight}{left}", serving.generation, serving.version));
+        row("uses", &uses(serving));
         row("artifact", &serving.artifact.map(|artifact| artifact.to_string()).unwrap_or_default());
     }
     if let Some(candidate) = &plugin.candidate {
@@ -125,6 +126,16 @@ pub(crate) fn show(plugin: &PluginView, builds: &[BuildView], paint: Paint) -> S
     }
     text.truncate(text.trim_end().len());
     text
+}
+
+/// What it holds of the process, as far as that is known.
+fn uses(serving: &ServingView) -> String {
+    let memory = serving.memory_bytes.map(|bytes| format!("{bytes} bytes of memory"));
+    let descriptors = serving.descriptors.map(|count| match count {
+        1 => "1 descriptor".to_owned(),
+        count => format!("{count} descriptors"),
+    });
+    [memory, descriptors].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn tried(builds: &[BuildView], paint: Paint) -> String {
@@ -173,7 +184,7 @@ mod tests {
             "revision": 3, "urls": ["/api/v1/p/hello/"], "path": "plugins/hello",
             "serving": {
                 "generation": 3, "version": "0.1.0", "artifact": format!("sha256:{}", "0".repeat(64)), "in_flight": 2,
-                "since": UtcTime::from(SystemTime::now()), "left_behind_bytes": null,
+                "since": UtcTime::from(SystemTime::now()), "left_behind_bytes": null, "memory_bytes": null, "descriptors": null,
             },
             "failed": failed(),
         }))

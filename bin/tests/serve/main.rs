@@ -12,6 +12,7 @@ mod secrets;
 mod sources;
 mod story;
 mod unit;
+mod usage;
 
 use camlock_testing::Site;
 

@@ -104,7 +104,7 @@ fn of_requests(text: &mut Text, meters: &[(Arc<str>, Arc<Meter>)]) {
 }
 
 fn of_plugins(text: &mut Text, tally: &Tally) {
-    let views: [Family<LivePlugin>; 5] = [
+    let views: [Family<LivePlugin>; 7] = [
         ("camlock_plugin_serving", "gauge", "Whether a generation of the plugin serves.", |plugin| {
             u64::from(plugin.serving.is_some())
         }),
@@ -126,6 +126,15 @@ fn of_plugins(text: &mut Text, tally: &Tally) {
             "Memory that generations left behind, of plugins that count theirs.",
             |plugin| plugin.serving.as_ref().and_then(|serving| serving.left_behind_bytes).unwrap_or(0),
         ),
+        (
+            "camlock_plugin_memory_bytes",
+            "gauge",
+            "Memory that what serves holds, of plugins that count theirs.",
+            |plugin| plugin.now().serving.and_then(|serving| serving.memory_bytes).unwrap_or(0),
+        ),
+        ("camlock_plugin_descriptors", "gauge", "Descriptors that what serves has open.", |plugin| {
+            plugin.now().serving.and_then(|serving| serving.descriptors).unwrap_or(0)
+        }),
     ];
     for (name, sort, help, read) in views {
         text.family(name, sort, help);

@@ -78,6 +78,8 @@ pub(super) mod tests {
                 since: at(0),
                 in_flight: 0,
                 left_behind_bytes: Some(0),
+                memory_bytes: None,
+                descriptors: None,
             }),
             candidate: Some(CandidateView {
                 generation: 5,
@@ -124,7 +126,7 @@ pub(super) mod tests {
             "revision": 12, "state": "serving", "reason": null,
             "serving": {
                 "generation": 3, "version": "0.1.0", "artifact": artifact, "since": "2023-11-14T22:13:20.25Z",
-                "in_flight": 1, "left_behind_bytes": 0,
+                "in_flight": 1, "left_behind_bytes": 0, "memory_bytes": null, "descriptors": null,
             },
             "candidate": {
                 "generation": 5, "stage": "building", "doing": "Compiling serde", "since": "2023-11-14T22:13:23.25Z",

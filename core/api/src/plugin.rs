@@ -133,6 +133,12 @@ pub struct ServingView {
     /// What the generations before it left in memory; null for a plugin that does not count it.
     #[cfg_attr(feature = "openapi", schema(required))]
     pub left_behind_bytes: Option<u64>,
+    /// What it holds in memory; null for a plugin that does not count it.
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub memory_bytes: Option<u64>,
+    /// How many files, sockets and the like it has open; null for a plugin that is compiled in, where nobody can tell.
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub descriptors: Option<u64>,
 }
 
 /// A generation that is on its way.

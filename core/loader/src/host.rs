@@ -150,9 +150,9 @@ impl HostSide {
         *self.config.lock() = config;
     }
 
-    /// How many descriptors the plugin has open.
-    pub(crate) fn descriptors(&self) -> usize {
-        self.footprint.get().and_then(Weak::upgrade).map_or(0, |footprint| footprint.descriptors().count())
+    /// How many descriptors the plugin has open; none for one that is compiled in, whose are not told apart.
+    pub(crate) fn descriptors(&self) -> Option<usize> {
+        Some(self.footprint.get()?.upgrade()?.descriptors().count())
     }
 
     /// See `HostTable::text`.

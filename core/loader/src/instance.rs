@@ -124,6 +124,10 @@ impl Instance for PluginInstance {
         self.memory.map(MemoryCounter::held)
     }
 
+    fn descriptors(&self) -> Option<u64> {
+        self.side.descriptors().map(|count| count as u64)
+    }
+
     fn shutdown(&self) -> BoxFuture<Result<(), Fault>> {
         // SAFETY: see above.
         let ended = self.run_quietly(|Functions { root, object }| unsafe { root.shutdown()(object) });

@@ -346,7 +346,7 @@ impl Loader {
                 digest: known.digest,
                 held_by: known.leases.describe_holders(),
                 panics: known.side.upgrade().map_or(0, |side| side.panics()),
-                descriptors: known.side.upgrade().map_or(0, |side| side.descriptors()),
+                descriptors: known.side.upgrade().and_then(|side| side.descriptors()).unwrap_or(0),
                 ending: known.ending.borrow().clone(),
             })
             .collect()

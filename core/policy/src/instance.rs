@@ -34,6 +34,10 @@ pub trait Instance: Send + Sync {
     fn memory(&self) -> Option<u64> {
         None
     }
+    /// How many descriptors it has open; none if that is not known.
+    fn descriptors(&self) -> Option<u64> {
+        None
+    }
     /// Has it end what it does beside requests.
     fn shutdown(&self) -> BoxFuture<Result<(), Fault>>;
 }

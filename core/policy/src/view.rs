@@ -3,8 +3,13 @@
 //!
 //! What must not live here: who may see what.
 
-use crate::{BuildView, GenerationPhase, GenerationView, Kept, Kind, PluginView, Use, Watch};
-use std::{collections::BTreeMap, ops::Deref, sync::Arc};
+use crate::{BuildView, GenerationPhase, GenerationView, Instance, Kept, Kind, PluginView, Use, Watch};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    ops::Deref,
+    sync::{Arc, Weak},
+};
 
 /// All plugins, as the supervisor last saw them.
 #[derive(Clone, Debug, Default)]
@@ -21,7 +26,7 @@ pub struct Overview {
 
 /// A plugin as the supervisor last saw it. It is read like a [`PluginView`], in which requests in flight are as they were then;
 /// [`LivePlugin::now`] reads them anew.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct LivePlugin {
     view: PluginView,
     /// From what sort of entry it comes; none if the entry is gone.
@@ -30,8 +35,16 @@ pub struct LivePlugin {
     pub openapi: Option<Arc<str>>,
     /// The last builds and recalls of it here, the newest first.
     pub builds: Vec<Arc<BuildView>>,
+    /// What serves, which tells what it uses. It is not kept alive by whoever may see it.
+    pub(crate) instance: Option<Weak<dyn Instance>>,
     /// Who holds what serves and what drains, by generation.
     leases: BTreeMap<u64, Watch>,
+}
+
+impl fmt::Debug for LivePlugin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("LivePlugin").field("view", &self.view).field("leases", &self.leases).finish()
+    }
 }
 
 impl Deref for LivePlugin {
@@ -53,7 +66,7 @@ impl LivePlugin {
 
     /// One that this is to be seen of, with who holds its generations.
     pub fn new(view: PluginView, entry: Option<Kind>, leases: BTreeMap<u64, Watch>) -> Self {
-        let mut plugin = LivePlugin { view, entry, openapi: None, builds: Vec::new(), leases };
+        let mut plugin = LivePlugin { view, entry, openapi: None, builds: Vec::new(), instance: None, leases };
         plugin.view = plugin.now();
         plugin
     }
@@ -64,6 +77,9 @@ impl LivePlugin {
         let leases = |generation| self.leases.get(&generation);
         if let Some(serving) = &mut view.serving {
             serving.in_flight = leases(serving.generation).map_or(0, in_flight);
+            let instance = self.instance.as_ref().and_then(Weak::upgrade);
+            serving.memory_bytes = instance.as_ref().and_then(|instance| instance.memory());
+            serving.descriptors = instance.and_then(|instance| instance.descriptors());
         }
         for draining in &mut view.draining {
             if let Some(leases) = leases(draining.generation) {
@@ -153,6 +169,8 @@ mod tests {
             since: at,
             in_flight: 0,
             left_behind_bytes: None,
+            memory_bytes: None,
+            descriptors: None,
         };
         let view = PluginView {
             name: "hello".into(),

@@ -175,6 +175,8 @@ impl Plugin {
                 since: serving.since.into(),
                 in_flight: 0,
                 left_behind_bytes: self.past.left_behind,
+                memory_bytes: None,
+                descriptors: None,
             }),
             candidate: self.candidate.as_ref().map(|candidate| CandidateView {
                 generation: candidate.head.generation,
@@ -208,6 +210,7 @@ impl Plugin {
         let serves = serving.map(|serving| (serving.generation, serving.loaded.leases.clone()));
         let leases = held.chain(serves).collect();
         let mut live = LivePlugin::new(view, entry, leases);
+        live.instance = serving.map(|serving| Arc::downgrade(&serving.loaded.instance));
         live.openapi = openapi.map(Into::into);
         live.builds = self.past.builds.iter().cloned().collect();
         Arc::new(live)
