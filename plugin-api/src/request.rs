@@ -5,7 +5,7 @@ use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri};
 use camlock_abi::{
     Body as ForeignBody, FailureMessage, Peer, RefusedHead, RequestHead, decode_good_headers, values_len,
 };
-use http::{Extensions, Method, Request, Uri, Version, request::Parts};
+use http::{Extensions, Method, Request, Uri, Version, request::Parts, uri::PathAndQuery};
 use std::{
     convert::Infallible,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
@@ -123,8 +123,8 @@ pub(crate) fn fill(
         Ok(headers) => put(request.headers_mut(), headers),
         Err(RefusedHead(reason)) => return Err(FailureMessage::error(reason)),
     }
-    match Uri::from_maybe_shared(target) {
-        Ok(uri) => put(request.uri_mut(), uri),
+    match PathAndQuery::from_maybe_shared(target) {
+        Ok(path) => put(request.uri_mut(), Uri::from(path)),
         Err(error) => return Err(bad_target(&error)),
     }
     // An empty request asks to GET.
@@ -148,8 +148,8 @@ pub(crate) fn fill(
     let extensions = request.extensions_mut();
     // Where there is no mount axum's router puts the same value there itself.
     if stripped {
-        match Uri::from_maybe_shared(original) {
-            Ok(uri) => drop(extensions.insert(OriginalUri(uri))),
+        match PathAndQuery::from_maybe_shared(original) {
+            Ok(path) => drop(extensions.insert(OriginalUri(Uri::from(path)))),
             Err(error) => return Err(bad_target(&error)),
         }
     }

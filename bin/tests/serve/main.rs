@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod crashes;
+mod few_descriptors;
 mod held;
 mod included;
 mod killed;
@@ -11,6 +12,7 @@ mod processes;
 mod secrets;
 mod sources;
 mod story;
+mod synced;
 mod unit;
 mod usage;
 

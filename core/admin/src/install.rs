@@ -77,6 +77,7 @@ pub(super) struct InstallRequest {
     (status = 413, description = "It is too large"),
     (status = 415, description = "The content type says nothing that can be installed"),
     (status = 422, description = "It cannot be used; or it is installed, and did not come to serve"),
+    (status = 503, description = "Too many others are being installed, or the server is ending"),
 ))]
 pub(super) async fn install(
     State(control): ControlState,
@@ -125,7 +126,7 @@ fn problem(not_installed: NotInstalled) -> Problem {
         NotInstalled::Taken(_) => StatusCode::CONFLICT,
         NotInstalled::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         NotInstalled::Unsupported => StatusCode::NOT_IMPLEMENTED,
-        NotInstalled::Ending => StatusCode::SERVICE_UNAVAILABLE,
+        NotInstalled::Busy(_) | NotInstalled::Ending => StatusCode::SERVICE_UNAVAILABLE,
     };
     Problem::new(status, not_installed.to_string())
 }

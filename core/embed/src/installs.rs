@@ -39,7 +39,7 @@ impl Install for LimitedInstalls {
                     "{AT_ONCE} installs have been going on for {} s: try again, or look whether what they read answers",
                     turn.as_secs()
                 );
-                return Err(NotInstalled::Failed(told));
+                return Err(NotInstalled::Busy(told));
             };
             // Whoever waits may give up; its turn lasts until the work is done all the same.
             let work = tokio::spawn(async move {
@@ -97,7 +97,7 @@ mod tests {
             // All that get no turn are refused; those that have one hang.
             for _ in 0..20 - AT_ONCE {
                 let outcome = timeout(Duration::from_secs(60), installing.join_next()).await.expect("no thread hangs");
-                let why = outcome.unwrap().unwrap().unwrap_err().to_string();
+                let Err(NotInstalled::Busy(why)) = outcome.unwrap().unwrap() else { panic!("others are busy") };
                 assert!(why.starts_with("4 installs have been going on"), "{why}");
             }
             let other = timeout(Duration::from_secs(60), spawn_blocking(|| 7)).await;

@@ -1,10 +1,8 @@
 //! A generation as the server sees it: what its requests share, and nothing that keeps it alive.
 
-use crate::{
-    blocked::Blocked, dedicated_threads::DedicatedThreads, meters::Meter, mounted::mount_of, thread_activity::Route,
-};
+use crate::{blocked::Blocked, dedicated_threads::DedicatedThreads, meters::Meter, thread_activity::Route};
 use camlock_policy::routes;
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use std::{
     sync::{
         Arc, OnceLock,
@@ -32,8 +30,8 @@ pub(crate) struct ServedGeneration {
     address: usize,
     /// How many requests have not been answered yet.
     running: AtomicUsize,
-    /// Its mount, for requests that come through it; none if it does not want to be told.
-    pub(crate) mount: Option<HeaderValue>,
+    /// Whether requests that come through its mount tell it so, and what it says of paths is put under the mount.
+    pub(crate) rewrites: bool,
     /// What is counted of its plugin.
     pub(crate) meter: Arc<Meter>,
     /// So many of its panics are counted there.
@@ -43,7 +41,6 @@ pub(crate) struct ServedGeneration {
 impl ServedGeneration {
     pub(crate) fn new(serving: &routes::Serving, meter: Arc<Meter>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let told_of_mount = serving.instance.description().manifest.camlock.rewrite.unwrap_or(true);
         ServedGeneration {
             name: serving.name.clone(),
             number: serving.generation,
@@ -51,7 +48,7 @@ impl ServedGeneration {
             farewell: serving.farewell.clone(),
             dedicated: OnceLock::new(),
             address: address(serving),
-            mount: if told_of_mount { mount_of(&serving.name) } else { None },
+            rewrites: serving.instance.description().manifest.camlock.rewrite.unwrap_or(true),
             running: AtomicUsize::new(0),
             meter,
             panics: AtomicU64::new(0),

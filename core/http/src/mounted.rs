@@ -2,15 +2,10 @@
 //! live here: bodies. Links in pages are the application's.
 
 use camlock_policy::routes::MOUNTS;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
 
 /// Tells a plugin the mount, which is cut off the paths that it sees.
-pub(crate) static X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
-
-/// The mount of a plugin, as its requests are told of it.
-pub(crate) fn mount_of(plugin: &str) -> Option<HeaderValue> {
-    HeaderValue::try_from(format!("{MOUNTS}{plugin}")).ok()
-}
+pub(crate) const X_FORWARDED_PREFIX: &str = "x-forwarded-prefix";
 
 /// From a mount without a slash behind it to the one with it, where relative links of pages lead to the plugin. Relative itself: in
 /// somebody else's server there may be more before it.

@@ -1,7 +1,7 @@
 //! What the server itself wants to know of a request's headers, found in one pass: nearly every request has none of it, and to
 //! look each up by name costs more than to see what is there.
 
-use crate::{request_id::X_REQUEST_ID, trace_context::TRACEPARENT};
+use crate::{mounted::X_FORWARDED_PREFIX, request_id::X_REQUEST_ID, trace_context::TRACEPARENT};
 use http::{HeaderMap, HeaderValue, header};
 
 /// The first header of each kind.
@@ -13,6 +13,8 @@ pub(crate) struct ServerHeaders<'a> {
     pub(crate) host: Option<&'a HeaderValue>,
     /// How many headers name a host.
     pub(crate) hosts: usize,
+    /// The client says that there is more before the path.
+    pub(crate) tells_prefix: bool,
 }
 
 impl<'a> ServerHeaders<'a> {
@@ -27,6 +29,10 @@ impl<'a> ServerHeaders<'a> {
                 "upgrade" => &mut observed.upgrade,
                 TRACEPARENT => &mut observed.trace_parent,
                 X_REQUEST_ID => &mut observed.request_id,
+                X_FORWARDED_PREFIX => {
+                    observed.tells_prefix = true;
+                    continue;
+                }
                 _ => continue,
             };
             place.get_or_insert(value);

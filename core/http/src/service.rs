@@ -69,18 +69,27 @@ impl PluginService {
         };
         let upgrade = observed.asks_for_upgrade(headers) && request.method() != Method::CONNECT;
         let (trace_id, request_id) = (trace_id(observed.trace_parent), request_id(observed.request_id));
+        let tells_prefix = observed.tells_prefix;
         let ids = Ids::new(&request_id, trace_id);
-        let mounted = self.generation.mount.as_ref().filter(|_| mount > 0);
-        if let Some(mount) = mounted {
-            request.headers_mut().insert(&X_FORWARDED_PREFIX, mount.clone());
+        let mounted = self.generation.rewrites && mount > 0;
+        if mounted && tells_prefix {
+            // What a client says of it counts for nothing.
+            request.headers_mut().remove(X_FORWARDED_PREFIX);
         }
         let (plugin, generation) = (&*self.generation.name, self.generation.number);
         let span = tracing::debug_span!(
             target: PLUGIN_TARGET, "request", plugin, generation, request_id = request_id.as_str(), trace_id = hex(trace_id)
         );
         // From here on the request stays where it is: it is large.
-        let mut call =
-            Call { mount, peer: caller.peer, request_id, trace_id, upgrade, request: request.map(Body::stream) };
+        let mut call = Call {
+            mount,
+            tells_mount: mounted,
+            peer: caller.peer,
+            request_id,
+            trace_id,
+            upgrade,
+            request: request.map(Body::stream),
+        };
         let extras = self.extras(&mut call, caller);
         let line = RequestLine::of(&call.request);
         let call = match self.generation.dedicated_threads() {
@@ -89,16 +98,7 @@ impl PluginService {
             Some(threads) => self.call_dedicated(threads, &line, call),
         };
         let call = if span.is_disabled() { call } else { Box::pin(call.instrument(span)) };
-        Responding::Plugin(PluginCall {
-            call: Some(call),
-            in_flight,
-            line,
-            ids,
-            timeout,
-            mounted: mounted.is_some(),
-            timer: None,
-            extras,
-        })
+        Responding::Plugin(PluginCall { call: Some(call), in_flight, line, ids, timeout, mounted, timer: None, extras })
     }
 }
 

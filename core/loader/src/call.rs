@@ -138,6 +138,15 @@ fn enter(call: &Call, Functions { root, object }: Functions, body: camlock_abi::
             sensitive: false,
         });
     }
+    if call.tells_mount
+        && let Some(prefix) = side.prefix()
+    {
+        list.push(HeaderPair {
+            name: RSlice::from_slice(b"x-forwarded-prefix"),
+            value: RSlice::from_slice(prefix.as_bytes()),
+            sensitive: false,
+        });
+    }
     let head = RequestHead {
         method: RStr::from_str(request.method().as_str()),
         target: RStr::from_str(target),

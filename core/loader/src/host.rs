@@ -14,6 +14,7 @@ use camlock_abi::{
     HostTableRef, Job, RSlice, RStr, SpanView, TextSink,
 };
 use camlock_policy::{Fault, FaultKind, Use, Watch};
+use http::HeaderValue;
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
@@ -153,6 +154,11 @@ impl HostSide {
     /// How many descriptors the plugin has open; none for one that is compiled in, whose are not told apart.
     pub(crate) fn descriptors(&self) -> Option<usize> {
         Some(self.footprint.get()?.upgrade()?.descriptors().count())
+    }
+
+    /// Its mount, as its requests tell it.
+    pub(crate) fn prefix(&self) -> Option<&HeaderValue> {
+        self.surroundings.prefix.as_ref()
     }
 
     /// See `HostTable::text`.

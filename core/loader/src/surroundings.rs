@@ -3,6 +3,7 @@
 
 use crate::random;
 use camlock_policy::routes::MOUNTS;
+use http::HeaderValue;
 use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
@@ -44,6 +45,8 @@ impl Surroundings {
 /// What one plugin finds around it.
 pub(crate) struct PluginSurroundings {
     pub(crate) mount: String,
+    /// The same as a header's value: every name of a plugin makes one.
+    pub(crate) prefix: Option<HeaderValue>,
     dir: Option<PathBuf>,
     scratch: Scratch,
     environment: Environment,
@@ -56,8 +59,10 @@ impl PluginSurroundings {
         scratch: &Path,
         variables: &BTreeMap<String, String>,
     ) -> Self {
+        let mount = format!("{MOUNTS}{plugin}");
         PluginSurroundings {
-            mount: format!("{MOUNTS}{plugin}"),
+            prefix: HeaderValue::try_from(&mount).ok(),
+            mount,
             dir,
             scratch: Scratch {
                 within: scratch.to_owned(),

@@ -12,6 +12,8 @@ pub struct Call {
     pub request: Request<Body>,
     /// How many bytes of the path are the plugin's mount: it sees the rest.
     pub mount: usize,
+    /// Whether it is to be told its mount, in the header `X-Forwarded-Prefix`, which `request` has not.
+    pub tells_mount: bool,
     /// The address that the request came from, if that is known.
     pub peer: Option<SocketAddr>,
     /// The host's id of this request.
@@ -25,7 +27,15 @@ pub struct Call {
 impl Call {
     /// A call of the whole path.
     pub fn new(request: Request<Body>) -> Self {
-        Call { request, mount: 0, peer: None, request_id: RequestId::None, trace_id: [0; 16], upgrade: false }
+        Call {
+            request,
+            mount: 0,
+            tells_mount: false,
+            peer: None,
+            request_id: RequestId::None,
+            trace_id: [0; 16],
+            upgrade: false,
+        }
     }
 }
 

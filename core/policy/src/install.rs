@@ -113,6 +113,9 @@ pub enum NotInstalled {
     /// This server has nothing that installs.
     #[error("this server installs nothing: put the plugin into its plugins directory")]
     Unsupported,
+    /// Too many others are being installed.
+    #[error("{0}")]
+    Busy(String),
     /// The server is ending.
     #[error("the server is ending")]
     Ending,

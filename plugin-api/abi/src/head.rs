@@ -252,6 +252,8 @@ fn usual_name(name: &[u8]) -> Option<HeaderName> {
         b"transfer-encoding" => h::TRANSFER_ENCODING,
         b"user-agent" => h::USER_AGENT,
         b"vary" => h::VARY,
+        // Nearly every request has it: the host adds it.
+        b"x-forwarded-prefix" => const { HeaderName::from_static("x-forwarded-prefix") },
         _ => return None,
     })
 }
@@ -285,7 +287,9 @@ mod tests {
 
     #[test]
     fn usual_names_are_themselves() {
-        for name in ["accept", "content-type", "host", "set-cookie", "user-agent", "vary", "x-other"] {
+        for name in
+            ["accept", "content-type", "host", "set-cookie", "user-agent", "vary", "x-forwarded-prefix", "x-other"]
+        {
             let usual = usual_name(name.as_bytes());
             assert!(usual.is_none_or(|usual| usual.as_str() == name), "{name}");
         }

@@ -122,6 +122,7 @@ async fn what_cannot_be_taken_in_says_why() {
         (NotInstalled::TooLarge("it is too large".into()), 413),
         (NotInstalled::Taken("there is one".into()), 409),
         (NotInstalled::Failed("the disk is full".into()), 500),
+        (NotInstalled::Busy("others are being installed".into()), 503),
     ] {
         *installing.outcome.lock().unwrap() = Err(refused.clone());
         let answer = installing.send("application/zip", "", "PK").await;

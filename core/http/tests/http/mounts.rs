@@ -19,7 +19,9 @@ use tokio::{
 /// An application that knows nothing of mounts: it tells its prefix, and sends people and cookies to paths of its own.
 fn application(name: &str) -> Generation {
     Fake::generation(name, 1, |call, _| async move {
-        let prefix = call.request.headers().get("x-forwarded-prefix").and_then(|value| value.to_str().ok());
+        let sent = call.request.headers().get("x-forwarded-prefix").and_then(|value| value.to_str().ok());
+        assert!(sent.is_none() || !call.tells_mount, "there would be two");
+        let prefix = call.tells_mount.then(|| &call.request.uri().path()[..call.mount]).or(sent);
         let text = format!("{} {}", call.request.uri().path(), prefix.unwrap_or("-"));
         let mut response = Response::new(Body::from(text));
         let headers = response.headers_mut();

@@ -236,3 +236,24 @@ impl CandidateGeneration {
         follows
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_does_not_take_what_it_waits_for_others() {
+        const WAIT: Duration = Duration::from_millis(500);
+        let mut times = StageTimes::new();
+        times.queue(true);
+        std::thread::sleep(WAIT);
+        times.queue(false);
+        times.lap("build");
+        assert!(times.stages[0].1 < WAIT, "{:?}", times.stages);
+        // A stage that is not kept waiting takes what it takes.
+        std::thread::sleep(WAIT);
+        times.queue(false);
+        times.lap("verify");
+        assert!(times.stages[1].1 >= WAIT, "{:?}", times.stages);
+    }
+}

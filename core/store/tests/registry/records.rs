@@ -132,6 +132,37 @@ async fn thousands(world: World) {
     assert_eq!(node.registry.read(nothing).await.unwrap().records, []);
 }
 
+/// As when a whole directory of plugins is dropped in: nobody is told that the database is somebody else's for now, for it is
+/// this very server that writes.
+#[trial(with = crate::on_each_database)]
+async fn everything_at_once(world: World) {
+    let (node, beside) = (world.open("one").await, world.open("two").await);
+    let names: Vec<_> = (0..30).map(|index| format!("plugin-{index}")).collect();
+    let mut going_on = tokio::task::JoinSet::new();
+    for (name, registry) in names.iter().flat_map(|name| [&node, &beside].map(|node| (name, &node.registry))) {
+        let (name, registry) = (name.clone(), registry.clone());
+        going_on.spawn(async move {
+            registry.register(vec![newcomer(&name)]).await.map_err(|away| away.to_string())?;
+            for round in 0..5 {
+                let sources = format!("{name} {round}");
+                registry.propose(proposal(&name, &sources)).await.map_err(|away| away.to_string())?;
+                registry.report(vec![serving(&name, &sources)]).await.map_err(|away| away.to_string())?;
+                let decision = Decision { config: Some(json!({ "round": round })), ..Decision::default() };
+                let decided = registry.decide(&name, decision, "tester".into(), None).await;
+                decided.map_err(|refused| format!("{refused:?}"))?;
+            }
+            Ok::<_, String>(())
+        });
+    }
+    while let Some(outcome) = going_on.join_next().await {
+        assert_eq!(outcome.unwrap(), Ok(()));
+    }
+    assert_eq!((node.store.trouble(), beside.store.trouble()), (None, None));
+    let records = node.read().await.records;
+    assert_eq!(records.len(), names.len());
+    assert!(records.iter().all(|record| record.config == json!({ "round": 4 })), "{records:?}");
+}
+
 /// Names that no plugin can have do not get in, whoever writes them.
 #[trial(with = crate::on_each_database)]
 async fn names_that_break_the_rules(world: World) {
