@@ -1,7 +1,7 @@
 //! An operator changes rows with the database's own client; a running server obeys, and everybody else notices nothing.
 
 use crate::world::*;
-use camlock_testing::{Server, manifest, single};
+use camlock_testing::{Server, manifest, rounds, single};
 use serde_json::Value;
 use std::{fs, thread, time::Duration};
 
@@ -86,7 +86,7 @@ pub(crate) fn enabled(world: &World) {
     server.until_text(HELLO, "hello");
     let both = mapped(&server);
     under_load(&server, &[STEADY], || {
-        for round in 0..3 {
+        for round in 0..rounds(3) as u64 {
             world.sql("UPDATE plugins SET enabled = false WHERE name = 'hello'");
             let answer = server.until_status(HELLO, 503);
             assert!(answer.text.contains("the registry says so"), "{answer:?}");

@@ -28,4 +28,4 @@ pub use postgres::Postgres;
 pub use server::{Answer, Server, request};
 pub use site::Site;
 pub use sources::{manifest, single};
-pub use trials::{Outcome, Registered, in_a_process_of_its_own, one, run_trials};
+pub use trials::{Outcome, Registered, in_a_process_of_its_own, one, rounds, run_trials};

@@ -63,6 +63,13 @@ pub fn in_a_process_of_its_own(name: &str, test: fn()) -> Vec<Trial> {
     })
 }
 
+/// How often a trial does something: so often in an everyday run, and many times that where `scripts/test --all` asks for it.
+pub fn rounds(everyday: usize) -> usize {
+    const MANY: &str = "CAMLOCK_TEST_ROUNDS";
+    let times = std::env::var(MANY).map_or(1, |times| times.parse().expect("CAMLOCK_TEST_ROUNDS is a number"));
+    everyday * times
+}
+
 /// Runs what the command line asks for of all trials that registered themselves, and ends the program.
 pub fn run_trials() -> ! {
     let mut trials: Vec<Trial> =

@@ -6,7 +6,7 @@ use crate::{
     unloading::library,
 };
 use camlock_policy::Loaded;
-use camlock_testing::trial;
+use camlock_testing::{rounds, trial};
 use std::{
     fs,
     time::{Duration, Instant},
@@ -23,7 +23,7 @@ fn nothing_is_used_up() {
         let host = Host::new();
         let artifacts = ["leftovers", "twin"].map(|name| host.staging.stage(&library(name)).unwrap());
         let mut baseline = (0, 0);
-        for round in 0..1200u64 {
+        for round in 0..rounds(1200) as u64 {
             let artifact = &artifacts[(round % 2) as usize];
             let Loaded { instance, mut ending, .. } = host.loader.load(artifact, round, "{}").await.unwrap();
             visit(&instance, "/current").await;
