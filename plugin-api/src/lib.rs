@@ -27,6 +27,7 @@
 //! Here lives everything that runs on the plugin's side of the boundary. What must not live here: anything of the host.
 
 mod around;
+mod ask;
 mod assets;
 mod backtrace;
 mod config;
@@ -58,6 +59,7 @@ mod traceparent;
 mod upgrade;
 
 pub use crate::{
+    ask::{HostError, HostErrorCode},
     config::{Config, Taken},
     host::{Host, Spawned},
     plugin::{Plugin, Saved},

@@ -1,6 +1,7 @@
 //! The host as a plugin sees it: the functions of the contract's host table, and the record of one generation behind them.
 
 use crate::{
+    asks,
     firewall::Firewall,
     footprint::Footprint,
     job::LeasedJob,
@@ -11,9 +12,9 @@ use crate::{
 use abi_stable::prefix_type::WithMetadata;
 use camlock_abi::{
     BuiltIn, EventView, Failure, FailureKind, FailureMessage, FieldView, HOST_FEATURES, HostRef, HostTable,
-    HostTableRef, Job, RSlice, RStr, SpanView, TextSink,
+    HostTableRef, Job, RSlice, RStr, RequestHead, SpanView, Task, TextSink,
 };
-use camlock_policy::{Fault, FaultKind, Use, Watch};
+use camlock_policy::{Asker, Fault, FaultKind, Services, Use, Watch};
 use http::HeaderValue;
 use parking_lot::Mutex;
 use std::{
@@ -28,7 +29,10 @@ use std::{
     },
     time::{Duration, SystemTime},
 };
-use tokio::{runtime::Handle, task::AbortHandle};
+use tokio::{
+    runtime::{EnterGuard, Handle},
+    task::AbortHandle,
+};
 use tracing::{Instrument, Level, Span};
 
 /// The configuration that says nothing.
@@ -159,6 +163,21 @@ impl HostSide {
     /// Its mount, as its requests tell it.
     pub(crate) fn prefix(&self) -> Option<&HeaderValue> {
         self.surroundings.prefix.as_ref()
+    }
+
+    /// What answers what the plugin asks.
+    pub(crate) fn services(&self) -> Option<&Arc<dyn Services>> {
+        self.surroundings.services.as_ref()
+    }
+
+    /// Who asks.
+    pub(crate) fn asker(&self) -> Asker {
+        Asker { plugin: self.name.clone(), generation: self.generation }
+    }
+
+    /// For the host's own futures, on threads of plugins too: timers and sockets of theirs are found.
+    pub(crate) fn enter_runtime(&self) -> Option<EnterGuard<'_>> {
+        self.runtime.as_ref().map(Handle::enter)
     }
 
     /// See `HostTable::text`.
@@ -293,6 +312,7 @@ const STORED: &WithMetadata<HostTable> = &WithMetadata::new(HostTable {
     abort,
     text,
     environment,
+    ask,
 });
 const TABLE: HostTableRef = HostTableRef(STORED.static_as_prefix());
 
@@ -433,6 +453,12 @@ unsafe extern "C" fn text(context: *const (), name: RStr<'_>, sink: &TextSink<'_
         // SAFETY: the sink is the plugin's, valid for this call.
         unsafe { (sink.text)(sink.context, name, RSlice::from_slice(&text)) }
     }
+}
+
+unsafe extern "C" fn ask(context: *const (), head: &RequestHead<'_>, body: camlock_abi::Body) -> Task {
+    // SAFETY: see above.
+    let side = unsafe { shared(context) };
+    camlock_abi::catch(|| asks::take_up(&side, head, body)).unwrap_or_else(asks::failing)
 }
 
 unsafe extern "C" fn environment(context: *const ()) -> *const *const u8 {

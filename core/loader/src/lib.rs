@@ -10,6 +10,7 @@
 //!
 #![doc = include_str!("../README.md")]
 
+mod asks;
 mod call;
 mod connection;
 mod constructors;

@@ -42,6 +42,15 @@ pub(crate) fn lend(body: Body, headers: &HeaderMap, leases: &Watch, context: &mu
     camlock_abi::Body::stream(RequestBody { first, rest: body }, Firewall::new(leases.clone()))
 }
 
+/// The same for what is read later, by whoever asked for it.
+pub(crate) fn export(body: Body, leases: &Watch) -> camlock_abi::Body {
+    match body.into_whole() {
+        Ok(bytes) if bytes.is_empty() => camlock_abi::Body::empty(),
+        Ok(bytes) => camlock_abi::Body::whole(bytes),
+        Err(rest) => camlock_abi::Body::stream(RequestBody { first: None, rest }, Firewall::new(leases.clone())),
+    }
+}
+
 struct RequestBody {
     /// What was there when the request crossed.
     first: Polled,

@@ -2,7 +2,7 @@
 //! where operators write these down, and the plugin's side of them.
 
 use crate::random;
-use camlock_policy::routes::MOUNTS;
+use camlock_policy::{Services, routes::MOUNTS};
 use http::HeaderValue;
 use parking_lot::Mutex;
 use std::{
@@ -25,6 +25,8 @@ pub struct Surroundings {
     pub dirs: Option<PathBuf>,
     /// What is laid over the process's own environment, for one plugin alone.
     pub variables: Option<VariablesOf>,
+    /// What answers what plugins ask. Without it nothing does.
+    pub services: Option<Arc<dyn Services>>,
 }
 
 impl fmt::Debug for Surroundings {
@@ -38,7 +40,9 @@ impl Surroundings {
     /// What one generation of a plugin finds; its scratch directory lies below `scratch`.
     pub(crate) fn of(&self, plugin: &str, scratch: &Path) -> PluginSurroundings {
         let variables = self.variables.as_ref().map(|of| of(plugin)).unwrap_or_default();
-        PluginSurroundings::new(plugin, self.dirs.as_ref().map(|dirs| dirs.join(plugin)), scratch, &variables)
+        let dir = self.dirs.as_ref().map(|dirs| dirs.join(plugin));
+        let surroundings = PluginSurroundings::new(plugin, dir, scratch, &variables);
+        PluginSurroundings { services: self.services.clone(), ..surroundings }
     }
 }
 
@@ -47,6 +51,7 @@ pub(crate) struct PluginSurroundings {
     pub(crate) mount: String,
     /// The same as a header's value: every name of a plugin makes one.
     pub(crate) prefix: Option<HeaderValue>,
+    pub(crate) services: Option<Arc<dyn Services>>,
     dir: Option<PathBuf>,
     scratch: Scratch,
     environment: Environment,
@@ -63,6 +68,7 @@ impl PluginSurroundings {
         PluginSurroundings {
             prefix: HeaderValue::try_from(&mount).ok(),
             mount,
+            services: None,
             dir,
             scratch: Scratch {
                 within: scratch.to_owned(),

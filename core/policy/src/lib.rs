@@ -26,6 +26,7 @@ mod paths;
 mod ports;
 pub mod registry;
 pub mod routes;
+mod services;
 mod supervisor;
 mod view;
 
@@ -45,6 +46,7 @@ pub use crate::{
         BuildPriority, BuildProgress, Built, Candidate, Entry, Fingerprint, Kept, Kind, Loading, Progress, Publish,
         Scan, Shelf, Sources,
     },
+    services::{AskError, AskErrorCode, Asker, ERROR_CODE, Services},
     supervisor::{Aside, Ports, Settings, supervise},
     view::{LivePlugin, Overview},
 };

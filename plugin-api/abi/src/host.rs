@@ -1,6 +1,6 @@
 //! The host's side: a table of functions that grows at its end.
 
-use crate::{Failure, Job, TextSink};
+use crate::{Body, Failure, Job, RequestHead, Task, TextSink};
 use abi_stable::{
     StableAbi,
     std_types::{RSlice, RStr},
@@ -134,8 +134,11 @@ pub struct HostTable {
     /// The plugin's environment: pointers to C strings `KEY=value`, a null pointer at the end; the process's own with the
     /// operator's variables for this plugin laid over it, as it was when the library was opened. Valid, and unchanged, while the
     /// library is mapped.
-    #[sabi(last_prefix_field)]
     pub environment: unsafe extern "C" fn(*const ()) -> *const *const u8,
+    /// Asks a service of the host: a request whose target begins with the service's name and version (`/storage/1/…`). An answer
+    /// that is none of 2xx is an error, with its code in the header `x-code`. Dropping the task takes the question back.
+    #[sabi(last_prefix_field)]
+    pub ask: unsafe extern "C" fn(*const (), &RequestHead<'_>, Body) -> Task,
 }
 
 /// The host, as one plugin sees it. Valid while that plugin's library is mapped.

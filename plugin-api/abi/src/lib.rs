@@ -12,6 +12,7 @@
 //!   (slices, heads, failures, sinks), or *owned* and then carries the function that frees it.
 //! * Types marked as growing (`Root`, `HostTable`) gain fields at their end only. All others are fixed for all of 1.x.
 
+mod answer;
 mod body;
 mod built_in;
 mod bytes;
@@ -27,6 +28,7 @@ mod task;
 mod waker;
 
 pub use crate::{
+    answer::{ImportTask, TaskAnswer},
     body::{Body, BodyTable, ExportedBody, FrameSink, ImportBody, PollFrame},
     built_in::BuiltIn,
     bytes::OwnedBytes,
@@ -73,4 +75,4 @@ pub const ABI: AbiVersion = AbiVersion { major: 1, minor: 0 };
 pub const ABI_TEXT: &str = "1.0";
 
 /// What a host at this version can be asked for. A plugin names those it cannot do without.
-pub const HOST_FEATURES: &[&str] = &["log", "trace", "time", "spawn", "config", "mount", "dir", "env"];
+pub const HOST_FEATURES: &[&str] = &["log", "trace", "time", "spawn", "config", "mount", "dir", "env", "ask"];

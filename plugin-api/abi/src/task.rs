@@ -38,7 +38,7 @@ pub struct TaskTable {
     pub drop: unsafe extern "C" fn(*mut ()),
 }
 
-/// An owned task. Only plugins make them.
+/// An owned task.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct Task {

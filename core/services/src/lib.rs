@@ -1,0 +1,13 @@
+//! What plugins ask of their host: the one place in which asks are led to services, counted and limited.
+//!
+//! A service is a path that begins with its name and version (`/sessions/1/current`), and a feature by that name. Its errors are
+//! a code and a sentence ([`AskError`]). Adding one changes nothing in the contract. What must not live here: how asks cross
+//! (the loader's `asks`), and the functions that authors call (the SDK's).
+
+mod directory;
+mod meters;
+mod rate;
+
+pub use directory::{HostServices, NotAService, Service};
+pub use meters::AskCounts;
+pub use rate::AskLimits;
