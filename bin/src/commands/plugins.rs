@@ -55,16 +55,17 @@ pub(crate) fn list(options: &PluginList) -> Result<(), Failed> {
         return Ok(());
     }
     let plugins: Vec<PluginView> = read_all(&items)?;
+    let filtered = options.status.is_some() || options.category.is_some() || options.query.is_some();
     if plugins.is_empty() {
-        let filtered = options.status.is_some() || options.category.is_some() || options.query.is_some();
         let none =
             if filtered { "no plugin is like that" } else { "there are no plugins yet: `camlock new NAME` makes one" };
         print::line(none);
     } else {
         print::line(print::list(&plugins, print::Paint::stdout()));
     }
-    // Those serve, and yet requests to them, or to all, may wait.
-    if let Ok(health) = run(async { client.get("/_/health").await.map_err(Failed::from) })
+    // Those serve, and yet requests may wait: that is told of the server as a whole.
+    if !filtered
+        && let Ok(health) = run(async { client.get("/_/health").await.map_err(Failed::from) })
         && let Ok(health) = read::<ServerHealth>(&health)
         && let Some(text) = print::blocking(&health)
     {
