@@ -51,9 +51,10 @@ pub use camlock_build::{CompilerListener, Profile};
 pub use camlock_http::Dispatch;
 pub use camlock_loader::{BuiltIn, Digest, on_thread_park};
 pub use camlock_policy::{
-    Act, Done, Headline, Kept, Limits, LivePlugin, Manager, Order, Overview, PluginView, Refused, RequestLimits,
-    Settings,
+    Act, AskError, AskErrorCode, Asker, Done, Headline, Kept, Limits, LivePlugin, Manager, Order, Overview, PluginView,
+    Refused, RequestLimits, Settings,
 };
+pub use camlock_services::{NotAService, Service};
 pub use camlock_store::Objects;
 
 /// The one call that a program with Camlock in it makes, first thing in `main`.

@@ -4,6 +4,7 @@ use camlock_admin::{AdminSettings, Levels, Logs};
 use camlock_build::{CompilerListener, Profile};
 use camlock_loader::BuiltIn;
 use camlock_policy::{Limits, Settings};
+use camlock_services::{NotAService, Service, ServiceSet};
 use camlock_store::Objects;
 use std::{
     collections::BTreeMap,
@@ -31,6 +32,8 @@ pub struct Options {
     pub variables: BTreeMap<String, BTreeMap<String, String>>,
     /// The plugins that are compiled into this program.
     pub built_in: Vec<BuiltIn>,
+    /// What plugins may ask of this program, beside what Camlock offers: see [`Options::service`].
+    pub services: ServiceSet,
     /// The admin token. Default: the one in the data directory, which is made the first time.
     pub token: Option<String>,
     /// The registry.
@@ -142,6 +145,7 @@ impl Options {
             settings: Settings::default(),
             variables: BTreeMap::new(),
             built_in: Vec::new(),
+            services: ServiceSet::default(),
             token: None,
             registry: RegistrySettings::default(),
             artifacts: None,
@@ -154,6 +158,15 @@ impl Options {
             listener: None,
             admin: AdminSettings::default(),
         }
+    }
+}
+
+impl Options {
+    /// One more service that this program offers to plugins, by its name and version: `sessions/1`. A plugin asks it with
+    /// `host.ask`, by paths that begin with the name.
+    pub fn service(mut self, name: &str, service: impl Service) -> Result<Self, NotAService> {
+        self.services.add(name, service)?;
+        Ok(self)
     }
 }
 

@@ -12,6 +12,7 @@ use camlock_policy::{
     Aside, Candidate, Digest, Failure, Ports, Publish, Settings, Stage,
     registry::{Exchange, Registry},
 };
+use camlock_services::{AskLimits, HostServices};
 use std::{
     fmt::Display,
     path::{Path, PathBuf},
@@ -49,7 +50,12 @@ impl Parts {
             Loader::new(data.join("run"), creating, Some(work)).map_err(because("no plugins can be loaded"))?;
         let suspects =
             Suspects::open(&data.join("suspects")).map_err(because("no marks can be kept of what is started"))?;
-        let around = Surroundings { dirs: Some(data.join("plugins")), variables: Some(variables) };
+        let services = HostServices::new(options.services.clone(), AskLimits::default());
+        let around = Surroundings {
+            dirs: Some(data.join("plugins")),
+            variables: Some(variables),
+            services: Some(Arc::new(services)),
+        };
         let loader = Arc::new(loader.with_suspects(suspects.clone()).with_surroundings(around));
         let built_in = options.built_in.iter().map(|plugin| compiled_in(*plugin, loader.clone()));
         Ok(Parts {

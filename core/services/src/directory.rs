@@ -38,34 +38,40 @@ pub enum NotAService {
     Taken(String),
 }
 
-/// All services of a host.
+/// Services by name and version. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct ServiceSet(BTreeMap<String, Arc<dyn Service>>);
+
+/// What answers all asks of a host.
 pub struct HostServices {
-    by_name: BTreeMap<String, Arc<dyn Service>>,
+    services: ServiceSet,
     meters: AskMeters,
 }
 
-impl fmt::Debug for HostServices {
+impl fmt::Debug for ServiceSet {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_set().entries(self.by_name.keys()).finish()
+        formatter.debug_set().entries(self.0.keys()).finish()
     }
 }
 
-impl HostServices {
-    /// None, with these limits.
-    pub fn new(limits: AskLimits) -> Self {
-        HostServices { by_name: BTreeMap::new(), meters: AskMeters::new(limits) }
-    }
-
+impl ServiceSet {
     /// One more, by its name and version: `sessions/1`.
     pub fn add(&mut self, name: &str, service: impl Service) -> Result<(), NotAService> {
         if !is_name(name) {
             return Err(NotAService::Name(name.to_owned()));
         }
-        if self.by_name.contains_key(name) {
+        if self.0.contains_key(name) {
             return Err(NotAService::Taken(name.to_owned()));
         }
-        self.by_name.insert(name.to_owned(), Arc::new(service));
+        self.0.insert(name.to_owned(), Arc::new(service));
         Ok(())
+    }
+}
+
+impl HostServices {
+    /// These, with these limits for each plugin.
+    pub fn new(services: ServiceSet, limits: AskLimits) -> Self {
+        HostServices { services, meters: AskMeters::new(limits) }
     }
 
     /// What was counted, by plugin.
@@ -77,7 +83,7 @@ impl HostServices {
         let rest = path.strip_prefix('/').unwrap_or(path);
         let end = rest.match_indices('/').nth(1).map_or(rest.len(), |(end, _)| end);
         let name = &rest[..end];
-        self.by_name.get(name).ok_or_else(|| {
+        self.services.0.get(name).ok_or_else(|| {
             AskError::new(AskErrorCode::Unavailable, format!("not here: this host has no service `{name}`"))
         })
     }
@@ -124,12 +130,12 @@ mod tests {
     }
 
     fn services(limits: AskLimits) -> HostServices {
-        let mut services = HostServices::new(limits);
+        let mut services = ServiceSet::default();
         let says_who = async |asker: Asker, request: Request<Body>| {
             Ok(Response::new(Body::from(format!("{} {}", asker.plugin, request.uri()))))
         };
         services.add("sessions/1", move |asker, request| says_who(asker, request)).unwrap();
-        services
+        HostServices::new(services, limits)
     }
 
     async fn ask(services: &HostServices, plugin: &str, path: &str) -> (u16, Option<String>, String) {
@@ -170,7 +176,7 @@ mod tests {
 
     #[test]
     fn names_have_a_form() {
-        let mut services = HostServices::new(AskLimits::default());
+        let mut services = ServiceSet::default();
         let nothing = |_, _| std::future::ready(Ok(Response::new(Body::empty())));
         for name in
             ["", "sessions", "sessions/", "/1", "Sessions/1", "ses sions/1", "sessions/one", "sessions/1/2", "-a/1"]

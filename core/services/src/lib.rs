@@ -8,6 +8,6 @@ mod directory;
 mod meters;
 mod rate;
 
-pub use directory::{HostServices, NotAService, Service};
+pub use directory::{HostServices, NotAService, Service, ServiceSet};
 pub use meters::AskCounts;
 pub use rate::AskLimits;

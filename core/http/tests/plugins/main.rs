@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "a test program has no outside")]
 
+mod asks;
 mod built_in;
 mod capture;
 mod configuration;

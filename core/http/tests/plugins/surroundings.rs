@@ -23,7 +23,11 @@ fn host(greeting: &str) -> Host {
     let variables = variables(greeting);
     let mut host = Host::new();
     let dirs = Some(host.dir().join("plugins"));
-    host.loader = host.loader.with_surroundings(Surroundings { dirs, variables: Some(variables.clone()) });
+    host.loader = host.loader.with_surroundings(Surroundings {
+        dirs,
+        variables: Some(variables.clone()),
+        ..Surroundings::default()
+    });
     host.verifier = host.verifier.with_variables(variables);
     host
 }
