@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     let dir = tempfile::tempdir().expect("a directory");
     let clone = dir.path().join("camlock");
     run(Command::new("git").arg("clone").arg("--quiet").arg(repository()).arg(&clone));
-    run(in_clone(&clone, &["fetch", "--quiet", "--locked"]).env_remove("CARGO_BUILD_JOBS"));
+    run(&mut in_clone(&clone, &["fetch", "--quiet", "--locked"]));
 
     let began = Instant::now();
     let mut serve = in_clone(&clone, &["run", "--release", "--", "serve"]);

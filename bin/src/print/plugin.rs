@@ -1,6 +1,6 @@
 //! Plugins for people: what each is, why it is so, what was tried, what to do.
 
-use super::{Paint, Table, Tone, advice, ago, plain, short};
+use super::{Paint, Table, Tone, advice, ago, counted, plain, short};
 use camlock_api::{BuildView, CandidateView, Headline, PluginKind, PluginView, ServingView};
 use std::fmt::Write as _;
 
@@ -131,10 +131,7 @@ pub(crate) fn show(plugin: &PluginView, builds: &[BuildView], paint: Paint) -> S
 /// What it holds of the process, as far as that is known.
 fn uses(serving: &ServingView) -> String {
     let memory = serving.memory_bytes.map(|bytes| format!("{bytes} bytes of memory"));
-    let descriptors = serving.descriptors.map(|count| match count {
-        1 => "1 descriptor".to_owned(),
-        count => format!("{count} descriptors"),
-    });
+    let descriptors = serving.descriptors.map(|count| counted(count as usize, "descriptor"));
     [memory, descriptors].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 

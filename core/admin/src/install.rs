@@ -128,7 +128,8 @@ fn problem(not_installed: NotInstalled) -> Problem {
         NotInstalled::Unsupported => StatusCode::NOT_IMPLEMENTED,
         NotInstalled::Busy(_) | NotInstalled::Ending => StatusCode::SERVICE_UNAVAILABLE,
     };
-    Problem::new(status, not_installed.to_string())
+    let problem = Problem::new(status, not_installed.to_string());
+    if status == StatusCode::SERVICE_UNAVAILABLE { problem.passing() } else { problem }
 }
 
 /// What is to be installed, and the file that it was sent into.

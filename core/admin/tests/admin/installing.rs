@@ -128,6 +128,7 @@ async fn what_cannot_be_taken_in_says_why() {
         let answer = installing.send("application/zip", "", "PK").await;
         let document = problem(&answer);
         assert_eq!((answer.status().as_u16(), document["detail"].as_str()), (status, Some(&*refused.to_string())));
+        assert_eq!(answer.headers().contains_key("retry-after"), status == 503, "{refused}");
     }
     assert_eq!(installing.admin.looks.load(Ordering::SeqCst), 0);
 }

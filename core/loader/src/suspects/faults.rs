@@ -179,15 +179,14 @@ fn look(addresses: &[usize], stack: usize, name: impl FnOnce(&str), words: &mut 
         });
         name.is_none()
     };
-    let mut lies_in_one = |address: usize| is_found(&|_, identity| identity.range.contains(&address));
-    if addresses.iter().any(|address| lies_in_one(*address)) {
+    let lies_in = |address: usize| move |_: &Member, identity: &RosterIdentity| identity.range.contains(&address);
+    if addresses.iter().any(|address| is_found(&lies_in(*address))) {
         return true;
     }
     let here = Inside::here();
     if here != GenerationKey::NONE && is_found(&|member, _| member.generation.get() == Some(&here)) {
         return true;
     }
-    let mut lies_in_one = |address: usize| is_found(&|_, identity| identity.range.contains(&address));
     let mut from = stack & !(size_of::<usize>() - 1);
     for _ in 0..PORTIONS {
         let bytes = size_of_val(words);
@@ -197,7 +196,7 @@ fn look(addresses: &[usize], stack: usize, name: impl FnOnce(&str), words: &mut 
         // a handler.
         let read = unsafe { libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0) };
         let Ok(read) = usize::try_from(read) else { return false };
-        if words[..read / size_of::<usize>()].iter().any(|word| lies_in_one(*word)) {
+        if words[..read / size_of::<usize>()].iter().any(|word| is_found(&lies_in(*word))) {
             return true;
         }
         if read < bytes {

@@ -152,8 +152,8 @@ fn an_added_function() {
             },
             Change {
                 file: "src/export.rs",
-                from: "        start: instance::start,\n",
-                to: "        dance: instance::close,\n        start: instance::start,\n",
+                from: "        start: functions::start,\n",
+                to: "        dance: functions::close,\n        start: functions::start,\n",
             },
         ],
     );
