@@ -1,0 +1,205 @@
+//! The file of SQLite: one thread that writes and a few that read, each with a connection of its own. They are started when there
+//! is something to do, and end, with their connections, when there was nothing for a while.
+//!
+//! What must not live here: SQL of services, but for the making of their tables.
+
+use super::{IDLE, WAITING, too_many, turns::Turns, unavailable};
+use camlock_policy::AskError;
+use parking_lot::{Condvar, Mutex};
+use rusqlite::Connection;
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+use tokio::sync::oneshot;
+
+/// So many threads read.
+const READERS: usize = 3;
+
+/// How long it is waited for another process's transaction.
+const BUSY: Duration = Duration::from_secs(4);
+
+/// A piece of work. It says itself what became of it, also that there is no connection.
+type Work = Box<dyn FnOnce(Result<&mut Connection, &str>) + Send>;
+
+/// A file, and the threads that use it. Cheap to clone.
+#[derive(Clone)]
+pub struct SqliteFile(Arc<SharedFile>);
+
+struct SharedFile {
+    path: PathBuf,
+    /// Tables are made by one connection after the other.
+    opening: Mutex<()>,
+    writing: Lane,
+    reading: Lane,
+}
+
+/// Work that waits for threads of one kind.
+struct Lane {
+    most: usize,
+    state: Mutex<LaneState>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct LaneState {
+    turns: Turns<Work>,
+    threads: usize,
+    resting: usize,
+}
+
+impl fmt::Debug for SqliteFile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("SqliteFile").field(&self.0.path).finish()
+    }
+}
+
+impl Lane {
+    fn new(most: usize) -> Self {
+        Lane { most, state: Mutex::default(), wake: Condvar::new() }
+    }
+}
+
+/// For what a connection is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Write,
+    Read,
+}
+
+impl SqliteFile {
+    /// The file at this path. Nothing is opened or made before it is used.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        let (writing, reading) = (Lane::new(1), Lane::new(READERS));
+        SqliteFile(Arc::new(SharedFile { path: path.into(), opening: Mutex::default(), writing, reading }))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// Does something that only reads, for a plugin.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        plugin: &Arc<str>,
+        work: impl FnOnce(&mut Connection) -> Result<T, AskError> + Send + 'static,
+    ) -> Result<T, AskError> {
+        self.run(Purpose::Read, plugin, work).await
+    }
+
+    /// Does something that writes, for a plugin: nobody else of this process writes meanwhile. Once begun it is brought to its
+    /// end, whoever waits for it.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        plugin: &Arc<str>,
+        work: impl FnOnce(&mut Connection) -> Result<T, AskError> + Send + 'static,
+    ) -> Result<T, AskError> {
+        self.run(Purpose::Write, plugin, work).await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        purpose: Purpose,
+        plugin: &Arc<str>,
+        work: impl FnOnce(&mut Connection) -> Result<T, AskError> + Send + 'static,
+    ) -> Result<T, AskError> {
+        let (told, hear) = oneshot::channel();
+        let work: Work = Box::new(move |connection| {
+            // What nobody waits for any more is not begun.
+            if told.is_closed() {
+                return;
+            }
+            let _ = told.send(connection.map_err(unavailable).and_then(work));
+        });
+        self.submit(purpose, plugin, work)?;
+        hear.await.unwrap_or_else(|_| Err(unavailable("the work broke off")))
+    }
+
+    fn lane(&self, purpose: Purpose) -> &Lane {
+        match purpose {
+            Purpose::Write => &self.0.writing,
+            Purpose::Read => &self.0.reading,
+        }
+    }
+
+    fn submit(&self, purpose: Purpose, plugin: &Arc<str>, work: Work) -> Result<(), AskError> {
+        let lane = self.lane(purpose);
+        let mut state = lane.state.lock();
+        state.turns.add(plugin, WAITING, work).map_err(|_| too_many())?;
+        if state.resting > 0 {
+            lane.wake.notify_one();
+        } else if state.threads < lane.most {
+            let file = self.clone();
+            let started = thread::Builder::new().name("camlock-data".to_owned()).spawn(move || file.serve(purpose));
+            match started {
+                Ok(_) => state.threads += 1,
+                Err(error) if state.threads == 0 => {
+                    state.turns = Turns::default();
+                    return Err(unavailable(format_args!("no thread could be started ({error})")));
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What a thread does.
+    fn serve(&self, purpose: Purpose) {
+        let lane = self.lane(purpose);
+        let mut connection = None;
+        while let Some(work) = lane.next() {
+            if connection.is_none() {
+                match self.open(purpose) {
+                    Ok(opened) => connection = Some(opened),
+                    Err(error) => {
+                        work(Err(&format!("{} cannot be opened ({error})", self.0.path.display())));
+                        continue;
+                    }
+                }
+            }
+            let Some(open) = &mut connection else { continue };
+            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(Ok(open))));
+            if done.is_err() || !open.is_autocommit() {
+                // Nothing is left open for whoever comes next.
+                connection = None;
+            }
+        }
+    }
+
+    fn open(&self, purpose: Purpose) -> rusqlite::Result<Connection> {
+        let _opening = self.0.opening.lock();
+        let connection = Connection::open(&self.0.path)?;
+        connection.busy_timeout(BUSY)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        // What was acknowledged survives a power cut: the log is synced at each commit.
+        connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")?;
+        connection.execute_batch(crate::storage::SQLITE_TABLES)?;
+        if purpose == Purpose::Read {
+            connection.execute_batch("PRAGMA query_only = ON")?;
+        }
+        Ok(connection)
+    }
+}
+
+impl Lane {
+    /// The next piece of work; none if there was none for a while, and the thread is to end.
+    fn next(&self) -> Option<Work> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(work) = state.turns.next() {
+                return Some(work);
+            }
+            state.resting += 1;
+            let waited = self.wake.wait_for(&mut state, IDLE);
+            state.resting -= 1;
+            if waited.timed_out() && state.turns.is_empty() {
+                state.threads -= 1;
+                return None;
+            }
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Values that plugins keep: by key, with revisions, limits, expiry, and watching.
+//!
+//! All writes of one plugin come one after the other, in the database: each gets the next revision of that plugin, and what counts
+//! its keys and bytes is in the same transaction. So revisions become visible in their order, and whoever watches misses none.
+//! What must not live here: how it crosses (`service.rs`), and where the database is (`data`).
+
+mod hub;
+mod plan;
+mod postgres;
+mod service;
+mod sqlite;
+mod watching;
+mod wire;
+
+pub use plan::{StorageAct, StorageCondition, StorageLimits, StorageOperation};
+pub use service::StorageService;
+pub use watching::StorageWatch;
+
+pub(crate) use sqlite::TABLES as SQLITE_TABLES;
+
+use crate::data::PluginData;
+use bytes::Bytes;
+use camlock_policy::{AskError, AskErrorCode};
+use hub::Hub;
+use std::sync::Arc;
+
+/// The longest key, in bytes.
+pub const MOST_KEY: usize = 512;
+
+/// The largest value, in bytes.
+pub const MOST_VALUE: usize = 1 << 20;
+
+/// So many operations are in a batch at most.
+pub const MOST_BATCH: usize = 1_000;
+
+/// So many keys are on a page at most.
+pub const MOST_PAGE: usize = 1_000;
+
+/// So many bytes of values are on a page: with what goes beyond that the next one begins.
+const PAGE_BYTES: usize = 4 << 20;
+
+/// A value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredValue {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// The revision at which it was put.
+    pub revision: u64,
+    /// When it expires, in milliseconds since 1970.
+    pub expires: Option<u64>,
+}
+
+/// A key, as lists show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredKey {
+    /// The key.
+    pub key: String,
+    /// The revision at which its value was put.
+    pub revision: u64,
+    /// The value's size in bytes.
+    pub size: u64,
+    /// When it expires, in milliseconds since 1970.
+    pub expires: Option<u64>,
+    /// The value, if values were asked for.
+    pub value: Option<Bytes>,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoragePage {
+    /// In the order of their keys' bytes.
+    pub keys: Vec<StoredKey>,
+    /// The last key, if there are more after it.
+    pub next: Option<String>,
+}
+
+/// What is asked for of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StorageQuery {
+    /// What keys begin with.
+    pub prefix: String,
+    /// They come after this one.
+    pub after: Option<String>,
+    /// So many at most.
+    pub most: usize,
+    /// Whether values come too.
+    pub values: bool,
+}
+
+/// What became of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageChange {
+    /// The key.
+    pub key: String,
+    /// The revision that this made.
+    pub revision: u64,
+    /// Whether it is gone now.
+    pub deleted: bool,
+}
+
+/// What a plugin keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StorageUse {
+    /// So many values.
+    pub keys: u64,
+    /// So many bytes, of keys and values.
+    pub bytes: u64,
+    /// The last revision.
+    pub revision: u64,
+}
+
+/// What all plugins keep. Cheap to clone.
+#[derive(Clone)]
+pub struct Storage {
+    data: PluginData,
+    limits: StorageLimits,
+    hub: Arc<Hub>,
+}
+
+impl std::fmt::Debug for Storage {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Storage").field("data", &self.data).field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Storage {
+    /// What lies there, with these limits for each plugin.
+    pub fn new(data: PluginData, limits: StorageLimits) -> Self {
+        Storage { hub: Arc::new(Hub::new(data.clone())), data, limits }
+    }
+
+    /// A value.
+    pub async fn get(&self, plugin: &Arc<str>, key: &str) -> Result<Option<StoredValue>, AskError> {
+        check_key(key)?;
+        match &self.data {
+            PluginData::Sqlite(file) => {
+                let (owner, key) = (plugin.clone(), key.to_owned());
+                file.read(plugin, move |connection| sqlite::get(connection, &owner, &key)).await
+            }
+            PluginData::Postgres(connections) => postgres::get(connections, plugin, key).await,
+        }
+    }
+
+    /// Does all of it or nothing: the revision of each operation, 0 of one that changed nothing.
+    pub async fn write(&self, plugin: &Arc<str>, acts: Vec<StorageAct>) -> Result<Vec<u64>, AskError> {
+        plan::check(&acts)?;
+        let limits = self.limits;
+        let acts = Arc::new(acts);
+        let first = self.write_once(plugin, acts.clone(), limits).await;
+        let done = match first {
+            // Perhaps what is over the limit has expired.
+            Err(error) if error.code == AskErrorCode::Limit && self.sweep(plugin).await? => {
+                self.write_once(plugin, acts, limits).await?
+            }
+            other => other?,
+        };
+        if done.iter().any(|revision| *revision > 0) {
+            self.hub.wrote(plugin);
+        }
+        if self.hub.is_due(plugin) {
+            let (storage, plugin) = (self.clone(), plugin.clone());
+            // What cannot be done now is done later.
+            tokio::spawn(async move { drop(storage.sweep(&plugin).await) });
+        }
+        Ok(done)
+    }
+
+    async fn write_once(
+        &self,
+        plugin: &Arc<str>,
+        acts: Arc<Vec<StorageAct>>,
+        limits: StorageLimits,
+    ) -> Result<Vec<u64>, AskError> {
+        match &self.data {
+            PluginData::Sqlite(file) => {
+                let owner = plugin.clone();
+                file.write(plugin, move |connection| sqlite::write(connection, &owner, &acts, limits)).await
+            }
+            PluginData::Postgres(connections) => postgres::write(connections, plugin, acts, limits).await,
+        }
+    }
+
+    /// A part of the list.
+    pub async fn list(&self, plugin: &Arc<str>, mut query: StorageQuery) -> Result<StoragePage, AskError> {
+        if query.prefix.len() > MOST_KEY || query.prefix.contains('\0') {
+            return Err(invalid("what keys are to begin with is no beginning of a key"));
+        }
+        query.most = query.most.clamp(1, MOST_PAGE);
+        match &self.data {
+            PluginData::Sqlite(file) => {
+                let owner = plugin.clone();
+                file.read(plugin, move |connection| sqlite::list(connection, &owner, &query)).await
+            }
+            PluginData::Postgres(connections) => postgres::list(connections, plugin, &query).await,
+        }
+    }
+
+    /// Tells of changes to keys that begin so: of those after this revision, or from now on. Of several changes to one key the last
+    /// alone may be told.
+    pub async fn watch(
+        &self,
+        plugin: &Arc<str>,
+        prefix: &str,
+        after: Option<u64>,
+    ) -> Result<(u64, StorageWatch), AskError> {
+        watching::begin(self, plugin, prefix, after).await
+    }
+
+    /// What a plugin keeps. What has expired counts until it is swept.
+    pub async fn usage(&self, plugin: &Arc<str>) -> Result<StorageUse, AskError> {
+        let (ledger, _) = self.ledger(plugin).await?;
+        let number = |number: i64| u64::try_from(number).unwrap_or(0);
+        Ok(StorageUse {
+            keys: number(ledger.keys),
+            bytes: number(ledger.bytes),
+            revision: number(ledger.revision),
+        })
+    }
+
+    /// Removes all that a plugin keeps: how many values that were. Its revisions go on where they were.
+    pub async fn purge(&self, plugin: &Arc<str>) -> Result<u64, AskError> {
+        let removed = match &self.data {
+            PluginData::Sqlite(file) => {
+                let owner = plugin.clone();
+                file.write(plugin, move |connection| sqlite::purge(connection, &owner)).await?
+            }
+            PluginData::Postgres(connections) => postgres::purge(connections, plugin).await?,
+        };
+        self.hub.wrote(plugin);
+        Ok(removed)
+    }
+
+    /// Removes what has expired of a plugin's: whether there was anything.
+    pub async fn sweep(&self, plugin: &Arc<str>) -> Result<bool, AskError> {
+        let swept = match &self.data {
+            PluginData::Sqlite(file) => {
+                let owner = plugin.clone();
+                file.write(plugin, move |connection| sqlite::sweep(connection, &owner)).await?
+            }
+            PluginData::Postgres(connections) => postgres::sweep(connections, plugin).await?,
+        };
+        if swept {
+            self.hub.wrote(plugin);
+        }
+        Ok(swept)
+    }
+
+    async fn ledger(&self, plugin: &Arc<str>) -> Result<(plan::Ledger, i64), AskError> {
+        match &self.data {
+            PluginData::Sqlite(file) => {
+                let owner = plugin.clone();
+                file.read(plugin, move |connection| sqlite::ledger(connection, &owner)).await
+            }
+            PluginData::Postgres(connections) => postgres::ledger_now(connections, plugin).await,
+        }
+    }
+
+    /// Changes after a revision, in their order, a page of them.
+    async fn changes(&self, plugin: &Arc<str>, prefix: &str, after: u64) -> Result<Vec<StorageChange>, AskError> {
+        match &self.data {
+            PluginData::Sqlite(file) => {
+                let (owner, prefix) = (plugin.clone(), prefix.to_owned());
+                file.read(plugin, move |connection| sqlite::changes(connection, &owner, &prefix, after)).await
+            }
+            PluginData::Postgres(connections) => postgres::changes(connections, plugin, prefix, after).await,
+        }
+    }
+}
+
+fn check_key(key: &str) -> Result<(), AskError> {
+    if key.is_empty() || key.len() > MOST_KEY || key.contains('\0') {
+        return Err(invalid(format!("a key is text of 1 to {MOST_KEY} bytes without zero bytes; this one has {}", key.len())));
+    }
+    Ok(())
+}
+
+fn invalid(why: impl Into<String>) -> AskError {
+    AskError::new(AskErrorCode::Invalid, why)
+}
