@@ -4,10 +4,17 @@
 //! a code and a sentence ([`AskError`]). Adding one changes nothing in the contract. What must not live here: how asks cross
 //! (the loader's `asks`), and the functions that authors call (the SDK's).
 
+mod data;
 mod directory;
 mod meters;
 mod rate;
+mod storage;
 
+pub use data::{Login, PluginData, PostgresConnections, PostgresLink, PostgresMessages, PostgresServer, SqliteFile};
 pub use directory::{HostServices, NotAService, Service, ServiceSet};
 pub use meters::AskCounts;
 pub use rate::AskLimits;
+pub use storage::{
+    MOST_BATCH, MOST_KEY, MOST_PAGE, MOST_VALUE, Storage, StorageAct, StorageChange, StorageCondition, StorageLimits,
+    StorageOperation, StoragePage, StorageQuery, StorageService, StorageUse, StorageWatch, StoredKey, StoredValue,
+};

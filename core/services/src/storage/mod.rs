@@ -119,7 +119,11 @@ pub struct Storage {
 
 impl std::fmt::Debug for Storage {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Storage").field("data", &self.data).field("limits", &self.limits).finish_non_exhaustive()
+        formatter
+            .debug_struct("Storage")
+            .field("data", &self.data)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 
@@ -210,11 +214,7 @@ impl Storage {
     pub async fn usage(&self, plugin: &Arc<str>) -> Result<StorageUse, AskError> {
         let (ledger, _) = self.ledger(plugin).await?;
         let number = |number: i64| u64::try_from(number).unwrap_or(0);
-        Ok(StorageUse {
-            keys: number(ledger.keys),
-            bytes: number(ledger.bytes),
-            revision: number(ledger.revision),
-        })
+        Ok(StorageUse { keys: number(ledger.keys), bytes: number(ledger.bytes), revision: number(ledger.revision) })
     }
 
     /// Removes all that a plugin keeps: how many values that were. Its revisions go on where they were.
@@ -269,7 +269,10 @@ impl Storage {
 
 fn check_key(key: &str) -> Result<(), AskError> {
     if key.is_empty() || key.len() > MOST_KEY || key.contains('\0') {
-        return Err(invalid(format!("a key is text of 1 to {MOST_KEY} bytes without zero bytes; this one has {}", key.len())));
+        return Err(invalid(format!(
+            "a key is text of 1 to {MOST_KEY} bytes without zero bytes; this one has {}",
+            key.len()
+        )));
     }
     Ok(())
 }

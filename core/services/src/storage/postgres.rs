@@ -57,7 +57,8 @@ async fn lock_ledger(connection: &mut PooledConnection, plugin: &str) -> Result<
 }
 
 async fn keep_ledger(connection: &mut PooledConnection, plugin: &str, ledger: &Ledger) -> Result<(), AskError> {
-    let sql = "UPDATE plugin_storage_use SET keys = $2, bytes = $3, revision = $4, gone = $5, swept = $6 WHERE plugin = $1";
+    let sql =
+        "UPDATE plugin_storage_use SET keys = $2, bytes = $3, revision = $4, gone = $5, swept = $6 WHERE plugin = $1";
     let Ledger { keys, bytes, revision, gone, swept } = ledger;
     rows(connection, sql, &[&plugin, keys, bytes, revision, gone, swept]).await.map(drop)
 }
@@ -140,9 +141,8 @@ async fn write_within(
     let look = "SELECT key, revision, CAST(length(value) AS BIGINT), expires FROM plugin_storage \
                 WHERE plugin = $1 AND key = ANY($2)";
     let found = rows(connection, look, &[&plugin, &keys]).await?;
-    let present = found.iter().map(|row| {
-        (row.get(0), Present { revision: row.get(1), size: row.get(2), expires: row.get(3) })
-    });
+    let present =
+        found.iter().map(|row| (row.get(0), Present { revision: row.get(1), size: row.get(2), expires: row.get(3) }));
     let present: HashMap<String, Present> = present.collect();
     let planned = plan::plan(ledger, &present, acts, limits, now)?;
     if planned.rows.is_empty() {

@@ -46,7 +46,13 @@ pub(super) fn ledger(connection: &Connection, plugin: &str) -> Result<(Ledger, i
     let sql = "SELECT keys, bytes, revision, gone, swept FROM plugin_storage_use WHERE plugin = ?1";
     let mut statement = connection.prepare_cached(sql).map_err(unavailable)?;
     let found = statement.query_row([plugin], |row| {
-        Ok(Ledger { keys: row.get(0)?, bytes: row.get(1)?, revision: row.get(2)?, gone: row.get(3)?, swept: row.get(4)? })
+        Ok(Ledger {
+            keys: row.get(0)?,
+            bytes: row.get(1)?,
+            revision: row.get(2)?,
+            gone: row.get(3)?,
+            swept: row.get(4)?,
+        })
     });
     Ok((found.optional().map_err(unavailable)?.unwrap_or_default(), now()))
 }
@@ -188,7 +194,10 @@ pub(super) fn sweep(connection: &mut Connection, plugin: &str) -> Result<bool, A
         ledger.gone -= 1;
         ledger.swept = ledger.swept.max(*revision);
         let sql = "DELETE FROM plugin_storage WHERE plugin = ?1 AND key = ?2";
-        transaction.prepare_cached(sql).and_then(|mut statement| statement.execute([plugin, key])).map_err(unavailable)?;
+        transaction
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute([plugin, key]))
+            .map_err(unavailable)?;
     }
     if !expired.is_empty() || !forgotten.is_empty() {
         keep_ledger(&transaction, plugin, &ledger)?;

@@ -17,6 +17,8 @@ pub struct StorageWatch {
     plugin: Arc<str>,
     prefix: String,
     after: u64,
+    /// A revision that was reached before the next look: what is not found then up to it does not concern us.
+    reached: u64,
     word: watch::Receiver<u64>,
     /// Whether there may be more where the last ones were.
     more: bool,
@@ -38,7 +40,7 @@ pub(super) async fn begin(
     let after = after.unwrap_or(now);
     not_forgotten(ledger.swept, after)?;
     let (storage, plugin, prefix) = (storage.clone(), plugin.clone(), prefix.to_owned());
-    Ok((after, StorageWatch { storage, plugin, prefix, after, word, more: true }))
+    Ok((after, StorageWatch { storage, plugin, prefix, after, reached: now, word, more: true }))
 }
 
 fn not_forgotten(swept: i64, after: u64) -> Result<(), AskError> {
@@ -64,9 +66,11 @@ impl StorageWatch {
             // What was forgotten meanwhile was not told.
             let (ledger, _) = self.storage.ledger(&self.plugin).await?;
             not_forgotten(ledger.swept, self.after)?;
-            if let Some(last) = changes.last() {
-                self.more = i64::try_from(changes.len()) == Ok(CHANGES);
-                self.after = last.revision;
+            let reached = std::mem::replace(&mut self.reached, u64::try_from(ledger.revision).unwrap_or(0));
+            self.more = i64::try_from(changes.len()) == Ok(CHANGES);
+            let last = changes.last().map_or(self.after, |last| last.revision);
+            self.after = if self.more { last } else { last.max(reached) };
+            if !changes.is_empty() {
                 return Ok(changes);
             }
         }

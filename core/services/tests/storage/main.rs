@@ -1,1 +1,10 @@
-fn main(){}
+//! What the storage promises, on SQLite and on a real PostgreSQL: the same tests for both.
+
+#![allow(unreachable_pub, reason = "a test program has no outside")]
+
+mod engine;
+mod place;
+
+fn main() {
+    camlock_testing::run_trials()
+}

@@ -1,0 +1,2 @@
+DROP TABLE plugin_storage_use;
+DROP TABLE plugin_storage;
