@@ -33,6 +33,7 @@
 pub mod data;
 mod handle;
 mod installs;
+mod kept;
 mod options;
 mod parts;
 mod record;
@@ -43,6 +44,7 @@ mod watch;
 
 pub use crate::{
     handle::{Camlock, Unable},
+    kept::StorageSettings,
     options::{FleetSettings, Options, RegistrySettings},
     parts::build_options,
 };
@@ -54,7 +56,7 @@ pub use camlock_policy::{
     Act, AskError, AskErrorCode, Asker, Done, Headline, Kept, Limits, LivePlugin, Manager, Order, Overview, PluginView,
     Refused, RequestLimits, Settings,
 };
-pub use camlock_services::{NotAService, Service};
+pub use camlock_services::{NotAService, Service, StorageLimits};
 pub use camlock_store::Objects;
 
 /// The one call that a program with Camlock in it makes, first thing in `main`.

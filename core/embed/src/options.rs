@@ -1,5 +1,6 @@
 //! What a Camlock is told. All of it has defaults but the two directories.
 
+use crate::kept::StorageSettings;
 use camlock_admin::{AdminSettings, Levels, Logs};
 use camlock_build::{CompilerListener, Profile};
 use camlock_loader::BuiltIn;
@@ -34,6 +35,8 @@ pub struct Options {
     pub built_in: Vec<BuiltIn>,
     /// What plugins may ask of this program, beside what Camlock offers: see [`Options::service`].
     pub services: ServiceSet,
+    /// How much plugins may keep.
+    pub storage: StorageSettings,
     /// The admin token. Default: the one in the data directory, which is made the first time.
     pub token: Option<String>,
     /// The registry.
@@ -146,6 +149,7 @@ impl Options {
             variables: BTreeMap::new(),
             built_in: Vec::new(),
             services: ServiceSet::default(),
+            storage: StorageSettings::default(),
             token: None,
             registry: RegistrySettings::default(),
             artifacts: None,

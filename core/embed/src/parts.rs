@@ -2,7 +2,7 @@
 //!
 //! What must not live here: HTTP, signals, what is printed.
 
-use crate::{Options, installs::LimitedInstalls};
+use crate::{Options, installs::LimitedInstalls, kept};
 use camlock_build::{Builder, FileShelf, Identified, Identify, Installer, LibraryIdentity, Profile};
 use camlock_loader::{
     Loader, LoaderOptions, Sections, Staging, Surroundings, Suspects, VariablesOf, Verifier, VerifierLimits, Workbench,
@@ -12,7 +12,7 @@ use camlock_policy::{
     Aside, Candidate, Digest, Failure, Ports, Publish, Settings, Stage,
     registry::{Exchange, Registry},
 };
-use camlock_services::{AskLimits, HostServices};
+use camlock_services::{AskLimits, HostServices, StorageService};
 use std::{
     fmt::Display,
     path::{Path, PathBuf},
@@ -47,10 +47,13 @@ impl Parts {
         let verifier = verifier.with_variables(variables.clone());
         let creating = LoaderOptions { create: limits.create };
         let loader =
-            Loader::new(data.join("run"), creating, Some(work)).map_err(because("no plugins can be loaded"))?;
+            Loader::new(data.join("run"), creating, Some(work.clone())).map_err(because("no plugins can be loaded"))?;
         let suspects =
             Suspects::open(&data.join("suspects")).map_err(because("no marks can be kept of what is started"))?;
-        let services = HostServices::new(options.services.clone(), AskLimits::default());
+        let mut services = options.services.clone();
+        let storage = kept::storage(options, data, work)?;
+        services.add("storage/1", StorageService::new(storage)).map_err(in_words)?;
+        let services = HostServices::new(services, AskLimits::default());
         let around = Surroundings {
             dirs: Some(data.join("plugins")),
             variables: Some(variables),

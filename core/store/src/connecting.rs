@@ -2,25 +2,67 @@
 //!
 //! What must not live here: what TLS is (`tls.rs`), and what a connection is used for (`connection.rs`).
 
-use crate::{Trouble, TroubleKind, address::Address, tls::TlsSettings, trouble::is_of_tls};
+use crate::{
+    Trouble, TroubleKind,
+    address::Address,
+    tls::{RustlsConnector, TlsSettings},
+    trouble::is_of_tls,
+};
 use diesel_async::AsyncPgConnection;
-use tokio_postgres::{Config, NoTls, config::SslMode, error::SqlState};
+use futures_util::{Stream, stream::poll_fn};
+use std::pin::Pin;
+use tokio_postgres::{
+    AsyncMessage, Client, Config, Connection, NoTls, Socket,
+    config::SslMode,
+    error::SqlState,
+    tls::{MakeTlsConnect, NoTlsStream},
+};
 
-/// Connects, one way after the other as far as the mode has another one.
+/// A connection that was just opened, and what keeps it going.
+enum Opened {
+    Plain(Client, Connection<Socket, NoTlsStream>),
+    Secured(Client, Connection<Socket, SecuredStream>),
+}
+
+type SecuredStream = <RustlsConnector as MakeTlsConnect<Socket>>::Stream;
+
+/// What keeps a connection going while it is polled: it yields what the server says by itself.
+pub type PostgresMessageStream = Pin<Box<dyn Stream<Item = Result<AsyncMessage, tokio_postgres::Error>> + Send>>;
+
+/// Connects, for diesel.
 pub(crate) async fn connect(
     address: &Address,
     config: &Config,
     settings: &TlsSettings,
 ) -> Result<AsyncPgConnection, Trouble> {
+    let usable = match open(address, config, settings).await? {
+        Opened::Plain(client, driver) => AsyncPgConnection::try_from_client_and_connection(client, driver).await,
+        Opened::Secured(client, driver) => AsyncPgConnection::try_from_client_and_connection(client, driver).await,
+    };
+    usable.map_err(|error| Trouble::passing(format!("{address} cannot be used ({error})")))
+}
+
+/// Connects, for whoever has SQL of its own.
+pub(crate) async fn connect_plainly(
+    address: &Address,
+    config: &Config,
+    settings: &TlsSettings,
+) -> Result<(Client, PostgresMessageStream), Trouble> {
+    Ok(match open(address, config, settings).await? {
+        Opened::Plain(client, mut driver) => (client, Box::pin(poll_fn(move |context| driver.poll_message(context)))),
+        Opened::Secured(client, mut driver) => (client, Box::pin(poll_fn(move |context| driver.poll_message(context)))),
+    })
+}
+
+/// Connects, one way after the other as far as the mode has another one.
+async fn open(address: &Address, config: &Config, settings: &TlsSettings) -> Result<Opened, Trouble> {
     let mut before: Option<tokio_postgres::Error> = None;
     for way in settings.ways(config) {
         let mut config = config.clone();
         config.ssl_mode(*way);
         let failed = match way {
             SslMode::Disable => match config.connect(NoTls).await {
-                Ok((client, driver)) => {
-                    return usable(address, AsyncPgConnection::try_from_client_and_connection(client, driver).await);
-                }
+                Ok((client, driver)) => return Ok(Opened::Plain(client, driver)),
                 Err(failed) => failed,
             },
             _ => {
@@ -29,12 +71,7 @@ pub(crate) async fn connect(
                     Trouble::new(TroubleKind::Settings, format!("{address} cannot be reached: {why}"))
                 })?;
                 match config.connect(client).await {
-                    Ok((client, driver)) => {
-                        return usable(
-                            address,
-                            AsyncPgConnection::try_from_client_and_connection(client, driver).await,
-                        );
-                    }
+                    Ok((client, driver)) => return Ok(Opened::Secured(client, driver)),
                     Err(failed) => failed,
                 }
             }
@@ -48,13 +85,6 @@ pub(crate) async fn connect(
     }
     let none = || Trouble::passing(format!("{address} cannot be reached"));
     Err(before.map_or_else(none, |failed| Trouble::of_connecting(address, &failed)))
-}
-
-fn usable(
-    address: &Address,
-    opened: diesel::ConnectionResult<AsyncPgConnection>,
-) -> Result<AsyncPgConnection, Trouble> {
-    opened.map_err(|error| Trouble::passing(format!("{address} cannot be used ({error})")))
 }
 
 /// Whether it may succeed with TLS where it failed without, or the other way round.

@@ -9,6 +9,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod access;
 mod address;
 mod archive;
 mod causes;
@@ -37,6 +38,8 @@ mod words;
 mod writers;
 
 pub use crate::{
+    access::PostgresAccess,
+    connecting::PostgresMessageStream,
     copy::Copied,
     last_known::LastKnown,
     objects::{ObjectTrouble, Objects, SharedExchange},
