@@ -52,6 +52,7 @@ mod respond;
 mod routes;
 mod runtime;
 mod spare;
+mod storage;
 #[cfg(not(feature = "program"))]
 mod trace;
 mod traceparent;
@@ -65,6 +66,7 @@ pub use crate::{
     plugin::{Plugin, Saved},
     request::{RequestId, TraceId},
     routes::Routes,
+    storage::{KeyChange, KeyList, KeyPage, KeyWatch, KeyWrite, Storage, StoredKey, StoredValue},
     traceparent::Traceparent,
 };
 pub use anyhow::{Error, Result};
