@@ -15,6 +15,7 @@ pub use directory::{HostServices, NotAService, Service, ServiceSet};
 pub use meters::AskCounts;
 pub use rate::AskLimits;
 pub use storage::{
-    MOST_BATCH, MOST_KEY, MOST_PAGE, MOST_VALUE, Storage, StorageAct, StorageChange, StorageCondition, StorageLimits,
-    StorageOperation, StoragePage, StorageQuery, StorageService, StorageUse, StorageWatch, StoredKey, StoredValue,
+    KeptKey, KeptValue, MOST_BATCH, MOST_KEY, MOST_PAGE, MOST_VALUE, Storage, StorageAct, StorageChange,
+    StorageCondition, StorageLimits, StorageOperation, StoragePage, StorageQuery, StorageService, StorageUse,
+    StorageWatch,
 };

@@ -41,7 +41,7 @@ const PAGE_BYTES: usize = 4 << 20;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredValue {
+pub struct KeptValue {
     /// Its bytes.
     pub bytes: Bytes,
     /// The revision at which it was put.
@@ -52,7 +52,7 @@ pub struct StoredValue {
 
 /// A key, as lists show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredKey {
+pub struct KeptKey {
     /// The key.
     pub key: String,
     /// The revision at which its value was put.
@@ -69,7 +69,7 @@ pub struct StoredKey {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoragePage {
     /// In the order of their keys' bytes.
-    pub keys: Vec<StoredKey>,
+    pub keys: Vec<KeptKey>,
     /// The last key, if there are more after it.
     pub next: Option<String>,
 }
@@ -134,7 +134,7 @@ impl Storage {
     }
 
     /// A value.
-    pub async fn get(&self, plugin: &Arc<str>, key: &str) -> Result<Option<StoredValue>, AskError> {
+    pub async fn get(&self, plugin: &Arc<str>, key: &str) -> Result<Option<KeptValue>, AskError> {
         check_key(key)?;
         match &self.data {
             PluginData::Sqlite(file) => {

@@ -1,7 +1,7 @@
 //! Values in PostgreSQL. What must not live here: what a write comes to (`plan.rs`), and the tables (a migration of the registry).
 
 use super::{
-    PAGE_BYTES, StorageAct, StorageChange, StorageLimits, StoragePage, StorageQuery, StoredKey, StoredValue,
+    KeptKey, KeptValue, PAGE_BYTES, StorageAct, StorageChange, StorageLimits, StoragePage, StorageQuery,
     plan::{self, Ledger, MOST_GONE, Present, REMEMBERED},
     watching::CHANGES,
 };
@@ -78,7 +78,7 @@ pub(super) async fn get(
     connections: &PostgresConnections,
     plugin: &Arc<str>,
     key: &str,
-) -> Result<Option<StoredValue>, AskError> {
+) -> Result<Option<KeptValue>, AskError> {
     const GET: &str = concat!(
         "SELECT value, revision, expires FROM plugin_storage WHERE plugin = $1 AND key = $2 AND value IS NOT NULL \
          AND (expires IS NULL OR expires > ",
@@ -87,7 +87,7 @@ pub(super) async fn get(
     );
     let mut connection = connections.get(plugin).await?;
     let found = rows(&mut connection, GET, &[&&**plugin, &key]).await?;
-    Ok(found.first().map(|row| StoredValue {
+    Ok(found.first().map(|row| KeptValue {
         bytes: Bytes::copy_from_slice(row.get(0)),
         revision: number(row.get(1)),
         expires: row.get::<_, Option<i64>>(2).map(number),
@@ -188,7 +188,7 @@ pub(super) async fn list(
             page.next = page.keys.last().map(|last| last.key.clone());
             break;
         }
-        page.keys.push(StoredKey {
+        page.keys.push(KeptKey {
             key: row.get(0),
             revision: number(row.get(1)),
             size: number(row.get(2)),

@@ -1,7 +1,7 @@
 //! Values in SQLite. What must not live here: what a write comes to (`plan.rs`).
 
 use super::{
-    PAGE_BYTES, StorageAct, StorageChange, StorageLimits, StoragePage, StorageQuery, StoredKey, StoredValue,
+    KeptKey, KeptValue, PAGE_BYTES, StorageAct, StorageChange, StorageLimits, StoragePage, StorageQuery,
     plan::{self, Ledger, MOST_GONE, Present, REMEMBERED},
     watching::CHANGES,
 };
@@ -65,13 +65,13 @@ fn keep_ledger(connection: &Connection, plugin: &str, ledger: &Ledger) -> Result
     statement.execute(params![plugin, keys, bytes, revision, gone, swept]).map(drop).map_err(unavailable)
 }
 
-pub(super) fn get(connection: &Connection, plugin: &str, key: &str) -> Result<Option<StoredValue>, AskError> {
+pub(super) fn get(connection: &Connection, plugin: &str, key: &str) -> Result<Option<KeptValue>, AskError> {
     let sql = "SELECT value, revision, expires FROM plugin_storage WHERE plugin = ?1 AND key = ?2 AND value IS NOT NULL \
                AND (expires IS NULL OR expires > ?3)";
     let mut statement = connection.prepare_cached(sql).map_err(unavailable)?;
     let found = statement.query_row(params![plugin, key, now()], |row| {
         let bytes = Bytes::copy_from_slice(row.get_ref(0)?.as_blob()?);
-        Ok(StoredValue { bytes, revision: number(row.get(1)?), expires: row.get::<_, Option<i64>>(2)?.map(number) })
+        Ok(KeptValue { bytes, revision: number(row.get(1)?), expires: row.get::<_, Option<i64>>(2)?.map(number) })
     });
     found.optional().map_err(unavailable)
 }
@@ -129,9 +129,9 @@ pub(super) fn list(connection: &Connection, plugin: &str, query: &StorageQuery) 
             let value = row.get_ref(4)?.as_blob_or_null()?.map(Bytes::copy_from_slice);
             let (size, expires): (i64, Option<i64>) = (row.get(2)?, row.get(3)?);
             let (size, expires) = (number(size), expires.map(number));
-            Ok(StoredKey { key: row.get(0)?, revision: number(row.get(1)?), size, expires, value })
+            Ok(KeptKey { key: row.get(0)?, revision: number(row.get(1)?), size, expires, value })
         };
-        let key: StoredKey = read().map_err(|error: rusqlite::Error| unavailable(error))?;
+        let key: KeptKey = read().map_err(|error: rusqlite::Error| unavailable(error))?;
         if !key.key.starts_with(&query.prefix) {
             break;
         }

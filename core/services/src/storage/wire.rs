@@ -1,7 +1,7 @@
 //! How asks of the storage and their answers are written: numbers are little-endian, and what has no fixed size has its length
 //! before it. The SDK has the other side. What must not live here: what is done.
 
-use super::{StorageAct, StorageChange, StorageCondition, StorageOperation, StoredKey, invalid};
+use super::{KeptKey, StorageAct, StorageChange, StorageCondition, StorageOperation, invalid};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use camlock_policy::AskError;
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub(super) fn condition(query: &str) -> Result<StorageCondition, AskError> {
 }
 
 /// What a list's key was given as, then its value.
-pub(super) fn write_key(key: &StoredKey, to: &mut BytesMut) {
+pub(super) fn write_key(key: &KeptKey, to: &mut BytesMut) {
     put_bytes(key.key.as_bytes(), to);
     to.put_u64_le(key.revision);
     to.put_u64_le(key.size);
