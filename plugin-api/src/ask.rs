@@ -15,6 +15,9 @@ use std::{
     task::{Context, Poll},
 };
 
+/// The header of an answer that says which error it is.
+pub(crate) const ERROR_CODE: &str = "x-code";
+
 /// Why the host did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -114,7 +117,7 @@ async fn read(answer: TaskAnswer) -> Result<Response<AxumBody>, HostError> {
         *response.headers_mut() = answer.headers;
         return Ok(response);
     }
-    let word = answer.headers.get("x-code").and_then(|code| code.to_str().ok()).unwrap_or_default();
+    let word = answer.headers.get(ERROR_CODE).and_then(|code| code.to_str().ok()).unwrap_or_default();
     let code = HostErrorCode::WORDS.iter().find(|(known, _)| *known == word);
     let code = code.map_or(HostErrorCode::Unavailable, |(_, code)| *code);
     let message = axum::body::to_bytes(body, 64 * 1024).await.unwrap_or_default();

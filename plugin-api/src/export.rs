@@ -98,6 +98,7 @@ impl<P: ExportedPlugin> PluginTable<P> {
         restore: functions::restore,
         shutdown: functions::shutdown,
         configure: functions::configure,
+        deliver: functions::deliver,
         close: functions::close,
     });
 

@@ -6,7 +6,7 @@
 
 use crate::{
     in_runtime::InRuntime,
-    instance::Home,
+    instance::{Door, Home},
     request,
     respond::{self, Ordinary, UpgradeOutcome, outgoing, task},
 };
@@ -66,7 +66,7 @@ impl Drop for ConnectionTask {
 }
 
 async fn serve(home: Home, mut request: Request<AxumBody>) -> Result<UpgradeOutcome, FailureMessage> {
-    let router = home.router()?.clone();
+    let router = home.router(Door::Requests)?.clone();
     let extensions = std::mem::take(request.extensions_mut());
     let (client, server) = tokio::io::duplex(PIPE);
     let service = hyper::service::service_fn(move |mut inner: Request<Incoming>| {

@@ -3,7 +3,7 @@
 use crate::{
     Artifact, BuiltIn, LoadError, Loader, StageError, Staging, Unfit, Verdict, Verifier, VerifyError, inspect_built_in,
 };
-use camlock_policy::{BoxFuture, Candidate, Digest, Failure, Loaded, Loading, Manifest, Stage};
+use camlock_policy::{BoxFuture, Candidate, Digest, Failure, GenerationStart, Loaded, Loading, Manifest, Stage};
 use std::{fmt, path::Path, sync::Arc};
 use tokio::task::spawn_blocking;
 
@@ -84,15 +84,14 @@ impl Candidate for Verified {
         self.stays.as_deref()
     }
 
-    fn load(&self, generation: u64, config: Arc<str>) -> BoxFuture<Result<Loaded, Failure>> {
+    fn load(&self, start: GenerationStart) -> BoxFuture<Result<Loaded, Failure>> {
         let (loader, artifact) = (self.loader.clone(), self.artifact.clone());
         Box::pin(async move {
             let (copier, original) = (loader.clone(), artifact.clone());
             let copied = spawn_blocking(move || copier.private_copy(&original)).await;
             let copied = copied.map_err(|error| Failure::transient(Stage::Load, error.to_string()))?;
             // Not on that thread: it gives way to others, and the threads that are started here are to be like all.
-            let loaded =
-                loader.load_copy(copied.map_err(|error| loading_failed(&error))?, &artifact, generation, config);
+            let loaded = loader.load_copy(copied.map_err(|error| loading_failed(&error))?, &artifact, start);
             loaded.await.map_err(|error| loading_failed(&error))
         })
     }
@@ -123,11 +122,9 @@ impl Candidate for CompiledIn {
         None
     }
 
-    fn load(&self, generation: u64, config: Arc<str>) -> BoxFuture<Result<Loaded, Failure>> {
+    fn load(&self, start: GenerationStart) -> BoxFuture<Result<Loaded, Failure>> {
         let (loader, plugin) = (self.loader.clone(), self.plugin);
-        Box::pin(async move {
-            loader.load_built_in(&plugin, generation, config).await.map_err(|error| loading_failed(&error))
-        })
+        Box::pin(async move { loader.load_built_in(&plugin, start).await.map_err(|error| loading_failed(&error)) })
     }
 }
 

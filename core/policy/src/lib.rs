@@ -13,6 +13,7 @@ mod body;
 mod call;
 mod failure;
 pub mod generation;
+mod grants;
 mod hints;
 mod install;
 mod instance;
@@ -23,6 +24,7 @@ pub mod manifest;
 mod names;
 mod op_queue;
 mod paths;
+mod permissions;
 mod ports;
 pub mod registry;
 pub mod routes;
@@ -34,7 +36,8 @@ pub use crate::{
     body::{Body, BodyError},
     call::{Answer, Call, Connection, Fault, FaultKind, RequestId},
     failure::Failure,
-    install::{Install, Installation, Installed, NotInstalled, Placement, Source, Upload},
+    grants::{Granted, Grants, PluginSource},
+    install::{Arriving, Install, Installation, Installed, NotInstalled, Placement, Source, Upload},
     instance::{BoxFuture, Description, Ending, Instance, Loaded, Saved},
     lease::{GenerationKey, Lease, Use, Watch},
     limits::{Limits, RequestLimits},
@@ -42,8 +45,9 @@ pub use crate::{
     manifest::Manifest,
     op_queue::OpQueue,
     paths::without_paths,
+    permissions::{NoPermission, check_permission, meaning},
     ports::{
-        BuildPriority, BuildProgress, Built, Candidate, Entry, Fingerprint, Kept, Kind, Loading, Progress, Publish,
+        BuildPriority, BuildProgress, Built, Candidate, Entry, Fingerprint, GenerationStart, Kept, Kind, Loading, Progress, Publish,
         Scan, Shelf, Sources,
     },
     services::{AskError, AskErrorCode, Asker, ERROR_CODE, Services},

@@ -3,7 +3,7 @@
 //! What must not live here: any decision. That something changed only has the supervisor look again; an act is answered when its outcome is known.
 
 use crate::{
-    Digest, Failure, Installation, Kept, LivePlugin, NotInstalled, Overview, Placement,
+    Digest, Failure, Grants, Installation, Kept, LivePlugin, NotInstalled, Overview, Placement,
     registry::{Actor, RegistryChange},
 };
 use std::{sync::Arc, time::Duration};
@@ -31,6 +31,8 @@ pub enum Act {
         /// Its configuration, an object.
         config: Option<serde_json::Value>,
     },
+    /// Grant it this, as it came from where it did. What serves has it at once; what waits for it goes on.
+    Grant(Grants),
     /// Take it out, everywhere, and move its entry away.
     Remove,
 }

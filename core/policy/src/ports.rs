@@ -3,7 +3,7 @@
 //! What must not live here: anything that decides.
 
 use crate::{
-    BoxFuture, Digest, Failure, Loaded, Manifest,
+    BoxFuture, Digest, Failure, Granted, Loaded, Manifest,
     routes::{Routed, Target},
 };
 use serde::{Deserialize, Serialize};
@@ -175,8 +175,26 @@ pub trait Candidate: Send + Sync {
     }
     /// Why it will not leave the process once it is loaded, if that is known.
     fn stays(&self) -> Option<&str>;
-    /// Makes an instance with this configuration, a JSON object. Its failure's stage is `Load`.
-    fn load(&self, generation: u64, config: Arc<str>) -> BoxFuture<Result<Loaded, Failure>>;
+    /// Makes an instance. Its failure's stage is `Load`.
+    fn load(&self, start: GenerationStart) -> BoxFuture<Result<Loaded, Failure>>;
+}
+
+/// What a generation begins with.
+#[derive(Clone, Debug)]
+pub struct GenerationStart {
+    /// Its number.
+    pub generation: u64,
+    /// Its configuration, a JSON object.
+    pub config: Arc<str>,
+    /// What it may.
+    pub granted: Granted,
+}
+
+/// One that is granted nothing.
+impl<C: Into<Arc<str>>> From<(u64, C)> for GenerationStart {
+    fn from((generation, config): (u64, C)) -> Self {
+        GenerationStart { generation, config: config.into(), granted: Granted::default() }
+    }
 }
 
 /// Where requests are dispatched.

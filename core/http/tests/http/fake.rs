@@ -81,6 +81,9 @@ impl Instance for Fake {
     fn call(&self, call: Call) -> BoxFuture<Result<Answer, Fault>> {
         (self.handler)(call, self.lease.share(Use::Request))
     }
+    fn deliver(&self, _: Call) -> BoxFuture<Result<Answer, Fault>> {
+        Box::pin(async { Err(Fault::new(FaultKind::Error, "nothing is delivered")) })
+    }
     fn start(&self) -> BoxFuture<Result<(), Fault>> {
         Box::pin(async { Ok(()) })
     }

@@ -94,7 +94,7 @@ impl Host {
         let artifact = self.staging.stage(library).expect("it can be staged");
         let verdict = self.verifier.verify(&artifact).await.expect("a verdict");
         assert!(matches!(verdict, Verdict::Good(_)), "{verdict:?}");
-        self.loader.load(&artifact, next_generation(), config).await
+        self.loader.load(&artifact, (next_generation(), config)).await
     }
 
     /// Loads, starts and serves.

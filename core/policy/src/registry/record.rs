@@ -1,7 +1,7 @@
 //! A plugin's record: what operators decided about it, and what is to serve.
 
 use super::Unavailable;
-use crate::{Digest, Fingerprint};
+use crate::{Digest, Fingerprint, Grants, PluginSource};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -16,6 +16,12 @@ pub struct Record {
     pub enabled: bool,
     /// Its configuration: an object.
     pub config: serde_json::Value,
+    /// Where it came from.
+    #[serde(default)]
+    pub source: PluginSource,
+    /// What was granted to it as it came from there, if an operator decided that.
+    #[serde(default)]
+    pub grants: Option<Grants>,
     /// What is to serve, once that was agreed on. Plugins that are compiled in have no artifact, and no such thing.
     pub agreed: Option<Agreed>,
     /// Counts the times that a new generation was asked for.
@@ -52,6 +58,10 @@ pub struct Newcomer {
     pub path: String,
     /// Whether it is wanted from the beginning.
     pub enabled: bool,
+    /// Where it came from.
+    pub source: PluginSource,
+    /// What is granted to it, if that was decided when it came.
+    pub grants: Option<Grants>,
 }
 
 /// What an operator, or the supervisor on its own, decides about a plugin. What is not said stays as it is.
@@ -61,6 +71,10 @@ pub struct Decision {
     pub enabled: Option<bool>,
     /// Its new configuration: an object.
     pub config: Option<serde_json::Value>,
+    /// Where it came from, and what is granted to it as it came from there, if that was decided with it.
+    pub arrival: Option<(PluginSource, Option<Grants>)>,
+    /// What is granted to it as it came from where it did.
+    pub grants: Option<Grants>,
     /// All servers make a new generation.
     pub reload: bool,
     /// It is removed everywhere.
@@ -97,10 +111,20 @@ pub enum NotDecided {
 impl Record {
     /// The record after a decision.
     pub fn take(&mut self, decision: &Decision) {
-        let Decision { enabled, config, reload, remove, quarantine, pardon } = decision;
+        let Decision { enabled, config, arrival, grants, reload, remove, quarantine, pardon } = decision;
         self.enabled = enabled.unwrap_or(self.enabled);
         if let Some(config) = config {
             self.config.clone_from(config);
+        }
+        if let Some((source, grants)) = arrival {
+            // What was granted to what came from elsewhere is none of its business; what was before to the same, is.
+            if self.source != *source || grants.is_some() {
+                self.grants.clone_from(grants);
+            }
+            self.source.clone_from(source);
+        }
+        if let Some(grants) = grants {
+            self.grants = Some(grants.clone());
         }
         self.reloads += u64::from(*reload);
         self.removed |= *remove;
@@ -119,6 +143,8 @@ impl Record {
             built_in: newcomer.built_in,
             enabled: newcomer.enabled,
             config: serde_json::json!({}),
+            source: newcomer.source.clone(),
+            grants: newcomer.grants.clone(),
             agreed: None,
             reloads: 0,
             removed: false,

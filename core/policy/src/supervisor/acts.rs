@@ -34,6 +34,7 @@ impl Supervisor {
             Act::Set { enabled, config } => {
                 Decision { enabled: *enabled, config: config.clone(), ..Decision::default() }
             }
+            Act::Grant(grants) => Decision { grants: Some(grants.clone()), ..Decision::default() },
             Act::Remove => Decision { remove: true, ..Decision::default() },
             Act::Rollback { .. } => {
                 self.look_up_history(order, reply);
@@ -50,7 +51,7 @@ impl Supervisor {
             Act::Enable(enabled) => !enabled,
             Act::Set { enabled, .. } => *enabled == Some(false),
             Act::Remove => true,
-            Act::Reload { .. } | Act::Rollback { .. } => false,
+            Act::Reload { .. } | Act::Rollback { .. } | Act::Grant(_) => false,
         };
         let conflict = |why: String| Err(Refused::Conflict(why));
         if plugin.record().is_none() {
@@ -130,6 +131,10 @@ impl Supervisor {
                 let changes = config.is_some_and(|config| *config != *plugin.on_record.config);
                 self.take_own(record);
                 self.settled_as_decided(name, look, by, changes, reply);
+            }
+            Act::Grant(_) => {
+                self.take_own(record);
+                self.shown.answers.extend(PendingAnswer::to_all(name, [reply], &Ok(Vec::new())));
             }
             Act::Remove => {
                 self.take_own(record);

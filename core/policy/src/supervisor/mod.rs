@@ -17,6 +17,7 @@ mod departure;
 mod dependencies;
 mod directory;
 mod failing;
+mod granting;
 mod making;
 mod obeying;
 mod observed;
@@ -35,13 +36,14 @@ mod watchful;
 mod work;
 
 use crate::{
-    BoxFuture, Candidate, Install, Limits, LivePlugin, Loading, Manager, OpQueue, Publish, Shelf, Sources,
+    BoxFuture, Candidate, Grants, Install, Limits, LivePlugin, Loading, Manager, OpQueue, Publish, Shelf, Sources,
     manager::{Inbox, Message},
     manifest::HOST_CLAIM,
     registry::{Exchange, Reading, Registry, RegistryChange},
     routes::needs_the_operators_word,
 };
 use directory::Looks;
+use granting::ArrivalTerms;
 use plugin::Plugin;
 use records::Records;
 use show::ShownState;
@@ -99,13 +101,21 @@ pub struct Settings {
     pub plugins: BTreeMap<String, Limits>,
     /// Whether a plugin that is found for the first time is served.
     pub new_enabled: bool,
+    /// What is granted to plugins that somebody put into the plugins directory, unless it is decided for one of them.
+    pub grants: Grants,
     /// The operator's word on claims that need it, by plugin: hosts by their names, and `/` and `/*`.
     pub claims: BTreeMap<String, Vec<String>>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { limits: Limits::default(), plugins: BTreeMap::new(), new_enabled: true, claims: BTreeMap::new() }
+        Settings {
+            limits: Limits::default(),
+            plugins: BTreeMap::new(),
+            new_enabled: true,
+            grants: Grants::Asked,
+            claims: BTreeMap::new(),
+        }
     }
 }
 
@@ -146,6 +156,7 @@ pub fn supervise(ports: Ports, settings: Settings) -> Manager {
         records: Records::default(),
         looks: Looks::default(),
         sweeps: OpQueue::default(),
+        arriving: BTreeMap::new(),
         shown: ShownState::default(),
         ending: None,
     };
@@ -165,6 +176,8 @@ struct Supervisor {
     records: Records,
     looks: Looks,
     sweeps: OpQueue,
+    /// On what terms plugins come that are being installed, until that is on record.
+    arriving: BTreeMap<String, ArrivalTerms>,
     shown: ShownState,
     /// It ends, and these are told when it has.
     ending: Option<Vec<oneshot::Sender<()>>>,

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     BuildView, Candidate, Digest, Endpoint, Entry, Failure, Fingerprint, Loaded, Manifest, Refused, Watch,
     generation::{Event, Phase},
+    grants::GrantedGenerations,
     never,
     registry::{Actor, Agreed, Record, RolloutId, Served},
 };
@@ -37,6 +38,8 @@ pub(crate) struct Plugin {
     pub(crate) failed: Option<FailedGeneration>,
     pub(crate) leaving: BTreeMap<u64, LeavingGeneration>,
     pub(crate) past: Past,
+    /// What its generations may.
+    pub(crate) granted: GrantedGenerations,
 }
 
 /// What the registry has of a plugin, and what it was told.
@@ -261,6 +264,7 @@ impl Plugin {
             failed: None,
             leaving: BTreeMap::new(),
             past: Past::default(),
+            granted: GrantedGenerations::default(),
         }
     }
 

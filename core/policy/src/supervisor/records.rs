@@ -194,6 +194,7 @@ impl Supervisor {
             return;
         }
         plugin.follow(record, seen);
+        plugin.apply_grants(self.arriving.get(&name), &self.settings);
         self.dirty.insert(name.clone());
         self.shown.routes_changed = true;
         self.open_gate(&name);
@@ -238,11 +239,16 @@ impl Supervisor {
         entries.sort_by_key(|entry| (entry.kind != Kind::BuiltIn, &entry.path));
         let newcomers: Vec<_> = entries
             .into_iter()
-            .map(|entry| Newcomer {
-                name: entry.name.clone(),
-                built_in: entry.kind == Kind::BuiltIn,
-                path: entry.path.display().to_string(),
-                enabled: self.settings.new_enabled,
+            .map(|entry| {
+                let terms = self.arriving.get(&entry.name).cloned().unwrap_or_default();
+                Newcomer {
+                    name: entry.name.clone(),
+                    built_in: entry.kind == Kind::BuiltIn,
+                    path: entry.path.display().to_string(),
+                    enabled: self.settings.new_enabled,
+                    source: terms.source,
+                    grants: terms.grants,
+                }
             })
             .collect();
         if !self.records.registrations.request() {
@@ -262,7 +268,10 @@ impl Supervisor {
         match outcome {
             Ok(records) => {
                 for record in records {
+                    // It may have arrived while it was registered, or on terms of another server's.
+                    let name = record.name.clone();
                     self.take_record(record, None);
+                    self.put_arrival_on_record(&name, &Actor::Filesystem);
                 }
             }
             Err(why) => self.registry_fails(&why),

@@ -32,7 +32,13 @@ impl Supervisor {
         match report {
             DirectoryReport::Scanned(scan) => self.scanned(scan),
             DirectoryReport::Moved { plugin, outcome } => self.moved(&plugin, outcome),
-            DirectoryReport::Installed { by, outcome, reply } => self.installed(by, outcome, reply),
+            DirectoryReport::Arriving { plugin, terms, known } => drop(known.send(self.arriving.insert(plugin, terms))),
+            DirectoryReport::Installed { by, before, outcome, reply } => {
+                if let (Err(_), Some((plugin, before))) = (&outcome, before) {
+                    self.does_not_arrive(plugin, before);
+                }
+                self.installed(by, outcome, reply);
+            }
             DirectoryReport::History { kept, order, reply } => self.looked_up(&kept, *order, reply),
             DirectoryReport::Swept => self.swept(),
         }

@@ -161,7 +161,7 @@ impl Supervisor {
         Plugin::step(&mut phase, Event::Superseded);
         let CandidateHead { generation, ask, .. } = candidate.head;
         tracing::info!(plugin = name, generation, "given up: something newer is wanted");
-        let waited = matches!(candidate.stage, CandidateStage::WaitingForOthers { .. });
+        let waited = matches!(candidate.stage, CandidateStage::Waiting { .. });
         plugin.past.passed_over += u32::from(!waited);
         plugin.wishes.ask = match (ask, plugin.wishes.ask.take()) {
             (Some(first), Some(second)) => Some(first.and(second)),
@@ -237,6 +237,8 @@ impl Supervisor {
             return;
         };
         let (gated, config) = (plugin.is_news(&artifact), plugin.on_record.config.clone());
+        let grants = plugin.grants(self.arriving.get(name), &self.settings);
+        let granted = plugin.granted.begin(&artifact.manifest().camlock.permissions, &grants);
         let predecessor = plugin.serving.as_ref().map(|serving| Predecessor {
             instance: serving.loaded.instance.clone(),
             leases: serving.loaded.leases.clone(),
@@ -252,7 +254,7 @@ impl Supervisor {
         let reporter = self.reporter(name, generation);
         let id = reporter.id.clone();
         let lost = || WorkReport::Generation(id, GenerationReport::Up(Err((work::lost(Stage::Load), None))));
-        let bring = bring_up::BringUp { candidate: artifact, config, predecessor, gated };
+        let bring = bring_up::BringUp { candidate: artifact, config, granted, predecessor, gated };
         work::begin(self.reports.clone(), lost, bring_up(ports, limits, bring, reporter));
         self.dirty.insert(name.to_owned());
     }

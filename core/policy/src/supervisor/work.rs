@@ -2,7 +2,7 @@
 //!
 //! Each piece reports and decides nothing. What must not live here: the supervisor's own state.
 
-use super::{Ports, ask::Reply};
+use super::{Ports, ask::Reply, granting::ArrivalTerms};
 use crate::{
     BoxFuture, BuildProgress, Candidate, Failure, Fault, FaultKind, Fingerprint, Installed, Kept, Loaded, NotInstalled,
     Order, Placement, Scan, Stage,
@@ -28,9 +28,12 @@ pub(crate) enum DirectoryReport {
     Scanned(Scan),
     /// The entry of a plugin that was removed lies elsewhere now, or could not be moved.
     Moved { plugin: String, outcome: Result<PathBuf, Failure> },
-    /// Something was put into the directory for somebody, or could not be.
+    /// A plugin of this name is about to lie in the directory, on these terms. Answered with those that held before.
+    Arriving { plugin: String, terms: ArrivalTerms, known: oneshot::Sender<Option<ArrivalTerms>> },
+    /// Something was put into the directory for somebody, or could not be. `before`: the terms that held, if it was announced.
     Installed {
         by: Actor,
+        before: Option<(String, Option<ArrivalTerms>)>,
         outcome: Result<Installed, NotInstalled>,
         reply: oneshot::Sender<Result<Placement, NotInstalled>>,
     },

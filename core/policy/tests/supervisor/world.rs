@@ -483,6 +483,9 @@ impl Instance for Fake {
     fn call(&self, _: Call) -> BoxFuture<Result<Answer, Fault>> {
         Box::pin(async { Err(Fault::new(FaultKind::Error, "nobody calls")) })
     }
+    fn deliver(&self, _: Call) -> BoxFuture<Result<Answer, Fault>> {
+        Box::pin(async { Err(Fault::new(FaultKind::Error, "nothing is delivered")) })
+    }
     fn start(&self) -> BoxFuture<Result<(), Fault>> {
         let script = self.world.script(&self.fingerprint);
         if script.start_hangs {

@@ -1,0 +1,3 @@
+DROP TABLE plugin_grants;
+DROP FUNCTION decide_grants();
+ALTER TABLE plugins DROP COLUMN source;

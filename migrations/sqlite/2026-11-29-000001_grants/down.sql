@@ -1,0 +1,3 @@
+DROP TRIGGER plugins_delete_grants;
+DROP TABLE plugin_grants;
+ALTER TABLE plugins DROP COLUMN source;
