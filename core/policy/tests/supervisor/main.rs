@@ -4,6 +4,7 @@ mod asking;
 mod changing;
 mod ending;
 mod fleet;
+mod granting;
 mod installing;
 mod leaning;
 mod recorded;

@@ -1,8 +1,8 @@
 //! A world of fakes: entries with a script for each fingerprint, and a log of what was done to them.
 
 use camlock_policy::{
-    Act, Answer, Aside, BoxFuture, BuildPriority, Built, Call, Candidate, Description, Digest, Done, Ending, Entry,
-    Failure, Fault, FaultKind, Fingerprint, Install, Installed, Instance, Kept, Kind, Lease, Limits, LivePlugin,
+    Act, Answer, Arriving, Aside, BoxFuture, BuildPriority, Built, Call, Candidate, Description, Digest, Done, Ending, Entry,
+    Failure, Fault, FaultKind, Fingerprint, GenerationStart, Granted, Install, Installed, Instance, Kept, Kind, Lease, Limits, LivePlugin,
     Loaded, Loading, Manager, Manifest, NotInstalled, Overview, Ports, Progress, Publish, Refused, Saved, Scan,
     Settings, Shelf, Sources, Stage, Upload, Use,
     manifest::{Camlock, Handover},
@@ -24,6 +24,7 @@ pub(super) struct Script {
     pub(super) version: &'static str,
     pub(super) claims: &'static [&'static str],
     pub(super) needs: &'static [(&'static str, &'static str)],
+    pub(super) permissions: &'static [&'static str],
     pub(super) build: Duration,
     pub(super) build_fails: Option<Failure>,
     /// From its build on, the entry has another fingerprint: the build teaches what it is made of.
@@ -67,6 +68,8 @@ struct State {
     /// The next piece of work blocks its thread, for ever.
     blocks: bool,
     blocked: Vec<BoxFuture<()>>,
+    /// What the last generation of each fingerprint may.
+    granted: BTreeMap<String, Granted>,
 }
 
 #[derive(Clone)]
@@ -75,6 +78,11 @@ pub(super) struct World(Arc<Mutex<State>>, watch::Sender<u64>, Arc<(Mutex<bool>,
 impl World {
     pub(super) fn new() -> Self {
         World(Arc::default(), watch::channel(0).0, Arc::default())
+    }
+
+    /// Whether what was last loaded of this fingerprint may do that.
+    pub(super) fn may(&self, fingerprint: &str, permission: &str) -> bool {
+        self.state().granted.get(fingerprint).is_some_and(|granted| granted.has(permission))
     }
 
     /// From now on looks at the directory do not come to an end, or do again.
@@ -328,7 +336,7 @@ impl Install for World {
         "uploads".into()
     }
 
-    fn install(&self, upload: Upload) -> BoxFuture<Result<Installed, NotInstalled>> {
+    fn install(&self, upload: Upload, arriving: Arriving) -> BoxFuture<Result<Installed, NotInstalled>> {
         let world = self.clone();
         Box::pin(async move {
             let there: Vec<_> = upload.there.keys().cloned().collect();
@@ -340,6 +348,11 @@ impl Install for World {
                 return Err(NotInstalled::Taken(format!("there is a plugin `{name}`")));
             }
             let script = world.script(&Fingerprint(format!("{name}:{fingerprint}")));
+            let announced = name.to_owned();
+            tokio::task::spawn_blocking(move || arriving(&announced)).await.unwrap();
+            if fingerprint == "full" {
+                return Err(NotInstalled::Failed("the disk is full".to_owned()));
+            }
             // Somebody takes it away before anybody looks.
             if fingerprint != "taken-away" {
                 world.put(name, fingerprint, script);
@@ -387,6 +400,7 @@ impl Loading for World {
             let camlock = Camlock {
                 routes: strings(script.claims),
                 dependencies: needs.collect(),
+                permissions: strings(script.permissions),
                 handover: script.quiesce.then_some(Handover::Quiesce),
                 ..Camlock::default()
             };
@@ -427,12 +441,14 @@ impl Candidate for Artifact {
         None
     }
 
-    fn load(&self, generation: u64, config: Arc<str>) -> BoxFuture<Result<Loaded, Failure>> {
+    fn load(&self, start: GenerationStart) -> BoxFuture<Result<Loaded, Failure>> {
+        let GenerationStart { generation, config, granted } = start;
         let (world, fingerprint, manifest) = (self.world.clone(), self.fingerprint.clone(), self.manifest.clone());
         Box::pin(async move {
             let script = world.script(&fingerprint);
             let with = if *config == *"{}" { String::new() } else { format!(" with {config}") };
             world.log(format!("load {fingerprint} as {generation}{with}"));
+            world.state().granted.insert(fingerprint.0.clone(), granted);
             tokio::time::sleep(script.load).await;
             assert!(!script.load_panics, "on purpose");
             if script.load_fails {
