@@ -38,7 +38,7 @@ const PIPE: usize = 64 * 1024;
 pub(crate) fn upgrade(home: Home, head: &RequestHead<'_>, body: Body) -> Task {
     if !home.runtime().is_there() {
         // Without a runtime there is nothing to serve the connection with: axum answers what it does to such requests.
-        return respond::handle(home, head, body);
+        return respond::handle(home, Door::Requests, head, body);
     }
     match camlock_abi::catch(|| request::build(head, body, home.room(), home.spares())) {
         Ok(Ok(request)) => task(Ordinary(serve(home, request)), home),

@@ -16,6 +16,7 @@ mod cors;
 mod docs;
 mod document;
 mod fleet;
+mod grants;
 mod install;
 mod journal;
 mod keys;
@@ -79,6 +80,7 @@ pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
         .routes(routes!(list::builds))
         .routes(routes!(plugin_logs::logs))
         .routes(routes!(level::show, level::set))
+        .routes(routes!(grants::show, grants::set))
         .routes(routes!(acts::reload))
         .routes(routes!(acts::rollback))
         .routes(routes!(acts::enable))

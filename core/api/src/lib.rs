@@ -8,6 +8,7 @@
 
 mod digest;
 mod generation;
+mod grants;
 mod health;
 mod journal;
 mod log;
@@ -22,6 +23,7 @@ mod token;
 pub use crate::{
     digest::{Digest, NoDigest},
     generation::{BuildView, GenerationPhase, GenerationView, StageTimes},
+    grants::{CHECKED_BY_THE_HOST, GrantsView, PermissionView},
     health::{BlockedHandler, ServerHealth},
     journal::JournalEntry,
     log::{LogLevel, LogLine, PluginLogLevel},

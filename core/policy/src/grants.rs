@@ -201,24 +201,33 @@ impl Granted {
     }
 }
 
-/// What the generations of a plugin may that are still there.
+/// What is granted to a plugin now, and its generations that are still there.
 #[derive(Default)]
-pub(crate) struct GrantedGenerations(Vec<Weak<GrantedCell>>);
+pub(crate) struct GrantedGenerations {
+    now: Grants,
+    cells: Vec<Weak<GrantedCell>>,
+}
 
 impl GrantedGenerations {
+    /// What is granted now.
+    pub(crate) fn now(&self) -> &Grants {
+        &self.now
+    }
+
     /// Another generation begins.
     pub(crate) fn begin(&mut self, asked: &[String], grants: &Grants) -> Granted {
-        self.0.retain(|cell| cell.strong_count() > 0);
+        self.cells.retain(|cell| cell.strong_count() > 0);
         let granted = Granted::new(asked.iter().cloned(), grants);
-        self.0.push(Arc::downgrade(&granted.0));
+        self.cells.push(Arc::downgrade(&granted.0));
         granted
     }
 
     /// From now on this is granted to all of them.
-    pub(crate) fn update(&self, grants: &Grants) {
-        for cell in self.0.iter().filter_map(Weak::upgrade) {
-            Granted(cell).update(grants);
+    pub(crate) fn update(&mut self, grants: Grants) {
+        for cell in self.cells.iter().filter_map(Weak::upgrade) {
+            Granted(cell).update(&grants);
         }
+        self.now = grants;
     }
 }
 
@@ -276,11 +285,11 @@ mod tests {
         let old = generations.begin(&asked, &Grants::Asked);
         let new = generations.begin(&asked, &Grants::Asked);
         drop(old);
-        generations.update(&Grants::default());
+        generations.update(Grants::default());
         assert!(!new.has("storage"));
         let newest = generations.begin(&asked, &Grants::default());
-        assert_eq!(generations.0.len(), 2);
-        generations.update(&Grants::Asked);
+        assert_eq!(generations.cells.len(), 2);
+        generations.update(Grants::Asked);
         assert!(new.has("storage") && newest.has("storage"));
     }
 

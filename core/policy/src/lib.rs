@@ -56,5 +56,5 @@ pub use crate::{
 };
 pub use camlock_api::{
     BuildView, CandidateView, Diagnostic, Digest, DrainingView, Endpoint, FailureView, GenerationPhase, GenerationView,
-    Headline, NoDigest, PinnedView, PluginKind, PluginView, ServingView, Stage, StageTimes, UtcTime,
+    GrantsView, Headline, NoDigest, PermissionView, PinnedView, PluginKind, PluginView, ServingView, Stage, StageTimes, UtcTime,
 };

@@ -2,6 +2,7 @@
 //!
 //! Reading is pure and never trusts: lengths, characters and keys are checked, and an error says where it is.
 
+use crate::permissions::check_permission;
 use serde::Deserialize;
 use std::{collections::BTreeMap, ops::Range};
 
@@ -238,8 +239,9 @@ fn parsed(cargo_toml: &[u8]) -> Result<CargoPackage, Invalid> {
         check_host(host)?;
         camlock.routes.push(format!("{HOST_CLAIM}{host}"));
     }
-    for (what, value) in camlock.permissions.iter().map(|permission| ("permissions", permission)) {
-        text(what, value.as_bytes())?;
+    for permission in &camlock.permissions {
+        check_permission(text("permissions", permission.as_bytes())?.as_str())
+            .map_err(|unknown| Invalid(format!("`permissions`: {unknown}")))?;
     }
     for name in camlock.dependencies.keys() {
         check_name(name)?;

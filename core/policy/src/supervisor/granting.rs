@@ -2,9 +2,11 @@
 
 use super::{Settings, Supervisor, plugin::Plugin};
 use crate::{
-    Grants, Manifest, PluginSource,
+    Candidate, Grants, GrantsView, Manifest, PermissionView, PluginSource, meaning,
     registry::{Actor, Decision},
 };
+use camlock_api::CHECKED_BY_THE_HOST;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// On what terms a plugin comes that is being installed.
 #[derive(Clone, Debug, Default)]
@@ -55,9 +57,38 @@ impl Plugin {
 
     /// Something may have been granted, or not any more: its generations have it from now on. Those of what came before are not
     /// given what is granted to what arrives.
-    pub(super) fn apply_grants(&self, arriving: Option<&ArrivalTerms>, settings: &Settings) {
+    pub(super) fn apply_grants(&mut self, arriving: Option<&ArrivalTerms>, settings: &Settings) {
         if arriving.is_none() {
-            self.granted.update(&self.grants(None, settings));
+            let grants = self.grants(None, settings);
+            self.granted.update(grants);
+        }
+    }
+
+    /// What people see of that.
+    pub(super) fn grants_view(&self) -> GrantsView {
+        let now = self.granted.now();
+        let serving = self.serving.as_ref().map(|serving| &serving.artifact);
+        let waiting = self.candidate.as_ref().and_then(|candidate| candidate.artifact());
+        let asked = |artifact: &Arc<dyn Candidate>| artifact.manifest().camlock.permissions.clone();
+        let asked: BTreeSet<String> = serving.into_iter().chain(waiting).flat_map(asked).collect();
+        let granted = match now {
+            Grants::These(these) if self.record().is_some_and(|record| record.grants.is_some()) => these.clone(),
+            now => now.of(&asked),
+        };
+        GrantsView {
+            source: self.record().map(|record| record.source.clone()).unwrap_or_default().to_string(),
+            decided: self.record().is_some_and(|record| record.grants.is_some()),
+            all: *now == Grants::Asked,
+            granted: granted.into_iter().collect(),
+            asked: asked
+                .into_iter()
+                .map(|permission| PermissionView {
+                    meaning: meaning(&permission).to_owned(),
+                    granted: now.cover(&permission),
+                    permission,
+                })
+                .collect(),
+            enforcement: CHECKED_BY_THE_HOST.to_owned(),
         }
     }
 }

@@ -211,6 +211,7 @@ impl Plugin {
         let leases = held.chain(serves).collect();
         let mut live = LivePlugin::new(view, entry, leases);
         live.instance = serving.map(|serving| Arc::downgrade(&serving.loaded.instance));
+        live.grants = self.grants_view();
         live.openapi = openapi.map(Into::into);
         live.builds = self.past.builds.iter().cloned().collect();
         Arc::new(live)
