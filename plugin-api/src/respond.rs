@@ -1,6 +1,11 @@
 //! A request in the author's router, as a task that crosses.
 
-use crate::{host::panicked, in_runtime::InRuntime, instance::{Door, Home}, request};
+use crate::{
+    host::panicked,
+    in_runtime::InRuntime,
+    instance::{Door, Home},
+    request,
+};
 use axum::{body::Body as AxumBody, routing::future::RouteFuture};
 use bytes::Bytes;
 use camlock_abi::{

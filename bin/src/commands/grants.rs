@@ -84,7 +84,8 @@ pub(crate) fn revoke(options: &Revoke) -> Result<(), Failed> {
         if options.all {
             return decide(&client, name, json!([])).await;
         }
-        let mut granted: BTreeSet<String> = read::<GrantsView>(&look(&client, name).await?)?.granted.into_iter().collect();
+        let mut granted: BTreeSet<String> =
+            read::<GrantsView>(&look(&client, name).await?)?.granted.into_iter().collect();
         for permission in &options.permissions {
             if !granted.remove(permission) {
                 let has = granted.iter().map(String::as_str).collect::<Vec<_>>().join(", ");

@@ -389,8 +389,11 @@ mod tests {
             ("[plugin.hello]\nlog = \"loud\"", "2: unknown variant `loud`, expected one of `error`, `warn`"),
             ("build.profile = \"fast\"", "1: unknown variant `fast`, expected `quick` or `release`"),
             ("plugins.new = 1", "1: "),
-            ("plugins.grant = [\"storge\"]", "`storge` is no permission; did you mean `storage`?"),
-            ("plugins.grant = \"all\"", "what is granted is \"asked\", \"none\", or a list of permissions, not \"all\""),
+            ("plugins.grant = [\"storge\"]", "1: `storge` is no permission; did you mean `storage`?"),
+            (
+                "plugins.grant = \"all\"",
+                "1: what is granted is \"asked\", \"none\", or a list of permissions, not \"all\"",
+            ),
             ("nonsense", "1: "),
         ] {
             let told = refused(text);

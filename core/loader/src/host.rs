@@ -14,7 +14,7 @@ use camlock_abi::{
     BuiltIn, EventView, Failure, FailureKind, FailureMessage, FieldView, HOST_FEATURES, HostRef, HostTable,
     HostTableRef, Job, RSlice, RStr, RequestHead, SpanView, Task, TextSink,
 };
-use camlock_policy::{Asker, Fault, Granted, FaultKind, Services, Use, Watch};
+use camlock_policy::{Asker, Fault, FaultKind, Granted, Services, Use, Watch};
 use http::HeaderValue;
 use parking_lot::Mutex;
 use std::{

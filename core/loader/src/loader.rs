@@ -16,7 +16,9 @@ use crate::{
     words::in_words,
 };
 use camlock_abi::{BuiltIn, RootRef};
-use camlock_policy::{Description, Digest, Ending, Fault, GenerationStart, Lease, Loaded, Manifest, Use, Watch, manifest::Runtime};
+use camlock_policy::{
+    Description, Digest, Ending, Fault, GenerationStart, Lease, Loaded, Manifest, Use, Watch, manifest::Runtime,
+};
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,

@@ -266,10 +266,7 @@ mod tests {
         let granted = Granted::new(["storage".to_owned(), "tasks".to_owned()], &these(&["storage", "database"]));
         assert!(granted.has("storage") && !granted.has("tasks") && !granted.has("database"));
         let denied = |permission| granted.require("hello", permission).unwrap_err().to_string();
-        assert_eq!(
-            denied("tasks"),
-            "denied: `tasks` is not granted to `hello`: `camlock grant hello tasks` does"
-        );
+        assert_eq!(denied("tasks"), "denied: `tasks` is not granted to `hello`: `camlock grant hello tasks` does");
         assert_eq!(
             denied("database"),
             "denied: `hello` does not ask for `database`: name it under `permissions` in its manifest"

@@ -27,7 +27,12 @@ impl fmt::Debug for Installation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Installation { source, replace, grants, by, held: _ } = self;
         let mut shown = formatter.debug_struct("Installation");
-        shown.field("source", source).field("replace", replace).field("grants", grants).field("by", by).finish_non_exhaustive()
+        shown
+            .field("source", source)
+            .field("replace", replace)
+            .field("grants", grants)
+            .field("by", by)
+            .finish_non_exhaustive()
     }
 }
 

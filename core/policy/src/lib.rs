@@ -47,8 +47,8 @@ pub use crate::{
     paths::without_paths,
     permissions::{NoPermission, check_permission, meaning},
     ports::{
-        BuildPriority, BuildProgress, Built, Candidate, Entry, Fingerprint, GenerationStart, Kept, Kind, Loading, Progress, Publish,
-        Scan, Shelf, Sources,
+        BuildPriority, BuildProgress, Built, Candidate, Entry, Fingerprint, GenerationStart, Kept, Kind, Loading,
+        Progress, Publish, Scan, Shelf, Sources,
     },
     services::{AskError, AskErrorCode, Asker, ERROR_CODE, Services},
     supervisor::{Aside, Ports, Settings, supervise},
@@ -56,5 +56,6 @@ pub use crate::{
 };
 pub use camlock_api::{
     BuildView, CandidateView, Diagnostic, Digest, DrainingView, Endpoint, FailureView, GenerationPhase, GenerationView,
-    GrantsView, Headline, NoDigest, PermissionView, PinnedView, PluginKind, PluginView, ServingView, Stage, StageTimes, UtcTime,
+    GrantsView, Headline, NoDigest, PermissionView, PinnedView, PluginKind, PluginView, ServingView, Stage, StageTimes,
+    UtcTime,
 };

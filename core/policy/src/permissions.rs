@@ -119,7 +119,8 @@ fn is_host(text: &str) -> bool {
         _ => (text, None),
     };
     let name = host.strip_prefix("*.").unwrap_or(host);
-    let is_name = !name.is_empty() && name.len() <= 253 && name.split('.').all(|label| is_label(label) && !label.contains('_'));
+    let is_name =
+        !name.is_empty() && name.len() <= 253 && name.split('.').all(|label| is_label(label) && !label.contains('_'));
     let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let is_address = inner.is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok());
     (is_name || is_address || host == "*")

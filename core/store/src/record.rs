@@ -125,7 +125,7 @@ impl StoreCore {
             .filter(|row| self.may_be_a_plugin(&row.name))
             .map(|row| {
                 let quarantine = quarantine.remove(&*row.name).unwrap_or_default();
-                let granted = granted.remove(&(row.name.to_string(), row.source.clone()));
+                let granted = granted.remove(&((*row.name).to_owned(), row.source.clone()));
                 self.of_row(row, quarantine, granted)
             })
             .collect())

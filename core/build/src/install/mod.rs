@@ -18,7 +18,9 @@ use crate::{
     words::{in_words, shown},
 };
 use archive::{tar_gz, zip};
-use camlock_policy::{Arriving, BoxFuture, Install, Installed, Kind, NotInstalled, Source, Upload, manifest::check_name};
+use camlock_policy::{
+    Arriving, BoxFuture, Install, Installed, Kind, NotInstalled, Source, Upload, manifest::check_name,
+};
 use incoming::Incoming;
 use room::{InstallBounds, Room};
 use rustix::fs::{CWD, RenameFlags, renameat_with};

@@ -53,8 +53,11 @@ fn two_serve_beside_each_other() {
     alone(async {
         let host = Host::new();
         let (generation, linked) = serve(&host).await;
-        let about =
-            host.loader.load_built_in(&about::CAMLOCK_PLUGIN, (next_generation(), "{}")).await.expect("it can be loaded");
+        let about = host
+            .loader
+            .load_built_in(&about::CAMLOCK_PLUGIN, (next_generation(), "{}"))
+            .await
+            .expect("it can be loaded");
         let about = host.serve_loaded(about).await;
         assert_eq!(linked.text("/hello").await, "Hello from inside!");
         let echo: Value = serde_json::from_str(&about.text("/echo?x").await).expect("JSON");

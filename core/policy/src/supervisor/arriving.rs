@@ -11,9 +11,8 @@ use super::{
     work::{self, DirectoryReport, WorkReport, WorkReports},
 };
 use crate::{
-    Act, Arriving, Headline, Installation, Installed, Kind, NotInstalled, Order, Placement, PluginSource, Refused, Upload,
-    never,
-    registry::Actor,
+    Act, Arriving, Headline, Installation, Installed, Kind, NotInstalled, Order, Placement, PluginSource, Refused,
+    Upload, never, registry::Actor,
 };
 use serde_json::json;
 use std::{

@@ -6,7 +6,10 @@ use super::{
     Ports,
     work::{GenerationReport, GenerationReporter, aside},
 };
-use crate::{Candidate, Failure, Fault, FaultKind, GenerationStart, Granted, Instance, Limits, Saved, Stage, Use, Watch, manifest::Handover};
+use crate::{
+    Candidate, Failure, Fault, FaultKind, GenerationStart, Granted, Instance, Limits, Saved, Stage, Use, Watch,
+    manifest::Handover,
+};
 use std::sync::Arc;
 use tokio::{sync::oneshot, time::timeout};
 

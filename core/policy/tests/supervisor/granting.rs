@@ -2,8 +2,7 @@
 
 use super::world::{Script, Server, World, limits};
 use camlock_policy::{
-    Act, Grants, Headline, Installation, NotInstalled, Order, PluginSource, Refused, Settings, Source,
-    registry::Actor,
+    Act, Grants, Headline, Installation, NotInstalled, Order, PluginSource, Refused, Settings, Source, registry::Actor,
 };
 use camlock_testing::MemoryRegistry;
 

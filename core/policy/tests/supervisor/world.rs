@@ -1,10 +1,10 @@
 //! A world of fakes: entries with a script for each fingerprint, and a log of what was done to them.
 
 use camlock_policy::{
-    Act, Answer, Arriving, Aside, BoxFuture, BuildPriority, Built, Call, Candidate, Description, Digest, Done, Ending, Entry,
-    Failure, Fault, FaultKind, Fingerprint, GenerationStart, Granted, Install, Installed, Instance, Kept, Kind, Lease, Limits, LivePlugin,
-    Loaded, Loading, Manager, Manifest, NotInstalled, Overview, Ports, Progress, Publish, Refused, Saved, Scan,
-    Settings, Shelf, Sources, Stage, Upload, Use,
+    Act, Answer, Arriving, Aside, BoxFuture, BuildPriority, Built, Call, Candidate, Description, Digest, Done, Ending,
+    Entry, Failure, Fault, FaultKind, Fingerprint, GenerationStart, Granted, Install, Installed, Instance, Kept, Kind,
+    Lease, Limits, LivePlugin, Loaded, Loading, Manager, Manifest, NotInstalled, Overview, Ports, Progress, Publish,
+    Refused, Saved, Scan, Settings, Shelf, Sources, Stage, Upload, Use,
     manifest::{Camlock, Handover},
     routes::{Routed, Target},
     supervise,
