@@ -3,7 +3,7 @@
 use crate::harness::{Host, Served, run};
 use bytes::Bytes;
 use camlock_loader::Surroundings;
-use camlock_policy::{AskError, AskErrorCode, Asker, Body};
+use camlock_policy::{AskError, AskErrorCode, Asker, Body, Call, Grants};
 use camlock_services::{AskLimits, HostServices, ServiceSet};
 use camlock_testing::{Fixtures, trial};
 use http::{Request, Response};
@@ -48,8 +48,9 @@ async fn echo(asker: Asker, request: Request<Body>) -> Result<Response<Body>, As
         asker.plugin,
         request.method(),
         request.uri(),
-        request.headers()["x-from"]
+        request.headers().get("x-from")
     );
+    asker.may("app:echo")?;
     let body = request
         .into_body()
         .collect()
@@ -102,7 +103,7 @@ fn an_ask_and_its_answer() {
         let served = host.serve(&library()).await;
         // Verified by another process, which has no services; then created here.
         assert_eq!(served.text("/at-first").await, "answered");
-        let told = "true of asking asks POST /echo/1/x?y=1 from \"a plugin\": ";
+        let told = "true of asking asks POST /echo/1/x?y=1 from Some(\"a plugin\"): ";
         for length in [0, 5, 100_000, 3_000_000] {
             let body = "z".repeat(length);
             assert_eq!(post(&served, "/ask/echo/1/x%3Fy=1", &body).await, (200, format!("{told}{body}")), "{length}");
@@ -127,6 +128,76 @@ fn errors_have_a_code() {
             assert_eq!(post(&served, &format!("/ask/{path}"), "").await, (502, told.to_owned()));
         }
         assert_eq!(services.counts()["asking"].errors, [1, 0, 0, 0, 1, 0]);
+        served.unload_wholly().await;
+    });
+}
+
+/// What an operator takes away is gone with the next ask, in a generation that runs.
+#[trial]
+fn grants_are_looked_up_with_each_ask() {
+    run(async {
+        let (host, services) = host(AskLimits::default());
+        let served = host.serve(&library()).await;
+        assert_eq!(post(&served, "/ask/echo/1/x", "").await.0, 200);
+        let granted = host.granted.lock().unwrap().clone();
+        granted.update(&Grants::default());
+        let denied = "Denied: `app:echo` is not granted to `asking`: `camlock grant asking app:echo` does";
+        assert_eq!(post(&served, "/ask/echo/1/x", "").await, (502, denied.to_owned()));
+        granted.update(&Grants::these(["app:*"]).unwrap());
+        assert_eq!(post(&served, "/ask/echo/1/x", "").await.0, 200);
+        assert_eq!(services.counts()["asking"].errors[0], 1);
+        served.unload_wholly().await;
+    });
+}
+
+/// The host polls it, and its timers are the plugin's; what panics in it is the plugin's error, and nobody else's.
+#[trial]
+fn bodies_of_asks_run_as_the_plugin() {
+    run(async {
+        let (host, _) = host(AskLimits::default());
+        let served = host.serve(&library()).await;
+        let parts: String = (0..20).map(|number| format!("{number},")).collect();
+        let told = format!("true of asking asks POST /echo/1/x from Some(\"a plugin\"): {parts}");
+        for _ in 0..5 {
+            assert_eq!(served.text("/slowly/echo/1/x").await, told);
+        }
+        for _ in 0..5 {
+            let answer = served.get("/badly/echo/1/x").await;
+            let told = String::from_utf8_lossy(answer.body()).into_owned();
+            assert_eq!((answer.status().as_u16(), &*told), (502, "Invalid: the body broke off: a body panics"));
+        }
+        served.unload_wholly().await;
+    });
+}
+
+/// What is configured is read once, and anew when it is another.
+#[trial]
+fn a_configuration_is_shared_until_it_is_another() {
+    run(async {
+        let (host, _) = host(AskLimits::default());
+        let loaded = host.load_with(&library(), r#"{"greeting":"hello"}"#).await.unwrap();
+        let served = host.serve_loaded(loaded).await;
+        assert_eq!(served.text("/greeting").await, "hello true");
+        assert!(served.instance.configure(r#"{"greeting":"good day"}"#.into()).await.unwrap());
+        assert_eq!(served.text("/greeting").await, "good day true");
+        served.unload_wholly().await;
+    });
+}
+
+/// What the host brings comes in by a door of its own, and holds the plugin as a request does.
+#[trial]
+fn deliveries() {
+    run(async {
+        let (host, _) = host(AskLimits::default());
+        let served = host.serve(&library()).await;
+        for body in [Body::empty(), Body::from("an event".to_owned()), Body::stream(Full::new(Bytes::from(vec![1; 100_000])))] {
+            let request = Request::post("/at-first").body(body).unwrap();
+            let answer = served.instance.deliver(Call::new(request)).await.expect("an answer");
+            let (head, body) = answer.response.into_parts();
+            assert_eq!((head.status.as_u16(), head.headers["x-code"].as_bytes()), (404, &b"not_found"[..]));
+            let body = body.collect().await.unwrap().to_bytes();
+            assert_eq!(body, "this plugin takes nothing of the kind: /at-first");
+        }
         served.unload_wholly().await;
     });
 }
