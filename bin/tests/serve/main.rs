@@ -3,6 +3,7 @@
 mod bad_input;
 mod crashes;
 mod few_descriptors;
+mod grants;
 mod held;
 mod included;
 mod killed;

@@ -124,9 +124,10 @@ impl Services for HostServices {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use camlock_policy::Granted;
 
     fn asker(plugin: &str) -> Asker {
-        Asker { plugin: plugin.into(), generation: 1 }
+        Asker { plugin: plugin.into(), generation: 1, granted: Granted::default() }
     }
 
     fn services(limits: AskLimits) -> HostServices {

@@ -1,7 +1,7 @@
 //! Plugins that are closures.
 
 use camlock_policy::{
-    Answer, Body, BoxFuture, Call, Description, Fault, Instance, Lease, RequestLimits, Saved, Use, manifest,
+    Answer, Body, BoxFuture, Call, Description, Fault, FaultKind, Instance, Lease, RequestLimits, Saved, Use, manifest,
     routes::{Routed, Serving, Target},
 };
 use http::Response;

@@ -190,7 +190,9 @@ fn deliveries() {
     run(async {
         let (host, _) = host(AskLimits::default());
         let served = host.serve(&library()).await;
-        for body in [Body::empty(), Body::from("an event".to_owned()), Body::stream(Full::new(Bytes::from(vec![1; 100_000])))] {
+        for body in
+            [Body::empty(), Body::from("an event".to_owned()), Body::stream(Full::new(Bytes::from(vec![1; 100_000])))]
+        {
             let request = Request::post("/at-first").body(body).unwrap();
             let answer = served.instance.deliver(Call::new(request)).await.expect("an answer");
             let (head, body) = answer.response.into_parts();
