@@ -392,7 +392,7 @@ mod tests {
             ("plugins.grant = [\"storge\"]", "1: `storge` is no permission; did you mean `storage`?"),
             (
                 "plugins.grant = \"all\"",
-                "1: what is granted is \"asked\", \"none\", or a list of permissions, not \"all\"",
+                "1: invalid value: string \"all\", expected \"asked\", \"none\", or a list of permissions",
             ),
             ("nonsense", "1: "),
         ] {

@@ -4,7 +4,10 @@ use crate::{
     permissions::{NoPermission, check_permission, covers},
     services::{AskError, AskErrorCode},
 };
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, SeqAccess, Unexpected, Visitor},
+};
 use std::{
     collections::BTreeSet,
     fmt,
@@ -59,33 +62,45 @@ impl Grants {
     }
 }
 
-/// As configurations, requests and the registry write it: `"asked"`, `"none"`, or a list.
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum WrittenGrants {
-    Word(String),
-    List(Vec<String>),
-}
-
+/// As configurations and requests write it: `"asked"`, `"none"`, or a list.
 impl Serialize for Grants {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Grants::Asked => WrittenGrants::Word("asked".to_owned()),
-            Grants::These(these) => WrittenGrants::List(these.iter().cloned().collect()),
+            Grants::Asked => serializer.serialize_str("asked"),
+            Grants::These(these) => serializer.collect_seq(these),
         }
-        .serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Grants {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let neither = "what is granted is \"asked\", \"none\", or a list of permissions";
-        match WrittenGrants::deserialize(deserializer).map_err(|_| D::Error::custom(neither))? {
-            WrittenGrants::Word(word) if word == "asked" => Ok(Grants::Asked),
-            WrittenGrants::Word(word) if word == "none" => Ok(Grants::default()),
-            WrittenGrants::Word(word) => Err(D::Error::custom(format!("{neither}, not {word:?}"))),
-            WrittenGrants::List(list) => Grants::these(list).map_err(D::Error::custom),
+        deserializer.deserialize_any(WrittenGrants)
+    }
+}
+
+struct WrittenGrants;
+
+impl<'de> Visitor<'de> for WrittenGrants {
+    type Value = Grants;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("\"asked\", \"none\", or a list of permissions")
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<Grants, E> {
+        match word {
+            "asked" => Ok(Grants::Asked),
+            "none" => Ok(Grants::default()),
+            _ => Err(E::invalid_value(Unexpected::Str(word), &self)),
         }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Grants, A::Error> {
+        let mut permissions: Vec<String> = Vec::new();
+        while let Some(permission) = list.next_element()? {
+            permissions.push(permission);
+        }
+        Grants::these(permissions).map_err(de::Error::custom)
     }
 }
 
@@ -253,8 +268,8 @@ mod tests {
         assert_eq!(json!(Grants::Asked), json!("asked"));
         assert_eq!(json!(these(&["tasks", "storage"])), json!(["storage", "tasks"]));
         for (bad, why) in [
-            (json!("all"), "what is granted is \"asked\", \"none\", or a list of permissions, not \"all\""),
-            (json!(7), "what is granted is \"asked\", \"none\", or a list of permissions"),
+            (json!("all"), "invalid value: string \"all\", expected \"asked\", \"none\", or a list of permissions"),
+            (json!(7), "invalid type: integer `7`, expected \"asked\", \"none\", or a list of permissions"),
             (json!(["storge"]), "`storge` is no permission; did you mean `storage`?"),
         ] {
             assert_eq!(serde_json::from_value::<Grants>(bad).unwrap_err().to_string(), why);
