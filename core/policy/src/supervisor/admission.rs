@@ -75,10 +75,12 @@ impl Supervisor {
             return;
         }
         match self.needs(name, artifact.manifest()) {
-            Needs::Met => match plugin.not_granted(artifact.manifest(), self.arriving.get(name), &self.settings) {
-                None => self.load(name, artifact),
-                Some(why) => self.wait(name, artifact, why),
-            },
+            Needs::Met => {
+                match plugin.not_granted(artifact.manifest(), self.records.arriving.get(name), &self.settings) {
+                    None => self.load(name, artifact),
+                    Some(why) => self.wait(name, artifact, why),
+                }
+            }
             Needs::Impossible(why) => self.refuse(name, artifact, Failure::new(Stage::Dependencies, why)),
             Needs::Unmet(why) => self.wait(name, artifact, why),
         }

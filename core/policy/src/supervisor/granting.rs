@@ -60,13 +60,13 @@ impl Plugin {
     pub(super) fn apply_grants(&mut self, arriving: Option<&ArrivalTerms>, settings: &Settings) {
         if arriving.is_none() {
             let grants = self.grants(None, settings);
-            self.granted.update(grants);
+            self.on_record.granted.update(grants);
         }
     }
 
     /// What people see of that.
     pub(super) fn grants_view(&self) -> GrantsView {
-        let now = self.granted.now();
+        let now = self.on_record.granted.now();
         let serving = self.serving.as_ref().map(|serving| &serving.artifact);
         let waiting = self.candidate.as_ref().and_then(|candidate| candidate.artifact());
         let asked = |artifact: &Arc<dyn Candidate>| artifact.manifest().camlock.permissions.clone();
@@ -99,7 +99,7 @@ impl Supervisor {
         if self.plugins.get(name).is_none_or(|plugin| plugin.record().is_none_or(|record| record.removed)) {
             return;
         }
-        if let Some(ArrivalTerms { source, grants }) = self.arriving.remove(name) {
+        if let Some(ArrivalTerms { source, grants }) = self.records.arriving.remove(name) {
             self.decide_here(name, Decision { arrival: Some((source, grants)), ..Decision::default() }, by.clone());
             self.dirty.insert(name.to_owned());
         }
@@ -108,8 +108,8 @@ impl Supervisor {
     /// What was announced did not come: the terms that held before hold again.
     pub(super) fn does_not_arrive(&mut self, name: String, before: Option<ArrivalTerms>) {
         match before {
-            Some(terms) => drop(self.arriving.insert(name, terms)),
-            None => drop(self.arriving.remove(&name)),
+            Some(terms) => drop(self.records.arriving.insert(name, terms)),
+            None => drop(self.records.arriving.remove(&name)),
         }
     }
 }

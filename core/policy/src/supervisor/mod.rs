@@ -43,7 +43,6 @@ use crate::{
     routes::needs_the_operators_word,
 };
 use directory::Looks;
-use granting::ArrivalTerms;
 use plugin::Plugin;
 use records::Records;
 use show::ShownState;
@@ -156,7 +155,6 @@ pub fn supervise(ports: Ports, settings: Settings) -> Manager {
         records: Records::default(),
         looks: Looks::default(),
         sweeps: OpQueue::default(),
-        arriving: BTreeMap::new(),
         shown: ShownState::default(),
         ending: None,
     };
@@ -176,8 +174,6 @@ struct Supervisor {
     records: Records,
     looks: Looks,
     sweeps: OpQueue,
-    /// On what terms plugins come that are being installed, until that is on record.
-    arriving: BTreeMap<String, ArrivalTerms>,
     shown: ShownState,
     /// It ends, and these are told when it has.
     ending: Option<Vec<oneshot::Sender<()>>>,

@@ -38,8 +38,6 @@ pub(crate) struct Plugin {
     pub(crate) failed: Option<FailedGeneration>,
     pub(crate) leaving: BTreeMap<u64, LeavingGeneration>,
     pub(crate) past: Past,
-    /// What its generations may.
-    pub(crate) granted: GrantedGenerations,
 }
 
 /// What the registry has of a plugin, and what it was told.
@@ -47,6 +45,8 @@ pub(crate) struct OnRecord {
     pub(crate) record: Option<Record>,
     /// The record's configuration, as plugins get it.
     pub(crate) config: Arc<str>,
+    /// What its generations may.
+    pub(crate) granted: GrantedGenerations,
     /// When the record was taken over, by the count of records that were.
     pub(crate) taken_at: u64,
     /// Orders that are on their way to the record.
@@ -250,6 +250,7 @@ impl Plugin {
             on_record: OnRecord {
                 record: None,
                 config: "{}".into(),
+                granted: GrantedGenerations::default(),
                 taken_at: 0,
                 orders: 0,
                 missed_change: false,
@@ -264,7 +265,6 @@ impl Plugin {
             failed: None,
             leaving: BTreeMap::new(),
             past: Past::default(),
-            granted: GrantedGenerations::default(),
         }
     }
 

@@ -32,7 +32,9 @@ impl Supervisor {
         match report {
             DirectoryReport::Scanned(scan) => self.scanned(scan),
             DirectoryReport::Moved { plugin, outcome } => self.moved(&plugin, outcome),
-            DirectoryReport::Arriving { plugin, terms, known } => drop(known.send(self.arriving.insert(plugin, terms))),
+            DirectoryReport::Arriving { plugin, terms, known } => {
+                drop(known.send(self.records.arriving.insert(plugin, terms)))
+            }
             DirectoryReport::Installed { by, before, outcome, reply } => {
                 if let (Err(_), Some((plugin, before))) = (&outcome, before) {
                     self.does_not_arrive(plugin, before);

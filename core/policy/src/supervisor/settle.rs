@@ -237,8 +237,8 @@ impl Supervisor {
             return;
         };
         let (gated, config) = (plugin.is_news(&artifact), plugin.on_record.config.clone());
-        let grants = plugin.grants(self.arriving.get(name), &self.settings);
-        let granted = plugin.granted.begin(&artifact.manifest().camlock.permissions, &grants);
+        let grants = plugin.grants(self.records.arriving.get(name), &self.settings);
+        let granted = plugin.on_record.granted.begin(&artifact.manifest().camlock.permissions, &grants);
         let predecessor = plugin.serving.as_ref().map(|serving| Predecessor {
             instance: serving.loaded.instance.clone(),
             leases: serving.loaded.leases.clone(),
