@@ -46,7 +46,7 @@ pub use crate::{
     levels::{Leveled, Levels},
     logs::Logs,
     memory::InMemory,
-    options::{ActNotes, AdminOptions},
+    options::{ActNotes, AdminOptions, AsksCounted},
     settings::{AdminSettings, Network, NoNetwork},
     socket::{ControlSocket, serve_socket},
 };

@@ -31,6 +31,7 @@ pub(crate) struct Parts {
     staging: Staging,
     pub(crate) loader: Arc<Loader>,
     pub(crate) suspects: Arc<Suspects>,
+    pub(crate) services: Arc<HostServices>,
 }
 
 impl Parts {
@@ -50,11 +51,11 @@ impl Parts {
             Loader::new(data.join("run"), creating, Some(work)).map_err(because("no plugins can be loaded"))?;
         let suspects =
             Suspects::open(&data.join("suspects")).map_err(because("no marks can be kept of what is started"))?;
-        let services = HostServices::new(options.services.clone(), AskLimits::default());
+        let services = Arc::new(HostServices::new(options.services.clone(), AskLimits::default()));
         let around = Surroundings {
             dirs: Some(data.join("plugins")),
             variables: Some(variables),
-            services: Some(Arc::new(services)),
+            services: Some(services.clone()),
         };
         let loader = Arc::new(loader.with_suspects(suspects.clone()).with_surroundings(around));
         let built_in = options.built_in.iter().map(|plugin| compiled_in(*plugin, loader.clone()));
@@ -73,6 +74,7 @@ impl Parts {
             staging,
             loader,
             suspects,
+            services,
         })
     }
 

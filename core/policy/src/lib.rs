@@ -50,7 +50,7 @@ pub use crate::{
         BuildPriority, BuildProgress, Built, Candidate, Entry, Fingerprint, GenerationStart, Kept, Kind, Loading,
         Progress, Publish, Scan, Shelf, Sources,
     },
-    services::{AskError, AskErrorCode, Asker, ERROR_CODE, Services},
+    services::{AskCounts, AskError, AskErrorCode, Asker, ERROR_CODE, Services},
     supervisor::{Aside, Ports, Settings, supervise},
     view::{LivePlugin, Overview},
 };

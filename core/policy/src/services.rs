@@ -84,6 +84,15 @@ impl AskErrorCode {
     }
 }
 
+/// What was counted of one plugin's asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AskCounts {
+    /// All that was asked.
+    pub asks: u64,
+    /// What came to an error, by `AskErrorCode::ALL`.
+    pub errors: [u64; AskErrorCode::ALL.len()],
+}
+
 /// Why an ask was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AskError {

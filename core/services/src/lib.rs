@@ -9,5 +9,4 @@ mod meters;
 mod rate;
 
 pub use directory::{HostServices, NotAService, Service, ServiceSet};
-pub use meters::AskCounts;
 pub use rate::AskLimits;
