@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 use tokio::time::timeout;
 
 /// The table that is agreed on. What is not in it is open to all.
-const TABLE: [(&str, &str, Role); 22] = [
+const TABLE: [(&str, &str, Role); 24] = [
     ("GET", "/api/v1/plugins", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}/generations", Role::Viewer),
@@ -20,6 +20,8 @@ const TABLE: [(&str, &str, Role); 22] = [
     ("GET", "/api/v1/plugins/{name}/logs", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}/level", Role::Viewer),
     ("PUT", "/api/v1/plugins/{name}/level", Role::Operator),
+    ("GET", "/api/v1/plugins/{name}/grants", Role::Viewer),
+    ("PUT", "/api/v1/plugins/{name}/grants", Role::Admin),
     ("PUT", "/api/v1/plugins/{name}", Role::Operator),
     ("POST", "/api/v1/plugins/{name}/enable", Role::Operator),
     ("POST", "/api/v1/plugins/{name}/disable", Role::Operator),
