@@ -57,6 +57,7 @@ fn each_act_is_one_request() {
             json!({ "to": "sha256:0" }),
         ),
         (&["remove", "hello"], "DELETE /api/v1/plugins/hello", Value::Null),
+        (&["remove", "hello", "--purge"], "DELETE /api/v1/plugins/hello?purge=true", Value::Null),
         (&["remove", "../tokens/1"], "DELETE /api/v1/plugins/..%2Ftokens%2F1", Value::Null),
         (&["remove", ".."], "DELETE /api/v1/plugins/%2E%2E", Value::Null),
         (

@@ -10,6 +10,7 @@ mod killed;
 mod matrix;
 mod niceness;
 mod processes;
+mod purged;
 mod secrets;
 mod sources;
 mod story;

@@ -33,6 +33,7 @@
 pub mod data;
 mod handle;
 mod installs;
+mod keepings;
 mod options;
 mod parts;
 mod record;

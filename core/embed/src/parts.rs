@@ -2,7 +2,7 @@
 //!
 //! What must not live here: HTTP, signals, what is printed.
 
-use crate::{Options, installs::LimitedInstalls};
+use crate::{Options, installs::LimitedInstalls, keepings::PluginData};
 use camlock_build::{Builder, FileShelf, Identified, Identify, Installer, LibraryIdentity, Profile};
 use camlock_loader::{
     Loader, LoaderOptions, Sections, Staging, Surroundings, Suspects, VariablesOf, Verifier, VerifierLimits, Workbench,
@@ -32,6 +32,7 @@ pub(crate) struct Parts {
     pub(crate) loader: Arc<Loader>,
     pub(crate) suspects: Arc<Suspects>,
     pub(crate) services: Arc<HostServices>,
+    keepings: PluginData,
 }
 
 impl Parts {
@@ -75,6 +76,7 @@ impl Parts {
             loader,
             suspects,
             services,
+            keepings: PluginData::new(data.join("plugins")),
         })
     }
 
@@ -101,6 +103,7 @@ impl Parts {
             exchange,
             built_in: self.built_in,
             aside: aside(control),
+            keepings: Arc::new(self.keepings),
             turns: Arc::new(Semaphore::new(turns)),
             install: Some(Arc::new(self.installer)),
         }

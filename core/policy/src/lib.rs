@@ -47,8 +47,8 @@ pub use crate::{
     paths::without_paths,
     permissions::{NoPermission, check_permission, meaning},
     ports::{
-        BuildPriority, BuildProgress, Built, Candidate, Entry, Fingerprint, GenerationStart, Kept, Kind, Loading,
-        Progress, Publish, Scan, Shelf, Sources,
+        BuildPriority, BuildProgress, Built, Candidate, Entry, Fingerprint, GenerationStart, Keepings, Kept, Kind,
+        Loading, Progress, Publish, Scan, Shelf, Sources,
     },
     services::{AskCounts, AskError, AskErrorCode, Asker, ERROR_CODE, Services},
     supervisor::{Aside, Ports, Settings, supervise},

@@ -34,7 +34,10 @@ pub enum Act {
     /// Grant it this, as it came from where it did. What serves has it at once; what waits for it goes on.
     Grant(Grants),
     /// Take it out, everywhere, and move its entry away.
-    Remove,
+    Remove {
+        /// Also remove all that it kept: its directory, its values, its tables.
+        purge: bool,
+    },
 }
 
 /// An act, with who asks for it and on what condition.

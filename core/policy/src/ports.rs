@@ -197,6 +197,12 @@ impl<C: Into<Arc<str>>> From<(u64, C)> for GenerationStart {
     }
 }
 
+/// What plugins keep beside their entries.
+pub trait Keepings: Send + Sync {
+    /// Removes all of it, of a plugin that is gone. Once more changes nothing. Else why not, in one sentence.
+    fn purge(&self, plugin: &str) -> BoxFuture<Result<(), String>>;
+}
+
 /// Where requests are dispatched.
 pub trait Publish: Send + Sync {
     /// From now on requests are answered by these, and by no others. Requests that have begun are not disturbed. The table

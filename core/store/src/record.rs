@@ -44,6 +44,8 @@ struct RecordRow {
     reloads: i64,
     #[diesel(sql_type = Bool)]
     removed: bool,
+    #[diesel(sql_type = Bool)]
+    purge: bool,
     #[diesel(sql_type = Text, deserialize_as = Words)]
     source: String,
     #[diesel(sql_type = BigInt)]
@@ -53,7 +55,7 @@ struct RecordRow {
 }
 
 const COLUMNS: &str = "SELECT name, kind, enabled, CAST(config AS TEXT) AS configuration, artifact_digest, fingerprint, version, \
-     reloads, removed, source, revision, registered FROM plugins";
+     reloads, removed, purge, source, revision, registered FROM plugins";
 
 #[derive(QueryableByName)]
 struct Quarantined {
@@ -169,6 +171,7 @@ impl StoreCore {
             agreed,
             reloads: count(row.reloads),
             removed: row.removed,
+            purge: row.purge,
             quarantine,
             revision: count(row.revision),
             registered: count(row.registered),

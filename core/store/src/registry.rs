@@ -121,6 +121,10 @@ impl Registry for StoreCore {
 /// Writes what is not as it was.
 async fn write(work: &mut Work, before: &Record, after: &Record) -> Result<(), Trouble> {
     let name = &after.name;
+    if before.purge != after.purge {
+        let update = "UPDATE plugins SET purge = $2, revision = 0 WHERE name = $1";
+        work.run(update, vec![name.into(), after.purge.into()]).await?;
+    }
     if (before.enabled, &before.config, before.reloads, before.removed)
         != (after.enabled, &after.config, after.reloads, after.removed)
     {
@@ -216,7 +220,7 @@ async fn begin_anew(
             work.run(&delete, vec![(&newcomer.name).into()]).await?;
         }
         let anew = "UPDATE plugins SET enabled = $2, kind = $3, source_path = $4, source = $5, version = '', \
-             artifact_digest = NULL, fingerprint = NULL, config = '{}', removed = $6 WHERE name = $1";
+             artifact_digest = NULL, fingerprint = NULL, config = '{}', removed = $6, purge = $6 WHERE name = $1";
         work.run(anew, [values(newcomer).to_vec(), vec![false.into()]].concat()).await?;
         if let Some(grants) = &newcomer.grants {
             put_grants(work, &newcomer.name, &newcomer.source, grants).await?;

@@ -2,6 +2,9 @@
 ALTER TABLE plugins ADD COLUMN source TEXT NOT NULL DEFAULT 'directory'
     CONSTRAINT a_source CHECK (source IN ('directory', 'upload') OR source LIKE 'catalog:_%');
 
+-- What it kept goes with it once it is removed.
+ALTER TABLE plugins ADD COLUMN purge BOOLEAN NOT NULL DEFAULT false;
+
 -- `granted`: `asked`, for whatever each version asks for, or permissions with a blank between two.
 CREATE TABLE plugin_grants (
     plugin  TEXT NOT NULL REFERENCES plugins ON DELETE CASCADE,

@@ -2,6 +2,9 @@
 ALTER TABLE plugins ADD COLUMN source TEXT NOT NULL DEFAULT 'directory'
     CHECK (source IN ('directory', 'upload') OR source GLOB 'catalog:?*');
 
+-- What it kept goes with it once it is removed.
+ALTER TABLE plugins ADD COLUMN purge BOOLEAN NOT NULL DEFAULT 0 CHECK (purge IN (0, 1));
+
 -- `granted`: `asked`, for whatever each version asks for, or permissions with a blank between two.
 CREATE TABLE plugin_grants (
     plugin  TEXT NOT NULL REFERENCES plugins ON DELETE CASCADE,

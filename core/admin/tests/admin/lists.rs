@@ -233,7 +233,7 @@ async fn what_is_decided_reaches_the_manager_with_who_and_on_what_condition() {
     }
     assert_eq!(admin.ask("DELETE", "/api/v1/plugins/hello", ADMIN, "").await.status(), 200);
     let order = admin.orders.lock().unwrap().pop().unwrap();
-    assert_eq!((order.act, order.by.as_str()), (Act::Remove, "admin"));
+    assert_eq!((order.act, order.by.as_str()), (Act::Remove { purge: false }, "admin"));
 }
 
 #[tokio::test]

@@ -28,6 +28,9 @@ pub struct Record {
     pub reloads: u64,
     /// Its entries are to be moved away. The record goes on, so that no other server brings it back.
     pub removed: bool,
+    /// What it kept goes with it, once it is removed.
+    #[serde(default)]
+    pub purge: bool,
     /// Artifacts that must not serve again, and why.
     pub quarantine: BTreeMap<Digest, String>,
     /// Grows with everything that is decided. Of two records of one plugin the greater is the newer one.
@@ -79,6 +82,8 @@ pub struct Decision {
     pub reload: bool,
     /// It is removed everywhere.
     pub remove: bool,
+    /// With all that it kept.
+    pub purge: bool,
     /// This artifact must not serve again, and why.
     pub quarantine: Option<(Digest, String)>,
     /// This artifact may serve again, or all may.
@@ -111,7 +116,7 @@ pub enum NotDecided {
 impl Record {
     /// The record after a decision.
     pub fn take(&mut self, decision: &Decision) {
-        let Decision { enabled, config, arrival, grants, reload, remove, quarantine, pardon } = decision;
+        let Decision { enabled, config, arrival, grants, reload, remove, purge, quarantine, pardon } = decision;
         self.enabled = enabled.unwrap_or(self.enabled);
         if let Some(config) = config {
             self.config.clone_from(config);
@@ -128,6 +133,7 @@ impl Record {
         }
         self.reloads += u64::from(*reload);
         self.removed |= *remove;
+        self.purge |= *purge;
         match pardon {
             Some(Pardon::One(digest)) => drop(self.quarantine.remove(digest)),
             Some(Pardon::All) => self.quarantine.clear(),
@@ -148,6 +154,7 @@ impl Record {
             agreed: None,
             reloads: 0,
             removed: false,
+            purge: false,
             quarantine: BTreeMap::new(),
             revision,
             registered,

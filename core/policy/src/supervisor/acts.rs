@@ -35,7 +35,7 @@ impl Supervisor {
                 Decision { enabled: *enabled, config: config.clone(), ..Decision::default() }
             }
             Act::Grant(grants) => Decision { grants: Some(grants.clone()), ..Decision::default() },
-            Act::Remove => Decision { remove: true, ..Decision::default() },
+            Act::Remove { purge } => Decision { remove: true, purge: *purge, ..Decision::default() },
             Act::Rollback { .. } => {
                 self.look_up_history(order, reply);
                 return;
@@ -50,7 +50,7 @@ impl Supervisor {
         let stops = match act {
             Act::Enable(enabled) => !enabled,
             Act::Set { enabled, .. } => *enabled == Some(false),
-            Act::Remove => true,
+            Act::Remove { .. } => true,
             Act::Reload { .. } | Act::Rollback { .. } | Act::Grant(_) => false,
         };
         let conflict = |why: String| Err(Refused::Conflict(why));
@@ -69,7 +69,7 @@ impl Supervisor {
         if matches!(act, Act::Reload { .. }) && !plugin.enabled() {
             return conflict(format!("`{name}` is disabled: enable it, and it is loaded"));
         }
-        if *act == Act::Remove && plugin.entry().is_some_and(|entry| entry.kind == Kind::BuiltIn) {
+        if matches!(act, Act::Remove { .. }) && plugin.entry().is_some_and(|entry| entry.kind == Kind::BuiltIn) {
             return conflict(format!("`{name}` is compiled into the server: it can be disabled, not removed"));
         }
         let dependents = if stops { self.dependents(name) } else { Vec::new() };
@@ -136,7 +136,7 @@ impl Supervisor {
                 self.take_own(record);
                 self.shown.answers.extend(PendingAnswer::to_all(name, [reply], &Ok(Vec::new())));
             }
-            Act::Remove => {
+            Act::Remove { .. } => {
                 self.take_own(record);
                 self.wait_for_removal(name, reply);
             }

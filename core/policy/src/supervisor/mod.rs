@@ -36,7 +36,8 @@ mod watchful;
 mod work;
 
 use crate::{
-    BoxFuture, Candidate, Grants, Install, Limits, LivePlugin, Loading, Manager, OpQueue, Publish, Shelf, Sources,
+    BoxFuture, Candidate, Grants, Install, Keepings, Limits, LivePlugin, Loading, Manager, OpQueue, Publish, Shelf,
+    Sources,
     manager::{Inbox, Message},
     manifest::HOST_CLAIM,
     registry::{Exchange, Reading, Registry, RegistryChange},
@@ -81,6 +82,8 @@ pub struct Ports {
     pub aside: Aside,
     /// So many candidates are verified and loaded at once.
     pub turns: Arc<Semaphore>,
+    /// What plugins keep.
+    pub keepings: Arc<dyn Keepings>,
     /// What puts plugins into the directory; without, nothing is installed.
     pub install: Option<Arc<dyn Install>>,
 }

@@ -34,6 +34,8 @@ pub(super) struct Records {
     pub(super) rollouts_due: Option<Instant>,
     /// On what terms plugins come that are being installed, until that is on record.
     pub(super) arriving: BTreeMap<String, ArrivalTerms>,
+    /// What was purged because its record says so, with the record's revision.
+    purged: BTreeSet<(String, u64)>,
     /// Artifacts that operators want to go back to, while that is put on record.
     pub(super) rollbacks: BTreeMap<String, Agreed>,
 }
@@ -183,6 +185,9 @@ impl Supervisor {
             record.take(decision);
         }
         if record.removed && !self.plugins.contains_key(&name) {
+            if record.purge && self.records.purged.insert((name.clone(), record.revision)) {
+                self.purge_what_is_gone(&name, None);
+            }
             return;
         }
         self.records.taken += 1;

@@ -31,7 +31,7 @@ impl Supervisor {
     fn directory_report(&mut self, report: DirectoryReport) {
         match report {
             DirectoryReport::Scanned(scan) => self.scanned(scan),
-            DirectoryReport::Moved { plugin, outcome } => self.moved(&plugin, outcome),
+            DirectoryReport::Moved { plugin, outcome, purged } => self.moved(&plugin, outcome, purged),
             DirectoryReport::Arriving { plugin, terms, known } => {
                 drop(known.send(self.records.arriving.insert(plugin, terms)))
             }
@@ -41,6 +41,7 @@ impl Supervisor {
                 }
                 self.installed(by, outcome, reply);
             }
+            DirectoryReport::Purged { plugin, outcome, waits } => self.purged(&plugin, outcome, waits),
             DirectoryReport::History { kept, order, reply } => self.looked_up(&kept, *order, reply),
             DirectoryReport::Swept => self.swept(),
         }

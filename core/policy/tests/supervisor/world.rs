@@ -2,9 +2,9 @@
 
 use camlock_policy::{
     Act, Answer, Arriving, Aside, BoxFuture, BuildPriority, Built, Call, Candidate, Description, Digest, Done, Ending,
-    Entry, Failure, Fault, FaultKind, Fingerprint, GenerationStart, Granted, Install, Installed, Instance, Kept, Kind,
-    Lease, Limits, LivePlugin, Loaded, Loading, Manager, Manifest, NotInstalled, Overview, Ports, Progress, Publish,
-    Refused, Saved, Scan, Settings, Shelf, Sources, Stage, Upload, Use,
+    Entry, Failure, Fault, FaultKind, Fingerprint, GenerationStart, Granted, Install, Installed, Instance, Keepings,
+    Kept, Kind, Lease, Limits, LivePlugin, Loaded, Loading, Manager, Manifest, NotInstalled, Overview, Ports, Progress,
+    Publish, Refused, Saved, Scan, Settings, Shelf, Sources, Stage, Upload, Use,
     manifest::{Camlock, Handover},
     routes::{Routed, Target},
     supervise,
@@ -70,6 +70,8 @@ struct State {
     blocked: Vec<BoxFuture<()>>,
     /// What the last generation of each fingerprint may.
     granted: BTreeMap<String, Granted>,
+    /// What plugins keep cannot be removed.
+    stuck: bool,
 }
 
 #[derive(Clone)]
@@ -83,6 +85,11 @@ impl World {
     /// Whether what was last loaded of this fingerprint may do that.
     pub(super) fn may(&self, fingerprint: &str, permission: &str) -> bool {
         self.state().granted.get(fingerprint).is_some_and(|granted| granted.has(permission))
+    }
+
+    /// What plugins keep cannot be removed from now on.
+    pub(super) fn stick(&self) {
+        self.state().stuck = true;
     }
 
     /// From now on looks at the directory do not come to an end, or do again.
@@ -237,6 +244,7 @@ impl World {
             aside: self.aside(),
             turns: Arc::new(Semaphore::new(4)),
             install: Some(Arc::new(self.clone())),
+            keepings: Arc::new(self.clone()),
         };
         let manager = supervise(ports, settings);
         registry.listen(manager.registry_listener());
@@ -359,6 +367,14 @@ impl Install for World {
             }
             Ok(Installed { plugin: name.to_owned(), path: name.into() })
         })
+    }
+}
+
+impl Keepings for World {
+    fn purge(&self, plugin: &str) -> BoxFuture<Result<(), String>> {
+        self.log(format!("purge {plugin}"));
+        let stuck = self.state().stuck.then(|| "the disk says no".to_owned());
+        Box::pin(async move { stuck.map_or(Ok(()), Err) })
     }
 }
 

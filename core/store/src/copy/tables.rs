@@ -42,6 +42,7 @@ pub(super) const PLUGINS: CopiedTable = CopiedTable {
         ("reloads", Number),
         ("removed", Flag),
         ("source", Text),
+        ("purge", Flag),
         ("revision", Number),
         ("registered", Number),
         ("created_at", Time),

@@ -17,7 +17,7 @@ use std::{
 const CONTENTS: &[(&str, &str)] = &[
     (
         "plugins",
-        "name, enabled, version, kind, source_path, artifact_digest, fingerprint, config, reloads, removed, source, revision, \
+        "name, enabled, version, kind, source_path, artifact_digest, fingerprint, config, reloads, removed, source, purge, revision, \
          registered, @created_at, @updated_at",
     ),
     ("plugin_grants", "plugin, source, granted, @at"),
@@ -37,7 +37,7 @@ fn contents(world: &World, table: &str, columns: &str) -> String {
         (Kind::Sqlite, ("#", bytes)) => format!("lower(hex({bytes}))"),
         (Kind::Postgres, ("#", bytes)) => format!("encode({bytes}, 'hex')"),
         // As SQLite shows flags, and with documents in one notation.
-        (Kind::Postgres, _) if ["enabled", "removed", "elsewhere"].contains(&column) => {
+        (Kind::Postgres, _) if ["enabled", "removed", "purge", "elsewhere"].contains(&column) => {
             format!("CAST({column} AS INT)")
         }
         (Kind::Postgres, _) if ["config", "detail"].contains(&column) => format!("CAST({column} AS TEXT)"),
