@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod configuration;
 mod digest;
 mod generation;
 mod health;
@@ -20,6 +21,7 @@ mod time;
 mod token;
 
 pub use crate::{
+    configuration::ConfigViolation,
     digest::{Digest, NoDigest},
     generation::{BuildView, GenerationPhase, GenerationView, StageTimes},
     health::{BlockedHandler, ServerHealth},

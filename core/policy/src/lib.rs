@@ -11,6 +11,7 @@
 pub mod assert;
 mod body;
 mod call;
+mod configuration;
 mod failure;
 pub mod generation;
 mod hints;
@@ -33,6 +34,7 @@ mod view;
 pub use crate::{
     body::{Body, BodyError},
     call::{Answer, Call, Connection, Fault, FaultKind, RequestId},
+    configuration::ConfigSchema,
     failure::Failure,
     install::{Install, Installation, Installed, NotInstalled, Placement, Source, Upload},
     instance::{BoxFuture, Description, Ending, Instance, Loaded, Saved},
@@ -51,6 +53,6 @@ pub use crate::{
     view::{LivePlugin, Overview},
 };
 pub use camlock_api::{
-    BuildView, CandidateView, Diagnostic, Digest, DrainingView, Endpoint, FailureView, GenerationPhase, GenerationView,
+    BuildView, CandidateView, ConfigViolation, Diagnostic, Digest, DrainingView, Endpoint, FailureView, GenerationPhase, GenerationView,
     Headline, NoDigest, PinnedView, PluginKind, PluginView, ServingView, Stage, StageTimes, UtcTime,
 };
