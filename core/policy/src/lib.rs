@@ -53,6 +53,7 @@ pub use crate::{
     view::{LivePlugin, Overview},
 };
 pub use camlock_api::{
-    BuildView, CandidateView, ConfigViolation, Diagnostic, Digest, DrainingView, Endpoint, FailureView, GenerationPhase, GenerationView,
-    Headline, NoDigest, PinnedView, PluginKind, PluginView, ServingView, Stage, StageTimes, UtcTime,
+    BuildView, CandidateView, ConfigViolation, Diagnostic, Digest, DrainingView, Endpoint, FailureView,
+    GenerationPhase, GenerationView, Headline, NoDigest, PinnedView, PluginKind, PluginView, ServingView, Stage,
+    StageTimes, UtcTime,
 };

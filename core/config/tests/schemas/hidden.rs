@@ -31,8 +31,8 @@ fn wherever_it_may_stand() {
     let schema = schema(&document);
     let found: Vec<_> = schema.sensitive(&config).into_iter().collect();
     let expected = [
-        "/a~1b/pin",
         "/api_key",
+        "/a~1b/pin",
         "/conditional",
         "/either",
         "/first/0",
