@@ -20,5 +20,4 @@ mod walk;
 pub use crate::{
     placeholders::NoPlaceholder,
     schema::{LARGEST_SCHEMA, Schema, UnusableSchema},
-    sensitive::MASK,
 };

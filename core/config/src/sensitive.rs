@@ -6,11 +6,9 @@ use crate::{
     pointer::{to_item, to_key},
     walk::Place,
 };
+use camlock_policy::MASK;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-
-/// What is shown in place of a secret. In a configuration that is set, it stands for the secret that is there.
-pub const MASK: &str = "********";
 
 /// Schemas that hold at the same place as the one that has them, or may.
 const SIDE_BY_SIDE: &[&str] = &["allOf", "anyOf", "oneOf"];

@@ -4,7 +4,7 @@ use crate::{
     expected::{by, sort_of},
     pointer::to_key,
 };
-use camlock_policy::ConfigViolation;
+use camlock_policy::{ConfigViolation, MASK};
 use jsonschema::{ValidationError, error::ValidationErrorKind};
 use serde_json::Value;
 
@@ -81,7 +81,7 @@ fn found(shown: &Value, at: &str) -> String {
     match shown.pointer(at) {
         // It lies below what is masked.
         None => "a hidden value".to_owned(),
-        Some(Value::String(text)) if text == crate::MASK => "a hidden value".to_owned(),
+        Some(Value::String(text)) if text == MASK => "a hidden value".to_owned(),
         Some(value @ (Value::Array(_) | Value::Object(_))) => sort_of(value).to_owned(),
         Some(value) => {
             let text = value.to_string();

@@ -75,13 +75,13 @@ impl Loading for Workbench {
 /// A staged artifact with a good verdict.
 struct Verified {
     artifact: Artifact,
-    schema: Option<Schema>,
+    schema: Option<Arc<dyn ConfigSchema>>,
     stays: Option<String>,
     loader: Arc<Loader>,
 }
 
-fn schema_of(text: Option<&str>) -> Result<Option<Schema>, UnusableSchema> {
-    text.map(Schema::read).transpose()
+fn schema_of(text: Option<&str>) -> Result<Option<Arc<dyn ConfigSchema>>, UnusableSchema> {
+    text.map(|text| Ok(Arc::new(Schema::read(text)?) as Arc<dyn ConfigSchema>)).transpose()
 }
 
 impl Candidate for Verified {
@@ -97,8 +97,8 @@ impl Candidate for Verified {
         Some(&self.artifact.path)
     }
 
-    fn schema(&self) -> Option<&dyn ConfigSchema> {
-        self.schema.as_ref().map(|schema| schema as &dyn ConfigSchema)
+    fn schema(&self) -> Option<Arc<dyn ConfigSchema>> {
+        self.schema.clone()
     }
 
     fn stays(&self) -> Option<&str> {
@@ -129,7 +129,7 @@ pub fn compiled_in(plugin: BuiltIn, loader: Arc<Loader>) -> Result<Arc<dyn Candi
 struct CompiledIn {
     plugin: BuiltIn,
     manifest: Manifest,
-    schema: Option<Schema>,
+    schema: Option<Arc<dyn ConfigSchema>>,
     loader: Arc<Loader>,
 }
 
@@ -142,8 +142,8 @@ impl Candidate for CompiledIn {
         None
     }
 
-    fn schema(&self) -> Option<&dyn ConfigSchema> {
-        self.schema.as_ref().map(|schema| schema as &dyn ConfigSchema)
+    fn schema(&self) -> Option<Arc<dyn ConfigSchema>> {
+        self.schema.clone()
     }
 
     fn stays(&self) -> Option<&str> {

@@ -4,6 +4,9 @@ use camlock_api::ConfigViolation;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
+/// What is shown in place of a secret. In a configuration that is ordered, it stands for the secret that is on record.
+pub const MASK: &str = "********";
+
 /// What a plugin's configuration must be like.
 pub trait ConfigSchema: Send + Sync {
     /// The document as its author wrote it, with its titles, descriptions, and order.

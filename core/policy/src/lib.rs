@@ -34,7 +34,7 @@ mod view;
 pub use crate::{
     body::{Body, BodyError},
     call::{Answer, Call, Connection, Fault, FaultKind, RequestId},
-    configuration::ConfigSchema,
+    configuration::{ConfigSchema, MASK},
     failure::Failure,
     install::{Install, Installation, Installed, NotInstalled, Placement, Source, Upload},
     instance::{BoxFuture, Description, Ending, Instance, Loaded, Saved},

@@ -174,7 +174,7 @@ pub trait Candidate: Send + Sync {
         None
     }
     /// What its configuration must be like; none: it is not told.
-    fn schema(&self) -> Option<&dyn ConfigSchema> {
+    fn schema(&self) -> Option<Arc<dyn ConfigSchema>> {
         None
     }
     /// Why it will not leave the process once it is loaded, if that is known.

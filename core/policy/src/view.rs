@@ -33,6 +33,8 @@ pub struct LivePlugin {
     pub entry: Option<Kind>,
     /// Its OpenAPI document, as JSON text, while it serves.
     pub openapi: Option<Arc<str>>,
+    /// The schema of its configuration, if it has one, as its author wrote it.
+    pub config_schema: Option<Arc<str>>,
     /// The last builds and recalls of it here, the newest first.
     pub builds: Vec<Arc<BuildView>>,
     /// What serves, which tells what it uses. It is not kept alive by whoever may see it.
@@ -66,7 +68,8 @@ impl LivePlugin {
 
     /// One that this is to be seen of, with who holds its generations.
     pub fn new(view: PluginView, entry: Option<Kind>, leases: BTreeMap<u64, Watch>) -> Self {
-        let mut plugin = LivePlugin { view, entry, openapi: None, builds: Vec::new(), instance: None, leases };
+        let mut plugin =
+            LivePlugin { view, entry, openapi: None, config_schema: None, builds: Vec::new(), instance: None, leases };
         plugin.view = plugin.now();
         plugin
     }

@@ -1,8 +1,7 @@
 //! What is secret.
 
 use crate::schema;
-use camlock_config::MASK;
-use camlock_policy::ConfigSchema;
+use camlock_policy::{ConfigSchema, MASK};
 use serde_json::json;
 
 #[test]

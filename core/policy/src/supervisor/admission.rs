@@ -73,8 +73,12 @@ impl Supervisor {
             self.refuse(name, artifact, failure);
             return;
         }
+        let config = plugin.config_for(&*artifact);
         match self.needs(name, artifact.manifest()) {
-            Needs::Met => self.load(name, artifact),
+            Needs::Met => match config {
+                Ok(config) => self.load(name, artifact, config),
+                Err(failure) => self.refuse(name, artifact, failure),
+            },
             Needs::Impossible(why) => self.refuse(name, artifact, Failure::new(Stage::Dependencies, why)),
             Needs::Unmet(why) => {
                 let Some(candidate) = self.plugins.get_mut(name).and_then(|plugin| plugin.candidate.as_mut()) else {

@@ -3,6 +3,7 @@
 mod asking;
 mod changing;
 mod ending;
+mod fitting;
 mod fleet;
 mod installing;
 mod leaning;
