@@ -64,6 +64,7 @@ fn each_act_is_one_request() {
             "GET /api/v1/plugins?limit=500&status=failed&category=kv&q=a%26b",
             Value::Null,
         ),
+        (&["config", "hello", "schema"], "GET /api/v1/plugins/hello/schema", Value::Null),
         (&["nodes"], "GET /api/v1/nodes", Value::Null),
         (&["logs", "hello"], "GET /api/v1/plugins/hello/logs", Value::Null),
         (&["events", "-n", "7", "--plugin", "hello"], "GET /api/v1/journal?limit=7&plugin=hello", Value::Null),

@@ -16,7 +16,7 @@ use axum::{
 use camlock_api::{FailureView, PluginPage, PluginView};
 use camlock_http::Problem;
 use camlock_policy::{
-    Act, Digest, Done, Order, Refused, Stage,
+    Act, Digest, Done, Order, Refused,
     registry::{Happened, Role},
 };
 use http::{HeaderMap, StatusCode, header::ETAG};
@@ -259,9 +259,9 @@ pub(super) fn refused(name: &str, refused: &Refused) -> Problem {
     match refused {
         Refused::Unknown(_) => Problem::of(name, StatusCode::NOT_FOUND, detail),
         Refused::Conflict(_) => Problem::of(name, StatusCode::CONFLICT, detail),
-        Refused::Misfit(violations) => Problem::of(name, StatusCode::BAD_REQUEST, detail)
-            .with("stage", Stage::Config.to_string())
-            .with("violations", serde_json::json!(violations)),
+        Refused::Misfit(violations) => {
+            Problem::of(name, StatusCode::BAD_REQUEST, detail).with("violations", serde_json::json!(violations))
+        }
         Refused::Outdated(revision) => {
             let tag = format!("\"{revision}\"").parse().ok();
             let problem = Problem::of(name, StatusCode::PRECONDITION_FAILED, detail).with("revision", *revision);

@@ -33,7 +33,7 @@ pub struct ProblemView {
     pub revision: Option<u64>,
     /// Where a configuration does not fit.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "openapi", schema(required = false))]
+    #[cfg_attr(feature = "openapi", schema(required = false, inline))]
     pub violations: Vec<ConfigViolation>,
     /// What compilers said.
     #[serde(skip_serializing_if = "Vec::is_empty")]
