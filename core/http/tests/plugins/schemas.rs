@@ -22,7 +22,7 @@ async fn prepare(dir: &Path, library: &Path) -> Result<Arc<dyn Candidate>, Failu
 }
 
 /// What it was told, with this configuration completed.
-async fn told(candidate: &Arc<dyn Candidate>, config: Value) -> String {
+async fn configuration_of(candidate: &Arc<dyn Candidate>, config: Value) -> String {
     let complete = candidate.schema().expect("it has a schema").complete(&config).expect("it fits");
     let begun = candidate.load(next_generation(), complete.to_string().into()).await;
     let Loaded { instance, mut ending, .. } = begun.expect("it can be loaded");
@@ -57,7 +57,7 @@ fn made_of_a_type() {
                 ]
             );
             let complete = r#"{"limits":{"guests":0},"rows":100,"url":"x"}"#;
-            assert_eq!(told(&candidate, json!({"url": "x"})).await, complete);
+            assert_eq!(configuration_of(&candidate, json!({"url": "x"})).await, complete);
         }
         let verdicts = fs::read_dir(dir.path().join("verdicts")).expect("verdicts");
         let verdict = verdicts.map(|entry| fs::read_to_string(entry.expect("a file").path()).expect("text")).next();
@@ -73,7 +73,7 @@ fn in_a_file() {
         let candidate = prepare(dir.path(), &library).await.expect("it is verified");
         let text = include_str!("../../../loader/fixtures/schemed-file/config.schema.json");
         assert_eq!(candidate.schema().expect("it has a schema").text(), text);
-        assert_eq!(told(&candidate, json!({"as": "html"})).await, r#"{"as":"html","greeting":"Hello!"}"#);
+        assert_eq!(configuration_of(&candidate, json!({"as": "html"})).await, r#"{"as":"html","greeting":"Hello!"}"#);
         // It can be read without running it.
         let sections = inspect(&fs::read(&library).expect("it can be read")).expect("it is a plugin");
         assert_eq!(sections.config_schema.as_deref(), Some(text));
