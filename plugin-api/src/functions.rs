@@ -102,8 +102,19 @@ pub(crate) unsafe extern "C" fn create<P: ExportedPlugin>(object: *mut Object) -
     }))
 }
 
-pub(crate) unsafe extern "C" fn describe(object: *mut Object, sink: &TextSink<'_>) {
+pub(crate) unsafe extern "C" fn describe<P: ExportedPlugin>(object: *mut Object, sink: &TextSink<'_>) {
     let home = Home::new(object);
+    if home.instance().created.get().is_none() {
+        match camlock_abi::catch(P::config_schema) {
+            Ok(Some(schema)) => {
+                let bytes = RSlice::from_slice(schema.as_bytes());
+                // SAFETY: the sink is the host's, valid for this call.
+                unsafe { (sink.text)(sink.context, RStr::from_str("config-schema"), bytes) }
+            }
+            Ok(None) => {}
+            Err(caught) => panicked("while its configuration's schema was made", &caught),
+        }
+    }
     #[cfg(all(feature = "count-memory", not(feature = "program")))]
     {
         let counter = (crate::memory::held as extern "C" fn() -> u64 as usize).to_ne_bytes();

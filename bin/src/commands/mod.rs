@@ -4,6 +4,7 @@ mod acts;
 mod builds;
 mod check;
 mod completions;
+mod configuration;
 mod dev;
 mod doctor;
 mod events;
@@ -98,6 +99,15 @@ camlock grant hello storage database\n  camlock grant hello --all"
 Examples:\n  camlock revoke hello database\n  camlock revoke hello --all"
     )]
     Revoke(grants::Revoke),
+    /// Show a plugin's configuration, change it, or show what it must be like
+    #[command(
+        after_help = "A configuration that does not fit the plugin's schema is refused with the places that do not, and nothing \
+changes. Secrets are shown as ********, which also stands for them in what you write.\n\nExamples:\n  \
+camlock config hello\n  camlock config hello schema\n  camlock config hello set greeting=Hi limits.rows=100\n  \
+camlock config hello set --unset greeting\n  camlock config hello set --file hello.json\n  \
+camlock config hello get | jq '.rows = 3' | camlock config hello set -\n  camlock config hello edit"
+    )]
+    Config(configuration::ConfigOptions),
     /// Show what happened
     #[command(
         after_help = "Examples:\n  camlock events -n 100\n  camlock events -f --plugin hello\n  camlock events -f --json"
@@ -156,6 +166,7 @@ impl Command {
             Command::Grants(options) => grants::list(options),
             Command::Grant(options) => grants::grant(options),
             Command::Revoke(options) => grants::revoke(options),
+            Command::Config(options) => configuration::run_it(options),
             Command::Events(options) => events::run_it(options),
             Command::Logs(options) => logs::run_it(options),
             Command::Nodes(options) => nodes::run_it(options),

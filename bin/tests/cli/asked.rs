@@ -68,6 +68,7 @@ fn each_act_is_one_request() {
         (&["grants", "hello", "--json"], "GET /api/v1/plugins/hello/grants", Value::Null),
         (&["grant", "hello", "--all", "--json"], "PUT /api/v1/plugins/hello/grants", json!({ "granted": "asked" })),
         (&["revoke", "hello", "--all", "--json"], "PUT /api/v1/plugins/hello/grants", json!({ "granted": [] })),
+        (&["config", "hello", "schema"], "GET /api/v1/plugins/hello/schema", Value::Null),
         (&["nodes"], "GET /api/v1/nodes", Value::Null),
         (&["logs", "hello"], "GET /api/v1/plugins/hello/logs", Value::Null),
         (&["events", "-n", "7", "--plugin", "hello"], "GET /api/v1/journal?limit=7&plugin=hello", Value::Null),

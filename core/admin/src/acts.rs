@@ -165,6 +165,7 @@ pub(super) async fn disable(
 #[utoipa::path(put, path = "/api/v1/plugins/{name}", tag = "acts", request_body = PluginDecision, params(OfPlugin, WaitQuery, OnCondition), responses(
     (status = 200, description = "It is decided, and what serves has the configuration", body = PluginView),
     (status = 202, description = "With `wait=false`: it is asked for", body = PluginView),
+    (status = 400, description = "The configuration does not fit the schema of what serves: `violations` says where, what is expected there, and what was found. Nothing was changed"),
     (status = 409, description = "It cannot be done as things are"),
     (status = 422, description = "It is decided, and did not come to serve"),
 ))]
@@ -273,6 +274,9 @@ pub(super) fn refused(name: &str, refused: &Refused) -> Problem {
     match refused {
         Refused::Unknown(_) => Problem::of(name, StatusCode::NOT_FOUND, detail),
         Refused::Conflict(_) => Problem::of(name, StatusCode::CONFLICT, detail),
+        Refused::Misfit(violations) => {
+            Problem::of(name, StatusCode::BAD_REQUEST, detail).with("violations", serde_json::json!(violations))
+        }
         Refused::Outdated(revision) => {
             let tag = format!("\"{revision}\"").parse().ok();
             let problem = Problem::of(name, StatusCode::PRECONDITION_FAILED, detail).with("revision", *revision);

@@ -34,6 +34,7 @@ mod options;
 mod page;
 mod plugin_logs;
 mod probes;
+mod schema;
 mod settings;
 mod show;
 mod socket;
@@ -78,6 +79,7 @@ pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
         .routes(routes!(list::one, acts::set, acts::remove))
         .routes(routes!(list::generations))
         .routes(routes!(list::builds))
+        .routes(routes!(schema::schema))
         .routes(routes!(plugin_logs::logs))
         .routes(routes!(level::show, level::set))
         .routes(routes!(grants::show, grants::set))

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod configuration;
 mod digest;
 mod generation;
 mod grants;
@@ -21,6 +22,7 @@ mod time;
 mod token;
 
 pub use crate::{
+    configuration::ConfigViolation,
     digest::{Digest, NoDigest},
     generation::{BuildView, GenerationPhase, GenerationView, StageTimes},
     grants::{CHECKED_BY_THE_HOST, GrantsView, PermissionView},

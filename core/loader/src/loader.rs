@@ -290,7 +290,7 @@ impl Loader {
             remains,
             limit: self.options.create,
         };
-        let (functions, SelfDescription { openapi, memory }) =
+        let (functions, SelfDescription { openapi, memory, config_schema: _ }) =
             creation.run(lease.share(Use::Job)).await.map_err(|error| match error {
                 CreationError::NoThread(error) => LoadError::NoThread(in_words(&error)),
                 CreationError::Failed(step, fault) => LoadError::Create { step, fault },

@@ -46,6 +46,8 @@ pub struct Sections {
     pub requires: Vec<String>,
     /// The crate's name, from which the entry's symbol is made.
     pub crate_name: String,
+    /// The schema of its configuration, if that is a file.
+    pub config_schema: Option<String>,
     /// Why the library can never be unloaded, if that can be seen from its file.
     pub stays: Option<String>,
 }
@@ -113,8 +115,24 @@ impl Sections {
             fingerprint: word("fingerprint")?,
             requires,
             crate_name: word("crate")?,
+            config_schema: None,
             stays: None,
         })
+    }
+
+    /// The same, with what the section of the configuration's schema holds.
+    pub(crate) fn with_config_schema(self, section: &[u8]) -> Result<Self, Unfit> {
+        let Some(file) = &self.manifest.camlock.config else { return Ok(self) };
+        if section.is_empty() {
+            return Err(Unfit(format!(
+                "its manifest names `{file}` as the schema of its configuration, and the library does not hold it: write `config = \
+                 \"{file}\"` on a line of its own under `[package.metadata.camlock]`"
+            )));
+        }
+        match std::str::from_utf8(section) {
+            Ok(text) => Ok(Sections { config_schema: Some(text.to_owned()), ..self }),
+            Err(_) => Err(Unfit(format!("the schema of its configuration, `{file}`, is not UTF-8"))),
+        }
     }
 }
 

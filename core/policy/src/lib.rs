@@ -11,6 +11,7 @@
 pub mod assert;
 mod body;
 mod call;
+mod configuration;
 mod failure;
 pub mod generation;
 mod grants;
@@ -35,6 +36,7 @@ mod view;
 pub use crate::{
     body::{Body, BodyError},
     call::{Answer, Call, Connection, Fault, FaultKind, RequestId},
+    configuration::{ConfigSchema, MASK},
     failure::Failure,
     grants::{Granted, Grants, PluginSource},
     install::{Arriving, Install, Installation, Installed, NotInstalled, Placement, Source, Upload},
@@ -55,7 +57,7 @@ pub use crate::{
     view::{LivePlugin, Overview},
 };
 pub use camlock_api::{
-    BuildView, CandidateView, Diagnostic, Digest, DrainingView, Endpoint, FailureView, GenerationPhase, GenerationView,
-    GrantsView, Headline, NoDigest, PermissionView, PinnedView, PluginKind, PluginView, ServingView, Stage, StageTimes,
-    UtcTime,
+    BuildView, CandidateView, ConfigViolation, Diagnostic, Digest, DrainingView, Endpoint, FailureView,
+    GenerationPhase, GenerationView, GrantsView, Headline, NoDigest, PermissionView, PinnedView, PluginKind,
+    PluginView, ServingView, Stage, StageTimes, UtcTime,
 };

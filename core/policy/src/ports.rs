@@ -3,7 +3,7 @@
 //! What must not live here: anything that decides.
 
 use crate::{
-    BoxFuture, Digest, Failure, Granted, Loaded, Manifest,
+    BoxFuture, ConfigSchema, Digest, Failure, Granted, Loaded, Manifest,
     routes::{Routed, Target},
 };
 use serde::{Deserialize, Serialize};
@@ -171,6 +171,10 @@ pub trait Candidate: Send + Sync {
     fn digest(&self) -> Option<Digest>;
     /// Where its bytes are, if they are in a file.
     fn path(&self) -> Option<&Path> {
+        None
+    }
+    /// What its configuration must be like; none: it is not told.
+    fn schema(&self) -> Option<Arc<dyn ConfigSchema>> {
         None
     }
     /// Why it will not leave the process once it is loaded, if that is known.

@@ -35,6 +35,8 @@ pub struct LivePlugin {
     pub grants: GrantsView,
     /// Its OpenAPI document, as JSON text, while it serves.
     pub openapi: Option<Arc<str>>,
+    /// The schema of its configuration, if it has one, as its author wrote it.
+    pub config_schema: Option<Arc<str>>,
     /// The last builds and recalls of it here, the newest first.
     pub builds: Vec<Arc<BuildView>>,
     /// What serves, which tells what it uses. It is not kept alive by whoever may see it.
@@ -73,6 +75,7 @@ impl LivePlugin {
             entry,
             grants: GrantsView::default(),
             openapi: None,
+            config_schema: None,
             builds: Vec::new(),
             instance: None,
             leases,

@@ -7,6 +7,7 @@
 mod directory;
 mod meters;
 mod rate;
+pub mod secrets;
 
 pub use directory::{HostServices, NotAService, Service, ServiceSet};
 pub use rate::AskLimits;

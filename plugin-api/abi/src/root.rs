@@ -62,7 +62,9 @@ pub struct Root {
     /// Runs the author's `create` and `routes`.
     pub create: unsafe extern "C" fn(*mut Object) -> Job,
     /// Tells what there is to tell: `openapi` (a JSON document), where there is one; `memory` (the address of an
-    /// `extern "C" fn() -> u64`, in native order, that says how many bytes the plugin holds), where they are counted.
+    /// `extern "C" fn() -> u64`, in native order, that says how many bytes the plugin holds), where they are counted;
+    /// `config-schema` (a JSON Schema), where a type of the plugin's says what its configuration is like. It may be asked before
+    /// `create` too, for what does not depend on that.
     pub describe: unsafe extern "C" fn(*mut Object, &TextSink<'_>),
     /// Begins work.
     pub start: unsafe extern "C" fn(*mut Object) -> Job,

@@ -1,12 +1,14 @@
 //! What an artifact says of itself in sections of the file, readable without running it.
 //!
 //! `.camlock.meta` holds `key=value` strings, each ended by a NUL; `.camlock.manifest` holds the plugin's `Cargo.toml` as it
-//! was when it was built.
+//! was when it was built; `.camlock.config` the file with its configuration's schema that the manifest names, if it does.
 
 /// The section of `key=value` strings.
 pub const META: &str = ".camlock.meta";
 /// The section with the manifest.
 pub const MANIFEST: &str = ".camlock.manifest";
+/// The section with the schema of its configuration.
+pub const CONFIG: &str = ".camlock.config";
 /// The exported symbol is this and the crate's name.
 pub const ENTRY_PREFIX: &str = "camlock_entry_";
 

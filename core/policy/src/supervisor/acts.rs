@@ -32,7 +32,13 @@ impl Supervisor {
             Act::Reload { .. } => Decision { reload: true, pardon: Some(Pardon::All), ..Decision::default() },
             Act::Enable(enabled) => Decision { enabled: Some(*enabled), ..Decision::default() },
             Act::Set { enabled, config } => {
-                Decision { enabled: *enabled, config: config.clone(), ..Decision::default() }
+                match config.clone().map(|config| plugin.ordered_config(config)).transpose() {
+                    Ok(config) => Decision { enabled: *enabled, config, ..Decision::default() },
+                    Err(why) => {
+                        let _ = reply.send(Err(why));
+                        return;
+                    }
+                }
             }
             Act::Grant(grants) => Decision { grants: Some(grants.clone()), ..Decision::default() },
             Act::Remove { purge } => Decision { remove: true, purge: *purge, ..Decision::default() },

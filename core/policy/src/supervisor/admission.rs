@@ -74,10 +74,14 @@ impl Supervisor {
             self.refuse(name, artifact, failure);
             return;
         }
+        let config = plugin.config_for(&*artifact);
         match self.needs(name, artifact.manifest()) {
             Needs::Met => {
                 match plugin.not_granted(artifact.manifest(), self.records.arriving.get(name), &self.settings) {
-                    None => self.load(name, artifact),
+                    None => match config {
+                        Ok(config) => self.load(name, artifact, config),
+                        Err(failure) => self.refuse(name, artifact, failure),
+                    },
                     Some(why) => self.wait(name, artifact, why),
                 }
             }

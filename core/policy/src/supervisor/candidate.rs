@@ -44,7 +44,8 @@ pub(crate) enum CandidateStage {
     Preparing { built: bool, _work: AbortOnDrop },
     /// It may be loaded once others serve that it needs, and what it asks for is granted: why it waits.
     Waiting { artifact: Arc<dyn Candidate>, why: String },
-    /// It is loaded, takes over state, and starts. This is never aborted: what was loaded leaves in order.
+    /// It is loaded, takes over state, and starts, with what `config` on record comes to by its schema. This is never aborted: what was
+    /// loaded leaves in order.
     BringingUp { artifact: Arc<dyn Candidate>, config: Arc<str>, loaded: bool },
     /// It is ready, and waits until it was agreed on.
     AtTheGate { artifact: Arc<dyn Candidate>, config: Arc<str>, gate: Gate },

@@ -17,6 +17,7 @@ mod departure;
 mod dependencies;
 mod directory;
 mod failing;
+mod fitting;
 mod granting;
 mod making;
 mod obeying;

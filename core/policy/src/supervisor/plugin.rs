@@ -10,7 +10,8 @@ use super::{
     restarts::Restarts,
 };
 use crate::{
-    BuildView, Candidate, Digest, Endpoint, Entry, Failure, Fingerprint, Loaded, Manifest, Refused, Watch,
+    BuildView, Candidate, ConfigSchema, Digest, Endpoint, Entry, Failure, Fingerprint, Loaded, Manifest, Refused,
+    Watch,
     generation::{Event, Phase},
     grants::GrantedGenerations,
     never,
@@ -231,6 +232,8 @@ pub(crate) struct Past {
     pub(crate) generations: u64,
     /// What the plugin last said of itself.
     pub(crate) manifest: Option<Manifest>,
+    /// The schema of its configuration that was last seen.
+    pub(crate) schema: Option<Arc<dyn ConfigSchema>>,
     /// What served before the one that serves.
     pub(crate) previous: Option<Agreed>,
     /// How candidates were made, the newest first.

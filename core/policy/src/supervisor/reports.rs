@@ -128,6 +128,9 @@ impl Supervisor {
         if plugin.serving.is_none() {
             plugin.past.manifest = Some(artifact.manifest().clone());
         }
+        if let Some(schema) = artifact.schema() {
+            plugin.past.schema = Some(schema);
+        }
         if let Some(why) = artifact.stays() {
             tracing::warn!(plugin = id.plugin, generation = id.generation, "it will not leave once loaded: {why}");
         }

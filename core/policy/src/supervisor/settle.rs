@@ -229,14 +229,14 @@ impl Supervisor {
         }
     }
 
-    /// Loads what is admitted, beside the supervisor.
-    pub(super) fn load(&mut self, name: &str, artifact: Arc<dyn Candidate>) {
+    /// Loads what is admitted, beside the supervisor, with this configuration.
+    pub(super) fn load(&mut self, name: &str, artifact: Arc<dyn Candidate>, config: Arc<str>) {
         let (limits, ports) = (self.settings.limits(name).clone(), self.ports.clone());
         let Some(plugin) = self.plugins.get_mut(name) else {
             never!("a candidate is loaded of `{name}`, which is not known");
             return;
         };
-        let (gated, config) = (plugin.is_news(&artifact), plugin.on_record.config.clone());
+        let (gated, on_record) = (plugin.is_news(&artifact), plugin.on_record.config.clone());
         let grants = plugin.grants(self.records.arriving.get(name), &self.settings);
         let granted = plugin.on_record.granted.begin(&artifact.manifest().camlock.permissions, &grants);
         let predecessor = plugin.serving.as_ref().map(|serving| Predecessor {
@@ -248,7 +248,7 @@ impl Supervisor {
             never!("`{name}` loads a candidate that it has not");
             return;
         };
-        candidate.begin_loading(artifact.clone(), config.clone());
+        candidate.begin_loading(artifact.clone(), on_record);
         let generation = candidate.head.generation;
         plugin.wishes.renewal = None;
         let reporter = self.reporter(name, generation);

@@ -3,6 +3,7 @@
 mod asking;
 mod changing;
 mod ending;
+mod fitting;
 mod fleet;
 mod granting;
 mod installing;

@@ -14,7 +14,7 @@ fn settings() -> Settings {
 }
 
 /// Somebody writes a decision into the record, past the supervisor.
-async fn write(registry: &MemoryRegistry, name: &str, decision: Decision) {
+pub(super) async fn write(registry: &MemoryRegistry, name: &str, decision: Decision) {
     registry.decide(name, decision, "somebody".into(), None).await.unwrap();
 }
 

@@ -1,10 +1,10 @@
 //! A world of fakes: entries with a script for each fingerprint, and a log of what was done to them.
 
 use camlock_policy::{
-    Act, Answer, Arriving, Aside, BoxFuture, BuildPriority, Built, Call, Candidate, Description, Digest, Done, Ending,
-    Entry, Failure, Fault, FaultKind, Fingerprint, GenerationStart, Granted, Install, Installed, Instance, Keepings,
-    Kept, Kind, Lease, Limits, LivePlugin, Loaded, Loading, Manager, Manifest, NotInstalled, Overview, Ports, Progress,
-    Publish, Refused, Saved, Scan, Settings, Shelf, Sources, Stage, Upload, Use,
+    Act, Answer, Arriving, Aside, BoxFuture, BuildPriority, Built, Call, Candidate, ConfigSchema, Description, Digest,
+    Done, Ending, Entry, Failure, Fault, FaultKind, Fingerprint, GenerationStart, Granted, Install, Installed,
+    Instance, Keepings, Kept, Kind, Lease, Limits, LivePlugin, Loaded, Loading, Manager, Manifest, NotInstalled,
+    Overview, Ports, Progress, Publish, Refused, Saved, Scan, Settings, Shelf, Sources, Stage, Upload, Use,
     manifest::{Camlock, Handover},
     routes::{Routed, Target},
     supervise,
@@ -52,6 +52,8 @@ pub(super) struct Script {
     /// It takes another configuration while it runs; or says why not.
     pub(super) configures: bool,
     pub(super) refuses_config: Option<&'static str>,
+    /// What its configuration must be like.
+    pub(super) schema: Option<&'static str>,
 }
 
 #[derive(Default)]
@@ -451,6 +453,11 @@ impl Candidate for Artifact {
         let other = self.world.script(&self.fingerprint).bytes_of;
         let bytes = other.map(|other| format!("{}:{other}", self.manifest.name));
         Some(Digest::of(bytes.as_ref().unwrap_or(&self.fingerprint.0).as_bytes()))
+    }
+
+    fn schema(&self) -> Option<Arc<dyn ConfigSchema>> {
+        let text = self.world.script(&self.fingerprint).schema?;
+        Some(Arc::new(camlock_config::Schema::read(text).expect("a schema")))
     }
 
     fn stays(&self) -> Option<&str> {
