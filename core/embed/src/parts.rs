@@ -9,7 +9,7 @@ use camlock_loader::{
     compiled_in, inspect,
 };
 use camlock_policy::{
-    Aside, Candidate, Digest, Failure, Ports, Publish, Settings, Stage,
+    Aside, Candidate, Digest, Failure, PluginWork, Ports, Publish, Settings, Stage,
     registry::{Exchange, Registry},
 };
 use camlock_services::{AskLimits, HostServices};
@@ -102,9 +102,8 @@ impl Parts {
             registry,
             exchange,
             built_in: self.built_in,
-            aside: aside(control),
             keepings: Arc::new(self.keepings),
-            turns: Arc::new(Semaphore::new(turns)),
+            work: PluginWork { aside: aside(control), turns: Arc::new(Semaphore::new(turns)) },
             install: Some(Arc::new(self.installer)),
         }
     }

@@ -53,7 +53,7 @@ pub use crate::{
         Loading, Progress, Publish, Scan, Shelf, Sources,
     },
     services::{AskCounts, AskError, AskErrorCode, Asker, ERROR_CODE, Services},
-    supervisor::{Aside, Ports, Settings, supervise},
+    supervisor::{Aside, PluginWork, Ports, Settings, supervise},
     view::{LivePlugin, Overview},
 };
 pub use camlock_api::{

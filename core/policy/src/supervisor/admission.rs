@@ -77,7 +77,7 @@ impl Supervisor {
         let config = plugin.config_for(&*artifact);
         match self.needs(name, artifact.manifest()) {
             Needs::Met => {
-                match plugin.not_granted(artifact.manifest(), self.records.arriving.get(name), &self.settings) {
+                match plugin.not_granted(artifact.manifest(), self.looks.arriving.get(name), &self.settings) {
                     None => match config {
                         Ok(config) => self.load(name, artifact, config),
                         Err(failure) => self.refuse(name, artifact, failure),

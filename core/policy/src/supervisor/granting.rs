@@ -99,7 +99,7 @@ impl Supervisor {
         if self.plugins.get(name).is_none_or(|plugin| plugin.record().is_none_or(|record| record.removed)) {
             return;
         }
-        if let Some(ArrivalTerms { source, grants }) = self.records.arriving.remove(name) {
+        if let Some(ArrivalTerms { source, grants }) = self.looks.arriving.remove(name) {
             self.decide_here(name, Decision { arrival: Some((source, grants)), ..Decision::default() }, by.clone());
             self.dirty.insert(name.to_owned());
         }
@@ -108,8 +108,8 @@ impl Supervisor {
     /// What was announced did not come: the terms that held before hold again.
     pub(super) fn does_not_arrive(&mut self, name: String, before: Option<ArrivalTerms>) {
         match before {
-            Some(terms) => drop(self.records.arriving.insert(name, terms)),
-            None => drop(self.records.arriving.remove(&name)),
+            Some(terms) => drop(self.looks.arriving.insert(name, terms)),
+            None => drop(self.looks.arriving.remove(&name)),
         }
     }
 }

@@ -62,6 +62,15 @@ use work::{GenerationId, GenerationReporter, WorkReport, WorkReports};
 /// Runs a future that is plugin code where it may block: not on the supervisor's threads, and not on those that serve.
 pub type Aside = Arc<dyn Fn(BoxFuture<()>) + Send + Sync>;
 
+/// Where plugin code runs that is no request, and how much at once.
+#[derive(Clone)]
+pub struct PluginWork {
+    /// Runs a piece of it.
+    pub aside: Aside,
+    /// So many candidates are verified and loaded at once.
+    pub turns: Arc<Semaphore>,
+}
+
 /// What the supervisor needs of the world.
 #[derive(Clone)]
 pub struct Ports {
@@ -79,14 +88,18 @@ pub struct Ports {
     pub exchange: Arc<dyn Exchange>,
     /// Plugins that are compiled in.
     pub built_in: Vec<Arc<dyn Candidate>>,
-    /// Where plugin code runs that is no request.
-    pub aside: Aside,
-    /// So many candidates are verified and loaded at once.
-    pub turns: Arc<Semaphore>,
+    /// Where plugin code runs that is no request, and how much at once.
+    pub work: PluginWork,
     /// What plugins keep.
     pub keepings: Arc<dyn Keepings>,
     /// What puts plugins into the directory; without, nothing is installed.
     pub install: Option<Arc<dyn Install>>,
+}
+
+impl fmt::Debug for PluginWork {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("PluginWork").field("turns", &self.turns).finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Ports {

@@ -5,7 +5,6 @@
 use super::{
     Supervisor,
     ask::Reply,
-    granting::ArrivalTerms,
     plugin::Plugin,
     restarts::backoff,
     telling::Outbox,
@@ -32,8 +31,6 @@ pub(super) struct Records {
     pub(super) outage: Option<Outage>,
     /// When the time of an open rollout is over.
     pub(super) rollouts_due: Option<Instant>,
-    /// On what terms plugins come that are being installed, until that is on record.
-    pub(super) arriving: BTreeMap<String, ArrivalTerms>,
     /// What was purged because its record says so, with the record's revision.
     purged: BTreeSet<(String, u64)>,
     /// Artifacts that operators want to go back to, while that is put on record.
@@ -202,7 +199,7 @@ impl Supervisor {
             return;
         }
         plugin.follow(record, seen);
-        plugin.apply_grants(self.records.arriving.get(&name), &self.settings);
+        plugin.apply_grants(self.looks.arriving.get(&name), &self.settings);
         self.dirty.insert(name.clone());
         self.shown.routes_changed = true;
         self.open_gate(&name);
@@ -248,7 +245,7 @@ impl Supervisor {
         let newcomers: Vec<_> = entries
             .into_iter()
             .map(|entry| {
-                let terms = self.records.arriving.get(&entry.name).cloned().unwrap_or_default();
+                let terms = self.looks.arriving.get(&entry.name).cloned().unwrap_or_default();
                 Newcomer {
                     name: entry.name.clone(),
                     built_in: entry.kind == Kind::BuiltIn,

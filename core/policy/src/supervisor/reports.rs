@@ -33,7 +33,7 @@ impl Supervisor {
             DirectoryReport::Scanned(scan) => self.scanned(scan),
             DirectoryReport::Moved { plugin, outcome, purged } => self.moved(&plugin, outcome, purged),
             DirectoryReport::Arriving { plugin, terms, known } => {
-                drop(known.send(self.records.arriving.insert(plugin, terms)))
+                drop(known.send(self.looks.arriving.insert(plugin, terms)))
             }
             DirectoryReport::Installed { by, before, outcome, reply } => {
                 if let (Err(_), Some((plugin, before))) = (&outcome, before) {

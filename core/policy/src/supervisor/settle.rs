@@ -237,7 +237,7 @@ impl Supervisor {
             return;
         };
         let (gated, on_record) = (plugin.is_news(&artifact), plugin.on_record.config.clone());
-        let grants = plugin.grants(self.records.arriving.get(name), &self.settings);
+        let grants = plugin.grants(self.looks.arriving.get(name), &self.settings);
         let granted = plugin.on_record.granted.begin(&artifact.manifest().camlock.permissions, &grants);
         let predecessor = plugin.serving.as_ref().map(|serving| Predecessor {
             instance: serving.loaded.instance.clone(),

@@ -150,7 +150,7 @@ pub(crate) async fn aside<T: Send + 'static>(
     work: BoxFuture<Result<T, Fault>>,
 ) -> Result<T, Fault> {
     let (mut reply, outcome) = oneshot::channel();
-    (ports.aside)(Box::pin(async move {
+    (ports.work.aside)(Box::pin(async move {
         let outcome = async {
             let mut work = work;
             tokio::select! {

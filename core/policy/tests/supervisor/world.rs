@@ -4,7 +4,7 @@ use camlock_policy::{
     Act, Answer, Arriving, Aside, BoxFuture, BuildPriority, Built, Call, Candidate, ConfigSchema, Description, Digest,
     Done, Ending, Entry, Failure, Fault, FaultKind, Fingerprint, GenerationStart, Granted, Install, Installed,
     Instance, Keepings, Kept, Kind, Lease, Limits, LivePlugin, Loaded, Loading, Manager, Manifest, NotInstalled,
-    Overview, Ports, Progress, Publish, Refused, Saved, Scan, Settings, Shelf, Sources, Stage, Upload, Use,
+    Overview, PluginWork, Ports, Progress, Publish, Refused, Saved, Scan, Settings, Shelf, Sources, Stage, Upload, Use,
     manifest::{Camlock, Handover},
     routes::{Routed, Target},
     supervise,
@@ -243,8 +243,7 @@ impl World {
             registry: Arc::new(registry.clone()),
             exchange: Arc::new(registry.clone()),
             built_in: Vec::new(),
-            aside: self.aside(),
-            turns: Arc::new(Semaphore::new(4)),
+            work: PluginWork { aside: self.aside(), turns: Arc::new(Semaphore::new(4)) },
             install: Some(Arc::new(self.clone())),
             keepings: Arc::new(self.clone()),
         };
