@@ -12,6 +12,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use std::{
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 use tokio::runtime::Handle;
@@ -59,7 +60,8 @@ impl HostErrorCode {
 }
 
 impl HostError {
-    pub(crate) fn new(code: HostErrorCode, message: impl Into<String>) -> Self {
+    /// An error, as a host would answer with it: for tests.
+    pub fn new(code: HostErrorCode, message: impl Into<String>) -> Self {
         HostError { code, message: message.into() }
     }
 }
@@ -72,12 +74,23 @@ impl fmt::Display for HostError {
 
 impl std::error::Error for HostError {}
 
+/// What answers asks in an ordinary program.
+#[doc(hidden)]
+pub type ProgramServices = Arc<dyn Fn(Request<AxumBody>) -> Answering + Send + Sync>;
+
+/// An answer on its way.
+#[doc(hidden)]
+pub type Answering = Pin<Box<dyn Future<Output = Result<Response<AxumBody>, HostError>> + Send>>;
+
 impl Host {
     /// Asks a service that this host's program brings of its own. The path begins with the service's name and version:
     /// `/sessions/1/current`. An answer that is none of 2xx is an error.
     pub async fn ask(&self, request: Request<AxumBody>) -> Result<Response<AxumBody>, HostError> {
         let Some(host) = self.reference() else {
-            return Err(HostError::new(HostErrorCode::Unavailable, "not here: this is an ordinary program"));
+            return match self.program_services() {
+                Some(services) => services(request).await,
+                None => Err(HostError::new(HostErrorCode::Unavailable, "not here: this is an ordinary program")),
+            };
         };
         let asked = {
             let (head, body) = request.into_parts();

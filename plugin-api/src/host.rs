@@ -2,6 +2,7 @@
 
 use crate::{
     Config, Error, Result, around,
+    ask::ProgramServices,
     assets::{self, Assets},
     config::ReadConfig,
 };
@@ -39,6 +40,8 @@ struct Program {
     /// Grows whenever the configuration becomes another.
     revision: AtomicU64,
     read: ReadConfig,
+    /// What answers asks, if anything does.
+    services: Option<ProgramServices>,
     /// Made when it is asked for, removed with this.
     dir: OnceLock<PathBuf>,
 }
@@ -80,6 +83,13 @@ impl Host {
         }
     }
 
+    pub(crate) fn program_services(&self) -> Option<ProgramServices> {
+        match &self.0 {
+            HostKind::Loaded(..) => None,
+            HostKind::Program(program) => program.services.clone(),
+        }
+    }
+
     /// A host for tests: the functions run on the tokio runtime of the program.
     pub fn in_program() -> Self {
         Host::in_program_with(Config::empty())
@@ -87,11 +97,17 @@ impl Host {
 
     /// The same, with a configuration.
     pub fn in_program_with(config: Config) -> Self {
-        let read = ReadConfig::default();
+        Host::in_program_asking(config, None)
+    }
+
+    /// The same, where these answer what is asked, for testkits.
+    #[doc(hidden)]
+    pub fn in_program_asking(config: Config, services: Option<ProgramServices>) -> Self {
         Host(HostKind::Program(Arc::new(Program {
             config: Mutex::new(config),
             revision: AtomicU64::new(0),
-            read,
+            read: ReadConfig::default(),
+            services,
             dir: OnceLock::new(),
         })))
     }

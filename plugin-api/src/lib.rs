@@ -60,7 +60,7 @@ mod traceparent;
 mod upgrade;
 
 pub use crate::{
-    ask::{HostError, HostErrorCode},
+    ask::{Answering, HostError, HostErrorCode, ProgramServices},
     config::{Config, Taken},
     host::{Host, Spawned},
     plugin::{Plugin, Saved},
