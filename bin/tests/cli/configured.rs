@@ -107,6 +107,25 @@ fn a_configuration_is_shown_changed_and_described() {
     assert_eq!(told(), json!({"greeting": "Servus"}));
 }
 
+/// Where nobody has configured it yet.
+#[test]
+fn what_cannot_be_seen_before_it_is_configured_is_told() {
+    let site = site();
+    site.write("greeter/Cargo.toml", MANIFEST);
+    let schema = r#"{"required": ["greeting"], "properties": {"greeting": {"type": "string"}}}"#;
+    site.write("greeter/config.schema.json", schema);
+    let picky = r#"if host.config_text().contains("placeholder") { return Err(Error::msg("what a greeting")); }"#;
+    site.write(
+        "greeter/src/lib.rs",
+        &SOURCE.replace("Ok(Greeter(host))", &format!("{picky}\n        Ok(Greeter(host))")),
+    );
+    let checked = end(command(&site, &["check", "greeter"])).done();
+    let words = "with a configuration made of its schema alone, `create` failed: what a greeting; its real configuration decides";
+    assert!(checked.contains("has a schema") && checked.contains(words), "{checked}");
+    let checked = end(command(&site, &["check", "greeter", "--json"])).json();
+    assert_eq!((&checked["good"], &checked["unseen"]), (&json!(true), &json!("`create` failed: what a greeting")));
+}
+
 #[test]
 fn it_is_edited() {
     let (site, server) = greeter();

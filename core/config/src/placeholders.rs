@@ -4,7 +4,7 @@
 //! `oneOf`, several types) one after the other is tried, and whoever asks says what fits. What must not live here: what fits.
 
 use crate::{
-    defaults::{default_of, fill_in},
+    defaults::default_of,
     pattern,
     pointer::{to_item, to_key},
     walk::Place,
@@ -121,10 +121,10 @@ impl Making<'_> {
 
     /// Adds what a value lacks that is there.
     fn complete(&mut self, place: &Place<'_>, value: &mut Value, at: &str, depth: usize) -> Result<(), NoPlaceholder> {
-        if depth > DEEPEST {
+        self.values += 1;
+        if depth > DEEPEST || self.values > MOST_VALUES {
             return Ok(());
         }
-        fill_in(place, value);
         let rules = self.rules(place);
         self.complete_by(&rules, value, at, depth)
     }
@@ -140,8 +140,10 @@ impl Making<'_> {
         for rule in rules {
             for (name, schema) in rule.named("properties") {
                 if !map.contains_key(name)
+                    && self.values < MOST_VALUES
                     && let Some(default) = default_of(&schema)
                 {
+                    self.values += 1;
                     map.insert(name.to_owned(), default.clone());
                 }
             }

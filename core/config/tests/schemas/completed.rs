@@ -51,4 +51,8 @@ fn a_default_that_does_not_fit_is_told() {
 fn a_default_without_end_ends() {
     let document = json!({"properties": {"inner": {"$ref": "#", "default": {}}}});
     assert!(complete(&document, &json!({})).is_ok());
+    let part = json!({"$ref": "#", "default": {}});
+    let document = json!({"properties": {"left": part, "right": part}});
+    assert!(complete(&document, &json!({})).is_ok());
+    assert!(crate::schema(&document).placeholders().is_ok());
 }

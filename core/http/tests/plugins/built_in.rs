@@ -264,6 +264,8 @@ fn a_configuration_of_its_own() {
         let dir = tempfile::tempdir().expect("a directory");
         let loader = Loader::new(dir.path(), LoaderOptions::default(), None).expect("a loader");
         let candidate = compiled_in(LINKED, Arc::new(loader)).expect("it is a plugin");
+        let schema = candidate.schema().expect("it has a schema");
+        assert_eq!(schema.complete(&json!({})), Ok(json!({"step": 1})));
         let mut begun = Vec::new();
         for step in [2, 5] {
             let config = json!({"step": step}).to_string();
