@@ -10,8 +10,12 @@ use std::marker::PhantomData;
 /// that lacks it refuses the plugin and says so.
 ///
 /// It adds one symbol and two sections: the crate's `Cargo.toml`, as it stands, and what built it; the files of the folder
-/// `assets` beside it, where there is one (see [`Host::assets`](crate::Host::assets)); and the constant
-/// `CAMLOCK_PLUGIN`, by which a program can link the plugin in (built with the feature `program` of this crate).
+/// `assets` beside it, where there is one (see [`Host::assets`](crate::Host::assets)); those of the folder `migrations`, in a
+/// section of their own, so that they are read without running the plugin; and the constant `CAMLOCK_PLUGIN`, by which a
+/// program can link the plugin in (built with the feature `program` of this crate).
+///
+/// A server notices a new file in either folder by itself. Plain cargo does not: there a `build.rs` prints
+/// `cargo::rerun-if-changed=migrations`.
 #[macro_export]
 macro_rules! export {
     ($plugin:ty) => {
@@ -60,11 +64,17 @@ macro_rules! export {
                 bytes
             };
 
+            const MIGRATIONS: &[(&str, &[u8])] = camlock::migrations!();
+
+            #[used]
+            #[unsafe(link_section = ".camlock.migrations")]
+            static MIGRATIONS_SECTION: [u8; camlock::packed_length(MIGRATIONS)] = camlock::pack(MIGRATIONS);
+
             /// The name has the crate's in it, so that a program can link several plugins.
             #[unsafe(export_name = concat!("camlock_entry_", env!("CARGO_CRATE_NAME")))]
             static ENTRY: camlock::Entry = camlock::entry::<$plugin>();
 
-            camlock::built_in::<$plugin>(&META_SECTION, &MANIFEST_SECTION)
+            camlock::built_in::<$plugin>(&META_SECTION, &MANIFEST_SECTION, &MIGRATIONS_SECTION)
         };
     };
 }
@@ -75,9 +85,13 @@ pub const fn entry<P: ExportedPlugin>() -> Entry {
 }
 
 /// A plugin type and what its sections say, for a program that links it in.
-pub const fn built_in<P: ExportedPlugin>(meta: &'static [u8], manifest: &'static [u8]) -> BuiltIn {
+pub const fn built_in<P: ExportedPlugin>(
+    meta: &'static [u8],
+    manifest: &'static [u8],
+    migrations: &'static [u8],
+) -> BuiltIn {
     // SAFETY: the functions are this crate's, which keep the contract.
-    unsafe { BuiltIn::new(PluginTable::<P>::ROOT, meta, manifest) }
+    unsafe { BuiltIn::new(PluginTable::<P>::ROOT, meta, manifest, migrations) }
 }
 
 struct PluginTable<P>(PhantomData<P>);

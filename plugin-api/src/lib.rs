@@ -94,9 +94,9 @@ pub mod __private {
     };
     pub use camlock_abi::{
         ABI_TEXT, Entry,
-        section::{join, length},
+        section::{join, length, pack, packed_length},
     };
-    pub use camlock_macros::assets;
+    pub use camlock_macros::{assets, migrations};
     /// The version of this crate, which artifacts carry.
     pub const SDK: &str = env!("CARGO_PKG_VERSION");
     /// Whether this build intercepts what would outlive the library.

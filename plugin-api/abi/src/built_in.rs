@@ -8,6 +8,7 @@ pub struct BuiltIn {
     root: RootRef,
     meta: &'static [u8],
     manifest: &'static [u8],
+    migrations: &'static [u8],
 }
 
 impl BuiltIn {
@@ -15,8 +16,13 @@ impl BuiltIn {
     ///
     /// # Safety
     /// The functions must keep the contract, and be there as long as the program runs.
-    pub const unsafe fn new(root: RootRef, meta: &'static [u8], manifest: &'static [u8]) -> Self {
-        BuiltIn { root, meta, manifest }
+    pub const unsafe fn new(
+        root: RootRef,
+        meta: &'static [u8],
+        manifest: &'static [u8],
+        migrations: &'static [u8],
+    ) -> Self {
+        BuiltIn { root, meta, manifest, migrations }
     }
 
     /// Its functions.
@@ -32,6 +38,11 @@ impl BuiltIn {
     /// What [`section::MANIFEST`](crate::section::MANIFEST) would hold.
     pub fn manifest(&self) -> &'static [u8] {
         self.manifest
+    }
+
+    /// What [`section::MIGRATIONS`](crate::section::MIGRATIONS) would hold.
+    pub fn migrations(&self) -> &'static [u8] {
+        self.migrations
     }
 }
 

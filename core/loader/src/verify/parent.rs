@@ -422,6 +422,7 @@ mod tests {
             fingerprint: String::new(),
             requires: Vec::new(),
             crate_name: "hello".into(),
+            migrations: Vec::new(),
             stays: None,
         };
         let artifact = Artifact {
