@@ -9,6 +9,7 @@ use rusqlite::{
     limits::Limit,
 };
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,6 +18,14 @@ use std::{
 pub struct PluginConnection {
     connection: Connection,
     whose: Arc<Mutex<Whose>>,
+    names: Mutex<KnownNames>,
+}
+
+/// The names in the catalog, small, as of a version of it.
+#[derive(Default)]
+struct KnownNames {
+    version: i64,
+    all: Arc<BTreeSet<String>>,
 }
 
 impl std::fmt::Debug for PluginConnection {
@@ -31,7 +40,17 @@ enum Whose {
     /// The host's, which may do anything.
     Host,
     /// That of a plugin, until then.
-    Plugin { names: TableNames, migrates: bool, until: Instant },
+    Plugin { may: Permitted, until: Instant },
+}
+
+/// What a plugin's SQL may do.
+#[derive(Clone, Debug)]
+struct Permitted {
+    names: TableNames,
+    /// Whether it may make and change tables.
+    migrates: bool,
+    /// What there is, by whatever name.
+    there: Arc<BTreeSet<String>>,
 }
 
 /// Takes the connection back from a plugin, however its work ends.
@@ -70,7 +89,7 @@ impl PluginConnection {
         let theirs = whose.clone();
         connection.authorizer(Some(move |context: AuthContext<'_>| match &*theirs.lock() {
             Whose::Host => Authorization::Allow,
-            Whose::Plugin { names, migrates, .. } if may(&context, names, *migrates) => Authorization::Allow,
+            Whose::Plugin { may, .. } if may.permits(&context) => Authorization::Allow,
             Whose::Plugin { .. } => Authorization::Deny,
         }))?;
         let theirs = whose.clone();
@@ -78,7 +97,7 @@ impl PluginConnection {
             STEPS,
             Some(move || matches!(&*theirs.lock(), Whose::Plugin { until, .. } if Instant::now() >= *until)),
         )?;
-        Ok(PluginConnection { connection, whose })
+        Ok(PluginConnection { connection, whose, names: Mutex::default() })
     }
 
     /// The connection, for the host's own statements: a transaction's begin and end among them.
@@ -88,7 +107,12 @@ impl PluginConnection {
 
     /// Work in which every statement that is prepared is the plugin's: it reaches rows of its own tables alone. What is not done
     /// after `within` is interrupted.
-    pub fn as_plugin<T>(&self, names: &TableNames, within: Duration, work: impl FnOnce(&Connection) -> T) -> T {
+    pub fn as_plugin<T>(
+        &self,
+        names: &TableNames,
+        within: Duration,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
         self.lend(names, false, within, work)
     }
 
@@ -97,8 +121,8 @@ impl PluginConnection {
         &self,
         names: &TableNames,
         within: Duration,
-        work: impl FnOnce(&Connection) -> T,
-    ) -> T {
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
         self.lend(names, true, within, work)
     }
 
@@ -107,12 +131,24 @@ impl PluginConnection {
         names: &TableNames,
         migrates: bool,
         within: Duration,
-        work: impl FnOnce(&Connection) -> T,
-    ) -> T {
-        let until = Instant::now() + within;
-        *self.whose.lock() = Whose::Plugin { names: names.clone(), migrates, until };
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        let may = Permitted { names: names.clone(), migrates, there: self.known_names()? };
+        *self.whose.lock() = Whose::Plugin { may, until: Instant::now() + within };
         let _lent = Lent(&self.whose);
         work(&self.connection)
+    }
+
+    /// The names in the catalog, read again when it changed.
+    fn known_names(&self) -> rusqlite::Result<Arc<BTreeSet<String>>> {
+        let version = self.connection.pragma_query_value(None, "schema_version", |row| row.get(0))?;
+        let mut known = self.names.lock();
+        if known.version != version || known.all.is_empty() {
+            let mut read = self.connection.prepare("SELECT lower(name) FROM main.sqlite_schema")?;
+            let all: rusqlite::Result<BTreeSet<String>> = read.query_map([], |row| row.get(0))?.collect();
+            *known = KnownNames { version, all: Arc::new(all?) };
+        }
+        Ok(known.all.clone())
     }
 }
 
@@ -123,41 +159,60 @@ const FORBIDDEN: [&str; 6] =
 /// Tables that are functions of what they are given.
 const TABLES_OF_JSON: [&str; 4] = ["json_each", "json_tree", "jsonb_each", "jsonb_tree"];
 
-/// Whether a plugin's statement may do this.
-fn may(context: &AuthContext<'_>, names: &TableNames, migrates: bool) -> bool {
-    if context.database_name.is_some_and(|database| !database.eq_ignore_ascii_case("main")) {
-        // `temp` would be the session's, which others have after this one.
-        return false;
+impl Permitted {
+    /// Whether a plugin's statement may do this.
+    fn permits(&self, context: &AuthContext<'_>) -> bool {
+        let (names, migrates) = (&self.names, self.migrates);
+        let is_main = context.database_name.is_none_or(|database| database.eq_ignore_ascii_case("main"));
+        match context.action {
+            // `temp` would be the session's, which others have after this one. SQLite looks into it when it renames.
+            AuthAction::Read { table_name: "sqlite_temp_master", .. }
+            | AuthAction::Update { table_name: "sqlite_temp_master", .. } => migrates,
+            // What stands where the database does for others is a column here.
+            AuthAction::AlterTable { database_name, table_name } => {
+                migrates && database_name.eq_ignore_ascii_case("main") && names.owns(table_name)
+            }
+            _ if !is_main => false,
+            AuthAction::Select | AuthAction::Recursive => true,
+            AuthAction::Function { function_name } => {
+                !FORBIDDEN.iter().any(|forbidden| function_name.eq_ignore_ascii_case(forbidden))
+            }
+            AuthAction::Read { table_name, column_name } => {
+                names.owns(table_name)
+                    || TABLES_OF_JSON.contains(&table_name)
+                    || column_name.is_empty() && self.is_of_the_statement(table_name)
+                    || migrates && is_read_to_change(table_name)
+            }
+            AuthAction::Insert { table_name }
+            | AuthAction::Update { table_name, .. }
+            | AuthAction::Delete { table_name } => names.owns(table_name) || migrates && is_catalog(table_name),
+            AuthAction::CreateTable { table_name } | AuthAction::DropTable { table_name } => {
+                migrates && names.owns(table_name)
+            }
+            AuthAction::CreateView { view_name } | AuthAction::DropView { view_name } => {
+                migrates && names.owns(view_name)
+            }
+            AuthAction::CreateIndex { index_name, table_name } | AuthAction::DropIndex { index_name, table_name } => {
+                migrates && (names.owns(index_name) || is_of_a_key(index_name)) && names.owns(table_name)
+            }
+            AuthAction::Reindex { index_name } => migrates && (names.owns(index_name) || is_of_a_key(index_name)),
+            // `ALTER TABLE … ADD COLUMN` looks whether what is there fits.
+            AuthAction::Pragma { pragma_name, .. } => migrates && pragma_name.eq_ignore_ascii_case("quick_check"),
+            // No transactions but the host's, no triggers, no virtual tables, no other files, no settings; and what is not known.
+            _ => false,
+        }
     }
-    match context.action {
-        AuthAction::Select | AuthAction::Recursive => true,
-        AuthAction::Function { function_name } => {
-            !FORBIDDEN.iter().any(|forbidden| function_name.eq_ignore_ascii_case(forbidden))
-        }
-        AuthAction::Read { table_name, .. } => {
-            names.owns(table_name) || TABLES_OF_JSON.contains(&table_name) || migrates && is_read_to_change(table_name)
-        }
-        AuthAction::Insert { table_name }
-        | AuthAction::Update { table_name, .. }
-        | AuthAction::Delete { table_name } => names.owns(table_name) || migrates && is_catalog(table_name),
-        AuthAction::CreateTable { table_name }
-        | AuthAction::DropTable { table_name }
-        | AuthAction::AlterTable { table_name, .. } => migrates && names.owns(table_name),
-        AuthAction::CreateView { view_name } | AuthAction::DropView { view_name } => migrates && names.owns(view_name),
-        AuthAction::CreateIndex { index_name, table_name } | AuthAction::DropIndex { index_name, table_name } => {
-            let is_named = names.owns(index_name) || catalog_made(index_name);
-            migrates && is_named && names.owns(table_name)
-        }
-        AuthAction::Reindex { index_name } => migrates && (names.owns(index_name) || catalog_made(index_name)),
-        // `ALTER TABLE … ADD COLUMN` looks whether what is there fits.
-        AuthAction::Pragma { pragma_name, .. } => migrates && pragma_name.eq_ignore_ascii_case("quick_check"),
-        // No transactions but the host's, no triggers, no virtual tables, no other files, no settings; and what is not known.
-        _ => false,
+
+    /// Whether this is a name that the statement itself gave, by `WITH`: SQLite asks for those too, if no column of theirs is used.
+    fn is_of_the_statement(&self, name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        let of_sqlite = ["pragma_", "sqlite_", "dbstat", "bytecode", "tables_used", "fts", "rtree"];
+        !self.there.contains(&name) && !of_sqlite.iter().any(|prefix| name.starts_with(prefix))
     }
 }
 
 /// An index that SQLite made for a key.
-fn catalog_made(index: &str) -> bool {
+fn is_of_a_key(index: &str) -> bool {
     index.starts_with("sqlite_autoindex_")
 }
 

@@ -1,0 +1,4 @@
+//! What a plugin's SQL can reach, and what its migrations leave: real databases, and whatever an author might try.
+
+mod sqlite;
+mod sqlite_tricks;
