@@ -8,7 +8,7 @@ mod error;
 pub mod lint;
 pub mod names;
 pub mod plan;
-// pub mod postgres;
+pub mod postgres;
 pub mod sqlite;
 
 pub use error::MigrationError;

@@ -1,4 +1,6 @@
 //! What a plugin's SQL can reach, and what its migrations leave: real databases, and whatever an author might try.
 
+mod postgres;
+mod postgres_tricks;
 mod sqlite;
 mod sqlite_tricks;
