@@ -9,7 +9,7 @@
 //! is written in the same transaction, by a function that asks for a ticket ([`migrate`]). The lock is a row that plugins do not
 //! see. What must not live here: connecting, and pools.
 //!
-//! What a role may always do to itself: change its own password and settings, and before PostgreSQL 16 make others its members.
+//! What a role may always do to itself: change its own password and settings, and on old servers make others its members.
 //! [`ensure_roles`] sets all of that right again; none of it gives it what it had not. Settings such as `statement_timeout` are
 //! defaults that a session may change: whoever runs a plugin's statements caps them too.
 

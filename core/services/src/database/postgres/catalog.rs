@@ -56,7 +56,7 @@ const WRONG: [&str; 5] = [
      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute t ON t.attrelid = c.oid, pg_catalog.aclexplode(t.attacl) a
      WHERE pg_catalog.pg_get_userbyid(c.relowner) = session_user
        AND pg_catalog.pg_get_userbyid(a.grantee)::text NOT IN (session_user::text, $2)",
-    // Members, which a role of PostgreSQL 15 and before may take. Its maker is one in later ones.
+    // Members, which a role may take on old servers. On new ones its maker is one, but by another's grant.
     "SELECT 'it made `' || pg_catalog.pg_get_userbyid(m.member) || '` a member of `' || pg_catalog.pg_get_userbyid(m.roleid) || '`'
      FROM pg_catalog.pg_auth_members m
      WHERE session_user IN (pg_catalog.pg_get_userbyid(m.roleid), pg_catalog.pg_get_userbyid(m.member))

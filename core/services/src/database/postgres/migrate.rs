@@ -182,13 +182,17 @@ async fn who(transaction: &Transaction<'_>) -> Result<String, Error> {
 /// Drops all tables of a plugin, the record of its migrations, and its roles. `migrating` is as for [`migrate`].
 pub async fn drop_tables(host: &Client, migrating: &Client, roles: &PluginRoles) -> Result<(), MigrationError> {
     let told = |error: Error| unavailable(&error);
-    // Its rights on the host's own things go with them.
-    migrating.batch_execute("RESET ROLE; DROP OWNED BY CURRENT_USER CASCADE").await.map_err(told)?;
     let (schema, run, migrate) = (quoted(&roles.schema), quoted(&roles.run), quoted(&roles.migrate));
-    let forget = format!("DELETE FROM {schema}._plugin_migrations WHERE plugin = $1");
-    host.execute(&forget, &[&roles.plugin]).await.map_err(told)?;
-    let forget = format!("DELETE FROM {schema}._plugin_roles WHERE plugin = $1");
-    host.execute(&forget, &[&roles.plugin]).await.map_err(told)?;
-    let drop = format!("REVOKE ALL ON SCHEMA {schema} FROM {run}; DROP ROLE {run}; DROP ROLE {migrate}");
-    host.batch_execute(&drop).await.map_err(told)
+    let rights = format!(
+        "REVOKE ALL ON SCHEMA {schema} FROM {run}, {migrate};
+         REVOKE ALL (name) ON {schema}.plugins FROM {migrate};
+         REVOKE ALL ON FUNCTION {schema}._plugin_migration_begin(), {schema}._plugin_migration_done(text) FROM {migrate};"
+    );
+    host.batch_execute(&rights).await.map_err(told)?;
+    migrating.batch_execute("RESET ROLE; DROP OWNED BY CURRENT_USER CASCADE").await.map_err(told)?;
+    for table in ["_plugin_migrations", "_plugin_roles"] {
+        let forget = format!("DELETE FROM {schema}.{table} WHERE plugin = $1");
+        host.execute(&forget, &[&roles.plugin]).await.map_err(told)?;
+    }
+    host.batch_execute(&format!("DROP ROLE {run}; DROP ROLE {migrate}")).await.map_err(told)
 }
