@@ -83,12 +83,7 @@ impl BuildKind {
 
 impl Sections {
     /// Reads all sections and refuses what this host cannot run, in the order in which a person would ask.
-    pub(crate) fn parse(
-        meta: &[u8],
-        cargo_toml: &[u8],
-        migrations: &[u8],
-        built: BuildKind,
-    ) -> Result<Self, Unfit> {
+    pub(crate) fn parse(meta: &[u8], cargo_toml: &[u8], migrations: &[u8], built: BuildKind) -> Result<Self, Unfit> {
         let package: BTreeMap<String, Vec<u8>> = section::parse(meta)
             .filter_map(|(key, value)| Some((String::from_utf8(key.to_vec()).ok()?, value.to_vec())))
             .collect();

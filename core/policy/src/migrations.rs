@@ -126,7 +126,8 @@ mod tests {
         let read = read(&files).unwrap();
         let names: Vec<_> = read.iter().map(MigrationFile::file_name).collect();
         assert_eq!(names, ["0001_a.sql", "0002_b.sqlite.sql", "0002_b.postgres.sql", "0010_c.sql"]);
-        let on_sqlite: Vec<_> = read.iter().filter(|file| file.is_for(SqlDialect::Sqlite)).map(|file| &*file.text).collect();
+        let on_sqlite: Vec<_> =
+            read.iter().filter(|file| file.is_for(SqlDialect::Sqlite)).map(|file| &*file.text).collect();
         assert_eq!(on_sqlite, ["a", "s", "c"]);
     }
 

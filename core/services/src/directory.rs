@@ -134,7 +134,7 @@ mod tests {
         let says_who = async |asker: Asker, request: Request<Body>| {
             Ok(Response::new(Body::from(format!("{} {}", asker.plugin, request.uri()))))
         };
-        services.add("sessions/1", move |asker, request| says_who(asker, request)).unwrap();
+        services.add("sessions/1", says_who).unwrap();
         HostServices::new(services, limits)
     }
 

@@ -103,8 +103,19 @@ mod tests {
         let good = ["0001_a.sql", "0007_add_b2.sqlite.sql", "0007_add_b2.postgres.sql", "0010_c.postgres.sql"];
         assert_eq!(check(&good), Ok(()), "gaps are allowed");
         for bad in [
-            "1_a.sql", "0000_a.sql", "00001_a.sql", "0001.sql", "0001_.sql", "0001_A.sql", "0001_a.SQL", "0001_a",
-            "0001_a.mysql.sql", "0001_a.sqlite.postgres.sql", "0001-a.sql", "0001_é.sql", "readme.md",
+            "1_a.sql",
+            "0000_a.sql",
+            "00001_a.sql",
+            "0001.sql",
+            "0001_.sql",
+            "0001_A.sql",
+            "0001_a.SQL",
+            "0001_a",
+            "0001_a.mysql.sql",
+            "0001_a.sqlite.postgres.sql",
+            "0001-a.sql",
+            "0001_é.sql",
+            "readme.md",
         ] {
             let refused = check(&[bad]).unwrap_err();
             assert!(refused.contains(&format!("`migrations/{bad}` is no migration's name")), "{refused}");
@@ -119,7 +130,10 @@ mod tests {
             ["0001_a.sqlite.sql", "0001_b.postgres.sql"],
         ] {
             let refused = check(&two).unwrap_err();
-            assert!(refused.contains("have the same number") && two.iter().all(|name| refused.contains(name)), "{refused}");
+            assert!(
+                refused.contains("have the same number") && two.iter().all(|name| refused.contains(name)),
+                "{refused}"
+            );
         }
     }
 

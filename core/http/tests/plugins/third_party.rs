@@ -204,7 +204,8 @@ fn one_with_pages_assets_a_database_and_variables() {
         let mut host = Host::new();
         let variables: VariablesOf = Arc::new(|_| BTreeMap::from([("TITLE".to_owned(), "<Guests>".to_owned())]));
         let dirs = Some(host.dir().join("plugins"));
-        host.loader = host.loader.with_surroundings(Surroundings { dirs, variables: Some(variables), ..Surroundings::default() });
+        host.loader =
+            host.loader.with_surroundings(Surroundings { dirs, variables: Some(variables), ..Surroundings::default() });
         let first = host.serve(&library).await;
         let request = Request::post("/lines").header("content-type", "application/x-www-form-urlencoded");
         let signed = first.send(request.body(Full::from("text=We+were+here")).expect("a request")).await;

@@ -27,7 +27,9 @@ pub enum NotATable {
     )]
     Form(String),
     /// It does not fit.
-    #[error("`{name}` is too long for PostgreSQL: after `{prefix}` {remaining} bytes remain for a name, it takes {taken}")]
+    #[error(
+        "`{name}` is too long for PostgreSQL: after `{prefix}` {remaining} bytes remain for a name, it takes {taken}"
+    )]
     Long {
         /// The name.
         name: String,
@@ -93,7 +95,8 @@ mod tests {
         for foreign in ["orders", "plugins", "p_my__orders", "P_MY_SHOP__ORDERS", "p_my_shop_orders", "xp_my_shop__o"] {
             assert!(matches!(names.check(foreign), Err(NotATable::Foreign { .. })), "{foreign}");
         }
-        for odd in ["p_my_shop__", "p_my_shop___o", "p_my_shop__a__b", "p_my_shop__O", "p_my_shop__ö", "p_my_shop__1"] {
+        for odd in ["p_my_shop__", "p_my_shop___o", "p_my_shop__a__b", "p_my_shop__O", "p_my_shop__ö", "p_my_shop__1"]
+        {
             assert!(matches!(names.check(odd), Err(NotATable::Form(_))), "{odd}");
         }
         // Another plugin's, whose name begins alike.

@@ -65,7 +65,8 @@ impl Registry {
         let host = match host {
             HostIs::Superuser => connect(&url).await,
             HostIs::Owner => {
-                let make = format!("CREATE ROLE host_{name} LOGIN CREATEROLE; ALTER DATABASE {name} OWNER TO host_{name}");
+                let make =
+                    format!("CREATE ROLE host_{name} LOGIN CREATEROLE; ALTER DATABASE {name} OWNER TO host_{name}");
                 superuser.batch_execute(&make).await.unwrap();
                 connect(&url.replace("camlock@", &format!("host_{name}@"))).await
             }
@@ -73,8 +74,7 @@ impl Registry {
         host.batch_execute(CORE).await.unwrap();
         host.batch_execute(&postgres::setup("camlock")).await.unwrap();
         host.batch_execute(&postgres::setup("camlock")).await.unwrap();
-        let (shop, other) =
-            (PluginRoles::of(&name, "camlock", "shop"), PluginRoles::of(&name, "camlock", "other"));
+        let (shop, other) = (PluginRoles::of(&name, "camlock", "shop"), PluginRoles::of(&name, "camlock", "other"));
         let registry = Registry { url, host, superuser, shop, other };
         for (roles, text) in [(&registry.other, OTHERS), (&registry.shop, OWN)] {
             registry.ensure(roles).await.unwrap();
@@ -201,12 +201,30 @@ fn migrations_make_and_change_tables() {
             let registry = Registry::new(host).await;
             let before = registry.others().await;
             for (number, text) in [
-                (2, "CREATE TABLE p_shop__lines (id INTEGER PRIMARY KEY, order_id INTEGER REFERENCES p_shop__orders (id), UNIQUE (order_id))"),
-                (3, "ALTER TABLE p_shop__orders ADD COLUMN price REAL NOT NULL DEFAULT 1 CHECK (price > 0); UPDATE p_shop__orders SET price = 2"),
-                (4, "CREATE INDEX p_shop__by_price ON p_shop__orders (price); CREATE INDEX ON p_shop__lines (order_id); DROP VIEW p_shop__notes"),
-                (5, "CREATE TABLE p_shop__of (plugin TEXT REFERENCES plugins (name) ON DELETE CASCADE); INSERT INTO p_shop__of VALUES ('shop')"),
-                (6, "ALTER TABLE p_shop__orders RENAME COLUMN note TO words; ALTER TABLE p_shop__orders RENAME TO p_shop__bought"),
-                (7, "ALTER TABLE p_shop__bought DROP COLUMN words; DROP INDEX p_shop__by_price; DROP TABLE p_shop__lines"),
+                (
+                    2,
+                    "CREATE TABLE p_shop__lines (id INTEGER PRIMARY KEY, order_id INTEGER REFERENCES p_shop__orders (id), UNIQUE (order_id))",
+                ),
+                (
+                    3,
+                    "ALTER TABLE p_shop__orders ADD COLUMN price REAL NOT NULL DEFAULT 1 CHECK (price > 0); UPDATE p_shop__orders SET price = 2",
+                ),
+                (
+                    4,
+                    "CREATE INDEX p_shop__by_price ON p_shop__orders (price); CREATE INDEX ON p_shop__lines (order_id); DROP VIEW p_shop__notes",
+                ),
+                (
+                    5,
+                    "CREATE TABLE p_shop__of (plugin TEXT REFERENCES plugins (name) ON DELETE CASCADE); INSERT INTO p_shop__of VALUES ('shop')",
+                ),
+                (
+                    6,
+                    "ALTER TABLE p_shop__orders RENAME COLUMN note TO words; ALTER TABLE p_shop__orders RENAME TO p_shop__bought",
+                ),
+                (
+                    7,
+                    "ALTER TABLE p_shop__bought DROP COLUMN words; DROP INDEX p_shop__by_price; DROP TABLE p_shop__lines",
+                ),
                 (8, "-- Nothing."),
             ] {
                 registry.migrate(number, text).await.unwrap_or_else(|error| panic!("{error}"));
@@ -218,7 +236,8 @@ fn migrations_make_and_change_tables() {
             let migrating = registry.as_role(&registry.shop.migrate).await;
             postgres::drop_tables(&registry.host, &migrating, &registry.shop).await.unwrap();
             assert_eq!(postgres::applied(&registry.host, "camlock", "shop").await.unwrap(), []);
-            let left = format!("SELECT 1 FROM pg_roles WHERE rolname LIKE '{}%'", registry.shop.run.trim_end_matches("run"));
+            let left =
+                format!("SELECT 1 FROM pg_roles WHERE rolname LIKE '{}%'", registry.shop.run.trim_end_matches("run"));
             assert_eq!(registry.host.query(&left, &[]).await.unwrap().len(), 0);
         });
     }
@@ -265,9 +284,7 @@ fn a_role_that_changed_itself_is_set_right() {
         let registry = Registry::new(HostIs::Owner).await;
         let (run, other) = (&registry.shop.run, &registry.other.run);
         let client = registry.as_role(run).await;
-        let change = format!(
-            "ALTER ROLE \"{run}\" PASSWORD 'mine'; ALTER ROLE \"{run}\" SET statement_timeout = 0"
-        );
+        let change = format!("ALTER ROLE \"{run}\" PASSWORD 'mine'; ALTER ROLE \"{run}\" SET statement_timeout = 0");
         assert_eq!(registry.run(&client, &change).await.1, Ok(()));
         // As one of an older server may itself.
         registry.superuser.batch_execute(&format!("GRANT \"{run}\" TO \"{other}\"")).await.unwrap();
@@ -294,7 +311,10 @@ fn what_is_not_its_own_is_found_in_the_catalog() {
             ("CREATE INDEX plugins_by_a ON p_shop__orders (note)", "it made the index `plugins_by_a`"),
             ("CREATE SEQUENCE counting_2", "it made the sequence `counting_2`"),
             ("CREATE TEMP TABLE p_shop__t (a INT)", "in the schema `pg_temp"),
-            ("CREATE FUNCTION p_shop__f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "it made the function camlock.p_shop__f()"),
+            (
+                "CREATE FUNCTION p_shop__f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+                "it made the function camlock.p_shop__f()",
+            ),
             ("CREATE TYPE p_shop__y AS ENUM ('a')", "it made the type camlock.p_shop__y"),
             ("CREATE TYPE p_shop__y AS (a int)", "it made the type `p_shop__y`"),
             ("SELECT lo_create(0)", "it made the large object"),
@@ -304,16 +324,27 @@ fn what_is_not_its_own_is_found_in_the_catalog() {
                 "it made the trigger `p_shop__t`",
             ),
             ("CREATE RULE p_shop__r AS ON INSERT TO p_shop__orders DO ALSO NOTIFY x", "it made the rule `p_shop__r`"),
-            ("CREATE TABLE p_shop__k (a TEXT REFERENCES plugins (name))", "its foreign key `p_shop__k_a_fkey` leads to `plugins`"),
+            (
+                "CREATE TABLE p_shop__k (a TEXT REFERENCES plugins (name))",
+                "its foreign key `p_shop__k_a_fkey` leads to `plugins`",
+            ),
             ("CREATE TABLE p_shop__k (a TEXT REFERENCES plugins (name) ON DELETE SET NULL)", "leads to `plugins`"),
             ("GRANT SELECT ON p_shop__orders TO PUBLIC", "it gave rights on `p_shop__orders` to others"),
-            (&format!("GRANT SELECT (note) ON p_shop__orders TO \"{other}\""), "it gave rights on columns of `p_shop__orders`"),
+            (
+                &format!("GRANT SELECT (note) ON p_shop__orders TO \"{other}\""),
+                "it gave rights on columns of `p_shop__orders`",
+            ),
         ] {
             let escaped = registry.migrate(2, text).await.unwrap_err();
-            assert!(matches!(&escaped, MigrationError::Escaped { what, .. } if what.contains(told)), "{text}: {escaped}");
+            assert!(
+                matches!(&escaped, MigrationError::Escaped { what, .. } if what.contains(told)),
+                "{text}: {escaped}"
+            );
             assert_eq!(registry.others().await, before, "{text}");
         }
         let client = registry.as_role(run).await;
-        assert!(!registry.run(&client, "SELECT * FROM p_other__things").await.0.iter().any(|seen| seen.contains(SECRET)));
+        assert!(
+            !registry.run(&client, "SELECT * FROM p_other__things").await.0.iter().any(|seen| seen.contains(SECRET))
+        );
     });
 }

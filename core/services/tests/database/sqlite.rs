@@ -103,7 +103,8 @@ impl Place {
             let rows = read.query_map([], |row| Ok(format!("{:?}", row.get_ref(0)?))).unwrap();
             all.extend(rows.map(|row| format!("{}: {}", &question[..20], row.unwrap())));
         }
-        let settings = ["journal_mode", "writable_schema", "synchronous", "temp_store", "recursive_triggers", "trusted_schema"];
+        let settings =
+            ["journal_mode", "writable_schema", "synchronous", "temp_store", "recursive_triggers", "trusted_schema"];
         for setting in settings {
             let value = connection.pragma_query_value(None, setting, |row| Ok(format!("{:?}", row.get_ref(0)?)));
             all.push(format!("{setting}: {}", value.unwrap()));
@@ -142,10 +143,19 @@ fn a_plugin_reads_and_writes_its_own_rows() {
 fn migrations_make_and_change_tables() {
     let mut place = Place::new();
     for (number, text) in [
-        (2, "CREATE TABLE p_shop__lines (id INTEGER PRIMARY KEY, order_id INTEGER REFERENCES p_shop__orders (id), UNIQUE (order_id))"),
-        (3, "ALTER TABLE p_shop__orders ADD COLUMN price REAL NOT NULL DEFAULT 1 CHECK (price > 0); UPDATE p_shop__orders SET price = 2"),
+        (
+            2,
+            "CREATE TABLE p_shop__lines (id INTEGER PRIMARY KEY, order_id INTEGER REFERENCES p_shop__orders (id), UNIQUE (order_id))",
+        ),
+        (
+            3,
+            "ALTER TABLE p_shop__orders ADD COLUMN price REAL NOT NULL DEFAULT 1 CHECK (price > 0); UPDATE p_shop__orders SET price = 2",
+        ),
         (4, "CREATE INDEX p_shop__by_price ON p_shop__orders (price); DROP VIEW p_shop__notes"),
-        (5, "ALTER TABLE p_shop__orders RENAME COLUMN note TO words; ALTER TABLE p_shop__orders RENAME TO p_shop__bought"),
+        (
+            5,
+            "ALTER TABLE p_shop__orders RENAME COLUMN note TO words; ALTER TABLE p_shop__orders RENAME TO p_shop__bought",
+        ),
         (6, "ALTER TABLE p_shop__bought DROP COLUMN words; DROP INDEX p_shop__by_price; DROP TABLE p_shop__lines"),
     ] {
         place.migrate(number, text).unwrap_or_else(|error| panic!("{error}"));

@@ -18,7 +18,9 @@ pub(super) fn plain(name: &ObjectName, dialect: SqlDialect) -> Result<String, St
     let mut parts = name.0.iter();
     match (parts.next().and_then(|part| part.as_ident()), parts.next()) {
         (Some(ident), None) => Ok(folded(ident, dialect)),
-        _ => Err(format!("write `{name}` without what stands before its last point: tables are found without a schema")),
+        _ => {
+            Err(format!("write `{name}` without what stands before its last point: tables are found without a schema"))
+        }
     }
 }
 

@@ -33,7 +33,9 @@ pub(super) fn check(statement: &Statement, rules: &mut Rules<'_>) -> Vec<String>
             Vec::new()
         }
         Statement::AlterTable(alter) => alter_table(alter, rules),
-        Statement::Drop { object_type, names, cascade, table: None, .. } => drop_all(object_type, names, *cascade, rules),
+        Statement::Drop { object_type, names, cascade, table: None, .. } => {
+            drop_all(object_type, names, *cascade, rules)
+        }
         Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) | Statement::Query(_) => Vec::new(),
         other => return vec![not_allowed(&words(other))],
     };
@@ -109,15 +111,19 @@ fn foreign_key(key: &ForeignKeyConstraint, rules: &Rules<'_>) -> Result<(), Stri
         ));
     }
     if rules.dialect == SqlDialect::Sqlite {
-        return Err("on SQLite no foreign key leads to `plugins`: plugins' tables are in a file of their own; write the \
+        return Err(
+            "on SQLite no foreign key leads to `plugins`: plugins' tables are in a file of their own; write the \
                     table for each database (`.sqlite.sql`, `.postgres.sql`), here without it"
-            .to_owned());
+                .to_owned(),
+        );
     }
     let to_name = matches!(&key.referred_columns[..], [column] if names::folded(column, rules.dialect) == "name");
     if !to_name || key.on_delete != Some(ReferentialAction::Cascade) {
-        return Err("a foreign key to `plugins` is `REFERENCES plugins (name) ON DELETE CASCADE`, and no other: it must \
+        return Err(
+            "a foreign key to `plugins` is `REFERENCES plugins (name) ON DELETE CASCADE`, and no other: it must \
                     never keep a plugin from being removed"
-            .to_owned());
+                .to_owned(),
+        );
     }
     match key.on_update {
         None | Some(ReferentialAction::Cascade | ReferentialAction::NoAction) => Ok(()),
@@ -130,9 +136,13 @@ fn alter_table(alter: &AlterTable, rules: &Rules<'_>) -> Vec<String> {
     for operation in &alter.operations {
         match operation {
             AlterTableOperation::AddColumn { column_def, .. } => {
-                let has = |what: fn(&ColumnOption) -> bool| column_def.options.iter().any(|option| what(&option.option));
+                let has =
+                    |what: fn(&ColumnOption) -> bool| column_def.options.iter().any(|option| what(&option.option));
                 let filled = has(|option| {
-                    matches!(option, ColumnOption::Default(_) | ColumnOption::Generated { .. } | ColumnOption::Identity(_))
+                    matches!(
+                        option,
+                        ColumnOption::Default(_) | ColumnOption::Generated { .. } | ColumnOption::Identity(_)
+                    )
                 });
                 if has(|option| matches!(option, ColumnOption::NotNull)) && !filled {
                     wrong.extend(rules.narrows("ADD COLUMN … NOT NULL without a default", &alter.name));

@@ -6,9 +6,9 @@ fn messages(sql: &str, dialect: SqlDialect) -> Vec<String> {
     lint_file("shop", &file, dialect).into_iter().map(|finding| finding.to_string()).collect()
 }
 
-fn told(sql: &str, dialect: SqlDialect, told: &str) {
+fn says(sql: &str, dialect: SqlDialect, words: &str) {
     let messages = messages(sql, dialect);
-    assert!(messages.iter().any(|message| message.contains(told)), "{dialect}: {sql}: {messages:#?}");
+    assert!(messages.iter().any(|message| message.contains(words)), "{dialect}: {sql}: {messages:#?}");
 }
 
 #[test]
@@ -56,15 +56,19 @@ fn names_are_the_plugins_own() {
         "SELECT * FROM p_shop__o WHERE a IN (SELECT token FROM api_tokens)",
     ] {
         for dialect in [Sqlite, Postgres] {
-            told(sql, dialect, "is none of the plugin's own: names of its tables, indexes and views begin with `p_shop__`");
+            says(
+                sql,
+                dialect,
+                "is none of the plugin's own: names of its tables, indexes and views begin with `p_shop__`",
+            );
         }
     }
-    told("SELECT * FROM camlock.p_shop__o", Postgres, "without what stands before its last point");
-    told("SELECT * FROM main.p_shop__o", Sqlite, "without what stands before its last point");
-    told("CREATE TABLE p_shop__o (LIKE plugins)", Postgres, "is none of the plugin's own");
-    told("CREATE TABLE p_shop__o () INHERITS (plugins)", Postgres, "is none of the plugin's own");
+    says("SELECT * FROM camlock.p_shop__o", Postgres, "without what stands before its last point");
+    says("SELECT * FROM main.p_shop__o", Sqlite, "without what stands before its last point");
+    says("CREATE TABLE p_shop__o (LIKE plugins)", Postgres, "is none of the plugin's own");
+    says("CREATE TABLE p_shop__o () INHERITS (plugins)", Postgres, "is none of the plugin's own");
     let long = format!("CREATE TABLE p_shop__{} (a INT)", "o".repeat(60));
-    told(&long, Sqlite, "after `p_shop__` 55 bytes remain for a name, it takes 60");
+    says(&long, Sqlite, "after `p_shop__` 55 bytes remain for a name, it takes 60");
 }
 
 #[test]
@@ -76,7 +80,7 @@ fn other_statements_are_named() {
         "VACUUM INTO 'copy.db'",
         "CREATE VIRTUAL TABLE p_shop__f USING fts5 (a)",
     ] {
-        told(sql, Sqlite, "not allowed in a migration");
+        says(sql, Sqlite, "not allowed in a migration");
     }
     for sql in [
         "SET ROLE camlock",
@@ -95,12 +99,12 @@ fn other_statements_are_named() {
         "TRUNCATE p_shop__o",
         "CREATE EXTENSION dblink",
     ] {
-        told(sql, Postgres, "not allowed in a migration");
+        says(sql, Postgres, "not allowed in a migration");
     }
-    told("BEGIN; COMMIT", Postgres, "`COMMIT` is not needed: each migration is a transaction of its own");
-    told("CREATE TEMP TABLE p_shop__o (a INT)", Sqlite, "temporary tables and views are not allowed");
-    told("CREATE TABLE p_shop__o (a INT", Sqlite, "it cannot be read");
-    told("SELECT 'open", Sqlite, "it cannot be read");
+    says("BEGIN; COMMIT", Postgres, "`COMMIT` is not needed: each migration is a transaction of its own");
+    says("CREATE TEMP TABLE p_shop__o (a INT)", Sqlite, "temporary tables and views are not allowed");
+    says("CREATE TABLE p_shop__o (a INT", Sqlite, "it cannot be read");
+    says("SELECT 'open", Sqlite, "it cannot be read");
 }
 
 #[test]
@@ -116,7 +120,7 @@ fn what_an_earlier_version_needs_stays_until_afterwards() {
         ("CREATE UNIQUE INDEX p_shop__i ON p_shop__o (a)", "CREATE UNIQUE INDEX"),
     ] {
         for dialect in [Sqlite, Postgres] {
-            told(sql, dialect, &format!("`{what}` may take away what the version before needs"));
+            says(sql, dialect, &format!("`{what}` may take away what the version before needs"));
             assert_eq!(messages(&format!("-- camlock: contract\n{sql}"), dialect), Vec::<String>::new(), "{sql}");
         }
     }
@@ -125,7 +129,7 @@ fn what_an_earlier_version_needs_stays_until_afterwards() {
         ("ALTER TABLE p_shop__o ALTER COLUMN a SET NOT NULL", "SET NOT NULL"),
         ("ALTER TABLE p_shop__o ADD CONSTRAINT p_shop__c CHECK (a > 0)", "ADD CONSTRAINT"),
     ] {
-        told(sql, Postgres, &format!("`{what}` may take away"));
+        says(sql, Postgres, &format!("`{what}` may take away"));
         let made = format!("CREATE TABLE p_shop__o (a int); {sql}");
         assert_eq!(messages(&made, Postgres), Vec::<String>::new(), "nobody uses it yet: {sql}");
     }
@@ -134,19 +138,19 @@ fn what_an_earlier_version_needs_stays_until_afterwards() {
 #[test]
 fn keys_to_tables_of_the_host() {
     let key = |rest: &str| format!("CREATE TABLE p_shop__o (plugin TEXT, FOREIGN KEY (plugin) REFERENCES {rest})");
-    told(&key("plugins (name) ON DELETE CASCADE"), Sqlite, "on SQLite no foreign key leads to `plugins`");
+    says(&key("plugins (name) ON DELETE CASCADE"), Sqlite, "on SQLite no foreign key leads to `plugins`");
     for rest in ["plugins (name)", "plugins (name) ON DELETE RESTRICT", "plugins ON DELETE CASCADE"] {
-        told(&key(rest), Postgres, "is `REFERENCES plugins (name) ON DELETE CASCADE`, and no other");
+        says(&key(rest), Postgres, "is `REFERENCES plugins (name) ON DELETE CASCADE`, and no other");
     }
     for dialect in [Sqlite, Postgres] {
-        told(&key("api_tokens (id) ON DELETE CASCADE"), dialect, "not to `api_tokens`");
+        says(&key("api_tokens (id) ON DELETE CASCADE"), dialect, "not to `api_tokens`");
     }
 }
 
 #[test]
 fn endless_expressions_are_refused_before_they_are_walked() {
     for long in ["1+".repeat(100_000) + "1", "1::int".to_owned() + &"::int".repeat(100_000)] {
-        told(&format!("SELECT {long}"), Postgres, "more than 1000 words without a comma or parenthesis");
+        says(&format!("SELECT {long}"), Postgres, "more than 1000 words without a comma or parenthesis");
     }
     for deep in ["(".repeat(100_000), "NOT ".repeat(900), "[".repeat(900), "CASE WHEN ".repeat(300)] {
         assert_eq!(messages(&format!("SELECT {deep}"), Postgres).len(), 1);
@@ -157,7 +161,8 @@ fn endless_expressions_are_refused_before_they_are_walked() {
 
 #[test]
 fn a_finding_says_where() {
-    let file = MigrationFile { number: 3, name: "x".to_owned(), dialect: None, text: "\n\nSELECT 1;\n  DROP TABLE y".into() };
+    let file =
+        MigrationFile { number: 3, name: "x".to_owned(), dialect: None, text: "\n\nSELECT 1;\n  DROP TABLE y".into() };
     let findings = lint("shop", &[file]);
     let lines: Vec<_> = findings.iter().map(|finding| (finding.line, &*finding.file)).collect();
     assert_eq!(lines, [(4, "0003_x.sql")]);

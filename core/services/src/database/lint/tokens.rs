@@ -67,11 +67,22 @@ fn refuse_by_first_word(token: &Token) -> Result<(), String> {
         Keyword::BEGIN | Keyword::START | Keyword::COMMIT | Keyword::END | Keyword::ROLLBACK | Keyword::SAVEPOINT => {
             Err(format!("`{called}` is not needed: each migration is a transaction of its own"))
         }
-        Keyword::PRAGMA | Keyword::ATTACH | Keyword::DETACH | Keyword::VACUUM | Keyword::SET | Keyword::RESET
-        | Keyword::GRANT | Keyword::REVOKE | Keyword::COPY | Keyword::DO | Keyword::LISTEN | Keyword::NOTIFY
-        | Keyword::CALL | Keyword::EXECUTE | Keyword::LOAD | Keyword::ANALYZE => {
-            Err(super::statements::not_allowed(&called))
-        }
+        Keyword::PRAGMA
+        | Keyword::ATTACH
+        | Keyword::DETACH
+        | Keyword::VACUUM
+        | Keyword::SET
+        | Keyword::RESET
+        | Keyword::GRANT
+        | Keyword::REVOKE
+        | Keyword::COPY
+        | Keyword::DO
+        | Keyword::LISTEN
+        | Keyword::NOTIFY
+        | Keyword::CALL
+        | Keyword::EXECUTE
+        | Keyword::LOAD
+        | Keyword::ANALYZE => Err(super::statements::not_allowed(&called)),
         _ => Ok(()),
     }
 }

@@ -84,7 +84,9 @@ pub(super) async fn look(
             "i" | "I" if name.starts_with(begin) => {}
             "r" | "p" | "v" | "m" | "S" | "i" | "I" => {
                 let prefix = names.prefix();
-                return Ok(Look::Wrong(format!("it made the {what} `{name}`, whose name does not begin with `{prefix}`")));
+                return Ok(Look::Wrong(format!(
+                    "it made the {what} `{name}`, whose name does not begin with `{prefix}`"
+                )));
             }
             _ => return Ok(Look::Wrong(format!("it made the {what} `{name}`, which no migration may"))),
         }

@@ -140,7 +140,9 @@ async fn run(
             return Ok(());
         }
         let (called, number) = (file.file_name(), file.number);
-        return Err(MigrationError::Refused(format!("`migrations/{called}` is not what has run as number {number:04}")));
+        return Err(MigrationError::Refused(format!(
+            "`migrations/{called}` is not what has run as number {number:04}"
+        )));
     }
     execute(&transaction, &file.text).await.map_err(failed)?;
     let names = TableNames::of(&roles.plugin);

@@ -180,7 +180,8 @@ async fn check_server(host: &Client, schema: &str) -> Result<(), MigrationError>
     }
     if row.get(3) {
         return Err(MigrationError::Unavailable(
-            "anybody may make schemas in this database, plugins too: run `REVOKE CREATE ON DATABASE … FROM PUBLIC`".to_owned(),
+            "anybody may make schemas in this database, plugins too: run `REVOKE CREATE ON DATABASE … FROM PUBLIC`"
+                .to_owned(),
         ));
     }
     Ok(())

@@ -45,11 +45,7 @@ fn is_own(name: &str, table: &str, names: &TableNames) -> bool {
 }
 
 /// What is wrong with what the plugin has made: a clause; none, if all is well.
-pub(super) fn escape(
-    connection: &Connection,
-    names: &TableNames,
-    before: &Others,
-) -> rusqlite::Result<Option<String>> {
+pub(super) fn escape(connection: &Connection, names: &TableNames, before: &Others) -> rusqlite::Result<Option<String>> {
     let after = others(connection, names)?;
     // The table of counters is made with the first counter, by SQLite itself.
     let is_new = |object: &&[String; 4]| !before.objects.contains(*object) && object[1] != "sqlite_sequence";

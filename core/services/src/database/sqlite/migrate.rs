@@ -27,8 +27,9 @@ pub fn prepare(connection: &Connection) -> rusqlite::Result<()> {
 
 /// What has run for a plugin, in order.
 pub fn applied(connection: &Connection, plugin: &str) -> rusqlite::Result<Vec<Applied>> {
-    let mut read = connection
-        .prepare("SELECT number, name, checksum, contracts FROM _plugin_migrations WHERE plugin = ?1 ORDER BY number")?;
+    let mut read = connection.prepare(
+        "SELECT number, name, checksum, contracts FROM _plugin_migrations WHERE plugin = ?1 ORDER BY number",
+    )?;
     let rows = read.query_map([plugin], |row| {
         Ok(Applied { number: row.get(0)?, name: row.get(1)?, checksum: row.get(2)?, contracts: row.get(3)? })
     })?;
@@ -73,7 +74,9 @@ fn run(
             return Ok(());
         }
         let (called, number) = (file.file_name(), file.number);
-        return Err(MigrationError::Refused(format!("`migrations/{called}` is not what has run as number {number:04}")));
+        return Err(MigrationError::Refused(format!(
+            "`migrations/{called}` is not what has run as number {number:04}"
+        )));
     }
     let before = catalog::others(connection.as_host(), names).map_err(|error| failed(file, &error))?;
     connection
@@ -93,7 +96,8 @@ fn run(
                 .map_err(|error| escaped(format!("its view `{name}` cannot be read by the plugin: {error}")))?;
         }
     }
-    let record = "INSERT INTO _plugin_migrations (plugin, number, name, checksum, contracts) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let record =
+        "INSERT INTO _plugin_migrations (plugin, number, name, checksum, contracts) VALUES (?1, ?2, ?3, ?4, ?5)";
     let row = (plugin, file.number, &file.name, sum, file.contracts());
     connection.as_host().execute(record, row).map(drop).map_err(on_record)
 }
