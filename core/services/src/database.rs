@@ -9,6 +9,7 @@ pub mod lint;
 pub mod names;
 pub mod plan;
 pub mod postgres;
+pub mod service;
 pub mod sqlite;
 
 pub use error::MigrationError;

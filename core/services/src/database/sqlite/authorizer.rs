@@ -53,6 +53,33 @@ struct Permitted {
     there: Arc<BTreeSet<String>>,
 }
 
+/// A connection while it is a plugin's.
+#[derive(Debug)]
+pub struct AsPlugin<'a> {
+    connection: &'a Connection,
+    whose: &'a Mutex<Whose>,
+}
+
+impl std::ops::Deref for AsPlugin<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection
+    }
+}
+
+impl AsPlugin<'_> {
+    /// Waits for something else than the database: that does not count as the statement's time.
+    pub fn not_counting<T>(&self, wait: impl FnOnce() -> T) -> T {
+        let began = Instant::now();
+        let done = wait();
+        if let Whose::Plugin { until, .. } = &mut *self.whose.lock() {
+            *until += began.elapsed();
+        }
+        done
+    }
+}
+
 /// Takes the connection back from a plugin, however its work ends.
 struct Lent<'a>(&'a Mutex<Whose>);
 
@@ -111,7 +138,7 @@ impl PluginConnection {
         &self,
         names: &TableNames,
         within: Duration,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+        work: impl FnOnce(&AsPlugin<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
         self.lend(names, false, within, work)
     }
@@ -121,7 +148,7 @@ impl PluginConnection {
         &self,
         names: &TableNames,
         within: Duration,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+        work: impl FnOnce(&AsPlugin<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
         self.lend(names, true, within, work)
     }
@@ -131,12 +158,12 @@ impl PluginConnection {
         names: &TableNames,
         migrates: bool,
         within: Duration,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+        work: impl FnOnce(&AsPlugin<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
         let may = Permitted { names: names.clone(), migrates, there: self.known_names()? };
         *self.whose.lock() = Whose::Plugin { may, until: Instant::now() + within };
         let _lent = Lent(&self.whose);
-        work(&self.connection)
+        work(&AsPlugin { connection: &self.connection, whose: &self.whose })
     }
 
     /// The names in the catalog, read again when it changed.
