@@ -2,5 +2,6 @@
 
 mod postgres;
 mod postgres_tricks;
+mod service;
 mod sqlite;
 mod sqlite_tricks;
