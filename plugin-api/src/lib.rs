@@ -31,6 +31,7 @@ mod ask;
 mod assets;
 mod backtrace;
 mod config;
+pub mod database;
 #[cfg(not(feature = "program"))]
 mod environment;
 mod export;

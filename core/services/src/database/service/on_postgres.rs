@@ -106,7 +106,9 @@ async fn statement(session: &Session, client: &Client, sql: &str, values: Vec<Sq
     let columns = prepared.columns();
     if let Some(column) = columns.iter().find(|column| !is_known(column.type_())) {
         let (name, kind) = (column.name(), column.type_());
-        return Err(misplaced(&format!("the column `{name}` has the type `{kind}`: cast it, as in `{name}::text`")).into());
+        return Err(
+            misplaced(&format!("the column `{name}` has the type `{kind}`: cast it, as in `{name}::text`")).into()
+        );
     }
     if !columns.is_empty() {
         session.reply(wire::columns(columns.iter().map(|column| column.name()))).await?;
@@ -225,7 +227,8 @@ impl ToSql for SqlValue {
             SqlValue::Bytes(bytes) if *kind == Type::BYTEA => bytes.as_slice().to_sql(kind, out),
             SqlValue::Timestamp(micros) if *kind == Type::TIMESTAMP || *kind == Type::TIMESTAMPTZ => {
                 let distance = Duration::from_micros(micros.unsigned_abs());
-                let time = if *micros < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };
+                let time =
+                    if *micros < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };
                 time.unwrap_or(SystemTime::UNIX_EPOCH).to_sql(kind, out)
             }
             _ => Err(unfit().into()),
