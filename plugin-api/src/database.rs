@@ -16,8 +16,10 @@ use axum::body::Body;
 use http::Request;
 use rows::Replies;
 
-/// The tables of a plugin: those that its migrations made, called `p_<plugin>__<table>`. Parameters are `?` in SQLite, `$1` in
-/// PostgreSQL.
+/// The tables of a plugin: those that its migrations made, called `p_<plugin>__<table>`.
+///
+/// Parameters are `$1`, `$2` and so on. In SQLite they are numbered as they first appear: write them in that order, and the same
+/// statement goes with both databases.
 ///
 /// Each call is a transaction of its own; [`begin`](Database::begin) makes one of several.
 #[derive(Clone, Debug)]

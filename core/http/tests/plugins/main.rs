@@ -19,6 +19,7 @@ mod reloading;
 mod serving;
 mod shipped;
 mod surroundings;
+mod tables;
 mod third_party;
 mod unloading;
 

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 pub struct SessionLimits {
     /// A statement, without the time for which it waits until its rows are taken.
     pub statement: Duration,
-    /// Doing nothing in a transaction, and not taking rows.
+    /// Asking for nothing while a session is open, a transaction or not, and not taking rows.
     pub idle: Duration,
 }
 
@@ -65,16 +65,19 @@ impl Session {
         Session { orders, replies, limits }
     }
 
-    /// The next order; none if there are no more.
+    /// The next order; none if there are no more. A session that gives none holds a connection all the same.
     pub(super) async fn next(&mut self, in_transaction: bool) -> Result<Option<Order>, Stop> {
-        let idle = if in_transaction { self.limits.idle } else { Duration::from_secs(3600) };
         tokio::select! {
             biased;
             () = self.replies.closed() => Err(Stop::Left),
-            order = tokio::time::timeout(idle, self.orders.recv()) => match order {
+            order = tokio::time::timeout(self.limits.idle, self.orders.recv()) => match order {
                 Ok(order) => Ok(order.transpose()?),
                 Err(_) => {
-                    let words = format!("the transaction did nothing for {} s, and was taken back", idle.as_secs_f64());
+                    let seconds = self.limits.idle.as_secs_f64();
+                    let words = match in_transaction {
+                        true => format!("the transaction did nothing for {seconds} s, and was taken back"),
+                        false => format!("nothing was asked of the database for {seconds} s"),
+                    };
                     Err(AskError::new(AskErrorCode::Limit, words).into())
                 }
             },
