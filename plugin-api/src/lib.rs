@@ -32,6 +32,7 @@ mod assets;
 mod backtrace;
 mod config;
 pub mod database;
+mod deliveries;
 #[cfg(not(feature = "program"))]
 mod environment;
 mod export;
@@ -71,6 +72,8 @@ pub use crate::{
 pub use anyhow::{Error, Result};
 pub use axum;
 pub use camlock_abi::BuiltIn;
+#[cfg(feature = "config-schema")]
+pub use schemars;
 
 /// What nearly every plugin needs.
 pub mod prelude {
@@ -87,6 +90,8 @@ pub mod prelude {
 
 #[doc(hidden)]
 pub mod __private {
+    #[cfg(feature = "config-schema")]
+    pub use crate::export::schema_of;
     pub use crate::{
         assets::Assets,
         export::{built_in, entry},
@@ -97,7 +102,7 @@ pub mod __private {
         ABI_TEXT, Entry,
         section::{join, length, pack, packed_length},
     };
-    pub use camlock_macros::{assets, migrations};
+    pub use camlock_macros::{assets, config_file, migrations};
     /// The version of this crate, which artifacts carry.
     pub const SDK: &str = env!("CARGO_PKG_VERSION");
     /// Whether this build intercepts what would outlive the library.

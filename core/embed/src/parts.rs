@@ -2,14 +2,14 @@
 //!
 //! What must not live here: HTTP, signals, what is printed.
 
-use crate::{Options, installs::LimitedInstalls};
+use crate::{Options, installs::LimitedInstalls, keepings::PluginData};
 use camlock_build::{Builder, FileShelf, Identified, Identify, Installer, LibraryIdentity, Profile};
 use camlock_loader::{
     Loader, LoaderOptions, Sections, Staging, Surroundings, Suspects, VariablesOf, Verifier, VerifierLimits, Workbench,
     compiled_in, inspect,
 };
 use camlock_policy::{
-    Aside, Candidate, Digest, Failure, Ports, Publish, Settings, Stage,
+    Aside, Candidate, Digest, Failure, PluginWork, Ports, Publish, Settings, Stage,
     registry::{Exchange, Registry},
 };
 use camlock_services::{AskLimits, HostServices};
@@ -31,6 +31,8 @@ pub(crate) struct Parts {
     staging: Staging,
     pub(crate) loader: Arc<Loader>,
     pub(crate) suspects: Arc<Suspects>,
+    pub(crate) services: Arc<HostServices>,
+    keepings: PluginData,
 }
 
 impl Parts {
@@ -50,11 +52,11 @@ impl Parts {
             Loader::new(data.join("run"), creating, Some(work)).map_err(because("no plugins can be loaded"))?;
         let suspects =
             Suspects::open(&data.join("suspects")).map_err(because("no marks can be kept of what is started"))?;
-        let services = HostServices::new(options.services.clone(), AskLimits::default());
+        let services = Arc::new(HostServices::new(options.services.clone(), AskLimits::default()));
         let around = Surroundings {
             dirs: Some(data.join("plugins")),
             variables: Some(variables),
-            services: Some(Arc::new(services)),
+            services: Some(services.clone()),
         };
         let loader = Arc::new(loader.with_suspects(suspects.clone()).with_surroundings(around));
         let built_in = options.built_in.iter().map(|plugin| compiled_in(*plugin, loader.clone()));
@@ -73,6 +75,8 @@ impl Parts {
             staging,
             loader,
             suspects,
+            services,
+            keepings: PluginData::new(data.join("plugins")),
         })
     }
 
@@ -98,8 +102,8 @@ impl Parts {
             registry,
             exchange,
             built_in: self.built_in,
-            aside: aside(control),
-            turns: Arc::new(Semaphore::new(turns)),
+            keepings: Arc::new(self.keepings),
+            work: PluginWork { aside: aside(control), turns: Arc::new(Semaphore::new(turns)) },
             install: Some(Arc::new(self.installer)),
         }
     }

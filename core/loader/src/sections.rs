@@ -49,6 +49,8 @@ pub struct Sections {
     pub crate_name: String,
     /// The files of its folder `migrations`, by number.
     pub migrations: Vec<MigrationFile>,
+    /// The schema of its configuration, if that is a file.
+    pub config_schema: Option<String>,
     /// Why the library can never be unloaded, if that can be seen from its file.
     pub stays: Option<String>,
 }
@@ -83,7 +85,7 @@ impl BuildKind {
 
 impl Sections {
     /// Reads all sections and refuses what this host cannot run, in the order in which a person would ask.
-    pub(crate) fn parse(meta: &[u8], cargo_toml: &[u8], migrations: &[u8], built: BuildKind) -> Result<Self, Unfit> {
+    pub(crate) fn parse(meta: &[u8], cargo_toml: &[u8], built: BuildKind) -> Result<Self, Unfit> {
         let package: BTreeMap<String, Vec<u8>> = section::parse(meta)
             .filter_map(|(key, value)| Some((String::from_utf8(key.to_vec()).ok()?, value.to_vec())))
             .collect();
@@ -116,9 +118,30 @@ impl Sections {
             fingerprint: word("fingerprint")?,
             requires,
             crate_name: word("crate")?,
-            migrations: read_migrations(migrations)?,
+            migrations: Vec::new(),
+            config_schema: None,
             stays: None,
         })
+    }
+
+    /// The same, with what the section of migrations holds.
+    pub(crate) fn with_migrations(self, section: &[u8]) -> Result<Self, Unfit> {
+        Ok(Sections { migrations: read_migrations(section)?, ..self })
+    }
+
+    /// The same, with what the section of the configuration's schema holds.
+    pub(crate) fn with_config_schema(self, section: &[u8]) -> Result<Self, Unfit> {
+        let Some(file) = &self.manifest.camlock.config else { return Ok(self) };
+        if section.is_empty() {
+            return Err(Unfit(format!(
+                "its manifest names `{file}` as the schema of its configuration, and the library does not hold it: write `config = \
+                 \"{file}\"` on a line of its own under `[package.metadata.camlock]`"
+            )));
+        }
+        match std::str::from_utf8(section) {
+            Ok(text) => Ok(Sections { config_schema: Some(text.to_owned()), ..self }),
+            Err(_) => Err(Unfit(format!("the schema of its configuration, `{file}`, is not UTF-8"))),
+        }
     }
 }
 
@@ -163,7 +186,7 @@ mod tests {
 
     fn read(intercepts: &str, built: BuildKind) -> Result<Sections, Unfit> {
         let meta = format!("abi=1.0\0panic=unwind\0intercepts={intercepts}\0name=hello\0version=1.0.0\0crate=hello\0");
-        Sections::parse(meta.as_bytes(), b"", b"", built)
+        Sections::parse(meta.as_bytes(), b"", built)
     }
 
     #[test]

@@ -8,7 +8,7 @@ pub mod database;
 mod directory;
 mod meters;
 mod rate;
+pub mod secrets;
 
 pub use directory::{HostServices, NotAService, Service, ServiceSet};
-pub use meters::AskCounts;
 pub use rate::AskLimits;

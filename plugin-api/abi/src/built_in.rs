@@ -9,6 +9,7 @@ pub struct BuiltIn {
     meta: &'static [u8],
     manifest: &'static [u8],
     migrations: &'static [u8],
+    config_schema: fn() -> Option<String>,
 }
 
 impl BuiltIn {
@@ -16,13 +17,25 @@ impl BuiltIn {
     ///
     /// # Safety
     /// The functions must keep the contract, and be there as long as the program runs.
-    pub const unsafe fn new(
-        root: RootRef,
-        meta: &'static [u8],
-        manifest: &'static [u8],
-        migrations: &'static [u8],
-    ) -> Self {
-        BuiltIn { root, meta, manifest, migrations }
+    pub const unsafe fn new(root: RootRef, meta: &'static [u8], manifest: &'static [u8]) -> Self {
+        BuiltIn { root, meta, manifest, migrations: &[], config_schema: || None }
+    }
+
+    /// The same, with what [`section::MIGRATIONS`](crate::section::MIGRATIONS) would hold.
+    #[must_use]
+    pub const fn with_migrations(self, migrations: &'static [u8]) -> Self {
+        BuiltIn { migrations, ..self }
+    }
+
+    /// The same, with what makes the schema of its configuration.
+    #[must_use]
+    pub const fn with_config_schema(self, config_schema: fn() -> Option<String>) -> Self {
+        BuiltIn { config_schema, ..self }
+    }
+
+    /// The schema of its configuration, if it has one.
+    pub fn config_schema(&self) -> Option<String> {
+        (self.config_schema)()
     }
 
     /// Its functions.

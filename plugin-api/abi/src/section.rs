@@ -1,8 +1,9 @@
 //! What an artifact says of itself in sections of the file, readable without running it.
 //!
 //! `.camlock.meta` holds `key=value` strings, each ended by a NUL; `.camlock.manifest` holds the plugin's `Cargo.toml` as it
-//! was when it was built; `.camlock.migrations` holds the files of the crate's folder `migrations`, one after the other: the
-//! length of the name and that of what is in it (four bytes each, the lowest first), then the two.
+//! was when it was built; `.camlock.config` the file with its configuration's schema that the manifest names, if it does;
+//! `.camlock.migrations` the files of the crate's folder `migrations`, one after the other: the length of the name and that of
+//! what is in it (four bytes each, the lowest first), then the two.
 
 /// The section of `key=value` strings.
 pub const META: &str = ".camlock.meta";
@@ -10,6 +11,8 @@ pub const META: &str = ".camlock.meta";
 pub const MANIFEST: &str = ".camlock.manifest";
 /// The section with the files of the folder `migrations`. A plugin without any may lack it.
 pub const MIGRATIONS: &str = ".camlock.migrations";
+/// The section with the schema of its configuration.
+pub const CONFIG: &str = ".camlock.config";
 /// The exported symbol is this and the crate's name.
 pub const ENTRY_PREFIX: &str = "camlock_entry_";
 

@@ -3,7 +3,7 @@
 use super::{SqlValue, wire::invalid};
 use crate::{HostError, HostErrorCode};
 use serde::{
-    Deserialize, Deserializer,
+    Deserializer,
     de::{DeserializeOwned, IntoDeserializer, Visitor, value::MapDeserializer},
     forward_to_deserialize_any,
 };
@@ -183,6 +183,7 @@ impl<'de> Deserializer<'de> for Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde::Deserialize;
 
     fn row() -> Row {
         let columns: Vec<String> = ["id", "paid", "price", "note", "tags"].map(str::to_owned).into();

@@ -16,6 +16,7 @@ mod leases;
 mod misbehaviour;
 mod outside;
 mod reloading;
+mod schemas;
 mod serving;
 mod shipped;
 mod surroundings;

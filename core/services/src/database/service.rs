@@ -44,6 +44,9 @@ impl<S: Sessions> DatabaseService<S> {
     }
 }
 
+/// What a plugin needs for this.
+const PERMISSION: &str = "database";
+
 /// So many orders are read before they can be obeyed.
 const ORDERS_AHEAD: usize = 4;
 /// So many replies, of some 64 KiB, are made before they are taken.
@@ -51,6 +54,9 @@ const REPLIES_AHEAD: usize = 2;
 
 impl<S: Sessions> Service for DatabaseService<S> {
     fn answer(&self, asker: &Asker, request: Request<Body>) -> BoxFuture<Result<Response<Body>, AskError>> {
+        if let Err(denied) = asker.may(PERMISSION) {
+            return Box::pin(std::future::ready(Err(denied)));
+        }
         let (orders, to_obey) = mpsc::channel(ORDERS_AHEAD);
         let (replies, to_send) = mpsc::channel(REPLIES_AHEAD);
         let started = self.0.start(&asker.plugin, Session::new(to_obey, replies, self.1));

@@ -5,7 +5,7 @@ use crate::{
     sqlite::Place,
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use camlock_policy::{AskError, Asker, Body, BoxFuture};
+use camlock_policy::{AskError, Asker, Body, BoxFuture, Granted, Grants};
 use camlock_services::{
     Service,
     database::{
@@ -77,7 +77,8 @@ impl World {
             to_send.recv().await.map(|order| (Ok::<_, Infallible>(Frame::data(order)), to_send))
         });
         let body = Body::stream(StreamBody::new(Box::pin(frames)));
-        let asker = Asker { plugin: "shop".into(), generation: 1 };
+        let granted = Granted::new(["database".to_owned()], &Grants::Asked);
+        let asker = Asker { plugin: "shop".into(), generation: 1, granted };
         let answer = self.service.answer(&asker, Request::post("/database/1").body(body).unwrap()).await.unwrap();
         Asked { orders: Some(orders), answer: answer.into_body(), pending: BytesMut::new() }
     }
