@@ -7,7 +7,7 @@ mod value;
 mod wire;
 
 pub use row::{FromSql, Row};
-pub use rows::Rows;
+pub use rows::RowStream;
 pub use transaction::Transaction;
 pub use value::{SqlParams, SqlValue};
 
@@ -34,9 +34,9 @@ impl Host {
 
 impl Database {
     /// Runs a statement that has rows. They come as they are taken.
-    pub async fn query(&self, sql: &str, params: impl SqlParams) -> Result<Rows<'static>, HostError> {
+    pub async fn query(&self, sql: &str, params: impl SqlParams) -> Result<RowStream<'static>, HostError> {
         let order = wire::statement(sql, &params.into_values())?;
-        Rows::begin(Replies::new(self.ask(Body::from(order)).await?)).await
+        RowStream::begin(Replies::new(self.ask(Body::from(order)).await?)).await
     }
 
     /// Runs a statement, and says how many rows it changed.

@@ -45,7 +45,7 @@ impl Row {
     /// All of it, as a type of the author's: a struct with fields that are called as the columns.
     pub fn into_of<T: DeserializeOwned>(self) -> Result<T, HostError> {
         let columns = self.columns.clone();
-        let cells = columns.iter().map(String::as_str).zip(self.values.into_iter().map(Cell));
+        let cells = columns.iter().map(String::as_str).zip(self.values.into_iter().map(ValueReader));
         T::deserialize(MapDeserializer::<_, serde::de::value::Error>::new(cells))
             .map_err(|error| invalid(format!("the row is not as it is read: {error}")))
     }
@@ -116,17 +116,17 @@ impl<T: FromSql> FromSql for Option<T> {
 }
 
 /// A value, for serde.
-struct Cell(SqlValue);
+struct ValueReader(SqlValue);
 
-impl IntoDeserializer<'_> for Cell {
-    type Deserializer = Cell;
+impl IntoDeserializer<'_> for ValueReader {
+    type Deserializer = ValueReader;
 
-    fn into_deserializer(self) -> Cell {
+    fn into_deserializer(self) -> ValueReader {
         self
     }
 }
 
-impl<'de> Deserializer<'de> for Cell {
+impl<'de> Deserializer<'de> for ValueReader {
     type Error = serde::de::value::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
@@ -147,14 +147,14 @@ impl<'de> Deserializer<'de> for Cell {
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
         match self.0 {
             SqlValue::Null => visitor.visit_none(),
-            value => visitor.visit_some(Cell(value)),
+            value => visitor.visit_some(ValueReader(value)),
         }
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
         match self.0 {
             SqlValue::Integer(number @ (0 | 1)) => visitor.visit_bool(number == 1),
-            value => Cell(value).deserialize_any(visitor),
+            value => ValueReader(value).deserialize_any(visitor),
         }
     }
 
@@ -170,7 +170,7 @@ impl<'de> Deserializer<'de> for Cell {
     ) -> Result<V::Value, Self::Error> {
         match self.0 {
             SqlValue::Text(text) => text.into_deserializer().deserialize_enum(name, variants, visitor),
-            value => Cell(value).deserialize_any(visitor),
+            value => ValueReader(value).deserialize_any(visitor),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Row, SqlValue,
-    wire::{self, Reply},
+    wire::{self, DatabaseReply},
 };
 use crate::{HostError, HostErrorCode};
 use axum::body::Body;
@@ -25,16 +25,16 @@ impl Replies {
         Replies { body, pending: BytesMut::new(), is_busy: true }
     }
 
-    async fn next(&mut self) -> Result<Reply, HostError> {
+    async fn next(&mut self) -> Result<DatabaseReply, HostError> {
         loop {
             if let Some(reply) = wire::take_reply(&mut self.pending)? {
                 match reply {
-                    Reply::Error(error) => {
+                    DatabaseReply::Error(error) => {
                         self.is_busy = false;
                         return Err(error);
                     }
-                    Reply::Done(_) => self.is_busy = false,
-                    Reply::Columns(_) | Reply::Rows(_) => {}
+                    DatabaseReply::Done(_) => self.is_busy = false,
+                    DatabaseReply::Columns(_) | DatabaseReply::Rows(_) => {}
                 }
                 return Ok(reply);
             }
@@ -55,7 +55,7 @@ impl Replies {
     /// Reads on until the order is done: how many rows it changed.
     pub(super) async fn finish(&mut self) -> Result<u64, HostError> {
         loop {
-            if let Reply::Done(changed) = self.next().await? {
+            if let DatabaseReply::Done(changed) = self.next().await? {
                 return Ok(changed);
             }
         }
@@ -63,15 +63,15 @@ impl Replies {
 }
 
 #[derive(Debug)]
-enum Source<'a> {
+enum RowSource<'a> {
     Own(Replies),
     Transaction(&'a mut Replies),
 }
 
 /// The rows of a query. They are read as they are asked for: however many there are, few are in memory.
 #[derive(Debug)]
-pub struct Rows<'a> {
-    source: Source<'a>,
+pub struct RowStream<'a> {
+    source: RowSource<'a>,
     columns: Arc<[String]>,
     /// Rows that have come.
     come: Bytes,
@@ -79,32 +79,32 @@ pub struct Rows<'a> {
     changed: Option<u64>,
 }
 
-impl Rows<'static> {
+impl RowStream<'static> {
     pub(super) async fn begin(replies: Replies) -> Result<Self, HostError> {
-        Rows::of(Source::Own(replies)).await
+        RowStream::of(RowSource::Own(replies)).await
     }
 }
 
-impl<'a> Rows<'a> {
+impl<'a> RowStream<'a> {
     pub(super) async fn within(replies: &'a mut Replies) -> Result<Self, HostError> {
-        Rows::of(Source::Transaction(replies)).await
+        RowStream::of(RowSource::Transaction(replies)).await
     }
 
-    async fn of(source: Source<'a>) -> Result<Self, HostError> {
-        let mut rows = Rows { source, columns: Arc::new([]), come: Bytes::new(), changed: None };
+    async fn of(source: RowSource<'a>) -> Result<Self, HostError> {
+        let mut rows = RowStream { source, columns: Arc::new([]), come: Bytes::new(), changed: None };
         // What is wrong with a statement is told here.
         match rows.replies().next().await? {
-            Reply::Columns(columns) => rows.columns = columns.into(),
-            Reply::Done(changed) => rows.changed = Some(changed),
-            Reply::Rows(_) | Reply::Error(_) => {}
+            DatabaseReply::Columns(columns) => rows.columns = columns.into(),
+            DatabaseReply::Done(changed) => rows.changed = Some(changed),
+            DatabaseReply::Rows(_) | DatabaseReply::Error(_) => {}
         }
         Ok(rows)
     }
 
     fn replies(&mut self) -> &mut Replies {
         match &mut self.source {
-            Source::Own(replies) => replies,
-            Source::Transaction(replies) => replies,
+            RowSource::Own(replies) => replies,
+            RowSource::Transaction(replies) => replies,
         }
     }
 
@@ -120,9 +120,9 @@ impl<'a> Rows<'a> {
                 return Ok(None);
             }
             match self.replies().next().await? {
-                Reply::Rows(rows) => self.come = rows,
-                Reply::Done(changed) => self.changed = Some(changed),
-                Reply::Columns(_) | Reply::Error(_) => {}
+                DatabaseReply::Rows(rows) => self.come = rows,
+                DatabaseReply::Done(changed) => self.changed = Some(changed),
+                DatabaseReply::Columns(_) | DatabaseReply::Error(_) => {}
             }
         }
         let values: Vec<SqlValue> = wire::take_row(&mut self.come, self.columns.len())?;

@@ -1,6 +1,6 @@
 //! Transactions: one ask, which is in the middle as long as they last.
 
-use super::{Rows, SqlParams, rows::Replies, wire};
+use super::{RowStream, SqlParams, rows::Replies, wire};
 use crate::{HostError, HostErrorCode};
 use bytes::Bytes;
 use http_body::Frame;
@@ -50,9 +50,9 @@ impl Transaction {
     }
 
     /// Runs a statement that has rows. They come as they are taken; what is not taken is passed over by the next statement.
-    pub async fn query(&mut self, sql: &str, params: impl SqlParams) -> Result<Rows<'_>, HostError> {
+    pub async fn query(&mut self, sql: &str, params: impl SqlParams) -> Result<RowStream<'_>, HostError> {
         self.give(wire::statement(sql, &params.into_values())?).await?;
-        Rows::within(&mut self.replies).await
+        RowStream::within(&mut self.replies).await
     }
 
     /// Runs a statement, and says how many rows it changed.

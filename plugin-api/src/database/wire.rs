@@ -68,7 +68,7 @@ fn put_value(order: &mut BytesMut, value: &SqlValue) {
 
 /// What the host says.
 #[derive(Debug, PartialEq)]
-pub(super) enum Reply {
+pub(super) enum DatabaseReply {
     /// The names of the columns of the rows that follow.
     Columns(Vec<String>),
     /// Rows, one after the other: values of as many columns.
@@ -80,7 +80,7 @@ pub(super) enum Reply {
 }
 
 /// Takes a reply from what has come so far, if the whole of it has.
-pub(super) fn take_reply(pending: &mut BytesMut) -> Result<Option<Reply>, HostError> {
+pub(super) fn take_reply(pending: &mut BytesMut) -> Result<Option<DatabaseReply>, HostError> {
     let Some(length) = pending.first_chunk().map(|length| u32::from_le_bytes(*length) as usize) else {
         return Ok(None);
     };
@@ -92,18 +92,18 @@ pub(super) fn take_reply(pending: &mut BytesMut) -> Result<Option<Reply>, HostEr
     read_reply(&mut reply).map(Some).ok_or_else(garbled)
 }
 
-fn read_reply(reply: &mut Bytes) -> Option<Reply> {
+fn read_reply(reply: &mut Bytes) -> Option<DatabaseReply> {
     Some(match reply.try_get_u8().ok()? {
         b'C' => {
             let count = reply.try_get_u16_le().ok()?;
             let names: Option<Vec<_>> = (0..count).map(|_| text(reply)).collect();
-            Reply::Columns(names?)
+            DatabaseReply::Columns(names?)
         }
-        b'R' => Reply::Rows(std::mem::take(reply)),
-        b'D' => Reply::Done(reply.try_get_u64_le().ok()?),
+        b'R' => DatabaseReply::Rows(std::mem::take(reply)),
+        b'D' => DatabaseReply::Done(reply.try_get_u64_le().ok()?),
         b'E' => {
             let (word, message) = (text(reply)?, text(reply)?);
-            Reply::Error(HostError::new(HostErrorCode::of_word(&word), message))
+            DatabaseReply::Error(HostError::new(HostErrorCode::of_word(&word), message))
         }
         _ => return None,
     })
@@ -166,11 +166,14 @@ mod tests {
             read.extend(take_reply(&mut pending).unwrap());
         }
         let row = Bytes::from_static(b"\x03\x07\0\0\0\0\0\0\0");
-        assert_eq!(read, [Reply::Columns(vec!["n".to_owned()]), Reply::Rows(row.clone()), Reply::Done(2)]);
+        assert_eq!(
+            read,
+            [DatabaseReply::Columns(vec!["n".to_owned()]), DatabaseReply::Rows(row.clone()), DatabaseReply::Done(2)]
+        );
         assert_eq!(take_row(&mut row.clone(), 1).unwrap(), [SqlValue::Integer(7)]);
         assert!(take_row(&mut row.slice(..4), 1).is_err());
         let error = b"\x17\0\0\0E\x08\0\0\0conflict\x06\0\0\0no way";
         let told = take_reply(&mut BytesMut::from(&error[..])).unwrap();
-        assert_eq!(told, Some(Reply::Error(HostError::new(HostErrorCode::Conflict, "no way"))));
+        assert_eq!(told, Some(DatabaseReply::Error(HostError::new(HostErrorCode::Conflict, "no way"))));
     }
 }

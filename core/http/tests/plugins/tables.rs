@@ -9,7 +9,7 @@ use camlock_services::{
         lint,
         plan::{Plan, plan},
         service::{DatabaseService, Session, SessionLimits, Sessions},
-        sqlite::{self, PluginConnection},
+        sqlite::{self, FencedConnection},
     },
 };
 use camlock_testing::{Fixtures, trial};
@@ -18,7 +18,7 @@ use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::Mutex;
 
 /// One connection, for one session after the other.
-struct OneConnection(Arc<Mutex<PluginConnection>>);
+struct OneConnection(Arc<Mutex<FencedConnection>>);
 
 impl Sessions for OneConnection {
     fn start(&self, plugin: &Arc<str>, session: Session) -> BoxFuture<Result<(), AskError>> {
@@ -35,17 +35,17 @@ fn library() -> PathBuf {
     Fixtures::quick().library("tables")
 }
 
-fn connection(host: &Host) -> PluginConnection {
+fn connection(host: &Host) -> FencedConnection {
     let connection = Connection::open(host.dir().join("plugins.db")).expect("SQLite");
     sqlite::prepare(&connection).expect("it can be written");
     connection
         .execute_batch("CREATE TABLE p_other__things (a); INSERT INTO p_other__things VALUES ('theirs')")
         .expect("SQL");
-    PluginConnection::new(connection).expect("SQLite")
+    FencedConnection::new(connection).expect("SQLite")
 }
 
 /// Runs what is to run before `start`, as it lies in the plugin's file.
-fn migrate(connection: &mut PluginConnection) {
+fn migrate(connection: &mut FencedConnection) {
     let sections = camlock_loader::inspect(&fs::read(library()).expect("it was built")).expect("it is a plugin");
     assert_eq!(lint::lint("tables", &sections.migrations), []);
     let applied = sqlite::applied(connection.as_host(), "tables").expect("a record");

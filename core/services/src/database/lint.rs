@@ -16,7 +16,7 @@ const STACK: usize = 64 << 20;
 
 /// What is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct LintFinding {
     /// The file's name.
     pub file: String,
     /// The line on which the statement begins.
@@ -25,7 +25,7 @@ pub struct Finding {
     pub message: String,
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for LintFinding {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "migrations/{}:{}: {}", self.file, self.line, self.message)
     }
@@ -42,7 +42,7 @@ struct Rules<'a> {
 }
 
 /// Reads all files of a plugin, for every database that each is for.
-pub fn lint(plugin: &str, files: &[MigrationFile]) -> Vec<Finding> {
+pub fn lint(plugin: &str, files: &[MigrationFile]) -> Vec<LintFinding> {
     let mut findings = Vec::new();
     for file in files {
         for dialect in [SqlDialect::Sqlite, SqlDialect::Postgres] {
@@ -56,8 +56,8 @@ pub fn lint(plugin: &str, files: &[MigrationFile]) -> Vec<Finding> {
 }
 
 /// Reads one file, for one database.
-pub fn lint_file(plugin: &str, file: &MigrationFile, dialect: SqlDialect) -> Vec<Finding> {
-    let finding = |(line, message)| Finding { file: file.file_name(), line, message };
+pub fn lint_file(plugin: &str, file: &MigrationFile, dialect: SqlDialect) -> Vec<LintFinding> {
+    let finding = |(line, message)| LintFinding { file: file.file_name(), line, message };
     // The parser calls itself, with frames that are large: it gets a stack that suffices for what `tokens` lets through.
     let read = std::thread::scope(|scope| {
         let reading = std::thread::Builder::new().name("camlock-lint".to_owned()).stack_size(STACK);

@@ -1,7 +1,7 @@
 //! `database/1`: SQL of plugins at run time.
 //!
 //! One ask is one session: its body is a stream of orders, the answer's one of replies ([`wire`]). Without a transaction each
-//! statement is one; the end of the orders, or dropping the ask, takes back what is not committed. Rows are read as they are
+//! statement is one; the end of the orders, or dropping the ask, takes back what is not committed. RowsToSend are read as they are
 //! taken: nothing is collected. What must not live here: connections. [`Sessions`] lends them.
 
 mod on_postgres;
@@ -24,7 +24,7 @@ use std::{
     task::{Context, Poll},
 };
 use tokio::{sync::mpsc, task::AbortHandle};
-use wire::Order;
+use wire::SqlOrder;
 
 /// Who has the connections.
 pub trait Sessions: Send + Sync + 'static {
@@ -63,13 +63,13 @@ impl<S: Sessions> Service for DatabaseService<S> {
         Box::pin(async move {
             started.await?;
             let reading = tokio::spawn(read_orders(request.into_body(), orders)).abort_handle();
-            Ok(Response::new(Body::stream(Replies { to_send, reading })))
+            Ok(Response::new(Body::stream(ReplyBody { to_send, reading })))
         })
     }
 }
 
 /// Reads orders until they end. What is none ends them with that.
-async fn read_orders(mut body: Body, orders: mpsc::Sender<Result<Order, AskError>>) {
+async fn read_orders(mut body: Body, orders: mpsc::Sender<Result<SqlOrder, AskError>>) {
     let mut pending = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else { return };
@@ -93,18 +93,18 @@ async fn read_orders(mut body: Body, orders: mpsc::Sender<Result<Order, AskError
 }
 
 /// What is answered. Dropping it ends the session.
-struct Replies {
+struct ReplyBody {
     to_send: mpsc::Receiver<Bytes>,
     reading: AbortHandle,
 }
 
-impl Drop for Replies {
+impl Drop for ReplyBody {
     fn drop(&mut self) {
         self.reading.abort();
     }
 }
 
-impl http_body::Body for Replies {
+impl http_body::Body for ReplyBody {
     type Data = Bytes;
     type Error = Infallible;
 

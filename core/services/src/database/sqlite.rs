@@ -9,5 +9,5 @@ mod authorizer;
 mod catalog;
 mod migrate;
 
-pub use authorizer::{AsPlugin, PluginConnection};
+pub use authorizer::{AsPlugin, FencedConnection};
 pub use migrate::{applied, drop_tables, migrate, prepare};

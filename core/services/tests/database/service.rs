@@ -9,8 +9,8 @@ use camlock_policy::{AskError, Asker, Body, BoxFuture, Granted, Grants};
 use camlock_services::{
     Service,
     database::{
-        service::{DatabaseService, Ended, Session, SessionLimits, Sessions, wire::SqlValue},
-        sqlite::PluginConnection,
+        service::{DatabaseService, Ended, Session, SessionLimits, Sessions, wire::SqlParameter},
+        sqlite::FencedConnection,
     },
 };
 use http::Request;
@@ -22,7 +22,7 @@ use tokio::sync::{Mutex, mpsc};
 /// A database with one connection for all sessions, one after the other.
 #[derive(Clone)]
 enum Lender {
-    Sqlite(Arc<Mutex<PluginConnection>>),
+    Sqlite(Arc<Mutex<FencedConnection>>),
     Postgres(Arc<Registry>),
 }
 
@@ -104,7 +104,7 @@ impl Asked {
         self.orders.as_ref().unwrap().send(order.freeze()).unwrap();
     }
 
-    fn statement(&self, sql: &str, values: &[SqlValue]) {
+    fn statement(&self, sql: &str, values: &[SqlParameter]) {
         let mut order = BytesMut::new();
         let put = |order: &mut BytesMut, kind: Option<u8>, bytes: &[u8]| {
             kind.into_iter().for_each(|kind| order.put_u8(kind));
@@ -115,20 +115,20 @@ impl Asked {
         order.put_u16_le(u16::try_from(values.len()).unwrap());
         for value in values {
             match value {
-                SqlValue::Null => order.put_u8(0),
-                SqlValue::Bool(yes) => order.put_u8(1 + u8::from(*yes)),
-                SqlValue::Integer(number) => {
+                SqlParameter::Null => order.put_u8(0),
+                SqlParameter::Bool(yes) => order.put_u8(1 + u8::from(*yes)),
+                SqlParameter::Integer(number) => {
                     order.put_u8(3);
                     order.put_i64_le(*number);
                 }
-                SqlValue::Real(number) => {
+                SqlParameter::Real(number) => {
                     order.put_u8(4);
                     order.put_f64_le(*number);
                 }
-                SqlValue::Text(text) => put(&mut order, Some(5), text.as_bytes()),
-                SqlValue::Bytes(bytes) => put(&mut order, Some(6), bytes),
-                SqlValue::Json(text) => put(&mut order, Some(7), text.as_bytes()),
-                SqlValue::Timestamp(micros) => {
+                SqlParameter::Text(text) => put(&mut order, Some(5), text.as_bytes()),
+                SqlParameter::Bytes(bytes) => put(&mut order, Some(6), bytes),
+                SqlParameter::Json(text) => put(&mut order, Some(7), text.as_bytes()),
+                SqlParameter::Timestamp(micros) => {
                     order.put_u8(8);
                     order.put_i64_le(*micros);
                 }
@@ -176,7 +176,7 @@ impl Asked {
         }
     }
 
-    async fn do_it(&mut self, sql: &str, values: &[SqlValue]) -> Reply {
+    async fn do_it(&mut self, sql: &str, values: &[SqlParameter]) -> Reply {
         self.statement(sql, values);
         self.end().await
     }
@@ -201,8 +201,8 @@ fn on_both<F: Future<Output = ()>>(limits: SessionLimits, trial: impl Fn(World) 
     });
 }
 
-fn text(text: &str) -> SqlValue {
-    SqlValue::Text(text.to_owned())
+fn text(text: &str) -> SqlParameter {
+    SqlParameter::Text(text.to_owned())
 }
 
 const COUNT: &str = "SELECT note FROM p_shop__orders WHERE note = ?";
@@ -245,13 +245,13 @@ fn values_keep_their_type() {
             ("SELECT ?, ?, ?, ?, ?, ?, ?", 7)
         };
         let given = [
-            SqlValue::Integer(-5),
-            SqlValue::Real(0.5),
-            SqlValue::Bytes(vec![0, 255]),
-            SqlValue::Json("[1]".to_owned()),
-            SqlValue::Timestamp(-1_000_001),
-            SqlValue::Bool(true),
-            SqlValue::Null,
+            SqlParameter::Integer(-5),
+            SqlParameter::Real(0.5),
+            SqlParameter::Bytes(vec![0, 255]),
+            SqlParameter::Json("[1]".to_owned()),
+            SqlParameter::Timestamp(-1_000_001),
+            SqlParameter::Bool(true),
+            SqlParameter::Null,
         ];
         asked.statement(sql, &given[..values]);
         asked.reply().await;

@@ -4,7 +4,7 @@ use camlock_policy::migrations::MigrationFile;
 use camlock_services::database::{
     MigrationError,
     names::TableNames,
-    sqlite::{self, PluginConnection},
+    sqlite::{self, FencedConnection},
 };
 use rusqlite::{Batch, Connection, fallible_iterator::FallibleIterator};
 use std::{path::PathBuf, time::Duration};
@@ -36,7 +36,7 @@ pub(crate) fn file(number: u32, text: &str) -> MigrationFile {
 /// A place of its own.
 pub(crate) struct Place {
     pub(crate) directory: TempDir,
-    pub(crate) connection: PluginConnection,
+    pub(crate) connection: FencedConnection,
     pub(crate) names: TableNames,
 }
 
@@ -47,7 +47,7 @@ impl Place {
         connection.pragma_update(None, "synchronous", "off").unwrap();
         sqlite::prepare(&connection).unwrap();
         connection.execute_batch(SETUP).unwrap();
-        let mut connection = PluginConnection::new(connection).unwrap();
+        let mut connection = FencedConnection::new(connection).unwrap();
         sqlite::migrate(&mut connection, "shop", &file(1, OWN), WITHIN).unwrap();
         Place { directory, connection, names: TableNames::of("shop") }
     }

@@ -17,13 +17,13 @@ const MOST_WORDS: usize = 1_000;
 const MOST_NESTED: usize = 40;
 
 /// A statement, and where it begins.
-pub(super) struct Read {
+pub(super) struct ReadStatement {
     pub(super) line: u64,
     pub(super) parsed: Result<Statement, String>,
 }
 
 /// Reads a text. The error is of the text as a whole, with its line.
-pub(super) fn statements(text: &str, dialect: SqlDialect) -> Result<Vec<Read>, (u64, String)> {
+pub(super) fn statements(text: &str, dialect: SqlDialect) -> Result<Vec<ReadStatement>, (u64, String)> {
     let theirs: &dyn Dialect = match dialect {
         SqlDialect::Sqlite => &SQLiteDialect {},
         SqlDialect::Postgres => &PostgreSqlDialect {},
@@ -38,7 +38,7 @@ pub(super) fn statements(text: &str, dialect: SqlDialect) -> Result<Vec<Read>, (
         let Some(first) = part.iter().find(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF)) else {
             continue;
         };
-        read.push(Read { line: first.span.start.line, parsed: parse(part, first, theirs) });
+        read.push(ReadStatement { line: first.span.start.line, parsed: parse(part, first, theirs) });
     }
     Ok(read)
 }

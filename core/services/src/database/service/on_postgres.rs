@@ -1,8 +1,8 @@
 //! A session on PostgreSQL, on a connection that logged in as the plugin's role for run time.
 
 use super::{
-    session::{Ended, Rows, Session, Stop},
-    wire::{self, Cell, Order, SqlValue},
+    session::{Ended, RowsToSend, Session, Stop},
+    wire::{self, SqlCell, SqlOrder, SqlParameter},
 };
 use bytes::BytesMut;
 use camlock_policy::{AskError, AskErrorCode};
@@ -46,15 +46,15 @@ async fn obey(session: &mut Session, client: &Client) -> Result<(), Stop> {
     let mut in_transaction = false;
     while let Some(order) = session.next(in_transaction).await? {
         let done = match order {
-            Order::Statement(sql, values) => statement(session, client, &sql, values).await,
-            Order::Begin if in_transaction => Err(misplaced("there is a transaction already").into()),
-            Order::Begin => of_the_host(session, client, "BEGIN").await.inspect(|_| in_transaction = true),
+            SqlOrder::Statement(sql, values) => statement(session, client, &sql, values).await,
+            SqlOrder::Begin if in_transaction => Err(misplaced("there is a transaction already").into()),
+            SqlOrder::Begin => of_the_host(session, client, "BEGIN").await.inspect(|_| in_transaction = true),
             _ if !in_transaction => Err(misplaced("there is no transaction").into()),
-            Order::Commit => {
+            SqlOrder::Commit => {
                 in_transaction = false;
                 commit(session, client).await
             }
-            Order::Rollback => {
+            SqlOrder::Rollback => {
                 in_transaction = false;
                 of_the_host(session, client, "ROLLBACK").await
             }
@@ -96,7 +96,7 @@ async fn commit(session: &Session, client: &Client) -> Result<u64, Stop> {
     of_the_host(session, client, "COMMIT").await
 }
 
-async fn statement(session: &Session, client: &Client, sql: &str, values: Vec<SqlValue>) -> Result<u64, Stop> {
+async fn statement(session: &Session, client: &Client, sql: &str, values: Vec<SqlParameter>) -> Result<u64, Stop> {
     let mut left = session.limits.statement;
     let prepared = counted(&mut left, client.prepare(sql)).await?;
     if prepared.params().len() != values.len() {
@@ -115,7 +115,7 @@ async fn statement(session: &Session, client: &Client, sql: &str, values: Vec<Sq
     }
     let rows = counted(&mut left, client.query_raw(&prepared, values)).await?;
     let mut rows = pin!(rows);
-    let mut told = Rows::new();
+    let mut told = RowsToSend::new();
     while let Some(row) = counted(&mut left, rows.try_next()).await? {
         put(&row, &mut told).map_err(|error| in_words(&error))?;
         if let Some(reply) = told.full() {
@@ -158,27 +158,27 @@ fn is_known(kind: &Type) -> bool {
     .contains(kind)
 }
 
-fn put(row: &Row, told: &mut Rows) -> Result<(), Error> {
+fn put(row: &Row, told: &mut RowsToSend) -> Result<(), Error> {
     for (at, column) in row.columns().iter().enumerate() {
         let kind = column.type_();
         let raw = row.try_get::<_, Option<Raw<'_>>>(at)?.map(|raw| raw.0);
         let cell = match raw {
-            None => Cell::Null,
-            Some(_) if *kind == Type::BOOL => Cell::Bool(row.try_get(at)?),
-            Some(_) if *kind == Type::INT2 => Cell::Integer(row.try_get::<_, i16>(at)?.into()),
-            Some(_) if *kind == Type::INT4 => Cell::Integer(row.try_get::<_, i32>(at)?.into()),
-            Some(_) if *kind == Type::INT8 => Cell::Integer(row.try_get(at)?),
-            Some(_) if *kind == Type::FLOAT4 => Cell::Real(row.try_get::<_, f32>(at)?.into()),
-            Some(_) if *kind == Type::FLOAT8 => Cell::Real(row.try_get(at)?),
+            None => SqlCell::Null,
+            Some(_) if *kind == Type::BOOL => SqlCell::Bool(row.try_get(at)?),
+            Some(_) if *kind == Type::INT2 => SqlCell::Integer(row.try_get::<_, i16>(at)?.into()),
+            Some(_) if *kind == Type::INT4 => SqlCell::Integer(row.try_get::<_, i32>(at)?.into()),
+            Some(_) if *kind == Type::INT8 => SqlCell::Integer(row.try_get(at)?),
+            Some(_) if *kind == Type::FLOAT4 => SqlCell::Real(row.try_get::<_, f32>(at)?.into()),
+            Some(_) if *kind == Type::FLOAT8 => SqlCell::Real(row.try_get(at)?),
             Some(raw) if *kind == Type::TIMESTAMP || *kind == Type::TIMESTAMPTZ => {
                 let micros = raw.first_chunk().map_or(0, |micros| i64::from_be_bytes(*micros));
-                Cell::Timestamp(micros.saturating_add(FROM_1970_TO_2000))
+                SqlCell::Timestamp(micros.saturating_add(FROM_1970_TO_2000))
             }
-            Some(raw) if *kind == Type::JSON => Cell::Json(raw),
+            Some(raw) if *kind == Type::JSON => SqlCell::Json(raw),
             // A byte says which version of the format it is.
-            Some(raw) if *kind == Type::JSONB => Cell::Json(raw.get(1..).unwrap_or_default()),
-            Some(raw) if *kind == Type::BYTEA => Cell::Bytes(raw),
-            Some(raw) => Cell::Text(raw),
+            Some(raw) if *kind == Type::JSONB => SqlCell::Json(raw.get(1..).unwrap_or_default()),
+            Some(raw) if *kind == Type::BYTEA => SqlCell::Bytes(raw),
+            Some(raw) => SqlCell::Text(raw),
         };
         told.put(cell);
     }
@@ -198,13 +198,13 @@ impl<'a> FromSql<'a> for Raw<'a> {
     }
 }
 
-impl ToSql for SqlValue {
+impl ToSql for SqlParameter {
     fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
         let unfit = || format!("a parameter of the type `{kind}` is not what was given: cast it, as in `$1::bigint`");
         match self {
-            SqlValue::Null => Ok(IsNull::Yes),
-            SqlValue::Bool(yes) if *kind == Type::BOOL => yes.to_sql(kind, out),
-            SqlValue::Integer(number) => match *kind {
+            SqlParameter::Null => Ok(IsNull::Yes),
+            SqlParameter::Bool(yes) if *kind == Type::BOOL => yes.to_sql(kind, out),
+            SqlParameter::Integer(number) => match *kind {
                 Type::INT2 => i16::try_from(*number)?.to_sql(kind, out),
                 Type::INT4 => i32::try_from(*number)?.to_sql(kind, out),
                 Type::INT8 => number.to_sql(kind, out),
@@ -212,20 +212,20 @@ impl ToSql for SqlValue {
                 Type::FLOAT8 => (*number as f64).to_sql(kind, out),
                 _ => Err(unfit().into()),
             },
-            SqlValue::Real(number) if *kind == Type::FLOAT8 => number.to_sql(kind, out),
-            SqlValue::Real(number) if *kind == Type::FLOAT4 => (*number as f32).to_sql(kind, out),
-            SqlValue::Text(text) | SqlValue::Json(text) if *kind == Type::JSON || *kind == Type::JSONB => {
+            SqlParameter::Real(number) if *kind == Type::FLOAT8 => number.to_sql(kind, out),
+            SqlParameter::Real(number) if *kind == Type::FLOAT4 => (*number as f32).to_sql(kind, out),
+            SqlParameter::Text(text) | SqlParameter::Json(text) if *kind == Type::JSON || *kind == Type::JSONB => {
                 if *kind == Type::JSONB {
                     out.extend_from_slice(&[1]);
                 }
                 out.extend_from_slice(text.as_bytes());
                 Ok(IsNull::No)
             }
-            SqlValue::Text(text) | SqlValue::Json(text) if <&str as ToSql>::accepts(kind) => {
+            SqlParameter::Text(text) | SqlParameter::Json(text) if <&str as ToSql>::accepts(kind) => {
                 text.as_str().to_sql(kind, out)
             }
-            SqlValue::Bytes(bytes) if *kind == Type::BYTEA => bytes.as_slice().to_sql(kind, out),
-            SqlValue::Timestamp(micros) if *kind == Type::TIMESTAMP || *kind == Type::TIMESTAMPTZ => {
+            SqlParameter::Bytes(bytes) if *kind == Type::BYTEA => bytes.as_slice().to_sql(kind, out),
+            SqlParameter::Timestamp(micros) if *kind == Type::TIMESTAMP || *kind == Type::TIMESTAMPTZ => {
                 let distance = Duration::from_micros(micros.unsigned_abs());
                 let time =
                     if *micros < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };

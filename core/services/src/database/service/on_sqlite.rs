@@ -1,10 +1,10 @@
 //! A session on SQLite. It blocks.
 
 use super::{
-    session::{Ended, Rows, Session, Stop},
-    wire::{self, Cell, Order, SqlValue},
+    session::{Ended, RowsToSend, Session, Stop},
+    wire::{self, SqlCell, SqlOrder, SqlParameter},
 };
-use crate::database::{names::TableNames, sqlite::PluginConnection};
+use crate::database::{names::TableNames, sqlite::FencedConnection};
 use camlock_policy::{AskError, AskErrorCode};
 use rusqlite::{
     ErrorCode, ToSql,
@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 
 impl Session {
     /// Obeys orders until there are no more, on a thread that may block, within a runtime.
-    pub fn run_on_sqlite(mut self, connection: &mut PluginConnection, plugin: &str) -> Ended {
+    pub fn run_on_sqlite(mut self, connection: &mut FencedConnection, plugin: &str) -> Ended {
         let names = TableNames::of(plugin);
         let runtime = Handle::current();
         let stopped = obey(&mut self, connection, &names, &runtime);
@@ -30,7 +30,7 @@ impl Session {
 
 fn obey(
     session: &mut Session,
-    connection: &mut PluginConnection,
+    connection: &mut FencedConnection,
     names: &TableNames,
     runtime: &Handle,
 ) -> Result<(), Stop> {
@@ -38,12 +38,12 @@ fn obey(
         let in_transaction = !connection.as_host().is_autocommit();
         let Some(order) = runtime.block_on(session.next(in_transaction))? else { return Ok(()) };
         let done = match order {
-            Order::Statement(sql, values) => statement(session, connection, names, runtime, &sql, &values),
-            Order::Begin if in_transaction => Err(misplaced("there is a transaction already").into()),
-            Order::Begin => of_the_host(connection, "BEGIN IMMEDIATE"),
+            SqlOrder::Statement(sql, values) => statement(session, connection, names, runtime, &sql, &values),
+            SqlOrder::Begin if in_transaction => Err(misplaced("there is a transaction already").into()),
+            SqlOrder::Begin => of_the_host(connection, "BEGIN IMMEDIATE"),
             _ if !in_transaction => Err(misplaced("there is no transaction").into()),
-            Order::Commit => of_the_host(connection, "COMMIT"),
-            Order::Rollback => of_the_host(connection, "ROLLBACK"),
+            SqlOrder::Commit => of_the_host(connection, "COMMIT"),
+            SqlOrder::Rollback => of_the_host(connection, "ROLLBACK"),
         };
         match done {
             Ok(changed) => runtime.block_on(session.reply(wire::done(changed)))?,
@@ -57,18 +57,18 @@ fn misplaced(words: &str) -> AskError {
     AskError::new(AskErrorCode::Invalid, words)
 }
 
-fn of_the_host(connection: &mut PluginConnection, sql: &str) -> Result<u64, Stop> {
+fn of_the_host(connection: &mut FencedConnection, sql: &str) -> Result<u64, Stop> {
     connection.as_host().execute_batch(sql).map_err(|error| in_words(&error))?;
     Ok(0)
 }
 
 fn statement(
     session: &Session,
-    connection: &PluginConnection,
+    connection: &FencedConnection,
     names: &TableNames,
     runtime: &Handle,
     sql: &str,
-    values: &[SqlValue],
+    values: &[SqlParameter],
 ) -> Result<u64, Stop> {
     let mut stopped = None;
     let ran = connection.as_plugin(names, session.limits.statement, |connection| {
@@ -86,15 +86,15 @@ fn statement(
             return Ok(0);
         }
         let mut rows = prepared.query(rusqlite::params_from_iter(values))?;
-        let mut told = Rows::new();
+        let mut told = RowsToSend::new();
         while let Some(row) = rows.next()? {
             for column in 0..columns {
                 told.put(match row.get_ref(column)? {
-                    ValueRef::Null => Cell::Null,
-                    ValueRef::Integer(number) => Cell::Integer(number),
-                    ValueRef::Real(number) => Cell::Real(number),
-                    ValueRef::Text(text) => Cell::Text(text),
-                    ValueRef::Blob(bytes) => Cell::Bytes(bytes),
+                    ValueRef::Null => SqlCell::Null,
+                    ValueRef::Integer(number) => SqlCell::Integer(number),
+                    ValueRef::Real(number) => SqlCell::Real(number),
+                    ValueRef::Text(text) => SqlCell::Text(text),
+                    ValueRef::Blob(bytes) => SqlCell::Bytes(bytes),
                 });
             }
             if let Some(reply) = told.full()
@@ -115,15 +115,15 @@ fn statement(
     }
 }
 
-impl ToSql for SqlValue {
+impl ToSql for SqlParameter {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(match self {
-            SqlValue::Null => ValueRef::Null,
-            SqlValue::Bool(yes) => ValueRef::Integer(i64::from(*yes)),
-            SqlValue::Integer(number) | SqlValue::Timestamp(number) => ValueRef::Integer(*number),
-            SqlValue::Real(number) => ValueRef::Real(*number),
-            SqlValue::Text(text) | SqlValue::Json(text) => ValueRef::Text(text.as_bytes()),
-            SqlValue::Bytes(bytes) => ValueRef::Blob(bytes),
+            SqlParameter::Null => ValueRef::Null,
+            SqlParameter::Bool(yes) => ValueRef::Integer(i64::from(*yes)),
+            SqlParameter::Integer(number) | SqlParameter::Timestamp(number) => ValueRef::Integer(*number),
+            SqlParameter::Real(number) => ValueRef::Real(*number),
+            SqlParameter::Text(text) | SqlParameter::Json(text) => ValueRef::Text(text.as_bytes()),
+            SqlParameter::Bytes(bytes) => ValueRef::Blob(bytes),
         }))
     }
 }

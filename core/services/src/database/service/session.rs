@@ -1,6 +1,6 @@
 //! A session: orders come, replies go. What must not live here: what a database makes of an order.
 
-use super::wire::{self, Cell, Order};
+use super::wire::{self, SqlCell, SqlOrder};
 use bytes::{Bytes, BytesMut};
 use camlock_policy::{AskError, AskErrorCode};
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub enum Ended {
 /// One ask of a plugin's, on its way to a connection.
 #[derive(Debug)]
 pub struct Session {
-    orders: mpsc::Receiver<Result<Order, AskError>>,
+    orders: mpsc::Receiver<Result<SqlOrder, AskError>>,
     replies: mpsc::Sender<Bytes>,
     pub(super) limits: SessionLimits,
 }
@@ -53,12 +53,12 @@ impl From<AskError> for Stop {
     }
 }
 
-/// Rows are told in replies of so many bytes.
+/// RowsToSend are told in replies of so many bytes.
 const REPLY: usize = 64 << 10;
 
 impl Session {
     pub(super) fn new(
-        orders: mpsc::Receiver<Result<Order, AskError>>,
+        orders: mpsc::Receiver<Result<SqlOrder, AskError>>,
         replies: mpsc::Sender<Bytes>,
         limits: SessionLimits,
     ) -> Self {
@@ -66,7 +66,7 @@ impl Session {
     }
 
     /// The next order; none if there are no more. A session that gives none holds a connection all the same.
-    pub(super) async fn next(&mut self, in_transaction: bool) -> Result<Option<Order>, Stop> {
+    pub(super) async fn next(&mut self, in_transaction: bool) -> Result<Option<SqlOrder>, Stop> {
         tokio::select! {
             biased;
             () = self.replies.closed() => Err(Stop::Left),
@@ -97,15 +97,15 @@ impl Session {
     }
 }
 
-/// Rows on their way into replies.
-pub(super) struct Rows(BytesMut);
+/// RowsToSend on their way into replies.
+pub(super) struct RowsToSend(BytesMut);
 
-impl Rows {
+impl RowsToSend {
     pub(super) fn new() -> Self {
-        Rows(wire::begin(b'R'))
+        RowsToSend(wire::begin(b'R'))
     }
 
-    pub(super) fn put(&mut self, cell: Cell<'_>) {
+    pub(super) fn put(&mut self, cell: SqlCell<'_>) {
         wire::put_cell(&mut self.0, cell);
     }
 

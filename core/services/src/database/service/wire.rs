@@ -8,7 +8,7 @@ use camlock_policy::{AskError, AskErrorCode};
 
 /// A value of SQL.
 #[derive(Clone, Debug, PartialEq)]
-pub enum SqlValue {
+pub enum SqlParameter {
     /// Nothing.
     Null,
     /// Yes or no. In SQLite 1 or 0.
@@ -29,9 +29,9 @@ pub enum SqlValue {
 
 /// What a plugin wants.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Order {
+pub enum SqlOrder {
     /// A statement, with its parameters.
-    Statement(String, Vec<SqlValue>),
+    Statement(String, Vec<SqlParameter>),
     /// A transaction.
     Begin,
     /// Its end.
@@ -48,7 +48,7 @@ fn garbled() -> AskError {
 }
 
 /// Takes an order from what has come so far, if the whole of it has.
-pub fn take_order(pending: &mut BytesMut) -> Result<Option<Order>, AskError> {
+pub fn take_order(pending: &mut BytesMut) -> Result<Option<SqlOrder>, AskError> {
     let Some(length) = pending.first_chunk().map(|length| u32::from_le_bytes(*length) as usize) else {
         return Ok(None);
     };
@@ -64,17 +64,17 @@ pub fn take_order(pending: &mut BytesMut) -> Result<Option<Order>, AskError> {
     read_order(&mut order).filter(|_| order.is_empty()).map(Some).ok_or_else(garbled)
 }
 
-fn read_order(order: &mut Bytes) -> Option<Order> {
+fn read_order(order: &mut Bytes) -> Option<SqlOrder> {
     match order.try_get_u8().ok()? {
         b'Q' => {
             let sql = text(order)?;
             let count = order.try_get_u16_le().ok()?;
             let values: Option<Vec<_>> = (0..count).map(|_| value(order)).collect();
-            Some(Order::Statement(sql, values?))
+            Some(SqlOrder::Statement(sql, values?))
         }
-        b'B' => Some(Order::Begin),
-        b'C' => Some(Order::Commit),
-        b'R' => Some(Order::Rollback),
+        b'B' => Some(SqlOrder::Begin),
+        b'C' => Some(SqlOrder::Commit),
+        b'R' => Some(SqlOrder::Rollback),
         _ => None,
     }
 }
@@ -88,24 +88,24 @@ fn text(from: &mut Bytes) -> Option<String> {
     String::from_utf8(bytes(from)?.into()).ok()
 }
 
-fn value(from: &mut Bytes) -> Option<SqlValue> {
+fn value(from: &mut Bytes) -> Option<SqlParameter> {
     Some(match from.try_get_u8().ok()? {
-        0 => SqlValue::Null,
-        1 => SqlValue::Bool(false),
-        2 => SqlValue::Bool(true),
-        3 => SqlValue::Integer(from.try_get_i64_le().ok()?),
-        4 => SqlValue::Real(from.try_get_f64_le().ok()?),
-        5 => SqlValue::Text(text(from)?),
-        6 => SqlValue::Bytes(bytes(from)?.into()),
-        7 => SqlValue::Json(text(from)?),
-        8 => SqlValue::Timestamp(from.try_get_i64_le().ok()?),
+        0 => SqlParameter::Null,
+        1 => SqlParameter::Bool(false),
+        2 => SqlParameter::Bool(true),
+        3 => SqlParameter::Integer(from.try_get_i64_le().ok()?),
+        4 => SqlParameter::Real(from.try_get_f64_le().ok()?),
+        5 => SqlParameter::Text(text(from)?),
+        6 => SqlParameter::Bytes(bytes(from)?.into()),
+        7 => SqlParameter::Json(text(from)?),
+        8 => SqlParameter::Timestamp(from.try_get_i64_le().ok()?),
         _ => return None,
     })
 }
 
 /// One value within a row, without a copy of it.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Cell<'a> {
+pub(super) enum SqlCell<'a> {
     Null,
     Bool(bool),
     Integer(i64),
@@ -116,27 +116,27 @@ pub(super) enum Cell<'a> {
     Timestamp(i64),
 }
 
-pub(super) fn put_cell(into: &mut BytesMut, cell: Cell<'_>) {
+pub(super) fn put_cell(into: &mut BytesMut, cell: SqlCell<'_>) {
     let mut put_long = |kind: u8, bytes: &[u8]| {
         into.put_u8(kind);
         into.put_u32_le(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         into.put_slice(bytes);
     };
     match cell {
-        Cell::Text(bytes) => put_long(5, bytes),
-        Cell::Bytes(bytes) => put_long(6, bytes),
-        Cell::Json(bytes) => put_long(7, bytes),
-        Cell::Null => into.put_u8(0),
-        Cell::Bool(yes) => into.put_u8(if yes { 2 } else { 1 }),
-        Cell::Integer(number) => {
+        SqlCell::Text(bytes) => put_long(5, bytes),
+        SqlCell::Bytes(bytes) => put_long(6, bytes),
+        SqlCell::Json(bytes) => put_long(7, bytes),
+        SqlCell::Null => into.put_u8(0),
+        SqlCell::Bool(yes) => into.put_u8(if yes { 2 } else { 1 }),
+        SqlCell::Integer(number) => {
             into.put_u8(3);
             into.put_i64_le(number);
         }
-        Cell::Real(number) => {
+        SqlCell::Real(number) => {
             into.put_u8(4);
             into.put_f64_le(number);
         }
-        Cell::Timestamp(micros) => {
+        SqlCell::Timestamp(micros) => {
             into.put_u8(8);
             into.put_i64_le(micros);
         }
@@ -196,9 +196,14 @@ mod tests {
 
     #[test]
     fn orders_are_read_as_they_come() {
-        let order = Order::Statement(
+        let order = SqlOrder::Statement(
             "SELECT ?".to_owned(),
-            vec![SqlValue::Null, SqlValue::Bool(true), SqlValue::Integer(1), SqlValue::Text("hi".to_owned())],
+            vec![
+                SqlParameter::Null,
+                SqlParameter::Bool(true),
+                SqlParameter::Integer(1),
+                SqlParameter::Text("hi".to_owned()),
+            ],
         );
         let statement = STATEMENT;
         let mut pending = BytesMut::new();
@@ -209,7 +214,7 @@ mod tests {
         pending.extend_from_slice(&statement[statement.len() - 1..]);
         pending.extend_from_slice(b"\x01\0\0\0B");
         assert_eq!(take_order(&mut pending), Ok(Some(order)));
-        assert_eq!(take_order(&mut pending), Ok(Some(Order::Begin)));
+        assert_eq!(take_order(&mut pending), Ok(Some(SqlOrder::Begin)));
         assert_eq!(take_order(&mut pending), Ok(None));
     }
 

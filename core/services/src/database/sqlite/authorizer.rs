@@ -15,7 +15,7 @@ use std::{
 };
 
 /// A connection to the file of plugins' tables.
-pub struct PluginConnection {
+pub struct FencedConnection {
     connection: Connection,
     whose: Arc<Mutex<Whose>>,
     names: Mutex<KnownNames>,
@@ -28,9 +28,9 @@ struct KnownNames {
     all: Arc<BTreeSet<String>>,
 }
 
-impl std::fmt::Debug for PluginConnection {
+impl std::fmt::Debug for FencedConnection {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("PluginConnection").field("whose", &*self.whose.lock()).finish_non_exhaustive()
+        formatter.debug_struct("FencedConnection").field("whose", &*self.whose.lock()).finish_non_exhaustive()
     }
 }
 
@@ -95,7 +95,7 @@ const STEPS: i32 = 2_000;
 /// A value, or a row, may have so many bytes.
 const MOST_BYTES: i32 = 64 << 20;
 
-impl PluginConnection {
+impl FencedConnection {
     /// Takes over a connection that nobody else uses.
     pub fn new(connection: Connection) -> rusqlite::Result<Self> {
         let whose = Arc::new(Mutex::new(Whose::Host));
@@ -124,7 +124,7 @@ impl PluginConnection {
             STEPS,
             Some(move || matches!(&*theirs.lock(), Whose::Plugin { until, .. } if Instant::now() >= *until)),
         )?;
-        Ok(PluginConnection { connection, whose, names: Mutex::default() })
+        Ok(FencedConnection { connection, whose, names: Mutex::default() })
     }
 
     /// The connection, for the host's own statements: a transaction's begin and end among them.

@@ -1,6 +1,6 @@
 //! Migrations on SQLite: each in a transaction, which is committed together with its record.
 
-use super::{PluginConnection, catalog};
+use super::{FencedConnection, catalog};
 use crate::database::{
     MigrationError,
     names::TableNames,
@@ -38,7 +38,7 @@ pub fn applied(connection: &Connection, plugin: &str) -> rusqlite::Result<Vec<Ap
 
 /// Runs a migration, unless it has run. Afterwards it has run as a whole and is on record, or nothing of it has.
 pub fn migrate(
-    connection: &mut PluginConnection,
+    connection: &mut FencedConnection,
     plugin: &str,
     file: &MigrationFile,
     within: Duration,
@@ -60,7 +60,7 @@ pub fn migrate(
 }
 
 fn run(
-    connection: &mut PluginConnection,
+    connection: &mut FencedConnection,
     plugin: &str,
     names: &TableNames,
     file: &MigrationFile,
@@ -107,7 +107,7 @@ fn failed(file: &MigrationFile, error: &rusqlite::Error) -> MigrationError {
 }
 
 /// Drops all tables of a plugin, and the record of its migrations.
-pub fn drop_tables(connection: &mut PluginConnection, plugin: &str) -> rusqlite::Result<()> {
+pub fn drop_tables(connection: &mut FencedConnection, plugin: &str) -> rusqlite::Result<()> {
     let names = TableNames::of(plugin);
     let transaction = connection.as_host().transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.pragma_update(None, "defer_foreign_keys", true)?;
