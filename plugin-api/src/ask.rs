@@ -57,6 +57,12 @@ impl HostErrorCode {
         ("unavailable", HostErrorCode::Unavailable),
         ("invalid", HostErrorCode::Invalid),
     ];
+
+    /// By its word; one that is not known comes of a later host.
+    pub(crate) fn of_word(word: &str) -> Self {
+        let code = Self::WORDS.iter().find(|(known, _)| *known == word);
+        code.map_or(HostErrorCode::Unavailable, |(_, code)| *code)
+    }
 }
 
 impl HostError {
@@ -136,8 +142,7 @@ async fn read(answer: TaskAnswer) -> Result<Response<AxumBody>, HostError> {
         return Ok(response);
     }
     let word = answer.headers.get(ERROR_CODE).and_then(|code| code.to_str().ok()).unwrap_or_default();
-    let code = HostErrorCode::WORDS.iter().find(|(known, _)| *known == word);
-    let code = code.map_or(HostErrorCode::Unavailable, |(_, code)| *code);
+    let code = HostErrorCode::of_word(word);
     let message = axum::body::to_bytes(body, 64 * 1024).await.unwrap_or_default();
     Err(HostError::new(code, String::from_utf8_lossy(&message)))
 }

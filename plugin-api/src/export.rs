@@ -13,9 +13,13 @@ use std::marker::PhantomData;
 /// derives [`JsonSchema`](crate::schemars::JsonSchema) (with the feature `config-schema` of this crate). A schema that is a file is
 /// named in the manifest instead: `config = "config.schema.json"` in `[package.metadata.camlock]`.
 ///
-/// It adds one symbol and three sections: the crate's `Cargo.toml`, as it stands, the schema that it names, and what built it; the files of the folder
-/// `assets` beside it, where there is one (see [`Host::assets`](crate::Host::assets)); and the constant
-/// `CAMLOCK_PLUGIN`, by which a program can link the plugin in (built with the feature `program` of this crate).
+/// It adds one symbol and some sections: the crate's `Cargo.toml`, as it stands, the schema that it names, and what built it;
+/// the files of the folder `migrations` beside it, which are read without running the plugin; those of the folder `assets`, where
+/// there is one (see [`Host::assets`](crate::Host::assets)); and the constant `CAMLOCK_PLUGIN`, by which a program can link the
+/// plugin in (built with the feature `program` of this crate).
+///
+/// A server notices a new file in either folder by itself. Plain cargo does not: there a `build.rs` prints
+/// `cargo::rerun-if-changed=migrations`.
 #[macro_export]
 macro_rules! export {
     ($plugin:ty) => {
@@ -121,6 +125,12 @@ macro_rules! __exported {
                 bytes
             };
 
+            const MIGRATIONS: &[(&str, &[u8])] = camlock::migrations!();
+
+            #[used]
+            #[unsafe(link_section = ".camlock.migrations")]
+            static MIGRATIONS_SECTION: [u8; camlock::packed_length(MIGRATIONS)] = camlock::pack(MIGRATIONS);
+
             const CONFIG: &[u8] = match <$plugin as camlock::ExportedPlugin>::CONFIG_FILE {
                 Some(text) => text.as_bytes(),
                 None => &[],
@@ -138,7 +148,7 @@ macro_rules! __exported {
             #[unsafe(export_name = concat!("camlock_entry_", env!("CARGO_CRATE_NAME")))]
             static ENTRY: camlock::Entry = camlock::entry::<$plugin>();
 
-            camlock::built_in::<$plugin>(&META_SECTION, &MANIFEST_SECTION)
+            camlock::built_in::<$plugin>(&META_SECTION, &MANIFEST_SECTION, &MIGRATIONS_SECTION)
         };
     };
 }
@@ -149,9 +159,14 @@ pub const fn entry<P: ExportedPlugin>() -> Entry {
 }
 
 /// A plugin type and what its sections say, for a program that links it in.
-pub const fn built_in<P: ExportedPlugin>(meta: &'static [u8], manifest: &'static [u8]) -> BuiltIn {
+pub const fn built_in<P: ExportedPlugin>(
+    meta: &'static [u8],
+    manifest: &'static [u8],
+    migrations: &'static [u8],
+) -> BuiltIn {
     // SAFETY: the functions are this crate's, which keep the contract.
     unsafe { BuiltIn::new(PluginTable::<P>::ROOT, meta, manifest) }
+        .with_migrations(migrations)
         .with_config_schema(|| P::CONFIG_FILE.map(str::to_owned).or_else(P::config_schema))
 }
 

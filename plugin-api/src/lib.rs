@@ -31,6 +31,7 @@ mod ask;
 mod assets;
 mod backtrace;
 mod config;
+pub mod database;
 mod deliveries;
 #[cfg(not(feature = "program"))]
 mod environment;
@@ -99,9 +100,9 @@ pub mod __private {
     };
     pub use camlock_abi::{
         ABI_TEXT, Entry,
-        section::{join, length},
+        section::{join, length, pack, packed_length},
     };
-    pub use camlock_macros::{assets, config_file};
+    pub use camlock_macros::{assets, config_file, migrations};
     /// The version of this crate, which artifacts carry.
     pub const SDK: &str = env!("CARGO_PKG_VERSION");
     /// Whether this build intercepts what would outlive the library.

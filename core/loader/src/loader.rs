@@ -375,5 +375,5 @@ impl Loader {
 
 /// What a plugin that is compiled in says of itself.
 pub fn inspect_built_in(plugin: &BuiltIn) -> Result<Sections, Unfit> {
-    Sections::parse(plugin.meta(), plugin.manifest(), BuildKind::IntoProgram)
+    Sections::parse(plugin.meta(), plugin.manifest(), BuildKind::IntoProgram)?.with_migrations(plugin.migrations())
 }

@@ -22,6 +22,7 @@ pub mod lease;
 mod limits;
 mod manager;
 pub mod manifest;
+pub mod migrations;
 mod names;
 mod op_queue;
 mod paths;

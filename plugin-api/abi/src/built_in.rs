@@ -8,6 +8,7 @@ pub struct BuiltIn {
     root: RootRef,
     meta: &'static [u8],
     manifest: &'static [u8],
+    migrations: &'static [u8],
     config_schema: fn() -> Option<String>,
 }
 
@@ -17,7 +18,13 @@ impl BuiltIn {
     /// # Safety
     /// The functions must keep the contract, and be there as long as the program runs.
     pub const unsafe fn new(root: RootRef, meta: &'static [u8], manifest: &'static [u8]) -> Self {
-        BuiltIn { root, meta, manifest, config_schema: || None }
+        BuiltIn { root, meta, manifest, migrations: &[], config_schema: || None }
+    }
+
+    /// The same, with what [`section::MIGRATIONS`](crate::section::MIGRATIONS) would hold.
+    #[must_use]
+    pub const fn with_migrations(self, migrations: &'static [u8]) -> Self {
+        BuiltIn { migrations, ..self }
     }
 
     /// The same, with what makes the schema of its configuration.
@@ -44,6 +51,11 @@ impl BuiltIn {
     /// What [`section::MANIFEST`](crate::section::MANIFEST) would hold.
     pub fn manifest(&self) -> &'static [u8] {
         self.manifest
+    }
+
+    /// What [`section::MIGRATIONS`](crate::section::MIGRATIONS) would hold.
+    pub fn migrations(&self) -> &'static [u8] {
+        self.migrations
     }
 }
 

@@ -1,6 +1,8 @@
 //! What `export!` of camlock-plugin cannot do as a macro by example: look at the crate's files. What must not live here: anything
 //! that runs in a plugin.
 
+mod migrations;
+
 use proc_macro::{Literal, TokenStream};
 use std::{
     fs, io,
@@ -18,18 +20,33 @@ pub fn assets(_: TokenStream) -> TokenStream {
     if let Err(error) = collect(&Path::new(&crate_dir).join("assets"), "", &mut files) {
         return failed(&format!("the folder `assets` cannot be read: {error}"));
     }
+    listed(files)
+}
+
+/// The files of the folder `migrations` beside the crate's manifest, in the same form. Names, numbers and contents are checked.
+#[proc_macro]
+pub fn migrations(_: TokenStream) -> TokenStream {
+    let Some(crate_dir) = std::env::var_os("CARGO_MANIFEST_DIR") else { return failed("cargo builds plugins") };
+    match migrations::find(&Path::new(&crate_dir).join("migrations")) {
+        Ok(files) => listed(files),
+        Err(words) => failed(&words),
+    }
+}
+
+/// Names and contents, as an expression.
+fn listed(mut files: Vec<(String, PathBuf)>) -> TokenStream {
     files.sort();
     let mut list = String::from("&[");
     for (name, path) in files {
         let Some(path) = path.to_str() else {
-            return failed(&format!("the path of asset `{name}` is no text: {}", path.display()));
+            return failed(&format!("the path of `{name}` is no text: {}", path.display()));
         };
         list.push_str(&format!("({}, include_bytes!({})),", Literal::string(&name), Literal::string(path)));
     }
     list.push(']');
     match list.parse() {
         Ok(list) => list,
-        Err(error) => failed(&format!("the list of assets cannot be read: {error}")),
+        Err(error) => failed(&format!("the list of files cannot be read: {error}")),
     }
 }
 

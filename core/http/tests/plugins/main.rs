@@ -20,6 +20,7 @@ mod schemas;
 mod serving;
 mod shipped;
 mod surroundings;
+mod tables;
 mod third_party;
 mod unloading;
 

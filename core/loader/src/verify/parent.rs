@@ -427,6 +427,7 @@ mod tests {
             fingerprint: String::new(),
             requires: Vec::new(),
             crate_name: "hello".into(),
+            migrations: Vec::new(),
             config_schema: None,
             stays: None,
         };
