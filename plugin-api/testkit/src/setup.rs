@@ -51,10 +51,10 @@ use std::{collections::BTreeMap, fmt, future::Future, sync::Arc};
 #[derive(Default)]
 pub struct Setup {
     config: Option<Config>,
-    services: BTreeMap<String, Service>,
+    services: BTreeMap<String, TestService>,
 }
 
-type Service = Box<dyn Fn(Request<Body>) -> Answering + Send + Sync>;
+type TestService = Box<dyn Fn(Request<Body>) -> Answering + Send + Sync>;
 
 impl fmt::Debug for Setup {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,7 +94,7 @@ impl Setup {
     }
 }
 
-fn ask(services: &BTreeMap<String, Service>, request: Request<Body>) -> Answering {
+fn ask(services: &BTreeMap<String, TestService>, request: Request<Body>) -> Answering {
     let path = request.uri().path().trim_start_matches('/');
     let end = path.match_indices('/').nth(1).map_or(path.len(), |(end, _)| end);
     let name = &path[..end];
