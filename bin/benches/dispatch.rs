@@ -113,7 +113,7 @@ fn serve_plugin() {
         let host = Host::new();
         // Verifying changes nothing in what serves, and does not work under valgrind.
         let artifact = host.staging.stage(&Fixtures::release().library("hello")).expect("it can be staged");
-        let loaded = host.loader.load(&artifact, 1, "{}").await.expect("it can be loaded");
+        let loaded = host.loader.load(&artifact, (1, "{}")).await.expect("it can be loaded");
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let (_farewell, told) = tokio::sync::watch::channel(false);
         let serving = Serving::of(&loaded, 1, RequestLimits::default(), told).expect("it is alive");
@@ -181,7 +181,7 @@ fn cross(count: usize, crosses: bool) {
     runtime.block_on(async {
         let host = Host::new();
         let artifact = host.staging.stage(&Fixtures::release().library("hello")).expect("it can be staged");
-        let loaded = host.loader.load(&artifact, 1, "{}").await.expect("it can be loaded");
+        let loaded = host.loader.load(&artifact, (1, "{}")).await.expect("it can be loaded");
         for _ in 0..count {
             let request = http::Request::get("/api/v1/p/hello/hello").header("host", "localhost").body(Body::empty());
             let call = Call { mount: "/api/v1/p/hello".len(), ..Call::new(request.expect("a request")) };

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         let mut samples = Vec::new();
         for generation in 0..SAMPLES as u64 + 10 {
             let begun = Instant::now();
-            let loaded = host.loader.load(&artifact, generation, "{}").await.expect("it can be loaded");
+            let loaded = host.loader.load(&artifact, (generation, "{}")).await.expect("it can be loaded");
             samples.push(begun.elapsed().as_secs_f64() * 1e3);
             end(loaded).await;
         }

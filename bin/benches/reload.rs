@@ -86,7 +86,7 @@ async fn measure(cycles: u64) -> Vec<Row> {
             times.clear();
         }
         let begun = Instant::now();
-        let new = host.loader.load(&artifact, generation + 1, "{}").await.expect("it can be loaded");
+        let new = host.loader.load(&artifact, (generation + 1, "{}")).await.expect("it can be loaded");
         new.instance.start().await.expect("it starts");
         drop(current.lock().expect("no panic").replace(new.instance.clone()));
         if let Some(old) = old.replace(new) {

@@ -75,7 +75,7 @@ fn serve_mounts(mounts: usize) {
     runtime.block_on(async {
         let host = Host::new();
         let artifact = host.verified(&Fixtures::release().library("hello")).await;
-        let loaded = host.loader.load(&artifact, 1, "{}").await.expect("it can be loaded");
+        let loaded = host.loader.load(&artifact, (1, "{}")).await.expect("it can be loaded");
         let (_farewell, told) = watch::channel(false);
         let routed = (0..mounts).map(|index| {
             let serving = Serving::of(&loaded, 1, RequestLimits::default(), told.clone()).expect("it is alive");

@@ -144,12 +144,11 @@ async fn client(address: SocketAddr, version: Version, stop: &AtomicBool, failed
     let stream = TcpStream::connect(address).await.expect("a connection");
     stream.set_nodelay(true).expect("no delay");
     let io = TokioIo::new(stream);
-    let request = |uri: String| http::Request::get(uri).header("host", "localhost").body(Empty::<Bytes>::new());
     macro_rules! requests {
-        ($sender:expr, $uri:expr) => {
+        ($sender:expr, $request:expr) => {
             while !stop.load(Ordering::Relaxed) {
                 let began = Instant::now();
-                let sent = $sender.send_request(request($uri).expect("a request")).await;
+                let sent = $sender.send_request($request.body(Empty::<Bytes>::new()).expect("a request")).await;
                 let Ok(response) = sent else {
                     failed.fetch_add(1, Ordering::Relaxed);
                     return;
@@ -166,13 +165,15 @@ async fn client(address: SocketAddr, version: Version, stop: &AtomicBool, failed
         Version::One => {
             let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.expect("a handshake");
             tokio::spawn(connection);
-            requests!(sender, PATH.to_owned());
+            requests!(sender, http::Request::get(PATH).header("host", "localhost"));
         }
         Version::Two => {
             let (mut sender, connection) =
                 hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.expect("a handshake");
             tokio::spawn(connection);
-            requests!(sender, format!("http://{address}{PATH}"));
+            // The host is in the URI: one that is named twice, and not alike, is refused.
+            let uri = format!("http://{address}{PATH}");
+            requests!(sender, http::Request::get(&uri));
         }
     }
 }

@@ -36,7 +36,7 @@ fn measure(case: &'static str, plugin: &str, path: &str) -> Row {
         let artifact = host.verified(&Fixtures::release().library(plugin)).await;
         let mut samples = Vec::new();
         for generation in 0..SAMPLES as u64 + 10 {
-            let loaded = host.loader.load(&artifact, generation, "{}").await.expect("it can be loaded");
+            let loaded = host.loader.load(&artifact, (generation, "{}")).await.expect("it can be loaded");
             loaded.instance.start().await.expect("it starts");
             let (instance, path) = (loaded.instance.clone(), path.to_owned());
             // On a worker, where requests are served.

@@ -3,7 +3,11 @@
 use crate::{Error, Result};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use std::{fmt, sync::Arc};
+use std::{
+    any::Any,
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 /// A configuration of this plugin.
 #[derive(Clone, PartialEq, Eq)]
@@ -60,6 +64,32 @@ impl fmt::Debug for Config {
     /// Without what it says: there may be secrets in it.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Config").finish_non_exhaustive()
+    }
+}
+
+/// A configuration as it was last read, for as long as it is the same.
+#[derive(Default)]
+pub(crate) struct ReadConfig(RwLock<Option<(u64, Arc<dyn Any + Send + Sync>)>>);
+
+impl ReadConfig {
+    /// What was read at this revision; else it is read now.
+    pub(crate) fn shared<T: Send + Sync + 'static>(
+        &self,
+        revision: u64,
+        read: impl FnOnce() -> Result<T>,
+    ) -> Result<Arc<T>> {
+        let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, value)) = &*kept
+            && *at == revision
+            && let Ok(value) = value.clone().downcast()
+        {
+            return Ok(value);
+        }
+        drop(kept);
+        let value = Arc::new(read()?);
+        // What was read may be newer than the revision: then it is read once more.
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some((revision, value.clone()));
+        Ok(value)
     }
 }
 
@@ -120,6 +150,18 @@ mod tests {
         let broken = Config::of_host("{").read::<Value>().unwrap_err().to_string();
         assert!(broken.starts_with("its configuration is not JSON: "), "{broken}");
         assert_eq!(Config::empty().read::<Value>().unwrap(), json!({}));
+    }
+
+    #[test]
+    fn what_was_read_is_shared_until_it_is_another() {
+        let kept = ReadConfig::default();
+        let first = kept.shared(1, || Ok(1)).unwrap();
+        assert!(Arc::ptr_eq(&first, &kept.shared(1, || Ok(2)).unwrap()));
+        assert_eq!(*kept.shared(2, || Ok(3)).unwrap(), 3);
+        // Another type is read anew, and what cannot be read leaves what was.
+        assert_eq!(*kept.shared(2, || Ok("text")).unwrap(), "text");
+        assert!(kept.shared::<&str>(3, || Err(Error::msg("no"))).is_err());
+        assert_eq!(*kept.shared(2, || Ok("other")).unwrap(), "text");
     }
 
     #[test]

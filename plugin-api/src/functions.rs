@@ -2,10 +2,10 @@
 //! for. What must not live here: how anything is done.
 
 use crate::{
-    Config, Host, Saved, around,
+    Config, Host, Saved, around, deliveries,
     host::panicked,
     in_runtime::InRuntime,
-    instance::{Created, Home, Instance},
+    instance::{Created, Door, Home, Instance},
     lifecycle::{Lifecycle, LifecycleFuture},
     plugin::ExportedPlugin,
     request, respond,
@@ -93,7 +93,8 @@ pub(crate) unsafe extern "C" fn create<P: ExportedPlugin>(object: *mut Object) -
             let plugin = Arc::new(plugin);
             let routes: crate::Routes = camlock_abi::catch(|| plugin.clone().routes().into())
                 .map_err(|caught| FailureMessage { kind: FailureKind::PanicInRoutes, ..caught })?;
-            let created = Created { router: routes.router, openapi: routes.openapi, plugin };
+            let created =
+                Created { router: routes.router, deliveries: deliveries::router(), openapi: routes.openapi, plugin };
             home.instance().created.set(created).map_err(|_| FailureMessage::error("created twice"))?;
             Ok(Vec::new())
         };
@@ -101,8 +102,19 @@ pub(crate) unsafe extern "C" fn create<P: ExportedPlugin>(object: *mut Object) -
     }))
 }
 
-pub(crate) unsafe extern "C" fn describe(object: *mut Object, sink: &TextSink<'_>) {
+pub(crate) unsafe extern "C" fn describe<P: ExportedPlugin>(object: *mut Object, sink: &TextSink<'_>) {
     let home = Home::new(object);
+    if home.instance().created.get().is_none() {
+        match camlock_abi::catch(P::config_schema) {
+            Ok(Some(schema)) => {
+                let bytes = RSlice::from_slice(schema.as_bytes());
+                // SAFETY: the sink is the host's, valid for this call.
+                unsafe { (sink.text)(sink.context, RStr::from_str("config-schema"), bytes) }
+            }
+            Ok(None) => {}
+            Err(caught) => panicked("while its configuration's schema was made", &caught),
+        }
+    }
     #[cfg(all(feature = "count-memory", not(feature = "program")))]
     {
         let counter = (crate::memory::held as extern "C" fn() -> u64 as usize).to_ne_bytes();
@@ -147,14 +159,18 @@ pub(crate) unsafe extern "C" fn shutdown(object: *mut Object) -> Job {
 }
 
 pub(crate) unsafe extern "C" fn handle(object: *mut Object, head: &RequestHead<'_>, body: Body) -> Task {
-    respond::handle(Home::new(object), head, body)
+    respond::handle(Home::new(object), Door::Requests, head, body)
+}
+
+pub(crate) unsafe extern "C" fn deliver(object: *mut Object, head: &RequestHead<'_>, body: Body) -> Task {
+    respond::handle(Home::new(object), Door::Deliveries, head, body)
 }
 
 pub(crate) unsafe extern "C" fn upgrade(object: *mut Object, head: &RequestHead<'_>, body: Body) -> Task {
     #[cfg(feature = "upgrade")]
     return crate::upgrade::upgrade(Home::new(object), head, body);
     #[cfg(not(feature = "upgrade"))]
-    return respond::handle(Home::new(object), head, body);
+    return respond::handle(Home::new(object), Door::Requests, head, body);
 }
 
 pub(crate) unsafe extern "C" fn close(object: *mut Object) {

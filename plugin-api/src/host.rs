@@ -2,7 +2,9 @@
 
 use crate::{
     Config, Error, Result, around,
+    ask::ProgramServices,
     assets::{self, Assets},
+    config::ReadConfig,
 };
 use anyhow::Context as _;
 use camlock_abi::{DirectWaker, FailureMessage, HostRef, Job, RSlice, RStr, TextSink};
@@ -13,7 +15,10 @@ use std::{
     marker::PhantomData,
     os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -24,7 +29,7 @@ pub struct Host(HostKind);
 #[derive(Clone)]
 enum HostKind {
     /// Inside a server that loaded the plugin, or has it compiled in.
-    Loaded(HostRef, Assets),
+    Loaded(HostRef, Assets, Arc<ReadConfig>),
     /// Inside an ordinary program, such as the plugin's own tests.
     Program(Arc<Program>),
 }
@@ -32,6 +37,11 @@ enum HostKind {
 /// What stands for a host in an ordinary program.
 struct Program {
     config: Mutex<Config>,
+    /// Grows whenever the configuration becomes another.
+    revision: AtomicU64,
+    read: ReadConfig,
+    /// What answers asks, if anything does.
+    services: Option<ProgramServices>,
     /// Made when it is asked for, removed with this.
     dir: OnceLock<PathBuf>,
 }
@@ -55,21 +65,28 @@ impl std::fmt::Debug for Host {
 
 impl Host {
     pub(crate) fn loaded(host: HostRef) -> Self {
-        Host(HostKind::Loaded(host, &[]))
+        Host(HostKind::Loaded(host, &[], Arc::default()))
     }
 
     /// The same, of the plugin that has these assets.
     pub(crate) fn with_assets(self, assets: Assets) -> Self {
         match self.0 {
-            HostKind::Loaded(host, _) => Host(HostKind::Loaded(host, assets)),
+            HostKind::Loaded(host, _, read) => Host(HostKind::Loaded(host, assets, read)),
             program @ HostKind::Program(_) => Host(program),
         }
     }
 
     pub(crate) fn reference(&self) -> Option<HostRef> {
         match self.0 {
-            HostKind::Loaded(host, _) => Some(host),
+            HostKind::Loaded(host, ..) => Some(host),
             HostKind::Program(_) => None,
+        }
+    }
+
+    pub(crate) fn program_services(&self) -> Option<ProgramServices> {
+        match &self.0 {
+            HostKind::Loaded(..) => None,
+            HostKind::Program(program) => program.services.clone(),
         }
     }
 
@@ -80,7 +97,19 @@ impl Host {
 
     /// The same, with a configuration.
     pub fn in_program_with(config: Config) -> Self {
-        Host(HostKind::Program(Arc::new(Program { config: Mutex::new(config), dir: OnceLock::new() })))
+        Host::in_program_asking(config, None)
+    }
+
+    /// The same, where these answer what is asked, for testkits.
+    #[doc(hidden)]
+    pub fn in_program_asking(config: Config, services: Option<ProgramServices>) -> Self {
+        Host(HostKind::Program(Arc::new(Program {
+            config: Mutex::new(config),
+            revision: AtomicU64::new(0),
+            read: ReadConfig::default(),
+            services,
+            dir: OnceLock::new(),
+        })))
     }
 
     /// The plugin's configuration, read as a type of the author's: what this instance began with, or what its
@@ -92,6 +121,20 @@ impl Host {
         self.configuration().read()
     }
 
+    /// The same, read once and shared, for handlers that look at it with each request: it is read anew only after it became
+    /// another. One type at a time is kept.
+    pub fn shared_config<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>> {
+        let (read, revision) = match &self.0 {
+            HostKind::Loaded(host, _, read) => {
+                // SAFETY: the host keeps the number where it is while this library is mapped, and writes it atomically.
+                let revision = unsafe { AtomicU64::from_ptr(host.table.revision()(host.context).cast_mut()) };
+                (&**read, revision.load(Ordering::Acquire))
+            }
+            HostKind::Program(program) => (&program.read, program.revision.load(Ordering::Acquire)),
+        };
+        read.shared(revision, || self.config())
+    }
+
     /// The same as text: a JSON object.
     pub fn config_text(&self) -> String {
         self.configuration().text().to_owned()
@@ -99,7 +142,7 @@ impl Host {
 
     fn configuration(&self) -> Config {
         match &self.0 {
-            HostKind::Loaded(host, _) => text_of(*host, "config")
+            HostKind::Loaded(host, ..) => text_of(*host, "config")
                 .map_or_else(Config::empty, |text| Config::of_host(&String::from_utf8_lossy(&text))),
             HostKind::Program(program) => program.config.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
@@ -110,6 +153,7 @@ impl Host {
     pub fn take_over(&self, config: Config) {
         if let HostKind::Program(program) = &self.0 {
             *program.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
+            program.revision.fetch_add(1, Ordering::Release);
         }
     }
 
@@ -125,7 +169,7 @@ impl Host {
     /// all builds of the plugin. Where a build is verified, and in an ordinary program, it is an empty one that is removed again.
     pub fn dir(&self) -> Result<PathBuf> {
         match &self.0 {
-            HostKind::Loaded(host, _) => match text_of(*host, "dir") {
+            HostKind::Loaded(host, ..) => match text_of(*host, "dir") {
                 Some(dir) => Ok(PathBuf::from(OsString::from_vec(dir))),
                 None => Err(Error::msg("the host has no directory for this plugin")),
             },
@@ -139,7 +183,7 @@ impl Host {
     /// The first call writes the files out.
     pub fn assets(&self) -> Result<PathBuf> {
         match &self.0 {
-            HostKind::Loaded(host, assets) => match text_of(*host, "scratch") {
+            HostKind::Loaded(host, assets, _) => match text_of(*host, "scratch") {
                 Some(dir) => assets::write_out(assets, Path::new(&OsString::from_vec(dir))),
                 None => Err(Error::msg("the host has no directory for this plugin's assets")),
             },
@@ -154,7 +198,7 @@ impl Host {
     /// Whether this host offers a feature by that name.
     pub fn offers(&self, feature: &str) -> bool {
         match self.0 {
-            HostKind::Loaded(host, _) => {
+            HostKind::Loaded(host, ..) => {
                 // SAFETY: the host's record and table are valid while this library is mapped.
                 let features = unsafe { host.table.features()(host.context) };
                 features.iter().any(|offered| offered.as_str() == feature)
@@ -166,7 +210,7 @@ impl Host {
     /// The time by the host's clock.
     pub fn now(&self) -> SystemTime {
         match self.0 {
-            HostKind::Loaded(host, _) => {
+            HostKind::Loaded(host, ..) => {
                 // SAFETY: as above.
                 let nanos = unsafe { host.table.now()(host.context) };
                 SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos)
@@ -178,7 +222,7 @@ impl Host {
     /// Waits on the host's timer. Works without a runtime in the plugin.
     pub async fn sleep(&self, duration: Duration) {
         match self.0 {
-            HostKind::Loaded(host, _) => {
+            HostKind::Loaded(host, ..) => {
                 let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
                 // SAFETY: as above.
                 let _ = unsafe { host.table.sleep()(host.context, nanos) }.await;
@@ -192,7 +236,7 @@ impl Host {
     /// tokio's own functions work best in `tokio::spawn`, which runs on the plugin's runtime; this is for plugins without one.
     pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> Spawned {
         match self.0 {
-            HostKind::Loaded(host, _) => {
+            HostKind::Loaded(host, ..) => {
                 let done = async {
                     future.await;
                     Ok(Vec::new())

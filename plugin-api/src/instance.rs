@@ -23,8 +23,18 @@ pub(crate) struct Instance {
 /// What there is once the author's `create` and `routes` have run.
 pub(crate) struct Created {
     pub(crate) router: Router,
+    pub(crate) deliveries: Router,
     pub(crate) openapi: Option<String>,
     pub(crate) plugin: Arc<dyn Lifecycle>,
+}
+
+/// By which way something comes in.
+#[derive(Clone, Copy)]
+pub(crate) enum Door {
+    /// What clients send: the author's routes answer.
+    Requests,
+    /// What the host brings.
+    Deliveries,
 }
 
 /// The instance that a task, a body or a job belongs to.
@@ -61,9 +71,13 @@ impl Home {
         runtime
     }
 
-    pub(crate) fn router(&self) -> Result<&Router, FailureMessage> {
-        let created = self.instance().created.get();
-        created.map(|created| &created.router).ok_or_else(|| FailureMessage::error("the plugin was not created"))
+    /// What answers that comes in by this door.
+    pub(crate) fn router(&self, door: Door) -> Result<&Router, FailureMessage> {
+        match (self.instance().created.get(), door) {
+            (Some(created), Door::Requests) => Ok(&created.router),
+            (Some(created), Door::Deliveries) => Ok(&created.deliveries),
+            (None, _) => Err(FailureMessage::error("the plugin was not created")),
+        }
     }
 
     pub(crate) fn room(&self) -> &Extensions {

@@ -31,6 +31,8 @@ mod ask;
 mod assets;
 mod backtrace;
 mod config;
+pub mod database;
+mod deliveries;
 #[cfg(not(feature = "program"))]
 mod environment;
 mod export;
@@ -60,7 +62,7 @@ mod traceparent;
 mod upgrade;
 
 pub use crate::{
-    ask::{HostError, HostErrorCode},
+    ask::{Answering, HostError, HostErrorCode, ProgramServices},
     config::{Config, Taken},
     host::{Host, Spawned},
     plugin::{Plugin, Saved},
@@ -72,6 +74,8 @@ pub use crate::{
 pub use anyhow::{Error, Result};
 pub use axum;
 pub use camlock_abi::BuiltIn;
+#[cfg(feature = "config-schema")]
+pub use schemars;
 
 /// What nearly every plugin needs.
 pub mod prelude {
@@ -88,6 +92,8 @@ pub mod prelude {
 
 #[doc(hidden)]
 pub mod __private {
+    #[cfg(feature = "config-schema")]
+    pub use crate::export::schema_of;
     pub use crate::{
         assets::Assets,
         export::{built_in, entry},
@@ -96,9 +102,9 @@ pub mod __private {
     };
     pub use camlock_abi::{
         ABI_TEXT, Entry,
-        section::{join, length},
+        section::{join, length, pack, packed_length},
     };
-    pub use camlock_macros::assets;
+    pub use camlock_macros::{assets, config_file, migrations};
     /// The version of this crate, which artifacts carry.
     pub const SDK: &str = env!("CARGO_PKG_VERSION");
     /// Whether this build intercepts what would outlive the library.

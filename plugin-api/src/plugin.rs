@@ -73,4 +73,11 @@ impl Saved {
 pub trait ExportedPlugin: Plugin {
     /// The files of the crate's folder `assets`.
     const ASSETS: Assets;
+    /// The file with the schema of its configuration that the manifest names.
+    const CONFIG_FILE: Option<&'static str>;
+
+    /// The schema of its configuration that is made of a type.
+    fn config_schema() -> Option<String> {
+        None
+    }
 }

@@ -1,6 +1,11 @@
 //! A request in the author's router, as a task that crosses.
 
-use crate::{host::panicked, in_runtime::InRuntime, instance::Home, request};
+use crate::{
+    host::panicked,
+    in_runtime::InRuntime,
+    instance::{Door, Home},
+    request,
+};
 use axum::{body::Body as AxumBody, routing::future::RouteFuture};
 use bytes::Bytes;
 use camlock_abi::{
@@ -129,9 +134,9 @@ unsafe extern "C" fn drop_task<A: CrossingFuture>(state: *mut ()) {
 }
 
 /// Routes an ordinary request.
-pub(crate) fn handle(home: Home, head: &RequestHead<'_>, mut body: Body) -> Task {
+pub(crate) fn handle(home: Home, door: Door, head: &RequestHead<'_>, mut body: Body) -> Task {
     let handled = camlock_abi::catch(|| {
-        let mut state = Handling::boxed(home);
+        let mut state = Handling::boxed(home, door);
         if let Some(request) = &mut state.get_mut().request {
             request::fill(request, head, &mut body, home.room(), home.spares())?;
         }
@@ -147,18 +152,20 @@ pub(crate) fn handle(home: Home, head: &RequestHead<'_>, mut body: Body) -> Task
 pub(crate) struct Handling {
     request: Option<Request<AxumBody>>,
     routing: Option<RouteFuture<Infallible>>,
+    door: Door,
     home: Home,
 }
 
 impl Handling {
     /// One with an empty request.
-    fn boxed(home: Home) -> Box<InRuntime<Self>> {
+    fn boxed(home: Home, door: Door) -> Box<InRuntime<Self>> {
         // SAFETY: all fields are written.
         unsafe {
             InRuntime::<Self>::boxed(home.spares().task(), home, |place| {
                 let place = place.as_mut_ptr();
                 (&raw mut (*place).request).write(Some(Request::default()));
                 (&raw mut (*place).routing).write(None);
+                (&raw mut (*place).door).write(door);
                 (&raw mut (*place).home).write(home);
             })
         }
@@ -174,7 +181,7 @@ impl CrossingFuture for Handling {
         // SAFETY: the routing future is pinned in place: it is only replaced, never moved out.
         let this = unsafe { self.get_unchecked_mut() };
         if let Some(request) = this.request.take() {
-            this.routing = Some(this.home.router()?.clone().call(request));
+            this.routing = Some(this.home.router(this.door)?.clone().call(request));
         }
         let Some(routing) = &mut this.routing else {
             return Poll::Ready(Err(FailureMessage::error("polled after it was done")));

@@ -6,7 +6,7 @@
 
 use crate::{
     in_runtime::InRuntime,
-    instance::Home,
+    instance::{Door, Home},
     request,
     respond::{self, Ordinary, UpgradeOutcome, outgoing, task},
 };
@@ -38,7 +38,7 @@ const PIPE: usize = 64 * 1024;
 pub(crate) fn upgrade(home: Home, head: &RequestHead<'_>, body: Body) -> Task {
     if !home.runtime().is_there() {
         // Without a runtime there is nothing to serve the connection with: axum answers what it does to such requests.
-        return respond::handle(home, head, body);
+        return respond::handle(home, Door::Requests, head, body);
     }
     match camlock_abi::catch(|| request::build(head, body, home.room(), home.spares())) {
         Ok(Ok(request)) => task(Ordinary(serve(home, request)), home),
@@ -66,7 +66,7 @@ impl Drop for ConnectionTask {
 }
 
 async fn serve(home: Home, mut request: Request<AxumBody>) -> Result<UpgradeOutcome, FailureMessage> {
-    let router = home.router()?.clone();
+    let router = home.router(Door::Requests)?.clone();
     let extensions = std::mem::take(request.extensions_mut());
     let (client, server) = tokio::io::duplex(PIPE);
     let service = hyper::service::service_fn(move |mut inner: Request<Incoming>| {

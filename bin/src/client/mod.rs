@@ -57,16 +57,38 @@ impl Client {
         self.ask(Method::GET, path, None).await
     }
 
+    /// What there is at a path, as the server wrote it.
+    pub(crate) async fn text(&self, path: &str) -> Result<String, Problem> {
+        let (status, bytes) = self.answer(Method::GET, path, (None, &[]), self.begins(path)).await?;
+        String::from_utf8(bytes).map_err(|_| self.not_camlock(status).into())
+    }
+
     /// The answer to a request, as JSON.
     pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Problem> {
-        if method == Method::GET {
-            return self.answer(method, path, body, self.begins(path)).await;
+        self.ask_with(method, path, body, &[]).await
+    }
+
+    /// The same, with these headers.
+    pub(crate) async fn ask_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> Result<Value, Problem> {
+        let (status, bytes) = if method == Method::GET {
+            self.answer(method, path, (body, headers), self.begins(path)).await?
+        } else {
+            // An act takes as long as a build does, or the drain of what served. Whoever is at it says that they live.
+            tokio::select! {
+                answer = self.answer(method, path, (body, headers), std::future::pending()) => answer?,
+                silent = self.falls_silent() => return Err(silent.into()),
+            }
+        };
+        if bytes.is_empty() {
+            return Ok(Value::Null);
         }
-        // An act takes as long as a build does, or the drain of what served. Whoever is at it says that they live.
-        tokio::select! {
-            answer = self.answer(method, path, body, std::future::pending()) => answer,
-            silent = self.falls_silent() => Err(silent.into()),
-        }
+        serde_json::from_slice(&bytes).map_err(|_| self.not_camlock(status).into())
     }
 
     /// The answer, if it begins before the other future ends, which says that it does not.
@@ -74,23 +96,19 @@ impl Client {
         &self,
         method: Method,
         path: &str,
-        body: Option<&Value>,
+        (body, headers): (Option<&Value>, &[(&str, &str)]),
         given_up: impl Future<Output = Failed>,
-    ) -> Result<Value, Problem> {
+    ) -> Result<(StatusCode, Vec<u8>), Problem> {
         let response = tokio::select! {
-            response = self.send(method, path, body, &[]) => response?,
+            response = self.send(method, path, body, headers) => response?,
             failed = given_up => return Err(failed.into()),
         };
         let status = response.status();
         let bytes = self.whole(response.into_body()).await?;
-        let value = serde_json::from_slice(&bytes);
         if !status.is_success() {
-            return Err(Problem::answered(status, value.ok(), self.token.is_some()));
+            return Err(Problem::answered(status, serde_json::from_slice(&bytes).ok(), self.token.is_some()));
         }
-        if bytes.is_empty() {
-            return Ok(Value::Null);
-        }
-        value.map_err(|_| self.not_camlock(status).into())
+        Ok((status, bytes))
     }
 
     /// A body to its end, as long as it goes on.

@@ -2,7 +2,7 @@
 
 use super::read;
 use crate::Failed;
-use camlock_api::{ProblemView, Stage};
+use camlock_api::{ConfigViolation, ProblemView, Stage};
 use http::StatusCode;
 use serde_json::Value;
 
@@ -17,11 +17,13 @@ pub(crate) struct Problem {
     pub(crate) rendered: Vec<String>,
     /// The stage at which a candidate failed, if one did.
     pub(crate) stage: Option<Stage>,
+    /// Where a configuration does not fit.
+    pub(crate) violations: Vec<ConfigViolation>,
 }
 
 impl From<Failed> for Problem {
     fn from(failed: Failed) -> Self {
-        Problem { failed, status: None, rendered: Vec::new(), stage: None }
+        Problem { failed, status: None, rendered: Vec::new(), stage: None, violations: Vec::new() }
     }
 }
 
@@ -60,7 +62,7 @@ impl Problem {
             _ => reason.into(),
         };
         let rendered = problem.diagnostics.iter().map(|one| one.rendered.trim_end().to_owned()).collect();
-        Problem { failed, status: Some(status), rendered, stage: problem.stage }
+        Problem { failed, status: Some(status), rendered, stage: problem.stage, violations: problem.violations }
     }
 
     /// Whether it is that there is no such thing.

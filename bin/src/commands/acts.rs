@@ -45,6 +45,9 @@ pub(crate) struct Rollback {
 
 #[derive(Args)]
 pub(crate) struct Remove {
+    /// Also remove all that it kept, on all servers: its directory, its values, its tables. This cannot be undone
+    #[arg(long)]
+    purge: bool,
     #[command(flatten)]
     common: OnePlugin,
 }
@@ -97,8 +100,9 @@ pub(crate) fn rollback(options: &Rollback) -> Result<(), Failed> {
 }
 
 pub(crate) fn remove(options: &Remove) -> Result<(), Failed> {
+    let path = if options.purge { "?purge=true" } else { "" };
     let OnePlugin { name, manner } = &options.common;
-    perform(manner, &PluginAct { name, method: Method::DELETE, path: "", body: None, doing: "taking it out" })
+    perform(manner, &PluginAct { name, method: Method::DELETE, path, body: None, doing: "taking it out" })
 }
 
 pub(crate) fn reload(options: &Reload) -> Result<(), Failed> {

@@ -39,6 +39,7 @@ pub(crate) fn run(options: &InspectArguments) -> Result<(), String> {
         ("docs", manifest.documentation.clone()),
         ("claims", manifest.camlock.routes.join(", ")),
         ("permissions", manifest.camlock.permissions.join(", ")),
+        ("config", manifest.camlock.config.clone().map(|file| format!("its schema was {file}")).unwrap_or_default()),
         ("digest", digest.to_string()),
         ("contract", sections.abi.clone()),
         ("sdk", sections.sdk.clone()),
@@ -61,6 +62,6 @@ fn as_json(sections: &Sections, digest: Digest) -> serde_json::Value {
         "routes": manifest.camlock.routes, "dependencies": manifest.camlock.dependencies,
         "permissions": manifest.camlock.permissions, "artifact": digest.to_string(), "abi": sections.abi,
         "sdk": sections.sdk, "rustc": sections.rustc, "panic": sections.panic, "fingerprint": sections.fingerprint,
-        "requires": sections.requires, "stays": sections.stays,
+        "requires": sections.requires, "stays": sections.stays, "config_schema": sections.config_schema,
     })
 }

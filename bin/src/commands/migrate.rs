@@ -103,9 +103,10 @@ async fn copy(config: &Config, from: &str, to: &str, as_data: bool) -> Result<()
     let places = (Store::place(from, &options).map_err(failed)?, Store::place(to, &options).map_err(failed)?);
     let copied = Store::copy(from, to, &options).await.map_err(failed)?;
     if as_data {
-        let Copied { plugins, quarantined, endpoints, events, artifacts, shared, tokens } = copied;
+        let Copied { plugins, granted, quarantined, endpoints, events, artifacts, shared, tokens } = copied;
         print::json(&json!({
-            "from": places.0, "to": places.1, "plugins": plugins, "endpoints": endpoints, "quarantined": quarantined,
+            "from": places.0, "to": places.1, "plugins": plugins, "endpoints": endpoints, "grants": granted,
+            "quarantined": quarantined,
             "artifacts": artifacts, "shared": shared, "events": events, "tokens": tokens,
         }));
         return Ok(());
@@ -115,14 +116,15 @@ async fn copy(config: &Config, from: &str, to: &str, as_data: bool) -> Result<()
 }
 
 fn summary(copied: &Copied) -> String {
-    let Copied { plugins, quarantined, endpoints, events, artifacts, shared, tokens } = *copied;
+    let Copied { plugins, granted, quarantined, endpoints, events, artifacts, shared, tokens } = *copied;
     let entries = if events == 1 { "entry" } else { "entries" };
     format!(
-        "  {}, {} of them, {} under quarantine\n  {}, {shared} with bytes\n  {events} {entries} of the journal\n  {}\n\
+        "  {}, {} of them, {} under quarantine, {}\n  {}, {shared} with bytes\n  {events} {entries} of the journal\n  {}\n\
          Name the copy in `database.url` and start the server; the original is as it was.",
         counted(plugins, "plugin"),
         counted(endpoints, "endpoint"),
         counted(quarantined, "artifact"),
+        counted(granted, "decision about what they may"),
         counted(artifacts, "artifact"),
         counted(tokens, "token"),
     )

@@ -4,9 +4,11 @@ mod acts;
 mod builds;
 mod check;
 mod completions;
+mod configuration;
 mod dev;
 mod doctor;
 mod events;
+mod grants;
 mod inspect;
 mod logs;
 mod migrate;
@@ -81,6 +83,31 @@ camlock rollback hello --to sha256:…")]
     /// Take a plugin out; its entry moves to `removed/` in the data directory
     #[command(after_help = "Example:\n  camlock remove hello")]
     Remove(acts::Remove),
+    /// Show what a plugin asks to be allowed, and what of it was granted
+    #[command(after_help = "Example:\n  camlock grants hello")]
+    Grants(grants::GrantList),
+    /// Let a plugin do what it asks for
+    #[command(
+        after_help = "What serves has it at once; a version that waits for it goes on by itself. What is granted is granted to \
+the plugin as it came from where it did: the plugins directory, an upload, a catalog.\n\nExamples:\n  \
+camlock grant hello storage database\n  camlock grant hello --all"
+    )]
+    Grant(grants::Grant),
+    /// Let a plugin do something no longer
+    #[command(
+        after_help = "It takes effect at once: what asks for it is refused. The next version that asks for it waits.\n\n\
+Examples:\n  camlock revoke hello database\n  camlock revoke hello --all"
+    )]
+    Revoke(grants::Revoke),
+    /// Show a plugin's configuration, change it, or show what it must be like
+    #[command(
+        after_help = "A configuration that does not fit the plugin's schema is refused with the places that do not, and nothing \
+changes. Secrets are shown as ********, which also stands for them in what you write.\n\nExamples:\n  \
+camlock config hello\n  camlock config hello schema\n  camlock config hello set greeting=Hi limits.rows=100\n  \
+camlock config hello set --unset greeting\n  camlock config hello set --file hello.json\n  \
+camlock config hello get | jq '.rows = 3' | camlock config hello set -\n  camlock config hello edit"
+    )]
+    Config(configuration::ConfigOptions),
     /// Show what happened
     #[command(
         after_help = "Examples:\n  camlock events -n 100\n  camlock events -f --plugin hello\n  camlock events -f --json"
@@ -136,6 +163,10 @@ impl Command {
             Command::Reload(options) => acts::reload(options),
             Command::Rollback(options) => acts::rollback(options),
             Command::Remove(options) => acts::remove(options),
+            Command::Grants(options) => grants::list(options),
+            Command::Grant(options) => grants::grant(options),
+            Command::Revoke(options) => grants::revoke(options),
+            Command::Config(options) => configuration::run_it(options),
             Command::Events(options) => events::run_it(options),
             Command::Logs(options) => logs::run_it(options),
             Command::Nodes(options) => nodes::run_it(options),

@@ -5,7 +5,7 @@ use super::{
     values::{HostName, Origin, ProxyNetwork, Size, Time},
 };
 use camlock_api::LogLevel;
-use camlock_policy::Limits;
+use camlock_policy::{Grants, Limits};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -35,6 +35,7 @@ pub(super) struct ConfigFile {
 pub(super) struct PluginsKeys {
     pub(super) dir: Option<PathBuf>,
     pub(super) new: Option<New>,
+    pub(super) grant: Option<Grants>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

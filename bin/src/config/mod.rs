@@ -7,7 +7,7 @@ mod values;
 
 use camlock_embed::{AdminSettings, FleetSettings, RegistrySettings};
 use camlock_http::{FrontOptions, TlsFiles};
-use camlock_policy::{Limits, Settings, manifest::check_name};
+use camlock_policy::{Grants, Limits, Settings, manifest::check_name};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use std::{
@@ -177,6 +177,7 @@ impl Config {
             most_per_address: parsed.limits.connections_per_address,
         };
         parsed.limits.apply(&mut settings.limits);
+        settings.grants = parsed.plugins.grant.unwrap_or(Grants::Asked);
         settings.new_enabled = parsed.plugins.new.unwrap_or_default() == file::New::Enabled;
         for (name, limits) in parsed.plugin {
             check_name(&name).map_err(|invalid| Misconfigured(format!("[plugin.{name}]: {invalid}")))?;
@@ -326,6 +327,7 @@ mod tests {
     fn limits_for_all_and_for_one() {
         let text = r#"
             plugins.new = "disabled"
+            plugins.grant = ["storage", "network:*"]
             [limits]
             drain = "5s"
             body = "2 MiB"
@@ -342,6 +344,7 @@ mod tests {
         assert_eq!(variables, BTreeMap::from([("hello".to_owned(), own)]));
         assert_eq!(settings.claims["hello"], ["shop.example.com", "/"]);
         assert!(!settings.new_enabled);
+        assert_eq!(settings.grants, Grants::these(["storage", "network:*"]).unwrap());
         assert_eq!(settings.limits.drain, Duration::from_secs(5));
         assert_eq!(settings.limits.requests.body, Some(2 << 20));
         let hello = &settings.plugins["hello"];
@@ -386,6 +389,11 @@ mod tests {
             ("[plugin.hello]\nlog = \"loud\"", "2: unknown variant `loud`, expected one of `error`, `warn`"),
             ("build.profile = \"fast\"", "1: unknown variant `fast`, expected `quick` or `release`"),
             ("plugins.new = 1", "1: "),
+            ("plugins.grant = [\"storge\"]", "1: `storge` is no permission; did you mean `storage`?"),
+            (
+                "plugins.grant = \"all\"",
+                "1: invalid value: string \"all\", expected \"asked\", \"none\", or a list of permissions",
+            ),
             ("nonsense", "1: "),
         ] {
             let told = refused(text);

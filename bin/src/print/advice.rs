@@ -39,6 +39,9 @@ fn about_failure(name: &str, failed: &FailureView) -> String {
         Stage::Dependencies => {
             "bring up what it depends on, or what depends on it to a version that will do".to_owned()
         }
+        Stage::Config => {
+            format!("`camlock config {name} schema` says what is expected, `camlock config {name} edit` mends it")
+        }
         Stage::Load | Stage::Start | Stage::Health => format!(
             "`camlock logs {name}` has what it said; mend it and save, or `camlock reload {name}` tries once more, or \
              `camlock rollback {name}` goes back"
@@ -73,6 +76,7 @@ mod tests {
             ("failed", Some("build"), "no network; it is tried again", "tried again by itself"),
             ("failed", Some("manifest"), "", "its manifest"),
             ("failed", Some("verify"), "", "camlock check"),
+            ("failed", Some("config"), "", "camlock config hello edit"),
             ("failed", Some("routes"), "", "another path"),
             ("failed", Some("dependencies"), "", "depends on"),
             ("serving", Some("start"), "", "`camlock logs hello`"),

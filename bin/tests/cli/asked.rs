@@ -57,6 +57,7 @@ fn each_act_is_one_request() {
             json!({ "to": "sha256:0" }),
         ),
         (&["remove", "hello"], "DELETE /api/v1/plugins/hello", Value::Null),
+        (&["remove", "hello", "--purge"], "DELETE /api/v1/plugins/hello?purge=true", Value::Null),
         (&["remove", "../tokens/1"], "DELETE /api/v1/plugins/..%2Ftokens%2F1", Value::Null),
         (&["remove", ".."], "DELETE /api/v1/plugins/%2E%2E", Value::Null),
         (
@@ -64,6 +65,10 @@ fn each_act_is_one_request() {
             "GET /api/v1/plugins?limit=500&status=failed&category=kv&q=a%26b",
             Value::Null,
         ),
+        (&["grants", "hello", "--json"], "GET /api/v1/plugins/hello/grants", Value::Null),
+        (&["grant", "hello", "--all", "--json"], "PUT /api/v1/plugins/hello/grants", json!({ "granted": "asked" })),
+        (&["revoke", "hello", "--all", "--json"], "PUT /api/v1/plugins/hello/grants", json!({ "granted": [] })),
+        (&["config", "hello", "schema"], "GET /api/v1/plugins/hello/schema", Value::Null),
         (&["nodes"], "GET /api/v1/nodes", Value::Null),
         (&["logs", "hello"], "GET /api/v1/plugins/hello/logs", Value::Null),
         (&["events", "-n", "7", "--plugin", "hello"], "GET /api/v1/journal?limit=7&plugin=hello", Value::Null),

@@ -5,6 +5,7 @@
 
 mod asked;
 mod built;
+mod configured;
 mod dev;
 mod doctor;
 mod fake;

@@ -17,6 +17,7 @@ const COMMANDS: &[&[&str]] = &[
     &["reload"],
     &["rollback"],
     &["remove"],
+    &["config"],
     &["events"],
     &["logs"],
     &["nodes"],

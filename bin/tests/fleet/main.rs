@@ -1,5 +1,6 @@
 //! Several real servers, each with a plugins directory and data of its own, on one real PostgreSQL.
 
+mod grants;
 mod rollouts;
 mod toggles;
 

@@ -3,12 +3,14 @@
 mod bad_input;
 mod crashes;
 mod few_descriptors;
+mod grants;
 mod held;
 mod included;
 mod killed;
 mod matrix;
 mod niceness;
 mod processes;
+mod purged;
 mod secrets;
 mod sources;
 mod story;

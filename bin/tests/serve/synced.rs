@@ -3,13 +3,7 @@
 
 use crate::site;
 use camlock_testing::{Server, Site, manifest, single};
-use std::{
-    fs,
-    io::{Read, Write},
-    net::TcpStream,
-    path::PathBuf,
-    process::Command,
-};
+use std::{fs, path::PathBuf, process::Command};
 
 const NOTES: &str = r#"
 #define _GNU_SOURCE
@@ -67,20 +61,9 @@ fn start(site: &Site) -> (Server, Notes) {
 
 /// Installs what lies at a path, and waits until the server has answered.
 fn install(site: &Site, server: &Server, path: &str) {
-    let token = fs::read_to_string(site.path(".camlock/admin-token")).unwrap();
-    let body = serde_json::json!({ "path": fs::canonicalize(site.path(path)).unwrap() }).to_string();
-    let mut stream = TcpStream::connect(server.address).unwrap();
-    write!(
-        stream,
-        "POST /api/v1/plugins HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\nconnection: close\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        token.trim(),
-        body.len()
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    let body = serde_json::json!({ "path": fs::canonicalize(site.path(path)).unwrap() });
+    let answer = server.act_with("POST", "/api/v1/plugins", &body);
+    assert_eq!(answer.status, 201, "{}", answer.text);
 }
 
 #[test]

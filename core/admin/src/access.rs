@@ -10,8 +10,11 @@ const GUARDED: &str = "/api/v1/";
 pub(super) fn least(method: &Method, path: &str) -> Option<Role> {
     let below = path.strip_prefix(GUARDED).filter(|_| !path.starts_with(MOUNTS))?;
     let looks = matches!(*method, Method::GET | Method::HEAD);
-    Some(match below.split('/').next() {
-        Some("tokens") => Role::Admin,
+    let mut parts = below.split('/');
+    let (first, of_plugin) = (parts.next(), parts.nth(1));
+    Some(match (first, of_plugin) {
+        (Some("tokens"), _) | (Some("plugins"), Some("storage")) => Role::Admin,
+        (Some("plugins"), Some("grants")) if !looks => Role::Admin,
         _ if looks => Role::Viewer,
         _ if below == "plugins" || *method == Method::DELETE => Role::Admin,
         _ => Role::Operator,
@@ -40,6 +43,10 @@ mod tests {
             ("POST", "/api/v1/plugins/hello/reload", Some(Role::Operator)),
             ("PATCH", "/api/v1/plugins/hello", Some(Role::Operator)),
             ("POST", "/api/v1/reload", Some(Role::Operator)),
+            ("GET", "/api/v1/plugins/hello/grants", Some(Role::Viewer)),
+            ("PUT", "/api/v1/plugins/hello/grants", Some(Role::Admin)),
+            ("GET", "/api/v1/plugins/hello/storage", Some(Role::Admin)),
+            ("PUT", "/api/v1/plugins/hello/storage/a/b", Some(Role::Admin)),
             ("POST", "/api/v1/plugins", Some(Role::Admin)),
             ("DELETE", "/api/v1/plugins/hello", Some(Role::Admin)),
             ("GET", "/api/v1/tokens", Some(Role::Admin)),

@@ -165,6 +165,7 @@ pub(super) async fn disable(
 #[utoipa::path(put, path = "/api/v1/plugins/{name}", tag = "acts", request_body = PluginDecision, params(OfPlugin, WaitQuery, OnCondition), responses(
     (status = 200, description = "It is decided, and what serves has the configuration", body = PluginView),
     (status = 202, description = "With `wait=false`: it is asked for", body = PluginView),
+    (status = 400, description = "The configuration does not fit the schema of what serves: `violations` says where, what is expected there, and what was found. Nothing was changed"),
     (status = 409, description = "It cannot be done as things are"),
     (status = 422, description = "It is decided, and did not come to serve"),
 ))]
@@ -180,8 +181,23 @@ pub(super) async fn set(
     perform(control, visitor, named, &headers, wait, Act::Set { enabled, config: config.map(Value::Object) }).await
 }
 
+/// Whether the answer waits, and what goes with the plugin.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct RemovalQuery {
+    /// Whether the answer waits for the outcome. If not: 202.
+    #[serde(default = "yes")]
+    #[param(value_type = Option<bool>)]
+    wait: bool,
+    /// Also remove all that it kept, on all servers: its directory, its values, its tables.
+    #[serde(default)]
+    #[param(value_type = Option<bool>)]
+    purge: bool,
+}
+
 /// Takes it out: it is drained and unloaded, and its entry is moved away.
-#[utoipa::path(delete, path = "/api/v1/plugins/{name}", tag = "acts", params(OfPlugin, WaitQuery, OnCondition), responses(
+#[utoipa::path(delete, path = "/api/v1/plugins/{name}", tag = "acts", params(OfPlugin, RemovalQuery, OnCondition), responses(
     (status = 200, description = "It is gone: as it was", body = PluginView),
     (status = 202, description = "With `wait=false`: it is asked for", body = PluginView),
     (status = 409, description = "Others depend on it, or it is compiled in"),
@@ -190,12 +206,12 @@ pub(super) async fn remove(
     control: ControlState,
     visitor: Visitor,
     named: NamedPlugin,
-    ValidQuery(WaitQuery { wait }): ValidQuery<WaitQuery>,
+    ValidQuery(RemovalQuery { wait, purge }): ValidQuery<RemovalQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let EmptyObject {} = read(body).await?;
-    perform(control, visitor, named, &headers, wait, Act::Remove).await
+    perform(control, visitor, named, &headers, wait, Act::Remove { purge }).await
 }
 
 /// Has everything looked at again. What comes of it is seen in the plugins.
@@ -258,6 +274,9 @@ pub(super) fn refused(name: &str, refused: &Refused) -> Problem {
     match refused {
         Refused::Unknown(_) => Problem::of(name, StatusCode::NOT_FOUND, detail),
         Refused::Conflict(_) => Problem::of(name, StatusCode::CONFLICT, detail),
+        Refused::Misfit(violations) => {
+            Problem::of(name, StatusCode::BAD_REQUEST, detail).with("violations", serde_json::json!(violations))
+        }
         Refused::Outdated(revision) => {
             let tag = format!("\"{revision}\"").parse().ok();
             let problem = Problem::of(name, StatusCode::PRECONDITION_FAILED, detail).with("revision", *revision);

@@ -15,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use camlock_http::{Problem, seconds};
-use camlock_policy::{Done, Install, Installation, NotInstalled, Placement, Refused, Source};
+use camlock_policy::{Done, Grants, Install, Installation, NotInstalled, Placement, Refused, Source};
 use http::{HeaderMap, StatusCode, header::LOCATION};
 use http_body::Body as _;
 use http_body_util::BodyExt;
@@ -48,6 +48,22 @@ pub(super) struct InstallQuery {
     #[serde(default)]
     #[param(value_type = Option<bool>)]
     replace: bool,
+    /// What is granted to it: `asked`, for whatever it asks for, or permissions with commas between. Without: what was granted to
+    /// the same before, when it came in this way too; or nothing.
+    grant: Option<String>,
+}
+
+impl InstallQuery {
+    fn grants(&self) -> Result<Option<Grants>, Problem> {
+        let Some(grant) = &self.grant else { return Ok(None) };
+        let grants = match grant.as_str() {
+            "asked" => Grants::Asked,
+            "none" => Grants::default(),
+            list => Grants::these(list.split(',').filter(|permission| !permission.is_empty()))
+                .map_err(|unknown| bad(format!("the query is not understood: `grant`: {unknown}")))?,
+        };
+        Ok(Some(grants))
+    }
 }
 
 fn yes() -> bool {
@@ -82,15 +98,17 @@ pub(super) struct InstallRequest {
 pub(super) async fn install(
     State(control): ControlState,
     visitor: Visitor,
-    ValidQuery(InstallQuery { wait, replace }): ValidQuery<InstallQuery>,
+    ValidQuery(query): ValidQuery<InstallQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    let grants = query.grants()?;
+    let InstallQuery { wait, replace, .. } = query;
     let Some(install) = control.options.install.clone() else { return Err(problem(NotInstalled::Unsupported)) };
     let (source, file) = taken_in(&control, &*install, &headers, body).await?;
     // From here on it goes on although the client may have gone.
     let held = file.map(|file| Box::new(file) as Box<dyn Any + Send>);
-    let installation = Installation { source, replace, by: visitor.by, held };
+    let installation = Installation { source, replace, grants, by: visitor.by, held };
     let Placement { plugin: name, path, replaced, outcome } =
         control.manager.install(installation).await.map_err(problem)?;
     if !wait {

@@ -16,6 +16,7 @@ mod cors;
 mod docs;
 mod document;
 mod fleet;
+mod grants;
 mod install;
 mod journal;
 mod keys;
@@ -33,6 +34,7 @@ mod options;
 mod page;
 mod plugin_logs;
 mod probes;
+mod schema;
 mod settings;
 mod show;
 mod socket;
@@ -45,7 +47,7 @@ pub use crate::{
     levels::{Leveled, Levels},
     logs::Logs,
     memory::InMemory,
-    options::{ActNotes, AdminOptions},
+    options::{ActNotes, AdminOptions, AsksCounted},
     settings::{AdminSettings, Network, NoNetwork},
     socket::{ControlSocket, serve_socket},
 };
@@ -77,8 +79,10 @@ pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
         .routes(routes!(list::one, acts::set, acts::remove))
         .routes(routes!(list::generations))
         .routes(routes!(list::builds))
+        .routes(routes!(schema::schema))
         .routes(routes!(plugin_logs::logs))
         .routes(routes!(level::show, level::set))
+        .routes(routes!(grants::show, grants::set))
         .routes(routes!(acts::reload))
         .routes(routes!(acts::rollback))
         .routes(routes!(acts::enable))

@@ -16,7 +16,7 @@ use camlock_api::{BuildView, GenerationView, Page, PluginPage, PluginView};
 use camlock_http::Problem;
 use camlock_policy::{Headline, Overview, manifest::Category, registry::Role};
 use http::header::ETAG;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, openapi::Object};
 
 /// What this list's cursors are marked with.
@@ -129,7 +129,7 @@ pub(super) async fn one(visitor: Visitor, plugin: NamedPlugin) -> Response {
 }
 
 /// A plugin as it is sent, with its revision.
-pub(super) fn tagged(revision: u64, plugin: PluginView) -> Response {
+pub(super) fn tagged(revision: u64, plugin: impl Serialize) -> Response {
     ([(ETAG, format!("\"{revision}\""))], Json(plugin)).into_response()
 }
 

@@ -1,4 +1,5 @@
-//! Everything that is counted, as Prometheus reads it (text, 0.0.4). The only labels are plugins and classes of statuses.
+//! Everything that is counted, as Prometheus reads it (text, 0.0.4). The only labels are plugins, classes of statuses and
+//! codes of errors.
 
 use crate::{
     state::{Control, ControlState},
@@ -9,10 +10,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use camlock_http::{BOUNDS, CLASSES, Meter};
-use camlock_policy::LivePlugin;
+use camlock_policy::{AskCounts, AskErrorCode, LivePlugin};
 use http::header::CONTENT_TYPE;
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt::{Display, Write as _},
     fs,
     sync::{Arc, PoisonError, atomic::Ordering},
@@ -32,6 +33,7 @@ fn render(control: &Control) -> String {
     let meters = control.options.meters.all();
     let mut text = Text::default();
     of_requests(&mut text, &meters);
+    of_asks(&mut text, &(control.options.asks)());
     of_plugins(&mut text, &tally);
     let mut blocked: HashMap<Arc<str>, u64> = HashMap::new();
     for handler in control.options.blocked.all() {
@@ -99,6 +101,28 @@ fn of_requests(text: &mut Text, meters: &[(Arc<str>, Arc<Meter>)]) {
         text.family(name, sort, help);
         for (plugin, meter) in meters {
             text.plugin(name, plugin, read(meter));
+        }
+    }
+}
+
+fn of_asks(text: &mut Text, asks: &BTreeMap<String, AskCounts>) {
+    const ASKS: &str = "camlock_plugin_asks_total";
+    const ERRORS: &str = "camlock_plugin_ask_errors_total";
+    text.family(ASKS, "counter", "What a plugin asked of its host.");
+    for (plugin, counts) in asks {
+        text.plugin(ASKS, plugin, counts.asks);
+    }
+    text.family(
+        ERRORS,
+        "counter",
+        "What a plugin asked and was refused, or could not be done, by the code of the error.",
+    );
+    for (plugin, counts) in asks {
+        let coded = AskErrorCode::ALL.iter().zip(counts.errors).filter(|(_, count)| *count > 0);
+        for (code, count) in coded {
+            text.begin(ERRORS, plugin, None);
+            let _ = write!(text.0, ",code=\"{}\"", code.word());
+            text.end(count);
         }
     }
 }
@@ -233,10 +257,7 @@ mod tests {
     use camlock_http::Meters;
     use camlock_policy::{Kind, Manager, Overview, PluginView};
     use http::StatusCode;
-    use std::{
-        collections::BTreeMap,
-        time::{Duration, Instant},
-    };
+    use std::time::{Duration, Instant};
 
     fn with(plugins: usize) -> (Control, camlock_policy::Inbox) {
         let (manager, inbox) = Manager::channel();
@@ -252,7 +273,9 @@ mod tests {
         });
         let plugins = views.collect();
         inbox.overview.send_replace(Arc::new(Overview { plugins, ..Overview::default() }));
-        let options = AdminOptions { meters, ..AdminOptions::new(Token::new("x")) };
+        let counts = AskCounts { asks: 9, errors: [2, 0, 0, 0, 1, 0] };
+        let asks = Arc::new(move || BTreeMap::from([("plugin-0000".to_owned(), counts)]));
+        let options = AdminOptions { meters, asks, ..AdminOptions::new(Token::new("x")) };
         (Control::new(manager, options, Merged::default()), inbox)
     }
 
@@ -273,6 +296,9 @@ mod tests {
             "camlock_plugin_request_duration_seconds_sum{plugin=\"plugin-0000\",status=\"2xx\"} 0.0037",
             "camlock_plugin_request_duration_seconds_count{plugin=\"plugin-0000\",status=\"2xx\"} 2",
             "camlock_plugin_panics_total{plugin=\"plugin-0000\"} 2",
+            "camlock_plugin_asks_total{plugin=\"plugin-0000\"} 9",
+            "camlock_plugin_ask_errors_total{plugin=\"plugin-0000\",code=\"denied\"} 2",
+            "camlock_plugin_ask_errors_total{plugin=\"plugin-0000\",code=\"unavailable\"} 1",
             "camlock_plugin_serving{plugin=\"plugin-0000\"} 1",
             "camlock_plugin_pinned_generations{plugin=\"plugin-0000\"} 1",
             "camlock_plugin_swaps_total{plugin=\"plugin-0000\"} 1",

@@ -4,16 +4,20 @@ use crate::{InMemory, Levels, Logs, keys::Token, settings::AdminSettings};
 use camlock_api::ServerHealth;
 use camlock_http::{BlockedList, Meters};
 use camlock_policy::{
-    Install,
+    AskCounts, Install,
     registry::{Archive, Happened, Tokens},
 };
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{Arc, atomic::AtomicU64},
 };
 
 /// Where acts are noted that the manager does not see: what was installed, and that everything is to be looked at again.
 pub type ActNotes = Arc<dyn Fn(Happened) + Send + Sync>;
+
+/// What is counted of asks, by plugin.
+pub type AsksCounted = Arc<dyn Fn() -> BTreeMap<String, AskCounts> + Send + Sync>;
 
 /// What the host's own paths need to know.
 #[derive(Clone)]
@@ -36,6 +40,8 @@ pub struct AdminOptions {
     pub blocked: BlockedList,
     /// What is counted of requests: `Dispatch::meters`.
     pub meters: Meters,
+    /// What is counted of plugins' asks of their host.
+    pub asks: AsksCounted,
     /// What plugins said lately: what it is told as a layer of `tracing`.
     pub logs: Logs,
     /// How loud plugins are: what it is told where the subscriber's filter is made.
@@ -59,6 +65,7 @@ impl AdminOptions {
             about: ServerHealth::default(),
             blocked: BlockedList::default(),
             meters: Meters::default(),
+            asks: Arc::new(BTreeMap::new),
             logs: Logs::default(),
             levels: Levels::default(),
             reconnects: Arc::default(),

@@ -6,8 +6,10 @@
 
 #![forbid(unsafe_code)]
 
+mod configuration;
 mod digest;
 mod generation;
+mod grants;
 mod health;
 mod journal;
 mod log;
@@ -20,8 +22,10 @@ mod time;
 mod token;
 
 pub use crate::{
+    configuration::ConfigViolation,
     digest::{Digest, NoDigest},
     generation::{BuildView, GenerationPhase, GenerationView, StageTimes},
+    grants::{CHECKED_BY_THE_HOST, GrantsView, PermissionView},
     health::{BlockedHandler, ServerHealth},
     journal::JournalEntry,
     log::{LogLevel, LogLine, PluginLogLevel},

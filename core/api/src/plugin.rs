@@ -194,6 +194,8 @@ pub enum Stage {
     Build,
     /// It did not pass the verifying process.
     Verify,
+    /// What is on record does not fit the schema of its configuration.
+    Config,
     /// It could not be opened, or `create` failed.
     Load,
     /// `restore` or `start` failed.
@@ -212,6 +214,7 @@ impl fmt::Display for Stage {
             Stage::Manifest => "manifest",
             Stage::Build => "build",
             Stage::Verify => "verify",
+            Stage::Config => "config",
             Stage::Load => "load",
             Stage::Start => "start",
             Stage::Health => "health",

@@ -1,6 +1,6 @@
 //! What is wrong with a request, or with what was asked for (RFC 9457).
 
-use crate::{Diagnostic, Stage};
+use crate::{ConfigViolation, Diagnostic, Stage};
 use serde::{Deserialize, Serialize};
 
 /// A problem. More may stand in it, where it helps; of what others than Camlock answer, less.
@@ -31,6 +31,10 @@ pub struct ProblemView {
     /// The plugin's revision by now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
+    /// Where a configuration does not fit.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(required = false, inline))]
+    pub violations: Vec<ConfigViolation>,
     /// What compilers said.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(required = false))]

@@ -194,6 +194,8 @@ fn marks_change_with_what_decides_a_build_and_with_nothing_else() {
         ("plugins/hello/Cargo.lock", "version = 4\n"),
         ("plugins/.cargo/config.toml", "[build]\nrustflags = []\n"),
         ("plugins/hello/rust-toolchain.toml", "[toolchain]\nchannel = \"stable\"\n"),
+        ("plugins/hello/migrations/0001_first.sql", ""),
+        ("plugins/hello/migrations/0001_first.sql", "-- Another one."),
     ] {
         let before = place.fingerprint("hello");
         place.write(name, text);

@@ -103,6 +103,7 @@ impl Camlock {
         };
         let loader = parts.loader.clone();
         options.levels.listen(move |plugin, level| loader.set_level(plugin, level));
+        let services = parts.services.clone();
         let (builder, installer) = (parts.builder.clone(), parts.installer.clone());
         let registry = (record.registry(), record.exchange.clone());
         let note = record.registry();
@@ -117,6 +118,7 @@ impl Camlock {
             about,
             blocked: dispatch.blocked_list(),
             meters: dispatch.meters(),
+            asks: Arc::new(move || services.counts()),
             install: Some(Arc::new(installer)),
             logs: options.logs,
             levels: options.levels,

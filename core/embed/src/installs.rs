@@ -3,7 +3,7 @@
 //! Copying and unpacking block the threads of the control runtime that have chores, of which there are few; a file on a network that
 //! does not answer blocks one for as long as it likes.
 
-use camlock_policy::{BoxFuture, Install, Installed, NotInstalled, Upload};
+use camlock_policy::{Arriving, BoxFuture, Install, Installed, NotInstalled, Upload};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -31,7 +31,7 @@ impl Install for LimitedInstalls {
         self.install.uploads()
     }
 
-    fn install(&self, upload: Upload) -> BoxFuture<Result<Installed, NotInstalled>> {
+    fn install(&self, upload: Upload, arriving: Arriving) -> BoxFuture<Result<Installed, NotInstalled>> {
         let LimitedInstalls { install, turns, turn } = self.clone();
         Box::pin(async move {
             let Ok(Ok(held)) = timeout(turn, turns.acquire_owned()).await else {
@@ -43,7 +43,7 @@ impl Install for LimitedInstalls {
             };
             // Whoever waits may give up; its turn lasts until the work is done all the same.
             let work = tokio::spawn(async move {
-                let outcome = install.install(upload).await;
+                let outcome = install.install(upload, arriving).await;
                 drop(held);
                 outcome
             });
@@ -68,7 +68,7 @@ mod tests {
             PathBuf::new()
         }
 
-        fn install(&self, _: Upload) -> BoxFuture<Result<Installed, NotInstalled>> {
+        fn install(&self, _: Upload, _: Arriving) -> BoxFuture<Result<Installed, NotInstalled>> {
             let held = self.0.clone();
             let work = spawn_blocking(move || held.lock().unwrap().recv().unwrap_or_default());
             Box::pin(async move {
@@ -92,7 +92,7 @@ mod tests {
             let installs = LimitedInstalls { turn: Duration::from_millis(10), ..installs };
             let mut installing = JoinSet::new();
             for _ in 0..20 {
-                installing.spawn(installs.install(upload()));
+                installing.spawn(installs.install(upload(), Box::new(|_| ())));
             }
             // All that get no turn are refused; those that have one hang.
             for _ in 0..20 - AT_ONCE {

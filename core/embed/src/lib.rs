@@ -33,6 +33,7 @@
 pub mod data;
 mod handle;
 mod installs;
+mod keepings;
 mod kept;
 mod options;
 mod parts;
@@ -53,8 +54,8 @@ pub use camlock_build::{CompilerListener, Profile};
 pub use camlock_http::Dispatch;
 pub use camlock_loader::{BuiltIn, Digest, on_thread_park};
 pub use camlock_policy::{
-    Act, AskError, AskErrorCode, Asker, Done, Headline, Kept, Limits, LivePlugin, Manager, Order, Overview, PluginView,
-    Refused, RequestLimits, Settings,
+    Act, AskError, AskErrorCode, Asker, Body, Done, Granted, Grants, Headline, Kept, Limits, LivePlugin, Manager,
+    Order, Overview, PluginView, Refused, RequestLimits, Settings,
 };
 pub use camlock_services::{NotAService, Service, StorageLimits};
 pub use camlock_store::Objects;

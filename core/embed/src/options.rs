@@ -168,6 +168,23 @@ impl Options {
 impl Options {
     /// One more service that this program offers to plugins, by its name and version: `sessions/1`. A plugin asks it with
     /// `host.ask`, by paths that begin with the name.
+    ///
+    /// ```
+    /// use camlock_embed::{AskError, Asker, Body, Options};
+    /// use http::{Request, Response};
+    ///
+    /// async fn sessions(asker: Asker, request: Request<Body>) -> Result<Response<Body>, AskError> {
+    ///     // What its manifest asks for, and an operator granted.
+    ///     asker.may("app:read:sessions")?;
+    ///     match request.uri().path() {
+    ///         "/sessions/1/count" => Ok(Response::new(Body::from("3".to_owned()))),
+    ///         path => Err(AskError::new(camlock_embed::AskErrorCode::NotFound, format!("there is no {path}"))),
+    ///     }
+    /// }
+    ///
+    /// let options = Options::new("plugins", "data").service("sessions/1", sessions)?;
+    /// # Ok::<(), camlock_embed::NotAService>(())
+    /// ```
     pub fn service(mut self, name: &str, service: impl Service) -> Result<Self, NotAService> {
         self.services.add(name, service)?;
         Ok(self)

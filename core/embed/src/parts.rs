@@ -2,14 +2,14 @@
 //!
 //! What must not live here: HTTP, signals, what is printed.
 
-use crate::{Options, installs::LimitedInstalls, kept};
+use crate::{Options, installs::LimitedInstalls, keepings::PluginKeepings, kept};
 use camlock_build::{Builder, FileShelf, Identified, Identify, Installer, LibraryIdentity, Profile};
 use camlock_loader::{
     Loader, LoaderOptions, Sections, Staging, Surroundings, Suspects, VariablesOf, Verifier, VerifierLimits, Workbench,
     compiled_in, inspect,
 };
 use camlock_policy::{
-    Aside, Candidate, Digest, Failure, Ports, Publish, Settings, Stage,
+    Aside, Candidate, Digest, Failure, PluginWork, Ports, Publish, Settings, Stage,
     registry::{Exchange, Registry},
 };
 use camlock_services::{AskLimits, HostServices, StorageService};
@@ -31,6 +31,8 @@ pub(crate) struct Parts {
     staging: Staging,
     pub(crate) loader: Arc<Loader>,
     pub(crate) suspects: Arc<Suspects>,
+    pub(crate) services: Arc<HostServices>,
+    keepings: PluginKeepings,
 }
 
 impl Parts {
@@ -52,12 +54,12 @@ impl Parts {
             Suspects::open(&data.join("suspects")).map_err(because("no marks can be kept of what is started"))?;
         let mut services = options.services.clone();
         let storage = kept::storage(options, data, work)?;
-        services.add("storage/1", StorageService::new(storage)).map_err(in_words)?;
-        let services = HostServices::new(services, AskLimits::default());
+        services.add("storage/1", StorageService::new(storage.clone())).map_err(in_words)?;
+        let services = Arc::new(HostServices::new(services, AskLimits::default()));
         let around = Surroundings {
             dirs: Some(data.join("plugins")),
             variables: Some(variables),
-            services: Some(Arc::new(services)),
+            services: Some(services.clone()),
         };
         let loader = Arc::new(loader.with_suspects(suspects.clone()).with_surroundings(around));
         let built_in = options.built_in.iter().map(|plugin| compiled_in(*plugin, loader.clone()));
@@ -76,6 +78,8 @@ impl Parts {
             staging,
             loader,
             suspects,
+            services,
+            keepings: PluginKeepings::new(data.join("plugins"), storage),
         })
     }
 
@@ -101,8 +105,8 @@ impl Parts {
             registry,
             exchange,
             built_in: self.built_in,
-            aside: aside(control),
-            turns: Arc::new(Semaphore::new(turns)),
+            keepings: Arc::new(self.keepings),
+            work: PluginWork { aside: aside(control), turns: Arc::new(Semaphore::new(turns)) },
             install: Some(Arc::new(self.installer)),
         }
     }

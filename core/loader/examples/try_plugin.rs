@@ -24,7 +24,7 @@ async fn try_plugin(library: &Path, path: &str) -> Result<(), Box<dyn Error>> {
     }
     let handle = tokio::runtime::Handle::current();
     let loader = Loader::new(dir.path().join("run"), LoaderOptions::default(), Some(handle))?;
-    let mut loaded = loader.load(&artifact, 1, "{}").await?;
+    let mut loaded = loader.load(&artifact, (1, "{}")).await?;
     println!("host contract {}, plugin contract {}", camlock_loader::abi_version(), artifact.sections.abi);
     loaded.instance.start().await?;
     let call = Call::new(http::Request::get(path).body(Body::empty())?);

@@ -1,9 +1,11 @@
 //! What a plugin asks of its host, on its way to the services and back. What must not live here: services, and who may ask what.
 
 use crate::{firewall::Firewall, host::HostSide, inside::Inside, request_body};
+use bytes::Bytes;
 use camlock_abi::{DirectWaker, FailureMessage, RequestHead, Task, TaskAnswer, decode_headers};
 use camlock_policy::{AskError, AskErrorCode, Body, GenerationKey, Lease, Use};
 use http::{HeaderMap, Method, Request, Response, Uri};
+use http_body::{Frame, SizeHint};
 use std::{
     pin::Pin,
     sync::Arc,
@@ -61,7 +63,7 @@ fn request(side: &HostSide, head: &RequestHead<'_>, body: camlock_abi::Body) -> 
     let lease = lease.ok_or_else(|| AskError::new(AskErrorCode::Unavailable, "the plugin is ending"))?;
     let body = match body.import(|| AskedBytes(lease.share(Use::Bytes))) {
         Ok(bytes) => Body::from(bytes),
-        Err(stream) => Body::stream(stream),
+        Err(stream) => Body::stream(AskedBody { stream, plugin: side.leases.generation() }),
     };
     let method =
         Method::from_bytes(head.method.as_bytes()).map_err(|_| invalid(format!("{:?} is no method", head.method)))?;
@@ -73,6 +75,33 @@ fn request(side: &HostSide, head: &RequestHead<'_>, body: camlock_abi::Body) -> 
     *request.uri_mut() = target;
     *request.headers_mut() = headers;
     Ok(request)
+}
+
+/// The body of an ask, whose code is the plugin's.
+struct AskedBody {
+    stream: camlock_abi::ImportBody<AskedBytes>,
+    plugin: GenerationKey,
+}
+
+impl http_body::Body for AskedBody {
+    type Data = Bytes;
+    type Error = FailureMessage;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, FailureMessage>>> {
+        let _inside = Inside::enter(self.plugin);
+        Pin::new(&mut self.stream).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.stream.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.stream.size_hint()
+    }
 }
 
 /// A lease for the bytes of a body: cloned for each run of them.

@@ -29,25 +29,41 @@ pub(crate) struct Calling {
     lease: Option<Lease>,
 }
 
+/// Which function of the plugin answers.
+#[derive(Clone, Copy)]
+pub(crate) enum CallKind {
+    Request,
+    /// The request asks for another protocol on its connection.
+    Upgrade,
+    /// The host brings it.
+    Delivery,
+}
+
 enum CallStage {
     /// A request with a body, of which nothing has crossed yet: by the first poll the body is there more often than not.
-    Asked(Box<Call>, Functions),
+    Asked(CallKind, Box<Call>, Functions),
     Answering(Task),
     Done,
 }
 
 impl Calling {
     /// A request without a body crosses at once: the server reads on sooner, into the memory that the head lay in.
-    pub(crate) fn boxed(mut call: Call, functions: Functions, side: Arc<HostSide>, lease: Lease) -> Box<Self> {
+    pub(crate) fn of(
+        kind: CallKind,
+        mut call: Call,
+        functions: Functions,
+        side: Arc<HostSide>,
+        lease: Lease,
+    ) -> Box<Self> {
         let (trace_id, lease) = (call.trace_id, Some(lease));
         let mut calling =
             Box::new(Calling { state: CallStage::Done, kept: None, trace_id, headers: None, side, lease });
         if call.request.body().is_empty() {
             let body = camlock_abi::Body::empty();
-            calling.state = CallStage::Answering(enter(&call, functions, body, &calling.side));
+            calling.state = CallStage::Answering(enter(kind, &call, functions, body, &calling.side));
             calling.headers = Some(cleared(call.request.headers_mut()));
         } else {
-            calling.state = CallStage::Asked(Box::new(call), functions);
+            calling.state = CallStage::Asked(kind, Box::new(call), functions);
         }
         calling
     }
@@ -66,10 +82,10 @@ impl Future for Calling {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if let CallStage::Asked(call, functions) = &mut this.state {
+        if let CallStage::Asked(kind, call, functions) = &mut this.state {
             let body = std::mem::take(call.request.body_mut());
             let body = request_body::lend(body, call.request.headers(), &this.side.leases, context);
-            let task = enter(call, *functions, body, &this.side);
+            let task = enter(*kind, call, *functions, body, &this.side);
             this.headers = Some(cleared(call.request.headers_mut()));
             this.state = CallStage::Answering(task);
         }
@@ -115,7 +131,13 @@ fn cleared(headers: &mut HeaderMap) -> HeaderMap {
 }
 
 /// Hands a request to the plugin, under the caller's lease.
-fn enter(call: &Call, Functions { root, object }: Functions, body: camlock_abi::Body, side: &HostSide) -> Task {
+fn enter(
+    kind: CallKind,
+    call: &Call,
+    Functions { root, object }: Functions,
+    body: camlock_abi::Body,
+    side: &HostSide,
+) -> Task {
     let request = &call.request;
     let headers = request.headers();
     let whole = request.uri().path_and_query().map_or("/", |target| target.as_str());
@@ -163,7 +185,11 @@ fn enter(call: &Call, Functions { root, object }: Functions, body: camlock_abi::
         trace_id: call.trace_id,
         extra: RSlice::EMPTY,
     };
-    let function = if call.upgrade { root.upgrade() } else { root.handle() };
+    let function = match kind {
+        CallKind::Request => root.handle(),
+        CallKind::Upgrade => root.upgrade(),
+        CallKind::Delivery => root.deliver(),
+    };
     let _inside = Inside::enter(side.leases.generation());
     // SAFETY: root and object belong together and are valid while a lease is held (`Functions`); `Calling` has one.
     traces::within(call.trace_id, || unsafe { function(object, &head, body) })

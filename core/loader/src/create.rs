@@ -186,12 +186,14 @@ pub(crate) struct SelfDescription {
     pub(crate) openapi: Option<String>,
     /// Where its memory is counted.
     pub(crate) memory: Option<MemoryCounter>,
+    /// The schema of its configuration, where a type makes it; told before it is created.
+    pub(crate) config_schema: Option<String>,
 }
 
 /// A larger OpenAPI document is not shown.
 const LARGEST_DOCUMENT: usize = 8 * 1024 * 1024;
 
-/// Asks a plugin that is created.
+/// Asks a plugin that is created, or is about to be.
 ///
 /// # Safety
 /// A lease must keep the instance during the call, and as long as the memory that it counts is read.
@@ -200,12 +202,17 @@ pub(crate) unsafe fn describe(Functions { root, object }: Functions, side: &Host
     struct Texts {
         openapi: Option<String>,
         memory: Option<Vec<u8>>,
+        config_schema: Option<String>,
     }
     unsafe extern "C" fn take(context: *mut (), name: RStr<'_>, text: RSlice<'_, u8>) {
         // SAFETY: `context` is the texts below, which wait for this call.
         let texts = unsafe { &mut *context.cast::<Texts>() };
         camlock_abi::catch_quietly(|| match name.as_str() {
             "openapi" if text.len() <= LARGEST_DOCUMENT => texts.openapi = String::from_utf8(text.to_vec()).ok(),
+            // One that is too long is refused by whoever reads it.
+            "config-schema" if text.len() <= LARGEST_DOCUMENT => {
+                texts.config_schema = String::from_utf8(text.to_vec()).ok();
+            }
             "memory" if text.len() <= size_of::<usize>() => texts.memory = Some(text.to_vec()),
             _ => {}
         });
@@ -218,5 +225,5 @@ pub(crate) unsafe fn describe(Functions { root, object }: Functions, side: &Host
         // SAFETY: it is the plugin's own word, and it is read only as long as the plugin is there (as promised).
         unsafe { MemoryCounter::counted_at(&address, range) }
     });
-    SelfDescription { openapi: texts.openapi, memory }
+    SelfDescription { openapi: texts.openapi, memory, config_schema: texts.config_schema }
 }

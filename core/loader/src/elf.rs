@@ -28,7 +28,14 @@ pub fn read(file: &[u8]) -> Result<Sections, Unfit> {
     let Some(cargo_toml) = section(section::MANIFEST) else {
         return Err(Unfit("it has no section `.camlock.manifest`, which `export!` would have put there".into()));
     };
-    let sections = Sections { stays: stays(&elf), ..Sections::parse(meta, cargo_toml, BuildKind::AsLibrary)? };
+    let migrations = section(section::MIGRATIONS);
+    if migrations.is_none() && elf.section_by_name(section::MIGRATIONS).is_some() {
+        return Err(Unfit("its section `.camlock.migrations` is too large, or lies beyond its end".into()));
+    }
+    let sections = Sections::parse(meta, cargo_toml, BuildKind::AsLibrary)?;
+    let sections = sections.with_config_schema(section(section::CONFIG).unwrap_or_default())?;
+    let sections = sections.with_migrations(migrations.unwrap_or_default())?;
+    let sections = Sections { stays: stays(&elf), ..sections };
     let entry = format!("{}{}", section::ENTRY_PREFIX, sections.crate_name);
     if !elf.dynamic_symbols().any(|symbol| symbol.is_definition() && symbol.name() == Ok(entry.as_str())) {
         return Err(Unfit(format!("it does not export the symbol `{entry}` (was it stripped too far?)")));

@@ -14,7 +14,7 @@ use camlock_abi::{
     BuiltIn, EventView, Failure, FailureKind, FailureMessage, FieldView, HOST_FEATURES, HostRef, HostTable,
     HostTableRef, Job, RSlice, RStr, RequestHead, SpanView, Task, TextSink,
 };
-use camlock_policy::{Asker, Fault, FaultKind, Services, Use, Watch};
+use camlock_policy::{Asker, Fault, FaultKind, Granted, Services, Use, Watch};
 use http::HeaderValue;
 use parking_lot::Mutex;
 use std::{
@@ -25,7 +25,7 @@ use std::{
     path::Path,
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -44,6 +44,10 @@ pub(crate) struct HostSide {
     pub(crate) generation: u64,
     /// What the plugin is configured with. Nothing, until the loader says so; it never does where a build is verified.
     config: Mutex<Arc<str>>,
+    /// Grows whenever what the plugin is told becomes another.
+    revision: AtomicU64,
+    /// What it may. Operators change it at any time.
+    granted: OnceLock<Granted>,
     surroundings: PluginSurroundings,
     /// The loudest level that anybody listens to.
     level: AtomicU8,
@@ -58,10 +62,8 @@ pub(crate) struct HostSide {
     pub(crate) range: OnceLock<Range<usize>>,
     /// What the library registered, once it is open.
     pub(crate) footprint: OnceLock<Weak<Footprint>>,
-    panics: AtomicPanics,
+    panics: AtomicU64,
 }
-
-type AtomicPanics = std::sync::atomic::AtomicU64;
 
 #[derive(Default)]
 struct SpawnedJobs {
@@ -119,6 +121,8 @@ impl HostSide {
             name: name.into(),
             generation,
             config: Mutex::new(NOTHING.into()),
+            revision: AtomicU64::new(1),
+            granted: OnceLock::new(),
             surroundings,
             level: AtomicU8::new(loudest()),
             leases,
@@ -127,7 +131,7 @@ impl HostSide {
             symbols,
             range: OnceLock::new(),
             footprint: OnceLock::new(),
-            panics: AtomicPanics::new(0),
+            panics: AtomicU64::new(0),
         })
     }
 
@@ -153,6 +157,13 @@ impl HostSide {
     /// From now on the plugin is told this configuration.
     pub(crate) fn set_config(&self, config: Arc<str>) {
         *self.config.lock() = config;
+        // Afterwards: whoever reads between the two reads once more.
+        self.revision.fetch_add(1, Ordering::Release);
+    }
+
+    /// Says what the plugin may, once; until then, and where a build is verified, it may do nothing.
+    pub(crate) fn set_granted(&self, granted: Granted) {
+        let _ = self.granted.set(granted);
     }
 
     /// How many descriptors the plugin has open; none for one that is compiled in, whose are not told apart.
@@ -172,7 +183,8 @@ impl HostSide {
 
     /// Who asks.
     pub(crate) fn asker(&self) -> Asker {
-        Asker { plugin: self.name.clone(), generation: self.generation }
+        let granted = self.granted.get().cloned().unwrap_or_default();
+        Asker { plugin: self.name.clone(), generation: self.generation, granted }
     }
 
     /// For the host's own futures, on threads of plugins too: timers and sockets of theirs are found.
@@ -311,8 +323,9 @@ const STORED: &WithMetadata<HostTable> = &WithMetadata::new(HostTable {
     spawn,
     abort,
     text,
-    environment,
     ask,
+    revision,
+    environment,
 });
 const TABLE: HostTableRef = HostTableRef(STORED.static_as_prefix());
 
@@ -350,6 +363,11 @@ unsafe extern "C" fn panicked(context: *const (), place: RStr<'_>, failure: &Fai
 unsafe extern "C" fn level(context: *const ()) -> *const u8 {
     // SAFETY: see above.
     unsafe { side(context) }.level.as_ptr()
+}
+
+unsafe extern "C" fn revision(context: *const ()) -> *const u64 {
+    // SAFETY: see above.
+    unsafe { side(context) }.revision.as_ptr()
 }
 
 unsafe extern "C" fn event(context: *const (), view: &EventView<'_>) {

@@ -1,7 +1,7 @@
 //! A loaded plugin as core's `Instance`.
 
 use crate::{
-    call::Calling,
+    call::{CallKind, Calling},
     functions::Functions,
     host::HostSide,
     inside::Inside,
@@ -39,6 +39,19 @@ impl PluginInstance {
         Box::pin(async move { job.await.map_err(|failure| side.fault(failure)) })
     }
 
+    fn answer(&self, kind: CallKind, call: Call) -> BoxFuture<Result<Answer, Fault>> {
+        let lease = self.lease.share(Use::Request);
+        let trace_id = call.trace_id;
+        let calling = Box::into_pin(Calling::of(kind, call, self.functions, self.side.clone(), lease));
+        match self.side.request_span(trace_id) {
+            None => calling,
+            Some(span) => {
+                let calling = calling.instrument(span.clone());
+                Box::pin(async move { calling.await.map(|answer| spanned::within(answer, span)) })
+            }
+        }
+    }
+
     fn run_quietly(&self, make: impl FnOnce(Functions) -> Job) -> BoxFuture<Result<(), Fault>> {
         let outcome = self.run(make);
         Box::pin(async move { outcome.await.map(drop) })
@@ -53,16 +66,12 @@ impl Instance for PluginInstance {
     }
 
     fn call(&self, call: Call) -> BoxFuture<Result<Answer, Fault>> {
-        let lease = self.lease.share(Use::Request);
-        let trace_id = call.trace_id;
-        let calling = Box::into_pin(Calling::boxed(call, self.functions, self.side.clone(), lease));
-        match self.side.request_span(trace_id) {
-            None => calling,
-            Some(span) => {
-                let calling = calling.instrument(span.clone());
-                Box::pin(async move { calling.await.map(|answer| spanned::within(answer, span)) })
-            }
-        }
+        let kind = if call.upgrade { CallKind::Upgrade } else { CallKind::Request };
+        self.answer(kind, call)
+    }
+
+    fn deliver(&self, call: Call) -> BoxFuture<Result<Answer, Fault>> {
+        self.answer(CallKind::Delivery, call)
     }
 
     fn start(&self) -> BoxFuture<Result<(), Fault>> {

@@ -16,7 +16,9 @@ use crate::{
     words::in_words,
 };
 use camlock_abi::{BuiltIn, RootRef};
-use camlock_policy::{Description, Digest, Ending, Fault, Lease, Loaded, Manifest, Use, Watch, manifest::Runtime};
+use camlock_policy::{
+    Description, Digest, Ending, Fault, GenerationStart, Lease, Loaded, Manifest, Use, Watch, manifest::Runtime,
+};
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
@@ -179,15 +181,10 @@ impl Loader {
         Loader { suspects: Some(suspects), ..self }
     }
 
-    /// Opens the artifact's very bytes and makes an instance with this configuration, a JSON object. The artifact must have been
-    /// verified: its code runs here.
-    pub async fn load(
-        &self,
-        artifact: &Artifact,
-        generation: u64,
-        config: impl Into<Arc<str>>,
-    ) -> Result<Loaded, LoadError> {
-        self.load_copy(self.private_copy(artifact)?, artifact, generation, config).await
+    /// Opens the artifact's very bytes and makes an instance that begins so. The artifact must have been verified: its code runs
+    /// here.
+    pub async fn load(&self, artifact: &Artifact, start: impl Into<GenerationStart>) -> Result<Loaded, LoadError> {
+        self.load_copy(self.private_copy(artifact)?, artifact, start.into()).await
     }
 
     /// The same with a copy that was made. Neither this nor whatever waits for it runs any code of the plugin on its thread.
@@ -195,8 +192,7 @@ impl Loader {
         &self,
         copy: PrivateCopy,
         artifact: &Artifact,
-        generation: u64,
-        config: impl Into<Arc<str>>,
+        GenerationStart { generation, config, granted }: GenerationStart,
     ) -> Result<Loaded, LoadError> {
         let named =
             GenerationName { plugin: artifact.sections.manifest.name.clone(), generation, digest: artifact.digest };
@@ -223,21 +219,22 @@ impl Loader {
             let side = HostSide::new(&manifest.name, generation, leases, self.runtime.clone(), symbols, surroundings);
             let _ = side.range.set(range);
             let _ = side.footprint.set(footprint);
-            side.set_config(config.into());
+            side.set_config(config);
+            side.set_granted(granted);
             side
         };
         let root = first_calls.entry.root;
         self.make(Code::Library(library), Some(first_calls), root, manifest, Some(artifact.digest), side).await
     }
 
-    /// Makes an instance of a plugin that is compiled in. Its generation ends as any other does, but that its code stays: there
+    /// Makes an instance of a plugin that is compiled in, which begins so. Its generation ends as any other does, but that its code stays: there
     /// is no library to close, and nothing of what it does is intercepted.
     pub async fn load_built_in(
         &self,
         plugin: &BuiltIn,
-        generation: u64,
-        config: impl Into<Arc<str>>,
+        start: impl Into<GenerationStart>,
     ) -> Result<Loaded, LoadError> {
+        let GenerationStart { generation, config, granted } = start.into();
         let manifest = inspect_built_in(plugin)?.manifest;
         let surroundings = self.surroundings.of(&manifest.name, self.copies.path());
         let side = |leases| {
@@ -245,7 +242,8 @@ impl Loader {
             let side = HostSide::built_in(&manifest.name, generation, leases, runtime, plugin, surroundings);
             // Its code is there for ever, and may have kept its host: so is that.
             let _ = Arc::into_raw(side.clone());
-            side.set_config(config.into());
+            side.set_config(config);
+            side.set_granted(granted);
             side
         };
         self.make(Code::BuiltIn, None, plugin.root(), &manifest, None, side).await
@@ -292,7 +290,7 @@ impl Loader {
             remains,
             limit: self.options.create,
         };
-        let (functions, SelfDescription { openapi, memory }) =
+        let (functions, SelfDescription { openapi, memory, config_schema: _ }) =
             creation.run(lease.share(Use::Job)).await.map_err(|error| match error {
                 CreationError::NoThread(error) => LoadError::NoThread(in_words(&error)),
                 CreationError::Failed(step, fault) => LoadError::Create { step, fault },
@@ -377,5 +375,5 @@ impl Loader {
 
 /// What a plugin that is compiled in says of itself.
 pub fn inspect_built_in(plugin: &BuiltIn) -> Result<Sections, Unfit> {
-    Sections::parse(plugin.meta(), plugin.manifest(), BuildKind::IntoProgram)
+    Sections::parse(plugin.meta(), plugin.manifest(), BuildKind::IntoProgram)?.with_migrations(plugin.migrations())
 }

@@ -3,7 +3,10 @@
 use crate::{
     Artifact, BuiltIn, LoadError, Loader, StageError, Staging, Unfit, Verdict, Verifier, VerifyError, inspect_built_in,
 };
-use camlock_policy::{BoxFuture, Candidate, Digest, Failure, Loaded, Loading, Manifest, Stage};
+use camlock_config::{Schema, UnusableSchema};
+use camlock_policy::{
+    BoxFuture, Candidate, ConfigSchema, Digest, Failure, GenerationStart, Loaded, Loading, Manifest, Stage,
+};
 use std::{fmt, path::Path, sync::Arc};
 use tokio::task::spawn_blocking;
 
@@ -41,7 +44,18 @@ impl Workbench {
             match bench.verifier.verify(&artifact).await.map_err(|error| verifying_failed(&error))? {
                 Verdict::Bad(reason) => Err(Failure::new(Stage::Verify, reason)),
                 Verdict::Good(report) => {
-                    Ok(Arc::new(Verified { artifact, stays: report.stays, loader: bench.loader }) as Arc<dyn Candidate>)
+                    if let Some(unseen) = &report.unseen {
+                        let (plugin, digest) = (artifact.sections.manifest.name.as_str(), artifact.digest);
+                        tracing::info!(
+                            plugin,
+                            %digest,
+                            "with a configuration made of its schema alone, {unseen}; its real configuration decides"
+                        );
+                    }
+                    let schema = schema_of(report.config_schema.as_deref())
+                        .map_err(|unusable| Failure::new(Stage::Verify, unusable.to_string()))?;
+                    let (stays, loader) = (report.stays, bench.loader);
+                    Ok(Arc::new(Verified { artifact, schema, stays, loader }) as Arc<dyn Candidate>)
                 }
             }
         })
@@ -63,8 +77,13 @@ impl Loading for Workbench {
 /// A staged artifact with a good verdict.
 struct Verified {
     artifact: Artifact,
+    schema: Option<Arc<dyn ConfigSchema>>,
     stays: Option<String>,
     loader: Arc<Loader>,
+}
+
+fn schema_of(text: Option<&str>) -> Result<Option<Arc<dyn ConfigSchema>>, UnusableSchema> {
+    text.map(|text| Ok(Arc::new(Schema::read(text)?) as Arc<dyn ConfigSchema>)).transpose()
 }
 
 impl Candidate for Verified {
@@ -80,19 +99,22 @@ impl Candidate for Verified {
         Some(&self.artifact.path)
     }
 
+    fn schema(&self) -> Option<Arc<dyn ConfigSchema>> {
+        self.schema.clone()
+    }
+
     fn stays(&self) -> Option<&str> {
         self.stays.as_deref()
     }
 
-    fn load(&self, generation: u64, config: Arc<str>) -> BoxFuture<Result<Loaded, Failure>> {
+    fn load(&self, start: GenerationStart) -> BoxFuture<Result<Loaded, Failure>> {
         let (loader, artifact) = (self.loader.clone(), self.artifact.clone());
         Box::pin(async move {
             let (copier, original) = (loader.clone(), artifact.clone());
             let copied = spawn_blocking(move || copier.private_copy(&original)).await;
             let copied = copied.map_err(|error| Failure::transient(Stage::Load, error.to_string()))?;
             // Not on that thread: it gives way to others, and the threads that are started here are to be like all.
-            let loaded =
-                loader.load_copy(copied.map_err(|error| loading_failed(&error))?, &artifact, generation, config);
+            let loaded = loader.load_copy(copied.map_err(|error| loading_failed(&error))?, &artifact, start);
             loaded.await.map_err(|error| loading_failed(&error))
         })
     }
@@ -101,12 +123,14 @@ impl Candidate for Verified {
 /// A plugin that is compiled into the program. It needs no verification: it is the program's own code.
 pub fn compiled_in(plugin: BuiltIn, loader: Arc<Loader>) -> Result<Arc<dyn Candidate>, Unfit> {
     let manifest = inspect_built_in(&plugin)?.manifest;
-    Ok(Arc::new(CompiledIn { plugin, manifest, loader }))
+    let schema = schema_of(plugin.config_schema().as_deref()).map_err(|unusable| Unfit(unusable.to_string()))?;
+    Ok(Arc::new(CompiledIn { plugin, manifest, schema, loader }))
 }
 
 struct CompiledIn {
     plugin: BuiltIn,
     manifest: Manifest,
+    schema: Option<Arc<dyn ConfigSchema>>,
     loader: Arc<Loader>,
 }
 
@@ -119,15 +143,17 @@ impl Candidate for CompiledIn {
         None
     }
 
+    fn schema(&self) -> Option<Arc<dyn ConfigSchema>> {
+        self.schema.clone()
+    }
+
     fn stays(&self) -> Option<&str> {
         None
     }
 
-    fn load(&self, generation: u64, config: Arc<str>) -> BoxFuture<Result<Loaded, Failure>> {
+    fn load(&self, start: GenerationStart) -> BoxFuture<Result<Loaded, Failure>> {
         let (loader, plugin) = (self.loader.clone(), self.plugin);
-        Box::pin(async move {
-            loader.load_built_in(&plugin, generation, config).await.map_err(|error| loading_failed(&error))
-        })
+        Box::pin(async move { loader.load_built_in(&plugin, start).await.map_err(|error| loading_failed(&error)) })
     }
 }
 

@@ -6,6 +6,7 @@ use camlock_abi::{ABI, AbiVersion, HOST_FEATURES, section};
 use camlock_policy::{
     Manifest,
     manifest::{self, Invalid},
+    migrations::{self, MigrationFile},
 };
 use std::{collections::BTreeMap, fmt};
 
@@ -46,6 +47,10 @@ pub struct Sections {
     pub requires: Vec<String>,
     /// The crate's name, from which the entry's symbol is made.
     pub crate_name: String,
+    /// The files of its folder `migrations`, by number.
+    pub migrations: Vec<MigrationFile>,
+    /// The schema of its configuration, if that is a file.
+    pub config_schema: Option<String>,
     /// Why the library can never be unloaded, if that can be seen from its file.
     pub stays: Option<String>,
 }
@@ -79,7 +84,7 @@ impl BuildKind {
 }
 
 impl Sections {
-    /// Reads both sections and refuses what this host cannot run, in the order in which a person would ask.
+    /// Reads all sections and refuses what this host cannot run, in the order in which a person would ask.
     pub(crate) fn parse(meta: &[u8], cargo_toml: &[u8], built: BuildKind) -> Result<Self, Unfit> {
         let package: BTreeMap<String, Vec<u8>> = section::parse(meta)
             .filter_map(|(key, value)| Some((String::from_utf8(key.to_vec()).ok()?, value.to_vec())))
@@ -113,9 +118,38 @@ impl Sections {
             fingerprint: word("fingerprint")?,
             requires,
             crate_name: word("crate")?,
+            migrations: Vec::new(),
+            config_schema: None,
             stays: None,
         })
     }
+
+    /// The same, with what the section of migrations holds.
+    pub(crate) fn with_migrations(self, section: &[u8]) -> Result<Self, Unfit> {
+        Ok(Sections { migrations: read_migrations(section)?, ..self })
+    }
+
+    /// The same, with what the section of the configuration's schema holds.
+    pub(crate) fn with_config_schema(self, section: &[u8]) -> Result<Self, Unfit> {
+        let Some(file) = &self.manifest.camlock.config else { return Ok(self) };
+        if section.is_empty() {
+            return Err(Unfit(format!(
+                "its manifest names `{file}` as the schema of its configuration, and the library does not hold it: write `config = \
+                 \"{file}\"` on a line of its own under `[package.metadata.camlock]`"
+            )));
+        }
+        match std::str::from_utf8(section) {
+            Ok(text) => Ok(Sections { config_schema: Some(text.to_owned()), ..self }),
+            Err(_) => Err(Unfit(format!("the schema of its configuration, `{file}`, is not UTF-8"))),
+        }
+    }
+}
+
+/// The section with the files of the folder `migrations`.
+fn read_migrations(section: &[u8]) -> Result<Vec<MigrationFile>, Unfit> {
+    let files = section::unpack(section)
+        .ok_or_else(|| Unfit("its section `.camlock.migrations` is not what `export!` writes".into()))?;
+    Ok(migrations::read(&files)?)
 }
 
 fn check_abi(text: &str) -> Result<AbiVersion, Unfit> {
@@ -166,6 +200,17 @@ mod tests {
              server, or build the plugin without that requirement"
         );
         assert_eq!(check_required(&requires, "1.1", (ABI, HOST_FEATURES)), Ok(()));
+    }
+
+    #[test]
+    fn migrations_are_read_and_not_trusted() {
+        const FILES: &[(&str, &[u8])] = &[("0002_more.postgres.sql", b"SELECT 2"), ("0001_first.sql", b"SELECT 1")];
+        static PACKED: [u8; section::packed_length(FILES)] = section::pack(FILES);
+        let read = read_migrations(&PACKED).unwrap();
+        let names: Vec<_> = read.iter().map(MigrationFile::file_name).collect();
+        assert_eq!(names, ["0001_first.sql", "0002_more.postgres.sql"]);
+        let refused = read_migrations(&PACKED[1..]).unwrap_err().0;
+        assert_eq!(refused, "its section `.camlock.migrations` is not what `export!` writes");
     }
 
     #[test]

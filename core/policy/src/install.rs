@@ -1,6 +1,6 @@
 //! The port through which something new comes into the plugins directory. What must not live here: HTTP, archives, files.
 
-use crate::{BoxFuture, Done, Refused, registry::Actor};
+use crate::{BoxFuture, Done, Grants, Refused, registry::Actor};
 use std::{
     any::Any,
     collections::BTreeMap,
@@ -15,6 +15,8 @@ pub struct Installation {
     pub source: Source,
     /// Also where there is a plugin of that name: the new one takes its place.
     pub replace: bool,
+    /// What is granted to it; without, what was granted to the same from there before, or nothing.
+    pub grants: Option<Grants>,
     /// Who, for the journal.
     pub by: Actor,
     /// Dropped when the installation is over: whoever sent a file removes it so.
@@ -23,9 +25,14 @@ pub struct Installation {
 
 impl fmt::Debug for Installation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Installation { source, replace, by, held: _ } = self;
+        let Installation { source, replace, grants, by, held: _ } = self;
         let mut shown = formatter.debug_struct("Installation");
-        shown.field("source", source).field("replace", replace).field("by", by).finish_non_exhaustive()
+        shown
+            .field("source", source)
+            .field("replace", replace)
+            .field("grants", grants)
+            .field("by", by)
+            .finish_non_exhaustive()
     }
 }
 
@@ -121,11 +128,14 @@ pub enum NotInstalled {
     Ending,
 }
 
+/// Told the plugin's name before anything of it lies in the plugins directory; blocks until that is known where it matters.
+pub type Arriving = Box<dyn FnOnce(&str) + Send>;
+
 /// Puts plugins into the plugins directory.
 pub trait Install: Send + Sync {
     /// Where uploads lie until they are installed: a directory that is there, for the server alone.
     fn uploads(&self) -> PathBuf;
 
     /// Installs something. Its entry is there whole, or not at all. Blocking work is done elsewhere.
-    fn install(&self, upload: Upload) -> BoxFuture<Result<Installed, NotInstalled>>;
+    fn install(&self, upload: Upload, arriving: Arriving) -> BoxFuture<Result<Installed, NotInstalled>>;
 }

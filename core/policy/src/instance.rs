@@ -13,6 +13,8 @@ pub trait Instance: Send + Sync {
     fn description(&self) -> &Description;
     /// Answers a request. Dropping the future cancels it.
     fn call(&self, call: Call) -> BoxFuture<Result<Answer, Fault>>;
+    /// Answers what the host brings to it beside requests of clients. Dropping the future cancels it.
+    fn deliver(&self, call: Call) -> BoxFuture<Result<Answer, Fault>>;
     /// Has it begin what it does beside requests.
     fn start(&self) -> BoxFuture<Result<(), Fault>>;
     /// Whether it is well.

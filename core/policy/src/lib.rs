@@ -11,8 +11,10 @@
 pub mod assert;
 mod body;
 mod call;
+mod configuration;
 mod failure;
 pub mod generation;
+mod grants;
 mod hints;
 mod install;
 mod instance;
@@ -20,9 +22,11 @@ pub mod lease;
 mod limits;
 mod manager;
 pub mod manifest;
+pub mod migrations;
 mod names;
 mod op_queue;
 mod paths;
+mod permissions;
 mod ports;
 pub mod registry;
 pub mod routes;
@@ -33,8 +37,10 @@ mod view;
 pub use crate::{
     body::{Body, BodyError},
     call::{Answer, Call, Connection, Fault, FaultKind, RequestId},
+    configuration::{ConfigSchema, MASK},
     failure::Failure,
-    install::{Install, Installation, Installed, NotInstalled, Placement, Source, Upload},
+    grants::{Granted, Grants, PluginSource},
+    install::{Arriving, Install, Installation, Installed, NotInstalled, Placement, Source, Upload},
     instance::{BoxFuture, Description, Ending, Instance, Loaded, Saved},
     lease::{GenerationKey, Lease, Use, Watch},
     limits::{Limits, RequestLimits},
@@ -42,15 +48,17 @@ pub use crate::{
     manifest::Manifest,
     op_queue::OpQueue,
     paths::without_paths,
+    permissions::{NoPermission, check_permission, meaning},
     ports::{
-        BuildPriority, BuildProgress, Built, Candidate, Entry, Fingerprint, Kept, Kind, Loading, Progress, Publish,
-        Scan, Shelf, Sources,
+        BuildPriority, BuildProgress, Built, Candidate, Entry, Fingerprint, GenerationStart, Keepings, Kept, Kind,
+        Loading, Progress, Publish, Scan, Shelf, Sources,
     },
-    services::{AskError, AskErrorCode, Asker, ERROR_CODE, Services},
-    supervisor::{Aside, Ports, Settings, supervise},
+    services::{AskCounts, AskError, AskErrorCode, Asker, ERROR_CODE, Services},
+    supervisor::{Aside, PluginWork, Ports, Settings, supervise},
     view::{LivePlugin, Overview},
 };
 pub use camlock_api::{
-    BuildView, CandidateView, Diagnostic, Digest, DrainingView, Endpoint, FailureView, GenerationPhase, GenerationView,
-    Headline, NoDigest, PinnedView, PluginKind, PluginView, ServingView, Stage, StageTimes, UtcTime,
+    BuildView, CandidateView, ConfigViolation, Diagnostic, Digest, DrainingView, Endpoint, FailureView,
+    GenerationPhase, GenerationView, GrantsView, Headline, NoDigest, PermissionView, PinnedView, PluginKind,
+    PluginView, ServingView, Stage, StageTimes, UtcTime,
 };

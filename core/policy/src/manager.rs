@@ -3,7 +3,7 @@
 //! What must not live here: any decision. That something changed only has the supervisor look again; an act is answered when its outcome is known.
 
 use crate::{
-    Digest, Failure, Installation, Kept, LivePlugin, NotInstalled, Overview, Placement,
+    ConfigViolation, Digest, Failure, Grants, Installation, Kept, LivePlugin, NotInstalled, Overview, Placement,
     registry::{Actor, RegistryChange},
 };
 use std::{sync::Arc, time::Duration};
@@ -31,8 +31,13 @@ pub enum Act {
         /// Its configuration, an object.
         config: Option<serde_json::Value>,
     },
+    /// Grant it this, as it came from where it did. What serves has it at once; what waits for it goes on.
+    Grant(Grants),
     /// Take it out, everywhere, and move its entry away.
-    Remove,
+    Remove {
+        /// Also remove all that it kept: its directory, its values, its tables.
+        purge: bool,
+    },
 }
 
 /// An act, with who asks for it and on what condition.
@@ -76,6 +81,9 @@ pub enum Refused {
     /// It cannot be done as things are, and why: dependents, too many pins, a disabled plugin.
     #[error("{0}")]
     Conflict(String),
+    /// The configuration does not fit the schema of what serves, and where; nothing was changed.
+    #[error("the configuration does not fit: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Misfit(Vec<ConfigViolation>),
     /// The plugin has another revision by now.
     #[error("the plugin's revision is {0} by now: look at it again")]
     Outdated(u64),

@@ -2,6 +2,7 @@
 //!
 //! Reading is pure and never trusts: lengths, characters and keys are checked, and an error says where it is.
 
+use crate::permissions::check_permission;
 use serde::Deserialize;
 use std::{collections::BTreeMap, ops::Range};
 
@@ -51,6 +52,8 @@ pub struct Camlock {
     pub runtime: Runtime,
     /// How state crosses a reload.
     pub handover: Option<Handover>,
+    /// The file with the schema of its configuration, beside the manifest.
+    pub config: Option<String>,
 }
 
 /// The categories, as a closed list.
@@ -238,13 +241,29 @@ fn parsed(cargo_toml: &[u8]) -> Result<CargoPackage, Invalid> {
         check_host(host)?;
         camlock.routes.push(format!("{HOST_CLAIM}{host}"));
     }
-    for (what, value) in camlock.permissions.iter().map(|permission| ("permissions", permission)) {
-        text(what, value.as_bytes())?;
+    for permission in &camlock.permissions {
+        check_permission(text("permissions", permission.as_bytes())?.as_str())
+            .map_err(|unknown| Invalid(format!("`permissions`: {unknown}")))?;
+    }
+    if let Some(file) = &camlock.config {
+        check_schema_file(file)?;
     }
     for name in camlock.dependencies.keys() {
         check_name(name)?;
     }
     Ok(package)
+}
+
+/// Checks the name of the configuration's schema: it lies beside the manifest, or below.
+fn check_schema_file(file: &str) -> Result<(), Invalid> {
+    let plain = file.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    if plain && file.len() <= 200 && !file.contains('\\') {
+        return text("config", file.as_bytes()).map(drop);
+    }
+    Err(Invalid(format!(
+        "`config` names `{}`: the schema of a configuration is a file in the plugin's folder (`config.schema.json`)",
+        shown(file)
+    )))
 }
 
 /// Paths that belong to the server.

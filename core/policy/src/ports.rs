@@ -3,7 +3,7 @@
 //! What must not live here: anything that decides.
 
 use crate::{
-    BoxFuture, Digest, Failure, Loaded, Manifest,
+    BoxFuture, ConfigSchema, Digest, Failure, Granted, Loaded, Manifest,
     routes::{Routed, Target},
 };
 use serde::{Deserialize, Serialize};
@@ -173,10 +173,38 @@ pub trait Candidate: Send + Sync {
     fn path(&self) -> Option<&Path> {
         None
     }
+    /// What its configuration must be like; none: it is not told.
+    fn schema(&self) -> Option<Arc<dyn ConfigSchema>> {
+        None
+    }
     /// Why it will not leave the process once it is loaded, if that is known.
     fn stays(&self) -> Option<&str>;
-    /// Makes an instance with this configuration, a JSON object. Its failure's stage is `Load`.
-    fn load(&self, generation: u64, config: Arc<str>) -> BoxFuture<Result<Loaded, Failure>>;
+    /// Makes an instance. Its failure's stage is `Load`.
+    fn load(&self, start: GenerationStart) -> BoxFuture<Result<Loaded, Failure>>;
+}
+
+/// What a generation begins with.
+#[derive(Clone, Debug)]
+pub struct GenerationStart {
+    /// Its number.
+    pub generation: u64,
+    /// Its configuration, a JSON object.
+    pub config: Arc<str>,
+    /// What it may.
+    pub granted: Granted,
+}
+
+/// One that is granted nothing.
+impl<C: Into<Arc<str>>> From<(u64, C)> for GenerationStart {
+    fn from((generation, config): (u64, C)) -> Self {
+        GenerationStart { generation, config: config.into(), granted: Granted::default() }
+    }
+}
+
+/// What plugins keep beside their entries.
+pub trait Keepings: Send + Sync {
+    /// Removes all of it, of a plugin that is gone. Once more changes nothing. Else why not, in one sentence.
+    fn purge(&self, plugin: &str) -> BoxFuture<Result<(), String>>;
 }
 
 /// Where requests are dispatched.

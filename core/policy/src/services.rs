@@ -1,22 +1,24 @@
 //! What plugins ask of their host: the port behind which all services lie. What must not live here: any service.
 
-use crate::{Body, BoxFuture};
+use crate::{Body, BoxFuture, Granted};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
 use std::{fmt, sync::Arc};
 
 /// The generation that asks, as the host knows it. Nothing in it comes from the plugin.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Asker {
     /// The plugin's name.
     pub plugin: Arc<str>,
     /// Its generation.
     pub generation: u64,
+    /// What it may.
+    pub granted: Granted,
 }
 
 impl Asker {
-    /// Whether it may do what this permission allows. No grants are looked up yet: it may.
-    pub fn may(&self, _permission: &str) -> Result<(), AskError> {
-        Ok(())
+    /// Fails with the permission's name unless it was granted.
+    pub fn may(&self, permission: &str) -> Result<(), AskError> {
+        self.granted.require(&self.plugin, permission)
     }
 }
 
@@ -80,6 +82,15 @@ impl AskErrorCode {
             AskErrorCode::Invalid => StatusCode::BAD_REQUEST,
         }
     }
+}
+
+/// What was counted of one plugin's asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AskCounts {
+    /// All that was asked.
+    pub asks: u64,
+    /// What came to an error, by `AskErrorCode::ALL`.
+    pub errors: [u64; AskErrorCode::ALL.len()],
 }
 
 /// Why an ask was not done.

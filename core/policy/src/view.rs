@@ -3,7 +3,7 @@
 //!
 //! What must not live here: who may see what.
 
-use crate::{BuildView, GenerationPhase, GenerationView, Instance, Kept, Kind, PluginView, Use, Watch};
+use crate::{BuildView, GenerationPhase, GenerationView, GrantsView, Instance, Kept, Kind, PluginView, Use, Watch};
 use std::{
     collections::BTreeMap,
     fmt,
@@ -31,8 +31,12 @@ pub struct LivePlugin {
     view: PluginView,
     /// From what sort of entry it comes; none if the entry is gone.
     pub entry: Option<Kind>,
+    /// What it may.
+    pub grants: GrantsView,
     /// Its OpenAPI document, as JSON text, while it serves.
     pub openapi: Option<Arc<str>>,
+    /// The schema of its configuration, if it has one, as its author wrote it.
+    pub config_schema: Option<Arc<str>>,
     /// The last builds and recalls of it here, the newest first.
     pub builds: Vec<Arc<BuildView>>,
     /// What serves, which tells what it uses. It is not kept alive by whoever may see it.
@@ -66,7 +70,16 @@ impl LivePlugin {
 
     /// One that this is to be seen of, with who holds its generations.
     pub fn new(view: PluginView, entry: Option<Kind>, leases: BTreeMap<u64, Watch>) -> Self {
-        let mut plugin = LivePlugin { view, entry, openapi: None, builds: Vec::new(), instance: None, leases };
+        let mut plugin = LivePlugin {
+            view,
+            entry,
+            grants: GrantsView::default(),
+            openapi: None,
+            config_schema: None,
+            builds: Vec::new(),
+            instance: None,
+            leases,
+        };
         plugin.view = plugin.now();
         plugin
     }

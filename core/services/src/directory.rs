@@ -1,10 +1,7 @@
 //! The services of a host, by name and version; and the way of an ask to one of them.
 
-use crate::{
-    meters::{AskCounts, AskMeters},
-    rate::AskLimits,
-};
-use camlock_policy::{AskError, AskErrorCode, Asker, Body, BoxFuture, ERROR_CODE, Services};
+use crate::{meters::AskMeters, rate::AskLimits};
+use camlock_policy::{AskCounts, AskError, AskErrorCode, Asker, Body, BoxFuture, ERROR_CODE, Services};
 use http::{Request, Response};
 use http_body::Body as _;
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Instant};
@@ -124,9 +121,10 @@ impl Services for HostServices {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use camlock_policy::Granted;
 
     fn asker(plugin: &str) -> Asker {
-        Asker { plugin: plugin.into(), generation: 1 }
+        Asker { plugin: plugin.into(), generation: 1, granted: Granted::default() }
     }
 
     fn services(limits: AskLimits) -> HostServices {
@@ -134,7 +132,7 @@ mod tests {
         let says_who = async |asker: Asker, request: Request<Body>| {
             Ok(Response::new(Body::from(format!("{} {}", asker.plugin, request.uri()))))
         };
-        services.add("sessions/1", move |asker, request| says_who(asker, request)).unwrap();
+        services.add("sessions/1", says_who).unwrap();
         HostServices::new(services, limits)
     }
 

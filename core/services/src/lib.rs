@@ -5,14 +5,15 @@
 //! (the loader's `asks`), and the functions that authors call (the SDK's).
 
 mod data;
+pub mod database;
 mod directory;
 mod meters;
 mod rate;
+pub mod secrets;
 mod storage;
 
 pub use data::{Login, PluginData, PostgresConnections, PostgresLink, PostgresMessages, PostgresServer, SqliteFile};
 pub use directory::{HostServices, NotAService, Service, ServiceSet};
-pub use meters::AskCounts;
 pub use rate::AskLimits;
 pub use storage::{
     KeptKey, KeptValue, MOST_BATCH, MOST_KEY, MOST_PAGE, MOST_VALUE, Storage, StorageAct, StorageChange,

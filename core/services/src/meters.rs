@@ -1,7 +1,7 @@
 //! What is counted of a plugin's asks. What must not live here: what is shown of it.
 
 use crate::rate::{Allowance, AskLimits};
-use camlock_policy::{AskError, AskErrorCode};
+use camlock_policy::{AskCounts, AskError, AskErrorCode};
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -11,15 +11,6 @@ use std::{
     },
     time::Instant,
 };
-
-/// What was counted of one plugin.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AskCounts {
-    /// All that was asked.
-    pub asks: u64,
-    /// What came to an error, by `AskErrorCode::ALL`.
-    pub errors: [u64; AskErrorCode::ALL.len()],
-}
 
 /// Of one plugin, whatever its generation.
 pub(crate) struct AskMeter {

@@ -19,7 +19,7 @@ use camlock_policy::Digest;
 use serde_json::json;
 use side::Side;
 use std::sync::{Arc, atomic::AtomicU64};
-use tables::{ARTIFACTS, CopiedRow, CopiedTable, ENDPOINTS, JOURNAL, PLUGINS, QUARANTINE, TOKENS};
+use tables::{ARTIFACTS, CopiedRow, CopiedTable, ENDPOINTS, GRANTS, JOURNAL, PLUGINS, QUARANTINE, TOKENS};
 
 /// So many rows are in memory at once.
 const PAGE: usize = 1_000;
@@ -29,6 +29,8 @@ const PAGE: usize = 1_000;
 pub struct Copied {
     /// Plugins, also those that were removed.
     pub plugins: usize,
+    /// What was decided that plugins may.
+    pub granted: usize,
     /// Artifacts that are kept out.
     pub quarantined: usize,
     /// Their endpoints.
@@ -69,6 +71,7 @@ pub(crate) async fn copy(from: &Address, to: &Address, options: &StoreOptions) -
     to.rest_triggers().await?;
     let mut copied = Copied {
         plugins: plugins(&mut from, &mut to).await?,
+        granted: whole(&mut from, &mut to, &GRANTS).await?,
         quarantined: whole(&mut from, &mut to, &QUARANTINE).await?,
         endpoints: whole(&mut from, &mut to, &ENDPOINTS).await?,
         artifacts: whole(&mut from, &mut to, &ARTIFACTS).await?,

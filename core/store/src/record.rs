@@ -8,7 +8,7 @@ use crate::{
     words::{OptionalWords, Words},
 };
 use camlock_policy::{
-    Digest, Fingerprint,
+    Digest, Fingerprint, Grants, PluginSource,
     manifest::check_name,
     registry::{Actor, Agreed, Happened, Record},
 };
@@ -44,6 +44,10 @@ struct RecordRow {
     reloads: i64,
     #[diesel(sql_type = Bool)]
     removed: bool,
+    #[diesel(sql_type = Bool)]
+    purge: bool,
+    #[diesel(sql_type = Text, deserialize_as = Words)]
+    source: String,
     #[diesel(sql_type = BigInt)]
     revision: i64,
     #[diesel(sql_type = BigInt)]
@@ -51,7 +55,7 @@ struct RecordRow {
 }
 
 const COLUMNS: &str = "SELECT name, kind, enabled, CAST(config AS TEXT) AS configuration, artifact_digest, fingerprint, version, \
-     reloads, removed, revision, registered FROM plugins";
+     reloads, removed, purge, source, revision, registered FROM plugins";
 
 #[derive(QueryableByName)]
 struct Quarantined {
@@ -63,6 +67,16 @@ struct Quarantined {
     reason: String,
 }
 
+#[derive(QueryableByName)]
+struct GrantedRow {
+    #[diesel(sql_type = Text, deserialize_as = Words)]
+    plugin: String,
+    #[diesel(sql_type = Text, deserialize_as = Words)]
+    source: String,
+    #[diesel(sql_type = Text)]
+    granted: Words,
+}
+
 impl StoreCore {
     /// Records of these plugins, or all.
     pub(crate) async fn records(
@@ -72,7 +86,7 @@ impl StoreCore {
     ) -> Result<Vec<Record>, Trouble> {
         let (listed, values) = list("name", names);
         let rows = work.rows::<RecordRow>(&format!("{COLUMNS}{listed} ORDER BY name"), values).await?;
-        self.with_quarantine(work, rows, names).await
+        self.with_what_belongs_to_them(work, rows, names).await
     }
 
     /// A record. Nobody else changes it until the work ends.
@@ -80,10 +94,10 @@ impl StoreCore {
         let lock = work.dialect().lock();
         let rows = work.rows::<RecordRow>(&format!("{COLUMNS} WHERE name = $1{lock}"), vec![name.into()]).await?;
         let names = BTreeSet::from([name.to_owned()]);
-        Ok(self.with_quarantine(work, rows, Some(&names)).await?.pop())
+        Ok(self.with_what_belongs_to_them(work, rows, Some(&names)).await?.pop())
     }
 
-    async fn with_quarantine(
+    async fn with_what_belongs_to_them(
         &self,
         work: &mut Work,
         rows: Vec<RecordRow>,
@@ -95,11 +109,16 @@ impl StoreCore {
         let (listed, values) = list("plugin", names);
         let query = format!("SELECT plugin, digest, reason FROM plugin_quarantine{listed}");
         let mut quarantine: BTreeMap<String, BTreeMap<Digest, String>> = BTreeMap::new();
-        for row in work.rows::<Quarantined>(&query, values).await? {
+        for row in work.rows::<Quarantined>(&query, values.clone()).await? {
             // A digest that is none keeps nothing out.
             if let Ok(digest) = row.digest.parse() {
                 quarantine.entry(row.plugin).or_default().insert(digest, row.reason);
             }
+        }
+        let query = format!("SELECT plugin, source, granted FROM plugin_grants{listed}");
+        let mut granted: BTreeMap<(String, String), Words> = BTreeMap::new();
+        for row in work.rows::<GrantedRow>(&query, values).await? {
+            granted.insert((row.plugin, row.source), row.granted);
         }
         let asked = |row: &RecordRow| names.is_none_or(|names| names.contains(&*row.name));
         Ok(rows
@@ -108,7 +127,8 @@ impl StoreCore {
             .filter(|row| self.may_be_a_plugin(&row.name))
             .map(|row| {
                 let quarantine = quarantine.remove(&*row.name).unwrap_or_default();
-                self.of_row(row, quarantine)
+                let granted = granted.remove(&((*row.name).to_owned(), row.source.clone()));
+                self.of_row(row, quarantine, granted)
             })
             .collect())
     }
@@ -128,7 +148,7 @@ impl StoreCore {
         false
     }
 
-    fn of_row(&self, row: RecordRow, quarantine: BTreeMap<Digest, String>) -> Record {
+    fn of_row(&self, row: RecordRow, quarantine: BTreeMap<Digest, String>, granted: Option<Words>) -> Record {
         let digest = row.artifact_digest.as_ref().and_then(|digest| match digest.parse() {
             Ok(digest) => Some(digest),
             Err(error) => {
@@ -145,14 +165,35 @@ impl StoreCore {
             built_in: row.kind == "static",
             enabled: row.enabled,
             config: self.configuration(&row.name, &row.configuration),
+            grants: granted.map(|granted| self.grants(&row.name, &granted)),
+            // What is no source is none that anything was granted to.
+            source: row.source.parse().unwrap_or(PluginSource::Upload),
             agreed,
             reloads: count(row.reloads),
             removed: row.removed,
+            purge: row.purge,
             quarantine,
             revision: count(row.revision),
             registered: count(row.registered),
             name: row.name.into(),
         }
+    }
+
+    /// What is granted. What is no permission grants nothing.
+    fn grants(&self, name: &Words, text: &Words) -> Grants {
+        if **text == *"asked" {
+            return Grants::Asked;
+        }
+        let (good, bad): (Vec<&str>, Vec<&str>) =
+            text.split_whitespace().partition(|word| Grants::these([*word]).is_ok());
+        if !bad.is_empty() {
+            let sentence = format!(
+                "what the registry grants to {name} is used without {}: there are no such permissions",
+                bad.join(", ")
+            );
+            self.refuse_once(&format!("{name} grants"), text, "grants-refused", &sentence);
+        }
+        Grants::these(good).unwrap_or_default()
     }
 
     /// A configuration. Where somebody wrote what is no JSON object the last one that was goes on.

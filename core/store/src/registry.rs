@@ -9,7 +9,7 @@ use crate::{
     words::Words,
 };
 use camlock_policy::{
-    BoxFuture, Fingerprint,
+    BoxFuture, Fingerprint, Grants, PluginSource,
     registry::{
         Actor, Decision, Happened, Newcomer, NotDecided, Proposal, Proposed, Reading, Record, Registry, RolloutId,
         RolloutState, Served, Snapshot, Unavailable,
@@ -121,6 +121,10 @@ impl Registry for StoreCore {
 /// Writes what is not as it was.
 async fn write(work: &mut Work, before: &Record, after: &Record) -> Result<(), Trouble> {
     let name = &after.name;
+    if before.purge != after.purge {
+        let update = "UPDATE plugins SET purge = $2, revision = 0 WHERE name = $1";
+        work.run(update, vec![name.into(), after.purge.into()]).await?;
+    }
     if (before.enabled, &before.config, before.reloads, before.removed)
         != (after.enabled, &after.config, after.reloads, after.removed)
     {
@@ -137,6 +141,16 @@ async fn write(work: &mut Work, before: &Record, after: &Record) -> Result<(), T
         ];
         work.run(&update, values).await?;
     }
+    if before.source != after.source {
+        let update = "UPDATE plugins SET source = $2, revision = 0 WHERE name = $1";
+        work.run(update, vec![name.into(), after.source.to_string().into()]).await?;
+    }
+    if let Some(grants) = after.grants.as_ref().filter(|grants| {
+        // What was granted to one from the same source is there already.
+        before.source != after.source || before.grants.as_ref() != Some(grants)
+    }) {
+        put_grants(work, name, &after.source, grants).await?;
+    }
     for digest in before.quarantine.keys().filter(|digest| !after.quarantine.contains_key(digest)) {
         let pardon = "DELETE FROM plugin_quarantine WHERE plugin = $1 AND digest = $2";
         work.run(pardon, vec![name.into(), digest.to_string().into()]).await?;
@@ -149,19 +163,50 @@ async fn write(work: &mut Work, before: &Record, after: &Record) -> Result<(), T
     Ok(())
 }
 
+/// Writes what is granted to a plugin from there.
+async fn put_grants(work: &mut Work, name: &str, source: &PluginSource, grants: &Grants) -> Result<(), Trouble> {
+    let granted = match grants {
+        Grants::Asked => "asked".to_owned(),
+        Grants::These(these) => these.iter().map(String::as_str).collect::<Vec<_>>().join(" "),
+    };
+    let now = work.dialect().now();
+    let put = format!(
+        "INSERT INTO plugin_grants (plugin, source, granted) VALUES ($1, $2, $3) \
+         ON CONFLICT (plugin, source) DO UPDATE SET granted = excluded.granted, at = {now}"
+    );
+    work.run(&put, vec![name.into(), source.to_string().into(), granted.into()]).await.map(drop)
+}
+
 /// Makes records, and lets those that were removed begin anew.
 async fn enter(work: &mut Work, newcomers: &[Newcomer]) -> Result<(), Trouble> {
-    let values = |newcomer: &Newcomer| -> [Value; 4] {
+    let values = |newcomer: &Newcomer| -> [Value; 5] {
         let kind = if newcomer.built_in { "static" } else { "dynamic" };
-        [(&newcomer.name).into(), newcomer.enabled.into(), kind.into(), (&newcomer.path).into()]
+        let source = newcomer.source.to_string();
+        [(&newcomer.name).into(), newcomer.enabled.into(), kind.into(), (&newcomer.path).into(), source.into()]
     };
     let enter = format!(
-        "INSERT INTO plugins (name, enabled, kind, source_path) VALUES {} ON CONFLICT (name) DO NOTHING",
-        places(newcomers.len(), 4)
+        "INSERT INTO plugins (name, enabled, kind, source_path, source) VALUES {} ON CONFLICT (name) DO NOTHING",
+        places(newcomers.len(), 5)
     );
-    if work.run(&enter, newcomers.iter().flat_map(values).collect()).await? == newcomers.len() {
-        return Ok(());
+    let all_new = work.run(&enter, newcomers.iter().flat_map(values).collect()).await? == newcomers.len();
+    if !all_new {
+        begin_anew(work, newcomers, values).await?;
     }
+    // Of those that have a record already what comes on terms of its own is written by a decision.
+    for newcomer in newcomers.iter().filter(|_| all_new) {
+        if let Some(grants) = &newcomer.grants {
+            put_grants(work, &newcomer.name, &newcomer.source, grants).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Those of these whose record was removed begin anew.
+async fn begin_anew(
+    work: &mut Work,
+    newcomers: &[Newcomer],
+    values: impl Fn(&Newcomer) -> [Value; 5],
+) -> Result<(), Trouble> {
     let removed = format!(
         "SELECT name AS word FROM plugins WHERE removed = $1 AND name IN {}{}",
         names_after(1, newcomers.len()),
@@ -170,10 +215,16 @@ async fn enter(work: &mut Work, newcomers: &[Newcomer]) -> Result<(), Trouble> {
     let named = [vec![true.into()], newcomers.iter().map(|newcomer| (&newcomer.name).into()).collect()].concat();
     let removed: BTreeSet<String> = work.rows::<Word>(&removed, named).await?.into_iter().map(|row| row.word).collect();
     for newcomer in newcomers.iter().filter(|newcomer| removed.contains(&newcomer.name)) {
-        work.run("DELETE FROM plugin_quarantine WHERE plugin = $1", vec![(&newcomer.name).into()]).await?;
-        let anew = "UPDATE plugins SET enabled = $2, kind = $3, source_path = $4, version = '', artifact_digest = NULL, \
-             fingerprint = NULL, config = '{}', removed = $5 WHERE name = $1";
+        for belonging in ["plugin_quarantine", "plugin_grants"] {
+            let delete = format!("DELETE FROM {belonging} WHERE plugin = $1");
+            work.run(&delete, vec![(&newcomer.name).into()]).await?;
+        }
+        let anew = "UPDATE plugins SET enabled = $2, kind = $3, source_path = $4, source = $5, version = '', \
+             artifact_digest = NULL, fingerprint = NULL, config = '{}', removed = $6, purge = $6 WHERE name = $1";
         work.run(anew, [values(newcomer).to_vec(), vec![false.into()]].concat()).await?;
+        if let Some(grants) = &newcomer.grants {
+            put_grants(work, &newcomer.name, &newcomer.source, grants).await?;
+        }
     }
     Ok(())
 }

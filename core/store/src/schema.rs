@@ -221,6 +221,7 @@ fn ours(dialect: Dialect, applied: &BTreeSet<String>) -> BTreeSet<String> {
             vec![
                 include_str!(concat!("../../../migrations/", $database, "/2026-11-26-000001_tables/up.sql")),
                 include_str!(concat!("../../../migrations/", $database, "/2026-11-26-000002_decisions/up.sql")),
+                include_str!(concat!("../../../migrations/", $database, "/2026-11-29-000001_grants/up.sql")),
             ]
         };
     }
@@ -298,7 +299,7 @@ mod tests {
 
     #[test]
     fn each_migration_is_known_with_what_it_made() {
-        for (dialect, number) in [(Dialect::Sqlite, 2), (Dialect::Postgres, 3)] {
+        for (dialect, number) in [(Dialect::Sqlite, 3), (Dialect::Postgres, 4)] {
             let known = known(dialect);
             let ours = ours(dialect, &known);
             assert!(["plugins", "api_tokens", "plugin_status"].iter().all(|name| ours.contains(*name)), "{ours:?}");

@@ -48,12 +48,24 @@ impl Answer {
 
 /// One request over a connection of its own.
 pub fn request(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> io::Result<Answer> {
+    request_with(address, method, path, headers, "")
+}
+
+/// The same, with a body.
+fn request_with(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> io::Result<Answer> {
+    let length = body.len();
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n{headers}\r\n"
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
     )?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;
@@ -100,9 +112,18 @@ impl Server {
 
     /// A request with the admin token.
     pub fn act(&self, method: &str, path: &str) -> Answer {
+        request(self.address, method, path, &[("authorization", &self.bearer())]).unwrap()
+    }
+
+    /// The same, with a JSON body.
+    pub fn act_with(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let headers = [("authorization", &*self.bearer()), ("content-type", "application/json")];
+        request_with(self.address, method, path, &headers, &body.to_string()).unwrap()
+    }
+
+    fn bearer(&self) -> String {
         let token = fs::read_to_string(self.data.join("admin-token")).unwrap();
-        let bearer = format!("Bearer {}", token.trim());
-        request(self.address, method, path, &[("authorization", &bearer)]).unwrap()
+        format!("Bearer {}", token.trim())
     }
 
     /// What the server says of a plugin.

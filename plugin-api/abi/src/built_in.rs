@@ -8,6 +8,8 @@ pub struct BuiltIn {
     root: RootRef,
     meta: &'static [u8],
     manifest: &'static [u8],
+    migrations: &'static [u8],
+    config_schema: fn() -> Option<String>,
 }
 
 impl BuiltIn {
@@ -16,7 +18,24 @@ impl BuiltIn {
     /// # Safety
     /// The functions must keep the contract, and be there as long as the program runs.
     pub const unsafe fn new(root: RootRef, meta: &'static [u8], manifest: &'static [u8]) -> Self {
-        BuiltIn { root, meta, manifest }
+        BuiltIn { root, meta, manifest, migrations: &[], config_schema: || None }
+    }
+
+    /// The same, with what [`section::MIGRATIONS`](crate::section::MIGRATIONS) would hold.
+    #[must_use]
+    pub const fn with_migrations(self, migrations: &'static [u8]) -> Self {
+        BuiltIn { migrations, ..self }
+    }
+
+    /// The same, with what makes the schema of its configuration.
+    #[must_use]
+    pub const fn with_config_schema(self, config_schema: fn() -> Option<String>) -> Self {
+        BuiltIn { config_schema, ..self }
+    }
+
+    /// The schema of its configuration, if it has one.
+    pub fn config_schema(&self) -> Option<String> {
+        (self.config_schema)()
     }
 
     /// Its functions.
@@ -32,6 +51,11 @@ impl BuiltIn {
     /// What [`section::MANIFEST`](crate::section::MANIFEST) would hold.
     pub fn manifest(&self) -> &'static [u8] {
         self.manifest
+    }
+
+    /// What [`section::MIGRATIONS`](crate::section::MIGRATIONS) would hold.
+    pub fn migrations(&self) -> &'static [u8] {
+        self.migrations
     }
 }
 

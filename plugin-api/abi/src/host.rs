@@ -131,14 +131,17 @@ pub struct HostTable {
     /// `dir`: the plugin's own directory, an absolute path; it exists. `scratch`: the same of this generation, which the host
     /// removes with it.
     pub text: unsafe extern "C" fn(*const (), name: RStr<'_>, &TextSink<'_>),
+    /// Asks a service of the host: a request whose target begins with the service's name and version (`/storage/1/…`). An answer
+    /// that is none of 2xx is an error, with its code in the header `x-code`. Dropping the task takes the question back.
+    pub ask: unsafe extern "C" fn(*const (), &RequestHead<'_>, Body) -> Task,
+    /// Where a number is kept that grows whenever what [`HostTable::text`] tells becomes another: what was read at the same number
+    /// need not be read again. It is read atomically.
+    pub revision: unsafe extern "C" fn(*const ()) -> *const u64,
     /// The plugin's environment: pointers to C strings `KEY=value`, a null pointer at the end; the process's own with the
     /// operator's variables for this plugin laid over it, as it was when the library was opened. Valid, and unchanged, while the
     /// library is mapped.
-    pub environment: unsafe extern "C" fn(*const ()) -> *const *const u8,
-    /// Asks a service of the host: a request whose target begins with the service's name and version (`/storage/1/…`). An answer
-    /// that is none of 2xx is an error, with its code in the header `x-code`. Dropping the task takes the question back.
     #[sabi(last_prefix_field)]
-    pub ask: unsafe extern "C" fn(*const (), &RequestHead<'_>, Body) -> Task,
+    pub environment: unsafe extern "C" fn(*const ()) -> *const *const u8,
 }
 
 /// The host, as one plugin sees it. Valid while that plugin's library is mapped.

@@ -43,8 +43,8 @@ pub struct TextSink<'a> {
 ///
 /// The order of calls: `install`, once, before anything else (and before the constructors, where the host runs these
 /// itself); `open` makes an
-/// instance; `create` until it is done; `describe`; in a server also `start`, and from then on `handle`, `upgrade`, `health`
-/// from any thread at once, and `configure`, one at a time; `save`, `shutdown`; `close` when everything the instance gave out
+/// instance; `create` until it is done; `describe`; in a server also `start`, and from then on `handle`, `upgrade`, `deliver`,
+/// `health` from any thread at once, and `configure`, one at a time; `save`, `shutdown`; `close` when everything the instance gave out
 /// was freed. Every job and task refers to its instance, which the host closes last.
 #[repr(C)]
 #[derive(StableAbi)]
@@ -62,7 +62,9 @@ pub struct Root {
     /// Runs the author's `create` and `routes`.
     pub create: unsafe extern "C" fn(*mut Object) -> Job,
     /// Tells what there is to tell: `openapi` (a JSON document), where there is one; `memory` (the address of an
-    /// `extern "C" fn() -> u64`, in native order, that says how many bytes the plugin holds), where they are counted.
+    /// `extern "C" fn() -> u64`, in native order, that says how many bytes the plugin holds), where they are counted;
+    /// `config-schema` (a JSON Schema), where a type of the plugin's says what its configuration is like. It may be asked before
+    /// `create` too, for what does not depend on that.
     pub describe: unsafe extern "C" fn(*mut Object, &TextSink<'_>),
     /// Begins work.
     pub start: unsafe extern "C" fn(*mut Object) -> Job,
@@ -81,6 +83,9 @@ pub struct Root {
     /// Another configuration, a JSON object, while it serves. The outcome is [`TAKEN_LIVE`] if the instance goes on with it,
     /// and anything else if only an instance that begins with it can. A failure: it is refused, and what was there before holds.
     pub configure: unsafe extern "C" fn(*mut Object, config: RStr<'_>) -> Job,
+    /// Answers what the host brings to the plugin beside requests of clients, as its target says. A plugin that takes nothing of
+    /// the kind answers 404, with `not_found` in the header `x-code`.
+    pub deliver: unsafe extern "C" fn(*mut Object, &RequestHead<'_>, Body) -> Task,
     /// Frees the instance and ends its runtime. Blocks, within bounds.
     #[sabi(last_prefix_field)]
     pub close: unsafe extern "C" fn(*mut Object),

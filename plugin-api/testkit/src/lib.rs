@@ -26,6 +26,9 @@
 
 #![forbid(unsafe_code)]
 
+mod setup;
+
+pub use crate::setup::Setup;
 use axum::{Router, body::Body};
 use bytes::Bytes;
 use camlock_plugin::{Config, Host, Plugin, Result, Routes, Taken};
@@ -51,10 +54,10 @@ impl<P: Plugin> Running<P> {
 
     /// The same, with a configuration: what becomes a JSON object, such as `json!({"rows": 3})`.
     pub async fn with_config(config: impl Serialize) -> Result<Self> {
-        Self::start_in(Host::in_program_with(Config::new(config)?)).await
+        Setup::new().config(config)?.start().await
     }
 
-    async fn start_in(host: Host) -> Result<Self> {
+    pub(crate) async fn start_in(host: Host) -> Result<Self> {
         let plugin = Arc::new(P::create(host.clone()).await?);
         let routes: Routes = plugin.clone().routes().into();
         let openapi = routes.openapi().map(str::to_owned);

@@ -94,6 +94,14 @@ impl Checked {
             for permission in &manifest.camlock.permissions {
                 row("asks for", permission, Tone::Plain);
             }
+            if report.config_schema.is_some() {
+                row("config", "has a schema", Tone::Plain);
+            }
+            if let Some(unseen) = &report.unseen {
+                let words =
+                    format!("with a configuration made of its schema alone, {unseen}; its real configuration decides");
+                row("unseen", &words, Tone::Careful);
+            }
             for lint in lints(manifest, report) {
                 row("lint", &lint, Tone::Careful);
             }
@@ -135,6 +143,8 @@ impl Checked {
                     "permissions": manifest.camlock.permissions,
                     "endpoints": endpoints.map(|(method, path)| json!({ "method": method, "path": path })).collect::<Vec<_>>(),
                 });
+                document["config_schema"] = report.config_schema.is_some().into();
+                document["unseen"] = report.unseen.clone().into();
                 document["artifact"] = artifact.digest.to_string().into();
                 document["lints"] = lints(manifest, report).into();
             }

@@ -112,9 +112,13 @@ impl Admin {
                         let _ = reply.send(outcome);
                     }
                     Message::Install(installation, reply) => {
-                        let Installation { source, replace, by, held } = installation;
+                        let Installation { source, replace, grants: _, by, held } = installation;
                         let there = BTreeMap::new();
-                        let outcome = install.as_ref().unwrap().install(Upload { source, replace, there }).await;
+                        let outcome = install
+                            .as_ref()
+                            .unwrap()
+                            .install(Upload { source, replace, there }, Box::new(|_| ()))
+                            .await;
                         drop(held);
                         let placed = outcome.map(|Installed { plugin, path }| {
                             let (answer, outcome) = oneshot::channel();

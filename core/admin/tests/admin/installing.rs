@@ -7,8 +7,8 @@ use crate::{
 use bytes::Bytes;
 use camlock_admin::{AdminOptions, AdminSettings};
 use camlock_policy::{
-    Act, BoxFuture, Done, Failure, Headline, Install, Installed, NotInstalled, PluginView, Refused, Source, Stage,
-    Upload,
+    Act, Arriving, BoxFuture, Done, Failure, Headline, Install, Installed, NotInstalled, PluginView, Refused, Source,
+    Stage, Upload,
 };
 use http::{Request, Response};
 use http_body_util::{BodyExt, StreamBody};
@@ -31,7 +31,7 @@ impl Install for Fake {
     fn uploads(&self) -> PathBuf {
         self.uploads.clone()
     }
-    fn install(&self, upload: Upload) -> BoxFuture<Outcome> {
+    fn install(&self, upload: Upload, _: Arriving) -> BoxFuture<Outcome> {
         let content = std::fs::read(upload.source.path()).unwrap_or_default();
         self.asked.lock().unwrap().push((upload, content));
         let outcome = self.outcome.lock().unwrap().clone();

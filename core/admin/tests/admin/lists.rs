@@ -1,11 +1,11 @@
 //! Lists in pages, conditions, what is decided, and what is not understood.
 
 use crate::{
-    admin::{ADMIN, Admin, done, view},
+    admin::{ADMIN, Admin, done, live, view},
     server::problem,
 };
 use camlock_policy::{
-    Act, BoxFuture, Digest, Headline, Overview, PluginView, Refused,
+    Act, BoxFuture, ConfigViolation, Digest, Headline, Overview, PluginView, Refused,
     registry::{Archive, EventPage, EventQuery, Happened, NodeView, Served, Unavailable},
 };
 use serde_json::{Value, json};
@@ -233,7 +233,7 @@ async fn what_is_decided_reaches_the_manager_with_who_and_on_what_condition() {
     }
     assert_eq!(admin.ask("DELETE", "/api/v1/plugins/hello", ADMIN, "").await.status(), 200);
     let order = admin.orders.lock().unwrap().pop().unwrap();
-    assert_eq!((order.act, order.by.as_str()), (Act::Remove, "admin"));
+    assert_eq!((order.act, order.by.as_str()), (Act::Remove { purge: false }, "admin"));
 }
 
 #[tokio::test]
@@ -309,4 +309,32 @@ async fn looking_again_is_noted() {
     assert_eq!(admin.looks.load(Ordering::SeqCst), 1);
     let journal = admin.get("/api/v1/journal").await;
     assert_eq!((&journal["items"][0]["what"], &journal["items"][0]["by"]), (&json!("reload"), &json!("admin")));
+}
+
+#[tokio::test]
+async fn a_schema_is_shown_as_it_was_written() {
+    let admin = Admin::start().await;
+    let text = r#"{ "properties": {"zeta": {}, "alpha": {}} }"#;
+    let mut plugin = live(view("hello"));
+    plugin.config_schema = Some(text.into());
+    admin.show_live([plugin]);
+    let answer = admin.ask("GET", "/api/v1/plugins/hello/schema", ADMIN, "").await;
+    assert_eq!(answer.headers()["content-type"], "application/schema+json");
+    assert_eq!(answer.body(), text);
+}
+
+#[tokio::test]
+async fn a_configuration_that_does_not_fit_says_where() {
+    let admin = Admin::start().await;
+    let place =
+        ConfigViolation { pointer: "/rows".into(), expected: "a whole number".into(), found: "\"many\"".into() };
+    admin.answering(move |_| Err(Refused::Misfit(vec![place.clone()])));
+    let answer = admin.ask("PUT", "/api/v1/plugins/hello", ADMIN, r#"{"config": {"rows": "many"}}"#).await;
+    let problem = problem(&answer);
+    assert_eq!((answer.status().as_u16(), &problem["plugin"]), (400, &json!("hello")));
+    assert_eq!(
+        problem["detail"],
+        "the configuration does not fit: at `/rows`: expected a whole number, found \"many\""
+    );
+    assert_eq!(problem["violations"], json!([{"pointer": "/rows", "expected": "a whole number", "found": "\"many\""}]));
 }

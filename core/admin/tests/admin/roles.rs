@@ -12,14 +12,17 @@ use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 use tokio::time::timeout;
 
 /// The table that is agreed on. What is not in it is open to all.
-const TABLE: [(&str, &str, Role); 22] = [
+const TABLE: [(&str, &str, Role); 25] = [
     ("GET", "/api/v1/plugins", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}/generations", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}/builds", Role::Viewer),
+    ("GET", "/api/v1/plugins/{name}/schema", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}/logs", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}/level", Role::Viewer),
     ("PUT", "/api/v1/plugins/{name}/level", Role::Operator),
+    ("GET", "/api/v1/plugins/{name}/grants", Role::Viewer),
+    ("PUT", "/api/v1/plugins/{name}/grants", Role::Admin),
     ("PUT", "/api/v1/plugins/{name}", Role::Operator),
     ("POST", "/api/v1/plugins/{name}/enable", Role::Operator),
     ("POST", "/api/v1/plugins/{name}/disable", Role::Operator),
@@ -70,6 +73,8 @@ async fn each_route_and_each_role() {
                 Some(_) => {
                     let expected = match (method, &*path) {
                         (_, "/api/v1/nothing") | ("DELETE", "/api/v1/tokens/999") => 404,
+                        // It has none.
+                        ("GET", "/api/v1/plugins/hello/schema") => 404,
                         ("POST", "/api/v1/plugins") => 501,
                         ("GET", _) => 200,
                         _ => 400,

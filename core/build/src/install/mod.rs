@@ -18,7 +18,9 @@ use crate::{
     words::{in_words, shown},
 };
 use archive::{tar_gz, zip};
-use camlock_policy::{BoxFuture, Install, Installed, Kind, NotInstalled, Source, Upload, manifest::check_name};
+use camlock_policy::{
+    Arriving, BoxFuture, Install, Installed, Kind, NotInstalled, Source, Upload, manifest::check_name,
+};
 use incoming::Incoming;
 use room::{InstallBounds, Room};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -73,9 +75,9 @@ impl Install for Installer {
         self.0.uploads.clone()
     }
 
-    fn install(&self, upload: Upload) -> BoxFuture<Result<Installed, NotInstalled>> {
+    fn install(&self, upload: Upload, arriving: Arriving) -> BoxFuture<Result<Installed, NotInstalled>> {
         let shared = self.0.clone();
-        let done = tokio::task::spawn_blocking(move || shared.install(&upload));
+        let done = tokio::task::spawn_blocking(move || shared.install(&upload, arriving));
         Box::pin(async move {
             done.await.unwrap_or_else(|_| Err(NotInstalled::Failed("installing it was broken off".to_owned())))
         })
@@ -92,7 +94,7 @@ struct Ready {
 }
 
 impl Workplace {
-    fn install(&self, upload: &Upload) -> Result<Installed, NotInstalled> {
+    fn install(&self, upload: &Upload, arriving: Arriving) -> Result<Installed, NotInstalled> {
         fs::create_dir_all(&self.plugins).map_err(|error| unwritten(&self.plugins, &error))?;
         let incoming = Incoming::beside(&self.plugins).map_err(|error| unwritten(&self.plugins, &error))?;
         let ready = match &upload.source {
@@ -101,6 +103,7 @@ impl Workplace {
             Source::Zip(path) => self.unpacked(path, &incoming, zip)?,
             Source::Path(path) => self.path(path, &incoming)?,
         };
+        arriving(&ready.plugin);
         self.place(&ready, &incoming, upload)?;
         Ok(Installed { plugin: ready.plugin, path: ready.entry.into() })
     }

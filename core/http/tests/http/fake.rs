@@ -1,7 +1,7 @@
 //! Plugins that are closures.
 
 use camlock_policy::{
-    Answer, Body, BoxFuture, Call, Description, Fault, Instance, Lease, RequestLimits, Saved, Use, manifest,
+    Answer, Body, BoxFuture, Call, Description, Fault, FaultKind, Instance, Lease, RequestLimits, Saved, Use, manifest,
     routes::{Routed, Serving, Target},
 };
 use http::Response;
@@ -80,6 +80,9 @@ impl Instance for Fake {
     }
     fn call(&self, call: Call) -> BoxFuture<Result<Answer, Fault>> {
         (self.handler)(call, self.lease.share(Use::Request))
+    }
+    fn deliver(&self, _: Call) -> BoxFuture<Result<Answer, Fault>> {
+        Box::pin(async { Err(Fault::new(FaultKind::Error, "nothing is delivered")) })
     }
     fn start(&self) -> BoxFuture<Result<(), Fault>> {
         Box::pin(async { Ok(()) })

@@ -29,7 +29,7 @@ fn alone<F: Future>(body: F) {
 
 async fn load(host: &Host) -> (u64, Loaded) {
     let generation = next_generation();
-    (generation, host.loader.load_built_in(&LINKED, generation, "{}").await.expect("it can be loaded"))
+    (generation, host.loader.load_built_in(&LINKED, (generation, "{}")).await.expect("it can be loaded"))
 }
 
 async fn serve(host: &Host) -> (u64, Served) {
@@ -53,8 +53,11 @@ fn two_serve_beside_each_other() {
     alone(async {
         let host = Host::new();
         let (generation, linked) = serve(&host).await;
-        let about =
-            host.loader.load_built_in(&about::CAMLOCK_PLUGIN, next_generation(), "{}").await.expect("it can be loaded");
+        let about = host
+            .loader
+            .load_built_in(&about::CAMLOCK_PLUGIN, (next_generation(), "{}"))
+            .await
+            .expect("it can be loaded");
         let about = host.serve_loaded(about).await;
         assert_eq!(linked.text("/hello").await, "Hello from inside!");
         let echo: Value = serde_json::from_str(&about.text("/echo?x").await).expect("JSON");
@@ -227,10 +230,10 @@ fn the_supervisor_can_have_it() {
         let loader = Loader::new(dir.path(), LoaderOptions::default(), None).expect("a loader");
         let candidate = compiled_in(LINKED, Arc::new(loader)).expect("it is a plugin");
         assert_eq!((&*candidate.manifest().name, candidate.digest(), candidate.stays()), ("linked", None, None));
-        let mut ending = candidate.load(next_generation(), "{}".into()).await.expect("it can be loaded").ending;
+        let mut ending = candidate.load((next_generation(), "{}").into()).await.expect("it can be loaded").ending;
         goes(&mut ending).await;
         CREATE_FAILS.store(true, Ordering::SeqCst);
-        let failure = candidate.load(next_generation(), "{}".into()).await.expect_err("told to");
+        let failure = candidate.load((next_generation(), "{}").into()).await.expect_err("told to");
         CREATE_FAILS.store(false, Ordering::SeqCst);
         assert_eq!((failure.stage, &*failure.reason), (Stage::Load, "`create` failed: told to fail"));
     });
@@ -244,7 +247,7 @@ fn a_create_that_fails() {
             [(&CREATE_FAILS, "`create` failed: told to fail"), (&CREATE_PANICS, "`create` panicked: told to panic (")]
         {
             told.store(true, Ordering::SeqCst);
-            let error = host.loader.load_built_in(&LINKED, next_generation(), "{}").await.expect_err("told to");
+            let error = host.loader.load_built_in(&LINKED, (next_generation(), "{}")).await.expect_err("told to");
             told.store(false, Ordering::SeqCst);
             assert!(matches!(error, LoadError::Create { .. }), "{error:?}");
             assert!(error.to_string().starts_with(expected), "{error}");
@@ -261,10 +264,12 @@ fn a_configuration_of_its_own() {
         let dir = tempfile::tempdir().expect("a directory");
         let loader = Loader::new(dir.path(), LoaderOptions::default(), None).expect("a loader");
         let candidate = compiled_in(LINKED, Arc::new(loader)).expect("it is a plugin");
+        let schema = candidate.schema().expect("it has a schema");
+        assert_eq!(schema.complete(&json!({})), Ok(json!({"step": 1})));
         let mut begun = Vec::new();
         for step in [2, 5] {
             let config = json!({"step": step}).to_string();
-            begun.push(candidate.load(next_generation(), config.into()).await.expect("it can be loaded"));
+            begun.push(candidate.load((next_generation(), config).into()).await.expect("it can be loaded"));
         }
         let [two, five] = &begun[..] else { unreachable!("two were begun") };
         let steps = async || [step_of(two).await, step_of(five).await];

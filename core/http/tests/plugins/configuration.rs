@@ -145,13 +145,13 @@ fn as_the_supervisor_has_it() {
         let loader = Loader::new(dir.path().join("run"), LoaderOptions::default(), None).expect("a loader");
         let bench = Workbench::new(staging, verifier, Arc::new(loader));
         let candidate: Arc<dyn Candidate> = bench.prepare(&library()).await.expect("it is verified");
-        let begun = candidate.load(crate::harness::next_generation(), r#"{"greeting":"begun"}"#.into()).await;
+        let begun = candidate.load((crate::harness::next_generation(), r#"{"greeting":"begun"}"#).into()).await;
         let Loaded { instance, mut ending, .. } = begun.expect("it can be loaded");
         let answer = crate::direct::call(&instance, "/greeting").await.expect("an answer").response;
         assert_eq!(answer.into_body().into_whole().expect("it is whole"), "begun");
         drop(instance);
         goes(&mut ending).await;
-        let bad = candidate.load(crate::harness::next_generation(), r#"{"port":"high"}"#.into()).await;
+        let bad = candidate.load((crate::harness::next_generation(), r#"{"port":"high"}"#).into()).await;
         let failure = bad.expect_err("no number");
         assert!(failure.stage == Stage::Load && !failure.transient, "{failure:?}");
         assert!(failure.reason.contains("at `port`"), "{failure}");

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use camlock_http::{Dispatch, Front, FrontOptions};
 use camlock_loader::{LoadError, Loader, LoaderOptions, Staging, Verdict, Verifier, VerifierLimits, on_thread_park};
 use camlock_policy::{
-    Ending, Instance, Loaded, Publish, RequestLimits, Watch,
+    Ending, GenerationStart, Granted, Grants, Instance, Loaded, Publish, RequestLimits, Watch,
     routes::{MOUNTS, Serving},
 };
 use camlock_testing::Fixtures;
@@ -16,7 +16,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -54,6 +54,8 @@ pub struct Host {
     pub staging: Staging,
     pub verifier: Verifier,
     pub loader: Loader,
+    /// What the last plugin that was loaded may: what it asks for, until a test decides otherwise.
+    pub granted: Mutex<Granted>,
 }
 
 impl Host {
@@ -63,7 +65,7 @@ impl Host {
         let verifier = Verifier::new(dir.path().join("verdicts"), VerifierLimits::default()).expect("a verifier");
         let handle = tokio::runtime::Handle::try_current().ok();
         let loader = Loader::new(dir.path().join("run"), LoaderOptions::default(), handle).expect("a loader");
-        Host { dir, staging, verifier, loader }
+        Host { dir, staging, verifier, loader, granted: Mutex::default() }
     }
 
     /// Where everything is that it keeps.
@@ -94,7 +96,10 @@ impl Host {
         let artifact = self.staging.stage(library).expect("it can be staged");
         let verdict = self.verifier.verify(&artifact).await.expect("a verdict");
         assert!(matches!(verdict, Verdict::Good(_)), "{verdict:?}");
-        self.loader.load(&artifact, next_generation(), config).await
+        let granted = Granted::new(artifact.sections.manifest.camlock.permissions.clone(), &Grants::Asked);
+        *self.granted.lock().unwrap() = granted.clone();
+        let start = GenerationStart { generation: next_generation(), config: config.into(), granted };
+        self.loader.load(&artifact, start).await
     }
 
     /// Loads, starts and serves.

@@ -98,7 +98,7 @@ fn threads_that_exit_at_that_instant() {
         let (mut rounds, mut forgotten) = (0, 0);
         while rounds < 300 && Instant::now() < deadline {
             rounds += 1;
-            let Loaded { instance, mut ending, .. } = host.loader.load(&artifact, rounds, "{}").await.unwrap();
+            let Loaded { instance, mut ending, .. } = host.loader.load(&artifact, (rounds, "{}")).await.unwrap();
             let start = Arc::new(Barrier::new(4));
             let threads: Vec<_> = (0..3)
                 .map(|_| {

@@ -16,9 +16,11 @@ mod leases;
 mod misbehaviour;
 mod outside;
 mod reloading;
+mod schemas;
 mod serving;
 mod shipped;
 mod surroundings;
+mod tables;
 mod third_party;
 mod unloading;
 

@@ -25,7 +25,7 @@ fn nothing_is_used_up() {
         let mut baseline = (0, 0);
         for round in 0..rounds(1200) as u64 {
             let artifact = &artifacts[(round % 2) as usize];
-            let Loaded { instance, mut ending, .. } = host.loader.load(artifact, round, "{}").await.unwrap();
+            let Loaded { instance, mut ending, .. } = host.loader.load(artifact, (round, "{}")).await.unwrap();
             visit(&instance, "/current").await;
             let _ = instance.shutdown().await;
             drop(instance);

@@ -90,6 +90,18 @@ fn assets_travel_in_the_library_and_go_with_the_generation() {
 }
 
 #[trial]
+fn migrations_are_read_without_running_it() {
+    let sections = camlock_loader::inspect(&fs::read(library()).expect("it was built")).expect("it is a plugin");
+    let read: Vec<_> = sections.migrations.iter().map(|file| (file.file_name(), &*file.text)).collect();
+    let first = "CREATE TABLE p_surroundings__notes (text TEXT NOT NULL);\n";
+    let second = "-- camlock: contract\nDROP TABLE p_surroundings__notes;\n";
+    assert_eq!(read, [("0001_notes.sql".to_owned(), first), ("0002_without.postgres.sql".to_owned(), second)]);
+    let without = Fixtures::quick().library("hello");
+    let sections = camlock_loader::inspect(&fs::read(without).expect("it was built")).expect("it is a plugin");
+    assert_eq!(sections.migrations, []);
+}
+
+#[trial]
 fn variables_are_one_plugins_alone() {
     run(async {
         let host = host("grüß dich");

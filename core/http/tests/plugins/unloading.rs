@@ -293,7 +293,7 @@ fn a_load_that_is_given_up() {
         let artifact = host.staging.stage(&library("early")).unwrap();
         for microseconds in [0, 1000, 3000, 10_000] {
             let limit = Duration::from_micros(microseconds);
-            let _ = tokio::time::timeout(limit, host.loader.load(&artifact, microseconds, "{}")).await;
+            let _ = tokio::time::timeout(limit, host.loader.load(&artifact, (microseconds, "{}"))).await;
         }
         // Wherever it was given up: its constructor's thread ends, and nothing of it is left.
         // (The copy of one that was given up early goes before its library does.)

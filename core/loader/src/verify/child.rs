@@ -1,6 +1,10 @@
 //! The verifying child: opens the library, makes an instance, asks, drops, closes, looks, and tells after each step.
 
-use super::{CHILD_NAME, VARIABLES, Verdict, VerificationReport, VerificationStep, VerifierLine, confine};
+use super::{
+    CHILD_NAME, VARIABLES, Verdict, VerificationReport, VerificationStep, VerifierLine,
+    configured::{TrialConfig, trial_config},
+    confine,
+};
 use crate::{
     constructors::destruct,
     create::{describe, step_of},
@@ -169,28 +173,43 @@ fn try_all(
         return Ok(Err("it could not make an instance".to_owned()));
     }
     let functions = Functions { root, object };
+    // SAFETY: the lease keeps the instance.
+    let told = unsafe { describe(functions, &side) }.config_schema;
+    let TrialConfig { schema, config, lacking } = match trial_config(told) {
+        Ok(trial) => trial,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    side.set_config(config);
 
     teller.tell(&VerifierLine::Reached(VerificationStep::Create))?;
+    let mut report = VerificationReport { config_schema: schema, unseen: lacking, ..VerificationReport::default() };
     // SAFETY: root and object belong together; the lease keeps them.
     let create = unsafe { root.create()(object) };
     match LeasedJob::drive_under(create, &lease, candidate.limit) {
-        Some(Ok(_)) => {}
+        Some(Ok(_)) => report.unseen = None,
+        // Placeholders fit the schema, and perhaps not the world: its real configuration decides.
+        Some(Err(failure)) if failure.kind == FailureKind::Error && report.config_schema.is_some() => {
+            let lacking = report.unseen.take().map(|lacking| format!("; {lacking}")).unwrap_or_default();
+            report.unseen = Some(format!("{}{lacking}", failed("`create`", failure)));
+        }
         Some(Err(failure)) => return Ok(Err(failed(&step_of(failure.kind).to_string(), failure))),
         // Left to the parent, whose time is over too: it is not the plugin's last word.
         None => process::exit(TIMED_OUT),
     }
     teller.tell(&VerifierLine::Reached(VerificationStep::Describe))?;
     // SAFETY: the lease keeps the instance.
-    let openapi = unsafe { describe(functions, &side) }.openapi;
-    let mut report = VerificationReport { openapi, stays: None };
+    report.openapi = unsafe { describe(functions, &side) }.openapi;
 
-    teller.tell(&VerifierLine::Reached(VerificationStep::Shutdown))?;
-    // SAFETY: as above.
-    let shutdown = unsafe { root.shutdown()(object) };
-    match LeasedJob::drive_under(shutdown, &lease, candidate.limit) {
-        Some(Ok(_)) => {}
-        Some(Err(failure)) => return Ok(Err(failed("`shutdown`", failure))),
-        None => process::exit(TIMED_OUT),
+    // What was not created has nothing to end.
+    if report.unseen.is_none() {
+        teller.tell(&VerifierLine::Reached(VerificationStep::Shutdown))?;
+        // SAFETY: as above.
+        let shutdown = unsafe { root.shutdown()(object) };
+        match LeasedJob::drive_under(shutdown, &lease, candidate.limit) {
+            Some(Ok(_)) => {}
+            Some(Err(failure)) => return Ok(Err(failed("`shutdown`", failure))),
+            None => process::exit(TIMED_OUT),
+        }
     }
     side.end_spawned();
     drop(lease);

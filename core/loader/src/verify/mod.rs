@@ -1,10 +1,11 @@
 //! Verification: staged bytes are tried in a process of their own before the server opens them.
 //!
 //! `parent` starts the child, bounds it and understands how it ended; `child` opens the library and tells how far it came;
-//! `confine` and `workplace` say
+//! `configured` says with which configuration; `confine` and `workplace` say
 //! what the child may write; `verdicts` remembers. What must not live here: any decision about what to do with a verdict.
 
 mod child;
+mod configured;
 mod confine;
 mod parent;
 mod verdicts;
@@ -30,6 +31,12 @@ pub enum Verdict {
 pub struct VerificationReport {
     /// Its OpenAPI document.
     pub openapi: Option<String>,
+    /// The schema of its configuration, whatever it was made of.
+    #[serde(default)]
+    pub config_schema: Option<String>,
+    /// What could not be seen there because nobody had configured it: one sentence. It is not held against the bytes.
+    #[serde(default)]
+    pub unseen: Option<String>,
     /// Why its library stayed in the verifying process, if it did: it will be pinned here too.
     pub stays: Option<String>,
 }
@@ -79,10 +86,13 @@ enum VerifierLine {
 }
 
 /// Part of what a verdict is kept under: raised when verification comes to mean something else.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The name under which the child starts, in place of the program's.
 const CHILD_NAME: &str = "camlock-verifier";
+
+/// The file in the child's directory with the schema of the configuration, where the library holds one.
+const SCHEMA_FILE: &str = "config.schema.json";
 
 /// What carries a plugin's own variables to the child: a JSON object.
 pub(crate) const VARIABLES: &str = "CAMLOCK_PLUGIN_VARIABLES";

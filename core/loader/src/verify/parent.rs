@@ -1,7 +1,7 @@
 //! The parent's side: starts the child under limits, listens, and turns its end into a verdict or an error.
 
 use super::{
-    CHILD_NAME, VARIABLES, Verdict, VerificationStep, VerifierLine, child,
+    CHILD_NAME, SCHEMA_FILE, VARIABLES, Verdict, VerificationStep, VerifierLine, child,
     verdicts::{Key, Verdicts},
     workplace::Workplace,
 };
@@ -192,6 +192,11 @@ fn attempt(
     let copy = copy.map_err(|error| {
         VerifyError::NotRun(format!("no copy of it can be made for the verifying process: {}", in_words(&error)))
     })?;
+    if let Some(schema) = &artifact.sections.config_schema {
+        std::fs::write(directory.path().join(SCHEMA_FILE), schema).map_err(|error| {
+            VerifyError::NotRun(format!("its schema cannot be handed to the verifying process: {}", in_words(&error)))
+        })?;
+    }
     try_once(artifact, (copy.path(), directory.path()), variables, limits)
 }
 
@@ -422,6 +427,8 @@ mod tests {
             fingerprint: String::new(),
             requires: Vec::new(),
             crate_name: "hello".into(),
+            migrations: Vec::new(),
+            config_schema: None,
             stays: None,
         };
         let artifact = Artifact {

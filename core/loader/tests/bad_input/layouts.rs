@@ -115,11 +115,14 @@ fn a_changed_field() {
 fn a_renamed_field() {
     let library = built(
         "renamed-field",
-        &[Change {
-            file: "abi/src/head.rs",
-            from: "pub extra: RSlice<'a, Extra<'a>>,",
-            to: "pub more: RSlice<'a, Extra<'a>>,",
-        }],
+        &[
+            Change {
+                file: "abi/src/head.rs",
+                from: "pub extra: RSlice<'a, Extra<'a>>,",
+                to: "pub more: RSlice<'a, Extra<'a>>,",
+            },
+            Change { file: "src/ask.rs", from: "extra: RSlice::EMPTY,", to: "more: RSlice::EMPTY," },
+        ],
     );
     let sentence = "its types differ from this host's: `RequestHead` has a field `more` in the plugin and a field `extra` \
                     here";
@@ -130,11 +133,14 @@ fn a_renamed_field() {
 fn a_removed_field() {
     let library = built(
         "removed-field",
-        &[Change {
-            file: "abi/src/head.rs",
-            from: "    /// See [`Extra`].\n    pub extra: RSlice<'a, Extra<'a>>,\n",
-            to: "",
-        }],
+        &[
+            Change {
+                file: "abi/src/head.rs",
+                from: "    /// See [`Extra`].\n    pub extra: RSlice<'a, Extra<'a>>,\n",
+                to: "",
+            },
+            Change { file: "src/ask.rs", from: "extra: RSlice::EMPTY,", to: "" },
+        ],
     );
     let sentence = "its types differ from this host's: `RequestHead` has a field `extra` here and none in the plugin";
     bad(&library, sentence);

@@ -71,7 +71,7 @@ impl Place {
     }
 
     pub fn load(&self, artifact: &Artifact) -> Result<Loaded, LoadError> {
-        self.run(self.loader.load(artifact, GENERATION.fetch_add(1, Ordering::Relaxed), "{}"))
+        self.run(self.loader.load(artifact, (GENERATION.fetch_add(1, Ordering::Relaxed), "{}")))
     }
 
     /// Lets go of an instance; its library must be gone.

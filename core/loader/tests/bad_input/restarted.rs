@@ -45,7 +45,7 @@ pub fn run_if_asked() {
             let loader = camlock_loader::Loader::new(dir.join("run"), Default::default(), None).expect("a loader");
             little_room();
             let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-            runtime.block_on(loader.load(&artifact, 1, "{}")).map(drop).map_err(|error| error.to_string())
+            runtime.block_on(loader.load(&artifact, (1, "{}"))).map(drop).map_err(|error| error.to_string())
         }
         "verify" => {
             let artifact = staging().and_then(|staging| staging.stage(&candidate)).expect("it can be staged");
@@ -77,10 +77,10 @@ pub fn run_if_asked() {
                 let mut beside = None;
                 if what == "load and start beside another" {
                     let other = staging().and_then(|staging| staging.stage(&dir.join(OTHER)));
-                    let other = loader.load(&other.expect("it can be staged"), 6, "{}").await;
+                    let other = loader.load(&other.expect("it can be staged"), (6, "{}")).await;
                     beside = Some(other.map_err(|error| error.to_string())?);
                 }
-                let loaded = loader.load(&artifact, 7, "{}").await.map_err(|error| error.to_string())?;
+                let loaded = loader.load(&artifact, (7, "{}")).await.map_err(|error| error.to_string())?;
                 let outcome = loaded.instance.start().await.map_err(|fault| fault.to_string());
                 drop(beside);
                 outcome

@@ -1,7 +1,7 @@
 //! A plugin's record: what operators decided about it, and what is to serve.
 
 use super::Unavailable;
-use crate::{Digest, Fingerprint};
+use crate::{Digest, Fingerprint, Grants, PluginSource};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -16,12 +16,21 @@ pub struct Record {
     pub enabled: bool,
     /// Its configuration: an object.
     pub config: serde_json::Value,
+    /// Where it came from.
+    #[serde(default)]
+    pub source: PluginSource,
+    /// What was granted to it as it came from there, if an operator decided that.
+    #[serde(default)]
+    pub grants: Option<Grants>,
     /// What is to serve, once that was agreed on. Plugins that are compiled in have no artifact, and no such thing.
     pub agreed: Option<Agreed>,
     /// Counts the times that a new generation was asked for.
     pub reloads: u64,
     /// Its entries are to be moved away. The record goes on, so that no other server brings it back.
     pub removed: bool,
+    /// What it kept goes with it, once it is removed.
+    #[serde(default)]
+    pub purge: bool,
     /// Artifacts that must not serve again, and why.
     pub quarantine: BTreeMap<Digest, String>,
     /// Grows with everything that is decided. Of two records of one plugin the greater is the newer one.
@@ -52,6 +61,10 @@ pub struct Newcomer {
     pub path: String,
     /// Whether it is wanted from the beginning.
     pub enabled: bool,
+    /// Where it came from.
+    pub source: PluginSource,
+    /// What is granted to it, if that was decided when it came.
+    pub grants: Option<Grants>,
 }
 
 /// What an operator, or the supervisor on its own, decides about a plugin. What is not said stays as it is.
@@ -61,10 +74,16 @@ pub struct Decision {
     pub enabled: Option<bool>,
     /// Its new configuration: an object.
     pub config: Option<serde_json::Value>,
+    /// Where it came from, and what is granted to it as it came from there, if that was decided with it.
+    pub arrival: Option<(PluginSource, Option<Grants>)>,
+    /// What is granted to it as it came from where it did.
+    pub grants: Option<Grants>,
     /// All servers make a new generation.
     pub reload: bool,
     /// It is removed everywhere.
     pub remove: bool,
+    /// With all that it kept.
+    pub purge: bool,
     /// This artifact must not serve again, and why.
     pub quarantine: Option<(Digest, String)>,
     /// This artifact may serve again, or all may.
@@ -97,13 +116,24 @@ pub enum NotDecided {
 impl Record {
     /// The record after a decision.
     pub fn take(&mut self, decision: &Decision) {
-        let Decision { enabled, config, reload, remove, quarantine, pardon } = decision;
+        let Decision { enabled, config, arrival, grants, reload, remove, purge, quarantine, pardon } = decision;
         self.enabled = enabled.unwrap_or(self.enabled);
         if let Some(config) = config {
             self.config.clone_from(config);
         }
+        if let Some((source, grants)) = arrival {
+            // What was granted to what came from elsewhere is none of its business; what was before to the same, is.
+            if self.source != *source || grants.is_some() {
+                self.grants.clone_from(grants);
+            }
+            self.source.clone_from(source);
+        }
+        if let Some(grants) = grants {
+            self.grants = Some(grants.clone());
+        }
         self.reloads += u64::from(*reload);
         self.removed |= *remove;
+        self.purge |= *purge;
         match pardon {
             Some(Pardon::One(digest)) => drop(self.quarantine.remove(digest)),
             Some(Pardon::All) => self.quarantine.clear(),
@@ -119,9 +149,12 @@ impl Record {
             built_in: newcomer.built_in,
             enabled: newcomer.enabled,
             config: serde_json::json!({}),
+            source: newcomer.source.clone(),
+            grants: newcomer.grants.clone(),
             agreed: None,
             reloads: 0,
             removed: false,
+            purge: false,
             quarantine: BTreeMap::new(),
             revision,
             registered,

@@ -32,9 +32,16 @@ impl Supervisor {
             Act::Reload { .. } => Decision { reload: true, pardon: Some(Pardon::All), ..Decision::default() },
             Act::Enable(enabled) => Decision { enabled: Some(*enabled), ..Decision::default() },
             Act::Set { enabled, config } => {
-                Decision { enabled: *enabled, config: config.clone(), ..Decision::default() }
+                match config.clone().map(|config| plugin.ordered_config(config)).transpose() {
+                    Ok(config) => Decision { enabled: *enabled, config, ..Decision::default() },
+                    Err(why) => {
+                        let _ = reply.send(Err(why));
+                        return;
+                    }
+                }
             }
-            Act::Remove => Decision { remove: true, ..Decision::default() },
+            Act::Grant(grants) => Decision { grants: Some(grants.clone()), ..Decision::default() },
+            Act::Remove { purge } => Decision { remove: true, purge: *purge, ..Decision::default() },
             Act::Rollback { .. } => {
                 self.look_up_history(order, reply);
                 return;
@@ -49,8 +56,8 @@ impl Supervisor {
         let stops = match act {
             Act::Enable(enabled) => !enabled,
             Act::Set { enabled, .. } => *enabled == Some(false),
-            Act::Remove => true,
-            Act::Reload { .. } | Act::Rollback { .. } => false,
+            Act::Remove { .. } => true,
+            Act::Reload { .. } | Act::Rollback { .. } | Act::Grant(_) => false,
         };
         let conflict = |why: String| Err(Refused::Conflict(why));
         if plugin.record().is_none() {
@@ -68,7 +75,7 @@ impl Supervisor {
         if matches!(act, Act::Reload { .. }) && !plugin.enabled() {
             return conflict(format!("`{name}` is disabled: enable it, and it is loaded"));
         }
-        if *act == Act::Remove && plugin.entry().is_some_and(|entry| entry.kind == Kind::BuiltIn) {
+        if matches!(act, Act::Remove { .. }) && plugin.entry().is_some_and(|entry| entry.kind == Kind::BuiltIn) {
             return conflict(format!("`{name}` is compiled into the server: it can be disabled, not removed"));
         }
         let dependents = if stops { self.dependents(name) } else { Vec::new() };
@@ -131,7 +138,11 @@ impl Supervisor {
                 self.take_own(record);
                 self.settled_as_decided(name, look, by, changes, reply);
             }
-            Act::Remove => {
+            Act::Grant(_) => {
+                self.take_own(record);
+                self.shown.answers.extend(PendingAnswer::to_all(name, [reply], &Ok(Vec::new())));
+            }
+            Act::Remove { .. } => {
                 self.take_own(record);
                 self.wait_for_removal(name, reply);
             }

@@ -1,4 +1,5 @@
-//! Whether a prepared candidate may be loaded now: its name, its claims, what it depends on, and what depends on it.
+//! Whether a prepared candidate may be loaded now: its name, its claims, what it depends on, what depends on it, and what
+//! it asks for.
 //!
 //! What must not live here: loading itself.
 
@@ -52,7 +53,7 @@ impl Supervisor {
         self.plugins.values().filter(needs).map(|plugin| plugin.name.clone()).collect()
     }
 
-    /// A candidate that waits for others is looked at again; whether that changed anything.
+    /// A candidate that waits is looked at again; whether that changed anything.
     pub(super) fn admit_waiting(&mut self, name: &str) -> bool {
         let waits = |plugin: &Plugin| {
             let (artifact, why) = plugin.candidate.as_ref()?.waiting_for()?;
@@ -73,22 +74,34 @@ impl Supervisor {
             self.refuse(name, artifact, failure);
             return;
         }
+        let config = plugin.config_for(&*artifact);
         match self.needs(name, artifact.manifest()) {
-            Needs::Met => self.load(name, artifact),
-            Needs::Impossible(why) => self.refuse(name, artifact, Failure::new(Stage::Dependencies, why)),
-            Needs::Unmet(why) => {
-                let Some(candidate) = self.plugins.get_mut(name).and_then(|plugin| plugin.candidate.as_mut()) else {
-                    never!("`{name}` waits for others without a candidate");
-                    return;
-                };
-                tracing::info!(plugin = name, generation = candidate.head.generation, "waits: {why}");
-                for reply in candidate.head.ask.take().into_iter().flat_map(|ask| ask.replies) {
-                    let _ = reply.send(Err(Refused::Conflict(format!("`{name}` waits: {why}"))));
+            Needs::Met => {
+                match plugin.not_granted(artifact.manifest(), self.looks.arriving.get(name), &self.settings) {
+                    None => match config {
+                        Ok(config) => self.load(name, artifact, config),
+                        Err(failure) => self.refuse(name, artifact, failure),
+                    },
+                    Some(why) => self.wait(name, artifact, why),
                 }
-                candidate.wait_for_others(artifact, why);
-                self.dirty.insert(name.to_owned());
             }
+            Needs::Impossible(why) => self.refuse(name, artifact, Failure::new(Stage::Dependencies, why)),
+            Needs::Unmet(why) => self.wait(name, artifact, why),
         }
+    }
+
+    /// It may not be loaded yet; whoever asked for it hears why.
+    fn wait(&mut self, name: &str, artifact: Arc<dyn Candidate>, why: String) {
+        let Some(candidate) = self.plugins.get_mut(name).and_then(|plugin| plugin.candidate.as_mut()) else {
+            never!("`{name}` waits without a candidate");
+            return;
+        };
+        tracing::info!(plugin = name, generation = candidate.head.generation, "waits: {why}");
+        for reply in candidate.head.ask.take().into_iter().flat_map(|ask| ask.replies) {
+            let _ = reply.send(Err(Refused::Conflict(format!("`{name}` waits: {why}"))));
+        }
+        candidate.wait(artifact, why);
+        self.dirty.insert(name.to_owned());
     }
 
     /// Not as things are. Where that is because of others, it may do when they change.

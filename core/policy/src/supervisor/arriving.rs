@@ -6,18 +6,40 @@
 use super::{
     Supervisor,
     ask::{Arrival, PendingAnswer},
+    granting::ArrivalTerms,
     plugin::Plugin,
-    work::{self, DirectoryReport, WorkReport},
+    work::{self, DirectoryReport, WorkReport, WorkReports},
 };
 use crate::{
-    Act, Headline, Installation, Installed, Kind, NotInstalled, Order, Placement, Refused, Upload, never,
-    registry::Actor,
+    Act, Arriving, Headline, Installation, Installed, Kind, NotInstalled, Order, Placement, PluginSource, Refused,
+    Upload, never, registry::Actor,
 };
 use serde_json::json;
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 use tokio::sync::oneshot;
 
 type InstallReply = oneshot::Sender<Result<Placement, NotInstalled>>;
+
+/// What was announced: a name, and the terms that held for it before.
+type Announced = Arc<OnceLock<(String, Option<ArrivalTerms>)>>;
+
+/// Tells the supervisor what arrives, and waits until it knows.
+fn announce(reports: WorkReports, terms: ArrivalTerms, announced: Announced) -> Arriving {
+    Box::new(move |name| {
+        let (known, wait) = oneshot::channel();
+        let report = DirectoryReport::Arriving { plugin: name.to_owned(), terms, known };
+        // Without a supervisor there is nobody who could load it.
+        if reports.send(WorkReport::Directory(report)).is_ok()
+            && let Ok(before) = wait.blocking_recv()
+        {
+            let _ = announced.set((name.to_owned(), before));
+        }
+    })
+}
 
 impl Supervisor {
     /// Puts something into the plugins directory, beside the supervisor.
@@ -30,17 +52,21 @@ impl Supervisor {
             let _ = reply.send(Err(NotInstalled::Unsupported));
             return;
         };
-        let Installation { source, replace, by, held } = installation;
+        let Installation { source, replace, grants, by, held } = installation;
         // Whose name it has is known only once it was looked at; who wants it is on record before that.
         let detail = json!({ "from": source.word(), "replace": replace });
         self.note_of_server("installing", &by, detail);
         let upload = Upload { source, replace, there: self.entries_by_name() };
         let reports = self.reports.clone();
+        let announced = Announced::default();
+        let arriving =
+            announce(reports.clone(), ArrivalTerms { source: PluginSource::Upload, grants }, announced.clone());
         tokio::spawn(async move {
-            let outcome = tokio::spawn(install.install(upload)).await;
+            let outcome = tokio::spawn(install.install(upload, arriving)).await;
             let outcome = outcome.unwrap_or_else(|_| Err(NotInstalled::Failed(work::lost_call("installing it").0)));
             drop(held);
-            let _ = reports.send(WorkReport::Directory(DirectoryReport::Installed { by, outcome, reply }));
+            let before = announced.get().cloned();
+            let _ = reports.send(WorkReport::Directory(DirectoryReport::Installed { by, before, outcome, reply }));
         });
     }
 
@@ -64,6 +90,7 @@ impl Supervisor {
             }
         };
         self.note(&name, None, "installed", &by, json!({ "path": path }));
+        self.put_arrival_on_record(&name, &by);
         let (answer, outcome) = oneshot::channel();
         let replaced = self.plugins.get(&name).is_some_and(Plugin::enabled);
         let _ = reply.send(Ok(Placement { plugin: name.clone(), path, replaced, outcome }));

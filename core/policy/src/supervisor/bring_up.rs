@@ -6,7 +6,10 @@ use super::{
     Ports,
     work::{GenerationReport, GenerationReporter, aside},
 };
-use crate::{Candidate, Failure, Fault, FaultKind, Instance, Limits, Saved, Stage, Use, Watch, manifest::Handover};
+use crate::{
+    Candidate, Failure, Fault, FaultKind, GenerationStart, Granted, Instance, Limits, Saved, Stage, Use, Watch,
+    manifest::Handover,
+};
 use std::sync::Arc;
 use tokio::{sync::oneshot, time::timeout};
 
@@ -21,6 +24,7 @@ pub(crate) struct Predecessor {
 pub(crate) struct BringUp {
     pub(crate) candidate: Arc<dyn Candidate>,
     pub(crate) config: Arc<str>,
+    pub(crate) granted: Granted,
     pub(crate) predecessor: Option<Predecessor>,
     /// It is something else than what was agreed on: it waits for the word before it takes anything over.
     pub(crate) gated: bool,
@@ -28,8 +32,13 @@ pub(crate) struct BringUp {
 
 /// From something that may be loaded to an instance that is ready for requests.
 pub(crate) async fn bring_up(ports: Ports, limits: Limits, plan: BringUp, reporter: GenerationReporter) {
-    let turn = ports.turns.acquire().await;
-    let loaded = plan.candidate.load(reporter.id.generation, plan.config.clone()).await;
+    let turn = ports.work.turns.acquire().await;
+    let start = GenerationStart {
+        generation: reporter.id.generation,
+        config: plan.config.clone(),
+        granted: plan.granted.clone(),
+    };
+    let loaded = plan.candidate.load(start).await;
     drop(turn);
     let up = match loaded {
         Err(failure) => Err((failure, None)),

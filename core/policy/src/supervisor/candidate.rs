@@ -42,9 +42,10 @@ pub(crate) struct CandidateHead {
 pub(crate) enum CandidateStage {
     /// It is found, fetched or built, and verified. Given up, that work ends.
     Preparing { built: bool, _work: AbortOnDrop },
-    /// It may be loaded, and waits for other plugins: why.
-    WaitingForOthers { artifact: Arc<dyn Candidate>, why: String },
-    /// It is loaded, takes over state, and starts. This is never aborted: what was loaded leaves in order.
+    /// It may be loaded once others serve that it needs, and what it asks for is granted: why it waits.
+    Waiting { artifact: Arc<dyn Candidate>, why: String },
+    /// It is loaded, takes over state, and starts, with what `config` on record comes to by its schema. This is never aborted: what was
+    /// loaded leaves in order.
     BringingUp { artifact: Arc<dyn Candidate>, config: Arc<str>, loaded: bool },
     /// It is ready, and waits until it was agreed on.
     AtTheGate { artifact: Arc<dyn Candidate>, config: Arc<str>, gate: Gate },
@@ -121,7 +122,7 @@ impl CandidateGeneration {
     pub(crate) fn phase(&self) -> Phase {
         match &self.stage {
             CandidateStage::Preparing { built: false, .. } => Phase::Building,
-            CandidateStage::Preparing { built: true, .. } | CandidateStage::WaitingForOthers { .. } => Phase::Verifying,
+            CandidateStage::Preparing { built: true, .. } | CandidateStage::Waiting { .. } => Phase::Verifying,
             CandidateStage::BringingUp { loaded: false, .. } => Phase::Loading,
             CandidateStage::BringingUp { loaded: true, .. } | CandidateStage::AtTheGate { .. } => Phase::Starting,
         }
@@ -136,16 +137,16 @@ impl CandidateGeneration {
     pub(crate) fn artifact(&self) -> Option<&Arc<dyn Candidate>> {
         match &self.stage {
             CandidateStage::Preparing { .. } => None,
-            CandidateStage::WaitingForOthers { artifact, .. }
+            CandidateStage::Waiting { artifact, .. }
             | CandidateStage::BringingUp { artifact, .. }
             | CandidateStage::AtTheGate { artifact, .. } => Some(artifact),
         }
     }
 
-    /// What is to be loaded, and why it waits for other plugins, if it does.
+    /// What is to be loaded, and why it waits, if it does.
     pub(crate) fn waiting_for(&self) -> Option<(&Arc<dyn Candidate>, &str)> {
         match &self.stage {
-            CandidateStage::WaitingForOthers { artifact, why } => Some((artifact, why)),
+            CandidateStage::Waiting { artifact, why } => Some((artifact, why)),
             _ => None,
         }
     }
@@ -177,10 +178,10 @@ impl CandidateGeneration {
         }
     }
 
-    /// It may be loaded, but for what it needs of others.
-    pub(crate) fn wait_for_others(&mut self, artifact: Arc<dyn Candidate>, why: String) {
+    /// It may be loaded, but for what it waits for.
+    pub(crate) fn wait(&mut self, artifact: Arc<dyn Candidate>, why: String) {
         if self.may_follow(Event::Admitted) {
-            self.stage = CandidateStage::WaitingForOthers { artifact, why };
+            self.stage = CandidateStage::Waiting { artifact, why };
         }
     }
 

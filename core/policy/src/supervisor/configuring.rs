@@ -25,7 +25,23 @@ impl Supervisor {
             return false;
         }
         serving.config.offered = config.clone();
-        let (generation, configuring) = (serving.generation, serving.loaded.instance.configure(config.clone()));
+        let (generation, instance) = (serving.generation, serving.loaded.instance.clone());
+        let was_rejected =
+            |failed: &mut FailedGeneration| failed.generation == generation && failed.failure.stage == Stage::Config;
+        // What it has is on record again, and it never saw what was rejected.
+        if serving.config.taken == config && plugin.failed.take_if(was_rejected).is_some() {
+            self.dirty.insert(name.to_owned());
+            return true;
+        }
+        let artifact = serving.artifact.clone();
+        let complete = match plugin.config_for(&*artifact) {
+            Ok(complete) => complete,
+            Err(failure) => {
+                self.reject_config(name, failure);
+                return true;
+            }
+        };
+        let configuring = instance.configure(complete);
         let reporter = self.reporter(name, generation);
         let (id, panicked) = (reporter.id.clone(), config.clone());
         let lost = move || {
@@ -51,7 +67,9 @@ impl Supervisor {
             Ok(true) => {
                 serving.config.taken = config;
                 // What it refused before is not wanted any more.
-                plugin.failed.take_if(|failed| failed.generation == generation && failed.failure.stage == Stage::Start);
+                plugin.failed.take_if(|failed| {
+                    failed.generation == generation && matches!(failed.failure.stage, Stage::Start | Stage::Config)
+                });
                 tracing::info!(plugin = name, generation, "took its configuration");
                 self.shown.answers.extend(PendingAnswer::to_all(name, askers, &Ok(Vec::new())));
                 self.note(name, Some(generation), "configured", &Actor::Sql, serde_json::json!({ "live": true }));

@@ -4,6 +4,7 @@
 
 use super::{
     Supervisor,
+    granting::ArrivalTerms,
     plan::GenerationSource,
     plugin::{AttemptReason, FailedGeneration, NextTry, Plugin, Presence, ServingGeneration},
     work::{DirectoryReport, WorkReport},
@@ -54,6 +55,8 @@ const LOST: &str = "looking at the plugins directory panicked, which is a mistak
 /// Looks at the directory, one at a time.
 #[derive(Debug, Default)]
 pub(super) struct Looks {
+    /// On what terms plugins come that are being installed, until that is on record.
+    pub(super) arriving: BTreeMap<String, ArrivalTerms>,
     queue: OpQueue,
     /// So many have ended.
     pub(super) ended: u64,

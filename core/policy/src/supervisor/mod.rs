@@ -17,6 +17,8 @@ mod departure;
 mod dependencies;
 mod directory;
 mod failing;
+mod fitting;
+mod granting;
 mod making;
 mod obeying;
 mod observed;
@@ -35,7 +37,8 @@ mod watchful;
 mod work;
 
 use crate::{
-    BoxFuture, Candidate, Install, Limits, LivePlugin, Loading, Manager, OpQueue, Publish, Shelf, Sources,
+    BoxFuture, Candidate, Grants, Install, Keepings, Limits, LivePlugin, Loading, Manager, OpQueue, Publish, Shelf,
+    Sources,
     manager::{Inbox, Message},
     manifest::HOST_CLAIM,
     registry::{Exchange, Reading, Registry, RegistryChange},
@@ -59,6 +62,15 @@ use work::{GenerationId, GenerationReporter, WorkReport, WorkReports};
 /// Runs a future that is plugin code where it may block: not on the supervisor's threads, and not on those that serve.
 pub type Aside = Arc<dyn Fn(BoxFuture<()>) + Send + Sync>;
 
+/// Where plugin code runs that is no request, and how much at once.
+#[derive(Clone)]
+pub struct PluginWork {
+    /// Runs a piece of it.
+    pub aside: Aside,
+    /// So many candidates are verified and loaded at once.
+    pub turns: Arc<Semaphore>,
+}
+
 /// What the supervisor needs of the world.
 #[derive(Clone)]
 pub struct Ports {
@@ -76,12 +88,18 @@ pub struct Ports {
     pub exchange: Arc<dyn Exchange>,
     /// Plugins that are compiled in.
     pub built_in: Vec<Arc<dyn Candidate>>,
-    /// Where plugin code runs that is no request.
-    pub aside: Aside,
-    /// So many candidates are verified and loaded at once.
-    pub turns: Arc<Semaphore>,
+    /// Where plugin code runs that is no request, and how much at once.
+    pub work: PluginWork,
+    /// What plugins keep.
+    pub keepings: Arc<dyn Keepings>,
     /// What puts plugins into the directory; without, nothing is installed.
     pub install: Option<Arc<dyn Install>>,
+}
+
+impl fmt::Debug for PluginWork {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("PluginWork").field("turns", &self.turns).finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Ports {
@@ -99,13 +117,21 @@ pub struct Settings {
     pub plugins: BTreeMap<String, Limits>,
     /// Whether a plugin that is found for the first time is served.
     pub new_enabled: bool,
+    /// What is granted to plugins that somebody put into the plugins directory, unless it is decided for one of them.
+    pub grants: Grants,
     /// The operator's word on claims that need it, by plugin: hosts by their names, and `/` and `/*`.
     pub claims: BTreeMap<String, Vec<String>>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { limits: Limits::default(), plugins: BTreeMap::new(), new_enabled: true, claims: BTreeMap::new() }
+        Settings {
+            limits: Limits::default(),
+            plugins: BTreeMap::new(),
+            new_enabled: true,
+            grants: Grants::Asked,
+            claims: BTreeMap::new(),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     plan::GenerationSource,
     plugin::{AttemptReason, Plugin, Removal, Renewal, RenewalCause},
 };
-use crate::{Fingerprint, Refused, registry::Record};
+use crate::{Fingerprint, Refused, Stage, registry::Record};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -25,6 +25,9 @@ impl Plugin {
         let config: Arc<str> = record.config.to_string().into();
         if self.on_record.config != config {
             self.on_record.config = config;
+            // A candidate that it did not fit may be tried again.
+            let serves = self.serving.as_ref().map(|serving| serving.generation);
+            self.failed.take_if(|failed| failed.failure.stage == Stage::Config && Some(failed.generation) != serves);
         }
         match &before {
             None => {

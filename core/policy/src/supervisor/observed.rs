@@ -68,7 +68,7 @@ impl Plugin {
         let candidate = self.candidate.as_ref()?;
         let (disposable, waiting) = match candidate.stage {
             CandidateStage::Preparing { .. } => (true, false),
-            CandidateStage::WaitingForOthers { .. } => (true, true),
+            CandidateStage::Waiting { .. } => (true, true),
             CandidateStage::BringingUp { .. } => (false, false),
             // What only waits for a word can still be told to go, if something else is wanted.
             CandidateStage::AtTheGate { .. } => (!self.directory.is_broken(), false),

@@ -10,8 +10,10 @@ use super::{
     restarts::Restarts,
 };
 use crate::{
-    BuildView, Candidate, Digest, Endpoint, Entry, Failure, Fingerprint, Loaded, Manifest, Refused, Watch,
+    BuildView, Candidate, ConfigSchema, Digest, Endpoint, Entry, Failure, Fingerprint, Loaded, Manifest, Refused,
+    Watch,
     generation::{Event, Phase},
+    grants::GrantedGenerations,
     never,
     registry::{Actor, Agreed, Record, RolloutId, Served},
 };
@@ -44,6 +46,8 @@ pub(crate) struct OnRecord {
     pub(crate) record: Option<Record>,
     /// The record's configuration, as plugins get it.
     pub(crate) config: Arc<str>,
+    /// What its generations may.
+    pub(crate) granted: GrantedGenerations,
     /// When the record was taken over, by the count of records that were.
     pub(crate) taken_at: u64,
     /// Orders that are on their way to the record.
@@ -228,6 +232,8 @@ pub(crate) struct Past {
     pub(crate) generations: u64,
     /// What the plugin last said of itself.
     pub(crate) manifest: Option<Manifest>,
+    /// The schema of its configuration that was last seen.
+    pub(crate) schema: Option<Arc<dyn ConfigSchema>>,
     /// What served before the one that serves.
     pub(crate) previous: Option<Agreed>,
     /// How candidates were made, the newest first.
@@ -247,6 +253,7 @@ impl Plugin {
             on_record: OnRecord {
                 record: None,
                 config: "{}".into(),
+                granted: GrantedGenerations::default(),
                 taken_at: 0,
                 orders: 0,
                 missed_change: false,

@@ -31,6 +31,8 @@ pub(super) struct Records {
     pub(super) outage: Option<Outage>,
     /// When the time of an open rollout is over.
     pub(super) rollouts_due: Option<Instant>,
+    /// What was purged because its record says so, with the record's revision.
+    purged: BTreeSet<(String, u64)>,
     /// Artifacts that operators want to go back to, while that is put on record.
     pub(super) rollbacks: BTreeMap<String, Agreed>,
 }
@@ -180,6 +182,9 @@ impl Supervisor {
             record.take(decision);
         }
         if record.removed && !self.plugins.contains_key(&name) {
+            if record.purge && self.records.purged.insert((name.clone(), record.revision)) {
+                self.purge_what_is_gone(&name, None);
+            }
             return;
         }
         self.records.taken += 1;
@@ -194,6 +199,7 @@ impl Supervisor {
             return;
         }
         plugin.follow(record, seen);
+        plugin.apply_grants(self.looks.arriving.get(&name), &self.settings);
         self.dirty.insert(name.clone());
         self.shown.routes_changed = true;
         self.open_gate(&name);
@@ -238,11 +244,16 @@ impl Supervisor {
         entries.sort_by_key(|entry| (entry.kind != Kind::BuiltIn, &entry.path));
         let newcomers: Vec<_> = entries
             .into_iter()
-            .map(|entry| Newcomer {
-                name: entry.name.clone(),
-                built_in: entry.kind == Kind::BuiltIn,
-                path: entry.path.display().to_string(),
-                enabled: self.settings.new_enabled,
+            .map(|entry| {
+                let terms = self.looks.arriving.get(&entry.name).cloned().unwrap_or_default();
+                Newcomer {
+                    name: entry.name.clone(),
+                    built_in: entry.kind == Kind::BuiltIn,
+                    path: entry.path.display().to_string(),
+                    enabled: self.settings.new_enabled,
+                    source: terms.source,
+                    grants: terms.grants,
+                }
             })
             .collect();
         if !self.records.registrations.request() {
@@ -262,7 +273,10 @@ impl Supervisor {
         match outcome {
             Ok(records) => {
                 for record in records {
+                    // It may have arrived while it was registered, or on terms of another server's.
+                    let name = record.name.clone();
                     self.take_record(record, None);
+                    self.put_arrival_on_record(&name, &Actor::Filesystem);
                 }
             }
             Err(why) => self.registry_fails(&why),

@@ -8,8 +8,14 @@ use super::{
     plugin::Removal,
     work::{DirectoryReport, WorkReport},
 };
-use crate::{Failure, Refused, Stage, generation::Phase, never};
-use std::path::PathBuf;
+use crate::{Failure, LivePlugin, Refused, Stage, generation::Phase, never};
+use std::{path::PathBuf, sync::Arc};
+
+/// Who waits until all is gone of a plugin that does not lie there, and what they are shown of it.
+pub(crate) struct WaitsForRemoval {
+    reply: Reply,
+    gone: Arc<LivePlugin>,
+}
 
 impl Supervisor {
     /// Somebody waits until a plugin that was removed is gone.
@@ -23,11 +29,22 @@ impl Supervisor {
             // Nothing of it lies there.
             _ => {
                 plugin.removal = None;
-                let gone = Some(plugin.view());
-                let outcome = Ok(Vec::new());
-                self.shown.answers.push(PendingAnswer { plugin: name.to_owned(), reply, outcome, gone });
+                let waits = WaitsForRemoval { reply, gone: plugin.view() };
+                if plugin.record().is_some_and(|record| record.purge) {
+                    self.purge_what_is_gone(name, Some(waits));
+                } else {
+                    self.is_gone(name, waits, Ok(()));
+                }
             }
         }
+    }
+
+    /// Whoever removed what does not lie there hears of it.
+    fn is_gone(&mut self, name: &str, waits: WaitsForRemoval, outcome: Result<(), Failure>) {
+        let WaitsForRemoval { reply, gone } = waits;
+        let (plugin, gone) = (name.to_owned(), Some(gone));
+        let outcome = outcome.map(|()| Vec::new()).map_err(|failure| Refused::Conflict(failure.reason));
+        self.shown.answers.push(PendingAnswer { plugin, reply, outcome, gone });
     }
 
     /// Moves the entry of a plugin that was removed, if it is time; whether it did.
@@ -41,24 +58,56 @@ impl Supervisor {
             return false;
         }
         let Some(entry) = plugin.entry().cloned() else { return false };
+        let purge = plugin.record().is_some_and(|record| record.purge);
         let Some(Removal::Stopping(replies)) = &mut plugin.removal else { return false };
         plugin.removal = Some(Removal::Moving(std::mem::take(replies)));
         let (sources, reports, plugin) = (self.ports.sources.clone(), self.reports.clone(), name.to_owned());
+        let keepings = self.ports.keepings.clone();
         let moving = tokio::task::spawn_blocking(move || sources.remove(&entry));
         tokio::spawn(async move {
             let lost = |_| Err(super::work::lost(Stage::Manifest));
             let outcome = moving.await.unwrap_or_else(lost);
-            let _ = reports.send(WorkReport::Directory(DirectoryReport::Moved { plugin, outcome }));
+            let purged = match &outcome {
+                Ok(_) if purge => keepings.purge(&plugin).await.map_err(not_purged),
+                _ => Ok(()),
+            };
+            let _ = reports.send(WorkReport::Directory(DirectoryReport::Moved { plugin, outcome, purged }));
         });
         true
     }
 
+    /// A plugin was removed with all that it kept, and nothing of it is known here but that: it may have kept something.
+    pub(super) fn purge_what_is_gone(&self, name: &str, waits: Option<WaitsForRemoval>) {
+        let (keepings, reports, plugin) = (self.ports.keepings.clone(), self.reports.clone(), name.to_owned());
+        tokio::spawn(async move {
+            let outcome = keepings.purge(&plugin).await.map_err(not_purged);
+            let _ = reports.send(WorkReport::Directory(DirectoryReport::Purged { plugin, outcome, waits }));
+        });
+    }
+
+    /// What it kept is gone, or is not.
+    pub(super) fn purged(&mut self, name: &str, outcome: Result<(), Failure>, waits: Option<WaitsForRemoval>) {
+        if let Err(failure) = &outcome {
+            tracing::error!(plugin = name, "{failure}");
+        }
+        if let Some(waits) = waits {
+            self.is_gone(name, waits, outcome);
+        }
+    }
+
     /// It was moved, or could not be.
-    pub(super) fn moved(&mut self, name: &str, outcome: Result<PathBuf, Failure>) {
+    pub(super) fn moved(&mut self, name: &str, outcome: Result<PathBuf, Failure>, purged: Result<(), Failure>) {
         self.dirty.insert(name.to_owned());
         match outcome {
             Ok(path) => {
                 tracing::info!(plugin = name, "removed; its entry lies in {}", path.display());
+                if let Err(failure) = purged {
+                    tracing::error!(plugin = name, "{failure}");
+                    let removal = self.plugins.get_mut(name).and_then(|plugin| plugin.removal.as_mut());
+                    let replies = removal.map(|removal| std::mem::take(removal.replies())).unwrap_or_default();
+                    let outcome = Err(Refused::Conflict(failure.reason));
+                    self.shown.answers.extend(PendingAnswer::to_all(name, replies, &outcome));
+                }
                 // The look that is begun now finds it gone.
                 self.look();
             }
@@ -83,4 +132,8 @@ impl Supervisor {
             self.shown.answers.push(PendingAnswer { plugin: name.to_owned(), reply, outcome: Ok(Vec::new()), gone });
         }
     }
+}
+
+fn not_purged(why: String) -> Failure {
+    Failure::transient(Stage::Manifest, format!("it is removed, and what it kept is not: {why}"))
 }

@@ -31,8 +31,17 @@ impl Supervisor {
     fn directory_report(&mut self, report: DirectoryReport) {
         match report {
             DirectoryReport::Scanned(scan) => self.scanned(scan),
-            DirectoryReport::Moved { plugin, outcome } => self.moved(&plugin, outcome),
-            DirectoryReport::Installed { by, outcome, reply } => self.installed(by, outcome, reply),
+            DirectoryReport::Moved { plugin, outcome, purged } => self.moved(&plugin, outcome, purged),
+            DirectoryReport::Arriving { plugin, terms, known } => {
+                drop(known.send(self.looks.arriving.insert(plugin, terms)))
+            }
+            DirectoryReport::Installed { by, before, outcome, reply } => {
+                if let (Err(_), Some((plugin, before))) = (&outcome, before) {
+                    self.does_not_arrive(plugin, before);
+                }
+                self.installed(by, outcome, reply);
+            }
+            DirectoryReport::Purged { plugin, outcome, waits } => self.purged(&plugin, outcome, waits),
             DirectoryReport::History { kept, order, reply } => self.looked_up(&kept, *order, reply),
             DirectoryReport::Swept => self.swept(),
         }
@@ -118,6 +127,9 @@ impl Supervisor {
         }
         if plugin.serving.is_none() {
             plugin.past.manifest = Some(artifact.manifest().clone());
+        }
+        if let Some(schema) = artifact.schema() {
+            plugin.past.schema = Some(schema);
         }
         if let Some(why) = artifact.stays() {
             tracing::warn!(plugin = id.plugin, generation = id.generation, "it will not leave once loaded: {why}");

@@ -161,7 +161,7 @@ impl Supervisor {
         Plugin::step(&mut phase, Event::Superseded);
         let CandidateHead { generation, ask, .. } = candidate.head;
         tracing::info!(plugin = name, generation, "given up: something newer is wanted");
-        let waited = matches!(candidate.stage, CandidateStage::WaitingForOthers { .. });
+        let waited = matches!(candidate.stage, CandidateStage::Waiting { .. });
         plugin.past.passed_over += u32::from(!waited);
         plugin.wishes.ask = match (ask, plugin.wishes.ask.take()) {
             (Some(first), Some(second)) => Some(first.and(second)),
@@ -229,14 +229,16 @@ impl Supervisor {
         }
     }
 
-    /// Loads what is admitted, beside the supervisor.
-    pub(super) fn load(&mut self, name: &str, artifact: Arc<dyn Candidate>) {
+    /// Loads what is admitted, beside the supervisor, with this configuration.
+    pub(super) fn load(&mut self, name: &str, artifact: Arc<dyn Candidate>, config: Arc<str>) {
         let (limits, ports) = (self.settings.limits(name).clone(), self.ports.clone());
         let Some(plugin) = self.plugins.get_mut(name) else {
             never!("a candidate is loaded of `{name}`, which is not known");
             return;
         };
-        let (gated, config) = (plugin.is_news(&artifact), plugin.on_record.config.clone());
+        let (gated, on_record) = (plugin.is_news(&artifact), plugin.on_record.config.clone());
+        let grants = plugin.grants(self.looks.arriving.get(name), &self.settings);
+        let granted = plugin.on_record.granted.begin(&artifact.manifest().camlock.permissions, &grants);
         let predecessor = plugin.serving.as_ref().map(|serving| Predecessor {
             instance: serving.loaded.instance.clone(),
             leases: serving.loaded.leases.clone(),
@@ -246,13 +248,13 @@ impl Supervisor {
             never!("`{name}` loads a candidate that it has not");
             return;
         };
-        candidate.begin_loading(artifact.clone(), config.clone());
+        candidate.begin_loading(artifact.clone(), on_record);
         let generation = candidate.head.generation;
         plugin.wishes.renewal = None;
         let reporter = self.reporter(name, generation);
         let id = reporter.id.clone();
         let lost = || WorkReport::Generation(id, GenerationReport::Up(Err((work::lost(Stage::Load), None))));
-        let bring = bring_up::BringUp { candidate: artifact, config, predecessor, gated };
+        let bring = bring_up::BringUp { candidate: artifact, config, granted, predecessor, gated };
         work::begin(self.reports.clone(), lost, bring_up(ports, limits, bring, reporter));
         self.dirty.insert(name.to_owned());
     }

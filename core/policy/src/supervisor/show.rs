@@ -164,7 +164,7 @@ impl Plugin {
             path: lies.map(|entry| entry.path.display().to_string()),
             enabled: self.enabled(),
             revision: self.record().map_or(0, |record| record.revision),
-            config: Some(self.record().map_or_else(|| serde_json::json!({}), |record| record.config.clone())),
+            config: Some(self.shown_config()),
             stages: None,
             state: self.headline(),
             reason: self.reason(),
@@ -211,7 +211,9 @@ impl Plugin {
         let leases = held.chain(serves).collect();
         let mut live = LivePlugin::new(view, entry, leases);
         live.instance = serving.map(|serving| Arc::downgrade(&serving.loaded.instance));
+        live.grants = self.grants_view();
         live.openapi = openapi.map(Into::into);
+        live.config_schema = self.schema_text();
         live.builds = self.past.builds.iter().cloned().collect();
         Arc::new(live)
     }

@@ -2,7 +2,7 @@
 //!
 //! Each piece reports and decides nothing. What must not live here: the supervisor's own state.
 
-use super::{Ports, ask::Reply};
+use super::{Ports, ask::Reply, granting::ArrivalTerms, removing::WaitsForRemoval};
 use crate::{
     BoxFuture, BuildProgress, Candidate, Failure, Fault, FaultKind, Fingerprint, Installed, Kept, Loaded, NotInstalled,
     Order, Placement, Scan, Stage,
@@ -26,14 +26,20 @@ pub(crate) enum WorkReport {
 pub(crate) enum DirectoryReport {
     /// The directory was looked at.
     Scanned(Scan),
-    /// The entry of a plugin that was removed lies elsewhere now, or could not be moved.
-    Moved { plugin: String, outcome: Result<PathBuf, Failure> },
-    /// Something was put into the directory for somebody, or could not be.
+    /// The entry of a plugin that was removed lies elsewhere now, or could not be moved; and what it kept is gone, if that was
+    /// asked for.
+    Moved { plugin: String, outcome: Result<PathBuf, Failure>, purged: Result<(), Failure> },
+    /// A plugin of this name is about to lie in the directory, on these terms. Answered with those that held before.
+    Arriving { plugin: String, terms: ArrivalTerms, known: oneshot::Sender<Option<ArrivalTerms>> },
+    /// Something was put into the directory for somebody, or could not be. `before`: the terms that held, if it was announced.
     Installed {
         by: Actor,
+        before: Option<(String, Option<ArrivalTerms>)>,
         outcome: Result<Installed, NotInstalled>,
         reply: oneshot::Sender<Result<Placement, NotInstalled>>,
     },
+    /// What a plugin kept that does not lie there was removed, or could not be; `waits`: who waits for that.
+    Purged { plugin: String, outcome: Result<(), Failure>, waits: Option<WaitsForRemoval> },
     /// The artifacts that are kept, for who wants to go back to one.
     History { kept: Vec<Kept>, order: Box<Order>, reply: Reply },
     /// Artifacts that nobody needs were removed.
@@ -144,7 +150,7 @@ pub(crate) async fn aside<T: Send + 'static>(
     work: BoxFuture<Result<T, Fault>>,
 ) -> Result<T, Fault> {
     let (mut reply, outcome) = oneshot::channel();
-    (ports.aside)(Box::pin(async move {
+    (ports.work.aside)(Box::pin(async move {
         let outcome = async {
             let mut work = work;
             tokio::select! {

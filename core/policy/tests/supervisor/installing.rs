@@ -15,7 +15,7 @@ fn settings() -> Settings {
 async fn install(server: &Server, what: &str, replace: bool) -> Result<Placement, NotInstalled> {
     let by = Actor::Token("ci".to_owned());
     let source = Source::Path(what.into());
-    server.manager.install(Installation { source, replace, by, held: None }).await
+    server.manager.install(Installation { source, replace, grants: None, by, held: None }).await
 }
 
 fn words(noted: &[Happened], wanted: &[&str]) -> Vec<String> {

@@ -3,7 +3,9 @@
 mod asking;
 mod changing;
 mod ending;
+mod fitting;
 mod fleet;
+mod granting;
 mod installing;
 mod leaning;
 mod recorded;

@@ -14,7 +14,7 @@ fn settings() -> Settings {
 }
 
 /// Somebody writes a decision into the record, past the supervisor.
-async fn write(registry: &MemoryRegistry, name: &str, decision: Decision) {
+pub(super) async fn write(registry: &MemoryRegistry, name: &str, decision: Decision) {
     registry.decide(name, decision, "somebody".into(), None).await.unwrap();
 }
 
@@ -77,7 +77,7 @@ async fn what_is_removed_does_not_come_back_by_itself() {
     world.put("hello", "a", Script::default());
     let server = world.start_on(&registry, settings());
     server.serves("hello", 1).await;
-    let done = server.manager.act("hello", Act::Remove).await.unwrap();
+    let done = server.manager.act("hello", Act::Remove { purge: false }).await.unwrap();
     assert_eq!(done.plugin.state, Headline::Missing);
     let log = world.taken();
     assert!(log.iter().position(|line| line == "gone hello:a 1") < log.iter().position(|line| line == "move hello"));
@@ -160,7 +160,7 @@ async fn a_condition_on_the_revision_is_kept() {
     let server = world.start_on(&registry, settings());
     let revision = server.serves("hello", 1).await.revision;
     let order = |act, revision| Order { plugin: "hello".into(), act, by: "me".into(), revision: Some(revision) };
-    for act in [Act::Enable(false), Act::Reload { force: false }, Act::Remove] {
+    for act in [Act::Enable(false), Act::Reload { force: false }, Act::Remove { purge: false }] {
         let refused = server.manager.order(order(act, revision + 7)).await.unwrap_err();
         assert!(matches!(refused, Refused::Outdated(now) if now == revision), "{refused:?}");
     }
@@ -395,7 +395,43 @@ async fn removing_what_is_gone_already_is_answered() {
     server.serves("hello", 1).await;
     world.remove("hello");
     server.until("hello", |plugin| plugin.state == Headline::Missing).await;
-    let done = tokio::time::timeout(Duration::from_secs(60), server.manager.act("hello", Act::Remove)).await;
+    let done =
+        tokio::time::timeout(Duration::from_secs(60), server.manager.act("hello", Act::Remove { purge: false })).await;
     assert_eq!(done.unwrap().unwrap().plugin.name, "hello");
     assert!(registry.record("hello").unwrap().removed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_it_kept_goes_with_it_if_that_is_asked_for() {
+    let (world, registry) = (World::new(), MemoryRegistry::default());
+    for name in ["kept", "one", "two", "three"] {
+        world.put(name, "a", Script::default());
+    }
+    let server = world.start_on(&registry, settings());
+    server.serves("three", 1).await;
+    let purges = || world.taken().into_iter().filter(|line| line.starts_with("purge")).collect::<Vec<_>>();
+    server.manager.act("kept", Act::Remove { purge: false }).await.unwrap();
+    assert_eq!(purges(), [""; 0]);
+    // Also of one whose entry is gone.
+    world.remove("one");
+    server.until("one", |plugin| plugin.state == Headline::Missing).await;
+    server.manager.act("one", Act::Remove { purge: true }).await.unwrap();
+    assert_eq!(purges(), ["purge one"]);
+    server.manager.act("two", Act::Remove { purge: true }).await.unwrap();
+    assert_eq!(purges(), ["purge two"]);
+    world.stick();
+    let refused = server.manager.act("three", Act::Remove { purge: true }).await.unwrap_err();
+    assert_eq!(refused.to_string(), "it is removed, and what it kept is not: the disk says no");
+
+    // Another server, that has nothing of them but what they kept there, removes it too; once.
+    let elsewhere = World::new();
+    let other = elsewhere.start_on(&registry.node("other"), settings());
+    elsewhere.put("four", "a", Script::default());
+    other.serves("four", 1).await;
+    let purged: Vec<_> = elsewhere.taken().into_iter().filter(|line| line.starts_with("purge")).collect();
+    assert_eq!(purged, ["purge one", "purge three", "purge two"]);
+    // Who puts it there anew begins anew.
+    elsewhere.put("two", "b", Script::default());
+    other.serves("two", 1).await;
+    assert!(!registry.record("two").unwrap().purge);
 }

@@ -1,10 +1,10 @@
 //! A world of fakes: entries with a script for each fingerprint, and a log of what was done to them.
 
 use camlock_policy::{
-    Act, Answer, Aside, BoxFuture, BuildPriority, Built, Call, Candidate, Description, Digest, Done, Ending, Entry,
-    Failure, Fault, FaultKind, Fingerprint, Install, Installed, Instance, Kept, Kind, Lease, Limits, LivePlugin,
-    Loaded, Loading, Manager, Manifest, NotInstalled, Overview, Ports, Progress, Publish, Refused, Saved, Scan,
-    Settings, Shelf, Sources, Stage, Upload, Use,
+    Act, Answer, Arriving, Aside, BoxFuture, BuildPriority, Built, Call, Candidate, ConfigSchema, Description, Digest,
+    Done, Ending, Entry, Failure, Fault, FaultKind, Fingerprint, GenerationStart, Granted, Install, Installed,
+    Instance, Keepings, Kept, Kind, Lease, Limits, LivePlugin, Loaded, Loading, Manager, Manifest, NotInstalled,
+    Overview, PluginWork, Ports, Progress, Publish, Refused, Saved, Scan, Settings, Shelf, Sources, Stage, Upload, Use,
     manifest::{Camlock, Handover},
     routes::{Routed, Target},
     supervise,
@@ -24,6 +24,7 @@ pub(super) struct Script {
     pub(super) version: &'static str,
     pub(super) claims: &'static [&'static str],
     pub(super) needs: &'static [(&'static str, &'static str)],
+    pub(super) permissions: &'static [&'static str],
     pub(super) build: Duration,
     pub(super) build_fails: Option<Failure>,
     /// From its build on, the entry has another fingerprint: the build teaches what it is made of.
@@ -51,6 +52,8 @@ pub(super) struct Script {
     /// It takes another configuration while it runs; or says why not.
     pub(super) configures: bool,
     pub(super) refuses_config: Option<&'static str>,
+    /// What its configuration must be like.
+    pub(super) schema: Option<&'static str>,
 }
 
 #[derive(Default)]
@@ -67,6 +70,10 @@ struct State {
     /// The next piece of work blocks its thread, for ever.
     blocks: bool,
     blocked: Vec<BoxFuture<()>>,
+    /// What the last generation of each fingerprint may.
+    granted: BTreeMap<String, Granted>,
+    /// What plugins keep cannot be removed.
+    stuck: bool,
 }
 
 #[derive(Clone)]
@@ -75,6 +82,16 @@ pub(super) struct World(Arc<Mutex<State>>, watch::Sender<u64>, Arc<(Mutex<bool>,
 impl World {
     pub(super) fn new() -> Self {
         World(Arc::default(), watch::channel(0).0, Arc::default())
+    }
+
+    /// Whether what was last loaded of this fingerprint may do that.
+    pub(super) fn may(&self, fingerprint: &str, permission: &str) -> bool {
+        self.state().granted.get(fingerprint).is_some_and(|granted| granted.has(permission))
+    }
+
+    /// What plugins keep cannot be removed from now on.
+    pub(super) fn stick(&self) {
+        self.state().stuck = true;
     }
 
     /// From now on looks at the directory do not come to an end, or do again.
@@ -226,9 +243,9 @@ impl World {
             registry: Arc::new(registry.clone()),
             exchange: Arc::new(registry.clone()),
             built_in: Vec::new(),
-            aside: self.aside(),
-            turns: Arc::new(Semaphore::new(4)),
+            work: PluginWork { aside: self.aside(), turns: Arc::new(Semaphore::new(4)) },
             install: Some(Arc::new(self.clone())),
+            keepings: Arc::new(self.clone()),
         };
         let manager = supervise(ports, settings);
         registry.listen(manager.registry_listener());
@@ -328,7 +345,7 @@ impl Install for World {
         "uploads".into()
     }
 
-    fn install(&self, upload: Upload) -> BoxFuture<Result<Installed, NotInstalled>> {
+    fn install(&self, upload: Upload, arriving: Arriving) -> BoxFuture<Result<Installed, NotInstalled>> {
         let world = self.clone();
         Box::pin(async move {
             let there: Vec<_> = upload.there.keys().cloned().collect();
@@ -340,12 +357,25 @@ impl Install for World {
                 return Err(NotInstalled::Taken(format!("there is a plugin `{name}`")));
             }
             let script = world.script(&Fingerprint(format!("{name}:{fingerprint}")));
+            let announced = name.to_owned();
+            tokio::task::spawn_blocking(move || arriving(&announced)).await.unwrap();
+            if fingerprint == "full" {
+                return Err(NotInstalled::Failed("the disk is full".to_owned()));
+            }
             // Somebody takes it away before anybody looks.
             if fingerprint != "taken-away" {
                 world.put(name, fingerprint, script);
             }
             Ok(Installed { plugin: name.to_owned(), path: name.into() })
         })
+    }
+}
+
+impl Keepings for World {
+    fn purge(&self, plugin: &str) -> BoxFuture<Result<(), String>> {
+        self.log(format!("purge {plugin}"));
+        let stuck = self.state().stuck.then(|| "the disk says no".to_owned());
+        Box::pin(async move { stuck.map_or(Ok(()), Err) })
     }
 }
 
@@ -387,6 +417,7 @@ impl Loading for World {
             let camlock = Camlock {
                 routes: strings(script.claims),
                 dependencies: needs.collect(),
+                permissions: strings(script.permissions),
                 handover: script.quiesce.then_some(Handover::Quiesce),
                 ..Camlock::default()
             };
@@ -423,16 +454,23 @@ impl Candidate for Artifact {
         Some(Digest::of(bytes.as_ref().unwrap_or(&self.fingerprint.0).as_bytes()))
     }
 
+    fn schema(&self) -> Option<Arc<dyn ConfigSchema>> {
+        let text = self.world.script(&self.fingerprint).schema?;
+        Some(Arc::new(camlock_config::Schema::read(text).expect("a schema")))
+    }
+
     fn stays(&self) -> Option<&str> {
         None
     }
 
-    fn load(&self, generation: u64, config: Arc<str>) -> BoxFuture<Result<Loaded, Failure>> {
+    fn load(&self, start: GenerationStart) -> BoxFuture<Result<Loaded, Failure>> {
+        let GenerationStart { generation, config, granted } = start;
         let (world, fingerprint, manifest) = (self.world.clone(), self.fingerprint.clone(), self.manifest.clone());
         Box::pin(async move {
             let script = world.script(&fingerprint);
             let with = if *config == *"{}" { String::new() } else { format!(" with {config}") };
             world.log(format!("load {fingerprint} as {generation}{with}"));
+            world.state().granted.insert(fingerprint.0.clone(), granted);
             tokio::time::sleep(script.load).await;
             assert!(!script.load_panics, "on purpose");
             if script.load_fails {
@@ -482,6 +520,9 @@ impl Instance for Fake {
     }
     fn call(&self, _: Call) -> BoxFuture<Result<Answer, Fault>> {
         Box::pin(async { Err(Fault::new(FaultKind::Error, "nobody calls")) })
+    }
+    fn deliver(&self, _: Call) -> BoxFuture<Result<Answer, Fault>> {
+        Box::pin(async { Err(Fault::new(FaultKind::Error, "nothing is delivered")) })
     }
     fn start(&self) -> BoxFuture<Result<(), Fault>> {
         let script = self.world.script(&self.fingerprint);

@@ -242,6 +242,6 @@ impl Side {
 
 /// Only a table's owner may, which is whoever made the schema.
 fn switch(how: &str) -> String {
-    let tables = ["plugins", "plugin_quarantine", "plugin_journal", "artifacts", "api_tokens"];
+    let tables = ["plugins", "plugin_grants", "plugin_quarantine", "plugin_journal", "artifacts", "api_tokens"];
     tables.map(|table| format!("ALTER TABLE {table} {how} TRIGGER USER")).join("; ")
 }

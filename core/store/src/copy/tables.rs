@@ -41,11 +41,19 @@ pub(super) const PLUGINS: CopiedTable = CopiedTable {
         ("config", ColumnKind::Json),
         ("reloads", Number),
         ("removed", Flag),
+        ("source", Text),
+        ("purge", Flag),
         ("revision", Number),
         ("registered", Number),
         ("created_at", Time),
         ("updated_at", Time),
     ],
+    besides: None,
+};
+
+pub(super) const GRANTS: CopiedTable = CopiedTable {
+    name: "plugin_grants",
+    columns: &[("plugin", Text), ("source", Text), ("granted", Text), ("at", Time)],
     besides: None,
 };
 

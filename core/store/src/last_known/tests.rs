@@ -37,7 +37,14 @@ impl DataDirectory {
 }
 
 fn newcomer(name: &str) -> Newcomer {
-    Newcomer { name: name.to_owned(), built_in: false, path: name.to_owned(), enabled: true }
+    Newcomer {
+        name: name.to_owned(),
+        built_in: false,
+        path: name.to_owned(),
+        enabled: true,
+        source: camlock_policy::PluginSource::Directory,
+        grants: None,
+    }
 }
 
 fn disabled() -> Decision {

@@ -2,7 +2,7 @@
 
 use crate::world::*;
 use camlock_policy::{
-    Digest, Endpoint, Fingerprint, Kept,
+    Digest, Endpoint, Fingerprint, Grants, Kept, PluginSource,
     registry::{Decision, EventId, EventQuery, Happened, NewToken, Role, Served},
 };
 use camlock_store::{Copied, Store, Trouble, TroubleKind};
@@ -17,9 +17,10 @@ use std::{
 const CONTENTS: &[(&str, &str)] = &[
     (
         "plugins",
-        "name, enabled, version, kind, source_path, artifact_digest, fingerprint, config, reloads, removed, revision, \
+        "name, enabled, version, kind, source_path, artifact_digest, fingerprint, config, reloads, removed, source, purge, revision, \
          registered, @created_at, @updated_at",
     ),
+    ("plugin_grants", "plugin, source, granted, @at"),
     ("plugin_quarantine", "plugin, digest, reason, @at"),
     ("plugin_endpoints", "plugin, method, path, source"),
     ("plugin_journal", "id, @at, node, plugin, generation, what, actor, detail"),
@@ -36,7 +37,7 @@ fn contents(world: &World, table: &str, columns: &str) -> String {
         (Kind::Sqlite, ("#", bytes)) => format!("lower(hex({bytes}))"),
         (Kind::Postgres, ("#", bytes)) => format!("encode({bytes}, 'hex')"),
         // As SQLite shows flags, and with documents in one notation.
-        (Kind::Postgres, _) if ["enabled", "removed", "elsewhere"].contains(&column) => {
+        (Kind::Postgres, _) if ["enabled", "removed", "purge", "elsewhere"].contains(&column) => {
             format!("CAST({column} AS INT)")
         }
         (Kind::Postgres, _) if ["config", "detail"].contains(&column) => format!("CAST({column} AS TEXT)"),
@@ -102,6 +103,8 @@ async fn lived_in(world: &World) {
     decide("beta", Decision { enabled: Some(false), ..Decision::default() }).await;
     let quarantine = Some((Digest::of(b"bad"), "it \"panicked\" | twice".to_owned()));
     decide("beta", Decision { quarantine, ..Decision::default() }).await;
+    let storage = Grants::these(["storage", "network:*"]).ok();
+    decide("alpha", Decision { arrival: Some((PluginSource::Upload, storage)), ..Decision::default() }).await;
     decide("gamma", Decision { remove: true, ..Decision::default() }).await;
     // The greatest revision is that of what is no more.
     world.sql("DELETE FROM plugins WHERE name = 'delta'");
@@ -161,7 +164,8 @@ async fn everything(world: World) {
         }
         let events: usize = world.sql("SELECT count(*) FROM plugin_journal").parse().unwrap();
         assert!(events > 2_500);
-        let expected = Copied { plugins: 3, quarantined: 1, endpoints: 2, events, artifacts: 4, shared: 3, tokens: 3 };
+        let expected =
+            Copied { plugins: 3, granted: 1, quarantined: 1, endpoints: 2, events, artifacts: 4, shared: 3, tokens: 3 };
         assert_eq!(copied, expected);
         let nothing = "SELECT (SELECT count(*) FROM nodes) + (SELECT count(*) FROM node_plugins) \
              + (SELECT count(*) FROM rollouts) + (SELECT count(*) FROM build_rights)";

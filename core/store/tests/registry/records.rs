@@ -3,7 +3,7 @@
 use crate::world::*;
 use camlock_policy::registry::RegistryChange;
 use camlock_policy::{
-    Digest, Endpoint,
+    Digest, Endpoint, Grants, PluginSource,
     registry::{Decision, EventQuery, NewToken, Newcomer, NotDecided, Pardon, Reading, Record, Role},
 };
 use camlock_testing::trial;
@@ -70,6 +70,42 @@ async fn quarantine(world: World) {
     node.until_told("alpha").await;
     let pardoned = node.record("alpha").await.unwrap();
     assert!(pardoned.quarantine.is_empty() && pardoned.revision > after.revision);
+}
+
+#[trial(with = crate::on_each_database)]
+async fn grants(world: World) {
+    let node = world.open("one").await;
+    let first = node.register(&["alpha", "beta"]).await.remove(0);
+    assert_eq!((first.source.clone(), first.grants.clone()), (PluginSource::Directory, None));
+    let these = |list: &[&str]| Grants::these(list.iter().copied()).unwrap();
+    let grant = |grants: Grants| Decision { grants: Some(grants), ..Decision::default() };
+    let after = node.decide("alpha", grant(these(&["storage", "network:api.example.com"]))).await;
+    assert_eq!(after.grants, Some(these(&["network:api.example.com", "storage"])));
+    assert!(after.revision > first.revision);
+    assert_eq!(node.record("alpha").await, Some(after.clone()));
+    // What is as it was is no decision.
+    assert_eq!(node.decide("alpha", grant(these(&["storage", "network:api.example.com"]))).await, after);
+    assert_eq!(node.record("beta").await.unwrap().grants, None);
+
+    // From elsewhere it begins without, and has again what it had when it came from there before.
+    let arrives = |source, grants| Decision { arrival: Some((source, grants)), ..Decision::default() };
+    let uploaded = node.decide("alpha", arrives(PluginSource::Upload, None)).await;
+    assert_eq!((uploaded.source, uploaded.grants), (PluginSource::Upload, None));
+    let uploaded = node.decide("alpha", arrives(PluginSource::Upload, Some(Grants::Asked))).await;
+    assert_eq!(uploaded.grants, Some(Grants::Asked));
+    let catalog = PluginSource::Catalog("main".to_owned());
+    assert_eq!(node.decide("alpha", arrives(catalog.clone(), None)).await.source, catalog);
+    let back = node.decide("alpha", arrives(PluginSource::Directory, None)).await;
+    assert_eq!(back.grants, Some(these(&["network:api.example.com", "storage"])));
+    let granted = "SELECT count(*) FROM plugin_journal WHERE plugin = 'alpha' AND what = 'granted'";
+    assert_eq!(world.sql(granted), "2");
+
+    // It comes with its first record, and goes with the last.
+    let newcomer = Newcomer { source: PluginSource::Upload, grants: Some(these(&["tasks"])), ..newcomer("gamma") };
+    let gamma = node.registry.register(vec![newcomer]).await.unwrap().remove(0);
+    assert_eq!((gamma.source, gamma.grants), (PluginSource::Upload, Some(these(&["tasks"]))));
+    world.sql("DELETE FROM plugins WHERE name = 'gamma'");
+    assert_eq!(world.sql("SELECT count(*) FROM plugin_grants WHERE plugin = 'gamma'"), "0");
 }
 
 #[trial(with = crate::on_each_database)]

@@ -2,7 +2,7 @@
 
 use crate::world::*;
 use camlock_policy::registry::RegistryChange;
-use camlock_policy::{Digest, Fingerprint, Kept, registry::Record};
+use camlock_policy::{Digest, Fingerprint, Grants, Kept, registry::Record};
 use camlock_testing::trial;
 use serde_json::json;
 use std::time::SystemTime;
@@ -38,6 +38,36 @@ async fn config(world: World) {
     }
     world.sql("UPDATE plugins SET config = '{}' WHERE name = 'alpha'");
     assert_eq!(node.record("alpha").await.unwrap().config, json!({}));
+}
+
+#[trial(with = crate::on_each_database)]
+async fn grants(world: World) {
+    let node = world.open("one").await;
+    node.register(&["alpha"]).await;
+    node.quiet().await;
+    world.sql("INSERT INTO plugin_grants (plugin, granted) VALUES ('alpha', 'storage  tasks')");
+    node.until_told("alpha").await;
+    let granted = node.record("alpha").await.unwrap().grants;
+    assert_eq!(granted, Grants::these(["storage", "tasks"]).ok());
+    // What is no permission grants nothing, and that is told.
+    world.sql("UPDATE plugin_grants SET granted = 'storage root' WHERE plugin = 'alpha'");
+    assert_eq!(node.record("alpha").await.unwrap().grants, Grants::these(["storage"]).ok());
+    let told = "SELECT count(*) FROM plugin_journal WHERE what = 'grants-refused'";
+    let began = std::time::Instant::now();
+    while world.sql(told) != "1" {
+        assert!(began.elapsed() < PATIENCE, "it is told once");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    world.sql("UPDATE plugin_grants SET granted = 'asked' WHERE plugin = 'alpha'");
+    assert_eq!(node.record("alpha").await.unwrap().grants, Some(Grants::Asked));
+    world.sql("DELETE FROM plugin_grants");
+    assert_eq!(node.record("alpha").await.unwrap().grants, None);
+    for bad in ["\"quoted\"", "back\\slash", "two\nlines"] {
+        let insert = format!("INSERT INTO plugin_grants (plugin, granted) VALUES ('alpha', '{bad}')");
+        assert!(world.try_sql(&insert).is_err(), "{bad}");
+    }
+    let source = "UPDATE plugins SET source = 'elsewhere' WHERE name = 'alpha'";
+    assert!(world.try_sql(source).is_err());
 }
 
 #[trial(with = crate::on_each_database)]

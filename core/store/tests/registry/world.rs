@@ -240,7 +240,14 @@ impl Node {
 
 /// A plugin that was found.
 pub(crate) fn newcomer(name: &str) -> Newcomer {
-    Newcomer { name: name.to_owned(), built_in: false, path: name.to_owned(), enabled: true }
+    Newcomer {
+        name: name.to_owned(),
+        built_in: false,
+        path: name.to_owned(),
+        enabled: true,
+        source: camlock_policy::PluginSource::Directory,
+        grants: None,
+    }
 }
 
 /// An artifact, from these sources.

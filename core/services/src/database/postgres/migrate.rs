@@ -1,0 +1,200 @@
+//! Migrations on PostgreSQL: each in a transaction of the migrating role, which is committed together with its record.
+//!
+//! That role cannot write the record. A function of the host's does, for whoever shows a ticket that the host wrote down before;
+//! the migration has run by the time the ticket is shown, and never sees it.
+
+use super::{
+    PluginRoles,
+    catalog::{Look, look},
+    roles::{quoted, unavailable},
+};
+use crate::database::{
+    MigrationError,
+    names::TableNames,
+    plan::{Applied, checksum},
+};
+use camlock_policy::migrations::MigrationFile;
+use std::time::Duration;
+use tokio_postgres::{Client, Error, Transaction};
+
+/// What the host keeps, as SQL that may run again. The schema is there, and so is its table `plugins`.
+pub fn setup(schema: &str) -> String {
+    let schema = quoted(schema);
+    format!(
+        "CREATE TABLE IF NOT EXISTS {schema}._plugin_migrations (
+            plugin TEXT NOT NULL,
+            number INTEGER NOT NULL,
+            name TEXT NOT NULL,
+            checksum TEXT NOT NULL,
+            contracts BOOLEAN NOT NULL,
+            applied_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+            PRIMARY KEY (plugin, number)
+        );
+        CREATE TABLE IF NOT EXISTS {schema}._plugin_roles (plugin TEXT PRIMARY KEY, migrate TEXT NOT NULL UNIQUE);
+        CREATE TABLE IF NOT EXISTS {schema}._plugin_tickets (
+            ticket TEXT PRIMARY KEY,
+            migrate TEXT NOT NULL,
+            plugin TEXT NOT NULL,
+            number INTEGER NOT NULL,
+            name TEXT NOT NULL,
+            checksum TEXT NOT NULL,
+            contracts BOOLEAN NOT NULL,
+            made_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+        );
+        CREATE OR REPLACE FUNCTION {schema}._plugin_migration_begin()
+        RETURNS TABLE (done_number INTEGER, done_name TEXT, done_checksum TEXT, done_contracts BOOLEAN)
+        LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $function$
+        DECLARE mine TEXT;
+        BEGIN
+            SELECT plugin INTO mine FROM {schema}._plugin_roles WHERE migrate = session_user FOR UPDATE;
+            RETURN QUERY SELECT number, name, checksum, contracts FROM {schema}._plugin_migrations
+                WHERE plugin = mine ORDER BY number;
+        END $function$;
+        CREATE OR REPLACE FUNCTION {schema}._plugin_migration_done(shown TEXT)
+        RETURNS BOOLEAN LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $function$
+        BEGIN
+            WITH used AS (
+                DELETE FROM {schema}._plugin_tickets WHERE ticket = shown AND migrate = session_user
+                RETURNING plugin, number, name, checksum, contracts
+            )
+            INSERT INTO {schema}._plugin_migrations (plugin, number, name, checksum, contracts) SELECT * FROM used;
+            RETURN FOUND;
+        END $function$;
+        REVOKE ALL ON FUNCTION {schema}._plugin_migration_begin(), {schema}._plugin_migration_done(text) FROM PUBLIC;"
+    )
+}
+
+/// What has run for a plugin, in order.
+pub async fn applied(host: &Client, schema: &str, plugin: &str) -> Result<Vec<Applied>, MigrationError> {
+    let schema = quoted(schema);
+    let question = format!(
+        "SELECT number, name, checksum, contracts FROM {schema}._plugin_migrations WHERE plugin = $1 ORDER BY number"
+    );
+    let rows = host.query(&question, &[&plugin]).await.map_err(|error| unavailable(&error))?;
+    Ok(rows.iter().map(read).collect())
+}
+
+fn read(row: &tokio_postgres::Row) -> Applied {
+    let number: i32 = row.get(0);
+    Applied { number: number.unsigned_abs(), name: row.get(1), checksum: row.get(2), contracts: row.get(3) }
+}
+
+/// Runs a migration, unless it has run. Afterwards it has run as a whole and is on record, or nothing of it has.
+///
+/// `host` is a connection of the host's; `migrating` one that logged in as the plugin's migrating role, and is closed afterwards,
+/// whatever came out: a session may keep what a transaction takes back.
+pub async fn migrate(
+    host: &Client,
+    migrating: &mut Client,
+    roles: &PluginRoles,
+    file: &MigrationFile,
+    within: Duration,
+) -> Result<(), MigrationError> {
+    let ticket = ticket(host, roles, file).await?;
+    let running = run(migrating, roles, file, &ticket);
+    let done = match tokio::time::timeout(within, running).await {
+        Ok(done) => done,
+        Err(_) => {
+            let why = format!("it took longer than {} s", within.as_secs());
+            Err(MigrationError::Failed { file: file.file_name(), why })
+        }
+    };
+    let forget = format!("DELETE FROM {}._plugin_tickets WHERE ticket = $1", quoted(&roles.schema));
+    let _ = host.execute(&forget, &[&ticket]).await;
+    done
+}
+
+/// One that nobody can guess, for this file.
+async fn ticket(host: &Client, roles: &PluginRoles, file: &MigrationFile) -> Result<String, MigrationError> {
+    let schema = quoted(&roles.schema);
+    let write = format!(
+        "INSERT INTO {schema}._plugin_tickets (ticket, migrate, plugin, number, name, checksum, contracts) \
+         VALUES (gen_random_uuid()::text || gen_random_uuid()::text, $1, $2, $3, $4, $5, $6) RETURNING ticket"
+    );
+    let number = i32::try_from(file.number).unwrap_or(i32::MAX);
+    let (sum, contracts) = (checksum(&file.text), file.contracts());
+    let row = host.query_one(&write, &[&roles.migrate, &roles.plugin, &number, &file.name, &sum, &contracts]).await;
+    Ok(row.map_err(|error| unavailable(&error))?.get(0))
+}
+
+async fn run(
+    migrating: &mut Client,
+    roles: &PluginRoles,
+    file: &MigrationFile,
+    ticket: &str,
+) -> Result<(), MigrationError> {
+    let failed = |error: Error| {
+        let why = error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned());
+        MigrationError::Failed { file: file.file_name(), why }
+    };
+    let schema = quoted(&roles.schema);
+    let transaction = migrating.transaction().await.map_err(|error| unavailable(&error))?;
+    if who(&transaction).await.map_err(failed)? != roles.migrate {
+        return Err(MigrationError::Unavailable("the connection is not the plugin's migrating role's".to_owned()));
+    }
+    // It waits here for another server that is at it.
+    let begin = format!("SELECT * FROM {schema}._plugin_migration_begin()");
+    let known: Vec<_> = transaction.query(&begin, &[]).await.map_err(failed)?.iter().map(read).collect();
+    if let Some(known) = known.iter().find(|known| known.number == file.number) {
+        if known.checksum == checksum(&file.text) && known.name == file.name {
+            return Ok(());
+        }
+        let (called, number) = (file.file_name(), file.number);
+        return Err(MigrationError::Refused(format!(
+            "`migrations/{called}` is not what has run as number {number:04}"
+        )));
+    }
+    execute(&transaction, &file.text).await.map_err(failed)?;
+    let names = TableNames::of(&roles.plugin);
+    let after = "RESET ROLE; SET LOCAL search_path = pg_catalog, pg_temp; SET CONSTRAINTS ALL IMMEDIATE";
+    transaction.batch_execute(after).await.map_err(failed)?;
+    let (tables, sequences) = match look(&transaction, roles, &names).await.map_err(failed)? {
+        Look::Well { tables, sequences } => (tables, sequences),
+        Look::Wrong(what) => return Err(MigrationError::Escaped { file: file.file_name(), what }),
+    };
+    let run = quoted(&roles.run);
+    let mut rights = String::new();
+    for table in tables {
+        rights += &format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.{} TO {run};", quoted(&table));
+    }
+    for sequence in sequences {
+        rights += &format!("GRANT USAGE, SELECT ON SEQUENCE {schema}.{} TO {run};", quoted(&sequence));
+    }
+    transaction.batch_execute(&rights).await.map_err(failed)?;
+    let done = format!("SELECT {schema}._plugin_migration_done($1)");
+    let is_on_record: bool = transaction.query_one(&done, &[&ticket]).await.map_err(failed)?.get(0);
+    if !is_on_record {
+        return Err(MigrationError::Refused("the migration's ticket is gone: try again".to_owned()));
+    }
+    transaction.commit().await.map_err(failed)
+}
+
+/// Runs a text in such a way that nothing in it ends the transaction.
+async fn execute(transaction: &Transaction<'_>, text: &str) -> Result<(), Error> {
+    transaction.query("SELECT pg_catalog.set_config('camlock.migration', $1, true)", &[&text]).await?;
+    let run = "DO LANGUAGE plpgsql $camlock$ BEGIN \
+               EXECUTE pg_catalog.current_setting('camlock.migration'); END $camlock$";
+    transaction.batch_execute(run).await
+}
+
+async fn who(transaction: &Transaction<'_>) -> Result<String, Error> {
+    Ok(transaction.query_one("SELECT session_user::text", &[]).await?.get(0))
+}
+
+/// Drops all tables of a plugin, the record of its migrations, and its roles. `migrating` is as for [`migrate`].
+pub async fn drop_tables(host: &Client, migrating: &Client, roles: &PluginRoles) -> Result<(), MigrationError> {
+    let told = |error: Error| unavailable(&error);
+    let (schema, run, migrate) = (quoted(&roles.schema), quoted(&roles.run), quoted(&roles.migrate));
+    let rights = format!(
+        "REVOKE ALL ON SCHEMA {schema} FROM {run}, {migrate};
+         REVOKE ALL (name) ON {schema}.plugins FROM {migrate};
+         REVOKE ALL ON FUNCTION {schema}._plugin_migration_begin(), {schema}._plugin_migration_done(text) FROM {migrate};"
+    );
+    host.batch_execute(&rights).await.map_err(told)?;
+    migrating.batch_execute("RESET ROLE; DROP OWNED BY CURRENT_USER CASCADE").await.map_err(told)?;
+    for table in ["_plugin_migrations", "_plugin_roles"] {
+        let forget = format!("DELETE FROM {schema}.{table} WHERE plugin = $1");
+        host.execute(&forget, &[&roles.plugin]).await.map_err(told)?;
+    }
+    host.batch_execute(&format!("DROP ROLE {run}; DROP ROLE {migrate}")).await.map_err(told)
+}

@@ -1,0 +1,117 @@
+//! `database/1`: SQL of plugins at run time.
+//!
+//! One ask is one session: its body is a stream of orders, the answer's one of replies ([`wire`]). Without a transaction each
+//! statement is one; the end of the orders, or dropping the ask, takes back what is not committed. RowsToSend are read as they are
+//! taken: nothing is collected. What must not live here: connections. [`Sessions`] lends them.
+
+mod on_postgres;
+mod on_sqlite;
+mod session;
+pub mod wire;
+
+pub use session::{Ended, Session, SessionLimits};
+
+use crate::Service;
+use bytes::{Bytes, BytesMut};
+use camlock_policy::{AskError, Asker, Body, BoxFuture};
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::BodyExt;
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tokio::{sync::mpsc, task::AbortHandle};
+use wire::SqlOrder;
+
+/// Who has the connections.
+pub trait Sessions: Send + Sync + 'static {
+    /// Lends a connection to a session, and runs it there: by [`Session::run_on_sqlite`] on a thread that may block, or by
+    /// [`Session::run_on_postgres`]. If there is none to be had, the error is the ask's.
+    fn start(&self, plugin: &Arc<str>, session: Session) -> BoxFuture<Result<(), AskError>>;
+}
+
+/// The service.
+#[derive(Debug)]
+pub struct DatabaseService<S>(S, SessionLimits);
+
+impl<S: Sessions> DatabaseService<S> {
+    /// One with these connections.
+    pub fn new(sessions: S, limits: SessionLimits) -> Self {
+        DatabaseService(sessions, limits)
+    }
+}
+
+/// What a plugin needs for this.
+const PERMISSION: &str = "database";
+
+/// So many orders are read before they can be obeyed.
+const ORDERS_AHEAD: usize = 4;
+/// So many replies, of some 64 KiB, are made before they are taken.
+const REPLIES_AHEAD: usize = 2;
+
+impl<S: Sessions> Service for DatabaseService<S> {
+    fn answer(&self, asker: &Asker, request: Request<Body>) -> BoxFuture<Result<Response<Body>, AskError>> {
+        if let Err(denied) = asker.may(PERMISSION) {
+            return Box::pin(std::future::ready(Err(denied)));
+        }
+        let (orders, to_obey) = mpsc::channel(ORDERS_AHEAD);
+        let (replies, to_send) = mpsc::channel(REPLIES_AHEAD);
+        let started = self.0.start(&asker.plugin, Session::new(to_obey, replies, self.1));
+        Box::pin(async move {
+            started.await?;
+            let reading = tokio::spawn(read_orders(request.into_body(), orders)).abort_handle();
+            Ok(Response::new(Body::stream(ReplyBody { to_send, reading })))
+        })
+    }
+}
+
+/// Reads orders until they end. What is none ends them with that.
+async fn read_orders(mut body: Body, orders: mpsc::Sender<Result<SqlOrder, AskError>>) {
+    let mut pending = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else { return };
+        let Ok(data) = frame.into_data() else { continue };
+        pending.extend_from_slice(&data);
+        loop {
+            match wire::take_order(&mut pending) {
+                Ok(None) => break,
+                Ok(Some(order)) => {
+                    if orders.send(Ok(order)).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    let _ = orders.send(Err(error)).await;
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// What is answered. Dropping it ends the session.
+struct ReplyBody {
+    to_send: mpsc::Receiver<Bytes>,
+    reading: AbortHandle,
+}
+
+impl Drop for ReplyBody {
+    fn drop(&mut self) {
+        self.reading.abort();
+    }
+}
+
+impl http_body::Body for ReplyBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.to_send.poll_recv(context).map(|reply| reply.map(|reply| Ok(Frame::data(reply))))
+    }
+}

@@ -1,0 +1,121 @@
+//! A session: orders come, replies go. What must not live here: what a database makes of an order.
+
+use super::wire::{self, SqlCell, SqlOrder};
+use bytes::{Bytes, BytesMut};
+use camlock_policy::{AskError, AskErrorCode};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionLimits {
+    /// A statement, without the time for which it waits until its rows are taken.
+    pub statement: Duration,
+    /// Asking for nothing while a session is open, a transaction or not, and not taking rows.
+    pub idle: Duration,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        SessionLimits { statement: Duration::from_secs(10), idle: Duration::from_secs(5) }
+    }
+}
+
+/// What has become of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It can be used again.
+    Reusable,
+    /// It must be closed: something may still go on there.
+    Broken,
+}
+
+/// One ask of a plugin's, on its way to a connection.
+#[derive(Debug)]
+pub struct Session {
+    orders: mpsc::Receiver<Result<SqlOrder, AskError>>,
+    replies: mpsc::Sender<Bytes>,
+    pub(super) limits: SessionLimits,
+}
+
+/// Why a session does not go on.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// Nobody takes the replies any more.
+    Left,
+    /// With an error, which is told.
+    Error(AskError),
+}
+
+impl From<AskError> for Stop {
+    fn from(error: AskError) -> Self {
+        Stop::Error(error)
+    }
+}
+
+/// RowsToSend are told in replies of so many bytes.
+const REPLY: usize = 64 << 10;
+
+impl Session {
+    pub(super) fn new(
+        orders: mpsc::Receiver<Result<SqlOrder, AskError>>,
+        replies: mpsc::Sender<Bytes>,
+        limits: SessionLimits,
+    ) -> Self {
+        Session { orders, replies, limits }
+    }
+
+    /// The next order; none if there are no more. A session that gives none holds a connection all the same.
+    pub(super) async fn next(&mut self, in_transaction: bool) -> Result<Option<SqlOrder>, Stop> {
+        tokio::select! {
+            biased;
+            () = self.replies.closed() => Err(Stop::Left),
+            order = tokio::time::timeout(self.limits.idle, self.orders.recv()) => match order {
+                Ok(order) => Ok(order.transpose()?),
+                Err(_) => {
+                    let seconds = self.limits.idle.as_secs_f64();
+                    let words = match in_transaction {
+                        true => format!("the transaction did nothing for {seconds} s, and was taken back"),
+                        false => format!("nothing was asked of the database for {seconds} s"),
+                    };
+                    Err(AskError::new(AskErrorCode::Limit, words).into())
+                }
+            },
+        }
+    }
+
+    /// Sends a reply, as soon as it is wanted.
+    pub(super) async fn reply(&self, reply: Bytes) -> Result<(), Stop> {
+        match self.replies.send_timeout(reply, self.limits.idle).await {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(Stop::Left),
+            Err(mpsc::error::SendTimeoutError::Timeout(_)) => {
+                let words = format!("nothing of the answer was read for {} s", self.limits.idle.as_secs_f64());
+                Err(AskError::new(AskErrorCode::Limit, words).into())
+            }
+        }
+    }
+}
+
+/// RowsToSend on their way into replies.
+pub(super) struct RowsToSend(BytesMut);
+
+impl RowsToSend {
+    pub(super) fn new() -> Self {
+        RowsToSend(wire::begin(b'R'))
+    }
+
+    pub(super) fn put(&mut self, cell: SqlCell<'_>) {
+        wire::put_cell(&mut self.0, cell);
+    }
+
+    /// At the end of a row: a reply, if there is enough for one.
+    pub(super) fn full(&mut self) -> Option<Bytes> {
+        (self.0.len() >= REPLY).then(|| wire::end(std::mem::replace(&mut self.0, wire::begin(b'R'))))
+    }
+
+    /// What is left.
+    pub(super) fn rest(self) -> Option<Bytes> {
+        (self.0.len() > 5).then(|| wire::end(self.0))
+    }
+}

@@ -1,0 +1,88 @@
+//! All secrets of one configuration: set apart and sealed before it goes on record, and put back before the plugin gets it.
+
+use super::{
+    key::SecretsKey,
+    seal::{NotOpened, SealedSecret, SecretPlace},
+};
+use camlock_policy::MASK;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use zeroize::Zeroizing;
+
+/// The sealed secrets of a plugin, by the places where they belong.
+pub type SealedSecrets = BTreeMap<String, SealedSecret>;
+
+/// Takes what stands at these places out of a configuration and seals it: what is to be on record of the configuration, with
+/// [`MASK`] at those places, and the secrets. Where the mask stands already, what was sealed before goes on, if there is such.
+pub fn set_apart(
+    plugin: &str,
+    config: &Value,
+    sensitive: &BTreeSet<String>,
+    before: &SealedSecrets,
+    key: &SecretsKey,
+) -> Result<(Value, SealedSecrets), NotOpened> {
+    let (mut shown, mut secrets) = (config.clone(), SealedSecrets::new());
+    for pointer in sensitive {
+        let Some(value) = shown.pointer_mut(pointer).filter(|value| !value.is_null()) else { continue };
+        if *value == *MASK {
+            if let Some(sealed) = before.get(pointer) {
+                secrets.insert(pointer.clone(), sealed.clone());
+            }
+            continue;
+        }
+        let text = Zeroizing::new(value.to_string());
+        secrets.insert(pointer.clone(), key.seal(&SecretPlace { plugin, pointer }, text.as_bytes())?);
+        *value = Value::from(MASK);
+    }
+    Ok((shown, secrets))
+}
+
+/// Puts secrets back where the mask stands for them. One that is sealed and has no mask in its place is not wanted any more.
+pub fn put_back(plugin: &str, shown: &Value, secrets: &SealedSecrets, key: &SecretsKey) -> Result<Value, NotOpened> {
+    let mut config = shown.clone();
+    for (pointer, sealed) in secrets {
+        let Some(value) = config.pointer_mut(pointer).filter(|value| **value == *MASK) else { continue };
+        let opened = key.open(&SecretPlace { plugin, pointer }, sealed)?;
+        *value = serde_json::from_slice(&opened)
+            .map_err(|_| NotOpened::Damaged { place: format!("the secret `{pointer}` of `{plugin}`") })?;
+    }
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn places(pointers: &[&str]) -> BTreeSet<String> {
+        pointers.iter().map(|pointer| (*pointer).to_owned()).collect()
+    }
+
+    #[test]
+    fn secrets_come_back_as_they_were() {
+        let key = SecretsKey::generate();
+        let config = json!({"url": "x", "password": "hunter2", "store": {"pin": 7}, "keys": ["a", "b"], "unset": null});
+        let sensitive = places(&["/password", "/store", "/keys/1", "/unset", "/absent"]);
+        let (shown, secrets) = set_apart("hello", &config, &sensitive, &SealedSecrets::new(), &key).unwrap();
+        let expected = json!({"url": "x", "password": MASK, "store": MASK, "keys": ["a", MASK], "unset": null});
+        assert_eq!(shown, expected);
+        assert_eq!(secrets.keys().collect::<Vec<_>>(), ["/keys/1", "/password", "/store"]);
+        assert_eq!(put_back("hello", &shown, &secrets, &key), Ok(config));
+        assert!(put_back("other", &shown, &secrets, &key).is_err());
+    }
+
+    #[test]
+    fn what_is_masked_keeps_what_was_sealed() {
+        let key = SecretsKey::generate();
+        let sensitive = places(&["/a", "/b", "/c"]);
+        let first = json!({"a": "one", "b": "two"});
+        let (_, before) = set_apart("hello", &first, &sensitive, &SealedSecrets::new(), &key).unwrap();
+        let (shown, secrets) =
+            set_apart("hello", &json!({"a": MASK, "b": "new", "c": MASK}), &sensitive, &before, &key).unwrap();
+        assert_eq!(secrets["/a"], before["/a"]);
+        // There is none for the last one: it stays what was written.
+        assert_eq!(put_back("hello", &shown, &secrets, &key), Ok(json!({"a": "one", "b": "new", "c": MASK})));
+        // What was written over by hand counts.
+        assert_eq!(put_back("hello", &json!({"a": "plain"}), &secrets, &key), Ok(json!({"a": "plain"})));
+    }
+}
