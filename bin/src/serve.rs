@@ -154,6 +154,7 @@ fn options(config: &Config, voice: &Voice, address: SocketAddr, logs: Logs) -> R
         logs,
         listener: voice.listener(),
         admin: config.admin.clone(),
+        storage: config.storage,
         ..camlock_embed::Options::new(&config.plugins, &config.data)
     })
 }

@@ -26,6 +26,7 @@ pub(super) struct ConfigFile {
     pub(super) journal: JournalKeys,
     pub(super) build: BuildKeys,
     pub(super) log: LogKeys,
+    pub(super) services: ServicesKeys,
     pub(super) limits: LimitKeys,
     pub(super) plugin: BTreeMap<String, LimitKeys>,
 }
@@ -102,6 +103,20 @@ pub(super) struct JournalKeys {
 pub(super) struct BuildKeys {
     pub(super) profile: Option<Profile>,
     pub(super) dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ServicesKeys {
+    pub(super) storage: StorageKeys,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct StorageKeys {
+    pub(super) keys: Option<u64>,
+    pub(super) bytes: Option<Size>,
+    pub(super) connections: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]

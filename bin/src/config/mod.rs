@@ -5,7 +5,7 @@
 mod file;
 mod values;
 
-use camlock_embed::{AdminSettings, FleetSettings, RegistrySettings};
+use camlock_embed::{AdminSettings, FleetSettings, RegistrySettings, StorageSettings};
 use camlock_http::{FrontOptions, TlsFiles};
 use camlock_policy::{Grants, Limits, Settings, manifest::check_name};
 use clap::{Args, ValueEnum};
@@ -101,6 +101,8 @@ pub(crate) struct Config {
     pub(crate) levels: BTreeMap<String, tracing::Level>,
     /// What is laid over the environment, by plugin.
     pub(crate) variables: BTreeMap<String, BTreeMap<String, String>>,
+    /// What plugins may keep.
+    pub(crate) storage: StorageSettings,
     pub(crate) settings: Settings,
 }
 
@@ -204,6 +206,14 @@ impl Config {
             limits.apply(&mut own);
             settings.plugins.insert(name, own);
         }
+        let mut storage = StorageSettings::default();
+        storage.limits.keys = parsed.services.storage.keys.unwrap_or(storage.limits.keys);
+        storage.limits.bytes =
+            parsed.services.storage.bytes.map_or(storage.limits.bytes, |size| size.0.unwrap_or(u64::MAX));
+        storage.connections = parsed.services.storage.connections.unwrap_or(storage.connections);
+        if storage.connections == 0 {
+            return Err(Misconfigured("[services.storage]: `connections` is 1 at least".to_owned()));
+        }
         let usual = RegistrySettings::default();
         let heartbeat = parsed.fleet.heartbeat.map_or(usual.fleet.heartbeat, |time| time.0);
         let fleet = FleetSettings {
@@ -242,6 +252,7 @@ impl Config {
             log_filter: parsed.log.filter,
             levels,
             variables,
+            storage,
             settings,
         })
     }
@@ -301,6 +312,11 @@ mod tests {
         let rows = guide.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
         let mut described: Vec<_> = rows.map(|(key, _)| key.to_owned()).collect();
         let sections = keys("").into_iter().filter(|section| section != "plugin" && section != "limits");
+        // Each service has a table of its own.
+        let sections = sections.flat_map(|section| match &*section {
+            "services" => keys("services.").into_iter().map(|service| format!("services.{service}")).collect(),
+            _ => vec![section],
+        });
         let mut there: Vec<_> = sections
             .flat_map(|section| keys(&format!("{section}.")).into_iter().map(move |key| format!("{section}.{key}")))
             .collect();
@@ -328,6 +344,7 @@ mod tests {
         let text = r#"
             plugins.new = "disabled"
             plugins.grant = ["storage", "network:*"]
+            services.storage.keys = 7
             [limits]
             drain = "5s"
             body = "2 MiB"
@@ -344,6 +361,7 @@ mod tests {
         assert_eq!(variables, BTreeMap::from([("hello".to_owned(), own)]));
         assert_eq!(settings.claims["hello"], ["shop.example.com", "/"]);
         assert!(!settings.new_enabled);
+        assert_eq!(merged(&Flags::default(), text).unwrap().storage.limits.keys, 7);
         assert_eq!(settings.grants, Grants::these(["storage", "network:*"]).unwrap());
         assert_eq!(settings.limits.drain, Duration::from_secs(5));
         assert_eq!(settings.limits.requests.body, Some(2 << 20));

@@ -2,6 +2,7 @@
 
 mod grants;
 mod rollouts;
+mod stored;
 mod toggles;
 
 use camlock_testing::{Postgres, Server, Site};

@@ -13,6 +13,7 @@ mod processes;
 mod purged;
 mod secrets;
 mod sources;
+mod stored;
 mod story;
 mod synced;
 mod unit;

@@ -25,7 +25,7 @@ pub use load::Load;
 pub use memory::MemoryRegistry;
 pub use outside::{Outside, files_of};
 pub use postgres::Postgres;
-pub use server::{Answer, Server, request};
+pub use server::{Answer, Server, request, request_with};
 pub use site::Site;
 pub use sources::{manifest, single};
 pub use trials::{Outcome, Registered, in_a_process_of_its_own, one, rounds, run_trials};

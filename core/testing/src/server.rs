@@ -52,7 +52,7 @@ pub fn request(address: SocketAddr, method: &str, path: &str, headers: &[(&str, 
 }
 
 /// The same, with a body.
-fn request_with(
+pub fn request_with(
     address: SocketAddr,
     method: &str,
     path: &str,
