@@ -1,7 +1,7 @@
 //! What plugins keep on this server: removed with a plugin, if that is asked for. What must not live here: how it is kept.
 
 use camlock_policy::{BoxFuture, Keepings};
-use camlock_services::Storage;
+use camlock_services::PluginStorage;
 use std::{fs, io, path::PathBuf};
 use tokio::task::spawn_blocking;
 
@@ -9,11 +9,11 @@ use tokio::task::spawn_blocking;
 pub(crate) struct PluginKeepings {
     /// Each plugin's own directory lies in it, under its name.
     dirs: PathBuf,
-    storage: Storage,
+    storage: PluginStorage,
 }
 
 impl PluginKeepings {
-    pub(crate) fn new(dirs: PathBuf, storage: Storage) -> Self {
+    pub(crate) fn new(dirs: PathBuf, storage: PluginStorage) -> Self {
         PluginKeepings { dirs, storage }
     }
 }

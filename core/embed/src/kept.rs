@@ -5,7 +5,7 @@
 use crate::Options;
 use camlock_policy::BoxFuture;
 use camlock_services::{
-    Login, PluginData, PostgresConnections, PostgresLink, PostgresServer, SqliteFile, Storage, StorageLimits,
+    Login, PluginData, PluginStorage, PostgresConnections, PostgresLink, PostgresServer, SqliteFile, StorageLimits,
 };
 use camlock_store::PostgresAccess;
 use std::{path::Path, sync::Arc};
@@ -44,7 +44,7 @@ impl PostgresServer for RegistryServer {
 }
 
 /// What plugins keep: beside the registry in PostgreSQL, or in a file of its own in the data directory.
-pub(crate) fn storage(options: &Options, data: &Path, work: Handle) -> Result<Storage, String> {
+pub(crate) fn storage(options: &Options, data: &Path, work: Handle) -> Result<PluginStorage, String> {
     let registry = &options.registry;
     let access = PostgresAccess::of(&registry.url(data), &registry.schema).map_err(|trouble| trouble.sentence)?;
     let place = match access {
@@ -54,5 +54,5 @@ pub(crate) fn storage(options: &Options, data: &Path, work: Handle) -> Result<St
         }
         None => PluginData::Sqlite(SqliteFile::at(data.join("plugins.db"))),
     };
-    Ok(Storage::new(place, options.storage.limits))
+    Ok(PluginStorage::new(place, options.storage.limits))
 }

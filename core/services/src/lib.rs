@@ -16,7 +16,7 @@ pub use data::{Login, PluginData, PostgresConnections, PostgresLink, PostgresMes
 pub use directory::{HostServices, NotAService, Service, ServiceSet};
 pub use rate::AskLimits;
 pub use storage::{
-    KeptKey, KeptValue, MOST_BATCH, MOST_KEY, MOST_PAGE, MOST_VALUE, Storage, StorageAct, StorageChange,
+    KeptKey, KeptValue, MOST_BATCH, MOST_KEY, MOST_PAGE, MOST_VALUE, PluginStorage, StorageAct, StorageChange,
     StorageCondition, StorageLimits, StorageOperation, StoragePage, StorageQuery, StorageService, StorageUse,
     StorageWatch,
 };

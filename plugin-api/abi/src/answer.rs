@@ -26,7 +26,7 @@ pub struct TaskAnswer {
     pub body: Body,
 }
 
-struct Exported<F, W> {
+struct ExportedTask<F, W> {
     future: Option<F>,
     waker: W,
     dropped_badly: fn(&Caught),
@@ -39,7 +39,7 @@ impl Task {
         F: Future<Output = Result<TaskAnswer, FailureMessage>> + Send + 'static,
         W: BorrowWaker + Send + 'static,
     {
-        let state = Box::into_raw(Box::new(Exported { future: Some(future), waker, dropped_badly })).cast();
+        let state = Box::into_raw(Box::new(ExportedTask { future: Some(future), waker, dropped_badly })).cast();
         let table = const { &TaskTable { poll: exported_poll::<F, W>, drop: exported_drop::<F, W> } };
         // SAFETY: the table's functions expect this very box, and both future and waker are Send.
         unsafe { Task::new(state, table) }
@@ -52,7 +52,7 @@ where
     W: BorrowWaker,
 {
     // SAFETY: `state` is the box made by `Task::of`, alive until drop; its owner polls through `&mut`.
-    let exported = unsafe { &mut *state.cast::<Exported<F, W>>() };
+    let exported = unsafe { &mut *state.cast::<ExportedTask<F, W>>() };
     let outcome = crate::catch(|| {
         let Some(future) = exported.future.as_mut() else {
             return Poll::Ready(Err(FailureMessage::error("polled after it was done")));
@@ -85,7 +85,7 @@ where
 
 unsafe extern "C" fn exported_drop<F, W>(state: *mut ()) {
     // SAFETY: called once by the owner's drop; this takes the box back.
-    let exported = unsafe { Box::from_raw(state.cast::<Exported<F, W>>()) };
+    let exported = unsafe { Box::from_raw(state.cast::<ExportedTask<F, W>>()) };
     let report = exported.dropped_badly;
     if let Err(caught) = crate::catch(|| drop(exported)) {
         report(&caught);

@@ -23,7 +23,7 @@ const READERS: usize = 3;
 const BUSY: Duration = Duration::from_secs(4);
 
 /// A piece of work. It says itself what became of it, also that there is no connection.
-type Work = Box<dyn FnOnce(Result<&mut Connection, &str>) + Send>;
+type FileWork = Box<dyn FnOnce(Result<&mut Connection, &str>) + Send>;
 
 /// A file, and the threads that use it. Cheap to clone.
 #[derive(Clone)]
@@ -33,12 +33,12 @@ struct SharedFile {
     path: PathBuf,
     /// Tables are made by one connection after the other.
     opening: Mutex<()>,
-    writing: Lane,
-    reading: Lane,
+    writing: ThreadLane,
+    reading: ThreadLane,
 }
 
-/// Work that waits for threads of one kind.
-struct Lane {
+/// FileWork that waits for threads of one kind.
+struct ThreadLane {
     most: usize,
     state: Mutex<LaneState>,
     wake: Condvar,
@@ -46,7 +46,7 @@ struct Lane {
 
 #[derive(Default)]
 struct LaneState {
-    turns: Turns<Work>,
+    turns: Turns<FileWork>,
     threads: usize,
     resting: usize,
 }
@@ -57,9 +57,9 @@ impl fmt::Debug for SqliteFile {
     }
 }
 
-impl Lane {
+impl ThreadLane {
     fn new(most: usize) -> Self {
-        Lane { most, state: Mutex::default(), wake: Condvar::new() }
+        ThreadLane { most, state: Mutex::default(), wake: Condvar::new() }
     }
 }
 
@@ -73,7 +73,7 @@ enum Purpose {
 impl SqliteFile {
     /// The file at this path. Nothing is opened or made before it is used.
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        let (writing, reading) = (Lane::new(1), Lane::new(READERS));
+        let (writing, reading) = (ThreadLane::new(1), ThreadLane::new(READERS));
         SqliteFile(Arc::new(SharedFile { path: path.into(), opening: Mutex::default(), writing, reading }))
     }
 
@@ -108,7 +108,7 @@ impl SqliteFile {
         work: impl FnOnce(&mut Connection) -> Result<T, AskError> + Send + 'static,
     ) -> Result<T, AskError> {
         let (told, hear) = oneshot::channel();
-        let work: Work = Box::new(move |connection| {
+        let work: FileWork = Box::new(move |connection| {
             // What nobody waits for any more is not begun.
             if told.is_closed() {
                 return;
@@ -119,14 +119,14 @@ impl SqliteFile {
         hear.await.unwrap_or_else(|_| Err(unavailable("the work broke off")))
     }
 
-    fn lane(&self, purpose: Purpose) -> &Lane {
+    fn lane(&self, purpose: Purpose) -> &ThreadLane {
         match purpose {
             Purpose::Write => &self.0.writing,
             Purpose::Read => &self.0.reading,
         }
     }
 
-    fn submit(&self, purpose: Purpose, plugin: &Arc<str>, work: Work) -> Result<(), AskError> {
+    fn submit(&self, purpose: Purpose, plugin: &Arc<str>, work: FileWork) -> Result<(), AskError> {
         let lane = self.lane(purpose);
         let mut state = lane.state.lock();
         state.turns.add(plugin, WAITING, work).map_err(|_| too_many())?;
@@ -185,9 +185,9 @@ impl SqliteFile {
     }
 }
 
-impl Lane {
+impl ThreadLane {
     /// The next piece of work; none if there was none for a while, and the thread is to end.
-    fn next(&self) -> Option<Work> {
+    fn next(&self) -> Option<FileWork> {
         let mut state = self.state.lock();
         loop {
             if let Some(work) = state.turns.next() {

@@ -111,26 +111,26 @@ pub struct StorageUse {
 
 /// What all plugins keep. Cheap to clone.
 #[derive(Clone)]
-pub struct Storage {
+pub struct PluginStorage {
     data: PluginData,
     limits: StorageLimits,
     hub: Arc<Hub>,
 }
 
-impl std::fmt::Debug for Storage {
+impl std::fmt::Debug for PluginStorage {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
-            .debug_struct("Storage")
+            .debug_struct("PluginStorage")
             .field("data", &self.data)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
 }
 
-impl Storage {
+impl PluginStorage {
     /// What lies there, with these limits for each plugin.
     pub fn new(data: PluginData, limits: StorageLimits) -> Self {
-        Storage { hub: Arc::new(Hub::new(data.clone())), data, limits }
+        PluginStorage { hub: Arc::new(Hub::new(data.clone())), data, limits }
     }
 
     /// A value.

@@ -80,7 +80,7 @@ pub(super) struct Present {
 
 /// What a key's row is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Row {
+pub(super) struct KeyRow {
     pub(super) key: String,
     pub(super) revision: i64,
     pub(super) value: Option<Bytes>,
@@ -89,9 +89,9 @@ pub(super) struct Row {
 
 /// What a write comes to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct WritePlan {
     pub(super) ledger: Ledger,
-    pub(super) rows: Vec<Row>,
+    pub(super) rows: Vec<KeyRow>,
     pub(super) revisions: Vec<u64>,
 }
 
@@ -134,7 +134,7 @@ pub(super) fn plan(
     acts: &[StorageAct],
     limits: StorageLimits,
     now: i64,
-) -> Result<Plan, AskError> {
+) -> Result<WritePlan, AskError> {
     let before = ledger;
     let (mut rows, mut revisions) = (Vec::new(), Vec::new());
     for StorageAct { key, condition, operation } in acts {
@@ -181,7 +181,7 @@ pub(super) fn plan(
         // A delete of what had expired is none for whoever asks.
         let told = value.is_some() || seen.is_some();
         revisions.push(if told { u64::try_from(ledger.revision).unwrap_or(0) } else { 0 });
-        rows.push(Row { key: key.clone(), revision: ledger.revision, value, expires });
+        rows.push(KeyRow { key: key.clone(), revision: ledger.revision, value, expires });
     }
     let over = |count: i64, was: i64, most: u64| count > was && u64::try_from(count).is_ok_and(|count| count > most);
     let limit = |told: String| AskError::new(AskErrorCode::Limit, told);
@@ -191,7 +191,7 @@ pub(super) fn plan(
     if over(ledger.bytes, before.bytes, limits.bytes) {
         return Err(limit(format!("the plugin may keep {} bytes, and keeps {}", limits.bytes, before.bytes)));
     }
-    Ok(Plan { ledger, rows, revisions })
+    Ok(WritePlan { ledger, rows, revisions })
 }
 
 fn later(now: i64, time: Duration) -> i64 {

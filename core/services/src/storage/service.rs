@@ -4,7 +4,7 @@
 //! `POST /storage/1/batch`, `GET /storage/1/watch`. What is not there is 204, no error.
 
 use super::{
-    MOST_VALUE, Storage, StorageAct, StorageOperation, StorageQuery, StorageWatch, invalid,
+    MOST_VALUE, PluginStorage, StorageAct, StorageOperation, StorageQuery, StorageWatch, invalid,
     plan::check_size,
     wire::{condition, decoded, number, parameter, read_batch, write_change, write_key},
 };
@@ -26,11 +26,11 @@ const MOST_BATCH_BYTES: usize = 8 << 20;
 
 /// The storage, for plugins.
 #[derive(Clone, Debug)]
-pub struct StorageService(Storage);
+pub struct StorageService(PluginStorage);
 
 impl StorageService {
     /// Of that storage.
-    pub fn new(storage: Storage) -> Self {
+    pub fn new(storage: PluginStorage) -> Self {
         StorageService(storage)
     }
 }
@@ -44,7 +44,7 @@ impl Service for StorageService {
     }
 }
 
-async fn answer(storage: Storage, plugin: Arc<str>, request: Request<Body>) -> Result<Response<Body>, AskError> {
+async fn answer(storage: PluginStorage, plugin: Arc<str>, request: Request<Body>) -> Result<Response<Body>, AskError> {
     let (head, body) = request.into_parts();
     let rest = head.uri.path().strip_prefix("/storage/1/").unwrap_or_default();
     let query = head.uri.query().unwrap_or_default();
@@ -80,7 +80,7 @@ async fn answer(storage: Storage, plugin: Arc<str>, request: Request<Body>) -> R
     }
 }
 
-async fn get(storage: &Storage, plugin: &Arc<str>, key: &str) -> Result<Response<Body>, AskError> {
+async fn get(storage: &PluginStorage, plugin: &Arc<str>, key: &str) -> Result<Response<Body>, AskError> {
     let Some(value) = storage.get(plugin, key).await? else { return Ok(at_revision(0, Body::empty())) };
     let mut response = at_revision(value.revision, Body::from(value.bytes));
     if let Some(expires) = value.expires {
@@ -89,7 +89,7 @@ async fn get(storage: &Storage, plugin: &Arc<str>, key: &str) -> Result<Response
     Ok(response)
 }
 
-async fn list(storage: &Storage, plugin: &Arc<str>, query: &str) -> Result<Response<Body>, AskError> {
+async fn list(storage: &PluginStorage, plugin: &Arc<str>, query: &str) -> Result<Response<Body>, AskError> {
     let most = number(query, "most")?.map_or(super::MOST_PAGE, |most| usize::try_from(most).unwrap_or(usize::MAX));
     let asked = StorageQuery {
         prefix: parameter(query, "prefix")?.unwrap_or_default(),

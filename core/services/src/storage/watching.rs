@@ -1,6 +1,6 @@
 //! Watching: what changed since, then what changes. It is looked up in the database, so that nothing is missed.
 
-use super::{MOST_KEY, Storage, StorageChange, invalid};
+use super::{MOST_KEY, PluginStorage, StorageChange, invalid};
 use camlock_policy::{AskError, AskErrorCode};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::timeout};
@@ -13,7 +13,7 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// Changes, as they come.
 pub struct StorageWatch {
-    storage: Storage,
+    storage: PluginStorage,
     plugin: Arc<str>,
     prefix: String,
     after: u64,
@@ -25,7 +25,7 @@ pub struct StorageWatch {
 }
 
 pub(super) async fn begin(
-    storage: &Storage,
+    storage: &PluginStorage,
     plugin: &Arc<str>,
     prefix: &str,
     after: Option<u64>,

@@ -4,7 +4,7 @@ use crate::place::Place;
 use bytes::Bytes;
 use camlock_policy::AskErrorCode;
 use camlock_services::{
-    Storage, StorageAct, StorageCondition, StorageLimits, StorageOperation, StorageQuery, StorageUse,
+    PluginStorage, StorageAct, StorageCondition, StorageLimits, StorageOperation, StorageQuery, StorageUse,
 };
 use camlock_testing::trial;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -31,14 +31,14 @@ fn value(text: impl Into<String>) -> StorageOperation {
     StorageOperation::Put(Bytes::from(text.into()), None)
 }
 
-async fn write(storage: &Storage, one: StorageAct) -> Result<u64, AskErrorCode> {
+async fn write(storage: &PluginStorage, one: StorageAct) -> Result<u64, AskErrorCode> {
     storage.write(&shop(), vec![one]).await.map(|revisions| revisions[0]).map_err(|error| {
         assert_ne!(error.code, AskErrorCode::Unavailable, "{error}");
         error.code
     })
 }
 
-async fn text(storage: &Storage, key: &str) -> Option<(String, u64)> {
+async fn text(storage: &PluginStorage, key: &str) -> Option<(String, u64)> {
     let found = storage.get(&shop(), key).await.unwrap()?;
     Some((String::from_utf8(found.bytes.to_vec()).unwrap(), found.revision))
 }

@@ -2,7 +2,7 @@
 
 use camlock_policy::BoxFuture;
 use camlock_services::{
-    Login, PluginData, PostgresConnections, PostgresLink, PostgresServer, SqliteFile, Storage, StorageLimits,
+    Login, PluginData, PluginStorage, PostgresConnections, PostgresLink, PostgresServer, SqliteFile, StorageLimits,
 };
 use camlock_testing::Postgres;
 use std::{str::FromStr, sync::Arc};
@@ -45,7 +45,7 @@ impl Place {
     }
 
     /// As one more server sees it.
-    pub fn open(&self, limits: StorageLimits) -> Storage {
+    pub fn open(&self, limits: StorageLimits) -> PluginStorage {
         let data = match self {
             Place::Sqlite(directory) => PluginData::Sqlite(SqliteFile::at(directory.path().join("plugins.db"))),
             Place::Postgres(url) => {
@@ -53,7 +53,7 @@ impl Place {
                 PluginData::Postgres(PostgresConnections::new(server, 4, Handle::current()))
             }
         };
-        Storage::new(data, limits)
+        PluginStorage::new(data, limits)
     }
 
     /// Has all connections broken, where there are any.
