@@ -23,7 +23,7 @@ pub(crate) fn take_up(side: &Arc<HostSide>, head: &RequestHead<'_>, body: camloc
                 Box::pin(std::future::ready(Response::from(error)))
             }
         };
-    let outside = Outside { answering, side: side.clone() };
+    let outside = HostsAnswer { answering, side: side.clone() };
     Task::of(outside, Firewall::new(side.leases.clone()), |caught| {
         tracing::error!("an ask panicked while it was dropped: {caught}");
     })
@@ -35,16 +35,16 @@ pub(crate) fn failing(failure: FailureMessage) -> Task {
 }
 
 /// The host's own code, polled on a thread that is inside a plugin.
-struct Outside {
+struct HostsAnswer {
     answering: Pin<Box<dyn Future<Output = Response<Body>> + Send>>,
     side: Arc<HostSide>,
 }
 
-impl Future for Outside {
+impl Future for HostsAnswer {
     type Output = Result<TaskAnswer, FailureMessage>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Outside { answering, side } = &mut *self;
+        let HostsAnswer { answering, side } = &mut *self;
         let _outside = Inside::enter(GenerationKey::NONE);
         let _runtime = side.enter_runtime();
         answering.as_mut().poll(context).map(|response| {
