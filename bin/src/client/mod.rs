@@ -45,6 +45,14 @@ pub(crate) struct Client {
     silence: Duration,
 }
 
+/// What is sent.
+#[derive(Clone, Copy)]
+enum RequestBody<'a> {
+    None,
+    Json(&'a Value),
+    Bytes(&'a [u8]),
+}
+
 impl Client {
     /// For the server that is meant. Nothing is asked yet.
     pub(crate) fn new(reach: &Reach) -> Result<Self, Failed> {
@@ -59,7 +67,7 @@ impl Client {
 
     /// What there is at a path, as the server wrote it.
     pub(crate) async fn text(&self, path: &str) -> Result<String, Problem> {
-        let (status, bytes) = self.answer(Method::GET, path, (None, &[]), self.begins(path)).await?;
+        let (status, bytes) = self.answer(Method::GET, path, (RequestBody::None, &[]), self.begins(path)).await?;
         String::from_utf8(bytes).map_err(|_| self.not_camlock(status).into())
     }
 
@@ -76,6 +84,7 @@ impl Client {
         body: Option<&Value>,
         headers: &[(&str, &str)],
     ) -> Result<Value, Problem> {
+        let body = body.map_or(RequestBody::None, RequestBody::Json);
         let (status, bytes) = if method == Method::GET {
             self.answer(method, path, (body, headers), self.begins(path)).await?
         } else {
@@ -91,12 +100,24 @@ impl Client {
         serde_json::from_slice(&bytes).map_err(|_| self.not_camlock(status).into())
     }
 
+    /// The bytes that there are at a path, whatever they are.
+    pub(crate) async fn bytes(&self, path: &str) -> Result<Vec<u8>, Problem> {
+        Ok(self.answer(Method::GET, path, (RequestBody::None, &[]), self.begins(path)).await?.1)
+    }
+
+    /// Puts bytes at a path: the answer, as JSON.
+    pub(crate) async fn put_bytes(&self, path: &str, bytes: &[u8]) -> Result<Value, Problem> {
+        let sent = (RequestBody::Bytes(bytes), &[][..]);
+        let (status, bytes) = self.answer(Method::PUT, path, sent, self.begins(path)).await?;
+        serde_json::from_slice(&bytes).map_err(|_| self.not_camlock(status).into())
+    }
+
     /// The answer, if it begins before the other future ends, which says that it does not.
     async fn answer(
         &self,
         method: Method,
         path: &str,
-        (body, headers): (Option<&Value>, &[(&str, &str)]),
+        (body, headers): (RequestBody<'_>, &[(&str, &str)]),
         given_up: impl Future<Output = Failed>,
     ) -> Result<(StatusCode, Vec<u8>), Problem> {
         let response = tokio::select! {
@@ -135,7 +156,7 @@ impl Client {
     async fn falls_silent(&self) -> Failed {
         loop {
             sleep(LOOK.min(self.silence)).await;
-            let alive = self.send(Method::GET, "/_/live", None, &[]);
+            let alive = self.send(Method::GET, "/_/live", RequestBody::None, &[]);
             // Whether it refuses or breaks off, whoever waits for the act hears of that too.
             if timeout(self.silence, alive).await.is_err() {
                 return self.silent("does not say any more that it lives");
@@ -178,7 +199,7 @@ impl Client {
         &self,
         method: Method,
         path: &str,
-        body: Option<&Value>,
+        body: RequestBody<'_>,
         headers: &[(&str, &str)],
     ) -> Result<Response<Incoming>, Failed> {
         let (authority, prefix) = match &self.place {
@@ -196,11 +217,15 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let bytes = body.map(|body| Bytes::from(body.to_string()));
-        if bytes.is_some() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
+        let (sort, bytes) = match body {
+            RequestBody::None => (None, Bytes::new()),
+            RequestBody::Json(body) => (Some("application/json"), Bytes::from(body.to_string())),
+            RequestBody::Bytes(bytes) => (Some("application/octet-stream"), Bytes::copy_from_slice(bytes)),
+        };
+        if let Some(sort) = sort {
+            request = request.header(header::CONTENT_TYPE, sort);
         }
-        let request = request.body(Full::new(bytes.unwrap_or_default()));
+        let request = request.body(Full::new(bytes));
         let request = request.map_err(|error| Failed::usage(format!("this cannot be asked for: {error}")))?;
         let mut sender = self.connect().await?;
         sender.send_request(request).await.map_err(|error| self.broke_off(&error.to_string()))

@@ -102,31 +102,39 @@ async fn copy(config: &Config, from: &str, to: &str, as_data: bool) -> Result<()
     let failed = |trouble: Trouble| Failed::from(trouble.sentence);
     let places = (Store::place(from, &options).map_err(failed)?, Store::place(to, &options).map_err(failed)?);
     let copied = Store::copy(from, to, &options).await.map_err(failed)?;
+    let carried = camlock_embed::carry_what_plugins_keep(from, to, &config.registry.schema, &config.data);
+    let values = carried.await.map_err(|why| {
+        Failed::from(format!(
+            "the registry was copied, and what plugins keep was not: {why}; empty the copy and try again"
+        ))
+    })?;
     if as_data {
         let Copied { plugins, granted, quarantined, endpoints, events, artifacts, shared, tokens } = copied;
         print::json(&json!({
             "from": places.0, "to": places.1, "plugins": plugins, "endpoints": endpoints, "grants": granted,
             "quarantined": quarantined,
             "artifacts": artifacts, "shared": shared, "events": events, "tokens": tokens,
+            "values": values,
         }));
         return Ok(());
     }
-    print::line(format_args!("copied from {} to {}:\n{}", places.0, places.1, summary(&copied)));
+    print::line(format_args!("copied from {} to {}:\n{}", places.0, places.1, summary(&copied, values)));
     Ok(())
 }
 
-fn summary(copied: &Copied) -> String {
+fn summary(copied: &Copied, values: u64) -> String {
     let Copied { plugins, granted, quarantined, endpoints, events, artifacts, shared, tokens } = *copied;
     let entries = if events == 1 { "entry" } else { "entries" };
     format!(
-        "  {}, {} of them, {} under quarantine, {}\n  {}, {shared} with bytes\n  {events} {entries} of the journal\n  {}\n\
+        "  {}, {} of them, {} under quarantine, {}\n  {}, {shared} with bytes\n  {events} {entries} of the journal\n  {}\n  {}\n\
          Name the copy in `database.url` and start the server; the original is as it was.",
         counted(plugins, "plugin"),
         counted(endpoints, "endpoint"),
         counted(quarantined, "artifact"),
-        counted(granted, "decision about what they may"),
+        counted(granted, "grant"),
         counted(artifacts, "artifact"),
         counted(tokens, "token"),
+        counted(usize::try_from(values).unwrap_or(usize::MAX), "kept value"),
     )
 }
 

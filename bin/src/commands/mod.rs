@@ -16,6 +16,7 @@ mod named;
 mod new;
 mod nodes;
 mod plugins;
+mod storage;
 mod tokens;
 mod workshop;
 
@@ -108,6 +109,11 @@ camlock config hello set --unset greeting\n  camlock config hello set --file hel
 camlock config hello get | jq '.rows = 3' | camlock config hello set -\n  camlock config hello edit"
     )]
     Config(configuration::ConfigOptions),
+    /// List the values that a plugin keeps, read them, put and delete them
+    #[command(after_help = "Examples:\n  camlock storage hello\n  camlock storage hello list users/ --json\n  \
+camlock storage hello get users/1 > user.json\n  camlock storage hello put users/1 --file user.json\n  \
+camlock storage hello delete users/1")]
+    Storage(storage::StorageOptions),
     /// Show what happened
     #[command(
         after_help = "Examples:\n  camlock events -n 100\n  camlock events -f --plugin hello\n  camlock events -f --json"
@@ -167,6 +173,7 @@ impl Command {
             Command::Grant(options) => grants::grant(options),
             Command::Revoke(options) => grants::revoke(options),
             Command::Config(options) => configuration::run_it(options),
+            Command::Storage(options) => storage::run_it(options),
             Command::Events(options) => events::run_it(options),
             Command::Logs(options) => logs::run_it(options),
             Command::Nodes(options) => nodes::run_it(options),

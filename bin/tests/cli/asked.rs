@@ -69,6 +69,8 @@ fn each_act_is_one_request() {
         (&["grant", "hello", "--all", "--json"], "PUT /api/v1/plugins/hello/grants", json!({ "granted": "asked" })),
         (&["revoke", "hello", "--all", "--json"], "PUT /api/v1/plugins/hello/grants", json!({ "granted": [] })),
         (&["config", "hello", "schema"], "GET /api/v1/plugins/hello/schema", Value::Null),
+        (&["storage", "hello", "list", "a b"], "GET /api/v1/plugins/hello/storage?limit=500&prefix=a%20b", Value::Null),
+        (&["storage", "hello", "delete", "a/b"], "DELETE /api/v1/plugins/hello/storage/a%2Fb", Value::Null),
         (&["nodes"], "GET /api/v1/nodes", Value::Null),
         (&["logs", "hello"], "GET /api/v1/plugins/hello/logs", Value::Null),
         (&["events", "-n", "7", "--plugin", "hello"], "GET /api/v1/journal?limit=7&plugin=hello", Value::Null),

@@ -1,7 +1,7 @@
 //! The registry's database: `camlock migrate`, and what `camlock doctor` finds of it.
 
 use crate::{Ended, command, end, site};
-use camlock_testing::{Postgres, Site, files_of, single};
+use camlock_testing::{Fixtures, Postgres, Site, files_of, single};
 use serde_json::Value;
 use std::{
     fs,
@@ -232,4 +232,38 @@ fn a_server_moves_to_postgresql() {
     let mut plugins: Vec<_> = plugins.lines().collect();
     plugins.sort_unstable();
     assert_eq!(plugins, ["about|1", "hello|1", "other|1", "third|0"]);
+}
+
+/// What plugins keep goes along, there and back, with its revisions.
+#[test]
+fn what_plugins_keep_moves_along() {
+    let site = site();
+    fs::create_dir_all(site.path("plugins")).unwrap();
+    fs::copy(Fixtures::quick().library("keeping"), site.path("plugins/keeping.so")).unwrap();
+    let server = site.start();
+    server.until_serving("keeping");
+    for value in [&["put", "a", "1"][..], &["put", "b", "2"], &["put", "b", "22"], &["delete", "a"]] {
+        end(command(&site, &[&["storage", "keeping"], value].concat())).done();
+    }
+    let before = end(command(&site, &["storage", "keeping", "list", "--json"])).json();
+    server.end();
+
+    let (from, to) = (sqlite(&site, ".camlock/registry.db"), Postgres::shared().database());
+    let moved = end(command(&site, &["migrate", "--from", &from, "--to", &to])).done();
+    assert!(moved.contains("\n  1 kept value\n"), "{moved}");
+    let server = site.start_with(|command| _ = command.env("CAMLOCK_DATABASE_URL", &to));
+    server.until_serving("keeping");
+    assert_eq!(end(command(&site, &["storage", "keeping", "list", "--json"])).json(), before);
+    // Revisions go on where they were.
+    let told = end(command(&site, &["storage", "keeping", "put", "c", "3"])).done();
+    assert_eq!(told, "c is kept, at revision 5\n");
+    server.end();
+
+    fs::create_dir(site.path("back")).unwrap();
+    let back = sqlite(&site, "back/registry.db");
+    let arguments = ["migrate", "--data", "back", "--from", &to, "--to", &back, "--json"];
+    assert_eq!(end(command(&site, &arguments)).json()["values"], 2);
+    let kept =
+        sqlite3(&site, "back/plugins.db", "SELECT key, revision, value FROM plugin_storage WHERE value IS NOT NULL");
+    assert_eq!(kept, "b|3|22\nc|5|3");
 }

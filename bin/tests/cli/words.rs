@@ -25,6 +25,7 @@ const COMMANDS: &[&[&str]] = &[
     &["token", "list"],
     &["token", "revoke"],
     &["grants"],
+    &["storage"],
     &["grant"],
     &["revoke"],
     &["migrate"],

@@ -170,3 +170,66 @@ fn killed_in_the_middle_of_batches() {
     }
     assert!(acknowledged > 20, "only {acknowledged} batches were done");
 }
+
+#[test]
+fn operators_see_and_change_what_is_kept() {
+    let site = site();
+    put_there(&site);
+    let server = site.start();
+    server.until_serving("keeping");
+    let run = |arguments: &[&str]| {
+        let output = site.command().args(["storage", "keeping"]).args(arguments).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    assert_eq!(run(&[]).1, "keeping keeps nothing like that\n");
+    good(&server, "PUT", "/values/a/one", "1");
+    good(&server, "PUT", "/values/b", "22");
+    let (code, told, _) = run(&[]);
+    assert_eq!(code, Some(0));
+    let rows: Vec<Vec<&str>> = told.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["KEY", "BYTES", "REVISION", "EXPIRES"]);
+    assert_eq!((rows[1][0], rows[1][1], rows[2][0], rows[2][1]), ("a/one", "1", "b", "2"));
+    assert_eq!(run(&["list", "a/"]).1.lines().count(), 2);
+    assert_eq!(run(&["get", "a/one"]), (Some(0), "1".to_owned(), String::new()));
+    let (code, told, _) = run(&["put", "a/two", "from a shell"]);
+    assert!(code == Some(0) && told.starts_with("a/two is kept, at revision "), "{told}");
+    assert_eq!(good(&server, "GET", "/values/a/two", ""), "from a shell");
+    assert_eq!(run(&["delete", "b"]).1, "b is deleted\n");
+    let (code, _, told) = run(&["get", "b"]);
+    assert_eq!((code, told.trim()), (Some(1), "camlock: `keeping` keeps nothing under \"b\""));
+
+    let path = "/api/v1/plugins/keeping/storage";
+    let page = server.get_as_admin(&format!("{path}?limit=1")).json();
+    assert_eq!((&page["items"][0]["key"], page["items"].as_array().unwrap().len()), (&json!("a/one"), 1));
+    let next = page["next"].as_str().unwrap();
+    let page = server.get_as_admin(&format!("{path}?limit=1&cursor={next}")).json();
+    assert_eq!((&page["items"][0]["key"], &page["next"]), (&json!("a/two"), &json!(null)));
+    assert_eq!(server.get_as_admin(&format!("{path}?limit=0")).status, 400);
+    let value = server.get_as_admin(&format!("{path}/a%2Fone"));
+    assert_eq!((value.status, &*value.text), (200, "1"));
+    let bearer = fs::read_to_string(site.path(".camlock/admin-token")).unwrap();
+    let bearer = format!("Bearer {}", bearer.trim());
+    let put = |condition: &str, body: &str| {
+        let headers = [("authorization", &*bearer), ("if-match", condition)];
+        request_with(server.address, "PUT", &format!("{path}/a%2Fone"), &headers, body).unwrap().status
+    };
+    assert_eq!((put("\"999999\"", "x"), put("soon", "x")), (412, 400));
+    let tag = value.head.lines().find_map(|line| line.strip_prefix("etag: ")).expect("a revision").to_owned();
+    assert_eq!(put(&tag, "now"), 200);
+    assert_eq!(put(&tag, "again"), 412);
+    assert_eq!(good(&server, "GET", "/values/a/one", ""), "now");
+    let large = "x".repeat((1 << 20) + 1);
+    let headers = [("authorization", &*bearer)];
+    assert_eq!(request_with(server.address, "PUT", &format!("{path}/large"), &headers, &large).unwrap().status, 413);
+    assert_eq!(server.act("DELETE", &format!("{path}/nothing")).status, 404);
+
+    // It is on record, and not for everybody.
+    let events = site.command().args(["events", "-n", "100", "--plugin", "keeping"]).output().unwrap();
+    let events = String::from_utf8(events.stdout).unwrap();
+    assert!(events.contains("value-put  key: a/two") && events.contains("value-deleted  key: b"), "{events}");
+    let token = site.command().args(["token", "create", "ops", "--role", "operator"]).output().unwrap();
+    let bearer = format!("Bearer {}", String::from_utf8(token.stdout).unwrap().trim());
+    let headers = [("authorization", &*bearer)];
+    assert_eq!(request_with(server.address, "GET", path, &headers, "").unwrap().status, 403);
+}

@@ -11,7 +11,7 @@ use camlock_http::{Problem, nothing_there, seconds};
 use camlock_policy::LivePlugin;
 use http::{HeaderMap, StatusCode, header::IF_MATCH, request::Parts};
 use http_body_util::{BodyExt, Limited};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use std::{sync::Arc, time::Duration};
 use utoipa::IntoParams;
 
@@ -28,8 +28,8 @@ impl FromRequestParts<Arc<Control>> for NamedPlugin {
 
     async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> Result<Self, Problem> {
         // What is no UTF-8 is no plugin's name.
-        let path = Path::<String>::from_request_parts(parts, control).await;
-        let Path(name) = path.map_err(|_| nothing_there(parts.uri.path()))?;
+        let path = Path::<OfPlugin>::from_request_parts(parts, control).await;
+        let Path(OfPlugin { name }) = path.map_err(|_| nothing_there(parts.uri.path()))?;
         control.manager.plugin(&name).map(NamedPlugin).ok_or_else(|| unknown(&name))
     }
 }
@@ -38,10 +38,9 @@ pub(super) fn unknown(name: &str) -> Problem {
     Problem::of(name, StatusCode::NOT_FOUND, format!("there is no plugin `{name}`"))
 }
 
-/// The same, for the document.
-#[derive(IntoParams)]
+/// Which plugin a path is about, whatever else stands in it.
+#[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
-#[allow(dead_code, reason = "it is only described")]
 pub(super) struct OfPlugin {
     /// The plugin's name.
     name: String,

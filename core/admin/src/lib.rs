@@ -41,6 +41,7 @@ mod socket;
 mod state;
 mod tally;
 mod tokens;
+mod values;
 
 pub use crate::{
     keys::Token,
@@ -83,6 +84,8 @@ pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
         .routes(routes!(plugin_logs::logs))
         .routes(routes!(level::show, level::set))
         .routes(routes!(grants::show, grants::set))
+        .routes(routes!(values::list))
+        .routes(routes!(values::get, values::put, values::delete))
         .routes(routes!(acts::reload))
         .routes(routes!(acts::rollback))
         .routes(routes!(acts::enable))

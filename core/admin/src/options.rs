@@ -4,7 +4,7 @@ use crate::{InMemory, Levels, Logs, keys::Token, settings::AdminSettings};
 use camlock_api::ServerHealth;
 use camlock_http::{BlockedList, Meters};
 use camlock_policy::{
-    AskCounts, Install,
+    AskCounts, Install, KeptValues,
     registry::{Archive, Happened, Tokens},
 };
 use std::{
@@ -42,6 +42,8 @@ pub struct AdminOptions {
     pub meters: Meters,
     /// What is counted of plugins' asks of their host.
     pub asks: AsksCounted,
+    /// What plugins keep; without, nothing of that is shown.
+    pub values: Option<Arc<dyn KeptValues>>,
     /// What plugins said lately: what it is told as a layer of `tracing`.
     pub logs: Logs,
     /// How loud plugins are: what it is told where the subscriber's filter is made.
@@ -66,6 +68,7 @@ impl AdminOptions {
             blocked: BlockedList::default(),
             meters: Meters::default(),
             asks: Arc::new(BTreeMap::new),
+            values: None,
             logs: Logs::default(),
             levels: Levels::default(),
             reconnects: Arc::default(),

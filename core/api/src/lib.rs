@@ -20,6 +20,7 @@ mod plugin;
 mod problem;
 mod time;
 mod token;
+mod value;
 
 pub use crate::{
     configuration::ConfigViolation,
@@ -38,4 +39,5 @@ pub use crate::{
     problem::ProblemView,
     time::UtcTime,
     token::{CreatedToken, Role, TokenStatus},
+    value::{ValueChangeView, ValueView},
 };

@@ -1,7 +1,8 @@
 //! The handle: everything is begun here, asked through here, and ended here.
 
 use crate::{
-    Options, data, parts::Parts, record::OpenRegistry, runtimes::Runtimes, suspects::put_under_quarantine, watch::watch,
+    Options, data, parts::Parts, record::OpenRegistry, runtimes::Runtimes, suspects::put_under_quarantine,
+    values::StoredValues, watch::watch,
 };
 use camlock_admin::{AdminOptions, ControlSocket, Token, admin_router, serve_socket};
 use camlock_api::ServerHealth;
@@ -104,6 +105,7 @@ impl Camlock {
         let loader = parts.loader.clone();
         options.levels.listen(move |plugin, level| loader.set_level(plugin, level));
         let services = parts.services.clone();
+        let values = Arc::new(StoredValues(parts.storage.clone()));
         let (builder, installer) = (parts.builder.clone(), parts.installer.clone());
         let registry = (record.registry(), record.exchange.clone());
         let note = record.registry();
@@ -119,6 +121,7 @@ impl Camlock {
             blocked: dispatch.blocked_list(),
             meters: dispatch.meters(),
             asks: Arc::new(move || services.counts()),
+            values: Some(values),
             install: Some(Arc::new(installer)),
             logs: options.logs,
             levels: options.levels,

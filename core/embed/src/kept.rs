@@ -43,16 +43,41 @@ impl PostgresServer for RegistryServer {
     }
 }
 
-/// What plugins keep: beside the registry in PostgreSQL, or in a file of its own in the data directory.
+/// What plugins keep beside the registry of these options.
 pub(crate) fn storage(options: &Options, data: &Path, work: Handle) -> Result<PluginStorage, String> {
-    let registry = &options.registry;
-    let access = PostgresAccess::of(&registry.url(data), &registry.schema).map_err(|trouble| trouble.sentence)?;
+    beside(&options.registry.url(data), &options.registry.schema, data, options.storage, work)
+}
+
+/// Carries all that plugins keep along with a registry that was copied: how many values that were. Of a registry in SQLite it lies
+/// in this data directory.
+pub async fn carry_what_plugins_keep(from: &str, to: &str, schema: &str, data: &Path) -> Result<u64, String> {
+    let place = |url| beside(url, schema, data, StorageSettings::default(), Handle::current());
+    let is_file = |url: &str| url.starts_with("sqlite:");
+    if is_file(from) && is_file(to) {
+        // It is one file, and stays where it is.
+        return Ok(0);
+    }
+    if is_file(from) && !data.join("plugins.db").exists() {
+        return Ok(0);
+    }
+    camlock_services::carry_values(&place(from)?, &place(to)?).await.map_err(|error| error.message)
+}
+
+/// What plugins keep: in the registry's schema in PostgreSQL, or in a file of its own in the data directory.
+fn beside(
+    url: &str,
+    schema: &str,
+    data: &Path,
+    settings: StorageSettings,
+    work: Handle,
+) -> Result<PluginStorage, String> {
+    let access = PostgresAccess::of(url, schema).map_err(|trouble| trouble.sentence)?;
     let place = match access {
         Some(access) => {
             let server = Arc::new(RegistryServer(access));
-            PluginData::Postgres(PostgresConnections::new(server, options.storage.connections, work))
+            PluginData::Postgres(PostgresConnections::new(server, settings.connections, work))
         }
         None => PluginData::Sqlite(SqliteFile::at(data.join("plugins.db"))),
     };
-    Ok(PluginStorage::new(place, options.storage.limits))
+    Ok(PluginStorage::new(place, settings.limits))
 }

@@ -41,11 +41,12 @@ mod record;
 mod router;
 mod runtimes;
 mod suspects;
+mod values;
 mod watch;
 
 pub use crate::{
     handle::{Camlock, Unable},
-    kept::StorageSettings,
+    kept::{StorageSettings, carry_what_plugins_keep},
     options::{FleetSettings, Options, RegistrySettings},
     parts::build_options,
 };

@@ -12,7 +12,7 @@ use camlock_policy::{
     Aside, Candidate, Digest, Failure, PluginWork, Ports, Publish, Settings, Stage,
     registry::{Exchange, Registry},
 };
-use camlock_services::{AskLimits, HostServices, StorageService};
+use camlock_services::{AskLimits, HostServices, PluginStorage, StorageService};
 use std::{
     fmt::Display,
     path::{Path, PathBuf},
@@ -32,6 +32,7 @@ pub(crate) struct Parts {
     pub(crate) loader: Arc<Loader>,
     pub(crate) suspects: Arc<Suspects>,
     pub(crate) services: Arc<HostServices>,
+    pub(crate) storage: PluginStorage,
     keepings: PluginKeepings,
 }
 
@@ -79,6 +80,7 @@ impl Parts {
             loader,
             suspects,
             services,
+            storage: storage.clone(),
             keepings: PluginKeepings::new(data.join("plugins"), storage),
         })
     }

@@ -32,6 +32,7 @@ pub mod registry;
 pub mod routes;
 mod services;
 mod supervisor;
+mod values;
 mod view;
 
 pub use crate::{
@@ -55,6 +56,7 @@ pub use crate::{
     },
     services::{AskCounts, AskError, AskErrorCode, Asker, ERROR_CODE, Services},
     supervisor::{Aside, PluginWork, Ports, Settings, supervise},
+    values::{KeptValues, ValueEntry, ValueQuery},
     view::{LivePlugin, Overview},
 };
 pub use camlock_api::{

@@ -18,5 +18,5 @@ pub use rate::AskLimits;
 pub use storage::{
     KeptKey, KeptValue, MOST_BATCH, MOST_KEY, MOST_PAGE, MOST_VALUE, PluginStorage, StorageAct, StorageChange,
     StorageCondition, StorageLimits, StorageOperation, StoragePage, StorageQuery, StorageService, StorageUse,
-    StorageWatch,
+    StorageWatch, carry as carry_values,
 };

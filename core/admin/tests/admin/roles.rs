@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 use tokio::time::timeout;
 
 /// The table that is agreed on. What is not in it is open to all.
-const TABLE: [(&str, &str, Role); 25] = [
+const TABLE: [(&str, &str, Role); 29] = [
     ("GET", "/api/v1/plugins", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}/generations", Role::Viewer),
@@ -23,6 +23,10 @@ const TABLE: [(&str, &str, Role); 25] = [
     ("PUT", "/api/v1/plugins/{name}/level", Role::Operator),
     ("GET", "/api/v1/plugins/{name}/grants", Role::Viewer),
     ("PUT", "/api/v1/plugins/{name}/grants", Role::Admin),
+    ("GET", "/api/v1/plugins/{name}/storage", Role::Admin),
+    ("GET", "/api/v1/plugins/{name}/storage/{key}", Role::Admin),
+    ("PUT", "/api/v1/plugins/{name}/storage/{key}", Role::Admin),
+    ("DELETE", "/api/v1/plugins/{name}/storage/{key}", Role::Admin),
     ("PUT", "/api/v1/plugins/{name}", Role::Operator),
     ("POST", "/api/v1/plugins/{name}/enable", Role::Operator),
     ("POST", "/api/v1/plugins/{name}/disable", Role::Operator),
@@ -52,7 +56,7 @@ async fn each_route_and_each_role() {
     let revoked = admin.token("revoked", Role::Admin, None).await;
     assert!(admin.memory.revoke(revoked, "a test".into()).await.unwrap());
     for (method, path, least) in TABLE {
-        let path = path.replace("{name}", "hello").replace("{id}", "999");
+        let path = path.replace("{name}", "hello").replace("{id}", "999").replace("{key}", "a");
         for (token, role) in [
             ("", None),
             ("nobody-s", None),
@@ -76,6 +80,7 @@ async fn each_route_and_each_role() {
                         // It has none.
                         ("GET", "/api/v1/plugins/hello/schema") => 404,
                         ("POST", "/api/v1/plugins") => 501,
+                        (_, path) if path.contains("/storage") => 501,
                         ("GET", _) => 200,
                         _ => 400,
                     };

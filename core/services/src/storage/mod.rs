@@ -4,6 +4,7 @@
 //! its keys and bytes is in the same transaction. So revisions become visible in their order, and whoever watches misses none.
 //! What must not live here: how it crosses (`service.rs`), and where the database is (`data`).
 
+mod carry;
 mod hub;
 mod plan;
 mod postgres;
@@ -12,6 +13,7 @@ mod sqlite;
 mod watching;
 mod wire;
 
+pub use carry::carry;
 pub use plan::{StorageAct, StorageCondition, StorageLimits, StorageOperation};
 pub use service::StorageService;
 pub use watching::StorageWatch;
