@@ -75,7 +75,7 @@ async fn once(
         headers.push(("last-event-id", &**last));
     }
     let response = tokio::select! {
-        response = client.send(Method::GET, path, super::RequestBody::None, &headers) => response?,
+        response = client.send(Method::GET, path, super::SentBody::None, &headers) => response?,
         silent = client.begins(path) => return Err(silent.into()),
     };
     let status = response.status();

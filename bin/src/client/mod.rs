@@ -47,7 +47,7 @@ pub(crate) struct Client {
 
 /// What is sent.
 #[derive(Clone, Copy)]
-enum RequestBody<'a> {
+enum SentBody<'a> {
     None,
     Json(&'a Value),
     Bytes(&'a [u8]),
@@ -67,7 +67,7 @@ impl Client {
 
     /// What there is at a path, as the server wrote it.
     pub(crate) async fn text(&self, path: &str) -> Result<String, Problem> {
-        let (status, bytes) = self.answer(Method::GET, path, (RequestBody::None, &[]), self.begins(path)).await?;
+        let (status, bytes) = self.answer(Method::GET, path, (SentBody::None, &[]), self.begins(path)).await?;
         String::from_utf8(bytes).map_err(|_| self.not_camlock(status).into())
     }
 
@@ -84,7 +84,7 @@ impl Client {
         body: Option<&Value>,
         headers: &[(&str, &str)],
     ) -> Result<Value, Problem> {
-        let body = body.map_or(RequestBody::None, RequestBody::Json);
+        let body = body.map_or(SentBody::None, SentBody::Json);
         let (status, bytes) = if method == Method::GET {
             self.answer(method, path, (body, headers), self.begins(path)).await?
         } else {
@@ -102,12 +102,12 @@ impl Client {
 
     /// The bytes that there are at a path, whatever they are.
     pub(crate) async fn bytes(&self, path: &str) -> Result<Vec<u8>, Problem> {
-        Ok(self.answer(Method::GET, path, (RequestBody::None, &[]), self.begins(path)).await?.1)
+        Ok(self.answer(Method::GET, path, (SentBody::None, &[]), self.begins(path)).await?.1)
     }
 
     /// Puts bytes at a path: the answer, as JSON.
     pub(crate) async fn put_bytes(&self, path: &str, bytes: &[u8]) -> Result<Value, Problem> {
-        let sent = (RequestBody::Bytes(bytes), &[][..]);
+        let sent = (SentBody::Bytes(bytes), &[][..]);
         let (status, bytes) = self.answer(Method::PUT, path, sent, self.begins(path)).await?;
         serde_json::from_slice(&bytes).map_err(|_| self.not_camlock(status).into())
     }
@@ -117,7 +117,7 @@ impl Client {
         &self,
         method: Method,
         path: &str,
-        (body, headers): (RequestBody<'_>, &[(&str, &str)]),
+        (body, headers): (SentBody<'_>, &[(&str, &str)]),
         given_up: impl Future<Output = Failed>,
     ) -> Result<(StatusCode, Vec<u8>), Problem> {
         let response = tokio::select! {
@@ -156,7 +156,7 @@ impl Client {
     async fn falls_silent(&self) -> Failed {
         loop {
             sleep(LOOK.min(self.silence)).await;
-            let alive = self.send(Method::GET, "/_/live", RequestBody::None, &[]);
+            let alive = self.send(Method::GET, "/_/live", SentBody::None, &[]);
             // Whether it refuses or breaks off, whoever waits for the act hears of that too.
             if timeout(self.silence, alive).await.is_err() {
                 return self.silent("does not say any more that it lives");
@@ -199,7 +199,7 @@ impl Client {
         &self,
         method: Method,
         path: &str,
-        body: RequestBody<'_>,
+        body: SentBody<'_>,
         headers: &[(&str, &str)],
     ) -> Result<Response<Incoming>, Failed> {
         let (authority, prefix) = match &self.place {
@@ -218,9 +218,9 @@ impl Client {
             request = request.header(*name, *value);
         }
         let (sort, bytes) = match body {
-            RequestBody::None => (None, Bytes::new()),
-            RequestBody::Json(body) => (Some("application/json"), Bytes::from(body.to_string())),
-            RequestBody::Bytes(bytes) => (Some("application/octet-stream"), Bytes::copy_from_slice(bytes)),
+            SentBody::None => (None, Bytes::new()),
+            SentBody::Json(body) => (Some("application/json"), Bytes::from(body.to_string())),
+            SentBody::Bytes(bytes) => (Some("application/octet-stream"), Bytes::copy_from_slice(bytes)),
         };
         if let Some(sort) = sort {
             request = request.header(header::CONTENT_TYPE, sort);

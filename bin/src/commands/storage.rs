@@ -21,13 +21,13 @@ pub(crate) struct StorageOptions {
     /// The plugin
     name: String,
     #[command(subcommand)]
-    act: Option<StorageAct>,
+    act: Option<ValueAct>,
     #[command(flatten)]
     reach: Reach,
 }
 
 #[derive(Subcommand)]
-enum StorageAct {
+enum ValueAct {
     /// List keys, with the size of each value (what is done if nothing is said)
     List {
         /// Only keys that begin so
@@ -65,21 +65,21 @@ pub(crate) fn run_it(options: &StorageOptions) -> Result<(), Failed> {
     let name = &options.name;
     let all = format!("/api/v1/plugins/{}/storage", encoded(name));
     let one = |key: &str| format!("{all}/{}", encoded(key));
-    let usual = StorageAct::List { prefix: String::new(), json: false };
+    let usual = ValueAct::List { prefix: String::new(), json: false };
     let outcome = match options.act.as_ref().unwrap_or(&usual) {
-        StorageAct::List { prefix, json } => {
+        ValueAct::List { prefix, json } => {
             let path = format!("{all}?limit=500&prefix={}", encoded(prefix));
             run(async { Ok(client.list(&path).await) })?.map(|items| list(name, &items, *json))
         }
-        StorageAct::Get { key } => run(async { Ok(client.bytes(&one(key)).await) })?.map(|bytes| written(&bytes)),
-        StorageAct::Put { key, value, file } => {
+        ValueAct::Get { key } => run(async { Ok(client.bytes(&one(key)).await) })?.map(|bytes| written(&bytes)),
+        ValueAct::Put { key, value, file } => {
             let bytes = given(value.as_deref(), file.as_ref())?;
             run(async { Ok(client.put_bytes(&one(key), &bytes).await) })?.map(|put| {
                 print::line(format_args!("{} is kept, at revision {}", print::plain(key), put["revision"]));
                 Ok(())
             })
         }
-        StorageAct::Delete { key } => run(async { Ok(client.ask(Method::DELETE, &one(key), None).await) })?.map(|_| {
+        ValueAct::Delete { key } => run(async { Ok(client.ask(Method::DELETE, &one(key), None).await) })?.map(|_| {
             print::line(format_args!("{} is deleted", print::plain(key)));
             Ok(())
         }),
