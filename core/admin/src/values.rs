@@ -103,7 +103,7 @@ pub(super) async fn get(
 
 /// Puts a value: the body's bytes.
 #[utoipa::path(put, path = "/api/v1/plugins/{name}/storage/{key}", tag = "storage", operation_id = "put_value", params(OneValue),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses(
+    request_body(content = Option<Vec<u8>>, content_type = "application/octet-stream"), responses(
     (status = 200, description = "It is kept", body = ValueChangeView),
     (status = 412, description = "It has another revision by now"),
     (status = 413, description = "It is too large, or the plugin keeps as much as it may"),
