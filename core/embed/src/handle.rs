@@ -89,9 +89,10 @@ impl Camlock {
             Some(token) => token.clone(),
             None => data::admin_token(&data)?,
         };
+        // First: what is wrong with its URL is told here.
+        let mut record = OpenRegistry::open(&options, &data).await?;
         let parts = Parts::open(&options, &plugins, &data, work.clone())?;
         let dispatch = Dispatch::default();
-        let mut record = OpenRegistry::open(&options, &data).await?;
         record.answer_requests(parts.holding());
         let cannot_build = parts.builder.cannot_build();
         let about = ServerHealth {
