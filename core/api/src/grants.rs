@@ -17,7 +17,7 @@ pub struct GrantsView {
     pub all: bool,
     /// What is granted: all that was decided, or, of what is asked for, what the source is granted.
     pub granted: Vec<String>,
-    /// What the manifest of what serves asks for, and that of a candidate that waits.
+    /// What the manifest of what serves asks for, and that of a candidate that waits; of a plugin that has neither, what it last asked for.
     pub asked: Vec<PermissionView>,
     /// What holds the plugin to it.
     pub enforcement: String,

@@ -69,8 +69,12 @@ impl Plugin {
         let now = self.on_record.granted.now();
         let serving = self.serving.as_ref().map(|serving| &serving.artifact);
         let waiting = self.candidate.as_ref().and_then(|candidate| candidate.artifact());
-        let asked = |artifact: &Arc<dyn Candidate>| artifact.manifest().camlock.permissions.clone();
-        let asked: BTreeSet<String> = serving.into_iter().chain(waiting).flat_map(asked).collect();
+        let manifests: Vec<&Manifest> =
+            serving.into_iter().chain(waiting).map(|artifact| artifact.manifest()).collect();
+        // Of one that is disabled, what it last said of itself.
+        let known = if manifests.is_empty() { self.past.manifest.as_ref() } else { None };
+        let asked = |manifest: &Manifest| manifest.camlock.permissions.clone();
+        let asked: BTreeSet<String> = manifests.into_iter().chain(known).flat_map(asked).collect();
         let granted = match now {
             Grants::These(these) if self.record().is_some_and(|record| record.grants.is_some()) => these.clone(),
             now => now.of(&asked),

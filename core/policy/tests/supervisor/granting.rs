@@ -84,6 +84,15 @@ async fn what_is_revoked_is_gone_at_once() {
     server.manager.order(order).await.unwrap();
     assert!(!world.may("hello:a", "storage") && world.may("hello:a", "tasks"));
     assert_eq!(world.leads_to("hello"), "generation 1");
+    let asked = || {
+        let grants = server.manager.plugin("hello").unwrap().grants.clone();
+        grants.asked.into_iter().map(|one| (one.permission, one.granted)).collect::<Vec<_>>()
+    };
+    let both = [("storage".to_owned(), false), ("tasks".to_owned(), true)];
+    assert_eq!(asked(), both);
+    server.manager.act("hello", Act::Enable(false)).await.unwrap();
+    assert_eq!(asked(), both, "also while nothing of it serves");
+    server.manager.act("hello", Act::Enable(true)).await.unwrap_err();
     // It is on record: whatever comes next waits for it.
     let refused = server.manager.act("hello", Act::Reload { force: false }).await.unwrap_err();
     assert!(refused.to_string().contains("asks for `storage`"), "{refused}");
