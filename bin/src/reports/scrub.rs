@@ -62,7 +62,8 @@ impl Secrets {
     /// Whatever plugins are configured with: any of it may be a secret.
     pub(super) fn of_plugins(&self, overview: &Overview) {
         let mut found = BTreeSet::new();
-        overview.plugins.iter().flat_map(|plugin| &plugin.config).for_each(|config| texts(config, &mut found));
+        let configs = overview.plugins.iter().filter_map(|plugin| plugin.secrets_in.as_deref());
+        configs.for_each(|config| texts(config, &mut found));
         *self.of_plugins.lock().unwrap_or_else(PoisonError::into_inner) = found;
     }
 
@@ -188,7 +189,9 @@ fn decoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use camlock_policy::LivePlugin;
     use serde_json::json;
+    use std::sync::Arc;
 
     #[test]
     fn what_looks_like_a_secret_is_taken_out() {
@@ -210,6 +213,18 @@ mod tests {
         ] {
             assert_eq!(Secrets::default().scrub(text), expected);
         }
+    }
+
+    /// Also what nobody is shown, since it is masked in every view.
+    #[test]
+    fn what_plugins_are_configured_with_is_taken_out() {
+        let view = crate::client::plugin(json!({ "config": { "key": "********", "port": 8080 } }));
+        let mut plugin = LivePlugin::new(view, None, std::collections::BTreeMap::new());
+        plugin.secrets_in = Some(Arc::new(json!({ "key": "open-sesame", "port": 8080, "list": ["another one"] })));
+        let secrets = Secrets::default();
+        secrets.of_plugins(&Overview { plugins: vec![Arc::new(plugin)], ..Overview::default() });
+        let scrubbed = secrets.scrub("it said open-sesame to another one at 8080, and ********");
+        assert_eq!(scrubbed, "it said [removed] to [removed] at 8080, and ********");
     }
 
     #[test]

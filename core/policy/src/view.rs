@@ -33,6 +33,8 @@ pub struct LivePlugin {
     pub entry: Option<Kind>,
     /// What it may.
     pub grants: GrantsView,
+    /// Its configuration with what is secret in it, which is in no view: for whoever keeps secrets out of what is told.
+    pub secrets_in: Option<Arc<serde_json::Value>>,
     /// Its OpenAPI document, as JSON text, while it serves.
     pub openapi: Option<Arc<str>>,
     /// The schema of its configuration, if it has one, as its author wrote it.
@@ -74,6 +76,7 @@ impl LivePlugin {
             view,
             entry,
             grants: GrantsView::default(),
+            secrets_in: None,
             openapi: None,
             config_schema: None,
             builds: Vec::new(),

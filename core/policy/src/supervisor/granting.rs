@@ -6,7 +6,7 @@ use crate::{
     registry::{Actor, Decision},
 };
 use camlock_api::CHECKED_BY_THE_HOST;
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 /// On what terms a plugin comes that is being installed.
 #[derive(Clone, Debug, Default)]

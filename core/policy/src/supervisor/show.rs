@@ -212,6 +212,7 @@ impl Plugin {
         let mut live = LivePlugin::new(view, entry, leases);
         live.instance = serving.map(|serving| Arc::downgrade(&serving.loaded.instance));
         live.grants = self.grants_view();
+        live.secrets_in = self.record().map(|record| Arc::new(record.config.clone()));
         live.openapi = openapi.map(Into::into);
         live.config_schema = self.schema_text();
         live.builds = self.past.builds.iter().cloned().collect();
