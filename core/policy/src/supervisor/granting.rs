@@ -2,7 +2,7 @@
 
 use super::{Settings, Supervisor, plugin::Plugin};
 use crate::{
-    Candidate, Grants, GrantsView, Manifest, PermissionView, PluginSource, meaning,
+    Grants, GrantsView, Manifest, PermissionView, PluginSource, meaning,
     registry::{Actor, Decision},
 };
 use camlock_api::CHECKED_BY_THE_HOST;
