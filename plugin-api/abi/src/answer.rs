@@ -5,7 +5,7 @@
 
 use crate::{
     Body, BorrowWaker, BorrowedWaker, ByteStream, Caught, Failure, FailureMessage, HeaderList, PollTask, ResponseHead,
-    ResponseSink, SharedWaker, Task, TaskTable, WakerHeader, decode_headers, encode_headers,
+    ResponseSink, SharedWaker, Task, TaskTable, WakerHeader, decode_headers, encode_headers, exported::ExportedFuture,
 };
 use abi_stable::std_types::{RNone, ROption, RSlice};
 use http::HeaderMap;
@@ -26,12 +26,6 @@ pub struct TaskAnswer {
     pub body: Body,
 }
 
-struct ExportedTask<F, W> {
-    future: Option<F>,
-    waker: W,
-    dropped_badly: fn(&Caught),
-}
-
 impl Task {
     /// A task of a future of this side. `dropped_badly` hears of a panic in the future's drop.
     pub fn of<F, W>(future: F, waker: W, dropped_badly: fn(&Caught)) -> Self
@@ -39,8 +33,8 @@ impl Task {
         F: Future<Output = Result<TaskAnswer, FailureMessage>> + Send + 'static,
         W: BorrowWaker + Send + 'static,
     {
-        let state = Box::into_raw(Box::new(ExportedTask { future: Some(future), waker, dropped_badly })).cast();
-        let table = const { &TaskTable { poll: exported_poll::<F, W>, drop: exported_drop::<F, W> } };
+        let state = ExportedFuture::boxed(future, waker, dropped_badly);
+        let table = const { &TaskTable { poll: exported_poll::<F, W>, drop: ExportedFuture::<F, W>::free } };
         // SAFETY: the table's functions expect this very box, and both future and waker are Send.
         unsafe { Task::new(state, table) }
     }
@@ -51,45 +45,20 @@ where
     F: Future<Output = Result<TaskAnswer, FailureMessage>> + Send + 'static,
     W: BorrowWaker,
 {
-    // SAFETY: `state` is the box made by `Task::of`, alive until drop; its owner polls through `&mut`.
-    let exported = unsafe { &mut *state.cast::<ExportedTask<F, W>>() };
-    let outcome = crate::catch(|| {
-        let Some(future) = exported.future.as_mut() else {
-            return Poll::Ready(Err(FailureMessage::error("polled after it was done")));
-        };
-        // SAFETY: the box is never moved out of; the future is dropped in place.
-        let future = unsafe { Pin::new_unchecked(future) };
-        // SAFETY: the waker is the caller's for this call.
-        let polled = unsafe { exported.waker.with(waker, |context| future.poll(context)) };
-        if polled.is_ready() {
-            exported.future = None;
-        }
-        polled
-    });
-    match outcome {
-        Ok(Poll::Pending) => return PollTask::Pending,
-        Ok(Poll::Ready(Ok(TaskAnswer { status, headers, body }))) => {
+    // SAFETY: `state` is the box made by `Task::of`, alive until drop; its owner polls through `&mut`, and lends the waker.
+    match unsafe { ExportedFuture::<F, W>::poll(state, waker) } {
+        Poll::Pending => return PollTask::Pending,
+        Poll::Ready(Ok(TaskAnswer { status, headers, body })) => {
             let mut list = HeaderList::new();
             encode_headers(&headers, &mut list);
             let head = ResponseHead { status, headers: RSlice::from_slice(&list) };
             // SAFETY: the sink is the caller's, valid for this call, and used once.
             unsafe { (sink.response)(sink.context, &head, body, RNone) }
         }
-        Ok(Poll::Ready(Err(failure))) | Err(failure) => {
-            // SAFETY: as above.
-            unsafe { (sink.failed)(sink.context, &failure.borrow()) }
-        }
+        // SAFETY: as above.
+        Poll::Ready(Err(failure)) => unsafe { (sink.failed)(sink.context, &failure.borrow()) },
     }
     PollTask::Done
-}
-
-unsafe extern "C" fn exported_drop<F, W>(state: *mut ()) {
-    // SAFETY: called once by the owner's drop; this takes the box back.
-    let exported = unsafe { Box::from_raw(state.cast::<ExportedTask<F, W>>()) };
-    let report = exported.dropped_badly;
-    if let Err(caught) = crate::catch(|| drop(exported)) {
-        report(&caught);
-    }
 }
 
 /// A task of the other side, as a future of this one.

@@ -1,6 +1,6 @@
 //! A future whose outcome is nothing, a few bytes or a failure: a plugin's lifecycle, a timer, a spawned task.
 
-use crate::{BorrowWaker, BorrowedWaker, Failure, FailureMessage, SharedWaker, WakerHeader};
+use crate::{BorrowWaker, BorrowedWaker, Failure, FailureMessage, SharedWaker, WakerHeader, exported::ExportedFuture};
 use abi_stable::{StableAbi, std_types::RSlice};
 use std::{
     marker::PhantomData,
@@ -50,12 +50,6 @@ pub struct Job {
 // SAFETY: `Job::new` takes a `Send` future; the kept waker is an `Arc` of Send and Sync parts.
 unsafe impl Send for Job {}
 
-struct Exported<F, W> {
-    future: Option<F>,
-    waker: W,
-    dropped_badly: fn(&crate::Caught),
-}
-
 impl Job {
     /// Wraps a future of this side. `dropped_badly` hears of a panic in the future's drop.
     pub fn new<F, W>(future: F, waker: W, dropped_badly: fn(&crate::Caught)) -> Self
@@ -63,8 +57,8 @@ impl Job {
         F: Future<Output = Result<Vec<u8>, FailureMessage>> + Send + 'static,
         W: BorrowWaker + Send + 'static,
     {
-        let state = Box::into_raw(Box::new(Exported { future: Some(future), waker, dropped_badly })).cast();
-        let table = const { &JobTable { poll: exported_poll::<F, W>, drop: exported_drop::<F, W> } };
+        let state = ExportedFuture::boxed(future, waker, dropped_badly);
+        let table = const { &JobTable { poll: exported_poll::<F, W>, drop: ExportedFuture::<F, W>::free } };
         Job { state, table, kept: std::ptr::null() }
     }
 
@@ -80,40 +74,15 @@ where
     F: Future<Output = Result<Vec<u8>, FailureMessage>> + Send + 'static,
     W: BorrowWaker,
 {
-    // SAFETY: `state` is the box made by `Job::new`, alive until drop; its owner polls through `&mut`.
-    let exported = unsafe { &mut *state.cast::<Exported<F, W>>() };
-    let outcome = crate::catch(|| {
-        let Some(future) = exported.future.as_mut() else {
-            return Poll::Ready(Err(FailureMessage::error("polled after it was done")));
-        };
-        // SAFETY: the box is never moved out of; the future is dropped in place.
-        let future = unsafe { Pin::new_unchecked(future) };
-        // SAFETY: the waker is the caller's for this call.
-        let polled = unsafe { exported.waker.with(waker, |context| future.poll(context)) };
-        if polled.is_ready() {
-            exported.future = None;
-        }
-        polled
-    });
-    match outcome {
-        Ok(Poll::Pending) => return PollJob::Pending,
+    // SAFETY: `state` is the box made by `Job::new`, alive until drop; its owner polls through `&mut`, and lends the waker.
+    match unsafe { ExportedFuture::<F, W>::poll(state, waker) } {
+        Poll::Pending => return PollJob::Pending,
         // SAFETY: the sink is the caller's, valid for this call, and used once.
-        Ok(Poll::Ready(Ok(bytes))) => unsafe { (sink.done)(sink.context, RSlice::from_slice(&bytes)) },
-        Ok(Poll::Ready(Err(failure))) | Err(failure) => {
-            // SAFETY: as above.
-            unsafe { (sink.failed)(sink.context, &failure.borrow()) }
-        }
+        Poll::Ready(Ok(bytes)) => unsafe { (sink.done)(sink.context, RSlice::from_slice(&bytes)) },
+        // SAFETY: as above.
+        Poll::Ready(Err(failure)) => unsafe { (sink.failed)(sink.context, &failure.borrow()) },
     }
     PollJob::Done
-}
-
-unsafe extern "C" fn exported_drop<F, W>(state: *mut ()) {
-    // SAFETY: called once by the owner's drop; this takes the box back.
-    let exported = unsafe { Box::from_raw(state.cast::<Exported<F, W>>()) };
-    let report = exported.dropped_badly;
-    if let Err(caught) = crate::catch(|| drop(exported)) {
-        report(&caught);
-    }
 }
 
 /// What the sink's functions fill in.

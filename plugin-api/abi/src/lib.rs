@@ -16,6 +16,7 @@ mod answer;
 mod body;
 mod built_in;
 mod bytes;
+mod exported;
 mod failure;
 mod head;
 mod hooks;
