@@ -5,11 +5,11 @@
 use super::{
     Supervisor,
     ask::{Ask, PendingAnswer, Reply},
-    plugin::{FailedGeneration, NextTry, Plugin, Renewal, RenewalCause},
+    plugin::{FailedGeneration, Plugin, Renewal, RenewalCause},
     work::{self, GenerationId, GenerationReport, WorkReport, aside},
 };
-use crate::{Failure, Fault, FaultKind, Refused, Stage, registry::Actor};
-use std::{sync::Arc, time::SystemTime};
+use crate::{Failure, Fault, FaultKind, Refused, Stage, never, registry::Actor};
+use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::field::display;
 
@@ -37,7 +37,8 @@ impl Supervisor {
         let complete = match plugin.config_for(&*artifact) {
             Ok(complete) => complete,
             Err(failure) => {
-                self.reject_config(name, failure);
+                let askers = std::mem::take(&mut plugin.wishes.configurers);
+                self.reject_config(name, failure, askers);
                 return true;
             }
         };
@@ -81,24 +82,30 @@ impl Supervisor {
                 plugin.begin_anew_for(askers);
             }
             Err(fault) => {
-                let reason =
-                    format!("its configuration was refused: {}; it goes on with the one before", fault.message);
-                let failure = Failure::new(Stage::Start, reason);
-                let (stage, digest) = (display(failure.stage), serving.artifact.digest().map(display));
-                tracing::error!(plugin = name, generation, stage, digest, "{failure}");
-                plugin.failed = Some(FailedGeneration {
-                    generation,
-                    source: serving.source.clone(),
-                    failure: failure.clone(),
-                    at: SystemTime::now(),
-                    attempts: 1,
-                    next_try: NextTry::At(Instant::now()),
-                    fallback_failed: false,
-                });
-                let refused = Refused::Failed { failure, generation, plugin: plugin.view() };
-                self.shown.answers.extend(PendingAnswer::to_all(name, askers, &Err(refused)));
+                let failure = Failure::new(Stage::Start, format!("its configuration was refused: {}", fault.message));
+                self.reject_config(name, failure, askers);
             }
         }
+    }
+
+    /// What was offered, or could not be, is not for what serves, which goes on with what it has.
+    fn reject_config(&mut self, name: &str, failure: Failure, askers: Vec<Reply>) {
+        let Some(plugin) = self.plugins.get_mut(name) else {
+            never!("`{name}` refuses a configuration, and is not known");
+            return;
+        };
+        let Some(serving) = plugin.serving.as_ref() else {
+            never!("`{name}` refuses a configuration, and does not serve");
+            return;
+        };
+        let generation = serving.generation;
+        let failure = Failure { reason: format!("{}; it goes on with the one before", failure.reason), ..failure };
+        let (stage, digest) = (display(failure.stage), serving.artifact.digest().map(display));
+        tracing::error!(plugin = name, generation, stage, digest, "{failure}");
+        plugin.failed = Some(FailedGeneration::serving(serving, failure.clone()));
+        let refused = Refused::Failed { failure, generation, plugin: plugin.view() };
+        self.shown.answers.extend(PendingAnswer::to_all(name, askers, &Err(refused)));
+        self.dirty.insert(name.to_owned());
     }
 }
 

@@ -3,16 +3,10 @@
 //!
 //! What must not live here: what a schema says (the port), and what a plugin makes of a configuration that fits (`configuring`).
 
-use super::{
-    Supervisor,
-    ask::PendingAnswer,
-    plugin::{FailedGeneration, NextTry, Plugin},
-};
+use super::plugin::Plugin;
 use crate::{Candidate, ConfigSchema, ConfigViolation, Failure, MASK, Refused, Stage};
 use serde_json::Value;
-use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
-use tokio::time::Instant;
-use tracing::field::display;
+use std::{collections::BTreeSet, sync::Arc};
 
 impl Plugin {
     /// The configuration on record as this artifact is to get it: with its schema's defaults. A failure if it does not fit.
@@ -93,31 +87,6 @@ impl Plugin {
     /// Its configuration without what is secret.
     pub(super) fn shown_config(&self) -> Value {
         self.schemas().fold(self.config(), |config, schema| schema.masked(&config))
-    }
-}
-
-impl Supervisor {
-    /// What is on record now does not fit what serves, which goes on with what it has.
-    pub(super) fn reject_config(&mut self, name: &str, failure: Failure) {
-        let Some(plugin) = self.plugins.get_mut(name) else { return };
-        let Some(serving) = plugin.serving.as_ref() else { return };
-        let generation = serving.generation;
-        let failure = Failure { reason: format!("{}; it goes on with the one before", failure.reason), ..failure };
-        let (stage, digest) = (display(failure.stage), serving.artifact.digest().map(display));
-        tracing::error!(plugin = name, generation, stage, digest, "{failure}");
-        plugin.failed = Some(FailedGeneration {
-            generation,
-            source: serving.source.clone(),
-            failure: failure.clone(),
-            at: SystemTime::now(),
-            attempts: 1,
-            next_try: NextTry::At(Instant::now()),
-            fallback_failed: false,
-        });
-        let askers = std::mem::take(&mut plugin.wishes.configurers);
-        let refused = Refused::Failed { failure, generation, plugin: plugin.view() };
-        self.shown.answers.extend(PendingAnswer::to_all(name, askers, &Err(refused)));
-        self.dirty.insert(name.to_owned());
     }
 }
 

@@ -205,6 +205,21 @@ pub(crate) struct FailedGeneration {
     pub(crate) fallback_failed: bool,
 }
 
+impl FailedGeneration {
+    /// One that serves and was found wanting. Should it stop serving for another reason, it may come back.
+    pub(super) fn serving(serving: &ServingGeneration, failure: Failure) -> Self {
+        FailedGeneration {
+            generation: serving.generation,
+            source: serving.source.clone(),
+            failure,
+            at: SystemTime::now(),
+            attempts: 1,
+            next_try: NextTry::At(Instant::now()),
+            fallback_failed: false,
+        }
+    }
+}
+
 /// When a source that failed may be tried again.
 pub(crate) enum NextTry {
     /// Not before it changes, or somebody asks.

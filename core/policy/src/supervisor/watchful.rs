@@ -3,17 +3,14 @@
 use super::{
     Supervisor,
     plan::{Desired, GenerationSource},
-    plugin::{Attempt, AttemptReason, FailedGeneration, NextTry, Plugin, Renewal, RenewalCause},
+    plugin::{Attempt, AttemptReason, FailedGeneration, Plugin, Renewal, RenewalCause},
     work::{GenerationId, GenerationReport, GenerationReporter, aside},
 };
 use crate::{
     Digest, Failure, Fault, FaultKind, Limits, Stage, never,
     registry::{Actor, Decision},
 };
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tracing::field::display;
 
@@ -139,16 +136,7 @@ impl Supervisor {
         let (stage, digest) = (display(Stage::Health), serving.artifact.digest().map(display));
         tracing::error!(plugin = name, generation = serving.generation, stage, digest, "{reason}");
         let generation = serving.generation;
-        plugin.failed = Some(FailedGeneration {
-            generation,
-            source: serving.source.clone(),
-            failure: Failure::new(Stage::Health, reason),
-            at: SystemTime::now(),
-            attempts: 1,
-            // Should it stop serving for another reason, it may come back.
-            next_try: NextTry::At(now),
-            fallback_failed: false,
-        });
+        plugin.failed = Some(FailedGeneration::serving(serving, Failure::new(Stage::Health, reason)));
         self.dirty.insert(name.to_owned());
         if let Some((digest, _)) = back {
             let decision = Decision { quarantine: Some((digest, why.clone())), ..Decision::default() };
