@@ -155,6 +155,7 @@ fn options(config: &Config, voice: &Voice, address: SocketAddr, logs: Logs) -> R
         listener: voice.listener(),
         admin: config.admin.clone(),
         storage: config.storage,
+        database: config.database,
         ..camlock_embed::Options::new(&config.plugins, &config.data)
     })
 }

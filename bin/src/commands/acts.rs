@@ -9,7 +9,7 @@ use crate::{
 use camlock_api::PluginView;
 use clap::Args;
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 #[derive(Args)]
 pub(crate) struct Enable {
@@ -39,6 +39,9 @@ pub(crate) struct Rollback {
     /// Back to this artifact [default: the one that served before]
     #[arg(long, value_name = "DIGEST")]
     to: Option<String>,
+    /// Also to a version whose tables lack something that it needs, because a later one took that away
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     common: OnePlugin,
 }
@@ -95,7 +98,10 @@ pub(crate) fn disable(options: &Disable) -> Result<(), Failed> {
 
 pub(crate) fn rollback(options: &Rollback) -> Result<(), Failed> {
     let OnePlugin { name, manner } = &options.common;
-    let body = options.to.as_ref().map(|to| json!({ "to": to }));
+    let mut body = Map::new();
+    body.extend(options.to.as_ref().map(|to| ("to".to_owned(), json!(to))));
+    body.extend(options.force.then(|| ("force".to_owned(), json!(true))));
+    let body = (!body.is_empty()).then_some(Value::Object(body));
     perform(manner, &PluginAct { name, method: Method::POST, path: "/rollback", body, doing: "going back" })
 }
 

@@ -109,6 +109,13 @@ pub(super) struct BuildKeys {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ServicesKeys {
     pub(super) storage: StorageKeys,
+    pub(super) database: ServedDatabaseKeys,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ServedDatabaseKeys {
+    pub(super) connections: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]

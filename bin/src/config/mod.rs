@@ -5,7 +5,7 @@
 mod file;
 mod values;
 
-use camlock_embed::{AdminSettings, FleetSettings, RegistrySettings, StorageSettings};
+use camlock_embed::{AdminSettings, DatabaseSettings, FleetSettings, RegistrySettings, StorageSettings};
 use camlock_http::{FrontOptions, TlsFiles};
 use camlock_policy::{Grants, Limits, Settings, manifest::check_name};
 use clap::{Args, ValueEnum};
@@ -103,6 +103,7 @@ pub(crate) struct Config {
     pub(crate) variables: BTreeMap<String, BTreeMap<String, String>>,
     /// What plugins may keep.
     pub(crate) storage: StorageSettings,
+    pub(crate) database: DatabaseSettings,
     pub(crate) settings: Settings,
 }
 
@@ -214,6 +215,11 @@ impl Config {
         if storage.connections == 0 {
             return Err(Misconfigured("[services.storage]: `connections` is 1 at least".to_owned()));
         }
+        let mut database = DatabaseSettings::default();
+        database.connections = parsed.services.database.connections.unwrap_or(database.connections);
+        if database.connections == 0 {
+            return Err(Misconfigured("[services.database]: `connections` is 1 at least".to_owned()));
+        }
         let usual = RegistrySettings::default();
         let heartbeat = parsed.fleet.heartbeat.map_or(usual.fleet.heartbeat, |time| time.0);
         let fleet = FleetSettings {
@@ -253,6 +259,7 @@ impl Config {
             levels,
             variables,
             storage,
+            database,
             settings,
         })
     }

@@ -67,6 +67,8 @@ pub(super) struct RollbackRequest {
     /// An artifact that is kept; without, the one that served before.
     #[schema(value_type = Option<String>, pattern = "^(sha256:)?[0-9a-fA-F]{64}$")]
     to: Option<Digest>,
+    /// Also to a version whose tables lack something that it needs, because a later one took that away.
+    force: bool,
 }
 
 /// What is decided about a plugin. What is not not_null stays as it is.
@@ -121,8 +123,8 @@ pub(super) async fn rollback(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let RollbackRequest { to } = read(body).await?;
-    perform(control, visitor, named, &headers, wait, Act::Rollback { to }).await
+    let RollbackRequest { to, force } = read(body).await?;
+    perform(control, visitor, named, &headers, wait, Act::Rollback { to, force }).await
 }
 
 /// Serves it. Once more changes nothing.

@@ -196,6 +196,8 @@ pub enum Stage {
     Verify,
     /// What is on record does not fit the schema of its configuration.
     Config,
+    /// Its tables could not be brought to what it needs.
+    Migrate,
     /// It could not be opened, or `create` failed.
     Load,
     /// `restore` or `start` failed.
@@ -215,6 +217,7 @@ impl fmt::Display for Stage {
             Stage::Build => "build",
             Stage::Verify => "verify",
             Stage::Config => "config",
+            Stage::Migrate => "migrate",
             Stage::Load => "load",
             Stage::Start => "start",
             Stage::Health => "health",

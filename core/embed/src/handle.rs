@@ -215,7 +215,7 @@ impl Camlock {
 
     /// Back to an artifact that was kept: this one, or the one that served before.
     pub async fn rollback(&self, plugin: &str, to: Option<Digest>) -> Result<Done, Refused> {
-        self.0.manager.act(plugin, Act::Rollback { to }).await
+        self.0.manager.act(plugin, Act::Rollback { to, force: false }).await
     }
 
     /// From now on it is served.

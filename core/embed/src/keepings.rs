@@ -1,8 +1,8 @@
 //! What plugins keep on this server: removed with a plugin, if that is asked for. What must not live here: how it is kept.
 
 use camlock_policy::{BoxFuture, Keepings};
-use camlock_services::PluginStorage;
-use std::{fs, io, path::PathBuf};
+use camlock_services::{PluginStorage, database::PluginTables};
+use std::{fs, io, path::PathBuf, sync::Arc};
 use tokio::task::spawn_blocking;
 
 /// The places in which plugins keep what is theirs.
@@ -10,19 +10,22 @@ pub(crate) struct PluginKeepings {
     /// Each plugin's own directory lies in it, under its name.
     dirs: PathBuf,
     storage: PluginStorage,
+    tables: PluginTables,
 }
 
 impl PluginKeepings {
-    pub(crate) fn new(dirs: PathBuf, storage: PluginStorage) -> Self {
-        PluginKeepings { dirs, storage }
+    pub(crate) fn new(dirs: PathBuf, storage: PluginStorage, tables: PluginTables) -> Self {
+        PluginKeepings { dirs, storage, tables }
     }
 }
 
 impl Keepings for PluginKeepings {
     fn purge(&self, plugin: &str) -> BoxFuture<Result<(), String>> {
-        let (dir, storage, plugin) = (self.dirs.join(plugin), self.storage.clone(), plugin.to_owned());
+        let (dir, plugin) = (self.dirs.join(plugin), Arc::from(plugin));
+        let (storage, tables) = (self.storage.clone(), self.tables.clone());
         Box::pin(async move {
-            storage.purge(&plugin.into()).await.map_err(|error| error.message)?;
+            storage.purge(&plugin).await.map_err(|error| error.message)?;
+            tables.purge(&plugin).await.map_err(|error| error.to_string())?;
             let told = dir.display().to_string();
             let removed = spawn_blocking(move || fs::remove_dir_all(dir)).await;
             match removed.unwrap_or_else(|error| Err(io::Error::other(error))) {

@@ -6,10 +6,24 @@ use crate::Options;
 use camlock_policy::BoxFuture;
 use camlock_services::{
     Login, PluginData, PluginStorage, PostgresConnections, PostgresLink, PostgresServer, SqliteFile, StorageLimits,
+    database::PluginTables,
 };
 use camlock_store::PostgresAccess;
 use std::{path::Path, sync::Arc};
 use tokio::runtime::Handle;
+
+/// How plugins' own tables are reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DatabaseSettings {
+    /// So many connections at once, for all plugins together. One plugin alone never has all of them.
+    pub connections: usize,
+}
+
+impl Default for DatabaseSettings {
+    fn default() -> Self {
+        DatabaseSettings { connections: 20 }
+    }
+}
 
 /// How much plugins may keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,15 +57,29 @@ impl PostgresServer for RegistryServer {
     }
 }
 
-/// What plugins keep beside the registry of these options.
-pub(crate) fn storage(options: &Options, data: &Path, work: Handle) -> Result<PluginStorage, String> {
-    beside(&options.registry.url(data), &options.registry.schema, data, options.storage, work)
+/// The places in which plugins keep what is theirs, but for their directories.
+pub(crate) struct KeptPlaces {
+    pub(crate) storage: PluginStorage,
+    pub(crate) tables: PluginTables,
+}
+
+/// Those beside the registry of these options.
+pub(crate) fn places(options: &Options, data: &Path, work: Handle) -> Result<KeptPlaces, String> {
+    let place = Place::beside(&options.registry.url(data), &options.registry.schema, data)?;
+    let connections = options.database.connections;
+    let tables = match &place {
+        Place::Server(server) => PluginTables::on_server(server.clone(), connections, work.clone()),
+        Place::File(file) => PluginTables::in_file(file.clone(), connections, work.clone()),
+    };
+    Ok(KeptPlaces { storage: place.storage(options.storage, work), tables })
 }
 
 /// Carries all that plugins keep along with a registry that was copied: how many values that were. Of a registry in SQLite it lies
 /// in this data directory.
 pub async fn carry_what_plugins_keep(from: &str, to: &str, schema: &str, data: &Path) -> Result<u64, String> {
-    let place = |url| beside(url, schema, data, StorageSettings::default(), Handle::current());
+    let storage = |url| {
+        Place::beside(url, schema, data).map(|place| place.storage(StorageSettings::default(), Handle::current()))
+    };
     let is_file = |url: &str| url.starts_with("sqlite:");
     if is_file(from) && is_file(to) {
         // It is one file, and stays where it is.
@@ -60,24 +88,31 @@ pub async fn carry_what_plugins_keep(from: &str, to: &str, schema: &str, data: &
     if is_file(from) && !data.join("plugins.db").exists() {
         return Ok(0);
     }
-    camlock_services::carry_values(&place(from)?, &place(to)?).await.map_err(|error| error.message)
+    camlock_services::carry_values(&storage(from)?, &storage(to)?).await.map_err(|error| error.message)
 }
 
-/// What plugins keep: in the registry's schema in PostgreSQL, or in a file of its own in the data directory.
-fn beside(
-    url: &str,
-    schema: &str,
-    data: &Path,
-    settings: StorageSettings,
-    work: Handle,
-) -> Result<PluginStorage, String> {
-    let access = PostgresAccess::of(url, schema).map_err(|trouble| trouble.sentence)?;
-    let place = match access {
-        Some(access) => {
-            let server = Arc::new(RegistryServer(access));
-            PluginData::Postgres(PostgresConnections::new(server, settings.connections, work))
-        }
-        None => PluginData::Sqlite(SqliteFile::at(data.join("plugins.db"))),
-    };
-    Ok(PluginStorage::new(place, settings.limits))
+/// Where the data of plugins lies.
+enum Place {
+    /// In the registry's schema in PostgreSQL.
+    Server(Arc<dyn PostgresServer>),
+    /// In a file of its own in the data directory.
+    File(SqliteFile),
+}
+
+impl Place {
+    fn beside(url: &str, schema: &str, data: &Path) -> Result<Self, String> {
+        let access = PostgresAccess::of(url, schema).map_err(|trouble| trouble.sentence)?;
+        Ok(match access {
+            Some(access) => Place::Server(Arc::new(RegistryServer(access))),
+            None => Place::File(SqliteFile::at(data.join("plugins.db"))),
+        })
+    }
+
+    fn storage(self, settings: StorageSettings, work: Handle) -> PluginStorage {
+        let data = match self {
+            Place::Server(server) => PluginData::Postgres(PostgresConnections::new(server, settings.connections, work)),
+            Place::File(file) => PluginData::Sqlite(file),
+        };
+        PluginStorage::new(data, settings.limits)
+    }
 }

@@ -46,7 +46,7 @@ mod watch;
 
 pub use crate::{
     handle::{Camlock, Unable},
-    kept::{StorageSettings, carry_what_plugins_keep},
+    kept::{DatabaseSettings, StorageSettings, carry_what_plugins_keep},
     options::{FleetSettings, Options, RegistrySettings},
     parts::build_options,
 };

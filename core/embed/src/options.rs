@@ -1,6 +1,6 @@
 //! What a Camlock is told. All of it has defaults but the two directories.
 
-use crate::kept::StorageSettings;
+use crate::kept::{DatabaseSettings, StorageSettings};
 use camlock_admin::{AdminSettings, Levels, Logs};
 use camlock_build::{CompilerListener, Profile};
 use camlock_loader::BuiltIn;
@@ -37,6 +37,8 @@ pub struct Options {
     pub services: ServiceSet,
     /// How much plugins may keep.
     pub storage: StorageSettings,
+    /// How plugins' own tables are reached.
+    pub database: DatabaseSettings,
     /// The admin token. Default: the one in the data directory, which is made the first time.
     pub token: Option<String>,
     /// The registry.
@@ -150,6 +152,7 @@ impl Options {
             built_in: Vec::new(),
             services: ServiceSet::default(),
             storage: StorageSettings::default(),
+            database: DatabaseSettings::default(),
             token: None,
             registry: RegistrySettings::default(),
             artifacts: None,

@@ -2,7 +2,12 @@
 //!
 //! What must not live here: HTTP, signals, what is printed.
 
-use crate::{Options, installs::LimitedInstalls, keepings::PluginKeepings, kept};
+use crate::{
+    Options,
+    installs::LimitedInstalls,
+    keepings::PluginKeepings,
+    kept::{self, KeptPlaces},
+};
 use camlock_build::{Builder, FileShelf, Identified, Identify, Installer, LibraryIdentity, Profile};
 use camlock_loader::{
     Loader, LoaderOptions, Sections, Staging, Surroundings, Suspects, VariablesOf, Verifier, VerifierLimits, Workbench,
@@ -12,7 +17,13 @@ use camlock_policy::{
     Aside, Candidate, Digest, Failure, PluginWork, Ports, Publish, Settings, Stage,
     registry::{Exchange, Registry},
 };
-use camlock_services::{AskLimits, HostServices, PluginStorage, StorageService};
+use camlock_services::{
+    AskLimits, HostServices, PluginStorage, StorageService,
+    database::{
+        PluginTables,
+        service::{DatabaseService, SessionLimits},
+    },
+};
 use std::{
     fmt::Display,
     path::{Path, PathBuf},
@@ -34,6 +45,7 @@ pub(crate) struct Parts {
     pub(crate) services: Arc<HostServices>,
     pub(crate) storage: PluginStorage,
     keepings: PluginKeepings,
+    tables: PluginTables,
 }
 
 impl Parts {
@@ -54,8 +66,10 @@ impl Parts {
         let suspects =
             Suspects::open(&data.join("suspects")).map_err(because("no marks can be kept of what is started"))?;
         let mut services = options.services.clone();
-        let storage = kept::storage(options, data, work)?;
+        let KeptPlaces { storage, tables } = kept::places(options, data, work)?;
         services.add("storage/1", StorageService::new(storage.clone())).map_err(in_words)?;
+        let database = DatabaseService::new(tables.clone(), SessionLimits::default());
+        services.add("database/1", database).map_err(in_words)?;
         let services = Arc::new(HostServices::new(services, AskLimits::default()));
         let around = Surroundings {
             dirs: Some(data.join("plugins")),
@@ -81,7 +95,8 @@ impl Parts {
             suspects,
             services,
             storage: storage.clone(),
-            keepings: PluginKeepings::new(data.join("plugins"), storage),
+            keepings: PluginKeepings::new(data.join("plugins"), storage, tables.clone()),
+            tables,
         })
     }
 
@@ -108,6 +123,7 @@ impl Parts {
             exchange,
             built_in: self.built_in,
             keepings: Arc::new(self.keepings),
+            tables: Arc::new(self.tables),
             work: PluginWork { aside: aside(control), turns: Arc::new(Semaphore::new(turns)) },
             install: Some(Arc::new(self.installer)),
         }

@@ -1,11 +1,13 @@
 //! Core's ports to artifacts (stage, verify, and later load) and to plugins that are compiled in. What must not live here: how any of these is done.
 
 use crate::{
-    Artifact, BuiltIn, LoadError, Loader, StageError, Staging, Unfit, Verdict, Verifier, VerifyError, inspect_built_in,
+    Artifact, BuiltIn, LoadError, Loader, Sections, StageError, Staging, Unfit, Verdict, Verifier, VerifyError,
+    inspect_built_in,
 };
 use camlock_config::{Schema, UnusableSchema};
 use camlock_policy::{
-    BoxFuture, Candidate, ConfigSchema, Digest, Failure, GenerationStart, Loaded, Loading, Manifest, Stage,
+    BoxFuture, Candidate, ConfigSchema, Digest, Failure, GenerationStart, Loaded, Loading, Manifest, MigrationFile,
+    Stage,
 };
 use std::{fmt, path::Path, sync::Arc};
 use tokio::task::spawn_blocking;
@@ -103,6 +105,10 @@ impl Candidate for Verified {
         self.schema.clone()
     }
 
+    fn migrations(&self) -> &[MigrationFile] {
+        &self.artifact.sections.migrations
+    }
+
     fn stays(&self) -> Option<&str> {
         self.stays.as_deref()
     }
@@ -122,14 +128,15 @@ impl Candidate for Verified {
 
 /// A plugin that is compiled into the program. It needs no verification: it is the program's own code.
 pub fn compiled_in(plugin: BuiltIn, loader: Arc<Loader>) -> Result<Arc<dyn Candidate>, Unfit> {
-    let manifest = inspect_built_in(&plugin)?.manifest;
+    let Sections { manifest, migrations, .. } = inspect_built_in(&plugin)?;
     let schema = schema_of(plugin.config_schema().as_deref()).map_err(|unusable| Unfit(unusable.to_string()))?;
-    Ok(Arc::new(CompiledIn { plugin, manifest, schema, loader }))
+    Ok(Arc::new(CompiledIn { plugin, manifest, migrations, schema, loader }))
 }
 
 struct CompiledIn {
     plugin: BuiltIn,
     manifest: Manifest,
+    migrations: Vec<MigrationFile>,
     schema: Option<Arc<dyn ConfigSchema>>,
     loader: Arc<Loader>,
 }
@@ -145,6 +152,10 @@ impl Candidate for CompiledIn {
 
     fn schema(&self) -> Option<Arc<dyn ConfigSchema>> {
         self.schema.clone()
+    }
+
+    fn migrations(&self) -> &[MigrationFile] {
+        &self.migrations
     }
 
     fn stays(&self) -> Option<&str> {

@@ -7,7 +7,7 @@ use crate::{Failure, Stage};
 pub enum Phase {
     /// Its sources are being compiled.
     Building,
-    /// A child process tries its bytes; then it may have to wait for what it depends on.
+    /// A child process tries its bytes; then it may have to wait for what it depends on, and for its tables.
     Verifying,
     /// It is opened and created.
     Loading,

@@ -32,6 +32,7 @@ pub mod registry;
 pub mod routes;
 mod services;
 mod supervisor;
+mod tables;
 mod values;
 mod view;
 
@@ -47,6 +48,7 @@ pub use crate::{
     limits::{Limits, RequestLimits},
     manager::{Act, Done, Inbox, Manager, Message, Order, Refused},
     manifest::Manifest,
+    migrations::{MigrationFile, SqlDialect},
     op_queue::OpQueue,
     paths::without_paths,
     permissions::{NoPermission, check_permission, meaning},
@@ -56,6 +58,7 @@ pub use crate::{
     },
     services::{AskCounts, AskError, AskErrorCode, Asker, ERROR_CODE, Services},
     supervisor::{Aside, PluginWork, Ports, Settings, supervise},
+    tables::{Tables, TablesNotReady, TablesReady},
     values::{KeptValues, ValueEntry, ValueQuery},
     view::{LivePlugin, Overview},
 };

@@ -21,6 +21,8 @@ pub enum Act {
     Rollback {
         /// The artifact to go back to; without, the one that served before.
         to: Option<Digest>,
+        /// Also if its tables lack what it needs.
+        force: bool,
     },
     /// Serve it, or do not.
     Enable(bool),

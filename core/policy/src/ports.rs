@@ -3,7 +3,7 @@
 //! What must not live here: anything that decides.
 
 use crate::{
-    BoxFuture, ConfigSchema, Digest, Failure, Granted, Loaded, Manifest,
+    BoxFuture, ConfigSchema, Digest, Failure, Granted, Loaded, Manifest, MigrationFile,
     routes::{Routed, Target},
 };
 use serde::{Deserialize, Serialize};
@@ -176,6 +176,10 @@ pub trait Candidate: Send + Sync {
     /// What its configuration must be like; none: it is not told.
     fn schema(&self) -> Option<Arc<dyn ConfigSchema>> {
         None
+    }
+    /// What makes its tables.
+    fn migrations(&self) -> &[MigrationFile] {
+        &[]
     }
     /// Why it will not leave the process once it is loaded, if that is known.
     fn stays(&self) -> Option<&str>;

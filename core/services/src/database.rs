@@ -1,8 +1,8 @@
 //! A plugin's own tables: how they are named, which migrations run when, and the fence that keeps a plugin's SQL to them.
 //!
 //! The parser ([`lint`]) makes the good message; the fence is the database: SQLite's authorizer and a look at its catalog
-//! ([`sqlite`]), roles of PostgreSQL and a look at its catalog ([`postgres`]). What must not live here: pools of connections,
-//! which the caller brings, and when in a plugin's life migrations run, which the supervisor decides.
+//! ([`sqlite`]), roles of PostgreSQL and a look at its catalog ([`postgres`]). [`PluginTables`] puts it together for a server. What must
+//! not live here: when in a plugin's life migrations run, which the supervisor decides.
 
 mod error;
 pub mod lint;
@@ -11,5 +11,7 @@ pub mod plan;
 pub mod postgres;
 pub mod service;
 pub mod sqlite;
+mod tables;
 
 pub use error::MigrationError;
+pub use tables::PluginTables;

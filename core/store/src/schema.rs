@@ -22,6 +22,9 @@ const POSTGRES: EmbeddedMigrations = embed_migrations!("../../migrations/postgre
 /// Where the migrations that were applied are on record.
 const APPLIED: &str = "__diesel_schema_migrations";
 
+/// The table that is locked while tables are made. Nothing lies in it.
+const LOCK: &str = "_schema_lock";
+
 /// Processes that make tables in one file at the same time get into each other's way so often.
 const ATTEMPTS: u32 = 40;
 
@@ -65,13 +68,17 @@ pub(crate) async fn bring_up(address: &Address, queries: &Arc<AtomicU64>) -> Res
         }
         drop(connection);
         let mut connection = DatabaseConnection::open_to_change(address, queries).await?;
-        if let Address::Postgres { schema, .. } = address {
-            wait_for_others(&mut connection, schema).await.map_err(|error| Trouble::of_using(address, &error))?;
-            // What was read before may be outdated.
-            if standing(address, &mut connection).await? == Standing::Current {
-                return Ok(());
+        let _alone = match address {
+            Address::Sqlite(_) => None,
+            Address::Postgres { schema, .. } => {
+                let alone = wait_for_others(address, schema, queries).await?;
+                // What was read before may be outdated.
+                if standing(address, &mut connection).await? == Standing::Current {
+                    return Ok(());
+                }
+                Some(alone)
             }
-        }
+        };
         let Err(failed) = migrate(connection).await else { return Ok(()) };
         let failed = failed.replace('\n', " ");
         match address {
@@ -89,15 +96,31 @@ pub(crate) async fn bring_up(address: &Address, queries: &Arc<AtomicU64>) -> Res
     }
 }
 
-/// Waits for others who are making tables, and keeps them from it until the connection ends.
-async fn wait_for_others(connection: &mut DatabaseConnection, schema: &str) -> diesel::QueryResult<()> {
-    let alone = "SELECT '' AS word FROM (SELECT pg_advisory_lock(hashtext('camlock migrations'))) AS locked";
-    connection.rows::<Word>(alone, vec![]).await?;
+/// Waits for others who are making tables, and keeps them from it as long as the connection is there that comes back.
+///
+/// What is locked is a table, which plugins' roles may not touch; a number they could name.
+async fn wait_for_others(
+    address: &Address,
+    schema: &str,
+    queries: &Arc<AtomicU64>,
+) -> Result<DatabaseConnection, Trouble> {
+    let of = |error| Trouble::of_using(address, &error);
+    let mut connection = DatabaseConnection::open_to_change(address, queries).await?;
     let there = "SELECT nspname::text AS word FROM pg_namespace WHERE nspname = $1";
-    if connection.rows::<Word>(there, vec![schema.into()]).await?.is_empty() {
-        connection.batch(&format!("CREATE SCHEMA \"{schema}\"")).await?;
+    if connection.rows::<Word>(there, vec![schema.into()]).await.map_err(of)?.is_empty() {
+        connection.batch(&unless_it_is_there(&format!("CREATE SCHEMA \"{schema}\""))).await.map_err(of)?;
     }
-    Ok(())
+    let lock = format!("CREATE TABLE IF NOT EXISTS \"{schema}\".{LOCK} ()");
+    connection.batch(&unless_it_is_there(&lock)).await.map_err(of)?;
+    let alone = format!("BEGIN; LOCK TABLE \"{schema}\".{LOCK} IN ACCESS EXCLUSIVE MODE");
+    connection.batch(&alone).await.map_err(of)?;
+    Ok(connection)
+}
+
+/// Others may make the same thing at the same moment: then PostgreSQL says that it is there, or that its catalog has it twice.
+fn unless_it_is_there(make: &str) -> String {
+    let there = "duplicate_schema OR duplicate_table OR unique_violation";
+    format!("DO $make$ BEGIN {make}; EXCEPTION WHEN {there} THEN NULL; END $make$")
 }
 
 /// Takes the schema down again, migration by migration: for tests, and for going back to an older program.
@@ -163,7 +186,8 @@ async fn standing_now(address: &Address, connection: &mut DatabaseConnection) ->
         }
     };
     let place = address.place();
-    let tables: BTreeSet<String> = tables.into_iter().map(|table| table.word).collect();
+    let mut tables: BTreeSet<String> = tables.into_iter().map(|table| table.word).collect();
+    tables.remove(LOCK);
     if tables.is_empty() {
         return Ok(Standing::Empty);
     }
@@ -231,6 +255,7 @@ fn ours(dialect: Dialect, applied: &BTreeSet<String>) -> BTreeSet<String> {
         Dialect::Postgres => {
             let mut texts = texts!("postgres");
             texts.push(include_str!("../../../migrations/postgres/2026-11-29-000003_storage/up.sql"));
+            texts.push(include_str!("../../../migrations/postgres/2026-11-29-000005_plugin_tables/up.sql"));
             texts
         }
     };
@@ -299,7 +324,7 @@ mod tests {
 
     #[test]
     fn each_migration_is_known_with_what_it_made() {
-        for (dialect, number) in [(Dialect::Sqlite, 3), (Dialect::Postgres, 4)] {
+        for (dialect, number) in [(Dialect::Sqlite, 3), (Dialect::Postgres, 5)] {
             let known = known(dialect);
             let ours = ours(dialect, &known);
             assert!(["plugins", "api_tokens", "plugin_status"].iter().all(|name| ours.contains(*name)), "{ours:?}");

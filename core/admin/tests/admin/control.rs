@@ -237,8 +237,8 @@ async fn acts_reach_the_manager_and_their_outcome_comes_back() {
     for (path, body, expected) in [
         ("reload", "", Act::Reload { force: false }),
         ("reload?force=true", "{}", Act::Reload { force: true }),
-        ("rollback", "", Act::Rollback { to: None }),
-        ("rollback", rollback, Act::Rollback { to: Some(digest.parse().unwrap()) }),
+        ("rollback", "", Act::Rollback { to: None, force: false }),
+        ("rollback", rollback, Act::Rollback { to: Some(digest.parse().unwrap()), force: false }),
         ("enable", "", Act::Enable(true)),
         ("disable", " ", Act::Enable(false)),
     ] {

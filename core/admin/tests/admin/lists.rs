@@ -216,7 +216,7 @@ async fn what_is_decided_reaches_the_manager_with_who_and_on_what_condition() {
         ("POST", "/enable", "\"7\"", "", Act::Enable(true), Some(7)),
         ("POST", "/disable", "\"7\", \"12\"", "{}", Act::Enable(false), Some(12)),
         ("POST", "/reload?force=true", "", "", Act::Reload { force: true }, None),
-        ("POST", "/rollback", "12", "", Act::Rollback { to: None }, Some(12)),
+        ("POST", "/rollback", "12", "", Act::Rollback { to: None, force: false }, Some(12)),
     ] {
         let mut request = Admin::request(method, &format!("/api/v1/plugins/hello{path}"), "ops", body);
         if !tag.is_empty() {

@@ -146,8 +146,8 @@ impl Supervisor {
                 self.take_own(record);
                 self.wait_for_removal(name, reply);
             }
-            Act::Rollback { to } => {
-                self.go_back_to(name, to, by, reply);
+            Act::Rollback { to, force } => {
+                self.go_back_to(name, (to, force), by, reply);
                 self.take_own(record);
             }
         }
@@ -201,7 +201,7 @@ impl Supervisor {
             let _ = reply.send(Err(Refused::Ending));
             return;
         };
-        let Act::Rollback { to } = order.act else {
+        let Act::Rollback { to, force } = order.act else {
             never!("the history of `{}` was looked up for {:?}", order.plugin, order.act);
             return;
         };
@@ -210,7 +210,7 @@ impl Supervisor {
                 // That it may serve again is part of the decision.
                 let decision = Decision { pardon: Some(Pardon::One(kept.digest)), ..Decision::default() };
                 let agreed = Agreed { fingerprint: Some(kept.fingerprint), digest: kept.digest, version: kept.version };
-                let act = Act::Rollback { to: Some(kept.digest) };
+                let act = Act::Rollback { to: Some(kept.digest), force };
                 self.records.rollbacks.insert(order.plugin.clone(), agreed);
                 self.decide(Order { act, ..order }, decision, reply);
             }
@@ -218,7 +218,7 @@ impl Supervisor {
         }
     }
 
-    fn go_back_to(&mut self, name: &str, to: Option<Digest>, by: Option<Actor>, reply: Reply) {
+    fn go_back_to(&mut self, name: &str, (to, force): (Option<Digest>, bool), by: Option<Actor>, reply: Reply) {
         let agreed = self.records.rollbacks.remove(name).filter(|agreed| Some(agreed.digest) == to);
         let Some(plugin) = self.plugins.get_mut(name) else {
             never!("`{name}` is forgotten while it is rolled back");
@@ -232,7 +232,7 @@ impl Supervisor {
         };
         let reason = AttemptReason::Wanted(by.clone().unwrap_or(Actor::Program));
         plugin.wishes.attempt = Some(Attempt { agreed, reason });
-        plugin.ask(Ask { look: 0, force: false, by, replies: vec![reply] });
+        plugin.ask(Ask { look: 0, force, by, replies: vec![reply] });
     }
 }
 

@@ -56,8 +56,10 @@ impl Supervisor {
     /// A candidate that waits is looked at again; whether that changed anything.
     pub(super) fn admit_waiting(&mut self, name: &str) -> bool {
         let waits = |plugin: &Plugin| {
-            let (artifact, why) = plugin.candidate.as_ref()?.waiting_for()?;
-            Some((artifact.clone(), why.to_owned()))
+            let candidate = plugin.candidate.as_ref()?;
+            let (artifact, why) = candidate.waiting_for()?;
+            let is_due = candidate.looked_at_again().is_none_or(|again| again <= Instant::now());
+            is_due.then(|| (artifact.clone(), why.to_owned()))
         };
         let Some((artifact, before)) = self.plugins.get(name).and_then(waits) else { return false };
         self.admit(name, artifact);
@@ -79,33 +81,35 @@ impl Supervisor {
             Needs::Met => {
                 match plugin.not_granted(artifact.manifest(), self.looks.arriving.get(name), &self.settings) {
                     None => match config {
-                        Ok(config) => self.load(name, artifact, config),
+                        Ok(config) => self.load_with_tables(name, artifact, config),
                         Err(failure) => self.refuse(name, artifact, failure),
                     },
-                    Some(why) => self.wait(name, artifact, why),
+                    Some(why) => self.wait(name, artifact, why, None),
                 }
             }
             Needs::Impossible(why) => self.refuse(name, artifact, Failure::new(Stage::Dependencies, why)),
-            Needs::Unmet(why) => self.wait(name, artifact, why),
+            Needs::Unmet(why) => self.wait(name, artifact, why, None),
         }
     }
 
     /// It may not be loaded yet; whoever asked for it hears why.
-    fn wait(&mut self, name: &str, artifact: Arc<dyn Candidate>, why: String) {
+    pub(super) fn wait(&mut self, name: &str, artifact: Arc<dyn Candidate>, why: String, again: Option<Instant>) {
         let Some(candidate) = self.plugins.get_mut(name).and_then(|plugin| plugin.candidate.as_mut()) else {
             never!("`{name}` waits without a candidate");
             return;
         };
-        tracing::info!(plugin = name, generation = candidate.head.generation, "waits: {why}");
+        if candidate.waiting_for().is_none_or(|(_, before)| before != why) {
+            tracing::info!(plugin = name, generation = candidate.head.generation, "waits: {why}");
+        }
         for reply in candidate.head.ask.take().into_iter().flat_map(|ask| ask.replies) {
             let _ = reply.send(Err(Refused::Conflict(format!("`{name}` waits: {why}"))));
         }
-        candidate.wait(artifact, why);
+        candidate.wait(artifact, why, again);
         self.dirty.insert(name.to_owned());
     }
 
     /// Not as things are. Where that is because of others, it may do when they change.
-    fn refuse(&mut self, name: &str, artifact: Arc<dyn Candidate>, failure: Failure) {
+    pub(super) fn refuse(&mut self, name: &str, artifact: Arc<dyn Candidate>, failure: Failure) {
         let next_try = match failure.stage {
             Stage::Routes | Stage::Dependencies => NextTry::WhenOthersAllow(artifact),
             _ => NextTry::Never,

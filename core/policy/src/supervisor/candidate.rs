@@ -4,7 +4,7 @@
 
 use super::{ask::Ask, plan::GenerationSource};
 use crate::{
-    Candidate, Failure,
+    Candidate, Failure, TablesReady,
     generation::{Event, Phase},
     never,
     registry::{Actor, RolloutId},
@@ -35,6 +35,8 @@ pub(crate) struct CandidateHead {
     pub(crate) anew: bool,
     pub(crate) since: SystemTime,
     pub(crate) ask: Option<Ask>,
+    /// Its tables are as it needs them, if it has been seen to that.
+    pub(crate) tables: Option<TablesReady>,
     pub(crate) times: StageTimes,
 }
 
@@ -42,8 +44,11 @@ pub(crate) struct CandidateHead {
 pub(crate) enum CandidateStage {
     /// It is found, fetched or built, and verified. Given up, that work ends.
     Preparing { built: bool, _work: AbortOnDrop },
-    /// It may be loaded once others serve that it needs, and what it asks for is granted: why it waits.
-    Waiting { artifact: Arc<dyn Candidate>, why: String },
+    /// It may be loaded once others serve that it needs, what it asks for is granted, and its tables can be had: why it waits, and
+    /// when it is looked at again though nothing is heard of that.
+    Waiting { artifact: Arc<dyn Candidate>, why: String, again: Option<Instant> },
+    /// Its tables are brought to what it needs.
+    Migrating { artifact: Arc<dyn Candidate> },
     /// It is loaded, takes over state, and starts, with what `config` on record comes to by its schema. This is never aborted: what was
     /// loaded leaves in order.
     BringingUp { artifact: Arc<dyn Candidate>, config: Arc<str>, loaded: bool },
@@ -122,7 +127,9 @@ impl CandidateGeneration {
     pub(crate) fn phase(&self) -> Phase {
         match &self.stage {
             CandidateStage::Preparing { built: false, .. } => Phase::Building,
-            CandidateStage::Preparing { built: true, .. } | CandidateStage::Waiting { .. } => Phase::Verifying,
+            CandidateStage::Preparing { built: true, .. }
+            | CandidateStage::Waiting { .. }
+            | CandidateStage::Migrating { .. } => Phase::Verifying,
             CandidateStage::BringingUp { loaded: false, .. } => Phase::Loading,
             CandidateStage::BringingUp { loaded: true, .. } | CandidateStage::AtTheGate { .. } => Phase::Starting,
         }
@@ -130,7 +137,11 @@ impl CandidateGeneration {
 
     /// The word for its stage.
     pub(crate) fn word(&self) -> &'static str {
-        if self.waiting_for().is_some() { "waiting" } else { self.phase().word() }
+        match self.stage {
+            CandidateStage::Waiting { .. } => "waiting",
+            CandidateStage::Migrating { .. } => "migrating",
+            _ => self.phase().word(),
+        }
     }
 
     /// What it would serve, once that is prepared.
@@ -138,6 +149,7 @@ impl CandidateGeneration {
         match &self.stage {
             CandidateStage::Preparing { .. } => None,
             CandidateStage::Waiting { artifact, .. }
+            | CandidateStage::Migrating { artifact }
             | CandidateStage::BringingUp { artifact, .. }
             | CandidateStage::AtTheGate { artifact, .. } => Some(artifact),
         }
@@ -146,8 +158,23 @@ impl CandidateGeneration {
     /// What is to be loaded, and why it waits, if it does.
     pub(crate) fn waiting_for(&self) -> Option<(&Arc<dyn Candidate>, &str)> {
         match &self.stage {
-            CandidateStage::Waiting { artifact, why } => Some((artifact, why)),
+            CandidateStage::Waiting { artifact, why, .. } => Some((artifact, why)),
             _ => None,
+        }
+    }
+
+    /// When it is looked at again that waits, if not before.
+    pub(crate) fn looked_at_again(&self) -> Option<Instant> {
+        match self.stage {
+            CandidateStage::Waiting { again, .. } => again,
+            _ => None,
+        }
+    }
+
+    /// If it waits for its tables, that is looked at then.
+    pub(crate) fn look_again_at(&mut self, then: Instant) {
+        if let CandidateStage::Waiting { again: Some(again), .. } = &mut self.stage {
+            *again = then;
         }
     }
 
@@ -179,9 +206,17 @@ impl CandidateGeneration {
     }
 
     /// It may be loaded, but for what it waits for.
-    pub(crate) fn wait(&mut self, artifact: Arc<dyn Candidate>, why: String) {
+    pub(crate) fn wait(&mut self, artifact: Arc<dyn Candidate>, why: String, again: Option<Instant>) {
         if self.may_follow(Event::Admitted) {
-            self.stage = CandidateStage::Waiting { artifact, why };
+            self.stage = CandidateStage::Waiting { artifact, why, again };
+        }
+    }
+
+    /// It may be loaded once its tables are as it needs them, and these are seen to.
+    pub(crate) fn begin_migrating(&mut self, artifact: Arc<dyn Candidate>) {
+        if self.may_follow(Event::Admitted) {
+            self.stage = CandidateStage::Migrating { artifact };
+            self.head.times.restart();
         }
     }
 

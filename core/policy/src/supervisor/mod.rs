@@ -20,6 +20,7 @@ mod failing;
 mod fitting;
 mod granting;
 mod making;
+mod migrating;
 mod obeying;
 mod observed;
 mod plan;
@@ -38,7 +39,7 @@ mod work;
 
 use crate::{
     BoxFuture, Candidate, Grants, Install, Keepings, Limits, LivePlugin, Loading, Manager, OpQueue, Publish, Shelf,
-    Sources,
+    Sources, Tables,
     manager::{Inbox, Message},
     manifest::HOST_CLAIM,
     registry::{Exchange, Reading, Registry, RegistryChange},
@@ -92,6 +93,8 @@ pub struct Ports {
     pub work: PluginWork,
     /// What plugins keep.
     pub keepings: Arc<dyn Keepings>,
+    /// Their tables.
+    pub tables: Arc<dyn Tables>,
     /// What puts plugins into the directory; without, nothing is installed.
     pub install: Option<Arc<dyn Install>>,
 }

@@ -67,7 +67,7 @@ impl Plugin {
     pub(crate) fn on_its_way(&self) -> Option<OnItsWay<'_>> {
         let candidate = self.candidate.as_ref()?;
         let (disposable, waiting) = match candidate.stage {
-            CandidateStage::Preparing { .. } => (true, false),
+            CandidateStage::Preparing { .. } | CandidateStage::Migrating { .. } => (true, false),
             CandidateStage::Waiting { .. } => (true, true),
             CandidateStage::BringingUp { .. } => (false, false),
             // What only waits for a word can still be told to go, if something else is wanted.
@@ -166,7 +166,7 @@ impl Plugin {
             Headline::Disabled => Some("the registry says so".to_owned()),
             Headline::Missing => Some("its entry is gone from the plugins directory".to_owned()),
             Headline::Starting => match (&self.candidate, self.record(), &self.directory.presence) {
-                (Some(candidate), _, _) => Some(format!("it is {}", candidate.phase().word())),
+                (Some(candidate), _, _) => Some(format!("it is {}", candidate.word())),
                 (None, _, Presence::Unknown) => Some("the plugins directory is being looked at".to_owned()),
                 (None, None, _) => Some("whether it is wanted is not known yet: the registry is asked".to_owned()),
                 (None, Some(_), _) => None,

@@ -165,6 +165,8 @@ pub(crate) struct ServingGeneration {
     pub(crate) since: SystemTime,
     /// Requests wait while it hands over its state.
     pub(crate) held: bool,
+    /// When what only versions before it needed is taken from its tables, if there is anything.
+    pub(crate) contracts: Option<Instant>,
     pub(crate) health: Health,
 }
 

@@ -65,6 +65,8 @@ impl Supervisor {
             GenerationReport::Built => self.if_current(id, CandidateGeneration::mark_built),
             GenerationReport::Prepared(Ok(artifact)) => self.prepared(id, artifact),
             GenerationReport::Prepared(Err(failure)) => self.did_not_come_up(id, failure, None),
+            GenerationReport::Tables(outcome) => self.tables_answered(id, outcome),
+            GenerationReport::Contracted(outcome) => self.contracted(id, outcome),
             GenerationReport::Loaded => self.if_current(id, CandidateGeneration::mark_loaded),
             GenerationReport::Hold(held) => self.hold(id, held),
             GenerationReport::Ready(open) => self.at_the_gate(id, open),

@@ -115,6 +115,7 @@ impl Supervisor {
             anew: ask.is_some() || renewal.is_some(),
             source: source.clone(),
             since: SystemTime::now(),
+            tables: None,
             times: StageTimes::new(),
             ask,
         };

@@ -87,6 +87,7 @@ impl Supervisor {
         for (name, why) in unwell {
             self.not_well(&name, why, now);
         }
+        self.contract_what_is_due(now);
     }
 
     /// A plugin said how it is.
@@ -148,10 +149,12 @@ impl Supervisor {
 
 impl Plugin {
     /// What is due at some time.
-    fn later(&self) -> [Option<Instant>; 3] {
+    fn later(&self) -> [Option<Instant>; 5] {
         let retry = self.failed.as_ref().and_then(|failed| failed.next_try.at());
         let renewal = self.wishes.renewal.map(|renewal| renewal.due);
-        [retry, renewal, self.past.brake.lifts_at()]
+        let waiting = self.candidate.as_ref().and_then(|candidate| candidate.looked_at_again());
+        let contracting = self.serving.as_ref().and_then(|serving| serving.contracts);
+        [retry, renewal, self.past.brake.lifts_at(), waiting, contracting]
     }
 
     /// Goes back to what served before, if this generation is on probation and its predecessor was well: what is to be put

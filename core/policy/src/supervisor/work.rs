@@ -5,7 +5,7 @@
 use super::{Ports, ask::Reply, granting::ArrivalTerms, removing::WaitsForRemoval};
 use crate::{
     BoxFuture, BuildProgress, Candidate, Failure, Fault, FaultKind, Fingerprint, Installed, Kept, Loaded, NotInstalled,
-    Order, Placement, Scan, Stage,
+    Order, Placement, Scan, Stage, TablesNotReady, TablesReady,
     registry::{Actor, NotDecided, Proposed, Reading, Record, RolloutState, Served, Snapshot, Unavailable},
 };
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -72,6 +72,10 @@ pub(crate) enum GenerationReport {
     Built,
     /// It may be loaded, or failed.
     Prepared(Result<Arc<dyn Candidate>, Failure>),
+    /// Its tables are as it needs them, or are not.
+    Tables(Result<TablesReady, TablesNotReady>),
+    /// What only versions before it needed was taken away: these files have run; or could not be.
+    Contracted(Result<Vec<String>, Failure>),
     /// There is an instance.
     Loaded,
     /// Requests for the plugin are to be held until it was published.

@@ -229,13 +229,15 @@ async fn rolled_back_until_the_entry_changes() {
     world.put("hello", "b", Script::default());
     server.serves("hello", 2).await;
 
-    let back = server.manager.act("hello", Act::Rollback { to: None }).await.unwrap();
+    let back = server.manager.act("hello", Act::Rollback { to: None, force: false }).await.unwrap();
     assert_eq!(back.plugin.serving.as_ref().unwrap().artifact, Some(kept("hello", "a").digest));
     // A look changes nothing, and neither does a touch.
     server.serves("hello", 3).await;
-    let unknown = server.manager.act("hello", Act::Rollback { to: Some(kept("hello", "z").digest) }).await;
+    let unknown =
+        server.manager.act("hello", Act::Rollback { to: Some(kept("hello", "z").digest), force: false }).await;
     assert!(unknown.unwrap_err().to_string().contains("is not among the kept artifacts of `hello`: sha256:"));
-    let forth = server.manager.act("hello", Act::Rollback { to: Some(kept("hello", "b").digest) }).await.unwrap();
+    let forth =
+        server.manager.act("hello", Act::Rollback { to: Some(kept("hello", "b").digest), force: false }).await.unwrap();
     assert_eq!(forth.plugin.serving.as_ref().unwrap().artifact, Some(kept("hello", "b").digest));
     world.put("hello", "c", Script::default());
     let view = server.serves("hello", 5).await;
@@ -378,7 +380,7 @@ async fn a_rollback_that_fails_leaves_the_one_before_it() {
         world.put("hello", fingerprint, Script::default());
         server.serves("hello", generation).await;
     }
-    let to = |fingerprint: &str| Act::Rollback { to: Some(kept("hello", fingerprint).digest) };
+    let to = |fingerprint: &str| Act::Rollback { to: Some(kept("hello", fingerprint).digest), force: false };
     server.manager.act("hello", to("b")).await.unwrap();
     world.rewrite("hello", "a", |script| script.load_fails = true);
     server.manager.act("hello", to("a")).await.unwrap_err();

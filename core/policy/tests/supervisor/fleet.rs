@@ -122,7 +122,12 @@ async fn going_back_is_the_same_act() {
     for node in &nodes {
         node.comes_to("b").await;
     }
-    let order = Order { plugin: "hello".into(), act: Act::Rollback { to: None }, by: "me".into(), revision: None };
+    let order = Order {
+        plugin: "hello".into(),
+        act: Act::Rollback { to: None, force: false },
+        by: "me".into(),
+        revision: None,
+    };
     nodes[0].server.manager.order(order).await.unwrap();
     for node in &nodes {
         node.comes_to("a").await;

@@ -8,6 +8,7 @@ mod fleet;
 mod granting;
 mod installing;
 mod leaning;
+mod migrating;
 mod recorded;
 mod watching;
 mod world;

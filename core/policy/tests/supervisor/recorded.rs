@@ -236,7 +236,7 @@ async fn decisions_outlive_the_server() {
     server.serves("hello", 1).await;
     world.put("hello", "b", Script::default());
     server.serves("hello", 2).await;
-    server.manager.act("hello", Act::Rollback { to: None }).await.unwrap();
+    server.manager.act("hello", Act::Rollback { to: None, force: false }).await.unwrap();
     server.serves("quiet", 1).await;
     server.manager.act("quiet", Act::Enable(false)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;

@@ -3,15 +3,16 @@
 use camlock_policy::{
     Act, Answer, Arriving, Aside, BoxFuture, BuildPriority, Built, Call, Candidate, ConfigSchema, Description, Digest,
     Done, Ending, Entry, Failure, Fault, FaultKind, Fingerprint, GenerationStart, Granted, Install, Installed,
-    Instance, Keepings, Kept, Kind, Lease, Limits, LivePlugin, Loaded, Loading, Manager, Manifest, NotInstalled,
-    Overview, PluginWork, Ports, Progress, Publish, Refused, Saved, Scan, Settings, Shelf, Sources, Stage, Upload, Use,
+    Instance, Keepings, Kept, Kind, Lease, Limits, LivePlugin, Loaded, Loading, Manager, Manifest, MigrationFile,
+    NotInstalled, Overview, PluginWork, Ports, Progress, Publish, Refused, Saved, Scan, Settings, Shelf, Sources,
+    Stage, Tables, TablesNotReady, TablesReady, Upload, Use,
     manifest::{Camlock, Handover},
     routes::{Routed, Target},
     supervise,
 };
 use camlock_testing::MemoryRegistry;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
@@ -54,6 +55,8 @@ pub(super) struct Script {
     pub(super) refuses_config: Option<&'static str>,
     /// What its configuration must be like.
     pub(super) schema: Option<&'static str>,
+    /// Names of its migrations.
+    pub(super) migrations: &'static [&'static str],
 }
 
 #[derive(Default)]
@@ -74,6 +77,10 @@ struct State {
     granted: BTreeMap<String, Granted>,
     /// What plugins keep cannot be removed.
     stuck: bool,
+    /// What the next looks at tables come to; without, they are as they are needed.
+    tables: VecDeque<Result<TablesReady, TablesNotReady>>,
+    /// What it comes to that something is taken away from tables.
+    contracts: VecDeque<Result<Vec<String>, Failure>>,
 }
 
 #[derive(Clone)]
@@ -82,6 +89,16 @@ pub(super) struct World(Arc<Mutex<State>>, watch::Sender<u64>, Arc<(Mutex<bool>,
 impl World {
     pub(super) fn new() -> Self {
         World(Arc::default(), watch::channel(0).0, Arc::default())
+    }
+
+    /// What the next look at tables comes to.
+    pub(super) fn next_tables(&self, outcome: Result<TablesReady, TablesNotReady>) {
+        self.state().tables.push_back(outcome);
+    }
+
+    /// What it comes to next that something is taken away from tables.
+    pub(super) fn next_contract(&self, outcome: Result<Vec<String>, Failure>) {
+        self.state().contracts.push_back(outcome);
     }
 
     /// Whether what was last loaded of this fingerprint may do that.
@@ -246,6 +263,7 @@ impl World {
             work: PluginWork { aside: self.aside(), turns: Arc::new(Semaphore::new(4)) },
             install: Some(Arc::new(self.clone())),
             keepings: Arc::new(self.clone()),
+            tables: Arc::new(self.clone()),
         };
         let manager = supervise(ports, settings);
         registry.listen(manager.registry_listener());
@@ -371,6 +389,26 @@ impl Install for World {
     }
 }
 
+impl Tables for World {
+    fn make_ready(
+        &self,
+        plugin: &str,
+        files: Vec<MigrationFile>,
+        back: bool,
+    ) -> BoxFuture<Result<TablesReady, TablesNotReady>> {
+        let names: Vec<_> = files.iter().map(MigrationFile::file_name).collect();
+        self.log(format!("tables {plugin} {}{}", names.join(" "), if back { " back" } else { "" }));
+        let outcome = self.state().tables.pop_front().unwrap_or_else(|| Ok(TablesReady::default()));
+        Box::pin(async move { outcome })
+    }
+
+    fn contract(&self, plugin: &str, _: Vec<MigrationFile>) -> BoxFuture<Result<Vec<String>, Failure>> {
+        self.log(format!("contract {plugin}"));
+        let outcome = self.state().contracts.pop_front().unwrap_or_else(|| Ok(Vec::new()));
+        Box::pin(async move { outcome })
+    }
+}
+
 impl Keepings for World {
     fn purge(&self, plugin: &str) -> BoxFuture<Result<(), String>> {
         self.log(format!("purge {plugin}"));
@@ -401,6 +439,7 @@ struct Artifact {
     world: World,
     fingerprint: Fingerprint,
     manifest: Manifest,
+    migrations: Vec<MigrationFile>,
 }
 
 impl Loading for World {
@@ -432,7 +471,9 @@ impl Loading for World {
                 documentation: String::new(),
                 camlock,
             };
-            Ok(Arc::new(Artifact { world, fingerprint, manifest }) as Arc<dyn Candidate>)
+            let files: Vec<(&str, &[u8])> = script.migrations.iter().map(|name| (*name, &b"SELECT 1"[..])).collect();
+            let migrations = camlock_policy::migrations::read(&files).expect("migrations");
+            Ok(Arc::new(Artifact { world, fingerprint, manifest, migrations }) as Arc<dyn Candidate>)
         })
     }
 
@@ -452,6 +493,10 @@ impl Candidate for Artifact {
         let other = self.world.script(&self.fingerprint).bytes_of;
         let bytes = other.map(|other| format!("{}:{other}", self.manifest.name));
         Some(Digest::of(bytes.as_ref().unwrap_or(&self.fingerprint.0).as_bytes()))
+    }
+
+    fn migrations(&self) -> &[MigrationFile] {
+        &self.migrations
     }
 
     fn schema(&self) -> Option<Arc<dyn ConfigSchema>> {

@@ -3,6 +3,7 @@
 //!
 //! What must not live here: what is kept there, and who may.
 
+mod pool;
 mod postgres;
 mod sqlite;
 mod turns;
@@ -10,7 +11,8 @@ mod turns;
 pub use postgres::{Login, PostgresConnections, PostgresLink, PostgresMessages, PostgresServer};
 pub use sqlite::SqliteFile;
 
-pub(crate) use postgres::{PooledConnection, drive};
+pub(crate) use pool::Pool;
+pub(crate) use postgres::{PooledConnection, drive, open};
 
 use camlock_policy::{AskError, AskErrorCode};
 use std::time::Duration;

@@ -170,6 +170,11 @@ impl SqliteFile {
         }
     }
 
+    /// A connection beside those threads', which writes when its turn comes.
+    pub(crate) fn connect(&self) -> rusqlite::Result<Connection> {
+        self.open(Purpose::Write)
+    }
+
     fn open(&self, purpose: Purpose) -> rusqlite::Result<Connection> {
         let _opening = self.0.opening.lock();
         let connection = Connection::open(&self.0.path)?;
@@ -178,6 +183,7 @@ impl SqliteFile {
         // What was acknowledged survives a power cut: the log is synced at each commit.
         connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")?;
         connection.execute_batch(crate::storage::SQLITE_TABLES)?;
+        crate::database::sqlite::prepare(&connection)?;
         if purpose == Purpose::Read {
             connection.execute_batch("PRAGMA query_only = ON")?;
         }

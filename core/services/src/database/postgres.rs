@@ -17,5 +17,5 @@ mod catalog;
 mod migrate;
 mod roles;
 
-pub use migrate::{applied, drop_tables, migrate, setup};
-pub use roles::{PluginRoles, RoleLimits, RolePasswords, ensure_roles};
+pub use migrate::{applied, drop_tables, migrate};
+pub use roles::{PluginRoles, RoleLimits, RolePasswords, ensure_roles, has_roles, passwords};

@@ -7,6 +7,7 @@
 mod on_postgres;
 mod on_sqlite;
 mod session;
+mod statement;
 pub mod wire;
 
 pub use session::{Ended, Session, SessionLimits};

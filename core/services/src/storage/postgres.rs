@@ -107,7 +107,7 @@ async fn end<T>(connection: &mut PooledConnection, done: Result<T, AskError>) ->
     let word = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
     let ended = plain(connection, word).await;
     if ended.is_ok() {
-        connection.ended();
+        connection.restore();
     }
     let done = done?;
     ended.map(|()| done)
@@ -122,7 +122,7 @@ pub(super) async fn write(
     let (connections_of_task, plugin) = (connections.clone(), plugin.clone());
     detached(connections, async move {
         let mut connection = connections_of_task.get(&plugin).await?;
-        connection.begun();
+        connection.spoil();
         plain(&mut connection, "BEGIN").await?;
         let done = write_within(&mut connection, &plugin, &acts, limits).await;
         end(&mut connection, done).await
@@ -218,7 +218,7 @@ pub(super) async fn sweep(connections: &PostgresConnections, plugin: &Arc<str>) 
     let (connections_of_task, plugin) = (connections.clone(), plugin.clone());
     detached(connections, async move {
         let mut connection = connections_of_task.get(&plugin).await?;
-        connection.begun();
+        connection.spoil();
         plain(&mut connection, "BEGIN").await?;
         let done = sweep_within(&mut connection, &plugin).await;
         end(&mut connection, done).await
@@ -259,7 +259,7 @@ pub(super) async fn purge(connections: &PostgresConnections, plugin: &Arc<str>) 
     let (connections_of_task, plugin) = (connections.clone(), plugin.clone());
     detached(connections, async move {
         let mut connection = connections_of_task.get(&plugin).await?;
-        connection.begun();
+        connection.spoil();
         plain(&mut connection, "BEGIN").await?;
         let done = purge_within(&mut connection, &plugin).await;
         end(&mut connection, done).await

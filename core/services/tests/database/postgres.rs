@@ -18,6 +18,7 @@ pub(crate) enum HostIs {
 
 pub(crate) struct Registry {
     url: String,
+    host_url: String,
     pub(crate) host: Client,
     superuser: Client,
     pub(crate) shop: PluginRoles,
@@ -27,7 +28,8 @@ pub(crate) struct Registry {
 const CORE: &str = "
     CREATE SCHEMA camlock;
     SET search_path = camlock;
-    CREATE TABLE plugins (name TEXT PRIMARY KEY, enabled BOOLEAN NOT NULL DEFAULT true);
+    CREATE TABLE plugins (name TEXT PRIMARY KEY, enabled BOOLEAN NOT NULL DEFAULT true, version TEXT NOT NULL DEFAULT '',
+        removed BOOLEAN NOT NULL DEFAULT false);
     INSERT INTO plugins VALUES ('shop', true), ('other', true);
     CREATE TABLE api_tokens (id INTEGER PRIMARY KEY, token TEXT);
     INSERT INTO api_tokens VALUES (1, 'a secret of others');
@@ -39,6 +41,9 @@ const OTHERS: &str = "
     CREATE TABLE p_other__things (id INTEGER PRIMARY KEY GENERATED ALWAYS AS IDENTITY, word TEXT UNIQUE);
     INSERT INTO p_other__things (word) VALUES ('a secret of others'), ('two');
     CREATE VIEW p_other__all AS SELECT * FROM p_other__things;";
+
+/// What the registry has for plugins' tables.
+const TABLES: &str = include_str!("../../../../migrations/postgres/2026-11-29-000005_plugin_tables/up.sql");
 
 const OWN: &str = "
     CREATE TABLE p_shop__orders (id SERIAL PRIMARY KEY, note TEXT NOT NULL);
@@ -62,20 +67,20 @@ impl Registry {
         let url = server.database();
         let name = url.rsplit('/').next().unwrap().to_owned();
         let superuser = connect(&url).await;
-        let host = match host {
-            HostIs::Superuser => connect(&url).await,
+        let host_url = match host {
+            HostIs::Superuser => url.clone(),
             HostIs::Owner => {
                 let make =
                     format!("CREATE ROLE host_{name} LOGIN CREATEROLE; ALTER DATABASE {name} OWNER TO host_{name}");
                 superuser.batch_execute(&make).await.unwrap();
-                connect(&url.replace("camlock@", &format!("host_{name}@"))).await
+                url.replace("camlock@", &format!("host_{name}@"))
             }
         };
+        let host = connect(&host_url).await;
         host.batch_execute(CORE).await.unwrap();
-        host.batch_execute(&postgres::setup("camlock")).await.unwrap();
-        host.batch_execute(&postgres::setup("camlock")).await.unwrap();
+        host.batch_execute(&format!("SET search_path = camlock; {TABLES}; RESET search_path")).await.unwrap();
         let (shop, other) = (PluginRoles::of(&name, "camlock", "shop"), PluginRoles::of(&name, "camlock", "other"));
-        let registry = Registry { url, host, superuser, shop, other };
+        let registry = Registry { url, host_url, host, superuser, shop, other };
         for (roles, text) in [(&registry.other, OTHERS), (&registry.shop, OWN)] {
             registry.ensure(roles).await.unwrap();
             registry.migrate_as(roles, 1, text).await.unwrap();
@@ -84,7 +89,8 @@ impl Registry {
     }
 
     async fn ensure(&self, roles: &PluginRoles) -> Result<(), MigrationError> {
-        postgres::ensure_roles(&self.host, roles, &RolePasswords::new([1; 32]), RoleLimits::default()).await
+        let mut host = connect(&self.host_url).await;
+        postgres::ensure_roles(&mut host, roles, &RolePasswords::new([1; 32]), RoleLimits::default()).await
     }
 
     pub(crate) async fn as_role(&self, role: &str) -> Client {
@@ -234,7 +240,7 @@ fn migrations_make_and_change_tables() {
             assert_eq!(registry.others().await, before);
             registry.host.execute("DELETE FROM camlock.plugins WHERE name = 'shop'", &[]).await.unwrap();
             let migrating = registry.as_role(&registry.shop.migrate).await;
-            postgres::drop_tables(&registry.host, &migrating, &registry.shop).await.unwrap();
+            postgres::drop_tables(&mut connect(&registry.host_url).await, &migrating, &registry.shop).await.unwrap();
             assert_eq!(postgres::applied(&registry.host, "camlock", "shop").await.unwrap(), []);
             let left =
                 format!("SELECT 1 FROM pg_roles WHERE rolname LIKE '{}%'", registry.shop.run.trim_end_matches("run"));

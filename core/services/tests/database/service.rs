@@ -316,7 +316,11 @@ fn a_transaction_in_which_something_failed_is_not_committed() {
 
 #[test]
 fn idle_transactions_and_long_statements_are_ended() {
-    let limits = SessionLimits { statement: Duration::from_millis(300), idle: Duration::from_millis(300) };
+    let limits = SessionLimits {
+        statement: Duration::from_millis(300),
+        idle: Duration::from_millis(300),
+        ..SessionLimits::default()
+    };
     on_both(limits, |mut world| async move {
         let mut asked = world.ask().await;
         asked.command(b'B').await;
@@ -328,6 +332,29 @@ fn idle_transactions_and_long_statements_are_ended() {
         let endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(i) FROM n";
         let ended = asked.do_it(endless, &[]).await;
         assert_eq!(ended, Reply::Error("limit".to_owned(), "the statement took too long".to_owned()));
+    });
+}
+
+#[test]
+fn a_transaction_ends_however_busy_it_is() {
+    let limits = SessionLimits { transaction: Duration::from_millis(400), ..SessionLimits::default() };
+    on_both(limits, |mut world| async move {
+        let mut asked = world.ask().await;
+        asked.command(b'B').await;
+        let told = loop {
+            match asked.do_it("SELECT 1", &[]).await {
+                Reply::Error(code, words) => break (code, words),
+                _ => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        };
+        assert_eq!(
+            told,
+            ("limit".to_owned(), "the transaction was not over within 0.4 s, and was taken back".to_owned())
+        );
+        world.ended.recv().await;
+        // One that nobody would know of.
+        let mut asked = world.ask().await;
+        assert!(matches!(asked.do_it(" /* or so */ BEGIN", &[]).await, Reply::Error(..)));
     });
 }
 

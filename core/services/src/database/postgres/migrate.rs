@@ -1,12 +1,13 @@
 //! Migrations on PostgreSQL: each in a transaction of the migrating role, which is committed together with its record.
 //!
 //! That role cannot write the record. A function of the host's does, for whoever shows a ticket that the host wrote down before;
-//! the migration has run by the time the ticket is shown, and never sees it.
+//! the migration has run by the time the ticket is shown, and never sees it. The tables and functions for that are among the
+//! registry's own migrations.
 
 use super::{
     PluginRoles,
     catalog::{Look, look},
-    roles::{quoted, unavailable},
+    roles::{begin_to_change, quoted, unavailable},
 };
 use crate::database::{
     MigrationError,
@@ -16,53 +17,6 @@ use crate::database::{
 use camlock_policy::migrations::MigrationFile;
 use std::time::Duration;
 use tokio_postgres::{Client, Error, Transaction};
-
-/// What the host keeps, as SQL that may run again. The schema is there, and so is its table `plugins`.
-pub fn setup(schema: &str) -> String {
-    let schema = quoted(schema);
-    format!(
-        "CREATE TABLE IF NOT EXISTS {schema}._plugin_migrations (
-            plugin TEXT NOT NULL,
-            number INTEGER NOT NULL,
-            name TEXT NOT NULL,
-            checksum TEXT NOT NULL,
-            contracts BOOLEAN NOT NULL,
-            applied_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
-            PRIMARY KEY (plugin, number)
-        );
-        CREATE TABLE IF NOT EXISTS {schema}._plugin_roles (plugin TEXT PRIMARY KEY, migrate TEXT NOT NULL UNIQUE);
-        CREATE TABLE IF NOT EXISTS {schema}._plugin_tickets (
-            ticket TEXT PRIMARY KEY,
-            migrate TEXT NOT NULL,
-            plugin TEXT NOT NULL,
-            number INTEGER NOT NULL,
-            name TEXT NOT NULL,
-            checksum TEXT NOT NULL,
-            contracts BOOLEAN NOT NULL,
-            made_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
-        );
-        CREATE OR REPLACE FUNCTION {schema}._plugin_migration_begin()
-        RETURNS TABLE (done_number INTEGER, done_name TEXT, done_checksum TEXT, done_contracts BOOLEAN)
-        LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $function$
-        DECLARE mine TEXT;
-        BEGIN
-            SELECT plugin INTO mine FROM {schema}._plugin_roles WHERE migrate = session_user FOR UPDATE;
-            RETURN QUERY SELECT number, name, checksum, contracts FROM {schema}._plugin_migrations
-                WHERE plugin = mine ORDER BY number;
-        END $function$;
-        CREATE OR REPLACE FUNCTION {schema}._plugin_migration_done(shown TEXT)
-        RETURNS BOOLEAN LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $function$
-        BEGIN
-            WITH used AS (
-                DELETE FROM {schema}._plugin_tickets WHERE ticket = shown AND migrate = session_user
-                RETURNING plugin, number, name, checksum, contracts
-            )
-            INSERT INTO {schema}._plugin_migrations (plugin, number, name, checksum, contracts) SELECT * FROM used;
-            RETURN FOUND;
-        END $function$;
-        REVOKE ALL ON FUNCTION {schema}._plugin_migration_begin(), {schema}._plugin_migration_done(text) FROM PUBLIC;"
-    )
-}
 
 /// What has run for a plugin, in order.
 pub async fn applied(host: &Client, schema: &str, plugin: &str) -> Result<Vec<Applied>, MigrationError> {
@@ -182,19 +136,24 @@ async fn who(transaction: &Transaction<'_>) -> Result<String, Error> {
 }
 
 /// Drops all tables of a plugin, the record of its migrations, and its roles. `migrating` is as for [`migrate`].
-pub async fn drop_tables(host: &Client, migrating: &Client, roles: &PluginRoles) -> Result<(), MigrationError> {
+pub async fn drop_tables(host: &mut Client, migrating: &Client, roles: &PluginRoles) -> Result<(), MigrationError> {
     let told = |error: Error| unavailable(&error);
     let (schema, run, migrate) = (quoted(&roles.schema), quoted(&roles.run), quoted(&roles.migrate));
     let rights = format!(
         "REVOKE ALL ON SCHEMA {schema} FROM {run}, {migrate};
+         REVOKE ALL ON {schema}.camlock_plugins FROM {run}, {migrate};
          REVOKE ALL (name) ON {schema}.plugins FROM {migrate};
          REVOKE ALL ON FUNCTION {schema}._plugin_migration_begin(), {schema}._plugin_migration_done(text) FROM {migrate};"
     );
-    host.batch_execute(&rights).await.map_err(told)?;
+    let revoking = begin_to_change(host, roles).await?;
+    revoking.batch_execute(&rights).await.map_err(told)?;
+    revoking.commit().await.map_err(told)?;
     migrating.batch_execute("RESET ROLE; DROP OWNED BY CURRENT_USER CASCADE").await.map_err(told)?;
+    let dropping = begin_to_change(host, roles).await?;
     for table in ["_plugin_migrations", "_plugin_roles"] {
         let forget = format!("DELETE FROM {schema}.{table} WHERE plugin = $1");
-        host.execute(&forget, &[&roles.plugin]).await.map_err(told)?;
+        dropping.execute(&forget, &[&roles.plugin]).await.map_err(told)?;
     }
-    host.batch_execute(&format!("DROP ROLE {run}; DROP ROLE {migrate}")).await.map_err(told)
+    dropping.batch_execute(&format!("DROP ROLE {run}; DROP ROLE {migrate}")).await.map_err(told)?;
+    dropping.commit().await.map_err(told)
 }

@@ -4,7 +4,7 @@ use crate::database::MigrationError;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use std::fmt::{self, Write};
-use tokio_postgres::{Client, Error, error::SqlState};
+use tokio_postgres::{Client, Error, Transaction};
 
 /// The two roles of a plugin in one registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,14 +103,56 @@ pub(super) fn unavailable(error: &Error) -> MigrationError {
     MigrationError::Unavailable(format!("PostgreSQL: {told}"))
 }
 
+/// The registry's database, and the passwords of all roles in it: servers of a fleet have the same key, whoever made it first.
+pub async fn passwords(host: &Client, schema: &str) -> Result<(String, RolePasswords), MigrationError> {
+    let told = |error: Error| unavailable(&error);
+    let keys = format!("{}._plugin_role_key", quoted(schema));
+    let question = format!("SELECT pg_catalog.current_database()::text, (SELECT key FROM {keys})");
+    let make = format!(
+        "INSERT INTO {keys} (key) VALUES (pg_catalog.sha256(pg_catalog.convert_to(\
+         gen_random_uuid()::text || gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8'))) ON CONFLICT DO NOTHING"
+    );
+    for make_one in [true, false] {
+        let row = host.query_one(&question, &[]).await.map_err(told)?;
+        let (database, key): (String, Option<Vec<u8>>) = (row.get(0), row.get(1));
+        match key.map(<[u8; 32]>::try_from) {
+            Some(Ok(key)) => return Ok((database, RolePasswords::new(key))),
+            None if make_one => drop(host.execute(&make, &[]).await.map_err(told)?),
+            _ => break,
+        }
+    }
+    Err(MigrationError::Unavailable(format!("{keys} has no key")))
+}
+
+/// Whether a plugin has roles.
+pub async fn has_roles(host: &Client, roles: &PluginRoles) -> Result<bool, MigrationError> {
+    let question = format!("SELECT 1 FROM {}._plugin_roles WHERE plugin = $1", quoted(&roles.schema));
+    Ok(host.query_opt(&question, &[&roles.plugin]).await.map_err(|error| unavailable(&error))?.is_some())
+}
+
+/// Begins to change roles and what is granted to them: one server after the other does, for PostgreSQL gives up whoever finds a row
+/// of its catalog changed by another. Migrations that run meanwhile are not held up.
+pub(super) async fn begin_to_change<'a>(
+    host: &'a mut Client,
+    roles: &PluginRoles,
+) -> Result<Transaction<'a>, MigrationError> {
+    let told = |error: Error| unavailable(&error);
+    let transaction = host.transaction().await.map_err(told)?;
+    let lock = format!("LOCK TABLE {}._plugin_roles IN SHARE ROW EXCLUSIVE MODE", quoted(&roles.schema));
+    transaction.batch_execute(&lock).await.map_err(told)?;
+    Ok(transaction)
+}
+
 /// Makes the roles of a plugin, or sets them right again. `host` is a connection of the host's, for which no transaction is open.
 pub async fn ensure_roles(
-    host: &Client,
+    host: &mut Client,
     roles: &PluginRoles,
     passwords: &RolePasswords,
     limits: RoleLimits,
 ) -> Result<(), MigrationError> {
+    let told = |error: Error| unavailable(&error);
     check_server(host, &roles.schema).await?;
+    let host = begin_to_change(host, roles).await?;
     let schema = quoted(&roles.schema);
     for (role, connections, statement_seconds) in [
         (&roles.run, limits.connections, limits.statement_seconds),
@@ -119,10 +161,9 @@ pub async fn ensure_roles(
     ] {
         let password = postgres_protocol::password::scram_sha_256(passwords.of(role)?.as_bytes());
         let name = quoted(role);
-        match host.batch_execute(&format!("CREATE ROLE {name} LOGIN NOINHERIT")).await {
-            // Another server may have been faster.
-            Err(error) if is_there(&error) => {}
-            other => other.map_err(|error| unavailable(&error))?,
+        let is_there = "SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = $1";
+        if host.query_opt(is_there, &[role]).await.map_err(told)?.is_none() {
+            host.batch_execute(&format!("CREATE ROLE {name} LOGIN NOINHERIT")).await.map_err(told)?;
         }
         let idle = limits.idle_seconds;
         let settings = format!(
@@ -132,11 +173,12 @@ pub async fn ensure_roles(
              ALTER ROLE {name} SET statement_timeout = '{statement_seconds}s';
              ALTER ROLE {name} SET lock_timeout = '5s';
              ALTER ROLE {name} SET idle_in_transaction_session_timeout = '{idle}s';
-             GRANT USAGE ON SCHEMA {schema} TO {name};",
+             GRANT USAGE ON SCHEMA {schema} TO {name};
+             GRANT SELECT ON {schema}.camlock_plugins TO {name};",
             literal(&password)
         );
-        host.batch_execute(&settings).await.map_err(|error| unavailable(&error))?;
-        revoke_memberships(host, role).await?;
+        host.batch_execute(&settings).await.map_err(told)?;
+        revoke_memberships(&host, role).await?;
     }
     let migrate = quoted(&roles.migrate);
     let rights = format!(
@@ -144,16 +186,13 @@ pub async fn ensure_roles(
          GRANT REFERENCES (name) ON {schema}.plugins TO {migrate};
          GRANT EXECUTE ON FUNCTION {schema}._plugin_migration_begin(), {schema}._plugin_migration_done(text) TO {migrate};"
     );
-    host.batch_execute(&rights).await.map_err(|error| unavailable(&error))?;
+    host.batch_execute(&rights).await.map_err(told)?;
     let row = format!(
         "INSERT INTO {schema}._plugin_roles (plugin, migrate) VALUES ($1, $2) \
-         ON CONFLICT (plugin) DO UPDATE SET migrate = excluded.migrate"
+         ON CONFLICT (plugin) DO UPDATE SET migrate = excluded.migrate WHERE _plugin_roles.migrate <> excluded.migrate"
     );
-    host.execute(&row, &[&roles.plugin, &roles.migrate]).await.map(drop).map_err(|error| unavailable(&error))
-}
-
-fn is_there(error: &Error) -> bool {
-    matches!(error.code(), Some(&SqlState::DUPLICATE_OBJECT | &SqlState::UNIQUE_VIOLATION))
+    host.execute(&row, &[&roles.plugin, &roles.migrate]).await.map_err(told)?;
+    host.commit().await.map_err(told)
 }
 
 /// Whether this server, as it is set up, can hold a plugin to its tables.
@@ -188,7 +227,7 @@ async fn check_server(host: &Client, schema: &str) -> Result<(), MigrationError>
 }
 
 /// Nobody is a member of these roles, and they are members of none. The host is the exception: PostgreSQL makes it one.
-async fn revoke_memberships(host: &Client, role: &str) -> Result<(), MigrationError> {
+async fn revoke_memberships(host: &Transaction<'_>, role: &str) -> Result<(), MigrationError> {
     let question = "SELECT pg_catalog.pg_get_userbyid(roleid)::text, pg_catalog.pg_get_userbyid(member)::text \
                     FROM pg_catalog.pg_auth_members \
                     WHERE $1 IN (pg_catalog.pg_get_userbyid(roleid), pg_catalog.pg_get_userbyid(member)) \

@@ -2,6 +2,7 @@
 
 use super::{
     session::{Ended, RowsToSend, Session, Stop},
+    statement::StatementKind,
     wire::{self, SqlCell, SqlOrder, SqlParameter},
 };
 use bytes::BytesMut;
@@ -44,11 +45,28 @@ impl Session {
 
 async fn obey(session: &mut Session, client: &Client) -> Result<(), Stop> {
     let mut in_transaction = false;
-    while let Some(order) = session.next(in_transaction).await? {
+    loop {
+        if !in_transaction {
+            session.release();
+        }
+        let Some(order) = session.next(in_transaction).await? else { return Ok(()) };
         let done = match order {
-            SqlOrder::Statement(sql, values) => statement(session, client, &sql, values).await,
+            SqlOrder::Statement(sql, values) => match StatementKind::of(&sql) {
+                // Nobody would know that it is open, and for how long.
+                StatementKind::OfTransactions => {
+                    Err(misplaced("transactions are begun and ended by `begin`, `commit` and `rollback`").into())
+                }
+                StatementKind::Reads => statement(session, client, &sql, values).await,
+                StatementKind::Writes => {
+                    session.hold();
+                    statement(session, client, &sql, values).await
+                }
+            },
             SqlOrder::Begin if in_transaction => Err(misplaced("there is a transaction already").into()),
-            SqlOrder::Begin => of_the_host(session, client, "BEGIN").await.inspect(|_| in_transaction = true),
+            SqlOrder::Begin => {
+                session.hold();
+                of_the_host(session, client, "BEGIN").await.inspect(|_| in_transaction = true)
+            }
             _ if !in_transaction => Err(misplaced("there is no transaction").into()),
             SqlOrder::Commit => {
                 in_transaction = false;
@@ -61,12 +79,13 @@ async fn obey(session: &mut Session, client: &Client) -> Result<(), Stop> {
         };
         match done {
             Ok(changed) => session.reply(wire::done(changed)).await?,
-            Err(Stop::Error(error)) if error.code == AskErrorCode::Limit => return Err(error.into()),
+            Err(Stop::Error(error)) if error.code == AskErrorCode::Limit => {
+                return Err(session.held_too_long().unwrap_or(error).into());
+            }
             Err(Stop::Error(error)) => session.reply(wire::error(&error)).await?,
             Err(left) => return Err(left),
         }
     }
-    Ok(())
 }
 
 fn misplaced(words: &str) -> AskError {
@@ -81,23 +100,23 @@ async fn in_time<T>(limit: Duration, doing: impl Future<Output = Result<T, Error
 }
 
 async fn of_the_host(session: &Session, client: &Client, sql: &str) -> Result<u64, Stop> {
-    in_time(session.limits.statement, client.batch_execute(sql)).await?;
+    in_time(session.statement_time(), client.batch_execute(sql)).await?;
     Ok(0)
 }
 
 /// PostgreSQL answers `COMMIT` in a transaction in which something failed with a rollback, and without an error.
 async fn commit(session: &Session, client: &Client) -> Result<u64, Stop> {
     // This fails if something has.
-    let alive = in_time(session.limits.statement, client.batch_execute("SELECT 1")).await;
+    let alive = in_time(session.statement_time(), client.batch_execute("SELECT 1")).await;
     if let Err(error) = alive {
-        let _ = in_time(session.limits.statement, client.batch_execute("ROLLBACK")).await;
+        let _ = in_time(session.statement_time(), client.batch_execute("ROLLBACK")).await;
         return Err(error.into());
     }
     of_the_host(session, client, "COMMIT").await
 }
 
 async fn statement(session: &Session, client: &Client, sql: &str, values: Vec<SqlParameter>) -> Result<u64, Stop> {
-    let mut left = session.limits.statement;
+    let mut left = session.statement_time();
     let prepared = counted(&mut left, client.prepare(sql)).await?;
     if prepared.params().len() != values.len() {
         let (wanted, given) = (prepared.params().len(), values.len());

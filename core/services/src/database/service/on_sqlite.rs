@@ -2,6 +2,7 @@
 
 use super::{
     session::{Ended, RowsToSend, Session, Stop},
+    statement::StatementKind,
     wire::{self, SqlCell, SqlOrder, SqlParameter},
 };
 use crate::database::{names::TableNames, sqlite::FencedConnection};
@@ -36,17 +37,26 @@ fn obey(
 ) -> Result<(), Stop> {
     loop {
         let in_transaction = !connection.as_host().is_autocommit();
+        if !in_transaction {
+            session.release();
+        }
         let Some(order) = runtime.block_on(session.next(in_transaction))? else { return Ok(()) };
         let done = match order {
-            SqlOrder::Statement(sql, values) => statement(session, connection, names, runtime, &sql, &values),
+            SqlOrder::Statement(sql, values) => {
+                if StatementKind::of(&sql) != StatementKind::Reads {
+                    session.hold();
+                }
+                statement(session, connection, names, runtime, &sql, &values)
+            }
             SqlOrder::Begin if in_transaction => Err(misplaced("there is a transaction already").into()),
-            SqlOrder::Begin => of_the_host(connection, "BEGIN IMMEDIATE"),
+            SqlOrder::Begin => of_the_host(connection, "BEGIN IMMEDIATE").inspect(|_| session.hold()),
             _ if !in_transaction => Err(misplaced("there is no transaction").into()),
             SqlOrder::Commit => of_the_host(connection, "COMMIT"),
             SqlOrder::Rollback => of_the_host(connection, "ROLLBACK"),
         };
         match done {
             Ok(changed) => runtime.block_on(session.reply(wire::done(changed)))?,
+            Err(Stop::Error(_)) if let Some(error) = session.held_too_long() => return Err(error.into()),
             Err(Stop::Error(error)) => runtime.block_on(session.reply(wire::error(&error)))?,
             Err(left) => return Err(left),
         }
@@ -71,7 +81,7 @@ fn statement(
     values: &[SqlParameter],
 ) -> Result<u64, Stop> {
     let mut stopped = None;
-    let ran = connection.as_plugin(names, session.limits.statement, |connection| {
+    let ran = connection.as_plugin(names, session.statement_time(), |connection| {
         let mut send = |reply| match connection.not_counting(|| runtime.block_on(session.reply(reply))) {
             Ok(()) => true,
             Err(stop) => {

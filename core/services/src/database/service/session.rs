@@ -3,7 +3,7 @@
 use super::wire::{self, SqlCell, SqlOrder};
 use bytes::{Bytes, BytesMut};
 use camlock_policy::{AskError, AskErrorCode};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// How long things may take.
@@ -11,13 +11,19 @@ use tokio::sync::mpsc;
 pub struct SessionLimits {
     /// A statement, without the time for which it waits until its rows are taken.
     pub statement: Duration,
+    /// A transaction, or a statement that writes, with all that it waits for: others wait for what it holds.
+    pub transaction: Duration,
     /// Asking for nothing while a session is open, a transaction or not, and not taking rows.
     pub idle: Duration,
 }
 
 impl Default for SessionLimits {
     fn default() -> Self {
-        SessionLimits { statement: Duration::from_secs(10), idle: Duration::from_secs(5) }
+        SessionLimits {
+            statement: Duration::from_secs(10),
+            transaction: Duration::from_secs(10),
+            idle: Duration::from_secs(5),
+        }
     }
 }
 
@@ -35,7 +41,9 @@ pub enum Ended {
 pub struct Session {
     orders: mpsc::Receiver<Result<SqlOrder, AskError>>,
     replies: mpsc::Sender<Bytes>,
-    pub(super) limits: SessionLimits,
+    limits: SessionLimits,
+    /// When it has to give back what others wait for, if it holds any such thing.
+    holds_until: Option<Instant>,
 }
 
 /// Why a session does not go on.
@@ -62,7 +70,36 @@ impl Session {
         replies: mpsc::Sender<Bytes>,
         limits: SessionLimits,
     ) -> Self {
-        Session { orders, replies, limits }
+        Session { orders, replies, limits, holds_until: None }
+    }
+
+    /// From now on it holds what others wait for, until it is [`released`](Session::release).
+    pub(super) fn hold(&mut self) {
+        self.holds_until.get_or_insert_with(|| Instant::now() + self.limits.transaction);
+    }
+
+    /// It holds nothing any more.
+    pub(super) fn release(&mut self) {
+        self.holds_until = None;
+    }
+
+    /// So long may a statement take.
+    pub(super) fn statement_time(&self) -> Duration {
+        self.left_of(self.limits.statement)
+    }
+
+    /// Of this time what is left until it has to give back what it holds.
+    fn left_of(&self, time: Duration) -> Duration {
+        let left = self.holds_until.map(|until| until.saturating_duration_since(Instant::now()));
+        left.map_or(time, |left| left.min(time))
+    }
+
+    /// Why it has to give back what it holds, if it is time.
+    pub(super) fn held_too_long(&self) -> Option<AskError> {
+        self.holds_until.filter(|until| *until <= Instant::now())?;
+        let seconds = self.limits.transaction.as_secs_f64();
+        let words = format!("the transaction was not over within {seconds} s, and was taken back");
+        Some(AskError::new(AskErrorCode::Limit, words))
     }
 
     /// The next order; none if there are no more. A session that gives none holds a connection all the same.
@@ -70,9 +107,12 @@ impl Session {
         tokio::select! {
             biased;
             () = self.replies.closed() => Err(Stop::Left),
-            order = tokio::time::timeout(self.limits.idle, self.orders.recv()) => match order {
+            order = tokio::time::timeout(self.left_of(self.limits.idle), self.orders.recv()) => match order {
                 Ok(order) => Ok(order.transpose()?),
                 Err(_) => {
+                    if let Some(error) = self.held_too_long() {
+                        return Err(error.into());
+                    }
                     let seconds = self.limits.idle.as_secs_f64();
                     let words = match in_transaction {
                         true => format!("the transaction did nothing for {seconds} s, and was taken back"),
@@ -86,12 +126,13 @@ impl Session {
 
     /// Sends a reply, as soon as it is wanted.
     pub(super) async fn reply(&self, reply: Bytes) -> Result<(), Stop> {
-        match self.replies.send_timeout(reply, self.limits.idle).await {
+        match self.replies.send_timeout(reply, self.left_of(self.limits.idle)).await {
             Ok(()) => Ok(()),
             Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(Stop::Left),
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => {
                 let words = format!("nothing of the answer was read for {} s", self.limits.idle.as_secs_f64());
-                Err(AskError::new(AskErrorCode::Limit, words).into())
+                let unread = || AskError::new(AskErrorCode::Limit, words);
+                Err(self.held_too_long().unwrap_or_else(unread).into())
             }
         }
     }

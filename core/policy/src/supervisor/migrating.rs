@@ -1,0 +1,183 @@
+//! A plugin's own tables, as its versions need them: brought there before one is loaded, and rid of what only earlier ones needed
+//! once it has shown that it stays.
+//!
+//! What must not live here: SQL, and which file runs when (the port knows what has run).
+
+use super::{
+    Supervisor,
+    plugin::{Attempt, AttemptReason, FailedGeneration, Plugin},
+    work::{self, GenerationId, GenerationReport, WorkReport},
+};
+use crate::{Candidate, Failure, Manifest, Stage, TablesNotReady, TablesReady, never, registry::Actor};
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// What opens tables of its own to a plugin.
+const PERMISSIONS: [&str; 2] = ["database", "database:direct"];
+
+/// How often it is looked whether another server has run what a version waits for.
+const LOOK_AGAIN: Duration = Duration::from_secs(3);
+
+/// A look takes no longer: migrations are timed.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// When it is tried again to take away what could not be taken away now.
+const TRY_AGAIN: Duration = Duration::from_secs(30);
+
+fn has_tables(manifest: &Manifest) -> bool {
+    PERMISSIONS.iter().any(|permission| manifest.camlock.permissions.iter().any(|asked| asked == permission))
+}
+
+impl Plugin {
+    /// Whether its candidate serves although its tables may lack something that was taken away since: who wants it says so, or
+    /// has been asked by another server.
+    fn goes_back_regardless(&self, artifact: &Arc<dyn Candidate>) -> bool {
+        let forced =
+            self.candidate.as_ref().and_then(|candidate| candidate.head.ask.as_ref()).is_some_and(|ask| ask.force);
+        let proposed = |attempt: &Attempt| {
+            matches!(attempt.reason, AttemptReason::Rollout(_)) && Some(attempt.agreed.digest) == artifact.digest()
+        };
+        forced || !self.is_news(artifact) || self.wishes.attempt.as_ref().is_some_and(proposed)
+    }
+
+    /// Whether what serves is what all agreed on, and nothing else is on its way.
+    fn is_settled(&self) -> bool {
+        let agreed = self.agreed_on().map(|agreed| agreed.digest);
+        self.candidate.is_none()
+            && self.wishes.attempt.is_none()
+            && self.served_digest().is_none_or(|serves| Some(serves) == agreed)
+    }
+}
+
+impl Supervisor {
+    /// Loads what is admitted, once its tables are as it needs them.
+    pub(super) fn load_with_tables(&mut self, name: &str, artifact: Arc<dyn Candidate>, config: Arc<str>) {
+        let files = artifact.migrations().to_vec();
+        if !has_tables(artifact.manifest()) {
+            if files.is_empty() {
+                self.load(name, artifact, config);
+            } else {
+                let reason = "it has migrations, and does not ask for the permission `database`: add it to `permissions` in \
+                              its manifest";
+                self.refuse(name, artifact, Failure::new(Stage::Migrate, reason));
+            }
+            return;
+        }
+        let reports = self.reports.clone();
+        let tables = self.ports.tables.clone();
+        let Some(plugin) = self.plugins.get_mut(name) else {
+            never!("tables are made for `{name}`, which is not known");
+            return;
+        };
+        let back = plugin.goes_back_regardless(&artifact);
+        let Some(candidate) = plugin.candidate.as_mut() else {
+            never!("tables are made for a candidate of `{name}`, which has none");
+            return;
+        };
+        if candidate.head.tables.is_some() {
+            self.load(name, artifact, config);
+            return;
+        }
+        if candidate.looked_at_again().is_some() {
+            // It goes on waiting, unless it hears that it need not.
+            candidate.look_again_at(Instant::now() + PATIENCE);
+        } else {
+            candidate.begin_migrating(artifact);
+            "bringing its tables up to date".clone_into(&mut candidate.doing);
+        }
+        let generation = candidate.head.generation;
+        let reporter = self.reporter(name, generation);
+        let id = reporter.id.clone();
+        let lost = || {
+            let lost = TablesNotReady::Failed(work::lost(Stage::Migrate));
+            WorkReport::Generation(id, GenerationReport::Tables(Err(lost)))
+        };
+        let name = name.to_owned();
+        work::begin(reports, lost, async move {
+            reporter.report(GenerationReport::Tables(tables.make_ready(&name, files, back).await));
+        });
+    }
+
+    /// What came of that.
+    pub(super) fn tables_answered(&mut self, id: &GenerationId, outcome: Result<TablesReady, TablesNotReady>) {
+        let name = id.plugin.as_str();
+        if let Ok(ready) = &outcome {
+            self.note_migrations(id, &ready.ran);
+        }
+        // What was given up has run all the same, and is on record.
+        let Some(candidate) = self.current(id).and_then(|plugin| plugin.candidate.as_mut()) else { return };
+        let Some(artifact) = candidate.artifact().cloned() else {
+            never!("`{name}` has tables before it has an artifact");
+            return;
+        };
+        candidate.doing.clear();
+        match outcome {
+            Ok(ready) => {
+                candidate.head.tables = Some(ready);
+                candidate.head.times.lap("migrate");
+                // Others may have changed meanwhile.
+                self.admit(name, artifact);
+            }
+            Err(TablesNotReady::Waits(why)) => {
+                self.wait(name, artifact, why, Some(Instant::now() + LOOK_AGAIN));
+            }
+            Err(TablesNotReady::Failed(failure)) => self.refuse(name, artifact, failure),
+        }
+    }
+
+    fn note_migrations(&mut self, id: &GenerationId, ran: &[String]) {
+        if !ran.is_empty() {
+            tracing::info!(plugin = id.plugin, generation = id.generation, "migrated: {}", ran.join(", "));
+            let detail = serde_json::json!({ "files": ran });
+            self.note(&id.plugin, Some(id.generation), "migrated", &Actor::Server, detail);
+        }
+    }
+
+    /// Begins to take away what is no longer needed, where it is time and nothing else is on its way.
+    pub(super) fn contract_what_is_due(&mut self, now: Instant) {
+        let mut due = Vec::new();
+        for plugin in self.plugins.values_mut() {
+            let settled = plugin.is_settled();
+            let Some(serving) = plugin.serving.as_mut().filter(|serving| settled && serving.health.probation.is_none())
+            else {
+                continue;
+            };
+            if serving.contracts.take_if(|due| *due <= now).is_some() {
+                due.push((plugin.name.clone(), serving.generation, serving.artifact.migrations().to_vec()));
+            }
+        }
+        for (name, generation, files) in due {
+            let (tables, reporter) = (self.ports.tables.clone(), self.reporter(&name, generation));
+            let id = reporter.id.clone();
+            let lost = || WorkReport::Generation(id, GenerationReport::Contracted(Err(work::lost(Stage::Migrate))));
+            work::begin(self.reports.clone(), lost, async move {
+                reporter.report(GenerationReport::Contracted(tables.contract(&name, files).await));
+            });
+        }
+    }
+
+    /// What came of that. What serves goes on, whatever it was.
+    pub(super) fn contracted(&mut self, id: &GenerationId, outcome: Result<Vec<String>, Failure>) {
+        if let Ok(ran) = &outcome {
+            self.note_migrations(id, ran);
+        }
+        let Some(plugin) = self.plugins.get_mut(&id.plugin) else { return };
+        if let Some(candidate) = plugin.candidate.as_mut() {
+            candidate.look_again_at(Instant::now());
+        }
+        let Some(serving) = plugin.serving.as_mut().filter(|serving| serving.generation == id.generation) else {
+            return;
+        };
+        let Err(failure) = outcome else { return };
+        let (name, generation) = (id.plugin.as_str(), id.generation);
+        let reason = format!("what only versions before it needed was not taken away: {}", failure.reason);
+        if failure.transient {
+            tracing::warn!(plugin = name, generation, "{reason}; it is tried again");
+            serving.contracts = Some(Instant::now() + TRY_AGAIN);
+            return;
+        }
+        let failure = Failure { reason: format!("{reason}; it serves on"), ..failure };
+        tracing::error!(plugin = name, generation, stage = "migrate", "{failure}");
+        plugin.failed = Some(FailedGeneration::serving(serving, failure));
+    }
+}

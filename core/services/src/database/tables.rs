@@ -1,0 +1,173 @@
+//! Plugins' own tables on this server: brought to what a version needs, used by sessions, and dropped with their plugin.
+//!
+//! What must not live here: when in a plugin's life that happens (the supervisor decides), and what a database makes of it
+//! ([`on_sqlite`], [`on_postgres`]).
+
+mod on_postgres;
+mod on_sqlite;
+
+use super::{
+    MigrationError, lint,
+    plan::{Applied, Plan, may_go_back, plan},
+    service::{Session, Sessions},
+};
+use crate::data::{PostgresServer, SqliteFile};
+use camlock_policy::{
+    AskError, BoxFuture, Failure, MigrationFile, SqlDialect, Stage, Tables, TablesNotReady, TablesReady,
+};
+use on_postgres::ServerTables;
+use on_sqlite::FileTables;
+use std::{fmt::Display, future::Future, sync::Arc, time::Duration};
+use tokio::runtime::Handle;
+
+/// A migration may take so long.
+const WITHIN: Duration = Duration::from_secs(300);
+
+/// So many findings are told at once.
+const MOST_FINDINGS: usize = 3;
+
+/// Plugins' tables. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct PluginTables(Place);
+
+#[derive(Clone, Debug)]
+enum Place {
+    Sqlite(FileTables),
+    Postgres(ServerTables),
+}
+
+impl PluginTables {
+    /// Those in a file, with so many sessions at once.
+    pub fn in_file(file: SqliteFile, sessions: usize, runtime: Handle) -> Self {
+        PluginTables(Place::Sqlite(FileTables::new(file, sessions, runtime)))
+    }
+
+    /// Those in the registry's schema, with so many connections of plugins' roles.
+    pub fn on_server(server: Arc<dyn PostgresServer>, connections: usize, runtime: Handle) -> Self {
+        PluginTables(Place::Postgres(ServerTables::new(server, connections, runtime)))
+    }
+
+    fn dialect(&self) -> SqlDialect {
+        match &self.0 {
+            Place::Sqlite(_) => SqlDialect::Sqlite,
+            Place::Postgres(_) => SqlDialect::Postgres,
+        }
+    }
+
+    /// Drops all tables of a plugin, and forgets which of its migrations have run. Of one that has none nothing changes.
+    pub async fn purge(&self, plugin: &Arc<str>) -> Result<(), MigrationError> {
+        match &self.0 {
+            Place::Sqlite(tables) => tables.purge(plugin).await,
+            Place::Postgres(tables) => tables.purge(plugin).await,
+        }
+    }
+
+    /// Has all that is needed, and tells which migrations have run.
+    async fn applied(&self, plugin: &Arc<str>) -> Result<Vec<Applied>, MigrationError> {
+        match &self.0 {
+            Place::Sqlite(tables) => tables.applied(plugin).await,
+            Place::Postgres(tables) => tables.applied(plugin).await,
+        }
+    }
+
+    async fn run(&self, plugin: &Arc<str>, file: &MigrationFile) -> Result<(), MigrationError> {
+        let findings = lint::lint_file(plugin, file, self.dialect());
+        if !findings.is_empty() {
+            return Err(MigrationError::Refused(in_words(&findings)));
+        }
+        match &self.0 {
+            Place::Sqlite(tables) => tables.migrate(plugin, file, WITHIN).await,
+            Place::Postgres(tables) => tables.migrate(plugin, file, WITHIN).await,
+        }
+    }
+
+    async fn bring_up(
+        &self,
+        plugin: &Arc<str>,
+        files: &[MigrationFile],
+        back: bool,
+    ) -> Result<TablesReady, TablesNotReady> {
+        let applied = self.applied(plugin).await.map_err(|error| TablesNotReady::Failed(failure(&error)))?;
+        if let Err(why) = may_go_back(files, &applied).or_else(|why| if back { Ok(()) } else { Err(why) }) {
+            return Err(TablesNotReady::Failed(Failure::new(Stage::Migrate, why)));
+        }
+        let (now, afterwards) = match plan(files, self.dialect(), &applied) {
+            Plan::Run { now, afterwards } => (now, afterwards),
+            Plan::Waits(why) => return Err(TablesNotReady::Waits(why)),
+            Plan::Refused(why) => return Err(TablesNotReady::Failed(Failure::new(Stage::Migrate, why))),
+        };
+        for file in &now {
+            self.run(plugin, file).await.map_err(|error| TablesNotReady::Failed(failure(&error)))?;
+        }
+        let ran = now.into_iter().map(MigrationFile::file_name).collect();
+        Ok(TablesReady { ran, contracts: afterwards.is_some() })
+    }
+
+    async fn take_away(&self, plugin: &Arc<str>, files: &[MigrationFile]) -> Result<Vec<String>, MigrationError> {
+        let applied = self.applied(plugin).await?;
+        match plan(files, self.dialect(), &applied) {
+            Plan::Run { afterwards: Some(file), .. } => {
+                self.run(plugin, file).await?;
+                Ok(vec![file.file_name()])
+            }
+            // Another server was faster.
+            Plan::Run { afterwards: None, .. } => Ok(Vec::new()),
+            Plan::Waits(why) | Plan::Refused(why) => Err(MigrationError::Refused(why)),
+        }
+    }
+}
+
+impl Tables for PluginTables {
+    fn make_ready(
+        &self,
+        plugin: &str,
+        files: Vec<MigrationFile>,
+        back: bool,
+    ) -> BoxFuture<Result<TablesReady, TablesNotReady>> {
+        let (tables, plugin) = (self.clone(), Arc::from(plugin));
+        Box::pin(async move { tables.bring_up(&plugin, &files, back).await })
+    }
+
+    fn contract(&self, plugin: &str, files: Vec<MigrationFile>) -> BoxFuture<Result<Vec<String>, Failure>> {
+        let (tables, plugin) = (self.clone(), Arc::from(plugin));
+        Box::pin(async move { tables.take_away(&plugin, &files).await.map_err(|error| failure(&error)) })
+    }
+}
+
+impl Sessions for PluginTables {
+    fn start(&self, plugin: &Arc<str>, session: Session) -> BoxFuture<Result<(), AskError>> {
+        match &self.0 {
+            Place::Sqlite(tables) => tables.start(plugin, session),
+            Place::Postgres(tables) => tables.start(plugin, session),
+        }
+    }
+}
+
+/// What may pass is tried again.
+fn failure(error: &MigrationError) -> Failure {
+    match error {
+        MigrationError::Unavailable(_) => Failure::transient(Stage::Migrate, error.to_string()),
+        _ => Failure::new(Stage::Migrate, error.to_string()),
+    }
+}
+
+fn in_words(findings: &[impl Display]) -> String {
+    let mut words: Vec<_> = findings.iter().take(MOST_FINDINGS).map(ToString::to_string).collect();
+    if let Some(more) = findings.len().checked_sub(MOST_FINDINGS).filter(|more| *more > 0) {
+        words.push(format!("and {more} more"));
+    }
+    words.join("; ")
+}
+
+fn unavailable(error: impl Display) -> MigrationError {
+    MigrationError::Unavailable(error.to_string())
+}
+
+/// Runs this on the runtime that keeps connections going, and to its end: whoever waits may go away in the middle, what has begun
+/// is not left half done.
+async fn wholly<T: Send + 'static>(
+    runtime: &Handle,
+    work: impl Future<Output = Result<T, MigrationError>> + Send + 'static,
+) -> Result<T, MigrationError> {
+    runtime.spawn(work).await.unwrap_or_else(|error| Err(unavailable(error)))
+}

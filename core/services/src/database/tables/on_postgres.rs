@@ -1,0 +1,136 @@
+//! Plugins' tables on the registry's server: two roles a plugin, whose passwords are made of a key in the registry.
+//!
+//! What must not live here: what roles may.
+
+use super::{unavailable, wholly};
+use crate::{
+    data::{Login, Pool, PostgresServer, open},
+    database::{
+        MigrationError,
+        plan::Applied,
+        postgres::{self, PluginRoles, RoleLimits, RolePasswords},
+        service::{Ended, Session},
+    },
+};
+use camlock_policy::{AskError, BoxFuture, MigrationFile};
+use std::{fmt, sync::Arc, time::Duration};
+use tokio::runtime::Handle;
+use tokio_postgres::Client;
+
+#[derive(Clone)]
+pub(super) struct ServerTables {
+    server: Arc<dyn PostgresServer>,
+    pool: Pool<RoleConnection>,
+    limits: RoleLimits,
+}
+
+/// A connection that logged in as a plugin's role for run time.
+struct RoleConnection {
+    plugin: Arc<str>,
+    client: Client,
+}
+
+/// A connection of the host's, and what it takes to log in as a plugin.
+struct HostConnection {
+    client: Client,
+    roles: PluginRoles,
+    passwords: RolePasswords,
+}
+
+impl fmt::Debug for ServerTables {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("ServerTables").field(&self.server.schema()).finish()
+    }
+}
+
+impl ServerTables {
+    pub(super) fn new(server: Arc<dyn PostgresServer>, connections: usize, runtime: Handle) -> Self {
+        let most = u32::try_from(connections).unwrap_or(u32::MAX);
+        let limits = RoleLimits { connections: most.max(RoleLimits::default().connections), ..RoleLimits::default() };
+        ServerTables { server, pool: Pool::new(connections, runtime), limits }
+    }
+
+    async fn host(&self, plugin: &str) -> Result<HostConnection, MigrationError> {
+        let client =
+            open(&*self.server, None, self.pool.runtime()).await.map_err(|error| unavailable(error.message))?;
+        let (database, passwords) = postgres::passwords(&client, self.server.schema()).await?;
+        let roles = PluginRoles::of(&database, self.server.schema(), plugin);
+        Ok(HostConnection { client, roles, passwords })
+    }
+
+    async fn log_in(&self, host: &HostConnection, role: &str) -> Result<Client, MigrationError> {
+        let login = Login { role: role.to_owned(), password: host.passwords.of(role)? };
+        open(&*self.server, Some(login), self.pool.runtime()).await.map_err(|error| unavailable(error.message))
+    }
+
+    /// Sets the roles right, and tells which migrations have run.
+    pub(super) async fn applied(&self, plugin: &Arc<str>) -> Result<Vec<Applied>, MigrationError> {
+        let (tables, plugin) = (self.clone(), plugin.clone());
+        wholly(self.pool.runtime(), async move {
+            let mut host = tables.host(&plugin).await?;
+            postgres::ensure_roles(&mut host.client, &host.roles, &host.passwords, tables.limits).await?;
+            postgres::applied(&host.client, &host.roles.schema, &plugin).await
+        })
+        .await
+    }
+
+    pub(super) async fn migrate(
+        &self,
+        plugin: &Arc<str>,
+        file: &MigrationFile,
+        within: Duration,
+    ) -> Result<(), MigrationError> {
+        let (tables, plugin, file) = (self.clone(), plugin.clone(), file.clone());
+        wholly(self.pool.runtime(), async move {
+            let host = tables.host(&plugin).await?;
+            let mut migrating = tables.log_in(&host, &host.roles.migrate).await?;
+            postgres::migrate(&host.client, &mut migrating, &host.roles, &file, within).await
+        })
+        .await
+    }
+
+    pub(super) async fn purge(&self, plugin: &Arc<str>) -> Result<(), MigrationError> {
+        let (tables, plugin) = (self.clone(), plugin.clone());
+        wholly(self.pool.runtime(), async move {
+            let mut host = tables.host(&plugin).await?;
+            if !postgres::has_roles(&host.client, &host.roles).await? {
+                return Ok(());
+            }
+            tables.pool.forget(|connection| connection.plugin == plugin);
+            // Their passwords have to be those of this key.
+            postgres::ensure_roles(&mut host.client, &host.roles, &host.passwords, tables.limits).await?;
+            let migrating = tables.log_in(&host, &host.roles.migrate).await?;
+            postgres::drop_tables(&mut host.client, &migrating, &host.roles).await
+        })
+        .await
+    }
+
+    pub(super) fn start(&self, plugin: &Arc<str>, session: Session) -> BoxFuture<Result<(), AskError>> {
+        let (tables, plugin) = (self.clone(), plugin.clone());
+        Box::pin(async move {
+            let turn = tables.pool.turn(&plugin).await?;
+            tables.pool.forget(|connection| connection.client.is_closed());
+            let connection = match tables.pool.rested(|connection| connection.plugin == plugin) {
+                Some(connection) => connection,
+                None => tables.open(&plugin).await.map_err(crate::data::unavailable)?,
+            };
+            let mut lent = tables.pool.lend(turn, connection);
+            tables.pool.runtime().spawn(async move {
+                // Should it panic, or end in the middle, the connection is closed.
+                lent.spoil();
+                if let Ok(connection) = lent.get()
+                    && session.run_on_postgres(&connection.client).await == Ended::Reusable
+                {
+                    lent.restore();
+                }
+            });
+            Ok(())
+        })
+    }
+
+    async fn open(&self, plugin: &Arc<str>) -> Result<RoleConnection, MigrationError> {
+        let host = self.host(plugin).await?;
+        let client = self.log_in(&host, &host.roles.run).await?;
+        Ok(RoleConnection { plugin: plugin.clone(), client })
+    }
+}
