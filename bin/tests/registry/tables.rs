@@ -1,0 +1,174 @@
+//! Plugins' own tables, from a first version to the one that takes something away, in both databases.
+
+use crate::world::*;
+use camlock_testing::{Fixtures, Server, rounds};
+use std::{fs, thread, time::Duration};
+
+const SHOP: &str = "/api/v1/p/shop";
+const TABLES: &str = "/api/v1/p/tables";
+
+/// A plugin that does what it is told with SQL; `word` tells its versions apart.
+fn shop(world: &World, word: &str, migrations: &[(&str, &str)]) {
+    let manifest = camlock_testing::manifest("shop");
+    let permissions = "\n[package.metadata.camlock]\npermissions = [\"database\"]\n";
+    for (name, text) in migrations {
+        world.site.write(&format!("plugins/shop/migrations/{name}"), text);
+    }
+    let source = r#"use camlock_plugin::prelude::*;
+
+struct Shop(Host);
+
+impl Plugin for Shop {
+    async fn create(host: Host) -> Result<Self> {
+        Ok(Shop(host))
+    }
+
+    fn routes(self: Arc<Self>) -> impl Into<Routes> {
+        Router::new().route("/", get(|| async { "WORD" })).route("/sql", post(sql)).with_state(self)
+    }
+}
+
+async fn sql(State(shop): State<Arc<Shop>>, sql: String) -> String {
+    let told = async {
+        let mut rows = shop.0.database().query(&sql, ()).await?;
+        let mut values = Vec::new();
+        while let Some(row) = rows.next().await? {
+            values.extend(row.values().iter().map(|value| format!("{value:?}")));
+        }
+        Ok::<_, camlock_plugin::HostError>(values.join(" "))
+    };
+    told.await.unwrap_or_else(|error| format!("{:?}: {}", error.code, error.message))
+}
+
+export!(Shop);
+"#;
+    world.site.write("plugins/shop/src/lib.rs", &source.replace("WORD", word));
+    // Last: it is what makes a plugin of the folder.
+    world.site.write("plugins/shop/Cargo.toml", &format!("{manifest}{permissions}"));
+}
+
+fn sql(server: &Server, sql: &str) -> String {
+    camlock_testing::request_with(server.address, "POST", &format!("{SHOP}/sql"), &[], sql).unwrap().text
+}
+
+fn until_failed(server: &Server, told: &str) {
+    server.until_plugin("shop", |plugin| {
+        plugin["failed"]["stage"] == "migrate"
+            && plugin["failed"]["reason"].as_str().is_some_and(|reason| reason.contains(told))
+    });
+}
+
+const FIRST: (&str, &str) =
+    ("0001_first.sql", "CREATE TABLE p_shop__orders (id INTEGER PRIMARY KEY, note TEXT NOT NULL DEFAULT 'none');");
+const TOTAL: (&str, &str) =
+    ("0002_total.sql", "ALTER TABLE p_shop__orders ADD COLUMN total INTEGER NOT NULL DEFAULT 0;");
+const NO_NOTE: (&str, &str) =
+    ("0003_no_note.sql", "-- camlock: contract\nALTER TABLE p_shop__orders DROP COLUMN note;");
+
+pub(crate) fn a_life(world: &World) {
+    world.site.configure("limits.probation = \"2s\"");
+    shop(world, "one", &[FIRST]);
+    let server = world.serve();
+    let home = format!("{SHOP}/");
+    server.until_text(&home, "one");
+    assert_eq!(sql(&server, "INSERT INTO p_shop__orders (id) VALUES (1) RETURNING note"), r#"Text("none")"#);
+    let told = sql(&server, "CREATE TABLE p_shop__more (id INTEGER)");
+    assert!(told.starts_with("Denied: "), "{told}");
+    let told = sql(&server, "SELECT * FROM plugins");
+    assert!(told.starts_with("Denied: ") || told.starts_with("Invalid: "), "{told}");
+
+    // What expands runs before, what contracts after: until then both versions would do.
+    shop(world, "two", &[TOTAL, NO_NOTE]);
+    server.until_text(&home, "two");
+    assert_eq!(sql(&server, "SELECT note, total FROM p_shop__orders"), r#"Text("none") Integer(0)"#);
+    server.until(|server| sql(server, "SELECT note FROM p_shop__orders"), |told| told.contains("note"));
+    assert_eq!(sql(&server, "SELECT total FROM p_shop__orders"), "Integer(0)");
+    let events = world.site.command().args(["events", "-n", "100", "--plugin", "shop"]).output().unwrap();
+    let events = String::from_utf8(events.stdout).unwrap();
+    for ran in ["0001_first.sql", "0002_total.sql", "0003_no_note.sql"] {
+        assert!(events.contains("migrated") && events.contains(ran), "{events}");
+    }
+
+    // Back past that only by force.
+    let back = server.post("/api/v1/plugins/shop/rollback");
+    assert_eq!(back.status, 422, "{}", back.text);
+    let sentence =
+        "its migration 0003 (`no_note`) has run, which took away what that version needs, and cannot be undone";
+    assert!(back.text.contains(sentence), "{}", back.text);
+    assert_eq!(server.get(&home).text, "two");
+    let back = world.site.command().args(["rollback", "shop", "--force"]).output().unwrap();
+    assert!(back.status.success(), "{back:?}");
+    server.until_text(&home, "one");
+
+    // What has run stays as it was, and what is no plugin's own is refused before it runs.
+    shop(world, "three", &[(FIRST.0, "CREATE TABLE p_shop__orders (id INTEGER PRIMARY KEY);")]);
+    until_failed(&server, "`migrations/0001_first.sql` is not what has run as number 0001");
+    shop(world, "three", &[FIRST, ("0004_more.sql", "CREATE TABLE more (id INTEGER);")]);
+    until_failed(&server, "migrations/0004_more.sql:1: `more` is none of the plugin's own");
+    assert_eq!(server.get(&home).text, "one");
+    shop(world, "four", &[("0004_more.sql", "CREATE TABLE p_shop__more (id INTEGER);")]);
+    server.until_text(&home, "four");
+
+    // Removed, its tables stay; removed with what it kept, they do not.
+    let all = [FIRST, TOTAL, NO_NOTE, ("0004_more.sql", "CREATE TABLE p_shop__more (id INTEGER);")];
+    assert_eq!(server.act("DELETE", "/api/v1/plugins/shop").status, 200);
+    shop(world, "five", &all);
+    server.until_text(&home, "five");
+    assert_eq!(sql(&server, "SELECT id FROM p_shop__orders"), "Integer(1)");
+    assert_eq!(server.act("DELETE", "/api/v1/plugins/shop?purge=true").status, 200);
+    shop(world, "six", &all);
+    server.until_text(&home, "six");
+    assert_eq!(sql(&server, "SELECT count(*) FROM p_shop__orders"), "Integer(0)");
+    // All ran in order, what contracts too.
+    let told = sql(&server, "SELECT note FROM p_shop__orders");
+    assert!(told.contains("note"), "{told}");
+}
+
+fn put_tables_there(world: &World) {
+    fs::copy(Fixtures::quick().library("tables"), world.site.path("plugins/tables.so")).unwrap();
+}
+
+/// Has it begin without any table, and does something in the middle of its migrations.
+fn in_the_middle(world: &World, server: &Server, round: u64, what: impl FnOnce()) {
+    if server.get_as_admin("/api/v1/plugins/tables").status == 200 {
+        assert_eq!(server.act("DELETE", "/api/v1/plugins/tables?purge=true").status, 200);
+    }
+    put_tables_there(world);
+    server.until_plugin("tables", |plugin| plugin["candidate"]["stage"] == "migrating" || plugin["state"] == "serving");
+    // Not always at the same place.
+    thread::sleep(Duration::from_millis(29 * (round % 7)));
+    what();
+}
+
+fn all_ran_once(server: &Server) {
+    server.until_serving("tables");
+    let numbers = server.get(&format!("{TABLES}/sql?sql=SELECT%20count(*)%20FROM%20p_tables__numbers"));
+    assert_eq!(numbers.text, "[Integer(100000)]");
+    assert_eq!(server.get(&format!("{TABLES}/add/one")).text, "1");
+}
+
+/// The server is killed in the middle of migrations: each has run as a whole and once.
+pub(crate) fn killed_in_the_middle(world: &World) {
+    let mut server = world.serve();
+    for round in 0..rounds(10) {
+        in_the_middle(world, &server, round as u64, || ());
+        server.kill();
+        server = world.serve();
+        all_ran_once(&server);
+    }
+}
+
+fn a_killed_database(world: &World) {
+    let server = world.serve();
+    for round in 0..rounds(3) {
+        in_the_middle(world, &server, round as u64, || world.server().kill());
+        thread::sleep(Duration::from_millis(500));
+        world.server().start_again();
+        all_ran_once(&server);
+    }
+}
+
+#[test]
+fn of_a_database_that_is_killed() {
+    a_killed_database(&World::apart());
+}
