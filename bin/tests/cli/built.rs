@@ -38,6 +38,37 @@ fn a_good_plugin_is_checked_and_nothing_is_changed() {
 }
 
 #[test]
+fn migrations_are_read_before_they_run() {
+    let site = site();
+    let asking = "\n[package.metadata.camlock]\npermissions = [\"database\"]\n";
+    site.write("shop/migrations/0001_first.sql", "CREATE TABLE p_shop__orders (id INTEGER PRIMARY KEY);");
+    site.write("shop/migrations/0002_less.sql", "-- camlock: contract\nDROP TABLE p_shop__orders;");
+    site.write("shop/src/lib.rs", &single("one"));
+    site.write("shop/Cargo.toml", &manifest("shop"));
+    let ended = end(command(&site, &["check", "shop"]));
+    assert!(
+        ended.failed(1).contains("it has migrations, and does not ask for the permission `database`"),
+        "{}",
+        ended.stderr
+    );
+    site.write("shop/Cargo.toml", &(manifest("shop") + asking));
+    let text = end(command(&site, &["check", "shop"])).done();
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("migrat")).collect();
+    assert!(rows[0].contains("good (") && rows[1].ends_with(" 0001_first.sql"), "{text}");
+    assert!(rows[2].ends_with(" 0002_less.sql (once a version that ends with it stays)"), "{text}");
+    // For the one database it would do, for the other it would not.
+    let key = "CREATE TABLE p_shop__o (plugin TEXT REFERENCES plugins (name) ON DELETE CASCADE);";
+    site.write("shop/migrations/0003_key.sql", key);
+    site.write("shop/src/lib.rs", &single("two"));
+    let ended = end(command(&site, &["check", "shop", "--json"]));
+    ended.failed(1);
+    let checked: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(checked["failed"]["stage"], "migrate");
+    let reason = checked["failed"]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("migrations/0003_key.sql:1: ") && reason.contains("SQLite"), "{reason}");
+}
+
+#[test]
 fn what_is_wrong_with_a_plugin_is_told_with_its_stage() {
     let site = site();
     site.write("broken.rs", &single("one").replace("get(", "got("));

@@ -1,6 +1,7 @@
-//! What plugins keep on this server: removed with a plugin, if that is asked for. What must not live here: how it is kept.
+//! What plugins keep on this server: their tables brought to what they need, and all of it removed with them, if that is asked for.
+//! What must not live here: how it is kept.
 
-use camlock_policy::{BoxFuture, Keepings};
+use camlock_policy::{BoxFuture, Failure, Keepings, MigrationFile, TablesNotReady, TablesReady};
 use camlock_services::{PluginStorage, database::PluginTables};
 use std::{fs, io, path::PathBuf, sync::Arc};
 use tokio::task::spawn_blocking;
@@ -35,5 +36,20 @@ impl Keepings for PluginKeepings {
                 _ => Ok(()),
             }
         })
+    }
+
+    fn make_tables_ready(
+        &self,
+        plugin: &str,
+        files: Vec<MigrationFile>,
+        back: bool,
+    ) -> BoxFuture<Result<TablesReady, TablesNotReady>> {
+        let (tables, plugin) = (self.tables.clone(), Arc::from(plugin));
+        Box::pin(async move { tables.make_ready(&plugin, &files, back).await })
+    }
+
+    fn contract_tables(&self, plugin: &str, files: Vec<MigrationFile>) -> BoxFuture<Result<Vec<String>, Failure>> {
+        let (tables, plugin) = (self.tables.clone(), Arc::from(plugin));
+        Box::pin(async move { tables.contract(&plugin, &files).await })
     }
 }

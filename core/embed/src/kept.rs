@@ -65,11 +65,11 @@ pub(crate) struct KeptPlaces {
 
 /// Those beside the registry of these options.
 pub(crate) fn places(options: &Options, data: &Path, work: Handle) -> Result<KeptPlaces, String> {
-    let place = Place::beside(&options.registry.url(data), &options.registry.schema, data)?;
+    let place = DataPlace::beside(&options.registry.url(data), &options.registry.schema, data)?;
     let connections = options.database.connections;
     let tables = match &place {
-        Place::Server(server) => PluginTables::on_server(server.clone(), connections, work.clone()),
-        Place::File(file) => PluginTables::in_file(file.clone(), connections, work.clone()),
+        DataPlace::Server(server) => PluginTables::on_server(server.clone(), connections, work.clone()),
+        DataPlace::File(file) => PluginTables::in_file(file.clone(), connections, work.clone()),
     };
     Ok(KeptPlaces { storage: place.storage(options.storage, work), tables })
 }
@@ -78,7 +78,7 @@ pub(crate) fn places(options: &Options, data: &Path, work: Handle) -> Result<Kep
 /// in this data directory.
 pub async fn carry_what_plugins_keep(from: &str, to: &str, schema: &str, data: &Path) -> Result<u64, String> {
     let storage = |url| {
-        Place::beside(url, schema, data).map(|place| place.storage(StorageSettings::default(), Handle::current()))
+        DataPlace::beside(url, schema, data).map(|place| place.storage(StorageSettings::default(), Handle::current()))
     };
     let is_file = |url: &str| url.starts_with("sqlite:");
     if is_file(from) && is_file(to) {
@@ -92,26 +92,28 @@ pub async fn carry_what_plugins_keep(from: &str, to: &str, schema: &str, data: &
 }
 
 /// Where the data of plugins lies.
-enum Place {
+enum DataPlace {
     /// In the registry's schema in PostgreSQL.
     Server(Arc<dyn PostgresServer>),
     /// In a file of its own in the data directory.
     File(SqliteFile),
 }
 
-impl Place {
+impl DataPlace {
     fn beside(url: &str, schema: &str, data: &Path) -> Result<Self, String> {
         let access = PostgresAccess::of(url, schema).map_err(|trouble| trouble.sentence)?;
         Ok(match access {
-            Some(access) => Place::Server(Arc::new(RegistryServer(access))),
-            None => Place::File(SqliteFile::at(data.join("plugins.db"))),
+            Some(access) => DataPlace::Server(Arc::new(RegistryServer(access))),
+            None => DataPlace::File(SqliteFile::at(data.join("plugins.db"))),
         })
     }
 
     fn storage(self, settings: StorageSettings, work: Handle) -> PluginStorage {
         let data = match self {
-            Place::Server(server) => PluginData::Postgres(PostgresConnections::new(server, settings.connections, work)),
-            Place::File(file) => PluginData::Sqlite(file),
+            DataPlace::Server(server) => {
+                PluginData::Postgres(PostgresConnections::new(server, settings.connections, work))
+            }
+            DataPlace::File(file) => PluginData::Sqlite(file),
         };
         PluginStorage::new(data, settings.limits)
     }

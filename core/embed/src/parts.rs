@@ -19,10 +19,7 @@ use camlock_policy::{
 };
 use camlock_services::{
     AskLimits, HostServices, PluginStorage, StorageService,
-    database::{
-        PluginTables,
-        service::{DatabaseService, SessionLimits},
-    },
+    database::service::{DatabaseService, SessionLimits},
 };
 use std::{
     fmt::Display,
@@ -45,7 +42,6 @@ pub(crate) struct Parts {
     pub(crate) services: Arc<HostServices>,
     pub(crate) storage: PluginStorage,
     keepings: PluginKeepings,
-    tables: PluginTables,
 }
 
 impl Parts {
@@ -95,8 +91,7 @@ impl Parts {
             suspects,
             services,
             storage: storage.clone(),
-            keepings: PluginKeepings::new(data.join("plugins"), storage, tables.clone()),
-            tables,
+            keepings: PluginKeepings::new(data.join("plugins"), storage, tables),
         })
     }
 
@@ -123,7 +118,6 @@ impl Parts {
             exchange,
             built_in: self.built_in,
             keepings: Arc::new(self.keepings),
-            tables: Arc::new(self.tables),
             work: PluginWork { aside: aside(control), turns: Arc::new(Semaphore::new(turns)) },
             install: Some(Arc::new(self.installer)),
         }

@@ -3,7 +3,7 @@
 //! `export!` checks the same when the plugin is compiled; but what a file says is not trusted. What must not live here: what
 //! the SQL in them means.
 
-use crate::manifest::Invalid;
+use crate::manifest::{Invalid, Manifest};
 use std::{fmt, sync::Arc};
 
 /// A file may have so many bytes.
@@ -64,6 +64,21 @@ impl MigrationFile {
             words.strip_prefix("camlock:").is_some_and(|word| word.trim() == "contract")
         })
     }
+}
+
+/// What opens tables of its own to a plugin.
+const PERMISSIONS: [&str; 2] = ["database", "database:direct"];
+
+/// Whether a plugin has tables of its own.
+pub fn has_tables(manifest: &Manifest) -> bool {
+    manifest.camlock.permissions.iter().any(|asked| PERMISSIONS.contains(&asked.as_str()))
+}
+
+/// Why these migrations would never run, if that is so: a sentence without a full stop.
+pub fn never_run(manifest: &Manifest, files: &[MigrationFile]) -> Option<&'static str> {
+    (!files.is_empty() && !has_tables(manifest)).then_some(
+        "it has migrations, and does not ask for the permission `database`: add it to `permissions` in its manifest",
+    )
 }
 
 /// Reads names and contents. The files come in order of their numbers.

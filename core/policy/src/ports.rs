@@ -3,7 +3,7 @@
 //! What must not live here: anything that decides.
 
 use crate::{
-    BoxFuture, ConfigSchema, Digest, Failure, Granted, Loaded, Manifest, MigrationFile,
+    BoxFuture, ConfigSchema, Digest, Failure, Granted, Loaded, Manifest, MigrationFile, TablesNotReady, TablesReady,
     routes::{Routed, Target},
 };
 use serde::{Deserialize, Serialize};
@@ -209,6 +209,18 @@ impl<C: Into<Arc<str>>> From<(u64, C)> for GenerationStart {
 pub trait Keepings: Send + Sync {
     /// Removes all of it, of a plugin that is gone. Once more changes nothing. Else why not, in one sentence.
     fn purge(&self, plugin: &str) -> BoxFuture<Result<(), String>>;
+
+    /// Brings a plugin's own tables to what a version with these migrations needs to start, and leaves alone what an earlier one
+    /// needs. `back`: that something was taken away which this version needs is no reason against it.
+    fn make_tables_ready(
+        &self,
+        plugin: &str,
+        files: Vec<MigrationFile>,
+        back: bool,
+    ) -> BoxFuture<Result<TablesReady, TablesNotReady>>;
+
+    /// Takes away from its tables what only versions before this one needed: the files that have run for that.
+    fn contract_tables(&self, plugin: &str, files: Vec<MigrationFile>) -> BoxFuture<Result<Vec<String>, Failure>>;
 }
 
 /// Where requests are dispatched.

@@ -1,22 +1,6 @@
-//! The port through which plugins' own tables are brought to what a version needs. What must not live here: SQL.
+//! What comes of it that plugins' own tables are brought to what a version needs. What must not live here: SQL.
 
-use crate::{BoxFuture, Failure, MigrationFile};
-
-/// Plugins' own tables.
-pub trait Tables: Send + Sync {
-    /// Runs what has to run before a version with these migrations starts. What an earlier version needs is left alone.
-    ///
-    /// `back`: that something was taken away which this version needs is no reason against it.
-    fn make_ready(
-        &self,
-        plugin: &str,
-        files: Vec<MigrationFile>,
-        back: bool,
-    ) -> BoxFuture<Result<TablesReady, TablesNotReady>>;
-
-    /// Takes away what only versions before this one needed.
-    fn contract(&self, plugin: &str, files: Vec<MigrationFile>) -> BoxFuture<Result<Vec<String>, Failure>>;
-}
+use crate::Failure;
 
 /// A version may start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -11,8 +11,9 @@ use crate::{
     config::{Config, Flags, Profile},
     print,
 };
-use camlock_loader::{Artifact, Staging, Verdict, VerificationReport, Verifier, VerifierLimits};
-use camlock_policy::{Failure, Stage};
+use camlock_loader::{Artifact, Sections, Staging, Verdict, VerificationReport, Verifier, VerifierLimits};
+use camlock_policy::{Failure, Stage, migrations};
+use camlock_services::database::lint;
 use clap::Args;
 use report::{CheckOutcome, Checked};
 use std::{
@@ -81,6 +82,16 @@ async fn check(checked: &mut Checked, workshop: &Workshop, show: &BuildDisplay, 
         }
         Err(failure) => Err(failure),
     };
+    let outcome = outcome.and_then(|(artifact, report)| {
+        let sections = &artifact.sections;
+        if sections.migrations.is_empty() {
+            return Ok((artifact, report));
+        }
+        let began = Instant::now();
+        let read = read_migrations(sections);
+        checked.stages.push(("migrate", began.elapsed()));
+        read.map(|()| (artifact, report))
+    });
     checked.outcome = match outcome {
         Ok((artifact, report)) => {
             checked.conflicts = conflicts::find(&artifact.sections.manifest, &workshop.alone.path, config).await?;
@@ -89,6 +100,16 @@ async fn check(checked: &mut Checked, workshop: &Workshop, show: &BuildDisplay, 
         Err(failure) => CheckOutcome::Failed(failure),
     };
     Ok(())
+}
+
+/// Reads the SQL with which it makes its tables, for each database that it is for.
+fn read_migrations(sections: &Sections) -> Result<(), Failure> {
+    let failed = |why: String| Err(Failure::new(Stage::Migrate, why));
+    if let Some(why) = migrations::never_run(&sections.manifest, &sections.migrations) {
+        return failed(why.to_owned());
+    }
+    let findings = lint::lint(&sections.manifest.name, &sections.migrations);
+    if findings.is_empty() { Ok(()) } else { failed(lint::in_words(&findings)) }
 }
 
 /// Tries the library in a process of its own, as a server does. Nothing of it is kept.

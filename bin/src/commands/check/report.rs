@@ -94,6 +94,10 @@ impl Checked {
             for permission in &manifest.camlock.permissions {
                 row("asks for", permission, Tone::Plain);
             }
+            for file in &artifact.sections.migrations {
+                let when = if file.contracts() { " (once a version that ends with it stays)" } else { "" };
+                row("migration", &format!("{}{when}", file.file_name()), Tone::Plain);
+            }
             if report.config_schema.is_some() {
                 row("config", "has a schema", Tone::Plain);
             }
@@ -143,6 +147,12 @@ impl Checked {
                     "permissions": manifest.camlock.permissions,
                     "endpoints": endpoints.map(|(method, path)| json!({ "method": method, "path": path })).collect::<Vec<_>>(),
                 });
+                document["migrations"] = artifact
+                    .sections
+                    .migrations
+                    .iter()
+                    .map(|file| json!({ "file": file.file_name(), "contracts": file.contracts() }))
+                    .collect();
                 document["config_schema"] = report.config_schema.is_some().into();
                 document["unseen"] = report.unseen.clone().into();
                 document["artifact"] = artifact.digest.to_string().into();

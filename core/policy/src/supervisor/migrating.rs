@@ -8,12 +8,9 @@ use super::{
     plugin::{Attempt, AttemptReason, FailedGeneration, Plugin},
     work::{self, GenerationId, GenerationReport, WorkReport},
 };
-use crate::{Candidate, Failure, Manifest, Stage, TablesNotReady, TablesReady, never, registry::Actor};
+use crate::{Candidate, Failure, Stage, TablesNotReady, TablesReady, migrations, never, registry::Actor};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
-
-/// What opens tables of its own to a plugin.
-const PERMISSIONS: [&str; 2] = ["database", "database:direct"];
 
 /// How often it is looked whether another server has run what a version waits for.
 const LOOK_AGAIN: Duration = Duration::from_secs(3);
@@ -23,10 +20,6 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// When it is tried again to take away what could not be taken away now.
 const TRY_AGAIN: Duration = Duration::from_secs(30);
-
-fn has_tables(manifest: &Manifest) -> bool {
-    PERMISSIONS.iter().any(|permission| manifest.camlock.permissions.iter().any(|asked| asked == permission))
-}
 
 impl Plugin {
     /// Whether its candidate serves although its tables may lack something that was taken away since: who wants it says so, or
@@ -53,18 +46,16 @@ impl Supervisor {
     /// Loads what is admitted, once its tables are as it needs them.
     pub(super) fn load_with_tables(&mut self, name: &str, artifact: Arc<dyn Candidate>, config: Arc<str>) {
         let files = artifact.migrations().to_vec();
-        if !has_tables(artifact.manifest()) {
-            if files.is_empty() {
-                self.load(name, artifact, config);
-            } else {
-                let reason = "it has migrations, and does not ask for the permission `database`: add it to `permissions` in \
-                              its manifest";
-                self.refuse(name, artifact, Failure::new(Stage::Migrate, reason));
-            }
+        if let Some(why) = migrations::never_run(artifact.manifest(), &files) {
+            self.refuse(name, artifact, Failure::new(Stage::Migrate, why));
+            return;
+        }
+        if !migrations::has_tables(artifact.manifest()) {
+            self.load(name, artifact, config);
             return;
         }
         let reports = self.reports.clone();
-        let tables = self.ports.tables.clone();
+        let keepings = self.ports.keepings.clone();
         let Some(plugin) = self.plugins.get_mut(name) else {
             never!("tables are made for `{name}`, which is not known");
             return;
@@ -94,7 +85,7 @@ impl Supervisor {
         };
         let name = name.to_owned();
         work::begin(reports, lost, async move {
-            reporter.report(GenerationReport::Tables(tables.make_ready(&name, files, back).await));
+            reporter.report(GenerationReport::Tables(keepings.make_tables_ready(&name, files, back).await));
         });
     }
 
@@ -142,16 +133,16 @@ impl Supervisor {
             else {
                 continue;
             };
-            if serving.contracts.take_if(|due| *due <= now).is_some() {
+            if serving.health.contracts.take_if(|due| *due <= now).is_some() {
                 due.push((plugin.name.clone(), serving.generation, serving.artifact.migrations().to_vec()));
             }
         }
         for (name, generation, files) in due {
-            let (tables, reporter) = (self.ports.tables.clone(), self.reporter(&name, generation));
+            let (keepings, reporter) = (self.ports.keepings.clone(), self.reporter(&name, generation));
             let id = reporter.id.clone();
             let lost = || WorkReport::Generation(id, GenerationReport::Contracted(Err(work::lost(Stage::Migrate))));
             work::begin(self.reports.clone(), lost, async move {
-                reporter.report(GenerationReport::Contracted(tables.contract(&name, files).await));
+                reporter.report(GenerationReport::Contracted(keepings.contract_tables(&name, files).await));
             });
         }
     }
@@ -173,7 +164,7 @@ impl Supervisor {
         let reason = format!("what only versions before it needed was not taken away: {}", failure.reason);
         if failure.transient {
             tracing::warn!(plugin = name, generation, "{reason}; it is tried again");
-            serving.contracts = Some(Instant::now() + TRY_AGAIN);
+            serving.health.contracts = Some(Instant::now() + TRY_AGAIN);
             return;
         }
         let failure = Failure { reason: format!("{reason}; it serves on"), ..failure };

@@ -39,7 +39,7 @@ mod work;
 
 use crate::{
     BoxFuture, Candidate, Grants, Install, Keepings, Limits, LivePlugin, Loading, Manager, OpQueue, Publish, Shelf,
-    Sources, Tables,
+    Sources,
     manager::{Inbox, Message},
     manifest::HOST_CLAIM,
     registry::{Exchange, Reading, Registry, RegistryChange},
@@ -93,8 +93,6 @@ pub struct Ports {
     pub work: PluginWork,
     /// What plugins keep.
     pub keepings: Arc<dyn Keepings>,
-    /// Their tables.
-    pub tables: Arc<dyn Tables>,
     /// What puts plugins into the directory; without, nothing is installed.
     pub install: Option<Arc<dyn Install>>,
 }

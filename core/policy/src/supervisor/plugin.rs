@@ -165,8 +165,6 @@ pub(crate) struct ServingGeneration {
     pub(crate) since: SystemTime,
     /// Requests wait while it hands over its state.
     pub(crate) held: bool,
-    /// When what only versions before it needed is taken from its tables, if there is anything.
-    pub(crate) contracts: Option<Instant>,
     pub(crate) health: Health,
 }
 
@@ -176,10 +174,12 @@ pub(crate) struct ServedConfig {
     pub(crate) offered: Arc<str>,
 }
 
-/// How a generation's health is followed.
+/// How a generation is followed while it serves.
 pub(crate) struct Health {
     /// It is new, and watched.
     pub(crate) probation: Option<Probation>,
+    /// When what only versions before it needed is taken from its tables, if there is anything.
+    pub(crate) contracts: Option<Instant>,
     pub(crate) due: Instant,
     pub(crate) asked: bool,
     /// There as long as the last call has not come to an end, which may be longer than anybody waits for it.

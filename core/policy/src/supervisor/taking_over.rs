@@ -112,8 +112,8 @@ impl Supervisor {
             farewell,
             since: SystemTime::now(),
             held: false,
-            contracts: head.tables.take().filter(|tables| tables.contracts).map(|_| now + limits.probation),
             health: Health {
+                contracts: head.tables.take().filter(|tables| tables.contracts).map(|_| now + limits.probation),
                 probation: Some(Probation { until: now + limits.probation, predecessor }),
                 due: now + watchful::pace(&limits, true) + spread,
                 asked: false,

@@ -153,7 +153,7 @@ impl Plugin {
         let retry = self.failed.as_ref().and_then(|failed| failed.next_try.at());
         let renewal = self.wishes.renewal.map(|renewal| renewal.due);
         let waiting = self.candidate.as_ref().and_then(|candidate| candidate.looked_at_again());
-        let contracting = self.serving.as_ref().and_then(|serving| serving.contracts);
+        let contracting = self.serving.as_ref().and_then(|serving| serving.health.contracts);
         [retry, renewal, self.past.brake.lifts_at(), waiting, contracting]
     }
 

@@ -1,11 +1,12 @@
 //! A world of fakes: entries with a script for each fingerprint, and a log of what was done to them.
 
+mod keeping;
+
 use camlock_policy::{
-    Act, Answer, Arriving, Aside, BoxFuture, BuildPriority, Built, Call, Candidate, ConfigSchema, Description, Digest,
-    Done, Ending, Entry, Failure, Fault, FaultKind, Fingerprint, GenerationStart, Granted, Install, Installed,
-    Instance, Keepings, Kept, Kind, Lease, Limits, LivePlugin, Loaded, Loading, Manager, Manifest, MigrationFile,
-    NotInstalled, Overview, PluginWork, Ports, Progress, Publish, Refused, Saved, Scan, Settings, Shelf, Sources,
-    Stage, Tables, TablesNotReady, TablesReady, Upload, Use,
+    Act, Answer, Aside, BoxFuture, BuildPriority, Built, Call, Candidate, ConfigSchema, Description, Digest, Done,
+    Ending, Entry, Failure, Fault, FaultKind, Fingerprint, GenerationStart, Granted, Instance, Kept, Kind, Lease,
+    Limits, LivePlugin, Loaded, Loading, Manager, Manifest, MigrationFile, Overview, PluginWork, Ports, Progress,
+    Publish, Refused, Saved, Scan, Settings, Shelf, Sources, Stage, TablesNotReady, TablesReady, Use,
     manifest::{Camlock, Handover},
     routes::{Routed, Target},
     supervise,
@@ -89,16 +90,6 @@ pub(super) struct World(Arc<Mutex<State>>, watch::Sender<u64>, Arc<(Mutex<bool>,
 impl World {
     pub(super) fn new() -> Self {
         World(Arc::default(), watch::channel(0).0, Arc::default())
-    }
-
-    /// What the next look at tables comes to.
-    pub(super) fn next_tables(&self, outcome: Result<TablesReady, TablesNotReady>) {
-        self.state().tables.push_back(outcome);
-    }
-
-    /// What it comes to next that something is taken away from tables.
-    pub(super) fn next_contract(&self, outcome: Result<Vec<String>, Failure>) {
-        self.state().contracts.push_back(outcome);
     }
 
     /// Whether what was last loaded of this fingerprint may do that.
@@ -263,7 +254,6 @@ impl World {
             work: PluginWork { aside: self.aside(), turns: Arc::new(Semaphore::new(4)) },
             install: Some(Arc::new(self.clone())),
             keepings: Arc::new(self.clone()),
-            tables: Arc::new(self.clone()),
         };
         let manager = supervise(ports, settings);
         registry.listen(manager.registry_listener());
@@ -358,65 +348,6 @@ impl Sources for World {
 }
 
 /// Puts the entry there whose name is the path's, after a while.
-impl Install for World {
-    fn uploads(&self) -> std::path::PathBuf {
-        "uploads".into()
-    }
-
-    fn install(&self, upload: Upload, arriving: Arriving) -> BoxFuture<Result<Installed, NotInstalled>> {
-        let world = self.clone();
-        Box::pin(async move {
-            let there: Vec<_> = upload.there.keys().cloned().collect();
-            world.log(format!("install {} beside {there:?}", upload.source.path().display()));
-            tokio::time::sleep(Duration::from_secs(3)).await;
-            let path = upload.source.path().to_owned();
-            let (name, fingerprint) = path.to_str().and_then(|path| path.split_once(':')).unwrap();
-            if there.iter().any(|there| there == name) && !upload.replace {
-                return Err(NotInstalled::Taken(format!("there is a plugin `{name}`")));
-            }
-            let script = world.script(&Fingerprint(format!("{name}:{fingerprint}")));
-            let announced = name.to_owned();
-            tokio::task::spawn_blocking(move || arriving(&announced)).await.unwrap();
-            if fingerprint == "full" {
-                return Err(NotInstalled::Failed("the disk is full".to_owned()));
-            }
-            // Somebody takes it away before anybody looks.
-            if fingerprint != "taken-away" {
-                world.put(name, fingerprint, script);
-            }
-            Ok(Installed { plugin: name.to_owned(), path: name.into() })
-        })
-    }
-}
-
-impl Tables for World {
-    fn make_ready(
-        &self,
-        plugin: &str,
-        files: Vec<MigrationFile>,
-        back: bool,
-    ) -> BoxFuture<Result<TablesReady, TablesNotReady>> {
-        let names: Vec<_> = files.iter().map(MigrationFile::file_name).collect();
-        self.log(format!("tables {plugin} {}{}", names.join(" "), if back { " back" } else { "" }));
-        let outcome = self.state().tables.pop_front().unwrap_or_else(|| Ok(TablesReady::default()));
-        Box::pin(async move { outcome })
-    }
-
-    fn contract(&self, plugin: &str, _: Vec<MigrationFile>) -> BoxFuture<Result<Vec<String>, Failure>> {
-        self.log(format!("contract {plugin}"));
-        let outcome = self.state().contracts.pop_front().unwrap_or_else(|| Ok(Vec::new()));
-        Box::pin(async move { outcome })
-    }
-}
-
-impl Keepings for World {
-    fn purge(&self, plugin: &str) -> BoxFuture<Result<(), String>> {
-        self.log(format!("purge {plugin}"));
-        let stuck = self.state().stuck.then(|| "the disk says no".to_owned());
-        Box::pin(async move { stuck.map_or(Ok(()), Err) })
-    }
-}
-
 impl Shelf for World {
     fn find(&self, name: &str, fingerprint: &Fingerprint) -> Option<Digest> {
         let state = self.state();

@@ -45,16 +45,16 @@ struct Resting<C> {
 }
 
 /// The right to use one connection.
-pub(crate) struct Turn {
+pub(crate) struct PoolTurn {
     _permits: [OwnedSemaphorePermit; 3],
 }
 
-/// A connection in use. It goes back when it is dropped, unless it is [`spoiled`](Lent::spoil).
-pub(crate) struct Lent<C: Send + 'static> {
+/// A connection in use. It goes back when it is dropped, unless it is [`spoiled`](LentConnection::spoil).
+pub(crate) struct LentConnection<C: Send + 'static> {
     connection: Option<C>,
     shared: Weak<SharedPool<C>>,
     clean: bool,
-    _turn: Turn,
+    _turn: PoolTurn,
 }
 
 impl<C> Clone for Pool<C> {
@@ -81,12 +81,12 @@ impl<C: Send + 'static> Pool<C> {
     }
 
     /// Waits until the plugin may use one.
-    pub(crate) async fn turn(&self, plugin: &Arc<str>) -> Result<Turn, AskError> {
+    pub(crate) async fn turn(&self, plugin: &Arc<str>) -> Result<PoolTurn, AskError> {
         let share = self.share(plugin);
         let waiting = share.waiting.try_acquire_owned().map_err(|_| too_many())?;
         let turn = async { (share.using.acquire_owned().await, self.0.in_use.clone().acquire_owned().await) };
         match timeout(PATIENCE, turn).await.map_err(|_| unavailable("it has too much to do"))? {
-            (Ok(using), Ok(in_use)) => Ok(Turn { _permits: [waiting, using, in_use] }),
+            (Ok(using), Ok(in_use)) => Ok(PoolTurn { _permits: [waiting, using, in_use] }),
             _ => Err(unavailable("it is ending")),
         }
     }
@@ -126,8 +126,8 @@ impl<C: Send + 'static> Pool<C> {
     }
 
     /// Lends a connection out.
-    pub(crate) fn lend(&self, turn: Turn, connection: C) -> Lent<C> {
-        Lent { connection: Some(connection), shared: Arc::downgrade(&self.0), clean: true, _turn: turn }
+    pub(crate) fn lend(&self, turn: PoolTurn, connection: C) -> LentConnection<C> {
+        LentConnection { connection: Some(connection), shared: Arc::downgrade(&self.0), clean: true, _turn: turn }
     }
 }
 
@@ -158,7 +158,7 @@ impl<C: Send + 'static> SharedPool<C> {
     }
 }
 
-impl<C: Send + 'static> Lent<C> {
+impl<C: Send + 'static> LentConnection<C> {
     /// The connection.
     pub(crate) fn get(&mut self) -> Result<&mut C, AskError> {
         self.connection.as_mut().ok_or_else(|| unavailable("it is closed"))
@@ -170,7 +170,7 @@ impl<C: Send + 'static> Lent<C> {
     }
 
     /// From now on something is open that would be in the next one's way: it does not go back, until it is
-    /// [`restored`](Lent::restore).
+    /// [`restored`](LentConnection::restore).
     pub(crate) fn spoil(&mut self) {
         self.clean = false;
     }
@@ -181,7 +181,7 @@ impl<C: Send + 'static> Lent<C> {
     }
 }
 
-impl<C: Send + 'static> Drop for Lent<C> {
+impl<C: Send + 'static> Drop for LentConnection<C> {
     fn drop(&mut self) {
         if let Some((connection, shared)) = self.connection.take().filter(|_| self.clean).zip(self.shared.upgrade()) {
             shared.rest(connection);

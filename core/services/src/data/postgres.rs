@@ -4,7 +4,7 @@
 //! What must not live here: how the server is reached (whoever implements [`PostgresServer`]), and SQL of services.
 
 use super::{
-    pool::{Lent, PATIENCE, Pool},
+    pool::{LentConnection, PATIENCE, Pool},
     unavailable,
 };
 use camlock_policy::{AskError, BoxFuture};
@@ -63,7 +63,7 @@ pub(crate) struct OpenConnection {
 }
 
 /// A connection in use. It goes back when it is dropped, unless something was begun with it that was not ended.
-pub(crate) type PooledConnection = Lent<OpenConnection>;
+pub(crate) type PooledConnection = LentConnection<OpenConnection>;
 
 impl fmt::Debug for PostgresConnections {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -31,6 +31,18 @@ impl fmt::Display for LintFinding {
     }
 }
 
+/// So many findings are told at once.
+const MOST_TOLD: usize = 3;
+
+/// The first few findings, in one line.
+pub fn in_words(findings: &[LintFinding]) -> String {
+    let mut words: Vec<_> = findings.iter().take(MOST_TOLD).map(ToString::to_string).collect();
+    if let Some(more) = findings.len().checked_sub(MOST_TOLD).filter(|more| *more > 0) {
+        words.push(format!("and {more} more"));
+    }
+    words.join("; ")
+}
+
 /// What a file is read against.
 struct Rules<'a> {
     names: &'a TableNames,

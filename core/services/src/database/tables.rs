@@ -12,9 +12,7 @@ use super::{
     service::{Session, Sessions},
 };
 use crate::data::{PostgresServer, SqliteFile};
-use camlock_policy::{
-    AskError, BoxFuture, Failure, MigrationFile, SqlDialect, Stage, Tables, TablesNotReady, TablesReady,
-};
+use camlock_policy::{AskError, BoxFuture, Failure, MigrationFile, SqlDialect, Stage, TablesNotReady, TablesReady};
 use on_postgres::ServerTables;
 use on_sqlite::FileTables;
 use std::{fmt::Display, future::Future, sync::Arc, time::Duration};
@@ -23,15 +21,12 @@ use tokio::runtime::Handle;
 /// A migration may take so long.
 const WITHIN: Duration = Duration::from_secs(300);
 
-/// So many findings are told at once.
-const MOST_FINDINGS: usize = 3;
-
 /// Plugins' tables. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct PluginTables(Place);
+pub struct PluginTables(TablesPlace);
 
 #[derive(Clone, Debug)]
-enum Place {
+enum TablesPlace {
     Sqlite(FileTables),
     Postgres(ServerTables),
 }
@@ -39,49 +34,51 @@ enum Place {
 impl PluginTables {
     /// Those in a file, with so many sessions at once.
     pub fn in_file(file: SqliteFile, sessions: usize, runtime: Handle) -> Self {
-        PluginTables(Place::Sqlite(FileTables::new(file, sessions, runtime)))
+        PluginTables(TablesPlace::Sqlite(FileTables::new(file, sessions, runtime)))
     }
 
     /// Those in the registry's schema, with so many connections of plugins' roles.
     pub fn on_server(server: Arc<dyn PostgresServer>, connections: usize, runtime: Handle) -> Self {
-        PluginTables(Place::Postgres(ServerTables::new(server, connections, runtime)))
+        PluginTables(TablesPlace::Postgres(ServerTables::new(server, connections, runtime)))
     }
 
     fn dialect(&self) -> SqlDialect {
         match &self.0 {
-            Place::Sqlite(_) => SqlDialect::Sqlite,
-            Place::Postgres(_) => SqlDialect::Postgres,
+            TablesPlace::Sqlite(_) => SqlDialect::Sqlite,
+            TablesPlace::Postgres(_) => SqlDialect::Postgres,
         }
     }
 
     /// Drops all tables of a plugin, and forgets which of its migrations have run. Of one that has none nothing changes.
     pub async fn purge(&self, plugin: &Arc<str>) -> Result<(), MigrationError> {
         match &self.0 {
-            Place::Sqlite(tables) => tables.purge(plugin).await,
-            Place::Postgres(tables) => tables.purge(plugin).await,
+            TablesPlace::Sqlite(tables) => tables.purge(plugin).await,
+            TablesPlace::Postgres(tables) => tables.purge(plugin).await,
         }
     }
 
     /// Has all that is needed, and tells which migrations have run.
     async fn applied(&self, plugin: &Arc<str>) -> Result<Vec<Applied>, MigrationError> {
         match &self.0 {
-            Place::Sqlite(tables) => tables.applied(plugin).await,
-            Place::Postgres(tables) => tables.applied(plugin).await,
+            TablesPlace::Sqlite(tables) => tables.applied(plugin).await,
+            TablesPlace::Postgres(tables) => tables.applied(plugin).await,
         }
     }
 
     async fn run(&self, plugin: &Arc<str>, file: &MigrationFile) -> Result<(), MigrationError> {
         let findings = lint::lint_file(plugin, file, self.dialect());
         if !findings.is_empty() {
-            return Err(MigrationError::Refused(in_words(&findings)));
+            return Err(MigrationError::Refused(lint::in_words(&findings)));
         }
         match &self.0 {
-            Place::Sqlite(tables) => tables.migrate(plugin, file, WITHIN).await,
-            Place::Postgres(tables) => tables.migrate(plugin, file, WITHIN).await,
+            TablesPlace::Sqlite(tables) => tables.migrate(plugin, file, WITHIN).await,
+            TablesPlace::Postgres(tables) => tables.migrate(plugin, file, WITHIN).await,
         }
     }
 
-    async fn bring_up(
+    /// Runs what has to run before a version with these migrations starts. `back`: whether it may be one from which something was
+    /// taken away.
+    pub async fn make_ready(
         &self,
         plugin: &Arc<str>,
         files: &[MigrationFile],
@@ -103,6 +100,11 @@ impl PluginTables {
         Ok(TablesReady { ran, contracts: afterwards.is_some() })
     }
 
+    /// Takes away what only versions before this one needed: what has run.
+    pub async fn contract(&self, plugin: &Arc<str>, files: &[MigrationFile]) -> Result<Vec<String>, Failure> {
+        self.take_away(plugin, files).await.map_err(|error| failure(&error))
+    }
+
     async fn take_away(&self, plugin: &Arc<str>, files: &[MigrationFile]) -> Result<Vec<String>, MigrationError> {
         let applied = self.applied(plugin).await?;
         match plan(files, self.dialect(), &applied) {
@@ -117,28 +119,11 @@ impl PluginTables {
     }
 }
 
-impl Tables for PluginTables {
-    fn make_ready(
-        &self,
-        plugin: &str,
-        files: Vec<MigrationFile>,
-        back: bool,
-    ) -> BoxFuture<Result<TablesReady, TablesNotReady>> {
-        let (tables, plugin) = (self.clone(), Arc::from(plugin));
-        Box::pin(async move { tables.bring_up(&plugin, &files, back).await })
-    }
-
-    fn contract(&self, plugin: &str, files: Vec<MigrationFile>) -> BoxFuture<Result<Vec<String>, Failure>> {
-        let (tables, plugin) = (self.clone(), Arc::from(plugin));
-        Box::pin(async move { tables.take_away(&plugin, &files).await.map_err(|error| failure(&error)) })
-    }
-}
-
 impl Sessions for PluginTables {
     fn start(&self, plugin: &Arc<str>, session: Session) -> BoxFuture<Result<(), AskError>> {
         match &self.0 {
-            Place::Sqlite(tables) => tables.start(plugin, session),
-            Place::Postgres(tables) => tables.start(plugin, session),
+            TablesPlace::Sqlite(tables) => tables.start(plugin, session),
+            TablesPlace::Postgres(tables) => tables.start(plugin, session),
         }
     }
 }
@@ -149,14 +134,6 @@ fn failure(error: &MigrationError) -> Failure {
         MigrationError::Unavailable(_) => Failure::transient(Stage::Migrate, error.to_string()),
         _ => Failure::new(Stage::Migrate, error.to_string()),
     }
-}
-
-fn in_words(findings: &[impl Display]) -> String {
-    let mut words: Vec<_> = findings.iter().take(MOST_FINDINGS).map(ToString::to_string).collect();
-    if let Some(more) = findings.len().checked_sub(MOST_FINDINGS).filter(|more| *more > 0) {
-        words.push(format!("and {more} more"));
-    }
-    words.join("; ")
 }
 
 fn unavailable(error: impl Display) -> MigrationError {
