@@ -51,8 +51,28 @@ impl Database {
         Transaction::begin(orders, Replies::new(answer)).await
     }
 
+    /// Changes tables while the plugin runs, for those whose tables are what their users make them: statements as they stand in
+    /// migrations, all of them or none. Nothing is on record of it, and what it takes away is gone for earlier versions too.
+    pub async fn define(&self, sql: impl Into<String>) -> Result<(), HostError> {
+        self.ask_at("/database/1/tables", Body::from(sql.into())).await.map(drop)
+    }
+
+    /// A URL with which a client of the plugin's own (diesel, sqlx) connects to PostgreSQL, as a role that reaches its tables' rows
+    /// alone. It needs the permission `database:direct`; with SQLite there is none.
+    ///
+    /// The role, its password with it, is the plugin's as long as it is not removed with all that it kept.
+    pub async fn url(&self) -> Result<String, HostError> {
+        let url = self.ask_at("/database/1/url", Body::empty()).await?;
+        let url = axum::body::to_bytes(url, 64 << 10).await.map_err(|error| wire::invalid(error.to_string()))?;
+        String::from_utf8(url.into()).map_err(|error| wire::invalid(error.to_string()))
+    }
+
     async fn ask(&self, body: Body) -> Result<Body, HostError> {
-        let request = Request::post("/database/1").body(body).map_err(|error| wire::invalid(error.to_string()))?;
+        self.ask_at("/database/1", body).await
+    }
+
+    async fn ask_at(&self, path: &str, body: Body) -> Result<Body, HostError> {
+        let request = Request::post(path).body(body).map_err(|error| wire::invalid(error.to_string()))?;
         Ok(self.0.ask(request).await?.into_body())
     }
 }

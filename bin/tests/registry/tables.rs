@@ -2,7 +2,7 @@
 
 use crate::world::*;
 use camlock_testing::{Fixtures, Server, rounds};
-use std::{fs, thread, time::Duration};
+use std::{fs, process::Command, thread, time::Duration};
 
 const SHOP: &str = "/api/v1/p/shop";
 const TABLES: &str = "/api/v1/p/tables";
@@ -10,7 +10,7 @@ const TABLES: &str = "/api/v1/p/tables";
 /// A plugin that does what it is told with SQL; `word` tells its versions apart.
 fn shop(world: &World, word: &str, migrations: &[(&str, &str)]) {
     let manifest = camlock_testing::manifest("shop");
-    let permissions = "\n[package.metadata.camlock]\npermissions = [\"database\"]\n";
+    let permissions = "\n[package.metadata.camlock]\npermissions = [\"database\", \"database:direct\"]\n";
     for (name, text) in migrations {
         world.site.write(&format!("plugins/shop/migrations/{name}"), text);
     }
@@ -24,8 +24,23 @@ impl Plugin for Shop {
     }
 
     fn routes(self: Arc<Self>) -> impl Into<Routes> {
-        Router::new().route("/", get(|| async { "WORD" })).route("/sql", post(sql)).with_state(self)
+        Router::new()
+            .route("/", get(|| async { "WORD" }))
+            .route("/sql", post(sql))
+            .route("/define", post(define))
+            .route("/url", get(url))
+            .with_state(self)
     }
+}
+
+async fn define(State(shop): State<Arc<Shop>>, sql: String) -> String {
+    let done = shop.0.database().define(sql).await;
+    done.map_or_else(|error| format!("{:?}: {}", error.code, error.message), |()| "done".to_owned())
+}
+
+async fn url(State(shop): State<Arc<Shop>>) -> String {
+    let url = shop.0.database().url().await;
+    url.unwrap_or_else(|error| format!("{:?}: {}", error.code, error.message))
 }
 
 async fn sql(State(shop): State<Arc<Shop>>, sql: String) -> String {
@@ -58,6 +73,53 @@ fn until_failed(server: &Server, told: &str) {
     });
 }
 
+/// Tables that its users make.
+fn while_it_runs(server: &Server) {
+    let define = |sql: &str| {
+        camlock_testing::request_with(server.address, "POST", &format!("{SHOP}/define"), &[], sql).unwrap().text
+    };
+    let both = "CREATE TABLE p_shop__made (id INTEGER PRIMARY KEY); INSERT INTO p_shop__made (id) VALUES (7);";
+    assert_eq!(define(both), "done");
+    assert_eq!(sql(server, "SELECT id FROM p_shop__made"), "Integer(7)");
+    // All of it or nothing, and nothing of others.
+    let told = define("INSERT INTO p_shop__made (id) VALUES (8); CREATE TABLE p_shop__made (id INTEGER)");
+    assert!(told.starts_with("Invalid: the change failed: "), "{told}");
+    assert_eq!(sql(server, "SELECT id FROM p_shop__made"), "Integer(7)");
+    for foreign in
+        ["CREATE TABLE made (id INTEGER)", "DROP TABLE plugins", "ATTACH 'x' AS y", "SET ROLE postgres", "nonsense"]
+    {
+        let told = define(foreign);
+        assert!(told.starts_with("Invalid: line 1: "), "{foreign}: {told}");
+    }
+    assert_eq!(define("DROP TABLE p_shop__made"), "done");
+}
+
+/// A client that the plugin brings.
+fn of_its_own(world: &World, server: &Server) {
+    let url = server.get(&format!("{SHOP}/url")).text;
+    if matches!(world.place, Place::Sqlite) {
+        assert!(url.starts_with("Unavailable: plugins' tables are in SQLite here"), "{url}");
+        return;
+    }
+    let psql = |sql: &str| {
+        let output = Command::new("psql").args([&url, "-tAc", sql]).output().unwrap();
+        String::from_utf8(if output.status.success() { output.stdout } else { output.stderr }).unwrap()
+    };
+    assert_eq!(psql("SELECT note FROM p_shop__orders").trim(), "none");
+    assert_eq!(psql("SELECT name, enabled FROM camlock_plugins WHERE name = 'shop'").trim(), "shop|t");
+    for foreign in ["SELECT 1 FROM plugins", "SELECT 1 FROM _plugin_role_key", "CREATE TABLE p_shop__x (id INTEGER)"] {
+        let told = psql(foreign);
+        assert!(told.contains("permission denied"), "{foreign}: {told}");
+    }
+    let grants = "/api/v1/plugins/shop/grants";
+    let granted = serde_json::json!({ "granted": ["database"] });
+    assert_eq!(server.act_with("PUT", grants, &granted).status, 200);
+    let url = server.get(&format!("{SHOP}/url")).text;
+    assert!(url.starts_with("Denied: `database:direct` is not granted to `shop`"), "{url}");
+    let granted = serde_json::json!({ "granted": ["database", "database:direct"] });
+    assert_eq!(server.act_with("PUT", grants, &granted).status, 200);
+}
+
 const FIRST: (&str, &str) =
     ("0001_first.sql", "CREATE TABLE p_shop__orders (id INTEGER PRIMARY KEY, note TEXT NOT NULL DEFAULT 'none');");
 const TOTAL: (&str, &str) =
@@ -76,6 +138,9 @@ pub(crate) fn a_life(world: &World) {
     assert!(told.starts_with("Denied: "), "{told}");
     let told = sql(&server, "SELECT * FROM plugins");
     assert!(told.starts_with("Denied: ") || told.starts_with("Invalid: "), "{told}");
+
+    while_it_runs(&server);
+    of_its_own(world, &server);
 
     // What expands runs before, what contracts after: until then both versions would do.
     shop(world, "two", &[TOTAL, NO_NOTE]);

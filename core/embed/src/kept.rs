@@ -52,6 +52,10 @@ impl PostgresServer for RegistryServer {
         })
     }
 
+    fn url(&self, login: &Login) -> String {
+        self.0.url(&login.role, &login.password)
+    }
+
     fn schema(&self) -> &str {
         self.0.schema()
     }

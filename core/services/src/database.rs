@@ -4,6 +4,7 @@
 //! ([`sqlite`]), roles of PostgreSQL and a look at its catalog ([`postgres`]). [`PluginTables`] puts it together for a server. What must
 //! not live here: when in a plugin's life migrations run, which the supervisor decides.
 
+mod change;
 mod error;
 pub mod lint;
 pub mod names;
@@ -13,5 +14,6 @@ pub mod service;
 pub mod sqlite;
 mod tables;
 
+pub use change::TableChange;
 pub use error::MigrationError;
 pub use tables::PluginTables;

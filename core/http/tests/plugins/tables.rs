@@ -2,69 +2,37 @@
 
 use crate::harness::{Host, Served, run};
 use camlock_loader::Surroundings;
-use camlock_policy::{AskError, BoxFuture, Grants, migrations::SqlDialect};
+use camlock_policy::Grants;
 use camlock_services::{
-    AskLimits, HostServices, ServiceSet,
+    AskLimits, HostServices, ServiceSet, SqliteFile,
     database::{
-        lint,
-        plan::{Plan, plan},
-        service::{DatabaseService, Session, SessionLimits, Sessions},
-        sqlite::{self, FencedConnection},
+        PluginTables, lint,
+        service::{DatabaseService, SessionLimits},
     },
 };
 use camlock_testing::{Fixtures, trial};
 use rusqlite::Connection;
-use std::{fs, path::PathBuf, sync::Arc, time::Duration};
-use tokio::sync::Mutex;
-
-/// One connection, for one session after the other.
-struct OneConnection(Arc<Mutex<FencedConnection>>);
-
-impl Sessions for OneConnection {
-    fn start(&self, plugin: &Arc<str>, session: Session) -> BoxFuture<Result<(), AskError>> {
-        let (connection, plugin) = (self.0.clone(), plugin.clone());
-        Box::pin(async move {
-            let mut connection = connection.lock_owned().await;
-            tokio::task::spawn_blocking(move || session.run_on_sqlite(&mut connection, &plugin));
-            Ok(())
-        })
-    }
-}
+use std::{fs, path::PathBuf, sync::Arc};
+use tokio::runtime::Handle;
 
 fn library() -> PathBuf {
     Fixtures::quick().library("tables")
 }
 
-fn connection(host: &Host) -> FencedConnection {
-    let connection = Connection::open(host.dir().join("plugins.db")).expect("SQLite");
-    sqlite::prepare(&connection).expect("it can be written");
-    connection
-        .execute_batch("CREATE TABLE p_other__things (a); INSERT INTO p_other__things VALUES ('theirs')")
-        .expect("SQL");
-    FencedConnection::new(connection).expect("SQLite")
-}
-
-/// Runs what is to run before `start`, as it lies in the plugin's file.
-fn migrate(connection: &mut FencedConnection) {
-    let sections = camlock_loader::inspect(&fs::read(library()).expect("it was built")).expect("it is a plugin");
-    assert_eq!(lint::lint("tables", &sections.migrations), []);
-    let applied = sqlite::applied(connection.as_host(), "tables").expect("a record");
-    let Plan::Run { now, afterwards: None } = plan(&sections.migrations, SqlDialect::Sqlite, &applied) else {
-        panic!("they can run");
-    };
-    for file in now {
-        sqlite::migrate(connection, "tables", file, Duration::from_secs(10)).expect("it runs");
-    }
-}
-
 async fn served() -> (Host, Served) {
     let mut host = Host::new();
-    let mut connection = connection(&host);
-    migrate(&mut connection);
-    migrate(&mut connection);
-    let sessions = OneConnection(Arc::new(Mutex::new(connection)));
+    let file = host.dir().join("plugins.db");
+    let tables = PluginTables::in_file(SqliteFile::at(&file), 4, Handle::current());
+    let sections = camlock_loader::inspect(&fs::read(library()).expect("it was built")).expect("it is a plugin");
+    assert_eq!(lint::lint("tables", &sections.migrations), []);
+    for ran in [3, 0] {
+        let ready = tables.make_ready(&"tables".into(), &sections.migrations, false).await.expect("they run");
+        assert_eq!((ready.ran.len(), ready.contracts), (ran, false));
+    }
+    let others = "CREATE TABLE p_other__things (a); INSERT INTO p_other__things VALUES ('theirs')";
+    Connection::open(&file).expect("SQLite").execute_batch(others).expect("SQL");
     let mut services = ServiceSet::default();
-    services.add("database/1", DatabaseService::new(sessions, SessionLimits::default())).expect("it has a name");
+    services.add("database/1", DatabaseService::new(tables, SessionLimits::default())).expect("it has a name");
     let services = Arc::new(HostServices::new(services, AskLimits::default()));
     host.loader = host.loader.with_surroundings(Surroundings { services: Some(services), ..Surroundings::default() });
     let served = host.serve(&library()).await;

@@ -45,6 +45,9 @@ pub trait PostgresServer: Send + Sync + 'static {
     /// Connects, as the registry's user or as somebody else; else a sentence.
     fn connect(&self, login: Option<Login>) -> BoxFuture<Result<PostgresLink, String>>;
 
+    /// What another program connects with as this role, with its password in it.
+    fn url(&self, login: &Login) -> String;
+
     /// The schema that the registry's tables are in.
     fn schema(&self) -> &str;
 }

@@ -1,21 +1,21 @@
 //! Why a migration did not run.
 
-/// Why a migration did not run. Nothing of it was kept.
+/// Why a migration, or another change of tables, did not run. Nothing of it was kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MigrationError {
     /// The database refused a statement in it, or it took too long.
-    #[error("`migrations/{file}` failed: {why}")]
+    #[error("{change} failed: {why}")]
     Failed {
-        /// The file's name.
-        file: String,
+        /// What was to run.
+        change: String,
         /// What the database said.
         why: String,
     },
     /// It did something that a migration of this plugin may not do.
-    #[error("`migrations/{file}` was taken back: {what}")]
+    #[error("{change} was taken back: {what}")]
     Escaped {
-        /// The file's name.
-        file: String,
+        /// What was to run.
+        change: String,
         /// What it did.
         what: String,
     },

@@ -1,5 +1,6 @@
 //! Which migrations of an artifact run when. Pure: what is in the artifact and what is on record in, what is to be done out.
 
+use super::MigrationError;
 use camlock_policy::migrations::{MigrationFile, SqlDialect};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -36,6 +37,16 @@ pub enum Plan<'a> {
 /// The checksum under which a migration is on record.
 pub fn checksum(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether this very file has run; an error if another one has run under its number.
+pub(super) fn has_run(file: &MigrationFile, applied: &[Applied]) -> Result<bool, MigrationError> {
+    let Some(known) = applied.iter().find(|known| known.number == file.number) else { return Ok(false) };
+    if known.checksum == checksum(&file.text) && known.name == file.name {
+        return Ok(true);
+    }
+    let (called, number) = (file.file_name(), file.number);
+    Err(MigrationError::Refused(format!("`migrations/{called}` is not what has run as number {number:04}")))
 }
 
 /// Compares what is in an artifact with what is on record.

@@ -14,12 +14,13 @@ pub use session::{Ended, Session, SessionLimits};
 
 use crate::Service;
 use bytes::{Bytes, BytesMut};
-use camlock_policy::{AskError, Asker, Body, BoxFuture};
+use camlock_policy::{AskError, AskErrorCode, Asker, Body, BoxFuture};
 use http::{Request, Response};
 use http_body::Frame;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Limited};
 use std::{
     convert::Infallible,
+    future::ready,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -27,26 +28,44 @@ use std::{
 use tokio::{sync::mpsc, task::AbortHandle};
 use wire::SqlOrder;
 
-/// Who has the connections.
+/// Who has the connections, and the tables.
 pub trait Sessions: Send + Sync + 'static {
     /// Lends a connection to a session, and runs it there: by [`Session::run_on_sqlite`] on a thread that may block, or by
     /// [`Session::run_on_postgres`]. If there is none to be had, the error is the ask's.
     fn start(&self, plugin: &Arc<str>, session: Session) -> BoxFuture<Result<(), AskError>>;
+
+    /// Changes a plugin's tables as a migration would.
+    fn define(&self, plugin: &Arc<str>, text: String) -> BoxFuture<Result<(), AskError>> {
+        let _ = (plugin, text);
+        Box::pin(ready(Err(AskError::new(AskErrorCode::Unavailable, "tables cannot be changed here"))))
+    }
+
+    /// What a client of the plugin's own connects with.
+    fn url(&self, plugin: &Arc<str>) -> BoxFuture<Result<String, AskError>> {
+        let _ = plugin;
+        Box::pin(ready(Err(AskError::new(AskErrorCode::Unavailable, "the database has no URL here"))))
+    }
 }
 
 /// The service.
 #[derive(Debug)]
-pub struct DatabaseService<S>(S, SessionLimits);
+pub struct DatabaseService<S>(Arc<S>, SessionLimits);
 
 impl<S: Sessions> DatabaseService<S> {
     /// One with these connections.
     pub fn new(sessions: S, limits: SessionLimits) -> Self {
-        DatabaseService(sessions, limits)
+        DatabaseService(Arc::new(sessions), limits)
     }
 }
 
 /// What a plugin needs for this.
 const PERMISSION: &str = "database";
+
+/// What it needs for connections of its own.
+const DIRECT: &str = "database:direct";
+
+/// A change of tables may have so many bytes.
+const MOST_CHANGE: usize = 1 << 20;
 
 /// So many orders are read before they can be obeyed.
 const ORDERS_AHEAD: usize = 4;
@@ -54,10 +73,56 @@ const ORDERS_AHEAD: usize = 4;
 const REPLIES_AHEAD: usize = 2;
 
 impl<S: Sessions> Service for DatabaseService<S> {
-    fn answer(&self, asker: &Asker, request: Request<Body>) -> BoxFuture<Result<Response<Body>, AskError>> {
-        if let Err(denied) = asker.may(PERMISSION) {
-            return Box::pin(std::future::ready(Err(denied)));
+    fn answer(&self, asker: &Asker, request: Request<Body>) -> Answering {
+        let (what, permission) = match request.uri().path() {
+            "/database/1" => (DatabaseAsk::Session, PERMISSION),
+            "/database/1/tables" => (DatabaseAsk::Define, PERMISSION),
+            "/database/1/url" => (DatabaseAsk::Url, DIRECT),
+            other => {
+                let words = format!("the database has no `{other}`");
+                return Box::pin(ready(Err(AskError::new(AskErrorCode::Invalid, words))));
+            }
+        };
+        if let Err(denied) = asker.may(permission) {
+            return Box::pin(ready(Err(denied)));
         }
+        match what {
+            DatabaseAsk::Session => self.session(asker, request),
+            DatabaseAsk::Define => self.define(asker, request),
+            DatabaseAsk::Url => {
+                let url = self.0.url(&asker.plugin);
+                Box::pin(async move { Ok(Response::new(Body::from(url.await?))) })
+            }
+        }
+    }
+}
+
+/// What may be asked for.
+enum DatabaseAsk {
+    /// SQL.
+    Session,
+    /// Other tables.
+    Define,
+    /// What a client of the plugin's own connects with.
+    Url,
+}
+
+type Answering = BoxFuture<Result<Response<Body>, AskError>>;
+
+impl<S: Sessions> DatabaseService<S> {
+    fn define(&self, asker: &Asker, request: Request<Body>) -> Answering {
+        let (tables, plugin) = (self.0.clone(), asker.plugin.clone());
+        Box::pin(async move {
+            let read = Limited::new(request.into_body(), MOST_CHANGE).collect().await;
+            let too_long = |_| AskError::new(AskErrorCode::Limit, format!("a change has {MOST_CHANGE} bytes at most"));
+            let text = String::from_utf8(read.map_err(too_long)?.to_bytes().into());
+            let text = text.map_err(|_| AskError::new(AskErrorCode::Invalid, "the change is not UTF-8"))?;
+            tables.define(&plugin, text).await?;
+            Ok(Response::new(Body::default()))
+        })
+    }
+
+    fn session(&self, asker: &Asker, request: Request<Body>) -> Answering {
         let (orders, to_obey) = mpsc::channel(ORDERS_AHEAD);
         let (replies, to_send) = mpsc::channel(REPLIES_AHEAD);
         let started = self.0.start(&asker.plugin, Session::new(to_obey, replies, self.1));

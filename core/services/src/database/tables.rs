@@ -7,12 +7,14 @@ mod on_postgres;
 mod on_sqlite;
 
 use super::{
-    MigrationError, lint,
+    MigrationError, TableChange, lint,
     plan::{Applied, Plan, may_go_back, plan},
     service::{Session, Sessions},
 };
 use crate::data::{PostgresServer, SqliteFile};
-use camlock_policy::{AskError, BoxFuture, Failure, MigrationFile, SqlDialect, Stage, TablesNotReady, TablesReady};
+use camlock_policy::{
+    AskError, AskErrorCode, BoxFuture, Failure, MigrationFile, SqlDialect, Stage, TablesNotReady, TablesReady,
+};
 use on_postgres::ServerTables;
 use on_sqlite::FileTables;
 use std::{fmt::Display, future::Future, sync::Arc, time::Duration};
@@ -20,6 +22,9 @@ use tokio::runtime::Handle;
 
 /// A migration may take so long.
 const WITHIN: Duration = Duration::from_secs(300);
+
+/// A change at run time may take so long: somebody waits, and others wait for what it holds.
+const WITHIN_RUN_TIME: Duration = Duration::from_secs(10);
 
 /// Plugins' tables. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -70,10 +75,23 @@ impl PluginTables {
         if !findings.is_empty() {
             return Err(MigrationError::Refused(lint::in_words(&findings)));
         }
+        self.change(plugin, OwnedChange::Migration(file.clone()), WITHIN).await
+    }
+
+    async fn change(&self, plugin: &Arc<str>, change: OwnedChange, within: Duration) -> Result<(), MigrationError> {
         match &self.0 {
-            TablesPlace::Sqlite(tables) => tables.migrate(plugin, file, WITHIN).await,
-            TablesPlace::Postgres(tables) => tables.migrate(plugin, file, WITHIN).await,
+            TablesPlace::Sqlite(tables) => tables.change(plugin, change, within).await,
+            TablesPlace::Postgres(tables) => tables.change(plugin, change, within).await,
         }
+    }
+
+    /// Changes tables while their plugin runs, as a migration would, and without a record of it.
+    async fn define(&self, plugin: &Arc<str>, text: String) -> Result<(), MigrationError> {
+        let findings = lint::lint_text(plugin, &text, self.dialect());
+        if !findings.is_empty() {
+            return Err(MigrationError::Refused(findings.join("; ")));
+        }
+        self.change(plugin, OwnedChange::AtRunTime(text), WITHIN_RUN_TIME).await
     }
 
     /// Runs what has to run before a version with these migrations starts. `back`: whether it may be one from which something was
@@ -125,6 +143,50 @@ impl Sessions for PluginTables {
             TablesPlace::Sqlite(tables) => tables.start(plugin, session),
             TablesPlace::Postgres(tables) => tables.start(plugin, session),
         }
+    }
+
+    fn define(&self, plugin: &Arc<str>, text: String) -> BoxFuture<Result<(), AskError>> {
+        let (tables, plugin) = (self.clone(), plugin.clone());
+        Box::pin(async move { tables.define(&plugin, text).await.map_err(AskError::from) })
+    }
+
+    fn url(&self, plugin: &Arc<str>) -> BoxFuture<Result<String, AskError>> {
+        let (tables, plugin) = (self.clone(), plugin.clone());
+        Box::pin(async move {
+            match &tables.0 {
+                TablesPlace::Sqlite(_) => Err(AskError::new(
+                    AskErrorCode::Unavailable,
+                    "plugins' tables are in SQLite here, which the host alone opens: `host.database()` reaches them",
+                )),
+                TablesPlace::Postgres(tables) => tables.url(&plugin).await.map_err(AskError::from),
+            }
+        })
+    }
+}
+
+/// A change that outlives whoever asks for it.
+enum OwnedChange {
+    Migration(MigrationFile),
+    AtRunTime(String),
+}
+
+impl OwnedChange {
+    fn borrowed(&self) -> TableChange<'_> {
+        match self {
+            OwnedChange::Migration(file) => TableChange::Migration(file),
+            OwnedChange::AtRunTime(text) => TableChange::AtRunTime(text),
+        }
+    }
+}
+
+impl From<MigrationError> for AskError {
+    fn from(error: MigrationError) -> Self {
+        let code = match error {
+            MigrationError::Failed { .. } | MigrationError::Refused(_) => AskErrorCode::Invalid,
+            MigrationError::Escaped { .. } => AskErrorCode::Denied,
+            MigrationError::Unavailable(_) => AskErrorCode::Unavailable,
+        };
+        AskError::new(code, error.to_string())
     }
 }
 

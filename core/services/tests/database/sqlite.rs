@@ -2,7 +2,7 @@
 
 use camlock_policy::migrations::MigrationFile;
 use camlock_services::database::{
-    MigrationError,
+    MigrationError, TableChange,
     names::TableNames,
     sqlite::{self, FencedConnection},
 };
@@ -48,12 +48,12 @@ impl Place {
         sqlite::prepare(&connection).unwrap();
         connection.execute_batch(SETUP).unwrap();
         let mut connection = FencedConnection::new(connection).unwrap();
-        sqlite::migrate(&mut connection, "shop", &file(1, OWN), WITHIN).unwrap();
+        sqlite::migrate(&mut connection, "shop", TableChange::Migration(&file(1, OWN)), WITHIN).unwrap();
         Place { directory, connection, names: TableNames::of("shop") }
     }
 
     pub(crate) fn migrate(&mut self, number: u32, text: &str) -> Result<(), MigrationError> {
-        sqlite::migrate(&mut self.connection, "shop", &file(number, text), WITHIN)
+        sqlite::migrate(&mut self.connection, "shop", TableChange::Migration(&file(number, text)), WITHIN)
     }
 
     /// Runs all statements of a text as the plugin does, and reads all that comes: what it saw, and where it ended.
@@ -211,7 +211,13 @@ fn what_takes_too_long_is_interrupted() {
     let (_, ended) = place.run(endless, Duration::from_millis(50));
     assert_eq!(ended.unwrap_err().sqlite_error_code(), Some(rusqlite::ErrorCode::OperationInterrupted));
     let text = format!("INSERT INTO p_shop__orders (note) {endless}");
-    let late = sqlite::migrate(&mut place.connection, "shop", &file(2, &text), Duration::from_millis(50)).unwrap_err();
+    let late = sqlite::migrate(
+        &mut place.connection,
+        "shop",
+        TableChange::Migration(&file(2, &text)),
+        Duration::from_millis(50),
+    )
+    .unwrap_err();
     assert!(late.to_string().contains("interrupted"), "{late}");
     assert_eq!(place.run("SELECT 1", WITHIN).1, Ok(()), "the connection goes on");
 }

@@ -21,6 +21,10 @@ impl PostgresServer for Server {
         })
     }
 
+    fn url(&self, login: &Login) -> String {
+        format!("postgres://{}:{}@localhost", login.role, login.password)
+    }
+
     fn schema(&self) -> &str {
         "public"
     }

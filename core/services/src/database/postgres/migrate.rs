@@ -10,9 +10,9 @@ use super::{
     roles::{begin_to_change, quoted, unavailable},
 };
 use crate::database::{
-    MigrationError,
+    MigrationError, TableChange,
     names::TableNames,
-    plan::{Applied, checksum},
+    plan::{Applied, checksum, has_run},
 };
 use camlock_policy::migrations::MigrationFile;
 use std::time::Duration;
@@ -33,7 +33,7 @@ fn read(row: &tokio_postgres::Row) -> Applied {
     Applied { number: number.unsigned_abs(), name: row.get(1), checksum: row.get(2), contracts: row.get(3) }
 }
 
-/// Runs a migration, unless it has run. Afterwards it has run as a whole and is on record, or nothing of it has.
+/// Runs a change, unless it is a migration that has run. Afterwards it has run as a whole and is on record, or nothing of it has.
 ///
 /// `host` is a connection of the host's; `migrating` one that logged in as the plugin's migrating role, and is closed afterwards,
 /// whatever came out: a session may keep what a transaction takes back.
@@ -41,18 +41,22 @@ pub async fn migrate(
     host: &Client,
     migrating: &mut Client,
     roles: &PluginRoles,
-    file: &MigrationFile,
+    change: TableChange<'_>,
     within: Duration,
 ) -> Result<(), MigrationError> {
-    let ticket = ticket(host, roles, file).await?;
-    let running = run(migrating, roles, file, &ticket);
+    let ticket = match change.file() {
+        Some(file) => Some(ticket(host, roles, file).await?),
+        None => None,
+    };
+    let running = run(migrating, roles, change, ticket.as_ref());
     let done = match tokio::time::timeout(within, running).await {
         Ok(done) => done,
         Err(_) => {
             let why = format!("it took longer than {} s", within.as_secs());
-            Err(MigrationError::Failed { file: file.file_name(), why })
+            Err(MigrationError::Failed { change: change.to_string(), why })
         }
     };
+    let Some(ticket) = ticket else { return done };
     let forget = format!("DELETE FROM {}._plugin_tickets WHERE ticket = $1", quoted(&roles.schema));
     let _ = host.execute(&forget, &[&ticket]).await;
     done
@@ -74,12 +78,12 @@ async fn ticket(host: &Client, roles: &PluginRoles, file: &MigrationFile) -> Res
 async fn run(
     migrating: &mut Client,
     roles: &PluginRoles,
-    file: &MigrationFile,
-    ticket: &str,
+    change: TableChange<'_>,
+    ticket: Option<&String>,
 ) -> Result<(), MigrationError> {
     let failed = |error: Error| {
         let why = error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned());
-        MigrationError::Failed { file: file.file_name(), why }
+        MigrationError::Failed { change: change.to_string(), why }
     };
     let schema = quoted(&roles.schema);
     let transaction = migrating.transaction().await.map_err(|error| unavailable(&error))?;
@@ -89,22 +93,18 @@ async fn run(
     // It waits here for another server that is at it.
     let begin = format!("SELECT * FROM {schema}._plugin_migration_begin()");
     let known: Vec<_> = transaction.query(&begin, &[]).await.map_err(failed)?.iter().map(read).collect();
-    if let Some(known) = known.iter().find(|known| known.number == file.number) {
-        if known.checksum == checksum(&file.text) && known.name == file.name {
-            return Ok(());
-        }
-        let (called, number) = (file.file_name(), file.number);
-        return Err(MigrationError::Refused(format!(
-            "`migrations/{called}` is not what has run as number {number:04}"
-        )));
+    if let Some(file) = change.file()
+        && has_run(file, &known)?
+    {
+        return Ok(());
     }
-    execute(&transaction, &file.text).await.map_err(failed)?;
+    execute(&transaction, change.text()).await.map_err(failed)?;
     let names = TableNames::of(&roles.plugin);
     let after = "RESET ROLE; SET LOCAL search_path = pg_catalog, pg_temp; SET CONSTRAINTS ALL IMMEDIATE";
     transaction.batch_execute(after).await.map_err(failed)?;
     let (tables, sequences) = match look(&transaction, roles, &names).await.map_err(failed)? {
         Look::Well { tables, sequences } => (tables, sequences),
-        Look::Wrong(what) => return Err(MigrationError::Escaped { file: file.file_name(), what }),
+        Look::Wrong(what) => return Err(MigrationError::Escaped { change: change.to_string(), what }),
     };
     let run = quoted(&roles.run);
     let mut rights = String::new();
@@ -115,10 +115,12 @@ async fn run(
         rights += &format!("GRANT USAGE, SELECT ON SEQUENCE {schema}.{} TO {run};", quoted(&sequence));
     }
     transaction.batch_execute(&rights).await.map_err(failed)?;
-    let done = format!("SELECT {schema}._plugin_migration_done($1)");
-    let is_on_record: bool = transaction.query_one(&done, &[&ticket]).await.map_err(failed)?.get(0);
-    if !is_on_record {
-        return Err(MigrationError::Refused("the migration's ticket is gone: try again".to_owned()));
+    if let Some(ticket) = ticket {
+        let done = format!("SELECT {schema}._plugin_migration_done($1)");
+        let is_on_record: bool = transaction.query_one(&done, &[ticket]).await.map_err(failed)?.get(0);
+        if !is_on_record {
+            return Err(MigrationError::Refused("the migration's ticket is gone: try again".to_owned()));
+        }
     }
     transaction.commit().await.map_err(failed)
 }

@@ -2,11 +2,10 @@
 
 use super::{FencedConnection, catalog};
 use crate::database::{
-    MigrationError,
+    MigrationError, TableChange,
     names::TableNames,
-    plan::{Applied, checksum},
+    plan::{Applied, checksum, has_run},
 };
-use camlock_policy::migrations::MigrationFile;
 use rusqlite::{Connection, TransactionBehavior};
 use std::time::Duration;
 
@@ -36,18 +35,18 @@ pub fn applied(connection: &Connection, plugin: &str) -> rusqlite::Result<Vec<Ap
     rows.collect()
 }
 
-/// Runs a migration, unless it has run. Afterwards it has run as a whole and is on record, or nothing of it has.
+/// Runs a change, unless it is a migration that has run. Afterwards it has run as a whole and is on record, or nothing of it has.
 pub fn migrate(
     connection: &mut FencedConnection,
     plugin: &str,
-    file: &MigrationFile,
+    change: TableChange<'_>,
     within: Duration,
 ) -> Result<(), MigrationError> {
     let names = TableNames::of(plugin);
     // SQLite lets one connection write: whoever comes second finds the record of the first.
     let begun = connection.as_host().execute_batch("BEGIN IMMEDIATE");
     begun.map_err(|error| MigrationError::Unavailable(format!("SQLite cannot write: {error}")))?;
-    let done = run(connection, plugin, &names, file, within);
+    let done = run(connection, plugin, &names, change, within);
     let ended = match &done {
         Ok(()) => connection.as_host().execute_batch("COMMIT"),
         Err(_) => Ok(()),
@@ -56,39 +55,33 @@ pub fn migrate(
         let _ = connection.as_host().execute_batch("ROLLBACK");
     }
     done?;
-    ended.map_err(|error| failed(file, &error))
+    ended.map_err(|error| failed(change, &error))
 }
 
 fn run(
     connection: &mut FencedConnection,
     plugin: &str,
     names: &TableNames,
-    file: &MigrationFile,
+    change: TableChange<'_>,
     within: Duration,
 ) -> Result<(), MigrationError> {
-    let sum = checksum(&file.text);
     let on_record = |error: rusqlite::Error| MigrationError::Unavailable(format!("`_plugin_migrations`: {error}"));
-    let known = applied(connection.as_host(), plugin).map_err(on_record)?;
-    if let Some(known) = known.iter().find(|known| known.number == file.number) {
-        if known.checksum == sum && known.name == file.name {
+    if let Some(file) = change.file() {
+        let known = applied(connection.as_host(), plugin).map_err(on_record)?;
+        if has_run(file, &known)? {
             return Ok(());
         }
-        let (called, number) = (file.file_name(), file.number);
-        return Err(MigrationError::Refused(format!(
-            "`migrations/{called}` is not what has run as number {number:04}"
-        )));
     }
-    let before = catalog::others(connection.as_host(), names).map_err(|error| failed(file, &error))?;
-    connection
-        .as_migration(names, within, |connection| connection.execute_batch(&file.text))
-        .map_err(|error| failed(file, &error))?;
-    let escaped = |what| MigrationError::Escaped { file: file.file_name(), what };
-    let escape = catalog::escape(connection.as_host(), names, &before).map_err(|error| failed(file, &error))?;
+    let failed = |error: rusqlite::Error| failed(change, &error);
+    let before = catalog::others(connection.as_host(), names).map_err(failed)?;
+    connection.as_migration(names, within, |connection| connection.execute_batch(change.text())).map_err(failed)?;
+    let escaped = |what| MigrationError::Escaped { change: change.to_string(), what };
+    let escape = catalog::escape(connection.as_host(), names, &before).map_err(failed)?;
     if let Some(what) = escape {
         return Err(escaped(what));
     }
     // A view that cannot be read would be in the way of every other plugin's `ALTER TABLE`.
-    for (kind, name) in catalog::own(connection.as_host(), names).map_err(|error| failed(file, &error))? {
+    for (kind, name) in catalog::own(connection.as_host(), names).map_err(failed)? {
         if kind == "view" {
             let select = format!("SELECT * FROM \"{name}\"");
             connection
@@ -96,14 +89,15 @@ fn run(
                 .map_err(|error| escaped(format!("its view `{name}` cannot be read by the plugin: {error}")))?;
         }
     }
+    let Some(file) = change.file() else { return Ok(()) };
     let record =
         "INSERT INTO _plugin_migrations (plugin, number, name, checksum, contracts) VALUES (?1, ?2, ?3, ?4, ?5)";
-    let row = (plugin, file.number, &file.name, sum, file.contracts());
+    let row = (plugin, file.number, &file.name, checksum(&file.text), file.contracts());
     connection.as_host().execute(record, row).map(drop).map_err(on_record)
 }
 
-fn failed(file: &MigrationFile, error: &rusqlite::Error) -> MigrationError {
-    MigrationError::Failed { file: file.file_name(), why: error.to_string() }
+fn failed(change: TableChange<'_>, error: &rusqlite::Error) -> MigrationError {
+    MigrationError::Failed { change: change.to_string(), why: error.to_string() }
 }
 
 /// Drops all tables of a plugin, and the record of its migrations.

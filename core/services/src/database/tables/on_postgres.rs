@@ -2,7 +2,7 @@
 //!
 //! What must not live here: what roles may.
 
-use super::{unavailable, wholly};
+use super::{OwnedChange, unavailable, wholly};
 use crate::{
     data::{Login, Pool, PostgresServer, open},
     database::{
@@ -12,7 +12,7 @@ use crate::{
         service::{Ended, Session},
     },
 };
-use camlock_policy::{AskError, BoxFuture, MigrationFile};
+use camlock_policy::{AskError, BoxFuture};
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 use tokio_postgres::Client;
@@ -74,17 +74,17 @@ impl ServerTables {
         .await
     }
 
-    pub(super) async fn migrate(
+    pub(super) async fn change(
         &self,
         plugin: &Arc<str>,
-        file: &MigrationFile,
+        change: OwnedChange,
         within: Duration,
     ) -> Result<(), MigrationError> {
-        let (tables, plugin, file) = (self.clone(), plugin.clone(), file.clone());
+        let (tables, plugin) = (self.clone(), plugin.clone());
         wholly(self.pool.runtime(), async move {
             let host = tables.host(&plugin).await?;
             let mut migrating = tables.log_in(&host, &host.roles.migrate).await?;
-            postgres::migrate(&host.client, &mut migrating, &host.roles, &file, within).await
+            postgres::migrate(&host.client, &mut migrating, &host.roles, change.borrowed(), within).await
         })
         .await
     }
@@ -126,6 +126,13 @@ impl ServerTables {
             });
             Ok(())
         })
+    }
+
+    /// What logs in as the plugin, for those who bring a client of their own.
+    pub(super) async fn url(&self, plugin: &Arc<str>) -> Result<String, MigrationError> {
+        let host = self.host(plugin).await?;
+        let password = host.passwords.of(&host.roles.run)?;
+        Ok(self.server.url(&Login { role: host.roles.run, password }))
     }
 
     async fn open(&self, plugin: &Arc<str>) -> Result<RoleConnection, MigrationError> {

@@ -2,7 +2,7 @@
 //!
 //! What must not live here: what the fence lets through.
 
-use super::unavailable;
+use super::{OwnedChange, unavailable};
 use crate::{
     data::{Pool, SqliteFile, unavailable as no_data},
     database::{
@@ -12,7 +12,7 @@ use crate::{
         sqlite::{self, FencedConnection},
     },
 };
-use camlock_policy::{AskError, BoxFuture, MigrationFile};
+use camlock_policy::{AskError, BoxFuture};
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 
@@ -62,14 +62,14 @@ impl FileTables {
         self.host(move |connection| sqlite::applied(connection.as_host(), &plugin).map_err(unavailable)).await
     }
 
-    pub(super) async fn migrate(
+    pub(super) async fn change(
         &self,
         plugin: &Arc<str>,
-        file: &MigrationFile,
+        change: OwnedChange,
         within: Duration,
     ) -> Result<(), MigrationError> {
-        let (plugin, file) = (plugin.clone(), file.clone());
-        self.host(move |connection| sqlite::migrate(connection, &plugin, &file, within)).await
+        let plugin = plugin.clone();
+        self.host(move |connection| sqlite::migrate(connection, &plugin, change.borrowed(), within)).await
     }
 
     pub(super) async fn purge(&self, plugin: &Arc<str>) -> Result<(), MigrationError> {
