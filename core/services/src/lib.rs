@@ -17,6 +17,6 @@ pub use directory::{HostServices, NotAService, Service, ServiceSet};
 pub use rate::AskLimits;
 pub use storage::{
     KeptKey, KeptValue, MOST_BATCH, MOST_KEY, MOST_PAGE, MOST_VALUE, PluginStorage, StorageAct, StorageChange,
-    StorageCondition, StorageLimits, StorageOperation, StoragePage, StorageQuery, StorageService, StorageUse,
-    StorageWatch, carry as carry_values,
+    StorageClock, StorageCondition, StorageLimits, StorageOperation, StoragePage, StorageQuery, StorageService,
+    StorageUse, StorageWatch, carry as carry_values,
 };
