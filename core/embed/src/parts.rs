@@ -62,7 +62,8 @@ impl Parts {
         let suspects =
             Suspects::open(&data.join("suspects")).map_err(because("no marks can be kept of what is started"))?;
         let mut services = options.services.clone();
-        let KeptPlaces { storage, tables } = kept::places(options, data, work)?;
+        let KeptPlaces { storage, tables } = kept::places(options, data, work.clone())?;
+        kept::keep_swept(storage.clone(), &work);
         services.add("storage/1", StorageService::new(storage.clone())).map_err(in_words)?;
         let database = DatabaseService::new(tables.clone(), SessionLimits::default());
         services.add("database/1", database).map_err(in_words)?;

@@ -159,6 +159,14 @@ pub(super) fn changes(
     rows.and_then(|rows| rows.collect()).map_err(unavailable)
 }
 
+/// Plugins of which something has expired.
+pub(super) fn with_expired(connection: &Connection, now: i64) -> Result<Vec<String>, AskError> {
+    let sql = "SELECT DISTINCT plugin FROM plugin_storage WHERE expires <= ?1 AND value IS NOT NULL";
+    let mut statement = connection.prepare_cached(sql).map_err(unavailable)?;
+    let rows = statement.query_map([now], |row| row.get(0));
+    rows.and_then(|rows| rows.collect()).map_err(unavailable)
+}
+
 pub(super) fn sweep(connection: &mut Connection, plugin: &str, now: i64) -> Result<bool, AskError> {
     let transaction = begin(connection)?;
     let mut ledger = ledger(&transaction, plugin)?;
