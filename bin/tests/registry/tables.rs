@@ -97,6 +97,11 @@ pub(crate) fn a_life(world: &World) {
     assert!(told.starts_with("Denied: ") || told.starts_with("Invalid: "), "{told}");
 
     while_it_runs(&server);
+    let others = "SELECT name FROM camlock_plugins WHERE enabled ORDER BY name";
+    let known = r#"Text("about") Text("shop") Text("steady")"#;
+    server.until(|server| sql(server, others), |told| told == known);
+    let told = sql(&server, "DELETE FROM camlock_plugins");
+    assert!(told.starts_with("Denied: "), "{told}");
     of_its_own(world, &server);
 
     // What expands runs before, what contracts after: until then both versions would do.

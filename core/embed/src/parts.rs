@@ -19,7 +19,10 @@ use camlock_policy::{
 };
 use camlock_services::{
     AskLimits, HostServices, PluginStorage, StorageService,
-    database::service::{DatabaseService, SessionLimits},
+    database::{
+        PluginTables,
+        service::{DatabaseService, SessionLimits},
+    },
 };
 use std::{
     fmt::Display,
@@ -42,6 +45,7 @@ pub(crate) struct Parts {
     pub(crate) services: Arc<HostServices>,
     pub(crate) storage: PluginStorage,
     keepings: PluginKeepings,
+    pub(crate) tables: PluginTables,
 }
 
 impl Parts {
@@ -92,7 +96,8 @@ impl Parts {
             suspects,
             services,
             storage: storage.clone(),
-            keepings: PluginKeepings::new(data.join("plugins"), storage, tables),
+            keepings: PluginKeepings::new(data.join("plugins"), storage, tables.clone()),
+            tables,
         })
     }
 

@@ -30,6 +30,17 @@ const WITHIN_RUN_TIME: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct PluginTables(TablesPlace);
 
+/// A plugin, as others may know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownPlugin {
+    /// Its name.
+    pub name: String,
+    /// The version that serves, or the last one known.
+    pub version: String,
+    /// Whether an operator wants it.
+    pub enabled: bool,
+}
+
 #[derive(Clone, Debug)]
 enum TablesPlace {
     Sqlite(FileTables),
@@ -51,6 +62,19 @@ impl PluginTables {
         match &self.0 {
             TablesPlace::Sqlite(_) => SqlDialect::Sqlite,
             TablesPlace::Postgres(_) => SqlDialect::Postgres,
+        }
+    }
+
+    /// Whether plugins have to be told what others there are: in PostgreSQL a view does that.
+    pub fn have_to_be_told(&self) -> bool {
+        matches!(self.0, TablesPlace::Sqlite(_))
+    }
+
+    /// Tells them: whether there was somebody to tell.
+    pub async fn tell_plugins(&self, known: Vec<KnownPlugin>) -> Result<bool, MigrationError> {
+        match &self.0 {
+            TablesPlace::Sqlite(tables) => tables.tell_plugins(known).await,
+            TablesPlace::Postgres(_) => Ok(true),
         }
     }
 
