@@ -6,7 +6,7 @@
 mod common;
 
 use camlock_loader::Surroundings;
-use camlock_policy::{Answer, Body, Call, GenerationStart, Granted, Grants, Loaded, MigrationFile};
+use camlock_policy::{Answer, Body, Call, GenerationStart, Granted, Grants, Loaded, MigrationFile, TableTerms};
 use camlock_services::{
     AskLimits, HostServices, ServiceSet,
     database::{
@@ -75,7 +75,7 @@ async fn measure(tables: PluginTables, direct: impl AsyncFn() -> f64) -> (Vec<f6
     let library = Fixtures::release().library("tables");
     let mut files = camlock_loader::inspect(&fs::read(&library).expect("it was built")).expect("a plugin").migrations;
     files.push(big());
-    tables.make_ready(&"tables".into(), &files, false).await.expect("they run");
+    tables.make_ready(&"tables".into(), &files, TableTerms::default()).await.expect("they run");
     let mut services = ServiceSet::default();
     services.add("database/1", DatabaseService::new(tables, SessionLimits::default())).expect("a name");
     let services = Arc::new(HostServices::new(services, AskLimits::default()));

@@ -4,7 +4,8 @@
 use axum::body::{Body, to_bytes};
 use camlock_plugin::{Error, HostError, HostErrorCode, Result};
 use camlock_policy::{
-    Asker, Body as AskBody, ERROR_CODE, Granted, Grants, MigrationFile, Services, TablesNotReady, manifest, migrations,
+    Asker, Body as AskBody, ERROR_CODE, Granted, Grants, MigrationFile, Services, TableTerms, TablesNotReady, manifest,
+    migrations,
 };
 use camlock_services::{
     AskLimits, HostServices, PluginData, PluginStorage, ServiceSet, SqliteFile, StorageLimits, StorageService,
@@ -63,7 +64,7 @@ impl HostedServices {
             return Err(Error::msg(why));
         }
         if migrations::has_tables(&manifest) {
-            tables.make_ready(&name, &files, false).await.map_err(|not| match not {
+            tables.make_ready(&name, &files, TableTerms::default()).await.map_err(|not| match not {
                 TablesNotReady::Waits(why) => Error::msg(why),
                 TablesNotReady::Failed(failure) => Error::msg(failure.reason),
             })?;

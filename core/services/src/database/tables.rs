@@ -13,7 +13,8 @@ use super::{
 };
 use crate::data::{PostgresServer, SqliteFile};
 use camlock_policy::{
-    AskError, AskErrorCode, BoxFuture, Failure, MigrationFile, SqlDialect, Stage, TablesNotReady, TablesReady,
+    AskError, AskErrorCode, BoxFuture, Failure, MigrationFile, SqlDialect, Stage, TableTerms, TablesNotReady,
+    TablesReady,
 };
 use on_postgres::ServerTables;
 use on_sqlite::FileTables;
@@ -118,19 +119,18 @@ impl PluginTables {
         self.change(plugin, OwnedChange::AtRunTime(text), WITHIN_RUN_TIME).await
     }
 
-    /// Runs what has to run before a version with these migrations starts. `back`: whether it may be one from which something was
-    /// taken away.
+    /// Runs what has to run before a version with these migrations starts.
     pub async fn make_ready(
         &self,
         plugin: &Arc<str>,
         files: &[MigrationFile],
-        back: bool,
+        terms: TableTerms,
     ) -> Result<TablesReady, TablesNotReady> {
         let applied = self.applied(plugin).await.map_err(|error| TablesNotReady::Failed(failure(&error)))?;
-        if let Err(why) = may_go_back(files, &applied).or_else(|why| if back { Ok(()) } else { Err(why) }) {
+        if let Err(why) = may_go_back(files, &applied).or_else(|why| if terms.back { Ok(()) } else { Err(why) }) {
             return Err(TablesNotReady::Failed(Failure::new(Stage::Migrate, why)));
         }
-        let (now, afterwards) = match plan(files, self.dialect(), &applied) {
+        let (now, afterwards) = match plan(files, self.dialect(), &applied, terms.alone) {
             Plan::Run { now, afterwards } => (now, afterwards),
             Plan::Waits(why) => return Err(TablesNotReady::Waits(why)),
             Plan::Refused(why) => return Err(TablesNotReady::Failed(Failure::new(Stage::Migrate, why))),
@@ -149,7 +149,7 @@ impl PluginTables {
 
     async fn take_away(&self, plugin: &Arc<str>, files: &[MigrationFile]) -> Result<Vec<String>, MigrationError> {
         let applied = self.applied(plugin).await?;
-        match plan(files, self.dialect(), &applied) {
+        match plan(files, self.dialect(), &applied, false) {
             Plan::Run { afterwards: Some(file), .. } => {
                 self.run(plugin, file).await?;
                 Ok(vec![file.file_name()])
