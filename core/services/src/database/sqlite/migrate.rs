@@ -115,6 +115,10 @@ fn run(
 }
 
 fn failed(change: TableChange<'_>, error: &rusqlite::Error) -> MigrationError {
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, SystemIoFailure};
+    if let Some(DatabaseBusy | DatabaseLocked | DiskFull | OutOfMemory | SystemIoFailure) = error.sqlite_error_code() {
+        return MigrationError::Unavailable(format!("SQLite: {error}"));
+    }
     MigrationError::Failed { change: change.to_string(), why: error.to_string() }
 }
 
