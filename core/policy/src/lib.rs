@@ -30,6 +30,7 @@ mod permissions;
 mod ports;
 pub mod registry;
 pub mod routes;
+mod secrets;
 mod services;
 mod supervisor;
 mod values;
@@ -54,6 +55,7 @@ pub use crate::{
         BuildPriority, BuildProgress, Built, Candidate, Entry, Fingerprint, GenerationStart, Keepings, Kept, Kind,
         Loading, Progress, Publish, Scan, Shelf, Sources,
     },
+    secrets::{NotOpened, SealedSecret, SealedSecrets, Sealer},
     services::{AskCounts, AskError, AskErrorCode, Asker, ERROR_CODE, Services},
     supervisor::{Aside, PluginWork, Ports, Settings, supervise},
     values::{KeptValues, ValueEntry, ValueQuery},

@@ -28,6 +28,7 @@ mod records;
 mod removing;
 mod reports;
 mod restarts;
+mod sealing;
 mod settle;
 mod show;
 mod sweeping;
@@ -37,8 +38,8 @@ mod watchful;
 mod work;
 
 use crate::{
-    BoxFuture, Candidate, Grants, Install, Keepings, Limits, LivePlugin, Loading, Manager, OpQueue, Publish, Shelf,
-    Sources,
+    BoxFuture, Candidate, Grants, Install, Keepings, Limits, LivePlugin, Loading, Manager, OpQueue, Publish, Sealer,
+    Shelf, Sources,
     manager::{Inbox, Message},
     manifest::HOST_CLAIM,
     registry::{Exchange, Reading, Registry, RegistryChange},
@@ -90,6 +91,8 @@ pub struct Ports {
     pub built_in: Vec<Arc<dyn Candidate>>,
     /// Where plugin code runs that is no request, and how much at once.
     pub work: PluginWork,
+    /// What seals secrets of configurations.
+    pub sealer: Arc<dyn Sealer>,
     /// What plugins keep.
     pub keepings: Arc<dyn Keepings>,
     /// What puts plugins into the directory; without, nothing is installed.
@@ -240,6 +243,7 @@ impl Supervisor {
             Message::Look => self.look(),
             Message::Registry(change) => self.registry_changed(change),
             Message::Act(order, reply) => self.act(order, reply),
+            Message::SecretsKey => self.key_changed(),
             Message::Install(installation, reply) => self.install(installation, reply),
             Message::History(plugin, reply) => self.history(plugin, reply),
             Message::End(done) => self.end(Some(done)),

@@ -9,5 +9,7 @@ mod granting;
 mod installing;
 mod leaning;
 mod recorded;
+mod sealed;
+mod sealer;
 mod watching;
 mod world;

@@ -1,5 +1,6 @@
 //! A world of fakes: entries with a script for each fingerprint, and a log of what was done to them.
 
+use crate::sealer::FakeSealer;
 use camlock_policy::{
     Act, Answer, Arriving, Aside, BoxFuture, BuildPriority, Built, Call, Candidate, ConfigSchema, Description, Digest,
     Done, Ending, Entry, Failure, Fault, FaultKind, Fingerprint, GenerationStart, Granted, Install, Installed,
@@ -35,6 +36,8 @@ pub(super) struct Script {
     pub(super) build_panics: bool,
     pub(super) load_panics: bool,
     pub(super) load_fails: bool,
+    /// And says with which configuration.
+    pub(super) load_quotes: bool,
     pub(super) start_fails: bool,
     pub(super) start_hangs: bool,
     /// In a thread that nobody can end.
@@ -74,6 +77,7 @@ struct State {
     granted: BTreeMap<String, Granted>,
     /// What plugins keep cannot be removed.
     stuck: bool,
+    sealer: Arc<FakeSealer>,
 }
 
 #[derive(Clone)]
@@ -87,6 +91,11 @@ impl World {
     /// Whether what was last loaded of this fingerprint may do that.
     pub(super) fn may(&self, fingerprint: &str, permission: &str) -> bool {
         self.state().granted.get(fingerprint).is_some_and(|granted| granted.has(permission))
+    }
+
+    /// What seals secrets.
+    pub(super) fn sealer(&self) -> Arc<FakeSealer> {
+        self.state().sealer.clone()
     }
 
     /// What plugins keep cannot be removed from now on.
@@ -245,6 +254,7 @@ impl World {
             built_in: Vec::new(),
             work: PluginWork { aside: self.aside(), turns: Arc::new(Semaphore::new(4)) },
             install: Some(Arc::new(self.clone())),
+            sealer: self.sealer(),
             keepings: Arc::new(self.clone()),
         };
         let manager = supervise(ports, settings);
@@ -475,6 +485,9 @@ impl Candidate for Artifact {
             assert!(!script.load_panics, "on purpose");
             if script.load_fails {
                 return Err(Failure::new(Stage::Load, "`create` failed: it does not want to"));
+            }
+            if script.load_quotes {
+                return Err(Failure::new(Stage::Load, format!("`create` failed: {config} is of no use")));
             }
             let (ending, ended) = watch::channel(Ending::Alive);
             let (end_world, end_mark) = (world.clone(), fingerprint.clone());
