@@ -12,7 +12,7 @@ use camlock_policy::{
     Aside, Candidate, Digest, Failure, PluginWork, Ports, Publish, Settings, Stage,
     registry::{Exchange, Registry},
 };
-use camlock_services::{AskLimits, HostServices, PluginStorage, StorageService};
+use camlock_services::{AskLimits, HostServices, PluginStorage, StorageService, secrets::Keyring};
 use std::{
     fmt::Display,
     path::{Path, PathBuf},
@@ -33,12 +33,18 @@ pub(crate) struct Parts {
     pub(crate) suspects: Arc<Suspects>,
     pub(crate) services: Arc<HostServices>,
     pub(crate) storage: PluginStorage,
+    sealer: Keyring,
     keepings: PluginKeepings,
 }
 
 impl Parts {
     /// Opens it. Plugins' own timers and futures run on `work`.
-    pub(crate) fn open(options: &Options, plugins: &Path, data: &Path, work: Handle) -> Result<Self, String> {
+    pub(crate) fn open(
+        options: &Options,
+        (plugins, data): (&Path, &Path),
+        work: Handle,
+        sealer: Keyring,
+    ) -> Result<Self, String> {
         let limits = &options.settings.limits;
         let artifacts = data.join("artifacts");
         let builds = options.builds.as_deref().unwrap_or(data);
@@ -81,6 +87,7 @@ impl Parts {
             suspects,
             services,
             storage: storage.clone(),
+            sealer,
             keepings: PluginKeepings::new(data.join("plugins"), storage),
         })
     }
@@ -107,6 +114,7 @@ impl Parts {
             registry,
             exchange,
             built_in: self.built_in,
+            sealer: Arc::new(self.sealer),
             keepings: Arc::new(self.keepings),
             work: PluginWork { aside: aside(control), turns: Arc::new(Semaphore::new(turns)) },
             install: Some(Arc::new(self.installer)),

@@ -111,7 +111,7 @@ async fn lived_in(world: &World) {
     let sealed = |bytes: &[u8]| SealedSecret { key_id: "the key".to_owned(), bytes: bytes.to_vec() };
     one.store.key().propose(sealed(b"check")).await.unwrap();
     let secrets = [("/password".to_owned(), sealed(&[0, 1, 254, 255]))].into();
-    let config = Some(json!({ "password": MASK, "port": 1 }));
+    let config = Some(json!({ "password": MASK }));
     decide("beta", Decision { config, secrets, ..Decision::default() }).await;
     // The greatest revision is that of what is no more.
     world.sql("DELETE FROM plugins WHERE name = 'delta'");
