@@ -174,7 +174,7 @@ fn list_changed(before: &Value, now: &Value, pointer: &str) -> bool {
     let length = |config: &Value, above: &str| config.pointer(above).and_then(Value::as_array).map(Vec::len);
     pointer.match_indices('/').any(|(at, _)| {
         let above = &pointer[..at];
-        length(now, above).is_some() && length(now, above) != length(before, above)
+        length(before, above).zip(length(now, above)).is_some_and(|(before, now)| before != now)
     })
 }
 
