@@ -2,6 +2,7 @@
 
 mod grants;
 mod rollouts;
+mod sealed;
 mod stored;
 mod toggles;
 
