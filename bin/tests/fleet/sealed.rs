@@ -56,9 +56,9 @@ fn one_key_for_all() {
     }
     let config = |_: &Server| fleet.sql("SELECT config FROM camlock.plugins WHERE name = 'guarded'");
     ours[0].server.until(config, |config| config.contains(MASK) && !config.contains(BY_SQL));
-    let revision = fleet.sql("SELECT revision FROM camlock.plugins WHERE name = 'guarded'");
+    let revision: u64 = fleet.sql("SELECT revision FROM camlock.plugins WHERE name = 'guarded'").parse().unwrap();
     for node in &fleet.nodes {
-        node.server.until_plugin("guarded", |plugin| plugin["revision"].to_string() == revision);
+        node.server.until_plugin("guarded", |plugin| plugin["revision"] == revision);
         let known = |_: &Server| fs::read_to_string(node.site.path(".camlock/last-known.json")).unwrap_or_default();
         let known = node.server.until(known, |known| known.contains(&format!("\"revision\":{revision}")));
         assert!(!known.contains(ORDERED) && !known.contains(BY_SQL), "{known}");

@@ -76,7 +76,7 @@ impl OwnKey {
             return held;
         }
         match read(&self.data.join(NEXT)).ok().flatten().filter(|next| next.passes(check).is_ok()) {
-            Some(next) if install(&self.data).is_ok() => HeldKey::Fleets(next),
+            Some(next) if install(&self.data, &next).is_ok() => HeldKey::Fleets(next),
             _ => held,
         }
     }
@@ -85,24 +85,18 @@ impl OwnKey {
     /// another server was first.
     async fn become_the_fleets(&self, key: Option<SecretsKey>, record: &KeyRecord) -> Result<HeldKey, String> {
         // What cannot be read is not written over.
-        let made = key.is_none() && self.read()?.is_none();
+        let is_made = key.is_none() && self.read()?.is_none();
         let next = self.data.join(NEXT);
-        let key = match key {
-            Some(key) => key,
-            None => {
-                let key = read(&next)?.unwrap_or_else(SecretsKey::generate);
-                write(&next, &key)?;
-                key
-            }
-        };
+        let key = key.map_or_else(|| made(&next), Ok)?;
         let check = key.check().map_err(|error| error.to_string())?;
         let there = record.propose(check.0).await.map_err(|why| why.to_string())?;
-        let held = HeldKey::compared(Some(key), &KeyCheck(there));
+        let there = KeyCheck(there);
+        let held = HeldKey::compared(Some(key), &there);
         match &held {
-            HeldKey::Fleets(_) if made => install(&self.data)?,
-            HeldKey::Lacking { needed, .. } if made => {
+            HeldKey::Fleets(key) if is_made => install(&self.data, key)?,
+            HeldKey::Lacking { .. } if is_made => {
                 let _ = fs::remove_file(&next);
-                return Ok(HeldKey::Lacking { needed: needed.clone(), has: None });
+                return Ok(HeldKey::compared(self.read()?, &there));
             }
             _ => {}
         }
@@ -175,21 +169,42 @@ fn read(path: &Path) -> Result<Option<SecretsKey>, String> {
     }
 }
 
-fn write(path: &Path, key: &SecretsKey) -> Result<(), String> {
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+/// Puts a key on the disk under a name of its own, and then there: nobody ever reads half a key.
+fn put(path: &Path, key: &SecretsKey, place: impl Fn(&Path) -> io::Result<()>) -> Result<(), String> {
+    let dir = path.parent().unwrap_or(path);
+    let temporary = dir.join(format!(".{FILE}-{}-{}", std::process::id(), key.id()));
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary);
     let written = file.and_then(|mut file| writeln!(file, "{}", *key.text()).and_then(|()| file.sync_all()));
-    let written = written.and_then(|()| sync_dir(path.parent().unwrap_or(path)));
-    written.map_err(|error| format!("{} cannot be written: {error}", path.display()))
+    let placed = written.and_then(|()| place(&temporary)).and_then(|()| sync_dir(dir));
+    let _ = fs::remove_file(&temporary);
+    placed.map_err(|error| format!("{} cannot be written: {error}", path.display()))
 }
 
-/// From now on the new key is the server's. The one before is kept under its id: backups that were made until now need it.
-fn install(data: &Path) -> Result<(), String> {
+/// A key that is to become the fleet's, unless there is one already: another server may share this directory. Which one it is.
+fn made(next: &Path) -> Result<SecretsKey, String> {
+    let key = SecretsKey::generate();
+    put(next, &key, |temporary| match fs::hard_link(temporary, next) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    })?;
+    read(next).map(|there| there.unwrap_or(key))
+}
+
+/// From now on this new key is the server's. The one before is kept under its id: backups that were made until now need it. Several
+/// may do this at once.
+fn install(data: &Path, key: &SecretsKey) -> Result<(), String> {
     let (path, next) = (data.join(FILE), data.join(NEXT));
-    let told = |error: io::Error| format!("{} cannot be written: {error}", path.display());
     if let Some(before) = read(&path)? {
-        fs::rename(&path, data.join(format!("{FILE}.{}", before.id()))).map_err(told)?;
+        if before == *key {
+            return Ok(());
+        }
+        let _ = fs::hard_link(&path, data.join(format!("{FILE}.{}", before.id())));
     }
-    fs::rename(&next, &path).and_then(|()| sync_dir(data)).map_err(told)
+    let installed = fs::rename(&next, &path).and_then(|()| sync_dir(data));
+    if read(&path)?.as_ref() == Some(key) {
+        return Ok(());
+    }
+    installed.map_err(|error| format!("{} cannot be written: {error}", path.display()))
 }
 
 /// How the key that a server with these settings would have stands, without a change to anything; and what is on record.
@@ -234,7 +249,7 @@ pub async fn rotate_secrets(
     };
     let next = data.join(NEXT);
     if given.is_none() {
-        write(&next, to)?;
+        put(&next, to, |temporary| fs::rename(temporary, &next))?;
     }
     let reseal = |plugin: &str, pointer: &str, sealed: &SealedSecret| {
         let place = SecretPlace { plugin, pointer };
@@ -244,7 +259,7 @@ pub async fn rotate_secrets(
     let check = to.check().map_err(|error| error.to_string())?;
     let sealed = Store::reseal(&registry.url(data), store, (from.id(), check.0), &reseal).await;
     match sealed {
-        Ok(count) if given.is_none() => install(data).map(|()| count),
+        Ok(count) if given.is_none() => install(data, to).map(|()| count),
         Ok(count) => Ok(count),
         Err(trouble) => {
             // Whether it was committed is not known when the database went away: then the next server finds out which key it is.
@@ -305,6 +320,25 @@ mod tests {
         assert_eq!(fs::read_to_string(not.join(FILE)).unwrap(), "no key");
     }
 
+    /// Two servers may share a data directory.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn in_one_directory_both_have_it() {
+        for _ in 0..20 {
+            let dir = tempfile::tempdir().unwrap();
+            let data = crate::data::open(&dir.path().join("data")).unwrap();
+            let (one, two) = (store(dir.path(), &data).await, store(dir.path(), &data).await);
+            let (here, there) = (one.key(), two.key());
+            let both = [(own(&data), here), (own(&data), there)]
+                .map(|(own, record)| tokio::spawn(async move { own.settle(&record).await }));
+            let [left, right] = both;
+            let _ = (left.await.unwrap(), right.await.unwrap());
+            // Who was between the two looks once more.
+            let held = own(&data).settle(&one.key()).await;
+            assert_eq!(HeldKey::Fleets(read(&data.join(FILE)).unwrap().unwrap()), held);
+            assert_eq!(files(&data), [FILE]);
+        }
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn a_rotation_that_was_broken_off_is_brought_to_its_end() {
         let dir = tempfile::tempdir().unwrap();
@@ -320,7 +354,8 @@ mod tests {
         assert_eq!(files(&data), [FILE.to_owned(), format!("{FILE}.{}", old.id())]);
         // On record already, and not in its place yet.
         let newer = SecretsKey::generate();
-        write(&data.join(NEXT), &newer).unwrap();
+        let next = data.join(NEXT);
+        put(&next, &newer, |temporary| fs::rename(temporary, &next)).unwrap();
         assert_eq!(own(&data).settle(&store.key()).await, HeldKey::Fleets(new.clone()), "not yet");
         let reseal = |_: &str, _: &str, _: &SealedSecret| Err("there are none".to_owned());
         Store::reseal(&url, &options, (new.id(), newer.check().unwrap().0), &reseal).await.unwrap();
