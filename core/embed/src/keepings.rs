@@ -1,8 +1,8 @@
 //! What plugins keep on this server: removed with a plugin, if that is asked for. What must not live here: how it is kept.
 
-use camlock_policy::{BoxFuture, Keepings};
-use camlock_services::PluginStorage;
-use std::{fs, io, path::PathBuf};
+use camlock_policy::{BoxFuture, Keepings, Sealer};
+use camlock_services::{PluginStorage, secrets::Keyring};
+use std::{fs, io, path::PathBuf, sync::Arc};
 use tokio::task::spawn_blocking;
 
 /// The places in which plugins keep what is theirs.
@@ -10,15 +10,20 @@ pub(crate) struct PluginKeepings {
     /// Each plugin's own directory lies in it, under its name.
     dirs: PathBuf,
     storage: PluginStorage,
+    keyring: Keyring,
 }
 
 impl PluginKeepings {
-    pub(crate) fn new(dirs: PathBuf, storage: PluginStorage) -> Self {
-        PluginKeepings { dirs, storage }
+    pub(crate) fn new(dirs: PathBuf, storage: PluginStorage, keyring: Keyring) -> Self {
+        PluginKeepings { dirs, storage, keyring }
     }
 }
 
 impl Keepings for PluginKeepings {
+    fn sealer(&self) -> Arc<dyn Sealer> {
+        Arc::new(self.keyring.clone())
+    }
+
     fn purge(&self, plugin: &str) -> BoxFuture<Result<(), String>> {
         let (dir, storage, plugin) = (self.dirs.join(plugin), self.storage.clone(), plugin.to_owned());
         Box::pin(async move {

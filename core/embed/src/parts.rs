@@ -33,7 +33,6 @@ pub(crate) struct Parts {
     pub(crate) suspects: Arc<Suspects>,
     pub(crate) services: Arc<HostServices>,
     pub(crate) storage: PluginStorage,
-    sealer: Keyring,
     keepings: PluginKeepings,
 }
 
@@ -43,7 +42,7 @@ impl Parts {
         options: &Options,
         (plugins, data): (&Path, &Path),
         work: Handle,
-        sealer: Keyring,
+        keyring: Keyring,
     ) -> Result<Self, String> {
         let limits = &options.settings.limits;
         let artifacts = data.join("artifacts");
@@ -87,8 +86,7 @@ impl Parts {
             suspects,
             services,
             storage: storage.clone(),
-            sealer,
-            keepings: PluginKeepings::new(data.join("plugins"), storage),
+            keepings: PluginKeepings::new(data.join("plugins"), storage, keyring),
         })
     }
 
@@ -114,7 +112,6 @@ impl Parts {
             registry,
             exchange,
             built_in: self.built_in,
-            sealer: Arc::new(self.sealer),
             keepings: Arc::new(self.keepings),
             work: PluginWork { aside: aside(control), turns: Arc::new(Semaphore::new(turns)) },
             install: Some(Arc::new(self.installer)),

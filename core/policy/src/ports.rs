@@ -3,7 +3,7 @@
 //! What must not live here: anything that decides.
 
 use crate::{
-    BoxFuture, ConfigSchema, Digest, Failure, Granted, Loaded, Manifest,
+    BoxFuture, ConfigSchema, Digest, Failure, Granted, Loaded, Manifest, Sealer,
     routes::{Routed, Target},
 };
 use serde::{Deserialize, Serialize};
@@ -205,6 +205,9 @@ impl<C: Into<Arc<str>>> From<(u64, C)> for GenerationStart {
 pub trait Keepings: Send + Sync {
     /// Removes all of it, of a plugin that is gone. Once more changes nothing. Else why not, in one sentence.
     fn purge(&self, plugin: &str) -> BoxFuture<Result<(), String>>;
+
+    /// What seals the secrets of their configurations.
+    fn sealer(&self) -> Arc<dyn Sealer>;
 }
 
 /// Where requests are dispatched.

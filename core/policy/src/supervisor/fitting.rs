@@ -36,7 +36,7 @@ impl Plugin {
         let Some(record) = self.record() else { return Ok(self.on_record.config.shown.clone()) };
         let opened = match record.secrets.is_empty() {
             true => record.config.clone(),
-            false => self.sealer.put_back(&self.name, &record.config, &record.secrets)?,
+            false => self.on_record.sealer.put_back(&self.name, &record.config, &record.secrets)?,
         };
         let Some(schema) = artifact.schema() else { return Ok(opened.to_string().into()) };
         let places = top_level(schema.sensitive(&record.config), &record.config);
@@ -69,7 +69,7 @@ impl Plugin {
         let not_opened = |why: NotOpened| Refused::Conflict(format!("`{}` cannot be configured: {why}", self.name));
         if let Some(schema) = self.serving.as_ref().and_then(|serving| serving.artifact.schema()) {
             let opened = match places.iter().any(|place| is_masked(&config, place)) {
-                true => self.sealer.put_back(&self.name, &config, before).map_err(not_opened)?,
+                true => self.on_record.sealer.put_back(&self.name, &config, before).map_err(not_opened)?,
                 false => config.clone(),
             };
             // Defaults are not put on record: a later version may have others.
@@ -79,7 +79,8 @@ impl Plugin {
         if !places.iter().any(is_there) {
             return Ok((config, nothing));
         }
-        let (shown, mut secrets) = self.sealer.set_apart(&self.name, &config, &places, before).map_err(not_opened)?;
+        let (shown, mut secrets) =
+            self.on_record.sealer.set_apart(&self.name, &config, &places, before).map_err(not_opened)?;
         // What is on record already is kept there, whatever it has become meanwhile.
         secrets.retain(|place, sealed| before.get(place) != Some(sealed));
         Ok((shown, secrets))

@@ -38,8 +38,8 @@ mod watchful;
 mod work;
 
 use crate::{
-    BoxFuture, Candidate, Grants, Install, Keepings, Limits, LivePlugin, Loading, Manager, OpQueue, Publish, Sealer,
-    Shelf, Sources,
+    BoxFuture, Candidate, Grants, Install, Keepings, Limits, LivePlugin, Loading, Manager, OpQueue, Publish, Shelf,
+    Sources,
     manager::{Inbox, Message},
     manifest::HOST_CLAIM,
     registry::{Exchange, Reading, Registry, RegistryChange},
@@ -91,8 +91,6 @@ pub struct Ports {
     pub built_in: Vec<Arc<dyn Candidate>>,
     /// Where plugin code runs that is no request, and how much at once.
     pub work: PluginWork,
-    /// What seals secrets of configurations.
-    pub sealer: Arc<dyn Sealer>,
     /// What plugins keep.
     pub keepings: Arc<dyn Keepings>,
     /// What puts plugins into the directory; without, nothing is installed.

@@ -39,8 +39,6 @@ pub(crate) struct Plugin {
     pub(crate) failed: Option<FailedGeneration>,
     pub(crate) leaving: BTreeMap<u64, LeavingGeneration>,
     pub(crate) past: Past,
-    /// What seals and opens its secrets.
-    pub(crate) sealer: Arc<dyn Sealer>,
 }
 
 /// What the registry has of a plugin, and what it was told.
@@ -50,6 +48,8 @@ pub(crate) struct OnRecord {
     pub(crate) config: RecordedConfig,
     /// The revision of the record of which secrets are being sealed that lie there in plain.
     pub(crate) sealing: Option<u64>,
+    /// What seals and opens its secrets.
+    pub(crate) sealer: Arc<dyn Sealer>,
     /// What its generations may.
     pub(crate) granted: GrantedGenerations,
     /// When the record was taken over, by the count of records that were.
@@ -301,6 +301,7 @@ impl Plugin {
                 record: None,
                 config: RecordedConfig { shown: "{}".into(), secrets: Arc::default() },
                 sealing: None,
+                sealer,
                 granted: GrantedGenerations::default(),
                 taken_at: 0,
                 orders: 0,
@@ -316,7 +317,6 @@ impl Plugin {
             failed: None,
             leaving: BTreeMap::new(),
             past: Past::default(),
-            sealer,
         }
     }
 

@@ -194,7 +194,7 @@ impl Supervisor {
         let plugin = self
             .plugins
             .entry(name.clone())
-            .or_insert_with(|| Plugin::new(&name, presence(), self.ports.sealer.clone()));
+            .or_insert_with(|| Plugin::new(&name, presence(), self.ports.keepings.sealer()));
         if plugin.record().is_some_and(|known| known.revision > record.revision) {
             return;
         }

@@ -103,7 +103,7 @@ impl Plugin {
             return None;
         }
         let places = self.secret_places(&record.config);
-        let sealed = self.sealer.set_apart(&self.name, &record.config, &places, &record.secrets);
+        let sealed = self.on_record.sealer.set_apart(&self.name, &record.config, &places, &record.secrets);
         let decision = sealed.map(|(config, mut secrets)| {
             secrets.retain(|place, sealed| record.secrets.get(place) != Some(sealed));
             Decision { config: Some(config), secrets, ..Decision::default() }
@@ -128,7 +128,7 @@ impl Plugin {
             }
             seen.push(config);
             let Ok(shown) = serde_json::from_str(&config.shown) else { continue };
-            let Ok(opened) = self.sealer.put_back(&self.name, &shown, &config.secrets) else { continue };
+            let Ok(opened) = self.on_record.sealer.put_back(&self.name, &shown, &config.secrets) else { continue };
             config.secrets.keys().filter_map(|place| opened.pointer(place)).for_each(|secret| texts.add(secret));
         }
         texts

@@ -222,7 +222,7 @@ impl Plugin {
 
     /// Its configuration with what is secret in it, if that can be opened here, for who asks.
     fn with_secrets(&self, record: &Record) -> Arc<dyn Fn() -> serde_json::Value + Send + Sync> {
-        let (sealer, plugin) = (self.sealer.clone(), self.name.clone());
+        let (sealer, plugin) = (self.on_record.sealer.clone(), self.name.clone());
         let (shown, secrets) = (record.config.clone(), record.secrets.clone());
         Arc::new(move || sealer.put_back(&plugin, &shown, &secrets).unwrap_or_else(|_| shown.clone()))
     }

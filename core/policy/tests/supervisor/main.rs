@@ -9,6 +9,7 @@ mod granting;
 mod installing;
 mod leaning;
 mod recorded;
+mod script;
 mod sealed;
 mod sealer;
 mod watching;

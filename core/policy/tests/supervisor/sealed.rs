@@ -105,7 +105,7 @@ async fn what_lies_in_plain_is_sealed_by_who_sees_it_and_changes_nothing_for_the
     let configured = world.taken().into_iter().filter(|line| line.starts_with("configure")).collect::<Vec<_>>();
     assert_eq!(configured, [r#"configure hello:a 1 with {"password":"hunter2","rows":10}"#]);
     // Nor does it when it is sealed anew.
-    let again = world.sealer().seal(&json!("hunter2"));
+    let again = world.fake_sealer().seal(&json!("hunter2"));
     let anew = Decision {
         config: Some(json!({"password": MASK})),
         secrets: [("/password".to_owned(), again)].into(),
@@ -121,7 +121,7 @@ async fn without_the_key_others_serve_and_it_waits_until_there_is_one() {
     let (world, registry, server) = serving().await;
     server.manager.act("hello", set(json!({"password": "hunter2"}))).await.unwrap();
     world.put("open", "a", Script::default());
-    world.sealer().take_key("second");
+    world.fake_sealer().take_key("second");
     server.manager.act("hello", Act::Enable(false)).await.unwrap();
     let _ = server.manager.act("hello", Act::Enable(true)).await;
     let waits = server.until("hello", |plugin| plugin.state == Headline::Waiting).await;
@@ -134,7 +134,7 @@ async fn without_the_key_others_serve_and_it_waits_until_there_is_one() {
     // Nor is anything put on record by who cannot read it.
     let refused = server.manager.act("hello", set(json!({"password": MASK, "rows": 1}))).await;
     assert!(matches!(refused, Ok(_) | Err(Refused::Conflict(_))), "{refused:?}");
-    world.sealer().take_key("first");
+    world.fake_sealer().take_key("first");
     server.manager.key_listener()();
     server.until("hello", |plugin| plugin.state == Headline::Serving).await;
     assert!(tells_nothing(&record(&registry)));
@@ -145,19 +145,19 @@ async fn what_serves_goes_on_when_its_secrets_are_sealed_with_another_key() {
     let (world, registry, server) = serving().await;
     server.manager.act("hello", set(json!({"password": "hunter2"}))).await.unwrap();
     world.taken();
-    world.sealer().take_key("second");
+    world.fake_sealer().take_key("second");
     let anew = Decision {
         config: Some(json!({"password": MASK})),
-        secrets: [("/password".to_owned(), world.sealer().seal(&json!("hunter2")))].into(),
+        secrets: [("/password".to_owned(), world.fake_sealer().seal(&json!("hunter2")))].into(),
         ..Decision::default()
     };
-    world.sealer().take_key("first");
+    world.fake_sealer().take_key("first");
     write(&registry, "hello", anew).await;
     let view = server.until("hello", |plugin| plugin.failed.is_some()).await;
     let failed = view.failed.clone().unwrap();
     assert_eq!((failed.stage, view.state), (Stage::Config, Headline::Serving));
     assert!(failed.reason.contains("sealed with the key second") && failed.reason.ends_with("with the one before"));
-    world.sealer().take_key("second");
+    world.fake_sealer().take_key("second");
     server.manager.key_listener()();
     server.until("hello", |plugin| plugin.failed.is_none()).await;
     assert_eq!(world.taken(), Vec::<String>::new());
@@ -167,12 +167,12 @@ async fn what_serves_goes_on_when_its_secrets_are_sealed_with_another_key() {
 async fn what_a_plugin_says_of_its_configuration_is_told_without_its_secrets() {
     let (world, registry, server) = serving().await;
     server.manager.act("hello", set(json!({"password": "hunter2"}))).await.unwrap();
-    world.put("hello", "b", Script { load_quotes: true, ..script() });
+    world.put("hello", "b", Script { load_fails: true, ..script() });
     let view = server.until("hello", |plugin| plugin.failed.is_some()).await;
     let reason = &view.failed.as_ref().unwrap().reason;
-    assert_eq!(reason, r#"`create` failed: {"password":********,"rows":10} is of no use"#);
+    assert_eq!(reason, r#"`create` failed: it does not want to with {"password":********,"rows":10}"#);
     let noted = format!("{:?}", registry.noted());
-    assert!(noted.contains("is of no use") && !noted.contains("hunter2"), "{noted}");
+    assert!(noted.contains("it does not want to with") && !noted.contains("hunter2"), "{noted}");
     world.put("hello", "b", Script { refuses_config: Some("hunter3 is too short"), ..script() });
     world.put("hello", "a", Script { refuses_config: Some("hunter3 is too short"), ..script() });
     let refused = server.manager.act("hello", set(json!({"password": "hunter3"}))).await.unwrap_err().to_string();

@@ -12,12 +12,12 @@ use std::{
 
 pub(super) struct FakeSealer {
     key: Mutex<&'static str>,
-    nonce: AtomicU8,
+    number: AtomicU8,
 }
 
 impl Default for FakeSealer {
     fn default() -> Self {
-        FakeSealer { key: Mutex::new("first"), nonce: AtomicU8::new(0) }
+        FakeSealer { key: Mutex::new("first"), number: AtomicU8::new(0) }
     }
 }
 
@@ -28,8 +28,8 @@ impl FakeSealer {
     }
 
     pub(super) fn seal(&self, secret: &Value) -> SealedSecret {
-        let nonce = self.nonce.fetch_add(1, Ordering::Relaxed);
-        let bytes = std::iter::once(nonce).chain(secret.to_string().bytes().map(|byte| byte ^ 0x55)).collect();
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        let bytes = std::iter::once(number).chain(secret.to_string().bytes().map(|byte| byte ^ 0x55)).collect();
         SealedSecret { key_id: (*self.key.lock().unwrap()).to_owned(), bytes }
     }
 

@@ -1,11 +1,13 @@
 //! A world of fakes: entries with a script for each fingerprint, and a log of what was done to them.
 
+pub(super) use crate::script::Script;
 use crate::sealer::FakeSealer;
 use camlock_policy::{
     Act, Answer, Arriving, Aside, BoxFuture, BuildPriority, Built, Call, Candidate, ConfigSchema, Description, Digest,
     Done, Ending, Entry, Failure, Fault, FaultKind, Fingerprint, GenerationStart, Granted, Install, Installed,
     Instance, Keepings, Kept, Kind, Lease, Limits, LivePlugin, Loaded, Loading, Manager, Manifest, NotInstalled,
-    Overview, PluginWork, Ports, Progress, Publish, Refused, Saved, Scan, Settings, Shelf, Sources, Stage, Upload, Use,
+    Overview, PluginWork, Ports, Progress, Publish, Refused, Saved, Scan, Sealer, Settings, Shelf, Sources, Stage,
+    Upload, Use,
     manifest::{Camlock, Handover},
     routes::{Routed, Target},
     supervise,
@@ -18,46 +20,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tokio::sync::{Semaphore, watch};
-
-/// What becomes of a fingerprint.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Script {
-    pub(super) version: &'static str,
-    pub(super) claims: &'static [&'static str],
-    pub(super) needs: &'static [(&'static str, &'static str)],
-    pub(super) permissions: &'static [&'static str],
-    pub(super) build: Duration,
-    pub(super) build_fails: Option<Failure>,
-    /// From its build on, the entry has another fingerprint: the build teaches what it is made of.
-    pub(super) build_teaches: Option<&'static str>,
-    pub(super) verify: Duration,
-    pub(super) load: Duration,
-    /// The server's own code breaks.
-    pub(super) build_panics: bool,
-    pub(super) load_panics: bool,
-    pub(super) load_fails: bool,
-    /// And says with which configuration.
-    pub(super) load_quotes: bool,
-    pub(super) start_fails: bool,
-    pub(super) start_hangs: bool,
-    /// In a thread that nobody can end.
-    pub(super) health_hangs: bool,
-    pub(super) unwell: bool,
-    pub(super) panics: u64,
-    pub(super) saves: Option<&'static str>,
-    pub(super) quiesce: bool,
-    /// What is built of it are the bytes of this other fingerprint.
-    pub(super) bytes_of: Option<&'static str>,
-    /// Its library stays.
-    pub(super) pins: bool,
-    /// Nothing holds it any more, and still it is not unloaded.
-    pub(super) lingers: bool,
-    /// It takes another configuration while it runs; or says why not.
-    pub(super) configures: bool,
-    pub(super) refuses_config: Option<&'static str>,
-    /// What its configuration must be like.
-    pub(super) schema: Option<&'static str>,
-}
 
 #[derive(Default)]
 struct State {
@@ -94,7 +56,7 @@ impl World {
     }
 
     /// What seals secrets.
-    pub(super) fn sealer(&self) -> Arc<FakeSealer> {
+    pub(super) fn fake_sealer(&self) -> Arc<FakeSealer> {
         self.state().sealer.clone()
     }
 
@@ -254,7 +216,6 @@ impl World {
             built_in: Vec::new(),
             work: PluginWork { aside: self.aside(), turns: Arc::new(Semaphore::new(4)) },
             install: Some(Arc::new(self.clone())),
-            sealer: self.sealer(),
             keepings: Arc::new(self.clone()),
         };
         let manager = supervise(ports, settings);
@@ -387,6 +348,10 @@ impl Keepings for World {
         let stuck = self.state().stuck.then(|| "the disk says no".to_owned());
         Box::pin(async move { stuck.map_or(Ok(()), Err) })
     }
+
+    fn sealer(&self) -> Arc<dyn Sealer> {
+        self.state().sealer.clone()
+    }
 }
 
 impl Shelf for World {
@@ -484,10 +449,7 @@ impl Candidate for Artifact {
             tokio::time::sleep(script.load).await;
             assert!(!script.load_panics, "on purpose");
             if script.load_fails {
-                return Err(Failure::new(Stage::Load, "`create` failed: it does not want to"));
-            }
-            if script.load_quotes {
-                return Err(Failure::new(Stage::Load, format!("`create` failed: {config} is of no use")));
+                return Err(Failure::new(Stage::Load, format!("`create` failed: it does not want to{with}")));
             }
             let (ending, ended) = watch::channel(Ending::Alive);
             let (end_world, end_mark) = (world.clone(), fingerprint.clone());
