@@ -83,6 +83,9 @@ async fn serve(
     if let Some(token) = &told.token {
         reports.never_tell(token);
     }
+    if let Some(key) = &told.secrets_key {
+        reports.never_tell(&key.text());
+    }
     let camlock = Camlock::start(told).await?;
     reports.never_tell(camlock.admin_token());
     let (dispatch, manager) = (camlock.dispatch().clone(), camlock.manager().clone());
@@ -156,6 +159,7 @@ fn options(config: &Config, voice: &Voice, address: SocketAddr, logs: Logs) -> R
         admin: config.admin.clone(),
         storage: config.storage,
         database: config.database,
+        secrets_key: config.secrets_key.clone(),
         ..camlock_embed::Options::new(&config.plugins, &config.data)
     })
 }

@@ -109,9 +109,10 @@ async fn copy(config: &Config, from: &str, to: &str, as_data: bool) -> Result<()
         ))
     })?;
     if as_data {
-        let Copied { plugins, granted, quarantined, endpoints, events, artifacts, shared, tokens } = copied;
+        let Copied { plugins, granted, secrets, quarantined, endpoints, events, artifacts, shared, tokens } = copied;
         print::json(&json!({
             "from": places.0, "to": places.1, "plugins": plugins, "endpoints": endpoints, "grants": granted,
+            "secrets": secrets,
             "quarantined": quarantined,
             "artifacts": artifacts, "shared": shared, "events": events, "tokens": tokens,
             "values": values,
@@ -123,15 +124,16 @@ async fn copy(config: &Config, from: &str, to: &str, as_data: bool) -> Result<()
 }
 
 fn summary(copied: &Copied, values: u64) -> String {
-    let Copied { plugins, granted, quarantined, endpoints, events, artifacts, shared, tokens } = *copied;
+    let Copied { plugins, granted, secrets, quarantined, endpoints, events, artifacts, shared, tokens } = *copied;
     let entries = if events == 1 { "entry" } else { "entries" };
     format!(
-        "  {}, {} of them, {} under quarantine, {}\n  {}, {shared} with bytes\n  {events} {entries} of the journal\n  {}\n  {}\n\
+        "  {}, {} of them, {} under quarantine, {}, {}\n  {}, {shared} with bytes\n  {events} {entries} of the journal\n  {}\n  {}\n\
          Name the copy in `database.url` and start the server; the original is as it was.",
         counted(plugins, "plugin"),
         counted(endpoints, "endpoint"),
         counted(quarantined, "artifact"),
         counted(granted, "grant"),
+        counted(secrets, "secret"),
         counted(artifacts, "artifact"),
         counted(tokens, "token"),
         counted(usize::try_from(values).unwrap_or(usize::MAX), "kept value"),

@@ -16,6 +16,7 @@ mod named;
 mod new;
 mod nodes;
 mod plugins;
+mod secrets;
 mod storage;
 mod tokens;
 mod workshop;
@@ -109,6 +110,13 @@ camlock config hello set --unset greeting\n  camlock config hello set --file hel
 camlock config hello get | jq '.rows = 3' | camlock config hello set -\n  camlock config hello edit"
     )]
     Config(configuration::ConfigOptions),
+    /// Show which key seals secrets of configurations, or seal them anew with another one
+    #[command(
+        after_help = "Whoever has the key can read what plugins' schemas call sensitive; without it nobody can: keep a copy of it, \
+and not beside the backups of the registry. Running servers go on meanwhile.\n\nExamples:\n  camlock secrets\n  \
+camlock secrets --data /var/lib/camlock --json\n  camlock secrets rotate"
+    )]
+    Secrets(secrets::SecretsOptions),
     /// List the values that a plugin keeps, read them, put and delete them
     #[command(after_help = "Examples:\n  camlock storage hello\n  camlock storage hello list users/ --json\n  \
 camlock storage hello get users/1 > user.json\n  camlock storage hello put users/1 --file user.json\n  \
@@ -173,6 +181,7 @@ impl Command {
             Command::Grant(options) => grants::grant(options),
             Command::Revoke(options) => grants::revoke(options),
             Command::Config(options) => configuration::run_it(options),
+            Command::Secrets(options) => secrets::run_it(options),
             Command::Storage(options) => storage::run_it(options),
             Command::Events(options) => events::run_it(options),
             Command::Logs(options) => logs::run_it(options),

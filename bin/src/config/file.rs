@@ -9,6 +9,7 @@ use camlock_policy::{Grants, Limits};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
+    fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -27,6 +28,7 @@ pub(super) struct ConfigFile {
     pub(super) build: BuildKeys,
     pub(super) log: LogKeys,
     pub(super) services: ServicesKeys,
+    pub(super) secrets: SecretsKeys,
     pub(super) limits: LimitKeys,
     pub(super) plugin: BTreeMap<String, LimitKeys>,
 }
@@ -116,6 +118,19 @@ pub(super) struct ServicesKeys {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ServedDatabaseKeys {
     pub(super) connections: Option<usize>,
+}
+
+/// Not shown: it is the key itself.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct SecretsKeys {
+    pub(super) key: Option<String>,
+}
+
+impl fmt::Debug for SecretsKeys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("SecretsKeys").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -5,7 +5,7 @@
 mod file;
 mod values;
 
-use camlock_embed::{AdminSettings, DatabaseSettings, FleetSettings, RegistrySettings, StorageSettings};
+use camlock_embed::{AdminSettings, DatabaseSettings, FleetSettings, RegistrySettings, SecretsKey, StorageSettings};
 use camlock_http::{FrontOptions, TlsFiles};
 use camlock_policy::{Grants, Limits, Settings, manifest::check_name};
 use clap::{Args, ValueEnum};
@@ -101,6 +101,8 @@ pub(crate) struct Config {
     pub(crate) levels: BTreeMap<String, tracing::Level>,
     /// What is laid over the environment, by plugin.
     pub(crate) variables: BTreeMap<String, BTreeMap<String, String>>,
+    /// What secrets of configurations are sealed with, if it is set.
+    pub(crate) secrets_key: Option<SecretsKey>,
     /// What plugins may keep.
     pub(crate) storage: StorageSettings,
     pub(crate) database: DatabaseSettings,
@@ -141,7 +143,11 @@ impl Config {
             None => here.ancestors().map(|dir| dir.join("camlock.toml")).find(|path| path.is_file()),
         };
         let text = path.as_deref().map(read_file).transpose()?;
-        Config::merge(flags, path.as_deref().zip(text.as_deref()), &here)
+        let config = Config::merge(flags, path.as_deref().zip(text.as_deref()), &here)?;
+        match env::var("CAMLOCK_SECRETS_KEY").ok().filter(|key| !key.is_empty()) {
+            Some(key) => Ok(Config { secrets_key: Some(secrets_key("CAMLOCK_SECRETS_KEY", &key)?), ..config }),
+            None => Ok(config),
+        }
     }
 
     /// Puts flags and a file's text together.
@@ -220,6 +226,7 @@ impl Config {
         if database.connections == 0 {
             return Err(Misconfigured("[services.database]: `connections` is 1 at least".to_owned()));
         }
+        let secrets_key = parsed.secrets.key.map(|key| secrets_key("secrets.key", &key)).transpose()?;
         let usual = RegistrySettings::default();
         let heartbeat = parsed.fleet.heartbeat.map_or(usual.fleet.heartbeat, |time| time.0);
         let fleet = FleetSettings {
@@ -258,11 +265,17 @@ impl Config {
             log_filter: parsed.log.filter,
             levels,
             variables,
+            secrets_key,
             storage,
             database,
             settings,
         })
     }
+}
+
+/// A key that somebody wrote down. What is written there is not told.
+fn secrets_key(place: &str, text: &str) -> Result<SecretsKey, Misconfigured> {
+    SecretsKey::parse(text).map_err(|why| Misconfigured(format!("{place} is no key: {why}")))
 }
 
 fn read_file(path: &Path) -> Result<String, Misconfigured> {
@@ -335,6 +348,19 @@ mod tests {
         described.sort();
         there.sort();
         assert_eq!(described, there);
+    }
+
+    #[test]
+    fn the_key_for_secrets_is_read_and_never_shown() {
+        let text = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+        let config = merged(&Flags::default(), &format!("secrets.key = \"{text}\"")).unwrap();
+        assert_eq!(config.secrets_key.as_ref().map(|key| key.text().to_string()).as_deref(), Some(text));
+        assert!(!format!("{config:?}").contains(text));
+        let told = refused("secrets.key = \"hunter2\"");
+        assert!(
+            told.starts_with("secrets.key is no key: it is not 32 bytes in base64") && !told.contains("hunter2"),
+            "{told}"
+        );
     }
 
     #[test]

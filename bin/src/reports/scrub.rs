@@ -2,7 +2,7 @@
 //!
 //! It is the last net: nothing of the host's own puts a secret into words. But a plugin may, and what it says is reported.
 
-use camlock_policy::Overview;
+use camlock_policy::{MASK, Overview};
 use serde_json::Value;
 use std::{
     collections::BTreeSet,
@@ -63,7 +63,9 @@ impl Secrets {
     pub(super) fn of_plugins(&self, overview: &Overview) {
         let mut found = BTreeSet::new();
         let configs = overview.plugins.iter().filter_map(|plugin| plugin.secrets_in.as_deref());
-        configs.for_each(|config| texts(config, &mut found));
+        configs.for_each(|config| texts(&config(), &mut found));
+        // What stands for a secret tells nothing.
+        found.remove(MASK);
         *self.of_plugins.lock().unwrap_or_else(PoisonError::into_inner) = found;
     }
 
@@ -220,7 +222,7 @@ mod tests {
     fn what_plugins_are_configured_with_is_taken_out() {
         let view = crate::client::plugin(json!({ "config": { "key": "********", "port": 8080 } }));
         let mut plugin = LivePlugin::new(view, None, std::collections::BTreeMap::new());
-        plugin.secrets_in = Some(Arc::new(json!({ "key": "open-sesame", "port": 8080, "list": ["another one"] })));
+        plugin.secrets_in = Some(Arc::new(|| json!({ "key": "open-sesame", "port": 8080, "list": ["another one"] })));
         let secrets = Secrets::default();
         secrets.of_plugins(&Overview { plugins: vec![Arc::new(plugin)], ..Overview::default() });
         let scrubbed = secrets.scrub("it said open-sesame to another one at 8080, and ********");

@@ -25,6 +25,8 @@ const COMMANDS: &[&[&str]] = &[
     &["token", "list"],
     &["token", "revoke"],
     &["grants"],
+    &["secrets"],
+    &["secrets", "rotate"],
     &["storage"],
     &["grant"],
     &["revoke"],

@@ -2,6 +2,7 @@
 
 mod grants;
 mod rollouts;
+mod sealed;
 mod stored;
 mod tables;
 mod toggles;

@@ -11,6 +11,7 @@ mod matrix;
 mod niceness;
 mod processes;
 mod purged;
+mod sealed;
 mod secrets;
 mod sources;
 mod stored;

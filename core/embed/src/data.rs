@@ -25,6 +25,11 @@ pub fn open(path: &Path) -> Result<PathBuf, String> {
     Ok(path)
 }
 
+/// Has on the disk what was made or renamed in a directory.
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
 /// The admin token in the data directory, which is made the first time.
 pub(crate) fn admin_token(data: &Path) -> Result<String, String> {
     let path = data.join("admin-token");
@@ -50,7 +55,7 @@ pub(crate) fn admin_token(data: &Path) -> Result<String, String> {
             other => other,
         })
         // Its name is on the disk too before anybody is let in by it.
-        .and_then(|()| File::open(data)?.sync_all());
+        .and_then(|()| sync_dir(data));
     let _ = fs::remove_file(&temporary);
     written.map_err(told)?;
     fs::read_to_string(&path).map(|token| token.trim().to_owned()).map_err(told)

@@ -1,8 +1,15 @@
 //! The handle: everything is begun here, asked through here, and ended here.
 
 use crate::{
-    Options, data, known::tell_plugins, parts::Parts, record::OpenRegistry, runtimes::Runtimes,
-    suspects::put_under_quarantine, values::StoredValues, watch::watch,
+    Options, data,
+    known::tell_plugins,
+    parts::Parts,
+    record::OpenRegistry,
+    runtimes::Runtimes,
+    secrets::{self, OwnKey},
+    suspects::put_under_quarantine,
+    values::StoredValues,
+    watch::watch,
 };
 use camlock_admin::{AdminOptions, ControlSocket, Token, admin_router, serve_socket};
 use camlock_api::ServerHealth;
@@ -66,6 +73,8 @@ struct EndsLast {
     record: OpenRegistry,
     socket: Option<ControlSocket>,
     watching: JoinHandle<()>,
+    /// The key for secrets.
+    following: JoinHandle<()>,
 }
 
 impl Camlock {
@@ -91,7 +100,10 @@ impl Camlock {
         };
         // First: what is wrong with its URL is told here.
         let mut record = OpenRegistry::open(&options, &data).await?;
-        let parts = Parts::open(&options, &plugins, &data, work.clone())?;
+        let own_key = OwnKey::of(&options, &data);
+        let key_record = record.store.key();
+        let keyring = secrets::open(&own_key, &key_record, record.store.trouble().is_some()).await;
+        let parts = Parts::open(&options, (&plugins, &data), work.clone(), keyring.clone())?;
         let dispatch = Dispatch::default();
         record.answer_requests(parts.holding());
         let cannot_build = parts.builder.cannot_build();
@@ -114,6 +126,7 @@ impl Camlock {
         let ports = parts.ports(Arc::new(dispatch.clone()), registry, control.clone());
         let manager = supervise(ports, options.settings);
         record.follow(&manager);
+        let following = control.spawn(secrets::follow(own_key, key_record, keyring, manager.key_listener()));
         let told = AdminOptions {
             tokens: record.store.tokens(),
             archive: record.store.archive(),
@@ -139,7 +152,7 @@ impl Camlock {
         dispatch.fall_through_to(router);
         let watching = control.spawn(watch(plugins, manager.clone(), builder.clone()));
         control.spawn(tell_plugins(tables, manager.watch()));
-        let rest = EndsLast { record, socket: socket.ok(), watching };
+        let rest = EndsLast { record, socket: socket.ok(), watching, following };
         Ok(Camlock(Arc::new(Inner {
             dispatch,
             manager,
@@ -240,6 +253,7 @@ impl Camlock {
             self.control().spawn(async move {
                 camlock.manager().end().await;
                 rest.watching.abort();
+                rest.following.abort();
                 drop(rest.socket);
                 let builder = camlock.0.builder.clone();
                 let _ = spawn_blocking(move || builder.end()).await;

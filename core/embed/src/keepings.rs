@@ -1,8 +1,8 @@
 //! What plugins keep on this server: their tables brought to what they need, and all of it removed with them, if that is asked for.
 //! What must not live here: how it is kept.
 
-use camlock_policy::{BoxFuture, Failure, Keepings, MigrationFile, TableTerms, TablesNotReady, TablesReady};
-use camlock_services::{PluginStorage, database::PluginTables};
+use camlock_policy::{BoxFuture, Failure, Keepings, MigrationFile, Sealer, TableTerms, TablesNotReady, TablesReady};
+use camlock_services::{PluginStorage, database::PluginTables, secrets::Keyring};
 use std::{fs, io, path::PathBuf, sync::Arc};
 use tokio::task::spawn_blocking;
 
@@ -12,15 +12,20 @@ pub(crate) struct PluginKeepings {
     dirs: PathBuf,
     storage: PluginStorage,
     tables: PluginTables,
+    keyring: Keyring,
 }
 
 impl PluginKeepings {
-    pub(crate) fn new(dirs: PathBuf, storage: PluginStorage, tables: PluginTables) -> Self {
-        PluginKeepings { dirs, storage, tables }
+    pub(crate) fn new(dirs: PathBuf, storage: PluginStorage, tables: PluginTables, keyring: Keyring) -> Self {
+        PluginKeepings { dirs, storage, tables, keyring }
     }
 }
 
 impl Keepings for PluginKeepings {
+    fn sealer(&self) -> Arc<dyn Sealer> {
+        Arc::new(self.keyring.clone())
+    }
+
     fn purge(&self, plugin: &str) -> BoxFuture<Result<(), String>> {
         let (dir, plugin) = (self.dirs.join(plugin), Arc::from(plugin));
         let (storage, tables) = (self.storage.clone(), self.tables.clone());

@@ -41,6 +41,7 @@ mod parts;
 mod record;
 mod router;
 mod runtimes;
+mod secrets;
 mod suspects;
 mod values;
 mod watch;
@@ -50,6 +51,7 @@ pub use crate::{
     kept::{DatabaseSettings, StorageSettings, carry_what_plugins_keep},
     options::{FleetSettings, Options, RegistrySettings},
     parts::build_options,
+    secrets::{look_at_secrets, rotate_secrets},
 };
 pub use camlock_admin::{AdminSettings, Levels, Logs, Network};
 pub use camlock_build::{CompilerListener, Profile};
@@ -59,7 +61,10 @@ pub use camlock_policy::{
     Act, AskError, AskErrorCode, Asker, Body, Done, Granted, Grants, Headline, Kept, Limits, LivePlugin, Manager,
     Order, Overview, PluginView, Refused, RequestLimits, Settings,
 };
-pub use camlock_services::{NotAService, Service, StorageLimits};
+pub use camlock_services::{
+    NotAService, Service, StorageLimits,
+    secrets::{HeldKey, NotAKey, SecretsKey},
+};
 pub use camlock_store::Objects;
 
 /// The one call that a program with Camlock in it makes, first thing in `main`.

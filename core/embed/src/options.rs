@@ -5,7 +5,7 @@ use camlock_admin::{AdminSettings, Levels, Logs};
 use camlock_build::{CompilerListener, Profile};
 use camlock_loader::BuiltIn;
 use camlock_policy::{Limits, Settings};
-use camlock_services::{NotAService, Service, ServiceSet};
+use camlock_services::{NotAService, Service, ServiceSet, secrets::SecretsKey};
 use camlock_store::Objects;
 use std::{
     collections::BTreeMap,
@@ -39,6 +39,9 @@ pub struct Options {
     pub storage: StorageSettings,
     /// How plugins' own tables are reached.
     pub database: DatabaseSettings,
+    /// The key that seals secrets of plugins' configurations. Default: the file `secrets.key` in the data directory, which is made if
+    /// the registry knows of no key yet.
+    pub secrets_key: Option<SecretsKey>,
     /// The admin token. Default: the one in the data directory, which is made the first time.
     pub token: Option<String>,
     /// The registry.
@@ -153,6 +156,7 @@ impl Options {
             services: ServiceSet::default(),
             storage: StorageSettings::default(),
             database: DatabaseSettings::default(),
+            secrets_key: None,
             token: None,
             registry: RegistrySettings::default(),
             artifacts: None,

@@ -23,6 +23,7 @@ use camlock_services::{
         PluginTables,
         service::{DatabaseService, SessionLimits},
     },
+    secrets::Keyring,
 };
 use std::{
     fmt::Display,
@@ -50,7 +51,12 @@ pub(crate) struct Parts {
 
 impl Parts {
     /// Opens it. Plugins' own timers and futures run on `work`.
-    pub(crate) fn open(options: &Options, plugins: &Path, data: &Path, work: Handle) -> Result<Self, String> {
+    pub(crate) fn open(
+        options: &Options,
+        (plugins, data): (&Path, &Path),
+        work: Handle,
+        keyring: Keyring,
+    ) -> Result<Self, String> {
         let limits = &options.settings.limits;
         let artifacts = data.join("artifacts");
         let builds = options.builds.as_deref().unwrap_or(data);
@@ -96,7 +102,7 @@ impl Parts {
             suspects,
             services,
             storage: storage.clone(),
-            keepings: PluginKeepings::new(data.join("plugins"), storage, tables.clone()),
+            keepings: PluginKeepings::new(data.join("plugins"), storage, tables.clone(), keyring),
             tables,
         })
     }

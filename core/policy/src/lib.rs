@@ -30,6 +30,7 @@ mod permissions;
 mod ports;
 pub mod registry;
 pub mod routes;
+mod secrets;
 mod services;
 mod supervisor;
 mod tables;
@@ -56,6 +57,7 @@ pub use crate::{
         BuildPriority, BuildProgress, Built, Candidate, Entry, Fingerprint, GenerationStart, Keepings, Kept, Kind,
         Loading, Progress, Publish, Scan, Shelf, Sources,
     },
+    secrets::{NotOpened, SealedSecret, SealedSecrets, Sealer},
     services::{AskCounts, AskError, AskErrorCode, Asker, ERROR_CODE, Services},
     supervisor::{Aside, PluginWork, Ports, Settings, supervise},
     tables::{TableTerms, TablesNotReady, TablesReady},

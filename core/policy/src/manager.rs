@@ -104,6 +104,8 @@ pub enum Message {
     Look,
     /// Something changed in the registry.
     Registry(RegistryChange),
+    /// There may be another key for secrets.
+    SecretsKey,
     /// Do this, and say what came of it.
     Act(Order, oneshot::Sender<Result<Done, Refused>>),
     /// Install this, and say where it lies.
@@ -168,6 +170,16 @@ impl Manager {
         let (reply, history) = oneshot::channel();
         let _ = self.messages.send(Message::History(plugin.to_owned(), reply));
         history.await.unwrap_or_default()
+    }
+
+    /// What tells it that there may be another key for secrets: what could not be opened is tried again.
+    pub fn key_listener(&self) -> impl Fn() + Clone + Send + Sync + use<> {
+        let messages = self.messages.downgrade();
+        move || {
+            if let Some(messages) = messages.upgrade() {
+                let _ = messages.send(Message::SecretsKey);
+            }
+        }
     }
 
     /// What tells it of changes in the registry, and does not keep it from ending when all handles are gone.

@@ -3,8 +3,8 @@
 //! What must not live here: anything that decides.
 
 use crate::{
-    BoxFuture, ConfigSchema, Digest, Failure, Granted, Loaded, Manifest, MigrationFile, TableTerms, TablesNotReady,
-    TablesReady,
+    BoxFuture, ConfigSchema, Digest, Failure, Granted, Loaded, Manifest, MigrationFile, Sealer, TableTerms,
+    TablesNotReady, TablesReady,
     routes::{Routed, Target},
 };
 use serde::{Deserialize, Serialize};
@@ -222,6 +222,9 @@ pub trait Keepings: Send + Sync {
 
     /// Takes away from its tables what only versions before this one needed: the files that have run for that.
     fn contract_tables(&self, plugin: &str, files: Vec<MigrationFile>) -> BoxFuture<Result<Vec<String>, Failure>>;
+
+    /// What seals the secrets of their configurations.
+    fn sealer(&self) -> Arc<dyn Sealer>;
 }
 
 /// Where requests are dispatched.

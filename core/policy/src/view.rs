@@ -34,7 +34,7 @@ pub struct LivePlugin {
     /// What it may.
     pub grants: GrantsView,
     /// Its configuration with what is secret in it, which is in no view: for whoever keeps secrets out of what is told.
-    pub secrets_in: Option<Arc<serde_json::Value>>,
+    pub secrets_in: Option<Arc<dyn Fn() -> serde_json::Value + Send + Sync>>,
     /// Its OpenAPI document, as JSON text, while it serves.
     pub openapi: Option<Arc<str>>,
     /// The schema of its configuration, if it has one, as its author wrote it.

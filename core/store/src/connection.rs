@@ -107,7 +107,9 @@ impl DatabaseConnection {
         let mut connection = Self::open_to_change(address, queries).await?;
         if connection.dialect == Dialect::Sqlite {
             // What was acknowledged survives a power cut: the log is synced at each commit.
-            let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON";
+            // What is freed is overwritten: a secret may have lain there in plain.
+            let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+                 PRAGMA secure_delete = ON";
             let began = Instant::now();
             // SQLite does not wait for others by itself when the mode is changed.
             while let Err(error) = connection.batch(settings).await {

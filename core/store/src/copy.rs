@@ -19,7 +19,9 @@ use camlock_policy::Digest;
 use serde_json::json;
 use side::Side;
 use std::sync::{Arc, atomic::AtomicU64};
-use tables::{ARTIFACTS, CopiedRow, CopiedTable, ENDPOINTS, GRANTS, JOURNAL, PLUGINS, QUARANTINE, TOKENS};
+use tables::{
+    ARTIFACTS, CopiedRow, CopiedTable, ENDPOINTS, GRANTS, JOURNAL, PLUGINS, QUARANTINE, SECRETS, SECRETS_KEY, TOKENS,
+};
 
 /// So many rows are in memory at once.
 const PAGE: usize = 1_000;
@@ -31,6 +33,8 @@ pub struct Copied {
     pub plugins: usize,
     /// What was decided that plugins may.
     pub granted: usize,
+    /// Secrets of their configurations, sealed as they are.
+    pub secrets: usize,
     /// Artifacts that are kept out.
     pub quarantined: usize,
     /// Their endpoints.
@@ -69,9 +73,13 @@ pub(crate) async fn copy(from: &Address, to: &Address, options: &StoreOptions) -
         return refused(not_empty(&to.address, &what));
     }
     to.rest_triggers().await?;
+    // A server that ran there may have left word of a key that nothing is sealed with.
+    to.forget_key().await?;
+    whole(&mut from, &mut to, &SECRETS_KEY).await?;
     let mut copied = Copied {
         plugins: plugins(&mut from, &mut to).await?,
         granted: whole(&mut from, &mut to, &GRANTS).await?,
+        secrets: whole(&mut from, &mut to, &SECRETS).await?,
         quarantined: whole(&mut from, &mut to, &QUARANTINE).await?,
         endpoints: whole(&mut from, &mut to, &ENDPOINTS).await?,
         artifacts: whole(&mut from, &mut to, &ARTIFACTS).await?,

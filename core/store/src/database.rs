@@ -322,7 +322,9 @@ impl Work {
         self.acting = true;
         let values = vec![actor.into(), node.into()];
         match self.dialect() {
-            Dialect::Sqlite => self.run("UPDATE registry_clock SET actor = $1, node = $2", values).await.map(drop),
+            Dialect::Sqlite => {
+                self.run("UPDATE registry_clock SET actor = $1, node = nullif($2, '')", values).await.map(drop)
+            }
             Dialect::Postgres => {
                 let until_the_end =
                     "SELECT set_config('camlock.actor', $1, true) AS word, set_config('camlock.node', $2, true)";

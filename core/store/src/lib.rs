@@ -30,6 +30,7 @@ mod registry;
 mod requests;
 mod rollout;
 mod schema;
+mod secrets;
 mod shared;
 mod tls;
 mod tokens;
@@ -44,12 +45,13 @@ pub use crate::{
     last_known::LastKnown,
     objects::{ObjectTrouble, Objects, SharedExchange},
     schema::Standing,
+    secrets::{KeyRecord, Reseal, SecretsOnRecord},
     trouble::{Trouble, TroubleKind},
 };
 
 use crate::{address::Address, database::Database, node::NodeIdentity, shared::StoreCore};
 use camlock_policy::{
-    Digest,
+    Digest, SealedSecret,
     registry::{Archive, Exchange, Registry, RegistryChange, Tokens},
 };
 use std::{
@@ -179,6 +181,23 @@ impl Store {
         copy::copy(&from, &to, options).await
     }
 
+    /// What is on record of secrets, without a change to anything.
+    pub async fn secrets(url: &str, options: &StoreOptions) -> Result<SecretsOnRecord, Trouble> {
+        let address = Address::parse(url, &options.schema)?;
+        let look = tokio::time::timeout(options.limit, secrets::look(&address));
+        look.await.unwrap_or_else(|_| Err(Trouble::silence(&address)))
+    }
+
+    /// Seals all secrets anew, all or nothing: from the key with this id to the one that this is proof of. How many they were.
+    pub async fn reseal(
+        url: &str,
+        options: &StoreOptions,
+        keys: (&str, SealedSecret),
+        reseal: Reseal<'_>,
+    ) -> Result<usize, Trouble> {
+        secrets::reseal(Address::parse(url, &options.schema)?, options, keys, reseal).await
+    }
+
     /// Takes the last migrations back, so many of them. With their tables goes what is in them.
     pub async fn take_down(url: &str, options: &StoreOptions, steps: usize) -> Result<(), Trouble> {
         schema::take_down(&Address::parse(url, &options.schema)?, steps).await
@@ -219,6 +238,11 @@ impl Store {
     /// Who may do what.
     pub fn tokens(&self) -> Arc<dyn Tokens> {
         Arc::new(self.shared.clone())
+    }
+
+    /// What is on record of the key that seals secrets.
+    pub fn key(&self) -> KeyRecord {
+        KeyRecord(self.shared.clone())
     }
 
     /// Artifacts that are shared through the database, and the right to build.

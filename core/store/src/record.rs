@@ -4,11 +4,12 @@ use crate::{
     Trouble,
     connection::Value,
     database::Work,
+    secrets::{SecretRow, masked},
     shared::{StoreCore, locked},
     words::{OptionalWords, Words},
 };
 use camlock_policy::{
-    Digest, Fingerprint, Grants, PluginSource,
+    Digest, Fingerprint, Grants, PluginSource, SealedSecrets,
     manifest::check_name,
     registry::{Actor, Agreed, Happened, Record},
 };
@@ -117,8 +118,13 @@ impl StoreCore {
         }
         let query = format!("SELECT plugin, source, granted FROM plugin_grants{listed}");
         let mut granted: BTreeMap<(String, String), Words> = BTreeMap::new();
-        for row in work.rows::<GrantedRow>(&query, values).await? {
+        for row in work.rows::<GrantedRow>(&query, values.clone()).await? {
             granted.insert((row.plugin, row.source), row.granted);
+        }
+        let query = format!("{}{listed}", SecretRow::QUERY);
+        let mut secrets: BTreeMap<String, SealedSecrets> = BTreeMap::new();
+        for row in work.rows::<SecretRow>(&query, values).await? {
+            secrets.entry(row.plugin.clone()).or_default().extend([row.secret()]);
         }
         let asked = |row: &RecordRow| names.is_none_or(|names| names.contains(&*row.name));
         Ok(rows
@@ -128,7 +134,9 @@ impl StoreCore {
             .map(|row| {
                 let quarantine = quarantine.remove(&*row.name).unwrap_or_default();
                 let granted = granted.remove(&((*row.name).to_owned(), row.source.clone()));
-                self.of_row(row, quarantine, granted)
+                let secrets = secrets.remove(&*row.name).unwrap_or_default();
+                let record = self.of_row(row, quarantine, granted);
+                Record { secrets: masked(&record.config, secrets), ..record }
             })
             .collect())
     }
@@ -165,6 +173,7 @@ impl StoreCore {
             built_in: row.kind == "static",
             enabled: row.enabled,
             config: self.configuration(&row.name, &row.configuration),
+            secrets: SealedSecrets::new(),
             grants: granted.map(|granted| self.grants(&row.name, &granted)),
             // What is no source is none that anything was granted to.
             source: row.source.parse().unwrap_or(PluginSource::Upload),

@@ -5,6 +5,7 @@ use crate::{
     connection::{Value, places},
     database::{Word, Work},
     record::count,
+    secrets,
     shared::StoreCore,
     words::Words,
 };
@@ -75,6 +76,9 @@ impl Registry for StoreCore {
             write(&mut work, &before, &after).await?;
             let record = this.record(&mut work, &name).await?;
             work.commit().await?;
+            if secrets::was_plain(&before, &after) {
+                secrets::forget_plain(&this.database);
+            }
             Ok(record.ok_or(NotDecided::Unknown(name)))
         });
         Box::pin(async move { decided.await? })
@@ -140,6 +144,9 @@ async fn write(work: &mut Work, before: &Record, after: &Record) -> Result<(), T
             after.removed.into(),
         ];
         work.run(&update, values).await?;
+    }
+    if before.config != after.config || before.secrets != after.secrets {
+        secrets::write(work, before, after).await?;
     }
     if before.source != after.source {
         let update = "UPDATE plugins SET source = $2, revision = 0 WHERE name = $1";
@@ -215,7 +222,7 @@ async fn begin_anew(
     let named = [vec![true.into()], newcomers.iter().map(|newcomer| (&newcomer.name).into()).collect()].concat();
     let removed: BTreeSet<String> = work.rows::<Word>(&removed, named).await?.into_iter().map(|row| row.word).collect();
     for newcomer in newcomers.iter().filter(|newcomer| removed.contains(&newcomer.name)) {
-        for belonging in ["plugin_quarantine", "plugin_grants"] {
+        for belonging in ["plugin_quarantine", "plugin_grants", "plugin_secrets"] {
             let delete = format!("DELETE FROM {belonging} WHERE plugin = $1");
             work.run(&delete, vec![(&newcomer.name).into()]).await?;
         }

@@ -90,7 +90,8 @@ impl Site {
             .current_dir(&self.root)
             .env(MARK, &self.root)
             .env("CAMLOCK_BUILD_ENVIRONMENT", MARK)
-            .env_remove("CAMLOCK_ADMIN_TOKEN");
+            .env_remove("CAMLOCK_ADMIN_TOKEN")
+            .env_remove("CAMLOCK_SECRETS_KEY");
         command
     }
 

@@ -5,6 +5,7 @@
 
 mod database;
 mod places;
+mod secrets;
 mod server;
 mod tools;
 
@@ -68,6 +69,7 @@ pub(crate) fn run_it(options: &DoctorOptions) -> Result<(), Failed> {
     findings.extend(places::look(&config));
     run(async {
         findings.push(database::look(&config).await);
+        findings.extend(secrets::look(&config).await);
         findings.extend(server::look(&config).await);
         Ok(())
     })?;

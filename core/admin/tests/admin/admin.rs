@@ -132,7 +132,7 @@ impl Admin {
                     }
                     Message::History(_, reply) => drop(reply.send(Vec::new())),
                     Message::Look => drop(looked.fetch_add(1, Ordering::SeqCst)),
-                    Message::Registry(_) => {}
+                    Message::Registry(_) | Message::SecretsKey => {}
                     Message::End(done) => drop(done.send(())),
                 }
             }

@@ -1,7 +1,7 @@
 //! A plugin's record: what operators decided about it, and what is to serve.
 
 use super::Unavailable;
-use crate::{Digest, Fingerprint, Grants, PluginSource};
+use crate::{Digest, Fingerprint, Grants, PluginSource, SealedSecrets, secrets::is_masked};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -14,8 +14,11 @@ pub struct Record {
     pub built_in: bool,
     /// Whether it is wanted.
     pub enabled: bool,
-    /// Its configuration: an object.
+    /// Its configuration: an object, with [`MASK`](crate::MASK) in place of what is secret.
     pub config: serde_json::Value,
+    /// What the masks stand for.
+    #[serde(default)]
+    pub secrets: SealedSecrets,
     /// Where it came from.
     #[serde(default)]
     pub source: PluginSource,
@@ -72,8 +75,10 @@ pub struct Newcomer {
 pub struct Decision {
     /// Whether it is wanted.
     pub enabled: Option<bool>,
-    /// Its new configuration: an object.
+    /// Its new configuration: an object. A mask in it stands for the secret that is on record there, unless there is another one.
     pub config: Option<serde_json::Value>,
+    /// Secrets of that configuration that are new.
+    pub secrets: SealedSecrets,
     /// Where it came from, and what is granted to it as it came from there, if that was decided with it.
     pub arrival: Option<(PluginSource, Option<Grants>)>,
     /// What is granted to it as it came from where it did.
@@ -116,10 +121,13 @@ pub enum NotDecided {
 impl Record {
     /// The record after a decision.
     pub fn take(&mut self, decision: &Decision) {
-        let Decision { enabled, config, arrival, grants, reload, remove, purge, quarantine, pardon } = decision;
+        let Decision { enabled, config, secrets, arrival, grants, reload, remove, purge, quarantine, pardon } =
+            decision;
         self.enabled = enabled.unwrap_or(self.enabled);
         if let Some(config) = config {
             self.config.clone_from(config);
+            self.secrets.extend(secrets.clone());
+            self.secrets.retain(|pointer, _| is_masked(config, pointer));
         }
         if let Some((source, grants)) = arrival {
             // What was granted to what came from elsewhere is none of its business; what was before to the same, is.
@@ -149,6 +157,7 @@ impl Record {
             built_in: newcomer.built_in,
             enabled: newcomer.enabled,
             config: serde_json::json!({}),
+            secrets: SealedSecrets::new(),
             source: newcomer.source.clone(),
             grants: newcomer.grants.clone(),
             agreed: None,

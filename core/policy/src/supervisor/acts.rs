@@ -3,7 +3,7 @@
 use super::{
     Supervisor,
     ask::{Ask, PendingAnswer, Reply},
-    plugin::{Attempt, AttemptReason, Plugin},
+    plugin::{Attempt, AttemptReason, Plugin, RecordedConfig},
     work::{DirectoryReport, WorkReport},
 };
 use crate::{
@@ -33,7 +33,10 @@ impl Supervisor {
             Act::Enable(enabled) => Decision { enabled: Some(*enabled), ..Decision::default() },
             Act::Set { enabled, config } => {
                 match config.clone().map(|config| plugin.ordered_config(config)).transpose() {
-                    Ok(config) => Decision { enabled: *enabled, config, ..Decision::default() },
+                    Ok(None) => Decision { enabled: *enabled, ..Decision::default() },
+                    Ok(Some((config, secrets))) => {
+                        Decision { enabled: *enabled, config: Some(config), secrets, ..Decision::default() }
+                    }
                     Err(why) => {
                         let _ = reply.send(Err(why));
                         return;
@@ -133,8 +136,8 @@ impl Supervisor {
                 self.take_own(record);
             }
             Act::Enable(_) | Act::Set { .. } => {
-                let config = record.as_ref().map(|record| record.config.to_string());
-                let changes = config.is_some_and(|config| *config != *plugin.on_record.config);
+                let config = record.as_ref().map(RecordedConfig::from);
+                let changes = config.is_some_and(|config| config != plugin.on_record.config);
                 self.take_own(record);
                 self.settled_as_decided(name, look, by, changes, reply);
             }

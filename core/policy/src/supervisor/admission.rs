@@ -6,6 +6,7 @@
 use super::{
     Supervisor,
     dependencies::{self, Needs, Neighbour},
+    fitting::NoConfig,
     plan::Desired,
     plugin::{NextTry, Plugin},
 };
@@ -82,7 +83,8 @@ impl Supervisor {
                 match plugin.not_granted(artifact.manifest(), self.looks.arriving.get(name), &self.settings) {
                     None => match config {
                         Ok(config) => self.load_with_tables(name, artifact, config),
-                        Err(failure) => self.refuse(name, artifact, failure),
+                        Err(NoConfig::Failure(failure)) => self.refuse(name, artifact, failure),
+                        Err(NoConfig::Sealed(why)) => self.wait(name, artifact, why, None),
                     },
                     Some(why) => self.wait(name, artifact, why, None),
                 }

@@ -101,7 +101,10 @@ impl Supervisor {
         }
         let look = self.coming_look();
         let nothing = self.looks.nothing_found();
-        let plugin = self.plugins.entry(name.clone()).or_insert_with(|| Plugin::new(&name, nothing));
+        let plugin = self
+            .plugins
+            .entry(name.clone())
+            .or_insert_with(|| Plugin::new(&name, nothing, self.ports.keepings.sealer()));
         let arrival = plugin.wishes.arrival.get_or_insert_with(|| Arrival { look, replies: Vec::new() });
         arrival.look = look;
         arrival.replies.push(answer);

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Candidate, Failure, Fault, FaultKind, GenerationStart, Granted, Instance, Limits, Saved, Stage, Use, Watch,
-    manifest::Handover,
+    manifest::Handover, secrets::SecretTexts,
 };
 use std::sync::Arc;
 use tokio::{sync::oneshot, time::timeout};
@@ -24,6 +24,8 @@ pub(crate) struct Predecessor {
 pub(crate) struct BringUp {
     pub(crate) candidate: Arc<dyn Candidate>,
     pub(crate) config: Arc<str>,
+    /// What must not be told of it.
+    pub(crate) secrets: SecretTexts,
     pub(crate) granted: Granted,
     pub(crate) predecessor: Option<Predecessor>,
     /// It is something else than what was agreed on: it waits for the word before it takes anything over.
@@ -60,7 +62,7 @@ async fn ready(
     plan: BringUp,
     reporter: &GenerationReporter,
 ) -> Result<(), Failure> {
-    let BringUp { candidate, predecessor, gated, .. } = plan;
+    let BringUp { candidate, secrets, predecessor, gated, .. } = plan;
     let quiesce = candidate.manifest().camlock.handover == Some(Handover::Quiesce);
     // Requests are not held while others make up their minds.
     if gated && quiesce {
@@ -85,14 +87,15 @@ async fn ready(
                     Err(fault) if quiesce => return Err(failed(Stage::Start, "`restore`", fault)),
                     // A snapshot may be refused: it begins without.
                     Err(fault) => {
-                        tracing::warn!(plugin = reporter.id.plugin, "{}", describe_fault("`restore`", &fault))
+                        let told = secrets.hide(&describe_fault("`restore`", &fault));
+                        tracing::warn!(plugin = reporter.id.plugin, "{told}");
                     }
                     Ok(()) => {}
                 }
             }
             Ok(None) => {}
             Err(failure) if quiesce => return Err(failure),
-            Err(failure) => tracing::warn!(plugin = reporter.id.plugin, "{}", failure.reason),
+            Err(failure) => tracing::warn!(plugin = reporter.id.plugin, "{}", secrets.hide(&failure.reason)),
         }
     }
     aside(ports, limits.start, instance.start()).await.map_err(|fault| failed(Stage::Start, "`start`", fault))?;

@@ -2,7 +2,11 @@
 //!
 //! What must not live here: when it goes on (`admission`, `agreement`, `reports`), and what becomes of it afterwards.
 
-use super::{ask::Ask, plan::GenerationSource};
+use super::{
+    ask::Ask,
+    plan::GenerationSource,
+    plugin::{HandedConfig, RecordedConfig},
+};
 use crate::{
     Candidate, Failure, TablesReady,
     generation::{Event, Phase},
@@ -51,9 +55,9 @@ pub(crate) enum CandidateStage {
     Migrating { artifact: Arc<dyn Candidate> },
     /// It is loaded, takes over state, and starts, with what `config` on record comes to by its schema. This is never aborted: what was
     /// loaded leaves in order.
-    BringingUp { artifact: Arc<dyn Candidate>, config: Arc<str>, loaded: bool },
+    BringingUp { artifact: Arc<dyn Candidate>, config: HandedConfig, loaded: bool },
     /// It is ready, and waits until it was agreed on.
-    AtTheGate { artifact: Arc<dyn Candidate>, config: Arc<str>, gate: Gate },
+    AtTheGate { artifact: Arc<dyn Candidate>, config: HandedConfig, gate: Gate },
 }
 
 /// What holds a candidate that is ready.
@@ -155,6 +159,18 @@ impl CandidateGeneration {
         }
     }
 
+    /// What it begins with, once that is said.
+    pub(crate) fn config(&self) -> Option<&RecordedConfig> {
+        match &self.stage {
+            CandidateStage::Preparing { .. }
+            | CandidateStage::Waiting { .. }
+            | CandidateStage::Migrating { .. } => None,
+            CandidateStage::BringingUp { config, .. } | CandidateStage::AtTheGate { config, .. } => {
+                Some(&config.recorded)
+            }
+        }
+    }
+
     /// What is to be loaded, and why it waits, if it does.
     pub(crate) fn waiting_for(&self) -> Option<(&Arc<dyn Candidate>, &str)> {
         match &self.stage {
@@ -221,7 +237,7 @@ impl CandidateGeneration {
     }
 
     /// It may be loaded, and is from now on.
-    pub(crate) fn begin_loading(&mut self, artifact: Arc<dyn Candidate>, config: Arc<str>) {
+    pub(crate) fn begin_loading(&mut self, artifact: Arc<dyn Candidate>, config: HandedConfig) {
         if self.may_follow(Event::Admitted) {
             self.stage = CandidateStage::BringingUp { artifact, config, loaded: false };
             self.head.times.restart();

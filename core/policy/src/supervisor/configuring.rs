@@ -5,11 +5,11 @@
 use super::{
     Supervisor,
     ask::{Ask, PendingAnswer, Reply},
-    plugin::{FailedGeneration, Plugin, Renewal, RenewalCause},
+    fitting::NoConfig,
+    plugin::{FailedGeneration, HandedConfig, Plugin, Renewal, RenewalCause},
     work::{self, GenerationId, GenerationReport, WorkReport, aside},
 };
 use crate::{Failure, Fault, FaultKind, Refused, Stage, never, registry::Actor};
-use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::field::display;
 
@@ -19,24 +19,37 @@ impl Supervisor {
         let limit = self.settings.limits(name).start;
         let (ports, reports) = (self.ports.clone(), self.reports.clone());
         let Some(plugin) = self.plugins.get_mut(name).filter(|plugin| plugin.candidate.is_none()) else { return false };
-        let config = plugin.on_record.config.clone();
-        let Some(serving) = plugin.serving.as_mut() else { return false };
-        if serving.config.offered == config {
+        let recorded = plugin.on_record.config.clone();
+        let Some(serving) = plugin.serving.as_ref() else { return false };
+        if serving.config.offered.recorded == recorded {
             return false;
         }
-        serving.config.offered = config.clone();
         let (generation, instance) = (serving.generation, serving.loaded.instance.clone());
-        let was_rejected =
-            |failed: &mut FailedGeneration| failed.generation == generation && failed.failure.stage == Stage::Config;
-        // What it has is on record again, and it never saw what was rejected.
-        if serving.config.taken == config && plugin.failed.take_if(was_rejected).is_some() {
-            self.dirty.insert(name.to_owned());
+        let given = plugin.config_for(&*serving.artifact);
+        let config = recorded.handed(given.as_deref().ok());
+        let rejected = plugin.failed.as_ref().filter(|failed| failed.generation == generation);
+        let rejected = rejected.map(|failed| failed.failure.stage);
+        let Some(serving) = plugin.serving.as_mut() else { return false };
+        let offered = std::mem::replace(&mut serving.config.offered, config.clone());
+        // What it has is on record again, and it never saw what was rejected; or that is the same in other words, or sealed anew.
+        let has_it = serving.config.taken.given.is_some() && serving.config.taken.given == config.given;
+        if has_it
+            && (rejected == Some(Stage::Config) || offered.given == config.given && rejected != Some(Stage::Start))
+        {
+            self.has_it_already(name);
             return true;
         }
-        let artifact = serving.artifact.clone();
-        let complete = match plugin.config_for(&*artifact) {
+        if rejected.is_none() && config.given.is_some() && offered.given == config.given {
+            // It is being asked about just that.
+            return true;
+        }
+        let complete = match given {
             Ok(complete) => complete,
-            Err(failure) => {
+            Err(no_config) => {
+                let failure = match no_config {
+                    NoConfig::Failure(failure) => failure,
+                    NoConfig::Sealed(why) => Failure::new(Stage::Config, why),
+                };
                 let askers = std::mem::take(&mut plugin.wishes.configurers);
                 self.reject_config(name, failure, askers);
                 return true;
@@ -56,13 +69,29 @@ impl Supervisor {
         true
     }
 
+    /// What is on record comes to what it has: written in other words, or sealed anew.
+    fn has_it_already(&mut self, name: &str) {
+        let Some(plugin) = self.plugins.get_mut(name) else { return };
+        let Some(serving) = plugin.serving.as_mut() else { return };
+        serving.config.taken = serving.config.offered.clone();
+        let generation = serving.generation;
+        plugin.failed.take_if(|failed| failed.generation == generation && failed.failure.stage == Stage::Config);
+        let askers = std::mem::take(&mut plugin.wishes.configurers);
+        self.shown.answers.extend(PendingAnswer::to_all(name, askers, &Ok(Vec::new())));
+        self.dirty.insert(name.to_owned());
+    }
+
     /// What the plugin made of it.
-    pub(super) fn configured(&mut self, id: &GenerationId, config: Arc<str>, outcome: Result<bool, Fault>) {
+    pub(super) fn configured(&mut self, id: &GenerationId, config: HandedConfig, outcome: Result<bool, Fault>) {
         let (name, generation) = (id.plugin.as_str(), id.generation);
         // It may have been replaced since, or taken out; its successor has a configuration of its own.
         let Some(plugin) = self.plugins.get_mut(name) else { return };
-        let current = plugin.on_record.config == config;
+        let outcome = outcome.map_err(|fault| plugin.fault_without_secret_texts(fault));
         let Some(serving) = plugin.serving.as_mut().filter(|serving| serving.generation == generation) else { return };
+        let same = serving.config.offered.given == config.given;
+        let current = same || plugin.on_record.config == config.recorded;
+        // Sealed anew meanwhile, it took what is on record now.
+        let config = if same { serving.config.offered.clone() } else { config };
         let askers = if current { std::mem::take(&mut plugin.wishes.configurers) } else { Vec::new() };
         match outcome {
             Ok(true) => {
@@ -100,6 +129,7 @@ impl Supervisor {
         };
         let generation = serving.generation;
         let failure = Failure { reason: format!("{}; it goes on with the one before", failure.reason), ..failure };
+        let failure = plugin.without_secret_texts(failure);
         let (stage, digest) = (display(failure.stage), serving.artifact.digest().map(display));
         tracing::error!(plugin = name, generation, stage, digest, "{failure}");
         plugin.failed = Some(FailedGeneration::serving(serving, failure.clone()));

@@ -192,7 +192,7 @@ impl Supervisor {
         }
         for Assigned { entry, rival } in assigned.into_values() {
             let name = entry.name.clone();
-            let mut plugin = Plugin::new(&name, Presence::Unknown);
+            let mut plugin = Plugin::new(&name, Presence::Unknown, self.ports.keepings.sealer());
             plugin.take_entry(Presence::Present(entry), rival);
             tracing::info!(plugin = name, "found");
             self.plugins.insert(name.clone(), plugin);

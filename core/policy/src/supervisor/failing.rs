@@ -81,6 +81,7 @@ impl Supervisor {
             never!("a candidate of `{name}` fails, which is not known");
             return;
         };
+        let failure = plugin.without_secret_texts(failure);
         Plugin::step(&mut phase, Event::Failed(failure.clone()));
         let (stage, digest) = (display(failure.stage), digest.map(display));
         // A target of its own: a terminal that tells what becomes of plugins does not log it once more.

@@ -29,6 +29,7 @@ mod records;
 mod removing;
 mod reports;
 mod restarts;
+mod sealing;
 mod settle;
 mod show;
 mod sweeping;
@@ -241,6 +242,7 @@ impl Supervisor {
             Message::Look => self.look(),
             Message::Registry(change) => self.registry_changed(change),
             Message::Act(order, reply) => self.act(order, reply),
+            Message::SecretsKey => self.key_changed(),
             Message::Install(installation, reply) => self.install(installation, reply),
             Message::History(plugin, reply) => self.history(plugin, reply),
             Message::End(done) => self.end(Some(done)),

@@ -4,10 +4,9 @@
 
 use super::{
     plan::GenerationSource,
-    plugin::{AttemptReason, Plugin, Removal, Renewal, RenewalCause},
+    plugin::{AttemptReason, Plugin, RecordedConfig, Removal, Renewal, RenewalCause},
 };
 use crate::{Fingerprint, Refused, Stage, registry::Record};
-use std::sync::Arc;
 use tokio::time::Instant;
 
 impl Plugin {
@@ -22,7 +21,7 @@ impl Plugin {
     /// Takes over a record, and what follows from it at once.
     pub(super) fn follow(&mut self, record: Record, seen: Option<Fingerprint>) {
         let before = self.on_record.record.take();
-        let config: Arc<str> = record.config.to_string().into();
+        let config = RecordedConfig::from(&record);
         if self.on_record.config != config {
             self.on_record.config = config;
             // A candidate that it did not fit may be tried again.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     BuildView, Candidate, ConfigSchema, Digest, Endpoint, Entry, Failure, Fingerprint, Loaded, Manifest, Refused,
-    Watch,
+    SealedSecrets, Sealer, Watch,
     generation::{Event, Phase},
     grants::GrantedGenerations,
     never,
@@ -44,8 +44,12 @@ pub(crate) struct Plugin {
 /// What the registry has of a plugin, and what it was told.
 pub(crate) struct OnRecord {
     pub(crate) record: Option<Record>,
-    /// The record's configuration, as plugins get it.
-    pub(crate) config: Arc<str>,
+    /// The record's configuration.
+    pub(crate) config: RecordedConfig,
+    /// The revision of the record of which secrets are being sealed that lie there in plain.
+    pub(crate) sealing: Option<u64>,
+    /// What seals and opens its secrets.
+    pub(crate) sealer: Arc<dyn Sealer>,
     /// What its generations may.
     pub(crate) granted: GrantedGenerations,
     /// When the record was taken over, by the count of records that were.
@@ -57,6 +61,34 @@ pub(crate) struct OnRecord {
     /// What the registry was last told of it, and of what it answers.
     pub(crate) reported: Option<Served>,
     pub(crate) reported_endpoints: Vec<Endpoint>,
+}
+
+/// A configuration as it is on record: with masks, and what they stand for. Two that are equal are the same to a plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RecordedConfig {
+    pub(crate) shown: Arc<str>,
+    pub(crate) secrets: Arc<SealedSecrets>,
+}
+
+/// A configuration on record, and a hash of what a plugin gets of it, with its secrets and defaults: sealed anew that is the same. None
+/// if it could not be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HandedConfig {
+    pub(crate) recorded: RecordedConfig,
+    pub(crate) given: Option<Digest>,
+}
+
+impl RecordedConfig {
+    /// With what a plugin gets of it.
+    pub(crate) fn handed(&self, given: Option<&str>) -> HandedConfig {
+        HandedConfig { recorded: self.clone(), given: given.map(|given| Digest::of(given.as_bytes())) }
+    }
+}
+
+impl From<&Record> for RecordedConfig {
+    fn from(record: &Record) -> Self {
+        RecordedConfig { shown: record.config.to_string().into(), secrets: Arc::new(record.secrets.clone()) }
+    }
 }
 
 /// What lies in the plugins directory, and how that relates to what was agreed on.
@@ -170,8 +202,8 @@ pub(crate) struct ServingGeneration {
 
 /// The configuration that a generation has, and the last one that it was offered.
 pub(crate) struct ServedConfig {
-    pub(crate) taken: Arc<str>,
-    pub(crate) offered: Arc<str>,
+    pub(crate) taken: HandedConfig,
+    pub(crate) offered: HandedConfig,
 }
 
 /// How a generation is followed while it serves.
@@ -264,12 +296,14 @@ pub(crate) struct Past {
 }
 
 impl Plugin {
-    pub(crate) fn new(name: &str, presence: Presence) -> Self {
+    pub(crate) fn new(name: &str, presence: Presence, sealer: Arc<dyn Sealer>) -> Self {
         Plugin {
             name: name.to_owned(),
             on_record: OnRecord {
                 record: None,
-                config: "{}".into(),
+                config: RecordedConfig { shown: "{}".into(), secrets: Arc::default() },
+                sealing: None,
+                sealer,
                 granted: GrantedGenerations::default(),
                 taken_at: 0,
                 orders: 0,

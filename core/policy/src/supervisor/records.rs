@@ -153,6 +153,7 @@ impl Supervisor {
             tracing::info!("the registry can be used again");
             self.shown.overview_changed = true;
             self.ask_again();
+            self.dirty.extend(self.those_in_plain());
         }
         self.report_next();
         self.decide_pending();
@@ -190,7 +191,10 @@ impl Supervisor {
         self.records.taken += 1;
         let taken_at = self.records.taken;
         let presence = || self.looks.nothing_found();
-        let plugin = self.plugins.entry(name.clone()).or_insert_with(|| Plugin::new(&name, presence()));
+        let plugin = self
+            .plugins
+            .entry(name.clone())
+            .or_insert_with(|| Plugin::new(&name, presence(), self.ports.keepings.sealer()));
         if plugin.record().is_some_and(|known| known.revision > record.revision) {
             return;
         }
@@ -358,7 +362,7 @@ impl Supervisor {
 }
 
 /// Writes a decision. Should that panic, it was not written.
-async fn write(
+pub(super) async fn write(
     registry: &dyn Registry,
     name: &str,
     decision: Decision,

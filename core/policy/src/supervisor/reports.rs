@@ -54,6 +54,7 @@ impl Supervisor {
             RegistryReport::Decided { order, outcome, reply } => self.decided(*order, outcome, reply),
             RegistryReport::DecidedHere(outcome) => self.decided_here(outcome),
             RegistryReport::Answered(outcome) => self.answered(outcome),
+            RegistryReport::Sealed(plugin, outcome) => self.sealed(&plugin, outcome),
             RegistryReport::Reported(served, outcome) => self.reported(served, outcome),
         }
     }

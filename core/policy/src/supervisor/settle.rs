@@ -30,6 +30,7 @@ impl Supervisor {
             // Everything is to go, in an order that depends on all others.
             self.dirty.extend(self.plugins.keys().cloned());
         }
+        self.seal_what_is_plain(&self.dirty.clone());
         // Plugins that wait, or that serve on others' support, hear of every change.
         let concerned = self.plugins.values().filter(|plugin| plugin.leans_on(|other| self.dirty.contains(other)));
         let concerned: Vec<_> = concerned.map(|plugin| plugin.name.clone()).collect();
@@ -237,7 +238,7 @@ impl Supervisor {
             never!("a candidate is loaded of `{name}`, which is not known");
             return;
         };
-        let (gated, on_record) = (plugin.is_news(&artifact), plugin.on_record.config.clone());
+        let (gated, handed) = (plugin.is_news(&artifact), plugin.on_record.config.handed(Some(&config)));
         let grants = plugin.grants(self.looks.arriving.get(name), &self.settings);
         let granted = plugin.on_record.granted.begin(&artifact.manifest().camlock.permissions, &grants);
         let predecessor = plugin.serving.as_ref().map(|serving| Predecessor {
@@ -249,13 +250,14 @@ impl Supervisor {
             never!("`{name}` loads a candidate that it has not");
             return;
         };
-        candidate.begin_loading(artifact.clone(), on_record);
+        candidate.begin_loading(artifact.clone(), handed);
         let generation = candidate.head.generation;
+        let secrets = plugin.secret_texts();
         plugin.wishes.renewal = None;
         let reporter = self.reporter(name, generation);
         let id = reporter.id.clone();
         let lost = || WorkReport::Generation(id, GenerationReport::Up(Err((work::lost(Stage::Load), None))));
-        let bring = bring_up::BringUp { candidate: artifact, config, granted, predecessor, gated };
+        let bring = bring_up::BringUp { candidate: artifact, config, secrets, granted, predecessor, gated };
         work::begin(self.reports.clone(), lost, bring_up(ports, limits, bring, reporter));
         self.dirty.insert(name.to_owned());
     }

@@ -11,6 +11,7 @@ use crate::{
     PinnedView, PluginKind, PluginView, ServingView, Stage, Use,
     generation::Phase,
     paths::without_paths,
+    registry::Record,
     routes::{MOUNTS, Routed, Serving, Target, overlap},
 };
 use std::{collections::BTreeMap, mem, sync::Arc};
@@ -212,11 +213,18 @@ impl Plugin {
         let mut live = LivePlugin::new(view, entry, leases);
         live.instance = serving.map(|serving| Arc::downgrade(&serving.loaded.instance));
         live.grants = self.grants_view();
-        live.secrets_in = self.record().map(|record| Arc::new(record.config.clone()));
+        live.secrets_in = self.record().map(|record| self.with_secrets(record));
         live.openapi = openapi.map(Into::into);
         live.config_schema = self.schema_text();
         live.builds = self.past.builds.iter().cloned().collect();
         Arc::new(live)
+    }
+
+    /// Its configuration with what is secret in it, if that can be opened here, for who asks.
+    fn with_secrets(&self, record: &Record) -> Arc<dyn Fn() -> serde_json::Value + Send + Sync> {
+        let (sealer, plugin) = (self.on_record.sealer.clone(), self.name.clone());
+        let (shown, secrets) = (record.config.clone(), record.secrets.clone());
+        Arc::new(move || sealer.put_back(&plugin, &shown, &secrets).unwrap_or_else(|_| shown.clone()))
     }
 
     fn failure_view(&self) -> Option<FailureView> {

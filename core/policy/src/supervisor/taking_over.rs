@@ -7,7 +7,7 @@ use super::{
     ask::PendingAnswer,
     candidate::{CandidateGeneration, CandidateHead, CandidateStage},
     plan::GenerationSource,
-    plugin::{Health, Plugin, Probation, Renewal, RenewalCause, ServedConfig, ServingGeneration},
+    plugin::{HandedConfig, Health, Plugin, Probation, Renewal, RenewalCause, ServedConfig, ServingGeneration},
     watchful,
     work::GenerationId,
 };
@@ -70,7 +70,7 @@ impl Supervisor {
         id: &GenerationId,
         mut head: CandidateHead,
         artifact: Arc<dyn Candidate>,
-        config: Arc<str>,
+        config: HandedConfig,
         loaded: Loaded,
     ) {
         let (name, now) = (id.plugin.as_str(), Instant::now());
@@ -81,7 +81,7 @@ impl Supervisor {
             return;
         };
         let agreed = plugin.as_agreed(&head.source, &artifact);
-        let is_current = config == plugin.on_record.config;
+        let is_current = config.recorded == plugin.on_record.config;
         let configurers = if is_current { std::mem::take(&mut plugin.wishes.configurers) } else { Vec::new() };
         head.times.lap("start");
         let (digest, manifest) = (artifact.digest(), artifact.manifest().clone());

@@ -94,7 +94,9 @@ impl Supervisor {
     pub(super) fn health_answered(&mut self, id: &GenerationId, outcome: Result<(), Fault>) {
         let now = Instant::now();
         let limits = self.settings.limits(&id.plugin).clone();
-        let serving = self.plugins.get_mut(&id.plugin).and_then(|plugin| plugin.serving.as_mut());
+        let Some(plugin) = self.plugins.get_mut(&id.plugin) else { return };
+        let outcome = outcome.map_err(|fault| plugin.fault_without_secret_texts(fault));
+        let serving = plugin.serving.as_mut();
         // Another may have taken its place since it was asked.
         let Some(serving) = serving.filter(|serving| serving.generation == id.generation) else { return };
         let health = &mut serving.health;

@@ -2,7 +2,7 @@
 //!
 //! Each piece reports and decides nothing. What must not live here: the supervisor's own state.
 
-use super::{Ports, ask::Reply, granting::ArrivalTerms, removing::WaitsForRemoval};
+use super::{Ports, ask::Reply, granting::ArrivalTerms, plugin::HandedConfig, removing::WaitsForRemoval};
 use crate::{
     BoxFuture, BuildProgress, Candidate, Failure, Fault, FaultKind, Fingerprint, Installed, Kept, Loaded, NotInstalled,
     Order, Placement, Scan, Stage, TablesNotReady, TablesReady,
@@ -58,6 +58,8 @@ pub(crate) enum RegistryReport {
     DecidedHere(Result<Record, NotDecided>),
     /// A rollout was answered, or concluded.
     Answered(Result<RolloutState, Unavailable>),
+    /// Secrets that lay in plain in this plugin's record are sealed, or not.
+    Sealed(String, Result<Record, NotDecided>),
     /// The registry knows what this node serves.
     Reported(Vec<Served>, Result<(), Unavailable>),
 }
@@ -89,7 +91,7 @@ pub(crate) enum GenerationReport {
     /// How it is, while it serves.
     Health(Result<(), Fault>),
     /// It was offered this configuration while it serves.
-    Configured(Arc<str>, Result<bool, Fault>),
+    Configured(HandedConfig, Result<bool, Fault>),
     /// It is to leave and cannot, for now.
     Stuck(String),
     /// It has left, and so many bytes with it have not, if it counts them.

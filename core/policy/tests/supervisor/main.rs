@@ -10,5 +10,8 @@ mod installing;
 mod leaning;
 mod migrating;
 mod recorded;
+mod script;
+mod sealed;
+mod sealer;
 mod watching;
 mod world;

@@ -2,6 +2,8 @@
 
 mod keeping;
 
+pub(super) use crate::script::Script;
+use crate::sealer::FakeSealer;
 use camlock_policy::{
     Act, Answer, Aside, BoxFuture, BuildPriority, Built, Call, Candidate, ConfigSchema, Description, Digest, Done,
     Ending, Entry, Failure, Fault, FaultKind, Fingerprint, GenerationStart, Granted, Instance, Kept, Kind, Lease,
@@ -19,46 +21,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tokio::sync::{Semaphore, watch};
-
-/// What becomes of a fingerprint.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Script {
-    pub(super) version: &'static str,
-    pub(super) claims: &'static [&'static str],
-    pub(super) needs: &'static [(&'static str, &'static str)],
-    pub(super) permissions: &'static [&'static str],
-    pub(super) build: Duration,
-    pub(super) build_fails: Option<Failure>,
-    /// From its build on, the entry has another fingerprint: the build teaches what it is made of.
-    pub(super) build_teaches: Option<&'static str>,
-    pub(super) verify: Duration,
-    pub(super) load: Duration,
-    /// The server's own code breaks.
-    pub(super) build_panics: bool,
-    pub(super) load_panics: bool,
-    pub(super) load_fails: bool,
-    pub(super) start_fails: bool,
-    pub(super) start_hangs: bool,
-    /// In a thread that nobody can end.
-    pub(super) health_hangs: bool,
-    pub(super) unwell: bool,
-    pub(super) panics: u64,
-    pub(super) saves: Option<&'static str>,
-    pub(super) quiesce: bool,
-    /// What is built of it are the bytes of this other fingerprint.
-    pub(super) bytes_of: Option<&'static str>,
-    /// Its library stays.
-    pub(super) pins: bool,
-    /// Nothing holds it any more, and still it is not unloaded.
-    pub(super) lingers: bool,
-    /// It takes another configuration while it runs; or says why not.
-    pub(super) configures: bool,
-    pub(super) refuses_config: Option<&'static str>,
-    /// What its configuration must be like.
-    pub(super) schema: Option<&'static str>,
-    /// Names of its migrations.
-    pub(super) migrations: &'static [&'static str],
-}
 
 #[derive(Default)]
 struct State {
@@ -82,6 +44,7 @@ struct State {
     tables: VecDeque<Result<TablesReady, TablesNotReady>>,
     /// What it comes to that something is taken away from tables.
     contracts: VecDeque<Result<Vec<String>, Failure>>,
+    sealer: Arc<FakeSealer>,
 }
 
 #[derive(Clone)]
@@ -95,6 +58,11 @@ impl World {
     /// Whether what was last loaded of this fingerprint may do that.
     pub(super) fn may(&self, fingerprint: &str, permission: &str) -> bool {
         self.state().granted.get(fingerprint).is_some_and(|granted| granted.has(permission))
+    }
+
+    /// What seals secrets.
+    pub(super) fn fake_sealer(&self) -> Arc<FakeSealer> {
+        self.state().sealer.clone()
     }
 
     /// What plugins keep cannot be removed from now on.
@@ -450,7 +418,7 @@ impl Candidate for Artifact {
             tokio::time::sleep(script.load).await;
             assert!(!script.load_panics, "on purpose");
             if script.load_fails {
-                return Err(Failure::new(Stage::Load, "`create` failed: it does not want to"));
+                return Err(Failure::new(Stage::Load, format!("`create` failed: it does not want to{with}")));
             }
             let (ending, ended) = watch::channel(Ending::Alive);
             let (end_world, end_mark) = (world.clone(), fingerprint.clone());

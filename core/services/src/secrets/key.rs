@@ -1,7 +1,7 @@
 //! The key of a fleet's secrets.
 
-use super::seal::{NotOpened, SealedSecret, SecretPlace, open, seal};
-use camlock_policy::Digest;
+use super::seal::{SecretPlace, open, seal};
+use camlock_policy::{Digest, NotOpened, SealedSecret};
 use chacha20poly1305::{
     XChaCha20Poly1305,
     aead::{Generate, Key},
@@ -15,12 +15,20 @@ const LENGTH: usize = 32;
 /// What its id is made of beside the key: so it is nobody else's hash of the same bytes.
 const ID_OF: &[u8] = b"camlock secrets key\0";
 
-/// The key. It is wiped from memory when it is dropped, and never shown.
+/// The key. It is wiped from memory when it is dropped, and never shown. Two with one id are the same.
 #[derive(Clone)]
 pub struct SecretsKey {
     id: String,
     bytes: Zeroizing<[u8; LENGTH]>,
 }
+
+impl PartialEq for SecretsKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for SecretsKey {}
 
 impl fmt::Debug for SecretsKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -126,7 +134,7 @@ mod tests {
         let check = key.check().unwrap();
         assert_eq!(key.passes(&check), Ok(()));
         let wrong = other.passes(&check).unwrap_err();
-        assert_eq!(wrong, NotOpened::OtherKey { needed: key.id().to_owned(), has: other.id().to_owned() });
+        assert_eq!(wrong, NotOpened::OtherKey { needed: key.id().to_owned(), has: Some(other.id().to_owned()) });
         // The id alone is no proof.
         let forged = KeyCheck(SealedSecret { key_id: other.id().to_owned(), ..check.0 });
         assert!(matches!(other.passes(&forged), Err(NotOpened::Damaged { .. })));

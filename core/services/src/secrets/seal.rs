@@ -1,6 +1,7 @@
 //! Sealing and opening one secret: XChaCha20-Poly1305, with the plugin, the place and the key's id as associated data.
 
 use super::key::SecretsKey;
+use camlock_policy::{NotOpened, SealedSecret};
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Generate, Payload},
@@ -21,43 +22,6 @@ pub struct SecretPlace<'a> {
     pub pointer: &'a str,
 }
 
-/// A secret that can be opened with one key, at one place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SealedSecret {
-    /// The id of the key.
-    pub key_id: String,
-    /// The nonce, and what was made of the secret.
-    pub bytes: Vec<u8>,
-}
-
-/// Why a secret was not opened, or not sealed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotOpened {
-    /// It was sealed with another key.
-    #[error(
-        "the secrets are sealed with the key {needed}, and this server has the key {has}: give it that key (`secrets.key`, \
-         CAMLOCK_SECRETS_KEY, or the file `secrets.key` of a server that has it)"
-    )]
-    OtherKey {
-        /// The id of that key.
-        needed: String,
-        /// The id of the one that was tried.
-        has: String,
-    },
-    /// It was changed, or belongs somewhere else.
-    #[error("{place} is damaged, or was moved there from somewhere else: set that secret anew")]
-    Damaged {
-        /// Where it was found.
-        place: String,
-    },
-    /// It could not be sealed: it is too long.
-    #[error("{place} cannot be sealed: it is too long")]
-    TooLong {
-        /// Where it stands.
-        place: String,
-    },
-}
-
 pub(super) fn seal(key: &SecretsKey, place: &SecretPlace<'_>, secret: &[u8]) -> Result<SealedSecret, NotOpened> {
     let nonce = XNonce::generate();
     let bound = bound_to(place, key.id());
@@ -72,7 +36,7 @@ pub(super) fn open(
     sealed: &SealedSecret,
 ) -> Result<Zeroizing<Vec<u8>>, NotOpened> {
     if sealed.key_id != key.id() {
-        return Err(NotOpened::OtherKey { needed: sealed.key_id.clone(), has: key.id().to_owned() });
+        return Err(NotOpened::OtherKey { needed: sealed.key_id.clone(), has: Some(key.id().to_owned()) });
     }
     let damaged = || NotOpened::Damaged { place: in_words(place) };
     let (nonce, secret) = sealed.bytes.split_first_chunk::<NONCE>().ok_or_else(damaged)?;

@@ -1,19 +1,13 @@
 //! All secrets of one configuration: set apart and sealed before it goes on record, and put back before the plugin gets it.
 
-use super::{
-    key::SecretsKey,
-    seal::{NotOpened, SealedSecret, SecretPlace},
-};
-use camlock_policy::MASK;
+use super::{key::SecretsKey, seal::SecretPlace};
+use camlock_policy::{MASK, NotOpened, SealedSecrets};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use zeroize::Zeroizing;
 
-/// The sealed secrets of a plugin, by the places where they belong.
-pub type SealedSecrets = BTreeMap<String, SealedSecret>;
-
 /// Takes what stands at these places out of a configuration and seals it: what is to be on record of the configuration, with
-/// [`MASK`] at those places, and the secrets. Where the mask stands already, what was sealed before goes on, if there is such.
+/// [`MASK`] at those places, and the secrets. Where the mask stands already, or just what was sealed before, that goes on.
 pub fn set_apart(
     plugin: &str,
     config: &Value,
@@ -31,7 +25,16 @@ pub fn set_apart(
             continue;
         }
         let text = Zeroizing::new(value.to_string());
-        secrets.insert(pointer.clone(), key.seal(&SecretPlace { plugin, pointer }, text.as_bytes())?);
+        let place = SecretPlace { plugin, pointer };
+        // Sealed once more it would be other bytes, and look like a change.
+        let same =
+            before.get(pointer).filter(|known| key.open(&place, known).is_ok_and(|known| *known == *text.as_bytes()));
+        if let Some(known) = same {
+            secrets.insert(pointer.clone(), known.clone());
+            *value = Value::from(MASK);
+            continue;
+        }
+        secrets.insert(pointer.clone(), key.seal(&place, text.as_bytes())?);
         *value = Value::from(MASK);
     }
     Ok((shown, secrets))
@@ -80,6 +83,8 @@ mod tests {
         let (shown, secrets) =
             set_apart("hello", &json!({"a": MASK, "b": "new", "c": MASK}), &sensitive, &before, &key).unwrap();
         assert_eq!(secrets["/a"], before["/a"]);
+        let (_, same) = set_apart("hello", &first, &sensitive, &before, &key).unwrap();
+        assert_eq!(same, before);
         // There is none for the last one: it stays what was written.
         assert_eq!(put_back("hello", &shown, &secrets, &key), Ok(json!({"a": "one", "b": "new", "c": MASK})));
         // What was written over by hand counts.

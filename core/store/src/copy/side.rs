@@ -61,7 +61,8 @@ impl Side {
 
     /// A registry that nobody else writes to meanwhile.
     pub(super) async fn to_write(address: &Address) -> Result<Self, Trouble> {
-        let all = "BEGIN; LOCK TABLE plugins, plugin_quarantine, plugin_journal, artifacts, api_tokens, nodes \
+        let all = "BEGIN; LOCK TABLE plugins, plugin_secrets, secrets_key, plugin_quarantine, plugin_journal, artifacts, api_tokens, \
+             nodes \
              IN SHARE ROW EXCLUSIVE MODE";
         let connection = DatabaseConnection::open_to_change(address, &Arc::new(AtomicU64::new(0))).await?;
         Side::begin(address, connection, ["PRAGMA foreign_keys = ON; BEGIN IMMEDIATE", all]).await
@@ -137,6 +138,11 @@ impl Side {
             self.outcome_of(outcome)?;
         }
         Ok(())
+    }
+
+    /// There is no word of a key for secrets any more.
+    pub(super) async fn forget_key(&mut self) -> Result<(), Trouble> {
+        self.batch("DELETE FROM secrets_key").await
     }
 
     /// Artifacts whose bytes are there.
@@ -242,6 +248,14 @@ impl Side {
 
 /// Only a table's owner may, which is whoever made the schema.
 fn switch(how: &str) -> String {
-    let tables = ["plugins", "plugin_grants", "plugin_quarantine", "plugin_journal", "artifacts", "api_tokens"];
+    let tables = [
+        "plugins",
+        "plugin_grants",
+        "plugin_secrets",
+        "plugin_quarantine",
+        "plugin_journal",
+        "artifacts",
+        "api_tokens",
+    ];
     tables.map(|table| format!("ALTER TABLE {table} {how} TRIGGER USER")).join("; ")
 }

@@ -13,6 +13,7 @@ pub(super) enum ColumnKind {
     /// A time, or none.
     MaybeTime,
     Json,
+    Bytes,
 }
 
 use ColumnKind::{Flag, MaybeTime, Number, Text, Time};
@@ -54,6 +55,18 @@ pub(super) const PLUGINS: CopiedTable = CopiedTable {
 pub(super) const GRANTS: CopiedTable = CopiedTable {
     name: "plugin_grants",
     columns: &[("plugin", Text), ("source", Text), ("granted", Text), ("at", Time)],
+    besides: None,
+};
+
+pub(super) const SECRETS: CopiedTable = CopiedTable {
+    name: "plugin_secrets",
+    columns: &[("plugin", Text), ("pointer", Text), ("key_id", Text), ("sealed", ColumnKind::Bytes), ("at", Time)],
+    besides: None,
+};
+
+pub(super) const SECRETS_KEY: CopiedTable = CopiedTable {
+    name: "secrets_key",
+    columns: &[("key_id", Text), ("sealed", ColumnKind::Bytes), ("at", Time)],
     besides: None,
 };
 
@@ -122,13 +135,17 @@ impl ColumnKind {
             Text | Number | Flag => column.to_owned(),
             Time | MaybeTime => dialect.milliseconds(column),
             ColumnKind::Json => format!("CAST({column} AS TEXT)"),
+            ColumnKind::Bytes => match dialect {
+                Dialect::Sqlite => format!("hex({column})"),
+                Dialect::Postgres => format!("encode({column}, 'hex')"),
+            },
         }
     }
 
     /// How a parameter is written.
     pub(super) fn write(self, dialect: Dialect, place: &str) -> String {
         match self {
-            Text | Number | Flag => place.to_owned(),
+            Text | Number | Flag | ColumnKind::Bytes => place.to_owned(),
             // A time that is none, which SQLite lets an operator write, becomes this moment.
             Time => format!("coalesce({}, {})", dialect.time(place), dialect.now()),
             MaybeTime => dialect.time(place),
@@ -143,9 +160,16 @@ impl ColumnKind {
             Number | Time | MaybeTime => Value::Number(read.as_i64()),
             // SQLite says 1 or 0.
             Flag => Value::Flag(read.as_bool().unwrap_or_else(|| read.as_i64().unwrap_or(0) != 0)),
+            ColumnKind::Bytes => Value::Bytes(of_hexadecimal(read.as_str().unwrap_or_default())),
             ColumnKind::Json => Value::Text(Some(document(dialect, read.as_str().unwrap_or("{}")))),
         }
     }
+}
+
+/// Bytes that were read as hexadecimal digits.
+fn of_hexadecimal(text: &str) -> Vec<u8> {
+    let digit = |digit: u8| char::from(digit).to_digit(16).unwrap_or_default() as u8;
+    text.as_bytes().chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }
 
 /// PostgreSQL keeps no NUL.

@@ -2,7 +2,7 @@
 
 use crate::world::*;
 use camlock_policy::{
-    Digest, Endpoint, Fingerprint, Grants, Kept, PluginSource,
+    Digest, Endpoint, Fingerprint, Grants, Kept, MASK, PluginSource, SealedSecret,
     registry::{Decision, EventId, EventQuery, Happened, NewToken, Role, Served},
 };
 use camlock_store::{Copied, Store, Trouble, TroubleKind};
@@ -21,6 +21,8 @@ const CONTENTS: &[(&str, &str)] = &[
          registered, @created_at, @updated_at",
     ),
     ("plugin_grants", "plugin, source, granted, @at"),
+    ("plugin_secrets", "plugin, pointer, key_id, #sealed, @at"),
+    ("secrets_key", "key_id, #sealed, @at"),
     ("plugin_quarantine", "plugin, digest, reason, @at"),
     ("plugin_endpoints", "plugin, method, path, source"),
     ("plugin_journal", "id, @at, node, plugin, generation, what, actor, detail"),
@@ -106,6 +108,11 @@ async fn lived_in(world: &World) {
     let storage = Grants::these(["storage", "network:*"]).ok();
     decide("alpha", Decision { arrival: Some((PluginSource::Upload, storage)), ..Decision::default() }).await;
     decide("gamma", Decision { remove: true, ..Decision::default() }).await;
+    let sealed = |bytes: &[u8]| SealedSecret { key_id: "the key".to_owned(), bytes: bytes.to_vec() };
+    one.store.key().propose(sealed(b"check")).await.unwrap();
+    let secrets = [("/password".to_owned(), sealed(&[0, 1, 254, 255]))].into();
+    let config = Some(json!({ "password": MASK }));
+    decide("beta", Decision { config, secrets, ..Decision::default() }).await;
     // The greatest revision is that of what is no more.
     world.sql("DELETE FROM plugins WHERE name = 'delta'");
     let endpoint = |path: &str| Endpoint { method: "GET".to_owned(), path: path.to_owned(), source: "openapi".into() };
@@ -164,8 +171,17 @@ async fn everything(world: World) {
         }
         let events: usize = world.sql("SELECT count(*) FROM plugin_journal").parse().unwrap();
         assert!(events > 2_500);
-        let expected =
-            Copied { plugins: 3, granted: 1, quarantined: 1, endpoints: 2, events, artifacts: 4, shared: 3, tokens: 3 };
+        let expected = Copied {
+            plugins: 3,
+            granted: 1,
+            secrets: 1,
+            quarantined: 1,
+            endpoints: 2,
+            events,
+            artifacts: 4,
+            shared: 3,
+            tokens: 3,
+        };
         assert_eq!(copied, expected);
         let nothing = "SELECT (SELECT count(*) FROM nodes) + (SELECT count(*) FROM node_plugins) \
              + (SELECT count(*) FROM rollouts) + (SELECT count(*) FROM build_rights)";

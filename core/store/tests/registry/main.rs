@@ -6,6 +6,7 @@ mod journal;
 mod opening;
 mod records;
 mod rollouts;
+mod secrets;
 mod sharing;
 mod sql;
 mod tls;

@@ -2,10 +2,10 @@
 
 use super::World;
 use camlock_policy::{
-    Arriving, BoxFuture, Failure, Fingerprint, Install, Installed, Keepings, MigrationFile, NotInstalled, TableTerms,
-    TablesNotReady, TablesReady, Upload,
+    Arriving, BoxFuture, Failure, Fingerprint, Install, Installed, Keepings, MigrationFile, NotInstalled, Sealer,
+    TableTerms, TablesNotReady, TablesReady, Upload,
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 impl World {
     /// What the next look at tables comes to.
@@ -20,6 +20,10 @@ impl World {
 }
 
 impl Keepings for World {
+    fn sealer(&self) -> Arc<dyn Sealer> {
+        self.state().sealer.clone()
+    }
+
     fn purge(&self, plugin: &str) -> BoxFuture<Result<(), String>> {
         self.log(format!("purge {plugin}"));
         let stuck = self.state().stuck.then(|| "the disk says no".to_owned());

@@ -1,0 +1,75 @@
+//! Another key in the place of the fleet's, and how things stand. What must not live here: what a running server does (`secrets`).
+
+use super::{
+    OwnKey,
+    files::{NEXT, install, put},
+};
+use crate::RegistrySettings;
+use camlock_policy::SealedSecret;
+use camlock_services::secrets::{HeldKey, KeyCheck, SecretPlace, SecretsKey};
+use camlock_store::{SecretsOnRecord, Store, StoreOptions};
+use std::{fs, path::Path};
+
+/// How the key that a server with these settings would have stands, without a change to anything; and what is on record.
+pub async fn look_at_secrets(
+    registry: &RegistrySettings,
+    store: &StoreOptions,
+    given: Option<&SecretsKey>,
+    data: &Path,
+) -> Result<(HeldKey, SecretsOnRecord), String> {
+    let key = OwnKey { given: given.cloned(), data: data.to_owned() }.read()?;
+    let there = Store::secrets(&registry.url(data), store).await.map_err(|trouble| trouble.sentence)?;
+    let held = match &there.check {
+        Some(check) => HeldKey::compared(key, &KeyCheck(check.clone())),
+        None => HeldKey::NotCompared(key),
+    };
+    Ok((held, there))
+}
+
+/// Seals all secrets anew with another key, all or nothing: how many they were. Without a setting that names the key of now, the
+/// other one lies in the data directory afterwards.
+pub async fn rotate_secrets(
+    registry: &RegistrySettings,
+    store: &StoreOptions,
+    given: Option<&SecretsKey>,
+    data: &Path,
+    to: &SecretsKey,
+) -> Result<usize, String> {
+    let from = match look_at_secrets(registry, store, given, data).await?.0 {
+        HeldKey::Fleets(key) => key,
+        HeldKey::Lacking { needed, has } => {
+            let has = has.as_ref().map_or_else(|| "there is none".to_owned(), |has| format!("there is {}", has.id()));
+            return Err(format!(
+                "secrets are sealed with the key {needed}, and here {has}: rotate where that key is, or name it in `secrets.key` or \
+                 CAMLOCK_SECRETS_KEY; nothing was changed"
+            ));
+        }
+        HeldKey::NotCompared(_) => {
+            return Err(
+                "the registry knows of no key yet: the first server that starts makes one; nothing was changed".into(),
+            );
+        }
+    };
+    let next = data.join(NEXT);
+    if given.is_none() {
+        put(&next, to, |temporary| fs::rename(temporary, &next))?;
+    }
+    let reseal = |plugin: &str, pointer: &str, sealed: &SealedSecret| {
+        let place = SecretPlace { plugin, pointer };
+        let opened = from.open(&place, sealed).map_err(|error| error.to_string())?;
+        to.seal(&place, &opened).map_err(|error| error.to_string())
+    };
+    let check = to.check().map_err(|error| error.to_string())?;
+    let sealed = Store::reseal(&registry.url(data), store, (from.id(), check.0), &reseal).await;
+    match sealed {
+        Ok(count) if given.is_none() => install(data, to).map(|()| count),
+        Ok(count) => Ok(count),
+        Err(trouble) => {
+            // Whether it was committed is not known when the database went away: then the next server finds out which key it is.
+            if !trouble.passes() {
+                let _ = fs::remove_file(&next);
+            }
+            Err(trouble.sentence)
+        }
+    }
+}

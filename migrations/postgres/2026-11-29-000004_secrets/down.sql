@@ -1,0 +1,3 @@
+DROP TABLE secrets_key;
+DROP TABLE plugin_secrets;
+DROP FUNCTION decide_secrets();
