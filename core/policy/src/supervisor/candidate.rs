@@ -162,9 +162,9 @@ impl CandidateGeneration {
     /// What it begins with, once that is said.
     pub(crate) fn config(&self) -> Option<&RecordedConfig> {
         match &self.stage {
-            CandidateStage::Preparing { .. }
-            | CandidateStage::Waiting { .. }
-            | CandidateStage::Migrating { .. } => None,
+            CandidateStage::Preparing { .. } | CandidateStage::Waiting { .. } | CandidateStage::Migrating { .. } => {
+                None
+            }
             CandidateStage::BringingUp { config, .. } | CandidateStage::AtTheGate { config, .. } => {
                 Some(&config.recorded)
             }

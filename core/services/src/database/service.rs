@@ -73,7 +73,7 @@ const ORDERS_AHEAD: usize = 4;
 const REPLIES_AHEAD: usize = 2;
 
 impl<S: Sessions> Service for DatabaseService<S> {
-    fn answer(&self, asker: &Asker, request: Request<Body>) -> Answering {
+    fn answer(&self, asker: &Asker, request: Request<Body>) -> AnswerToAsk {
         let (what, permission) = match request.uri().path() {
             "/database/1" => (DatabaseAsk::Session, PERMISSION),
             "/database/1/tables" => (DatabaseAsk::Define, PERMISSION),
@@ -107,10 +107,10 @@ enum DatabaseAsk {
     Url,
 }
 
-type Answering = BoxFuture<Result<Response<Body>, AskError>>;
+type AnswerToAsk = BoxFuture<Result<Response<Body>, AskError>>;
 
 impl<S: Sessions> DatabaseService<S> {
-    fn define(&self, asker: &Asker, request: Request<Body>) -> Answering {
+    fn define(&self, asker: &Asker, request: Request<Body>) -> AnswerToAsk {
         let (tables, plugin) = (self.0.clone(), asker.plugin.clone());
         Box::pin(async move {
             let read = Limited::new(request.into_body(), MOST_CHANGE).collect().await;
@@ -122,7 +122,7 @@ impl<S: Sessions> DatabaseService<S> {
         })
     }
 
-    fn session(&self, asker: &Asker, request: Request<Body>) -> Answering {
+    fn session(&self, asker: &Asker, request: Request<Body>) -> AnswerToAsk {
         let (orders, to_obey) = mpsc::channel(ORDERS_AHEAD);
         let (replies, to_send) = mpsc::channel(REPLIES_AHEAD);
         let started = self.0.start(&asker.plugin, Session::new(to_obey, replies, self.1));
