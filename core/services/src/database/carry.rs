@@ -83,10 +83,12 @@ impl TablesToCarry {
         let mut carried = CarriedTables::default();
         match self.carry_all(from, to, &mut carried).await {
             Ok(()) => Ok(carried),
-            Err(error) => {
-                take_back(to, &carried.plugins).await?;
-                Err(error)
-            }
+            Err(error) => Err(match take_back(to, &carried.plugins).await {
+                Ok(()) => error,
+                Err(left) => MigrationError::Unavailable(format!(
+                    "{error}; and what was made there could not be dropped again: {left}"
+                )),
+            }),
         }
     }
 
@@ -120,11 +122,7 @@ pub async fn take_back(to: &PluginTables, plugins: &[Arc<str>]) -> Result<(), Mi
     Ok(())
 }
 
-async fn copy_rows(
-    from: &PluginTables,
-    to: &PluginTables,
-    plugin: &Arc<str>,
-) -> Result<(usize, u64), MigrationError> {
+async fn copy_rows(from: &PluginTables, to: &PluginTables, plugin: &Arc<str>) -> Result<(usize, u64), MigrationError> {
     match (from.place(), to.place()) {
         (TablesPlace::Sqlite(from), TablesPlace::Postgres(to)) => copy::file_to_server(from, to, plugin).await,
         (TablesPlace::Postgres(from), TablesPlace::Sqlite(to)) => copy::server_to_file(from, to, plugin).await,

@@ -73,7 +73,7 @@ impl PluginTables {
     }
 
     /// Which migrations have run, of all plugins that have any, and all tables and views of plugins. Nothing changes.
-    pub(super) async fn on_record(&self) -> Result<(OnRecord, BTreeSet<String>), MigrationError> {
+    pub(super) async fn on_record(&self) -> Result<(RanByPlugin, BTreeSet<String>), MigrationError> {
         match &self.0 {
             TablesPlace::Sqlite(tables) => tables.on_record().await,
             TablesPlace::Postgres(tables) => tables.on_record().await,
@@ -183,7 +183,7 @@ impl Sessions for PluginTables {
 }
 
 /// What has run, by plugin.
-pub(super) type OnRecord = BTreeMap<String, Vec<Applied>>;
+pub(super) type RanByPlugin = BTreeMap<String, Vec<Applied>>;
 
 /// A change that outlives whoever asks for it.
 enum OwnedChange {

@@ -33,8 +33,7 @@ fn chosen(files: &[MigrationFile], applied: &[Applied], here: SqlDialect, there:
     let here: Vec<_> = applied.iter().map(ran).collect::<Option<_>>()?;
     let last = applied.iter().map(|applied| applied.number).max()?;
     // Below the last, what is not on record here is for the other database alone; after it, it runs when the plugin starts.
-    let mut there: Vec<_> =
-        files.iter().filter(|file| file.is_for(there) && file.number <= last).cloned().collect();
+    let mut there: Vec<_> = files.iter().filter(|file| file.is_for(there) && file.number <= last).cloned().collect();
     there.sort_by_key(|file| file.number);
     Some(ChosenFiles { here, there })
 }

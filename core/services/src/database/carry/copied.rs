@@ -26,6 +26,8 @@ pub(super) fn write_value(value: ValueRef<'_>, kind: &Type, into: &mut Vec<u8>) 
             into.extend_from_slice(if number > 0.0 { b"Infinity" } else { b"-Infinity" });
         }
         ValueRef::Real(number) => write_text(into, |text| _ = write!(text, "{number}")),
+        ValueRef::Text(text) if std::str::from_utf8(text).is_err() => return Err("text that is not UTF-8"),
+        ValueRef::Text(text) if text.contains(&0) => return Err("text with a NUL, which PostgreSQL does not know,"),
         ValueRef::Text(text) => escape(text, into),
         ValueRef::Blob(bytes) if is_bytes => {
             into.extend_from_slice(b"\\\\x");
@@ -85,6 +87,8 @@ mod tests {
         for (value, kind) in [
             (ValueRef::Blob(b"a"), Type::TEXT),
             (ValueRef::Text(b"a"), Type::BYTEA),
+            (ValueRef::Text(b"a\0"), Type::TEXT),
+            (ValueRef::Text(b"\xff"), Type::TEXT),
             (ValueRef::Integer(1), Type::BYTEA),
             (ValueRef::Real(1.5), Type::TIMESTAMP),
         ] {

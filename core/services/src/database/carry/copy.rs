@@ -30,13 +30,13 @@ const MOST_ROWS: usize = 500;
 const MOST_BYTES: usize = 256 << 10;
 
 /// How many tables, and rows.
-pub(super) type Counted = (usize, u64);
+pub(super) type TablesAndRows = (usize, u64);
 
 pub(super) async fn file_to_server(
     from: &FileTables,
     to: &ServerTables,
     plugin: &Arc<str>,
-) -> Result<Counted, MigrationError> {
+) -> Result<TablesAndRows, MigrationError> {
     let names = TableNames::of(plugin);
     let (shapes, counters) = from.host(move |connection| on_sqlite::look(connection.as_host(), &names)).await?;
     let mut client = to.owner(plugin).await?;
@@ -80,7 +80,7 @@ pub(super) async fn server_to_file(
     from: &ServerTables,
     to: &FileTables,
     plugin: &Arc<str>,
-) -> Result<Counted, MigrationError> {
+) -> Result<TablesAndRows, MigrationError> {
     let mut client = from.owner(plugin).await?;
     let (schema, reading) = (from.schema(), begin_to_read(&mut client).await?);
     let shapes = on_postgres::look(&reading, schema).await?;
@@ -90,8 +90,7 @@ pub(super) async fn server_to_file(
     let tables = pair(&shapes, &there)?;
     let (feed, mut fed) = mpsc::channel(AHEAD);
     let to_write = tables.clone();
-    let write =
-        to.host(move |connection| on_sqlite::write(connection.as_host(), &to_write, &counters, &mut fed));
+    let write = to.host(move |connection| on_sqlite::write(connection.as_host(), &to_write, &counters, &mut fed));
     let (read, written) = tokio::join!(read(&reading, schema, &tables, feed), write);
     read?;
     Ok((tables.len(), written?))
@@ -111,7 +110,7 @@ async fn read(
         while let Some(row) = rows.try_next().await.map_err(unavailable)? {
             let mut values = Vec::with_capacity(table.columns.len());
             for (at, column) in table.columns.iter().enumerate() {
-                let raw = row.try_get::<_, Option<Raw<'_>>>(at).map_err(unavailable)?;
+                let raw = row.try_get::<_, Option<RawCell<'_>>>(at).map_err(unavailable)?;
                 bytes += raw.map_or(8, |raw| raw.0.len());
                 let stored = raw.map(|raw| store(raw.0, &column.from.kind, column.to.kind));
                 values.push(stored.transpose().map_err(|why| table.misfit(at, why))?.unwrap_or(Value::Null));
@@ -135,7 +134,7 @@ pub(super) async fn server_to_server(
     from: &ServerTables,
     to: &ServerTables,
     plugin: &Arc<str>,
-) -> Result<Counted, MigrationError> {
+) -> Result<TablesAndRows, MigrationError> {
     let (mut here, mut there) = (from.owner(plugin).await?, to.owner(plugin).await?);
     let (reading, writing) = (begin_to_read(&mut here).await?, begin_to_write(&mut there).await?);
     let shapes = on_postgres::look(&reading, from.schema()).await?;
@@ -161,11 +160,11 @@ async fn commit(writing: Transaction<'_>) -> Result<(), MigrationError> {
 
 /// A value as it came.
 #[derive(Clone, Copy)]
-struct Raw<'a>(&'a [u8]);
+struct RawCell<'a>(&'a [u8]);
 
-impl<'a> FromSql<'a> for Raw<'a> {
+impl<'a> FromSql<'a> for RawCell<'a> {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
-        Ok(Raw(raw))
+        Ok(RawCell(raw))
     }
 
     fn accepts(_: &Type) -> bool {

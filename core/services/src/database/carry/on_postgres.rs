@@ -19,14 +19,14 @@ const SETTINGS: &str = "
     SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL lock_timeout = '60s'";
 
 /// What PostgreSQL says, and of which table.
-fn told(table: &str, error: &Error) -> MigrationError {
+fn describe(table: &str, error: &Error) -> MigrationError {
     let Some(said) = error.as_db_error() else {
         return MigrationError::Unavailable(format!("PostgreSQL: {error}"));
     };
     let mut words = format!("`{table}`: {}", said.message());
     // Not what the row holds: `COPY table, line 7, column name: "…"`.
-    let place = said.where_().and_then(|place| place.split(": ").next()?.split_once(", "));
-    if let Some((_, place)) = place {
+    let place = said.where_().and_then(|place| place.lines().find(|line| line.starts_with("COPY ")));
+    if let Some((_, place)) = place.and_then(|place| place.split(": ").next()?.split_once(", ")) {
         words += &format!(" ({place})");
     }
     if let Some(detail) = said.detail().filter(|detail| detail.starts_with("Key ")) {
@@ -86,7 +86,7 @@ pub(super) async fn take_keys(transaction: &Transaction<'_>) -> Result<Vec<(Stri
     let mut back = Vec::new();
     for row in transaction.query(question, &[]).await.map_err(unavailable)? {
         let (table, drop): (String, String) = (row.get(0), row.get(1));
-        transaction.batch_execute(&drop).await.map_err(|error| told(&table, &error))?;
+        transaction.batch_execute(&drop).await.map_err(|error| describe(&table, &error))?;
         back.push((table, row.get(2)));
     }
     Ok(back)
@@ -98,7 +98,7 @@ pub(super) async fn put_keys_back(
     back: Vec<(String, String)>,
 ) -> Result<(), MigrationError> {
     for (table, add) in back {
-        transaction.batch_execute(&add).await.map_err(|error| told(&table, &error))?;
+        transaction.batch_execute(&add).await.map_err(|error| describe(&table, &error))?;
     }
     Ok(())
 }
@@ -129,7 +129,7 @@ pub(super) async fn copy_in<A, B>(
     rows: impl Stream<Item = Result<Bytes, MigrationError>>,
 ) -> Result<u64, MigrationError> {
     let copy = format!("COPY {} ({}) FROM STDIN", full(schema, &table.name), table.into_columns());
-    let failed = |error: Error| told(&table.name, &error);
+    let failed = |error: Error| describe(&table.name, &error);
     let mut rows = pin!(rows);
     let mut sink = pin!(transaction.copy_in::<_, Bytes>(&copy).await.map_err(failed)?);
     while let Some(chunk) = rows.next().await {
@@ -224,7 +224,7 @@ pub(super) async fn count_on<A, B>(
                 quoted(&column),
                 full(schema, &table.name)
             );
-            transaction.query(&set, &[&sequence, &counter]).await.map_err(|error| told(&table.name, &error))?;
+            transaction.query(&set, &[&sequence, &counter]).await.map_err(|error| describe(&table.name, &error))?;
         }
     }
     Ok(())

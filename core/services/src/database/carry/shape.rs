@@ -47,7 +47,8 @@ pub(super) fn pair<A: Clone, B: Clone>(
     let mut carried = Vec::new();
     for table in from {
         let name = &table.name;
-        let target = to.iter().find(|target| target.name == *name).ok_or_else(|| lost(format!("the table `{name}`")))?;
+        let target =
+            to.iter().find(|target| target.name == *name).ok_or_else(|| lost(format!("the table `{name}`")))?;
         let is = |one: &str, other: &str| one.eq_ignore_ascii_case(other);
         for column in table.columns.iter().filter(|column| !column.is_generated) {
             if !target.columns.iter().any(|other| is(&other.name, &column.name)) {

@@ -93,7 +93,8 @@ pub(in crate::database) fn own(connection: &Connection, names: &TableNames) -> r
 
 /// The tables and views of all plugins.
 pub(in crate::database) fn of_plugins(connection: &Connection) -> rusqlite::Result<BTreeSet<String>> {
-    let question = "SELECT name FROM main.sqlite_schema WHERE type IN ('table', 'view') AND name GLOB 'p_*[^_]__[a-z]*'";
+    let question =
+        "SELECT name FROM main.sqlite_schema WHERE type IN ('table', 'view') AND name GLOB 'p_*[^_]__[a-z]*'";
     let mut read = connection.prepare(question)?;
     read.query_map([], |row| row.get(0))?.collect()
 }

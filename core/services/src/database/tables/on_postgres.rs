@@ -2,7 +2,7 @@
 //!
 //! What must not live here: what roles may.
 
-use super::{OnRecord, OwnedChange, unavailable, wholly};
+use super::{OwnedChange, RanByPlugin, unavailable, wholly};
 use crate::{
     data::{Login, Pool, PostgresServer, open},
     database::{
@@ -73,7 +73,7 @@ impl ServerTables {
         self.server.schema()
     }
 
-    pub(super) async fn on_record(&self) -> Result<(OnRecord, BTreeSet<String>), MigrationError> {
+    pub(super) async fn on_record(&self) -> Result<(RanByPlugin, BTreeSet<String>), MigrationError> {
         let host = open(&*self.server, None, self.pool.runtime()).await.map_err(|error| unavailable(error.message))?;
         postgres::on_record(&host, self.server.schema()).await
     }

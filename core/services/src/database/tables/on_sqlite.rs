@@ -2,7 +2,7 @@
 //!
 //! What must not live here: what the fence lets through.
 
-use super::{OnRecord, OwnedChange, unavailable};
+use super::{OwnedChange, RanByPlugin, unavailable};
 use crate::{
     data::{Pool, SqliteFile, unavailable as no_data},
     database::{
@@ -57,7 +57,7 @@ impl FileTables {
         self.pool.runtime().spawn_blocking(work).await.unwrap_or_else(|error| Err(unavailable(error)))
     }
 
-    pub(super) async fn on_record(&self) -> Result<(OnRecord, BTreeSet<String>), MigrationError> {
+    pub(super) async fn on_record(&self) -> Result<(RanByPlugin, BTreeSet<String>), MigrationError> {
         if !self.file.path().exists() {
             return Ok(Default::default());
         }
