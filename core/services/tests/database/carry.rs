@@ -111,7 +111,7 @@ fn all_comes_back_as_it_was() {
             ("SELECT note FROM p_shop__orders WHERE id = 3", "a\t\n\r\\N \\. \\\\ \"'"),
             ("SELECT price::text FROM p_shop__orders WHERE note = 'last'", "Infinity"),
             (
-                "SELECT string_agg(contype || convalidated::text, ' ' ORDER BY contype) FROM pg_constraint WHERE contype = 'f'",
+                "SELECT string_agg(contype::text || convalidated::text, ' ' ORDER BY contype) FROM pg_constraint WHERE contype = 'f'",
                 "ftrue ftrue ftrue ftrue",
             ),
         ] {

@@ -128,7 +128,7 @@ pub(super) async fn copy_in<A, B>(
     table: &CarriedTable<A, B>,
     rows: impl Stream<Item = Result<Bytes, MigrationError>>,
 ) -> Result<u64, MigrationError> {
-    let copy = format!("COPY {} ({}) FROM STDIN", full(schema, &table.name), table.into_columns());
+    let copy = format!("COPY {} ({}) FROM STDIN", full(schema, &table.name), table.target_columns());
     let failed = |error: Error| describe(&table.name, &error);
     let mut rows = pin!(rows);
     let mut sink = pin!(transaction.copy_in::<_, Bytes>(&copy).await.map_err(failed)?);

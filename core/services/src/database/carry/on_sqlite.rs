@@ -141,7 +141,7 @@ fn write_table(
 ) -> Result<u64, MigrationError> {
     let told = |error: rusqlite::Error| MigrationError::Refused(format!("`{}`: {error}", table.name));
     let marks = vec!["?"; table.columns.len()].join(", ");
-    let (name, columns) = (quoted(&table.name), table.into_columns());
+    let (name, columns) = (quoted(&table.name), table.target_columns());
     let insert = match table.columns.len() {
         0 => format!("INSERT INTO main.{name} DEFAULT VALUES"),
         _ => format!("INSERT INTO main.{name} ({columns}) VALUES ({marks})"),

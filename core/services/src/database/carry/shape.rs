@@ -72,7 +72,7 @@ pub(super) fn quoted(name: &str) -> String {
 
 impl<A, B> CarriedTable<A, B> {
     /// The names of its columns in the target, for a statement.
-    pub(super) fn into_columns(&self) -> String {
+    pub(super) fn target_columns(&self) -> String {
         self.columns.iter().map(|column| quoted(&column.to.name)).collect::<Vec<_>>().join(", ")
     }
 
@@ -101,7 +101,7 @@ mod tests {
         let from = table("t", &[("B", false), ("a", false), ("sum", true)]);
         let to = table("t", &[("a", false), ("b", false), ("c", false), ("sum", true)]);
         let carried = pair(std::slice::from_ref(&from), std::slice::from_ref(&to)).unwrap();
-        assert_eq!(carried[0].into_columns(), "\"a\", \"b\"");
+        assert_eq!(carried[0].target_columns(), "\"a\", \"b\"");
         assert_eq!(carried[0].columns[1].from.name, "B");
         // What was generated is written where it is not.
         let plain = table("t", &[("a", false), ("b", false), ("sum", false)]);
