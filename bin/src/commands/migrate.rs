@@ -3,12 +3,13 @@
 //! It works on the database itself, without a server. What must not live here: SQL.
 
 use crate::{
-    Failed,
+    Failed, built_in,
     client::run,
     config::{Config, Flags},
     print::{self, counted},
     record,
 };
+use camlock_embed::{CarriedKept, KeptToCarry, Move};
 use camlock_store::{Copied, Standing, Store, Trouble, TroubleKind};
 use clap::Args;
 use serde_json::{Value, json};
@@ -24,6 +25,9 @@ pub(crate) struct MigrateOptions {
     /// … to the empty one at this URL
     #[arg(long, value_name = "URL", requires = "from")]
     to: Option<String>,
+    /// Leave the tables of this plugin behind: where it starts they are made anew. May be given several times
+    #[arg(long, value_name = "PLUGIN", requires = "from")]
+    leave: Vec<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -35,7 +39,7 @@ pub(crate) fn run_it(options: &MigrateOptions) -> Result<(), Failed> {
     let config = Config::read(&options.flags)?;
     run(async {
         match (&options.from, &options.to) {
-            (Some(from), Some(to)) => copy(&config, from, to, options.json).await,
+            (Some(from), Some(to)) => copy(&config, (from, to), &options.leave, options.json).await,
             _ if options.check => check(&config, options.json).await,
             _ => bring_up(&config, options.json).await,
         }
@@ -96,38 +100,44 @@ async fn check(config: &Config, as_data: bool) -> Result<(), Failed> {
     }
 }
 
-async fn copy(config: &Config, from: &str, to: &str, as_data: bool) -> Result<(), Failed> {
+async fn copy(config: &Config, (from, to): (&str, &str), leave: &[String], as_data: bool) -> Result<(), Failed> {
     let options = record::options(config);
     // That a URL is of no use is no matter of the configuration here.
     let failed = |trouble: Trouble| Failed::from(trouble.sentence);
     let places = (Store::place(from, &options).map_err(failed)?, Store::place(to, &options).map_err(failed)?);
+    let built_in = built_in::all();
+    let (schema, data) = (&config.registry.schema, &config.data);
+    let kept = KeptToCarry::of(Move { from, to, schema, data, built_in: &built_in, leave }).await;
+    let kept = kept.map_err(|why| Failed::from(format!("{why}. Nothing was copied")))?;
     let copied = Store::copy(from, to, &options).await.map_err(failed)?;
-    let carried = camlock_embed::carry_what_plugins_keep(from, to, &config.registry.schema, &config.data);
-    let values = carried.await.map_err(|why| {
+    let carried = kept.carry().await.map_err(|why| {
         Failed::from(format!(
             "the registry was copied, and what plugins keep was not: {why}; empty the copy and try again"
         ))
     })?;
     if as_data {
         let Copied { plugins, granted, secrets, quarantined, endpoints, events, artifacts, shared, tokens } = copied;
+        let CarriedKept { values, tables, rows } = carried;
         print::json(&json!({
             "from": places.0, "to": places.1, "plugins": plugins, "endpoints": endpoints, "grants": granted,
             "secrets": secrets,
             "quarantined": quarantined,
             "artifacts": artifacts, "shared": shared, "events": events, "tokens": tokens,
-            "values": values,
+            "values": values, "tables": tables, "rows": rows,
         }));
         return Ok(());
     }
-    print::line(format_args!("copied from {} to {}:\n{}", places.0, places.1, summary(&copied, values)));
+    print::line(format_args!("copied from {} to {}:\n{}", places.0, places.1, summary(&copied, carried)));
     Ok(())
 }
 
-fn summary(copied: &Copied, values: u64) -> String {
+fn summary(copied: &Copied, kept: CarriedKept) -> String {
     let Copied { plugins, granted, secrets, quarantined, endpoints, events, artifacts, shared, tokens } = *copied;
+    let count = |number: u64, what| counted(usize::try_from(number).unwrap_or(usize::MAX), what);
     let entries = if events == 1 { "entry" } else { "entries" };
     format!(
         "  {}, {} of them, {} under quarantine, {}, {}\n  {}, {shared} with bytes\n  {events} {entries} of the journal\n  {}\n  {}\n\
+         \x20 {} of {} of plugins\n\
          Name the copy in `database.url` and start the server; the original is as it was.",
         counted(plugins, "plugin"),
         counted(endpoints, "endpoint"),
@@ -136,7 +146,9 @@ fn summary(copied: &Copied, values: u64) -> String {
         counted(secrets, "secret"),
         counted(artifacts, "artifact"),
         counted(tokens, "token"),
-        counted(usize::try_from(values).unwrap_or(usize::MAX), "kept value"),
+        count(kept.values, "kept value"),
+        count(kept.rows, "row"),
+        counted(kept.tables, "table"),
     )
 }
 

@@ -267,3 +267,51 @@ fn what_plugins_keep_moves_along() {
         sqlite3(&site, "back/plugins.db", "SELECT key, revision, value FROM plugin_storage WHERE value IS NOT NULL");
     assert_eq!(kept, "b|3|22\nc|5|3");
 }
+
+/// A plugin's own tables go along, there and back: it finds its rows in the other database.
+#[test]
+fn tables_of_plugins_move_along() {
+    let site = site();
+    fs::create_dir_all(site.path("plugins")).unwrap();
+    fs::copy(Fixtures::quick().library("tables"), site.path("plugins/tables.so")).unwrap();
+    let server = site.start();
+    server.until_serving("tables");
+    for word in ["one", "%C3%BCber", "three"] {
+        assert_eq!(server.get(&format!("/api/v1/p/tables/add/{word}")).text, "1");
+    }
+    let words = server.get("/api/v1/p/tables/words").text;
+    assert!(words.contains(r#"{"word":"über","length":5,"is_known":false}"#), "{words}");
+    server.end();
+
+    let (from, to) = (sqlite(&site, ".camlock/registry.db"), Postgres::shared().database());
+    // What a plugin made while it ran cannot be said in PostgreSQL's words; it may be left behind.
+    sqlite3(&site, ".camlock/plugins.db", "CREATE TABLE p_tables__more (word TEXT)");
+    let told = end(command(&site, &["migrate", "--from", &from, "--to", &to])).refused(1);
+    assert!(told.contains("no migration made `p_tables__more`, but a plugin while it ran"), "{told}");
+    assert!(told.ends_with(". Nothing was copied"), "{told}");
+    let elsewhere = Postgres::shared().database();
+    let arguments = ["migrate", "--from", &from, "--to", &elsewhere, "--leave", "tables", "--json"];
+    let left = end(command(&site, &arguments)).json();
+    assert_eq!((&left["plugins"], &left["tables"], &left["rows"]), (&2.into(), &0.into(), &0.into()), "{left}");
+    sqlite3(&site, ".camlock/plugins.db", "DROP TABLE p_tables__more");
+
+    let moved = end(command(&site, &["migrate", "--from", &from, "--to", &to])).done();
+    assert!(moved.contains("\n  100003 rows of 2 tables of plugins\n"), "{moved}");
+    let server = site.start_with(|command| _ = command.env("CAMLOCK_DATABASE_URL", &to));
+    server.until_serving("tables");
+    assert_eq!(server.get("/api/v1/p/tables/words").text, words);
+    // It is the plugin's own role that reads and writes there.
+    assert_eq!(server.get("/api/v1/p/tables/add/four").text, "1");
+    let words = server.get("/api/v1/p/tables/words").text;
+    server.end();
+
+    // Back, where nothing is kept any more.
+    fs::rename(site.path(".camlock/plugins.db"), site.path("old.db")).unwrap();
+    let back = sqlite(&site, "back.db");
+    let copied = end(command(&site, &["migrate", "--from", &to, "--to", &back, "--json"])).json();
+    assert_eq!((&copied["tables"], &copied["rows"]), (&2.into(), &100_004.into()), "{copied}");
+    let server = site.start_with(|command| _ = command.env("CAMLOCK_DATABASE_URL", &back));
+    server.until_serving("tables");
+    assert_eq!(server.get("/api/v1/p/tables/words").text, words);
+    server.end();
+}

@@ -41,7 +41,8 @@ impl FileShelf {
         check_name(name).is_ok().then(|| self.records.join(name))
     }
 
-    fn artifact(&self, digest: Digest) -> PathBuf {
+    /// Where an artifact's bytes are, if they are kept.
+    pub fn artifact(&self, digest: Digest) -> PathBuf {
         self.artifacts.join(format!("{}.so", digest.hex()))
     }
 

@@ -85,33 +85,12 @@ pub(crate) fn keep_swept(storage: PluginStorage, work: &Handle) {
 /// Those beside the registry of these options.
 pub(crate) fn places(options: &Options, data: &Path, work: Handle) -> Result<KeptPlaces, String> {
     let place = DataPlace::beside(&options.registry.url(data), &options.registry.schema, data)?;
-    let connections = options.database.connections;
-    let tables = match &place {
-        DataPlace::Server(server) => PluginTables::on_server(server.clone(), connections, work.clone()),
-        DataPlace::File(file) => PluginTables::in_file(file.clone(), connections, work.clone()),
-    };
+    let tables = place.tables(options.database, work.clone());
     Ok(KeptPlaces { storage: place.storage(options.storage, work), tables })
 }
 
-/// Carries all that plugins keep along with a registry that was copied: how many values that were. Of a registry in SQLite it lies
-/// in this data directory.
-pub async fn carry_what_plugins_keep(from: &str, to: &str, schema: &str, data: &Path) -> Result<u64, String> {
-    let storage = |url| {
-        DataPlace::beside(url, schema, data).map(|place| place.storage(StorageSettings::default(), Handle::current()))
-    };
-    let is_file = |url: &str| url.starts_with("sqlite:");
-    if is_file(from) && is_file(to) {
-        // It is one file, and stays where it is.
-        return Ok(0);
-    }
-    if is_file(from) && !data.join("plugins.db").exists() {
-        return Ok(0);
-    }
-    camlock_services::carry_values(&storage(from)?, &storage(to)?).await.map_err(|error| error.message)
-}
-
 /// Where the data of plugins lies.
-enum DataPlace {
+pub(crate) enum DataPlace {
     /// In the registry's schema in PostgreSQL.
     Server(Arc<dyn PostgresServer>),
     /// In a file of its own in the data directory.
@@ -119,7 +98,7 @@ enum DataPlace {
 }
 
 impl DataPlace {
-    fn beside(url: &str, schema: &str, data: &Path) -> Result<Self, String> {
+    pub(crate) fn beside(url: &str, schema: &str, data: &Path) -> Result<Self, String> {
         let access = PostgresAccess::of(url, schema).map_err(|trouble| trouble.sentence)?;
         Ok(match access {
             Some(access) => DataPlace::Server(Arc::new(RegistryServer(access))),
@@ -127,7 +106,14 @@ impl DataPlace {
         })
     }
 
-    fn storage(self, settings: StorageSettings, work: Handle) -> PluginStorage {
+    pub(crate) fn tables(&self, settings: DatabaseSettings, work: Handle) -> PluginTables {
+        match self {
+            DataPlace::Server(server) => PluginTables::on_server(server.clone(), settings.connections, work),
+            DataPlace::File(file) => PluginTables::in_file(file.clone(), settings.connections, work),
+        }
+    }
+
+    pub(crate) fn storage(self, settings: StorageSettings, work: Handle) -> PluginStorage {
         let data = match self {
             DataPlace::Server(server) => {
                 PluginData::Postgres(PostgresConnections::new(server, settings.connections, work))

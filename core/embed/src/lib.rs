@@ -30,6 +30,7 @@
 
 #![forbid(unsafe_code)]
 
+mod carrying;
 pub mod data;
 mod handle;
 mod installs;
@@ -47,8 +48,9 @@ mod values;
 mod watch;
 
 pub use crate::{
+    carrying::{CarriedKept, KeptToCarry, Move},
     handle::{Camlock, Unable},
-    kept::{DatabaseSettings, StorageSettings, carry_what_plugins_keep},
+    kept::{DatabaseSettings, StorageSettings},
     options::{FleetSettings, Options, RegistrySettings},
     parts::build_options,
     secrets::{look_at_secrets, rotate_secrets},

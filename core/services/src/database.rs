@@ -4,6 +4,7 @@
 //! ([`sqlite`]), roles of PostgreSQL and a look at its catalog ([`postgres`]). [`PluginTables`] puts it together for a server. What must
 //! not live here: when in a plugin's life migrations run, which the supervisor decides.
 
+pub mod carry;
 mod change;
 mod error;
 pub mod lint;

@@ -3,9 +3,12 @@
 //! The parser does not know what a database makes of a statement: what is let through here is held by the database itself. What
 //! must not live here: anything that has to be true for others to be safe.
 
+mod made;
 mod names;
 mod statements;
 mod tokens;
+
+pub(super) use made::made_by;
 
 use super::names::TableNames;
 use camlock_policy::migrations::{MigrationFile, SqlDialect};

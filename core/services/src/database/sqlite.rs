@@ -10,4 +10,6 @@ mod catalog;
 mod migrate;
 
 pub use authorizer::{AsPlugin, FencedConnection};
+pub(in crate::database) use catalog::{of_plugins, own};
+pub(in crate::database) use migrate::all_applied;
 pub use migrate::{applied, drop_tables, migrate, prepare, tell_plugins};

@@ -16,9 +16,15 @@ use camlock_policy::{
     AskError, AskErrorCode, BoxFuture, Failure, MigrationFile, SqlDialect, Stage, TableTerms, TablesNotReady,
     TablesReady,
 };
-use on_postgres::ServerTables;
-use on_sqlite::FileTables;
-use std::{fmt::Display, future::Future, sync::Arc, time::Duration};
+pub(super) use on_postgres::ServerTables;
+pub(super) use on_sqlite::FileTables;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+    future::Future,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::runtime::Handle;
 
 /// A migration may take so long.
@@ -43,7 +49,7 @@ pub struct KnownPlugin {
 }
 
 #[derive(Clone, Debug)]
-enum TablesPlace {
+pub(super) enum TablesPlace {
     Sqlite(FileTables),
     Postgres(ServerTables),
 }
@@ -59,7 +65,11 @@ impl PluginTables {
         PluginTables(TablesPlace::Postgres(ServerTables::new(server, connections, runtime)))
     }
 
-    fn dialect(&self) -> SqlDialect {
+    pub(super) fn place(&self) -> &TablesPlace {
+        &self.0
+    }
+
+    pub(super) fn dialect(&self) -> SqlDialect {
         match &self.0 {
             TablesPlace::Sqlite(_) => SqlDialect::Sqlite,
             TablesPlace::Postgres(_) => SqlDialect::Postgres,
@@ -87,15 +97,23 @@ impl PluginTables {
         }
     }
 
+    /// Which migrations have run, of all plugins that have any, and all tables and views of plugins. Nothing changes.
+    pub(super) async fn on_record(&self) -> Result<(RanByPlugin, BTreeSet<String>), MigrationError> {
+        match &self.0 {
+            TablesPlace::Sqlite(tables) => tables.on_record().await,
+            TablesPlace::Postgres(tables) => tables.on_record().await,
+        }
+    }
+
     /// Has all that is needed, and tells which migrations have run.
-    async fn applied(&self, plugin: &Arc<str>) -> Result<Vec<Applied>, MigrationError> {
+    pub(super) async fn applied(&self, plugin: &Arc<str>) -> Result<Vec<Applied>, MigrationError> {
         match &self.0 {
             TablesPlace::Sqlite(tables) => tables.applied(plugin).await,
             TablesPlace::Postgres(tables) => tables.applied(plugin).await,
         }
     }
 
-    async fn run(&self, plugin: &Arc<str>, file: &MigrationFile) -> Result<(), MigrationError> {
+    pub(super) async fn run(&self, plugin: &Arc<str>, file: &MigrationFile) -> Result<(), MigrationError> {
         let findings = lint::lint_file(plugin, file, self.dialect());
         if !findings.is_empty() {
             return Err(MigrationError::Refused(lint::in_words(&findings)));
@@ -187,6 +205,9 @@ impl Sessions for PluginTables {
         })
     }
 }
+
+/// What has run, by plugin.
+pub(super) type RanByPlugin = BTreeMap<String, Vec<Applied>>;
 
 /// A change that outlives whoever asks for it.
 enum OwnedChange {

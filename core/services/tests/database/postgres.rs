@@ -25,7 +25,7 @@ pub(crate) struct Registry {
     other: PluginRoles,
 }
 
-const CORE: &str = "
+pub(crate) const CORE: &str = "
     CREATE SCHEMA camlock;
     SET search_path = camlock;
     CREATE TABLE plugins (name TEXT PRIMARY KEY, enabled BOOLEAN NOT NULL DEFAULT true, version TEXT NOT NULL DEFAULT '',
@@ -43,7 +43,7 @@ const OTHERS: &str = "
     CREATE VIEW p_other__all AS SELECT * FROM p_other__things;";
 
 /// What the registry has for plugins' tables.
-const TABLES: &str = include_str!("../../../../migrations/postgres/2026-11-29-000005_plugin_tables/up.sql");
+pub(crate) const TABLES: &str = include_str!("../../../../migrations/postgres/2026-11-29-000005_plugin_tables/up.sql");
 
 const OWN: &str = "
     CREATE TABLE p_shop__orders (id SERIAL PRIMARY KEY, note TEXT NOT NULL);
@@ -55,7 +55,7 @@ pub(crate) fn run<F: Future<Output = ()>>(trial: F) {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(trial);
 }
 
-async fn connect(url: &str) -> Client {
+pub(crate) async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client

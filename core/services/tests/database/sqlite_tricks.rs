@@ -104,6 +104,8 @@ const TRICKS: &[&str] = &[
     "DELETE FROM sqlite_schema WHERE name = 'plugin_storage'",
     "UPDATE sqlite_master SET sql = 'CREATE TABLE plugin_storage (a)' WHERE name = 'plugin_storage'",
     "INSERT INTO sqlite_master VALUES ('table', 'x', 'x', 2, 'CREATE TABLE x (a)')",
+    "CREATE TABLE sqlite_sequence (name, seq)",
+    "DROP TABLE sqlite_sequence",
     "UPDATE sqlite_sequence SET seq = 0",
     "DELETE FROM sqlite_sequence WHERE name = 'p_other__things'",
     "INSERT INTO sqlite_sequence VALUES ('p_other__new', 5)",

@@ -15,7 +15,10 @@ use crate::database::{
     plan::{Applied, checksum, has_run},
 };
 use camlock_policy::migrations::MigrationFile;
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 use tokio_postgres::{Client, Error, Transaction, error::SqlState};
 
 /// What has run for a plugin, in order.
@@ -26,6 +29,33 @@ pub async fn applied(host: &Client, schema: &str, plugin: &str) -> Result<Vec<Ap
     );
     let rows = host.query(&question, &[&plugin]).await.map_err(|error| unavailable(&error))?;
     Ok(rows.iter().map(read).collect())
+}
+
+/// What has run, by plugin.
+type AllApplied = BTreeMap<String, Vec<Applied>>;
+
+/// What has run for all plugins that have any, and the names of all plugins' tables and views. Where there is no registry, or an
+/// older one, nothing.
+pub(in crate::database) async fn on_record(
+    host: &Client,
+    schema: &str,
+) -> Result<(AllApplied, BTreeSet<String>), MigrationError> {
+    let told = |error: Error| unavailable(&error);
+    let question = "SELECT c.relname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+                    WHERE n.nspname = $1 AND (c.relname = '_plugin_migrations' OR c.relname ~ '^p_.*[^_]__[a-z]') \
+                    AND c.relkind IN ('r', 'p', 'v', 'm') AND NOT c.relispartition";
+    let rows = host.query(question, &[&schema]).await.map_err(told)?;
+    let mut tables: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
+    let mut on_record = AllApplied::new();
+    if tables.remove("_plugin_migrations") {
+        let plugins = format!("SELECT DISTINCT plugin FROM {}._plugin_migrations", quoted(schema));
+        for row in host.query(&plugins, &[]).await.map_err(told)? {
+            let plugin: String = row.get(0);
+            let ran = applied(host, schema, &plugin).await?;
+            on_record.insert(plugin, ran);
+        }
+    }
+    Ok((on_record, tables))
 }
 
 fn read(row: &tokio_postgres::Row) -> Applied {

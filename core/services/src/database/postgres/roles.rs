@@ -98,7 +98,7 @@ fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-pub(super) fn unavailable(error: &Error) -> MigrationError {
+pub(in crate::database) fn unavailable(error: &Error) -> MigrationError {
     let told = error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned());
     MigrationError::Unavailable(format!("PostgreSQL: {told}"))
 }

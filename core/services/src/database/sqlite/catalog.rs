@@ -81,7 +81,7 @@ fn foreign_parent(connection: &Connection, table: &str, names: &TableNames) -> r
 }
 
 /// The plugin's own tables and views, views first: so they can be dropped in this order.
-pub(super) fn own(connection: &Connection, names: &TableNames) -> rusqlite::Result<Vec<(String, String)>> {
+pub(in crate::database) fn own(connection: &Connection, names: &TableNames) -> rusqlite::Result<Vec<(String, String)>> {
     let mut own: Vec<_> = objects(connection)?
         .into_iter()
         .filter(|[kind, name, table, _]| is_own(name, table, names) && (kind == "table" || kind == "view"))
@@ -89,4 +89,12 @@ pub(super) fn own(connection: &Connection, names: &TableNames) -> rusqlite::Resu
         .collect();
     own.sort_by(|one, other| other.cmp(one));
     Ok(own)
+}
+
+/// The tables and views of all plugins.
+pub(in crate::database) fn of_plugins(connection: &Connection) -> rusqlite::Result<BTreeSet<String>> {
+    let question =
+        "SELECT name FROM main.sqlite_schema WHERE type IN ('table', 'view') AND name GLOB 'p_*[^_]__[a-z]*'";
+    let mut read = connection.prepare(question)?;
+    read.query_map([], |row| row.get(0))?.collect()
 }

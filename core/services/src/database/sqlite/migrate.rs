@@ -7,7 +7,7 @@ use crate::database::{
     plan::{Applied, checksum, has_run},
 };
 use rusqlite::{Connection, TransactionBehavior};
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// Makes the record of migrations, and what plugins may know of others, where that is not there.
 pub fn prepare(connection: &Connection) -> rusqlite::Result<()> {
@@ -51,6 +51,13 @@ pub fn applied(connection: &Connection, plugin: &str) -> rusqlite::Result<Vec<Ap
         Ok(Applied { number: row.get(0)?, name: row.get(1)?, checksum: row.get(2)?, contracts: row.get(3)? })
     })?;
     rows.collect()
+}
+
+/// What has run for all plugins that have any.
+pub(in crate::database) fn all_applied(connection: &Connection) -> rusqlite::Result<BTreeMap<String, Vec<Applied>>> {
+    let mut read = connection.prepare("SELECT DISTINCT plugin FROM _plugin_migrations")?;
+    let plugins: rusqlite::Result<Vec<String>> = read.query_map([], |row| row.get(0))?.collect();
+    plugins?.into_iter().map(|plugin| applied(connection, &plugin).map(|applied| (plugin, applied))).collect()
 }
 
 /// Runs a change, unless it is a migration that has run. Afterwards it has run as a whole and is on record, or nothing of it has.

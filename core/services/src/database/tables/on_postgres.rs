@@ -2,7 +2,7 @@
 //!
 //! What must not live here: what roles may.
 
-use super::{OwnedChange, unavailable, wholly};
+use super::{OwnedChange, RanByPlugin, unavailable, wholly};
 use crate::{
     data::{Login, Pool, PostgresServer, open},
     database::{
@@ -13,12 +13,12 @@ use crate::{
     },
 };
 use camlock_policy::{AskError, BoxFuture};
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 use tokio_postgres::Client;
 
 #[derive(Clone)]
-pub(super) struct ServerTables {
+pub(in crate::database) struct ServerTables {
     server: Arc<dyn PostgresServer>,
     pool: Pool<RoleConnection>,
     limits: RoleLimits,
@@ -61,6 +61,21 @@ impl ServerTables {
     async fn log_in(&self, host: &HostConnection, role: &str) -> Result<Client, MigrationError> {
         let login = Login { role: role.to_owned(), password: host.passwords.of(role)? };
         open(&*self.server, Some(login), self.pool.runtime()).await.map_err(|error| unavailable(error.message))
+    }
+
+    /// A connection of the role that owns a plugin's tables, as it is.
+    pub(in crate::database) async fn owner(&self, plugin: &str) -> Result<Client, MigrationError> {
+        let host = self.host(plugin).await?;
+        self.log_in(&host, &host.roles.migrate).await
+    }
+
+    pub(in crate::database) fn schema(&self) -> &str {
+        self.server.schema()
+    }
+
+    pub(super) async fn on_record(&self) -> Result<(RanByPlugin, BTreeSet<String>), MigrationError> {
+        let host = open(&*self.server, None, self.pool.runtime()).await.map_err(|error| unavailable(error.message))?;
+        postgres::on_record(&host, self.server.schema()).await
     }
 
     /// Sets the roles right, and tells which migrations have run.

@@ -2,7 +2,7 @@
 //!
 //! What must not live here: what the fence lets through.
 
-use super::{KnownPlugin, OwnedChange, unavailable};
+use super::{KnownPlugin, OwnedChange, RanByPlugin, unavailable};
 use crate::{
     data::{Pool, SqliteFile, unavailable as no_data},
     database::{
@@ -13,14 +13,14 @@ use crate::{
     },
 };
 use camlock_policy::{AskError, BoxFuture};
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 
 /// How long a session, or a migration, waits until another's transaction has ended: longer than one may take.
 const BUSY: Duration = Duration::from_secs(12);
 
 #[derive(Clone)]
-pub(super) struct FileTables {
+pub(in crate::database) struct FileTables {
     file: SqliteFile,
     pool: Pool<FencedConnection>,
 }
@@ -43,7 +43,7 @@ impl FileTables {
     }
 
     /// Work of the host's, on a connection of its own.
-    async fn host<T: Send + 'static>(
+    pub(in crate::database) async fn host<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut FencedConnection) -> Result<T, MigrationError> + Send + 'static,
     ) -> Result<T, MigrationError> {
@@ -55,6 +55,17 @@ impl FileTables {
             work(&mut connection)
         };
         self.pool.runtime().spawn_blocking(work).await.unwrap_or_else(|error| Err(unavailable(error)))
+    }
+
+    pub(super) async fn on_record(&self) -> Result<(RanByPlugin, BTreeSet<String>), MigrationError> {
+        if !self.file.path().exists() {
+            return Ok(Default::default());
+        }
+        let read = |connection: &mut FencedConnection| {
+            let connection = connection.as_host();
+            Ok((sqlite::all_applied(connection)?, sqlite::of_plugins(connection)?))
+        };
+        self.host(move |connection| read(connection).map_err(|error: rusqlite::Error| unavailable(error))).await
     }
 
     pub(super) async fn applied(&self, plugin: &Arc<str>) -> Result<Vec<Applied>, MigrationError> {
