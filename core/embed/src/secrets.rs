@@ -148,7 +148,8 @@ fn tell(held: &HeldKey) {
     match held {
         HeldKey::Lacking { needed, has } => {
             let has = has.as_ref().map_or_else(|| "no key".to_owned(), |has| format!("the key {}", has.id()));
-            tracing::warn!(
+            // Where there are none yet nobody has to care.
+            tracing::info!(
                 "secrets of plugins are sealed with the key {needed}, and this server has {has}: plugins that have secrets wait \
                  here until it has that one (`camlock doctor` says more)"
             );

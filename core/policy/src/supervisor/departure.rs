@@ -7,7 +7,7 @@ use super::{
     bring_up::describe_fault,
     work::{GenerationReport, GenerationReporter, aside},
 };
-use crate::{Ending, Limits, Loaded, Watch};
+use crate::{Ending, Limits, Loaded, Watch, secrets::SecretTexts};
 use std::time::Duration;
 use tokio::{
     sync::watch,
@@ -17,6 +17,8 @@ use tokio::{
 /// A generation on its way out.
 pub(crate) struct Leave {
     pub(crate) loaded: Loaded,
+    /// What must not be told of its configuration.
+    pub(crate) secrets: SecretTexts,
     /// Tells its streams to end. Kept until it has left.
     pub(crate) farewell: watch::Sender<bool>,
     /// When they are told.
@@ -29,7 +31,7 @@ pub(crate) struct Leave {
 
 /// Lets a generation go: drain, farewell, shutdown, and the wait until it has left the process.
 pub(crate) async fn leave(leave: Leave, ports: Ports, limits: Limits, reporter: GenerationReporter) {
-    let Leave { loaded, farewell, deadline, after, down } = leave;
+    let Leave { loaded, secrets, farewell, deadline, after, down } = leave;
     let Loaded { instance, leases, mut ending } = loaded;
     if timeout_at(deadline, leases.drained()).await.is_err() {
         farewell.send_replace(true);
@@ -45,7 +47,7 @@ pub(crate) async fn leave(leave: Leave, ports: Ports, limits: Limits, reporter: 
             plugin = reporter.id.plugin,
             generation = reporter.id.generation,
             "{}",
-            describe_fault("`shutdown`", &fault)
+            secrets.hide(&describe_fault("`shutdown`", &fault))
         );
     }
     drop(instance);

@@ -222,7 +222,8 @@ impl Supervisor {
             deadline: SystemTime::now() + limits.drain,
             down: is_down,
         };
-        let going = Leave { loaded, farewell, deadline: Instant::now() + limits.drain, after, down };
+        let secrets = self.plugins.get(name).map(Plugin::secret_texts).unwrap_or_default();
+        let going = Leave { loaded, secrets, farewell, deadline: Instant::now() + limits.drain, after, down };
         tokio::spawn(leave(going, self.ports.clone(), limits, self.reporter(name, generation)));
         match self.plugins.get_mut(name) {
             Some(plugin) => drop(plugin.leaving.insert(generation, leaving)),
