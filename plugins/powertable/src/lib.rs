@@ -1,23 +1,25 @@
-//! Powertable: small tables in memory, over a JSON API with OpenAPI.
+//! Powertable: tables of a database over HTTP, in PostgREST's grammar.
 //!
-//! `api` speaks HTTP, `store` keeps the tables, `snapshot` carries them over a reload, and the other modules are pure: what a
-//! column, a value, a row, a question and a setting are. Only `store` would change if the tables moved into a database.
+//! `api` speaks HTTP, `store` knows which tables there are, `openapi` describes them. All else is pure: `schema` (what a table is,
+//! and how it becomes SQL), `query` (what is asked of rows), `sql` (that as statements), `rows` (formats), `value` and `time`.
 
 #![forbid(unsafe_code)]
 
 mod api;
-mod cell;
-mod columns;
 mod limits;
-mod question;
-mod refused;
+mod problem;
+mod query;
+mod rows;
+mod schema;
 mod settings;
-mod snapshot;
+mod sql;
 mod store;
 #[cfg(test)]
 mod tests;
+mod time;
+mod value;
 
-use camlock_plugin::{Config, Saved, Taken, prelude::*};
+use camlock_plugin::{Config, Taken, prelude::*};
 use settings::Settings;
 use store::Store;
 
@@ -28,23 +30,11 @@ struct Powertable {
 impl Plugin for Powertable {
     async fn create(host: Host) -> Result<Self> {
         let settings: Settings = host.config()?;
-        Ok(Powertable { store: Arc::new(Store::new(settings)) })
+        Ok(Powertable { store: Arc::new(Store::new(host, settings)) })
     }
 
     fn routes(self: Arc<Self>) -> impl Into<Routes> {
         api::routes(self.store.clone())
-    }
-
-    async fn save(&self) -> Result<Option<Vec<u8>>> {
-        snapshot::write(&self.store.everything().await).map(Some)
-    }
-
-    async fn restore(&self, saved: Saved) -> Result<()> {
-        let kept = snapshot::read(&saved.state).map_err(|reason| {
-            Error::msg(format!("what version {} saved cannot be taken over: {reason}", saved.version))
-        })?;
-        self.store.replace(kept).await;
-        Ok(())
     }
 
     async fn configure(&self, config: Config) -> Result<Taken> {

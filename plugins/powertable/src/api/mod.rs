@@ -1,20 +1,23 @@
 //! The JSON API. Handlers take a request apart, ask the store, and put the answer together; nothing is decided here.
 
-mod rows;
+mod add;
+mod change;
+mod list;
 mod tables;
 
 use crate::{
-    limits,
-    refused::{Problem, Refused},
-    store::{Amounts, Store},
+    problem::{NotFound, Problem, Refused, Told, shortened},
+    query::Query,
+    store::Store,
 };
 use axum::{
     Json,
-    extract::{DefaultBodyLimit, State},
-    http::Uri,
+    extract::{DefaultBodyLimit, FromRequestParts, Query as Parts, State},
+    http::{StatusCode, Uri, request},
 };
+use serde::Serialize;
 use std::sync::Arc;
-use utoipa::OpenApi;
+use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 type Shared = State<Arc<Store>>;
@@ -30,18 +33,23 @@ pub fn routes(store: Arc<Store>) -> OpenApiRouter {
         .routes(routes!(about))
         .routes(routes!(hello))
         .routes(routes!(tables::list_tables, tables::create_table))
-        .routes(routes!(tables::get_table, tables::drop_table))
-        .routes(routes!(rows::list_rows, rows::insert_row))
-        .routes(routes!(rows::get_row, rows::update_row, rows::delete_row))
+        .routes(routes!(tables::get_table, tables::change_table, tables::drop_table))
+        .routes(routes!(list::list_rows, add::add_rows, change::update_rows, change::delete_rows))
         .fallback(nothing)
-        .layer(DefaultBodyLimit::max(limits::REQUEST))
+        .layer(DefaultBodyLimit::max(crate::limits::DOCUMENT))
         .with_state(store)
 }
 
-/// How much is kept.
-#[utoipa::path(get, path = "/", responses((status = 200, body = Amounts)))]
-async fn about(State(store): Shared) -> Json<Amounts> {
-    Json(store.amounts().await)
+/// How much there is.
+#[derive(Serialize, ToSchema)]
+struct Amounts {
+    tables: usize,
+}
+
+/// How many tables there are.
+#[utoipa::path(get, path = "/", responses((status = 200, body = Amounts), NotFound))]
+async fn about(State(store): Shared) -> Result<Json<Amounts>, Refused> {
+    Ok(Json(Amounts { tables: store.tables().await?.len() }))
 }
 
 /// Says hello. The manifest claims this path, so it also answers without the mount.
@@ -51,5 +59,17 @@ async fn hello() -> &'static str {
 }
 
 async fn nothing(uri: Uri) -> Refused {
-    Refused::nothing(format!("there is nothing at {}", uri.path()))
+    Refused::new(StatusCode::NOT_FOUND, "PGRST125", format!("there is nothing at {}", shortened(uri.path())))
+}
+
+/// What the query of a request asks of rows.
+struct Asked(Query);
+
+impl<S: Send + Sync> FromRequestParts<S> for Asked {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut request::Parts, state: &S) -> Result<Self, Refused> {
+        let Told(Parts(parts)) = Told::<Parts<Vec<(String, String)>>>::from_request_parts(parts, state).await?;
+        Query::read(parts).map(Asked)
+    }
 }
