@@ -3,6 +3,7 @@
 
 mod cut;
 mod opening;
+mod powertable;
 mod sqlite;
 mod tables;
 mod toggles;
@@ -32,4 +33,5 @@ both! {
         removed_by_operators;
     opening: a_newer_schema an_older_schema somebody_elses;
     tables: a_life killed_in_the_middle;
+    powertable: postgrest_js_over_http tables_over_http formats_over_http many_rows_over_http;
 }

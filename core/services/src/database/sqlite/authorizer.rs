@@ -213,6 +213,8 @@ impl Permitted {
             AuthAction::Insert { table_name }
             | AuthAction::Update { table_name, .. }
             | AuthAction::Delete { table_name } => names.owns(table_name) || migrates && is_catalog(table_name),
+            // SQLite itself makes the table of counters, with the first `AUTOINCREMENT`; it lets nobody else make one of that name.
+            AuthAction::CreateTable { table_name: "sqlite_sequence" } => migrates,
             AuthAction::CreateTable { table_name } | AuthAction::DropTable { table_name } => {
                 migrates && names.owns(table_name)
             }
