@@ -62,6 +62,18 @@ pub(crate) fn postgrest_js_over_http(world: &World) {
     assert!(told.contains("all is as PostgREST has it"), "{told}");
 }
 
+/// Waits until the server's document describes a table, or does not any more.
+fn until_described(server: &Server, table: &str, is_there: bool) {
+    let path = format!("{MOUNT}/{table}");
+    let document = |server: &Server| server.get("/openapi.json").json();
+    let document = server.until(document, |document| document["paths"][&path].is_object() == is_there);
+    assert!(document["paths"][format!("{MOUNT}/hello")].is_object(), "{document}");
+    assert_eq!(document["components"]["schemas"][format!("powertable.{table}")].is_object(), is_there);
+    let endpoints = server.plugin("powertable")["endpoints"].clone();
+    let is_listed = endpoints.as_array().unwrap().iter().any(|endpoint| endpoint["path"] == path);
+    assert_eq!(is_listed, is_there, "{endpoints}");
+}
+
 /// Tables come, change and go; what is refused changes nothing; a restart keeps all.
 pub(crate) fn tables_over_http(world: &World) {
     let server = served(world);
@@ -69,6 +81,7 @@ pub(crate) fn tables_over_http(world: &World) {
     let people = json!({"name": "people", "columns": columns});
     let created = expect(document(&server, "POST", "/tables", &people), 201);
     assert!(created.head.contains("location: tables/people"), "{}", created.head);
+    until_described(&server, "people", true);
     assert_eq!(refused(document(&server, "POST", "/tables", &people), 409), "there is a table `people` already");
     for (body, status, told) in [
         (json!({"name": "hello", "columns": columns}), 422, "no table may be called `hello`"),
@@ -111,11 +124,13 @@ pub(crate) fn tables_over_http(world: &World) {
     let server = served(world);
     let tables = server.get(&format!("{MOUNT}/tables")).json();
     assert_eq!(tables["items"][0], definition);
+    until_described(&server, "people", true);
     assert_eq!(server.get(&format!("{MOUNT}/people?year=lt.1900&select=year")).json(), json!([{"year": 1815}]));
     for table in ["pets", "people"] {
         expect(send(&server, "DELETE", &format!("/tables/{table}"), &[], ""), 204);
     }
     assert_eq!(server.get(&format!("{MOUNT}/")).json(), json!({"tables": 0}));
+    until_described(&server, "people", false);
     assert_eq!(refused(server.get(&format!("{MOUNT}/people")), 404), "there is no table `people`");
 }
 

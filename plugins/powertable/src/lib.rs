@@ -7,6 +7,7 @@
 
 mod api;
 mod limits;
+mod openapi;
 mod problem;
 mod query;
 mod rows;
@@ -20,21 +21,38 @@ mod time;
 mod value;
 
 use camlock_plugin::{Config, Taken, prelude::*};
+use openapi::Describer;
 use settings::Settings;
 use store::Store;
 
 struct Powertable {
     store: Arc<Store>,
+    describer: Arc<Describer>,
+}
+
+/// What handlers share.
+#[derive(Clone)]
+struct Shared {
+    store: Arc<Store>,
+    describer: Arc<Describer>,
 }
 
 impl Plugin for Powertable {
     async fn create(host: Host) -> Result<Self> {
         let settings: Settings = host.config()?;
-        Ok(Powertable { store: Arc::new(Store::new(host, settings)) })
+        let store = Arc::new(Store::new(host.clone(), settings));
+        let base = serde_json::to_value(api::document())?;
+        let describer = Arc::new(Describer::new(host, store.clone(), base));
+        Ok(Powertable { store, describer })
     }
 
     fn routes(self: Arc<Self>) -> impl Into<Routes> {
-        api::routes(self.store.clone())
+        api::routes(Shared { store: self.store.clone(), describer: self.describer.clone() })
+    }
+
+    async fn start(&self) -> Result<()> {
+        self.describer.tell();
+        Ok(())
     }
 
     async fn configure(&self, config: Config) -> Result<Taken> {

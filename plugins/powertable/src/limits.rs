@@ -1,7 +1,7 @@
 //! How much is taken at once: this plugin shares its memory with the server.
 
 /// Tables at a time.
-pub const TABLES: usize = 200;
+pub const TABLES: usize = 100;
 /// Columns of a table.
 pub const COLUMNS: usize = 100;
 /// Bytes of a table's name: with what is put before and behind it, it fits PostgreSQL.

@@ -1,7 +1,7 @@
 //! Rows that are added: all of a request's in one transaction.
 
 use super::{
-    Asked, Shared,
+    Asked,
     change::{Outcome, written},
 };
 use crate::{
@@ -20,6 +20,7 @@ use axum::{
     response::Response,
 };
 use camlock_plugin::database::{SqlValue, Transaction};
+use std::sync::Arc;
 
 /// Adds rows: one object, an array of them, CSV with a line of names, or NDJSON. Those that are there already are changed with
 /// `Prefer: resolution=merge-duplicates`.
@@ -42,7 +43,7 @@ use camlock_plugin::database::{SqlValue, Transaction};
     )
 )]
 pub async fn add_rows(
-    State(store): Shared,
+    State(store): State<Arc<Store>>,
     Told(Path(table)): Told<Path<String>>,
     Asked(query): Asked,
     headers: HeaderMap,

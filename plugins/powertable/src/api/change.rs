@@ -1,6 +1,6 @@
 //! Rows that are changed and deleted.
 
-use super::{Asked, Shared};
+use super::Asked;
 use crate::{
     limits,
     problem::{Answer, NotWritten, Refused, Told},
@@ -22,6 +22,7 @@ use axum::{
 };
 use camlock_plugin::database::RowStream;
 use serde_json::Value as Json;
+use std::sync::Arc;
 
 /// Changes the rows that are found, which without a condition are all.
 #[utoipa::path(
@@ -37,7 +38,7 @@ use serde_json::Value as Json;
     )
 )]
 pub async fn update_rows(
-    State(store): Shared,
+    State(store): State<Arc<Store>>,
     Told(Path(table)): Told<Path<String>>,
     Asked(query): Asked,
     headers: HeaderMap,
@@ -81,7 +82,7 @@ pub async fn update_rows(
     )
 )]
 pub async fn delete_rows(
-    State(store): Shared,
+    State(store): State<Arc<Store>>,
     Told(Path(table)): Told<Path<String>>,
     Asked(query): Asked,
     headers: HeaderMap,

@@ -1,6 +1,6 @@
 //! Rows that are read: streamed, however many there are.
 
-use super::{Asked, Shared};
+use super::Asked;
 use crate::{
     limits,
     problem::{NotRead, Refused, Told},
@@ -21,7 +21,7 @@ use axum::{
 };
 use camlock_plugin::{HostError, database::RowStream};
 use futures_util::stream;
-use std::mem;
+use std::{mem, sync::Arc};
 
 /// Some of a table's rows. Any other word of the query is a column and what must hold of it: `?born=gte.1815`.
 #[utoipa::path(
@@ -47,7 +47,7 @@ use std::mem;
     )
 )]
 pub async fn list_rows(
-    State(store): Shared,
+    State(store): State<Arc<Store>>,
     method: Method,
     Told(Path(table)): Told<Path<String>>,
     Asked(mut query): Asked,

@@ -6,13 +6,15 @@ mod list;
 mod tables;
 
 use crate::{
+    Shared,
+    openapi::Describer,
     problem::{NotFound, Problem, Refused, Told, shortened},
     query::Query,
     store::Store,
 };
 use axum::{
     Json,
-    extract::{DefaultBodyLimit, FromRequestParts, Query as Parts, State},
+    extract::{DefaultBodyLimit, FromRef, FromRequestParts, Query as Parts, State},
     http::{StatusCode, Uri, request},
 };
 use serde::Serialize;
@@ -20,15 +22,34 @@ use std::sync::Arc;
 use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-type Shared = State<Arc<Store>>;
+impl FromRef<Shared> for Arc<Store> {
+    fn from_ref(shared: &Shared) -> Self {
+        shared.store.clone()
+    }
+}
+
+impl FromRef<Shared> for Arc<Describer> {
+    fn from_ref(shared: &Shared) -> Self {
+        shared.describer.clone()
+    }
+}
 
 /// The document begins with what the manifest says of this crate; the routes add themselves.
 #[derive(OpenApi)]
 #[openapi(components(schemas(Problem)))]
 struct Document;
 
+/// What is said of the routes, whatever tables there are.
+pub fn document() -> utoipa::openapi::OpenApi {
+    all().into_openapi()
+}
+
 /// All routes, with their document.
-pub fn routes(store: Arc<Store>) -> OpenApiRouter {
+pub fn routes(shared: Shared) -> OpenApiRouter {
+    all().with_state(shared)
+}
+
+fn all() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(about))
         .routes(routes!(hello))
@@ -37,7 +58,6 @@ pub fn routes(store: Arc<Store>) -> OpenApiRouter {
         .routes(routes!(list::list_rows, add::add_rows, change::update_rows, change::delete_rows))
         .fallback(nothing)
         .layer(DefaultBodyLimit::max(crate::limits::DOCUMENT))
-        .with_state(store)
 }
 
 /// How much there is.
@@ -48,7 +68,7 @@ struct Amounts {
 
 /// How many tables there are.
 #[utoipa::path(get, path = "/", responses((status = 200, body = Amounts), NotFound))]
-async fn about(State(store): Shared) -> Result<Json<Amounts>, Refused> {
+async fn about(State(store): State<Arc<Store>>) -> Result<Json<Amounts>, Refused> {
     Ok(Json(Amounts { tables: store.tables().await?.len() }))
 }
 

@@ -1,9 +1,10 @@
 //! Tables: list, create, look at, change, drop.
 
-use super::Shared;
 use crate::{
+    openapi::Describer,
     problem::{NotFound, NotWritten, Refused, Told},
     schema::{Change, Definition},
+    store::Store,
 };
 use axum::{
     Json,
@@ -12,6 +13,7 @@ use axum::{
     response::IntoResponse,
 };
 use serde::Serialize;
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// All tables.
@@ -22,7 +24,7 @@ pub struct Tables {
 
 /// The tables, by their names.
 #[utoipa::path(get, path = "/tables", responses((status = 200, body = Tables), NotFound))]
-pub async fn list_tables(State(store): Shared) -> Result<Json<Tables>, Refused> {
+pub async fn list_tables(State(store): State<Arc<Store>>) -> Result<Json<Tables>, Refused> {
     let items = store.tables().await?.iter().map(|table| table.definition()).collect();
     Ok(Json(Tables { items }))
 }
@@ -35,12 +37,14 @@ pub async fn list_tables(State(store): Shared) -> Result<Json<Tables>, Refused> 
     responses((status = 201, body = Definition), NotWritten)
 )]
 pub async fn create_table(
-    State(store): Shared,
+    State(store): State<Arc<Store>>,
+    State(describer): State<Arc<Describer>>,
     Told(Json(definition)): Told<Json<Definition>>,
 ) -> Result<impl IntoResponse, Refused> {
     // Relative, so that it is right under every mount.
     let location = format!("tables/{}", definition.name);
     let table = store.create(definition).await?;
+    describer.tell();
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(table.definition())))
 }
 
@@ -52,7 +56,7 @@ pub async fn create_table(
     responses((status = 200, body = Definition), NotFound)
 )]
 pub async fn get_table(
-    State(store): Shared,
+    State(store): State<Arc<Store>>,
     Told(Path(table)): Told<Path<String>>,
 ) -> Result<Json<Definition>, Refused> {
     Ok(Json(store.table(&table).await?.definition()))
@@ -67,11 +71,14 @@ pub async fn get_table(
     responses((status = 200, body = Definition), NotWritten)
 )]
 pub async fn change_table(
-    State(store): Shared,
+    State(store): State<Arc<Store>>,
+    State(describer): State<Arc<Describer>>,
     Told(Path(table)): Told<Path<String>>,
     Told(Json(change)): Told<Json<Change>>,
 ) -> Result<Json<Definition>, Refused> {
-    Ok(Json(store.change(&table, &change).await?.definition()))
+    let table = store.change(&table, &change).await?;
+    describer.tell();
+    Ok(Json(table.definition()))
 }
 
 /// Drops a table with all its rows.
@@ -82,7 +89,12 @@ pub async fn change_table(
     responses((status = 204), (status = 409, body = crate::problem::Problem, content_type = "application/problem+json",
         description = "Another table refers to it"), NotFound)
 )]
-pub async fn drop_table(State(store): Shared, Told(Path(table)): Told<Path<String>>) -> Result<StatusCode, Refused> {
+pub async fn drop_table(
+    State(store): State<Arc<Store>>,
+    State(describer): State<Arc<Describer>>,
+    Told(Path(table)): Told<Path<String>>,
+) -> Result<StatusCode, Refused> {
     store.drop_table(&table).await?;
+    describer.tell();
     Ok(StatusCode::NO_CONTENT)
 }
