@@ -76,6 +76,7 @@ fn check(bytes: &[u8]) -> Result<&str, AskError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
     use camlock_policy::{Granted, ReplacedDocument};
 
     fn asker(plugin: &str) -> Asker {
@@ -83,8 +84,8 @@ mod tests {
         Asker { plugin: plugin.into(), generation: 1, granted: Granted::default(), document }
     }
 
-    async fn put(service: &OpenApiService, asker: &Asker, document: impl Into<Body>) -> Result<(), AskErrorCode> {
-        let request = Request::put("/openapi/1").body(document.into()).unwrap();
+    async fn put(service: &OpenApiService, asker: &Asker, document: &[u8]) -> Result<(), AskErrorCode> {
+        let request = Request::put("/openapi/1").body(Body::from(Bytes::copy_from_slice(document))).unwrap();
         service.answer(asker, request).await.map(drop).map_err(|error| error.code)
     }
 
@@ -95,10 +96,10 @@ mod tests {
         let service = OpenApiService::default();
         let (one, other) = (asker("one"), asker("other"));
         assert_eq!(one.document.get(), None);
-        assert_eq!(put(&service, &one, DOCUMENT).await, Ok(()));
+        assert_eq!(put(&service, &one, DOCUMENT.as_bytes()).await, Ok(()));
         assert_eq!(one.document.get().as_deref(), Some(DOCUMENT));
-        assert_eq!(put(&service, &one, DOCUMENT).await, Err(AskErrorCode::Limit));
-        assert_eq!(put(&service, &other, DOCUMENT).await, Ok(()));
+        assert_eq!(put(&service, &one, DOCUMENT.as_bytes()).await, Err(AskErrorCode::Limit));
+        assert_eq!(put(&service, &other, DOCUMENT.as_bytes()).await, Ok(()));
         let plugin: Arc<str> = "one".into();
         let (mut last, now) = (BTreeMap::new(), Instant::now());
         assert!(is_due(&mut last, &plugin, now).is_ok());
@@ -112,12 +113,12 @@ mod tests {
         for document in
             [&b""[..], b"{", b"[]", b"{}", b"\xff", br#"{"openapi":"2.0"}"#, br#"{"openapi":"3.1.0","paths":[]}"#]
         {
-            assert_eq!(put(&service, &asker, document.to_vec()).await, Err(AskErrorCode::Invalid));
+            assert_eq!(put(&service, &asker, document).await, Err(AskErrorCode::Invalid));
         }
-        assert_eq!(put(&service, &asker, vec![b' '; MOST_DOCUMENT + 1]).await, Err(AskErrorCode::Limit));
+        assert_eq!(put(&service, &asker, &vec![b' '; MOST_DOCUMENT + 1]).await, Err(AskErrorCode::Limit));
         assert_eq!(asker.document.get(), None);
         // Nor does it count.
-        assert_eq!(put(&service, &asker, DOCUMENT).await, Ok(()));
+        assert_eq!(put(&service, &asker, DOCUMENT.as_bytes()).await, Ok(()));
         let strange = Request::get("/openapi/1/x").body(Body::default()).unwrap();
         assert_eq!(service.answer(&asker, strange).await.unwrap_err().code, AskErrorCode::Invalid);
     }

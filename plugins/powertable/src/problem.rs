@@ -24,7 +24,7 @@ pub struct Refused {
     pub hint: Option<String>,
 }
 
-pub type Answer<T> = Result<T, Refused>;
+pub type OrRefused<T> = Result<T, Refused>;
 
 impl Refused {
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {

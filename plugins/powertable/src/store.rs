@@ -2,10 +2,10 @@
 
 use crate::{
     limits,
-    problem::{Answer, Refused},
-    schema::{self, Change, Column, Definition, ID, Table, Type},
+    problem::{OrRefused, Refused},
+    schema::{self, Change, Column, Definition, ID, Type, UserTable},
     settings::Settings,
-    sql::Dialect,
+    sql::Engine,
 };
 use camlock_plugin::{Host, HostError, HostErrorCode, database::Database};
 use std::{
@@ -16,13 +16,13 @@ use std::{
 pub struct Store {
     host: Host,
     /// Which database it is, once that was asked.
-    dialect: OnceLock<Dialect>,
+    dialect: OnceLock<Engine>,
     settings: RwLock<Settings>,
 }
 
 /// A table, and which revision of it that is.
 pub struct Known {
-    pub table: Table,
+    pub table: UserTable,
     revision: i64,
 }
 
@@ -45,20 +45,20 @@ impl Store {
         *self.settings.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = settings;
     }
 
-    pub async fn dialect(&self) -> Answer<Dialect> {
+    pub async fn dialect(&self) -> OrRefused<Engine> {
         if let Some(dialect) = self.dialect.get() {
             return Ok(*dialect);
         }
-        let row = self.database().query(Dialect::QUESTION, ()).await?.into_one().await?;
-        Ok(*self.dialect.get_or_init(|| Dialect::of_answer(row.get::<i64>("is_sqlite").unwrap_or(0) == 1)))
+        let row = self.database().query(Engine::QUESTION, ()).await?.into_one().await?;
+        Ok(*self.dialect.get_or_init(|| Engine::of_answer(row.get::<i64>("is_sqlite").unwrap_or(0) == 1)))
     }
 
     /// All tables, by their names.
-    pub async fn tables(&self) -> Answer<Vec<Table>> {
+    pub async fn tables(&self) -> OrRefused<Vec<UserTable>> {
         Ok(self.known().await?.into_iter().map(|known| known.table).collect())
     }
 
-    async fn known(&self) -> Answer<Vec<Known>> {
+    async fn known(&self) -> OrRefused<Vec<Known>> {
         let question = "SELECT revision, definition FROM p_powertable__tables ORDER BY name";
         let mut rows = self.database().query(question, ()).await?;
         let mut known = Vec::new();
@@ -68,7 +68,7 @@ impl Store {
         Ok(known)
     }
 
-    pub async fn table(&self, name: &str) -> Answer<Table> {
+    pub async fn table(&self, name: &str) -> OrRefused<UserTable> {
         let question = "SELECT definition FROM p_powertable__tables WHERE name = $1";
         // PostgreSQL would not take it at all.
         if name.contains('\0') {
@@ -80,7 +80,7 @@ impl Store {
     }
 
     /// Makes a table.
-    pub async fn create(&self, definition: Definition) -> Answer<Table> {
+    pub async fn create(&self, definition: Definition) -> OrRefused<UserTable> {
         let table = definition.check()?;
         let known = self.known().await?;
         if known.iter().any(|known| known.table.name == table.name) {
@@ -100,7 +100,7 @@ impl Store {
     }
 
     /// Changes a table.
-    pub async fn change(&self, name: &str, change: &Change) -> Answer<Table> {
+    pub async fn change(&self, name: &str, change: &Change) -> OrRefused<UserTable> {
         let known = self.known().await?;
         let before = known.iter().find(|known| known.table.name == name).ok_or_else(|| Refused::no_table(name))?;
         let after = change.apply(&before.table)?;
@@ -117,7 +117,7 @@ impl Store {
     }
 
     /// Drops a table with all its rows.
-    pub async fn drop_table(&self, name: &str) -> Answer<()> {
+    pub async fn drop_table(&self, name: &str) -> OrRefused<()> {
         let known = self.known().await?;
         if !known.iter().any(|known| known.table.name == name) {
             return Err(Refused::no_table(name));
@@ -127,18 +127,18 @@ impl Store {
     }
 
     /// Lets the next id of a table follow those that were given: PostgreSQL does not look at them by itself.
-    pub async fn count_on(&self, table: &Table) -> Answer<()> {
+    pub async fn count_on(&self, table: &UserTable) -> OrRefused<()> {
         let name = table.stored();
         let sql = format!("SELECT setval('{name}_id_seq', (SELECT max({ID}) FROM {name}))");
         self.database().define(sql).await.map_err(Refused::from)
     }
 
-    async fn define(&self, sql: String) -> Answer<()> {
+    async fn define(&self, sql: String) -> OrRefused<()> {
         self.database().define(sql).await.map_err(not_defined)
     }
 }
 
-fn read(definition: &str) -> Answer<Table> {
+fn read(definition: &str) -> OrRefused<UserTable> {
     serde_json::from_str(definition).map_err(|error| {
         let words = format!("what is on record of a table cannot be read: {error}");
         Refused::from(HostError::new(HostErrorCode::Unavailable, words))
@@ -158,7 +158,7 @@ fn not_defined(error: HostError) -> Refused {
 }
 
 /// A foreign key leads to a column that is unique, of a table that is there.
-fn leads_somewhere(column: &Column, own: &Table, known: &[Known]) -> Answer<()> {
+fn leads_somewhere(column: &Column, own: &UserTable, known: &[Known]) -> OrRefused<()> {
     let Some(reference) = &column.references else { return Ok(()) };
     let others = known.iter().map(|known| &known.table);
     let to = std::iter::once(own).chain(others).find(|table| table.name == reference.table);
@@ -177,7 +177,7 @@ fn leads_somewhere(column: &Column, own: &Table, known: &[Known]) -> Answer<()> 
 }
 
 /// What others refer to stays as it is.
-fn referred_to(name: &str, column: Option<&str>, known: &[Known]) -> Answer<()> {
+fn referred_to(name: &str, column: Option<&str>, known: &[Known]) -> OrRefused<()> {
     for Known { table, .. } in known {
         for kept in &table.columns {
             let Some(reference) = &kept.column.references else { continue };

@@ -1,7 +1,7 @@
 //! Values: out of JSON, out of texts, and written as JSON and CSV. Pure.
 
 use crate::{
-    problem::{Answer, Refused, shortened},
+    problem::{OrRefused, Refused, shortened},
     schema::Type,
     time,
 };
@@ -9,7 +9,7 @@ use camlock_plugin::database::SqlValue;
 use serde_json::Value as Json;
 
 /// A value out of JSON.
-pub fn of_json(kind: Type, json: &Json) -> Answer<SqlValue> {
+pub fn of_json(kind: Type, json: &Json) -> OrRefused<SqlValue> {
     let value = match (kind, json) {
         (_, Json::Null) => Some(SqlValue::Null),
         (Type::Json, json) => Some(SqlValue::Json(json.to_string())),
@@ -32,7 +32,7 @@ pub fn of_json(kind: Type, json: &Json) -> Answer<SqlValue> {
 }
 
 /// A value out of a query, or a cell of CSV.
-pub fn of_text(kind: Type, text: &str) -> Answer<SqlValue> {
+pub fn of_text(kind: Type, text: &str) -> OrRefused<SqlValue> {
     let value = match kind {
         Type::Text if text.contains('\0') => None,
         Type::Text => Some(SqlValue::Text(text.to_owned())),

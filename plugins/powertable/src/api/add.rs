@@ -1,16 +1,16 @@
 //! Rows that are added: all of a request's in one transaction.
 
 use super::{
-    Asked,
-    change::{Outcome, written},
+    RowsAsked,
+    change::{ChangeOutcome, written},
 };
 use crate::{
     limits,
-    problem::{Answer, NotWritten, Refused, Told},
+    problem::{NotWritten, OrRefused, Refused, Told},
     query::{Prefer, Query, Returned},
-    rows::{Format, Incoming, RowWriter, Sent},
-    schema::{ID, Table},
-    sql::{Dialect, Insert, OnConflict},
+    rows::{Format, IncomingRows, RowWriter, Sent},
+    schema::{ID, UserTable},
+    sql::{Engine, Insert, OnConflict},
     store::Store,
 };
 use axum::{
@@ -45,20 +45,20 @@ use std::sync::Arc;
 pub async fn add_rows(
     State(store): State<Arc<Store>>,
     Told(Path(table)): Told<Path<String>>,
-    Asked(query): Asked,
+    RowsAsked(query): RowsAsked,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refused> {
-    let (outcome, format) = (Outcome::wanted(&headers)?, Format::sent(&headers)?);
+    let (outcome, format) = (ChangeOutcome::wanted(&headers)?, Format::sent(&headers)?);
     let table = store.table(&table).await?;
     let dialect = store.dialect().await?;
     let prefer = outcome.prefer;
-    let incoming = Incoming::new(Sent { table: &table, query: &query, prefer }, format, body);
+    let incoming = IncomingRows::new(Sent { table: &table, query: &query, prefer }, format, body);
     let conflict = on_conflict(&table, &query, prefer)?;
     let mut adding =
         Adding { table: &table, query: &query, outcome, conflict, dialect, incoming, last_id: None, highest: None };
     let (added, rows) = adding.all(&store).await?;
-    if dialect == Dialect::Postgres
+    if dialect == Engine::Postgres
         && let Some(highest) = adding.highest.filter(|id| *id > 0)
     {
         follow(&store, &table, highest).await;
@@ -72,7 +72,7 @@ pub async fn add_rows(
     Ok(response)
 }
 
-fn on_conflict(table: &Table, query: &Query, prefer: Prefer) -> Answer<Option<OnConflict>> {
+fn on_conflict(table: &UserTable, query: &Query, prefer: Prefer) -> OrRefused<Option<OnConflict>> {
     let Some(resolution) = prefer.resolution else { return Ok(None) };
     let column = query.on_conflict.clone().unwrap_or_else(|| ID.to_owned());
     table.kind(&column)?;
@@ -84,7 +84,7 @@ fn on_conflict(table: &Table, query: &Query, prefer: Prefer) -> Answer<Option<On
 }
 
 /// The rows are there: should this fail, an id may be refused once that is taken, and no row is wrong.
-async fn follow(store: &Store, table: &Table, highest: i64) {
+async fn follow(store: &Store, table: &UserTable, highest: i64) {
     let question = format!("SELECT last_value FROM {}_id_seq", table.stored());
     let Ok(rows) = store.database().query(&question, ()).await else { return };
     let Ok(row) = rows.into_one().await else { return };
@@ -94,12 +94,12 @@ async fn follow(store: &Store, table: &Table, highest: i64) {
 }
 
 struct Adding<'a> {
-    table: &'a Table,
+    table: &'a UserTable,
     query: &'a Query,
-    outcome: Outcome,
+    outcome: ChangeOutcome,
     conflict: Option<OnConflict>,
-    dialect: Dialect,
-    incoming: Incoming<'a>,
+    dialect: Engine,
+    incoming: IncomingRows<'a>,
     /// Of the last row, if it is asked for.
     last_id: Option<i64>,
     /// Of those that were given.
@@ -110,7 +110,7 @@ type Piece = Vec<Vec<Option<SqlValue>>>;
 
 impl Adding<'_> {
     /// How many rows there are now, and those rows if they are answered with.
-    async fn all(&mut self, store: &Store) -> Answer<(u64, Vec<u8>)> {
+    async fn all(&mut self, store: &Store) -> OrRefused<(u64, Vec<u8>)> {
         let mut out = Vec::new();
         // What fits in one statement has come before anybody waits for what a transaction holds.
         let Some(mut piece) = self.piece().await? else {
@@ -147,7 +147,7 @@ impl Adding<'_> {
         piece: Piece,
         writer: &mut Option<RowWriter>,
         out: &mut Vec<u8>,
-    ) -> Answer<u64> {
+    ) -> OrRefused<u64> {
         let Some(shape) = self.incoming.shape() else { return Ok(0) };
         let on_conflict = self.conflict.clone();
         let (table, dialect) = (self.table, self.dialect);
@@ -182,7 +182,7 @@ impl Adding<'_> {
     }
 
     /// So many rows as go into one statement; none at the end.
-    async fn piece(&mut self) -> Answer<Option<Piece>> {
+    async fn piece(&mut self) -> OrRefused<Option<Piece>> {
         let (mut piece, mut parameters, mut bytes) = (Piece::new(), 0, 0);
         while parameters < limits::PARAMETERS && bytes < limits::VALUES {
             let Some(row) = self.incoming.next().await? else { break };

@@ -1,12 +1,12 @@
 //! Rows that are changed and deleted.
 
-use super::Asked;
+use super::RowsAsked;
 use crate::{
     limits,
-    problem::{Answer, NotWritten, Refused, Told},
+    problem::{NotWritten, OrRefused, Refused, Told},
     query::{Prefer, Query, Returned},
     rows::{Format, RowWriter, document},
-    schema::Table,
+    schema::UserTable,
     sql::{self, Sql},
     store::Store,
     value,
@@ -40,7 +40,7 @@ use std::sync::Arc;
 pub async fn update_rows(
     State(store): State<Arc<Store>>,
     Told(Path(table)): Told<Path<String>>,
-    Asked(query): Asked,
+    RowsAsked(query): RowsAsked,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refused> {
@@ -48,7 +48,7 @@ pub async fn update_rows(
         let words = "new values are sent as application/json";
         return Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "PGRST102", words));
     }
-    let outcome = Outcome::wanted(&headers)?;
+    let outcome = ChangeOutcome::wanted(&headers)?;
     let table = store.table(&table).await?;
     let Json::Object(object) = document(body).await? else {
         return Err(Refused::unreadable("new values are one JSON object"));
@@ -84,24 +84,24 @@ pub async fn update_rows(
 pub async fn delete_rows(
     State(store): State<Arc<Store>>,
     Told(Path(table)): Told<Path<String>>,
-    Asked(query): Asked,
+    RowsAsked(query): RowsAsked,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
-    let outcome = Outcome::wanted(&headers)?;
+    let outcome = ChangeOutcome::wanted(&headers)?;
     let table = store.table(&table).await?;
     let sql = sql::delete(&table, &query, store.dialect().await?)?;
     outcome.of(&store, &table, &query, sql).await
 }
 
 /// What is answered to a change.
-pub struct Outcome {
+pub struct ChangeOutcome {
     pub prefer: Prefer,
     pub format: Format,
 }
 
-impl Outcome {
-    pub fn wanted(headers: &HeaderMap) -> Answer<Self> {
-        Ok(Outcome { prefer: Prefer::of(headers), format: Format::accepted(headers)? })
+impl ChangeOutcome {
+    pub fn wanted(headers: &HeaderMap) -> OrRefused<Self> {
+        Ok(ChangeOutcome { prefer: Prefer::of(headers), format: Format::accepted(headers)? })
     }
 
     /// Whether the rows are answered with.
@@ -109,7 +109,7 @@ impl Outcome {
         self.prefer.returned == Returned::Representation
     }
 
-    async fn of(&self, store: &Store, table: &Table, query: &Query, sql: Sql) -> Answer<Response> {
+    async fn of(&self, store: &Store, table: &UserTable, query: &Query, sql: Sql) -> OrRefused<Response> {
         if !self.shows_rows() {
             let changed = store.database().execute(&sql.text, sql.params).await?;
             return Ok(self.response(StatusCode::NO_CONTENT, changed, Vec::new()));
@@ -127,7 +127,7 @@ impl Outcome {
     }
 
     /// One object stands for one row.
-    pub fn check(&self, rows: u64) -> Answer<()> {
+    pub fn check(&self, rows: u64) -> OrRefused<()> {
         match rows {
             1 => Ok(()),
             rows if self.format == Format::Object => Err(Refused::not_one(&rows.to_string())),
@@ -151,7 +151,7 @@ impl Outcome {
 }
 
 /// Writes all rows, which are not too many.
-pub async fn written(mut rows: RowStream<'_>, writer: &mut RowWriter, out: &mut Vec<u8>) -> Answer<()> {
+pub async fn written(mut rows: RowStream<'_>, writer: &mut RowWriter, out: &mut Vec<u8>) -> OrRefused<()> {
     while let Some(row) = rows.next().await? {
         writer.row(row.values(), out);
         if out.len() > limits::REPRESENTATION {

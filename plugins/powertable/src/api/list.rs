@@ -1,13 +1,13 @@
 //! Rows that are read: streamed, however many there are.
 
-use super::Asked;
+use super::RowsAsked;
 use crate::{
     limits,
     problem::{NotRead, Refused, Told},
     query::{Prefer, Window, content_range},
     rows::{Format, RowWriter},
-    schema::Table,
-    sql::{self, Dialect},
+    schema::UserTable,
+    sql::{self, Engine},
     store::Store,
 };
 use axum::{
@@ -50,7 +50,7 @@ pub async fn list_rows(
     State(store): State<Arc<Store>>,
     method: Method,
     Told(Path(table)): Told<Path<String>>,
-    Asked(mut query): Asked,
+    RowsAsked(mut query): RowsAsked,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let (prefer, format) = (Prefer::of(&headers), Format::accepted(&headers)?);
@@ -87,7 +87,7 @@ pub async fn list_rows(
     }
 }
 
-async fn total(store: &Store, table: &Table, query: &crate::query::Query, dialect: Dialect) -> Result<u64, Refused> {
+async fn total(store: &Store, table: &UserTable, query: &crate::query::Query, dialect: Engine) -> Result<u64, Refused> {
     let sql = sql::count(table, query, dialect)?;
     let row = store.database().query(&sql.text, sql.params).await?.into_one().await?;
     Ok(row.get::<u64>("count")?)

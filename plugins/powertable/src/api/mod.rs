@@ -83,13 +83,13 @@ async fn nothing(uri: Uri) -> Refused {
 }
 
 /// What the query of a request asks of rows.
-struct Asked(Query);
+struct RowsAsked(Query);
 
-impl<S: Send + Sync> FromRequestParts<S> for Asked {
+impl<S: Send + Sync> FromRequestParts<S> for RowsAsked {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut request::Parts, state: &S) -> Result<Self, Refused> {
         let Told(Parts(parts)) = Told::<Parts<Vec<(String, String)>>>::from_request_parts(parts, state).await?;
-        Query::read(parts).map(Asked)
+        Query::read(parts).map(RowsAsked)
     }
 }

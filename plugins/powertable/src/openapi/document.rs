@@ -1,10 +1,10 @@
 //! Tables as OpenAPI describes them. Pure.
 
-use crate::schema::{ID, Table, Type};
+use crate::schema::{ID, Type, UserTable};
 use serde_json::{Map, Value, json};
 
 /// The document with the paths and schemas of these tables.
-pub fn with_tables(base: &Value, tables: &[Table]) -> Value {
+pub fn with_tables(base: &Value, tables: &[UserTable]) -> Value {
     let mut document = base.clone();
     for table in tables {
         document["paths"][format!("/{}", table.name)] = path(table);
@@ -13,7 +13,7 @@ pub fn with_tables(base: &Value, tables: &[Table]) -> Value {
     document
 }
 
-fn schema(table: &Table) -> Value {
+fn schema(table: &UserTable) -> Value {
     let mut properties = Map::new();
     for (name, kind) in table.all() {
         let is_required = name == ID || table.find(name).is_some_and(|column| column.required);
@@ -41,7 +41,7 @@ fn described(kind: Type, is_required: bool) -> Value {
     schema
 }
 
-fn path(table: &Table) -> Value {
+fn path(table: &UserTable) -> Value {
     let name = &table.name;
     let row = json!({ "$ref": format!("#/components/schemas/{name}") });
     let rows = json!({ "type": "array", "items": row });

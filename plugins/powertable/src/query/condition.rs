@@ -3,7 +3,7 @@
 use super::{unreadable, words};
 use crate::{
     limits,
-    problem::{Answer, Refused, shortened},
+    problem::{OrRefused, Refused, shortened},
 };
 
 /// What holds of a row.
@@ -59,7 +59,7 @@ impl Condition {
 }
 
 /// Reads a part of a query.
-pub fn read(name: &str, text: &str) -> Answer<Condition> {
+pub fn read(name: &str, text: &str) -> OrRefused<Condition> {
     let (negated, word) = without_not(name);
     match word {
         "and" | "or" => group(negated, word, text, 1),
@@ -68,7 +68,7 @@ pub fn read(name: &str, text: &str) -> Answer<Condition> {
             Err(unreadable(name, "after `not.` comes `and` or `or`; of a column write `name=not.eq.value`"))
         }
         _ => {
-            let (negated, test) = test(text, Place::Alone)?;
+            let (negated, test) = test(text, TestPlace::Alone)?;
             Ok(Condition::Column { name: name.to_owned(), negated, test })
         }
     }
@@ -78,16 +78,16 @@ fn without_not(text: &str) -> (bool, &str) {
     text.strip_prefix("not.").map_or((false, text), |rest| (true, rest))
 }
 
-fn group(negated: bool, word: &str, text: &str, depth: usize) -> Answer<Condition> {
+fn group(negated: bool, word: &str, text: &str, depth: usize) -> OrRefused<Condition> {
     if depth > limits::NESTED {
         return Err(unreadable(text, "its conditions are nested too deep"));
     }
     let parts = words::split(words::within(text)?)?.into_iter().map(|part| one(part, depth));
-    Ok(Condition::Group { negated, all: word == "and", parts: parts.collect::<Answer<_>>()? })
+    Ok(Condition::Group { negated, all: word == "and", parts: parts.collect::<OrRefused<_>>()? })
 }
 
 /// A condition within a group.
-fn one(text: &str, depth: usize) -> Answer<Condition> {
+fn one(text: &str, depth: usize) -> OrRefused<Condition> {
     let (negated, rest) = without_not(text);
     for word in ["and", "or"] {
         if let Some(list) = rest.strip_prefix(word).filter(|list| list.starts_with('(')) {
@@ -95,13 +95,13 @@ fn one(text: &str, depth: usize) -> Answer<Condition> {
         }
     }
     let (name, rest) = text.split_once('.').ok_or_else(|| unreadable(text, "it is no `column.operator.value`"))?;
-    let (negated, test) = test(rest, Place::InGroup)?;
+    let (negated, test) = test(rest, TestPlace::InGroup)?;
     Ok(Condition::Column { name: words::value(name)?, negated, test })
 }
 
 /// Where a test stands: in a group, quotes belong to the grammar and not to the value.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum TestPlace {
     Alone,
     InGroup,
 }
@@ -109,14 +109,14 @@ enum Place {
 const OPERATORS: &str =
     "`eq`, `neq`, `gt`, `gte`, `lt`, `lte`, `like`, `ilike`, `in`, `is`, `isdistinct`, and `not.` before them";
 
-fn test(text: &str, place: Place) -> Answer<(bool, Test)> {
+fn test(text: &str, place: TestPlace) -> OrRefused<(bool, Test)> {
     let (negated, rest) = without_not(text);
     let Some((operator, value)) = rest.split_once('.') else {
         return Err(unreadable(text, "it is no `operator.value`, as in `eq.7`"));
     };
     let value_of = |text: &str| match place {
-        Place::Alone => Ok(text.to_owned()),
-        Place::InGroup => words::value(text),
+        TestPlace::Alone => Ok(text.to_owned()),
+        TestPlace::InGroup => words::value(text),
     };
     let compare = |comparison| Ok(Test::Compare(comparison, value_of(value)?));
     let test = match operator {
@@ -139,19 +139,19 @@ fn test(text: &str, place: Place) -> Answer<(bool, Test)> {
     Ok((negated, test))
 }
 
-fn list(text: &str) -> Answer<Test> {
+fn list(text: &str) -> OrRefused<Test> {
     let inner = words::within(text)?;
     if inner.is_empty() {
         return Ok(Test::In(Vec::new()));
     }
-    let values = words::split(inner)?.into_iter().map(words::value).collect::<Answer<Vec<_>>>()?;
+    let values = words::split(inner)?.into_iter().map(words::value).collect::<OrRefused<Vec<_>>>()?;
     match values.len() {
         0..=limits::LIST => Ok(Test::In(values)),
         count => Err(Refused::malformed(format!("a list has at most {} values, not {count}", limits::LIST))),
     }
 }
 
-fn truth(text: &str) -> Answer<Truth> {
+fn truth(text: &str) -> OrRefused<Truth> {
     match text.to_ascii_lowercase().as_str() {
         "null" | "unknown" => Ok(Truth::Null),
         "not_null" => Ok(Truth::NotNull),

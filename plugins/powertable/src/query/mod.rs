@@ -10,14 +10,14 @@ mod tests;
 mod words;
 
 pub use condition::{Comparison, Condition, Test, Truth};
-pub use order::Order;
+pub use order::OrderBy;
 pub use prefer::{Prefer, Resolution, Returned};
 pub use range::{Window, content_range};
 pub use select::Selected;
 
 use crate::{
     limits,
-    problem::{Answer, Refused, shortened},
+    problem::{OrRefused, Refused, shortened},
 };
 
 /// A query, read: whether there are such columns is not known here.
@@ -27,7 +27,7 @@ pub struct Query {
     pub select: Option<Vec<Selected>>,
     /// All of these hold.
     pub conditions: Vec<Condition>,
-    pub order: Vec<Order>,
+    pub order: Vec<OrderBy>,
     pub window: Window,
     /// The columns that are written, whatever else is sent.
     pub columns: Option<Vec<String>>,
@@ -37,7 +37,7 @@ pub struct Query {
 
 impl Query {
     /// Reads the parts of a query.
-    pub fn read(parts: Vec<(String, String)>) -> Answer<Self> {
+    pub fn read(parts: Vec<(String, String)>) -> OrRefused<Self> {
         let mut query = Query::default();
         for (name, text) in parts {
             match name.as_str() {

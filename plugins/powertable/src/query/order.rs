@@ -1,21 +1,21 @@
 //! The order of rows: `order=born.desc.nullslast,name`.
 
 use super::unreadable;
-use crate::problem::Answer;
+use crate::problem::OrRefused;
 
 /// A column that rows are ordered by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Order {
+pub struct OrderBy {
     pub column: String,
     pub descending: bool,
     pub nulls_first: bool,
 }
 
-pub fn read(text: &str) -> Answer<Vec<Order>> {
+pub fn read(text: &str) -> OrRefused<Vec<OrderBy>> {
     text.split(',').filter(|part| !part.is_empty()).map(one).collect()
 }
 
-fn one(text: &str) -> Answer<Order> {
+fn one(text: &str) -> OrRefused<OrderBy> {
     let mut words = text.split('.');
     let column = super::select::name(words.next().unwrap_or_default())?;
     let (mut descending, mut nulls) = (None, None);
@@ -33,5 +33,5 @@ fn one(text: &str) -> Answer<Order> {
     }
     let descending = descending.unwrap_or(false);
     // As in PostgreSQL, nothing is larger than anything.
-    Ok(Order { column, descending, nulls_first: nulls.unwrap_or(descending) })
+    Ok(OrderBy { column, descending, nulls_first: nulls.unwrap_or(descending) })
 }

@@ -1,7 +1,7 @@
 //! Which rows of those that are found: `limit`, `offset`, and the headers `Range` and `Content-Range`.
 
 use super::unreadable;
-use crate::problem::Answer;
+use crate::problem::OrRefused;
 use axum::http::{HeaderMap, StatusCode, header::RANGE};
 
 /// A part of the rows.
@@ -11,7 +11,7 @@ pub struct Window {
     pub limit: Option<u64>,
 }
 
-pub fn number(name: &str, text: &str) -> Answer<u64> {
+pub fn number(name: &str, text: &str) -> OrRefused<u64> {
     let number = text.parse().ok().filter(|number: &u64| i64::try_from(*number).is_ok());
     number.ok_or_else(|| unreadable(text, &format!("`{name}` is a whole number that is not negative")))
 }

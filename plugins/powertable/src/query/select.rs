@@ -1,7 +1,7 @@
 //! The columns of an answer: `select=name,year:born`.
 
 use super::unreadable;
-use crate::problem::Answer;
+use crate::problem::OrRefused;
 
 /// A column, and what it is called in the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,14 +11,14 @@ pub enum Selected {
 }
 
 /// Nothing selects all.
-pub fn read(text: &str) -> Answer<Option<Vec<Selected>>> {
+pub fn read(text: &str) -> OrRefused<Option<Vec<Selected>>> {
     if text.is_empty() {
         return Ok(None);
     }
-    text.split(',').map(one).collect::<Answer<_>>().map(Some)
+    text.split(',').map(one).collect::<OrRefused<_>>().map(Some)
 }
 
-fn one(text: &str) -> Answer<Selected> {
+fn one(text: &str) -> OrRefused<Selected> {
     let text = text.trim();
     if text == "*" {
         return Ok(Selected::All);
@@ -39,11 +39,11 @@ fn one(text: &str) -> Answer<Selected> {
 }
 
 /// A column's name. Quotes around it are allowed.
-pub fn name(text: &str) -> Answer<String> {
+pub fn name(text: &str) -> OrRefused<String> {
     plain(text)
 }
 
-fn plain(text: &str) -> Answer<String> {
+fn plain(text: &str) -> OrRefused<String> {
     let text = text.trim();
     let name = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
     let good = !name.is_empty()
@@ -53,6 +53,6 @@ fn plain(text: &str) -> Answer<String> {
 }
 
 /// Several columns' names.
-pub fn names(text: &str) -> Answer<Vec<String>> {
+pub fn names(text: &str) -> OrRefused<Vec<String>> {
     text.split(',').map(name).collect()
 }

@@ -1,7 +1,7 @@
 use super::{Comparison::*, *};
 use axum::http::{HeaderMap, StatusCode};
 
-fn read(parts: &[(&str, &str)]) -> Answer<Query> {
+fn read(parts: &[(&str, &str)]) -> OrRefused<Query> {
     Query::read(parts.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect())
 }
 
@@ -102,7 +102,7 @@ fn columns_order_and_window() {
     .unwrap();
     let one = |column: &str, called: &str| Selected::One { column: column.to_owned(), called: called.to_owned() };
     assert_eq!(query.select, Some(vec![Selected::All, one("born", "year"), one("name", "name")]));
-    let order = |column: &str, descending, nulls_first| Order { column: column.to_owned(), descending, nulls_first };
+    let order = |column: &str, descending, nulls_first| OrderBy { column: column.to_owned(), descending, nulls_first };
     assert_eq!(query.order, [order("born", true, true), order("name", false, true), order("id", false, false)]);
     assert_eq!(query.window, Window { offset: 20, limit: Some(10) });
     assert_eq!(query.columns, Some(vec!["name".to_owned(), "born".to_owned()]));

@@ -1,10 +1,10 @@
 //! Lists with parentheses and quotes in them, taken apart.
 
 use super::unreadable;
-use crate::problem::Answer;
+use crate::problem::OrRefused;
 
 /// Splits at commas that stand in no parentheses and no quotes.
-pub fn split(text: &str) -> Answer<Vec<&str>> {
+pub fn split(text: &str) -> OrRefused<Vec<&str>> {
     let (mut parts, mut begin, mut depth, mut quoted, mut escaped) = (Vec::new(), 0, 0_usize, false, false);
     for (at, letter) in text.char_indices() {
         match letter {
@@ -29,13 +29,13 @@ pub fn split(text: &str) -> Answer<Vec<&str>> {
 }
 
 /// What stands in the parentheses that are all of this text.
-pub fn within(text: &str) -> Answer<&str> {
+pub fn within(text: &str) -> OrRefused<&str> {
     let inner = text.strip_prefix('(').and_then(|text| text.strip_suffix(')'));
     inner.ok_or_else(|| unreadable(text, "it is a list in parentheses"))
 }
 
 /// A value of a list: in quotes, or as it is.
-pub fn value(text: &str) -> Answer<String> {
+pub fn value(text: &str) -> OrRefused<String> {
     let Some(rest) = text.strip_prefix('"') else { return Ok(text.to_owned()) };
     let (mut value, mut letters) = (String::new(), rest.chars());
     while let Some(letter) = letters.next() {

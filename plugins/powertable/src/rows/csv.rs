@@ -2,14 +2,14 @@
 
 use crate::{
     limits,
-    problem::{Answer, Refused},
+    problem::{OrRefused, Refused},
 };
 
 /// A cell: nothing, or a text. What stands in no quotes is nothing if it is empty or `NULL`.
 pub type Cell = Option<String>;
 
 #[derive(Debug, Default)]
-enum State {
+enum CsvState {
     /// A cell begins.
     #[default]
     Begins,
@@ -22,7 +22,7 @@ enum State {
 /// Reads records.
 #[derive(Debug)]
 pub struct CsvReader {
-    state: State,
+    state: CsvState,
     cell: Vec<u8>,
     record: Vec<Cell>,
     /// Bytes of the record so far.
@@ -34,7 +34,7 @@ pub struct CsvReader {
 
 impl Default for CsvReader {
     fn default() -> Self {
-        CsvReader { state: State::Begins, cell: Vec::new(), record: Vec::new(), taken: 0, line: 1, returned: false }
+        CsvReader { state: CsvState::Begins, cell: Vec::new(), record: Vec::new(), taken: 0, line: 1, returned: false }
     }
 }
 
@@ -45,40 +45,42 @@ impl CsvReader {
     }
 
     /// Takes a byte; a record, if that ends one. Lines without anything are none.
-    pub fn push(&mut self, byte: u8) -> Answer<Option<Vec<Cell>>> {
+    pub fn push(&mut self, byte: u8) -> OrRefused<Option<Vec<Cell>>> {
         let after_return = std::mem::replace(&mut self.returned, false);
         if self.line == 1 && self.record.is_empty() && self.cell == b"\xef\xbb" && byte == 0xbf {
             // A mark of Unicode's, which some programs begin files with.
             self.cell.clear();
-            self.state = State::Begins;
+            self.state = CsvState::Begins;
             return Ok(None);
         }
         self.taken += 1;
         if self.taken > limits::ROW {
             return Err(self.wrong(&format!("a row has at most {} bytes", limits::ROW)));
         }
-        let quoted = matches!(self.state, State::Quoted);
+        let quoted = matches!(self.state, CsvState::Quoted);
         match (&self.state, byte) {
-            (State::Quoted, b'"') => self.state = State::Quote,
-            (State::Quote, b'"') => {
+            (CsvState::Quoted, b'"') => self.state = CsvState::Quote,
+            (CsvState::Quote, b'"') => {
                 self.cell.push(b'"');
-                self.state = State::Quoted;
+                self.state = CsvState::Quoted;
             }
-            (State::Quoted, _) => self.cell.push(byte),
-            (State::Begins, b'"') => self.state = State::Quoted,
+            (CsvState::Quoted, _) => self.cell.push(byte),
+            (CsvState::Begins, b'"') => self.state = CsvState::Quoted,
             (_, b',') => self.end_cell()?,
             (_, b'\r') => {
                 self.returned = true;
                 return self.end_record();
             }
-            (State::Begins, b'\n') if after_return => {
+            (CsvState::Begins, b'\n') if after_return => {
                 self.taken = 0;
                 return Ok(None);
             }
             (_, b'\n') => return self.end_record(),
-            (State::Quote, _) => return Err(self.wrong("after what is in quotes comes a comma or the end of the line")),
+            (CsvState::Quote, _) => {
+                return Err(self.wrong("after what is in quotes comes a comma or the end of the line"));
+            }
             _ => {
-                self.state = State::Plain;
+                self.state = CsvState::Plain;
                 self.cell.push(byte);
             }
         }
@@ -89,23 +91,23 @@ impl CsvReader {
     }
 
     /// There is no more.
-    pub fn end(&mut self) -> Answer<Option<Vec<Cell>>> {
+    pub fn end(&mut self) -> OrRefused<Option<Vec<Cell>>> {
         match self.state {
-            State::Quoted => Err(self.wrong("a `\"` is not closed")),
+            CsvState::Quoted => Err(self.wrong("a `\"` is not closed")),
             _ => self.end_record(),
         }
     }
 
-    fn end_cell(&mut self) -> Answer<()> {
-        let is_plain = !matches!(std::mem::take(&mut self.state), State::Quote);
+    fn end_cell(&mut self) -> OrRefused<()> {
+        let is_plain = !matches!(std::mem::take(&mut self.state), CsvState::Quote);
         let text = String::from_utf8(std::mem::take(&mut self.cell)).map_err(|_| self.wrong("it is not UTF-8"))?;
         let nothing = is_plain && (text.is_empty() || text == "NULL");
         self.record.push((!nothing).then_some(text));
         Ok(())
     }
 
-    fn end_record(&mut self) -> Answer<Option<Vec<Cell>>> {
-        let is_blank = self.record.is_empty() && self.cell.is_empty() && matches!(self.state, State::Begins);
+    fn end_record(&mut self) -> OrRefused<Option<Vec<Cell>>> {
+        let is_blank = self.record.is_empty() && self.cell.is_empty() && matches!(self.state, CsvState::Begins);
         self.taken = 0;
         if is_blank {
             self.line += 1;

@@ -1,6 +1,6 @@
 //! The formats of rows, and which of them was asked for. Pure.
 
-use crate::problem::{Answer, Refused, shortened};
+use crate::problem::{OrRefused, Refused, shortened};
 use axum::http::{
     HeaderMap, StatusCode,
     header::{ACCEPT, CONTENT_TYPE},
@@ -31,7 +31,7 @@ impl Format {
     }
 
     /// The first one that is accepted and known.
-    pub fn accepted(headers: &HeaderMap) -> Answer<Self> {
+    pub fn accepted(headers: &HeaderMap) -> OrRefused<Self> {
         let values: Vec<_> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
         let mut kinds =
             values.iter().flat_map(|value| value.split(',')).filter(|kind| !kind.trim().is_empty()).peekable();
@@ -50,7 +50,7 @@ impl Format {
     }
 
     /// What was sent.
-    pub fn sent(headers: &HeaderMap) -> Answer<Self> {
+    pub fn sent(headers: &HeaderMap) -> OrRefused<Self> {
         let Some(kind) = headers.get(CONTENT_TYPE) else { return Ok(Format::Json) };
         let kind = kind.to_str().unwrap_or_default();
         Format::of(kind).map(|format| if format == Format::Object { Format::Json } else { format }).ok_or_else(|| {

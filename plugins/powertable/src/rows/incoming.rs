@@ -7,9 +7,9 @@ use super::{
 };
 use crate::{
     limits,
-    problem::{Answer, Refused},
+    problem::{OrRefused, Refused},
     query::{Prefer, Query},
-    schema::Table,
+    schema::UserTable,
 };
 use axum::{body::Body, http::StatusCode};
 use http_body_util::BodyExt;
@@ -18,13 +18,13 @@ use std::{collections::VecDeque, mem};
 
 /// A request's rows.
 pub struct Sent<'a> {
-    pub table: &'a Table,
+    pub table: &'a UserTable,
     pub query: &'a Query,
     pub prefer: Prefer,
 }
 
 /// Rows that are sent.
-pub struct Incoming<'a> {
+pub struct IncomingRows<'a> {
     sent: Sent<'a>,
     body: Body,
     reader: Reader,
@@ -48,14 +48,14 @@ enum Reader {
     Ended,
 }
 
-impl<'a> Incoming<'a> {
+impl<'a> IncomingRows<'a> {
     pub fn new(sent: Sent<'a>, format: Format, body: Body) -> Self {
         let reader = match format {
             Format::Json | Format::Object => Reader::Json,
             Format::Csv => Reader::Csv { reader: CsvReader::default(), places: Vec::new() },
             Format::Ndjson => Reader::Lines { line: Vec::new(), number: 1 },
         };
-        Incoming { sent, body, reader, read: VecDeque::new(), shape: None }
+        IncomingRows { sent, body, reader, read: VecDeque::new(), shape: None }
     }
 
     /// What the rows look like, once there is one.
@@ -64,7 +64,7 @@ impl<'a> Incoming<'a> {
     }
 
     /// The next row; none at the end.
-    pub async fn next(&mut self) -> Answer<Option<Values>> {
+    pub async fn next(&mut self) -> OrRefused<Option<Values>> {
         while self.read.is_empty() && !matches!(self.reader, Reader::Ended) {
             if let Reader::Json = self.reader {
                 self.reader = Reader::Ended;
@@ -87,7 +87,7 @@ impl<'a> Incoming<'a> {
         Ok(self.read.pop_front())
     }
 
-    async fn document(&mut self) -> Answer<()> {
+    async fn document(&mut self) -> OrRefused<()> {
         let json = document(mem::take(&mut self.body)).await?;
         let rows = match json {
             Json::Array(rows) => rows,
@@ -102,7 +102,7 @@ impl<'a> Incoming<'a> {
         Ok(())
     }
 
-    fn take(&mut self, bytes: &[u8]) -> Answer<()> {
+    fn take(&mut self, bytes: &[u8]) -> OrRefused<()> {
         let mut reader = mem::replace(&mut self.reader, Reader::Ended);
         for byte in bytes {
             match &mut reader {
@@ -132,7 +132,7 @@ impl<'a> Incoming<'a> {
         Ok(())
     }
 
-    fn end(&mut self, reader: Reader) -> Answer<()> {
+    fn end(&mut self, reader: Reader) -> OrRefused<()> {
         match reader {
             Reader::Csv { mut reader, mut places } => match reader.end()? {
                 Some(record) => self.record(record, &mut places, reader.line() - 1),
@@ -143,7 +143,7 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    fn object(&mut self, object: Map<String, Json>) -> Answer<()> {
+    fn object(&mut self, object: Map<String, Json>) -> OrRefused<()> {
         let Sent { table, query, prefer } = &self.sent;
         if self.shape.is_none() {
             self.shape = Some(Shape::of(table, query, *prefer, object.keys().cloned().collect())?);
@@ -154,7 +154,7 @@ impl<'a> Incoming<'a> {
         Ok(())
     }
 
-    fn line(&mut self, line: &[u8], number: u64) -> Answer<()> {
+    fn line(&mut self, line: &[u8], number: u64) -> OrRefused<()> {
         if line.trim_ascii().is_empty() {
             return Ok(());
         }
@@ -163,7 +163,7 @@ impl<'a> Incoming<'a> {
         self.object(object).map_err(|refused| at_line(refused, number))
     }
 
-    fn record(&mut self, record: Vec<Cell>, places: &mut Vec<Option<usize>>, line: u64) -> Answer<()> {
+    fn record(&mut self, record: Vec<Cell>, places: &mut Vec<Option<usize>>, line: u64) -> OrRefused<()> {
         let Some(shape) = &self.shape else {
             let names: Vec<_> = record.into_iter().map(Option::unwrap_or_default).collect();
             let Sent { table, query, prefer } = &self.sent;
@@ -189,7 +189,7 @@ fn at_line(refused: Refused, line: u64) -> Refused {
 }
 
 /// A document in JSON, whole.
-pub async fn document(body: Body) -> Answer<Json> {
+pub async fn document(body: Body) -> OrRefused<Json> {
     let read = axum::body::to_bytes(body, limits::DOCUMENT).await;
     let bytes = read.map_err(|error| {
         let most = limits::DOCUMENT;

@@ -7,6 +7,6 @@ mod shape;
 mod written;
 
 pub use format::Format;
-pub use incoming::{Incoming, Sent, document};
+pub use incoming::{IncomingRows, Sent, document};
 pub use shape::Shape;
 pub use written::RowWriter;

@@ -1,9 +1,9 @@
 //! Which columns rows that are sent have, and what stands in those they have not. Pure.
 
 use crate::{
-    problem::{Answer, Refused, shortened},
+    problem::{OrRefused, Refused, shortened},
     query::{Prefer, Query},
-    schema::{ID, Table, Type},
+    schema::{ID, Type, UserTable},
     value,
 };
 use camlock_plugin::database::SqlValue;
@@ -28,7 +28,7 @@ pub struct Shape {
 
 impl Shape {
     /// That of rows with these columns, unless the query says which.
-    pub fn of(table: &Table, query: &Query, prefer: Prefer, found: Vec<String>) -> Answer<Self> {
+    pub fn of(table: &UserTable, query: &Query, prefer: Prefer, found: Vec<String>) -> OrRefused<Self> {
         let is_strict = query.columns.is_none();
         let mut columns = query.columns.clone().unwrap_or(found);
         let mut seen = BTreeSet::new();
@@ -56,7 +56,7 @@ impl Shape {
     }
 
     /// The values of an object.
-    pub fn object(&self, mut object: Map<String, Json>) -> Answer<Values> {
+    pub fn object(&self, mut object: Map<String, Json>) -> OrRefused<Values> {
         let mut row = Values::with_capacity(self.columns.len());
         for (at, name) in self.columns.iter().enumerate() {
             row.push(match object.remove(name) {
@@ -72,7 +72,7 @@ impl Shape {
     }
 
     /// The values of cells, of which `places` tells where each column is.
-    pub fn cells(&self, places: &[Option<usize>], cells: &[Option<String>]) -> Answer<Values> {
+    pub fn cells(&self, places: &[Option<usize>], cells: &[Option<String>]) -> OrRefused<Values> {
         let one = |(at, place): (usize, &Option<usize>)| match place.and_then(|place| cells.get(place)) {
             Some(Some(text)) => self.value(at, value::of_text(self.kinds[at], text)),
             Some(None) => self.value(at, Ok(SqlValue::Null)),
@@ -81,7 +81,7 @@ impl Shape {
         places.iter().enumerate().map(one).collect()
     }
 
-    fn value(&self, at: usize, value: Answer<SqlValue>) -> Answer<Option<SqlValue>> {
+    fn value(&self, at: usize, value: OrRefused<SqlValue>) -> OrRefused<Option<SqlValue>> {
         let name = &self.columns[at];
         let value =
             value.map_err(|refused| Refused { message: format!("`{name}`: {}", refused.message), ..refused })?;

@@ -1,9 +1,9 @@
 //! A change of a table that is there.
 
-use super::{Column, Table};
+use super::{Column, UserTable};
 use crate::{
     limits,
-    problem::{Answer, Refused},
+    problem::{OrRefused, Refused},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -29,7 +29,7 @@ pub enum Change {
 
 impl Change {
     /// The table as it is afterwards.
-    pub fn apply(&self, table: &Table) -> Answer<Table> {
+    pub fn apply(&self, table: &UserTable) -> OrRefused<UserTable> {
         let mut changed = table.clone();
         match self {
             Change::AddColumn(column) => {
@@ -69,13 +69,13 @@ impl Change {
     }
 }
 
-impl Table {
-    pub(super) fn place(&self, name: &str) -> Answer<usize> {
+impl UserTable {
+    pub(super) fn place(&self, name: &str) -> OrRefused<usize> {
         let place = self.columns.iter().position(|kept| kept.column.name == name);
         place.ok_or_else(|| self.lacks(name))
     }
 
-    fn is_free(&self, name: &str) -> Answer<()> {
+    fn is_free(&self, name: &str) -> OrRefused<()> {
         match self.find(name) {
             Some(_) => Err(Refused::conflict(format!("there is a column `{name}` already"))),
             None => Ok(()),

@@ -1,9 +1,9 @@
 //! A table as its users define it, and whether there can be one like that.
 
-use super::{ID, Kept, Table, Type};
+use super::{ID, KeptColumn, Type, UserTable};
 use crate::{
     limits,
-    problem::{Answer, Refused, shortened},
+    problem::{OrRefused, Refused, shortened},
     value,
 };
 use serde::{Deserialize, Serialize};
@@ -79,7 +79,7 @@ pub enum OnDelete {
     SetNull,
 }
 
-fn check_name(what: &str, name: &str, most: usize) -> Answer<()> {
+fn check_name(what: &str, name: &str, most: usize) -> OrRefused<()> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     let good = name.starts_with(|first: char| first.is_ascii_lowercase())
         && name.bytes().all(plain)
@@ -98,7 +98,7 @@ fn check_name(what: &str, name: &str, most: usize) -> Answer<()> {
 
 impl Definition {
     /// Whether there can be such a table, and how it is kept.
-    pub fn check(self) -> Answer<Table> {
+    pub fn check(self) -> OrRefused<UserTable> {
         check_name("table", &self.name, limits::TABLE_NAME)?;
         if TAKEN_TABLES.contains(&self.name.as_str()) {
             return Err(Refused::unfit(format!(
@@ -117,7 +117,7 @@ impl Definition {
                 return Err(Refused::unfit(format!("there are two columns `{}`", column.name)));
             }
         }
-        let mut table = Table { name: self.name, columns: Vec::new(), next: 0 };
+        let mut table = UserTable { name: self.name, columns: Vec::new(), next: 0 };
         self.columns.into_iter().for_each(|column| table.push(column));
         Ok(table)
     }
@@ -125,7 +125,7 @@ impl Definition {
 
 impl Column {
     /// Whether there can be such a column.
-    pub fn check(&self) -> Answer<()> {
+    pub fn check(&self) -> OrRefused<()> {
         let name = &self.name;
         check_name("column", name, limits::COLUMN_NAME)?;
         if TAKEN_COLUMNS.contains(&name.as_str()) {
@@ -158,9 +158,9 @@ impl Column {
     }
 }
 
-impl Table {
+impl UserTable {
     pub(super) fn push(&mut self, column: Column) {
-        self.columns.push(Kept { number: self.next, column });
+        self.columns.push(KeptColumn { number: self.next, column });
         self.next += 1;
     }
 }

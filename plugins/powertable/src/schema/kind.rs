@@ -1,6 +1,6 @@
 //! The types of columns.
 
-use crate::sql::Dialect;
+use crate::sql::Engine;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use utoipa::ToSchema;
@@ -22,15 +22,15 @@ pub enum Type {
 
 impl Type {
     /// In the database. Texts are compared byte by byte in both.
-    pub fn in_sql(self, dialect: Dialect) -> &'static str {
+    pub fn in_sql(self, dialect: Engine) -> &'static str {
         match (self, dialect) {
-            (Type::Text, Dialect::Sqlite) | (Type::Json, Dialect::Sqlite) => "TEXT",
-            (Type::Text, Dialect::Postgres) => "TEXT COLLATE \"C\"",
-            (Type::Integer, _) | (Type::Timestamp, Dialect::Sqlite) => "BIGINT",
+            (Type::Text, Engine::Sqlite) | (Type::Json, Engine::Sqlite) => "TEXT",
+            (Type::Text, Engine::Postgres) => "TEXT COLLATE \"C\"",
+            (Type::Integer, _) | (Type::Timestamp, Engine::Sqlite) => "BIGINT",
             (Type::Real, _) => "DOUBLE PRECISION",
             (Type::Boolean, _) => "BOOLEAN",
-            (Type::Json, Dialect::Postgres) => "JSONB",
-            (Type::Timestamp, Dialect::Postgres) => "TIMESTAMPTZ",
+            (Type::Json, Engine::Postgres) => "JSONB",
+            (Type::Timestamp, Engine::Postgres) => "TIMESTAMPTZ",
         }
     }
 

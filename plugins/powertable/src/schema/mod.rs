@@ -12,7 +12,7 @@ pub use ddl::{changed, created, dropped};
 pub use definition::{Column, Definition, OnDelete};
 pub use kind::Type;
 
-use crate::problem::{Answer, Refused, shortened};
+use crate::problem::{OrRefused, Refused, shortened};
 use serde::{Deserialize, Serialize};
 
 /// What every table has by itself.
@@ -20,29 +20,29 @@ pub const ID: &str = "id";
 
 /// A table as it is on record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Table {
+pub struct UserTable {
     pub name: String,
-    pub columns: Vec<Kept>,
+    pub columns: Vec<KeptColumn>,
     /// The number of the next column.
     next: u32,
 }
 
 /// A column as it is on record: its number is never another's, so that what is called by it stays that column's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct KeptColumn {
     number: u32,
     #[serde(flatten)]
     pub column: Column,
 }
 
-impl Table {
+impl UserTable {
     /// What the table is called in the database.
     pub fn stored(&self) -> String {
         stored(&self.name)
     }
 
     /// What a column holds; an error if there is none.
-    pub fn kind(&self, name: &str) -> Answer<Type> {
+    pub fn kind(&self, name: &str) -> OrRefused<Type> {
         match self.find(name) {
             Some(column) => Ok(column.kind),
             None if name == ID => Ok(Type::Integer),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::sql::Dialect;
+use crate::sql::Engine;
 use serde_json::{Value as Json, json};
 
 fn definition(columns: Json) -> Definition {
@@ -10,7 +10,7 @@ fn column(name: &str) -> Json {
     json!({"name": name, "type": "text"})
 }
 
-fn people() -> Table {
+fn people() -> UserTable {
     definition(json!([{"name": "name", "type": "text", "required": true, "unique": true}, {"name": "born", "type": "integer"}]))
         .check()
         .unwrap()
@@ -42,7 +42,7 @@ fn definitions_are_checked() {
         let refused = definition(columns).check().unwrap_err();
         assert!(refused.message.contains(reason), "{refused:?}");
     }
-    for name in ["hello", "tables", "rpc", "Table", "a__b", &"x".repeat(41)] {
+    for name in ["hello", "tables", "rpc", "UserTable", "a__b", &"x".repeat(41)] {
         let definition = Definition { name: name.to_owned(), ..definition(json!([column("a")])) };
         assert!(definition.check().is_err(), "{name}");
     }
@@ -58,7 +58,7 @@ fn definitions_become_sql() {
         {"name": "owner", "type": "integer", "references": {"table": "owners", "on_delete": "cascade"}},
     ]));
     let table = table.check().unwrap();
-    let sql = created(&table, 7, Dialect::Sqlite);
+    let sql = created(&table, 7, Engine::Sqlite);
     assert!(sql.contains("VALUES ('people', 7, 6, '{"), "{sql}");
     assert!(
         sql.contains(
@@ -72,21 +72,21 @@ fn definitions_become_sql() {
     assert!(
         sql.ends_with("CREATE UNIQUE INDEX \"p_powertable__u_people_0\" ON \"p_powertable__t_people\" (\"name\");\n")
     );
-    let sql = created(&table, 7, Dialect::Postgres);
+    let sql = created(&table, 7, Engine::Postgres);
     assert!(sql.contains("\"seen\" TIMESTAMPTZ DEFAULT '1970-01-01T00:00:01+00:00'"), "{sql}");
     assert!(sql.contains("\"good\" BOOLEAN DEFAULT true"), "{sql}");
     // What is on record is what was defined.
     let record = serde_json::to_string(&table).unwrap();
-    assert_eq!(serde_json::from_str::<Table>(&record).unwrap(), table);
+    assert_eq!(serde_json::from_str::<UserTable>(&record).unwrap(), table);
 }
 
 #[test]
 fn changes_are_applied_and_become_sql() {
     let before = people();
-    let change = |change: Json| -> crate::problem::Answer<(Table, String)> {
+    let change = |change: Json| -> crate::problem::OrRefused<(UserTable, String)> {
         let change: Change = serde_json::from_value(change).unwrap();
         let after = change.apply(&before)?;
-        let sql = changed(&before, &change, &after, 7, Dialect::Sqlite);
+        let sql = changed(&before, &change, &after, 7, Engine::Sqlite);
         Ok((after, sql.lines().skip(1).collect()))
     };
     let (after, sql) = change(json!({"add_column": {"name": "dead", "type": "boolean", "unique": true}})).unwrap();

@@ -1,17 +1,17 @@
 //! Conditions as SQL.
 
-use super::{Dialect, Sql, quoted};
+use super::{Engine, Sql, quoted};
 use crate::{
-    problem::{Answer, Refused},
+    problem::{OrRefused, Refused},
     query::{Comparison, Condition, Test, Truth},
-    schema::{Table, Type},
+    schema::{Type, UserTable},
     value,
 };
 use camlock_plugin::database::SqlValue;
 
 impl Sql {
     /// Writes ` WHERE …`, if anything has to hold.
-    pub(super) fn conditions(&mut self, table: &Table, conditions: &[Condition], dialect: Dialect) -> Answer<()> {
+    pub(super) fn conditions(&mut self, table: &UserTable, conditions: &[Condition], dialect: Engine) -> OrRefused<()> {
         for (at, condition) in conditions.iter().enumerate() {
             self.text += if at == 0 { " WHERE " } else { " AND " };
             self.condition(table, condition, dialect)?;
@@ -19,7 +19,7 @@ impl Sql {
         Ok(())
     }
 
-    fn condition(&mut self, table: &Table, condition: &Condition, dialect: Dialect) -> Answer<()> {
+    fn condition(&mut self, table: &UserTable, condition: &Condition, dialect: Engine) -> OrRefused<()> {
         match condition {
             Condition::Column { name, negated, test } => {
                 let kind = table.kind(name)?;
@@ -40,7 +40,7 @@ impl Sql {
         Ok(())
     }
 
-    fn test(&mut self, column: &str, name: &str, kind: Type, test: &Test, dialect: Dialect) -> Answer<()> {
+    fn test(&mut self, column: &str, name: &str, kind: Type, test: &Test, dialect: Engine) -> OrRefused<()> {
         let of = |text: &str| {
             value::of_text(kind, text).map_err(|refused| Refused {
                 message: format!("in a condition of `{name}`: {}", refused.message),
@@ -70,7 +70,7 @@ impl Sql {
                 }
                 self.text += &format!("{column} {operator} ");
                 self.value(SqlValue::Text(pattern));
-                if operator.ends_with("LIKE") && dialect == Dialect::Sqlite {
+                if operator.ends_with("LIKE") && dialect == Engine::Sqlite {
                     // As PostgreSQL has it by itself.
                     self.text += " ESCAPE '\\'";
                 }
@@ -116,12 +116,12 @@ fn no_operator(name: &str, kind: Type, operator: &str) -> Refused {
 }
 
 /// The operator, and the pattern as it reads it. `*` may stand for `%`. SQLite's LIKE looks at no case, its GLOB does.
-fn like(pattern: &str, any_case: bool, dialect: Dialect) -> (&'static str, String) {
+fn like(pattern: &str, any_case: bool, dialect: Engine) -> (&'static str, String) {
     match (dialect, any_case) {
-        (Dialect::Postgres, true) => ("ILIKE", pattern.replace('*', "%")),
-        (Dialect::Postgres, false) => ("LIKE", pattern.replace('*', "%")),
-        (Dialect::Sqlite, true) => ("LIKE", pattern.replace('*', "%")),
-        (Dialect::Sqlite, false) => ("GLOB", glob(pattern)),
+        (Engine::Postgres, true) => ("ILIKE", pattern.replace('*', "%")),
+        (Engine::Postgres, false) => ("LIKE", pattern.replace('*', "%")),
+        (Engine::Sqlite, true) => ("LIKE", pattern.replace('*', "%")),
+        (Engine::Sqlite, false) => ("GLOB", glob(pattern)),
     }
 }
 

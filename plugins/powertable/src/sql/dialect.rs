@@ -3,17 +3,17 @@
 use camlock_plugin::database::SqlValue;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
+pub enum Engine {
     Sqlite,
     Postgres,
 }
 
-impl Dialect {
+impl Engine {
     /// A question that only SQLite answers with yes: it compares without a look at the case.
     pub const QUESTION: &str = "SELECT CAST('a' LIKE 'A' AS INTEGER) AS is_sqlite";
 
     pub fn of_answer(is_sqlite: bool) -> Self {
-        if is_sqlite { Dialect::Sqlite } else { Dialect::Postgres }
+        if is_sqlite { Engine::Sqlite } else { Engine::Postgres }
     }
 }
 

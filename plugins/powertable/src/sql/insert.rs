@@ -1,22 +1,22 @@
 //! Statements that add rows, many at once.
 
-use super::{Dialect, Sql, quoted};
+use super::{Engine, Sql, quoted};
 use crate::{
     query::Resolution,
-    schema::{ID, Table},
+    schema::{ID, UserTable},
 };
 use camlock_plugin::database::SqlValue;
 
 /// How rows are added to a table.
 #[derive(Debug)]
 pub struct Insert<'a> {
-    pub table: &'a Table,
+    pub table: &'a UserTable,
     /// The columns that are written.
     pub columns: &'a [String],
     /// So many of them, the first ones, are changed in a row that is there already.
     pub given: usize,
     pub on_conflict: Option<OnConflict>,
-    pub dialect: Dialect,
+    pub dialect: Engine,
 }
 
 /// What becomes of a row that is there already.
@@ -74,8 +74,8 @@ impl Insert<'_> {
     /// An id that was not given: SQLite finds one for what is null.
     fn found_by_table(&self) -> &'static str {
         match self.dialect {
-            Dialect::Sqlite => "NULL",
-            Dialect::Postgres => "DEFAULT",
+            Engine::Sqlite => "NULL",
+            Engine::Postgres => "DEFAULT",
         }
     }
 }

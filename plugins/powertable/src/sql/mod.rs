@@ -7,6 +7,6 @@ mod statement;
 #[cfg(test)]
 mod tests;
 
-pub use dialect::{Dialect, literal, quoted};
+pub use dialect::{Engine, literal, quoted};
 pub use insert::{Insert, OnConflict};
 pub use statement::{Columns, Sql, count, delete, select, update};

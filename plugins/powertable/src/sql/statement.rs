@@ -1,10 +1,10 @@
 //! Statements that read, change and delete rows.
 
-use super::{Dialect, quoted};
+use super::{Engine, quoted};
 use crate::{
-    problem::{Answer, Refused},
+    problem::{OrRefused, Refused},
     query::{Query, Selected},
-    schema::{ID, Table, Type},
+    schema::{ID, Type, UserTable},
 };
 use camlock_plugin::database::SqlValue;
 
@@ -27,7 +27,7 @@ impl Sql {
 pub type Columns = Vec<(String, Type)>;
 
 /// What is selected: as SQL, and by name and type.
-fn selected(table: &Table, select: Option<&[Selected]>) -> Answer<(String, Columns)> {
+fn selected(table: &UserTable, select: Option<&[Selected]>) -> OrRefused<(String, Columns)> {
     let mut columns = Columns::new();
     let mut sql = Vec::new();
     let mut add = |column: &str, called: &str, kind| {
@@ -49,7 +49,7 @@ fn selected(table: &Table, select: Option<&[Selected]>) -> Answer<(String, Colum
 }
 
 /// Reads rows. Those that are equal by the order that is asked for come in the order of their ids.
-pub fn select(table: &Table, query: &Query, dialect: Dialect) -> Answer<(Sql, Columns)> {
+pub fn select(table: &UserTable, query: &Query, dialect: Engine) -> OrRefused<(Sql, Columns)> {
     let (what, columns) = selected(table, query.select.as_deref())?;
     let mut sql = Sql { text: format!("SELECT {what} FROM {}", quoted(&table.stored())), params: Vec::new() };
     sql.conditions(table, &query.conditions, dialect)?;
@@ -75,7 +75,7 @@ pub fn select(table: &Table, query: &Query, dialect: Dialect) -> Answer<(Sql, Co
 }
 
 /// Counts the rows that are found, whatever part of them is asked for.
-pub fn count(table: &Table, query: &Query, dialect: Dialect) -> Answer<Sql> {
+pub fn count(table: &UserTable, query: &Query, dialect: Engine) -> OrRefused<Sql> {
     let mut sql = Sql {
         text: format!("SELECT count(*) AS {} FROM {}", quoted("count"), quoted(&table.stored())),
         params: Vec::new(),
@@ -85,7 +85,7 @@ pub fn count(table: &Table, query: &Query, dialect: Dialect) -> Answer<Sql> {
 }
 
 /// A part of the rows cannot be changed: nobody could say which.
-fn all_of_them(query: &Query) -> Answer<()> {
+fn all_of_them(query: &Query) -> OrRefused<()> {
     if query.window != Default::default() || !query.order.is_empty() {
         let words =
             "`limit`, `offset` and `order` go with reading: what is changed or deleted is found by conditions alone";
@@ -95,7 +95,7 @@ fn all_of_them(query: &Query) -> Answer<()> {
 }
 
 /// Changes the rows that are found.
-pub fn update(table: &Table, query: &Query, values: &[(String, SqlValue)], dialect: Dialect) -> Answer<Sql> {
+pub fn update(table: &UserTable, query: &Query, values: &[(String, SqlValue)], dialect: Engine) -> OrRefused<Sql> {
     all_of_them(query)?;
     let mut sql = Sql { text: format!("UPDATE {} SET ", quoted(&table.stored())), params: Vec::new() };
     for (at, (name, value)) in values.iter().enumerate() {
@@ -110,7 +110,7 @@ pub fn update(table: &Table, query: &Query, values: &[(String, SqlValue)], diale
 }
 
 /// Deletes the rows that are found.
-pub fn delete(table: &Table, query: &Query, dialect: Dialect) -> Answer<Sql> {
+pub fn delete(table: &UserTable, query: &Query, dialect: Engine) -> OrRefused<Sql> {
     all_of_them(query)?;
     let mut sql = Sql { text: format!("DELETE FROM {}", quoted(&table.stored())), params: Vec::new() };
     sql.conditions(table, &query.conditions, dialect)?;
@@ -119,7 +119,7 @@ pub fn delete(table: &Table, query: &Query, dialect: Dialect) -> Answer<Sql> {
 
 impl Sql {
     /// With the rows that were changed.
-    pub fn returning(mut self, table: &Table, query: &Query) -> Answer<(Sql, Columns)> {
+    pub fn returning(mut self, table: &UserTable, query: &Query) -> OrRefused<(Sql, Columns)> {
         let (what, columns) = selected(table, query.select.as_deref())?;
         self.text += &format!(" RETURNING {what}");
         Ok((self, columns))

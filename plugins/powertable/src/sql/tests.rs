@@ -1,12 +1,12 @@
 use super::*;
 use crate::{
     query::{Query, Resolution},
-    schema::{Definition, Table},
+    schema::{Definition, UserTable},
 };
 use camlock_plugin::database::SqlValue;
 use serde_json::json;
 
-fn people() -> Table {
+fn people() -> UserTable {
     let definition = json!({"name": "people", "columns": [
         {"name": "name", "type": "text"}, {"name": "born", "type": "integer"},
         {"name": "alive", "type": "boolean"}, {"name": "data", "type": "json"},
@@ -18,7 +18,7 @@ fn query(parts: &[(&str, &str)]) -> Query {
     Query::read(parts.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()).unwrap()
 }
 
-fn condition(part: (&str, &str), dialect: Dialect) -> (String, Vec<SqlValue>) {
+fn condition(part: (&str, &str), dialect: Engine) -> (String, Vec<SqlValue>) {
     let sql = count(&people(), &query(&[part]), dialect).unwrap();
     let text = sql.text.strip_prefix("SELECT count(*) AS \"count\" FROM \"p_powertable__t_people\" WHERE ").unwrap();
     (text.to_owned(), sql.params)
@@ -42,7 +42,7 @@ fn conditions_become_sql() {
         (("data", r#"eq.{"a": 1}"#), "(\"data\" = $1)", vec![SqlValue::Json(r#"{"a":1}"#.into())]),
     ];
     for (part, text, params) in cases {
-        for dialect in [Dialect::Sqlite, Dialect::Postgres] {
+        for dialect in [Engine::Sqlite, Engine::Postgres] {
             assert_eq!(condition(part, dialect), (text.to_owned(), params.clone()));
         }
     }
@@ -56,10 +56,10 @@ fn patterns_mean_the_same_in_both() {
         (text, pattern)
     };
     let both = |text: &str, pattern: &str| (text.to_owned(), pattern.to_owned());
-    assert_eq!(like("like.A*_", Dialect::Postgres), both("(\"name\" LIKE $1)", "A%_"));
-    assert_eq!(like("ilike.A*", Dialect::Postgres), both("(\"name\" ILIKE $1)", "A%"));
-    assert_eq!(like("ilike.A%", Dialect::Sqlite), both("(\"name\" LIKE $1 ESCAPE '\\')", "A%"));
-    assert_eq!(like("like.A*_%[?\\_\\%", Dialect::Sqlite), both("(\"name\" GLOB $1)", "A*?*[[][?]_%"));
+    assert_eq!(like("like.A*_", Engine::Postgres), both("(\"name\" LIKE $1)", "A%_"));
+    assert_eq!(like("ilike.A*", Engine::Postgres), both("(\"name\" ILIKE $1)", "A%"));
+    assert_eq!(like("ilike.A%", Engine::Sqlite), both("(\"name\" LIKE $1 ESCAPE '\\')", "A%"));
+    assert_eq!(like("like.A*_%[?\\_\\%", Engine::Sqlite), both("(\"name\" GLOB $1)", "A*?*[[][?]_%"));
 }
 
 #[test]
@@ -76,16 +76,16 @@ fn what_does_not_fit_is_refused() {
         (("select", "died"), "42703"),
         (("select", "name,name"), "PGRST100"),
     ] {
-        assert_eq!(select(&people(), &query(&[part]), Dialect::Sqlite).unwrap_err().code, code, "{part:?}");
+        assert_eq!(select(&people(), &query(&[part]), Engine::Sqlite).unwrap_err().code, code, "{part:?}");
     }
-    assert!(delete(&people(), &query(&[("limit", "1")]), Dialect::Sqlite).is_err());
+    assert!(delete(&people(), &query(&[("limit", "1")]), Engine::Sqlite).is_err());
 }
 
 #[test]
 fn rows_are_selected() {
     let parts =
         [("select", "name,year:born"), ("order", "born.desc"), ("limit", "10"), ("offset", "5"), ("born", "gt.1")];
-    let (sql, columns) = select(&people(), &query(&parts), Dialect::Postgres).unwrap();
+    let (sql, columns) = select(&people(), &query(&parts), Engine::Postgres).unwrap();
     assert_eq!(
         sql.text,
         "SELECT \"name\" AS \"name\", \"born\" AS \"year\" FROM \"p_powertable__t_people\" WHERE (\"born\" > $1) \
@@ -101,7 +101,7 @@ fn rows_are_added_and_changed() {
     let columns = ["id".to_owned(), "name".to_owned()];
     let on_conflict = OnConflict { column: "id".to_owned(), resolution: Resolution::MergeDuplicates };
     let insert =
-        |on_conflict| Insert { table: &table, columns: &columns, given: 2, on_conflict, dialect: Dialect::Postgres };
+        |on_conflict| Insert { table: &table, columns: &columns, given: 2, on_conflict, dialect: Engine::Postgres };
     let rows = || vec![vec![Some(1.into()), Some("a".into())], vec![None, Some("b".into())]];
     let only_id = query(&[("select", "id")]);
     let (sql, _) = insert(Some(on_conflict)).rows(rows()).returning(&table, &only_id).unwrap();
@@ -117,12 +117,12 @@ fn rows_are_added_and_changed() {
 
     let changes = [("name".to_owned(), "c".into())];
     let by_id = query(&[("id", "eq.7"), ("select", "name")]);
-    let sql = update(&table, &by_id, &changes, Dialect::Sqlite).unwrap();
+    let sql = update(&table, &by_id, &changes, Engine::Sqlite).unwrap();
     let (sql, _) = sql.returning(&table, &by_id).unwrap();
     assert_eq!(
         sql.text,
         "UPDATE \"p_powertable__t_people\" SET \"name\" = $1 WHERE (\"id\" = $2) RETURNING \"name\" AS \"name\""
     );
-    let sql = delete(&table, &by_id, Dialect::Sqlite).unwrap();
+    let sql = delete(&table, &by_id, Engine::Sqlite).unwrap();
     assert!(sql.text.starts_with("DELETE FROM \"p_powertable__t_people\" WHERE (\"id\" = $1)"), "{}", sql.text);
 }
