@@ -7,8 +7,17 @@ use std::{
 };
 use toml::{Table, Value};
 
-/// Their directory in the repository: that of camlock-plugin, within which the others lie.
-const SDK: &str = "plugin-api";
+/// The SDK's crates: where each lies in the repository, and where below `camlock-plugin`. The last few are what the testkit runs
+/// of a server.
+const CRATES: [(&str, &str); 7] = [
+    ("plugin-api", ""),
+    ("plugin-api/abi", "abi"),
+    ("plugin-api/macros", "macros"),
+    ("plugin-api/testkit", "testkit"),
+    ("core/api", "api"),
+    ("core/policy", "policy"),
+    ("core/services", "services"),
+];
 
 fn main() {
     let repository = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../..");
@@ -16,17 +25,20 @@ fn main() {
     let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it"));
     let workspace = table(&repository.join("Cargo.toml"));
     let mut files = Vec::new();
-    for package in ["", "abi", "macros", "testkit"] {
-        let directory = repository.join(SDK).join(package);
+    for (from, package) in CRATES {
+        let directory = repository.join(from);
         let manifest = alone(table(&directory.join("Cargo.toml")), &workspace, package);
         let written = out.join(format!("Cargo{package}.toml"));
         fs::write(&written, manifest.to_string()).expect("OUT_DIR can be written");
         files.push((Path::new(package).join("Cargo.toml"), written));
         collect(&directory.join("src"), &Path::new(package).join("src"), &mut files);
-        let script = directory.join("build.rs");
-        if script.exists() {
-            seen(&script);
-            files.push((Path::new(package).join("build.rs"), script));
+        // The second is what some crates say of themselves in their documentation.
+        for beside in ["build.rs", "README.md"] {
+            let file = directory.join(beside);
+            if file.exists() {
+                seen(&file);
+                files.push((Path::new(package).join(beside), file));
+            }
         }
     }
     files.sort();
@@ -59,7 +71,10 @@ fn collect(directory: &Path, name: &Path, files: &mut Vec<(PathBuf, PathBuf)>) {
 /// The manifest without its workspace.
 fn alone(mut manifest: Table, workspace: &Table, at: &str) -> Table {
     let shared = workspace["workspace"].as_table().expect("a workspace");
-    manifest.remove("dev-dependencies");
+    // Of tests; and of a model checker, which is a test's too.
+    for key in ["dev-dependencies", "test", "bench", "target"] {
+        manifest.remove(key);
+    }
     if let Some(lints) = manifest.get_mut("lints").filter(|lints| is_inherited(lints)) {
         *lints = shared["lints"].clone();
     }
@@ -86,9 +101,10 @@ fn dependency(shared: &Value, member: &Value, at: &str) -> Value {
         version => Table::from_iter([("version".to_owned(), version.clone())]),
     };
     if let Some(Value::String(path)) = whole.get_mut("path") {
-        let inside = path.strip_prefix(SDK).expect("the SDK needs nothing else of the repository");
+        let place = CRATES.iter().find(|(from, _)| from == path);
+        let (_, place) = place.expect("the SDK needs nothing else of the repository");
         let up = if at.is_empty() { "." } else { ".." };
-        *path = format!("{up}{inside}");
+        *path = format!("{up}/{place}");
     }
     for (key, value) in member.as_table().expect("a table") {
         match (key.as_str(), whole.get_mut(key), value) {

@@ -59,7 +59,8 @@ impl HostErrorCode {
     ];
 
     /// By its word; one that is not known comes of a later host.
-    pub(crate) fn of_word(word: &str) -> Self {
+    #[doc(hidden)]
+    pub fn of_word(word: &str) -> Self {
         let code = Self::WORDS.iter().find(|(known, _)| *known == word);
         code.map_or(HostErrorCode::Unavailable, |(_, code)| *code)
     }

@@ -6,9 +6,9 @@ use crate::{
     client::{Client, Reach, encoded, read, run},
     print::{self, Paint, Table, Tone},
 };
-use camlock_api::GrantsView;
+use camlock_api::{GrantsView, PluginView};
 use clap::Args;
-use http::Method;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -70,9 +70,11 @@ pub(crate) fn grant(options: &Grant) -> Result<(), Failed> {
         if options.all {
             return decide(&client, name, json!("asked")).await;
         }
-        let before: GrantsView = read(&look(&client, name).await?)?;
-        let granted: BTreeSet<&String> = before.granted.iter().chain(&options.permissions).collect();
-        decide(&client, name, json!(granted)).await
+        change(&client, name, |granted| {
+            granted.extend(options.permissions.iter().cloned());
+            Ok(())
+        })
+        .await
     })?;
     show(name, &shown, options.json)
 }
@@ -84,18 +86,46 @@ pub(crate) fn revoke(options: &Revoke) -> Result<(), Failed> {
         if options.all {
             return decide(&client, name, json!([])).await;
         }
-        let mut granted: BTreeSet<String> =
-            read::<GrantsView>(&look(&client, name).await?)?.granted.into_iter().collect();
-        for permission in &options.permissions {
-            if !granted.remove(permission) {
-                let has = granted.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-                let has = if has.is_empty() { "nothing".to_owned() } else { has };
-                return Err(Failed::from(format!("`{permission}` was not granted to {name}: it has {has}")));
-            }
-        }
-        decide(&client, name, json!(granted)).await
+        change(&client, name, |granted| take_out(name, granted, &options.permissions)).await
     })?;
     show(name, &shown, options.json)
+}
+
+/// Takes permissions out of what a plugin has; all of them or none.
+fn take_out(name: &str, granted: &mut BTreeSet<String>, permissions: &[String]) -> Result<(), Failed> {
+    if let Some(permission) = permissions.iter().find(|permission| !granted.contains(*permission)) {
+        let has = granted.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let has = if has.is_empty() { "nothing".to_owned() } else { has };
+        return Err(Failed::from(format!("`{permission}` was not granted to {name}: it has {has}")));
+    }
+    granted.retain(|permission| !permissions.contains(permission));
+    Ok(())
+}
+
+/// Changes what a plugin may as it stands: whoever decides something at the same time is not undone.
+async fn change(
+    client: &Client,
+    name: &str,
+    change: impl Fn(&mut BTreeSet<String>) -> Result<(), Failed>,
+) -> Result<Value, Failed> {
+    const ATTEMPTS: u32 = 10;
+    let mut attempts = 0;
+    loop {
+        let plugin: PluginView = match client.get(&format!("/api/v1/plugins/{}", encoded(name))).await {
+            Ok(shown) => read(&shown)?,
+            Err(problem) => return Err(explained(client, name, problem).await),
+        };
+        let mut granted: BTreeSet<String> =
+            read::<GrantsView>(&look(client, name).await?)?.granted.into_iter().collect();
+        change(&mut granted)?;
+        let (path, body, tag) = (path(name), json!({ "granted": granted }), format!("\"{}\"", plugin.revision));
+        attempts += 1;
+        match client.ask_with(Method::PUT, &path, Some(&body), &[("if-match", &tag)]).await {
+            Ok(shown) => return Ok(shown),
+            Err(problem) if problem.status == Some(StatusCode::PRECONDITION_FAILED) && attempts < ATTEMPTS => {}
+            Err(problem) => return Err(explained(client, name, problem).await),
+        }
+    }
 }
 
 fn path(name: &str) -> String {
@@ -155,6 +185,19 @@ fn text(name: &str, grants: &GrantsView, paint: Paint) -> String {
 mod tests {
     use super::*;
     use camlock_api::{CHECKED_BY_THE_HOST, PermissionView};
+
+    #[test]
+    fn all_are_taken_out_or_none() {
+        let granted = || BTreeSet::from(["storage", "tasks"].map(str::to_owned));
+        let these = |permissions: &[&str]| permissions.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
+        let mut left = granted();
+        take_out("hello", &mut left, &these(&["tasks"])).unwrap();
+        assert_eq!(left, BTreeSet::from(["storage".to_owned()]));
+        let mut left = granted();
+        let refused = take_out("hello", &mut left, &these(&["tasks", "database"])).unwrap_err();
+        assert_eq!(refused.reason, "`database` was not granted to hello: it has storage, tasks");
+        assert_eq!(left, granted());
+    }
 
     #[test]
     fn what_a_plugin_may_is_told() {

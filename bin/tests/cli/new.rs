@@ -1,13 +1,13 @@
 //! `camlock new`.
 
 use crate::{cache, camlock, command, end, site};
-use camlock_testing::repository;
+use camlock_testing::{repository, request_with};
 use std::{fs, path::Path, process::Command};
 
-/// A plugin's own tests, as its author runs them.
-fn cargo_test(plugin: &Path) {
-    // The versions that the fixtures are locked to: so little is built twice.
-    fs::copy(repository().join("core/loader/fixtures/Cargo.lock"), plugin.join("Cargo.lock")).unwrap();
+/// A plugin's own tests, as its author runs them. There are so many.
+fn cargo_test(plugin: &Path, count: usize, lock: &str) {
+    // The versions that others are locked to: so little is built twice.
+    fs::copy(repository().join(lock), plugin.join("Cargo.lock")).unwrap();
     let output = Command::new("cargo")
         .arg("test")
         .current_dir(plugin)
@@ -16,7 +16,10 @@ fn cargo_test(plugin: &Path) {
         .output()
         .unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && stdout.contains("test result: ok. 1 passed"), "{stdout}\n{stderr}");
+    assert!(
+        output.status.success() && stdout.contains(&format!("test result: ok. {count} passed")),
+        "{stdout}\n{stderr}"
+    );
     assert!(!stderr.contains("warning"), "{stderr}");
 }
 
@@ -42,7 +45,30 @@ fn a_new_plugin_is_served_by_a_server_that_runs_and_passes_its_tests() {
     fs::create_dir(site.path("elsewhere")).unwrap();
     let moved = site.path("elsewhere/moved");
     fs::rename(site.path("plugins/hello"), &moved).unwrap();
-    cargo_test(&moved);
+    cargo_test(&moved, 1, "core/loader/fixtures/Cargo.lock");
+}
+
+#[test]
+fn one_with_a_database_is_served_and_passes_its_tests() {
+    let site = site();
+    let server = site.start();
+    end(command(&site, &["new", "guest-book", "--in", "plugins", "--template", "database"])).done();
+    let path = "/api/v1/p/guest-book/";
+    server.until_text(path, r#"{"visits":1,"entries":[]}"#);
+    let sign = |words: &str| {
+        let headers = [("content-type", "application/json")];
+        let entry = serde_json::json!({ "who": "Ada", "words": words }).to_string();
+        request_with(server.address, "POST", path, &headers, &entry).unwrap().status
+    };
+    assert_eq!(sign("Hello!"), 201);
+    let told = r#"{"visits":2,"entries":[{"who":"Ada","words":"Hello!"}]}"#;
+    assert_eq!(server.get(path).text, told);
+    end(command(&site, &["config", "guest-book", "set", "longest=3"])).done();
+    server.until(|_| sign("Hello!"), |status| *status == 400);
+    let told = end(command(&site, &["check", "plugins/guest-book"])).done();
+    assert!(told.contains("0001_entries.sqlite.sql") && told.contains("0001_entries.postgres.sql"), "{told}");
+    server.end();
+    cargo_test(&site.path("plugins/guest-book"), 3, "Cargo.lock");
 }
 
 #[test]

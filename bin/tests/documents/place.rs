@@ -2,7 +2,7 @@
 //!
 //! It lies outside the repository, for `cargo new` makes what it finds below a workspace a part of that. What was compiled stays
 //! where all tests compile, and plugins are built the quick way: that is said by variables and by a `camlock.toml` above the copy,
-//! so that commands need not be changed.
+//! so that commands need not be changed; by the same means `--release` does not optimise here.
 
 use camlock_testing::repository;
 use std::{
@@ -58,6 +58,8 @@ impl Place {
         }
         command.env("PATH", format!("{program}:{}", env::var("PATH").unwrap()));
         command.env("CARGO_TARGET_DIR", repository().join("target"));
+        // Commands are tried here, not how fast what they make is: optimised it would take minutes more.
+        command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0");
         command
     }
 }

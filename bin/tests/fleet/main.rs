@@ -3,6 +3,7 @@
 mod grants;
 mod rollouts;
 mod stored;
+mod tables;
 mod toggles;
 
 use camlock_testing::{Postgres, Server, Site};

@@ -5,6 +5,7 @@ mod cut;
 mod opening;
 mod powertable;
 mod sqlite;
+mod stored;
 mod tables;
 mod toggles;
 mod unreachable;
@@ -32,6 +33,7 @@ both! {
     toggles: enabled config_taken_live config_by_a_new_generation versions deleted gone_and_back in_bulk removed_by_sql
         removed_by_operators;
     opening: a_newer_schema an_older_schema somebody_elses;
+    stored: killed_in_the_middle_of_batches;
     tables: a_life killed_in_the_middle;
     powertable: postgrest_js_over_http tables_over_http formats_over_http many_rows_over_http;
 }

@@ -14,50 +14,7 @@ fn shop(world: &World, word: &str, migrations: &[(&str, &str)]) {
     for (name, text) in migrations {
         world.site.write(&format!("plugins/shop/migrations/{name}"), text);
     }
-    let source = r#"use camlock_plugin::prelude::*;
-
-struct Shop(Host);
-
-impl Plugin for Shop {
-    async fn create(host: Host) -> Result<Self> {
-        Ok(Shop(host))
-    }
-
-    fn routes(self: Arc<Self>) -> impl Into<Routes> {
-        Router::new()
-            .route("/", get(|| async { "WORD" }))
-            .route("/sql", post(sql))
-            .route("/define", post(define))
-            .route("/url", get(url))
-            .with_state(self)
-    }
-}
-
-async fn define(State(shop): State<Arc<Shop>>, sql: String) -> String {
-    let done = shop.0.database().define(sql).await;
-    done.map_or_else(|error| format!("{:?}: {}", error.code, error.message), |()| "done".to_owned())
-}
-
-async fn url(State(shop): State<Arc<Shop>>) -> String {
-    let url = shop.0.database().url().await;
-    url.unwrap_or_else(|error| format!("{:?}: {}", error.code, error.message))
-}
-
-async fn sql(State(shop): State<Arc<Shop>>, sql: String) -> String {
-    let told = async {
-        let mut rows = shop.0.database().query(&sql, ()).await?;
-        let mut values = Vec::new();
-        while let Some(row) = rows.next().await? {
-            values.extend(row.values().iter().map(|value| format!("{value:?}")));
-        }
-        Ok::<_, camlock_plugin::HostError>(values.join(" "))
-    };
-    told.await.unwrap_or_else(|error| format!("{:?}: {}", error.code, error.message))
-}
-
-export!(Shop);
-"#;
-    world.site.write("plugins/shop/src/lib.rs", &source.replace("WORD", word));
+    world.site.write("plugins/shop/src/lib.rs", &camlock_testing::with_tables(word));
     // Last: it is what makes a plugin of the folder.
     world.site.write("plugins/shop/Cargo.toml", &format!("{manifest}{permissions}"));
 }
@@ -140,6 +97,11 @@ pub(crate) fn a_life(world: &World) {
     assert!(told.starts_with("Denied: ") || told.starts_with("Invalid: "), "{told}");
 
     while_it_runs(&server);
+    let others = "SELECT name FROM camlock_plugins WHERE enabled ORDER BY name";
+    let known = r#"Text("about") Text("shop") Text("steady")"#;
+    server.until(|server| sql(server, others), |told| told == known);
+    let told = sql(&server, "DELETE FROM camlock_plugins");
+    assert!(told.starts_with("Denied: "), "{told}");
     of_its_own(world, &server);
 
     // What expands runs before, what contracts after: until then both versions would do.

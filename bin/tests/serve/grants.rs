@@ -77,6 +77,24 @@ fn what_waits_for_a_grant_goes_on_with_it() {
 }
 
 #[test]
+fn operators_at_once_do_not_undo_each_other() {
+    let site = site();
+    site.write("plugins/keeper.rs", &asking("kept", r#"["storage"]"#));
+    let server = site.start();
+    server.until_text("/api/v1/p/keeper/", "kept");
+    let hosts: Vec<_> = (0..6).map(|number| format!("network:host{number}")).collect();
+    std::thread::scope(|scope| {
+        for host in &hosts {
+            let site = &site;
+            scope.spawn(move || assert_eq!(run(site, &["grant", "keeper", host]).0, Some(0)));
+        }
+    });
+    let grants = server.get_as_admin("/api/v1/plugins/keeper/grants").json();
+    let granted: Vec<String> = serde_json::from_value(grants["granted"].clone()).unwrap();
+    assert!(hosts.iter().all(|host| granted.contains(host)) && granted.contains(&"storage".to_owned()), "{granted:?}");
+}
+
+#[test]
 fn what_is_installed_is_decided_by_who_installs_it() {
     let site = site();
     site.write("elsewhere/keeper.rs", &asking("kept", r#"["storage", "tasks"]"#));

@@ -1,7 +1,7 @@
 //! Values that plugins keep with their host, through a plugin that is really loaded, in the file beside the registry.
 
 use crate::site;
-use camlock_testing::{Fixtures, Server, Site, request_with, rounds};
+use camlock_testing::{Fixtures, Server, Site, request_with};
 use serde_json::json;
 use std::{fs, time::Duration};
 
@@ -124,51 +124,6 @@ fn what_changes_is_told() {
         good(&server, method, path, "x");
     }
     assert_eq!(watching.join().unwrap(), "+a +b -a +c");
-}
-
-/// The server is killed in the middle of batches: what was acknowledged is there, and every batch is whole or not there at all.
-#[test]
-fn killed_in_the_middle_of_batches() {
-    let site = site();
-    put_there(&site);
-    let mut server = site.start();
-    let (mut next, mut acknowledged) = (0_u32, 0);
-    for round in 0..rounds(10) {
-        server.until_serving("keeping");
-        let address = server.address;
-        let first = next;
-        let writing = std::thread::spawn(move || {
-            let headers = [("content-type", "application/json")];
-            for number in first.. {
-                let value = number.to_string();
-                let batch: Vec<_> = ["a", "b", "c"]
-                    .iter()
-                    .map(|part| json!({ "key": format!("{number:06}/{part}"), "value": value }))
-                    .collect();
-                let batch = json!(batch).to_string();
-                match request_with(address, "POST", &format!("{PATH}/batch"), &headers, &batch) {
-                    Ok(answer) if answer.status == 200 => {}
-                    // The one after the last that was acknowledged may be there or not.
-                    _ => return number,
-                }
-            }
-            0
-        });
-        // Not always at the same place.
-        std::thread::sleep(Duration::from_millis(40 + 13 * (round as u64 % 7)));
-        server.kill();
-        let unknown = writing.join().unwrap();
-        acknowledged += unknown - first;
-        server = site.start();
-        server.until_serving("keeping");
-        for number in first..=unknown {
-            let keys = good(&server, "GET", &format!("/values?prefix={number:06}/"), "");
-            let whole = format!("{number:06}/a {number:06}/b {number:06}/c | ");
-            assert!(keys == whole || number == unknown && keys == " | ", "round {round}, {number}: {keys:?}");
-        }
-        next = unknown + 1;
-    }
-    assert!(acknowledged > 20, "only {acknowledged} batches were done");
 }
 
 #[test]

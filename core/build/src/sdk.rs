@@ -8,7 +8,8 @@ use std::{
     sync::LazyLock,
 };
 
-/// The files of camlock-plugin, and below `abi/`, `macros/` and `testkit/` those of the others, with manifests that stand alone.
+/// The files of camlock-plugin, and below `abi/`, `macros/`, `testkit/` and so on those of the others, with manifests that stand
+/// alone.
 static FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
 
 static DIGEST: LazyLock<String> = LazyLock::new(|| {

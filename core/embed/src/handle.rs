@@ -1,8 +1,8 @@
 //! The handle: everything is begun here, asked through here, and ended here.
 
 use crate::{
-    Options, data, parts::Parts, record::OpenRegistry, runtimes::Runtimes, suspects::put_under_quarantine,
-    values::StoredValues, watch::watch,
+    Options, data, known::tell_plugins, parts::Parts, record::OpenRegistry, runtimes::Runtimes,
+    suspects::put_under_quarantine, values::StoredValues, watch::watch,
 };
 use camlock_admin::{AdminOptions, ControlSocket, Token, admin_router, serve_socket};
 use camlock_api::ServerHealth;
@@ -106,7 +106,7 @@ impl Camlock {
         let loader = parts.loader.clone();
         options.levels.listen(move |plugin, level| loader.set_level(plugin, level));
         let services = parts.services.clone();
-        let values = Arc::new(StoredValues(parts.storage.clone()));
+        let (values, tables) = (Arc::new(StoredValues(parts.storage.clone())), parts.tables.clone());
         let (builder, installer) = (parts.builder.clone(), parts.installer.clone());
         let registry = (record.registry(), record.exchange.clone());
         let note = record.registry();
@@ -138,6 +138,7 @@ impl Camlock {
         }
         dispatch.fall_through_to(router);
         let watching = control.spawn(watch(plugins, manager.clone(), builder.clone()));
+        control.spawn(tell_plugins(tables, manager.watch()));
         let rest = EndsLast { record, socket: socket.ok(), watching };
         Ok(Camlock(Arc::new(Inner {
             dispatch,

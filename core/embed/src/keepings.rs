@@ -1,7 +1,7 @@
 //! What plugins keep on this server: their tables brought to what they need, and all of it removed with them, if that is asked for.
 //! What must not live here: how it is kept.
 
-use camlock_policy::{BoxFuture, Failure, Keepings, MigrationFile, TablesNotReady, TablesReady};
+use camlock_policy::{BoxFuture, Failure, Keepings, MigrationFile, TableTerms, TablesNotReady, TablesReady};
 use camlock_services::{PluginStorage, database::PluginTables};
 use std::{fs, io, path::PathBuf, sync::Arc};
 use tokio::task::spawn_blocking;
@@ -42,10 +42,10 @@ impl Keepings for PluginKeepings {
         &self,
         plugin: &str,
         files: Vec<MigrationFile>,
-        back: bool,
+        terms: TableTerms,
     ) -> BoxFuture<Result<TablesReady, TablesNotReady>> {
         let (tables, plugin) = (self.tables.clone(), Arc::from(plugin));
-        Box::pin(async move { tables.make_ready(&plugin, &files, back).await })
+        Box::pin(async move { tables.make_ready(&plugin, &files, terms).await })
     }
 
     fn contract_tables(&self, plugin: &str, files: Vec<MigrationFile>) -> BoxFuture<Result<Vec<String>, Failure>> {

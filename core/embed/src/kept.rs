@@ -9,7 +9,7 @@ use camlock_services::{
     database::PluginTables,
 };
 use camlock_store::PostgresAccess;
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 
 /// How plugins' own tables are reached.
@@ -65,6 +65,21 @@ impl PostgresServer for RegistryServer {
 pub(crate) struct KeptPlaces {
     pub(crate) storage: PluginStorage,
     pub(crate) tables: PluginTables,
+}
+
+/// How often it is looked for what has expired of plugins that ask for nothing any more.
+const SWEPT: Duration = Duration::from_secs(600);
+
+/// Removes what has expired, now and then, for as long as that runtime is there.
+pub(crate) fn keep_swept(storage: PluginStorage, work: &Handle) {
+    work.spawn(async move {
+        loop {
+            tokio::time::sleep(SWEPT).await;
+            if let Err(error) = storage.sweep_everything().await {
+                tracing::debug!("what has expired was not removed: {}", error.message);
+            }
+        }
+    });
 }
 
 /// Those beside the registry of these options.

@@ -35,6 +35,7 @@ mod handle;
 mod installs;
 mod keepings;
 mod kept;
+mod known;
 mod options;
 mod parts;
 mod record;

@@ -19,7 +19,10 @@ use camlock_policy::{
 };
 use camlock_services::{
     AskLimits, HostServices, OpenApiService, PluginStorage, StorageService,
-    database::service::{DatabaseService, SessionLimits},
+    database::{
+        PluginTables,
+        service::{DatabaseService, SessionLimits},
+    },
 };
 use std::{
     fmt::Display,
@@ -42,6 +45,7 @@ pub(crate) struct Parts {
     pub(crate) services: Arc<HostServices>,
     pub(crate) storage: PluginStorage,
     keepings: PluginKeepings,
+    pub(crate) tables: PluginTables,
 }
 
 impl Parts {
@@ -62,7 +66,8 @@ impl Parts {
         let suspects =
             Suspects::open(&data.join("suspects")).map_err(because("no marks can be kept of what is started"))?;
         let mut services = options.services.clone();
-        let KeptPlaces { storage, tables } = kept::places(options, data, work)?;
+        let KeptPlaces { storage, tables } = kept::places(options, data, work.clone())?;
+        kept::keep_swept(storage.clone(), &work);
         services.add("storage/1", StorageService::new(storage.clone())).map_err(in_words)?;
         let database = DatabaseService::new(tables.clone(), SessionLimits::default());
         services.add("database/1", database).map_err(in_words)?;
@@ -92,7 +97,8 @@ impl Parts {
             suspects,
             services,
             storage: storage.clone(),
-            keepings: PluginKeepings::new(data.join("plugins"), storage, tables),
+            keepings: PluginKeepings::new(data.join("plugins"), storage, tables.clone()),
+            tables,
         })
     }
 

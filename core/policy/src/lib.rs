@@ -60,7 +60,7 @@ pub use crate::{
     },
     services::{AskCounts, AskError, AskErrorCode, Asker, ERROR_CODE, Services},
     supervisor::{Aside, PluginWork, Ports, Settings, supervise},
-    tables::{TablesNotReady, TablesReady},
+    tables::{TableTerms, TablesNotReady, TablesReady},
     values::{KeptValues, ValueEntry, ValueQuery},
     view::{LivePlugin, Overview},
 };

@@ -3,7 +3,8 @@
 //! What must not live here: anything that decides.
 
 use crate::{
-    BoxFuture, ConfigSchema, Digest, Failure, Granted, Loaded, Manifest, MigrationFile, TablesNotReady, TablesReady,
+    BoxFuture, ConfigSchema, Digest, Failure, Granted, Loaded, Manifest, MigrationFile, TableTerms, TablesNotReady,
+    TablesReady,
     routes::{Routed, Target},
 };
 use serde::{Deserialize, Serialize};
@@ -211,12 +212,12 @@ pub trait Keepings: Send + Sync {
     fn purge(&self, plugin: &str) -> BoxFuture<Result<(), String>>;
 
     /// Brings a plugin's own tables to what a version with these migrations needs to start, and leaves alone what an earlier one
-    /// needs. `back`: that something was taken away which this version needs is no reason against it.
+    /// needs, on these terms.
     fn make_tables_ready(
         &self,
         plugin: &str,
         files: Vec<MigrationFile>,
-        back: bool,
+        terms: TableTerms,
     ) -> BoxFuture<Result<TablesReady, TablesNotReady>>;
 
     /// Takes away from its tables what only versions before this one needed: the files that have run for that.

@@ -2,6 +2,15 @@
 
 use crate::Failure;
 
+/// On what terms the tables of a version are made ready.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableTerms {
+    /// That something was taken away which this version needs is no reason against it.
+    pub back: bool,
+    /// No other version needs these tables, or may come back: what takes away need not wait.
+    pub alone: bool,
+}
+
 /// A version may start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TablesReady {

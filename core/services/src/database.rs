@@ -16,4 +16,4 @@ mod tables;
 
 pub use change::TableChange;
 pub use error::MigrationError;
-pub use tables::PluginTables;
+pub use tables::{KnownPlugin, PluginTables};

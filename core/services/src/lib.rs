@@ -19,6 +19,6 @@ pub use openapi::{MOST_DOCUMENT, OpenApiService};
 pub use rate::AskLimits;
 pub use storage::{
     KeptKey, KeptValue, MOST_BATCH, MOST_KEY, MOST_PAGE, MOST_VALUE, PluginStorage, StorageAct, StorageChange,
-    StorageCondition, StorageLimits, StorageOperation, StoragePage, StorageQuery, StorageService, StorageUse,
-    StorageWatch, carry as carry_values,
+    StorageClock, StorageCondition, StorageLimits, StorageOperation, StoragePage, StorageQuery, StorageService,
+    StorageUse, StorageWatch, carry as carry_values,
 };

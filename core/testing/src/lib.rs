@@ -27,5 +27,5 @@ pub use outside::{Outside, files_of};
 pub use postgres::Postgres;
 pub use server::{Answer, Server, request, request_with};
 pub use site::Site;
-pub use sources::{manifest, single};
+pub use sources::{manifest, single, with_tables};
 pub use trials::{Outcome, Registered, in_a_process_of_its_own, one, rounds, run_trials};

@@ -26,6 +26,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "services")]
+mod hosted;
 mod setup;
 
 pub use crate::setup::Setup;
@@ -44,12 +46,14 @@ pub struct Running<P> {
     host: Host,
     router: Router,
     openapi: Option<String>,
+    #[cfg(feature = "services")]
+    services: Option<Arc<hosted::HostedServices>>,
 }
 
 impl<P: Plugin> Running<P> {
     /// Creates and starts the plugin, as a server would.
     pub async fn start() -> Result<Self> {
-        Self::start_in(Host::in_program()).await
+        Setup::new().start().await
     }
 
     /// The same, with a configuration: what becomes a JSON object, such as `json!({"rows": 3})`.
@@ -62,7 +66,27 @@ impl<P: Plugin> Running<P> {
         let routes: Routes = plugin.clone().routes().into();
         let openapi = routes.openapi().map(str::to_owned);
         plugin.start().await?;
-        Ok(Running { plugin, host, router: routes.into_router(), openapi })
+        Ok(Running {
+            plugin,
+            host,
+            router: routes.into_router(),
+            openapi,
+            #[cfg(feature = "services")]
+            services: None,
+        })
+    }
+
+    #[cfg(feature = "services")]
+    pub(crate) fn with_services(self, services: Arc<hosted::HostedServices>) -> Self {
+        Running { services: Some(services), ..self }
+    }
+
+    /// It is later from now on, for what the host keeps: values expire.
+    #[cfg(feature = "services")]
+    pub fn advance(&self, by: std::time::Duration) {
+        if let Some(services) = &self.services {
+            services.advance(by);
+        }
     }
 
     /// The author's value.

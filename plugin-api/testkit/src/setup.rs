@@ -3,7 +3,7 @@
 
 use crate::Running;
 use axum::body::Body;
-use camlock_plugin::{Answering, Config, Host, HostError, HostErrorCode, Plugin, Result};
+use camlock_plugin::{Answering, Config, Host, HostError, Plugin, Result};
 use http::{Request, Response};
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt, future::Future, sync::Arc};
@@ -52,15 +52,17 @@ use std::{collections::BTreeMap, fmt, future::Future, sync::Arc};
 pub struct Setup {
     config: Option<Config>,
     services: BTreeMap<String, TestService>,
+    #[cfg(feature = "services")]
+    granted: Option<Vec<String>>,
 }
 
 type TestService = Box<dyn Fn(Request<Body>) -> Answering + Send + Sync>;
 
 impl fmt::Debug for Setup {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Setup { config, services } = self;
-        let services: Vec<_> = services.keys().collect();
-        formatter.debug_struct("Setup").field("config", config).field("services", &services).finish()
+        let services: Vec<_> = self.services.keys().collect();
+        let mut shown = formatter.debug_struct("Setup");
+        shown.field("config", &self.config).field("services", &services).finish_non_exhaustive()
     }
 }
 
@@ -86,23 +88,55 @@ impl Setup {
         self
     }
 
+    /// What is granted, of all that the manifest asks for: as if an operator had decided that. Without this it is all of it.
+    #[cfg(feature = "services")]
+    pub fn granted<'a>(mut self, permissions: impl IntoIterator<Item = &'a str>) -> Self {
+        self.granted = Some(permissions.into_iter().map(str::to_owned).collect());
+        self
+    }
+
     /// Creates and starts the plugin, as a server would.
+    #[cfg(not(feature = "services"))]
     pub async fn start<P: Plugin>(self) -> Result<Running<P>> {
         let Setup { config, services } = self;
-        let services = Arc::new(move |request: Request<Body>| ask(&services, request));
+        let services = Arc::new(move |request: Request<Body>| match of_test(&services, &request) {
+            Some(service) => service(request),
+            None => Box::pin(std::future::ready(Err(nobody(&request)))),
+        });
         Running::start_in(Host::in_program_asking(config.unwrap_or_else(Config::empty), Some(services))).await
+    }
+
+    /// Creates and starts the plugin, as a server would: with its migrations run, and what a server keeps for it at hand.
+    #[cfg(feature = "services")]
+    pub async fn start<P: Plugin>(self) -> Result<Running<P>> {
+        let Setup { config, services, granted } = self;
+        let hosted = Arc::new(crate::hosted::HostedServices::open(granted.as_deref()).await?);
+        let theirs = hosted.clone();
+        let services = Arc::new(move |request: Request<Body>| match of_test(&services, &request) {
+            Some(service) => service(request),
+            None => {
+                let hosted = theirs.clone();
+                Box::pin(async move { hosted.ask(request).await })
+            }
+        });
+        let host = Host::in_program_asking(config.unwrap_or_else(Config::empty), Some(services));
+        Ok(Running::start_in(host).await?.with_services(hosted))
     }
 }
 
-fn ask(services: &BTreeMap<String, TestService>, request: Request<Body>) -> Answering {
+fn service_name(request: &Request<Body>) -> &str {
     let path = request.uri().path().trim_start_matches('/');
     let end = path.match_indices('/').nth(1).map_or(path.len(), |(end, _)| end);
-    let name = &path[..end];
-    match services.get(name) {
-        Some(service) => service(request),
-        None => {
-            let told = format!("not here: this host has no service `{name}`");
-            Box::pin(std::future::ready(Err(HostError::new(HostErrorCode::Unavailable, told))))
-        }
-    }
+    &path[..end]
+}
+
+/// What the test answers itself.
+fn of_test<'a>(services: &'a BTreeMap<String, TestService>, request: &Request<Body>) -> Option<&'a TestService> {
+    services.get(service_name(request))
+}
+
+#[cfg(not(feature = "services"))]
+fn nobody(request: &Request<Body>) -> HostError {
+    let told = format!("not here: this host has no service `{}`", service_name(request));
+    HostError::new(camlock_plugin::HostErrorCode::Unavailable, told)
 }

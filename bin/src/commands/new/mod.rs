@@ -9,6 +9,7 @@ use super::workshop;
 use crate::{Failed, print};
 use camlock_build::sdk;
 use camlock_policy::manifest::check_name;
+use camlock_services::database::names::TableNames;
 use clap::{Args, ValueEnum};
 use std::{
     fs, io,
@@ -35,14 +36,24 @@ pub(crate) struct NewArguments {
 enum Template {
     /// A folder with a crate, and tests of its own
     Http,
+    /// The same, with a configuration, values and a table that the host keeps
+    Database,
     /// One .rs file
     SingleFile,
 }
 
 /// What is written into a crate's folder.
-const FILES: &[(&str, &str)] = &[
+const HTTP: &[(&str, &str)] = &[
     ("Cargo.toml", include_str!("http/Cargo.toml.in")),
     ("src/lib.rs", include_str!("http/lib.rs.in")),
+    (".gitignore", include_str!("http/gitignore.in")),
+];
+const DATABASE: &[(&str, &str)] = &[
+    ("Cargo.toml", include_str!("database/Cargo.toml.in")),
+    ("build.rs", include_str!("database/build.rs.in")),
+    ("src/lib.rs", include_str!("database/lib.rs.in")),
+    ("migrations/0001_entries.sqlite.sql", include_str!("database/entries.sqlite.sql.in")),
+    ("migrations/0001_entries.postgres.sql", include_str!("database/entries.postgres.sql.in")),
     (".gitignore", include_str!("http/gitignore.in")),
 ];
 const SINGLE: &str = include_str!("single.rs.in");
@@ -62,12 +73,19 @@ pub(crate) fn run(options: &NewArguments) -> Result<(), Failed> {
             return Err(format!("{} is there already: choose another name, or remove it", there.display()).into());
         }
     }
-    let entry = match options.template {
-        Template::Http => {
+    let crate_files = match options.template {
+        Template::Http => Some(HTTP),
+        Template::Database => Some(DATABASE),
+        Template::SingleFile => None,
+    };
+    let entry = match crate_files {
+        Some(files) => {
             let config = cargo_config()?;
             // Hidden until it is whole.
             let temporary = tempfile::Builder::new().prefix(".camlock-new-").tempdir_in(&within).map_err(told)?;
-            let files = FILES.iter().map(|(file, text)| (*file, text.replace("{name}", name)));
+            let names = TableNames::of(name);
+            let filled = |text: &str| text.replace("{name}", name).replace("{prefix}", names.prefix());
+            let files = files.iter().map(|(file, text)| (*file, filled(text)));
             for (file, text) in files.chain([(CONFIG, config)]) {
                 write(&temporary.path().join(file), &text).map_err(told)?;
             }
@@ -76,7 +94,7 @@ pub(crate) fn run(options: &NewArguments) -> Result<(), Failed> {
             fs::rename(temporary.keep(), &entry).map_err(told)?;
             entry
         }
-        Template::SingleFile => {
+        None => {
             let temporary = within.join(format!(".camlock-new-{name}-{}", std::process::id()));
             let entry = within.join(format!("{name}.rs"));
             write(&temporary, &SINGLE.replace("{name}", name))
@@ -87,7 +105,7 @@ pub(crate) fn run(options: &NewArguments) -> Result<(), Failed> {
     };
     print::line(format_args!("{name} is in {}", entry.display()));
     let shown = entry.display();
-    if options.template == Template::Http {
+    if crate_files.is_some() {
         print::line(format_args!("its tests      cd {shown} && cargo test"));
     }
     print::line(format_args!("serve it alone  camlock dev {shown}"));

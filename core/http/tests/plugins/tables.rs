@@ -2,7 +2,7 @@
 
 use crate::harness::{Host, Served, run};
 use camlock_loader::Surroundings;
-use camlock_policy::Grants;
+use camlock_policy::{Grants, TableTerms};
 use camlock_services::{
     AskLimits, HostServices, ServiceSet, SqliteFile,
     database::{
@@ -26,7 +26,8 @@ async fn served() -> (Host, Served) {
     let sections = camlock_loader::inspect(&fs::read(library()).expect("it was built")).expect("it is a plugin");
     assert_eq!(lint::lint("tables", &sections.migrations), []);
     for ran in [3, 0] {
-        let ready = tables.make_ready(&"tables".into(), &sections.migrations, false).await.expect("they run");
+        let ready =
+            tables.make_ready(&"tables".into(), &sections.migrations, TableTerms::default()).await.expect("they run");
         assert_eq!((ready.ran.len(), ready.contracts), (ran, false));
     }
     let others = "CREATE TABLE p_other__things (a); INSERT INTO p_other__things VALUES ('theirs')";

@@ -8,7 +8,7 @@ use super::{
     plugin::{Attempt, AttemptReason, FailedGeneration, Plugin},
     work::{self, GenerationId, GenerationReport, WorkReport},
 };
-use crate::{Candidate, Failure, Stage, TablesNotReady, TablesReady, migrations, never, registry::Actor};
+use crate::{Candidate, Failure, Stage, TableTerms, TablesNotReady, TablesReady, migrations, never, registry::Actor};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -31,6 +31,14 @@ impl Plugin {
             matches!(attempt.reason, AttemptReason::Rollout(_)) && Some(attempt.agreed.digest) == artifact.digest()
         };
         forced || !self.is_news(artifact) || self.wishes.attempt.as_ref().is_some_and(proposed)
+    }
+
+    /// Whether nobody needs its tables but the candidate: nothing was ever agreed on, or what serves knows of none.
+    fn is_first_with_tables(&self) -> bool {
+        match &self.serving {
+            Some(serving) => serving.artifact.migrations().is_empty(),
+            None => self.agreed_on().is_none(),
+        }
     }
 
     /// Whether what serves is what all agreed on, and nothing else is on its way.
@@ -60,7 +68,7 @@ impl Supervisor {
             never!("tables are made for `{name}`, which is not known");
             return;
         };
-        let back = plugin.goes_back_regardless(&artifact);
+        let terms = TableTerms { back: plugin.goes_back_regardless(&artifact), alone: plugin.is_first_with_tables() };
         let Some(candidate) = plugin.candidate.as_mut() else {
             never!("tables are made for a candidate of `{name}`, which has none");
             return;
@@ -85,7 +93,7 @@ impl Supervisor {
         };
         let name = name.to_owned();
         work::begin(reports, lost, async move {
-            reporter.report(GenerationReport::Tables(keepings.make_tables_ready(&name, files, back).await));
+            reporter.report(GenerationReport::Tables(keepings.make_tables_ready(&name, files, terms).await));
         });
     }
 

@@ -28,6 +28,11 @@ async fn tables_come_before_anything_is_loaded() {
         |what: &str| log.iter().position(|line| line.starts_with(what)).unwrap_or_else(|| panic!("{what}: {log:?}"));
     assert!(at("tables hello 0001_first.sql") < at("load hello:a"), "{log:?}");
     assert!(view.builds[0].stages.milliseconds("migrate").is_some(), "{view:?}");
+    // Nobody else needs them yet; then somebody does.
+    assert!(log.contains(&"tables hello 0001_first.sql alone".to_owned()), "{log:?}");
+    world.put("hello", "b", with_tables());
+    server.serves("hello", 2).await;
+    assert!(world.taken().contains(&"tables hello 0001_first.sql".to_owned()));
     // One that asks for none has none.
     world.put("plain", "a", Script::default());
     server.serves("plain", 1).await;

@@ -49,8 +49,8 @@ pub(super) fn has_run(file: &MigrationFile, applied: &[Applied]) -> Result<bool,
     Err(MigrationError::Refused(format!("`migrations/{called}` is not what has run as number {number:04}")))
 }
 
-/// Compares what is in an artifact with what is on record.
-pub fn plan<'a>(files: &'a [MigrationFile], dialect: SqlDialect, applied: &[Applied]) -> Plan<'a> {
+/// Compares what is in an artifact with what is on record. `alone`: no other version needs these tables.
+pub fn plan<'a>(files: &'a [MigrationFile], dialect: SqlDialect, applied: &[Applied], alone: bool) -> Plan<'a> {
     let on_record: BTreeMap<u32, &Applied> = applied.iter().map(|applied| (applied.number, applied)).collect();
     let last = on_record.last_key_value().map_or(0, |(number, _)| *number);
     let mut pending = Vec::new();
@@ -74,7 +74,7 @@ pub fn plan<'a>(files: &'a [MigrationFile], dialect: SqlDialect, applied: &[Appl
         }
     }
     pending.sort_by_key(|file| file.number);
-    if applied.is_empty() {
+    if applied.is_empty() || alone {
         return Plan::Run { now: pending, afterwards: None };
     }
     match pending.iter().position(|file| file.contracts()) {
@@ -127,7 +127,7 @@ mod tests {
     }
 
     fn numbers(files: &[MigrationFile], on_record: &[Applied]) -> Result<(Vec<u32>, Option<u32>), String> {
-        match plan(files, SqlDialect::Sqlite, on_record) {
+        match plan(files, SqlDialect::Sqlite, on_record, false) {
             Plan::Run { now, afterwards } => {
                 Ok((now.iter().map(|file| file.number).collect(), afterwards.map(|file| file.number)))
             }
@@ -163,6 +163,16 @@ mod tests {
         assert_eq!(numbers(&files, &two), Ok((vec![3], Some(4))));
     }
 
+    /// A first version that was ended in the middle, say.
+    #[test]
+    fn nothing_waits_where_nobody_else_needs_it() {
+        let files = [file(1, "a"), file(2, CONTRACT), file(3, "c"), file(4, CONTRACT)];
+        let Plan::Run { now, afterwards: None } = plan(&files, SqlDialect::Sqlite, &[applied(&files[0])], true) else {
+            panic!("all run");
+        };
+        assert_eq!(now, files[1..].iter().collect::<Vec<_>>());
+    }
+
     #[test]
     fn what_has_run_stays_as_it_was() {
         let first = applied(&file(2, "a"));
@@ -178,7 +188,10 @@ mod tests {
     fn only_files_of_the_database_count() {
         let of = |dialect| MigrationFile { dialect: Some(dialect), ..file(1, "a") };
         let files = [of(SqlDialect::Sqlite), MigrationFile { text: "b".into(), ..of(SqlDialect::Postgres) }];
-        assert_eq!(plan(&files, SqlDialect::Postgres, &[]), Plan::Run { now: vec![&files[1]], afterwards: None });
+        assert_eq!(
+            plan(&files, SqlDialect::Postgres, &[], false),
+            Plan::Run { now: vec![&files[1]], afterwards: None }
+        );
     }
 
     #[test]

@@ -13,7 +13,8 @@ use super::{
 };
 use crate::data::{PostgresServer, SqliteFile};
 use camlock_policy::{
-    AskError, AskErrorCode, BoxFuture, Failure, MigrationFile, SqlDialect, Stage, TablesNotReady, TablesReady,
+    AskError, AskErrorCode, BoxFuture, Failure, MigrationFile, SqlDialect, Stage, TableTerms, TablesNotReady,
+    TablesReady,
 };
 use on_postgres::ServerTables;
 use on_sqlite::FileTables;
@@ -29,6 +30,17 @@ const WITHIN_RUN_TIME: Duration = Duration::from_secs(10);
 /// Plugins' tables. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct PluginTables(TablesPlace);
+
+/// A plugin, as others may know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownPlugin {
+    /// Its name.
+    pub name: String,
+    /// The version that serves, or the last one known.
+    pub version: String,
+    /// Whether an operator wants it.
+    pub enabled: bool,
+}
 
 #[derive(Clone, Debug)]
 enum TablesPlace {
@@ -51,6 +63,19 @@ impl PluginTables {
         match &self.0 {
             TablesPlace::Sqlite(_) => SqlDialect::Sqlite,
             TablesPlace::Postgres(_) => SqlDialect::Postgres,
+        }
+    }
+
+    /// Whether plugins have to be told what others there are: in PostgreSQL a view does that.
+    pub fn have_to_be_told(&self) -> bool {
+        matches!(self.0, TablesPlace::Sqlite(_))
+    }
+
+    /// Tells them: whether there was somebody to tell.
+    pub async fn tell_plugins(&self, known: Vec<KnownPlugin>) -> Result<bool, MigrationError> {
+        match &self.0 {
+            TablesPlace::Sqlite(tables) => tables.tell_plugins(known).await,
+            TablesPlace::Postgres(_) => Ok(true),
         }
     }
 
@@ -94,19 +119,18 @@ impl PluginTables {
         self.change(plugin, OwnedChange::AtRunTime(text), WITHIN_RUN_TIME).await
     }
 
-    /// Runs what has to run before a version with these migrations starts. `back`: whether it may be one from which something was
-    /// taken away.
+    /// Runs what has to run before a version with these migrations starts.
     pub async fn make_ready(
         &self,
         plugin: &Arc<str>,
         files: &[MigrationFile],
-        back: bool,
+        terms: TableTerms,
     ) -> Result<TablesReady, TablesNotReady> {
         let applied = self.applied(plugin).await.map_err(|error| TablesNotReady::Failed(failure(&error)))?;
-        if let Err(why) = may_go_back(files, &applied).or_else(|why| if back { Ok(()) } else { Err(why) }) {
+        if let Err(why) = may_go_back(files, &applied).or_else(|why| if terms.back { Ok(()) } else { Err(why) }) {
             return Err(TablesNotReady::Failed(Failure::new(Stage::Migrate, why)));
         }
-        let (now, afterwards) = match plan(files, self.dialect(), &applied) {
+        let (now, afterwards) = match plan(files, self.dialect(), &applied, terms.alone) {
             Plan::Run { now, afterwards } => (now, afterwards),
             Plan::Waits(why) => return Err(TablesNotReady::Waits(why)),
             Plan::Refused(why) => return Err(TablesNotReady::Failed(Failure::new(Stage::Migrate, why))),
@@ -125,7 +149,7 @@ impl PluginTables {
 
     async fn take_away(&self, plugin: &Arc<str>, files: &[MigrationFile]) -> Result<Vec<String>, MigrationError> {
         let applied = self.applied(plugin).await?;
-        match plan(files, self.dialect(), &applied) {
+        match plan(files, self.dialect(), &applied, false) {
             Plan::Run { afterwards: Some(file), .. } => {
                 self.run(plugin, file).await?;
                 Ok(vec![file.file_name()])

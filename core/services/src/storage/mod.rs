@@ -24,7 +24,10 @@ use crate::data::PluginData;
 use bytes::Bytes;
 use camlock_policy::{AskError, AskErrorCode};
 use hub::Hub;
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 /// The longest key, in bytes.
 pub const MOST_KEY: usize = 512;
@@ -117,7 +120,11 @@ pub struct PluginStorage {
     data: PluginData,
     limits: StorageLimits,
     hub: Arc<Hub>,
+    clock: StorageClock,
 }
+
+/// What time it is, for what expires. PostgreSQL knows it itself.
+pub type StorageClock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 impl std::fmt::Debug for PluginStorage {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -132,7 +139,18 @@ impl std::fmt::Debug for PluginStorage {
 impl PluginStorage {
     /// What lies there, with these limits for each plugin.
     pub fn new(data: PluginData, limits: StorageLimits) -> Self {
-        PluginStorage { hub: Arc::new(Hub::new(data.clone())), data, limits }
+        PluginStorage { hub: Arc::new(Hub::new(data.clone())), data, limits, clock: Arc::new(SystemTime::now) }
+    }
+
+    /// With another clock, for what lies in a file.
+    pub fn with_clock(self, clock: StorageClock) -> Self {
+        PluginStorage { clock, ..self }
+    }
+
+    /// In milliseconds since 1970.
+    fn now(&self) -> i64 {
+        let passed = (self.clock)().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(passed.as_millis()).unwrap_or(i64::MAX)
     }
 
     /// A value.
@@ -140,8 +158,8 @@ impl PluginStorage {
         check_key(key)?;
         match &self.data {
             PluginData::Sqlite(file) => {
-                let (owner, key) = (plugin.clone(), key.to_owned());
-                file.read(plugin, move |connection| sqlite::get(connection, &owner, &key)).await
+                let (owner, key, now) = (plugin.clone(), key.to_owned(), self.now());
+                file.read(plugin, move |connection| sqlite::get(connection, &owner, &key, now)).await
             }
             PluginData::Postgres(connections) => postgres::get(connections, plugin, key).await,
         }
@@ -179,8 +197,10 @@ impl PluginStorage {
     ) -> Result<Vec<u64>, AskError> {
         match &self.data {
             PluginData::Sqlite(file) => {
-                let owner = plugin.clone();
-                file.write(plugin, move |connection| sqlite::write(connection, &owner, &acts, limits)).await
+                let (owner, clock) = (plugin.clone(), self.clone());
+                // As of when it is done, not of when it began to wait.
+                let write = move |connection: &mut _| sqlite::write(connection, &owner, &acts, limits, clock.now());
+                file.write(plugin, write).await
             }
             PluginData::Postgres(connections) => postgres::write(connections, plugin, acts, limits).await,
         }
@@ -194,8 +214,8 @@ impl PluginStorage {
         query.most = query.most.clamp(1, MOST_PAGE);
         match &self.data {
             PluginData::Sqlite(file) => {
-                let owner = plugin.clone();
-                file.read(plugin, move |connection| sqlite::list(connection, &owner, &query)).await
+                let (owner, now) = (plugin.clone(), self.now());
+                file.read(plugin, move |connection| sqlite::list(connection, &owner, &query, now)).await
             }
             PluginData::Postgres(connections) => postgres::list(connections, plugin, &query).await,
         }
@@ -236,8 +256,8 @@ impl PluginStorage {
     pub async fn sweep(&self, plugin: &Arc<str>) -> Result<bool, AskError> {
         let swept = match &self.data {
             PluginData::Sqlite(file) => {
-                let owner = plugin.clone();
-                file.write(plugin, move |connection| sqlite::sweep(connection, &owner)).await?
+                let (owner, now) = (plugin.clone(), self.now());
+                file.write(plugin, move |connection| sqlite::sweep(connection, &owner, now)).await?
             }
             PluginData::Postgres(connections) => postgres::sweep(connections, plugin).await?,
         };
@@ -247,11 +267,31 @@ impl PluginStorage {
         Ok(swept)
     }
 
+    /// Removes what has expired, whosever it is: also of plugins that ask for nothing any more.
+    pub async fn sweep_everything(&self) -> Result<(), AskError> {
+        let everybody: Arc<str> = "camlock".into();
+        let plugins = match &self.data {
+            // Who keeps nothing has no file, and gets none by this.
+            PluginData::Sqlite(file) if !file.path().exists() => return Ok(()),
+            PluginData::Sqlite(file) => {
+                let now = self.now();
+                file.read(&everybody, move |connection| sqlite::with_expired(connection, now)).await?
+            }
+            PluginData::Postgres(connections) => postgres::with_expired(connections, &everybody).await?,
+        };
+        for plugin in plugins {
+            // So many at once; others may ask for something in between.
+            while self.sweep(&plugin.as_str().into()).await? {}
+        }
+        Ok(())
+    }
+
     async fn ledger(&self, plugin: &Arc<str>) -> Result<(plan::Ledger, i64), AskError> {
         match &self.data {
             PluginData::Sqlite(file) => {
                 let owner = plugin.clone();
-                file.read(plugin, move |connection| sqlite::ledger(connection, &owner)).await
+                let ledger = file.read(plugin, move |connection| sqlite::ledger(connection, &owner)).await?;
+                Ok((ledger, self.now()))
             }
             PluginData::Postgres(connections) => postgres::ledger_now(connections, plugin).await,
         }

@@ -214,6 +214,17 @@ pub(super) async fn changes(
     Ok(found.iter().map(change).collect())
 }
 
+/// Plugins of which something has expired.
+pub(super) async fn with_expired(
+    connections: &PostgresConnections,
+    everybody: &Arc<str>,
+) -> Result<Vec<String>, AskError> {
+    let mut connection = connections.get(everybody).await?;
+    let sql = "SELECT DISTINCT plugin FROM plugin_storage WHERE value IS NOT NULL \
+               AND expires <= CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)";
+    Ok(rows(&mut connection, sql, &[]).await?.iter().map(|row| row.get(0)).collect())
+}
+
 pub(super) async fn sweep(connections: &PostgresConnections, plugin: &Arc<str>) -> Result<bool, AskError> {
     let (connections_of_task, plugin) = (connections.clone(), plugin.clone());
     detached(connections, async move {

@@ -9,10 +9,7 @@ use crate::data::unavailable;
 use bytes::Bytes;
 use camlock_policy::AskError;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
-use std::{
-    collections::HashMap,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::collections::HashMap;
 
 /// A deleted key stays for a while, without a value, for those who watch.
 pub(crate) const TABLES: &str = "
@@ -28,11 +25,6 @@ pub(crate) const TABLES: &str = "
     );
 ";
 
-fn now() -> i64 {
-    let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(passed.as_millis()).unwrap_or(i64::MAX)
-}
-
 fn number(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
@@ -41,8 +33,8 @@ fn begin(connection: &mut Connection) -> Result<Transaction<'_>, AskError> {
     connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(unavailable)
 }
 
-/// What is counted of a plugin, and what time it is.
-pub(super) fn ledger(connection: &Connection, plugin: &str) -> Result<(Ledger, i64), AskError> {
+/// What is counted of a plugin.
+pub(super) fn ledger(connection: &Connection, plugin: &str) -> Result<Ledger, AskError> {
     let sql = "SELECT keys, bytes, revision, gone, swept FROM plugin_storage_use WHERE plugin = ?1";
     let mut statement = connection.prepare_cached(sql).map_err(unavailable)?;
     let found = statement.query_row([plugin], |row| {
@@ -54,7 +46,7 @@ pub(super) fn ledger(connection: &Connection, plugin: &str) -> Result<(Ledger, i
             swept: row.get(4)?,
         })
     });
-    Ok((found.optional().map_err(unavailable)?.unwrap_or_default(), now()))
+    Ok(found.optional().map_err(unavailable)?.unwrap_or_default())
 }
 
 fn keep_ledger(connection: &Connection, plugin: &str, ledger: &Ledger) -> Result<(), AskError> {
@@ -65,11 +57,11 @@ fn keep_ledger(connection: &Connection, plugin: &str, ledger: &Ledger) -> Result
     statement.execute(params![plugin, keys, bytes, revision, gone, swept]).map(drop).map_err(unavailable)
 }
 
-pub(super) fn get(connection: &Connection, plugin: &str, key: &str) -> Result<Option<KeptValue>, AskError> {
+pub(super) fn get(connection: &Connection, plugin: &str, key: &str, now: i64) -> Result<Option<KeptValue>, AskError> {
     let sql = "SELECT value, revision, expires FROM plugin_storage WHERE plugin = ?1 AND key = ?2 AND value IS NOT NULL \
                AND (expires IS NULL OR expires > ?3)";
     let mut statement = connection.prepare_cached(sql).map_err(unavailable)?;
-    let found = statement.query_row(params![plugin, key, now()], |row| {
+    let found = statement.query_row(params![plugin, key, now], |row| {
         let bytes = Bytes::copy_from_slice(row.get_ref(0)?.as_blob()?);
         Ok(KeptValue { bytes, revision: number(row.get(1)?), expires: row.get::<_, Option<i64>>(2)?.map(number) })
     });
@@ -81,9 +73,10 @@ pub(super) fn write(
     plugin: &str,
     acts: &[StorageAct],
     limits: StorageLimits,
+    now: i64,
 ) -> Result<Vec<u64>, AskError> {
     let transaction = begin(connection)?;
-    let (ledger, now) = ledger(&transaction, plugin)?;
+    let ledger = ledger(&transaction, plugin)?;
     let mut present = HashMap::new();
     {
         let sql = "SELECT revision, length(value), expires FROM plugin_storage WHERE plugin = ?1 AND key = ?2";
@@ -115,14 +108,19 @@ pub(super) fn write(
     Ok(planned.revisions)
 }
 
-pub(super) fn list(connection: &Connection, plugin: &str, query: &StorageQuery) -> Result<StoragePage, AskError> {
+pub(super) fn list(
+    connection: &Connection,
+    plugin: &str,
+    query: &StorageQuery,
+    now: i64,
+) -> Result<StoragePage, AskError> {
     // Keys that begin so lie together: the first that does not is the end.
     let sql = "SELECT key, revision, length(value), expires, CASE WHEN ?5 THEN value END FROM plugin_storage \
                WHERE plugin = ?1 AND key >= ?2 AND key > ?3 AND value IS NOT NULL AND (expires IS NULL OR expires > ?4) \
                ORDER BY key";
     let mut statement = connection.prepare_cached(sql).map_err(unavailable)?;
     let after = query.after.as_deref().unwrap_or_default();
-    let mut rows = statement.query(params![plugin, query.prefix, after, now(), query.values]).map_err(unavailable)?;
+    let mut rows = statement.query(params![plugin, query.prefix, after, now, query.values]).map_err(unavailable)?;
     let (mut page, mut bytes) = (StoragePage::default(), 0);
     while let Some(row) = rows.next().map_err(unavailable)? {
         let read = || {
@@ -161,9 +159,17 @@ pub(super) fn changes(
     rows.and_then(|rows| rows.collect()).map_err(unavailable)
 }
 
-pub(super) fn sweep(connection: &mut Connection, plugin: &str) -> Result<bool, AskError> {
+/// Plugins of which something has expired.
+pub(super) fn with_expired(connection: &Connection, now: i64) -> Result<Vec<String>, AskError> {
+    let sql = "SELECT DISTINCT plugin FROM plugin_storage WHERE expires <= ?1 AND value IS NOT NULL";
+    let mut statement = connection.prepare_cached(sql).map_err(unavailable)?;
+    let rows = statement.query_map([now], |row| row.get(0));
+    rows.and_then(|rows| rows.collect()).map_err(unavailable)
+}
+
+pub(super) fn sweep(connection: &mut Connection, plugin: &str, now: i64) -> Result<bool, AskError> {
     let transaction = begin(connection)?;
-    let (mut ledger, now) = ledger(&transaction, plugin)?;
+    let mut ledger = ledger(&transaction, plugin)?;
     let sql = "SELECT key, length(value) FROM plugin_storage WHERE plugin = ?1 AND expires <= ?2 AND value IS NOT NULL \
                ORDER BY expires LIMIT 1000";
     let expired: Vec<(String, i64)> = {
@@ -208,7 +214,7 @@ pub(super) fn sweep(connection: &mut Connection, plugin: &str) -> Result<bool, A
 
 pub(super) fn purge(connection: &mut Connection, plugin: &str) -> Result<u64, AskError> {
     let transaction = begin(connection)?;
-    let (ledger, _) = ledger(&transaction, plugin)?;
+    let ledger = ledger(&transaction, plugin)?;
     transaction.execute("DELETE FROM plugin_storage WHERE plugin = ?1", [plugin]).map_err(unavailable)?;
     let revision = ledger.revision + 1;
     keep_ledger(&transaction, plugin, &Ledger { revision, swept: revision, ..Ledger::default() })?;

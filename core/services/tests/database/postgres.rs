@@ -269,6 +269,20 @@ fn a_migration_runs_once_and_wholly_whoever_tries() {
 }
 
 #[test]
+fn others_in_the_way_are_no_fault_of_the_migration() {
+    run(async {
+        let registry = Registry::new(HostIs::Owner).await;
+        let lock = "BEGIN; LOCK TABLE camlock.p_shop__orders IN ACCESS EXCLUSIVE MODE";
+        registry.superuser.batch_execute(lock).await.unwrap();
+        let impatient = "SET LOCAL lock_timeout = '50ms'; ALTER TABLE p_shop__orders ADD COLUMN paid BOOLEAN";
+        let held_up = registry.migrate(2, impatient).await.unwrap_err();
+        assert!(matches!(held_up, MigrationError::Unavailable(_)), "{held_up}");
+        registry.superuser.batch_execute("ROLLBACK").await.unwrap();
+        registry.migrate(2, impatient).await.unwrap();
+    });
+}
+
+#[test]
 fn what_cannot_hold_plugins_says_so() {
     run(async {
         let registry = Registry::new(HostIs::Owner).await;

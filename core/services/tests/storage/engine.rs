@@ -153,6 +153,25 @@ fn what_has_expired_is_not_there() {
 }
 
 #[trial]
+fn what_has_expired_goes_though_nobody_asks() {
+    on_both(async |place| {
+        let storage = place.open(StorageLimits::default());
+        storage.sweep_everything().await.unwrap();
+        let short = || StorageOperation::Put(Bytes::from_static(b"x"), Some(Duration::from_millis(1)));
+        let many = (0..1500).map(|number| act(&format!("short/{number}"), Always, short()));
+        for some in many.collect::<Vec<_>>().chunks(500) {
+            storage.write(&shop(), some.to_vec()).await.unwrap();
+        }
+        write(&storage, act("stays", Always, value("y"))).await.unwrap();
+        while text(&storage, "short/1499").await.is_some() {
+            tokio::task::yield_now().await;
+        }
+        storage.sweep_everything().await.unwrap();
+        assert_eq!(storage.usage(&shop()).await.unwrap().keys, 1);
+    });
+}
+
+#[trial]
 fn lists_go_on_while_others_write() {
     on_both(async |place| {
         let storage = place.open(StorageLimits::default());

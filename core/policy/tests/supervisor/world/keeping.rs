@@ -2,7 +2,7 @@
 
 use super::World;
 use camlock_policy::{
-    Arriving, BoxFuture, Failure, Fingerprint, Install, Installed, Keepings, MigrationFile, NotInstalled,
+    Arriving, BoxFuture, Failure, Fingerprint, Install, Installed, Keepings, MigrationFile, NotInstalled, TableTerms,
     TablesNotReady, TablesReady, Upload,
 };
 use std::time::Duration;
@@ -30,10 +30,12 @@ impl Keepings for World {
         &self,
         plugin: &str,
         files: Vec<MigrationFile>,
-        back: bool,
+        terms: TableTerms,
     ) -> BoxFuture<Result<TablesReady, TablesNotReady>> {
         let names: Vec<_> = files.iter().map(MigrationFile::file_name).collect();
-        self.log(format!("tables {plugin} {}{}", names.join(" "), if back { " back" } else { "" }));
+        let back = if terms.back { " back" } else { "" };
+        let alone = if terms.alone { " alone" } else { "" };
+        self.log(format!("tables {plugin} {}{back}{alone}", names.join(" ")));
         let outcome = self.state().tables.pop_front().unwrap_or_else(|| Ok(TablesReady::default()));
         Box::pin(async move { outcome })
     }

@@ -16,7 +16,7 @@ use crate::database::{
 };
 use camlock_policy::migrations::MigrationFile;
 use std::time::Duration;
-use tokio_postgres::{Client, Error, Transaction};
+use tokio_postgres::{Client, Error, Transaction, error::SqlState};
 
 /// What has run for a plugin, in order.
 pub async fn applied(host: &Client, schema: &str, plugin: &str) -> Result<Vec<Applied>, MigrationError> {
@@ -82,6 +82,9 @@ async fn run(
     ticket: Option<&String>,
 ) -> Result<(), MigrationError> {
     let failed = |error: Error| {
+        if may_pass(&error) {
+            return unavailable(&error);
+        }
         let why = error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned());
         MigrationError::Failed { change: change.to_string(), why }
     };
@@ -123,6 +126,14 @@ async fn run(
         }
     }
     transaction.commit().await.map_err(failed)
+}
+
+/// Whether this has nothing to do with what was to run: the server went away, is full or ending, or others were in the way.
+fn may_pass(error: &Error) -> bool {
+    let Some(state) = error.code() else { return true };
+    let is_locked = *state == SqlState::LOCK_NOT_AVAILABLE || *state == SqlState::T_R_DEADLOCK_DETECTED;
+    // What is cancelled was cancelled by its own settings.
+    is_locked || *state != SqlState::QUERY_CANCELED && matches!(state.code().get(..2), Some("08" | "53" | "57" | "58"))
 }
 
 /// Runs a text in such a way that nothing in it ends the transaction.

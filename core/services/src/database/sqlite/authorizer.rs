@@ -183,6 +183,9 @@ impl FencedConnection {
 const FORBIDDEN: [&str; 6] =
     ["load_extension", "fts3_tokenizer", "sqlite_log", "sqlite_compileoption_get", "sqlite_compileoption_used", "edit"];
 
+/// What plugins may know of others.
+const KNOWN_PLUGINS: &str = "camlock_plugins";
+
 /// Tables that are functions of what they are given.
 const TABLES_OF_JSON: [&str; 4] = ["json_each", "json_tree", "jsonb_each", "jsonb_tree"];
 
@@ -206,6 +209,7 @@ impl Permitted {
             }
             AuthAction::Read { table_name, column_name } => {
                 names.owns(table_name)
+                    || table_name == KNOWN_PLUGINS
                     || TABLES_OF_JSON.contains(&table_name)
                     || column_name.is_empty() && self.is_of_the_statement(table_name)
                     || migrates && is_read_to_change(table_name)

@@ -2,14 +2,14 @@
 
 use super::{FencedConnection, catalog};
 use crate::database::{
-    MigrationError, TableChange,
+    KnownPlugin, MigrationError, TableChange,
     names::TableNames,
     plan::{Applied, checksum, has_run},
 };
 use rusqlite::{Connection, TransactionBehavior};
 use std::time::Duration;
 
-/// Makes the record of migrations, where it is not there.
+/// Makes the record of migrations, and what plugins may know of others, where that is not there.
 pub fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(
         "CREATE TABLE IF NOT EXISTS _plugin_migrations (
@@ -20,8 +20,26 @@ pub fn prepare(connection: &Connection) -> rusqlite::Result<()> {
             contracts INTEGER NOT NULL,
             applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
             PRIMARY KEY (plugin, number)
+        ) WITHOUT ROWID;
+        CREATE TABLE IF NOT EXISTS camlock_plugins (
+            name TEXT PRIMARY KEY,
+            version TEXT NOT NULL,
+            enabled INTEGER NOT NULL
         ) WITHOUT ROWID",
     )
+}
+
+/// Says what plugins there are, for those that may know: in PostgreSQL that is a view.
+pub fn tell_plugins(connection: &mut Connection, known: &[KnownPlugin]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute("DELETE FROM camlock_plugins", [])?;
+    {
+        let mut insert = transaction.prepare("INSERT INTO camlock_plugins VALUES (?1, ?2, ?3)")?;
+        for KnownPlugin { name, version, enabled } in known {
+            insert.execute((name, version, enabled))?;
+        }
+    }
+    transaction.commit()
 }
 
 /// What has run for a plugin, in order.
@@ -97,6 +115,10 @@ fn run(
 }
 
 fn failed(change: TableChange<'_>, error: &rusqlite::Error) -> MigrationError {
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, SystemIoFailure};
+    if let Some(DatabaseBusy | DatabaseLocked | DiskFull | OutOfMemory | SystemIoFailure) = error.sqlite_error_code() {
+        return MigrationError::Unavailable(format!("SQLite: {error}"));
+    }
     MigrationError::Failed { change: change.to_string(), why: error.to_string() }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! What must not live here: what the fence lets through.
 
-use super::{OwnedChange, unavailable};
+use super::{KnownPlugin, OwnedChange, unavailable};
 use crate::{
     data::{Pool, SqliteFile, unavailable as no_data},
     database::{
@@ -70,6 +70,15 @@ impl FileTables {
     ) -> Result<(), MigrationError> {
         let plugin = plugin.clone();
         self.host(move |connection| sqlite::migrate(connection, &plugin, change.borrowed(), within)).await
+    }
+
+    /// Nobody is told as long as nobody has a table.
+    pub(super) async fn tell_plugins(&self, known: Vec<KnownPlugin>) -> Result<bool, MigrationError> {
+        if !self.file.path().exists() {
+            return Ok(false);
+        }
+        self.host(move |connection| sqlite::tell_plugins(connection.as_host(), &known).map_err(unavailable)).await?;
+        Ok(true)
     }
 
     pub(super) async fn purge(&self, plugin: &Arc<str>) -> Result<(), MigrationError> {
