@@ -11,6 +11,7 @@ use std::{
     path::PathBuf,
     process::Command,
     sync::OnceLock,
+    thread,
 };
 
 const MOUNT: &str = "/api/v1/p/powertable";
@@ -48,12 +49,32 @@ fn refused(answer: Answer, status: u16) -> String {
     expect(answer, status).json()["detail"].as_str().unwrap().to_owned()
 }
 
-/// With npm's client of PostgREST.
+/// The README's commands, of which each comment is what the one before printed.
+fn as_the_readme_says(server: &Server) {
+    let text = fs::read_to_string(repository().join("plugins/powertable/README.md")).unwrap();
+    let block = text.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let url = format!("url=http://{}{MOUNT}\n", server.address);
+    let commands = block.split_once('\n').map(|(_, rest)| format!("set -eo pipefail\n{url}{rest}")).unwrap();
+    let commands = commands.replace("curl ", "curl --silent --show-error --fail ");
+    let ran = Command::new("bash").args(["-c", &commands]).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let told: String = block.lines().filter_map(|line| line.strip_prefix("# ")).collect();
+    let printed = String::from_utf8(ran.stdout).unwrap().replace('\n', "");
+    assert!(printed.ends_with(&told), "{printed}");
+    assert_eq!(
+        server.get(&format!("{MOUNT}/people?select=name,born")).json(),
+        json!([{"name": "Grace", "born": 1906}])
+    );
+    expect(send(server, "DELETE", "/tables/people", &[], ""), 204);
+}
+
+/// With npm's client of PostgREST, and by hand.
 pub(crate) fn postgrest_js_over_http(world: &World) {
     let brought = Command::new(repository().join("scripts/postgrest-js")).output().unwrap();
     assert!(brought.status.success(), "{}", String::from_utf8_lossy(&brought.stderr));
     let folder = String::from_utf8(brought.stdout).unwrap();
     let server = served(world);
+    as_the_readme_says(&server);
     let script = repository().join("bin/tests/registry/postgrest/drive.mjs");
     let url = format!("http://{}{MOUNT}", server.address);
     let driven = Command::new("node").arg(script).args([folder.trim(), &url]).output().unwrap();
@@ -112,6 +133,19 @@ pub(crate) fn tables_over_http(world: &World) {
     expect(change(json!({"drop_column": "name"})), 200);
     let definition = server.get(&format!("{MOUNT}/tables/people")).json();
     assert_eq!(definition["columns"].as_array().unwrap().len(), 3, "{definition}");
+
+    // Changes at once: each is made of what is there, or refused.
+    let add = |number| change(json!({"add_column": {"name": format!("more{number}"), "type": "integer"}})).status;
+    let statuses: Vec<_> = thread::scope(|scope| {
+        let adding: Vec<_> = (0..6).map(|number| scope.spawn(move || add(number))).collect();
+        adding.into_iter().map(|adding| adding.join().unwrap()).collect()
+    });
+    assert!(statuses.iter().all(|status| matches!(status, 200 | 409)), "{statuses:?}");
+    let columns = server.get(&format!("{MOUNT}/tables/people")).json()["columns"].as_array().unwrap().len();
+    let added = statuses.iter().filter(|status| **status == 200).count();
+    assert!(added > 0 && columns == 3 + added, "{statuses:?}, {columns} columns");
+    let definition = server.get(&format!("{MOUNT}/tables/people")).json();
+    expect(send(&server, "GET", "/people", &[], ""), 200);
 
     // What others refer to stays.
     let pets =

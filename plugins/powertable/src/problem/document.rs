@@ -12,10 +12,11 @@ pub struct Problem {
     status: u16,
     #[schema(example = "the column `born` holds integers of 64 bits, not `early`")]
     detail: String,
-    /// PostgREST's code, or PostgreSQL's.
-    #[schema(example = "22P02")]
+    /// PostgREST's code, or PostgreSQL's. What the server answers in this plugin's place has none.
+    #[schema(example = "22P02", required = false)]
     code: &'static str,
     /// The same as `detail`.
+    #[schema(required = false)]
     message: String,
     details: Option<String>,
     hint: Option<String>,
