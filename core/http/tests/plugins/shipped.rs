@@ -3,7 +3,7 @@
 use crate::harness::{Answer, Host, Served, run};
 use bytes::Bytes;
 use camlock_loader::Surroundings;
-use camlock_policy::Use;
+use camlock_policy::{TableTerms, Use};
 use camlock_services::{
     AskLimits, HostServices, OpenApiService, ServiceSet, SqliteFile,
     database::{
@@ -87,7 +87,8 @@ async fn with_tables(library: &Path) -> Host {
     let tables = PluginTables::in_file(SqliteFile::at(&host.dir().join("plugins.db")), 4, Handle::current());
     let sections = camlock_loader::inspect(&fs::read(library).expect("it was built")).expect("it is a plugin");
     assert_eq!(lint::lint("powertable", &sections.migrations), []);
-    let ready = tables.make_ready(&"powertable".into(), &sections.migrations, false).await.expect("they run");
+    let ready =
+        tables.make_ready(&"powertable".into(), &sections.migrations, TableTerms::default()).await.expect("they run");
     assert_eq!(ready.ran, ["0001_tables.sql"]);
     let mut services = ServiceSet::default();
     services.add("database/1", DatabaseService::new(tables, SessionLimits::default())).expect("it has a name");
