@@ -46,6 +46,7 @@ mod label;
 mod lifecycle;
 #[cfg(all(feature = "count-memory", not(feature = "program")))]
 mod memory;
+mod openapi;
 #[cfg(not(feature = "program"))]
 mod output;
 mod plugin;
@@ -65,6 +66,7 @@ pub use crate::{
     ask::{Answering, HostError, HostErrorCode, ProgramServices},
     config::{Config, Taken},
     host::{Host, Spawned},
+    openapi::OpenApi,
     plugin::{Plugin, Saved},
     request::{RequestId, TraceId},
     routes::Routes,

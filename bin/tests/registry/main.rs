@@ -3,6 +3,7 @@
 
 mod cut;
 mod opening;
+mod powertable;
 mod sqlite;
 mod stored;
 mod tables;
@@ -34,4 +35,5 @@ both! {
     opening: a_newer_schema an_older_schema somebody_elses;
     stored: killed_in_the_middle_of_batches;
     tables: a_life killed_in_the_middle;
+    powertable: postgrest_js_over_http tables_over_http formats_over_http many_rows_over_http;
 }

@@ -38,7 +38,7 @@ impl Merged {
     /// With these plugins. It may take its time.
     pub(crate) fn of(&self, overview: &Overview) -> Arc<MergedText> {
         let documents = overview.plugins.iter();
-        let of: Vec<_> = documents.filter_map(|plugin| Some((plugin.name.clone(), plugin.openapi.clone()?))).collect();
+        let of: Vec<_> = documents.filter_map(|plugin| Some((plugin.name.clone(), plugin.document()?))).collect();
         // Who comes while it is being merged waits for that.
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = last.as_ref().filter(|last| last.of == of) {

@@ -6,7 +6,7 @@ use utoipa::openapi::{Object, ObjectBuilder, schema::Type};
 
 /// A plugin now, as so much as this role may see.
 pub(super) fn plugin(plugin: &LivePlugin, role: Option<Role>) -> PluginView {
-    let mut view = plugin.now();
+    let mut view = PluginView { endpoints: plugin.endpoints(), ..plugin.now() };
     if role.is_none() {
         view.path = None;
         view.reason = view.reason.as_deref().map(without_paths);

@@ -18,7 +18,7 @@ use camlock_policy::{
     registry::{Exchange, Registry},
 };
 use camlock_services::{
-    AskLimits, HostServices, PluginStorage, StorageService,
+    AskLimits, HostServices, OpenApiService, PluginStorage, StorageService,
     database::{
         PluginTables,
         service::{DatabaseService, SessionLimits},
@@ -77,6 +77,7 @@ impl Parts {
         services.add("storage/1", StorageService::new(storage.clone())).map_err(in_words)?;
         let database = DatabaseService::new(tables.clone(), SessionLimits::default());
         services.add("database/1", database).map_err(in_words)?;
+        services.add("openapi/1", OpenApiService::default()).map_err(in_words)?;
         let services = Arc::new(HostServices::new(services, AskLimits::default()));
         let around = Surroundings {
             dirs: Some(data.join("plugins")),

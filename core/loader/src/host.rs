@@ -14,7 +14,7 @@ use camlock_abi::{
     BuiltIn, EventView, Failure, FailureKind, FailureMessage, FieldView, HOST_FEATURES, HostRef, HostTable,
     HostTableRef, Job, RSlice, RStr, RequestHead, SpanView, Task, TextSink,
 };
-use camlock_policy::{Asker, Fault, FaultKind, Granted, Services, Use, Watch};
+use camlock_policy::{Asker, Fault, FaultKind, Granted, ReplacedDocument, Services, Use, Watch};
 use http::HeaderValue;
 use parking_lot::Mutex;
 use std::{
@@ -48,6 +48,8 @@ pub(crate) struct HostSide {
     revision: AtomicU64,
     /// What it may. Operators change it at any time.
     granted: OnceLock<Granted>,
+    /// What it says anew of itself.
+    document: ReplacedDocument,
     surroundings: PluginSurroundings,
     /// The loudest level that anybody listens to.
     level: AtomicU8,
@@ -123,6 +125,7 @@ impl HostSide {
             config: Mutex::new(NOTHING.into()),
             revision: AtomicU64::new(1),
             granted: OnceLock::new(),
+            document: ReplacedDocument::default(),
             surroundings,
             level: AtomicU8::new(loudest()),
             leases,
@@ -184,7 +187,13 @@ impl HostSide {
     /// Who asks.
     pub(crate) fn asker(&self) -> Asker {
         let granted = self.granted.get().cloned().unwrap_or_default();
-        Asker { plugin: self.name.clone(), generation: self.generation, granted }
+        let document = self.document.clone();
+        Asker { plugin: self.name.clone(), generation: self.generation, granted, document }
+    }
+
+    /// The document that was put into the place of the one it came with.
+    pub(crate) fn replaced_document(&self) -> Option<Arc<str>> {
+        self.document.get()
     }
 
     /// For the host's own futures, on threads of plugins too: timers and sockets of theirs are found.

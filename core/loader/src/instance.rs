@@ -125,6 +125,10 @@ impl Instance for PluginInstance {
         })
     }
 
+    fn replaced_document(&self) -> Option<Arc<str>> {
+        self.side.replaced_document()
+    }
+
     fn panics(&self) -> u64 {
         self.side.panics()
     }

@@ -30,6 +30,10 @@ pub trait Instance: Send + Sync {
         let _ = config;
         Box::pin(async { Ok(false) })
     }
+    /// The OpenAPI document with which it replaced that of its description, if it did.
+    fn replaced_document(&self) -> Option<Arc<str>> {
+        None
+    }
     /// How many panics were caught in it.
     fn panics(&self) -> u64;
     /// How many bytes it holds; none if it does not count them.

@@ -12,6 +12,7 @@ pub mod assert;
 mod body;
 mod call;
 mod configuration;
+mod document;
 mod failure;
 pub mod generation;
 mod grants;
@@ -41,6 +42,7 @@ pub use crate::{
     body::{Body, BodyError},
     call::{Answer, Call, Connection, Fault, FaultKind, RequestId},
     configuration::{ConfigSchema, MASK},
+    document::ReplacedDocument,
     failure::Failure,
     grants::{Granted, Grants, PluginSource},
     install::{Arriving, Install, Installation, Installed, NotInstalled, Placement, Source, Upload},

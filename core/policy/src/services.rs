@@ -1,6 +1,6 @@
 //! What plugins ask of their host: the port behind which all services lie. What must not live here: any service.
 
-use crate::{Body, BoxFuture, Granted};
+use crate::{Body, BoxFuture, Granted, ReplacedDocument};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
 use std::{fmt, sync::Arc};
 
@@ -13,6 +13,8 @@ pub struct Asker {
     pub generation: u64,
     /// What it may.
     pub granted: Granted,
+    /// Where it says anew what it answers.
+    pub document: ReplacedDocument,
 }
 
 impl Asker {

@@ -3,7 +3,10 @@
 //!
 //! What must not live here: who may see what.
 
-use crate::{BuildView, GenerationPhase, GenerationView, GrantsView, Instance, Kept, Kind, PluginView, Use, Watch};
+use crate::{
+    BuildView, Endpoint, GenerationPhase, GenerationView, GrantsView, Instance, Kept, Kind, PluginView, Use, Watch,
+    routes::MOUNTS,
+};
 use std::{
     collections::BTreeMap,
     fmt,
@@ -35,7 +38,7 @@ pub struct LivePlugin {
     pub grants: GrantsView,
     /// Its configuration with what is secret in it, which is in no view: for whoever keeps secrets out of what is told.
     pub secrets_in: Option<Arc<dyn Fn() -> serde_json::Value + Send + Sync>>,
-    /// Its OpenAPI document, as JSON text, while it serves.
+    /// The OpenAPI document that it came with, as JSON text, while it serves.
     pub openapi: Option<Arc<str>>,
     /// The schema of its configuration, if it has one, as its author wrote it.
     pub config_schema: Option<Arc<str>>,
@@ -59,6 +62,20 @@ impl Deref for LivePlugin {
     fn deref(&self) -> &PluginView {
         &self.view
     }
+}
+
+/// What an OpenAPI document describes, below a mount.
+pub(crate) fn described(mount: &str, openapi: Option<&str>) -> Vec<Endpoint> {
+    const METHODS: &[&str] = &["get", "put", "post", "delete", "options", "head", "patch", "trace"];
+    let document: serde_json::Value = openapi.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let mut endpoints = Vec::new();
+    for (path, operations) in document["paths"].as_object().into_iter().flatten() {
+        for method in METHODS.iter().filter(|method| operations.get(**method).is_some()) {
+            let path = format!("{}{path}", mount.trim_end_matches('/'));
+            endpoints.push(Endpoint { method: method.to_uppercase(), path, source: "openapi".into() });
+        }
+    }
+    endpoints
 }
 
 impl LivePlugin {
@@ -104,6 +121,29 @@ impl LivePlugin {
             }
         }
         view
+    }
+
+    /// Its OpenAPI document now: the last with which what serves replaced the one that it came with, or that one.
+    pub fn document(&self) -> Option<Arc<str>> {
+        self.replaced_document().or_else(|| self.openapi.clone())
+    }
+
+    fn replaced_document(&self) -> Option<Arc<str>> {
+        self.instance.as_ref().and_then(Weak::upgrade)?.replaced_document()
+    }
+
+    /// What it answers, as its document now says.
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        let Some(document) = self.replaced_document() else { return self.view.endpoints.clone() };
+        let mut endpoints = described(&format!("{MOUNTS}{}", self.view.name), Some(&document));
+        let is_other = |endpoint: &&Endpoint| match &*endpoint.source {
+            "openapi" => false,
+            "mount" => endpoints.is_empty(),
+            _ => true,
+        };
+        let others: Vec<_> = self.view.endpoints.iter().filter(is_other).cloned().collect();
+        endpoints.extend(others);
+        endpoints
     }
 
     /// How many requests, answers and upgraded connections are under way now, in what serves and what drains.

@@ -124,7 +124,7 @@ mod tests {
     use camlock_policy::Granted;
 
     fn asker(plugin: &str) -> Asker {
-        Asker { plugin: plugin.into(), generation: 1, granted: Granted::default() }
+        Asker { plugin: plugin.into(), generation: 1, granted: Granted::default(), document: Default::default() }
     }
 
     fn services(limits: AskLimits) -> HostServices {

@@ -8,12 +8,14 @@ mod data;
 pub mod database;
 mod directory;
 mod meters;
+mod openapi;
 mod rate;
 pub mod secrets;
 mod storage;
 
 pub use data::{Login, PluginData, PostgresConnections, PostgresLink, PostgresMessages, PostgresServer, SqliteFile};
 pub use directory::{HostServices, NotAService, Service, ServiceSet};
+pub use openapi::{MOST_DOCUMENT, OpenApiService};
 pub use rate::AskLimits;
 pub use storage::{
     KeptKey, KeptValue, MOST_BATCH, MOST_KEY, MOST_PAGE, MOST_VALUE, PluginStorage, StorageAct, StorageChange,

@@ -4,11 +4,12 @@
 use axum::body::{Body, to_bytes};
 use camlock_plugin::{Error, HostError, HostErrorCode, Result};
 use camlock_policy::{
-    Asker, Body as AskBody, ERROR_CODE, Granted, Grants, MigrationFile, Services, TableTerms, TablesNotReady, manifest,
-    migrations,
+    Asker, Body as AskBody, ERROR_CODE, Granted, Grants, MigrationFile, ReplacedDocument, Services, TableTerms,
+    TablesNotReady, manifest, migrations,
 };
 use camlock_services::{
-    AskLimits, HostServices, PluginData, PluginStorage, ServiceSet, SqliteFile, StorageLimits, StorageService,
+    AskLimits, HostServices, OpenApiService, PluginData, PluginStorage, ServiceSet, SqliteFile, StorageLimits,
+    StorageService,
     database::{
         PluginTables,
         service::{DatabaseService, SessionLimits},
@@ -72,10 +73,11 @@ impl HostedServices {
         let mut services = ServiceSet::default();
         services.add("storage/1", StorageService::new(storage)).map_err(sentence)?;
         services.add("database/1", DatabaseService::new(tables, SessionLimits::default())).map_err(sentence)?;
+        services.add("openapi/1", OpenApiService::default()).map_err(sentence)?;
         let granted = Granted::new(manifest.camlock.permissions, &grants);
         Ok(HostedServices {
             services: HostServices::new(services, AskLimits::default()),
-            asker: Asker { plugin: name, generation: 1, granted },
+            asker: Asker { plugin: name, generation: 1, granted, document: ReplacedDocument::default() },
             ahead,
             _directory: directory,
         })

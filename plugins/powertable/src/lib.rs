@@ -1,49 +1,57 @@
-//! Powertable: small tables in memory, over a JSON API with OpenAPI.
+//! Powertable: tables of a database over HTTP, in PostgREST's grammar.
 //!
-//! `api` speaks HTTP, `store` keeps the tables, `snapshot` carries them over a reload, and the other modules are pure: what a
-//! column, a value, a row, a question and a setting are. Only `store` would change if the tables moved into a database.
+//! `api` speaks HTTP, `store` knows which tables there are, `openapi` describes them. All else is pure: `schema` (what a table is,
+//! and how it becomes SQL), `query` (what is asked of rows), `sql` (that as statements), `rows` (formats), `value` and `time`.
 
 #![forbid(unsafe_code)]
 
 mod api;
-mod cell;
-mod columns;
 mod limits;
-mod question;
-mod refused;
+mod openapi;
+mod problem;
+mod query;
+mod rows;
+mod schema;
 mod settings;
-mod snapshot;
+mod sql;
 mod store;
 #[cfg(test)]
 mod tests;
+mod time;
+mod value;
 
-use camlock_plugin::{Config, Saved, Taken, prelude::*};
+use camlock_plugin::{Config, Taken, prelude::*};
+use openapi::Describer;
 use settings::Settings;
 use store::Store;
 
 struct Powertable {
     store: Arc<Store>,
+    describer: Arc<Describer>,
+}
+
+/// What handlers share.
+#[derive(Clone)]
+struct Shared {
+    store: Arc<Store>,
+    describer: Arc<Describer>,
 }
 
 impl Plugin for Powertable {
     async fn create(host: Host) -> Result<Self> {
         let settings: Settings = host.config()?;
-        Ok(Powertable { store: Arc::new(Store::new(settings)) })
+        let store = Arc::new(Store::new(host.clone(), settings));
+        let base = serde_json::to_value(api::document())?;
+        let describer = Arc::new(Describer::new(host, store.clone(), base));
+        Ok(Powertable { store, describer })
     }
 
     fn routes(self: Arc<Self>) -> impl Into<Routes> {
-        api::routes(self.store.clone())
+        api::routes(Shared { store: self.store.clone(), describer: self.describer.clone() })
     }
 
-    async fn save(&self) -> Result<Option<Vec<u8>>> {
-        snapshot::write(&self.store.everything().await).map(Some)
-    }
-
-    async fn restore(&self, saved: Saved) -> Result<()> {
-        let kept = snapshot::read(&saved.state).map_err(|reason| {
-            Error::msg(format!("what version {} saved cannot be taken over: {reason}", saved.version))
-        })?;
-        self.store.replace(kept).await;
+    async fn start(&self) -> Result<()> {
+        self.describer.tell();
         Ok(())
     }
 

@@ -1,261 +1,192 @@
-//! Where the tables are kept: today in memory.
-//!
-//! All else in this plugin goes through [`Store`], whose methods are `async` so that a database can take its place.
+//! The tables in the database: which there are, and how they come and go. What must not live here: rows.
 
 use crate::{
-    cell::{self, Cell},
-    columns::{Column, Definition, Given},
     limits,
-    question::Question,
-    refused::Refused,
+    problem::{OrRefused, Refused},
+    schema::{self, Change, Column, Definition, ID, Type, UserTable},
     settings::Settings,
+    sql::Engine,
 };
-use serde::Serialize;
+use camlock_plugin::{Host, HostError, HostErrorCode, database::Database};
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
-    sync::{
-        PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{OnceLock, RwLock},
+    time::{SystemTime, UNIX_EPOCH},
 };
-use utoipa::ToSchema;
 
-/// The tables.
-#[derive(Debug)]
 pub struct Store {
-    kept: RwLock<Kept>,
-    /// How many rows a table may have.
-    rows: AtomicUsize,
+    host: Host,
+    /// Which database it is, once that was asked.
+    dialect: OnceLock<Engine>,
+    settings: RwLock<Settings>,
 }
 
-/// What is kept.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Kept {
-    tables: BTreeMap<String, Table>,
-    bytes: usize,
-}
-
-/// A table with its rows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Table {
-    pub definition: Definition,
-    /// Ids are never given twice, even if the row is deleted.
-    pub next_id: u64,
-    pub rows: BTreeMap<u64, Vec<Cell>>,
-}
-
-/// How much is kept.
-#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Amounts {
-    tables: usize,
-    rows: usize,
-    /// About how much memory the rows take.
-    bytes: usize,
-}
-
-/// A table, without its rows.
-#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Summary {
-    name: String,
-    columns: Vec<Column>,
-    /// How many rows it has.
-    rows: usize,
-}
-
-/// A row: its id, and a value for each column.
-#[derive(Debug, PartialEq, Serialize, ToSchema)]
-pub struct Row {
-    pub id: u64,
-    #[serde(flatten)]
-    cells: BTreeMap<String, Cell>,
-}
-
-/// A part of a table's rows.
-#[derive(Debug, PartialEq, Serialize, ToSchema)]
-pub struct Page {
-    items: Vec<Row>,
-    /// How many rows answer the question, of which `items` are a part.
-    total: usize,
+/// A table, and which revision of it that is.
+pub struct Known {
+    pub table: UserTable,
+    revision: i64,
 }
 
 impl Store {
-    /// An empty one.
-    pub fn new(settings: Settings) -> Self {
-        Store { kept: RwLock::default(), rows: AtomicUsize::new(settings.rows_per_table.0) }
+    pub fn new(host: Host, settings: Settings) -> Self {
+        Store { host, dialect: OnceLock::new(), settings: RwLock::new(settings) }
     }
 
-    /// From now on these hold.
+    pub fn database(&self) -> Database {
+        self.host.database()
+    }
+
+    /// How many rows an answer has at most.
+    pub fn max_rows(&self) -> Option<u64> {
+        let settings = self.settings.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        settings.max_rows.map(u64::from)
+    }
+
     pub fn set(&self, settings: Settings) {
-        self.rows.store(settings.rows_per_table.0, Ordering::Relaxed);
+        *self.settings.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = settings;
     }
 
-    pub async fn amounts(&self) -> Amounts {
-        let kept = self.read();
-        let rows = kept.tables.values().map(|table| table.rows.len()).sum();
-        Amounts { tables: kept.tables.len(), rows, bytes: kept.bytes }
-    }
-
-    pub async fn tables(&self) -> Vec<Summary> {
-        self.read().tables.values().map(Table::summary).collect()
-    }
-
-    pub async fn table(&self, name: &str) -> Result<Summary, Refused> {
-        self.read().table(name).map(Table::summary)
-    }
-
-    pub async fn create(&self, definition: Definition) -> Result<Summary, Refused> {
-        let table = Table { definition, next_id: 1, rows: BTreeMap::new() };
-        let summary = table.summary();
-        self.write().add(table)?;
-        Ok(summary)
-    }
-
-    pub async fn drop_table(&self, name: &str) -> Result<(), Refused> {
-        let mut kept = self.write();
-        let table = kept.tables.remove(name).ok_or_else(|| no_table(name))?;
-        kept.bytes -= table.bytes();
-        Ok(())
-    }
-
-    pub async fn rows(&self, table: &str, question: &Question) -> Result<Page, Refused> {
-        let kept = self.read();
-        let table = kept.table(table)?;
-        let rows = table.rows.iter().map(|(id, cells)| (*id, cells.as_slice()));
-        let found = question.answer(&table.definition, rows)?;
-        let items = found.rows.into_iter().map(|(id, cells)| table.row(id, cells)).collect();
-        Ok(Page { items, total: found.total })
-    }
-
-    pub async fn row(&self, table: &str, id: &str) -> Result<Row, Refused> {
-        let kept = self.read();
-        let table = kept.table(table)?;
-        let (id, cells) = table.find(id)?;
-        Ok(table.row(id, cells))
-    }
-
-    pub async fn insert(&self, table: &str, given: Given) -> Result<Row, Refused> {
-        let mut kept = self.write();
-        let there = kept.table(table)?;
-        let cells = there.definition.row(given)?;
-        let (rows, most) = (there.rows.len(), self.rows.load(Ordering::Relaxed));
-        if rows >= most {
-            return Err(Refused::conflict(format!("the table `{table}` is full: {rows} of {most} rows")));
+    pub async fn dialect(&self) -> OrRefused<Engine> {
+        if let Some(dialect) = self.dialect.get() {
+            return Ok(*dialect);
         }
-        let id = there.next_id;
-        kept.put(table, id, cells)
+        let row = self.database().query(Engine::QUESTION, ()).await?.into_one().await?;
+        Ok(*self.dialect.get_or_init(|| Engine::of_answer(row.get::<i64>("is_sqlite").unwrap_or(0) == 1)))
     }
 
-    pub async fn update(&self, table: &str, id: &str, given: Given) -> Result<Row, Refused> {
-        let mut kept = self.write();
-        let there = kept.table(table)?;
-        let (id, cells) = there.find(id)?;
-        let cells = there.definition.changed(cells.to_vec(), given)?;
-        kept.put(table, id, cells)
+    /// All tables, by their names.
+    pub async fn tables(&self) -> OrRefused<Vec<UserTable>> {
+        Ok(self.known().await?.into_iter().map(|known| known.table).collect())
     }
 
-    pub async fn delete(&self, table: &str, id: &str) -> Result<(), Refused> {
-        let mut kept = self.write();
-        let (id, cells) = kept.table(table)?.find(id)?;
-        kept.bytes -= cell::size(cells);
-        kept.tables.get_mut(table).and_then(|there| there.rows.remove(&id));
-        Ok(())
+    async fn known(&self) -> OrRefused<Vec<Known>> {
+        let question = "SELECT revision, definition FROM p_powertable__tables ORDER BY name";
+        let mut rows = self.database().query(question, ()).await?;
+        let mut known = Vec::new();
+        while let Some(row) = rows.next().await? {
+            known.push(Known { revision: row.get("revision")?, table: read(&row.get::<String>("definition")?)? });
+        }
+        Ok(known)
     }
 
-    /// All that is kept, for the next build of this plugin.
-    pub async fn everything(&self) -> Kept {
-        self.read().clone()
+    pub async fn table(&self, name: &str) -> OrRefused<UserTable> {
+        let question = "SELECT definition FROM p_powertable__tables WHERE name = $1";
+        // PostgreSQL would not take it at all.
+        if name.contains('\0') {
+            return Err(Refused::no_table(name));
+        }
+        let row = self.database().query(question, [name]).await?.next().await?;
+        let row = row.ok_or_else(|| Refused::no_table(name))?;
+        read(&row.get::<String>("definition")?)
     }
 
-    /// Keeps this instead.
-    pub async fn replace(&self, kept: Kept) {
-        *self.write() = kept;
+    /// Makes a table.
+    pub async fn create(&self, definition: Definition) -> OrRefused<UserTable> {
+        let table = definition.check()?;
+        let known = self.known().await?;
+        if known.iter().any(|known| known.table.name == table.name) {
+            return Err(Refused::conflict(format!("there is a table `{}` already", table.name)));
+        }
+        if known.len() >= limits::TABLES {
+            let count = limits::TABLES;
+            return Err(Refused::conflict(format!("there are {count} tables, and no more are kept")));
+        }
+        for kept in &table.columns {
+            leads_somewhere(&kept.column, &table, &known)?;
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        let revision = i64::try_from(now).unwrap_or_default();
+        self.define(schema::created(&table, revision, self.dialect().await?)).await?;
+        Ok(table)
     }
 
-    // Whatever panics changes nothing by halves: all is checked before anything is written.
-    fn read(&self) -> RwLockReadGuard<'_, Kept> {
-        self.kept.read().unwrap_or_else(PoisonError::into_inner)
+    /// Changes a table.
+    pub async fn change(&self, name: &str, change: &Change) -> OrRefused<UserTable> {
+        let known = self.known().await?;
+        let before = known.iter().find(|known| known.table.name == name).ok_or_else(|| Refused::no_table(name))?;
+        let after = change.apply(&before.table)?;
+        match change {
+            Change::AddColumn(column) => leads_somewhere(column, &after, &known)?,
+            Change::DropColumn(column)
+            | Change::RenameColumn { from: column, .. }
+            | Change::SetUnique { column, unique: false } => referred_to(name, Some(column), &known)?,
+            Change::SetUnique { unique: true, .. } => {}
+        }
+        let dialect = self.dialect().await?;
+        self.define(schema::changed(&before.table, change, &after, before.revision, dialect)).await?;
+        Ok(after)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Kept> {
-        self.kept.write().unwrap_or_else(PoisonError::into_inner)
+    /// Drops a table with all its rows.
+    pub async fn drop_table(&self, name: &str) -> OrRefused<()> {
+        let known = self.known().await?;
+        if !known.iter().any(|known| known.table.name == name) {
+            return Err(Refused::no_table(name));
+        }
+        referred_to(name, None, &known)?;
+        self.define(schema::dropped(name)).await
+    }
+
+    /// Lets the next id of a table follow those that were given: PostgreSQL does not look at them by itself.
+    pub async fn count_on(&self, table: &UserTable) -> OrRefused<()> {
+        let name = table.stored();
+        let sql = format!("SELECT setval('{name}_id_seq', (SELECT max({ID}) FROM {name}))");
+        self.database().define(sql).await.map_err(Refused::from)
+    }
+
+    async fn define(&self, sql: String) -> OrRefused<()> {
+        self.database().define(sql).await.map_err(not_defined)
     }
 }
 
-fn no_table(name: &str) -> Refused {
-    Refused::nothing(format!("there is no table `{}`", name.chars().take(limits::NAME).collect::<String>()))
+fn read(definition: &str) -> OrRefused<UserTable> {
+    serde_json::from_str(definition).map_err(|error| {
+        let words = format!("what is on record of a table cannot be read: {error}");
+        Refused::from(HostError::new(HostErrorCode::Unavailable, words))
+    })
 }
 
-impl Kept {
-    /// The tables, by their names.
-    pub fn tables(&self) -> impl Iterator<Item = &Table> {
-        self.tables.values()
+fn not_defined(error: HostError) -> Refused {
+    let refused = Refused::from(error.clone());
+    if error.code != HostErrorCode::Invalid {
+        return refused;
     }
+    let message = match error.message.contains("p_powertable__tables") {
+        true => "somebody else changed that table meanwhile: look at it, and try again",
+        false => "the rows that are there, or other tables, do not go with it",
+    };
+    Refused { message: message.to_owned(), ..Refused::conflict("") }.with_details(refused.details.unwrap_or_default())
+}
 
-    /// Adds a table that may have rows already.
-    pub fn add(&mut self, table: Table) -> Result<(), Refused> {
-        table.definition.check()?;
-        let (count, bytes) = (self.tables.len(), table.bytes());
-        let room = self.bytes_with(0, bytes);
-        match self.tables.entry(table.definition.name.clone()) {
-            Entry::Occupied(there) => Err(Refused::conflict(format!("there is a table `{}` already", there.key()))),
-            Entry::Vacant(_) if count >= limits::TABLES => {
-                Err(Refused::conflict(format!("there are {} tables, and no more are kept", limits::TABLES)))
-            }
-            Entry::Vacant(place) => {
-                self.bytes = room?;
-                place.insert(table);
-                Ok(())
-            }
-        }
-    }
-
-    fn table(&self, name: &str) -> Result<&Table, Refused> {
-        self.tables.get(name).ok_or_else(|| no_table(name))
-    }
-
-    /// Puts a row that fits in the place of the one with that id, or as a new one.
-    fn put(&mut self, table: &str, id: u64, cells: Vec<Cell>) -> Result<Row, Refused> {
-        let before = self.table(table)?.rows.get(&id).map_or(0, |cells| cell::size(cells));
-        let bytes = self.bytes_with(before, cell::size(&cells))?;
-        let table = self.tables.get_mut(table).ok_or_else(|| no_table(table))?;
-        let row = table.row(id, &cells);
-        table.rows.insert(id, cells);
-        table.next_id = table.next_id.max(id + 1);
-        self.bytes = bytes;
-        Ok(row)
-    }
-
-    /// How many bytes there are with so many less, and so many more.
-    fn bytes_with(&self, less: usize, more: usize) -> Result<usize, Refused> {
-        match self.bytes - less + more {
-            bytes @ 0..=limits::BYTES => Ok(bytes),
-            _ => {
-                Err(Refused::conflict(format!("all is full: the rows take {} bytes, of {}", self.bytes, limits::BYTES)))
-            }
-        }
+/// A foreign key leads to a column that is unique, of a table that is there.
+fn leads_somewhere(column: &Column, own: &UserTable, known: &[Known]) -> OrRefused<()> {
+    let Some(reference) = &column.references else { return Ok(()) };
+    let others = known.iter().map(|known| &known.table);
+    let to = std::iter::once(own).chain(others).find(|table| table.name == reference.table);
+    let to = to.ok_or_else(|| Refused::unfit(format!("`{}` refers to a table that is not there", column.name)))?;
+    let kind = if reference.column == ID {
+        Type::Integer
+    } else {
+        let unique = to.find(&reference.column).filter(|column| column.unique);
+        let lacks = || Refused::unfit(format!("`{}` refers to a column that is not there, or not unique", column.name));
+        unique.ok_or_else(lacks)?.kind
+    };
+    match kind == column.kind {
+        true => Ok(()),
+        false => Err(Refused::unfit(format!("`{}` holds {}, what it refers to {kind}", column.name, column.kind))),
     }
 }
 
-impl Table {
-    fn bytes(&self) -> usize {
-        self.rows.values().map(|cells| cell::size(cells)).sum()
+/// What others refer to stays as it is.
+fn referred_to(name: &str, column: Option<&str>, known: &[Known]) -> OrRefused<()> {
+    for Known { table, .. } in known {
+        for kept in &table.columns {
+            let Some(reference) = &kept.column.references else { continue };
+            let own = column.is_none() && table.name == name;
+            if reference.table == name && !own && column.is_none_or(|column| reference.column == column) {
+                let from = &kept.column.name;
+                return Err(Refused::conflict(format!("the column `{from}` of `{}` refers to it", table.name)));
+            }
+        }
     }
-
-    fn summary(&self) -> Summary {
-        let Definition { name, columns } = self.definition.clone();
-        Summary { name, columns, rows: self.rows.len() }
-    }
-
-    fn row(&self, id: u64, cells: &[Cell]) -> Row {
-        let names = self.definition.columns.iter().map(|column| column.name.clone());
-        Row { id, cells: names.zip(cells.iter().cloned()).collect() }
-    }
-
-    fn find(&self, id: &str) -> Result<(u64, &[Cell]), Refused> {
-        let found = id.parse().ok().and_then(|id| self.rows.get_key_value(&id));
-        found.map(|(id, cells)| (*id, cells.as_slice())).ok_or_else(|| {
-            let id: String = id.chars().take(limits::NAME).collect();
-            Refused::nothing(format!("the table `{}` has no row `{id}`", self.definition.name))
-        })
-    }
+    Ok(())
 }

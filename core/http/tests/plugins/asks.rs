@@ -175,7 +175,8 @@ fn a_flood_is_refused_to_who_makes_it() {
         let counts = services.counts()["asking"];
         // Two seconds' worth, and what came back meanwhile.
         assert!(counts.errors[1] > 500, "{counts:?}");
-        let other = Asker { plugin: "other".into(), generation: 1, granted: Granted::default() };
+        let other =
+            Asker { plugin: "other".into(), generation: 1, granted: Granted::default(), document: Default::default() };
         let question = Request::get("/count/1?1").body(Body::empty()).unwrap();
         assert_eq!(services.ask(&other, question).await.status(), 200);
         served.unload_wholly().await;

@@ -2,13 +2,26 @@
 
 use crate::harness::{Answer, Host, Served, run};
 use bytes::Bytes;
-use camlock_policy::{Saved, Use};
+use camlock_loader::Surroundings;
+use camlock_policy::{TableTerms, Use};
+use camlock_services::{
+    AskLimits, HostServices, OpenApiService, ServiceSet, SqliteFile,
+    database::{
+        PluginTables, lint,
+        service::{DatabaseService, SessionLimits},
+    },
+};
 use camlock_testing::{Outside, repository, trial};
 use futures_util::StreamExt;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
-use std::{fs, path::PathBuf, sync::OnceLock};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+};
+use tokio::runtime::Handle;
 use tokio_tungstenite::tungstenite::{Message, protocol::frame::coding::CloseCode};
 
 fn shipped(name: &str) -> PathBuf {
@@ -68,51 +81,63 @@ fn hello() {
     });
 }
 
+/// A host that keeps plugins' tables in a file, and says anew what they answer.
+async fn with_tables(library: &Path) -> Host {
+    let mut host = Host::new();
+    let tables = PluginTables::in_file(SqliteFile::at(host.dir().join("plugins.db")), 4, Handle::current());
+    let sections = camlock_loader::inspect(&fs::read(library).expect("it was built")).expect("it is a plugin");
+    assert_eq!(lint::lint("powertable", &sections.migrations), []);
+    let ready =
+        tables.make_ready(&"powertable".into(), &sections.migrations, TableTerms::default()).await.expect("they run");
+    assert_eq!(ready.ran, ["0001_tables.sql"]);
+    let mut services = ServiceSet::default();
+    services.add("database/1", DatabaseService::new(tables, SessionLimits::default())).expect("it has a name");
+    services.add("openapi/1", OpenApiService::default()).expect("it has a name");
+    let services = Arc::new(HostServices::new(services, AskLimits::default()));
+    host.loader = host.loader.with_surroundings(Surroundings { services: Some(services), ..Surroundings::default() });
+    host
+}
+
+/// What it does with rows is tried on a real server (`bin/tests/registry/powertable.rs`): here is what a reload makes of it.
 #[trial]
 fn powertable() {
     let library = shipped("powertable");
     run(async {
-        let host = Host::new();
+        let host = with_tables(&library).await;
         let old = host.serve(&library).await;
         let description = old.instance.description();
         assert_eq!(description.manifest.camlock.routes, ["/hello"]);
+        assert_eq!(description.manifest.camlock.permissions, ["database"]);
         let document: Value = serde_json::from_str(description.openapi.as_deref().expect("a document")).expect("JSON");
         assert_eq!(document["info"]["title"], "powertable");
-        assert!(document["paths"]["/tables/{table}/rows/{id}"]["patch"].is_object(), "{document:#}");
+        assert!(document["paths"]["/{table}"]["patch"].is_object(), "{document:#}");
         assert_eq!(old.text("/hello").await, "Hello from powertable!");
 
         let columns = json!([{"name": "name", "type": "text", "required": true}, {"name": "born", "type": "integer"}]);
         let created = send(&old, "POST", "/tables", json!({"name": "people", "columns": columns})).await;
         assert_eq!(created.status(), StatusCode::CREATED);
-        for (name, born) in [("Ada", 1815), ("Grace", 1906)] {
-            let row = send(&old, "POST", "/tables/people/rows", json!({"name": name, "born": born})).await;
-            assert_eq!(row.status(), StatusCode::CREATED);
-        }
-        let refused = send(&old, "PATCH", "/tables/people/rows/1", json!({"born": "early"})).await;
+        let rows = json!([{"name": "Ada", "born": 1815}, {"name": "Grace", "born": 1906}]);
+        assert_eq!(send(&old, "POST", "/people", rows).await.status(), StatusCode::CREATED);
+        let refused = send(&old, "PATCH", "/people?id=eq.1", json!({"born": "early"})).await;
         assert_eq!(refused.headers()["content-type"], "application/problem+json");
-        assert_eq!(json_of(&refused)["detail"], "column `born` holds integers of 64 bits, not a text");
-        let question = "/tables/people/rows?sort=-born&limit=1";
-        let page = json!({"items": [{"id": 2, "name": "Grace", "born": 1906}], "total": 2});
-        assert_eq!(json_of(&old.get(question).await), page);
+        let told = "`born`: a column that holds integers of 64 bits takes no `early`";
+        assert_eq!(json_of(&refused)["detail"], told);
+        let question = "/people?order=born.desc&select=id,name";
+        let both = json!([{"id": 2, "name": "Grace"}, {"id": 1, "name": "Ada"}]);
+        assert_eq!(json_of(&old.get(question).await), both);
 
         // A setting, taken live; one that cannot be used is refused.
-        assert_eq!(old.instance.configure(r#"{"rows_per_table":2}"#.into()).await, Ok(true));
-        let refused = send(&old, "POST", "/tables/people/rows", json!({"name": "Barbara"})).await;
-        assert_eq!(json_of(&refused)["detail"], "the table `people` is full: 2 of 2 rows");
-        let fault = old.instance.configure(r#"{"rows_per_table":0}"#.into()).await.expect_err("it is refused");
-        assert!(fault.message.ends_with("a table can have 1 to 100000 rows, not 0"), "{fault:?}");
+        assert_eq!(old.instance.configure(r#"{"max_rows":1}"#.into()).await, Ok(true));
+        assert_eq!(json_of(&old.get(question).await), json!([{"id": 2, "name": "Grace"}]));
+        let fault = old.instance.configure(r#"{"max_rows":0}"#.into()).await.expect_err("it is refused");
+        assert!(fault.message.contains("at `max_rows`"), "{fault:?}");
 
-        // A reload: the rows go over, the old library leaves, and ids go on where they were.
-        let state = old.instance.save().await.expect("it saves").expect("state");
+        // A reload: the rows are where they were, the old library leaves, and ids go on.
         let new = host.serve(&library).await;
-        new.instance.restore(Saved { version: "0.1.0".into(), state }).await.expect("it is understood");
         old.unload_wholly().await;
-        assert_eq!(json_of(&new.get(question).await), page);
-        let row = send(&new, "POST", "/tables/people/rows", json!({"name": "Barbara"})).await;
-        assert_eq!(json_of(&row)["id"], 3);
-        let strange = Saved { version: "7.0.0".into(), state: br#"{"format": 7}"#.to_vec() };
-        let refused = new.instance.restore(strange).await.expect_err("it is refused");
-        assert!(refused.message.ends_with("its format is 7, this build knows 1"), "{refused:?}");
+        assert_eq!(json_of(&new.get(question).await), both);
+        send(&new, "POST", "/people", json!({"name": "Barbara"})).await;
+        assert_eq!(json_of(&new.get("/people?name=eq.Barbara&select=id").await), json!([{"id": 3}]));
         new.unload_wholly().await;
     });
 }

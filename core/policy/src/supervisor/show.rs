@@ -13,6 +13,7 @@ use crate::{
     paths::without_paths,
     registry::Record,
     routes::{MOUNTS, Routed, Serving, Target, overlap},
+    view::described,
 };
 use std::{collections::BTreeMap, mem, sync::Arc};
 use tokio::sync::{oneshot, watch};
@@ -241,15 +242,7 @@ impl Plugin {
 
 /// What a plugin answers, as far as it can be known: its OpenAPI document's paths, its claims, and its mount.
 fn endpoints(mount: &str, claims: &[String], openapi: Option<&str>) -> Vec<Endpoint> {
-    const METHODS: &[&str] = &["get", "put", "post", "delete", "options", "head", "patch", "trace"];
-    let document: serde_json::Value = openapi.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    let mut endpoints = Vec::new();
-    for (path, operations) in document["paths"].as_object().into_iter().flatten() {
-        for method in METHODS.iter().filter(|method| operations.get(**method).is_some()) {
-            let path = format!("{}{path}", mount.trim_end_matches('/'));
-            endpoints.push(Endpoint { method: method.to_uppercase(), path, source: "openapi".into() });
-        }
-    }
+    let mut endpoints = described(mount, openapi);
     let any = |path: &str, source: &'static str| Endpoint {
         method: "*".to_owned(),
         path: path.to_owned(),

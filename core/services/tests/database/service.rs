@@ -78,7 +78,7 @@ impl World {
         });
         let body = Body::stream(StreamBody::new(Box::pin(frames)));
         let granted = Granted::new(["database".to_owned()], &Grants::Asked);
-        let asker = Asker { plugin: "shop".into(), generation: 1, granted };
+        let asker = Asker { plugin: "shop".into(), generation: 1, granted, document: Default::default() };
         let answer = self.service.answer(&asker, Request::post("/database/1").body(body).unwrap()).await.unwrap();
         Asked { orders: Some(orders), answer: answer.into_body(), pending: BytesMut::new() }
     }

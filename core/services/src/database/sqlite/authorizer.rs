@@ -217,7 +217,7 @@ impl Permitted {
             AuthAction::Insert { table_name }
             | AuthAction::Update { table_name, .. }
             | AuthAction::Delete { table_name } => names.owns(table_name) || migrates && is_catalog(table_name),
-            // SQLite makes it with the first `AUTOINCREMENT` in a file, and lets nobody make it by its name.
+            // SQLite itself makes the table of counters, with the first `AUTOINCREMENT`; it lets nobody else make one of that name.
             AuthAction::CreateTable { table_name: "sqlite_sequence" } => migrates,
             AuthAction::CreateTable { table_name } | AuthAction::DropTable { table_name } => {
                 migrates && names.owns(table_name)
