@@ -51,10 +51,13 @@ impl Plugin {
 
 impl Supervisor {
     pub(super) fn did_not_come_up(&mut self, id: &GenerationId, failure: Failure, loaded: Option<Loaded>) {
+        // With what the candidate was handed: that may be on record no longer.
+        let secrets = self.plugins.get(&id.plugin).map(Plugin::secret_texts).unwrap_or_default();
+        let failure = Failure { reason: secrets.hide(&failure.reason), ..failure };
         if let Some(loaded) = loaded {
             let phase = Phase::Failed(failure.clone());
             let (farewell, _) = watch::channel(false);
-            self.leave(&id.plugin, id.generation, phase, loaded, farewell);
+            self.leave(&id.plugin, id.generation, phase, loaded, (farewell, secrets));
         }
         if self.current(id).is_some() {
             self.fail_candidate(&id.plugin, failure, NextTry::Never);

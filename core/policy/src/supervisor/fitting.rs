@@ -107,10 +107,10 @@ impl Plugin {
         let mut lacking = Vec::new();
         for pointer in places.iter().filter(|place| is_masked(config, place)).cloned().collect::<Vec<_>>() {
             let is_sealed = self.record().is_some_and(|record| record.secrets.contains_key(&pointer));
-            if list_changed(&known, config, &pointer) {
+            if let Some(why) = list_changed(&known, config, &pointer) {
                 lacking.push(ConfigViolation {
                     pointer,
-                    expected: "a secret, for the list that it stands in has another length now".to_owned(),
+                    expected: format!("a secret, for {why}"),
                     found: format!("`{MASK}`, which stands for the one that was there"),
                 });
                 continue;
@@ -170,13 +170,35 @@ fn no_secret(pointer: String) -> ConfigViolation {
     }
 }
 
-/// Whether a list above this place is not as long as it was: what stood where is not known then.
-fn list_changed(before: &Value, now: &Value, pointer: &str) -> bool {
-    let length = |config: &Value, above: &str| config.pointer(above).and_then(Value::as_array).map(Vec::len);
-    pointer.match_indices('/').any(|(at, _)| {
-        let above = &pointer[..at];
-        length(before, above).zip(length(now, above)).is_some_and(|(before, now)| before != now)
+/// Whether a list above this place is another, so that it is not known what stood there: what is another about it.
+fn list_changed(before: &Value, now: &Value, pointer: &str) -> Option<&'static str> {
+    pointer.match_indices('/').find_map(|(at, _)| {
+        let (above, below) = pointer.split_at(at);
+        let list = |config: &'_ Value| config.pointer(above).and_then(Value::as_array).map(Vec::len);
+        if list(before)? != list(now)? {
+            return Some("the list that it stands in has another length now");
+        }
+        let end = below[1..].find('/').map_or(pointer.len(), |end| at + 1 + end);
+        let item = &pointer[..end];
+        let same =
+            before.pointer(item).zip(now.pointer(item)).is_some_and(|(before, now)| same_but_secrets(before, now));
+        (!same).then_some("what it stands beside in its list is another now")
     })
+}
+
+/// Whether both are the same wherever no secret stands.
+fn same_but_secrets(before: &Value, now: &Value) -> bool {
+    match (before, now) {
+        _ if *before == *MASK => true,
+        (Value::Object(before), Value::Object(now)) => {
+            let same = |key: &String, before: &Value| now.get(key).is_some_and(|now| same_but_secrets(before, now));
+            before.len() == now.len() && before.iter().all(|(key, before)| same(key, before))
+        }
+        (Value::Array(before), Value::Array(now)) => {
+            before.len() == now.len() && before.iter().zip(now).all(|(before, now)| same_but_secrets(before, now))
+        }
+        (before, now) => before == now,
+    }
 }
 
 /// The places that do not fit, the first few of them.
@@ -187,4 +209,25 @@ fn in_words(violations: &[ConfigViolation]) -> String {
         words.push(format!("and {more} more"));
     }
     words.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn in_a_list_a_mask_stands_for_what_stood_just_there() {
+        let before = json!({"doors": [{"host": "a", "pin": MASK}, {"host": "b", "pin": MASK}], "keys": [MASK, MASK]});
+        let changed = |now: Value, pointer: &str| list_changed(&before, &now, pointer);
+        assert_eq!(changed(before.clone(), "/doors/0/pin"), None);
+        assert_eq!(changed(json!({"keys": [MASK, "new"]}), "/keys/0"), None);
+        let one_new = json!({"doors": [{"host": "a", "pin": "new"}, {"host": "b", "pin": MASK}]});
+        assert_eq!(changed(one_new, "/doors/1/pin"), None);
+        let shorter = json!({"doors": [{"host": "b", "pin": MASK}]});
+        assert_eq!(changed(shorter, "/doors/0/pin"), Some("the list that it stands in has another length now"));
+        // The first was taken out, and another one added: what was the second's stands where the first's was.
+        let moved = json!({"doors": [{"host": "b", "pin": MASK}, {"host": "c", "pin": "new"}]});
+        assert_eq!(changed(moved, "/doors/0/pin"), Some("what it stands beside in its list is another now"));
+    }
 }

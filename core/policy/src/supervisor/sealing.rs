@@ -113,6 +113,11 @@ impl Plugin {
 
     /// The secrets that it has, or was offered: as far as they can be opened here.
     pub(super) fn secret_texts(&self) -> SecretTexts {
+        self.secret_texts_and([])
+    }
+
+    /// The same, and those in configurations that a generation had which serves no longer.
+    pub(super) fn secret_texts_and<'a>(&'a self, had: impl IntoIterator<Item = &'a RecordedConfig>) -> SecretTexts {
         let mut texts = SecretTexts::default();
         if let Some(record) = self.record() {
             let plain = self.secret_places(&record.config);
@@ -122,7 +127,7 @@ impl Plugin {
             self.serving.as_ref().map(|serving| [&serving.config.taken.recorded, &serving.config.offered.recorded]);
         let candidate = self.candidate.as_ref().and_then(|candidate| candidate.config());
         let mut seen: Vec<&RecordedConfig> = Vec::new();
-        for config in serving.into_iter().flatten().chain(candidate).chain([&self.on_record.config]) {
+        for config in serving.into_iter().flatten().chain(candidate).chain([&self.on_record.config]).chain(had) {
             if config.secrets.is_empty() || seen.contains(&config) {
                 continue;
             }

@@ -19,6 +19,7 @@ use crate::{
     generation::{Event, Phase},
     never,
     registry::Actor,
+    secrets::SecretTexts,
 };
 use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 use tokio::{sync::watch, time::Instant};
@@ -199,8 +200,10 @@ impl Supervisor {
         self.shown.routes_changed = true;
         let mut phase = Phase::Serving;
         Plugin::step(&mut phase, Event::Replaced);
-        let ServingGeneration { generation, loaded, farewell, .. } = serving;
-        self.leave(name, generation, phase, loaded, farewell);
+        let ServingGeneration { generation, loaded, farewell, config, .. } = serving;
+        let had = [&config.taken.recorded, &config.offered.recorded];
+        let secrets = self.plugins.get(name).map(|plugin| plugin.secret_texts_and(had)).unwrap_or_default();
+        self.leave(name, generation, phase, loaded, (farewell, secrets));
     }
 
     /// A loaded generation leaves.
@@ -210,7 +213,7 @@ impl Supervisor {
         generation: u64,
         phase: Phase,
         loaded: Loaded,
-        farewell: watch::Sender<bool>,
+        (farewell, secrets): (watch::Sender<bool>, SecretTexts),
     ) {
         let limits = self.settings.limits(name).clone();
         let after = self.plugins.values().filter(|plugin| plugin.needs().is_some_and(|needs| needs.contains_key(name)));
@@ -222,7 +225,6 @@ impl Supervisor {
             deadline: SystemTime::now() + limits.drain,
             down: is_down,
         };
-        let secrets = self.plugins.get(name).map(Plugin::secret_texts).unwrap_or_default();
         let going = Leave { loaded, secrets, farewell, deadline: Instant::now() + limits.drain, after, down };
         tokio::spawn(leave(going, self.ports.clone(), limits, self.reporter(name, generation)));
         match self.plugins.get_mut(name) {

@@ -61,7 +61,8 @@ impl Supervisor {
         let (farewell, _) = watch::channel(false);
         let mut phase = Phase::Starting;
         Plugin::step(&mut phase, Event::Superseded);
-        self.leave(&id.plugin, id.generation, phase, loaded, farewell);
+        let secrets = self.plugins.get(&id.plugin).map(Plugin::secret_texts).unwrap_or_default();
+        self.leave(&id.plugin, id.generation, phase, loaded, (farewell, secrets));
     }
 
     /// From now on this generation serves.

@@ -1,7 +1,7 @@
 //! All secrets of one configuration: set apart and sealed before it goes on record, and put back before the plugin gets it.
 
 use super::{key::SecretsKey, seal::SecretPlace};
-use camlock_policy::{MASK, NotOpened, SealedSecrets};
+use camlock_policy::{MASK, NotOpened, SealedSecret, SealedSecrets};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use zeroize::Zeroizing;
@@ -24,7 +24,7 @@ pub fn set_apart(
             }
             continue;
         }
-        let text = Zeroizing::new(value.to_string());
+        let text = Zeroizing::new(with_those_below(plugin, pointer, value, before, key)?.to_string());
         let place = SecretPlace { plugin, pointer };
         // Sealed once more it would be other bytes, and look like a change.
         let same =
@@ -40,14 +40,36 @@ pub fn set_apart(
     Ok((shown, secrets))
 }
 
+/// A value that is about to become a secret as a whole, with what was a secret within it: masks are no part of it.
+fn with_those_below(
+    plugin: &str,
+    pointer: &str,
+    value: &Value,
+    before: &SealedSecrets,
+    key: &SecretsKey,
+) -> Result<Value, NotOpened> {
+    let mut whole = value.clone();
+    for (place, sealed) in before {
+        let Some(below) = place.strip_prefix(pointer).filter(|below| below.starts_with('/')) else { continue };
+        if let Some(value) = whole.pointer_mut(below).filter(|value| **value == *MASK) {
+            *value = opened(plugin, place, sealed, key)?;
+        }
+    }
+    Ok(whole)
+}
+
+fn opened(plugin: &str, pointer: &str, sealed: &SealedSecret, key: &SecretsKey) -> Result<Value, NotOpened> {
+    let opened = key.open(&SecretPlace { plugin, pointer }, sealed)?;
+    serde_json::from_slice(&opened)
+        .map_err(|_| NotOpened::Damaged { place: format!("the secret `{pointer}` of `{plugin}`") })
+}
+
 /// Puts secrets back where the mask stands for them. One that is sealed and has no mask in its place is not wanted any more.
 pub fn put_back(plugin: &str, shown: &Value, secrets: &SealedSecrets, key: &SecretsKey) -> Result<Value, NotOpened> {
     let mut config = shown.clone();
     for (pointer, sealed) in secrets {
         let Some(value) = config.pointer_mut(pointer).filter(|value| **value == *MASK) else { continue };
-        let opened = key.open(&SecretPlace { plugin, pointer }, sealed)?;
-        *value = serde_json::from_slice(&opened)
-            .map_err(|_| NotOpened::Damaged { place: format!("the secret `{pointer}` of `{plugin}`") })?;
+        *value = opened(plugin, pointer, sealed, key)?;
     }
     Ok(config)
 }
@@ -72,6 +94,21 @@ mod tests {
         assert_eq!(secrets.keys().collect::<Vec<_>>(), ["/keys/1", "/password", "/store"]);
         assert_eq!(put_back("hello", &shown, &secrets, &key), Ok(config));
         assert!(put_back("other", &shown, &secrets, &key).is_err());
+    }
+
+    /// A later version may call more of it a secret.
+    #[test]
+    fn what_was_a_secret_within_another_stays_one() {
+        let key = SecretsKey::generate();
+        let config = json!({"store": {"host": "x", "pin": "1234"}, "keys": ["a", "b"]});
+        let first = places(&["/store/pin", "/keys/0", "/keys/1"]);
+        let (shown, before) = set_apart("hello", &config, &first, &SealedSecrets::new(), &key).unwrap();
+        assert_eq!(shown, json!({"store": {"host": "x", "pin": MASK}, "keys": [MASK, MASK]}));
+        let more = places(&["/store", "/store/pin", "/keys", "/keys/0", "/keys/1"]);
+        let (shown, secrets) = set_apart("hello", &shown, &more, &before, &key).unwrap();
+        assert_eq!(shown, json!({"store": MASK, "keys": MASK}));
+        assert_eq!(secrets.keys().collect::<Vec<_>>(), ["/keys", "/store"]);
+        assert_eq!(put_back("hello", &shown, &secrets, &key), Ok(config));
     }
 
     #[test]
