@@ -18,12 +18,17 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tokio::{task::spawn_blocking, time::sleep};
+use tokio::{
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
 
 /// After so long a server that lacks the key looks whether it is there.
 const AGAIN: Duration = Duration::from_secs(2);
 /// And so often it looks before it asks the registry, too.
 const LOOKS: u32 = 15;
+/// One that has the key compares it so often.
+const COMPARED: Duration = Duration::from_secs(60);
 
 /// Where a server's own key comes from.
 #[derive(Clone, Debug)]
@@ -122,8 +127,10 @@ pub(crate) async fn follow(own: OwnKey, record: KeyRecord, keyring: Keyring, cha
                 record.usable().await;
             }
             HeldKey::Fleets(_) => {
-                keyring.missed().await;
-                sleep(Duration::from_millis(100)).await;
+                // It may have become another without a secret to notice it by.
+                if timeout(COMPARED, keyring.missed()).await.is_ok() {
+                    sleep(Duration::from_millis(100)).await;
+                }
             }
             HeldKey::Lacking { has, .. } => {
                 for _ in 0..LOOKS {

@@ -3,9 +3,9 @@
 use crate::data::sync_dir;
 use camlock_services::secrets::SecretsKey;
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt, fchown},
     path::Path,
 };
 
@@ -13,6 +13,8 @@ use std::{
 pub(super) const FILE: &str = "secrets.key";
 /// A key that is not the fleet's yet: nobody has it anywhere else when it comes to be.
 pub(super) const NEXT: &str = "secrets.key.new";
+/// Whoever rotates holds it.
+const LOCK: &str = ".secrets.lock";
 
 pub(super) fn read(path: &Path) -> Result<Option<SecretsKey>, String> {
     match fs::read_to_string(path) {
@@ -30,10 +32,37 @@ pub(super) fn put(path: &Path, key: &SecretsKey, place: impl Fn(&Path) -> io::Re
     let dir = path.parent().unwrap_or(path);
     let temporary = dir.join(format!(".{FILE}-{}-{}", std::process::id(), key.id()));
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary);
-    let written = file.and_then(|mut file| writeln!(file, "{}", *key.text()).and_then(|()| file.sync_all()));
+    let written = file.and_then(|mut file| {
+        give_to_owner_of(dir, &file)?;
+        writeln!(file, "{}", *key.text()).and_then(|()| file.sync_all())
+    });
     let placed = written.and_then(|()| place(&temporary)).and_then(|()| sync_dir(dir));
     let _ = fs::remove_file(&temporary);
     placed.map_err(|error| format!("{} cannot be written: {error}", path.display()))
+}
+
+/// Whoever runs a command here: the server has to read it, and it is the server's directory.
+fn give_to_owner_of(dir: &Path, file: &File) -> io::Result<()> {
+    let (owner, mine) = (fs::metadata(dir)?, file.metadata()?);
+    if (owner.uid(), owner.gid()) == (mine.uid(), mine.gid()) {
+        return Ok(());
+    }
+    fchown(file, Some(owner.uid()), Some(owner.gid()))
+}
+
+/// Keeps others from rotating in this directory as long as it is there.
+pub(super) fn alone(data: &Path) -> Result<File, String> {
+    let path = data.join(LOCK);
+    let told = |error: &dyn std::fmt::Display| format!("{} cannot be locked: {error}", path.display());
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = file.map_err(|error| told(&error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(format!("another rotation is under way in {}; nothing was changed", data.display()))
+        }
+        Err(TryLockError::Error(error)) => Err(told(&error)),
+    }
 }
 
 /// A key that is to become the fleet's, unless there is one already: another server may share this directory. Which one it is.
@@ -56,9 +85,15 @@ pub(super) fn install(data: &Path, key: &SecretsKey) -> Result<(), String> {
         }
         let _ = fs::hard_link(&path, data.join(format!("{FILE}.{}", before.id())));
     }
-    let installed = fs::rename(&next, &path).and_then(|()| sync_dir(data));
-    if read(&path)?.as_ref() == Some(key) {
-        return Ok(());
+    let placed = put(&path, key, |temporary| fs::rename(temporary, &path));
+    placed.map_err(|why| format!("{why}; the key {} is the fleet's now, and lies in {}", key.id(), next.display()))?;
+    forget(&next, key);
+    Ok(())
+}
+
+/// Removes a key that lies elsewhere, or nowhere needs to; another one of that name stays.
+pub(super) fn forget(path: &Path, key: &SecretsKey) {
+    if read(path).is_ok_and(|there| there.as_ref() == Some(key)) {
+        let _ = fs::remove_file(path);
     }
-    installed.map_err(|error| format!("{} cannot be written: {error}", path.display()))
 }

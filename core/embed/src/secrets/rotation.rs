@@ -2,7 +2,7 @@
 
 use super::{
     OwnKey,
-    files::{NEXT, install, put},
+    files::{NEXT, alone, forget, install, put, read},
 };
 use crate::RegistrySettings;
 use camlock_policy::SealedSecret;
@@ -19,11 +19,17 @@ pub async fn look_at_secrets(
 ) -> Result<(HeldKey, SecretsOnRecord), String> {
     let key = OwnKey { given: given.cloned(), data: data.to_owned() }.read()?;
     let there = Store::secrets(&registry.url(data), store).await.map_err(|trouble| trouble.sentence)?;
-    let held = match &there.check {
-        Some(check) => HeldKey::compared(key, &KeyCheck(check.clone())),
-        None => HeldKey::NotCompared(key),
+    let Some(check) = there.check.clone().map(KeyCheck) else { return Ok((HeldKey::NotCompared(key), there)) };
+    let held = HeldKey::compared(key, &check);
+    // A rotation may have been broken off when all was sealed with the other key, and before that was in its place.
+    let next = match held {
+        HeldKey::Lacking { .. } if given.is_none() => read(&data.join(NEXT))?,
+        _ => None,
     };
-    Ok((held, there))
+    match HeldKey::compared(next, &check) {
+        HeldKey::Fleets(next) => Ok((HeldKey::Fleets(next), there)),
+        _ => Ok((held, there)),
+    }
 }
 
 /// Seals all secrets anew with another key, all or nothing: how many they were. Without a setting that names the key of now, the
@@ -35,6 +41,7 @@ pub async fn rotate_secrets(
     data: &Path,
     to: &SecretsKey,
 ) -> Result<usize, String> {
+    let _alone = alone(data)?;
     let from = match look_at_secrets(registry, store, given, data).await?.0 {
         HeldKey::Fleets(key) => key,
         HeldKey::Lacking { needed, has } => {
@@ -52,6 +59,7 @@ pub async fn rotate_secrets(
     };
     let next = data.join(NEXT);
     if given.is_none() {
+        install(data, &from)?;
         put(&next, to, |temporary| fs::rename(temporary, &next))?;
     }
     let reseal = |plugin: &str, pointer: &str, sealed: &SealedSecret| {
@@ -67,7 +75,7 @@ pub async fn rotate_secrets(
         Err(trouble) => {
             // Whether it was committed is not known when the database went away: then the next server finds out which key it is.
             if !trouble.passes() {
-                let _ = fs::remove_file(&next);
+                forget(&next, to);
             }
             Err(trouble.sentence)
         }
