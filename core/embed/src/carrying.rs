@@ -14,7 +14,10 @@ use camlock_services::{
         carry::{TablesToCarry, take_back},
     },
 };
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 use tokio::runtime::Handle;
 
 /// Between which registries, and with what at hand.
@@ -61,6 +64,14 @@ impl KeptToCarry {
     pub async fn of(moved: Move<'_>) -> Result<Self, String> {
         let Move { from, to, schema, data, built_in, leave } = moved;
         let is_file = |url: &str| url.starts_with("sqlite:");
+        if let Some(elsewhere) = kept_elsewhere(from, data) {
+            return Err(format!(
+                "what plugins keep lies in {}, beside that registry, and there is nothing in {}: say `--data {}`",
+                elsewhere.join("plugins.db").display(),
+                data.display(),
+                elsewhere.display()
+            ));
+        }
         // Between two files it stays where it is, and is one file.
         if is_file(from) && (is_file(to) || !data.join("plugins.db").exists()) {
             return Ok(KeptToCarry(None));
@@ -83,11 +94,19 @@ impl KeptToCarry {
         match camlock_services::carry_values(&from, &to).await {
             Ok(values) => Ok(CarriedKept { values, tables: carried.tables, rows: carried.rows }),
             Err(error) => {
-                take_back(&tables_there, &carried.plugins).await.map_err(|error| error.to_string())?;
-                Err(error.message)
+                let taken_back = take_back(&tables_there, &carried.plugins).await;
+                let besides = taken_back.err().map(|why| format!("; and its tables were not taken back: {why}"));
+                Err(format!("{}{}", error.message, besides.unwrap_or_default()))
             }
         }
     }
+}
+
+/// Where a registry's plugins keep what is theirs, if that is not this data directory, in which nothing is kept.
+fn kept_elsewhere(registry: &str, data: &Path) -> Option<PathBuf> {
+    let file = registry.strip_prefix("sqlite:").map(|path| Path::new(path.strip_prefix("//").unwrap_or(path)))?;
+    let beside = file.parent()?;
+    (!data.join("plugins.db").exists() && beside.join("plugins.db").exists()).then(|| beside.to_owned())
 }
 
 /// The migrations of all versions of a plugin that are at hand, the newest first. What cannot be read is no version.

@@ -20,10 +20,10 @@ pub(super) fn choose(
     versions.iter().find_map(|files| chosen(files, applied, here, there))
 }
 
-fn chosen(files: &[MigrationFile], applied: &[Applied], here: SqlDialect, there: SqlDialect) -> Option<ChosenFiles> {
+fn chosen(files: &[MigrationFile], applied: &[Applied], here_is: SqlDialect, there: SqlDialect) -> Option<ChosenFiles> {
     let ran = |applied: &Applied| {
         let is_it = |file: &&MigrationFile| {
-            file.is_for(here)
+            file.is_for(here_is)
                 && file.number == applied.number
                 && file.name == applied.name
                 && checksum(&file.text) == applied.checksum
@@ -32,6 +32,11 @@ fn chosen(files: &[MigrationFile], applied: &[Applied], here: SqlDialect, there:
     };
     let here: Vec<_> = applied.iter().map(ran).collect::<Option<_>>()?;
     let last = applied.iter().map(|applied| applied.number).max()?;
+    // One that was built and never started may have had more in between.
+    let more = |file: &&MigrationFile| !applied.iter().any(|applied| applied.number == file.number);
+    if files.iter().filter(|file| file.number < last && file.is_for(here_is)).any(|file| more(&file)) {
+        return None;
+    }
     // Below the last, what is not on record here is for the other database alone; after it, it runs when the plugin starts.
     let mut there: Vec<_> = files.iter().filter(|file| file.is_for(there) && file.number <= last).cloned().collect();
     there.sort_by_key(|file| file.number);
@@ -67,6 +72,10 @@ mod tests {
         let names = ["0001_m1.sql", "0002_m2.sql"].map(str::to_owned).to_vec();
         assert_eq!(numbers(&versions, &[one.clone(), two.clone()]), Some(names));
         assert_eq!(numbers(&versions, std::slice::from_ref(&one)), Some(vec!["0001_m1.sql".to_owned()]));
+        let between =
+            [vec![one.clone(), file(2, None, "never ran"), file(3, None, "c")], vec![one.clone(), file(3, None, "c")]];
+        let names = ["0001_m1.sql", "0003_m3.sql"].map(str::to_owned).to_vec();
+        assert_eq!(numbers(&between, &[one.clone(), file(3, None, "c")]), Some(names));
         let renamed = MigrationFile { name: "x".to_owned(), ..two };
         assert_eq!(numbers(&versions, &[one, renamed]), None);
         assert_eq!(numbers(&versions, &[]), None);
