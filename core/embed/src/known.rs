@@ -5,6 +5,9 @@ use camlock_services::database::{KnownPlugin, PluginTables};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
+/// After so long it is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// What changes at the same time is told together.
 const TOGETHER: Duration = Duration::from_millis(200);
 
@@ -13,14 +16,22 @@ pub(crate) async fn tell_plugins(tables: PluginTables, mut overview: watch::Rece
     if !tables.have_to_be_told() {
         return;
     }
-    let mut told = Vec::new();
-    while overview.changed().await.is_ok() {
-        tokio::time::sleep(TOGETHER).await;
+    let (mut told, mut failed) = (Vec::new(), false);
+    loop {
+        let changed = overview.changed();
+        // What could not be told is told again, also if nothing changes any more.
+        match tokio::time::timeout(if failed { AGAIN } else { Duration::MAX }, changed).await {
+            Ok(Err(_)) => return,
+            Ok(Ok(())) => tokio::time::sleep(TOGETHER).await,
+            Err(_) => {}
+        }
         let known = known(&overview.borrow_and_update());
         if known == told {
             continue;
         }
-        match tables.tell_plugins(known.clone()).await {
+        let outcome = tables.tell_plugins(known.clone()).await;
+        failed = outcome.is_err();
+        match outcome {
             Ok(true) => told = known,
             // Whoever has the first table is seen to have changed after that.
             Ok(false) => {}

@@ -58,9 +58,21 @@ BEGIN
             RETURN FOUND;
         END $body$
     $function$, current_schema());
+    -- Called by the host, in the transaction in which a plugin's tables go. The right that is revoked is one of a column, which who has
+    -- it cannot drop.
+    EXECUTE format($function$
+        CREATE FUNCTION %1$I._plugin_forget()
+        RETURNS VOID LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+        BEGIN
+            DELETE FROM %1$I._plugin_migrations
+                WHERE plugin = (SELECT r.plugin FROM %1$I._plugin_roles r WHERE r.migrate = session_user);
+            LOCK TABLE %1$I._plugin_roles IN SHARE ROW EXCLUSIVE MODE;
+            EXECUTE pg_catalog.format('REVOKE ALL (name) ON %%I.plugins FROM %%I', %1$L, session_user);
+        END $body$
+    $function$, current_schema());
 END
 $camlock$;
-REVOKE ALL ON FUNCTION _plugin_migration_begin(), _plugin_migration_done(TEXT) FROM PUBLIC;
+REVOKE ALL ON FUNCTION _plugin_migration_begin(), _plugin_migration_done(TEXT), _plugin_forget() FROM PUBLIC;
 
 -- What plugins with tables of their own may know of others.
 CREATE VIEW camlock_plugins AS

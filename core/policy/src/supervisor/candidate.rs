@@ -39,6 +39,8 @@ pub(crate) struct CandidateHead {
     pub(crate) anew: bool,
     pub(crate) since: SystemTime,
     pub(crate) ask: Option<Ask>,
+    /// Whoever asked for it overrules what speaks against it.
+    pub(crate) forced: bool,
     /// Its tables are as it needs them, if it has been seen to that.
     pub(crate) tables: Option<TablesReady>,
     pub(crate) times: StageTimes,

@@ -5,7 +5,8 @@
 
 use super::{
     Supervisor,
-    plugin::{Attempt, AttemptReason, FailedGeneration, Plugin},
+    candidate::CandidateGeneration,
+    plugin::{Attempt, AttemptReason, Contracting, FailedGeneration, Plugin},
     work::{self, GenerationId, GenerationReport, WorkReport},
 };
 use crate::{Candidate, Failure, Stage, TableTerms, TablesNotReady, TablesReady, migrations, never, registry::Actor};
@@ -25,8 +26,7 @@ impl Plugin {
     /// Whether its candidate serves although its tables may lack something that was taken away since: who wants it says so, or
     /// has been asked by another server.
     fn goes_back_regardless(&self, artifact: &Arc<dyn Candidate>) -> bool {
-        let forced =
-            self.candidate.as_ref().and_then(|candidate| candidate.head.ask.as_ref()).is_some_and(|ask| ask.force);
+        let forced = self.candidate.as_ref().is_some_and(|candidate| candidate.head.forced);
         let proposed = |attempt: &Attempt| {
             matches!(attempt.reason, AttemptReason::Rollout(_)) && Some(attempt.agreed.digest) == artifact.digest()
         };
@@ -41,10 +41,10 @@ impl Plugin {
         }
     }
 
-    /// Whether what serves is what all agreed on, and nothing else is on its way.
+    /// Whether what serves is what all agreed on, and nothing else is on its way but what waits for just this.
     fn is_settled(&self) -> bool {
         let agreed = self.agreed_on().map(|agreed| agreed.digest);
-        self.candidate.is_none()
+        self.candidate.as_ref().is_none_or(|candidate| candidate.looked_at_again().is_some())
             && self.wishes.attempt.is_none()
             && self.served_digest().is_none_or(|serves| Some(serves) == agreed)
     }
@@ -75,6 +75,11 @@ impl Supervisor {
         };
         if candidate.head.tables.is_some() {
             self.load(name, artifact, config);
+            return;
+        }
+        if plugin.serving.as_ref().is_some_and(|serving| serving.health.contracts == Contracting::UnderWay) {
+            let why = "what serves takes away from its tables what it does not need".to_owned();
+            self.wait(name, artifact, why, Some(Instant::now() + LOOK_AGAIN));
             return;
         }
         if candidate.looked_at_again().is_some() {
@@ -109,6 +114,10 @@ impl Supervisor {
             never!("`{name}` has tables before it has an artifact");
             return;
         };
+        // A look that was begun before something else became of it says nothing any more.
+        if candidate.word() != "migrating" && candidate.looked_at_again().is_none() {
+            return;
+        }
         candidate.doing.clear();
         match outcome {
             Ok(ready) => {
@@ -141,7 +150,8 @@ impl Supervisor {
             else {
                 continue;
             };
-            if serving.health.contracts.take_if(|due| *due <= now).is_some() {
+            if matches!(serving.health.contracts, Contracting::Due(due) if due <= now) {
+                serving.health.contracts = Contracting::UnderWay;
                 due.push((plugin.name.clone(), serving.generation, serving.artifact.migrations().to_vec()));
             }
         }
@@ -161,18 +171,24 @@ impl Supervisor {
             self.note_migrations(id, ran);
         }
         let Some(plugin) = self.plugins.get_mut(&id.plugin) else { return };
-        if let Some(candidate) = plugin.candidate.as_mut() {
-            candidate.look_again_at(Instant::now());
+        let now = Instant::now();
+        // One that is being looked at hears soon enough.
+        let waits = |candidate: &&mut CandidateGeneration| {
+            candidate.looked_at_again().is_some_and(|again| again <= now + LOOK_AGAIN)
+        };
+        if let Some(candidate) = plugin.candidate.as_mut().filter(waits) {
+            candidate.look_again_at(now);
         }
         let Some(serving) = plugin.serving.as_mut().filter(|serving| serving.generation == id.generation) else {
             return;
         };
+        serving.health.contracts = Contracting::Nothing;
         let Err(failure) = outcome else { return };
         let (name, generation) = (id.plugin.as_str(), id.generation);
         let reason = format!("what only versions before it needed was not taken away: {}", failure.reason);
         if failure.transient {
             tracing::warn!(plugin = name, generation, "{reason}; it is tried again");
-            serving.health.contracts = Some(Instant::now() + TRY_AGAIN);
+            serving.health.contracts = Contracting::Due(now + TRY_AGAIN);
             return;
         }
         let failure = Failure { reason: format!("{reason}; it serves on"), ..failure };

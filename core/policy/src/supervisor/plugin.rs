@@ -210,13 +210,24 @@ pub(crate) struct ServedConfig {
 pub(crate) struct Health {
     /// It is new, and watched.
     pub(crate) probation: Option<Probation>,
-    /// When what only versions before it needed is taken from its tables, if there is anything.
-    pub(crate) contracts: Option<Instant>,
+    /// How far it is with taking from its tables what only versions before it needed.
+    pub(crate) contracts: Contracting,
     pub(crate) due: Instant,
     pub(crate) asked: bool,
     /// There as long as the last call has not come to an end, which may be longer than anybody waits for it.
     pub(crate) call: Weak<()>,
     pub(crate) unwell: u32,
+}
+
+/// How far a generation is with taking from its tables what only versions before it needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contracting {
+    /// There is nothing, or nothing any more.
+    Nothing,
+    /// It is done then, if nothing else is on its way.
+    Due(Instant),
+    /// It is being done.
+    UnderWay,
 }
 
 /// A new generation is watched.

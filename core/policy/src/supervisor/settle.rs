@@ -117,6 +117,7 @@ impl Supervisor {
             anew: ask.is_some() || renewal.is_some(),
             source: source.clone(),
             since: SystemTime::now(),
+            forced: ask.as_ref().is_some_and(|ask| ask.force),
             tables: None,
             times: StageTimes::new(),
             ask,
@@ -124,7 +125,7 @@ impl Supervisor {
         if head.ask.is_some() {
             plugin.past.brake.release();
         }
-        if plugin.pinned() >= most && !head.ask.as_ref().is_some_and(|ask| ask.force) {
+        if plugin.pinned() >= most && !head.forced {
             let reason = format!("{most} generations of it cannot leave the process; see their reasons, or force it");
             let failed = FailedCandidate { head, phase: Phase::Building, digest: None };
             self.has_failed(name, failed, Failure::new(Stage::Load, reason), NextTry::WhenPinsGo);

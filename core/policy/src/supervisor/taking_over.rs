@@ -7,7 +7,9 @@ use super::{
     ask::PendingAnswer,
     candidate::{CandidateGeneration, CandidateHead, CandidateStage},
     plan::GenerationSource,
-    plugin::{HandedConfig, Health, Plugin, Probation, Renewal, RenewalCause, ServedConfig, ServingGeneration},
+    plugin::{
+        Contracting, HandedConfig, Health, Plugin, Probation, Renewal, RenewalCause, ServedConfig, ServingGeneration,
+    },
     watchful,
     work::GenerationId,
 };
@@ -114,7 +116,10 @@ impl Supervisor {
             since: SystemTime::now(),
             held: false,
             health: Health {
-                contracts: head.tables.take().filter(|tables| tables.contracts).map(|_| now + limits.probation),
+                contracts: match head.tables.take() {
+                    Some(tables) if tables.contracts => Contracting::Due(now + limits.probation),
+                    _ => Contracting::Nothing,
+                },
                 probation: Some(Probation { until: now + limits.probation, predecessor }),
                 due: now + watchful::pace(&limits, true) + spread,
                 asked: false,

@@ -3,7 +3,7 @@
 use super::{
     Supervisor,
     plan::{Desired, GenerationSource},
-    plugin::{Attempt, AttemptReason, FailedGeneration, Plugin, Renewal, RenewalCause},
+    plugin::{Attempt, AttemptReason, Contracting, FailedGeneration, Plugin, Renewal, RenewalCause},
     work::{GenerationId, GenerationReport, GenerationReporter, aside},
 };
 use crate::{
@@ -155,7 +155,10 @@ impl Plugin {
         let retry = self.failed.as_ref().and_then(|failed| failed.next_try.at());
         let renewal = self.wishes.renewal.map(|renewal| renewal.due);
         let waiting = self.candidate.as_ref().and_then(|candidate| candidate.looked_at_again());
-        let contracting = self.serving.as_ref().and_then(|serving| serving.health.contracts);
+        let contracting = match self.serving.as_ref().map(|serving| serving.health.contracts) {
+            Some(Contracting::Due(due)) => Some(due),
+            _ => None,
+        };
         [retry, renewal, self.past.brake.lifts_at(), waiting, contracting]
     }
 

@@ -11,7 +11,7 @@ mod turns;
 pub use postgres::{Login, PostgresConnections, PostgresLink, PostgresMessages, PostgresServer};
 pub use sqlite::SqliteFile;
 
-pub(crate) use pool::Pool;
+pub(crate) use pool::{Pool, PoolTurn};
 pub(crate) use postgres::{PooledConnection, drive, open};
 
 use camlock_policy::{AskError, AskErrorCode};

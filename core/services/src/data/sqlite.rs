@@ -19,8 +19,8 @@ use tokio::sync::oneshot;
 /// So many threads read.
 const READERS: usize = 3;
 
-/// How long it is waited for another process's transaction.
-const BUSY: Duration = Duration::from_secs(4);
+/// How long it is waited for another transaction: longer than a plugin may hold one.
+const BUSY: Duration = Duration::from_secs(12);
 
 /// A piece of work. It says itself what became of it, also that there is no connection.
 type FileWork = Box<dyn FnOnce(Result<&mut Connection, &str>) + Send>;

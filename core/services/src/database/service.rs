@@ -10,6 +10,7 @@ mod session;
 mod statement;
 pub mod wire;
 
+pub use on_postgres::NO_CLOCK;
 pub use session::{Ended, Session, SessionLimits};
 
 use crate::Service;

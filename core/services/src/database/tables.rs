@@ -11,7 +11,7 @@ use super::{
     plan::{Applied, Plan, may_go_back, plan},
     service::{Session, Sessions},
 };
-use crate::data::{PostgresServer, SqliteFile};
+use crate::data::{PoolTurn, PostgresServer, SqliteFile};
 use camlock_policy::{
     AskError, AskErrorCode, BoxFuture, Failure, MigrationFile, SqlDialect, Stage, TableTerms, TablesNotReady,
     TablesReady,
@@ -128,6 +128,14 @@ impl PluginTables {
         }
     }
 
+    /// No plugin has more under way at once than it may use connections.
+    async fn turn(&self, plugin: &Arc<str>) -> Result<PoolTurn, AskError> {
+        match &self.0 {
+            TablesPlace::Sqlite(tables) => tables.turn(plugin).await,
+            TablesPlace::Postgres(tables) => tables.turn(plugin).await,
+        }
+    }
+
     /// Changes tables while their plugin runs, as a migration would, and without a record of it.
     async fn define(&self, plugin: &Arc<str>, text: String) -> Result<(), MigrationError> {
         let findings = lint::lint_text(plugin, &text, self.dialect());
@@ -189,12 +197,16 @@ impl Sessions for PluginTables {
 
     fn define(&self, plugin: &Arc<str>, text: String) -> BoxFuture<Result<(), AskError>> {
         let (tables, plugin) = (self.clone(), plugin.clone());
-        Box::pin(async move { tables.define(&plugin, text).await.map_err(AskError::from) })
+        Box::pin(async move {
+            let _turn = tables.turn(&plugin).await?;
+            tables.define(&plugin, text).await.map_err(AskError::from)
+        })
     }
 
     fn url(&self, plugin: &Arc<str>) -> BoxFuture<Result<String, AskError>> {
         let (tables, plugin) = (self.clone(), plugin.clone());
         Box::pin(async move {
+            let _turn = tables.turn(&plugin).await?;
             match &tables.0 {
                 TablesPlace::Sqlite(_) => Err(AskError::new(
                     AskErrorCode::Unavailable,

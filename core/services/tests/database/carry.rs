@@ -1,6 +1,6 @@
 //! Tables that are carried from one database into the other, and what cannot be.
 
-mod place;
+pub(crate) mod place;
 
 use crate::postgres::run;
 use camlock_policy::{MigrationFile, TableTerms};

@@ -1,11 +1,12 @@
 //! The service at run time, in both databases: what is asked as frames, and what is answered.
 
 use crate::{
+    carry::place::OnServer,
     postgres::{HostIs, Registry, run},
     sqlite::Place,
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use camlock_policy::{AskError, Asker, Body, BoxFuture, Granted, Grants};
+use camlock_policy::{AskError, Asker, Body, BoxFuture, Granted, Grants, MigrationFile, TableTerms};
 use camlock_services::{
     Service,
     database::{
@@ -72,15 +73,7 @@ enum Reply {
 
 impl World {
     async fn ask(&self) -> Asked {
-        let (orders, to_send) = mpsc::unbounded_channel();
-        let frames = futures_util::stream::unfold(to_send, |mut to_send: mpsc::UnboundedReceiver<Bytes>| async move {
-            to_send.recv().await.map(|order| (Ok::<_, Infallible>(Frame::data(order)), to_send))
-        });
-        let body = Body::stream(StreamBody::new(Box::pin(frames)));
-        let granted = Granted::new(["database".to_owned()], &Grants::Asked);
-        let asker = Asker { plugin: "shop".into(), generation: 1, granted, document: Default::default() };
-        let answer = self.service.answer(&asker, Request::post("/database/1").body(body).unwrap()).await.unwrap();
-        Asked { orders: Some(orders), answer: answer.into_body(), pending: BytesMut::new() }
+        ask(&self.service).await
     }
 
     /// `?` as the database writes it.
@@ -93,6 +86,18 @@ impl World {
             _ => format!("{sql}${at}{part}"),
         })
     }
+}
+
+async fn ask(service: &impl Service) -> Asked {
+    let (orders, to_send) = mpsc::unbounded_channel();
+    let frames = futures_util::stream::unfold(to_send, |mut to_send: mpsc::UnboundedReceiver<Bytes>| async move {
+        to_send.recv().await.map(|order| (Ok::<_, Infallible>(Frame::data(order)), to_send))
+    });
+    let body = Body::stream(StreamBody::new(Box::pin(frames)));
+    let granted = Granted::new(["database".to_owned()], &Grants::Asked);
+    let asker = Asker { plugin: "shop".into(), generation: 1, granted, document: Default::default() };
+    let answer = service.answer(&asker, Request::post("/database/1").body(body).unwrap()).await.unwrap();
+    Asked { orders: Some(orders), answer: answer.into_body(), pending: BytesMut::new() }
 }
 
 impl Asked {
@@ -355,6 +360,32 @@ fn a_transaction_ends_however_busy_it_is() {
         // One that nobody would know of.
         let mut asked = world.ask().await;
         assert!(matches!(asked.do_it(" /* or so */ BEGIN", &[]).await, Reply::Error(..)));
+    });
+}
+
+/// What goes on at the server after the host has given up is ended there.
+#[test]
+fn a_statement_that_nobody_waits_for_is_ended() {
+    run(async {
+        let server = OnServer::new().await;
+        let text = "CREATE TABLE p_shop__orders (note TEXT)";
+        let file = MigrationFile { number: 1, name: "a".to_owned(), dialect: None, text: text.into() };
+        server.tables.make_ready(&"shop".into(), &[file], TableTerms::default()).await.unwrap();
+        let limits = SessionLimits { statement: Duration::from_millis(300), ..SessionLimits::default() };
+        let service = DatabaseService::new(server.tables.clone(), limits);
+        let mut asked = ask(&service).await;
+        let endless = "INSERT INTO p_shop__orders SELECT n::text FROM generate_series(1, 100000000000) AS n";
+        let ended = asked.do_it(endless, &[]).await;
+        let words = "the statement took too long; what it was to change may be changed".to_owned();
+        assert_eq!(ended, Reply::Error("limit".to_owned(), words));
+        let active = "SELECT count(*)::text FROM pg_stat_activity \
+                      WHERE datname = current_database() AND state = 'active' AND usename LIKE '%\\_run'";
+        while server.one(active).await != "0" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // Others go on.
+        let mut asked = ask(&service).await;
+        assert_eq!(asked.do_it("INSERT INTO p_shop__orders VALUES ('x')", &[]).await, Reply::Done(1));
     });
 }
 

@@ -46,6 +46,8 @@ impl Keepings for World {
 
     fn contract_tables(&self, plugin: &str, _: Vec<MigrationFile>) -> BoxFuture<Result<Vec<String>, Failure>> {
         self.log(format!("contract {plugin}"));
+        // Whoever waited for this need not any more.
+        self.state().tables.clear();
         let outcome = self.state().contracts.pop_front().unwrap_or_else(|| Ok(Vec::new()));
         Box::pin(async move { outcome })
     }

@@ -117,6 +117,13 @@ fn foreign_key(key: &ForeignKeyConstraint, rules: &Rules<'_>) -> Result<(), Stri
                 .to_owned(),
         );
     }
+    if rules.at_run_time {
+        return Err(
+            "at run time no foreign key leads to `plugins`: making one holds up what operators decide; make it by a \
+                    migration"
+                .to_owned(),
+        );
+    }
     let to_name = matches!(&key.referred_columns[..], [column] if names::folded(column, rules.dialect) == "name");
     if !to_name || key.on_delete != Some(ReferentialAction::Cascade) {
         return Err(

@@ -96,7 +96,8 @@ pub async fn migrate(
 async fn ticket(host: &Client, roles: &PluginRoles, file: &MigrationFile) -> Result<String, MigrationError> {
     let schema = quoted(&roles.schema);
     let write = format!(
-        "INSERT INTO {schema}._plugin_tickets (ticket, migrate, plugin, number, name, checksum, contracts) \
+        "WITH left_behind AS (DELETE FROM {schema}._plugin_tickets WHERE made_at < clock_timestamp() - interval '1 hour') \
+         INSERT INTO {schema}._plugin_tickets (ticket, migrate, plugin, number, name, checksum, contracts) \
          VALUES (gen_random_uuid()::text || gen_random_uuid()::text, $1, $2, $3, $4, $5, $6) RETURNING ticket"
     );
     let number = i32::try_from(file.number).unwrap_or(i32::MAX);
@@ -178,25 +179,38 @@ async fn who(transaction: &Transaction<'_>) -> Result<String, Error> {
     Ok(transaction.query_one("SELECT session_user::text", &[]).await?.get(0))
 }
 
-/// Drops all tables of a plugin, the record of its migrations, and its roles. `migrating` is as for [`migrate`].
-pub async fn drop_tables(host: &mut Client, migrating: &Client, roles: &PluginRoles) -> Result<(), MigrationError> {
+/// Drops all tables of a plugin, the record of its migrations, and its roles; both of these log in for it. What is broken off goes on
+/// when it is done once more.
+pub async fn drop_tables(
+    host: &mut Client,
+    migrating: &mut Client,
+    running: &Client,
+    roles: &PluginRoles,
+) -> Result<(), MigrationError> {
     let told = |error: Error| unavailable(&error);
     let (schema, run, migrate) = (quoted(&roles.schema), quoted(&roles.run), quoted(&roles.migrate));
+    // What a plugin may make at run time without a right to anything: large objects, default rights.
+    running.batch_execute("RESET ROLE; DROP OWNED BY CURRENT_USER CASCADE").await.map_err(told)?;
+    // Tables and their record go together; other servers that are at it wait.
+    let dropping = migrating.transaction().await.map_err(told)?;
+    let forget = format!("SELECT * FROM {schema}._plugin_migration_begin(); SELECT {schema}._plugin_forget()");
+    dropping.batch_execute(&format!("RESET ROLE; {forget}; DROP OWNED BY CURRENT_USER CASCADE")).await.map_err(told)?;
+    dropping.commit().await.map_err(told)?;
     let rights = format!(
         "REVOKE ALL ON SCHEMA {schema} FROM {run}, {migrate};
          REVOKE ALL ON {schema}.camlock_plugins FROM {run}, {migrate};
          REVOKE ALL (name) ON {schema}.plugins FROM {migrate};
-         REVOKE ALL ON FUNCTION {schema}._plugin_migration_begin(), {schema}._plugin_migration_done(text) FROM {migrate};"
+         REVOKE ALL ON FUNCTION {schema}._plugin_migration_begin(), {schema}._plugin_migration_done(text), \
+         {schema}._plugin_forget() FROM {migrate};"
     );
-    let revoking = begin_to_change(host, roles).await?;
-    revoking.batch_execute(&rights).await.map_err(told)?;
-    revoking.commit().await.map_err(told)?;
-    migrating.batch_execute("RESET ROLE; DROP OWNED BY CURRENT_USER CASCADE").await.map_err(told)?;
-    let dropping = begin_to_change(host, roles).await?;
-    for table in ["_plugin_migrations", "_plugin_roles"] {
-        let forget = format!("DELETE FROM {schema}.{table} WHERE plugin = $1");
-        dropping.execute(&forget, &[&roles.plugin]).await.map_err(told)?;
+    // By now another server may have done it.
+    let is_there = "SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = ANY (ARRAY[$1::text, $2::text])";
+    let ending = begin_to_change(host, roles).await?;
+    if ending.query(is_there, &[&roles.run, &roles.migrate]).await.map_err(told)?.len() == 2 {
+        ending.batch_execute(&rights).await.map_err(told)?;
     }
-    dropping.batch_execute(&format!("DROP ROLE {run}; DROP ROLE {migrate}")).await.map_err(told)?;
-    dropping.commit().await.map_err(told)
+    let row = format!("DELETE FROM {schema}._plugin_roles WHERE plugin = $1");
+    ending.execute(&row, &[&roles.plugin]).await.map_err(told)?;
+    ending.batch_execute(&format!("DROP ROLE IF EXISTS {run}; DROP ROLE IF EXISTS {migrate}")).await.map_err(told)?;
+    ending.commit().await.map_err(told)
 }

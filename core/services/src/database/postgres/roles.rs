@@ -138,7 +138,10 @@ pub(super) async fn begin_to_change<'a>(
 ) -> Result<Transaction<'a>, MigrationError> {
     let told = |error: Error| unavailable(&error);
     let transaction = host.transaction().await.map_err(told)?;
-    let lock = format!("LOCK TABLE {}._plugin_roles IN SHARE ROW EXCLUSIVE MODE", quoted(&roles.schema));
+    let lock = format!(
+        "SET LOCAL lock_timeout = '20s'; LOCK TABLE {}._plugin_roles IN SHARE ROW EXCLUSIVE MODE",
+        quoted(&roles.schema)
+    );
     transaction.batch_execute(&lock).await.map_err(told)?;
     Ok(transaction)
 }
@@ -184,14 +187,17 @@ pub async fn ensure_roles(
     let rights = format!(
         "GRANT CREATE ON SCHEMA {schema} TO {migrate};
          GRANT REFERENCES (name) ON {schema}.plugins TO {migrate};
-         GRANT EXECUTE ON FUNCTION {schema}._plugin_migration_begin(), {schema}._plugin_migration_done(text) TO {migrate};"
+         GRANT EXECUTE ON FUNCTION {schema}._plugin_migration_begin(), {schema}._plugin_migration_done(text), \
+         {schema}._plugin_forget() TO {migrate};"
     );
     host.batch_execute(&rights).await.map_err(told)?;
-    let row = format!(
-        "INSERT INTO {schema}._plugin_roles (plugin, migrate) VALUES ($1, $2) \
-         ON CONFLICT (plugin) DO UPDATE SET migrate = excluded.migrate WHERE _plugin_roles.migrate <> excluded.migrate"
-    );
-    host.execute(&row, &[&roles.plugin, &roles.migrate]).await.map_err(told)?;
+    // A row that is as it should be is not touched: a migration that runs elsewhere has it locked.
+    for row in [
+        format!("INSERT INTO {schema}._plugin_roles (plugin, migrate) VALUES ($1, $2) ON CONFLICT (plugin) DO NOTHING"),
+        format!("UPDATE {schema}._plugin_roles SET migrate = $2 WHERE plugin = $1 AND migrate <> $2"),
+    ] {
+        host.execute(&row, &[&roles.plugin, &roles.migrate]).await.map_err(told)?;
+    }
     host.commit().await.map_err(told)
 }
 

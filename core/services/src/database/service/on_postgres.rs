@@ -22,6 +22,12 @@ use tokio_postgres::{
 /// PostgreSQL counts from 2000: so many microseconds later.
 const FROM_1970_TO_2000: i64 = 946_684_800_000_000;
 
+/// The role's own limit counts also while rows wait until they are taken. Here the host has the clock, and ends what goes on after it.
+pub const NO_CLOCK: &str = "SET statement_timeout TO 0";
+
+/// A commit may take so long.
+const COMMIT: Duration = Duration::from_secs(10);
+
 impl Session {
     /// Obeys orders until there are no more. Dropping the future leaves the connection in the middle of something: it is to be
     /// closed then, as when it is broken.
@@ -34,7 +40,8 @@ impl Session {
         // Also what the plugin's own words began, and what they set.
         let clean = async {
             client.batch_execute("ROLLBACK").await?;
-            client.batch_execute("DISCARD ALL").await
+            client.batch_execute("DISCARD ALL").await?;
+            client.batch_execute(NO_CLOCK).await
         };
         match tokio::time::timeout(Duration::from_secs(1), clean).await {
             Ok(Ok(())) if !is_over => Ended::Reusable,
@@ -59,7 +66,8 @@ async fn obey(session: &mut Session, client: &Client) -> Result<(), Stop> {
                 StatementKind::Reads => statement(session, client, &sql, values).await,
                 StatementKind::Writes => {
                     session.hold();
-                    statement(session, client, &sql, values).await
+                    let done = statement(session, client, &sql, values).await;
+                    if in_transaction { done } else { done.map_err(perhaps_done) }
                 }
             },
             SqlOrder::Begin if in_transaction => Err(misplaced("there is a transaction already").into()),
@@ -79,12 +87,26 @@ async fn obey(session: &mut Session, client: &Client) -> Result<(), Stop> {
         };
         match done {
             Ok(changed) => session.reply(wire::done(changed)).await?,
-            Err(Stop::Error(error)) if error.code == AskErrorCode::Limit => {
+            Err(Stop::Error(error)) if error.code == AskErrorCode::Limit && in_transaction => {
                 return Err(session.held_too_long().unwrap_or(error).into());
+            }
+            Err(Stop::Error(error)) if [AskErrorCode::Limit, AskErrorCode::Unavailable].contains(&error.code) => {
+                return Err(error.into());
             }
             Err(Stop::Error(error)) => session.reply(wire::error(&error)).await?,
             Err(left) => return Err(left),
         }
+    }
+}
+
+/// Nobody heard what became of it.
+fn perhaps_done(stop: Stop) -> Stop {
+    match stop {
+        Stop::Error(error) if error.code == AskErrorCode::Limit => {
+            let words = format!("{}; what it was to change may be changed", error.message);
+            AskError::new(AskErrorCode::Limit, words).into()
+        }
+        other => other,
     }
 }
 
@@ -112,7 +134,13 @@ async fn commit(session: &Session, client: &Client) -> Result<u64, Stop> {
         let _ = in_time(session.statement_time(), client.batch_execute("ROLLBACK")).await;
         return Err(error.into());
     }
-    of_the_host(session, client, "COMMIT").await
+    match tokio::time::timeout(COMMIT, client.batch_execute("COMMIT")).await {
+        Ok(done) => done.map(|()| 0).map_err(|error| in_words(&error).into()),
+        Err(_) => {
+            let words = format!("the database did not say within {} s whether it is committed", COMMIT.as_secs());
+            Err(AskError::new(AskErrorCode::Unavailable, words).into())
+        }
+    }
 }
 
 async fn statement(session: &Session, client: &Client, sql: &str, values: Vec<SqlParameter>) -> Result<u64, Stop> {

@@ -4,12 +4,12 @@
 
 use super::{OwnedChange, RanByPlugin, unavailable, wholly};
 use crate::{
-    data::{Login, Pool, PostgresServer, open},
+    data::{Login, Pool, PoolTurn, PostgresServer, open},
     database::{
         MigrationError,
         plan::Applied,
         postgres::{self, PluginRoles, RoleLimits, RolePasswords},
-        service::{Ended, Session},
+        service::{Ended, NO_CLOCK, Session},
     },
 };
 use camlock_policy::{AskError, BoxFuture};
@@ -28,6 +28,8 @@ pub(in crate::database) struct ServerTables {
 struct RoleConnection {
     plugin: Arc<str>,
     client: Client,
+    /// Its number on the server.
+    backend: i32,
 }
 
 /// A connection of the host's, and what it takes to log in as a plugin.
@@ -99,7 +101,12 @@ impl ServerTables {
         wholly(self.pool.runtime(), async move {
             let host = tables.host(&plugin).await?;
             let mut migrating = tables.log_in(&host, &host.roles.migrate).await?;
-            postgres::migrate(&host.client, &mut migrating, &host.roles, change.borrowed(), within).await
+            let backend = number(&migrating).await?;
+            let done = postgres::migrate(&host.client, &mut migrating, &host.roles, change.borrowed(), within).await;
+            if done.is_err() {
+                tables.end(&host, &host.roles.migrate, backend).await;
+            }
+            done
         })
         .await
     }
@@ -114,8 +121,9 @@ impl ServerTables {
             tables.pool.forget(|connection| connection.plugin == plugin);
             // Their passwords have to be those of this key.
             postgres::ensure_roles(&mut host.client, &host.roles, &host.passwords, tables.limits).await?;
-            let migrating = tables.log_in(&host, &host.roles.migrate).await?;
-            postgres::drop_tables(&mut host.client, &migrating, &host.roles).await
+            let mut migrating = tables.log_in(&host, &host.roles.migrate).await?;
+            let running = tables.log_in(&host, &host.roles.run).await?;
+            postgres::drop_tables(&mut host.client, &mut migrating, &running, &host.roles).await
         })
         .await
     }
@@ -130,13 +138,17 @@ impl ServerTables {
                 None => tables.open(&plugin).await.map_err(crate::data::unavailable)?,
             };
             let mut lent = tables.pool.lend(turn, connection);
-            tables.pool.runtime().spawn(async move {
+            let runtime = tables.pool.runtime().clone();
+            runtime.spawn(async move {
                 // Should it panic, or end in the middle, the connection is closed.
                 lent.spoil();
-                if let Ok(connection) = lent.get()
-                    && session.run_on_postgres(&connection.client).await == Ended::Reusable
-                {
+                let Ok(connection) = lent.get() else { return };
+                let backend = connection.backend;
+                if session.run_on_postgres(&connection.client).await == Ended::Reusable {
                     lent.restore();
+                } else if let Ok(host) = tables.host(&plugin).await {
+                    // The server does not notice that nobody waits any more.
+                    tables.end(&host, &host.roles.run, backend).await;
                 }
             });
             Ok(())
@@ -153,6 +165,25 @@ impl ServerTables {
     async fn open(&self, plugin: &Arc<str>) -> Result<RoleConnection, MigrationError> {
         let host = self.host(plugin).await?;
         let client = self.log_in(&host, &host.roles.run).await?;
-        Ok(RoleConnection { plugin: plugin.clone(), client })
+        client.batch_execute(NO_CLOCK).await.map_err(unavailable)?;
+        let backend = number(&client).await?;
+        Ok(RoleConnection { plugin: plugin.clone(), client, backend })
     }
+
+    /// Ends what goes on at another connection of a role. What cannot be reached has ended.
+    async fn end(&self, host: &HostConnection, role: &str, backend: i32) {
+        if let Ok(client) = self.log_in(host, role).await {
+            let _ = client.query("SELECT pg_catalog.pg_terminate_backend($1)", &[&backend]).await;
+        }
+    }
+
+    /// Waits until it is the plugin's turn to use a connection.
+    pub(super) async fn turn(&self, plugin: &Arc<str>) -> Result<PoolTurn, AskError> {
+        self.pool.turn(plugin).await
+    }
+}
+
+/// A connection's number on the server.
+async fn number(client: &Client) -> Result<i32, MigrationError> {
+    Ok(client.query_one("SELECT pg_catalog.pg_backend_pid()", &[]).await.map_err(unavailable)?.get(0))
 }

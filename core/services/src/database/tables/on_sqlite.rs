@@ -4,7 +4,7 @@
 
 use super::{KnownPlugin, OwnedChange, RanByPlugin, unavailable};
 use crate::{
-    data::{Pool, SqliteFile, unavailable as no_data},
+    data::{Pool, PoolTurn, SqliteFile, unavailable as no_data},
     database::{
         MigrationError,
         plan::Applied,
@@ -71,6 +71,11 @@ impl FileTables {
     pub(super) async fn applied(&self, plugin: &Arc<str>) -> Result<Vec<Applied>, MigrationError> {
         let plugin = plugin.clone();
         self.host(move |connection| sqlite::applied(connection.as_host(), &plugin).map_err(unavailable)).await
+    }
+
+    /// Waits until it is the plugin's turn to use a connection.
+    pub(super) async fn turn(&self, plugin: &Arc<str>) -> Result<PoolTurn, AskError> {
+        self.pool.turn(plugin).await
     }
 
     pub(super) async fn change(
