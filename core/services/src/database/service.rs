@@ -10,7 +10,7 @@ mod session;
 mod statement;
 pub mod wire;
 
-pub use on_postgres::NO_CLOCK;
+pub use on_postgres::LONGEST;
 pub use session::{Ended, Session, SessionLimits};
 
 use crate::Service;

@@ -22,8 +22,9 @@ use tokio_postgres::{
 /// PostgreSQL counts from 2000: so many microseconds later.
 const FROM_1970_TO_2000: i64 = 946_684_800_000_000;
 
-/// The role's own limit counts also while rows wait until they are taken. Here the host has the clock, and ends what goes on after it.
-pub const NO_CLOCK: &str = "SET statement_timeout TO 0";
+/// The role's own limit counts also while rows wait until they are taken. Here the host has the clock, and ends what goes on after it;
+/// this is for what outlives the host.
+pub const LONGEST: &str = "SET statement_timeout TO '10min'";
 
 /// A commit may take so long.
 const COMMIT: Duration = Duration::from_secs(10);
@@ -41,7 +42,7 @@ impl Session {
         let clean = async {
             client.batch_execute("ROLLBACK").await?;
             client.batch_execute("DISCARD ALL").await?;
-            client.batch_execute(NO_CLOCK).await
+            client.batch_execute(LONGEST).await
         };
         match tokio::time::timeout(Duration::from_secs(1), clean).await {
             Ok(Ok(())) if !is_over => Ended::Reusable,

@@ -9,7 +9,7 @@ use crate::{
         MigrationError,
         plan::Applied,
         postgres::{self, PluginRoles, RoleLimits, RolePasswords},
-        service::{Ended, NO_CLOCK, Session},
+        service::{Ended, LONGEST, Session},
     },
 };
 use camlock_policy::{AskError, BoxFuture};
@@ -165,7 +165,7 @@ impl ServerTables {
     async fn open(&self, plugin: &Arc<str>) -> Result<RoleConnection, MigrationError> {
         let host = self.host(plugin).await?;
         let client = self.log_in(&host, &host.roles.run).await?;
-        client.batch_execute(NO_CLOCK).await.map_err(unavailable)?;
+        client.batch_execute(LONGEST).await.map_err(unavailable)?;
         let backend = number(&client).await?;
         Ok(RoleConnection { plugin: plugin.clone(), client, backend })
     }
