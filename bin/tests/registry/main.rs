@@ -34,6 +34,6 @@ both! {
         removed_by_operators;
     opening: a_newer_schema an_older_schema somebody_elses;
     stored: killed_in_the_middle_of_batches;
-    tables: a_life killed_in_the_middle;
+    tables: a_life a_version_comes_too_early killed_in_the_middle;
     powertable: postgrest_js_over_http tables_over_http formats_over_http many_rows_over_http;
 }

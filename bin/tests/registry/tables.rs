@@ -151,6 +151,28 @@ pub(crate) fn a_life(world: &World) {
     assert!(told.contains("note"), "{told}");
 }
 
+/// Saved while the one before is on probation: it waits until that has taken away what it does not need, and goes on by itself.
+pub(crate) fn a_version_comes_too_early(world: &World) {
+    world.site.configure("limits.probation = \"3s\"");
+    shop(world, "one", &[FIRST]);
+    let server = world.serve();
+    let home = format!("{SHOP}/");
+    server.until_text(&home, "one");
+    shop(world, "two", &[TOTAL, NO_NOTE]);
+    server.until_text(&home, "two");
+    shop(world, "three", &[("0004_more.sql", "CREATE TABLE p_shop__more (id INTEGER);")]);
+    server.until_plugin("shop", |plugin| {
+        let reason = plugin["reason"].as_str().unwrap_or_default();
+        reason.starts_with("it waits until `migrations/0003_no_note.sql` has run")
+            && plugin["candidate"]["stage"] == "waiting"
+    });
+    assert_eq!(server.get(&home).text, "two");
+    server.until_text(&home, "three");
+    assert_eq!(sql(&server, "SELECT count(*) FROM p_shop__more"), "Integer(0)");
+    let told = sql(&server, "SELECT note FROM p_shop__orders");
+    assert!(told.contains("note"), "{told}");
+}
+
 fn put_tables_there(world: &World) {
     fs::copy(Fixtures::quick().library("tables"), world.site.path("plugins/tables.so")).unwrap();
 }
