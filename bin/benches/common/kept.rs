@@ -1,8 +1,7 @@
 //! Places where plugins keep what is theirs, in this process: a file, and a real PostgreSQL with a registry's tables.
 
-use camlock_policy::BoxFuture;
-use camlock_services::{Login, PostgresLink, PostgresServer, SqliteFile};
-use camlock_store::PostgresAccess;
+use camlock_embed::RegistryServer;
+use camlock_services::{PostgresServer, SqliteFile};
 use camlock_testing::{Postgres, Site};
 use std::sync::Arc;
 
@@ -11,8 +10,6 @@ pub struct Registry {
     pub postgres: Postgres,
     pub url: String,
 }
-
-struct Server(PostgresAccess);
 
 impl Registry {
     pub fn new() -> Self {
@@ -29,27 +26,7 @@ impl Registry {
     }
 
     pub fn server(&self) -> Arc<dyn PostgresServer> {
-        let access = PostgresAccess::of(&self.url, "camlock").expect("a URL").expect("PostgreSQL");
-        Arc::new(Server(access))
-    }
-}
-
-impl PostgresServer for Server {
-    fn connect(&self, login: Option<Login>) -> BoxFuture<Result<PostgresLink, String>> {
-        let access = self.0.clone();
-        Box::pin(async move {
-            let login = login.as_ref().map(|login| (login.role.as_str(), login.password.as_str()));
-            let (client, messages) = access.connect(login).await.map_err(|trouble| trouble.sentence)?;
-            Ok(PostgresLink { client, messages })
-        })
-    }
-
-    fn url(&self, login: &Login) -> String {
-        self.0.url(&login.role, &login.password)
-    }
-
-    fn schema(&self) -> &str {
-        self.0.schema()
+        Arc::new(RegistryServer::of(&self.url, "camlock").expect("a URL").expect("PostgreSQL"))
     }
 }
 

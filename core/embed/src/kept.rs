@@ -40,7 +40,16 @@ impl Default for StorageSettings {
     }
 }
 
-struct RegistryServer(PostgresAccess);
+/// The PostgreSQL that a registry is in, as services reach it.
+pub struct RegistryServer(PostgresAccess);
+
+impl RegistryServer {
+    /// The one of a registry; none if that is in SQLite.
+    pub fn of(url: &str, schema: &str) -> Result<Option<Self>, String> {
+        let access = PostgresAccess::of(url, schema).map_err(|trouble| trouble.sentence)?;
+        Ok(access.map(RegistryServer))
+    }
+}
 
 impl PostgresServer for RegistryServer {
     fn connect(&self, login: Option<Login>) -> BoxFuture<Result<PostgresLink, String>> {
@@ -99,9 +108,8 @@ pub(crate) enum DataPlace {
 
 impl DataPlace {
     pub(crate) fn beside(url: &str, schema: &str, data: &Path) -> Result<Self, String> {
-        let access = PostgresAccess::of(url, schema).map_err(|trouble| trouble.sentence)?;
-        Ok(match access {
-            Some(access) => DataPlace::Server(Arc::new(RegistryServer(access))),
+        Ok(match RegistryServer::of(url, schema)? {
+            Some(server) => DataPlace::Server(Arc::new(server)),
             None => DataPlace::File(SqliteFile::at(data.join("plugins.db"))),
         })
     }

@@ -50,7 +50,7 @@ mod watch;
 pub use crate::{
     carrying::{CarriedKept, KeptToCarry, Move},
     handle::{Camlock, Unable},
-    kept::{DatabaseSettings, StorageSettings},
+    kept::{DatabaseSettings, RegistryServer, StorageSettings},
     options::{FleetSettings, Options, RegistrySettings},
     parts::build_options,
     secrets::{look_at_secrets, rotate_secrets},

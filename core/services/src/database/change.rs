@@ -4,15 +4,15 @@ use camlock_policy::MigrationFile;
 use std::fmt;
 
 /// What changes a plugin's tables.
-#[derive(Clone, Copy, Debug)]
-pub enum TableChange<'a> {
+#[derive(Clone, Debug)]
+pub enum TableChange {
     /// A migration, which runs once and is on record.
-    Migration(&'a MigrationFile),
+    Migration(MigrationFile),
     /// What the plugin itself wants while it runs.
-    AtRunTime(&'a str),
+    AtRunTime(String),
 }
 
-impl TableChange<'_> {
+impl TableChange {
     /// Its SQL.
     pub(super) fn text(&self) -> &str {
         match self {
@@ -30,7 +30,7 @@ impl TableChange<'_> {
     }
 }
 
-impl fmt::Display for TableChange<'_> {
+impl fmt::Display for TableChange {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TableChange::Migration(file) => write!(formatter, "`migrations/{}`", file.file_name()),

@@ -46,14 +46,22 @@ pub fn in_words(findings: &[LintFinding]) -> String {
     words.join("; ")
 }
 
+/// When SQL runs, which says what it may take away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LintedFor {
+    /// Before a version starts: what an earlier one needs stays.
+    Expanding,
+    /// Once the version has shown that it stays.
+    Contracting,
+    /// While its plugin runs, and wants it: nobody else relies on what goes.
+    RunTime,
+}
+
 /// What a file is read against.
 struct Rules<'a> {
     names: &'a TableNames,
     dialect: SqlDialect,
-    /// Whether it may take away what an earlier version needs.
-    contracts: bool,
-    /// Whether its plugin runs meanwhile, and wants it.
-    at_run_time: bool,
+    when: LintedFor,
     /// Tables that it made itself: nobody uses them yet.
     made: BTreeSet<String>,
 }
@@ -75,33 +83,34 @@ pub fn lint(plugin: &str, files: &[MigrationFile]) -> Vec<LintFinding> {
 /// Reads one file, for one database.
 pub fn lint_file(plugin: &str, file: &MigrationFile, dialect: SqlDialect) -> Vec<LintFinding> {
     let finding = |(line, message)| LintFinding { file: file.file_name(), line, message };
-    read_aside(plugin, &file.text, (file.contracts(), false), dialect).into_iter().map(finding).collect()
+    let when = if file.contracts() { LintedFor::Contracting } else { LintedFor::Expanding };
+    read_aside(plugin, &file.text, when, dialect).into_iter().map(finding).collect()
 }
 
 /// Reads what a plugin wants done to its tables while it runs, where nobody else relies on what it takes away: what is wrong.
 pub(super) fn lint_text(plugin: &str, text: &str, dialect: SqlDialect) -> Vec<String> {
     let told = |(line, message)| format!("line {line}: {message}");
-    read_aside(plugin, text, (true, true), dialect).into_iter().take(MOST_TOLD).map(told).collect()
+    read_aside(plugin, text, LintedFor::RunTime, dialect).into_iter().take(MOST_TOLD).map(told).collect()
 }
 
-fn read_aside(plugin: &str, text: &str, terms: (bool, bool), dialect: SqlDialect) -> Vec<(u64, String)> {
+fn read_aside(plugin: &str, text: &str, when: LintedFor, dialect: SqlDialect) -> Vec<(u64, String)> {
     // The parser calls itself, with frames that are large: it gets a stack that suffices for what `tokens` lets through.
     let read = std::thread::scope(|scope| {
         let reading = std::thread::Builder::new().name("camlock-lint".to_owned()).stack_size(STACK);
-        let reading = reading.spawn_scoped(scope, || read(plugin, text, terms, dialect));
+        let reading = reading.spawn_scoped(scope, || read(plugin, text, when, dialect));
         reading.map_err(|error| error.to_string()).and_then(|reading| reading.join().map_err(|_| "it panicked".into()))
     });
     read.unwrap_or_else(|why| vec![(1, format!("it could not be read: {why}"))])
 }
 
 /// Lines, and what is wrong there.
-fn read(plugin: &str, text: &str, (contracts, at_run_time): (bool, bool), dialect: SqlDialect) -> Vec<(u64, String)> {
+fn read(plugin: &str, text: &str, when: LintedFor, dialect: SqlDialect) -> Vec<(u64, String)> {
     let names = TableNames::of(plugin);
     let statements = match tokens::statements(text, dialect) {
         Ok(statements) => statements,
         Err(whole) => return vec![whole],
     };
-    let mut rules = Rules { names: &names, dialect, contracts, at_run_time, made: BTreeSet::new() };
+    let mut rules = Rules { names: &names, dialect, when, made: BTreeSet::new() };
     let mut findings = Vec::new();
     for statement in statements {
         let wrong = match statement.parsed {

@@ -18,6 +18,9 @@ pub struct Applied {
     pub contracts: bool,
 }
 
+/// What has run, by plugin.
+pub(super) type RanByPlugin = BTreeMap<String, Vec<Applied>>;
+
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan<'a> {

@@ -8,7 +8,7 @@ mod on_sqlite;
 
 use super::{
     MigrationError, TableChange, lint,
-    plan::{Applied, Plan, may_go_back, plan},
+    plan::{Applied, Plan, RanByPlugin, may_go_back, plan},
     service::{Session, Sessions},
 };
 use crate::data::{PoolTurn, PostgresServer, SqliteFile};
@@ -18,13 +18,7 @@ use camlock_policy::{
 };
 pub(super) use on_postgres::ServerTables;
 pub(super) use on_sqlite::FileTables;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Display,
-    future::Future,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, fmt::Display, future::Future, sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 
 /// A migration may take so long.
@@ -118,10 +112,10 @@ impl PluginTables {
         if !findings.is_empty() {
             return Err(MigrationError::Refused(lint::in_words(&findings)));
         }
-        self.change(plugin, OwnedChange::Migration(file.clone()), WITHIN).await
+        self.change(plugin, TableChange::Migration(file.clone()), WITHIN).await
     }
 
-    async fn change(&self, plugin: &Arc<str>, change: OwnedChange, within: Duration) -> Result<(), MigrationError> {
+    async fn change(&self, plugin: &Arc<str>, change: TableChange, within: Duration) -> Result<(), MigrationError> {
         match &self.0 {
             TablesPlace::Sqlite(tables) => tables.change(plugin, change, within).await,
             TablesPlace::Postgres(tables) => tables.change(plugin, change, within).await,
@@ -142,7 +136,7 @@ impl PluginTables {
         if !findings.is_empty() {
             return Err(MigrationError::Refused(findings.join("; ")));
         }
-        self.change(plugin, OwnedChange::AtRunTime(text), WITHIN_RUN_TIME).await
+        self.change(plugin, TableChange::AtRunTime(text), WITHIN_RUN_TIME).await
     }
 
     /// Runs what has to run before a version with these migrations starts.
@@ -215,24 +209,6 @@ impl Sessions for PluginTables {
                 TablesPlace::Postgres(tables) => tables.url(&plugin).await.map_err(AskError::from),
             }
         })
-    }
-}
-
-/// What has run, by plugin.
-pub(super) type RanByPlugin = BTreeMap<String, Vec<Applied>>;
-
-/// A change that outlives whoever asks for it.
-enum OwnedChange {
-    Migration(MigrationFile),
-    AtRunTime(String),
-}
-
-impl OwnedChange {
-    fn borrowed(&self) -> TableChange<'_> {
-        match self {
-            OwnedChange::Migration(file) => TableChange::Migration(file),
-            OwnedChange::AtRunTime(text) => TableChange::AtRunTime(text),
-        }
     }
 }
 

@@ -4,6 +4,8 @@ mod carry;
 mod corpus;
 mod postgres;
 mod postgres_tricks;
+#[path = "../shared/server.rs"]
+mod server;
 mod service;
 mod sqlite;
 mod sqlite_tricks;

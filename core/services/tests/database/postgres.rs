@@ -103,7 +103,7 @@ impl Registry {
 
     async fn migrate_as(&self, roles: &PluginRoles, number: u32, text: &str) -> Result<(), MigrationError> {
         let mut migrating = self.as_role(&roles.migrate).await;
-        postgres::migrate(&self.host, &mut migrating, roles, TableChange::Migration(&file(number, text)), WITHIN).await
+        postgres::migrate(&self.host, &mut migrating, roles, &TableChange::Migration(file(number, text)), WITHIN).await
     }
 
     /// Runs a text on a connection of the plugin's, as one message: what it saw, and whether it went well.

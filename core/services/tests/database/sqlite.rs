@@ -48,12 +48,12 @@ impl Place {
         sqlite::prepare(&connection).unwrap();
         connection.execute_batch(SETUP).unwrap();
         let mut connection = FencedConnection::new(connection).unwrap();
-        sqlite::migrate(&mut connection, "shop", TableChange::Migration(&file(1, OWN)), WITHIN).unwrap();
+        sqlite::migrate(&mut connection, "shop", &TableChange::Migration(file(1, OWN)), WITHIN).unwrap();
         Place { directory, connection, names: TableNames::of("shop") }
     }
 
     pub(crate) fn migrate(&mut self, number: u32, text: &str) -> Result<(), MigrationError> {
-        sqlite::migrate(&mut self.connection, "shop", TableChange::Migration(&file(number, text)), WITHIN)
+        sqlite::migrate(&mut self.connection, "shop", &TableChange::Migration(file(number, text)), WITHIN)
     }
 
     /// Runs all statements of a text as the plugin does, and reads all that comes: what it saw, and where it ended.
@@ -214,7 +214,7 @@ fn what_takes_too_long_is_interrupted() {
     let late = sqlite::migrate(
         &mut place.connection,
         "shop",
-        TableChange::Migration(&file(2, &text)),
+        &TableChange::Migration(file(2, &text)),
         Duration::from_millis(50),
     )
     .unwrap_err();

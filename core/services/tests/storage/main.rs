@@ -4,6 +4,8 @@
 
 mod engine;
 mod place;
+#[path = "../shared/server.rs"]
+mod server;
 
 fn main() {
     camlock_testing::run_trials()

@@ -1,34 +1,10 @@
 //! Databases to keep values in.
 
-use camlock_policy::BoxFuture;
-use camlock_services::{
-    Login, PluginData, PluginStorage, PostgresConnections, PostgresLink, PostgresServer, SqliteFile, StorageLimits,
-};
+use crate::server::TestServer;
+use camlock_services::{PluginData, PluginStorage, PostgresConnections, SqliteFile, StorageLimits};
 use camlock_testing::Postgres;
-use std::{str::FromStr, sync::Arc};
+use std::sync::Arc;
 use tokio::runtime::Handle;
-use tokio_postgres::{Config, NoTls};
-
-struct Server(Config);
-
-impl PostgresServer for Server {
-    fn connect(&self, _: Option<Login>) -> BoxFuture<Result<PostgresLink, String>> {
-        let config = self.0.clone();
-        Box::pin(async move {
-            let (client, mut connection) = config.connect(NoTls).await.map_err(|error| error.to_string())?;
-            let messages = futures_util::stream::poll_fn(move |context| connection.poll_message(context));
-            Ok(PostgresLink { client, messages: Box::pin(messages) })
-        })
-    }
-
-    fn url(&self, login: &Login) -> String {
-        format!("postgres://{}:{}@localhost", login.role, login.password)
-    }
-
-    fn schema(&self) -> &str {
-        "public"
-    }
-}
 
 /// A database, and whatever it needs to be there.
 pub enum Place {
@@ -53,7 +29,7 @@ impl Place {
         let data = match self {
             Place::Sqlite(directory) => PluginData::Sqlite(SqliteFile::at(directory.path().join("plugins.db"))),
             Place::Postgres(url) => {
-                let server = Arc::new(Server(Config::from_str(url).unwrap()));
+                let server = Arc::new(TestServer::new(url, "public"));
                 PluginData::Postgres(PostgresConnections::new(server, 4, Handle::current()))
             }
         };

@@ -1,6 +1,6 @@
 //! What a statement may be, and what may stand in it.
 
-use super::{Rules, names};
+use super::{LintedFor, Rules, names};
 use camlock_policy::migrations::SqlDialect;
 use sqlparser::ast::{
     AlterColumnOperation, AlterTable, AlterTableOperation, ColumnDef, ColumnOption, CreateTable, CreateTableLikeKind,
@@ -117,7 +117,7 @@ fn foreign_key(key: &ForeignKeyConstraint, rules: &Rules<'_>) -> Result<(), Stri
                 .to_owned(),
         );
     }
-    if rules.at_run_time {
+    if rules.when == LintedFor::RunTime {
         return Err(
             "at run time no foreign key leads to `plugins`: making one holds up what operators decide; make it by a \
                     migration"
@@ -206,7 +206,7 @@ impl Rules<'_> {
     /// What an earlier version cannot live with, outside of a file for that.
     fn narrows(&self, what: &str, table: &ObjectName) -> Option<String> {
         let made = names::plain(table, self.dialect).is_ok_and(|table| self.made.contains(&table));
-        (!self.contracts && !made).then(|| {
+        (self.when == LintedFor::Expanding && !made).then(|| {
             format!(
                 "`{what}` may take away what the version before needs, which still serves while this runs and may come back: \
                  put it into a file of its own that begins with `-- camlock: contract`; that runs after the new version has \

@@ -12,13 +12,10 @@ use super::{
 use crate::database::{
     MigrationError, TableChange,
     names::TableNames,
-    plan::{Applied, checksum, has_run},
+    plan::{Applied, RanByPlugin, checksum, has_run},
 };
 use camlock_policy::migrations::MigrationFile;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 use tokio_postgres::{Client, Error, Transaction, error::SqlState};
 
 /// What has run for a plugin, in order.
@@ -30,23 +27,19 @@ pub async fn applied(host: &Client, schema: &str, plugin: &str) -> Result<Vec<Ap
     let rows = host.query(&question, &[&plugin]).await.map_err(|error| unavailable(&error))?;
     Ok(rows.iter().map(read).collect())
 }
-
-/// What has run, by plugin.
-type AllApplied = BTreeMap<String, Vec<Applied>>;
-
 /// What has run for all plugins that have any, and the names of all plugins' tables and views. Where there is no registry, or an
 /// older one, nothing.
 pub(in crate::database) async fn on_record(
     host: &Client,
     schema: &str,
-) -> Result<(AllApplied, BTreeSet<String>), MigrationError> {
+) -> Result<(RanByPlugin, BTreeSet<String>), MigrationError> {
     let told = |error: Error| unavailable(&error);
     let question = "SELECT c.relname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
                     WHERE n.nspname = $1 AND (c.relname = '_plugin_migrations' OR c.relname ~ '^p_.*[^_]__[a-z]') \
                     AND c.relkind IN ('r', 'p', 'v', 'm') AND NOT c.relispartition";
     let rows = host.query(question, &[&schema]).await.map_err(told)?;
     let mut tables: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
-    let mut on_record = AllApplied::new();
+    let mut on_record = RanByPlugin::new();
     if tables.remove("_plugin_migrations") {
         let plugins = format!("SELECT DISTINCT plugin FROM {}._plugin_migrations", quoted(schema));
         for row in host.query(&plugins, &[]).await.map_err(told)? {
@@ -71,7 +64,7 @@ pub async fn migrate(
     host: &Client,
     migrating: &mut Client,
     roles: &PluginRoles,
-    change: TableChange<'_>,
+    change: &TableChange,
     within: Duration,
 ) -> Result<(), MigrationError> {
     let ticket = match change.file() {
@@ -109,7 +102,7 @@ async fn ticket(host: &Client, roles: &PluginRoles, file: &MigrationFile) -> Res
 async fn run(
     migrating: &mut Client,
     roles: &PluginRoles,
-    change: TableChange<'_>,
+    change: &TableChange,
     ticket: Option<&String>,
 ) -> Result<(), MigrationError> {
     let failed = |error: Error| {

@@ -64,7 +64,7 @@ pub(in crate::database) fn all_applied(connection: &Connection) -> rusqlite::Res
 pub fn migrate(
     connection: &mut FencedConnection,
     plugin: &str,
-    change: TableChange<'_>,
+    change: &TableChange,
     within: Duration,
 ) -> Result<(), MigrationError> {
     let names = TableNames::of(plugin);
@@ -87,7 +87,7 @@ fn run(
     connection: &mut FencedConnection,
     plugin: &str,
     names: &TableNames,
-    change: TableChange<'_>,
+    change: &TableChange,
     within: Duration,
 ) -> Result<(), MigrationError> {
     let on_record = |error: rusqlite::Error| MigrationError::Unavailable(format!("`_plugin_migrations`: {error}"));
@@ -121,7 +121,7 @@ fn run(
     connection.as_host().execute(record, row).map(drop).map_err(on_record)
 }
 
-fn failed(change: TableChange<'_>, error: &rusqlite::Error) -> MigrationError {
+fn failed(change: &TableChange, error: &rusqlite::Error) -> MigrationError {
     use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, SystemIoFailure};
     if let Some(DatabaseBusy | DatabaseLocked | DiskFull | OutOfMemory | SystemIoFailure) = error.sqlite_error_code() {
         return MigrationError::Unavailable(format!("SQLite: {error}"));

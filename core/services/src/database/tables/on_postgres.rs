@@ -2,12 +2,12 @@
 //!
 //! What must not live here: what roles may.
 
-use super::{OwnedChange, RanByPlugin, unavailable, wholly};
+use super::{unavailable, wholly};
 use crate::{
     data::{Login, Pool, PoolTurn, PostgresServer, open},
     database::{
-        MigrationError,
-        plan::Applied,
+        MigrationError, TableChange,
+        plan::{Applied, RanByPlugin},
         postgres::{self, PluginRoles, RoleLimits, RolePasswords},
         service::{Ended, LONGEST, Session},
     },
@@ -94,7 +94,7 @@ impl ServerTables {
     pub(super) async fn change(
         &self,
         plugin: &Arc<str>,
-        change: OwnedChange,
+        change: TableChange,
         within: Duration,
     ) -> Result<(), MigrationError> {
         let (tables, plugin) = (self.clone(), plugin.clone());
@@ -102,7 +102,7 @@ impl ServerTables {
             let host = tables.host(&plugin).await?;
             let mut migrating = tables.log_in(&host, &host.roles.migrate).await?;
             let backend = number(&migrating).await?;
-            let done = postgres::migrate(&host.client, &mut migrating, &host.roles, change.borrowed(), within).await;
+            let done = postgres::migrate(&host.client, &mut migrating, &host.roles, &change, within).await;
             if done.is_err() {
                 tables.end(&host, &host.roles.migrate, backend).await;
             }

@@ -2,12 +2,12 @@
 //!
 //! What must not live here: what the fence lets through.
 
-use super::{KnownPlugin, OwnedChange, RanByPlugin, unavailable};
+use super::{KnownPlugin, unavailable};
 use crate::{
     data::{Pool, PoolTurn, SqliteFile, unavailable as no_data},
     database::{
-        MigrationError,
-        plan::Applied,
+        MigrationError, TableChange,
+        plan::{Applied, RanByPlugin},
         service::{Ended, Session},
         sqlite::{self, FencedConnection},
     },
@@ -81,11 +81,11 @@ impl FileTables {
     pub(super) async fn change(
         &self,
         plugin: &Arc<str>,
-        change: OwnedChange,
+        change: TableChange,
         within: Duration,
     ) -> Result<(), MigrationError> {
         let plugin = plugin.clone();
-        self.host(move |connection| sqlite::migrate(connection, &plugin, change.borrowed(), within)).await
+        self.host(move |connection| sqlite::migrate(connection, &plugin, &change, within)).await
     }
 
     /// Nobody is told as long as nobody has a table.

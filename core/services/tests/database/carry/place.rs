@@ -1,37 +1,16 @@
 //! Databases to carry tables from and to.
 
-use crate::postgres::{CORE, TABLES, connect};
-use camlock_policy::{BoxFuture, MigrationFile, SqlDialect};
-use camlock_services::{Login, PostgresLink, PostgresServer, SqliteFile, database::PluginTables};
+use crate::{
+    postgres::{CORE, TABLES, connect},
+    server::TestServer,
+};
+use camlock_policy::{MigrationFile, SqlDialect};
+use camlock_services::{SqliteFile, database::PluginTables};
 use camlock_testing::Postgres;
-use std::{str::FromStr, sync::Arc};
+use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
-use tokio_postgres::{Client, Config, NoTls};
-
-struct Server(Config);
-
-impl PostgresServer for Server {
-    fn connect(&self, login: Option<Login>) -> BoxFuture<Result<PostgresLink, String>> {
-        let mut config = self.0.clone();
-        if let Some(login) = login {
-            config.user(&login.role).password(&login.password);
-        }
-        Box::pin(async move {
-            let (client, mut connection) = config.connect(NoTls).await.map_err(|error| error.to_string())?;
-            let messages = futures_util::stream::poll_fn(move |context| connection.poll_message(context));
-            Ok(PostgresLink { client, messages: Box::pin(messages) })
-        })
-    }
-
-    fn url(&self, login: &Login) -> String {
-        format!("postgres://{}:{}@localhost", login.role, login.password)
-    }
-
-    fn schema(&self) -> &str {
-        "camlock"
-    }
-}
+use tokio_postgres::Client;
 
 /// A registry's database, whose host is its owner and no superuser.
 pub(crate) struct OnServer {
@@ -52,7 +31,7 @@ impl OnServer {
         let host_url = url.replace("camlock@", &format!("host_{name}@"));
         let host = connect(&host_url).await;
         host.batch_execute(&format!("{CORE}; {TABLES}")).await.unwrap();
-        let server = Arc::new(Server(Config::from_str(&host_url).unwrap()));
+        let server = Arc::new(TestServer::new(&host_url, "camlock"));
         OnServer { tables: PluginTables::on_server(server, 4, Handle::current()), client, url }
     }
 
