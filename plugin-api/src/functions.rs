@@ -93,8 +93,12 @@ pub(crate) unsafe extern "C" fn create<P: ExportedPlugin>(object: *mut Object) -
             let plugin = Arc::new(plugin);
             let routes: crate::Routes = camlock_abi::catch(|| plugin.clone().routes().into())
                 .map_err(|caught| FailureMessage { kind: FailureKind::PanicInRoutes, ..caught })?;
-            let created =
-                Created { router: routes.router, deliveries: deliveries::router(), openapi: routes.openapi, plugin };
+            let created = Created {
+                router: routes.router,
+                deliveries: deliveries::router(plugin.clone()),
+                openapi: routes.openapi,
+                plugin,
+            };
             home.instance().created.set(created).map_err(|_| FailureMessage::error("created twice"))?;
             Ok(Vec::new())
         };

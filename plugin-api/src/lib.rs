@@ -35,6 +35,7 @@ pub mod database;
 mod deliveries;
 #[cfg(not(feature = "program"))]
 mod environment;
+mod execution;
 mod export;
 mod functions;
 mod host;
@@ -65,6 +66,7 @@ mod upgrade;
 pub use crate::{
     ask::{Answering, HostError, HostErrorCode, ProgramServices},
     config::{Config, Taken},
+    execution::Execution,
     host::{Host, Spawned},
     openapi::OpenApi,
     plugin::{Plugin, Saved},
@@ -78,6 +80,7 @@ pub use axum;
 pub use camlock_abi::BuiltIn;
 #[cfg(feature = "config-schema")]
 pub use schemars;
+pub use serde_json::{Value, json};
 
 /// What nearly every plugin needs.
 pub mod prelude {

@@ -1,6 +1,6 @@
 //! The author's type without its type: what a host calls of a plugin beside its routes. What must not live here: jobs.
 
-use crate::{Config, Plugin, Saved, Taken};
+use crate::{Config, Execution, Plugin, Saved, Taken};
 use camlock_abi::TAKEN_LIVE;
 use std::{future::Future, pin::Pin};
 
@@ -13,6 +13,8 @@ pub(crate) trait Lifecycle: Send + Sync {
     fn save(&self) -> LifecycleFuture<'_>;
     fn restore(&self, saved: Saved) -> LifecycleFuture<'_>;
     fn configure(&self, config: Config) -> LifecycleFuture<'_>;
+    /// With its result as JSON.
+    fn execute(&self, execution: Execution) -> LifecycleFuture<'_>;
     fn shutdown(&self) -> LifecycleFuture<'_>;
 }
 
@@ -41,6 +43,9 @@ impl<P: Plugin> Lifecycle for P {
                 Taken::Reload => Vec::new(),
             })
         })
+    }
+    fn execute(&self, execution: Execution) -> LifecycleFuture<'_> {
+        Box::pin(async { Ok(serde_json::to_vec(&Plugin::execute(self, execution).await?)?) })
     }
     fn shutdown(&self) -> LifecycleFuture<'_> {
         Box::pin(async {

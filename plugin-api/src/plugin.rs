@@ -1,6 +1,7 @@
 //! What an author implements.
 
-use crate::{Config, Host, Result, Routes, Taken, assets::Assets};
+use crate::{Config, Execution, Host, Result, Routes, Taken, assets::Assets, deliveries::NotTaken};
+use serde_json::Value;
 use std::{future::Future, sync::Arc};
 
 /// A plugin.
@@ -43,6 +44,13 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// the configuration, with that reason, and everything stays as it was.
     fn configure(&self, _config: Config) -> impl Future<Output = Result<Taken>> + Send {
         async { Ok(Taken::Reload) }
+    }
+
+    /// Works something out for whoever waits for it: `POST /api/v1/plugins/NAME/execute`, `camlock execute`, or the host's own
+    /// program. Many may run at once, on threads that are this plugin's alone. When nobody waits any more, or its time is over, the
+    /// future is dropped.
+    fn execute(&self, _execution: Execution) -> impl Future<Output = Result<Value>> + Send {
+        async { Err(NotTaken.into()) }
     }
 
     /// Ends work: the last call before the value is dropped. It also runs where `start` did not: when a build is verified, and

@@ -1,4 +1,5 @@
-//! Threads of its own for a generation that blocks the threads that serve: it can hold up nobody but itself any more.
+//! Threads of its own for a generation: for what the host brings to it, and for its requests if it blocks the threads that serve.
+//! There it can hold up nobody but itself.
 
 use crate::thread_activity::{RequestLine, enter};
 use bytes::Bytes;
@@ -17,7 +18,16 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-/// A runtime that runs one generation's requests.
+/// By which of an instance's functions something comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entrance {
+    /// A client asks.
+    Request,
+    /// The host brings it.
+    Delivery,
+}
+
+/// A runtime that runs one generation's code.
 pub(crate) struct DedicatedThreads {
     /// There until it is dropped.
     runtime: Option<Runtime>,
@@ -25,9 +35,9 @@ pub(crate) struct DedicatedThreads {
 
 impl DedicatedThreads {
     /// So many threads; as many requests can block at once, and further ones wait.
-    pub(crate) fn start(plugin: &str, threads: usize, on_thread_park: Option<fn()>) -> io::Result<Self> {
+    pub(crate) fn start(name: String, threads: usize, on_thread_park: Option<fn()>) -> io::Result<Self> {
         let mut builder = Builder::new_multi_thread();
-        builder.worker_threads(threads.max(1)).enable_all().thread_name(format!("away-{plugin}"));
+        builder.worker_threads(threads.max(1)).enable_all().thread_name(name);
         if let Some(hook) = on_thread_park {
             builder.on_thread_park(hook);
         }
@@ -37,8 +47,8 @@ impl DedicatedThreads {
     /// Calls the plugin there. Dropping the future cancels the request, as soon as it does not block.
     pub(crate) fn call(
         &self,
-        instance: &Arc<dyn Instance>,
-        lease: Lease,
+        entrance: Entrance,
+        (instance, lease): (&Arc<dyn Instance>, Lease),
         generation: u64,
         line: RequestLine,
         call: Call,
@@ -48,7 +58,10 @@ impl DedicatedThreads {
         let run = async move {
             let calling = {
                 let _inside = enter(generation, &line);
-                instance.call(call)
+                match entrance {
+                    Entrance::Request => instance.call(call),
+                    Entrance::Delivery => instance.deliver(call),
+                }
             };
             // What was called has a lease of its own.
             drop((instance, lease));
@@ -89,7 +102,7 @@ impl Drop for DedicatedThreads {
 
 impl fmt::Debug for DedicatedThreads {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Away")
+        formatter.write_str("DedicatedThreads")
     }
 }
 

@@ -4,6 +4,7 @@ use crate::{
     authority::{host_name, unsound_host},
     blocked::{Blocked, BlockedList},
     connection_state::{Caller, ConnectionState},
+    deliveries::{Deliveries, Recipient},
     generation::{self, ServedGeneration},
     meters::{Meter, Meters},
     mounted::to_the_slash,
@@ -29,7 +30,10 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, futures::Notified},
+    time::Instant,
+};
 use tower_service::Service as _;
 
 /// Where requests go. One immutable table of the plugins behind an atomic pointer, ahead of the host's own router.
@@ -44,7 +48,7 @@ pub struct Dispatch {
 }
 
 #[derive(Default)]
-struct DispatchState {
+pub(crate) struct DispatchState {
     table: ArcSwap<RouteTable<RouteEntry>>,
     /// Tells those who wait that there is another table.
     published: Notify,
@@ -65,6 +69,8 @@ enum RouteEntry {
 
 /// A refusal, written once for all requests.
 struct Refusal {
+    /// In one sentence.
+    reason: String,
     meter: Arc<Meter>,
     status: StatusCode,
     headers: http::HeaderMap,
@@ -120,6 +126,12 @@ impl Dispatch {
     pub(crate) fn generation(&self, key: u64) -> Option<Arc<ServedGeneration>> {
         let generations = locked(&self.state.generations);
         generations.values().flatten().filter_map(Weak::upgrade).find(|generation| generation.key == key)
+    }
+
+    /// What brings plugins things that no client asked for, and keeps nothing else. `on_thread_park` is what threads that run
+    /// plugins' code do before they sleep.
+    pub fn deliveries(&self, on_thread_park: Option<fn()>) -> Deliveries {
+        Deliveries { state: Arc::downgrade(&self.state), on_thread_park }
     }
 
     fn entry(&self, name: &str, target: Target) -> RouteEntry {
@@ -202,6 +214,23 @@ impl Dispatch {
     }
 }
 
+impl DispatchState {
+    /// Comes when there is another table.
+    pub(crate) fn published(&self) -> Notified<'_> {
+        self.published.notified()
+    }
+
+    /// Who takes what is brought to a plugin.
+    pub(crate) fn recipient(&self, plugin: &str) -> Recipient {
+        match self.table.load().find_plugin(plugin) {
+            Some(RouteEntry::Plugin(service)) => service.recipient(),
+            Some(RouteEntry::Held { bound, .. }) => Recipient::Held(*bound),
+            Some(RouteEntry::Refusal(refusal)) => Recipient::Nobody(refusal.reason.clone()),
+            None => Recipient::Nobody(format!("there is no plugin `{plugin}`")),
+        }
+    }
+}
+
 /// A panic while one of these is held leaves nothing half done.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -238,12 +267,12 @@ impl Refusal {
         // Of one whose entry is gone, nothing is left to wait for.
         let missing = state == Headline::Missing;
         let status = if missing { StatusCode::NOT_FOUND } else { StatusCode::SERVICE_UNAVAILABLE };
-        let mut problem = Problem::of(name, status, reason).with("state", state.word());
+        let mut problem = Problem::of(name, status, reason.as_str()).with("state", state.word());
         if matches!(state, Headline::Starting | Headline::Waiting) {
             problem = problem.passing();
         }
         let (parts, document) = problem.response::<Bytes>().into_parts();
-        Refusal { meter, status, headers: parts.headers, document }
+        Refusal { reason, meter, status, headers: parts.headers, document }
     }
 
     fn response(&self) -> Response<Body> {

@@ -4,13 +4,18 @@ use crate::{blocked::Blocked, dedicated_threads::DedicatedThreads, meters::Meter
 use camlock_policy::routes;
 use http::StatusCode;
 use std::{
+    io,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
+
+/// What the host brings to one generation runs on so many threads at most.
+const MOST_DELIVERY_THREADS: usize = 8;
 
 /// What all requests to one generation share, whatever table they came through. It holds no lease: requests, bodies and
 /// connections have leases of their own, and may keep this for longer.
@@ -26,6 +31,8 @@ pub(crate) struct ServedGeneration {
     pub(crate) farewell: watch::Receiver<bool>,
     /// Its own threads, if it has lost the right to block those that serve.
     dedicated: OnceLock<DedicatedThreads>,
+    /// The threads of what the host brings to it, once it brought something.
+    deliveries: OnceLock<DedicatedThreads>,
     /// Where its instance lies: to know it again.
     address: usize,
     /// How many requests have not been answered yet.
@@ -47,6 +54,7 @@ impl ServedGeneration {
             key: NEXT.fetch_add(1, Ordering::Relaxed),
             farewell: serving.farewell.clone(),
             dedicated: OnceLock::new(),
+            deliveries: OnceLock::new(),
             address: address(serving),
             rewrites: serving.instance.description().manifest.camlock.rewrite.unwrap_or(true),
             running: AtomicUsize::new(0),
@@ -65,13 +73,24 @@ impl ServedGeneration {
         self.dedicated.get()
     }
 
+    /// Where what the host brings to it runs. It is not worth a thread before there is something.
+    pub(crate) fn delivery_threads(&self, on_thread_park: Option<fn()>) -> io::Result<&DedicatedThreads> {
+        if let Some(threads) = self.deliveries.get() {
+            return Ok(threads);
+        }
+        let count = thread::available_parallelism().map_or(2, usize::from).min(MOST_DELIVERY_THREADS);
+        let started = DedicatedThreads::start(format!("deliver-{}", self.name), count, on_thread_park)?;
+        // Of two that come at once, one is let go.
+        Ok(self.deliveries.get_or_init(|| started))
+    }
+
     /// Gives it threads of its own, for good: a new generation begins anew.
     pub(crate) fn move_off(&self, route: &Route, threads: usize, on_thread_park: Option<fn()>) {
         if self.dedicated.get().is_some() {
             return;
         }
         let (plugin, generation) = (&*self.name, self.number);
-        match DedicatedThreads::start(plugin, threads, on_thread_park) {
+        match DedicatedThreads::start(format!("away-{plugin}"), threads, on_thread_park) {
             Ok(dedicated) => {
                 let _ = self.dedicated.set(dedicated);
                 tracing::warn!(plugin, generation, %route, "it blocks serving threads: from now on it has {threads} of its own");

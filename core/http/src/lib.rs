@@ -15,6 +15,7 @@ mod connection;
 mod connection_limits;
 mod connection_state;
 mod dedicated_threads;
+mod deliveries;
 mod descriptors;
 mod dispatch;
 mod farewell;
@@ -48,6 +49,7 @@ mod wire;
 
 pub use crate::{
     blocked::{Blocked, BlockedList},
+    deliveries::Deliveries,
     descriptors::{connections_that_fit, raise_descriptor_limit},
     dispatch::Dispatch,
     front::Front,

@@ -3,7 +3,8 @@
 use crate::{
     authority::unsound_host,
     connection_state::Caller,
-    dedicated_threads::DedicatedThreads,
+    dedicated_threads::{DedicatedThreads, Entrance},
+    deliveries::Recipient,
     generation::ServedGeneration,
     limited::limit,
     mounted::X_FORWARDED_PREFIX,
@@ -42,6 +43,11 @@ impl PluginService {
     /// The plugin's name.
     pub(crate) fn plugin(&self) -> &str {
         &self.generation.name
+    }
+
+    /// What takes what the host brings.
+    pub(crate) fn recipient(&self) -> Recipient {
+        Recipient::Generation(self.generation.clone(), self.instance.clone(), self.lease.share(Use::Request))
     }
 
     /// Counts the panics that there were until now.
@@ -110,7 +116,8 @@ impl PluginService {
         line: &RequestLine,
         call: Call,
     ) -> BoxFuture<Result<Answer, Fault>> {
-        threads.call(&self.instance, self.lease.share(Use::Request), self.generation.key, line.clone(), call)
+        let owned = (&self.instance, self.lease.share(Use::Request));
+        threads.call(Entrance::Request, owned, self.generation.key, line.clone(), call)
     }
 
     /// What this request needs that few do.

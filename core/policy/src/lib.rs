@@ -12,6 +12,7 @@ pub mod assert;
 mod body;
 mod call;
 mod configuration;
+mod deliveries;
 mod document;
 mod failure;
 pub mod generation;
@@ -42,6 +43,7 @@ pub use crate::{
     body::{Body, BodyError},
     call::{Answer, Call, Connection, Fault, FaultKind, RequestId},
     configuration::{ConfigSchema, MASK},
+    deliveries::{Deliver, Delivered, Delivery, Undelivered},
     document::ReplacedDocument,
     failure::Failure,
     grants::{Granted, Grants, PluginSource},

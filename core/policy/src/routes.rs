@@ -173,6 +173,11 @@ impl<T> RouteTable<T> {
         Some(RouteMatch { target: &self.targets[index], mount })
     }
 
+    /// What a plugin's name leads to.
+    pub fn find_plugin(&self, name: &str) -> Option<&T> {
+        self.mounts.get(name).map(|index| &self.targets[*index])
+    }
+
     /// Whether any plugin has a host of its own.
     pub fn has_hosts(&self) -> bool {
         !self.hosts.is_empty()

@@ -7,6 +7,7 @@ mod built_in;
 mod capture;
 mod configuration;
 mod contract;
+mod delivering;
 mod direct;
 mod features;
 mod harness;
