@@ -157,8 +157,9 @@ fn options(config: &Config, voice: &Voice, address: SocketAddr, logs: Logs) -> R
         logs,
         listener: voice.listener(),
         admin: config.admin.clone(),
-        storage: config.storage,
-        database: config.database,
+        storage: config.services.storage,
+        database: config.services.database,
+        executions: config.services.executions,
         secrets_key: config.secrets_key.clone(),
         ..camlock_embed::Options::new(&config.plugins, &config.data)
     })

@@ -8,6 +8,7 @@ mod configuration;
 mod dev;
 mod doctor;
 mod events;
+mod execute;
 mod grants;
 mod inspect;
 mod logs;
@@ -122,6 +123,15 @@ camlock secrets --data /var/lib/camlock --json\n  camlock secrets rotate"
 camlock storage hello get users/1 > user.json\n  camlock storage hello put users/1 --file user.json\n  \
 camlock storage hello delete users/1")]
     Storage(storage::StorageOptions),
+    /// Have a plugin work something out, and print what it came to
+    #[command(
+        after_help = "Exit code 1 if it did not succeed. Ctrl-C cancels it.\n\nExamples:\n  camlock execute review '{\"diff\": \"…\"}'\n  \
+jq -n '{diff: $d}' --rawfile d change.diff | camlock execute review - --time 120"
+    )]
+    Execute(execute::ExecuteOptions),
+    /// List what a plugin worked out lately: what came of it, how long it took, who asked
+    #[command(after_help = "Examples:\n  camlock executions review\n  camlock executions review --status error --json")]
+    Executions(execute::ExecutionList),
     /// Show what happened
     #[command(
         after_help = "Examples:\n  camlock events -n 100\n  camlock events -f --plugin hello\n  camlock events -f --json"
@@ -183,6 +193,8 @@ impl Command {
             Command::Config(options) => configuration::run_it(options),
             Command::Secrets(options) => secrets::run_it(options),
             Command::Storage(options) => storage::run_it(options),
+            Command::Execute(options) => execute::run_it(options),
+            Command::Executions(options) => execute::list(options),
             Command::Events(options) => events::run_it(options),
             Command::Logs(options) => logs::run_it(options),
             Command::Nodes(options) => nodes::run_it(options),

@@ -2,6 +2,7 @@
 
 use super::{
     LogFormat, Misconfigured, Profile,
+    services::ServicesKeys,
     values::{HostName, Origin, ProxyNetwork, Size, Time},
 };
 use camlock_api::LogLevel;
@@ -107,19 +108,6 @@ pub(super) struct BuildKeys {
     pub(super) dir: Option<PathBuf>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct ServicesKeys {
-    pub(super) storage: StorageKeys,
-    pub(super) database: ServedDatabaseKeys,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct ServedDatabaseKeys {
-    pub(super) connections: Option<usize>,
-}
-
 /// Not shown: it is the key itself.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -131,14 +119,6 @@ impl fmt::Debug for SecretsKeys {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("SecretsKeys").finish_non_exhaustive()
     }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct StorageKeys {
-    pub(super) keys: Option<u64>,
-    pub(super) bytes: Option<Size>,
-    pub(super) connections: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -3,9 +3,12 @@
 //! Everything is read and checked before anything is opened. What must not live here: what the settings mean.
 
 mod file;
+mod services;
 mod values;
 
-use camlock_embed::{AdminSettings, DatabaseSettings, FleetSettings, RegistrySettings, SecretsKey, StorageSettings};
+pub(crate) use services::ServiceSettings;
+
+use camlock_embed::{AdminSettings, FleetSettings, RegistrySettings, SecretsKey};
 use camlock_http::{FrontOptions, TlsFiles};
 use camlock_policy::{Grants, Limits, Settings, manifest::check_name};
 use clap::{Args, ValueEnum};
@@ -103,9 +106,8 @@ pub(crate) struct Config {
     pub(crate) variables: BTreeMap<String, BTreeMap<String, String>>,
     /// What secrets of configurations are sealed with, if it is set.
     pub(crate) secrets_key: Option<SecretsKey>,
-    /// What plugins may keep.
-    pub(crate) storage: StorageSettings,
-    pub(crate) database: DatabaseSettings,
+    /// What plugins may keep, and what may be asked of them.
+    pub(crate) services: ServiceSettings,
     pub(crate) settings: Settings,
 }
 
@@ -213,19 +215,7 @@ impl Config {
             limits.apply(&mut own);
             settings.plugins.insert(name, own);
         }
-        let mut storage = StorageSettings::default();
-        storage.limits.keys = parsed.services.storage.keys.unwrap_or(storage.limits.keys);
-        storage.limits.bytes =
-            parsed.services.storage.bytes.map_or(storage.limits.bytes, |size| size.0.unwrap_or(u64::MAX));
-        storage.connections = parsed.services.storage.connections.unwrap_or(storage.connections);
-        if storage.connections == 0 {
-            return Err(Misconfigured("[services.storage]: `connections` is 1 at least".to_owned()));
-        }
-        let mut database = DatabaseSettings::default();
-        database.connections = parsed.services.database.connections.unwrap_or(database.connections);
-        if database.connections == 0 {
-            return Err(Misconfigured("[services.database]: `connections` is 1 at least".to_owned()));
-        }
+        let services = parsed.services.settings()?;
         let secrets_key = parsed.secrets.key.map(|key| secrets_key("secrets.key", &key)).transpose()?;
         let usual = RegistrySettings::default();
         let heartbeat = parsed.fleet.heartbeat.map_or(usual.fleet.heartbeat, |time| time.0);
@@ -266,8 +256,7 @@ impl Config {
             levels,
             variables,
             secrets_key,
-            storage,
-            database,
+            services,
             settings,
         })
     }
@@ -394,7 +383,7 @@ mod tests {
         assert_eq!(variables, BTreeMap::from([("hello".to_owned(), own)]));
         assert_eq!(settings.claims["hello"], ["shop.example.com", "/"]);
         assert!(!settings.new_enabled);
-        assert_eq!(merged(&Flags::default(), text).unwrap().storage.limits.keys, 7);
+        assert_eq!(merged(&Flags::default(), text).unwrap().services.storage.limits.keys, 7);
         assert_eq!(settings.grants, Grants::these(["storage", "network:*"]).unwrap());
         assert_eq!(settings.limits.drain, Duration::from_secs(5));
         assert_eq!(settings.limits.requests.body, Some(2 << 20));

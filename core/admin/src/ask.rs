@@ -97,27 +97,32 @@ fn is_text(query: &str) -> bool {
 
 /// The body as JSON. None at all says nothing.
 pub(super) async fn read<B: DeserializeOwned + Default>(body: Body) -> Result<B, Problem> {
-    let bytes = whole(body).await?;
+    let bytes = whole(body, LARGEST).await?;
     if bytes.is_empty() { Ok(B::default()) } else { parse(&bytes) }
 }
 
 /// The body as JSON. There must be one.
 pub(super) async fn read_some<B: DeserializeOwned>(body: Body) -> Result<B, Problem> {
-    let bytes = whole(body).await?;
+    read_up_to(body, LARGEST).await
+}
+
+/// The same, of a body that may be as large as this.
+pub(super) async fn read_up_to<B: DeserializeOwned>(body: Body, largest: usize) -> Result<B, Problem> {
+    let bytes = whole(body, largest).await?;
     if bytes.is_empty() {
         return Err(bad("the body is empty, and a JSON object is asked for"));
     }
     parse(&bytes)
 }
 
-async fn whole(body: Body) -> Result<Vec<u8>, Problem> {
-    let read = tokio::time::timeout(PATIENCE, Limited::new(body, LARGEST).collect()).await.map_err(|_| {
+async fn whole(body: Body, largest: usize) -> Result<Vec<u8>, Problem> {
+    let read = tokio::time::timeout(PATIENCE, Limited::new(body, largest).collect()).await.map_err(|_| {
         let detail = format!("the body did not arrive within {}", seconds(PATIENCE));
         Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
     })?;
     let bytes = read.map_err(|error| {
         if error.is::<http_body_util::LengthLimitError>() {
-            let detail = format!("the body is larger than the {LARGEST} bytes that are read");
+            let detail = format!("the body is larger than the {largest} bytes that are read");
             return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail);
         }
         bad(format!("the body broke off: {error}"))

@@ -15,6 +15,7 @@ mod client;
 mod cors;
 mod docs;
 mod document;
+mod executions;
 mod fleet;
 mod grants;
 mod install;
@@ -86,6 +87,8 @@ pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
         .routes(routes!(grants::show, grants::set))
         .routes(routes!(values::list))
         .routes(routes!(values::get, values::put, values::delete))
+        .routes(routes!(executions::execute))
+        .routes(routes!(executions::list))
         .routes(routes!(acts::reload))
         .routes(routes!(acts::rollback))
         .routes(routes!(acts::enable))

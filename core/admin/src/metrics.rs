@@ -1,5 +1,5 @@
-//! Everything that is counted, as Prometheus reads it (text, 0.0.4). The only labels are plugins, classes of statuses and
-//! codes of errors.
+//! Everything that is counted, as Prometheus reads it (text, 0.0.4). The only labels are plugins, classes of statuses, codes of
+//! errors and what came of executions.
 
 use crate::{
     state::{Control, ControlState},
@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use camlock_http::{BOUNDS, CLASSES, Meter};
-use camlock_policy::{AskCounts, AskErrorCode, LivePlugin};
+use camlock_policy::{AskCounts, AskErrorCode, ExecutionCounts, ExecutionStatus, LivePlugin};
 use http::header::CONTENT_TYPE;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -34,6 +34,9 @@ fn render(control: &Control) -> String {
     let mut text = Text::default();
     of_requests(&mut text, &meters);
     of_asks(&mut text, &(control.options.asks)());
+    if let Some(executions) = &control.options.executions {
+        of_executions(&mut text, &executions.counts());
+    }
     of_plugins(&mut text, &tally);
     let mut blocked: HashMap<Arc<str>, u64> = HashMap::new();
     for handler in control.options.blocked.all() {
@@ -124,6 +127,33 @@ fn of_asks(text: &mut Text, asks: &BTreeMap<String, AskCounts>) {
             let _ = write!(text.0, ",code=\"{}\"", code.word());
             text.end(count);
         }
+    }
+}
+
+fn of_executions(text: &mut Text, counts: &BTreeMap<String, ExecutionCounts>) {
+    const ENDED: &str = "camlock_plugin_executions_total";
+    const TOOK: &str = "camlock_plugin_execution_duration_seconds";
+    text.family(ENDED, "counter", "What a plugin was to work out, by what came of it.");
+    for (plugin, counts) in counts {
+        let by_status = ExecutionStatus::ALL.iter().zip(counts.ended).filter(|(_, count)| *count > 0);
+        for (status, count) in by_status {
+            text.begin(ENDED, plugin, None);
+            let _ = write!(text.0, ",status=\"{}\"", status.word());
+            text.end(count);
+        }
+    }
+    text.family(TOOK, "summary", "How long that took, whatever came of it.");
+    for (plugin, counts) in counts {
+        text.plugin("camlock_plugin_execution_duration_seconds_sum", plugin, counts.seconds);
+        text.plugin("camlock_plugin_execution_duration_seconds_count", plugin, counts.ended.iter().sum::<u64>());
+    }
+    text.family("camlock_plugin_executions_running", "gauge", "What a plugin works out now.");
+    for (plugin, counts) in counts {
+        text.plugin("camlock_plugin_executions_running", plugin, counts.running);
+    }
+    text.family("camlock_plugin_executions_unlogged_total", "counter", "What ended and could not be logged.");
+    for (plugin, counts) in counts {
+        text.plugin("camlock_plugin_executions_unlogged_total", plugin, counts.unlogged);
     }
 }
 

@@ -178,7 +178,8 @@ fn nothing_kept(name: &str, key: &str) -> Problem {
     Problem::of(name, StatusCode::NOT_FOUND, format!("`{name}` keeps nothing under {key:?}"))
 }
 
-fn problem(name: &str, error: &AskError) -> Problem {
+/// What an error of what keeps something is for whoever asks over HTTP.
+pub(super) fn problem(name: &str, error: &AskError) -> Problem {
     let status = match error.code {
         AskErrorCode::Denied => StatusCode::FORBIDDEN,
         AskErrorCode::Limit => StatusCode::PAYLOAD_TOO_LARGE,

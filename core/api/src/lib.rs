@@ -1,4 +1,4 @@
-//! What the admin API says, as types: plugins, generations and builds, the journal, log lines, servers, tokens, problems.
+//! What the admin API says, as types: plugins, generations and builds, executions, the journal, log lines, servers, tokens, problems.
 //!
 //! The server fills these types and sends them; the command line and programs that embed Camlock read them. Each shape is
 //! declared here, once. What must not live here: what a role may see, where a value comes from, how it is printed, and any other
@@ -8,6 +8,7 @@
 
 mod configuration;
 mod digest;
+mod execution;
 mod generation;
 mod grants;
 mod health;
@@ -25,6 +26,7 @@ mod value;
 pub use crate::{
     configuration::ConfigViolation,
     digest::{Digest, NoDigest},
+    execution::{ExecutionResultView, ExecutionStatus, ExecutionView},
     generation::{BuildView, GenerationPhase, GenerationView, StageTimes},
     grants::{CHECKED_BY_THE_HOST, GrantsView, PermissionView},
     health::{BlockedHandler, ServerHealth},

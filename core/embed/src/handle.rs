@@ -16,7 +16,11 @@ use camlock_api::ServerHealth;
 use camlock_build::Builder;
 use camlock_http::{Dispatch, FrontOptions, look_after};
 use camlock_loader::{abi_version, on_thread_park};
-use camlock_policy::{Act, Digest, Done, LivePlugin, Manager, Overview, Refused, supervise};
+use camlock_policy::{
+    Act, Digest, Done, ExecutionOrder, ExecutionOutcome, Executions, LivePlugin, Manager, NotExecuted, Overview,
+    Refused, supervise,
+};
+use camlock_services::Executor;
 use std::{
     fmt, path,
     path::{Path, PathBuf},
@@ -56,6 +60,7 @@ pub struct Camlock(Arc<Inner>);
 struct Inner {
     dispatch: Dispatch,
     manager: Manager,
+    executor: Executor,
     data: PathBuf,
     token: String,
     cannot_build: Option<String>,
@@ -103,8 +108,9 @@ impl Camlock {
         let own_key = OwnKey::of(&options, &data);
         let key_record = record.store.key();
         let keyring = secrets::open(&own_key, &key_record, record.store.trouble().is_some()).await;
-        let parts = Parts::open(&options, (&plugins, &data), work.clone(), keyring.clone())?;
         let dispatch = Dispatch::default();
+        let deliveries = Arc::new(dispatch.deliveries(Some(on_thread_park)));
+        let parts = Parts::open(&options, (&plugins, &data), deliveries, work.clone(), keyring.clone())?;
         record.answer_requests(parts.holding());
         let cannot_build = parts.builder.cannot_build();
         let about = ServerHealth {
@@ -117,7 +123,7 @@ impl Camlock {
         };
         let loader = parts.loader.clone();
         options.levels.listen(move |plugin, level| loader.set_level(plugin, level));
-        let services = parts.services.clone();
+        let (services, executor) = (parts.services.clone(), parts.executor.clone());
         let (values, tables) = (Arc::new(StoredValues(parts.storage.clone())), parts.tables.clone());
         let (builder, installer) = (parts.builder.clone(), parts.installer.clone());
         let registry = (record.registry(), record.exchange.clone());
@@ -136,6 +142,7 @@ impl Camlock {
             meters: dispatch.meters(),
             asks: Arc::new(move || services.counts()),
             values: Some(values),
+            executions: Some(Arc::new(executor.clone())),
             install: Some(Arc::new(installer)),
             logs: options.logs,
             levels: options.levels,
@@ -156,6 +163,7 @@ impl Camlock {
         Ok(Camlock(Arc::new(Inner {
             dispatch,
             manager,
+            executor,
             data,
             token: token.clone(),
             cannot_build,
@@ -242,6 +250,11 @@ impl Camlock {
         self.0.manager.act(plugin, Act::Enable(false)).await
     }
 
+    /// Has a plugin work something out, and waits for what comes of it. Dropping the future cancels it.
+    pub async fn execute(&self, order: ExecutionOrder) -> Result<ExecutionOutcome, NotExecuted> {
+        self.0.executor.execute(order).await
+    }
+
     /// Ends it in order: what was begun ends, within the limits `drain` and `farewell`; plugins are shut down, and leave the
     /// process. Requests to them are refused from then on. Returns when all that is done, however often it is called.
     pub async fn end(&self) {
@@ -252,6 +265,8 @@ impl Camlock {
             // Whoever waits may give up.
             self.control().spawn(async move {
                 camlock.manager().end().await;
+                // What ended only now is logged too.
+                camlock.0.executor.flush().await;
                 rest.watching.abort();
                 rest.following.abort();
                 drop(rest.socket);

@@ -74,7 +74,12 @@ impl PostgresServer for RegistryServer {
 pub(crate) struct KeptPlaces {
     pub(crate) storage: PluginStorage,
     pub(crate) tables: PluginTables,
+    /// What the host itself writes down of plugins.
+    pub(crate) records: PluginData,
 }
+
+/// So many connections write down what the host notes of plugins, in batches.
+const CONNECTIONS_FOR_RECORDS: usize = 2;
 
 /// How often it is looked for what has expired of plugins that ask for nothing any more.
 const SWEPT: Duration = Duration::from_secs(600);
@@ -95,7 +100,8 @@ pub(crate) fn keep_swept(storage: PluginStorage, work: &Handle) {
 pub(crate) fn places(options: &Options, data: &Path, work: Handle) -> Result<KeptPlaces, String> {
     let place = DataPlace::beside(&options.registry.url(data), &options.registry.schema, data)?;
     let tables = place.tables(options.database, work.clone());
-    Ok(KeptPlaces { storage: place.storage(options.storage, work), tables })
+    let records = place.data(CONNECTIONS_FOR_RECORDS, work.clone());
+    Ok(KeptPlaces { storage: place.storage(options.storage, work), tables, records })
 }
 
 /// Where the data of plugins lies.
@@ -122,12 +128,16 @@ impl DataPlace {
     }
 
     pub(crate) fn storage(self, settings: StorageSettings, work: Handle) -> PluginStorage {
-        let data = match self {
+        PluginStorage::new(self.data(settings.connections, work), settings.limits)
+    }
+
+    /// With so many connections of its own, where it is a server.
+    fn data(&self, connections: usize, work: Handle) -> PluginData {
+        match self {
             DataPlace::Server(server) => {
-                PluginData::Postgres(PostgresConnections::new(server, settings.connections, work))
+                PluginData::Postgres(PostgresConnections::new(server.clone(), connections, work))
             }
-            DataPlace::File(file) => PluginData::Sqlite(file),
-        };
-        PluginStorage::new(data, settings.limits)
+            DataPlace::File(file) => PluginData::Sqlite(file.clone()),
+        }
     }
 }

@@ -60,11 +60,12 @@ pub use camlock_build::{CompilerListener, Profile};
 pub use camlock_http::Dispatch;
 pub use camlock_loader::{BuiltIn, Digest, on_thread_park};
 pub use camlock_policy::{
-    Act, AskError, AskErrorCode, Asker, Body, Done, Granted, Grants, Headline, Kept, Limits, LivePlugin, Manager,
-    Order, Overview, PluginView, Refused, RequestLimits, Settings,
+    Act, AskError, AskErrorCode, Asker, Body, Done, ExecutionEntry, ExecutionOrder, ExecutionOutcome, ExecutionStatus,
+    Granted, Grants, Headline, Kept, Limits, LivePlugin, Manager, NotExecuted, Order, Overview, PluginView, Refused,
+    RequestLimits, Settings,
 };
 pub use camlock_services::{
-    NotAService, Service, StorageLimits,
+    ExecutionSettings, NotAService, Service, StorageLimits,
     secrets::{HeldKey, NotAKey, SecretsKey},
 };
 pub use camlock_store::Objects;

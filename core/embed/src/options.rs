@@ -5,6 +5,7 @@ use camlock_admin::{AdminSettings, Levels, Logs};
 use camlock_build::{CompilerListener, Profile};
 use camlock_loader::BuiltIn;
 use camlock_policy::{Limits, Settings};
+use camlock_services::ExecutionSettings;
 use camlock_services::{NotAService, Service, ServiceSet, secrets::SecretsKey};
 use camlock_store::Objects;
 use std::{
@@ -39,6 +40,8 @@ pub struct Options {
     pub storage: StorageSettings,
     /// How plugins' own tables are reached.
     pub database: DatabaseSettings,
+    /// The bounds of what plugins work out, and what is kept of it.
+    pub executions: ExecutionSettings,
     /// The key that seals secrets of plugins' configurations. Default: the file `secrets.key` in the data directory, which is made if
     /// the registry knows of no key yet.
     pub secrets_key: Option<SecretsKey>,
@@ -156,6 +159,7 @@ impl Options {
             services: ServiceSet::default(),
             storage: StorageSettings::default(),
             database: DatabaseSettings::default(),
+            executions: ExecutionSettings::default(),
             secrets_key: None,
             token: None,
             registry: RegistrySettings::default(),

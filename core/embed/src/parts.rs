@@ -11,14 +11,14 @@ use crate::{
 use camlock_build::{Builder, FileShelf, Identified, Identify, Installer, LibraryIdentity, Profile};
 use camlock_loader::{
     Loader, LoaderOptions, Sections, Staging, Surroundings, Suspects, VariablesOf, Verifier, VerifierLimits, Workbench,
-    compiled_in, inspect,
+    compiled_in, inspect, read_schema,
 };
 use camlock_policy::{
-    Aside, Candidate, Digest, Failure, PluginWork, Ports, Publish, Settings, Stage,
+    Aside, Candidate, Deliver, Digest, Failure, PluginWork, Ports, Publish, Settings, Stage,
     registry::{Exchange, Registry},
 };
 use camlock_services::{
-    AskLimits, HostServices, OpenApiService, PluginStorage, StorageService,
+    AskLimits, Executor, HostServices, OpenApiService, PluginStorage, StorageService,
     database::{
         PluginTables,
         service::{DatabaseService, SessionLimits},
@@ -45,6 +45,7 @@ pub(crate) struct Parts {
     pub(crate) suspects: Arc<Suspects>,
     pub(crate) services: Arc<HostServices>,
     pub(crate) storage: PluginStorage,
+    pub(crate) executor: Executor,
     keepings: PluginKeepings,
     pub(crate) tables: PluginTables,
 }
@@ -54,6 +55,7 @@ impl Parts {
     pub(crate) fn open(
         options: &Options,
         (plugins, data): (&Path, &Path),
+        deliveries: Arc<dyn Deliver>,
         work: Handle,
         keyring: Keyring,
     ) -> Result<Self, String> {
@@ -72,7 +74,8 @@ impl Parts {
         let suspects =
             Suspects::open(&data.join("suspects")).map_err(because("no marks can be kept of what is started"))?;
         let mut services = options.services.clone();
-        let KeptPlaces { storage, tables } = kept::places(options, data, work.clone())?;
+        let KeptPlaces { storage, tables, records } = kept::places(options, data, work.clone())?;
+        let executor = Executor::new(deliveries, read_schema, records, options.executions, &work);
         kept::keep_swept(storage.clone(), &work);
         services.add("storage/1", StorageService::new(storage.clone())).map_err(in_words)?;
         let database = DatabaseService::new(tables.clone(), SessionLimits::default());
@@ -103,7 +106,8 @@ impl Parts {
             suspects,
             services,
             storage: storage.clone(),
-            keepings: PluginKeepings::new(data.join("plugins"), storage, tables.clone(), keyring),
+            executor: executor.clone(),
+            keepings: PluginKeepings::new(data.join("plugins"), storage, tables.clone(), executor, keyring),
             tables,
         })
     }

@@ -46,6 +46,13 @@ impl Deliver for Deliveries {
             deliveries.bring(&generation, (&instance, lease), delivery).await
         })
     }
+
+    fn serving(&self, plugin: &str) -> Option<(u64, Arc<dyn Instance>)> {
+        match self.state.upgrade()?.recipient(plugin) {
+            Recipient::Generation(generation, instance, _) => Some((generation.number, instance)),
+            Recipient::Held(_) | Recipient::Nobody(_) => None,
+        }
+    }
 }
 
 impl Deliveries {

@@ -59,5 +59,6 @@ pub use crate::{
     responding::Dispatched,
     service::PLUGIN_TARGET,
     tls::{TlsFiles, TlsTrouble},
+    trace_context::sent_trace,
     watchdog::look_after,
 };

@@ -1,7 +1,7 @@
 //! W3C trace context: the trace id of a request, the client's or a new one; and how a request's ids are told of.
 
 use camlock_policy::RequestId;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use std::{
     hash::{BuildHasher, RandomState},
     sync::{
@@ -29,6 +29,11 @@ fn parse(value: &[u8]) -> Option<[u8; 16]> {
     let closed = version != "00" || parts.next().is_none();
     let id = u128::from_str_radix(trace, 16).ok().filter(|id| good && closed && *id != 0)?;
     Some(id.to_be_bytes())
+}
+
+/// The trace id that a request's `traceparent` has; zeros if it has none that is sound.
+pub fn sent_trace(headers: &HeaderMap) -> [u8; 16] {
+    headers.get(TRACEPARENT).and_then(|value| parse(value.as_bytes())).unwrap_or_default()
 }
 
 /// What is remembered of a request's ids, in case there is something to tell of it.

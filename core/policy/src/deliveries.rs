@@ -1,9 +1,9 @@
 //! What the host brings to plugins beside requests of clients: the port by which services reach the generation that serves. What
 //! must not live here: what is brought.
 
-use crate::{Body, BoxFuture, Fault};
+use crate::{Body, BoxFuture, Fault, Instance};
 use http::{Request, Response};
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// Something for a plugin, to be answered as a request is.
 #[derive(Debug)]
@@ -66,4 +66,7 @@ pub trait Deliver: Send + Sync {
     /// Brings it, on threads that are that generation's own: it may block them as it likes. Dropping the future cancels it. The
     /// answer's body, as long as it is read, holds the generation as that of a request does.
     fn deliver(&self, plugin: &str, delivery: Delivery) -> BoxFuture<Result<Delivered, Undelivered>>;
+
+    /// What serves of a plugin, and its generation, to be looked at and let go of; none if nothing does, or not now.
+    fn serving(&self, plugin: &str) -> Option<(u64, Arc<dyn Instance>)>;
 }

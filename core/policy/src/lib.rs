@@ -14,6 +14,7 @@ mod call;
 mod configuration;
 mod deliveries;
 mod document;
+mod executions;
 mod failure;
 pub mod generation;
 mod grants;
@@ -45,6 +46,10 @@ pub use crate::{
     configuration::{ConfigSchema, MASK},
     deliveries::{Deliver, Delivered, Delivery, Undelivered},
     document::ReplacedDocument,
+    executions::{
+        ExecutionCounts, ExecutionEntry, ExecutionOrder, ExecutionOutcome, ExecutionQuery, ExecutionStatus,
+        ExecutionTerms, Executions, NotExecuted,
+    },
     failure::Failure,
     grants::{Granted, Grants, PluginSource},
     install::{Arriving, Install, Installation, Installed, NotInstalled, Placement, Source, Upload},

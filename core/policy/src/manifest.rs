@@ -2,7 +2,7 @@
 //!
 //! Reading is pure and never trusts: lengths, characters and keys are checked, and an error says where it is.
 
-use crate::permissions::check_permission;
+use crate::{ExecutionTerms, permissions::check_permission};
 use serde::Deserialize;
 use std::{collections::BTreeMap, ops::Range};
 
@@ -54,6 +54,8 @@ pub struct Camlock {
     pub handover: Option<Handover>,
     /// The file with the schema of its configuration, beside the manifest.
     pub config: Option<String>,
+    /// What it works out for whoever waits for it is like.
+    pub execute: ExecutionTerms,
 }
 
 /// The categories, as a closed list.
@@ -244,6 +246,9 @@ fn parsed(cargo_toml: &[u8]) -> Result<CargoPackage, Invalid> {
     for permission in &camlock.permissions {
         check_permission(text("permissions", permission.as_bytes())?.as_str())
             .map_err(|unknown| Invalid(format!("`permissions`: {unknown}")))?;
+    }
+    if camlock.execute.seconds == Some(0) {
+        return Err(Invalid("`execute`: `seconds` is 1 at least".to_owned()));
     }
     if let Some(file) = &camlock.config {
         check_schema_file(file)?;

@@ -7,6 +7,7 @@
 mod data;
 pub mod database;
 mod directory;
+mod executions;
 mod meters;
 mod openapi;
 mod rate;
@@ -15,6 +16,7 @@ mod storage;
 
 pub use data::{Login, PluginData, PostgresConnections, PostgresLink, PostgresMessages, PostgresServer, SqliteFile};
 pub use directory::{HostServices, NotAService, Service, ServiceSet};
+pub use executions::{ExecutionSettings, Executor, SchemaReader};
 pub use openapi::{MOST_DOCUMENT, OpenApiService};
 pub use rate::AskLimits;
 pub use storage::{

@@ -33,7 +33,7 @@ mod setup;
 pub use crate::setup::Setup;
 use axum::{Router, body::Body};
 use bytes::Bytes;
-use camlock_plugin::{Config, Host, Plugin, Result, Routes, Taken};
+use camlock_plugin::{Config, Execution, Host, Plugin, Result, Routes, Taken, Value};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use serde::Serialize;
@@ -107,6 +107,11 @@ impl<P: Plugin> Running<P> {
             self.host.take_over(config);
         }
         Ok(taken)
+    }
+
+    /// Has it work something out, as a host would.
+    pub async fn execute(&self, input: impl Into<Value>) -> Result<Value> {
+        self.plugin.execute(Execution::new(input)).await
     }
 
     /// Sends a request, with the path as the plugin's router sees it.

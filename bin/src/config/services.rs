@@ -1,0 +1,91 @@
+//! `[services.…]`: what plugins may keep, and how much may be asked of them. What must not live here: what is done with it.
+
+use super::{
+    Misconfigured,
+    values::{Size, Time},
+};
+use camlock_embed::{DatabaseSettings, ExecutionSettings, StorageSettings};
+use serde::Deserialize;
+use std::time::Duration;
+
+/// All of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ServiceSettings {
+    /// The values that plugins keep.
+    pub(crate) storage: StorageSettings,
+    /// Their own tables.
+    pub(crate) database: DatabaseSettings,
+    /// What they work out.
+    pub(crate) executions: ExecutionSettings,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ServicesKeys {
+    storage: StorageKeys,
+    database: ServedDatabaseKeys,
+    execute: ExecuteKeys,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct StorageKeys {
+    keys: Option<u64>,
+    bytes: Option<Size>,
+    connections: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ServedDatabaseKeys {
+    connections: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ExecuteKeys {
+    time: Option<Time>,
+    longest: Option<Time>,
+    at_once: Option<usize>,
+    input: Option<Size>,
+    output: Option<Size>,
+    keep_days: Option<u32>,
+    keep: Option<u64>,
+    content: Option<bool>,
+}
+
+impl ServicesKeys {
+    /// What they mean, over the defaults.
+    pub(super) fn settings(self) -> Result<ServiceSettings, Misconfigured> {
+        let mut all = ServiceSettings::default();
+        let bytes = |size: Size| size.0.unwrap_or(u64::MAX);
+        let storage = &mut all.storage;
+        storage.limits.keys = self.storage.keys.unwrap_or(storage.limits.keys);
+        storage.limits.bytes = self.storage.bytes.map_or(storage.limits.bytes, bytes);
+        storage.connections = at_least_one("storage", "connections", self.storage.connections, storage.connections)?;
+        let connections = self.database.connections;
+        all.database.connections = at_least_one("database", "connections", connections, all.database.connections)?;
+        let executions = &mut all.executions;
+        executions.time = self.execute.time.map_or(executions.time, |time| time.0);
+        executions.longest = self.execute.longest.map_or(executions.longest, |time| time.0).max(executions.time);
+        executions.at_once = at_least_one("execute", "at_once", self.execute.at_once, executions.at_once)?;
+        let in_memory = |size: Size| usize::try_from(bytes(size)).unwrap_or(usize::MAX);
+        executions.input = self.execute.input.map_or(executions.input, in_memory);
+        executions.output = self.execute.output.map_or(executions.output, in_memory);
+        let days = |days: u32| Duration::from_secs(u64::from(days) * 24 * 3600);
+        executions.kept = self.execute.keep_days.map_or(executions.kept, days);
+        executions.most = self.execute.keep.unwrap_or(executions.most);
+        executions.content = self.execute.content.unwrap_or(executions.content);
+        if executions.time.is_zero() {
+            return Err(Misconfigured("[services.execute]: `time` is more than nothing".to_owned()));
+        }
+        Ok(all)
+    }
+}
+
+fn at_least_one(service: &str, key: &str, said: Option<usize>, usual: usize) -> Result<usize, Misconfigured> {
+    match said.unwrap_or(usual) {
+        0 => Err(Misconfigured(format!("[services.{service}]: `{key}` is 1 at least"))),
+        number => Ok(number),
+    }
+}

@@ -1,0 +1,2 @@
+DROP VIEW plugin_execution_logs;
+DROP TABLE executions;
