@@ -157,6 +157,7 @@ fn options(config: &Config, voice: &Voice, address: SocketAddr, logs: Logs) -> R
         logs,
         listener: voice.listener(),
         admin: config.admin.clone(),
+        asks: config.asks,
         storage: config.storage,
         database: config.database,
         secrets_key: config.secrets_key.clone(),

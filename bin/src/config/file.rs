@@ -110,6 +110,7 @@ pub(super) struct BuildKeys {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ServicesKeys {
+    pub(super) asks: AsksKeys,
     pub(super) storage: StorageKeys,
     pub(super) database: ServedDatabaseKeys,
 }
@@ -118,6 +119,12 @@ pub(super) struct ServicesKeys {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ServedDatabaseKeys {
     pub(super) connections: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct AsksKeys {
+    pub(super) share: Option<f64>,
 }
 
 /// Not shown: it is the key itself.

@@ -5,7 +5,9 @@
 mod file;
 mod values;
 
-use camlock_embed::{AdminSettings, DatabaseSettings, FleetSettings, RegistrySettings, SecretsKey, StorageSettings};
+use camlock_embed::{
+    AdminSettings, AskSettings, DatabaseSettings, FleetSettings, RegistrySettings, SecretsKey, StorageSettings,
+};
 use camlock_http::{FrontOptions, TlsFiles};
 use camlock_policy::{Grants, Limits, Settings, manifest::check_name};
 use clap::{Args, ValueEnum};
@@ -103,6 +105,8 @@ pub(crate) struct Config {
     pub(crate) variables: BTreeMap<String, BTreeMap<String, String>>,
     /// What secrets of configurations are sealed with, if it is set.
     pub(crate) secrets_key: Option<SecretsKey>,
+    /// How much of the machine what plugins ask for may take.
+    pub(crate) asks: AskSettings,
     /// What plugins may keep.
     pub(crate) storage: StorageSettings,
     pub(crate) database: DatabaseSettings,
@@ -226,6 +230,12 @@ impl Config {
         if database.connections == 0 {
             return Err(Misconfigured("[services.database]: `connections` is 1 at least".to_owned()));
         }
+        let mut asks = AskSettings::default();
+        asks.share = parsed.services.asks.share.unwrap_or(asks.share);
+        // Also what is no number at all.
+        if !(asks.share > 0.0 && asks.share <= 1.0) {
+            return Err(Misconfigured("[services.asks]: `share` is above 0, and 1 at most".to_owned()));
+        }
         let secrets_key = parsed.secrets.key.map(|key| secrets_key("secrets.key", &key)).transpose()?;
         let usual = RegistrySettings::default();
         let heartbeat = parsed.fleet.heartbeat.map_or(usual.fleet.heartbeat, |time| time.0);
@@ -266,6 +276,7 @@ impl Config {
             levels,
             variables,
             secrets_key,
+            asks,
             storage,
             database,
             settings,
@@ -378,6 +389,7 @@ mod tests {
             plugins.new = "disabled"
             plugins.grant = ["storage", "network:*"]
             services.storage.keys = 7
+            services.asks.share = 0.5
             [limits]
             drain = "5s"
             body = "2 MiB"
@@ -395,6 +407,12 @@ mod tests {
         assert_eq!(settings.claims["hello"], ["shop.example.com", "/"]);
         assert!(!settings.new_enabled);
         assert_eq!(merged(&Flags::default(), text).unwrap().storage.limits.keys, 7);
+        assert_eq!(merged(&Flags::default(), text).unwrap().asks.share, 0.5);
+        assert_eq!(merged(&Flags::default(), "").unwrap().asks, AskSettings::default());
+        for none in ["0", "1.1", "-0.1", "nan"] {
+            let told = merged(&Flags::default(), &format!("services.asks.share = {none}")).unwrap_err().0;
+            assert_eq!(told, "[services.asks]: `share` is above 0, and 1 at most");
+        }
         assert_eq!(settings.grants, Grants::these(["storage", "network:*"]).unwrap());
         assert_eq!(settings.limits.drain, Duration::from_secs(5));
         assert_eq!(settings.limits.requests.body, Some(2 << 20));

@@ -103,8 +103,9 @@ impl Camlock {
         let own_key = OwnKey::of(&options, &data);
         let key_record = record.store.key();
         let keyring = secrets::open(&own_key, &key_record, record.store.trouble().is_some()).await;
-        let parts = Parts::open(&options, (&plugins, &data), work.clone(), keyring.clone())?;
         let dispatch = Dispatch::default();
+        let around = (work.clone(), dispatch.meters());
+        let parts = Parts::open(&options, (&plugins, &data), around, keyring.clone())?;
         record.answer_requests(parts.holding());
         let cannot_build = parts.builder.cannot_build();
         let about = ServerHealth {

@@ -1,6 +1,6 @@
 //! What a Camlock is told. All of it has defaults but the two directories.
 
-use crate::kept::{DatabaseSettings, StorageSettings};
+use crate::kept::{AskSettings, DatabaseSettings, StorageSettings};
 use camlock_admin::{AdminSettings, Levels, Logs};
 use camlock_build::{CompilerListener, Profile};
 use camlock_loader::BuiltIn;
@@ -39,6 +39,8 @@ pub struct Options {
     pub storage: StorageSettings,
     /// How plugins' own tables are reached.
     pub database: DatabaseSettings,
+    /// How much of the machine what plugins ask for may take.
+    pub asks: AskSettings,
     /// The key that seals secrets of plugins' configurations. Default: the file `secrets.key` in the data directory, which is made if
     /// the registry knows of no key yet.
     pub secrets_key: Option<SecretsKey>,
@@ -156,6 +158,7 @@ impl Options {
             services: ServiceSet::default(),
             storage: StorageSettings::default(),
             database: DatabaseSettings::default(),
+            asks: AskSettings::default(),
             secrets_key: None,
             token: None,
             registry: RegistrySettings::default(),

@@ -9,6 +9,7 @@ use crate::{
     kept::{self, KeptPlaces},
 };
 use camlock_build::{Builder, FileShelf, Identified, Identify, Installer, LibraryIdentity, Profile};
+use camlock_http::Meters;
 use camlock_loader::{
     Loader, LoaderOptions, Sections, Staging, Surroundings, Suspects, VariablesOf, Verifier, VerifierLimits, Workbench,
     compiled_in, inspect,
@@ -50,11 +51,11 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// Opens it. Plugins' own timers and futures run on `work`.
+    /// Opens it. Plugins' own timers and futures run on `work`; who is served is counted there.
     pub(crate) fn open(
         options: &Options,
         (plugins, data): (&Path, &Path),
-        work: Handle,
+        (work, served): (Handle, Meters),
         keyring: Keyring,
     ) -> Result<Self, String> {
         let limits = &options.settings.limits;
@@ -72,13 +73,14 @@ impl Parts {
         let suspects =
             Suspects::open(&data.join("suspects")).map_err(because("no marks can be kept of what is started"))?;
         let mut services = options.services.clone();
-        let KeptPlaces { storage, tables } = kept::places(options, data, work.clone())?;
+        let shares = kept::shares(options.asks, served);
+        let KeptPlaces { storage, tables } = kept::places(options, data, work.clone(), &shares)?;
         kept::keep_swept(storage.clone(), &work);
         services.add("storage/1", StorageService::new(storage.clone())).map_err(in_words)?;
         let database = DatabaseService::new(tables.clone(), SessionLimits::default());
         services.add("database/1", database).map_err(in_words)?;
         services.add("openapi/1", OpenApiService::default()).map_err(in_words)?;
-        let services = Arc::new(HostServices::new(services, AskLimits::default()));
+        let services = Arc::new(HostServices::new(services, AskLimits::default()).with_shares(shares));
         let around = Surroundings {
             dirs: Some(data.join("plugins")),
             variables: Some(variables),
