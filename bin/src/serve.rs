@@ -157,6 +157,7 @@ fn options(config: &Config, voice: &Voice, address: SocketAddr, logs: Logs) -> R
         logs,
         listener: voice.listener(),
         admin: config.admin.clone(),
+        asks: config.services.asks,
         storage: config.services.storage,
         database: config.services.database,
         executions: config.services.executions,

@@ -367,6 +367,7 @@ mod tests {
             plugins.new = "disabled"
             plugins.grant = ["storage", "network:*"]
             services.storage.keys = 7
+            services.asks.share = 0.5
             [limits]
             drain = "5s"
             body = "2 MiB"
@@ -384,6 +385,12 @@ mod tests {
         assert_eq!(settings.claims["hello"], ["shop.example.com", "/"]);
         assert!(!settings.new_enabled);
         assert_eq!(merged(&Flags::default(), text).unwrap().services.storage.limits.keys, 7);
+        assert_eq!(merged(&Flags::default(), text).unwrap().services.asks.share, 0.5);
+        assert_eq!(merged(&Flags::default(), "").unwrap().services, ServiceSettings::default());
+        for none in ["0", "1.1", "-0.1", "nan"] {
+            let told = merged(&Flags::default(), &format!("services.asks.share = {none}")).unwrap_err().0;
+            assert_eq!(told, "[services.asks]: `share` is above 0, and 1 at most");
+        }
         assert_eq!(settings.grants, Grants::these(["storage", "network:*"]).unwrap());
         assert_eq!(settings.limits.drain, Duration::from_secs(5));
         assert_eq!(settings.limits.requests.body, Some(2 << 20));

@@ -4,13 +4,15 @@ use super::{
     Misconfigured,
     values::{Size, Time},
 };
-use camlock_embed::{DatabaseSettings, ExecutionSettings, StorageSettings};
+use camlock_embed::{AskSettings, DatabaseSettings, ExecutionSettings, StorageSettings};
 use serde::Deserialize;
 use std::time::Duration;
 
 /// All of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct ServiceSettings {
+    /// How much of the machine what plugins ask for may take.
+    pub(crate) asks: AskSettings,
     /// The values that plugins keep.
     pub(crate) storage: StorageSettings,
     /// Their own tables.
@@ -22,9 +24,16 @@ pub(crate) struct ServiceSettings {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ServicesKeys {
+    asks: AsksKeys,
     storage: StorageKeys,
     database: ServedDatabaseKeys,
     execute: ExecuteKeys,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct AsksKeys {
+    share: Option<f64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -58,6 +67,11 @@ impl ServicesKeys {
     /// What they mean, over the defaults.
     pub(super) fn settings(self) -> Result<ServiceSettings, Misconfigured> {
         let mut all = ServiceSettings::default();
+        all.asks.share = self.asks.share.unwrap_or(all.asks.share);
+        // Also what is no number at all.
+        if !(all.asks.share > 0.0 && all.asks.share <= 1.0) {
+            return Err(Misconfigured("[services.asks]: `share` is above 0, and 1 at most".to_owned()));
+        }
         let bytes = |size: Size| size.0.unwrap_or(u64::MAX);
         let storage = &mut all.storage;
         storage.limits.keys = self.storage.keys.unwrap_or(storage.limits.keys);

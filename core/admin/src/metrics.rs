@@ -111,6 +111,8 @@ fn of_requests(text: &mut Text, meters: &[(Arc<str>, Arc<Meter>)]) {
 fn of_asks(text: &mut Text, asks: &BTreeMap<String, AskCounts>) {
     const ASKS: &str = "camlock_plugin_asks_total";
     const ERRORS: &str = "camlock_plugin_ask_errors_total";
+    const SLOWED: &str = "camlock_plugin_asks_slowed_total";
+    const WAITED: &str = "camlock_plugin_asks_slowed_seconds_total";
     text.family(ASKS, "counter", "What a plugin asked of its host.");
     for (plugin, counts) in asks {
         text.plugin(ASKS, plugin, counts.asks);
@@ -127,6 +129,18 @@ fn of_asks(text: &mut Text, asks: &BTreeMap<String, AskCounts>) {
             let _ = write!(text.0, ",code=\"{}\"", code.word());
             text.end(count);
         }
+    }
+    text.family(
+        SLOWED,
+        "counter",
+        "What a plugin asked and was held back: it had used up its share of a service's time.",
+    );
+    for (plugin, counts) in asks {
+        text.plugin(SLOWED, plugin, counts.slowed);
+    }
+    text.family(WAITED, "counter", "How long that was held back, all together.");
+    for (plugin, counts) in asks {
+        text.plugin(WAITED, plugin, counts.slowed_for.as_secs_f64());
     }
 }
 
@@ -303,7 +317,8 @@ mod tests {
         });
         let plugins = views.collect();
         inbox.overview.send_replace(Arc::new(Overview { plugins, ..Overview::default() }));
-        let counts = AskCounts { asks: 9, errors: [2, 0, 0, 0, 1, 0] };
+        let counts =
+            AskCounts { asks: 9, errors: [2, 0, 0, 0, 1, 0], slowed: 3, slowed_for: Duration::from_millis(1_500) };
         let asks = Arc::new(move || BTreeMap::from([("plugin-0000".to_owned(), counts)]));
         let options = AdminOptions { meters, asks, ..AdminOptions::new(Token::new("x")) };
         (Control::new(manager, options, Merged::default()), inbox)
@@ -329,6 +344,8 @@ mod tests {
             "camlock_plugin_asks_total{plugin=\"plugin-0000\"} 9",
             "camlock_plugin_ask_errors_total{plugin=\"plugin-0000\",code=\"denied\"} 2",
             "camlock_plugin_ask_errors_total{plugin=\"plugin-0000\",code=\"unavailable\"} 1",
+            "camlock_plugin_asks_slowed_total{plugin=\"plugin-0000\"} 3",
+            "camlock_plugin_asks_slowed_seconds_total{plugin=\"plugin-0000\"} 1.5",
             "camlock_plugin_serving{plugin=\"plugin-0000\"} 1",
             "camlock_plugin_pinned_generations{plugin=\"plugin-0000\"} 1",
             "camlock_plugin_swaps_total{plugin=\"plugin-0000\"} 1",

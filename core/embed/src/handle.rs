@@ -3,7 +3,7 @@
 use crate::{
     Options, data,
     known::tell_plugins,
-    parts::Parts,
+    parts::{Parts, Prerequisites},
     record::OpenRegistry,
     runtimes::Runtimes,
     secrets::{self, OwnKey},
@@ -110,7 +110,8 @@ impl Camlock {
         let keyring = secrets::open(&own_key, &key_record, record.store.trouble().is_some()).await;
         let dispatch = Dispatch::default();
         let deliveries = Arc::new(dispatch.deliveries(Some(on_thread_park)));
-        let parts = Parts::open(&options, (&plugins, &data), deliveries, work.clone(), keyring.clone())?;
+        let around = Prerequisites { deliveries, served: dispatch.meters(), work: work.clone() };
+        let parts = Parts::open(&options, (&plugins, &data), around, keyring.clone())?;
         record.answer_requests(parts.holding());
         let cannot_build = parts.builder.cannot_build();
         let about = ServerHealth {

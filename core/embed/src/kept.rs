@@ -2,14 +2,20 @@
 //!
 //! What must not live here: what is kept there.
 
-use crate::Options;
+use crate::{Options, bystanders::Bystanders};
+use camlock_http::Meters;
 use camlock_policy::BoxFuture;
 use camlock_services::{
-    Login, PluginData, PluginStorage, PostgresConnections, PostgresLink, PostgresServer, SqliteFile, StorageLimits,
-    database::PluginTables,
+    Login, PluginData, PluginStorage, PostgresConnections, PostgresLink, PostgresServer, ServiceShares, SqliteFile,
+    StorageLimits, database::PluginTables,
 };
 use camlock_store::PostgresAccess;
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 use tokio::runtime::Handle;
 
 /// How plugins' own tables are reached.
@@ -22,6 +28,20 @@ pub struct DatabaseSettings {
 impl Default for DatabaseSettings {
     fn default() -> Self {
         DatabaseSettings { connections: 20 }
+    }
+}
+
+/// How much of the machine what plugins ask for may take.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AskSettings {
+    /// Of all processors' time so much, as a part of 1, may the work of one plugin in storage and database take while others are
+    /// served. 1 is no limit.
+    pub share: f64,
+}
+
+impl Default for AskSettings {
+    fn default() -> Self {
+        AskSettings { share: 0.1 }
     }
 }
 
@@ -70,6 +90,20 @@ impl PostgresServer for RegistryServer {
     }
 }
 
+/// How much of the processors' time each plugin's work in storage and database may take while others are served.
+/// That of a database on another machine is not taken from anybody here.
+pub(crate) fn shares(options: &Options, data: &Path, served: Meters) -> Result<ServiceShares, String> {
+    let share = options.asks.share;
+    let server = RegistryServer::of(&options.registry.url(data), &options.registry.schema)?;
+    if share >= 1.0 || server.is_some_and(|server| !server.0.is_on_this_machine()) {
+        return Ok(ServiceShares::default());
+    }
+    let processors = thread::available_parallelism().map_or(1.0, |count| count.get() as f64);
+    let bystanders = Bystanders::new(served);
+    let are_there = move |plugin: &str| bystanders.are_there(plugin, Instant::now());
+    Ok(ServiceShares::new(share * processors, Arc::new(are_there)))
+}
+
 /// The places in which plugins keep what is theirs, but for their directories.
 pub(crate) struct KeptPlaces {
     pub(crate) storage: PluginStorage,
@@ -97,11 +131,16 @@ pub(crate) fn keep_swept(storage: PluginStorage, work: &Handle) {
 }
 
 /// Those beside the registry of these options.
-pub(crate) fn places(options: &Options, data: &Path, work: Handle) -> Result<KeptPlaces, String> {
+pub(crate) fn places(
+    options: &Options,
+    data: &Path,
+    work: Handle,
+    shares: &ServiceShares,
+) -> Result<KeptPlaces, String> {
     let place = DataPlace::beside(&options.registry.url(data), &options.registry.schema, data)?;
-    let tables = place.tables(options.database, work.clone());
+    let tables = place.tables(options.database, work.clone()).with_shares(shares.clone());
     let records = place.data(CONNECTIONS_FOR_RECORDS, work.clone());
-    Ok(KeptPlaces { storage: place.storage(options.storage, work), tables, records })
+    Ok(KeptPlaces { storage: place.storage(options.storage, work).with_shares(shares.clone()), tables, records })
 }
 
 /// Where the data of plugins lies.

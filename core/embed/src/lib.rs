@@ -30,6 +30,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bystanders;
 mod carrying;
 pub mod data;
 mod handle;
@@ -50,7 +51,7 @@ mod watch;
 pub use crate::{
     carrying::{CarriedKept, KeptToCarry, Move},
     handle::{Camlock, Unable},
-    kept::{DatabaseSettings, RegistryServer, StorageSettings},
+    kept::{AskSettings, DatabaseSettings, RegistryServer, StorageSettings},
     options::{FleetSettings, Options, RegistrySettings},
     parts::build_options,
     secrets::{look_at_secrets, rotate_secrets},

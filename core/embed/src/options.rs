@@ -1,6 +1,6 @@
 //! What a Camlock is told. All of it has defaults but the two directories.
 
-use crate::kept::{DatabaseSettings, StorageSettings};
+use crate::kept::{AskSettings, DatabaseSettings, StorageSettings};
 use camlock_admin::{AdminSettings, Levels, Logs};
 use camlock_build::{CompilerListener, Profile};
 use camlock_loader::BuiltIn;
@@ -42,6 +42,8 @@ pub struct Options {
     pub database: DatabaseSettings,
     /// The bounds of what plugins work out, and what is kept of it.
     pub executions: ExecutionSettings,
+    /// How much of the machine what plugins ask for may take.
+    pub asks: AskSettings,
     /// The key that seals secrets of plugins' configurations. Default: the file `secrets.key` in the data directory, which is made if
     /// the registry knows of no key yet.
     pub secrets_key: Option<SecretsKey>,
@@ -160,6 +162,7 @@ impl Options {
             storage: StorageSettings::default(),
             database: DatabaseSettings::default(),
             executions: ExecutionSettings::default(),
+            asks: AskSettings::default(),
             secrets_key: None,
             token: None,
             registry: RegistrySettings::default(),

@@ -9,6 +9,7 @@ use crate::{
     kept::{self, KeptPlaces},
 };
 use camlock_build::{Builder, FileShelf, Identified, Identify, Installer, LibraryIdentity, Profile};
+use camlock_http::Meters;
 use camlock_loader::{
     Loader, LoaderOptions, Sections, Staging, Surroundings, Suspects, VariablesOf, Verifier, VerifierLimits, Workbench,
     compiled_in, inspect, read_schema,
@@ -50,13 +51,22 @@ pub(crate) struct Parts {
     pub(crate) tables: PluginTables,
 }
 
+/// What there is before the parts are, and they work with.
+pub(crate) struct Prerequisites {
+    /// The way into plugins, for what no client asks for.
+    pub(crate) deliveries: Arc<dyn Deliver>,
+    /// What is counted of requests.
+    pub(crate) served: Meters,
+    /// Where plugins' own timers and futures run.
+    pub(crate) work: Handle,
+}
+
 impl Parts {
-    /// Opens it. Plugins' own timers and futures run on `work`.
+    /// Opens it. Plugins' own timers and futures run on `work`; who is served is counted there.
     pub(crate) fn open(
         options: &Options,
         (plugins, data): (&Path, &Path),
-        deliveries: Arc<dyn Deliver>,
-        work: Handle,
+        Prerequisites { deliveries, served, work }: Prerequisites,
         keyring: Keyring,
     ) -> Result<Self, String> {
         let limits = &options.settings.limits;
@@ -74,14 +84,15 @@ impl Parts {
         let suspects =
             Suspects::open(&data.join("suspects")).map_err(because("no marks can be kept of what is started"))?;
         let mut services = options.services.clone();
-        let KeptPlaces { storage, tables, records } = kept::places(options, data, work.clone())?;
+        let shares = kept::shares(options, data, served)?;
+        let KeptPlaces { storage, tables, records } = kept::places(options, data, work.clone(), &shares)?;
         let executor = Executor::new(deliveries, read_schema, records, options.executions, &work);
         kept::keep_swept(storage.clone(), &work);
         services.add("storage/1", StorageService::new(storage.clone())).map_err(in_words)?;
         let database = DatabaseService::new(tables.clone(), SessionLimits::default());
         services.add("database/1", database).map_err(in_words)?;
         services.add("openapi/1", OpenApiService::default()).map_err(in_words)?;
-        let services = Arc::new(HostServices::new(services, AskLimits::default()));
+        let services = Arc::new(HostServices::new(services, AskLimits::default()).with_shares(shares));
         let around = Surroundings {
             dirs: Some(data.join("plugins")),
             variables: Some(variables),

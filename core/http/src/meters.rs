@@ -74,6 +74,13 @@ impl Meter {
         }
     }
 
+    /// All requests, whatever became of them.
+    pub fn requests(&self) -> u64 {
+        let answered =
+            self.classes.iter().flat_map(|class| &class.buckets).map(|bucket| bucket.load(Ordering::Relaxed));
+        answered.sum::<u64>() + self.all_left()
+    }
+
     pub fn all_left(&self) -> u64 {
         self.left.load(Ordering::Relaxed)
     }
@@ -145,6 +152,8 @@ mod tests {
         assert!((ok.seconds - 60.001_001).abs() < 1e-9);
         let sums = std::array::from_fn(|class| meter.class(class).buckets.iter().sum::<u64>());
         assert_eq!(sums, [1, 3, 0, 0, 2]);
+        meter.left();
+        assert_eq!(meter.requests(), 7);
         meters.forget_gone();
         assert_eq!(meters.all().len(), 1);
         drop(meter);

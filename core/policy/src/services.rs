@@ -2,7 +2,7 @@
 
 use crate::{Body, BoxFuture, Granted, ReplacedDocument};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// The generation that asks, as the host knows it. Nothing in it comes from the plugin.
 #[derive(Clone, Debug)]
@@ -93,6 +93,10 @@ pub struct AskCounts {
     pub asks: u64,
     /// What came to an error, by `AskErrorCode::ALL`.
     pub errors: [u64; AskErrorCode::ALL.len()],
+    /// What was held back, because the plugin had used up its share of a service's time.
+    pub slowed: u64,
+    /// All of that together so long.
+    pub slowed_for: Duration,
 }
 
 /// Why an ask was not done.

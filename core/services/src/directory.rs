@@ -1,6 +1,6 @@
 //! The services of a host, by name and version; and the way of an ask to one of them.
 
-use crate::{meters::AskMeters, rate::AskLimits};
+use crate::{ServiceShares, meters::AskMeters, rate::AskLimits};
 use camlock_policy::{AskCounts, AskError, AskErrorCode, Asker, Body, BoxFuture, ERROR_CODE, Services};
 use http::{Request, Response};
 use http_body::Body as _;
@@ -43,6 +43,7 @@ pub struct ServiceSet(BTreeMap<String, Arc<dyn Service>>);
 pub struct HostServices {
     services: ServiceSet,
     meters: AskMeters,
+    shares: ServiceShares,
 }
 
 impl fmt::Debug for ServiceSet {
@@ -68,12 +69,22 @@ impl ServiceSet {
 impl HostServices {
     /// These, with these limits for each plugin.
     pub fn new(services: ServiceSet, limits: AskLimits) -> Self {
-        HostServices { services, meters: AskMeters::new(limits) }
+        HostServices { services, meters: AskMeters::new(limits), shares: ServiceShares::default() }
+    }
+
+    /// The same, which also tells of these shares.
+    pub fn with_shares(self, shares: ServiceShares) -> Self {
+        HostServices { shares, ..self }
     }
 
     /// What was counted, by plugin.
     pub fn counts(&self) -> BTreeMap<String, AskCounts> {
-        self.meters.counts()
+        let mut counts = self.meters.counts();
+        for (plugin, slowed) in self.shares.slowed() {
+            let counted = counts.entry(plugin).or_default();
+            (counted.slowed, counted.slowed_for) = (slowed.count, slowed.waited);
+        }
+        counts
     }
 
     fn find(&self, path: &str) -> Result<&Arc<dyn Service>, AskError> {

@@ -14,7 +14,10 @@ mod rate;
 pub mod secrets;
 mod storage;
 
-pub use data::{Login, PluginData, PostgresConnections, PostgresLink, PostgresMessages, PostgresServer, SqliteFile};
+pub use data::{
+    Login, OthersServed, PluginData, PostgresConnections, PostgresLink, PostgresMessages, PostgresServer,
+    ServiceShares, SlowedAsks, SqliteFile,
+};
 pub use directory::{HostServices, NotAService, Service, ServiceSet};
 pub use executions::{ExecutionSettings, Executor, SchemaReader};
 pub use openapi::{MOST_DOCUMENT, OpenApiService};

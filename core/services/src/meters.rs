@@ -47,6 +47,7 @@ impl AskMeter {
         AskCounts {
             asks: self.asks.load(Ordering::Relaxed),
             errors: self.errors.each_ref().map(|errors| errors.load(Ordering::Relaxed)),
+            ..AskCounts::default()
         }
     }
 }

@@ -5,7 +5,8 @@ use crate::{
     address::Address,
     connecting::{self, PostgresMessageStream},
 };
-use tokio_postgres::Client;
+use std::net::IpAddr;
+use tokio_postgres::{Client, config::Host};
 
 /// The PostgreSQL that the registry is in.
 #[derive(Clone)]
@@ -28,6 +29,19 @@ impl PostgresAccess {
     /// The schema of the registry's tables.
     pub fn schema(&self) -> &str {
         &self.schema
+    }
+
+    /// Whether it runs on this machine, as far as its address tells: then its work takes this machine's processors.
+    pub fn is_on_this_machine(&self) -> bool {
+        let Address::Postgres { config, .. } = &self.address else { return true };
+        let is_here = |host: &Host| match host {
+            Host::Unix(_) => true,
+            Host::Tcp(name) => name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()),
+        };
+        match config.get_hostaddrs() {
+            [] => config.get_hosts().iter().all(is_here),
+            addresses => addresses.iter().all(IpAddr::is_loopback),
+        }
     }
 
     /// A URL for somebody else: of the same database, with all that was said of how it is reached.
@@ -93,6 +107,22 @@ fn encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_database_is_here_or_elsewhere() {
+        for (url, here) in [
+            ("postgres://ops@localhost/fleet", true),
+            ("postgres://ops@127.0.0.1:5433/fleet", true),
+            ("postgres://ops@[::1]/fleet", true),
+            ("postgres:///fleet?host=%2Frun&user=ops", true),
+            ("postgres://ops@db.example.org/fleet", false),
+            ("postgres://ops@localhost,db.example.org/fleet", false),
+            ("postgres://ops@192.0.2.1/fleet", false),
+        ] {
+            let access = PostgresAccess::of(url, "camlock").unwrap().unwrap();
+            assert_eq!(access.is_on_this_machine(), here, "{url}");
+        }
+    }
 
     #[test]
     fn the_same_database_for_somebody_else() {

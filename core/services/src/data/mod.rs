@@ -3,16 +3,20 @@
 //!
 //! What must not live here: what is kept there, and who may.
 
+mod budget;
 mod pool;
 mod postgres;
+mod shares;
 mod sqlite;
 mod turns;
 
 pub use postgres::{Login, PostgresConnections, PostgresLink, PostgresMessages, PostgresServer};
+pub use shares::{OthersServed, ServiceShares, SlowedAsks};
 pub use sqlite::SqliteFile;
 
 pub(crate) use pool::{Pool, PoolTurn};
 pub(crate) use postgres::{PooledConnection, drive, open};
+pub(crate) use shares::IdleTime;
 
 use camlock_policy::{AskError, AskErrorCode};
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //!
 //! What must not live here: how one is opened, and what it is used for.
 
-use super::{IDLE, WAITING, too_many, unavailable};
+use super::{IDLE, IdleTime, ServiceShares, WAITING, shares::ShareTurn, too_many, unavailable};
 use camlock_policy::AskError;
 use parking_lot::Mutex;
 use std::{
@@ -20,7 +20,7 @@ use tokio::{
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Connections of one kind. Cheap to clone.
-pub(crate) struct Pool<C>(Arc<SharedPool<C>>);
+pub(crate) struct Pool<C>(Arc<SharedPool<C>>, ServiceShares);
 
 struct SharedPool<C> {
     runtime: Handle,
@@ -46,6 +46,8 @@ struct Resting<C> {
 
 /// The right to use one connection.
 pub(crate) struct PoolTurn {
+    /// At the plugin's expense; settled before the next one may go on.
+    share: ShareTurn,
     _permits: [OwnedSemaphorePermit; 3],
 }
 
@@ -54,12 +56,12 @@ pub(crate) struct LentConnection<C: Send + 'static> {
     connection: Option<C>,
     shared: Weak<SharedPool<C>>,
     clean: bool,
-    _turn: PoolTurn,
+    turn: PoolTurn,
 }
 
 impl<C> Clone for Pool<C> {
     fn clone(&self) -> Self {
-        Pool(self.0.clone())
+        Pool(self.0.clone(), self.1.clone())
     }
 }
 
@@ -67,13 +69,19 @@ impl<C: Send + 'static> Pool<C> {
     /// At most so many, which are looked after on that runtime.
     pub(crate) fn new(most: usize, runtime: Handle) -> Self {
         let most = most.max(1);
-        Pool(Arc::new(SharedPool {
+        let shared = SharedPool {
             runtime,
             most,
             in_use: Arc::new(Semaphore::new(most)),
             shares: Mutex::default(),
             resting: Mutex::new(Resting { connections: Vec::new(), looked_after: false }),
-        }))
+        };
+        Pool(Arc::new(shared), ServiceShares::default())
+    }
+
+    /// The same, for which plugins have these shares of time.
+    pub(crate) fn with_shares(self, shares: ServiceShares) -> Self {
+        Pool(self.0, shares)
     }
 
     pub(crate) fn runtime(&self) -> &Handle {
@@ -84,9 +92,10 @@ impl<C: Send + 'static> Pool<C> {
     pub(crate) async fn turn(&self, plugin: &Arc<str>) -> Result<PoolTurn, AskError> {
         let share = self.share(plugin);
         let waiting = share.waiting.try_acquire_owned().map_err(|_| too_many())?;
+        let spending = self.1.turn(plugin).await?;
         let turn = async { (share.using.acquire_owned().await, self.0.in_use.clone().acquire_owned().await) };
         match timeout(PATIENCE, turn).await.map_err(|_| unavailable("it has too much to do"))? {
-            (Ok(using), Ok(in_use)) => Ok(PoolTurn { _permits: [waiting, using, in_use] }),
+            (Ok(using), Ok(in_use)) => Ok(PoolTurn { share: spending.begun(), _permits: [waiting, using, in_use] }),
             _ => Err(unavailable("it is ending")),
         }
     }
@@ -127,7 +136,7 @@ impl<C: Send + 'static> Pool<C> {
 
     /// Lends a connection out.
     pub(crate) fn lend(&self, turn: PoolTurn, connection: C) -> LentConnection<C> {
-        LentConnection { connection: Some(connection), shared: Arc::downgrade(&self.0), clean: true, _turn: turn }
+        LentConnection { connection: Some(connection), shared: Arc::downgrade(&self.0), clean: true, turn }
     }
 }
 
@@ -167,6 +176,11 @@ impl<C: Send + 'static> LentConnection<C> {
     /// The same, only to look at.
     pub(crate) fn peek(&self) -> Result<&C, AskError> {
         self.connection.as_ref().ok_or_else(|| unavailable("it is closed"))
+    }
+
+    /// Where whoever has it notes in which time there is nothing to do.
+    pub(crate) fn idle(&self) -> IdleTime {
+        self.turn.share.idle()
     }
 
     /// From now on something is open that would be in the next one's way: it does not go back, until it is

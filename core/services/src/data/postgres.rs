@@ -5,6 +5,7 @@
 
 use super::{
     pool::{LentConnection, PATIENCE, Pool},
+    shares::ServiceShares,
     unavailable,
 };
 use camlock_policy::{AskError, BoxFuture};
@@ -78,6 +79,11 @@ impl PostgresConnections {
     /// At most so many connections, which are kept going on that runtime.
     pub fn new(server: Arc<dyn PostgresServer>, most: usize, runtime: Handle) -> Self {
         PostgresConnections { server, pool: Pool::new(most, runtime) }
+    }
+
+    /// The same, for which plugins have these shares of time.
+    pub fn with_shares(self, shares: ServiceShares) -> Self {
+        PostgresConnections { pool: self.pool.with_shares(shares), ..self }
     }
 
     /// The schema that the registry's tables are in.

@@ -3,7 +3,7 @@
 //!
 //! What must not live here: SQL of services, but for the making of their tables.
 
-use super::{IDLE, WAITING, too_many, turns::Turns, unavailable};
+use super::{IDLE, WAITING, shares::ServiceShares, too_many, turns::Turns, unavailable};
 use camlock_policy::AskError;
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
@@ -27,7 +27,7 @@ type FileWork = Box<dyn FnOnce(Result<&mut Connection, &str>) + Send>;
 
 /// A file, and the threads that use it. Cheap to clone.
 #[derive(Clone)]
-pub struct SqliteFile(Arc<SharedFile>);
+pub struct SqliteFile(Arc<SharedFile>, ServiceShares);
 
 struct SharedFile {
     path: PathBuf,
@@ -74,7 +74,13 @@ impl SqliteFile {
     /// The file at this path. Nothing is opened or made before it is used.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         let (writing, reading) = (ThreadLane::new(1), ThreadLane::new(READERS));
-        SqliteFile(Arc::new(SharedFile { path: path.into(), opening: Mutex::default(), writing, reading }))
+        let shared = SharedFile { path: path.into(), opening: Mutex::default(), writing, reading };
+        SqliteFile(Arc::new(shared), ServiceShares::default())
+    }
+
+    /// The same, for which plugins have these shares of time.
+    pub fn with_shares(self, shares: ServiceShares) -> Self {
+        SqliteFile(self.0, shares)
     }
 
     /// Where it is.
@@ -107,13 +113,18 @@ impl SqliteFile {
         plugin: &Arc<str>,
         work: impl FnOnce(&mut Connection) -> Result<T, AskError> + Send + 'static,
     ) -> Result<T, AskError> {
+        let spending = self.1.turn(plugin).await?;
         let (told, hear) = oneshot::channel();
         let work: FileWork = Box::new(move |connection| {
             // What nobody waits for any more is not begun.
             if told.is_closed() {
                 return;
             }
-            let _ = told.send(connection.map_err(unavailable).and_then(work));
+            let spending = spending.begun();
+            let done = connection.map_err(unavailable).and_then(work);
+            // Whoever asks next is to know what this one took.
+            drop(spending);
+            let _ = told.send(done);
         });
         self.submit(purpose, plugin, work)?;
         hear.await.unwrap_or_else(|_| Err(unavailable("the work broke off")))

@@ -1,5 +1,7 @@
 //! Why a migration did not run.
 
+use camlock_policy::{AskError, AskErrorCode};
+
 /// Why a migration, or another change of tables, did not run. Nothing of it was kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MigrationError {
@@ -25,4 +27,15 @@ pub enum MigrationError {
     /// The database cannot be used for this.
     #[error("{0}")]
     Unavailable(String),
+}
+
+impl From<MigrationError> for AskError {
+    fn from(error: MigrationError) -> Self {
+        let code = match error {
+            MigrationError::Failed { .. } | MigrationError::Refused(_) => AskErrorCode::Invalid,
+            MigrationError::Escaped { .. } => AskErrorCode::Denied,
+            MigrationError::Unavailable(_) => AskErrorCode::Unavailable,
+        };
+        AskError::new(code, error.to_string())
+    }
 }

@@ -11,7 +11,7 @@ use super::{
     plan::{Applied, Plan, RanByPlugin, may_go_back, plan},
     service::{Session, Sessions},
 };
-use crate::data::{PoolTurn, PostgresServer, SqliteFile};
+use crate::data::{PoolTurn, PostgresServer, ServiceShares, SqliteFile};
 use camlock_policy::{
     AskError, AskErrorCode, BoxFuture, Failure, MigrationFile, SqlDialect, Stage, TableTerms, TablesNotReady,
     TablesReady,
@@ -57,6 +57,14 @@ impl PluginTables {
     /// Those in the registry's schema, with so many connections of plugins' roles.
     pub fn on_server(server: Arc<dyn PostgresServer>, connections: usize, runtime: Handle) -> Self {
         PluginTables(TablesPlace::Postgres(ServerTables::new(server, connections, runtime)))
+    }
+
+    /// The same, for which plugins have these shares of time.
+    pub fn with_shares(self, shares: ServiceShares) -> Self {
+        PluginTables(match self.0 {
+            TablesPlace::Sqlite(tables) => TablesPlace::Sqlite(tables.with_shares(shares)),
+            TablesPlace::Postgres(tables) => TablesPlace::Postgres(tables.with_shares(shares)),
+        })
     }
 
     pub(super) fn place(&self) -> &TablesPlace {
@@ -209,17 +217,6 @@ impl Sessions for PluginTables {
                 TablesPlace::Postgres(tables) => tables.url(&plugin).await.map_err(AskError::from),
             }
         })
-    }
-}
-
-impl From<MigrationError> for AskError {
-    fn from(error: MigrationError) -> Self {
-        let code = match error {
-            MigrationError::Failed { .. } | MigrationError::Refused(_) => AskErrorCode::Invalid,
-            MigrationError::Escaped { .. } => AskErrorCode::Denied,
-            MigrationError::Unavailable(_) => AskErrorCode::Unavailable,
-        };
-        AskError::new(code, error.to_string())
     }
 }
 

@@ -74,9 +74,9 @@ impl Default for ExecutionSettings {
 
 /// Has plugins work things out. Cheap to clone.
 #[derive(Clone)]
-pub struct Executor(Arc<Parts>);
+pub struct Executor(Arc<ExecutorParts>);
 
-struct Parts {
+struct ExecutorParts {
     plugins: Arc<dyn Deliver>,
     settings: ExecutionSettings,
     schemas: ExecutionSchemas,
@@ -101,7 +101,7 @@ impl Executor {
     ) -> Self {
         let meters = ExecutionMeters::default();
         let log = ExecutionLog::begin(data, settings, meters.clone(), runtime);
-        Executor(Arc::new(Parts { plugins, settings, schemas: ExecutionSchemas::new(reader), meters, log }))
+        Executor(Arc::new(ExecutorParts { plugins, settings, schemas: ExecutionSchemas::new(reader), meters, log }))
     }
 
     /// Forgets all that is logged of a plugin.
@@ -132,7 +132,7 @@ impl Executions for Executor {
 }
 
 /// What became of one, before it is told and logged.
-struct Ended {
+struct EndedExecution {
     status: ExecutionStatus,
     result: Value,
     output_bytes: u64,
@@ -140,18 +140,18 @@ struct Ended {
     generation: Option<u64>,
 }
 
-impl Ended {
+impl EndedExecution {
     fn badly(status: ExecutionStatus, generation: Option<u64>, error: impl Into<String>) -> Self {
         let mut error = error.into();
         if error.len() > LONGEST_ERROR {
             let end = (0..=LONGEST_ERROR).rev().find(|end| error.is_char_boundary(*end)).unwrap_or(0);
             error.truncate(end);
         }
-        Ended { status, result: Value::Null, output_bytes: 0, error: Some(error), generation }
+        EndedExecution { status, result: Value::Null, output_bytes: 0, error: Some(error), generation }
     }
 }
 
-impl Parts {
+impl ExecutorParts {
     async fn execute(self: Arc<Self>, order: ExecutionOrder) -> Result<ExecutionOutcome, NotExecuted> {
         let plugin: Arc<str> = order.plugin.as_str().into();
         let (serves, terms) = match self.plugins.serving(&plugin) {
@@ -206,30 +206,35 @@ impl Parts {
             }
             Err(_) => {
                 let told = format!("it did not end within {} ms", time.as_millis());
-                Ended::badly(ExecutionStatus::Timeout, None, told)
+                EndedExecution::badly(ExecutionStatus::Timeout, None, told)
             }
         };
         Ok(under_way.ended(id, ended))
     }
 
     /// Has the plugin work it out.
-    async fn deliver(&self, plugin: &str, terms: &KnownTerms, delivery: Delivery) -> Result<Ended, NotExecuted> {
+    async fn deliver(
+        &self,
+        plugin: &str,
+        terms: &KnownTerms,
+        delivery: Delivery,
+    ) -> Result<EndedExecution, NotExecuted> {
         let Delivered { generation, response } = match self.plugins.deliver(plugin, delivery).await {
             Ok(delivered) => delivered,
             Err(Undelivered::NotServing(why)) => return Err(NotExecuted::NotServing(why)),
             Err(leaving @ Undelivered::Leaving) => {
-                return Ok(Ended::badly(ExecutionStatus::Cancelled, None, leaving.to_string()));
+                return Ok(EndedExecution::badly(ExecutionStatus::Cancelled, None, leaving.to_string()));
             }
             Err(Undelivered::Failed { generation, fault }) => {
                 let told = match fault.kind {
                     FaultKind::Panic => format!("it panicked: {} ({})", fault.message, fault.location),
                     _ => fault.message,
                 };
-                return Ok(Ended::badly(ExecutionStatus::Error, Some(generation), told));
+                return Ok(EndedExecution::badly(ExecutionStatus::Error, Some(generation), told));
             }
         };
         let (status, generation) = (response.status(), Some(generation));
-        let badly = |told: String| Ok(Ended::badly(ExecutionStatus::Error, generation, told));
+        let badly = |told: String| Ok(EndedExecution::badly(ExecutionStatus::Error, generation, told));
         let bytes = match whole(response.into_body(), self.settings.output).await {
             Ok(bytes) => bytes,
             Err(told) => return badly(told),
@@ -238,7 +243,7 @@ impl Parts {
             StatusCode::NOT_FOUND => Err(NotExecuted::NotTaken(plugin.to_owned())),
             StatusCode::OK => match serde_json::from_slice::<Value>(&bytes) {
                 Ok(result) => match terms.misfits(&result) {
-                    None => Ok(Ended {
+                    None => Ok(EndedExecution {
                         status: ExecutionStatus::Success,
                         result,
                         output_bytes: bytes.len() as u64,
@@ -267,7 +272,7 @@ async fn whole(body: Body, most: usize) -> Result<Bytes, String> {
 
 /// One that is under way: whatever becomes of it, it is logged and counted.
 struct UnderWay<'a> {
-    parts: &'a Parts,
+    parts: &'a ExecutorParts,
     /// As it is logged if nobody waits any more. There until it is.
     entry: Option<ExecutionEntry>,
     begun: Instant,
@@ -275,8 +280,8 @@ struct UnderWay<'a> {
 }
 
 impl UnderWay<'_> {
-    fn ended(mut self, id: String, ended: Ended) -> ExecutionOutcome {
-        let Ended { status, result, output_bytes, error, mut generation } = ended;
+    fn ended(mut self, id: String, ended: EndedExecution) -> ExecutionOutcome {
+        let EndedExecution { status, result, output_bytes, error, mut generation } = ended;
         if let Some(entry) = &mut self.entry {
             generation = generation.or(entry.generation);
             (entry.status, entry.output_bytes, entry.generation) = (status, output_bytes, generation);

@@ -33,10 +33,13 @@ impl KnownTerms {
     }
 }
 
+/// A generation's number, and its terms.
+type TermsOfGeneration = (u64, Arc<KnownTerms>);
+
 /// Those of all plugins.
 pub(super) struct ExecutionSchemas {
     reader: SchemaReader,
-    known: Mutex<HashMap<Arc<str>, (u64, Arc<KnownTerms>)>>,
+    known: Mutex<HashMap<Arc<str>, TermsOfGeneration>>,
 }
 
 impl ExecutionSchemas {

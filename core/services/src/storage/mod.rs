@@ -20,7 +20,7 @@ pub use watching::StorageWatch;
 
 pub(crate) use sqlite::TABLES as SQLITE_TABLES;
 
-use crate::data::PluginData;
+use crate::data::{PluginData, ServiceShares};
 use bytes::Bytes;
 use camlock_policy::{AskError, AskErrorCode};
 use hub::Hub;
@@ -145,6 +145,15 @@ impl PluginStorage {
     /// With another clock, for what lies in a file.
     pub fn with_clock(self, clock: StorageClock) -> Self {
         PluginStorage { clock, ..self }
+    }
+
+    /// The same, in which plugins have these shares of time.
+    pub fn with_shares(self, shares: ServiceShares) -> Self {
+        let data = match self.data {
+            PluginData::Sqlite(file) => PluginData::Sqlite(file.with_shares(shares)),
+            PluginData::Postgres(connections) => PluginData::Postgres(connections.with_shares(shares)),
+        };
+        PluginStorage { data, ..self }
     }
 
     /// In milliseconds since 1970.

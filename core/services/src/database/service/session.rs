@@ -1,6 +1,7 @@
 //! A session: orders come, replies go. What must not live here: what a database makes of an order.
 
 use super::wire::{self, SqlCell, SqlOrder};
+use crate::data::IdleTime;
 use bytes::{Bytes, BytesMut};
 use camlock_policy::{AskError, AskErrorCode};
 use std::time::{Duration, Instant};
@@ -44,6 +45,8 @@ pub struct Session {
     limits: SessionLimits,
     /// When it has to give back what others wait for, if it holds any such thing.
     holds_until: Option<Instant>,
+    /// When it is not the connection that is waited for.
+    idle: IdleTime,
 }
 
 /// Why a session does not go on.
@@ -70,7 +73,12 @@ impl Session {
         replies: mpsc::Sender<Bytes>,
         limits: SessionLimits,
     ) -> Self {
-        Session { orders, replies, limits, holds_until: None }
+        Session { orders, replies, limits, holds_until: None, idle: IdleTime::default() }
+    }
+
+    /// The same, which notes there when its connection has nothing to do.
+    pub(crate) fn counting(self, idle: IdleTime) -> Self {
+        Session { idle, ..self }
     }
 
     /// From now on it holds what others wait for, until it is [`released`](Session::release).
@@ -104,6 +112,13 @@ impl Session {
 
     /// The next order; none if there are no more. A session that gives none holds a connection all the same.
     pub(super) async fn next(&mut self, in_transaction: bool) -> Result<Option<SqlOrder>, Stop> {
+        let since = Instant::now();
+        let next = self.receive(in_transaction).await;
+        self.idle.add(since.elapsed());
+        next
+    }
+
+    async fn receive(&mut self, in_transaction: bool) -> Result<Option<SqlOrder>, Stop> {
         tokio::select! {
             biased;
             () = self.replies.closed() => Err(Stop::Left),
@@ -126,7 +141,10 @@ impl Session {
 
     /// Sends a reply, as soon as it is wanted.
     pub(super) async fn reply(&self, reply: Bytes) -> Result<(), Stop> {
-        match self.replies.send_timeout(reply, self.left_of(self.limits.idle)).await {
+        let since = Instant::now();
+        let sent = self.replies.send_timeout(reply, self.left_of(self.limits.idle)).await;
+        self.idle.add(since.elapsed());
+        match sent {
             Ok(()) => Ok(()),
             Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(Stop::Left),
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => {

@@ -4,7 +4,7 @@
 
 use super::{unavailable, wholly};
 use crate::{
-    data::{Login, Pool, PoolTurn, PostgresServer, open},
+    data::{Login, Pool, PoolTurn, PostgresServer, ServiceShares, open},
     database::{
         MigrationError, TableChange,
         plan::{Applied, RanByPlugin},
@@ -50,6 +50,10 @@ impl ServerTables {
         let most = u32::try_from(connections).unwrap_or(u32::MAX);
         let limits = RoleLimits { connections: most.max(RoleLimits::default().connections), ..RoleLimits::default() };
         ServerTables { server, pool: Pool::new(connections, runtime), limits }
+    }
+
+    pub(super) fn with_shares(self, shares: ServiceShares) -> Self {
+        ServerTables { pool: self.pool.with_shares(shares), ..self }
     }
 
     async fn host(&self, plugin: &str) -> Result<HostConnection, MigrationError> {
@@ -138,6 +142,7 @@ impl ServerTables {
                 None => tables.open(&plugin).await.map_err(crate::data::unavailable)?,
             };
             let mut lent = tables.pool.lend(turn, connection);
+            let session = session.counting(lent.idle());
             let runtime = tables.pool.runtime().clone();
             runtime.spawn(async move {
                 // Should it panic, or end in the middle, the connection is closed.

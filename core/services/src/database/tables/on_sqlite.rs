@@ -4,7 +4,7 @@
 
 use super::{KnownPlugin, unavailable};
 use crate::{
-    data::{Pool, PoolTurn, SqliteFile, unavailable as no_data},
+    data::{Pool, PoolTurn, ServiceShares, SqliteFile, unavailable as no_data},
     database::{
         MigrationError, TableChange,
         plan::{Applied, RanByPlugin},
@@ -40,6 +40,10 @@ fn open(file: &SqliteFile) -> rusqlite::Result<FencedConnection> {
 impl FileTables {
     pub(super) fn new(file: SqliteFile, sessions: usize, runtime: Handle) -> Self {
         FileTables { file, pool: Pool::new(sessions, runtime) }
+    }
+
+    pub(super) fn with_shares(self, shares: ServiceShares) -> Self {
+        FileTables { pool: self.pool.with_shares(shares), ..self }
     }
 
     /// Work of the host's, on a connection of its own.
@@ -119,6 +123,7 @@ impl FileTables {
                 }
             };
             let mut lent = tables.pool.lend(turn, connection);
+            let session = session.counting(lent.idle());
             tables.pool.runtime().spawn_blocking(move || {
                 // Should it panic, the connection is closed.
                 lent.spoil();
