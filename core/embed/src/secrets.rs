@@ -16,6 +16,7 @@ use files::{FILE, NEXT, install, made, read};
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::{
@@ -36,11 +37,18 @@ pub(crate) struct OwnKey {
     /// What it was told.
     given: Option<SecretsKey>,
     data: PathBuf,
+    /// What was last told of a key that cannot be read.
+    told: Arc<Mutex<Option<String>>>,
 }
 
 impl OwnKey {
     pub(crate) fn of(options: &Options, data: &Path) -> Self {
-        OwnKey { given: options.secrets_key.clone(), data: data.to_owned() }
+        OwnKey::given(options.secrets_key.clone(), data)
+    }
+
+    /// What it was told, or what lies in this data directory.
+    fn given(given: Option<SecretsKey>, data: &Path) -> Self {
+        OwnKey { given, data: data.to_owned(), told: Arc::default() }
     }
 
     /// The key that it has, if it has one.
@@ -53,10 +61,22 @@ impl OwnKey {
 
     /// The same; one that cannot be read is none, and that is told.
     fn read_or_none(&self) -> Option<SecretsKey> {
-        self.read().unwrap_or_else(|why| {
-            tracing::error!("{why}; secrets cannot be opened with it");
-            None
-        })
+        let read = self.read();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        match read {
+            Ok(key) => {
+                *told = None;
+                key
+            }
+            Err(why) => {
+                // It is looked at every few seconds, and said once.
+                if told.as_ref() != Some(&why) {
+                    tracing::error!("{why}; secrets cannot be opened with it");
+                    *told = Some(why);
+                }
+                None
+            }
+        }
     }
 
     /// How it stands with the fleet's, which it becomes where there is none.

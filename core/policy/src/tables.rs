@@ -26,5 +26,17 @@ pub enum TablesNotReady {
     /// Not yet: a sentence says for what it waits.
     Waits(String),
     /// It cannot be had as it is.
-    Failed(Failure),
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// What has run before that, and stays: names of files.
+        ran: Vec<String>,
+    },
+}
+
+impl TablesNotReady {
+    /// It cannot be had, and nothing has run.
+    pub fn failed(failure: Failure) -> Self {
+        TablesNotReady::Failed { failure, ran: Vec::new() }
+    }
 }

@@ -67,7 +67,7 @@ impl HostedServices {
         if migrations::has_tables(&manifest) {
             tables.make_ready(&name, &files, TableTerms::default()).await.map_err(|not| match not {
                 TablesNotReady::Waits(why) => Error::msg(why),
-                TablesNotReady::Failed(failure) => Error::msg(failure.reason),
+                TablesNotReady::Failed { failure, .. } => Error::msg(failure.reason),
             })?;
         }
         let mut services = ServiceSet::default();

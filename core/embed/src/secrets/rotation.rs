@@ -17,7 +17,7 @@ pub async fn look_at_secrets(
     given: Option<&SecretsKey>,
     data: &Path,
 ) -> Result<(HeldKey, SecretsOnRecord), String> {
-    let key = OwnKey { given: given.cloned(), data: data.to_owned() }.read()?;
+    let key = OwnKey::given(given.cloned(), data).read()?;
     let there = Store::secrets(&registry.url(data), store).await.map_err(|trouble| trouble.sentence)?;
     let Some(check) = there.check.clone().map(KeyCheck) else { return Ok((HeldKey::NotCompared(key), there)) };
     let held = HeldKey::compared(key, &check);

@@ -10,7 +10,7 @@ use camlock_store::{Store, StoreOptions};
 use std::os::unix::fs::PermissionsExt;
 
 fn own(data: &Path) -> OwnKey {
-    OwnKey { given: None, data: data.to_owned() }
+    OwnKey::given(None, data)
 }
 
 async fn store(registry: &Path, node: &Path) -> Store {

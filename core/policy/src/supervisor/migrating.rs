@@ -93,7 +93,7 @@ impl Supervisor {
         let reporter = self.reporter(name, generation);
         let id = reporter.id.clone();
         let lost = || {
-            let lost = TablesNotReady::Failed(work::lost(Stage::Migrate));
+            let lost = TablesNotReady::failed(work::lost(Stage::Migrate));
             WorkReport::Generation(id, GenerationReport::Tables(Err(lost)))
         };
         let name = name.to_owned();
@@ -105,8 +105,9 @@ impl Supervisor {
     /// What came of that.
     pub(super) fn tables_answered(&mut self, id: &GenerationId, outcome: Result<TablesReady, TablesNotReady>) {
         let name = id.plugin.as_str();
-        if let Ok(ready) = &outcome {
-            self.note_migrations(id, &ready.ran);
+        match &outcome {
+            Ok(TablesReady { ran, .. }) | Err(TablesNotReady::Failed { ran, .. }) => self.note_migrations(id, ran),
+            Err(TablesNotReady::Waits(_)) => {}
         }
         // What was given up has run all the same, and is on record.
         let Some(candidate) = self.current(id).and_then(|plugin| plugin.candidate.as_mut()) else { return };
@@ -129,7 +130,7 @@ impl Supervisor {
             Err(TablesNotReady::Waits(why)) => {
                 self.wait(name, artifact, why, Some(Instant::now() + LOOK_AGAIN));
             }
-            Err(TablesNotReady::Failed(failure)) => self.refuse(name, artifact, failure),
+            Err(TablesNotReady::Failed { failure, .. }) => self.refuse(name, artifact, failure),
         }
     }
 

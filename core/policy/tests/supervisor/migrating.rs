@@ -1,7 +1,8 @@
 //! Plugins' own tables: when they are seen to, and what follows.
 
-use super::world::{Script, World, kept};
-use camlock_policy::{Act, Failure, Headline, Refused, Stage, TablesNotReady, TablesReady};
+use super::world::{Script, World, kept, limits};
+use camlock_policy::{Act, Failure, Headline, Refused, Settings, Stage, TablesNotReady, TablesReady};
+use camlock_testing::MemoryRegistry;
 use std::time::Duration;
 
 fn with_tables() -> Script {
@@ -9,7 +10,7 @@ fn with_tables() -> Script {
 }
 
 fn failed(reason: &str) -> TablesNotReady {
-    TablesNotReady::Failed(Failure::new(Stage::Migrate, reason))
+    TablesNotReady::failed(Failure::new(Stage::Migrate, reason))
 }
 
 fn contracts() -> TablesReady {
@@ -43,16 +44,21 @@ async fn tables_come_before_anything_is_loaded() {
 async fn what_fails_leaves_what_serves_and_is_told() {
     let world = World::new();
     world.put("hello", "a", with_tables());
-    let server = world.start();
+    let registry = MemoryRegistry::default();
+    let server = world.start_on(&registry, Settings { limits: limits(), ..Settings::default() });
     server.serves("hello", 1).await;
-    world.next_tables(Err(failed("`migrations/0002_b.sql` failed: no")));
+    let failure = Failure::new(Stage::Migrate, "`migrations/0002_b.sql` failed: no");
+    world.next_tables(Err(TablesNotReady::Failed { failure, ran: vec!["0001_a.sql".to_owned()] }));
     world.put("hello", "b", with_tables());
     let view = server.until("hello", |plugin| plugin.failed.is_some()).await;
+    // What has run before that stays, and is on record.
+    let migrated: Vec<_> = registry.noted().into_iter().filter(|noted| noted.what == "migrated").collect();
+    assert_eq!(migrated.last().unwrap().detail, serde_json::json!({ "files": ["0001_a.sql"] }));
     let failure = view.failed.as_ref().unwrap();
     assert_eq!((failure.stage, view.serving.as_ref().unwrap().generation), (Stage::Migrate, 1));
     assert!(!world.taken().iter().any(|line| line.starts_with("load hello:b")), "nothing of it ran");
     // What may pass is tried again.
-    world.next_tables(Err(TablesNotReady::Failed(Failure::transient(Stage::Migrate, "the database is away"))));
+    world.next_tables(Err(TablesNotReady::failed(Failure::transient(Stage::Migrate, "the database is away"))));
     world.put("hello", "c", with_tables());
     server.until("hello", |plugin| plugin.serving.as_ref().is_some_and(|serving| serving.generation > 3)).await;
     // Nobody would run them.

@@ -154,19 +154,22 @@ impl PluginTables {
         files: &[MigrationFile],
         terms: TableTerms,
     ) -> Result<TablesReady, TablesNotReady> {
-        let applied = self.applied(plugin).await.map_err(|error| TablesNotReady::Failed(failure(&error)))?;
+        let applied = self.applied(plugin).await.map_err(|error| TablesNotReady::failed(failure(&error)))?;
         if let Err(why) = may_go_back(files, &applied).or_else(|why| if terms.back { Ok(()) } else { Err(why) }) {
-            return Err(TablesNotReady::Failed(Failure::new(Stage::Migrate, why)));
+            return Err(TablesNotReady::failed(Failure::new(Stage::Migrate, why)));
         }
         let (now, afterwards) = match plan(files, self.dialect(), &applied, terms.alone) {
             Plan::Run { now, afterwards } => (now, afterwards),
             Plan::Waits(why) => return Err(TablesNotReady::Waits(why)),
-            Plan::Refused(why) => return Err(TablesNotReady::Failed(Failure::new(Stage::Migrate, why))),
+            Plan::Refused(why) => return Err(TablesNotReady::failed(Failure::new(Stage::Migrate, why))),
         };
+        let mut ran = Vec::new();
         for file in &now {
-            self.run(plugin, file).await.map_err(|error| TablesNotReady::Failed(failure(&error)))?;
+            if let Err(error) = self.run(plugin, file).await {
+                return Err(TablesNotReady::Failed { failure: failure(&error), ran });
+            }
+            ran.push(file.file_name());
         }
-        let ran = now.into_iter().map(MigrationFile::file_name).collect();
         Ok(TablesReady { ran, contracts: afterwards.is_some() })
     }
 
