@@ -7,6 +7,7 @@ mod completions;
 mod configuration;
 mod dev;
 mod doctor;
+mod emit;
 mod events;
 mod grants;
 mod inspect;
@@ -18,6 +19,7 @@ mod nodes;
 mod plugins;
 mod secrets;
 mod storage;
+mod subscriptions;
 mod tokens;
 mod workshop;
 
@@ -122,6 +124,14 @@ camlock secrets --data /var/lib/camlock --json\n  camlock secrets rotate"
 camlock storage hello get users/1 > user.json\n  camlock storage hello put users/1 --file user.json\n  \
 camlock storage hello delete users/1")]
     Storage(storage::StorageOptions),
+    /// Emit an event to whoever hears of its topic
+    #[command(after_help = "Examples:\n  camlock emit session.created '{\"user\":7}'\n  \
+camlock emit order.paid '{\"order\":12}' --durable")]
+    Emit(emit::EmitOptions),
+    /// Show who hears of events, have it stop or go on, and try anew what was given up
+    #[command(after_help = "Examples:\n  camlock subscriptions\n  camlock subscriptions dead audit-log:all\n  \
+camlock subscriptions replay audit-log:all\n  camlock subscriptions pause audit-log:all")]
+    Subscriptions(subscriptions::SubscriptionsOptions),
     /// Show what happened
     #[command(
         after_help = "Examples:\n  camlock events -n 100\n  camlock events -f --plugin hello\n  camlock events -f --json"
@@ -183,6 +193,8 @@ impl Command {
             Command::Config(options) => configuration::run_it(options),
             Command::Secrets(options) => secrets::run_it(options),
             Command::Storage(options) => storage::run_it(options),
+            Command::Emit(options) => emit::run_it(options),
+            Command::Subscriptions(options) => subscriptions::run_it(options),
             Command::Events(options) => events::run_it(options),
             Command::Logs(options) => logs::run_it(options),
             Command::Nodes(options) => nodes::run_it(options),

@@ -15,6 +15,8 @@ pub(super) fn least(method: &Method, path: &str) -> Option<Role> {
     Some(match (first, of_plugin) {
         (Some("tokens"), _) | (Some("plugins"), Some("storage")) => Role::Admin,
         (Some("plugins"), Some("grants")) if !looks => Role::Admin,
+        // What plugins tell each other.
+        (Some("topics" | "subscriptions"), _) => Role::Operator,
         _ if looks => Role::Viewer,
         _ if below == "plugins" || *method == Method::DELETE => Role::Admin,
         _ => Role::Operator,
@@ -49,6 +51,9 @@ mod tests {
             ("PUT", "/api/v1/plugins/hello/storage/a/b", Some(Role::Admin)),
             ("POST", "/api/v1/plugins", Some(Role::Admin)),
             ("DELETE", "/api/v1/plugins/hello", Some(Role::Admin)),
+            ("GET", "/api/v1/topics/events", Some(Role::Operator)),
+            ("GET", "/api/v1/subscriptions/a/dead", Some(Role::Operator)),
+            ("POST", "/api/v1/emit", Some(Role::Operator)),
             ("GET", "/api/v1/tokens", Some(Role::Admin)),
             ("POST", "/api/v1/tokens", Some(Role::Admin)),
             ("DELETE", "/api/v1/tokens/7", Some(Role::Admin)),

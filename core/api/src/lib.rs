@@ -8,6 +8,7 @@
 
 mod configuration;
 mod digest;
+mod event;
 mod generation;
 mod grants;
 mod health;
@@ -25,6 +26,7 @@ mod value;
 pub use crate::{
     configuration::ConfigViolation,
     digest::{Digest, NoDigest},
+    event::{DeadEventView, EventView, SubscriptionState, SubscriptionView},
     generation::{BuildView, GenerationPhase, GenerationView, StageTimes},
     grants::{CHECKED_BY_THE_HOST, GrantsView, PermissionView},
     health::{BlockedHandler, ServerHealth},

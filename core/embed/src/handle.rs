@@ -3,6 +3,7 @@
 use crate::{
     Options, data,
     known::tell_plugins,
+    lifecycle_events,
     parts::Parts,
     record::OpenRegistry,
     runtimes::Runtimes,
@@ -16,7 +17,10 @@ use camlock_api::ServerHealth;
 use camlock_build::Builder;
 use camlock_http::{Dispatch, FrontOptions, look_after};
 use camlock_loader::{abi_version, on_thread_park};
-use camlock_policy::{Act, Digest, Done, LivePlugin, Manager, Overview, Refused, supervise};
+use camlock_policy::{
+    Act, AskError, Digest, Done, Emission, EventControl, LivePlugin, Manager, Overview, Refused, supervise,
+};
+use camlock_services::events::PluginEvents;
 use std::{
     fmt, path,
     path::{Path, PathBuf},
@@ -60,6 +64,7 @@ struct Inner {
     token: String,
     cannot_build: Option<String>,
     builder: Builder,
+    events: PluginEvents,
     /// What ends last. There until it does.
     rest: Mutex<Option<EndsLast>>,
     ended: signal::Sender<bool>,
@@ -103,8 +108,10 @@ impl Camlock {
         let own_key = OwnKey::of(&options, &data);
         let key_record = record.store.key();
         let keyring = secrets::open(&own_key, &key_record, record.store.trouble().is_some()).await;
-        let parts = Parts::open(&options, (&plugins, &data), work.clone(), keyring.clone())?;
         let dispatch = Dispatch::default();
+        let deliver = Arc::new(dispatch.deliveries(Some(on_thread_park)));
+        let node = record.registry().this_node();
+        let parts = Parts::open(&options, (&plugins, &data), work.clone(), keyring.clone(), (deliver, &node))?;
         record.answer_requests(parts.holding());
         let cannot_build = parts.builder.cannot_build();
         let about = ServerHealth {
@@ -119,6 +126,7 @@ impl Camlock {
         options.levels.listen(move |plugin, level| loader.set_level(plugin, level));
         let services = parts.services.clone();
         let (values, tables) = (Arc::new(StoredValues(parts.storage.clone())), parts.tables.clone());
+        let events = parts.events.clone();
         let (builder, installer) = (parts.builder.clone(), parts.installer.clone());
         let registry = (record.registry(), record.exchange.clone());
         let note = record.registry();
@@ -136,6 +144,7 @@ impl Camlock {
             meters: dispatch.meters(),
             asks: Arc::new(move || services.counts()),
             values: Some(values),
+            events: Some(Arc::new(events.clone())),
             install: Some(Arc::new(installer)),
             logs: options.logs,
             levels: options.levels,
@@ -152,6 +161,7 @@ impl Camlock {
         dispatch.fall_through_to(router);
         let watching = control.spawn(watch(plugins, manager.clone(), builder.clone()));
         control.spawn(tell_plugins(tables, manager.watch()));
+        control.spawn(lifecycle_events::follow(events.clone(), manager.watch()));
         let rest = EndsLast { record, socket: socket.ok(), watching, following };
         Ok(Camlock(Arc::new(Inner {
             dispatch,
@@ -160,6 +170,7 @@ impl Camlock {
             token: token.clone(),
             cannot_build,
             builder,
+            events,
             rest: Mutex::new(Some(rest)),
             ended: signal::channel(false).0,
             looking: Once::new(),
@@ -240,6 +251,20 @@ impl Camlock {
     /// From now on it is not served.
     pub async fn disable(&self, plugin: &str) -> Result<Done, Refused> {
         self.0.manager.act(plugin, Act::Enable(false)).await
+    }
+
+    /// Emits an event to whoever hears of its topic, plugins and operators: any topic but those that begin with `camlock.`. When this
+    /// returns, an event that somebody wants kept is kept.
+    ///
+    /// ```no_run
+    /// # async fn told(camlock: camlock_embed::Camlock) -> Result<(), camlock_embed::AskError> {
+    /// camlock.emit("session.created", serde_json::json!({ "user": 7 })).await
+    /// # }
+    /// ```
+    pub async fn emit(&self, topic: &str, payload: impl Into<serde_json::Value>) -> Result<(), AskError> {
+        let payload = payload.into().to_string().into();
+        let emission = Emission { topic: topic.to_owned(), payload, durable: false, trace_id: [0; 16] };
+        EventControl::emit(&self.0.events, emission).await
     }
 
     /// Ends it in order: what was begun ends, within the limits `drain` and `farewell`; plugins are shut down, and leave the

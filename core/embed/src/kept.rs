@@ -74,6 +74,8 @@ impl PostgresServer for RegistryServer {
 pub(crate) struct KeptPlaces {
     pub(crate) storage: PluginStorage,
     pub(crate) tables: PluginTables,
+    /// Where events are kept.
+    pub(crate) events: PluginData,
 }
 
 /// How often it is looked for what has expired of plugins that ask for nothing any more.
@@ -91,11 +93,15 @@ pub(crate) fn keep_swept(storage: PluginStorage, work: &Handle) {
     });
 }
 
+/// So many connections to PostgreSQL are used for events that are kept, beside the one that listens.
+const EVENT_CONNECTIONS: usize = 4;
+
 /// Those beside the registry of these options.
 pub(crate) fn places(options: &Options, data: &Path, work: Handle) -> Result<KeptPlaces, String> {
     let place = DataPlace::beside(&options.registry.url(data), &options.registry.schema, data)?;
     let tables = place.tables(options.database, work.clone());
-    Ok(KeptPlaces { storage: place.storage(options.storage, work), tables })
+    let events = place.data(EVENT_CONNECTIONS, work.clone());
+    Ok(KeptPlaces { storage: place.storage(options.storage, work), tables, events })
 }
 
 /// Where the data of plugins lies.
@@ -122,12 +128,16 @@ impl DataPlace {
     }
 
     pub(crate) fn storage(self, settings: StorageSettings, work: Handle) -> PluginStorage {
-        let data = match self {
+        PluginStorage::new(self.data(settings.connections, work), settings.limits)
+    }
+
+    /// With so many connections of its own.
+    fn data(&self, connections: usize, work: Handle) -> PluginData {
+        match self {
             DataPlace::Server(server) => {
-                PluginData::Postgres(PostgresConnections::new(server, settings.connections, work))
+                PluginData::Postgres(PostgresConnections::new(server.clone(), connections, work))
             }
-            DataPlace::File(file) => PluginData::Sqlite(file),
-        };
-        PluginStorage::new(data, settings.limits)
+            DataPlace::File(file) => PluginData::Sqlite(file.clone()),
+        }
     }
 }

@@ -14,7 +14,7 @@ use camlock_loader::{
     compiled_in, inspect,
 };
 use camlock_policy::{
-    Aside, Candidate, Digest, Failure, PluginWork, Ports, Publish, Settings, Stage,
+    Aside, Candidate, Deliver, Digest, Failure, PluginWork, Ports, Publish, Settings, Stage,
     registry::{Exchange, Registry},
 };
 use camlock_services::{
@@ -23,6 +23,7 @@ use camlock_services::{
         PluginTables,
         service::{DatabaseService, SessionLimits},
     },
+    events::{EventLimits, EventService, PluginEvents},
     secrets::Keyring,
 };
 use std::{
@@ -47,6 +48,7 @@ pub(crate) struct Parts {
     pub(crate) storage: PluginStorage,
     keepings: PluginKeepings,
     pub(crate) tables: PluginTables,
+    pub(crate) events: PluginEvents,
 }
 
 impl Parts {
@@ -56,6 +58,7 @@ impl Parts {
         (plugins, data): (&Path, &Path),
         work: Handle,
         keyring: Keyring,
+        (deliver, node): (Arc<dyn Deliver>, &str),
     ) -> Result<Self, String> {
         let limits = &options.settings.limits;
         let artifacts = data.join("artifacts");
@@ -72,12 +75,14 @@ impl Parts {
         let suspects =
             Suspects::open(&data.join("suspects")).map_err(because("no marks can be kept of what is started"))?;
         let mut services = options.services.clone();
-        let KeptPlaces { storage, tables } = kept::places(options, data, work.clone())?;
+        let KeptPlaces { storage, tables, events: kept_events } = kept::places(options, data, work.clone())?;
         kept::keep_swept(storage.clone(), &work);
         services.add("storage/1", StorageService::new(storage.clone())).map_err(in_words)?;
         let database = DatabaseService::new(tables.clone(), SessionLimits::default());
         services.add("database/1", database).map_err(in_words)?;
         services.add("openapi/1", OpenApiService::default()).map_err(in_words)?;
+        let events = PluginEvents::kept_in(kept_events, node, deliver, EventLimits::default(), work.clone());
+        services.add("events/1", EventService::new(events.clone())).map_err(in_words)?;
         let services = Arc::new(HostServices::new(services, AskLimits::default()));
         let around = Surroundings {
             dirs: Some(data.join("plugins")),
@@ -103,8 +108,9 @@ impl Parts {
             suspects,
             services,
             storage: storage.clone(),
-            keepings: PluginKeepings::new(data.join("plugins"), storage, tables.clone(), keyring),
+            keepings: PluginKeepings::new(data.join("plugins"), (storage, events.clone()), tables.clone(), keyring),
             tables,
+            events,
         })
     }
 

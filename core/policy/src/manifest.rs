@@ -2,7 +2,10 @@
 //!
 //! Reading is pure and never trusts: lengths, characters and keys are checked, and an error says where it is.
 
-use crate::permissions::check_permission;
+use crate::{
+    permissions::check_permission,
+    subscriptions::{Subscription, check_subscriptions},
+};
 use serde::Deserialize;
 use std::{collections::BTreeMap, ops::Range};
 
@@ -54,6 +57,8 @@ pub struct Camlock {
     pub handover: Option<Handover>,
     /// The file with the schema of its configuration, beside the manifest.
     pub config: Option<String>,
+    /// Which events it wants to hear of.
+    pub subscriptions: Vec<Subscription>,
 }
 
 /// The categories, as a closed list.
@@ -245,6 +250,7 @@ fn parsed(cargo_toml: &[u8]) -> Result<CargoPackage, Invalid> {
         check_permission(text("permissions", permission.as_bytes())?.as_str())
             .map_err(|unknown| Invalid(format!("`permissions`: {unknown}")))?;
     }
+    check_subscriptions(&camlock.subscriptions, &camlock.permissions)?;
     if let Some(file) = &camlock.config {
         check_schema_file(file)?;
     }

@@ -7,6 +7,7 @@
 mod data;
 pub mod database;
 mod directory;
+pub mod events;
 mod meters;
 mod openapi;
 mod rate;
