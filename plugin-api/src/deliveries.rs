@@ -16,6 +16,7 @@ use std::{fmt, sync::Arc};
 pub(crate) fn router(plugin: Arc<dyn Lifecycle>) -> Router {
     Router::new()
         .route("/execute/1", post(execute))
+        .route("/events/1", post(events))
         .fallback(nothing_of_the_kind)
         // The host has looked how large it is.
         .layer(DefaultBodyLimit::disable())
@@ -28,6 +29,13 @@ async fn execute(State(plugin): State<Arc<dyn Lifecycle>>, body: Bytes) -> Respo
         Err(error) => return refused("invalid", StatusCode::BAD_REQUEST, &format!("the execution: {error}")),
     };
     answered("/execute/1", plugin.execute(execution).await)
+}
+
+async fn events(State(plugin): State<Arc<dyn Lifecycle>>, body: Bytes) -> Response {
+    match plugin.events(body).await {
+        Ok(failures) => failures.into_response(),
+        failed @ Err(_) => answered("/events/1", failed),
+    }
 }
 
 /// What came of it: JSON, or the error that it is.

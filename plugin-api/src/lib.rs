@@ -35,6 +35,7 @@ pub mod database;
 mod deliveries;
 #[cfg(not(feature = "program"))]
 mod environment;
+mod events;
 mod execution;
 mod export;
 mod functions;
@@ -66,6 +67,7 @@ mod upgrade;
 pub use crate::{
     ask::{Answering, HostError, HostErrorCode, ProgramServices},
     config::{Config, Taken},
+    events::{EmittedEvent, Event, EventStream, Events},
     execution::Execution,
     host::{Host, Spawned},
     openapi::OpenApi,

@@ -1,6 +1,7 @@
 //! The author's type without its type: what a host calls of a plugin beside its routes. What must not live here: jobs.
 
-use crate::{Config, Execution, Plugin, Saved, Taken};
+use crate::{Config, Execution, Plugin, Saved, Taken, events::handle_batch};
+use axum::body::Bytes;
 use camlock_abi::TAKEN_LIVE;
 use std::{future::Future, pin::Pin};
 
@@ -15,6 +16,8 @@ pub(crate) trait Lifecycle: Send + Sync {
     fn configure(&self, config: Config) -> LifecycleFuture<'_>;
     /// With its result as JSON.
     fn execute(&self, execution: Execution) -> LifecycleFuture<'_>;
+    /// With those of a batch of events that its handler failed at.
+    fn events(&self, batch: Bytes) -> LifecycleFuture<'_>;
     fn shutdown(&self) -> LifecycleFuture<'_>;
 }
 
@@ -46,6 +49,9 @@ impl<P: Plugin> Lifecycle for P {
     }
     fn execute(&self, execution: Execution) -> LifecycleFuture<'_> {
         Box::pin(async { Ok(serde_json::to_vec(&Plugin::execute(self, execution).await?)?) })
+    }
+    fn events(&self, batch: Bytes) -> LifecycleFuture<'_> {
+        Box::pin(handle_batch(self, batch))
     }
     fn shutdown(&self) -> LifecycleFuture<'_> {
         Box::pin(async {

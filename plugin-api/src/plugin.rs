@@ -1,6 +1,6 @@
 //! What an author implements.
 
-use crate::{Config, Execution, Host, Result, Routes, Taken, assets::Assets, deliveries::NotTaken};
+use crate::{Config, Event, Execution, Host, Result, Routes, Taken, assets::Assets, deliveries::NotTaken};
 use serde_json::Value;
 use std::{future::Future, sync::Arc};
 
@@ -50,6 +50,14 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// program. Many may run at once, on threads that are this plugin's alone. When nobody waits any more, or its time is over, the
     /// future is dropped.
     fn execute(&self, _execution: Execution) -> impl Future<Output = Result<Value>> + Send {
+        async { Err(NotTaken.into()) }
+    }
+
+    /// Hears of an event of a topic that `subscriptions` in the manifest name. Events of one subscription come one after the other.
+    ///
+    /// An error or a panic concerns this event alone: one in memory is counted as failed, one of a durable subscription is tried
+    /// again. So a durable one may come more than once: look at its topic and [`position`](crate::Event::position).
+    fn event(&self, _event: Event) -> impl Future<Output = Result<()>> + Send {
         async { Err(NotTaken.into()) }
     }
 

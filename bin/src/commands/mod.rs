@@ -7,6 +7,7 @@ mod completions;
 mod configuration;
 mod dev;
 mod doctor;
+mod emit;
 mod events;
 mod execute;
 mod grants;
@@ -19,6 +20,7 @@ mod nodes;
 mod plugins;
 mod secrets;
 mod storage;
+mod subscriptions;
 mod tokens;
 mod workshop;
 
@@ -132,6 +134,14 @@ jq -n '{diff: $d}' --rawfile d change.diff | camlock execute review - --time 120
     /// List what a plugin worked out lately: what came of it, how long it took, who asked
     #[command(after_help = "Examples:\n  camlock executions review\n  camlock executions review --status error --json")]
     Executions(execute::ExecutionList),
+    /// Emit an event to whoever hears of its topic
+    #[command(after_help = "Examples:\n  camlock emit session.created '{\"user\":7}'\n  \
+camlock emit order.paid '{\"order\":12}' --durable")]
+    Emit(emit::EmitOptions),
+    /// Show who hears of events, have it stop or go on, and try anew what was given up
+    #[command(after_help = "Examples:\n  camlock subscriptions\n  camlock subscriptions dead audit-log:all\n  \
+camlock subscriptions replay audit-log:all\n  camlock subscriptions pause audit-log:all")]
+    Subscriptions(subscriptions::SubscriptionsOptions),
     /// Show what happened
     #[command(
         after_help = "Examples:\n  camlock events -n 100\n  camlock events -f --plugin hello\n  camlock events -f --json"
@@ -195,6 +205,8 @@ impl Command {
             Command::Storage(options) => storage::run_it(options),
             Command::Execute(options) => execute::run_it(options),
             Command::Executions(options) => execute::list(options),
+            Command::Emit(options) => emit::run_it(options),
+            Command::Subscriptions(options) => subscriptions::run_it(options),
             Command::Events(options) => events::run_it(options),
             Command::Logs(options) => logs::run_it(options),
             Command::Nodes(options) => nodes::run_it(options),

@@ -49,6 +49,20 @@ fn a_new_plugin_is_served_by_a_server_that_runs_and_passes_its_tests() {
 }
 
 #[test]
+fn one_with_events_hears_of_them_and_passes_its_tests() {
+    let site = site();
+    let server = site.start();
+    end(command(&site, &["new", "sessions", "--in", "plugins", "--template", "events"])).done();
+    server.until_text("/api/v1/p/sessions/", "{}");
+    let durable = |server: &camlock_testing::Server| server.get_as_admin("/api/v1/subscriptions").text;
+    server.until(durable, |text| text.contains("sessions:sessions"));
+    end(command(&site, &["emit", "session.created", r#"{"user":7}"#])).done();
+    server.until_text("/api/v1/p/sessions/", r#"{"session.created":1}"#);
+    server.end();
+    cargo_test(&site.path("plugins/sessions"), 1, "core/loader/fixtures/Cargo.lock");
+}
+
+#[test]
 fn one_with_a_database_is_served_and_passes_its_tests() {
     let site = site();
     let server = site.start();

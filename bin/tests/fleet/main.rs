@@ -1,6 +1,7 @@
 //! Several real servers, each with a plugins directory and data of its own, on one real PostgreSQL.
 
 mod grants;
+mod heard;
 mod rollouts;
 mod sealed;
 mod stored;

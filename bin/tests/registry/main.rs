@@ -3,6 +3,7 @@
 
 mod cut;
 mod executing;
+mod heard;
 mod opening;
 mod powertable;
 mod sqlite;
@@ -35,6 +36,7 @@ both! {
         removed_by_operators;
     opening: a_newer_schema an_older_schema somebody_elses;
     executing: what_comes_of_it what_is_under_way what_is_kept;
+    heard: what_operators_see killed_in_the_middle_of_events;
     stored: killed_in_the_middle_of_batches;
     tables: a_life a_version_comes_too_early killed_in_the_middle;
     powertable: postgrest_js_over_http tables_over_http formats_over_http many_rows_over_http;

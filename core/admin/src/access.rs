@@ -17,6 +17,8 @@ pub(super) fn least(method: &Method, path: &str) -> Option<Role> {
         (Some("plugins"), Some("grants")) if !looks => Role::Admin,
         // What was worked out, and of what, is not for everybody to see.
         (Some("plugins"), Some("executions")) => Role::Operator,
+        // What plugins tell each other.
+        (Some("topics" | "subscriptions"), _) => Role::Operator,
         _ if looks => Role::Viewer,
         _ if below == "plugins" || *method == Method::DELETE => Role::Admin,
         _ => Role::Operator,
@@ -53,6 +55,9 @@ mod tests {
             ("GET", "/api/v1/plugins/hello/executions", Some(Role::Operator)),
             ("POST", "/api/v1/plugins", Some(Role::Admin)),
             ("DELETE", "/api/v1/plugins/hello", Some(Role::Admin)),
+            ("GET", "/api/v1/topics/events", Some(Role::Operator)),
+            ("GET", "/api/v1/subscriptions/a/dead", Some(Role::Operator)),
+            ("POST", "/api/v1/emit", Some(Role::Operator)),
             ("GET", "/api/v1/tokens", Some(Role::Admin)),
             ("POST", "/api/v1/tokens", Some(Role::Admin)),
             ("DELETE", "/api/v1/tokens/7", Some(Role::Admin)),

@@ -15,6 +15,7 @@ mod client;
 mod cors;
 mod docs;
 mod document;
+mod events;
 mod executions;
 mod fleet;
 mod grants;
@@ -85,6 +86,13 @@ pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
         .routes(routes!(plugin_logs::logs))
         .routes(routes!(level::show, level::set))
         .routes(routes!(grants::show, grants::set))
+        .routes(routes!(events::emit))
+        .routes(routes!(events::follow))
+        .routes(routes!(events::subscriptions))
+        .routes(routes!(events::dead))
+        .routes(routes!(events::replay))
+        .routes(routes!(events::pause))
+        .routes(routes!(events::resume))
         .routes(routes!(values::list))
         .routes(routes!(values::get, values::put, values::delete))
         .routes(routes!(executions::execute))

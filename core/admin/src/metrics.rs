@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use camlock_http::{BOUNDS, CLASSES, Meter};
-use camlock_policy::{AskCounts, AskErrorCode, ExecutionCounts, ExecutionStatus, LivePlugin};
+use camlock_policy::{AskCounts, AskErrorCode, EventCounts, ExecutionCounts, ExecutionStatus, LivePlugin};
 use http::header::CONTENT_TYPE;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -36,6 +36,9 @@ fn render(control: &Control) -> String {
     of_asks(&mut text, &(control.options.asks)());
     if let Some(executions) = &control.options.executions {
         of_executions(&mut text, &executions.counts());
+    }
+    if let Some(events) = &control.options.events {
+        of_events(&mut text, &events.counts());
     }
     of_plugins(&mut text, &tally);
     let mut blocked: HashMap<Arc<str>, u64> = HashMap::new();
@@ -168,6 +171,38 @@ fn of_executions(text: &mut Text, counts: &BTreeMap<String, ExecutionCounts>) {
     text.family("camlock_plugin_executions_unlogged_total", "counter", "What ended and could not be logged.");
     for (plugin, counts) in counts {
         text.plugin("camlock_plugin_executions_unlogged_total", plugin, counts.unlogged);
+    }
+}
+
+fn of_events(text: &mut Text, events: &BTreeMap<String, EventCounts>) {
+    let families: [Family<EventCounts>; 7] = [
+        ("camlock_plugin_events_emitted_total", "counter", "Events that a plugin emitted.", |counts| counts.emitted),
+        (
+            "camlock_plugin_events_loops_total",
+            "counter",
+            "Events that a plugin may not emit because too many others led to them.",
+            |counts| counts.loops,
+        ),
+        ("camlock_plugin_events_delivered_total", "counter", "Events that a plugin's handlers took.", |counts| {
+            counts.delivered
+        }),
+        ("camlock_plugin_events_failed_total", "counter", "Attempts at which a plugin's handlers failed.", |counts| {
+            counts.failed
+        }),
+        (
+            "camlock_plugin_events_dropped_total",
+            "counter",
+            "Events that a plugin never heard of, for too many waited.",
+            |counts| counts.dropped,
+        ),
+        ("camlock_plugin_events_waiting", "gauge", "Events that wait for a plugin.", |counts| counts.waiting),
+        ("camlock_plugin_events_dead", "gauge", "Events that were given up for a plugin.", |counts| counts.dead),
+    ];
+    for (name, sort, help, read) in families {
+        text.family(name, sort, help);
+        for (plugin, counts) in events {
+            text.plugin(name, plugin, read(counts));
+        }
     }
 }
 

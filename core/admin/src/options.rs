@@ -4,7 +4,7 @@ use crate::{InMemory, Levels, Logs, keys::Token, settings::AdminSettings};
 use camlock_api::ServerHealth;
 use camlock_http::{BlockedList, Meters};
 use camlock_policy::{
-    AskCounts, Executions, Install, KeptValues,
+    AskCounts, EventControl, Executions, Install, KeptValues,
     registry::{Archive, Happened, Tokens},
 };
 use std::{
@@ -46,6 +46,8 @@ pub struct AdminOptions {
     pub values: Option<Arc<dyn KeptValues>>,
     /// What has plugins work things out; without, nothing does.
     pub executions: Option<Arc<dyn Executions>>,
+    /// Events; without, there are none.
+    pub events: Option<Arc<dyn EventControl>>,
     /// What plugins said lately: what it is told as a layer of `tracing`.
     pub logs: Logs,
     /// How loud plugins are: what it is told where the subscriber's filter is made.
@@ -72,6 +74,7 @@ impl AdminOptions {
             asks: Arc::new(BTreeMap::new),
             values: None,
             executions: None,
+            events: None,
             logs: Logs::default(),
             levels: Levels::default(),
             reconnects: Arc::default(),

@@ -3,6 +3,7 @@
 use crate::{
     Options, data,
     known::tell_plugins,
+    lifecycle_events,
     parts::{Parts, Prerequisites},
     record::OpenRegistry,
     runtimes::Runtimes,
@@ -17,10 +18,10 @@ use camlock_build::Builder;
 use camlock_http::{Dispatch, FrontOptions, look_after};
 use camlock_loader::{abi_version, on_thread_park};
 use camlock_policy::{
-    Act, Digest, Done, ExecutionOrder, ExecutionOutcome, Executions, LivePlugin, Manager, NotExecuted, Overview,
-    Refused, supervise,
+    Act, AskError, Digest, Done, Emission, EventControl, ExecutionOrder, ExecutionOutcome, Executions, LivePlugin,
+    Manager, NotExecuted, Overview, Refused, supervise,
 };
-use camlock_services::Executor;
+use camlock_services::{Executor, events::PluginEvents};
 use std::{
     fmt, path,
     path::{Path, PathBuf},
@@ -65,6 +66,7 @@ struct Inner {
     token: String,
     cannot_build: Option<String>,
     builder: Builder,
+    events: PluginEvents,
     /// What ends last. There until it does.
     rest: Mutex<Option<EndsLast>>,
     ended: signal::Sender<bool>,
@@ -109,8 +111,12 @@ impl Camlock {
         let key_record = record.store.key();
         let keyring = secrets::open(&own_key, &key_record, record.store.trouble().is_some()).await;
         let dispatch = Dispatch::default();
-        let deliveries = Arc::new(dispatch.deliveries(Some(on_thread_park)));
-        let around = Prerequisites { deliveries, served: dispatch.meters(), work: work.clone() };
+        let around = Prerequisites {
+            deliveries: Arc::new(dispatch.deliveries(Some(on_thread_park))),
+            served: dispatch.meters(),
+            work: work.clone(),
+            node: record.registry().this_node(),
+        };
         let parts = Parts::open(&options, (&plugins, &data), around, keyring.clone())?;
         record.answer_requests(parts.holding());
         let cannot_build = parts.builder.cannot_build();
@@ -126,6 +132,7 @@ impl Camlock {
         options.levels.listen(move |plugin, level| loader.set_level(plugin, level));
         let (services, executor) = (parts.services.clone(), parts.executor.clone());
         let (values, tables) = (Arc::new(StoredValues(parts.storage.clone())), parts.tables.clone());
+        let events = parts.events.clone();
         let (builder, installer) = (parts.builder.clone(), parts.installer.clone());
         let registry = (record.registry(), record.exchange.clone());
         let note = record.registry();
@@ -144,6 +151,7 @@ impl Camlock {
             asks: Arc::new(move || services.counts()),
             values: Some(values),
             executions: Some(Arc::new(executor.clone())),
+            events: Some(Arc::new(events.clone())),
             install: Some(Arc::new(installer)),
             logs: options.logs,
             levels: options.levels,
@@ -160,6 +168,7 @@ impl Camlock {
         dispatch.fall_through_to(router);
         let watching = control.spawn(watch(plugins, manager.clone(), builder.clone()));
         control.spawn(tell_plugins(tables, manager.watch()));
+        control.spawn(lifecycle_events::follow(events.clone(), manager.watch()));
         let rest = EndsLast { record, socket: socket.ok(), watching, following };
         Ok(Camlock(Arc::new(Inner {
             dispatch,
@@ -169,6 +178,7 @@ impl Camlock {
             token: token.clone(),
             cannot_build,
             builder,
+            events,
             rest: Mutex::new(Some(rest)),
             ended: signal::channel(false).0,
             looking: Once::new(),
@@ -254,6 +264,20 @@ impl Camlock {
     /// Has a plugin work something out, and waits for what comes of it. Dropping the future cancels it.
     pub async fn execute(&self, order: ExecutionOrder) -> Result<ExecutionOutcome, NotExecuted> {
         self.0.executor.execute(order).await
+    }
+
+    /// Emits an event to whoever hears of its topic, plugins and operators: any topic but those that begin with `camlock.`. When this
+    /// returns, an event that somebody wants kept is kept.
+    ///
+    /// ```no_run
+    /// # async fn told(camlock: camlock_embed::Camlock) -> Result<(), camlock_embed::AskError> {
+    /// camlock.emit("session.created", serde_json::json!({ "user": 7 })).await
+    /// # }
+    /// ```
+    pub async fn emit(&self, topic: &str, payload: impl Into<serde_json::Value>) -> Result<(), AskError> {
+        let payload = payload.into().to_string().into();
+        let emission = Emission { topic: topic.to_owned(), payload, durable: false, trace_id: [0; 16] };
+        EventControl::emit(&self.0.events, emission).await
     }
 
     /// Ends it in order: what was begun ends, within the limits `drain` and `farewell`; plugins are shut down, and leave the

@@ -2,30 +2,19 @@
 //! What must not live here: how it is kept.
 
 use camlock_policy::{BoxFuture, Failure, Keepings, MigrationFile, Sealer, TableTerms, TablesNotReady, TablesReady};
-use camlock_services::{Executor, PluginStorage, database::PluginTables, secrets::Keyring};
+use camlock_services::{Executor, PluginStorage, database::PluginTables, events::PluginEvents, secrets::Keyring};
 use std::{fs, io, path::PathBuf, sync::Arc};
 use tokio::task::spawn_blocking;
 
 /// The places in which plugins keep what is theirs.
 pub(crate) struct PluginKeepings {
     /// Each plugin's own directory lies in it, under its name.
-    dirs: PathBuf,
-    storage: PluginStorage,
-    tables: PluginTables,
-    executor: Executor,
-    keyring: Keyring,
-}
-
-impl PluginKeepings {
-    pub(crate) fn new(
-        dirs: PathBuf,
-        storage: PluginStorage,
-        tables: PluginTables,
-        executor: Executor,
-        keyring: Keyring,
-    ) -> Self {
-        PluginKeepings { dirs, storage, tables, executor, keyring }
-    }
+    pub(crate) dirs: PathBuf,
+    pub(crate) storage: PluginStorage,
+    pub(crate) events: PluginEvents,
+    pub(crate) tables: PluginTables,
+    pub(crate) executor: Executor,
+    pub(crate) keyring: Keyring,
 }
 
 impl Keepings for PluginKeepings {
@@ -35,9 +24,11 @@ impl Keepings for PluginKeepings {
 
     fn purge(&self, plugin: &str) -> BoxFuture<Result<(), String>> {
         let (dir, plugin) = (self.dirs.join(plugin), Arc::from(plugin));
-        let (storage, tables, executor) = (self.storage.clone(), self.tables.clone(), self.executor.clone());
+        let (storage, tables) = (self.storage.clone(), self.tables.clone());
+        let (events, executor) = (self.events.clone(), self.executor.clone());
         Box::pin(async move {
             executor.purge(&plugin).await.map_err(|error| error.message)?;
+            events.purge(&plugin).await.map_err(|error| error.message)?;
             storage.purge(&plugin).await.map_err(|error| error.message)?;
             tables.purge(&plugin).await.map_err(|error| error.to_string())?;
             let told = dir.display().to_string();

@@ -110,6 +110,8 @@ pub(crate) struct KeptPlaces {
     pub(crate) tables: PluginTables,
     /// What the host itself writes down of plugins.
     pub(crate) records: PluginData,
+    /// Where events are kept.
+    pub(crate) events: PluginData,
 }
 
 /// So many connections write down what the host notes of plugins, in batches.
@@ -130,6 +132,9 @@ pub(crate) fn keep_swept(storage: PluginStorage, work: &Handle) {
     });
 }
 
+/// So many connections to PostgreSQL are used for events that are kept, beside the one that listens.
+const EVENT_CONNECTIONS: usize = 4;
+
 /// Those beside the registry of these options.
 pub(crate) fn places(
     options: &Options,
@@ -140,7 +145,9 @@ pub(crate) fn places(
     let place = DataPlace::beside(&options.registry.url(data), &options.registry.schema, data)?;
     let tables = place.tables(options.database, work.clone()).with_shares(shares.clone());
     let records = place.data(CONNECTIONS_FOR_RECORDS, work.clone());
-    Ok(KeptPlaces { storage: place.storage(options.storage, work).with_shares(shares.clone()), tables, records })
+    let events = place.data(EVENT_CONNECTIONS, work.clone());
+    let storage = place.storage(options.storage, work).with_shares(shares.clone());
+    Ok(KeptPlaces { storage, tables, records, events })
 }
 
 /// Where the data of plugins lies.

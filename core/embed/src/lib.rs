@@ -38,6 +38,7 @@ mod installs;
 mod keepings;
 mod kept;
 mod known;
+mod lifecycle_events;
 mod options;
 mod parts;
 mod record;

@@ -24,6 +24,7 @@ use camlock_services::{
         PluginTables,
         service::{DatabaseService, SessionLimits},
     },
+    events::{EventLimits, EventService, PluginEvents},
     secrets::Keyring,
 };
 use std::{
@@ -49,6 +50,7 @@ pub(crate) struct Parts {
     pub(crate) executor: Executor,
     keepings: PluginKeepings,
     pub(crate) tables: PluginTables,
+    pub(crate) events: PluginEvents,
 }
 
 /// What there is before the parts are, and they work with.
@@ -59,6 +61,8 @@ pub(crate) struct Prerequisites {
     pub(crate) served: Meters,
     /// Where plugins' own timers and futures run.
     pub(crate) work: Handle,
+    /// What this server is called among those that share its registry.
+    pub(crate) node: String,
 }
 
 impl Parts {
@@ -66,7 +70,7 @@ impl Parts {
     pub(crate) fn open(
         options: &Options,
         (plugins, data): (&Path, &Path),
-        Prerequisites { deliveries, served, work }: Prerequisites,
+        Prerequisites { deliveries, served, work, node }: Prerequisites,
         keyring: Keyring,
     ) -> Result<Self, String> {
         let limits = &options.settings.limits;
@@ -85,13 +89,15 @@ impl Parts {
             Suspects::open(&data.join("suspects")).map_err(because("no marks can be kept of what is started"))?;
         let mut services = options.services.clone();
         let shares = kept::shares(options, data, served)?;
-        let KeptPlaces { storage, tables, records } = kept::places(options, data, work.clone(), &shares)?;
-        let executor = Executor::new(deliveries, read_schema, records, options.executions, &work);
+        let KeptPlaces { storage, tables, records, events } = kept::places(options, data, work.clone(), &shares)?;
+        let executor = Executor::new(deliveries.clone(), read_schema, records, options.executions, &work);
+        let events = PluginEvents::kept_in(events, &node, deliveries, EventLimits::default(), work.clone());
         kept::keep_swept(storage.clone(), &work);
         services.add("storage/1", StorageService::new(storage.clone())).map_err(in_words)?;
         let database = DatabaseService::new(tables.clone(), SessionLimits::default());
         services.add("database/1", database).map_err(in_words)?;
         services.add("openapi/1", OpenApiService::default()).map_err(in_words)?;
+        services.add("events/1", EventService::new(events.clone())).map_err(in_words)?;
         let services = Arc::new(HostServices::new(services, AskLimits::default()).with_shares(shares));
         let around = Surroundings {
             dirs: Some(data.join("plugins")),
@@ -118,8 +124,16 @@ impl Parts {
             services,
             storage: storage.clone(),
             executor: executor.clone(),
-            keepings: PluginKeepings::new(data.join("plugins"), storage, tables.clone(), executor, keyring),
+            keepings: PluginKeepings {
+                dirs: data.join("plugins"),
+                storage,
+                events: events.clone(),
+                executor,
+                tables: tables.clone(),
+                keyring,
+            },
             tables,
+            events,
         })
     }
 

@@ -14,6 +14,7 @@ mod call;
 mod configuration;
 mod deliveries;
 mod document;
+mod events;
 mod executions;
 mod failure;
 pub mod generation;
@@ -35,8 +36,10 @@ pub mod registry;
 pub mod routes;
 mod secrets;
 mod services;
+mod subscriptions;
 mod supervisor;
 mod tables;
+mod topics;
 mod values;
 mod view;
 
@@ -46,6 +49,7 @@ pub use crate::{
     configuration::{ConfigSchema, MASK},
     deliveries::{Deliver, Delivered, Delivery, Undelivered},
     document::ReplacedDocument,
+    events::{Emission, EventControl, EventCounts},
     executions::{
         ExecutionCounts, ExecutionEntry, ExecutionOrder, ExecutionOutcome, ExecutionQuery, ExecutionStatus,
         ExecutionTerms, Executions, NotExecuted,
@@ -68,13 +72,15 @@ pub use crate::{
     },
     secrets::{NotOpened, SealedSecret, SealedSecrets, Sealer},
     services::{AskCounts, AskError, AskErrorCode, Asker, ERROR_CODE, Services},
+    subscriptions::{DeliverTo, EMIT, SUBSCRIBE, Subscription, may_subscribe, opens},
     supervisor::{Aside, PluginWork, Ports, Settings, supervise},
     tables::{TableTerms, TablesNotReady, TablesReady},
+    topics::{HOST_TOPICS, MOST_TOPIC, NoTopic, TopicPattern, check_outside_topic, check_own_topic, check_topic},
     values::{KeptValues, ValueEntry, ValueQuery},
     view::{LivePlugin, Overview},
 };
 pub use camlock_api::{
-    BuildView, CandidateView, ConfigViolation, Diagnostic, Digest, DrainingView, Endpoint, FailureView,
-    GenerationPhase, GenerationView, GrantsView, Headline, NoDigest, PermissionView, PinnedView, PluginKind,
-    PluginView, ServingView, Stage, StageTimes, UtcTime,
+    BuildView, CandidateView, ConfigViolation, DeadEventView, Diagnostic, Digest, DrainingView, Endpoint, EventView,
+    FailureView, GenerationPhase, GenerationView, GrantsView, Headline, NoDigest, PermissionView, PinnedView,
+    PluginKind, PluginView, ServingView, Stage, StageTimes, SubscriptionState, SubscriptionView, UtcTime,
 };

@@ -2,7 +2,11 @@
 //!
 //! Reading is pure and never trusts: lengths, characters and keys are checked, and an error says where it is.
 
-use crate::{ExecutionTerms, permissions::check_permission};
+use crate::{
+    ExecutionTerms,
+    permissions::check_permission,
+    subscriptions::{Subscription, check_subscriptions},
+};
 use serde::Deserialize;
 use std::{collections::BTreeMap, ops::Range};
 
@@ -56,6 +60,8 @@ pub struct Camlock {
     pub config: Option<String>,
     /// What it works out for whoever waits for it is like.
     pub execute: ExecutionTerms,
+    /// Which events it wants to hear of.
+    pub subscriptions: Vec<Subscription>,
 }
 
 /// The categories, as a closed list.
@@ -250,6 +256,7 @@ fn parsed(cargo_toml: &[u8]) -> Result<CargoPackage, Invalid> {
     if camlock.execute.seconds == Some(0) {
         return Err(Invalid("`execute`: `seconds` is 1 at least".to_owned()));
     }
+    check_subscriptions(&camlock.subscriptions, &camlock.permissions)?;
     if let Some(file) = &camlock.config {
         check_schema_file(file)?;
     }

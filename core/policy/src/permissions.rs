@@ -1,6 +1,6 @@
 //! Permissions: the words in which a manifest asks, and an operator grants. Pure. What must not live here: who has which.
 
-use crate::manifest::check_name;
+use crate::{TopicPattern, manifest::check_name};
 use std::fmt;
 
 /// Why a text is no permission.
@@ -22,7 +22,7 @@ const KNOWN: &[(&str, Rest, &str)] = &[
     ("database", Rest::Nothing, "keep tables"),
     ("database:direct", Rest::Nothing, "connect to its tables itself"),
     ("events:subscribe", Rest::Some("pattern", is_pattern), "hear of events"),
-    ("events:emit", Rest::Some("topic", is_topic), "tell of events"),
+    ("events:emit", Rest::Some("topic", is_pattern), "tell of events"),
     ("tasks", Rest::Nothing, "have work done later"),
     ("schedule", Rest::Nothing, "be called at set times"),
     ("network:private", Rest::Nothing, "reach private networks"),
@@ -100,16 +100,8 @@ fn is_label(label: &str) -> bool {
     (1..=64).contains(&label.len()) && label.bytes().all(good)
 }
 
-fn is_topic(text: &str) -> bool {
-    text.len() <= 200 && text.split('.').all(is_label)
-}
-
-/// A topic in which `*` stands for one word, and `**`, at the end, for any.
 fn is_pattern(text: &str) -> bool {
-    let words: Vec<_> = text.split('.').collect();
-    let last = words.len() - 1;
-    let good = |(at, word): (usize, &&str)| is_label(word) || *word == "*" || (*word == "**" && at == last);
-    text.len() <= 200 && words.iter().enumerate().all(good)
+    text.parse::<TopicPattern>().is_ok()
 }
 
 /// `api.example.com`, `*.example.com`, `192.0.2.1:8080`, `[2001:db8::1]:443`

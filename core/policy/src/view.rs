@@ -4,8 +4,8 @@
 //! What must not live here: who may see what.
 
 use crate::{
-    BuildView, Endpoint, GenerationPhase, GenerationView, GrantsView, Instance, Kept, Kind, PluginView, Use, Watch,
-    routes::MOUNTS,
+    BuildView, Endpoint, GenerationPhase, GenerationView, GrantsView, Instance, Kept, Kind, PluginView, Subscription,
+    Use, Watch, routes::MOUNTS,
 };
 use std::{
     collections::BTreeMap,
@@ -42,6 +42,8 @@ pub struct LivePlugin {
     pub openapi: Option<Arc<str>>,
     /// The schema of its configuration, if it has one, as its author wrote it.
     pub config_schema: Option<Arc<str>>,
+    /// Which events it wants to hear of, while it serves.
+    pub subscriptions: Arc<[Subscription]>,
     /// The last builds and recalls of it here, the newest first.
     pub builds: Vec<Arc<BuildView>>,
     /// What serves, which tells what it uses. It is not kept alive by whoever may see it.
@@ -96,6 +98,7 @@ impl LivePlugin {
             secrets_in: None,
             openapi: None,
             config_schema: None,
+            subscriptions: Arc::default(),
             builds: Vec::new(),
             instance: None,
             leases,

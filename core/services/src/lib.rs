@@ -7,6 +7,7 @@
 mod data;
 pub mod database;
 mod directory;
+pub mod events;
 mod executions;
 mod meters;
 mod openapi;

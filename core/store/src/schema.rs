@@ -261,6 +261,7 @@ fn ours(dialect: Dialect, applied: &BTreeSet<String>) -> BTreeSet<String> {
             "2026-11-29-000004_secrets"
             "2026-11-29-000005_plugin_tables"
             "2026-11-29-000006_executions"
+            "2026-11-29-000007_events"
         ),
     };
     let made = |line: &str| {

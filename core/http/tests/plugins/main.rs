@@ -11,6 +11,7 @@ mod delivering;
 mod direct;
 mod features;
 mod harness;
+mod hearing;
 mod host_threads;
 mod later;
 mod leases;

@@ -217,6 +217,9 @@ impl Plugin {
         live.secrets_in = self.record().map(|record| self.with_secrets(record));
         live.openapi = openapi.map(Into::into);
         live.config_schema = self.schema_text();
+        live.subscriptions = serving
+            .map(|serving| serving.artifact.manifest().camlock.subscriptions.as_slice().into())
+            .unwrap_or_default();
         live.builds = self.past.builds.iter().cloned().collect();
         Arc::new(live)
     }

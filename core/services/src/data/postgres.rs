@@ -153,7 +153,11 @@ impl PooledConnection {
         if let Some(known) = connection.statements.get(sql) {
             return Ok(known.clone());
         }
-        let statement = connection.client.prepare(sql).await.map_err(unavailable)?;
+        let statement = connection.client.prepare(sql).await;
+        let statement = statement.map_err(|error| match error.as_db_error() {
+            Some(told) => unavailable(told.message()),
+            None => unavailable(error),
+        })?;
         connection.statements.insert(sql, statement.clone());
         Ok(statement)
     }

@@ -195,6 +195,7 @@ impl SqliteFile {
         connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")?;
         connection.execute_batch(crate::storage::SQLITE_TABLES)?;
         connection.execute_batch(crate::executions::SQLITE_TABLES)?;
+        connection.execute_batch(crate::events::SQLITE_TABLES)?;
         crate::database::sqlite::prepare(&connection)?;
         if purpose == Purpose::Read {
             connection.execute_batch("PRAGMA query_only = ON")?;

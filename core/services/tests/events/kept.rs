@@ -1,0 +1,208 @@
+//! Order, failures, restarts, several servers.
+
+use crate::{
+    place::{Place, emit, until},
+    plugin::FakePlugin,
+};
+use camlock_policy::{AskErrorCode, Emission, EventControl, SubscriptionState};
+use camlock_testing::{Postgres, trial};
+use serde_json::json;
+use std::{sync::Arc, time::Duration};
+
+/// Runs a test on all of these.
+fn on_all<F: Future<Output = ()>>(places: impl IntoIterator<Item = Place>, test: impl Fn(Arc<Place>) -> F) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    for place in places {
+        runtime.block_on(async {
+            tokio::time::timeout(Duration::from_secs(30), test(Arc::new(place))).await.expect("it ends");
+        });
+    }
+}
+
+fn all() -> [Place; 3] {
+    [Place::Memory, Place::sqlite(), Place::postgres()]
+}
+
+fn kept() -> [Place; 2] {
+    [Place::sqlite(), Place::postgres()]
+}
+
+#[trial]
+fn events_come_in_order() {
+    on_all(all(), async |place| {
+        let plugin = Arc::new(FakePlugin::default());
+        let events = place.open("one", &plugin);
+        events.serve("shop", &[place.subscription("order.*", "one")]);
+        until(&events, |_| true).await;
+        for number in 0..1_000 {
+            let topic = if number % 3 == 0 { "order.paid" } else { "order.made" };
+            emit(&events, topic, json!({ "number": number })).await;
+            if number % 100 == 0 {
+                emit(&events, "session.created", json!({})).await;
+            }
+        }
+        let heard = plugin.until_heard(1_000).await;
+        assert!(heard.iter().enumerate().all(|(at, event)| event.payload["number"] == at && event.attempt == 1));
+        assert!(heard.iter().all(|event| event.trace_id == [9; 16]));
+        if place.keeps() {
+            for topic in ["order.paid", "order.made"] {
+                let positions = heard.iter().filter(|event| event.topic == topic).map(|event| event.position);
+                assert!(positions.eq(1..=heard.iter().filter(|event| event.topic == topic).count() as u64), "{topic}");
+            }
+        }
+        let view = until(&events, |view| view.delivered == 1_000).await;
+        assert_eq!((view.failed, view.dropped, view.dead, view.state), (0, 0, 0, SubscriptionState::Active));
+    });
+}
+
+#[trial]
+fn what_fails_is_tried_again_and_given_up_and_replayed() {
+    on_all(kept(), async |place| {
+        let plugin = Arc::new(FakePlugin::default());
+        plugin.failures.lock().extend([("twice".to_owned(), 2), ("always".to_owned(), 4)]);
+        let events = place.open("one", &plugin);
+        events.serve("shop", &[place.subscription("**", "one")]);
+        until(&events, |_| true).await;
+        for (topic, fail) in [("a", "no"), ("a", "twice"), ("b", "always"), ("a", "no")] {
+            emit(&events, topic, json!({ "fail": fail })).await;
+        }
+        let heard = plugin.until_heard(8).await;
+        let heard: Vec<_> = heard.iter().map(|event| (&*event.topic, event.position, event.attempt)).collect();
+        let expected =
+            [("a", 1, 1), ("a", 2, 1), ("a", 2, 2), ("a", 2, 3), ("b", 1, 1), ("b", 1, 2), ("b", 1, 3), ("a", 3, 1)];
+        assert_eq!(heard, expected, "in order, whatever fails");
+        let view = until(&events, |view| view.delivered == 3).await;
+        assert_eq!((view.failed, view.dead, view.state, view.waiting), (5, 1, SubscriptionState::Active, 0));
+        let (dead, more) = events.dead("shop:all", 0, 10).await.unwrap();
+        assert_eq!((dead.len(), more, &*dead[0].topic, dead[0].attempts), (1, false, "b", 3));
+        assert_eq!((&*dead[0].reason, &dead[0].payload), ("the disk is full", &json!({ "fail": "always" })));
+        // It fails once more, and is still there; then it does not.
+        assert_eq!(events.replay("shop:all", Some(dead[0].number)).await.unwrap(), 1);
+        assert_eq!(plugin.until_heard(9).await[8].attempt, 4);
+        while events.dead("shop:all", 0, 10).await.unwrap().0[0].attempts != 4 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(events.replay("shop:all", None).await.unwrap(), 1);
+        until(&events, |view| view.dead == 0).await;
+        assert_eq!(plugin.until_heard(10).await.len(), 10);
+        assert_eq!(events.replay("shop:all", Some(7)).await.unwrap_err().code, AskErrorCode::NotFound);
+        assert_eq!(events.replay("shop:nothing", None).await.unwrap_err().code, AskErrorCode::NotFound);
+    });
+}
+
+#[trial]
+fn what_comes_meanwhile_is_kept() {
+    on_all(kept(), async |place| {
+        let plugin = Arc::new(FakePlugin::default());
+        let events = place.open("one", &plugin);
+        events.serve("shop", &[place.subscription("order.*", "one")]);
+        until(&events, |_| true).await;
+        emit(&events, "order.made", json!({ "number": 0 })).await;
+        plugin.until_heard(1).await;
+        until(&events, |view| view.position == Some(1)).await;
+        // Paused by an operator, it waits and says so.
+        events.pause("shop:all", true).await.unwrap();
+        let paused = until(&events, |view| view.state == SubscriptionState::Paused).await;
+        assert_eq!(paused.reason.as_deref(), Some("an operator paused it"));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        emit(&events, "order.made", json!({ "number": 1 })).await;
+        until(&events, |view| view.waiting == 1).await;
+        assert_eq!(plugin.heard.lock().len(), 1);
+        events.pause("shop:all", false).await.unwrap();
+        plugin.until_heard(2).await;
+        // It does not serve for a while, and is gone for another.
+        *plugin.is_gone.lock() = true;
+        emit(&events, "order.made", json!({ "number": 2 })).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        *plugin.is_gone.lock() = false;
+        plugin.until_heard(3).await;
+        until(&events, |view| view.position == Some(3)).await;
+        events.serve("shop", &[]);
+        emit(&events, "order.made", json!({ "number": 3 })).await;
+        drop(events);
+        // Another server, later.
+        let events = place.open("two", &plugin);
+        events.serve("shop", &[place.subscription("order.*", "one")]);
+        let heard = plugin.until_heard(4).await;
+        assert_eq!(heard.iter().map(|event| event.position).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        events.serve("shop", &[]);
+        events.purge("shop").await.unwrap();
+        assert_eq!(events.subscriptions().await.unwrap(), []);
+    });
+}
+
+/// Three servers: one of them hears of each event, or all of them do; numbers have no gaps though all of them emit.
+#[trial]
+fn one_server_or_each() {
+    for deliver in ["one", "every"] {
+        on_all([Place::postgres()], async |place| {
+            let plugins: Vec<_> = (0..3).map(|_| Arc::new(FakePlugin::default())).collect();
+            let servers: Vec<_> =
+                plugins.iter().enumerate().map(|(at, plugin)| place.open(&format!("node-{at}"), plugin)).collect();
+            for server in &servers {
+                server.serve("shop", &[place.subscription("order.*", deliver)]);
+            }
+            while servers[0].subscriptions().await.unwrap().len() < if deliver == "one" { 1 } else { 3 } {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let emitting = servers.iter().map(async |server| {
+                for number in 0..200 {
+                    emit(server, "order.made", json!({ "number": number })).await;
+                }
+            });
+            futures_util::future::join_all(emitting).await;
+            let heard = async || {
+                let heard = plugins.iter().map(|plugin| plugin.heard.lock().clone());
+                heard.collect::<Vec<_>>()
+            };
+            let expected = if deliver == "one" { 600 } else { 1_800 };
+            while heard().await.iter().map(Vec::len).sum::<usize>() < expected {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let heard = heard().await;
+            match deliver {
+                "one" => {
+                    let mut positions: Vec<_> = heard.concat().iter().map(|event| event.position).collect();
+                    positions.sort_unstable();
+                    assert!(positions.into_iter().eq(1..=600));
+                }
+                _ => assert!(heard.iter().all(|heard| heard.iter().map(|event| event.position).eq(1..=600))),
+            }
+        });
+    }
+}
+
+/// Connections break again and again: what was acknowledged comes, in order, and what was not says so.
+#[trial]
+fn connections_are_cut() {
+    on_all([Place::postgres()], async |place| {
+        let plugin = Arc::new(FakePlugin::default());
+        let events = place.open("one", &plugin);
+        events.serve("shop", &[place.subscription("order.*", "one")]);
+        until(&events, |_| true).await;
+        let Place::Postgres(url) = &*place else { unreachable!("it is on PostgreSQL") };
+        let mut acknowledged = Vec::new();
+        for number in 0..500 {
+            if number % 50 == 25 {
+                let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                           WHERE datname = current_database() AND pid <> pg_backend_pid()";
+                Postgres::shared().sql(url, cut);
+            }
+            let payload = json!({ "number": number }).to_string().into();
+            let emission = Emission { topic: "order.made".to_owned(), payload, durable: true, trace_id: [0; 16] };
+            match EventControl::emit(&events, emission).await {
+                Ok(()) => acknowledged.push(number),
+                Err(error) => assert_eq!(error.code, AskErrorCode::Unavailable, "{error}"),
+            }
+        }
+        assert!(acknowledged.len() > 400, "{}", acknowledged.len());
+        let missing = || {
+            let heard = plugin.heard.lock();
+            let is_heard = |number: &&i32| heard.iter().any(|event| event.payload["number"] == **number);
+            acknowledged.iter().filter(|number| !is_heard(number)).count()
+        };
+        while missing() > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+}
