@@ -57,6 +57,8 @@ mod routes;
 mod runtime;
 mod spare;
 mod storage;
+mod task;
+mod tasks;
 #[cfg(not(feature = "program"))]
 mod trace;
 mod traceparent;
@@ -73,6 +75,8 @@ pub use crate::{
     request::{RequestId, TraceId},
     routes::Routes,
     storage::{KeyChange, KeyList, KeyPage, KeyWatch, KeyWrite, Storage, StoredKey, StoredValue},
+    task::Task,
+    tasks::{EnqueuedTask, NewTask, TaskOptions, TaskStatus, Tasks},
     traceparent::Traceparent,
 };
 pub use anyhow::{Error, Result};

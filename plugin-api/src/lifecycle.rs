@@ -1,6 +1,6 @@
 //! The author's type without its type: what a host calls of a plugin beside its routes. What must not live here: jobs.
 
-use crate::{Config, Execution, Plugin, Saved, Taken};
+use crate::{Config, Execution, Plugin, Saved, Taken, Task};
 use camlock_abi::TAKEN_LIVE;
 use std::{future::Future, pin::Pin};
 
@@ -15,6 +15,8 @@ pub(crate) trait Lifecycle: Send + Sync {
     fn configure(&self, config: Config) -> LifecycleFuture<'_>;
     /// With its result as JSON.
     fn execute(&self, execution: Execution) -> LifecycleFuture<'_>;
+    /// With its result as JSON.
+    fn task(&self, task: Task) -> LifecycleFuture<'_>;
     fn shutdown(&self) -> LifecycleFuture<'_>;
 }
 
@@ -46,6 +48,14 @@ impl<P: Plugin> Lifecycle for P {
     }
     fn execute(&self, execution: Execution) -> LifecycleFuture<'_> {
         Box::pin(async { Ok(serde_json::to_vec(&Plugin::execute(self, execution).await?)?) })
+    }
+    fn task(&self, task: Task) -> LifecycleFuture<'_> {
+        Box::pin(async move {
+            Plugin::before_task(self, &task).await?;
+            let outcome = Plugin::task(self, task.clone()).await;
+            Plugin::after_task(self, &task, &outcome).await;
+            Ok(serde_json::to_vec(&outcome?)?)
+        })
     }
     fn shutdown(&self) -> LifecycleFuture<'_> {
         Box::pin(async {

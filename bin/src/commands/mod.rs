@@ -18,6 +18,7 @@ mod nodes;
 mod plugins;
 mod secrets;
 mod storage;
+mod tasks;
 mod tokens;
 mod workshop;
 
@@ -122,6 +123,10 @@ camlock secrets --data /var/lib/camlock --json\n  camlock secrets rotate"
 camlock storage hello get users/1 > user.json\n  camlock storage hello put users/1 --file user.json\n  \
 camlock storage hello delete users/1")]
     Storage(storage::StorageOptions),
+    /// List tasks that plugins have done later, look at one, give it up, or have it tried again
+    #[command(after_help = "Examples:\n  camlock tasks\n  camlock tasks list --plugin hello --state dead\n  \
+camlock tasks show 17\n  camlock tasks retry 17")]
+    Tasks(tasks::TasksOptions),
     /// Show what happened
     #[command(
         after_help = "Examples:\n  camlock events -n 100\n  camlock events -f --plugin hello\n  camlock events -f --json"
@@ -183,6 +188,7 @@ impl Command {
             Command::Config(options) => configuration::run_it(options),
             Command::Secrets(options) => secrets::run_it(options),
             Command::Storage(options) => storage::run_it(options),
+            Command::Tasks(options) => tasks::run_it(options),
             Command::Events(options) => events::run_it(options),
             Command::Logs(options) => logs::run_it(options),
             Command::Nodes(options) => nodes::run_it(options),

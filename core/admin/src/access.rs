@@ -15,6 +15,8 @@ pub(super) fn least(method: &Method, path: &str) -> Option<Role> {
     Some(match (first, of_plugin) {
         (Some("tokens"), _) | (Some("plugins"), Some("storage")) => Role::Admin,
         (Some("plugins"), Some("grants")) if !looks => Role::Admin,
+        // What stands in them is not for everybody who may look.
+        (Some("tasks"), _) => Role::Operator,
         _ if looks => Role::Viewer,
         _ if below == "plugins" || *method == Method::DELETE => Role::Admin,
         _ => Role::Operator,
@@ -47,6 +49,9 @@ mod tests {
             ("PUT", "/api/v1/plugins/hello/grants", Some(Role::Admin)),
             ("GET", "/api/v1/plugins/hello/storage", Some(Role::Admin)),
             ("PUT", "/api/v1/plugins/hello/storage/a/b", Some(Role::Admin)),
+            ("GET", "/api/v1/tasks", Some(Role::Operator)),
+            ("GET", "/api/v1/tasks/7", Some(Role::Operator)),
+            ("POST", "/api/v1/tasks/7/cancel", Some(Role::Operator)),
             ("POST", "/api/v1/plugins", Some(Role::Admin)),
             ("DELETE", "/api/v1/plugins/hello", Some(Role::Admin)),
             ("GET", "/api/v1/tokens", Some(Role::Admin)),

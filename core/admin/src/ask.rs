@@ -110,14 +110,27 @@ pub(super) async fn read_some<B: DeserializeOwned>(body: Body) -> Result<B, Prob
     parse(&bytes)
 }
 
+/// The same, of a body that may be larger.
+pub(super) async fn read_body<B: DeserializeOwned>(body: Body, largest: usize) -> Result<B, Problem> {
+    let bytes = up_to(body, largest).await?;
+    if bytes.is_empty() {
+        return Err(bad("the body is empty, and a JSON object is asked for"));
+    }
+    parse(&bytes)
+}
+
 async fn whole(body: Body) -> Result<Vec<u8>, Problem> {
-    let read = tokio::time::timeout(PATIENCE, Limited::new(body, LARGEST).collect()).await.map_err(|_| {
+    up_to(body, LARGEST).await
+}
+
+async fn up_to(body: Body, largest: usize) -> Result<Vec<u8>, Problem> {
+    let read = tokio::time::timeout(PATIENCE, Limited::new(body, largest).collect()).await.map_err(|_| {
         let detail = format!("the body did not arrive within {}", seconds(PATIENCE));
         Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
     })?;
     let bytes = read.map_err(|error| {
         if error.is::<http_body_util::LengthLimitError>() {
-            let detail = format!("the body is larger than the {LARGEST} bytes that are read");
+            let detail = format!("the body is larger than the {largest} bytes that are read");
             return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail);
         }
         bad(format!("the body broke off: {error}"))

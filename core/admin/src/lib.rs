@@ -40,6 +40,7 @@ mod show;
 mod socket;
 mod state;
 mod tally;
+mod tasks;
 mod tokens;
 mod values;
 
@@ -86,6 +87,10 @@ pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
         .routes(routes!(grants::show, grants::set))
         .routes(routes!(values::list))
         .routes(routes!(values::get, values::put, values::delete))
+        .routes(routes!(tasks::list, tasks::enqueue))
+        .routes(routes!(tasks::show))
+        .routes(routes!(tasks::cancel))
+        .routes(routes!(tasks::retry))
         .routes(routes!(acts::reload))
         .routes(routes!(acts::rollback))
         .routes(routes!(acts::enable))

@@ -4,7 +4,7 @@ use crate::{InMemory, Levels, Logs, keys::Token, settings::AdminSettings};
 use camlock_api::ServerHealth;
 use camlock_http::{BlockedList, Meters};
 use camlock_policy::{
-    AskCounts, Install, KeptValues,
+    AskCounts, Install, KeptValues, QueuedTasks,
     registry::{Archive, Happened, Tokens},
 };
 use std::{
@@ -44,6 +44,8 @@ pub struct AdminOptions {
     pub asks: AsksCounted,
     /// What plugins keep; without, nothing of that is shown.
     pub values: Option<Arc<dyn KeptValues>>,
+    /// The queue of tasks; without, nothing of that is shown.
+    pub tasks: Option<Arc<dyn QueuedTasks>>,
     /// What plugins said lately: what it is told as a layer of `tracing`.
     pub logs: Logs,
     /// How loud plugins are: what it is told where the subscriber's filter is made.
@@ -69,6 +71,7 @@ impl AdminOptions {
             meters: Meters::default(),
             asks: Arc::new(BTreeMap::new),
             values: None,
+            tasks: None,
             logs: Logs::default(),
             levels: Levels::default(),
             reconnects: Arc::default(),

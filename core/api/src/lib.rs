@@ -18,6 +18,7 @@ mod node;
 mod page;
 mod plugin;
 mod problem;
+mod task;
 mod time;
 mod token;
 mod value;
@@ -37,6 +38,7 @@ pub use crate::{
         ServingView, Stage,
     },
     problem::ProblemView,
+    task::TaskView,
     time::UtcTime,
     token::{CreatedToken, Role, TokenStatus},
     value::{ValueChangeView, ValueView},

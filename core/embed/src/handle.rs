@@ -8,6 +8,7 @@ use crate::{
     runtimes::Runtimes,
     secrets::{self, OwnKey},
     suspects::put_under_quarantine,
+    tasks::{OperatorsTasks, TaskParts, follow_takers},
     values::StoredValues,
     watch::watch,
 };
@@ -16,7 +17,8 @@ use camlock_api::ServerHealth;
 use camlock_build::Builder;
 use camlock_http::{Dispatch, FrontOptions, look_after};
 use camlock_loader::{abi_version, on_thread_park};
-use camlock_policy::{Act, Digest, Done, LivePlugin, Manager, Overview, Refused, supervise};
+use camlock_policy::{Act, AskError, Digest, Done, LivePlugin, Manager, Overview, Refused, WantedTask, supervise};
+use camlock_services::{RunnerSettings, TaskRunner};
 use std::{
     fmt, path,
     path::{Path, PathBuf},
@@ -67,6 +69,7 @@ struct Inner {
     /// The program's own runtime.
     serving: Handle,
     runtimes: Runtimes,
+    tasks: TaskParts,
 }
 
 struct EndsLast {
@@ -75,6 +78,7 @@ struct EndsLast {
     watching: JoinHandle<()>,
     /// The key for secrets.
     following: JoinHandle<()>,
+    runner: TaskRunner,
 }
 
 impl Camlock {
@@ -119,6 +123,7 @@ impl Camlock {
         options.levels.listen(move |plugin, level| loader.set_level(plugin, level));
         let services = parts.services.clone();
         let (values, tables) = (Arc::new(StoredValues(parts.storage.clone())), parts.tables.clone());
+        let (tasks, fleet) = (parts.tasks.clone(), options.registry.fleet);
         let (builder, installer) = (parts.builder.clone(), parts.installer.clone());
         let registry = (record.registry(), record.exchange.clone());
         let note = record.registry();
@@ -136,6 +141,7 @@ impl Camlock {
             meters: dispatch.meters(),
             asks: Arc::new(move || services.counts()),
             values: Some(values),
+            tasks: Some(Arc::new(OperatorsTasks(tasks.clone()))),
             install: Some(Arc::new(installer)),
             logs: options.logs,
             levels: options.levels,
@@ -151,8 +157,18 @@ impl Camlock {
         }
         dispatch.fall_through_to(router);
         let watching = control.spawn(watch(plugins, manager.clone(), builder.clone()));
-        control.spawn(tell_plugins(tables, manager.watch()));
-        let rest = EndsLast { record, socket: socket.ok(), watching, following };
+        control.spawn(tell_plugins(tables.clone(), manager.watch()));
+        control.spawn(follow_takers(tasks.known.clone(), tables, manager.watch()));
+        let heard = RunnerSettings {
+            heartbeat: fleet.heartbeat.min(RunnerSettings::default().heartbeat),
+            silence: fleet.alive.min(RunnerSettings::default().silence),
+            ..RunnerSettings::default()
+        };
+        let deliver = Arc::new(dispatch.deliveries(Some(on_thread_park)));
+        let (known, node) = (tasks.known.clone(), record.store.node().to_owned());
+        let runner = TaskRunner::start(tasks.queue.clone(), known, deliver, (node, heard), work);
+        let _ = tasks.runner.set(runner.clone());
+        let rest = EndsLast { record, socket: socket.ok(), watching, following, runner };
         Ok(Camlock(Arc::new(Inner {
             dispatch,
             manager,
@@ -165,6 +181,7 @@ impl Camlock {
             looking: Once::new(),
             serving,
             runtimes,
+            tasks,
         })))
     }
 
@@ -242,6 +259,19 @@ impl Camlock {
         self.0.manager.act(plugin, Act::Enable(false)).await
     }
 
+    /// Has a plugin do something later, on whichever server has room for it: the task's id. `options` is an object with what
+    /// `POST /api/v1/tasks` takes, or null. What this acknowledges is kept.
+    pub async fn enqueue(
+        &self,
+        plugin: &str,
+        kind: &str,
+        input: serde_json::Value,
+        options: serde_json::Value,
+    ) -> Result<String, AskError> {
+        let wanted = WantedTask { plugin: Some(plugin.to_owned()), kind: kind.to_owned(), input, options };
+        self.0.tasks.enqueue(wanted).await.map(|(task, _)| task.id.to_string())
+    }
+
     /// Ends it in order: what was begun ends, within the limits `drain` and `farewell`; plugins are shut down, and leave the
     /// process. Requests to them are refused from then on. Returns when all that is done, however often it is called.
     pub async fn end(&self) {
@@ -251,7 +281,9 @@ impl Camlock {
             let camlock = self.clone();
             // Whoever waits may give up.
             self.control().spawn(async move {
+                rest.runner.pause();
                 camlock.manager().end().await;
+                rest.runner.end().await;
                 rest.watching.abort();
                 rest.following.abort();
                 drop(rest.socket);

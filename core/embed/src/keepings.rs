@@ -2,7 +2,7 @@
 //! What must not live here: how it is kept.
 
 use camlock_policy::{BoxFuture, Failure, Keepings, MigrationFile, Sealer, TableTerms, TablesNotReady, TablesReady};
-use camlock_services::{PluginStorage, database::PluginTables, secrets::Keyring};
+use camlock_services::{PluginStorage, TaskQueue, database::PluginTables, secrets::Keyring};
 use std::{fs, io, path::PathBuf, sync::Arc};
 use tokio::task::spawn_blocking;
 
@@ -11,13 +11,19 @@ pub(crate) struct PluginKeepings {
     /// Each plugin's own directory lies in it, under its name.
     dirs: PathBuf,
     storage: PluginStorage,
+    tasks: TaskQueue,
     tables: PluginTables,
     keyring: Keyring,
 }
 
 impl PluginKeepings {
-    pub(crate) fn new(dirs: PathBuf, storage: PluginStorage, tables: PluginTables, keyring: Keyring) -> Self {
-        PluginKeepings { dirs, storage, tables, keyring }
+    pub(crate) fn new(
+        dirs: PathBuf,
+        (storage, tasks): (PluginStorage, TaskQueue),
+        tables: PluginTables,
+        keyring: Keyring,
+    ) -> Self {
+        PluginKeepings { dirs, storage, tasks, tables, keyring }
     }
 }
 
@@ -28,8 +34,9 @@ impl Keepings for PluginKeepings {
 
     fn purge(&self, plugin: &str) -> BoxFuture<Result<(), String>> {
         let (dir, plugin) = (self.dirs.join(plugin), Arc::from(plugin));
-        let (storage, tables) = (self.storage.clone(), self.tables.clone());
+        let (storage, tasks, tables) = (self.storage.clone(), self.tasks.clone(), self.tables.clone());
         Box::pin(async move {
+            tasks.purge(&plugin).await.map_err(|error| error.message)?;
             storage.purge(&plugin).await.map_err(|error| error.message)?;
             tables.purge(&plugin).await.map_err(|error| error.to_string())?;
             let told = dir.display().to_string();

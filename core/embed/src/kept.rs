@@ -6,7 +6,7 @@ use crate::Options;
 use camlock_policy::BoxFuture;
 use camlock_services::{
     Login, PluginData, PluginStorage, PostgresConnections, PostgresLink, PostgresServer, SqliteFile, StorageLimits,
-    database::PluginTables,
+    TaskQueue, database::PluginTables,
 };
 use camlock_store::PostgresAccess;
 use std::{path::Path, sync::Arc, time::Duration};
@@ -74,7 +74,11 @@ impl PostgresServer for RegistryServer {
 pub(crate) struct KeptPlaces {
     pub(crate) storage: PluginStorage,
     pub(crate) tables: PluginTables,
+    pub(crate) tasks: TaskQueue,
 }
+
+/// So many connections to PostgreSQL has the queue of tasks, beside the one that listens.
+const TASK_CONNECTIONS: usize = 4;
 
 /// How often it is looked for what has expired of plugins that ask for nothing any more.
 const SWEPT: Duration = Duration::from_secs(600);
@@ -95,7 +99,8 @@ pub(crate) fn keep_swept(storage: PluginStorage, work: &Handle) {
 pub(crate) fn places(options: &Options, data: &Path, work: Handle) -> Result<KeptPlaces, String> {
     let place = DataPlace::beside(&options.registry.url(data), &options.registry.schema, data)?;
     let tables = place.tables(options.database, work.clone());
-    Ok(KeptPlaces { storage: place.storage(options.storage, work), tables })
+    let tasks = TaskQueue::new(place.data(TASK_CONNECTIONS, work.clone()));
+    Ok(KeptPlaces { storage: place.storage(options.storage, work), tables, tasks })
 }
 
 /// Where the data of plugins lies.
@@ -122,12 +127,16 @@ impl DataPlace {
     }
 
     pub(crate) fn storage(self, settings: StorageSettings, work: Handle) -> PluginStorage {
-        let data = match self {
+        PluginStorage::new(self.data(settings.connections, work), settings.limits)
+    }
+
+    /// With so many connections of its own, where there are any.
+    fn data(&self, connections: usize, work: Handle) -> PluginData {
+        match self {
             DataPlace::Server(server) => {
-                PluginData::Postgres(PostgresConnections::new(server, settings.connections, work))
+                PluginData::Postgres(PostgresConnections::new(server.clone(), connections, work))
             }
-            DataPlace::File(file) => PluginData::Sqlite(file),
-        };
-        PluginStorage::new(data, settings.limits)
+            DataPlace::File(file) => PluginData::Sqlite(file.clone()),
+        }
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     installs::LimitedInstalls,
     keepings::PluginKeepings,
     kept::{self, KeptPlaces},
+    tasks::TaskParts,
 };
 use camlock_build::{Builder, FileShelf, Identified, Identify, Installer, LibraryIdentity, Profile};
 use camlock_loader::{
@@ -18,7 +19,7 @@ use camlock_policy::{
     registry::{Exchange, Registry},
 };
 use camlock_services::{
-    AskLimits, HostServices, OpenApiService, PluginStorage, StorageService,
+    AskLimits, HostServices, OpenApiService, PluginStorage, StorageService, TaskDesk, TasksService,
     database::{
         PluginTables,
         service::{DatabaseService, SessionLimits},
@@ -47,6 +48,7 @@ pub(crate) struct Parts {
     pub(crate) storage: PluginStorage,
     keepings: PluginKeepings,
     pub(crate) tables: PluginTables,
+    pub(crate) tasks: TaskParts,
 }
 
 impl Parts {
@@ -72,10 +74,14 @@ impl Parts {
         let suspects =
             Suspects::open(&data.join("suspects")).map_err(because("no marks can be kept of what is started"))?;
         let mut services = options.services.clone();
-        let KeptPlaces { storage, tables } = kept::places(options, data, work.clone())?;
+        let KeptPlaces { storage, tables, tasks } = kept::places(options, data, work.clone())?;
+        let tasks = TaskParts::new(tasks);
         kept::keep_swept(storage.clone(), &work);
         services.add("storage/1", StorageService::new(storage.clone())).map_err(in_words)?;
-        let database = DatabaseService::new(tables.clone(), SessionLimits::default());
+        let desk = TaskDesk::new(tasks.queue.clone(), tasks.known.clone());
+        let database = DatabaseService::new(tables.clone(), SessionLimits::default()).with_tasks(desk);
+        let task_asks = TasksService::new(tasks.queue.clone(), tasks.known.clone(), tasks.runner.clone());
+        services.add("tasks/1", task_asks).map_err(in_words)?;
         services.add("database/1", database).map_err(in_words)?;
         services.add("openapi/1", OpenApiService::default()).map_err(in_words)?;
         let services = Arc::new(HostServices::new(services, AskLimits::default()));
@@ -103,8 +109,14 @@ impl Parts {
             suspects,
             services,
             storage: storage.clone(),
-            keepings: PluginKeepings::new(data.join("plugins"), storage, tables.clone(), keyring),
+            keepings: PluginKeepings::new(
+                data.join("plugins"),
+                (storage, tasks.queue.clone()),
+                tables.clone(),
+                keyring,
+            ),
             tables,
+            tasks,
         })
     }
 

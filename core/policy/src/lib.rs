@@ -30,12 +30,15 @@ mod op_queue;
 mod paths;
 mod permissions;
 mod ports;
+mod queued;
 pub mod registry;
 pub mod routes;
+mod schedules;
 mod secrets;
 mod services;
 mod supervisor;
 mod tables;
+mod task_types;
 mod values;
 mod view;
 
@@ -61,10 +64,13 @@ pub use crate::{
         BuildPriority, BuildProgress, Built, Candidate, Entry, Fingerprint, GenerationStart, Keepings, Kept, Kind,
         Loading, Progress, Publish, Scan, Shelf, Sources,
     },
+    queued::{QueuedCounts, QueuedQuery, QueuedTasks, WantedTask},
+    schedules::{MissedRuns, Schedule, ScheduleTimes, ScheduledRuns},
     secrets::{NotOpened, SealedSecret, SealedSecrets, Sealer},
     services::{AskCounts, AskError, AskErrorCode, Asker, ERROR_CODE, Services},
     supervisor::{Aside, PluginWork, Ports, Settings, supervise},
     tables::{TableTerms, TablesNotReady, TablesReady},
+    task_types::{TaskRate, TaskType, check_task_type, duration},
     values::{KeptValues, ValueEntry, ValueQuery},
     view::{LivePlugin, Overview},
 };

@@ -2,7 +2,11 @@
 //!
 //! Reading is pure and never trusts: lengths, characters and keys are checked, and an error says where it is.
 
-use crate::permissions::check_permission;
+use crate::{
+    permissions::check_permission,
+    schedules::{Schedule, check_schedules},
+    task_types::{TaskType, check_task_types},
+};
 use serde::Deserialize;
 use std::{collections::BTreeMap, ops::Range};
 
@@ -54,6 +58,10 @@ pub struct Camlock {
     pub handover: Option<Handover>,
     /// The file with the schema of its configuration, beside the manifest.
     pub config: Option<String>,
+    /// The types of tasks that it takes.
+    pub task_types: Vec<TaskType>,
+    /// When it is called at set times.
+    pub schedules: Vec<Schedule>,
 }
 
 /// The categories, as a closed list.
@@ -247,6 +255,14 @@ fn parsed(cargo_toml: &[u8]) -> Result<CargoPackage, Invalid> {
     }
     if let Some(file) = &camlock.config {
         check_schema_file(file)?;
+    }
+    check_task_types(&camlock.task_types).map_err(Invalid)?;
+    check_schedules(&camlock.schedules).map_err(Invalid)?;
+    if !camlock.schedules.is_empty() && !camlock.permissions.iter().any(|permission| permission == "schedule") {
+        return Err(Invalid("`schedules` needs the permission `schedule`: name it under `permissions`".to_owned()));
+    }
+    if !camlock.task_types.is_empty() && !camlock.permissions.iter().any(|permission| permission == "tasks") {
+        return Err(Invalid("`task_types` needs the permission `tasks`: name it under `permissions`".to_owned()));
     }
     for name in camlock.dependencies.keys() {
         check_name(name)?;

@@ -12,6 +12,7 @@ mod openapi;
 mod rate;
 pub mod secrets;
 mod storage;
+mod tasks;
 
 pub use data::{Login, PluginData, PostgresConnections, PostgresLink, PostgresMessages, PostgresServer, SqliteFile};
 pub use directory::{HostServices, NotAService, Service, ServiceSet};
@@ -21,4 +22,8 @@ pub use storage::{
     KeptKey, KeptValue, MOST_BATCH, MOST_KEY, MOST_PAGE, MOST_VALUE, PluginStorage, StorageAct, StorageChange,
     StorageClock, StorageCondition, StorageLimits, StorageOperation, StoragePage, StorageQuery, StorageService,
     StorageUse, StorageWatch, carry as carry_values,
+};
+pub use tasks::{
+    Enqueued, KnownTasks, MOST_INPUT, OfferedTask, RunnerSettings, TakenTask, TaskClock, TaskCounts, TaskDesk,
+    TaskPage, TaskQuery, TaskQueue, TaskRecord, TaskRunner, TaskState, TaskTerms, TaskWishes, TasksService,
 };

@@ -260,6 +260,7 @@ fn ours(dialect: Dialect, applied: &BTreeSet<String>) -> BTreeSet<String> {
             "2026-11-29-000003_storage"
             "2026-11-29-000004_secrets"
             "2026-11-29-000005_plugin_tables"
+            "2026-11-29-000008_tasks"
         ),
     };
     let made = |line: &str| {

@@ -183,6 +183,7 @@ impl SqliteFile {
         // What was acknowledged survives a power cut: the log is synced at each commit.
         connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")?;
         connection.execute_batch(crate::storage::SQLITE_TABLES)?;
+        connection.execute_batch(crate::tasks::SQLITE_TABLES)?;
         crate::database::sqlite::prepare(&connection)?;
         if purpose == Purpose::Read {
             connection.execute_batch("PRAGMA query_only = ON")?;

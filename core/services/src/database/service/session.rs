@@ -1,6 +1,7 @@
 //! A session: orders come, replies go. What must not live here: what a database makes of an order.
 
 use super::wire::{self, SqlCell, SqlOrder};
+use crate::tasks::{OfferedTask, TaskDesk};
 use bytes::{Bytes, BytesMut};
 use camlock_policy::{AskError, AskErrorCode};
 use std::time::{Duration, Instant};
@@ -44,6 +45,9 @@ pub struct Session {
     limits: SessionLimits,
     /// When it has to give back what others wait for, if it holds any such thing.
     holds_until: Option<Instant>,
+    desk: Option<TaskDesk>,
+    /// Whether something was enqueued since the transaction began.
+    has_enqueued: bool,
 }
 
 /// Why a session does not go on.
@@ -70,7 +74,30 @@ impl Session {
         replies: mpsc::Sender<Bytes>,
         limits: SessionLimits,
     ) -> Self {
-        Session { orders, replies, limits, holds_until: None }
+        Session { orders, replies, limits, holds_until: None, desk: None, has_enqueued: false }
+    }
+
+    /// One that may enqueue tasks, there.
+    pub(super) fn with_tasks(mut self, desk: Option<TaskDesk>) -> Self {
+        self.desk = desk;
+        self
+    }
+
+    /// A task that the plugin wants within its transaction, if it may, and takes such tasks; and what time it is.
+    pub(super) fn task(&mut self, plugin: &str, written: &[u8]) -> Result<(OfferedTask, i64), AskError> {
+        let denied = || AskError::new(AskErrorCode::Denied, "`tasks` is not granted to this plugin");
+        let desk = self.desk.as_ref().ok_or_else(denied)?;
+        let task = desk.read(plugin, written)?;
+        self.has_enqueued = true;
+        Ok((task, desk.now()))
+    }
+
+    /// The transaction is committed: what was enqueued in it may begin.
+    pub(super) fn committed(&mut self) {
+        if let Some(desk) = self.desk.as_ref().filter(|_| self.has_enqueued) {
+            desk.wake();
+        }
+        self.has_enqueued = false;
     }
 
     /// From now on it holds what others wait for, until it is [`released`](Session::release).
