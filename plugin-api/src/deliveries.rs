@@ -1,7 +1,7 @@
 //! What the host brings to a plugin beside requests of clients, by its path. What must not live here: how it crosses, and what each
 //! thing is.
 
-use crate::{Error, Execution, Host, Task, execution::BadInput, lifecycle::Lifecycle};
+use crate::{Due, Error, Execution, Host, Task, execution::BadInput, lifecycle::Lifecycle};
 use axum::{
     Router,
     body::Bytes,
@@ -16,6 +16,7 @@ use std::{fmt, sync::Arc};
 pub(crate) fn router(plugin: Arc<dyn Lifecycle>, host: Host) -> Router {
     Router::new()
         .route("/execute/1", post(execute))
+        .route("/schedule/1", post(schedule))
         .route("/task/1", post(move |plugin, body| task(plugin, host.clone(), body)))
         .fallback(nothing_of_the_kind)
         // The host has looked how large it is.
@@ -29,6 +30,13 @@ async fn execute(State(plugin): State<Arc<dyn Lifecycle>>, body: Bytes) -> Respo
         Err(error) => return refused("invalid", StatusCode::BAD_REQUEST, &format!("the execution: {error}")),
     };
     answered("/execute/1", plugin.execute(execution).await)
+}
+
+async fn schedule(State(plugin): State<Arc<dyn Lifecycle>>, body: Bytes) -> Response {
+    match Due::read(&body) {
+        Ok(due) => answered("/schedule/1", plugin.schedule(due).await),
+        Err(error) => refused("invalid", StatusCode::BAD_REQUEST, &format!("what is due: {error}")),
+    }
 }
 
 async fn task(State(plugin): State<Arc<dyn Lifecycle>>, host: Host, body: Bytes) -> Response {

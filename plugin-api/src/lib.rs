@@ -33,6 +33,7 @@ mod backtrace;
 mod config;
 pub mod database;
 mod deliveries;
+mod due;
 #[cfg(not(feature = "program"))]
 mod environment;
 mod execution;
@@ -68,6 +69,7 @@ mod upgrade;
 pub use crate::{
     ask::{Answering, HostError, HostErrorCode, ProgramServices},
     config::{Config, Taken},
+    due::Due,
     execution::Execution,
     host::{Host, Spawned},
     openapi::OpenApi,

@@ -1,6 +1,6 @@
 //! The author's type without its type: what a host calls of a plugin beside its routes. What must not live here: jobs.
 
-use crate::{Config, Execution, Plugin, Saved, Taken, Task};
+use crate::{Config, Due, Execution, Plugin, Saved, Taken, Task};
 use camlock_abi::TAKEN_LIVE;
 use std::{future::Future, pin::Pin};
 
@@ -17,6 +17,7 @@ pub(crate) trait Lifecycle: Send + Sync {
     fn execute(&self, execution: Execution) -> LifecycleFuture<'_>;
     /// With its result as JSON.
     fn task(&self, task: Task) -> LifecycleFuture<'_>;
+    fn schedule(&self, due: Due) -> LifecycleFuture<'_>;
     fn shutdown(&self) -> LifecycleFuture<'_>;
 }
 
@@ -56,6 +57,9 @@ impl<P: Plugin> Lifecycle for P {
             Plugin::after_task(self, &task, &outcome).await;
             Ok(serde_json::to_vec(&outcome?)?)
         })
+    }
+    fn schedule(&self, due: Due) -> LifecycleFuture<'_> {
+        Box::pin(async { Plugin::schedule(self, due).await.map(|()| b"null".to_vec()) })
     }
     fn shutdown(&self) -> LifecycleFuture<'_> {
         Box::pin(async {

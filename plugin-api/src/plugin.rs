@@ -1,6 +1,6 @@
 //! What an author implements.
 
-use crate::{Config, Execution, Host, Result, Routes, Taken, Task, assets::Assets, deliveries::NotTaken};
+use crate::{Config, Due, Execution, Host, Result, Routes, Taken, Task, assets::Assets, deliveries::NotTaken};
 use serde_json::Value;
 use std::{future::Future, sync::Arc};
 
@@ -60,6 +60,12 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// build has to leave before it is done, it begins anew elsewhere: what it does outside should do no harm when it is done twice.
     /// When it is cancelled, or its time is over, the future is dropped.
     fn task(&self, _task: Task) -> impl Future<Output = Result<Value>> + Send {
+        async { Err(NotTaken.into()) }
+    }
+
+    /// Does what is to be done at a set time, as one of the manifest's `schedules` says: on one server of the fleet, and never twice at
+    /// once for one schedule. An error has it tried again, as for a task.
+    fn schedule(&self, _due: Due) -> impl Future<Output = Result<()>> + Send {
         async { Err(NotTaken.into()) }
     }
 

@@ -5,7 +5,7 @@ use crate::{
     client::{Client, Reach, encoded, read_all, run},
     print::{self, Paint, Table, Tone, ago},
 };
-use camlock_api::TaskView;
+use camlock_api::{ScheduleView, TaskView};
 use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
@@ -147,4 +147,23 @@ fn show(task: Value, as_data: bool) -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+/// The schedules of a plugin, below what else is shown of it.
+pub(super) fn show_schedules(schedules: &[ScheduleView]) {
+    if schedules.is_empty() {
+        return;
+    }
+    let mut table = Table::new(&["SCHEDULE", "TIMES", "NEXT", "LAST", "TASK"]);
+    for schedule in schedules {
+        let time = |at: Option<camlock_api::UtcTime>| at.map(|at| at.to_string()).unwrap_or_default();
+        table.row([
+            (&schedule.name, Tone::Strong),
+            (&print::plain(&schedule.times), Tone::Plain),
+            (&time(schedule.next), Tone::Plain),
+            (&time(schedule.last), Tone::Plain),
+            (schedule.last_task.as_deref().unwrap_or_default(), Tone::Plain),
+        ]);
+    }
+    print::line(format_args!("\n{}", table.text(Paint::stdout())));
 }

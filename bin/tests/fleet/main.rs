@@ -5,6 +5,7 @@ mod rollouts;
 mod sealed;
 mod stored;
 mod tables;
+mod tasks;
 mod toggles;
 
 use camlock_testing::{Postgres, Server, Site};

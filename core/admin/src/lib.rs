@@ -91,6 +91,7 @@ pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
         .routes(routes!(tasks::show))
         .routes(routes!(tasks::cancel))
         .routes(routes!(tasks::retry))
+        .routes(routes!(tasks::schedules))
         .routes(routes!(acts::reload))
         .routes(routes!(acts::rollback))
         .routes(routes!(acts::enable))

@@ -2,7 +2,7 @@
 
 use crate::{
     admit::Visitor,
-    ask::{ValidQuery, bad, read_body},
+    ask::{NamedPlugin, OfPlugin, ValidQuery, bad, read_body},
     page::{cursor, length, place},
     state::{Control, ControlState},
 };
@@ -12,7 +12,7 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
-use camlock_api::{Page, TaskView};
+use camlock_api::{Page, ScheduleView, TaskView};
 use camlock_http::Problem;
 use camlock_policy::{AskError, AskErrorCode, QueuedQuery, QueuedTasks, WantedTask, registry::Happened};
 use http::StatusCode;
@@ -153,6 +153,17 @@ pub(super) async fn retry(
     let task = task.ok_or_else(|| no_task(&id))?;
     note(&control, &visitor, "task-retried", &task);
     Ok(Json(task))
+}
+
+/// The schedules by which a plugin is called, with their next and last runs.
+#[utoipa::path(get, path = "/api/v1/plugins/{name}/schedules", tag = "tasks", operation_id = "schedules", params(OfPlugin),
+    responses((status = 200, description = "By their names", body = Page<ScheduleView>)))]
+pub(super) async fn schedules(
+    State(control): ControlState,
+    NamedPlugin(plugin): NamedPlugin,
+) -> Result<Json<Page<ScheduleView>>, Problem> {
+    let items = queue(&control)?.schedules(&plugin.name).await.map_err(|why| problem(&why))?;
+    Ok(Json(Page { items, next: None }))
 }
 
 fn queue(control: &Control) -> Result<&Arc<dyn QueuedTasks>, Problem> {

@@ -38,7 +38,7 @@ pub use crate::{
         ServingView, Stage,
     },
     problem::ProblemView,
-    task::TaskView,
+    task::{ScheduleView, TaskView},
     time::UtcTime,
     token::{CreatedToken, Role, TokenStatus},
     value::{ValueChangeView, ValueView},

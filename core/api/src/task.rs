@@ -1,4 +1,4 @@
-//! Tasks that plugins have done later.
+//! Tasks that plugins have done later, and the schedules by which they are called.
 
 use crate::UtcTime;
 use serde::{Deserialize, Serialize};
@@ -46,4 +46,22 @@ pub struct TaskView {
     /// When it was over.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
     pub ended: Option<UtcTime>,
+}
+
+/// A schedule by which a plugin is called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Schedule))]
+pub struct ScheduleView {
+    pub name: String,
+    /// The cron expression with its zone, or the interval.
+    pub times: String,
+    /// Null: never any more.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
+    pub next: Option<UtcTime>,
+    /// The time of the last run; null: there was none.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
+    pub last: Option<UtcTime>,
+    /// The task that it was, which says what came of it.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
+    pub last_task: Option<String>,
 }

@@ -99,7 +99,7 @@ pub(crate) fn keep_swept(storage: PluginStorage, work: &Handle) {
 pub(crate) fn places(options: &Options, data: &Path, work: Handle) -> Result<KeptPlaces, String> {
     let place = DataPlace::beside(&options.registry.url(data), &options.registry.schema, data)?;
     let tables = place.tables(options.database, work.clone());
-    let tasks = TaskQueue::new(place.data(TASK_CONNECTIONS, work.clone()));
+    let tasks = place.tasks(work.clone());
     Ok(KeptPlaces { storage: place.storage(options.storage, work), tables, tasks })
 }
 
@@ -128,6 +128,10 @@ impl DataPlace {
 
     pub(crate) fn storage(self, settings: StorageSettings, work: Handle) -> PluginStorage {
         PluginStorage::new(self.data(settings.connections, work), settings.limits)
+    }
+
+    pub(crate) fn tasks(&self, work: Handle) -> TaskQueue {
+        TaskQueue::new(self.data(TASK_CONNECTIONS, work))
     }
 
     /// With so many connections of its own, where there are any.

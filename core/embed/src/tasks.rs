@@ -1,6 +1,6 @@
 //! Tasks on this server: which plugins take which, and the queue as operators see it. What must not live here: the queue.
 
-use camlock_api::TaskView;
+use camlock_api::{ScheduleView, TaskView, UtcTime};
 use camlock_config::Schema;
 use camlock_policy::{
     AskError, AskErrorCode, BoxFuture, ConfigSchema, LivePlugin, Overview, QueuedCounts, QueuedQuery, QueuedTasks,
@@ -36,7 +36,10 @@ impl TaskParts {
     }
 }
 
-type TakenByPlugin = BTreeMap<Arc<str>, (u64, Vec<TakenTask>)>;
+/// By which generation, with which of the permissions `tasks` and `schedule`, and what.
+type Taken = (u64, (bool, bool), Vec<TakenTask>);
+
+type TakenByPlugin = BTreeMap<Arc<str>, Taken>;
 
 /// Follows which plugins serve, and take tasks, and may; as long as there is anything new.
 pub(crate) async fn follow_takers(
@@ -54,15 +57,15 @@ pub(crate) async fn follow_takers(
         let now = overview.borrow_and_update().clone();
         let mut next = TakenByPlugin::new();
         for plugin in &now.plugins {
-            if let Some((generation, takes)) = takes(plugin, &taken) {
-                next.insert(plugin.name.as_str().into(), (generation, takes));
+            if let Some(takes) = takes(plugin, &taken) {
+                next.insert(plugin.name.as_str().into(), takes);
             }
         }
-        let generations = |taken: &TakenByPlugin| -> Vec<_> {
-            taken.iter().map(|(plugin, (generation, _))| (plugin.clone(), *generation)).collect()
+        let by_whom = |taken: &TakenByPlugin| -> Vec<_> {
+            taken.iter().map(|(plugin, (generation, may, _))| (plugin.clone(), *generation, *may)).collect()
         };
-        if generations(&taken) != generations(&next) {
-            known.replace(next.iter().map(|(plugin, (_, types))| (plugin.clone(), types.clone())).collect());
+        if by_whom(&taken) != by_whom(&next) {
+            known.replace(next.iter().map(|(plugin, (.., types))| (plugin.clone(), types.clone())).collect());
         }
         taken = next;
         failed = false;
@@ -86,20 +89,21 @@ fn has(plugin: &LivePlugin, permission: &str) -> bool {
 }
 
 /// What a plugin takes, if it serves and may; what is known of its generation is not read again.
-fn takes(plugin: &LivePlugin, known: &TakenByPlugin) -> Option<(u64, Vec<TakenTask>)> {
+fn takes(plugin: &LivePlugin, known: &TakenByPlugin) -> Option<Taken> {
     let generation = plugin.serving.as_ref()?.generation;
-    if !has(plugin, "tasks") {
+    let may = (has(plugin, "tasks"), has(plugin, "schedule"));
+    if may == (false, false) {
         return None;
     }
-    if let Some(same) = known.get(plugin.name.as_str()).filter(|known| known.0 == generation) {
+    if let Some(same) = known.get(plugin.name.as_str()).filter(|known| known.0 == generation && known.1 == may) {
         return Some(same.clone());
     }
-    let types = plugin.manifest()?.camlock.task_types;
-    let taken: Vec<TakenTask> = types
-        .iter()
-        .map(|kind| TakenTask::new(kind, schema(kind.input.as_ref()), schema(kind.output.as_ref())))
-        .collect();
-    (!taken.is_empty()).then_some((generation, taken))
+    let manifest = plugin.manifest()?.camlock;
+    let types = manifest.task_types.iter().filter(|_| may.0);
+    let types = types.map(|kind| TakenTask::new(kind, schema(kind.input.as_ref()), schema(kind.output.as_ref())));
+    let schedules = manifest.schedules.into_iter().filter(|_| may.1).map(TakenTask::of_schedule);
+    let taken: Vec<TakenTask> = types.chain(schedules).collect();
+    (!taken.is_empty()).then_some((generation, may, taken))
 }
 
 /// They were read when the plugin was verified.
@@ -110,9 +114,12 @@ fn schema(document: Option<&Value>) -> Option<Arc<dyn ConfigSchema>> {
 /// The queue, for operators.
 pub(crate) struct OperatorsTasks(pub(crate) TaskParts);
 
+fn time(at: i64) -> UtcTime {
+    (UNIX_EPOCH + Duration::from_millis(u64::try_from(at).unwrap_or(0))).into()
+}
+
 fn view(task: TaskRecord) -> TaskView {
     let json = |text: Option<String>| text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-    let time = |at: i64| (UNIX_EPOCH + Duration::from_millis(u64::try_from(at).unwrap_or(0))).into();
     TaskView {
         id: task.id.to_string(),
         plugin: task.plugin,
@@ -191,6 +198,21 @@ impl QueuedTasks for OperatorsTasks {
     fn retry(&self, id: i64) -> BoxFuture<Result<Option<TaskView>, AskError>> {
         let queue = self.0.queue.clone();
         Box::pin(async move { Ok(queue.retry(id).await?.map(view)) })
+    }
+
+    fn schedules(&self, plugin: &str) -> BoxFuture<Result<Vec<ScheduleView>, AskError>> {
+        let (queue, plugin) = (self.0.queue.clone(), plugin.to_owned());
+        Box::pin(async move {
+            let kept = queue.schedules(&plugin).await?.into_iter();
+            let views = kept.map(|kept| ScheduleView {
+                name: kept.name,
+                times: kept.times,
+                next: kept.next.map(time),
+                last: kept.last.map(time),
+                last_task: kept.last_task.map(|id| id.to_string()),
+            });
+            Ok(views.collect())
+        })
     }
 
     fn counts(&self) -> BTreeMap<String, QueuedCounts> {

@@ -1,7 +1,7 @@
 //! The port through which operators see and change the queue of tasks. What must not live here: the queue.
 
 use crate::{AskError, BoxFuture};
-use camlock_api::TaskView;
+use camlock_api::{ScheduleView, TaskView};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -60,6 +60,8 @@ pub trait QueuedTasks: Send + Sync {
     fn cancel(&self, id: i64) -> BoxFuture<Result<Option<TaskView>, AskError>>;
     /// Has one tried again that is dead or cancelled.
     fn retry(&self, id: i64) -> BoxFuture<Result<Option<TaskView>, AskError>>;
+    /// The schedules of a plugin, by name.
+    fn schedules(&self, plugin: &str) -> BoxFuture<Result<Vec<ScheduleView>, AskError>>;
     /// What is counted, by plugin.
     fn counts(&self) -> BTreeMap<String, QueuedCounts>;
 }

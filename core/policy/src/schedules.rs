@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, de};
 use std::{str::FromStr, time::Duration};
 
 /// What comes so much later than it should was missed.
-pub const MISSED: Duration = Duration::from_secs(60);
+const MISSED: Duration = Duration::from_secs(60);
 
 /// So many runs are planned at once.
 const MOST_RUNS: usize = 1_000;

@@ -24,6 +24,7 @@ pub use storage::{
     StorageUse, StorageWatch, carry as carry_values,
 };
 pub use tasks::{
-    Enqueued, KnownTasks, MOST_INPUT, OfferedTask, RunnerSettings, TakenTask, TaskClock, TaskCounts, TaskDesk,
-    TaskPage, TaskQuery, TaskQueue, TaskRecord, TaskRunner, TaskState, TaskTerms, TaskWishes, TasksService,
+    Enqueued, KnownTasks, MOST_INPUT, OfferedTask, RunnerSettings, ScheduleRecord, TakenTask, TaskClock, TaskCounts,
+    TaskDesk, TaskPage, TaskQuery, TaskQueue, TaskRecord, TaskRunner, TaskState, TaskTerms, TaskWishes, TasksService,
+    carry as carry_tasks, empty as take_back_tasks,
 };

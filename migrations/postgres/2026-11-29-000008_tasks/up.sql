@@ -52,6 +52,17 @@ CREATE TABLE task_limits (
     PRIMARY KEY (plugin, type)
 );
 
+-- When schedules of plugins are due. Whoever moves a row on enqueues the run in the same transaction: so there is one for each time.
+CREATE TABLE schedules (
+    plugin TEXT NOT NULL,
+    name TEXT NOT NULL,
+    times TEXT NOT NULL,
+    next BIGINT,
+    last BIGINT,
+    last_task BIGINT,
+    PRIMARY KEY (plugin, name)
+);
+
 -- Which plugin's role may enqueue by SQL. The host writes it as operators grant `tasks`.
 CREATE TABLE task_senders (
     role TEXT PRIMARY KEY,

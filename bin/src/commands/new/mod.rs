@@ -38,6 +38,8 @@ enum Template {
     Http,
     /// The same, with a configuration, values and a table that the host keeps
     Database,
+    /// A crate that does work later, in a queue, and at set times
+    Task,
     /// One .rs file
     SingleFile,
 }
@@ -54,6 +56,11 @@ const DATABASE: &[(&str, &str)] = &[
     ("src/lib.rs", include_str!("database/lib.rs.in")),
     ("migrations/0001_entries.sqlite.sql", include_str!("database/entries.sqlite.sql.in")),
     ("migrations/0001_entries.postgres.sql", include_str!("database/entries.postgres.sql.in")),
+    (".gitignore", include_str!("http/gitignore.in")),
+];
+const TASK: &[(&str, &str)] = &[
+    ("Cargo.toml", include_str!("task/Cargo.toml.in")),
+    ("src/lib.rs", include_str!("task/lib.rs.in")),
     (".gitignore", include_str!("http/gitignore.in")),
 ];
 const SINGLE: &str = include_str!("single.rs.in");
@@ -76,6 +83,7 @@ pub(crate) fn run(options: &NewArguments) -> Result<(), Failed> {
     let crate_files = match options.template {
         Template::Http => Some(HTTP),
         Template::Database => Some(DATABASE),
+        Template::Task => Some(TASK),
         Template::SingleFile => None,
     };
     let entry = match crate_files {

@@ -1,7 +1,7 @@
 //! Which types of tasks plugins take, on this server, now. What must not live here: how that comes to be known.
 
 use super::{invalid, record::OfferedTask};
-use camlock_policy::{AskError, ConfigSchema, TaskRate, TaskType};
+use camlock_policy::{AskError, ConfigSchema, Schedule, TaskRate, TaskType};
 use parking_lot::RwLock;
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
@@ -60,6 +60,8 @@ pub struct TakenTask {
     pub input: Option<Arc<dyn ConfigSchema>>,
     /// What a result must be like.
     pub output: Option<Arc<dyn ConfigSchema>>,
+    /// If these are the runs of a schedule: of which.
+    pub schedule: Option<Arc<Schedule>>,
 }
 
 impl fmt::Debug for TakenTask {
@@ -83,7 +85,15 @@ impl TakenTask {
             backoff: kind.backoff.unwrap_or(BACKOFF),
             retention: kind.retention.unwrap_or(RETENTION),
         };
-        TakenTask { kind: kind.name.as_str().into(), terms, input, output }
+        TakenTask { kind: kind.name.as_str().into(), terms, input, output, schedule: None }
+    }
+
+    /// The runs of a schedule: one after the other.
+    pub fn of_schedule(schedule: Schedule) -> Self {
+        let terms = TaskTerms { concurrency: Some(1), ..TaskTerms::default() };
+        // No author names a type like that.
+        let kind = format!("@{}", schedule.name).into();
+        TakenTask { kind, terms, input: None, output: None, schedule: Some(Arc::new(schedule)) }
     }
 }
 
@@ -155,8 +165,12 @@ impl KnownTasks {
         let Some(types) = now.get(plugin) else {
             return Err(invalid(format!("`{plugin}` takes no tasks, or does not serve")));
         };
-        let Some(taken) = types.iter().find(|taken| *taken.kind == *task.kind) else {
-            let there: Vec<String> = types.iter().map(|taken| format!("`{}`", taken.kind)).collect();
+        let Some(taken) = types.iter().find(|taken| *taken.kind == *task.kind && taken.schedule.is_none()) else {
+            let there: Vec<String> = types
+                .iter()
+                .filter(|taken| taken.schedule.is_none())
+                .map(|taken| format!("`{}`", taken.kind))
+                .collect();
             let told = format!("`{plugin}` takes no tasks of the type `{}`; it takes {}", task.kind, there.join(", "));
             return Err(invalid(told));
         };

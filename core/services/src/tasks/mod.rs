@@ -4,6 +4,7 @@
 //! are fenced by the attempt: what a server says that has lost its claim changes nothing. Whoever runs tasks is heard of in the
 //! database; the tasks of one who is silent come back. What must not live here: how it crosses (`service.rs`), and plugins' code.
 
+mod carry;
 mod desk;
 mod hub;
 mod known;
@@ -13,14 +14,17 @@ mod queries;
 mod record;
 mod runner;
 mod running;
+mod schedules;
 mod service;
 mod sqlite;
 
+pub use carry::{carry, empty};
 pub use desk::TaskDesk;
 pub use known::{KnownTasks, TakenTask, TaskTerms};
 pub use plan::{MOST_INPUT, TaskWishes};
 pub use record::{Enqueued, OfferedTask, TaskCounts, TaskPage, TaskQuery, TaskRecord, TaskState};
 pub use runner::{RunnerSettings, TaskRunner};
+pub use schedules::ScheduleRecord;
 pub use service::TasksService;
 
 pub(crate) use plan::read_task;

@@ -39,12 +39,12 @@ pub(super) async fn detached<T: Send + 'static>(
     connections.runtime().spawn(work).await.unwrap_or_else(|_| Err(unavailable("the work broke off")))
 }
 
-async fn plain(connection: &mut PooledConnection, sql: &str) -> QueueResult<()> {
+pub(super) async fn plain(connection: &mut PooledConnection, sql: &str) -> QueueResult<()> {
     connection.client()?.batch_execute(sql).await.map_err(unavailable)
 }
 
 /// Ends a transaction: by a commit where the work is done, and else by taking it back.
-async fn end<T>(connection: &mut PooledConnection, done: QueueResult<T>) -> QueueResult<T> {
+pub(super) async fn end<T>(connection: &mut PooledConnection, done: QueueResult<T>) -> QueueResult<T> {
     let word = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
     let ended = plain(connection, word).await;
     if ended.is_ok() {
@@ -73,7 +73,11 @@ pub(super) async fn enqueue(
     .await
 }
 
-async fn enqueue_one(connection: &mut PooledConnection, plugin: &str, task: &OfferedTask) -> QueueResult<Enqueued> {
+pub(super) async fn enqueue_one(
+    connection: &mut PooledConnection,
+    plugin: &str,
+    task: &OfferedTask,
+) -> QueueResult<Enqueued> {
     const INSERT: &str = concat!(
         "INSERT INTO tasks (plugin, type, state, priority, due, input, unique_key, attempts, time_limit, backoff, retention, \
          trace, enqueued) SELECT $1::text, $2::text, CASE WHEN $4::bigint > 0 THEN 'delayed' ELSE 'waiting' END, $3::integer, \

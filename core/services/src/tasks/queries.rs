@@ -246,6 +246,7 @@ impl TaskQueue {
                     sqlite::in_transaction(connection, |connection| {
                         let remove = |sql: &str| connection.execute(sql, [&*owner]).map_err(crate::data::unavailable);
                         remove("DELETE FROM task_limits WHERE plugin = ?1")?;
+                        remove("DELETE FROM schedules WHERE plugin = ?1")?;
                         Ok(remove("DELETE FROM tasks WHERE plugin = ?1")? as u64)
                     })
                 };
@@ -253,7 +254,11 @@ impl TaskQueue {
             }
             PluginData::Postgres(connections) => {
                 let mut connection = connections.get(plugin).await?;
-                for sql in ["DELETE FROM task_limits WHERE plugin = $1", "DELETE FROM task_senders WHERE plugin = $1"] {
+                for sql in [
+                    "DELETE FROM task_limits WHERE plugin = $1",
+                    "DELETE FROM task_senders WHERE plugin = $1",
+                    "DELETE FROM schedules WHERE plugin = $1",
+                ] {
                     postgres::rows(&mut connection, sql, &[&&**plugin]).await?;
                 }
                 let sql = "DELETE FROM tasks WHERE plugin = $1 RETURNING 1";

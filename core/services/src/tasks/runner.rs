@@ -52,6 +52,9 @@ impl Default for RunnerSettings {
 /// Between attempts to reach the database.
 const AGAIN: Duration = Duration::from_millis(500);
 
+/// Between two looks at what is due.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
 /// So often what was kept for long enough is removed.
 const SWEPT: Duration = Duration::from_secs(60);
 
@@ -92,6 +95,13 @@ impl fmt::Debug for TaskRunner {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("TaskRunner").field("node", &self.0.node).finish_non_exhaustive()
     }
+}
+
+/// When it was looked for what is due, and when it is to be again.
+#[derive(Default)]
+struct LastLook {
+    at: Option<Instant>,
+    next: Option<Instant>,
 }
 
 /// Between being heard of for the first time and being lost, or ending.
@@ -298,8 +308,9 @@ impl RunnerSession {
     /// Claims whenever there may be something, and room for it.
     async fn claim(&self) {
         let core = &self.core;
+        let mut looked = LastLook::default();
         loop {
-            let wait = match self.claim_all().await {
+            let wait = match self.claim_all(&mut looked).await {
                 Ok(wait) => wait,
                 Err(error) => {
                     tracing::debug!(%error, "no tasks could be claimed");
@@ -312,17 +323,31 @@ impl RunnerSession {
             tokio::select! {
                 () = sleep(wait.map_or(poll, |wait| wait.min(poll)).max(Duration::from_millis(1))) => {}
                 () = core.queue.hub.work() => {}
-                () = core.known.changed() => {}
+                () = core.known.changed() => looked = LastLook::default(),
                 () = core.in_flight.freed() => {}
             }
         }
     }
 
+    /// Enqueues runs of schedules and wakes what is due, but not each time that a task ends: after how long there is more.
+    async fn look(&self, looked: &mut LastLook) -> Result<Option<Duration>, AskError> {
+        let now = Instant::now();
+        let rest = looked.at.map_or(Duration::ZERO, |at| BETWEEN_LOOKS.saturating_sub(now.duration_since(at)));
+        if !rest.is_zero() && looked.next.is_none_or(|next| next > now) {
+            let next = looked.next.map(|next| next.saturating_duration_since(now));
+            return Ok(Some(next.map_or(rest, |next| next.min(rest))));
+        }
+        let scheduled = self.core.queue.run_schedules(&self.core.known.now()).await?;
+        let wait = self.core.queue.promote().await?.into_iter().chain(scheduled).min();
+        *looked = LastLook { at: Some(now), next: wait.map(|wait| now + wait) };
+        Ok(wait)
+    }
+
     /// Claims as much as there is room for: after how long there may be more, if that is known.
-    async fn claim_all(&self) -> Result<Option<Duration>, AskError> {
+    async fn claim_all(&self, looked: &mut LastLook) -> Result<Option<Duration>, AskError> {
         let core = &self.core;
-        let mut wait = core.queue.promote().await?;
         let known = core.known.now();
+        let mut wait = self.look(looked).await?;
         for (plugin, types) in known.iter() {
             for taken in types {
                 loop {

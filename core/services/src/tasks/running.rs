@@ -91,6 +91,12 @@ async fn attempt(deliver: &dyn Deliver, plugin: &str, taken: &TakenTask, task: &
 }
 
 fn delivery(taken: &TakenTask, task: &ClaimedTask, input: &Value) -> Delivery {
+    if let Some(schedule) = &taken.schedule {
+        let due = json!({
+            "id": task.id.to_string(), "name": schedule.name, "due": input["due"], "attempt": task.attempt,
+        });
+        return Delivery::new("/schedule/1", Bytes::from(due.to_string()), [0; 16]);
+    }
     let trace = task.trace.as_deref().and_then(read_trace).unwrap_or_default();
     let head = json!({
         "id": task.id.to_string(),
@@ -190,7 +196,7 @@ fn plain(text: String) -> String {
 }
 
 /// From 0 to 1. It need not be hard to guess.
-fn random() -> f64 {
+pub(super) fn random() -> f64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0) as f64 / u64::MAX as f64
 }

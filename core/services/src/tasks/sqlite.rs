@@ -29,6 +29,10 @@ pub(crate) const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS task_limits (
         plugin TEXT NOT NULL, type TEXT NOT NULL, tokens REAL NOT NULL, filled INTEGER NOT NULL, PRIMARY KEY (plugin, type)
     );
+    CREATE TABLE IF NOT EXISTS schedules (
+        plugin TEXT NOT NULL, name TEXT NOT NULL, times TEXT NOT NULL, next INTEGER, last INTEGER, last_task INTEGER,
+        PRIMARY KEY (plugin, name)
+    );
 ";
 
 type QueueResult<T> = Result<T, AskError>;

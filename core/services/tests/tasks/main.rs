@@ -2,11 +2,13 @@
 
 #![allow(unreachable_pub, reason = "a test program has no outside")]
 
+mod carried;
 mod crowds;
 mod dying;
 mod place;
 mod plugin;
 mod queue;
+mod scheduled;
 #[path = "../shared/server.rs"]
 mod server;
 mod sql;

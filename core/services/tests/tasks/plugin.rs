@@ -28,6 +28,8 @@ pub struct Ledger {
     pub overlaps: Vec<i64>,
     /// Whether whatever is brought has to go.
     pub leaving: bool,
+    /// Times of schedules that came.
+    pub due: Vec<i64>,
 }
 
 impl FakePlugin {
@@ -47,11 +49,17 @@ impl Drop for Running {
 
 impl Deliver for FakePlugin {
     fn deliver(&self, plugin: &str, delivery: Delivery) -> BoxFuture<Result<Delivered, Undelivered>> {
-        assert_eq!((plugin, delivery.request.uri().path()), ("shop", "/task/1"));
-        let plugin = self.clone();
+        assert_eq!(plugin, "shop");
+        let (plugin, path) = (self.clone(), delivery.request.uri().path().to_owned());
         Box::pin(async move {
             let body = delivery.request.into_body().collect().await.unwrap().to_bytes();
             let task: Value = serde_json::from_slice(&body).unwrap();
+            if path == "/schedule/1" {
+                assert_eq!(task["name"], "tick");
+                plugin.ledger(|ledger| ledger.due.push(task["due"].as_i64().unwrap()));
+                return Ok(Delivered { generation: 1, response: Response::new(Body::from("null".to_owned())) });
+            }
+            assert_eq!(path, "/task/1");
             let id: i64 = task["id"].as_str().unwrap().parse().unwrap();
             if plugin.ledger(|ledger| ledger.leaving) {
                 return Err(Undelivered::Leaving);
