@@ -1,7 +1,7 @@
 //! What the host brings to a plugin beside requests of clients, by its path. What must not live here: how it crosses, and what each
 //! thing is.
 
-use crate::{Error, Execution, execution::BadInput, lifecycle::Lifecycle};
+use crate::{Due, Error, Execution, Host, Task, execution::BadInput, lifecycle::Lifecycle};
 use axum::{
     Router,
     body::Bytes,
@@ -13,10 +13,12 @@ use axum::{
 use std::{fmt, sync::Arc};
 
 /// Answers all that is delivered.
-pub(crate) fn router(plugin: Arc<dyn Lifecycle>) -> Router {
+pub(crate) fn router(plugin: Arc<dyn Lifecycle>, host: Host) -> Router {
     Router::new()
         .route("/execute/1", post(execute))
         .route("/events/1", post(events))
+        .route("/schedule/1", post(schedule))
+        .route("/task/1", post(move |plugin, body| task(plugin, host.clone(), body)))
         .fallback(nothing_of_the_kind)
         // The host has looked how large it is.
         .layer(DefaultBodyLimit::disable())
@@ -36,6 +38,21 @@ async fn events(State(plugin): State<Arc<dyn Lifecycle>>, body: Bytes) -> Respon
         Ok(failures) => failures.into_response(),
         failed @ Err(_) => answered("/events/1", failed),
     }
+}
+
+async fn schedule(State(plugin): State<Arc<dyn Lifecycle>>, body: Bytes) -> Response {
+    match Due::read(&body) {
+        Ok(due) => answered("/schedule/1", plugin.schedule(due).await),
+        Err(error) => refused("invalid", StatusCode::BAD_REQUEST, &format!("what is due: {error}")),
+    }
+}
+
+async fn task(State(plugin): State<Arc<dyn Lifecycle>>, host: Host, body: Bytes) -> Response {
+    let task = match Task::read(&body, host) {
+        Ok(task) => task,
+        Err(error) => return refused("invalid", StatusCode::BAD_REQUEST, &format!("the task: {error}")),
+    };
+    answered("/task/1", plugin.task(task).await)
 }
 
 /// What came of it: JSON, or the error that it is.

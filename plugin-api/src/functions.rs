@@ -89,13 +89,13 @@ pub(crate) unsafe extern "C" fn create<P: ExportedPlugin>(object: *mut Object) -
         let home = Home::new(object);
         let host = home.instance().host.clone().with_assets(P::ASSETS);
         let created = async move {
-            let plugin = P::create(host).await.map_err(|error| FailureMessage::error(format!("{error:#}")))?;
+            let plugin = P::create(host.clone()).await.map_err(|error| FailureMessage::error(format!("{error:#}")))?;
             let plugin = Arc::new(plugin);
             let routes: crate::Routes = camlock_abi::catch(|| plugin.clone().routes().into())
                 .map_err(|caught| FailureMessage { kind: FailureKind::PanicInRoutes, ..caught })?;
             let created = Created {
                 router: routes.router,
-                deliveries: deliveries::router(plugin.clone()),
+                deliveries: deliveries::router(plugin.clone(), host),
                 openapi: routes.openapi,
                 plugin,
             };

@@ -33,6 +33,7 @@ mod backtrace;
 mod config;
 pub mod database;
 mod deliveries;
+mod due;
 #[cfg(not(feature = "program"))]
 mod environment;
 mod events;
@@ -58,6 +59,8 @@ mod routes;
 mod runtime;
 mod spare;
 mod storage;
+mod task;
+mod tasks;
 #[cfg(not(feature = "program"))]
 mod trace;
 mod traceparent;
@@ -67,6 +70,7 @@ mod upgrade;
 pub use crate::{
     ask::{Answering, HostError, HostErrorCode, ProgramServices},
     config::{Config, Taken},
+    due::Due,
     events::{EmittedEvent, Event, EventStream, Events},
     execution::Execution,
     host::{Host, Spawned},
@@ -75,6 +79,8 @@ pub use crate::{
     request::{RequestId, TraceId},
     routes::Routes,
     storage::{KeyChange, KeyList, KeyPage, KeyWatch, KeyWrite, Storage, StoredKey, StoredValue},
+    task::Task,
+    tasks::{EnqueuedTask, NewTask, TaskOptions, TaskStatus, Tasks},
     traceparent::Traceparent,
 };
 pub use anyhow::{Error, Result};

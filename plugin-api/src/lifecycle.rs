@@ -1,6 +1,6 @@
 //! The author's type without its type: what a host calls of a plugin beside its routes. What must not live here: jobs.
 
-use crate::{Config, Execution, Plugin, Saved, Taken, events::handle_batch};
+use crate::{Config, Due, Execution, Plugin, Saved, Taken, Task, events::handle_batch};
 use axum::body::Bytes;
 use camlock_abi::TAKEN_LIVE;
 use std::{future::Future, pin::Pin};
@@ -18,6 +18,9 @@ pub(crate) trait Lifecycle: Send + Sync {
     fn execute(&self, execution: Execution) -> LifecycleFuture<'_>;
     /// With those of a batch of events that its handler failed at.
     fn events(&self, batch: Bytes) -> LifecycleFuture<'_>;
+    /// With its result as JSON.
+    fn task(&self, task: Task) -> LifecycleFuture<'_>;
+    fn schedule(&self, due: Due) -> LifecycleFuture<'_>;
     fn shutdown(&self) -> LifecycleFuture<'_>;
 }
 
@@ -52,6 +55,17 @@ impl<P: Plugin> Lifecycle for P {
     }
     fn events(&self, batch: Bytes) -> LifecycleFuture<'_> {
         Box::pin(handle_batch(self, batch))
+    }
+    fn task(&self, task: Task) -> LifecycleFuture<'_> {
+        Box::pin(async move {
+            Plugin::before_task(self, &task).await?;
+            let outcome = Plugin::task(self, task.clone()).await;
+            Plugin::after_task(self, &task, &outcome).await;
+            Ok(serde_json::to_vec(&outcome?)?)
+        })
+    }
+    fn schedule(&self, due: Due) -> LifecycleFuture<'_> {
+        Box::pin(async { Plugin::schedule(self, due).await.map(|()| b"null".to_vec()) })
     }
     fn shutdown(&self) -> LifecycleFuture<'_> {
         Box::pin(async {

@@ -1,6 +1,6 @@
 //! What an author implements.
 
-use crate::{Config, Event, Execution, Host, Result, Routes, Taken, assets::Assets, deliveries::NotTaken};
+use crate::{Config, Due, Event, Execution, Host, Result, Routes, Taken, Task, assets::Assets, deliveries::NotTaken};
 use serde_json::Value;
 use std::{future::Future, sync::Arc};
 
@@ -59,6 +59,32 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// again. So a durable one may come more than once: look at its topic and [`position`](crate::Event::position).
     fn event(&self, _event: Event) -> impl Future<Output = Result<()>> + Send {
         async { Err(NotTaken.into()) }
+    }
+
+    /// Does what was enqueued to be done later: a task of one of the types that the manifest names, by `host.tasks()`, by
+    /// `POST /api/v1/tasks`, or by the host's own program.
+    ///
+    /// An error has it tried again, later each time, as often as its type may fail; a panic counts as one. If the server dies, or this
+    /// build has to leave before it is done, it begins anew elsewhere: what it does outside should do no harm when it is done twice.
+    /// When it is cancelled, or its time is over, the future is dropped.
+    fn task(&self, _task: Task) -> impl Future<Output = Result<Value>> + Send {
+        async { Err(NotTaken.into()) }
+    }
+
+    /// Does what is to be done at a set time, as one of the manifest's `schedules` says: on one server of the fleet, and never twice at
+    /// once for one schedule. An error has it tried again, as for a task.
+    fn schedule(&self, _due: Due) -> impl Future<Output = Result<()>> + Send {
+        async { Err(NotTaken.into()) }
+    }
+
+    /// Runs before each attempt of a task. An error is that of the attempt, which does not begin.
+    fn before_task(&self, _task: &Task) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Runs after each attempt that came to an end, with what came of it. It is not called for one that panicked or was dropped.
+    fn after_task(&self, _task: &Task, _outcome: &Result<Value>) -> impl Future<Output = ()> + Send {
+        async {}
     }
 
     /// Ends work: the last call before the value is dropped. It also runs where `start` did not: when a build is verified, and

@@ -117,13 +117,13 @@ async fn copy(config: &Config, (from, to): (&str, &str), leave: &[String], as_da
     })?;
     if as_data {
         let Copied { plugins, granted, secrets, quarantined, endpoints, events, artifacts, shared, tokens } = copied;
-        let CarriedKept { values, tables, rows } = carried;
+        let CarriedKept { values, tasks, tables, rows } = carried;
         print::json(&json!({
             "from": places.0, "to": places.1, "plugins": plugins, "endpoints": endpoints, "grants": granted,
             "secrets": secrets,
             "quarantined": quarantined,
             "artifacts": artifacts, "shared": shared, "events": events, "tokens": tokens,
-            "values": values, "tables": tables, "rows": rows,
+            "values": values, "tasks": tasks, "tables": tables, "rows": rows,
         }));
         return Ok(());
     }
@@ -136,7 +136,7 @@ fn summary(copied: &Copied, kept: CarriedKept) -> String {
     let count = |number: u64, what| counted(usize::try_from(number).unwrap_or(usize::MAX), what);
     let entries = if events == 1 { "entry" } else { "entries" };
     format!(
-        "  {}, {} of them, {} under quarantine, {}, {}\n  {}, {shared} with bytes\n  {events} {entries} of the journal\n  {}\n  {}\n\
+        "  {}, {} of them, {} under quarantine, {}, {}\n  {}, {shared} with bytes\n  {events} {entries} of the journal\n  {}\n  {}\n  {}\n\
          \x20 {} of {} of plugins\n\
          Name the copy in `database.url` and start the server; the original is as it was.",
         counted(plugins, "plugin"),
@@ -147,6 +147,7 @@ fn summary(copied: &Copied, kept: CarriedKept) -> String {
         counted(artifacts, "artifact"),
         counted(tokens, "token"),
         count(kept.values, "kept value"),
+        count(kept.tasks, "task"),
         count(kept.rows, "row"),
         counted(kept.tables, "table"),
     )

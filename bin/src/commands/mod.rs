@@ -21,6 +21,7 @@ mod plugins;
 mod secrets;
 mod storage;
 mod subscriptions;
+mod tasks;
 mod tokens;
 mod workshop;
 
@@ -142,6 +143,10 @@ camlock emit order.paid '{\"order\":12}' --durable")]
     #[command(after_help = "Examples:\n  camlock subscriptions\n  camlock subscriptions dead audit-log:all\n  \
 camlock subscriptions replay audit-log:all\n  camlock subscriptions pause audit-log:all")]
     Subscriptions(subscriptions::SubscriptionsOptions),
+    /// List tasks that plugins have done later, look at one, give it up, or have it tried again
+    #[command(after_help = "Examples:\n  camlock tasks\n  camlock tasks list --plugin hello --state dead\n  \
+camlock tasks show 17\n  camlock tasks retry 17")]
+    Tasks(tasks::TasksOptions),
     /// Show what happened
     #[command(
         after_help = "Examples:\n  camlock events -n 100\n  camlock events -f --plugin hello\n  camlock events -f --json"
@@ -207,6 +212,7 @@ impl Command {
             Command::Executions(options) => execute::list(options),
             Command::Emit(options) => emit::run_it(options),
             Command::Subscriptions(options) => subscriptions::run_it(options),
+            Command::Tasks(options) => tasks::run_it(options),
             Command::Events(options) => events::run_it(options),
             Command::Logs(options) => logs::run_it(options),
             Command::Nodes(options) => nodes::run_it(options),

@@ -91,6 +91,9 @@ pub(crate) fn show(options: &ShowPlugin) -> Result<(), Failed> {
         let builds = client.list(&format!("{path}/builds")).await.map_err(Failed::from)?;
         let builds: Vec<BuildView> = read_all(&builds[..builds.len().min(5)])?;
         print::line(print::show(&plugin, &builds, print::Paint::stdout()));
+        // An older server has none, and who may only look is not told.
+        let schedules = client.list(&format!("{path}/schedules")).await.unwrap_or_default();
+        super::tasks::show_schedules(&read_all(&schedules)?);
         Ok(())
     })
 }

@@ -86,6 +86,25 @@ fn one_with_a_database_is_served_and_passes_its_tests() {
 }
 
 #[test]
+fn one_with_tasks_is_served_and_passes_its_tests() {
+    let site = site();
+    let server = site.start();
+    end(command(&site, &["new", "word-count", "--in", "plugins", "--template", "task"])).done();
+    let path = "/api/v1/p/word-count";
+    let enqueue = || {
+        request_with(server.address, "POST", &format!("{path}/"), &[], "three little words")
+            .map(|made| (made.status, made.text))
+    };
+    let made = server.until(|_| enqueue(), |made| made.as_ref().is_ok_and(|(status, _)| *status == 200));
+    let done = r#"{"error":null,"result":{"words":3},"state":"done"}"#;
+    server.until_text(&format!("{path}/{}", made.unwrap().1), done);
+    let told = end(command(&site, &["show", "word-count"])).done();
+    assert!(told.contains("nightly") && told.contains("30 3 * * * UTC"), "{told}");
+    server.end();
+    cargo_test(&site.path("plugins/word-count"), 1, "Cargo.lock");
+}
+
+#[test]
 fn a_clone_is_told_where_the_sdk_is() {
     let dir = tempfile::tempdir().unwrap();
     let within = dir.path().to_str().unwrap();

@@ -6,6 +6,7 @@ mod rollouts;
 mod sealed;
 mod stored;
 mod tables;
+mod tasks;
 mod toggles;
 
 use camlock_testing::{Postgres, Server, Site};

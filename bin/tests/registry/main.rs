@@ -9,6 +9,7 @@ mod powertable;
 mod sqlite;
 mod stored;
 mod tables;
+mod tasks;
 mod toggles;
 mod unreachable;
 mod world;
@@ -39,5 +40,6 @@ both! {
     heard: what_operators_see killed_in_the_middle_of_events;
     stored: killed_in_the_middle_of_batches;
     tables: a_life a_version_comes_too_early killed_in_the_middle;
+    tasks: from_beginning_to_end a_reload_in_the_middle killed_in_the_middle_of_ten_thousand;
     powertable: postgrest_js_over_http tables_over_http formats_over_http many_rows_over_http;
 }

@@ -19,6 +19,8 @@ pub(super) fn least(method: &Method, path: &str) -> Option<Role> {
         (Some("plugins"), Some("executions")) => Role::Operator,
         // What plugins tell each other.
         (Some("topics" | "subscriptions"), _) => Role::Operator,
+        // What stands in them is not for everybody who may look.
+        (Some("tasks"), _) => Role::Operator,
         _ if looks => Role::Viewer,
         _ if below == "plugins" || *method == Method::DELETE => Role::Admin,
         _ => Role::Operator,
@@ -53,6 +55,9 @@ mod tests {
             ("PUT", "/api/v1/plugins/hello/storage/a/b", Some(Role::Admin)),
             ("POST", "/api/v1/plugins/hello/execute", Some(Role::Operator)),
             ("GET", "/api/v1/plugins/hello/executions", Some(Role::Operator)),
+            ("GET", "/api/v1/tasks", Some(Role::Operator)),
+            ("GET", "/api/v1/tasks/7", Some(Role::Operator)),
+            ("POST", "/api/v1/tasks/7/cancel", Some(Role::Operator)),
             ("POST", "/api/v1/plugins", Some(Role::Admin)),
             ("DELETE", "/api/v1/plugins/hello", Some(Role::Admin)),
             ("GET", "/api/v1/topics/events", Some(Role::Operator)),

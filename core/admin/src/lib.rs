@@ -42,6 +42,7 @@ mod show;
 mod socket;
 mod state;
 mod tally;
+mod tasks;
 mod tokens;
 mod values;
 
@@ -97,6 +98,11 @@ pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
         .routes(routes!(values::get, values::put, values::delete))
         .routes(routes!(executions::execute))
         .routes(routes!(executions::list))
+        .routes(routes!(tasks::list, tasks::enqueue))
+        .routes(routes!(tasks::show))
+        .routes(routes!(tasks::cancel))
+        .routes(routes!(tasks::retry))
+        .routes(routes!(tasks::schedules))
         .routes(routes!(acts::reload))
         .routes(routes!(acts::rollback))
         .routes(routes!(acts::enable))

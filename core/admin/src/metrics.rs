@@ -10,7 +10,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use camlock_http::{BOUNDS, CLASSES, Meter};
-use camlock_policy::{AskCounts, AskErrorCode, EventCounts, ExecutionCounts, ExecutionStatus, LivePlugin};
+use camlock_policy::{
+    AskCounts, AskErrorCode, EventCounts, ExecutionCounts, ExecutionStatus, LivePlugin, QueuedCounts,
+};
 use http::header::CONTENT_TYPE;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -40,6 +42,7 @@ fn render(control: &Control) -> String {
     if let Some(events) = &control.options.events {
         of_events(&mut text, &events.counts());
     }
+    of_tasks(&mut text, &control.options.tasks.as_ref().map(|tasks| tasks.counts()).unwrap_or_default());
     of_plugins(&mut text, &tally);
     let mut blocked: HashMap<Arc<str>, u64> = HashMap::new();
     for handler in control.options.blocked.all() {
@@ -201,6 +204,30 @@ fn of_events(text: &mut Text, events: &BTreeMap<String, EventCounts>) {
     for (name, sort, help, read) in families {
         text.family(name, sort, help);
         for (plugin, counts) in events {
+            text.plugin(name, plugin, read(counts));
+        }
+    }
+}
+
+fn of_tasks(text: &mut Text, tasks: &BTreeMap<String, QueuedCounts>) {
+    let families: [Family<QueuedCounts>; 5] = [
+        ("camlock_plugin_tasks_waiting", "gauge", "Tasks of a plugin that wait, on all servers.", |counts| {
+            counts.waiting
+        }),
+        ("camlock_plugin_tasks_running", "gauge", "Tasks of a plugin that run, on all servers.", |counts| {
+            counts.running
+        }),
+        ("camlock_plugin_tasks_dead", "gauge", "Tasks of a plugin that failed as often as they may.", |counts| {
+            counts.dead
+        }),
+        ("camlock_plugin_tasks_done_total", "counter", "Tasks that this server has done.", |counts| counts.done),
+        ("camlock_plugin_task_failures_total", "counter", "Attempts that failed on this server.", |counts| {
+            counts.failed
+        }),
+    ];
+    for (name, sort, help, read) in families {
+        text.family(name, sort, help);
+        for (plugin, counts) in tasks {
             text.plugin(name, plugin, read(counts));
         }
     }

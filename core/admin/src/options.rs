@@ -4,7 +4,7 @@ use crate::{InMemory, Levels, Logs, keys::Token, settings::AdminSettings};
 use camlock_api::ServerHealth;
 use camlock_http::{BlockedList, Meters};
 use camlock_policy::{
-    AskCounts, EventControl, Executions, Install, KeptValues,
+    AskCounts, EventControl, Executions, Install, KeptValues, QueuedTasks,
     registry::{Archive, Happened, Tokens},
 };
 use std::{
@@ -48,6 +48,8 @@ pub struct AdminOptions {
     pub executions: Option<Arc<dyn Executions>>,
     /// Events; without, there are none.
     pub events: Option<Arc<dyn EventControl>>,
+    /// The queue of tasks; without, nothing of that is shown.
+    pub tasks: Option<Arc<dyn QueuedTasks>>,
     /// What plugins said lately: what it is told as a layer of `tracing`.
     pub logs: Logs,
     /// How loud plugins are: what it is told where the subscriber's filter is made.
@@ -75,6 +77,7 @@ impl AdminOptions {
             values: None,
             executions: None,
             events: None,
+            tasks: None,
             logs: Logs::default(),
             levels: Levels::default(),
             reconnects: Arc::default(),

@@ -20,6 +20,7 @@ mod node;
 mod page;
 mod plugin;
 mod problem;
+mod task;
 mod time;
 mod token;
 mod value;
@@ -41,6 +42,7 @@ pub use crate::{
         ServingView, Stage,
     },
     problem::ProblemView,
+    task::{ScheduleView, TaskView},
     time::UtcTime,
     token::{CreatedToken, Role, TokenStatus},
     value::{ValueChangeView, ValueView},

@@ -8,7 +8,7 @@ use camlock_build::FileShelf;
 use camlock_loader::{BuiltIn, inspect, inspect_built_in};
 use camlock_policy::{MigrationFile, Shelf};
 use camlock_services::{
-    PluginStorage,
+    PluginStorage, TaskQueue,
     database::{
         PluginTables,
         carry::{TablesToCarry, take_back},
@@ -44,6 +44,7 @@ pub struct KeptToCarry(Option<FoundPlaces>);
 #[derive(Debug)]
 struct FoundPlaces {
     storage: [PluginStorage; 2],
+    tasks: [TaskQueue; 2],
     tables: [PluginTables; 2],
     carried: TablesToCarry,
 }
@@ -53,6 +54,8 @@ struct FoundPlaces {
 pub struct CarriedKept {
     /// So many values.
     pub values: u64,
+    /// So many tasks.
+    pub tasks: u64,
     /// So many tables.
     pub tables: usize,
     /// So many rows of them.
@@ -79,20 +82,39 @@ impl KeptToCarry {
         let here = |url| DataPlace::beside(url, schema, data);
         let (from, to) = (here(from)?, here(to)?);
         let tables = [&from, &to].map(|place| place.tables(DatabaseSettings::default(), Handle::current()));
+        let tasks = [&from, &to].map(|place| place.tasks(Handle::current()));
         let storage = [from, to].map(|place| place.storage(StorageSettings::default(), Handle::current()));
         let versions = |plugin: &str| versions(data, built_in, plugin);
         let carried = TablesToCarry::of(&tables[0], &tables[1], &versions, leave).await;
-        Ok(KeptToCarry(Some(FoundPlaces { carried: carried.map_err(|error| error.to_string())?, storage, tables })))
+        Ok(KeptToCarry(Some(FoundPlaces {
+            carried: carried.map_err(|error| error.to_string())?,
+            storage,
+            tasks,
+            tables,
+        })))
     }
 
     /// Carries it to where the registry was copied. After an error nothing of it is there.
     pub async fn carry(self) -> Result<CarriedKept, String> {
-        let Some(FoundPlaces { storage: [from, to], tables: [tables, tables_there], carried }) = self.0 else {
-            return Ok(CarriedKept::default());
-        };
+        let Some(found) = self.0 else { return Ok(CarriedKept::default()) };
+        let [queue, queue_there] = found.tasks.clone();
+        let tasks = camlock_services::carry_tasks(&queue, &queue_there).await.map_err(|error| error.message)?;
+        match found.carry_tables_and_values().await {
+            Ok(carried) => Ok(CarriedKept { tasks, ..carried }),
+            Err(told) => match camlock_services::take_back_tasks(&queue_there).await {
+                Ok(()) => Err(told),
+                Err(error) => Err(format!("{told}; and its tasks were not taken back: {}", error.message)),
+            },
+        }
+    }
+}
+
+impl FoundPlaces {
+    async fn carry_tables_and_values(self) -> Result<CarriedKept, String> {
+        let FoundPlaces { storage: [from, to], tables: [tables, tables_there], carried, .. } = self;
         let carried = carried.carry(&tables, &tables_there).await.map_err(|error| error.to_string())?;
         match camlock_services::carry_values(&from, &to).await {
-            Ok(values) => Ok(CarriedKept { values, tables: carried.tables, rows: carried.rows }),
+            Ok(values) => Ok(CarriedKept { values, tasks: 0, tables: carried.tables, rows: carried.rows }),
             Err(error) => {
                 let taken_back = take_back(&tables_there, &carried.plugins).await;
                 let besides = taken_back.err().map(|why| format!("; and its tables were not taken back: {why}"));

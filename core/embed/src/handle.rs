@@ -9,6 +9,7 @@ use crate::{
     runtimes::Runtimes,
     secrets::{self, OwnKey},
     suspects::put_under_quarantine,
+    tasks::{OperatorsTasks, TaskParts, follow_takers},
     values::StoredValues,
     watch::watch,
 };
@@ -19,9 +20,9 @@ use camlock_http::{Dispatch, FrontOptions, look_after};
 use camlock_loader::{abi_version, on_thread_park};
 use camlock_policy::{
     Act, AskError, Digest, Done, Emission, EventControl, ExecutionOrder, ExecutionOutcome, Executions, LivePlugin,
-    Manager, NotExecuted, Overview, Refused, supervise,
+    Manager, NotExecuted, Overview, Refused, WantedTask, supervise,
 };
-use camlock_services::{Executor, events::PluginEvents};
+use camlock_services::{Executor, RunnerSettings, TaskRunner, events::PluginEvents};
 use std::{
     fmt, path,
     path::{Path, PathBuf},
@@ -74,6 +75,7 @@ struct Inner {
     /// The program's own runtime.
     serving: Handle,
     runtimes: Runtimes,
+    tasks: TaskParts,
 }
 
 struct EndsLast {
@@ -82,6 +84,7 @@ struct EndsLast {
     watching: JoinHandle<()>,
     /// The key for secrets.
     following: JoinHandle<()>,
+    runner: TaskRunner,
 }
 
 impl Camlock {
@@ -111,8 +114,9 @@ impl Camlock {
         let key_record = record.store.key();
         let keyring = secrets::open(&own_key, &key_record, record.store.trouble().is_some()).await;
         let dispatch = Dispatch::default();
+        let deliveries = Arc::new(dispatch.deliveries(Some(on_thread_park)));
         let around = Prerequisites {
-            deliveries: Arc::new(dispatch.deliveries(Some(on_thread_park))),
+            deliveries: deliveries.clone(),
             served: dispatch.meters(),
             work: work.clone(),
             node: record.registry().this_node(),
@@ -133,6 +137,7 @@ impl Camlock {
         let (services, executor) = (parts.services.clone(), parts.executor.clone());
         let (values, tables) = (Arc::new(StoredValues(parts.storage.clone())), parts.tables.clone());
         let events = parts.events.clone();
+        let (tasks, fleet) = (parts.tasks.clone(), options.registry.fleet);
         let (builder, installer) = (parts.builder.clone(), parts.installer.clone());
         let registry = (record.registry(), record.exchange.clone());
         let note = record.registry();
@@ -152,6 +157,7 @@ impl Camlock {
             values: Some(values),
             executions: Some(Arc::new(executor.clone())),
             events: Some(Arc::new(events.clone())),
+            tasks: Some(Arc::new(OperatorsTasks(tasks.clone()))),
             install: Some(Arc::new(installer)),
             logs: options.logs,
             levels: options.levels,
@@ -167,9 +173,18 @@ impl Camlock {
         }
         dispatch.fall_through_to(router);
         let watching = control.spawn(watch(plugins, manager.clone(), builder.clone()));
-        control.spawn(tell_plugins(tables, manager.watch()));
+        control.spawn(tell_plugins(tables.clone(), manager.watch()));
         control.spawn(lifecycle_events::follow(events.clone(), manager.watch()));
-        let rest = EndsLast { record, socket: socket.ok(), watching, following };
+        control.spawn(follow_takers(tasks.known.clone(), tables, manager.watch()));
+        let heard = RunnerSettings {
+            heartbeat: fleet.heartbeat.min(RunnerSettings::default().heartbeat),
+            silence: fleet.alive.min(RunnerSettings::default().silence),
+            ..RunnerSettings::default()
+        };
+        let (known, node) = (tasks.known.clone(), record.store.node().to_owned());
+        let runner = TaskRunner::start(tasks.queue.clone(), known, deliveries, (node, heard), work);
+        let _ = tasks.runner.set(runner.clone());
+        let rest = EndsLast { record, socket: socket.ok(), watching, following, runner };
         Ok(Camlock(Arc::new(Inner {
             dispatch,
             manager,
@@ -184,6 +199,7 @@ impl Camlock {
             looking: Once::new(),
             serving,
             runtimes,
+            tasks,
         })))
     }
 
@@ -280,6 +296,19 @@ impl Camlock {
         EventControl::emit(&self.0.events, emission).await
     }
 
+    /// Has a plugin do something later, on whichever server has room for it: the task's id. `options` is an object with what
+    /// `POST /api/v1/tasks` takes, or null. What this acknowledges is kept.
+    pub async fn enqueue(
+        &self,
+        plugin: &str,
+        kind: &str,
+        input: serde_json::Value,
+        options: serde_json::Value,
+    ) -> Result<String, AskError> {
+        let wanted = WantedTask { plugin: Some(plugin.to_owned()), kind: kind.to_owned(), input, options };
+        self.0.tasks.enqueue(wanted).await.map(|(task, _)| task.id.to_string())
+    }
+
     /// Ends it in order: what was begun ends, within the limits `drain` and `farewell`; plugins are shut down, and leave the
     /// process. Requests to them are refused from then on. Returns when all that is done, however often it is called.
     pub async fn end(&self) {
@@ -289,7 +318,9 @@ impl Camlock {
             let camlock = self.clone();
             // Whoever waits may give up.
             self.control().spawn(async move {
+                rest.runner.pause();
                 camlock.manager().end().await;
+                rest.runner.end().await;
                 // What ended only now is logged too.
                 camlock.0.executor.flush().await;
                 rest.watching.abort();

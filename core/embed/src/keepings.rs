@@ -2,7 +2,9 @@
 //! What must not live here: how it is kept.
 
 use camlock_policy::{BoxFuture, Failure, Keepings, MigrationFile, Sealer, TableTerms, TablesNotReady, TablesReady};
-use camlock_services::{Executor, PluginStorage, database::PluginTables, events::PluginEvents, secrets::Keyring};
+use camlock_services::{
+    Executor, PluginStorage, TaskQueue, database::PluginTables, events::PluginEvents, secrets::Keyring,
+};
 use std::{fs, io, path::PathBuf, sync::Arc};
 use tokio::task::spawn_blocking;
 
@@ -12,6 +14,7 @@ pub(crate) struct PluginKeepings {
     pub(crate) dirs: PathBuf,
     pub(crate) storage: PluginStorage,
     pub(crate) events: PluginEvents,
+    pub(crate) tasks: TaskQueue,
     pub(crate) tables: PluginTables,
     pub(crate) executor: Executor,
     pub(crate) keyring: Keyring,
@@ -24,11 +27,12 @@ impl Keepings for PluginKeepings {
 
     fn purge(&self, plugin: &str) -> BoxFuture<Result<(), String>> {
         let (dir, plugin) = (self.dirs.join(plugin), Arc::from(plugin));
-        let (storage, tables) = (self.storage.clone(), self.tables.clone());
+        let (storage, tables, tasks) = (self.storage.clone(), self.tables.clone(), self.tasks.clone());
         let (events, executor) = (self.events.clone(), self.executor.clone());
         Box::pin(async move {
             executor.purge(&plugin).await.map_err(|error| error.message)?;
             events.purge(&plugin).await.map_err(|error| error.message)?;
+            tasks.purge(&plugin).await.map_err(|error| error.message)?;
             storage.purge(&plugin).await.map_err(|error| error.message)?;
             tables.purge(&plugin).await.map_err(|error| error.to_string())?;
             let told = dir.display().to_string();

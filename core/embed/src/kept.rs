@@ -7,7 +7,7 @@ use camlock_http::Meters;
 use camlock_policy::BoxFuture;
 use camlock_services::{
     Login, PluginData, PluginStorage, PostgresConnections, PostgresLink, PostgresServer, ServiceShares, SqliteFile,
-    StorageLimits, database::PluginTables,
+    StorageLimits, TaskQueue, database::PluginTables,
 };
 use camlock_store::PostgresAccess;
 use std::{
@@ -112,10 +112,14 @@ pub(crate) struct KeptPlaces {
     pub(crate) records: PluginData,
     /// Where events are kept.
     pub(crate) events: PluginData,
+    pub(crate) tasks: TaskQueue,
 }
 
 /// So many connections write down what the host notes of plugins, in batches.
 const CONNECTIONS_FOR_RECORDS: usize = 2;
+
+/// So many connections to PostgreSQL has the queue of tasks, beside the one that listens.
+const TASK_CONNECTIONS: usize = 4;
 
 /// How often it is looked for what has expired of plugins that ask for nothing any more.
 const SWEPT: Duration = Duration::from_secs(600);
@@ -146,8 +150,9 @@ pub(crate) fn places(
     let tables = place.tables(options.database, work.clone()).with_shares(shares.clone());
     let records = place.data(CONNECTIONS_FOR_RECORDS, work.clone());
     let events = place.data(EVENT_CONNECTIONS, work.clone());
+    let tasks = place.tasks(work.clone());
     let storage = place.storage(options.storage, work).with_shares(shares.clone());
-    Ok(KeptPlaces { storage, tables, records, events })
+    Ok(KeptPlaces { storage, tables, records, events, tasks })
 }
 
 /// Where the data of plugins lies.
@@ -177,7 +182,11 @@ impl DataPlace {
         PluginStorage::new(self.data(settings.connections, work), settings.limits)
     }
 
-    /// With so many connections of its own, where it is a server.
+    pub(crate) fn tasks(&self, work: Handle) -> TaskQueue {
+        TaskQueue::new(self.data(TASK_CONNECTIONS, work))
+    }
+
+    /// With so many connections of its own, where there are any.
     fn data(&self, connections: usize, work: Handle) -> PluginData {
         match self {
             DataPlace::Server(server) => {

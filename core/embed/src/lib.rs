@@ -46,6 +46,7 @@ mod router;
 mod runtimes;
 mod secrets;
 mod suspects;
+mod tasks;
 mod values;
 mod watch;
 

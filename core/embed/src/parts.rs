@@ -7,6 +7,7 @@ use crate::{
     installs::LimitedInstalls,
     keepings::PluginKeepings,
     kept::{self, KeptPlaces},
+    tasks::TaskParts,
 };
 use camlock_build::{Builder, FileShelf, Identified, Identify, Installer, LibraryIdentity, Profile};
 use camlock_http::Meters;
@@ -15,11 +16,11 @@ use camlock_loader::{
     compiled_in, inspect, read_schema,
 };
 use camlock_policy::{
-    Aside, Candidate, Deliver, Digest, Failure, PluginWork, Ports, Publish, Settings, Stage,
+    Aside, Candidate, Digest, Failure, PluginWork, Ports, Publish, ServedPlugins, Settings, Stage,
     registry::{Exchange, Registry},
 };
 use camlock_services::{
-    AskLimits, Executor, HostServices, OpenApiService, PluginStorage, StorageService,
+    AskLimits, Executor, HostServices, OpenApiService, PluginStorage, StorageService, TaskDesk, TasksService,
     database::{
         PluginTables,
         service::{DatabaseService, SessionLimits},
@@ -51,12 +52,13 @@ pub(crate) struct Parts {
     keepings: PluginKeepings,
     pub(crate) tables: PluginTables,
     pub(crate) events: PluginEvents,
+    pub(crate) tasks: TaskParts,
 }
 
 /// What there is before the parts are, and they work with.
 pub(crate) struct Prerequisites {
     /// The way into plugins, for what no client asks for.
-    pub(crate) deliveries: Arc<dyn Deliver>,
+    pub(crate) deliveries: Arc<dyn ServedPlugins>,
     /// What is counted of requests.
     pub(crate) served: Meters,
     /// Where plugins' own timers and futures run.
@@ -89,12 +91,17 @@ impl Parts {
             Suspects::open(&data.join("suspects")).map_err(because("no marks can be kept of what is started"))?;
         let mut services = options.services.clone();
         let shares = kept::shares(options, data, served)?;
-        let KeptPlaces { storage, tables, records, events } = kept::places(options, data, work.clone(), &shares)?;
+        let KeptPlaces { storage, tables, records, events, tasks } =
+            kept::places(options, data, work.clone(), &shares)?;
         let executor = Executor::new(deliveries.clone(), read_schema, records, options.executions, &work);
         let events = PluginEvents::kept_in(events, &node, deliveries, EventLimits::default(), work.clone());
+        let tasks = TaskParts::new(tasks);
         kept::keep_swept(storage.clone(), &work);
         services.add("storage/1", StorageService::new(storage.clone())).map_err(in_words)?;
-        let database = DatabaseService::new(tables.clone(), SessionLimits::default());
+        let desk = TaskDesk::new(tasks.queue.clone(), tasks.known.clone());
+        let database = DatabaseService::new(tables.clone(), SessionLimits::default()).with_tasks(desk);
+        let task_asks = TasksService::new(tasks.queue.clone(), tasks.known.clone(), tasks.runner.clone());
+        services.add("tasks/1", task_asks).map_err(in_words)?;
         services.add("database/1", database).map_err(in_words)?;
         services.add("openapi/1", OpenApiService::default()).map_err(in_words)?;
         services.add("events/1", EventService::new(events.clone())).map_err(in_words)?;
@@ -128,12 +135,14 @@ impl Parts {
                 dirs: data.join("plugins"),
                 storage,
                 events: events.clone(),
+                tasks: tasks.queue.clone(),
                 executor,
                 tables: tables.clone(),
                 keyring,
             },
             tables,
             events,
+            tasks,
         })
     }
 

@@ -38,7 +38,7 @@ pub(crate) struct OwnKey {
     given: Option<SecretsKey>,
     data: PathBuf,
     /// What was last told of a key that cannot be read.
-    told: Arc<Mutex<Option<String>>>,
+    reported: Arc<Mutex<Option<String>>>,
 }
 
 impl OwnKey {
@@ -48,7 +48,7 @@ impl OwnKey {
 
     /// What it was told, or what lies in this data directory.
     fn given(given: Option<SecretsKey>, data: &Path) -> Self {
-        OwnKey { given, data: data.to_owned(), told: Arc::default() }
+        OwnKey { given, data: data.to_owned(), reported: Arc::default() }
     }
 
     /// The key that it has, if it has one.
@@ -62,17 +62,17 @@ impl OwnKey {
     /// The same; one that cannot be read is none, and that is told.
     fn read_or_none(&self) -> Option<SecretsKey> {
         let read = self.read();
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         match read {
             Ok(key) => {
-                *told = None;
+                *reported = None;
                 key
             }
             Err(why) => {
                 // It is looked at every few seconds, and said once.
-                if told.as_ref() != Some(&why) {
+                if reported.as_ref() != Some(&why) {
                     tracing::error!("{why}; secrets cannot be opened with it");
-                    *told = Some(why);
+                    *reported = Some(why);
                 }
                 None
             }

@@ -7,7 +7,9 @@ use crate::{
     dedicated_threads::Entrance, dispatch::DispatchState, generation::ServedGeneration, relay::farewell_said,
     thread_activity::RequestLine,
 };
-use camlock_policy::{Answer, BoxFuture, Call, Deliver, Delivered, Delivery, Instance, Lease, Undelivered};
+use camlock_policy::{
+    Answer, BoxFuture, Call, Deliver, Delivered, Delivery, Instance, Lease, ServedPlugins, Undelivered,
+};
 use std::{
     fmt,
     sync::{Arc, Weak},
@@ -46,7 +48,9 @@ impl Deliver for Deliveries {
             deliveries.bring(&generation, (&instance, lease), delivery).await
         })
     }
+}
 
+impl ServedPlugins for Deliveries {
     fn serving(&self, plugin: &str) -> Option<(u64, Arc<dyn Instance>)> {
         match self.state.upgrade()?.recipient(plugin) {
             Recipient::Generation(generation, instance, _) => Some((generation.number, instance)),

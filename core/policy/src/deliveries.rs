@@ -66,7 +66,10 @@ pub trait Deliver: Send + Sync {
     /// Brings it, on threads that are that generation's own: it may block them as it likes. Dropping the future cancels it. The
     /// answer's body, as long as it is read, holds the generation as that of a request does.
     fn deliver(&self, plugin: &str, delivery: Delivery) -> BoxFuture<Result<Delivered, Undelivered>>;
+}
 
+/// The same, and what they are that serve.
+pub trait ServedPlugins: Deliver {
     /// What serves of a plugin, and its generation, to be looked at and let go of; none if nothing does, or not now.
     fn serving(&self, plugin: &str) -> Option<(u64, Arc<dyn Instance>)>;
 }

@@ -32,13 +32,16 @@ mod op_queue;
 mod paths;
 mod permissions;
 mod ports;
+mod queued;
 pub mod registry;
 pub mod routes;
+mod schedules;
 mod secrets;
 mod services;
 mod subscriptions;
 mod supervisor;
 mod tables;
+mod task_types;
 mod topics;
 mod values;
 mod view;
@@ -47,7 +50,7 @@ pub use crate::{
     body::{Body, BodyError},
     call::{Answer, Call, Connection, Fault, FaultKind, RequestId},
     configuration::{ConfigSchema, MASK},
-    deliveries::{Deliver, Delivered, Delivery, Undelivered},
+    deliveries::{Deliver, Delivered, Delivery, ServedPlugins, Undelivered},
     document::ReplacedDocument,
     events::{Emission, EventControl, EventCounts},
     executions::{
@@ -70,11 +73,14 @@ pub use crate::{
         BuildPriority, BuildProgress, Built, Candidate, Entry, Fingerprint, GenerationStart, Keepings, Kept, Kind,
         Loading, Progress, Publish, Scan, Shelf, Sources,
     },
+    queued::{QueuedCounts, QueuedQuery, QueuedTasks, WantedTask},
+    schedules::{MissedRuns, Schedule, ScheduleTimes, ScheduledRuns},
     secrets::{NotOpened, SealedSecret, SealedSecrets, Sealer},
     services::{AskCounts, AskError, AskErrorCode, Asker, ERROR_CODE, Services},
     subscriptions::{DeliverTo, EMIT, SUBSCRIBE, Subscription, may_subscribe, opens},
     supervisor::{Aside, PluginWork, Ports, Settings, supervise},
     tables::{TableTerms, TablesNotReady, TablesReady},
+    task_types::{TaskRate, TaskType, check_task_type, duration},
     topics::{HOST_TOPICS, MOST_TOPIC, NoTopic, TopicPattern, check_outside_topic, check_own_topic, check_topic},
     values::{KeptValues, ValueEntry, ValueQuery},
     view::{LivePlugin, Overview},

@@ -5,7 +5,9 @@
 use crate::{
     ExecutionTerms,
     permissions::check_permission,
+    schedules::{Schedule, check_schedules},
     subscriptions::{Subscription, check_subscriptions},
+    task_types::{TaskType, check_task_types},
 };
 use serde::Deserialize;
 use std::{collections::BTreeMap, ops::Range};
@@ -62,6 +64,10 @@ pub struct Camlock {
     pub execute: ExecutionTerms,
     /// Which events it wants to hear of.
     pub subscriptions: Vec<Subscription>,
+    /// The types of tasks that it takes.
+    pub task_types: Vec<TaskType>,
+    /// When it is called at set times.
+    pub schedules: Vec<Schedule>,
 }
 
 /// The categories, as a closed list.
@@ -259,6 +265,14 @@ fn parsed(cargo_toml: &[u8]) -> Result<CargoPackage, Invalid> {
     check_subscriptions(&camlock.subscriptions, &camlock.permissions)?;
     if let Some(file) = &camlock.config {
         check_schema_file(file)?;
+    }
+    check_task_types(&camlock.task_types).map_err(Invalid)?;
+    check_schedules(&camlock.schedules).map_err(Invalid)?;
+    if !camlock.schedules.is_empty() && !camlock.permissions.iter().any(|permission| permission == "schedule") {
+        return Err(Invalid("`schedules` needs the permission `schedule`: name it under `permissions`".to_owned()));
+    }
+    if !camlock.task_types.is_empty() && !camlock.permissions.iter().any(|permission| permission == "tasks") {
+        return Err(Invalid("`task_types` needs the permission `tasks`: name it under `permissions`".to_owned()));
     }
     for name in camlock.dependencies.keys() {
         check_name(name)?;

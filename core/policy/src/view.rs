@@ -4,8 +4,8 @@
 //! What must not live here: who may see what.
 
 use crate::{
-    BuildView, Endpoint, GenerationPhase, GenerationView, GrantsView, Instance, Kept, Kind, PluginView, Subscription,
-    Use, Watch, routes::MOUNTS,
+    BuildView, Endpoint, GenerationPhase, GenerationView, GrantsView, Instance, Kept, Kind, Manifest, PluginView,
+    Subscription, Use, Watch, routes::MOUNTS,
 };
 use std::{
     collections::BTreeMap,
@@ -124,6 +124,11 @@ impl LivePlugin {
             }
         }
         view
+    }
+
+    /// What the manifest of what serves says.
+    pub fn manifest(&self) -> Option<Manifest> {
+        self.instance.as_ref().and_then(Weak::upgrade).map(|instance| instance.description().manifest.clone())
     }
 
     /// Its OpenAPI document now: the last with which what serves replaced the one that it came with, or that one.

@@ -14,6 +14,7 @@ mod openapi;
 mod rate;
 pub mod secrets;
 mod storage;
+mod tasks;
 
 pub use data::{
     Login, OthersServed, PluginData, PostgresConnections, PostgresLink, PostgresMessages, PostgresServer,
@@ -27,4 +28,9 @@ pub use storage::{
     KeptKey, KeptValue, MOST_BATCH, MOST_KEY, MOST_PAGE, MOST_VALUE, PluginStorage, StorageAct, StorageChange,
     StorageClock, StorageCondition, StorageLimits, StorageOperation, StoragePage, StorageQuery, StorageService,
     StorageUse, StorageWatch, carry as carry_values,
+};
+pub use tasks::{
+    Enqueued, KnownTasks, MOST_INPUT, OfferedTask, RunnerSettings, ScheduleRecord, TakenTask, TaskClock, TaskCounts,
+    TaskDesk, TaskPage, TaskQuery, TaskQueue, TaskRecord, TaskRunner, TaskState, TaskTerms, TaskWishes, TasksService,
+    carry as carry_tasks, empty as take_back_tasks,
 };

@@ -262,6 +262,7 @@ fn ours(dialect: Dialect, applied: &BTreeSet<String>) -> BTreeSet<String> {
             "2026-11-29-000005_plugin_tables"
             "2026-11-29-000006_executions"
             "2026-11-29-000007_events"
+            "2026-11-29-000008_tasks"
         ),
     };
     let made = |line: &str| {

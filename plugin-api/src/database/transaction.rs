@@ -1,9 +1,10 @@
 //! Transactions: one ask, which is in the middle as long as they last.
 
 use super::{RowStream, SqlParams, rows::Replies, wire};
-use crate::{HostError, HostErrorCode};
+use crate::{HostError, HostErrorCode, TaskOptions, tasks::for_transaction};
 use bytes::Bytes;
 use http_body::Frame;
+use serde::Serialize;
 use std::{
     convert::Infallible,
     pin::Pin,
@@ -58,6 +59,18 @@ impl Transaction {
     /// Runs a statement, and says how many rows it changed.
     pub async fn execute(&mut self, sql: &str, params: impl SqlParams) -> Result<u64, HostError> {
         self.query(sql, params).await?.finish().await
+    }
+
+    /// Enqueues a task within this transaction: it is there exactly if that is committed. Back comes its id, or that of the one
+    /// which it was to be unique with. It takes the permission `tasks`.
+    pub async fn enqueue(
+        &mut self,
+        kind: &str,
+        input: impl Serialize,
+        options: TaskOptions,
+    ) -> Result<String, HostError> {
+        self.give(wire::task(&for_transaction(kind, input, options)?)).await?;
+        Ok(self.replies.finish().await?.to_string())
     }
 
     /// Makes it last.

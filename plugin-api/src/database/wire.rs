@@ -17,6 +17,15 @@ pub(super) fn command(kind: u8) -> Bytes {
     Bytes::copy_from_slice(&[1, 0, 0, 0, kind])
 }
 
+/// A task, as JSON.
+pub(super) fn task(written: &[u8]) -> Bytes {
+    let mut order = BytesMut::with_capacity(written.len() + 5);
+    order.put_u32_le(u32::try_from(written.len() + 1).unwrap_or(u32::MAX));
+    order.put_u8(b'T');
+    order.put_slice(written);
+    order.freeze()
+}
+
 /// A statement with its parameters.
 pub(super) fn statement(sql: &str, values: &[SqlValue]) -> Result<Bytes, HostError> {
     let mut order = BytesMut::with_capacity(64 + sql.len());

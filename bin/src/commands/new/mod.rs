@@ -40,6 +40,8 @@ enum Template {
     Database,
     /// The same, hearing of events and telling of some
     Events,
+    /// A crate that does work later, in a queue, and at set times
+    Task,
     /// One .rs file
     SingleFile,
 }
@@ -63,6 +65,11 @@ const EVENTS: &[(&str, &str)] = &[
     ("src/lib.rs", include_str!("events/lib.rs.in")),
     (".gitignore", include_str!("http/gitignore.in")),
 ];
+const TASK: &[(&str, &str)] = &[
+    ("Cargo.toml", include_str!("task/Cargo.toml.in")),
+    ("src/lib.rs", include_str!("task/lib.rs.in")),
+    (".gitignore", include_str!("http/gitignore.in")),
+];
 const SINGLE: &str = include_str!("single.rs.in");
 
 pub(crate) fn run(options: &NewArguments) -> Result<(), Failed> {
@@ -84,6 +91,7 @@ pub(crate) fn run(options: &NewArguments) -> Result<(), Failed> {
         Template::Http => Some(HTTP),
         Template::Database => Some(DATABASE),
         Template::Events => Some(EVENTS),
+        Template::Task => Some(TASK),
         Template::SingleFile => None,
     };
     let entry = match crate_files {

@@ -35,10 +35,10 @@ struct AllShares {
     /// Seconds of service time a second, of each plugin; none where there is no limit.
     each_second: Option<f64>,
     others: OthersServed,
-    by_plugin: Mutex<HashMap<Arc<str>, Arc<Share>>>,
+    by_plugin: Mutex<HashMap<Arc<str>, Arc<PluginShare>>>,
 }
 
-struct Share {
+struct PluginShare {
     plugin: Arc<str>,
     budget: Mutex<Budget>,
     /// Places for those that are held back.
@@ -61,7 +61,7 @@ pub(crate) struct ShareTurn(Option<Spending>);
 
 struct Spending {
     all: Arc<AllShares>,
-    share: Arc<Share>,
+    share: Arc<PluginShare>,
     reserved: f64,
     /// Since when it is being worked at.
     since: Option<Instant>,
@@ -103,12 +103,12 @@ impl ServiceShares {
         slowed.filter(|(_, slowed)| slowed.count > 0).collect()
     }
 
-    fn of(&self, plugin: &Arc<str>, each_second: f64, now: Instant) -> Arc<Share> {
+    fn of(&self, plugin: &Arc<str>, each_second: f64, now: Instant) -> Arc<PluginShare> {
         let mut by_plugin = self.0.by_plugin.lock();
         let new = || {
             let budget = Mutex::new(Budget::new(each_second, now));
             let (waiting, slowed, waited) = (Semaphore::new(WAITING), AtomicU64::new(0), AtomicU64::new(0));
-            Arc::new(Share { plugin: plugin.clone(), budget, waiting, slowed, waited })
+            Arc::new(PluginShare { plugin: plugin.clone(), budget, waiting, slowed, waited })
         };
         by_plugin.entry(plugin.clone()).or_insert_with(new).clone()
     }
@@ -134,7 +134,7 @@ impl ServiceShares {
     }
 }
 
-impl Share {
+impl PluginShare {
     fn slowed(&self) -> SlowedAsks {
         let waited = Duration::from_nanos(self.waited.load(Ordering::Relaxed));
         SlowedAsks { count: self.slowed.load(Ordering::Relaxed), waited }

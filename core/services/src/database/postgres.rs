@@ -20,4 +20,4 @@ mod roles;
 pub(in crate::database) use migrate::on_record;
 pub use migrate::{applied, drop_tables, migrate};
 pub(in crate::database) use roles::unavailable;
-pub use roles::{PluginRoles, RoleLimits, RolePasswords, ensure_roles, has_roles, passwords};
+pub use roles::{PluginRoles, RoleLimits, RolePasswords, ensure_roles, has_roles, let_enqueue, passwords};

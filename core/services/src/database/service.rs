@@ -13,7 +13,7 @@ pub mod wire;
 pub use on_postgres::LONGEST;
 pub use session::{Ended, Session, SessionLimits};
 
-use crate::Service;
+use crate::{Service, tasks::TaskDesk};
 use bytes::{Bytes, BytesMut};
 use camlock_policy::{AskError, AskErrorCode, Asker, Body, BoxFuture};
 use http::{Request, Response};
@@ -50,12 +50,18 @@ pub trait Sessions: Send + Sync + 'static {
 
 /// The service.
 #[derive(Debug)]
-pub struct DatabaseService<S>(Arc<S>, SessionLimits);
+pub struct DatabaseService<S>(Arc<S>, SessionLimits, Option<TaskDesk>);
 
 impl<S: Sessions> DatabaseService<S> {
     /// One with these connections.
     pub fn new(sessions: S, limits: SessionLimits) -> Self {
-        DatabaseService(Arc::new(sessions), limits)
+        DatabaseService(Arc::new(sessions), limits, None)
+    }
+
+    /// One whose transactions enqueue tasks there.
+    pub fn with_tasks(mut self, desk: TaskDesk) -> Self {
+        self.2 = Some(desk);
+        self
     }
 }
 
@@ -126,7 +132,8 @@ impl<S: Sessions> DatabaseService<S> {
     fn session(&self, asker: &Asker, request: Request<Body>) -> AnswerToAsk {
         let (orders, to_obey) = mpsc::channel(ORDERS_AHEAD);
         let (replies, to_send) = mpsc::channel(REPLIES_AHEAD);
-        let started = self.0.start(&asker.plugin, Session::new(to_obey, replies, self.1));
+        let desk = self.2.clone().filter(|_| asker.may("tasks").is_ok());
+        let started = self.0.start(&asker.plugin, Session::new(to_obey, replies, self.1).with_tasks(desk));
         Box::pin(async move {
             started.await?;
             let reading = tokio::spawn(read_orders(request.into_body(), orders)).abort_handle();

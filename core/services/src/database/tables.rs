@@ -91,6 +91,14 @@ impl PluginTables {
         }
     }
 
+    /// Whether a plugin's own SQL may enqueue tasks, where that is done by SQL: in PostgreSQL.
+    pub async fn let_enqueue(&self, plugin: &str, may: bool) -> Result<(), MigrationError> {
+        match &self.0 {
+            TablesPlace::Sqlite(_) => Ok(()),
+            TablesPlace::Postgres(tables) => tables.let_enqueue(plugin, may).await,
+        }
+    }
+
     /// Drops all tables of a plugin, and forgets which of its migrations have run. Of one that has none nothing changes.
     pub async fn purge(&self, plugin: &Arc<str>) -> Result<(), MigrationError> {
         match &self.0 {

@@ -22,7 +22,7 @@ const MUCH: usize = 1_024;
 
 /// One who hears of events.
 #[derive(Debug)]
-pub(super) struct Listener {
+pub(super) struct EventListener {
     pub(super) pattern: TopicPattern,
     pub(super) queue: Arc<EventQueue>,
 }
@@ -41,7 +41,7 @@ impl TopicRoute {
 
 /// Where events are distributed.
 pub(super) struct EventHub {
-    listeners: Mutex<Vec<Arc<Listener>>>,
+    listeners: Mutex<Vec<Arc<EventListener>>>,
     routes: RwLock<HashMap<Arc<str>, Arc<TopicRoute>>>,
     pending: Mutex<VecDeque<(Arc<TopicRoute>, SharedEvent)>>,
     /// Held by whoever distributes: so events keep their order.
@@ -90,7 +90,7 @@ impl EventHub {
     }
 
     /// From now on that one hears of events.
-    pub(super) fn listen(&self, listener: Arc<Listener>) {
+    pub(super) fn listen(&self, listener: Arc<EventListener>) {
         let mut listeners = self.listeners.lock();
         listeners.retain(|listener| !listener.queue.is_closed());
         listeners.push(listener);

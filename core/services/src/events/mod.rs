@@ -28,7 +28,7 @@ use camlock_policy::{
     check_own_topic,
 };
 use durable::DurableEvents;
-use hub::{EventHub, Listener};
+use hub::{EventHub, EventListener};
 use meters::EventMeters;
 use parking_lot::Mutex;
 use queue::EventQueue;
@@ -202,7 +202,7 @@ impl PluginEvents {
     fn begin(&self, plugin: Arc<str>, wanted: Subscription) -> Arc<MemorySubscriber> {
         let (pattern, meter) = (wanted.pattern.clone(), self.0.meters.of(&plugin));
         let subscriber = Arc::new(MemorySubscriber::new(plugin, wanted, EventQueue::new(self.0.limits), meter));
-        self.0.hub.listen(Arc::new(Listener { pattern, queue: subscriber.queue.clone() }));
+        self.0.hub.listen(Arc::new(EventListener { pattern, queue: subscriber.queue.clone() }));
         self.0.runtime.spawn(pump(subscriber.clone(), self.0.deliver.clone()));
         subscriber
     }

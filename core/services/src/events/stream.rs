@@ -1,6 +1,6 @@
 //! Following events without a handler: by a plugin at run time, and by operators. What must not live here: how it crosses.
 
-use super::{EventQueue, Listener, PluginEvents, record::SharedEvent, wire::MOST_BYTES, wire::MOST_EVENTS};
+use super::{EventListener, EventQueue, PluginEvents, record::SharedEvent, wire::MOST_BYTES, wire::MOST_EVENTS};
 use camlock_policy::{AskError, AskErrorCode, SubscriptionState, SubscriptionView, TopicPattern};
 use std::sync::{Arc, atomic::Ordering};
 
@@ -89,7 +89,7 @@ impl PluginEvents {
             }
             streams.push(Arc::downgrade(&seat));
         }
-        self.0.hub.listen(Arc::new(Listener { pattern, queue }));
+        self.0.hub.listen(Arc::new(EventListener { pattern, queue }));
         Ok(EventFollower { seat, events: self.clone() })
     }
 }

@@ -13,8 +13,8 @@ pub(crate) use sqlite::TABLES as SQLITE_TABLES;
 use crate::data::PluginData;
 use bytes::Bytes;
 use camlock_policy::{
-    AskError, Body, BoxFuture, Deliver, Delivered, Delivery, ExecutionCounts, ExecutionEntry, ExecutionOrder,
-    ExecutionOutcome, ExecutionQuery, ExecutionStatus, Executions, FaultKind, NotExecuted, Undelivered,
+    AskError, Body, BoxFuture, Delivered, Delivery, ExecutionCounts, ExecutionEntry, ExecutionOrder, ExecutionOutcome,
+    ExecutionQuery, ExecutionStatus, Executions, FaultKind, NotExecuted, ServedPlugins, Undelivered,
 };
 use http::StatusCode;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -77,7 +77,7 @@ impl Default for ExecutionSettings {
 pub struct Executor(Arc<ExecutorParts>);
 
 struct ExecutorParts {
-    plugins: Arc<dyn Deliver>,
+    plugins: Arc<dyn ServedPlugins>,
     settings: ExecutionSettings,
     schemas: ExecutionSchemas,
     meters: ExecutionMeters,
@@ -93,7 +93,7 @@ impl std::fmt::Debug for Executor {
 impl Executor {
     /// For these plugins, with a log that lies there and is written on that runtime.
     pub fn new(
-        plugins: Arc<dyn Deliver>,
+        plugins: Arc<dyn ServedPlugins>,
         reader: SchemaReader,
         data: PluginData,
         settings: ExecutionSettings,
@@ -177,7 +177,7 @@ impl ExecutorParts {
             return Err(NotExecuted::TooLarge(format!("the input has {size} bytes, and {most} are taken at most")));
         }
         let kept_input = self.settings.content.then(|| question["input"].clone());
-        let under_way = UnderWay {
+        let under_way = ExecutionUnderWay {
             parts: &self,
             entry: Some(ExecutionEntry {
                 id: id.clone(),
@@ -271,7 +271,7 @@ async fn whole(body: Body, most: usize) -> Result<Bytes, String> {
 }
 
 /// One that is under way: whatever becomes of it, it is logged and counted.
-struct UnderWay<'a> {
+struct ExecutionUnderWay<'a> {
     parts: &'a ExecutorParts,
     /// As it is logged if nobody waits any more. There until it is.
     entry: Option<ExecutionEntry>,
@@ -279,7 +279,7 @@ struct UnderWay<'a> {
     running: RunningExecution,
 }
 
-impl UnderWay<'_> {
+impl ExecutionUnderWay<'_> {
     fn ended(mut self, id: String, ended: EndedExecution) -> ExecutionOutcome {
         let EndedExecution { status, result, output_bytes, error, mut generation } = ended;
         if let Some(entry) = &mut self.entry {
@@ -309,7 +309,7 @@ impl UnderWay<'_> {
     }
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for ExecutionUnderWay<'_> {
     fn drop(&mut self) {
         self.log();
     }

@@ -40,7 +40,7 @@ impl Sessions for Lending {
                 }
                 Lender::Postgres(registry) => {
                     let client = registry.as_role(&registry.shop.run).await;
-                    tokio::spawn(async move { ended.send(session.run_on_postgres(&client).await) });
+                    tokio::spawn(async move { ended.send(session.run_on_postgres(&client, "shop", "camlock").await) });
                 }
             }
             Ok(())

@@ -194,7 +194,8 @@ pub async fn drop_tables(
          REVOKE ALL ON {schema}.camlock_plugins FROM {run}, {migrate};
          REVOKE ALL (name) ON {schema}.plugins FROM {migrate};
          REVOKE ALL ON FUNCTION {schema}._plugin_migration_begin(), {schema}._plugin_migration_done(text), \
-         {schema}._plugin_forget() FROM {migrate};"
+         {schema}._plugin_forget() FROM {migrate};
+         REVOKE ALL ON FUNCTION {schema}.enqueue(text, jsonb, jsonb) FROM {run};"
     );
     // By now another server may have done it.
     let is_there = "SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = ANY (ARRAY[$1::text, $2::text])";
@@ -202,6 +203,8 @@ pub async fn drop_tables(
     if ending.query(is_there, &[&roles.run, &roles.migrate]).await.map_err(told)?.len() == 2 {
         ending.batch_execute(&rights).await.map_err(told)?;
     }
+    let sender = format!("DELETE FROM {schema}.task_senders WHERE plugin = $1");
+    ending.execute(&sender, &[&roles.plugin]).await.map_err(told)?;
     let row = format!("DELETE FROM {schema}._plugin_roles WHERE plugin = $1");
     ending.execute(&row, &[&roles.plugin]).await.map_err(told)?;
     ending.batch_execute(&format!("DROP ROLE IF EXISTS {run}; DROP ROLE IF EXISTS {migrate}")).await.map_err(told)?;

@@ -130,6 +130,19 @@ pub async fn has_roles(host: &Client, roles: &PluginRoles) -> Result<bool, Migra
     Ok(host.query_opt(&question, &[&roles.plugin]).await.map_err(|error| unavailable(&error))?.is_some())
 }
 
+/// Whether a plugin's role for run time may enqueue tasks by SQL. The function that does asks for this row.
+pub async fn let_enqueue(host: &Client, roles: &PluginRoles, may: bool) -> Result<(), MigrationError> {
+    let senders = format!("{}.task_senders", quoted(&roles.schema));
+    let done = match may {
+        true => {
+            let insert = format!("INSERT INTO {senders} (role, plugin) VALUES ($1, $2) ON CONFLICT DO NOTHING");
+            host.execute(&insert, &[&roles.run, &roles.plugin]).await
+        }
+        false => host.execute(&format!("DELETE FROM {senders} WHERE role = $1"), &[&roles.run]).await,
+    };
+    done.map(drop).map_err(|error| unavailable(&error))
+}
+
 /// Begins to change roles and what is granted to them: one server after the other does, for PostgreSQL gives up whoever finds a row
 /// of its catalog changed by another. Migrations that run meanwhile are not held up.
 pub(super) async fn begin_to_change<'a>(
@@ -188,7 +201,9 @@ pub async fn ensure_roles(
         "GRANT CREATE ON SCHEMA {schema} TO {migrate};
          GRANT REFERENCES (name) ON {schema}.plugins TO {migrate};
          GRANT EXECUTE ON FUNCTION {schema}._plugin_migration_begin(), {schema}._plugin_migration_done(text), \
-         {schema}._plugin_forget() TO {migrate};"
+         {schema}._plugin_forget() TO {migrate};
+         GRANT EXECUTE ON FUNCTION {schema}.enqueue(text, jsonb, jsonb) TO {};",
+        quoted(&roles.run)
     );
     host.batch_execute(&rights).await.map_err(told)?;
     // A row that is as it should be is not touched: a migration that runs elsewhere has it locked.

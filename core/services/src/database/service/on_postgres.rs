@@ -32,8 +32,8 @@ const COMMIT: Duration = Duration::from_secs(10);
 impl Session {
     /// Obeys orders until there are no more. Dropping the future leaves the connection in the middle of something: it is to be
     /// closed then, as when it is broken.
-    pub async fn run_on_postgres(mut self, client: &Client) -> Ended {
-        let stopped = obey(&mut self, client).await;
+    pub async fn run_on_postgres(mut self, client: &Client, plugin: &str, schema: &str) -> Ended {
+        let stopped = obey(&mut self, client, (plugin, schema)).await;
         let is_over = matches!(&stopped, Err(Stop::Error(_)));
         if let Err(Stop::Error(error)) = stopped {
             let _ = self.reply(wire::error(&error)).await;
@@ -51,7 +51,7 @@ impl Session {
     }
 }
 
-async fn obey(session: &mut Session, client: &Client) -> Result<(), Stop> {
+async fn obey(session: &mut Session, client: &Client, own: (&str, &str)) -> Result<(), Stop> {
     let mut in_transaction = false;
     loop {
         if !in_transaction {
@@ -79,8 +79,9 @@ async fn obey(session: &mut Session, client: &Client) -> Result<(), Stop> {
             _ if !in_transaction => Err(misplaced("there is no transaction").into()),
             SqlOrder::Commit => {
                 in_transaction = false;
-                commit(session, client).await
+                commit(session, client).await.inspect(|_| session.committed())
             }
+            SqlOrder::Enqueue(written) => enqueue(session, client, own, &written).await,
             SqlOrder::Rollback => {
                 in_transaction = false;
                 of_the_host(session, client, "ROLLBACK").await
@@ -125,6 +126,20 @@ async fn in_time<T>(limit: Duration, doing: impl Future<Output = Result<T, Error
 async fn of_the_host(session: &Session, client: &Client, sql: &str) -> Result<u64, Stop> {
     in_time(session.statement_time(), client.batch_execute(sql)).await?;
     Ok(0)
+}
+
+/// By the function that the role may call: within its transaction, and for its own plugin alone.
+async fn enqueue(
+    session: &mut Session,
+    client: &Client,
+    (plugin, schema): (&str, &str),
+    written: &[u8],
+) -> Result<u64, Stop> {
+    let (task, _) = session.task(plugin, written)?;
+    let sql = format!("SELECT \"{schema}\".enqueue($1, $2::text::jsonb, $3::text::jsonb)");
+    let values: [&(dyn ToSql + Sync); 3] = [&task.kind, &task.input, &task.options()];
+    let row = in_time(session.statement_time(), client.query_one(&sql, &values)).await?;
+    Ok(u64::try_from(row.get::<_, i64>(0)).unwrap_or(0))
 }
 
 /// PostgreSQL answers `COMMIT` in a transaction in which something failed with a rollback, and without an error.

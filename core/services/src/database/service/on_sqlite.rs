@@ -5,7 +5,10 @@ use super::{
     statement::StatementKind,
     wire::{self, SqlCell, SqlOrder, SqlParameter},
 };
-use crate::database::{names::TableNames, sqlite::FencedConnection};
+use crate::{
+    database::{names::TableNames, sqlite::FencedConnection},
+    tasks::enqueue_in_file,
+};
 use camlock_policy::{AskError, AskErrorCode};
 use rusqlite::{
     ErrorCode, ToSql,
@@ -18,7 +21,7 @@ impl Session {
     pub fn run_on_sqlite(mut self, connection: &mut FencedConnection, plugin: &str) -> Ended {
         let names = TableNames::of(plugin);
         let runtime = Handle::current();
-        let stopped = obey(&mut self, connection, &names, &runtime);
+        let stopped = obey(&mut self, connection, (plugin, &names), &runtime);
         if !connection.as_host().is_autocommit() && connection.as_host().execute_batch("ROLLBACK").is_err() {
             return Ended::Broken;
         }
@@ -32,7 +35,7 @@ impl Session {
 fn obey(
     session: &mut Session,
     connection: &mut FencedConnection,
-    names: &TableNames,
+    (plugin, names): (&str, &TableNames),
     runtime: &Handle,
 ) -> Result<(), Stop> {
     loop {
@@ -51,7 +54,8 @@ fn obey(
             SqlOrder::Begin if in_transaction => Err(misplaced("there is a transaction already").into()),
             SqlOrder::Begin => of_the_host(connection, "BEGIN IMMEDIATE").inspect(|_| session.hold()),
             _ if !in_transaction => Err(misplaced("there is no transaction").into()),
-            SqlOrder::Commit => of_the_host(connection, "COMMIT"),
+            SqlOrder::Commit => of_the_host(connection, "COMMIT").inspect(|_| session.committed()),
+            SqlOrder::Enqueue(written) => enqueue(session, connection, plugin, &written),
             SqlOrder::Rollback => of_the_host(connection, "ROLLBACK"),
         };
         match done {
@@ -70,6 +74,18 @@ fn misplaced(words: &str) -> AskError {
 fn of_the_host(connection: &mut FencedConnection, sql: &str) -> Result<u64, Stop> {
     connection.as_host().execute_batch(sql).map_err(|error| in_words(&error))?;
     Ok(0)
+}
+
+/// In the file in which the plugin's own tables are, and so in the same transaction.
+fn enqueue(
+    session: &mut Session,
+    connection: &mut FencedConnection,
+    plugin: &str,
+    written: &[u8],
+) -> Result<u64, Stop> {
+    let (task, now) = session.task(plugin, written)?;
+    let made = enqueue_in_file(connection.as_host(), plugin, &task, now)?;
+    Ok(u64::try_from(made.id).unwrap_or(0))
 }
 
 fn statement(

@@ -2,6 +2,7 @@
 
 use super::wire::{self, SqlCell, SqlOrder};
 use crate::data::IdleTime;
+use crate::tasks::{OfferedTask, TaskDesk};
 use bytes::{Bytes, BytesMut};
 use camlock_policy::{AskError, AskErrorCode};
 use std::time::{Duration, Instant};
@@ -47,6 +48,9 @@ pub struct Session {
     holds_until: Option<Instant>,
     /// When it is not the connection that is waited for.
     idle: IdleTime,
+    desk: Option<TaskDesk>,
+    /// Whether something was enqueued since the transaction began.
+    has_enqueued: bool,
 }
 
 /// Why a session does not go on.
@@ -73,12 +77,43 @@ impl Session {
         replies: mpsc::Sender<Bytes>,
         limits: SessionLimits,
     ) -> Self {
-        Session { orders, replies, limits, holds_until: None, idle: IdleTime::default() }
+        Session {
+            orders,
+            replies,
+            limits,
+            holds_until: None,
+            idle: IdleTime::default(),
+            desk: None,
+            has_enqueued: false,
+        }
     }
 
     /// The same, which notes there when its connection has nothing to do.
     pub(crate) fn counting(self, idle: IdleTime) -> Self {
         Session { idle, ..self }
+    }
+
+    /// One that may enqueue tasks, there.
+    pub(super) fn with_tasks(mut self, desk: Option<TaskDesk>) -> Self {
+        self.desk = desk;
+        self
+    }
+
+    /// A task that the plugin wants within its transaction, if it may, and takes such tasks; and what time it is.
+    pub(super) fn task(&mut self, plugin: &str, written: &[u8]) -> Result<(OfferedTask, i64), AskError> {
+        let denied = || AskError::new(AskErrorCode::Denied, "`tasks` is not granted to this plugin");
+        let desk = self.desk.as_ref().ok_or_else(denied)?;
+        let task = desk.read(plugin, written)?;
+        self.has_enqueued = true;
+        Ok((task, desk.now()))
+    }
+
+    /// The transaction is committed: what was enqueued in it may begin.
+    pub(super) fn committed(&mut self) {
+        if let Some(desk) = self.desk.as_ref().filter(|_| self.has_enqueued) {
+            desk.wake();
+        }
+        self.has_enqueued = false;
     }
 
     /// From now on it holds what others wait for, until it is [`released`](Session::release).

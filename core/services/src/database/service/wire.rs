@@ -38,6 +38,8 @@ pub enum SqlOrder {
     Commit,
     /// Its end, with nothing done.
     Rollback,
+    /// A task, as JSON, that is enqueued within it.
+    Enqueue(Bytes),
 }
 
 /// An order may have so many bytes.
@@ -75,6 +77,7 @@ fn read_order(order: &mut Bytes) -> Option<SqlOrder> {
         b'B' => Some(SqlOrder::Begin),
         b'C' => Some(SqlOrder::Commit),
         b'R' => Some(SqlOrder::Rollback),
+        b'T' => Some(SqlOrder::Enqueue(order.split_to(order.len()))),
         _ => None,
     }
 }

@@ -143,13 +143,13 @@ impl ServerTables {
             };
             let mut lent = tables.pool.lend(turn, connection);
             let session = session.counting(lent.idle());
-            let runtime = tables.pool.runtime().clone();
+            let (runtime, schema) = (tables.pool.runtime().clone(), tables.server.schema().to_owned());
             runtime.spawn(async move {
                 // Should it panic, or end in the middle, the connection is closed.
                 lent.spoil();
                 let Ok(connection) = lent.get() else { return };
                 let backend = connection.backend;
-                if session.run_on_postgres(&connection.client).await == Ended::Reusable {
+                if session.run_on_postgres(&connection.client, &plugin, &schema).await == Ended::Reusable {
                     lent.restore();
                 } else if let Ok(host) = tables.host(&plugin).await {
                     // The server does not notice that nobody waits any more.
@@ -158,6 +158,15 @@ impl ServerTables {
             });
             Ok(())
         })
+    }
+
+    /// Whether the plugin's role may enqueue tasks by SQL. One that has no role yet is told nothing.
+    pub(super) async fn let_enqueue(&self, plugin: &str, may: bool) -> Result<(), MigrationError> {
+        let host = self.host(plugin).await?;
+        if postgres::has_roles(&host.client, &host.roles).await? {
+            postgres::let_enqueue(&host.client, &host.roles, may).await?;
+        }
+        Ok(())
     }
 
     /// What logs in as the plugin, for those who bring a client of their own.

@@ -45,7 +45,7 @@ pub(super) struct CarriedSubscription {
 }
 
 /// The right to bring events, and where it goes on.
-struct Claim {
+struct TopicClaim {
     done: u64,
     attempts: u32,
     /// So long it is waited before the next attempt.
@@ -118,7 +118,7 @@ struct Courier<'a> {
 }
 
 impl Courier<'_> {
-    async fn run(&self, sql: BothSql, values: Vec<EventCell>) -> Result<Vec<super::EventRow>, AskError> {
+    async fn run(&self, sql: BothSql, values: Vec<EventCell>) -> Result<Vec<super::KeptEventRow>, AskError> {
         self.durable.store.run(sql, values).await
     }
 
@@ -128,7 +128,7 @@ impl Courier<'_> {
     }
 
     /// The same, if nobody else got the right meanwhile.
-    fn held(&self, claim: &Claim) -> [EventCell; 4] {
+    fn held(&self, claim: &TopicClaim) -> [EventCell; 4] {
         let [id, node] = self.key();
         [id, node, text(&self.durable.holder), EventCell::Number(claim.epoch)]
     }
@@ -140,10 +140,10 @@ impl Courier<'_> {
         self.run(REGISTER, values).await.map(drop)
     }
 
-    async fn claim(&self) -> Result<Option<Claim>, AskError> {
+    async fn claim(&self) -> Result<Option<TopicClaim>, AskError> {
         let [id, node] = self.key();
         let rows = self.run(CLAIM, vec![text(&self.durable.holder), id, node]).await?;
-        Ok(rows.first().map(|row| Claim {
+        Ok(rows.first().map(|row| TopicClaim {
             done: row[0].count(),
             attempts: u32::try_from(row[1].number()).unwrap_or(0),
             due: Duration::from_millis(row[2].count()),
@@ -235,7 +235,7 @@ impl Courier<'_> {
         }
     }
 
-    async fn advance(&self, claim: &Claim, upto: u64, delivered: usize, lost: u64) -> Result<(), AskError> {
+    async fn advance(&self, claim: &TopicClaim, upto: u64, delivered: usize, lost: u64) -> Result<(), AskError> {
         let counts = vec![number(upto), number(delivered as u64), number(lost)];
         self.run(ADVANCE, [counts, self.held(claim).to_vec()].concat()).await?;
         self.subscription.meter.delivered.fetch_add(delivered as u64, Ordering::Relaxed);
@@ -246,7 +246,7 @@ impl Courier<'_> {
     /// It is tried again later, or given up.
     async fn fail(
         &self,
-        claim: &Claim,
+        claim: &TopicClaim,
         (place, (event, position, _)): (u64, &Attempted),
         attempts: u32,
         why: &str,

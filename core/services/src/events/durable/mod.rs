@@ -18,7 +18,7 @@ use camlock_policy::{AskError, Deliver, DeliverTo, Subscription, TopicPattern};
 use parking_lot::{Mutex, RwLock};
 use sql::PURGE;
 use std::{collections::BTreeMap, fmt, sync::Arc};
-use store::{EventRow, EventStore, text};
+use store::{EventStore, KeptEventRow, text};
 use tokio::{runtime::Handle, sync::watch};
 use writer::EventWriter;
 
@@ -56,7 +56,7 @@ impl fmt::Debug for DurableEvents {
 }
 
 /// What an event that was read is, and where it stands.
-fn read_event(row: &EventRow, attempt: u32) -> (u64, Attempted) {
+fn read_event(row: &KeptEventRow, attempt: u32) -> (u64, Attempted) {
     let trace_id = row[5].bytes().try_into().unwrap_or_default();
     let depth = u32::try_from(row[6].number()).unwrap_or_default();
     let event = EventRecord::at(row[4].count(), row[1].text().into(), row[3].bytes(), trace_id, depth);

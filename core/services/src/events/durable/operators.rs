@@ -3,7 +3,7 @@
 use super::{
     DurableEvents,
     sql::{DEAD, IS_THERE, LIST, PAUSE, REPLAY, RESUME},
-    store::{EventRow, number, text},
+    store::{KeptEventRow, number, text},
 };
 use crate::events::operators::shown_payload;
 use camlock_policy::{AskError, AskErrorCode, DeadEventView, SubscriptionState, SubscriptionView, UtcTime};
@@ -17,7 +17,7 @@ fn milliseconds(at: u64) -> UtcTime {
     (UNIX_EPOCH + Duration::from_millis(at)).into()
 }
 
-fn view(row: &EventRow) -> SubscriptionView {
+fn view(row: &KeptEventRow) -> SubscriptionView {
     let (paused, reason) = (row[8].text(), row[9].text());
     let (state, why) = match (paused, row[6].number()) {
         ("", _) if row[13].number() > UNUSED_AFTER => (SubscriptionState::Unused, "nothing that serves has it"),
@@ -44,7 +44,7 @@ fn view(row: &EventRow) -> SubscriptionView {
     }
 }
 
-fn dead_view(row: &EventRow) -> DeadEventView {
+fn dead_view(row: &KeptEventRow) -> DeadEventView {
     DeadEventView {
         number: row[0].count(),
         topic: row[1].text().to_owned(),

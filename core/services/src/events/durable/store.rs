@@ -19,7 +19,7 @@ pub(super) enum EventCell {
 }
 
 /// A row.
-pub(super) type EventRow = Vec<EventCell>;
+pub(super) type KeptEventRow = Vec<EventCell>;
 
 /// An event that is to be kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,7 +105,7 @@ impl EventStore {
     }
 
     /// One statement, with the rows that it has.
-    pub(super) async fn run(&self, sql: BothSql, values: Vec<EventCell>) -> Result<Vec<EventRow>, AskError> {
+    pub(super) async fn run(&self, sql: BothSql, values: Vec<EventCell>) -> Result<Vec<KeptEventRow>, AskError> {
         match &self.data {
             PluginData::Sqlite(file) => {
                 file.write(&self.own, move |connection| on_sqlite(connection, sql.sqlite, &values)).await
@@ -239,7 +239,7 @@ fn begin(connection: &mut Connection) -> Result<rusqlite::Transaction<'_>, AskEr
     connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(unavailable)
 }
 
-fn on_sqlite(connection: &Connection, sql: &str, values: &[EventCell]) -> Result<Vec<EventRow>, AskError> {
+fn on_sqlite(connection: &Connection, sql: &str, values: &[EventCell]) -> Result<Vec<KeptEventRow>, AskError> {
     let mut statement = connection.prepare_cached(sql).map_err(unavailable)?;
     let columns = statement.column_count();
     let mut rows = statement.query(params_from_iter(values)).map_err(unavailable)?;
@@ -274,7 +274,7 @@ async fn on_postgres(
     connection: &mut PooledConnection,
     sql: &'static str,
     values: &[EventCell],
-) -> Result<Vec<EventRow>, AskError> {
+) -> Result<Vec<KeptEventRow>, AskError> {
     let statement = connection.statement(sql).await?;
     let values: Vec<_> = values.iter().map(EventCell::on_postgres).collect();
     let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();

@@ -1,0 +1,63 @@
+//! Many tasks.
+
+use crate::{
+    place::{enqueue, on_both, shop, task, types, until},
+    plugin::FakePlugin,
+};
+use camlock_services::{OfferedTask, TaskQuery, TaskState};
+use camlock_testing::trial;
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+#[trial]
+fn a_hundred_thousand_wait() {
+    on_both(async |place| {
+        let queue = place.open();
+        for _ in 0..100 {
+            let tasks = (0..1_000).map(|_| task("review", json!({ "wait": 1 }))).collect();
+            queue.enqueue(&shop(), tasks).await.unwrap();
+        }
+        for _ in 0..10 {
+            let delay = Duration::from_secs(3_600);
+            let tasks = (0..1_000).map(|_| OfferedTask { delay, priority: 9, ..task("review", json!({})) }).collect();
+            queue.enqueue(&shop(), tasks).await.unwrap();
+        }
+        assert_eq!(queue.counts().await.unwrap()["shop"].waiting, 110_000);
+        let plugin = FakePlugin::default();
+        let (_, runner) = place.serve_many("one", &types(&["review"]), &plugin);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        // What is urgent is begun soon, whatever waits, and others' lists are there.
+        let begun = Instant::now();
+        let urgent = enqueue(&queue, OfferedTask { priority: 10, ..task("review", json!({})) }).await;
+        until(&queue, urgent, TaskState::Done).await;
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        let page = queue.list(TaskQuery { most: 50, state: Some(TaskState::Waiting), ..TaskQuery::default() }).await;
+        assert!(page.unwrap().more);
+        println!("an urgent one after {:?}", begun.elapsed());
+        runner.end().await;
+        assert_eq!(plugin.ledger(|ledger| ledger.overlaps.clone()), Vec::<i64>::new());
+    });
+}
+
+#[trial]
+fn ten_thousand_are_done_once_each() {
+    on_both(async |place| {
+        let plugin = FakePlugin::default();
+        let kinds = types(&["review"]);
+        let (queue, one) = place.serve_many("one", &kinds, &plugin);
+        let (_, two) = place.serve_many("two", &kinds, &plugin);
+        let begun = Instant::now();
+        for _ in 0..10 {
+            let tasks = (0..1_000).map(|_| task("review", json!({}))).collect();
+            queue.enqueue(&shop(), tasks).await.unwrap();
+        }
+        while queue.counts().await.unwrap().contains_key("shop") {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        println!("10,000 tasks in {:?}", begun.elapsed());
+        one.end().await;
+        two.end().await;
+        let (done, twice) = plugin.ledger(|ledger| (ledger.done.len(), ledger.done.values().any(|times| *times > 1)));
+        assert_eq!((done, twice), (10_000, false));
+    });
+}
