@@ -1,6 +1,7 @@
 //! `camlock serve` and its registry, in a real SQLite and a real PostgreSQL: toggled by clients of SQL, and with everything that
 //! can go wrong with a database. What serves goes on serving: requests are under way throughout, and none may fail.
 
+mod audited;
 mod cut;
 mod executing;
 mod heard;
@@ -36,6 +37,7 @@ both! {
     toggles: enabled config_taken_live config_by_a_new_generation versions deleted gone_and_back in_bulk removed_by_sql
         removed_by_operators;
     opening: a_newer_schema an_older_schema somebody_elses;
+    audited: every_event_in_one_chain;
     executing: what_comes_of_it what_is_under_way what_is_kept;
     heard: what_operators_see killed_in_the_middle_of_events;
     stored: killed_in_the_middle_of_batches;
