@@ -34,7 +34,7 @@ both! {
     toggles: enabled config_taken_live config_by_a_new_generation versions deleted gone_and_back in_bulk removed_by_sql
         removed_by_operators;
     opening: a_newer_schema an_older_schema somebody_elses;
-    heard: what_operators_see killed_in_the_middle_of_events;
+    heard: what_operators_see in_a_transaction killed_in_the_middle_of_events;
     stored: killed_in_the_middle_of_batches;
     tables: a_life a_version_comes_too_early killed_in_the_middle;
     powertable: postgrest_js_over_http tables_over_http formats_over_http many_rows_over_http;

@@ -43,7 +43,10 @@ const OTHERS: &str = "
     CREATE VIEW p_other__all AS SELECT * FROM p_other__things;";
 
 /// What the registry has for plugins' tables.
-pub(crate) const TABLES: &str = include_str!("../../../../migrations/postgres/2026-11-29-000005_plugin_tables/up.sql");
+pub(crate) const TABLES: &str = concat!(
+    include_str!("../../../../migrations/postgres/2026-11-29-000005_plugin_tables/up.sql"),
+    include_str!("../../../../migrations/postgres/2026-11-29-000007_events/up.sql"),
+);
 
 const OWN: &str = "
     CREATE TABLE p_shop__orders (id SERIAL PRIMARY KEY, note TEXT NOT NULL);

@@ -3,14 +3,18 @@
 use super::{
     session::{Ended, RowsToSend, Session, Stop},
     statement::StatementKind,
-    wire::{self, SqlCell, SqlOrder, SqlParameter},
+    wire::{self, EmitOrder, SqlCell, SqlOrder, SqlParameter},
 };
-use crate::database::{names::TableNames, sqlite::FencedConnection};
+use crate::{
+    database::{names::TableNames, sqlite::FencedConnection},
+    events::INSERT_ONE,
+};
 use camlock_policy::{AskError, AskErrorCode};
 use rusqlite::{
-    ErrorCode, ToSql,
+    ErrorCode, ToSql, params,
     types::{ToSqlOutput, ValueRef},
 };
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
 
 impl Session {
@@ -51,6 +55,7 @@ fn obey(
             SqlOrder::Begin if in_transaction => Err(misplaced("there is a transaction already").into()),
             SqlOrder::Begin => of_the_host(connection, "BEGIN IMMEDIATE").inspect(|_| session.hold()),
             _ if !in_transaction => Err(misplaced("there is no transaction").into()),
+            SqlOrder::Emit(event) => emit(connection, event),
             SqlOrder::Commit => of_the_host(connection, "COMMIT"),
             SqlOrder::Rollback => of_the_host(connection, "ROLLBACK"),
         };
@@ -69,6 +74,16 @@ fn misplaced(words: &str) -> AskError {
 
 fn of_the_host(connection: &mut FencedConnection, sql: &str) -> Result<u64, Stop> {
     connection.as_host().execute_batch(sql).map_err(|error| in_words(&error))?;
+    Ok(0)
+}
+
+/// It is in the same file: it is emitted exactly if the transaction is committed.
+fn emit(connection: &mut FencedConnection, event: EmitOrder) -> Result<u64, Stop> {
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let at = i64::try_from(at.as_micros()).unwrap_or(i64::MAX);
+    let EmitOrder { depth, trace_id, topic, payload } = event;
+    let host = connection.as_host();
+    host.execute(INSERT_ONE, params![topic, &*payload, at, trace_id, depth]).map_err(|error| in_words(&error))?;
     Ok(0)
 }
 
