@@ -11,6 +11,12 @@ pub use stream::EventStream;
 
 pub(crate) use handle::handle_batch;
 
+/// The trace of an event that is emitted now, and how many led to it.
+pub(crate) fn lineage() -> ([u8; 16], u32) {
+    let around::Lineage { trace_id, depth } = around::next();
+    (trace_id, depth)
+}
+
 use crate::{HostError, HostErrorCode, TraceId};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;

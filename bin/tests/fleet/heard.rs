@@ -32,7 +32,7 @@ fn by_one_or_by_each_whoever_is_killed() {
         node.server.until_serving("hearing");
     }
     let rows = "SELECT count(*) FROM camlock.subscriptions";
-    fleet.nodes[0].server.until(|_| fleet.sql(rows), |rows| rows == "4");
+    fleet.nodes[0].server.until(|_| fleet.sql(rows), |rows| rows == "5");
     for number in 0..60 {
         let server = &fleet.nodes[number as usize % 3].server;
         emit(server, "order.made", number);

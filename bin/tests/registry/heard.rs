@@ -93,6 +93,41 @@ pub(crate) fn killed_in_the_middle_of_events(world: &World) {
     server.end();
 }
 
+/// What a plugin emits in a transaction of its own is emitted exactly if that is committed.
+pub(crate) fn in_a_transaction(world: &World) {
+    put_there(world);
+    let server = world.serve();
+    server.until_serving("hearing");
+    server.until(|server| subscription(server, "hearing:own"), |view| !view.is_null());
+    let outbox = |topic: &str, end: &str, number: u32| {
+        let payload = json!({ "do": "note", "number": number }).to_string();
+        let path = format!("/api/v1/p/hearing/outbox/{topic}/{end}");
+        request_with(server.address, "POST", &path, &[], &payload).unwrap()
+    };
+    let own = "plugin.hearing.order.made";
+    for (end, number) in [("commit", 0), ("rollback", 1), ("drop", 2), ("commit", 3)] {
+        let answer = outbox(own, end, number);
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    let denied = outbox("plugin.other.order.made", "commit", 4);
+    assert_eq!(denied.status, 403, "{denied:?}");
+    let mut expected = vec![json!(0), json!(3)];
+    // On PostgreSQL also by a client of its own.
+    if !matches!(world.place, Place::Sqlite) {
+        let answer = outbox(own, "sql", 5);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        expected.extend([json!(5), Value::Null]);
+    }
+    let heard = |server: &Server| {
+        let heard = server.get("/api/v1/p/hearing/heard").json();
+        let own = heard.as_array().unwrap().iter().filter(|event| event["topic"] == own).cloned();
+        own.map(|event| event["payload"]["number"].clone()).collect::<Vec<_>>()
+    };
+    server.until(heard, |heard| heard.len() >= expected.len());
+    assert_eq!(heard(&server), expected);
+    server.end();
+}
+
 pub(crate) fn what_operators_see(world: &World) {
     put_there(world);
     let server = world.serve();

@@ -186,6 +186,7 @@ pub(super) async fn replay(
     params(OfSubscription), responses(
     (status = 204, description = "It is paused"),
     (status = 404, description = "There is no such subscription"),
+    (status = 409, description = "It is not granted"),
 ))]
 pub(super) async fn pause(
     state: ControlState,
@@ -201,6 +202,7 @@ pub(super) async fn pause(
     params(OfSubscription), responses(
     (status = 204, description = "It goes on"),
     (status = 404, description = "There is no such subscription"),
+    (status = 409, description = "It is not granted"),
 ))]
 pub(super) async fn resume(
     state: ControlState,

@@ -73,6 +73,14 @@ impl Transaction {
         Ok(self.replies.finish().await?.to_string())
     }
 
+    /// Emits an event exactly if the transaction is committed: it is kept, for durable subscriptions. It takes the permission
+    /// `events:emit:TOPIC`; without it the transaction is taken back.
+    pub async fn emit(&mut self, topic: &str, payload: impl AsRef<[u8]>) -> Result<(), HostError> {
+        let (trace_id, depth) = crate::events::lineage();
+        self.give(wire::emission(depth, trace_id, topic, payload.as_ref())?).await?;
+        self.replies.finish().await.map(drop)
+    }
+
     /// Makes it last.
     pub async fn commit(mut self) -> Result<(), HostError> {
         self.command(b'C').await

@@ -43,6 +43,22 @@ pub(super) fn statement(sql: &str, values: &[SqlValue]) -> Result<Bytes, HostErr
     Ok(order.freeze())
 }
 
+/// An event, which is emitted with the transaction.
+pub(super) fn emission(depth: u32, trace_id: [u8; 16], topic: &str, payload: &[u8]) -> Result<Bytes, HostError> {
+    let mut order = BytesMut::with_capacity(64 + topic.len() + payload.len());
+    order.put_u32_le(0);
+    order.put_u8(b'E');
+    order.put_u32_le(depth);
+    order.put_slice(&trace_id);
+    put_long(&mut order, topic.as_bytes());
+    put_long(&mut order, payload);
+    let length = u32::try_from(order.len() - 4).map_err(|_| invalid("an event is too long"))?;
+    if let Some(place) = order.first_chunk_mut() {
+        *place = length.to_le_bytes();
+    }
+    Ok(order.freeze())
+}
+
 /// A length that does not fit is refused with the whole order.
 fn put_long(order: &mut BytesMut, bytes: &[u8]) {
     order.put_u32_le(u32::try_from(bytes.len()).unwrap_or(u32::MAX));

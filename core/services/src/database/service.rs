@@ -13,7 +13,7 @@ pub mod wire;
 pub use on_postgres::LONGEST;
 pub use session::{Ended, Session, SessionLimits};
 
-use crate::{Service, tasks::TaskDesk};
+use crate::{Service, events::may_emit, tasks::TaskDesk};
 use bytes::{Bytes, BytesMut};
 use camlock_policy::{AskError, AskErrorCode, Asker, Body, BoxFuture};
 use http::{Request, Response};
@@ -133,24 +133,25 @@ impl<S: Sessions> DatabaseService<S> {
         let (orders, to_obey) = mpsc::channel(ORDERS_AHEAD);
         let (replies, to_send) = mpsc::channel(REPLIES_AHEAD);
         let desk = self.2.clone().filter(|_| asker.may("tasks").is_ok());
+        let asker = asker.clone();
         let started = self.0.start(&asker.plugin, Session::new(to_obey, replies, self.1).with_tasks(desk));
         Box::pin(async move {
             started.await?;
-            let reading = tokio::spawn(read_orders(request.into_body(), orders)).abort_handle();
+            let reading = tokio::spawn(read_orders(request.into_body(), orders, asker)).abort_handle();
             Ok(Response::new(Body::stream(ReplyBody { to_send, reading })))
         })
     }
 }
 
 /// Reads orders until they end. What is none ends them with that.
-async fn read_orders(mut body: Body, orders: mpsc::Sender<Result<SqlOrder, AskError>>) {
+async fn read_orders(mut body: Body, orders: mpsc::Sender<Result<SqlOrder, AskError>>, asker: Asker) {
     let mut pending = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else { return };
         let Ok(data) = frame.into_data() else { continue };
         pending.extend_from_slice(&data);
         loop {
-            match wire::take_order(&mut pending) {
+            match wire::take_order(&mut pending).and_then(|order| permitted(order, &asker)) {
                 Ok(None) => break,
                 Ok(Some(order)) => {
                     if orders.send(Ok(order)).await.is_err() {
@@ -164,6 +165,14 @@ async fn read_orders(mut body: Body, orders: mpsc::Sender<Result<SqlOrder, AskEr
             }
         }
     }
+}
+
+/// An event that the plugin may not emit ends the session, and with it the transaction.
+fn permitted(order: Option<SqlOrder>, asker: &Asker) -> Result<Option<SqlOrder>, AskError> {
+    if let Some(SqlOrder::Emit(event)) = &order {
+        may_emit(asker, &event.topic, event.payload.len(), event.depth)?;
+    }
+    Ok(order)
 }
 
 /// What is answered. Dropping it ends the session.

@@ -16,7 +16,7 @@ mod stream;
 mod subscriber;
 mod wire;
 
-pub(crate) use durable::SQLITE_TABLES;
+pub(crate) use durable::{INSERT_ONE, SQLITE_TABLES};
 pub use queue::EventLimits;
 pub use record::{EventRecord, SharedEvent};
 pub use service::EventService;
@@ -270,38 +270,20 @@ impl PluginEvents {
 
     /// Whether it may be emitted; it is counted then.
     fn admit(&self, emitter: Emitter<'_>, event: &EmittedEvent<'_>) -> Result<(), AskError> {
-        match emitter {
-            Emitter::Plugin(asker) => check_own_topic(&asker.plugin, event.topic)?,
-            Emitter::Outside => check_outside_topic(event.topic)?,
-            Emitter::Host => {}
-        }
-        if event.payload.len() > MOST_PAYLOAD {
-            let told = format!("an event says {MOST_PAYLOAD} bytes at most, not {}", event.payload.len());
-            return Err(AskError::new(AskErrorCode::Limit, told));
+        if let Emitter::Outside = emitter {
+            check_outside_topic(event.topic)?;
         }
         let Emitter::Plugin(asker) = emitter else {
             self.0.outside.fetch_add(1, Ordering::Relaxed);
-            return Ok(());
+            return check_size(event.payload.len());
         };
-        let may = |permission: &str| {
-            let granted = permission.strip_prefix(EMIT);
-            granted.is_some_and(|granted| {
-                granted == event.topic
-                    || granted.parse::<TopicPattern>().is_ok_and(|granted| granted.matches(event.topic))
-            })
-        };
-        if !asker.granted.any(may) {
-            asker.may(&format!("{EMIT}{}", event.topic))?;
-        }
         let meter = self.0.meters.of(&asker.plugin);
-        if event.depth > MOST_DEPTH {
-            if meter.loops.fetch_add(1, Ordering::Relaxed) == 0 {
-                let (plugin, topic) = (&*asker.plugin, event.topic);
-                tracing::warn!(plugin, topic, "a loop of events was cut: {MOST_DEPTH} of them led to this one");
-            }
-            let told = format!("`{}` is cut off: {MOST_DEPTH} events led to it, so it is a loop", event.topic);
-            return Err(AskError::new(AskErrorCode::Limit, told));
+        let admitted = may_emit(asker, event.topic, event.payload.len(), event.depth);
+        if event.depth > MOST_DEPTH && meter.loops.fetch_add(1, Ordering::Relaxed) == 0 {
+            let (plugin, topic) = (&*asker.plugin, event.topic);
+            tracing::warn!(plugin, topic, "a loop of events was cut: {MOST_DEPTH} of them led to this one");
         }
+        admitted?;
         meter.emitted.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -313,6 +295,33 @@ impl PluginEvents {
             self.0.hub.emit(route, Arc::new(record));
         }
     }
+}
+
+fn check_size(bytes: usize) -> Result<(), AskError> {
+    if bytes <= MOST_PAYLOAD {
+        return Ok(());
+    }
+    Err(AskError::new(AskErrorCode::Limit, format!("an event says {MOST_PAYLOAD} bytes at most, not {bytes}")))
+}
+
+/// Whether a plugin may emit such an event.
+pub(crate) fn may_emit(asker: &Asker, topic: &str, bytes: usize, depth: u32) -> Result<(), AskError> {
+    check_own_topic(&asker.plugin, topic)?;
+    check_size(bytes)?;
+    let opens = |permission: &str| {
+        let granted = permission.strip_prefix(EMIT);
+        granted.is_some_and(|granted| {
+            granted == topic || granted.parse::<TopicPattern>().is_ok_and(|granted| granted.matches(topic))
+        })
+    };
+    if !asker.granted.any(opens) {
+        asker.may(&format!("{EMIT}{topic}"))?;
+    }
+    if depth > MOST_DEPTH {
+        let told = format!("`{topic}` is cut off: {MOST_DEPTH} events led to it, so it is a loop");
+        return Err(AskError::new(AskErrorCode::Limit, told));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -45,6 +45,7 @@ const OTHERS: &str = "
 /// What the registry has for plugins' tables.
 pub(crate) const TABLES: &str = concat!(
     include_str!("../../../../migrations/postgres/2026-11-29-000005_plugin_tables/up.sql"),
+    include_str!("../../../../migrations/postgres/2026-11-29-000007_events/up.sql"),
     include_str!("../../../../migrations/postgres/2026-11-29-000008_tasks/up.sql"),
 );
 

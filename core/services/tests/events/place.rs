@@ -26,6 +26,7 @@ impl Place {
     pub fn postgres() -> Self {
         let postgres = Postgres::shared();
         let url = postgres.database();
+        postgres.sql(&url, "CREATE TABLE _plugin_roles (plugin TEXT PRIMARY KEY, migrate TEXT NOT NULL UNIQUE)");
         postgres.sql(&url, include_str!("../../../../migrations/postgres/2026-11-29-000007_events/up.sql"));
         Place::Postgres(url)
     }

@@ -195,7 +195,8 @@ pub async fn drop_tables(
          REVOKE ALL (name) ON {schema}.plugins FROM {migrate};
          REVOKE ALL ON FUNCTION {schema}._plugin_migration_begin(), {schema}._plugin_migration_done(text), \
          {schema}._plugin_forget() FROM {migrate};
-         REVOKE ALL ON FUNCTION {schema}.enqueue(text, jsonb, jsonb) FROM {run};"
+         REVOKE ALL ON FUNCTION {schema}.enqueue(text, jsonb, jsonb), {schema}.emit(text, jsonb), \
+         {schema}._emit_bytes(text, bytea, bytea, bigint) FROM {run};"
     );
     // By now another server may have done it.
     let is_there = "SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = ANY (ARRAY[$1::text, $2::text])";

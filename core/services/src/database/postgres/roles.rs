@@ -196,22 +196,27 @@ pub async fn ensure_roles(
         host.batch_execute(&settings).await.map_err(told)?;
         revoke_memberships(&host, role).await?;
     }
-    let migrate = quoted(&roles.migrate);
+    let (migrate, run) = (quoted(&roles.migrate), quoted(&roles.run));
     let rights = format!(
         "GRANT CREATE ON SCHEMA {schema} TO {migrate};
          GRANT REFERENCES (name) ON {schema}.plugins TO {migrate};
          GRANT EXECUTE ON FUNCTION {schema}._plugin_migration_begin(), {schema}._plugin_migration_done(text), \
          {schema}._plugin_forget() TO {migrate};
-         GRANT EXECUTE ON FUNCTION {schema}.enqueue(text, jsonb, jsonb) TO {};",
-        quoted(&roles.run)
+         GRANT EXECUTE ON FUNCTION {schema}.enqueue(text, jsonb, jsonb), {schema}.emit(text, jsonb), \
+         {schema}._emit_bytes(text, bytea, bytea, bigint) TO {run};"
     );
     host.batch_execute(&rights).await.map_err(told)?;
     // A row that is as it should be is not touched: a migration that runs elsewhere has it locked.
     for row in [
-        format!("INSERT INTO {schema}._plugin_roles (plugin, migrate) VALUES ($1, $2) ON CONFLICT (plugin) DO NOTHING"),
-        format!("UPDATE {schema}._plugin_roles SET migrate = $2 WHERE plugin = $1 AND migrate <> $2"),
+        format!(
+            "INSERT INTO {schema}._plugin_roles (plugin, migrate, run) VALUES ($1, $2, $3) ON CONFLICT (plugin) DO NOTHING"
+        ),
+        format!(
+            "UPDATE {schema}._plugin_roles SET migrate = $2, run = $3 WHERE plugin = $1 \
+             AND (migrate <> $2 OR run IS DISTINCT FROM $3)"
+        ),
     ] {
-        host.execute(&row, &[&roles.plugin, &roles.migrate]).await.map_err(told)?;
+        host.execute(&row, &[&roles.plugin, &roles.migrate, &roles.run]).await.map_err(told)?;
     }
     host.commit().await.map_err(told)
 }

@@ -3,7 +3,7 @@
 use super::{
     session::{Ended, RowsToSend, Session, Stop},
     statement::StatementKind,
-    wire::{self, SqlCell, SqlOrder, SqlParameter},
+    wire::{self, EmitOrder, SqlCell, SqlOrder, SqlParameter},
 };
 use bytes::BytesMut;
 use camlock_policy::{AskError, AskErrorCode};
@@ -77,6 +77,7 @@ async fn obey(session: &mut Session, client: &Client, own: (&str, &str)) -> Resu
                 of_the_host(session, client, "BEGIN").await.inspect(|_| in_transaction = true)
             }
             _ if !in_transaction => Err(misplaced("there is no transaction").into()),
+            SqlOrder::Emit(event) => emit(session, client, event).await,
             SqlOrder::Commit => {
                 in_transaction = false;
                 commit(session, client).await.inspect(|_| session.committed())
@@ -140,6 +141,15 @@ async fn enqueue(
     let values: [&(dyn ToSql + Sync); 3] = [&task.kind, &task.input, &task.options()];
     let row = in_time(session.statement_time(), client.query_one(&sql, &values)).await?;
     Ok(u64::try_from(row.get::<_, i64>(0)).unwrap_or(0))
+}
+
+/// By the function that knows the plugin by its role: it is emitted exactly if the transaction is committed.
+async fn emit(session: &Session, client: &Client, event: EmitOrder) -> Result<u64, Stop> {
+    let EmitOrder { depth, trace_id, topic, payload } = event;
+    let (payload, trace, depth) = (&payload[..], &trace_id[..], i64::from(depth));
+    let values: [&(dyn ToSql + Sync); 4] = [&topic, &payload, &trace, &depth];
+    in_time(session.statement_time(), client.execute("SELECT _emit_bytes($1, $2, $3, $4)", &values)).await?;
+    Ok(0)
 }
 
 /// PostgreSQL answers `COMMIT` in a transaction in which something failed with a rollback, and without an error.

@@ -3,17 +3,19 @@
 use super::{
     session::{Ended, RowsToSend, Session, Stop},
     statement::StatementKind,
-    wire::{self, SqlCell, SqlOrder, SqlParameter},
+    wire::{self, EmitOrder, SqlCell, SqlOrder, SqlParameter},
 };
 use crate::{
     database::{names::TableNames, sqlite::FencedConnection},
+    events::INSERT_ONE,
     tasks::enqueue_in_file,
 };
 use camlock_policy::{AskError, AskErrorCode};
 use rusqlite::{
-    ErrorCode, ToSql,
+    ErrorCode, ToSql, params,
     types::{ToSqlOutput, ValueRef},
 };
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
 
 impl Session {
@@ -56,6 +58,7 @@ fn obey(
             _ if !in_transaction => Err(misplaced("there is no transaction").into()),
             SqlOrder::Commit => of_the_host(connection, "COMMIT").inspect(|_| session.committed()),
             SqlOrder::Enqueue(written) => enqueue(session, connection, plugin, &written),
+            SqlOrder::Emit(event) => emit(connection, event),
             SqlOrder::Rollback => of_the_host(connection, "ROLLBACK"),
         };
         match done {
@@ -86,6 +89,16 @@ fn enqueue(
     let (task, now) = session.task(plugin, written)?;
     let made = enqueue_in_file(connection.as_host(), plugin, &task, now)?;
     Ok(u64::try_from(made.id).unwrap_or(0))
+}
+
+/// It is in the same file: it is emitted exactly if the transaction is committed.
+fn emit(connection: &mut FencedConnection, event: EmitOrder) -> Result<u64, Stop> {
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let at = i64::try_from(at.as_micros()).unwrap_or(i64::MAX);
+    let EmitOrder { depth, trace_id, topic, payload } = event;
+    let host = connection.as_host();
+    host.execute(INSERT_ONE, params![topic, &*payload, at, trace_id, depth]).map_err(|error| in_words(&error))?;
+    Ok(0)
 }
 
 fn statement(

@@ -40,6 +40,21 @@ pub enum SqlOrder {
     Rollback,
     /// A task, as JSON, that is enqueued within it.
     Enqueue(Bytes),
+    /// An event, which is emitted if the transaction is committed.
+    Emit(EmitOrder),
+}
+
+/// An event that is to be emitted with a transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EmitOrder {
+    /// How many events led to it.
+    pub depth: u32,
+    /// The trace that it belongs to.
+    pub trace_id: [u8; 16],
+    /// What it is about.
+    pub topic: String,
+    /// What it says.
+    pub payload: Bytes,
 }
 
 /// An order may have so many bytes.
@@ -78,6 +93,11 @@ fn read_order(order: &mut Bytes) -> Option<SqlOrder> {
         b'C' => Some(SqlOrder::Commit),
         b'R' => Some(SqlOrder::Rollback),
         b'T' => Some(SqlOrder::Enqueue(order.split_to(order.len()))),
+        b'E' => {
+            let depth = order.try_get_u32_le().ok()?;
+            let trace_id = order.try_get_u128_le().ok()?.to_le_bytes();
+            Some(SqlOrder::Emit(EmitOrder { depth, trace_id, topic: text(order)?, payload: bytes(order)? }))
+        }
         _ => None,
     }
 }

@@ -10,7 +10,7 @@ mod sql;
 mod store;
 mod writer;
 
-pub(crate) use sql::SQLITE_TABLES;
+pub(crate) use sql::{INSERT_ONE, SQLITE_TABLES};
 
 use super::{EventLimits, bring::Attempted, meters::EventMeters, record::EventRecord, subscriber::subscription_id};
 use crate::PluginData;

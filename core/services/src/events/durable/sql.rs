@@ -50,6 +50,8 @@ pub(super) const INSERT_MANY: &str = "INSERT INTO events (topic, payload, at, tr
      SELECT topic, payload, at, trace, depth FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::bytea[], $5::bigint[]) \
      WITH ORDINALITY AS given (topic, payload, at, trace, depth, place) ORDER BY place";
 
+pub(super) const UNNUMBERED: &str = "SELECT 1 FROM events WHERE number IS NULL LIMIT 1";
+
 /// Nobody else numbers until the transaction ends.
 pub(super) const LOCK_HEAD: &str = "UPDATE event_heads SET last = last WHERE topic = '' RETURNING last";
 

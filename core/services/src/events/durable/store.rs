@@ -1,6 +1,8 @@
 //! Running the statements of kept events, on either database. What must not live here: the statements (`sql.rs`), and when they are run.
 
-use super::sql::{BothSql, HEAD, INSERT_MANY, INSERT_ONE, KEEP_HEAD, KEEP_POSITIONS, LOCK_HEAD, NUMBER_FRESH};
+use super::sql::{
+    BothSql, HEAD, INSERT_MANY, INSERT_ONE, KEEP_HEAD, KEEP_POSITIONS, LOCK_HEAD, NUMBER_FRESH, UNNUMBERED,
+};
 use crate::{PluginData, data::PooledConnection, data::unavailable};
 use bytes::Bytes;
 use camlock_policy::AskError;
@@ -177,6 +179,10 @@ impl EventStore {
         match &self.data {
             PluginData::Sqlite(file) => {
                 let act = |connection: &mut Connection| {
+                    // Where there is nothing to do nothing is written.
+                    if on_sqlite(connection, UNNUMBERED, &[])?.is_empty() {
+                        return Ok(0);
+                    }
                     let transaction = begin(connection)?;
                     let head = on_sqlite(&transaction, LOCK_HEAD, &[])?;
                     let head = head.first().map_or(0, |row| row[0].number());
@@ -194,8 +200,7 @@ impl EventStore {
             }
             PluginData::Postgres(connections) => {
                 let mut connection = connections.get(&self.own).await?;
-                let unnumbered = "SELECT 1 FROM events WHERE number IS NULL LIMIT 1";
-                if on_postgres(&mut connection, unnumbered, &[]).await?.is_empty() {
+                if on_postgres(&mut connection, UNNUMBERED, &[]).await?.is_empty() {
                     return Ok(0);
                 }
                 connection.spoil();
