@@ -20,6 +20,13 @@ pub const LARGEST_SCHEMA: usize = 256 * 1024;
 #[error("its configuration schema cannot be used: {0}")]
 pub struct UnusableSchema(pub(crate) String);
 
+impl UnusableSchema {
+    /// Why, whatever the document is the schema of.
+    pub fn reason(&self) -> &str {
+        &self.0
+    }
+}
+
 /// What a configuration must be like.
 pub struct Schema {
     text: String,

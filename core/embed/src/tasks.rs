@@ -50,9 +50,9 @@ pub(crate) async fn follow_takers(
     let (mut taken, mut may_enqueue) = (TakenByPlugin::new(), BTreeMap::<String, bool>::new());
     let mut failed = false;
     loop {
-        match tokio::time::timeout(if failed { AGAIN } else { Duration::MAX }, overview.changed()).await {
-            Ok(Err(_)) => return,
-            Ok(Ok(())) | Err(_) => {}
+        let changed = tokio::time::timeout(if failed { AGAIN } else { Duration::MAX }, overview.changed()).await;
+        if let Ok(Err(_)) = changed {
+            return;
         }
         let now = overview.borrow_and_update().clone();
         let mut next = TakenByPlugin::new();

@@ -56,6 +56,7 @@ impl Workbench {
                     }
                     let schema = schema_of(report.config_schema.as_deref())
                         .map_err(|unusable| Failure::new(Stage::Verify, unusable.to_string()))?;
+                    task_schemas(&artifact.sections.manifest).map_err(|why| Failure::new(Stage::Verify, why))?;
                     let (stays, loader) = (report.stays, bench.loader);
                     Ok(Arc::new(Verified { artifact, schema, stays, loader }) as Arc<dyn Candidate>)
                 }
@@ -82,6 +83,18 @@ struct Verified {
     schema: Option<Arc<dyn ConfigSchema>>,
     stays: Option<String>,
     loader: Arc<Loader>,
+}
+
+/// Whether all schemas of its tasks can be used: else a sentence.
+fn task_schemas(manifest: &Manifest) -> Result<(), String> {
+    for kind in &manifest.camlock.task_types {
+        for (what, schema) in [("input", &kind.input), ("output", &kind.output)] {
+            let Some(schema) = schema else { continue };
+            let read = Schema::read(&schema.to_string());
+            read.map_err(|why| format!("`{what}` of the task type `{}`: {}", kind.name, why.reason()))?;
+        }
+    }
+    Ok(())
 }
 
 fn schema_of(text: Option<&str>) -> Result<Option<Arc<dyn ConfigSchema>>, UnusableSchema> {
@@ -130,6 +143,7 @@ impl Candidate for Verified {
 pub fn compiled_in(plugin: BuiltIn, loader: Arc<Loader>) -> Result<Arc<dyn Candidate>, Unfit> {
     let Sections { manifest, migrations, .. } = inspect_built_in(&plugin)?;
     let schema = schema_of(plugin.config_schema().as_deref()).map_err(|unusable| Unfit(unusable.to_string()))?;
+    task_schemas(&manifest).map_err(Unfit)?;
     Ok(Arc::new(CompiledIn { plugin, manifest, migrations, schema, loader }))
 }
 

@@ -178,9 +178,8 @@ impl Schedule {
         // Of what was long ago the last alone counts, or nothing: no need to count to it.
         if self.missed != MissedRuns::All && missed(due) {
             let begin = now.saturating_sub(i64::try_from(MISSED.as_millis()).unwrap_or(0));
-            match self.missed {
-                MissedRuns::Once => runs.due.push(self.last_before(due, begin)),
-                _ => {}
+            if self.missed == MissedRuns::Once {
+                runs.due.push(self.last_before(due, begin));
             }
             runs.next = self.next_after(begin.max(due));
         }

@@ -51,7 +51,7 @@ fn ten_thousand_are_done_once_each() {
             let tasks = (0..1_000).map(|_| task("review", json!({}))).collect();
             queue.enqueue(&shop(), tasks).await.unwrap();
         }
-        while queue.counts().await.unwrap().get("shop").is_some() {
+        while queue.counts().await.unwrap().contains_key("shop") {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         println!("10,000 tasks in {:?}", begun.elapsed());
