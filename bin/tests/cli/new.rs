@@ -101,7 +101,7 @@ fn one_with_tasks_is_served_and_passes_its_tests() {
     let told = end(command(&site, &["show", "word-count"])).done();
     assert!(told.contains("nightly") && told.contains("30 3 * * * UTC"), "{told}");
     server.end();
-    cargo_test(&site.path("plugins/word-count"), 1, "Cargo.lock");
+    cargo_test(&site.path("plugins/word-count"), 2, "Cargo.lock");
 }
 
 #[test]

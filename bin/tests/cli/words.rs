@@ -28,6 +28,7 @@ const COMMANDS: &[&[&str]] = &[
     &["secrets"],
     &["secrets", "rotate"],
     &["storage"],
+    &["tasks"],
     &["grant"],
     &["revoke"],
     &["migrate"],

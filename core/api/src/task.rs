@@ -28,6 +28,7 @@ pub struct TaskView {
     pub unique: Option<String>,
     /// Whether somebody wants it to end.
     pub cancel: bool,
+    /// As are the next two, null in lists where it is longer than 4 KiB.
     pub input: Value,
     /// What it last said of how far it is.
     pub progress: Value,

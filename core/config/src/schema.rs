@@ -21,8 +21,8 @@ pub const LARGEST_SCHEMA: usize = 256 * 1024;
 pub struct UnusableSchema(pub(crate) String);
 
 impl UnusableSchema {
-    /// What is the matter with it.
-    pub fn why(&self) -> &str {
+    /// Why, whatever the document is the schema of.
+    pub fn reason(&self) -> &str {
         &self.0
     }
 }

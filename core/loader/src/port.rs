@@ -6,8 +6,8 @@ use crate::{
 };
 use camlock_config::{Schema, UnusableSchema};
 use camlock_policy::{
-    BoxFuture, Candidate, ConfigSchema, Digest, ExecutionTerms, Failure, GenerationStart, Loaded, Loading, Manifest,
-    MigrationFile, Stage,
+    BoxFuture, Candidate, ConfigSchema, Digest, Failure, GenerationStart, Loaded, Loading, Manifest, MigrationFile,
+    Stage,
 };
 use std::{fmt, path::Path, sync::Arc};
 use tokio::task::spawn_blocking;
@@ -43,7 +43,6 @@ impl Workbench {
             let staged = spawn_blocking(move || stage(&staging)).await;
             let artifact = staged.map_err(|error| Failure::transient(Stage::Verify, error.to_string()))?;
             let artifact = artifact.map_err(|error| staging_failed(&error))?;
-            check_execution_terms(&artifact.sections.manifest)?;
             match bench.verifier.verify(&artifact).await.map_err(|error| verifying_failed(&error))? {
                 Verdict::Bad(reason) => Err(Failure::new(Stage::Verify, reason)),
                 Verdict::Good(report) => {
@@ -57,6 +56,7 @@ impl Workbench {
                     }
                     let schema = schema_of(report.config_schema.as_deref())
                         .map_err(|unusable| Failure::new(Stage::Verify, unusable.to_string()))?;
+                    schemas_of_work(&artifact.sections.manifest).map_err(|why| Failure::new(Stage::Verify, why))?;
                     let (stays, loader) = (report.stays, bench.loader);
                     Ok(Arc::new(Verified { artifact, schema, stays, loader }) as Arc<dyn Candidate>)
                 }
@@ -87,18 +87,22 @@ struct Verified {
 
 /// What judges by a schema's document; else why nothing can, in one sentence.
 pub fn read_schema(text: &str) -> Result<Arc<dyn ConfigSchema>, String> {
-    let read = Schema::read(text).map_err(|unusable| unusable.why().to_owned())?;
+    let read = Schema::read(text).map_err(|unusable| unusable.reason().to_owned())?;
     Ok(Arc::new(read))
 }
 
-/// Refuses what a manifest says of executions if it cannot be judged by.
-fn check_execution_terms(manifest: &Manifest) -> Result<(), Failure> {
-    let ExecutionTerms { input, output, .. } = &manifest.camlock.execute;
-    for (key, schema) in [("input", input), ("output", output)] {
+/// Whether all schemas of its executions and its tasks can be used: else a sentence.
+fn schemas_of_work(manifest: &Manifest) -> Result<(), String> {
+    let executed = &manifest.camlock.execute;
+    let mut schemas =
+        vec![("`execute.input`".to_owned(), &executed.input), ("`execute.output`".to_owned(), &executed.output)];
+    for kind in &manifest.camlock.task_types {
+        schemas.push((format!("`input` of the task type `{}`", kind.name), &kind.input));
+        schemas.push((format!("`output` of the task type `{}`", kind.name), &kind.output));
+    }
+    for (place, schema) in schemas {
         if let Some(schema) = schema {
-            read_schema(&schema.to_string()).map_err(|why| {
-                Failure::new(Stage::Manifest, format!("`execute.{key}` is no schema that can be used: {why}"))
-            })?;
+            read_schema(&schema.to_string()).map_err(|why| format!("{place}: {why}"))?;
         }
     }
     Ok(())
@@ -150,7 +154,7 @@ impl Candidate for Verified {
 pub fn compiled_in(plugin: BuiltIn, loader: Arc<Loader>) -> Result<Arc<dyn Candidate>, Unfit> {
     let Sections { manifest, migrations, .. } = inspect_built_in(&plugin)?;
     let schema = schema_of(plugin.config_schema().as_deref()).map_err(|unusable| Unfit(unusable.to_string()))?;
-    check_execution_terms(&manifest).map_err(|failure| Unfit(failure.reason))?;
+    schemas_of_work(&manifest).map_err(Unfit)?;
     Ok(Arc::new(CompiledIn { plugin, manifest, migrations, schema, loader }))
 }
 

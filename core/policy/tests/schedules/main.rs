@@ -28,7 +28,8 @@ impl Numbers {
             8..=9 => format!("*/{}", 1 + self.below(to - from)),
             10..=12 => {
                 let (one, other) = (number(self), number(self));
-                format!("{}-{}", one.min(other), one.max(other))
+                // croniter takes `3-3` for all there are.
+                if one == other { one.to_string() } else { format!("{}-{}", one.min(other), one.max(other)) }
             }
             13..=14 => format!("{},{}", number(self), number(self)),
             15 if self.below(10) == 0 => (to + 1 + self.below(5)).to_string(),
@@ -38,7 +39,10 @@ impl Numbers {
 
     fn expression(&mut self) -> String {
         let (minute, hour) = (self.field(0, 59), self.field(0, 23));
-        let (day, month, weekday) = (self.field(1, 31), self.field(1, 12), self.field(0, 6));
+        let (day, month) = (self.field(1, 31), self.field(1, 12));
+        // Of a day and a weekday either will do; whether a step is one of them crons never agreed on.
+        let weekday = if day.starts_with("*/") { "*".to_owned() } else { self.field(0, 6) };
+        let weekday = if weekday.starts_with("*/") { "*".to_owned() } else { weekday };
         format!("{minute} {hour} {day} {month} {weekday}")
     }
 }

@@ -18,6 +18,16 @@ macro_rules! columns {
     };
 }
 
+/// The same, for lists: without what is long.
+macro_rules! short_columns {
+    () => {
+        "id, plugin, type, state, priority, attempt, failures, attempts, unique_key, \
+         CASE WHEN length(input) > 4096 THEN 'null' ELSE input END, \
+         CASE WHEN length(progress) > 4096 THEN NULL ELSE progress END, \
+         CASE WHEN length(result) > 4096 THEN NULL ELSE result END, error, cancel, enqueued, due, begun, ended"
+    };
+}
+
 /// Both databases' rows are read alike.
 macro_rules! read {
     ($row:ident, $of:ident) => {
@@ -86,7 +96,7 @@ impl TaskQueue {
         }
     }
 
-    /// A part of the list, the newest first.
+    /// A part of the list, the newest first. What is longer than 4 KiB of a task is left out.
     pub async fn list(&self, query: TaskQuery) -> Result<TaskPage, AskError> {
         // What waits is shown as one, whether it is due or not.
         let states: Vec<&'static str> = match query.state {
@@ -100,7 +110,7 @@ impl TaskQueue {
             PluginData::Sqlite(file) => {
                 let sql = concat!(
                     "SELECT ",
-                    columns!(),
+                    short_columns!(),
                     " FROM tasks WHERE id < ?1 AND (?2 IS NULL OR plugin = ?2) AND (?3 IS NULL OR type = ?3) \
                      AND instr(?4, ',' || state || ',') ORDER BY id DESC LIMIT ?5"
                 );
@@ -114,7 +124,7 @@ impl TaskQueue {
             PluginData::Postgres(connections) => {
                 let sql = concat!(
                     "SELECT ",
-                    columns!(),
+                    short_columns!(),
                     " FROM tasks WHERE id < $1 AND ($2::text IS NULL OR plugin = $2) AND ($3::text IS NULL OR type = $3) \
                      AND state = ANY ($4) ORDER BY id DESC LIMIT $5"
                 );

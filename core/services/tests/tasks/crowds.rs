@@ -1,7 +1,7 @@
 //! Many tasks.
 
 use crate::{
-    place::{enqueue, on_both, shop, task, types, until},
+    place::{Place, enqueue, on_both, shop, task, types, until},
     plugin::FakePlugin,
 };
 use camlock_services::{OfferedTask, TaskQuery, TaskState};
@@ -59,5 +59,33 @@ fn ten_thousand_are_done_once_each() {
         two.end().await;
         let (done, twice) = plugin.ledger(|ledger| (ledger.done.len(), ledger.done.values().any(|times| *times > 1)));
         assert_eq!((done, twice), (10_000, false));
+    });
+}
+
+#[trial]
+fn at_rest_a_task_begins_at_once() {
+    on_both(async |place| {
+        let plugin = FakePlugin::default();
+        let (queue, runner) = place.serve_many("one", &types(&["review"]), &plugin);
+        let first = enqueue(&queue, task("review", json!({}))).await;
+        until(&queue, first, TaskState::Done).await;
+        // In PostgreSQL another server enqueues, and its word is heard.
+        let elsewhere = if matches!(*place, Place::Postgres(_)) { place.open() } else { queue.clone() };
+        let mut waits = Vec::new();
+        for number in 0..100 {
+            tokio::time::sleep(Duration::from_millis(20 + number % 7)).await;
+            let begun = Instant::now();
+            let before = plugin.ledger(|ledger| ledger.begun.len());
+            enqueue(&elsewhere, task("review", json!({}))).await;
+            while plugin.ledger(|ledger| ledger.begun.len()) == before {
+                tokio::time::sleep(Duration::from_micros(200)).await;
+            }
+            waits.push(begun.elapsed());
+        }
+        waits.sort_unstable();
+        println!("begun after {:?} in the middle, {:?} of 99 in 100", waits[50], waits[98]);
+        // Far from what waits for the next look.
+        assert!(waits[98] < Duration::from_millis(250), "{waits:?}");
+        runner.end().await;
     });
 }

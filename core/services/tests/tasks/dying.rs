@@ -98,6 +98,26 @@ fn connections_that_break_lose_nothing() {
     });
 }
 
+#[trial]
+fn one_that_cannot_be_heard_of_cancels_its_own() {
+    on_both(async |place| {
+        let plugin = FakePlugin::default();
+        let (queue, runner) = place.serve("one", &types(&["review"]), &plugin);
+        let id = enqueue(&queue, task("review", json!({ "wait": 2_500 }))).await;
+        until(&queue, id, TaskState::Running).await;
+        let held = place.hold_heartbeats(Duration::from_millis(2_500));
+        let begun = Instant::now();
+        while plugin.ledger(|ledger| !ledger.running.is_empty()) {
+            assert!(begun.elapsed() < QUICK.silence, "before others may claim it");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        held.join().unwrap();
+        let done = until(&queue, id, TaskState::Done).await;
+        assert_eq!((done.attempt, done.failures), (2, 0), "it was taken back, and costs nothing");
+        runner.end().await;
+    });
+}
+
 /// In PostgreSQL there is one clock for all; in a file two servers of one machine may be told different times by a test alone.
 #[trial]
 fn clocks_that_differ_give_nothing_up() {

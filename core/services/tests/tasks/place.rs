@@ -78,6 +78,40 @@ impl Place {
         }
     }
 
+    /// For so long nobody's heartbeat is written. It has begun when this returns.
+    pub fn hold_heartbeats(&self, time: Duration) -> std::thread::JoinHandle<()> {
+        let (begun, begins) = std::sync::mpsc::channel();
+        let holding = match self {
+            Place::Sqlite(directory) => {
+                let path = directory.path().join("plugins.db");
+                std::thread::spawn(move || {
+                    let connection = rusqlite::Connection::open(path).unwrap();
+                    connection.busy_timeout(Duration::from_secs(5)).unwrap();
+                    connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+                    begun.send(()).unwrap();
+                    std::thread::sleep(time);
+                    connection.execute_batch("ROLLBACK").unwrap();
+                })
+            }
+            Place::Postgres(url) => {
+                let url = url.clone();
+                std::thread::spawn(move || {
+                    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                    runtime.block_on(async {
+                        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+                        tokio::spawn(connection);
+                        client.batch_execute("BEGIN; LOCK TABLE task_runners IN EXCLUSIVE MODE").await.unwrap();
+                        begun.send(()).unwrap();
+                        tokio::time::sleep(time).await;
+                        client.batch_execute("ROLLBACK").await.unwrap();
+                    });
+                })
+            }
+        };
+        begins.recv().unwrap();
+        holding
+    }
+
     /// A server that runs tasks of these types for the shop.
     pub fn serve(&self, node: &str, types: &[TaskType], plugin: &FakePlugin) -> (TaskQueue, TaskRunner) {
         let queue = self.open();

@@ -40,8 +40,7 @@ fn a_role_enqueues_for_its_plugin_alone() {
         let task = queue.task(id).await.unwrap().unwrap();
         assert_eq!((task.plugin.as_str(), task.priority, task.input.as_str()), ("shop", 7, r#"{"x": 1}"#));
         // What is taken back was never there.
-        let back = "BEGIN; SELECT public.enqueue('review', 'null'); ROLLBACK";
-        client.batch_execute(back).await.unwrap();
+        client.batch_execute("BEGIN; SELECT public.enqueue('review', 'null'); ROLLBACK").await.unwrap();
         assert_eq!(queue.list(TaskQuery { most: 9, ..TaskQuery::default() }).await.unwrap().tasks.len(), 1);
         for (bad, why) in [
             ("'a b', 'null'", "`a b` is no type of tasks"),
