@@ -5,7 +5,7 @@ use super::{
     values::{HostName, Origin, ProxyNetwork, Size, Time},
 };
 use camlock_api::LogLevel;
-use camlock_policy::{Grants, Limits};
+use camlock_policy::{Grants, Isolation, Limits};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -39,6 +39,7 @@ pub(super) struct PluginsKeys {
     pub(super) dir: Option<PathBuf>,
     pub(super) new: Option<New>,
     pub(super) grant: Option<Grants>,
+    pub(super) isolation: Option<Isolation>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -186,6 +187,8 @@ pub(super) struct LimitKeys {
     pub(super) write: Option<Time>,
     /// No limit, but the operator's word on what one plugin claims.
     pub(super) claims: Option<Vec<String>>,
+    /// No limit either: where one plugin runs.
+    pub(super) isolation: Option<Isolation>,
     /// No limit, but what else there is to say of one plugin.
     pub(super) log: Option<LogLevel>,
     /// Nor these: the variables of its environment.

@@ -169,6 +169,9 @@ impl Config {
         if parsed.limits.claims.is_some() {
             return Err(Misconfigured("[limits]: `claims` is for one plugin: set it in [plugin.NAME]".to_owned()));
         }
+        if parsed.limits.isolation.is_some() {
+            return Err(Misconfigured("[limits]: `isolation` of all is `plugins.isolation`".to_owned()));
+        }
         if !parsed.limits.env.is_empty() {
             return Err(Misconfigured("[limits]: `env` is for one plugin".to_owned()));
         }
@@ -186,6 +189,7 @@ impl Config {
             most_per_address: parsed.limits.connections_per_address,
         };
         parsed.limits.apply(&mut settings.limits);
+        settings.isolation = parsed.plugins.isolation;
         settings.grants = parsed.plugins.grant.unwrap_or(Grants::Asked);
         settings.new_enabled = parsed.plugins.new.unwrap_or_default() == file::New::Enabled;
         for (name, limits) in parsed.plugin {
@@ -205,6 +209,9 @@ impl Config {
             }
             if !limits.env.is_empty() {
                 variables.insert(name.clone(), limits.env.clone());
+            }
+            if let Some(isolation) = limits.isolation {
+                settings.isolations.insert(name.clone(), isolation);
             }
             if let Some(claims) = &limits.claims {
                 settings.claims.insert(name.clone(), claims.clone());

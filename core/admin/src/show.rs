@@ -39,8 +39,8 @@ pub(super) fn words(words: &[&str]) -> Object {
 pub(super) mod tests {
     use super::*;
     use camlock_policy::{
-        CandidateView, Diagnostic, Digest, DrainingView, Endpoint, FailureView, Headline, Kind, Lease, PinnedView,
-        PluginKind, ServingView, Stage, Use, UtcTime, Watch,
+        CandidateView, Diagnostic, Digest, DrainingView, Endpoint, FailureView, Headline, Isolation, Kind, Lease,
+        PinnedView, PluginKind, ServingView, Stage, Use, UtcTime, Watch,
     };
     use serde_json::json;
     use std::{
@@ -69,6 +69,7 @@ pub(super) mod tests {
             kind: PluginKind::Dynamic,
             enabled: true,
             revision: 12,
+            isolation: Some(Isolation::Process),
             state: Headline::Serving,
             reason: None,
             serving: Some(ServingView {
@@ -80,6 +81,7 @@ pub(super) mod tests {
                 left_behind_bytes: Some(0),
                 memory_bytes: None,
                 descriptors: None,
+                isolation: Isolation::Process,
             }),
             candidate: Some(CandidateView {
                 generation: 5,

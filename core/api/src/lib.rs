@@ -11,6 +11,7 @@ mod digest;
 mod generation;
 mod grants;
 mod health;
+mod isolation;
 mod journal;
 mod log;
 
@@ -28,6 +29,7 @@ pub use crate::{
     generation::{BuildView, GenerationPhase, GenerationView, StageTimes},
     grants::{CHECKED_BY_THE_HOST, GrantsView, PermissionView},
     health::{BlockedHandler, ServerHealth},
+    isolation::Isolation,
     journal::JournalEntry,
     log::{LogLevel, LogLine, PluginLogLevel},
     node::{NodePlugin, NodeStatus},

@@ -116,7 +116,11 @@ impl Camlock {
             ..ServerHealth::default()
         };
         let loader = parts.loader.clone();
-        options.levels.listen(move |plugin, level| loader.set_level(plugin, level));
+        let runners = parts.runners.clone();
+        options.levels.listen(move |plugin, level| {
+            loader.set_level(plugin, level);
+            runners.set_level(plugin, level);
+        });
         let services = parts.services.clone();
         let (values, tables) = (Arc::new(StoredValues(parts.storage.clone())), parts.tables.clone());
         let (builder, installer) = (parts.builder.clone(), parts.installer.clone());

@@ -9,6 +9,7 @@ use crate::{
     kept::{self, KeptPlaces},
 };
 use camlock_build::{Builder, FileShelf, Identified, Identify, Installer, LibraryIdentity, Profile};
+use camlock_isolate::{BothModes, Runners};
 use camlock_loader::{
     Loader, LoaderOptions, Sections, Staging, Surroundings, Suspects, VariablesOf, Verifier, VerifierLimits, Workbench,
     compiled_in, inspect,
@@ -42,6 +43,7 @@ pub(crate) struct Parts {
     workbench: Workbench,
     staging: Staging,
     pub(crate) loader: Arc<Loader>,
+    pub(crate) runners: Arc<Runners>,
     pub(crate) suspects: Arc<Suspects>,
     pub(crate) services: Arc<HostServices>,
     pub(crate) storage: PluginStorage,
@@ -84,6 +86,8 @@ impl Parts {
             variables: Some(variables),
             services: Some(services.clone()),
         };
+        let runners = Runners::new(data.join("runners"), limits.create, around.clone(), work.clone());
+        let runners = Arc::new(runners.map_err(because("no plugins can be isolated"))?);
         let loader = Arc::new(loader.with_suspects(suspects.clone()).with_surroundings(around));
         let built_in = options.built_in.iter().map(|plugin| compiled_in(*plugin, loader.clone()));
         Ok(Parts {
@@ -100,6 +104,7 @@ impl Parts {
             workbench: Workbench::new(staging.clone(), verifier, loader.clone()),
             staging,
             loader,
+            runners,
             suspects,
             services,
             storage: storage.clone(),
@@ -125,7 +130,7 @@ impl Parts {
         Ports {
             sources: Arc::new(self.builder),
             shelf: Arc::new(self.shelf),
-            loading: Arc::new(self.workbench),
+            loading: Arc::new(BothModes::new(Arc::new(self.workbench), self.runners)),
             publish,
             registry,
             exchange,

@@ -3,7 +3,17 @@
 //! What must not live here: which plugin is to run so, and what becomes of one that failed.
 //!
 #![doc = include_str!("../README.md")]
-#![allow(dead_code, reason = "the two ends that use it come next")]
 
+mod control;
 mod frames;
+mod host;
 mod link;
+mod port;
+mod runner;
+mod sys;
+
+pub use crate::{
+    host::{Runners, Subject},
+    port::BothModes,
+    runner::run_runner_if_asked,
+};

@@ -19,6 +19,7 @@ mod grants;
 mod hints;
 mod install;
 mod instance;
+mod isolation;
 pub mod lease;
 mod limits;
 mod manager;
@@ -68,6 +69,6 @@ pub use crate::{
 };
 pub use camlock_api::{
     BuildView, CandidateView, ConfigViolation, Diagnostic, Digest, DrainingView, Endpoint, FailureView,
-    GenerationPhase, GenerationView, GrantsView, Headline, NoDigest, PermissionView, PinnedView, PluginKind,
+    GenerationPhase, GenerationView, GrantsView, Headline, Isolation, NoDigest, PermissionView, PinnedView, PluginKind,
     PluginView, ServingView, Stage, StageTimes, UtcTime,
 };

@@ -2,7 +2,7 @@
 //!
 //! Reading is pure and never trusts: lengths, characters and keys are checked, and an error says where it is.
 
-use crate::permissions::check_permission;
+use crate::{Isolation, permissions::check_permission};
 use serde::Deserialize;
 use std::{collections::BTreeMap, ops::Range};
 
@@ -52,6 +52,8 @@ pub struct Camlock {
     pub runtime: Runtime,
     /// How state crosses a reload.
     pub handover: Option<Handover>,
+    /// Where it asks to run.
+    pub isolation: Option<Isolation>,
     /// The file with the schema of its configuration, beside the manifest.
     pub config: Option<String>,
 }

@@ -251,6 +251,7 @@ fn ours(dialect: Dialect, applied: &BTreeSet<String>) -> BTreeSet<String> {
             "2026-11-26-000002_decisions"
             "2026-11-29-000001_grants"
             "2026-11-29-000004_secrets"
+            "2026-11-29-000009_isolation"
         ),
         // What plugins keep lies in a file of its own with SQLite.
         Dialect::Postgres => migrations!("postgres":
@@ -260,6 +261,7 @@ fn ours(dialect: Dialect, applied: &BTreeSet<String>) -> BTreeSet<String> {
             "2026-11-29-000003_storage"
             "2026-11-29-000004_secrets"
             "2026-11-29-000005_plugin_tables"
+            "2026-11-29-000009_isolation"
         ),
     };
     let made = |line: &str| {

@@ -25,6 +25,7 @@ mod third_party;
 mod unloading;
 
 fn main() {
+    camlock_isolate::run_runner_if_asked();
     camlock_loader::run_verifier_if_asked();
     capture::install();
     camlock_testing::run_trials()

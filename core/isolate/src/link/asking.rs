@@ -5,7 +5,7 @@ use super::{
     body::LinkBody,
     connection::LinkConnection,
     ended,
-    pump::{self, Begun},
+    pump::{self, BegunBody},
     stream::AnswerHead,
     user::StreamUser,
 };
@@ -44,7 +44,7 @@ impl Asking {
             // The bytes that follow such a request belong to the protocol that it asks for.
             body = Body::empty();
         }
-        let Begun { inline, hint, rest } = pump::begin(body, look, context);
+        let BegunBody { inline, hint, rest } = pump::begin(body, look, context);
         let mut state = self.link.0.state.lock();
         if state.closed {
             return Err(ended());

@@ -15,7 +15,7 @@ use std::{
 type NextFrame = Option<Result<Frame<Bytes>, BodyError>>;
 
 /// What of a body goes with its head, and what is left.
-pub(crate) struct Begun {
+pub(crate) struct BegunBody {
     pub(crate) inline: Bytes,
     pub(crate) hint: SizeBounds,
     pub(crate) rest: Option<BodyRest>,
@@ -29,12 +29,12 @@ pub(crate) struct BodyRest {
 }
 
 /// Looks what of a body is there already: most short ones are.
-pub(crate) fn begin(body: Body, look: bool, context: &mut Context<'_>) -> Begun {
+pub(crate) fn begin(body: Body, look: bool, context: &mut Context<'_>) -> BegunBody {
     let hint = body.size_hint();
     let hint = SizeBounds { lower: hint.lower(), upper: hint.upper() };
-    let none = |rest| Begun { inline: Bytes::new(), hint, rest };
+    let none = |rest| BegunBody { inline: Bytes::new(), hint, rest };
     let mut body = match body.into_whole() {
-        Ok(bytes) if bytes.len() <= INLINE => return Begun { inline: bytes, hint, rest: None },
+        Ok(bytes) if bytes.len() <= INLINE => return BegunBody { inline: bytes, hint, rest: None },
         Ok(bytes) => return none(Some(BodyRest { first: None, body: bytes.into() })),
         Err(body) => body,
     };
@@ -47,7 +47,7 @@ pub(crate) fn begin(body: Body, look: bool, context: &mut Context<'_>) -> Begun 
         Poll::Ready(Some(Ok(frame))) if frame.data_ref().is_some_and(|data| data.len() <= INLINE) => {
             let inline = frame.into_data().unwrap_or_default();
             let rest = (!body.is_end_stream()).then_some(BodyRest { first: None, body });
-            Begun { inline, hint, rest }
+            BegunBody { inline, hint, rest }
         }
         Poll::Ready(first) => none(Some(BodyRest { first, body })),
     }

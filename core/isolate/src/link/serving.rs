@@ -4,13 +4,17 @@ use super::{
     Link,
     asking::whole_or_stream,
     connection::LinkConnection,
-    pump::{self, Begun},
+    pump::{self, BegunBody},
     state::Arrived,
     user::StreamUser,
 };
 use crate::frames::{BadFrame, StatusHead};
-use camlock_policy::{Answer, Fault, FaultKind};
-use std::{future::poll_fn, task::Waker};
+use camlock_abi::{Caught, catch};
+use camlock_policy::{Answer, BoxFuture, Fault, FaultKind};
+use std::{
+    future::poll_fn,
+    task::{Poll, Waker},
+};
 use tokio::io::copy_bidirectional_with_sizes;
 
 /// As much is copied at once from and to an upgraded connection.
@@ -27,10 +31,13 @@ pub(super) fn begin(link: &Link, arrived: Arrived) {
         }
     });
     *call.request.body_mut() = whole_or_stream(user.clone(), hint);
-    let serving = link.0.serve.serve(kind, *call);
+    let serving = catch(|| link.0.serve.serve(kind, *call));
     let theirs = user.clone();
     let task = link.0.runtime.spawn(async move {
-        let outcome = serving.await;
+        let outcome = match serving {
+            Ok(serving) => caught(serving).await,
+            Err(panic) => Err(panicked(panic)),
+        };
         answer(theirs, outcome).await;
     });
     let handler = task.abort_handle();
@@ -38,6 +45,20 @@ pub(super) fn begin(link: &Link, arrived: Arrived) {
         Some(state) if state.failed.is_none() => state.handler = Some(handler),
         _ => handler.abort(),
     });
+}
+
+/// What comes of it; a panic is a fault like any other.
+async fn caught(mut serving: BoxFuture<Result<Answer, Fault>>) -> Result<Answer, Fault> {
+    let polled = poll_fn(|context| match catch(|| serving.as_mut().poll(context)) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(outcome)) => Poll::Ready(outcome),
+        Err(panic) => Poll::Ready(Err(panicked(panic))),
+    });
+    polled.await
+}
+
+fn panicked(panic: Caught) -> Fault {
+    Fault { location: panic.location, ..Fault::new(FaultKind::Panic, panic.message) }
 }
 
 /// Sends an answer, to its end.
@@ -52,7 +73,7 @@ async fn answer(user: StreamUser, outcome: Result<Answer, Fault>) {
     poll_fn(|context| user.poll_out(context)).await;
     let mut body = Some(body);
     let rest = poll_fn(|context| {
-        let Begun { inline, hint, rest } = pump::begin(body.take().unwrap_or_default(), true, context);
+        let BegunBody { inline, hint, rest } = pump::begin(body.take().unwrap_or_default(), true, context);
         let sent = user.with(|link, stream| {
             let Some(state) = link.streams.get_mut(&stream).filter(|state| state.failed.is_none()) else {
                 return Ok(None);
@@ -65,7 +86,7 @@ async fn answer(user: StreamUser, outcome: Result<Answer, Fault>) {
             }
             Ok(link.flush())
         });
-        std::task::Poll::Ready(sent.map(|flush| {
+        Poll::Ready(sent.map(|flush| {
             flush.into_iter().for_each(Waker::wake);
             rest
         }))

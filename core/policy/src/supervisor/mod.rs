@@ -19,6 +19,7 @@ mod directory;
 mod failing;
 mod fitting;
 mod granting;
+mod isolating;
 mod making;
 mod migrating;
 mod obeying;
@@ -39,8 +40,8 @@ mod watchful;
 mod work;
 
 use crate::{
-    BoxFuture, Candidate, Grants, Install, Keepings, Limits, LivePlugin, Loading, Manager, OpQueue, Publish, Shelf,
-    Sources,
+    BoxFuture, Candidate, Grants, Install, Isolation, Keepings, Limits, LivePlugin, Loading, Manager, OpQueue, Publish,
+    Shelf, Sources,
     manager::{Inbox, Message},
     manifest::HOST_CLAIM,
     registry::{Exchange, Reading, Registry, RegistryChange},
@@ -121,6 +122,10 @@ pub struct Settings {
     pub new_enabled: bool,
     /// What is granted to plugins that somebody put into the plugins directory, unless it is decided for one of them.
     pub grants: Grants,
+    /// Where plugins run of which nothing else is said.
+    pub isolation: Option<Isolation>,
+    /// Where single ones run.
+    pub isolations: BTreeMap<String, Isolation>,
     /// The operator's word on claims that need it, by plugin: hosts by their names, and `/` and `/*`.
     pub claims: BTreeMap<String, Vec<String>>,
 }
@@ -132,6 +137,8 @@ impl Default for Settings {
             plugins: BTreeMap::new(),
             new_enabled: true,
             grants: Grants::Asked,
+            isolation: None,
+            isolations: BTreeMap::new(),
             claims: BTreeMap::new(),
         }
     }

@@ -6,9 +6,9 @@ pub(super) use crate::script::Script;
 use crate::sealer::FakeSealer;
 use camlock_policy::{
     Act, Answer, Aside, BoxFuture, BuildPriority, Built, Call, Candidate, ConfigSchema, Description, Digest, Done,
-    Ending, Entry, Failure, Fault, FaultKind, Fingerprint, GenerationStart, Granted, Instance, Kept, Kind, Lease,
-    Limits, LivePlugin, Loaded, Loading, Manager, Manifest, MigrationFile, Overview, PluginWork, Ports, Progress,
-    Publish, Refused, Saved, Scan, Settings, Shelf, Sources, Stage, TablesNotReady, TablesReady, Use,
+    Ending, Entry, Failure, Fault, FaultKind, Fingerprint, GenerationStart, Granted, Instance, Isolation, Kept, Kind,
+    Lease, Limits, LivePlugin, Loaded, Loading, Manager, Manifest, MigrationFile, Overview, PluginWork, Ports,
+    Progress, Publish, Refused, Saved, Scan, Settings, Shelf, Sources, Stage, TablesNotReady, TablesReady, Use,
     manifest::{Camlock, Handover},
     routes::{Routed, Target},
     supervise,
@@ -38,6 +38,8 @@ struct State {
     blocked: Vec<BoxFuture<()>>,
     /// What the last generation of each fingerprint may.
     granted: BTreeMap<String, Granted>,
+    /// Where each generation was to run.
+    isolations: Vec<(u64, Isolation)>,
     /// What plugins keep cannot be removed.
     stuck: bool,
     /// What the next looks at tables come to; without, they are as they are needed.
@@ -408,7 +410,8 @@ impl Candidate for Artifact {
     }
 
     fn load(&self, start: GenerationStart) -> BoxFuture<Result<Loaded, Failure>> {
-        let GenerationStart { generation, config, granted } = start;
+        let GenerationStart { generation, config, granted, isolation } = start;
+        self.world.state().isolations.push((generation, isolation));
         let (world, fingerprint, manifest) = (self.world.clone(), self.fingerprint.clone(), self.manifest.clone());
         Box::pin(async move {
             let script = world.script(&fingerprint);
