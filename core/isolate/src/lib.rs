@@ -10,6 +10,7 @@ mod host;
 mod link;
 mod port;
 mod runner;
+mod sandbox;
 mod sys;
 
 pub use crate::{

@@ -99,18 +99,23 @@ impl Host {
 
     /// The same, with a configuration.
     pub async fn load_with(&self, library: &Path, config: &str) -> Result<Loaded, String> {
+        let isolation = if isolated() { Isolation::Process } else { Isolation::None };
+        self.load_so(library, config, isolation).await
+    }
+
+    /// Loads in this mode.
+    pub async fn load_as(&self, library: &Path, isolation: Isolation) -> Result<Loaded, String> {
+        self.load_so(library, "{}", isolation).await
+    }
+
+    async fn load_so(&self, library: &Path, config: &str, isolation: Isolation) -> Result<Loaded, String> {
         let artifact = self.staging.stage(library).expect("it can be staged");
         let verdict = self.verifier.verify(&artifact).await.expect("a verdict");
         assert!(matches!(verdict, Verdict::Good(_)), "{verdict:?}");
         let granted = Granted::new(artifact.sections.manifest.camlock.permissions.clone(), &Grants::Asked);
         *self.granted.lock().unwrap() = granted.clone();
-        let start = GenerationStart {
-            generation: next_generation(),
-            config: config.into(),
-            granted,
-            isolation: Isolation::None,
-        };
-        if !isolated() {
+        let start = GenerationStart { generation: next_generation(), config: config.into(), granted, isolation };
+        if isolation == Isolation::None {
             return self.loader.load(&artifact, start).await.map_err(|error| error.to_string());
         }
         let subject = Subject { manifest: artifact.sections.manifest, digest: artifact.digest, path: artifact.path };

@@ -11,6 +11,7 @@ mod direct;
 mod features;
 mod harness;
 mod host_threads;
+mod isolated;
 mod later;
 mod leases;
 mod misbehaviour;

@@ -1,5 +1,6 @@
 //! The messages themselves. What is bytes (a plugin's state, its document) follows the words as it is.
 
+use crate::sandbox::Openings;
 use camlock_policy::{Digest, Fault, FaultKind};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
@@ -35,6 +36,10 @@ pub(crate) struct Beginning {
     pub(crate) config: String,
     pub(crate) create: Duration,
     pub(crate) level: u8,
+    /// What is left open to it.
+    pub(crate) openings: Openings,
+    /// Whether it is not to run at all where something of what holds it is lacking.
+    pub(crate) require_all: bool,
 }
 
 /// A call of an instance's life.

@@ -20,6 +20,7 @@ use crate::{
     control::words::{Beginning, RunnerCounts, RunnerOrder},
     link::{End, Link},
     runner,
+    sandbox::Openings,
 };
 use camlock_loader::{OwnDirectory, Surroundings};
 use camlock_policy::{
@@ -46,6 +47,7 @@ pub struct Runners {
     create: Duration,
     surroundings: Surroundings,
     runtime: Handle,
+    require_all: bool,
     loud: Mutex<Loudness>,
 }
 
@@ -84,7 +86,13 @@ impl Runners {
         let place = place.into();
         fs::create_dir_all(&place)?;
         let place = place.canonicalize()?;
-        Ok(Runners { place, create, surroundings, runtime, loud: Mutex::default() })
+        Ok(Runners { place, create, surroundings, runtime, require_all: false, loud: Mutex::default() })
+    }
+
+    /// The same, which runs nobody where something of what holds a plugin is lacking.
+    #[must_use]
+    pub fn requiring_all(self, require_all: bool) -> Self {
+        Runners { require_all, ..self }
     }
 
     /// Starts a process, and makes an instance in it that begins so.
@@ -157,6 +165,15 @@ impl Runners {
         }
         let artifacts = subject.path.parent().unwrap_or(Path::new("/")).canonicalize()?;
         let variables = self.surroundings.variables.as_ref().map(|of| of(&plugin)).unwrap_or_default();
+        let granted: Vec<&str> = subject.manifest.camlock.permissions.iter().map(String::as_str).collect();
+        let granted: Vec<&str> = granted.into_iter().filter(|permission| start.granted.has(permission)).collect();
+        let mut variables = variables;
+        for name in granted.iter().filter_map(|permission| permission.strip_prefix("env:")) {
+            if let Ok(value) = std::env::var(name) {
+                variables.entry(name.to_owned()).or_insert(value);
+            }
+        }
+        variables.entry("TMPDIR".to_owned()).or_insert_with(|| place.display().to_string());
         let level = self.loud.lock().chosen.get(&plugin).copied();
         Ok(Beginning {
             generation: start.generation,
@@ -168,6 +185,8 @@ impl Runners {
             config: start.config.as_ref().to_owned(),
             create: self.create,
             level: level.map_or_else(loudest, runner::number),
+            openings: Openings::of(granted),
+            require_all: self.require_all,
             plugin,
         })
     }

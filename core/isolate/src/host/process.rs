@@ -131,6 +131,8 @@ fn spawn_now(requests: OwnedFd, control: OwnedFd) -> io::Result<Child> {
         .stdin(Stdio::from(requests))
         .stdout(Stdio::from(control))
         .stderr(Stdio::piped())
+        // The terminal's signals are the server's: it ends its plugins in order.
+        .process_group(0)
         .current_dir("/");
     command.spawn()
 }

@@ -14,6 +14,7 @@ use crate::{
         words::{self, Beginning, Report, RunnerOrder},
     },
     link::{End, Link},
+    sandbox::{self, Openings},
     sys,
 };
 use camlock_loader::{Loader, LoaderOptions, Staging, Surroundings, on_thread_park};
@@ -21,6 +22,7 @@ use camlock_policy::{Ending, GenerationStart, Loaded};
 use std::{
     io,
     os::{fd::OwnedFd, unix::net::UnixStream},
+    path::Path,
     sync::Arc,
     thread,
     time::Duration,
@@ -95,6 +97,12 @@ pub(super) fn run() -> Result<(), String> {
             return Ok(());
         }
     };
+    // Before there is another thread, and before anything of the plugin's is mapped: its constructors run then.
+    let fences = sandbox::close(&openings(&beginning, &artifact.path));
+    if beginning.require_all && !fences.lacking.is_empty() {
+        failed(format!("it would not be held as `isolation.require` asks: {}", fences.lacking.join("; ")), false);
+        return Ok(());
+    }
     records::forward(teller.clone());
     let runtime = runtime().map_err(in_words)?;
     let life = Life::new(teller.clone(), runtime.handle().clone());
@@ -107,6 +115,9 @@ pub(super) fn run() -> Result<(), String> {
     let (loading, teller_of_loaded, plugin) = (loader.clone(), teller.clone(), beginning.plugin.clone());
     let (loaded_to, loaded) = watch::channel(None);
     let its_life = life.clone();
+    for lacking in &fences.lacking {
+        tracing::warn!("it is not wholly held: {lacking}");
+    }
     runtime.spawn(async move {
         match loading.load(&artifact, begun).await {
             Ok(Loaded { instance, ending, leases: _ }) => {
@@ -164,6 +175,16 @@ fn leave(loaded: &watch::Receiver<Option<watch::Receiver<Ending>>>, teller: &Rep
             Ending::Alive => thread::sleep(Duration::from_millis(1)),
         }
     }
+}
+
+/// What is left open: what was granted, its own directories, its artifact.
+fn openings(beginning: &Beginning, artifact: &Path) -> Openings {
+    let mut openings = beginning.openings.clone();
+    openings.read.push(artifact.to_owned());
+    openings.map.push(beginning.place.clone());
+    openings.write.push(beginning.place.clone());
+    openings.write.extend(beginning.dirs.as_ref().map(|dirs| dirs.join(&beginning.plugin)));
+    openings
 }
 
 fn loader(beginning: &Beginning, link: &Link, runtime: &Runtime) -> io::Result<Loader> {

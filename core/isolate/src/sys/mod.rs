@@ -25,3 +25,13 @@ pub(crate) fn watched(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     let watched = unsafe { AsyncFd::register(descriptor) };
     watched.map_err(io::Error::from)
 }
+
+/// From here on this thread, and every one that it starts, makes only the system calls that the program allows. For good.
+pub(crate) fn filter_calls(program: &[libc::sock_filter]) -> io::Result<()> {
+    let length = u16::try_from(program.len()).map_err(io::Error::other)?;
+    let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
+    // SAFETY: the kernel copies `len` instructions from `filter`, which are there for this call and which it does not change; a program
+    // that is no good is refused.
+    let outcome = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
+    if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
