@@ -30,7 +30,25 @@ pub(super) struct ConfigFile {
     pub(super) services: ServicesKeys,
     pub(super) secrets: SecretsKeys,
     pub(super) limits: LimitKeys,
+    pub(super) isolation: IsolationKeys,
     pub(super) plugin: BTreeMap<String, LimitKeys>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct IsolationKeys {
+    pub(super) require: RequiredFences,
+}
+
+/// How much of what holds an isolated plugin must be there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RequiredFences {
+    /// As much as this machine has; what is lacking is told.
+    #[default]
+    Any,
+    /// All that this version knows.
+    Full,
 }
 
 #[derive(Debug, Default, Deserialize)]

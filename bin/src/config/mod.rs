@@ -190,6 +190,7 @@ impl Config {
         };
         parsed.limits.apply(&mut settings.limits);
         settings.isolation = parsed.plugins.isolation;
+        settings.isolation_requires_all = parsed.isolation.require == file::RequiredFences::Full;
         settings.grants = parsed.plugins.grant.unwrap_or(Grants::Asked);
         settings.new_enabled = parsed.plugins.new.unwrap_or_default() == file::New::Enabled;
         for (name, limits) in parsed.plugin {
@@ -384,6 +385,8 @@ mod tests {
         let text = r#"
             plugins.new = "disabled"
             plugins.grant = ["storage", "network:*"]
+            plugins.isolation = "process"
+            isolation.require = "full"
             services.storage.keys = 7
             [limits]
             drain = "5s"
@@ -394,6 +397,7 @@ mod tests {
             log = "debug"
             env.DATABASE_URL = "sqlite:todo.db"
             claims = ["shop.example.com", "/"]
+            isolation = "none"
         "#;
         let Config { settings, levels, variables, .. } = merged(&Flags::default(), text).unwrap();
         assert_eq!(levels, BTreeMap::from([("hello".to_owned(), tracing::Level::DEBUG)]));
@@ -403,6 +407,8 @@ mod tests {
         assert!(!settings.new_enabled);
         assert_eq!(merged(&Flags::default(), text).unwrap().storage.limits.keys, 7);
         assert_eq!(settings.grants, Grants::these(["storage", "network:*"]).unwrap());
+        assert_eq!((settings.isolation, settings.isolation_requires_all), (Some(Isolation::Process), true));
+        assert_eq!(settings.isolations.values().collect::<Vec<_>>(), [&Isolation::None]);
         assert_eq!(settings.limits.drain, Duration::from_secs(5));
         assert_eq!(settings.limits.requests.body, Some(2 << 20));
         let hello = &settings.plugins["hello"];

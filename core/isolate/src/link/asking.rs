@@ -9,7 +9,7 @@ use super::{
     stream::AnswerHead,
     user::StreamUser,
 };
-use crate::frames::{BadFrame, RequestKind};
+use crate::frames::{BadFrame, RequestKind, SizeBounds};
 use camlock_policy::{Answer, Body, Call, Connection, Fault, FaultKind};
 use http::{Response, header::EXPECT};
 use std::{
@@ -57,6 +57,9 @@ impl Asking {
         }
         if let Some(state) = state.streams.get_mut(&stream) {
             state.out_ended = rest.is_none();
+            if !look {
+                state.credit = 0;
+            }
         }
         let flush = state.flush();
         drop(state);
@@ -126,7 +129,7 @@ fn answer(AnswerHead { head, hint }: AnswerHead, user: StreamUser) -> Answer {
         connection = Some(Box::pin(LinkConnection::new(user)) as Connection);
         Body::empty()
     } else {
-        whole_or_stream(user, hint)
+        whole_or_stream(user, hint, false)
     };
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
@@ -134,8 +137,8 @@ fn answer(AnswerHead { head, hint }: AnswerHead, user: StreamUser) -> Answer {
     Answer { response, connection }
 }
 
-/// A body that came with its head is whole.
-pub(super) fn whole_or_stream(user: StreamUser, hint: crate::frames::SizeBounds) -> Body {
+/// A body that came with its head is whole. One that waits for the word is sent once somebody reads it.
+pub(super) fn whole_or_stream(user: StreamUser, hint: SizeBounds, waits_for_word: bool) -> Body {
     let whole = user.with(|link, stream| {
         let state = link.streams.get_mut(&stream)?;
         if !state.is_whole() {
@@ -145,6 +148,6 @@ pub(super) fn whole_or_stream(user: StreamUser, hint: crate::frames::SizeBounds)
     });
     match whole {
         Some(bytes) => Body::from(bytes),
-        None => Body::stream(LinkBody::new(user, hint)),
+        None => Body::stream(LinkBody::new(user, hint, waits_for_word)),
     }
 }

@@ -1,6 +1,6 @@
 //! A body that comes over a link.
 
-use super::{stream::WayEnd, user::StreamUser};
+use super::{stream::WayEnd, user::StreamUser, window::FIRST};
 use crate::frames::SizeBounds;
 use bytes::Bytes;
 use camlock_policy::BodyError;
@@ -15,11 +15,13 @@ pub(crate) struct LinkBody {
     /// What is still to come, by the peer's word.
     left: SizeBounds,
     done: bool,
+    /// Nothing is sent before somebody reads.
+    waits_for_word: bool,
 }
 
 impl LinkBody {
-    pub(super) fn new(user: StreamUser, hint: SizeBounds) -> Self {
-        LinkBody { user, left: hint, done: false }
+    pub(super) fn new(user: StreamUser, hint: SizeBounds, waits_for_word: bool) -> Self {
+        LinkBody { user, left: hint, done: false, waits_for_word }
     }
 }
 
@@ -33,6 +35,13 @@ impl http_body::Body for LinkBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if self.done {
             return Poll::Ready(None);
+        }
+        if std::mem::take(&mut self.waits_for_word) {
+            let flush = self.user.with(|link, stream| {
+                link.out.writer.credit(stream, FIRST);
+                link.flush()
+            });
+            flush.into_iter().for_each(Waker::wake);
         }
         let (polled, flush) = self.user.with(|link, stream| {
             let Some(state) = link.streams.get_mut(&stream) else { return (Poll::Ready(None), None) };

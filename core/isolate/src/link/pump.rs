@@ -58,7 +58,13 @@ pub(crate) async fn send(user: StreamUser, mut rest: BodyRest) {
     loop {
         let next = match rest.first.take() {
             Some(first) => Some(Some(first)),
-            None => poll_fn(|context| next(&user, &mut rest.body, context)).await,
+            None => {
+                // Not before there is room: what the client sends only when it is asked for is asked for by the other end.
+                if let SendRoom::Unwanted = poll_fn(|context| user.poll_room(context)).await {
+                    return;
+                }
+                poll_fn(|context| next(&user, &mut rest.body, context)).await
+            }
         };
         let Some(next) = next else { return };
         match next {

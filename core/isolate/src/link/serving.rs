@@ -11,6 +11,7 @@ use super::{
 use crate::frames::{BadFrame, StatusHead};
 use camlock_abi::{Caught, catch};
 use camlock_policy::{Answer, BoxFuture, Fault, FaultKind};
+use http::header::EXPECT;
 use std::{
     future::poll_fn,
     task::{Poll, Waker},
@@ -30,7 +31,8 @@ pub(super) fn begin(link: &Link, arrived: Arrived) {
             state.put_inline(inline);
         }
     });
-    *call.request.body_mut() = whole_or_stream(user.clone(), hint);
+    let waits_for_word = call.request.headers().contains_key(EXPECT);
+    *call.request.body_mut() = whole_or_stream(user.clone(), hint, waits_for_word);
     let serving = catch(|| link.0.serve.serve(kind, *call));
     let theirs = user.clone();
     let task = link.0.runtime.spawn(async move {

@@ -252,6 +252,25 @@ async fn what_is_dropped_is_cancelled() {
     until("all streams are forgotten", || nothing_left(&pair)).await;
 }
 
+/// What a client sends only when it is asked for is asked for by who reads it.
+#[tokio::test]
+async fn a_body_that_waits_for_the_word() {
+    let pair = pair();
+    let made = Arc::new(AtomicUsize::new(0));
+    let waiting = |path: &str| {
+        let body = Body::stream(Stream { made: made.clone(), ..stream(100_000, 1000) });
+        let mut call = call(path, body);
+        call.request.headers_mut().insert("expect", "100-continue".parse().unwrap());
+        call
+    };
+    let answer = pair.host.ask(RequestKind::Call, waiting("/ignore")).await.unwrap();
+    assert!(answer.response.status().is_success());
+    assert_eq!(made.load(Ordering::SeqCst), 0);
+    let answer = pair.host.ask(RequestKind::Call, waiting("/count")).await.unwrap();
+    assert_eq!(answer.response.into_body().collect().await.unwrap().to_bytes(), "100000");
+    until("all streams are forgotten", || nothing_left(&pair)).await;
+}
+
 #[tokio::test]
 async fn connections() {
     let pair = pair();

@@ -126,6 +126,8 @@ pub struct Settings {
     pub isolation: Option<Isolation>,
     /// Where single ones run.
     pub isolations: BTreeMap<String, Isolation>,
+    /// Whether a plugin is not run in a process of its own where something of what holds it is lacking.
+    pub isolation_requires_all: bool,
     /// The operator's word on claims that need it, by plugin: hosts by their names, and `/` and `/*`.
     pub claims: BTreeMap<String, Vec<String>>,
 }
@@ -139,6 +141,7 @@ impl Default for Settings {
             grants: Grants::Asked,
             isolation: None,
             isolations: BTreeMap::new(),
+            isolation_requires_all: false,
             claims: BTreeMap::new(),
         }
     }
