@@ -125,10 +125,10 @@ pub(super) mod tests {
         let artifact = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         let mut expected = json!({
             "name": "hello", "version": "0.1.0", "description": "Says hello", "category": null, "kind": "dynamic", "enabled": true,
-            "revision": 12, "state": "serving", "reason": null,
+            "revision": 12, "isolation": "process", "state": "serving", "reason": null,
             "serving": {
                 "generation": 3, "version": "0.1.0", "artifact": artifact, "since": "2023-11-14T22:13:20.25Z",
-                "in_flight": 1, "left_behind_bytes": 0, "memory_bytes": null, "descriptors": null,
+                "in_flight": 1, "left_behind_bytes": 0, "memory_bytes": null, "descriptors": null, "isolation": "process",
             },
             "candidate": {
                 "generation": 5, "stage": "building", "doing": "Compiling serde", "since": "2023-11-14T22:13:23.25Z",

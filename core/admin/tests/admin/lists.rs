@@ -280,7 +280,7 @@ async fn what_is_not_understood_is_named() {
         (br#"{"config":[]}"#, "config: invalid type: sequence, expected a map"),
         (br#"{"config":"x"}"#, "config: invalid type: string \"x\", expected a map"),
         (br#"{"config":null}"#, "config: invalid type: null"),
-        (br#"{"colour":"red"}"#, "unknown field `colour`, expected `enabled` or `config`"),
+        (br#"{"colour":"red"}"#, "unknown field `colour`, expected one of `enabled`, `config`, `isolation`"),
         (br#"{"enabled":true,"enabled":false}"#, "duplicate field `enabled`"),
         (br#"{"enabled":true} x"#, "trailing characters"),
         (b"{\"config\":{\"a\":\"\xff\"}}", "invalid unicode"),
