@@ -293,6 +293,7 @@ fn read_file(path: &Path) -> Result<String, Misconfigured> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use camlock_policy::Isolation;
 
     fn merged(flags: &Flags, text: &str) -> Result<Config, Misconfigured> {
         Config::merge(flags, Some((Path::new("/etc/camlock/camlock.toml"), text)), Path::new("/srv/here"))
@@ -349,7 +350,7 @@ mod tests {
             .flat_map(|section| keys(&format!("{section}.")).into_iter().map(move |key| format!("{section}.{key}")))
             .collect();
         there.extend(keys("limits.").into_iter().map(|key| match &*key {
-            "log" | "claims" => format!("plugin.NAME.{key}"),
+            "log" | "claims" | "isolation" => format!("plugin.NAME.{key}"),
             "env" => "plugin.NAME.env.KEY".to_owned(),
             _ => key,
         }));
