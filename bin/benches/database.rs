@@ -83,7 +83,7 @@ async fn measure(tables: PluginTables, direct: impl AsyncFn() -> f64) -> (Vec<f6
     host.loader = host.loader.with_surroundings(Surroundings { services: Some(services), ..Surroundings::default() });
     let artifact = host.verified(&library).await;
     let granted = Granted::new(["database".to_owned()], &Grants::Asked);
-    let start = GenerationStart { generation: 1, config: "{}".into(), granted };
+    let start = GenerationStart { granted, ..(1, "{}").into() };
     let loaded = host.loader.load(&artifact, start).await.expect("it can be loaded");
     let (mut ratios, mut rates) = (Vec::new(), Vec::new());
     for run in 0..RUNS + 1 {

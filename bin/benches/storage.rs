@@ -58,7 +58,7 @@ async fn measure(data: PluginData) -> (Vec<f64>, Vec<f64>) {
     host.loader = host.loader.with_surroundings(Surroundings { services: Some(services), ..Surroundings::default() });
     let artifact = host.verified(&Fixtures::release().library("keeping")).await;
     let granted = Granted::new(["storage".to_owned()], &Grants::Asked);
-    let start = GenerationStart { generation: 1, config: "{}".into(), granted };
+    let start = GenerationStart { granted, ..(1, "{}").into() };
     let loaded = host.loader.load(&artifact, start).await.expect("it can be loaded");
     let (mut gets, mut puts) = (Vec::new(), Vec::new());
     for run in 0..RUNS + WARM_UP {

@@ -12,6 +12,7 @@ mod events;
 mod execute;
 mod grants;
 mod inspect;
+mod isolate;
 mod logs;
 mod migrate;
 mod named;
@@ -105,6 +106,12 @@ camlock grant hello storage database\n  camlock grant hello --all"
 Examples:\n  camlock revoke hello database\n  camlock revoke hello --all"
     )]
     Revoke(grants::Revoke),
+    /// Run a plugin in a process of its own, or in the server's
+    #[command(
+        after_help = "What serves goes on until the new generation is ready, and also if it fails. Without a mode, where it runs is \
+shown.\n\nExamples:\n  camlock isolate hello process\n  camlock isolate hello default"
+    )]
+    Isolate(isolate::Isolate),
     /// Show a plugin's configuration, change it, or show what it must be like
     #[command(
         after_help = "A configuration that does not fit the plugin's schema is refused with the places that do not, and nothing \
@@ -205,6 +212,7 @@ impl Command {
             Command::Grants(options) => grants::list(options),
             Command::Grant(options) => grants::grant(options),
             Command::Revoke(options) => grants::revoke(options),
+            Command::Isolate(options) => isolate::run_it(options),
             Command::Config(options) => configuration::run_it(options),
             Command::Secrets(options) => secrets::run_it(options),
             Command::Storage(options) => storage::run_it(options),

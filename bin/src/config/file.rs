@@ -6,7 +6,7 @@ use super::{
     values::{HostName, Origin, ProxyNetwork, Size, Time},
 };
 use camlock_api::LogLevel;
-use camlock_policy::{Grants, Limits};
+use camlock_policy::{Grants, Isolation, Limits};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -31,7 +31,25 @@ pub(super) struct ConfigFile {
     pub(super) services: ServicesKeys,
     pub(super) secrets: SecretsKeys,
     pub(super) limits: LimitKeys,
+    pub(super) isolation: IsolationKeys,
     pub(super) plugin: BTreeMap<String, LimitKeys>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct IsolationKeys {
+    pub(super) require: RequiredFences,
+}
+
+/// How much of what holds an isolated plugin must be there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RequiredFences {
+    /// As much as this machine has; what is lacking is told.
+    #[default]
+    Any,
+    /// All that this version knows.
+    Full,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -40,6 +58,7 @@ pub(super) struct PluginsKeys {
     pub(super) dir: Option<PathBuf>,
     pub(super) new: Option<New>,
     pub(super) grant: Option<Grants>,
+    pub(super) isolation: Option<Isolation>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -166,6 +185,8 @@ pub(super) struct LimitKeys {
     pub(super) write: Option<Time>,
     /// No limit, but the operator's word on what one plugin claims.
     pub(super) claims: Option<Vec<String>>,
+    /// No limit either: where one plugin runs.
+    pub(super) isolation: Option<Isolation>,
     /// No limit, but what else there is to say of one plugin.
     pub(super) log: Option<LogLevel>,
     /// Nor these: the variables of its environment.

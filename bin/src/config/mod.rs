@@ -171,6 +171,9 @@ impl Config {
         if parsed.limits.claims.is_some() {
             return Err(Misconfigured("[limits]: `claims` is for one plugin: set it in [plugin.NAME]".to_owned()));
         }
+        if parsed.limits.isolation.is_some() {
+            return Err(Misconfigured("[limits]: `isolation` of all is `plugins.isolation`".to_owned()));
+        }
         if !parsed.limits.env.is_empty() {
             return Err(Misconfigured("[limits]: `env` is for one plugin".to_owned()));
         }
@@ -188,6 +191,8 @@ impl Config {
             most_per_address: parsed.limits.connections_per_address,
         };
         parsed.limits.apply(&mut settings.limits);
+        settings.isolation = parsed.plugins.isolation;
+        settings.isolation_requires_all = parsed.isolation.require == file::RequiredFences::Full;
         settings.grants = parsed.plugins.grant.unwrap_or(Grants::Asked);
         settings.new_enabled = parsed.plugins.new.unwrap_or_default() == file::New::Enabled;
         for (name, limits) in parsed.plugin {
@@ -207,6 +212,9 @@ impl Config {
             }
             if !limits.env.is_empty() {
                 variables.insert(name.clone(), limits.env.clone());
+            }
+            if let Some(isolation) = limits.isolation {
+                settings.isolations.insert(name.clone(), isolation);
             }
             if let Some(claims) = &limits.claims {
                 settings.claims.insert(name.clone(), claims.clone());
@@ -274,6 +282,7 @@ fn read_file(path: &Path) -> Result<String, Misconfigured> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use camlock_policy::Isolation;
 
     fn merged(flags: &Flags, text: &str) -> Result<Config, Misconfigured> {
         Config::merge(flags, Some((Path::new("/etc/camlock/camlock.toml"), text)), Path::new("/srv/here"))
@@ -330,7 +339,7 @@ mod tests {
             .flat_map(|section| keys(&format!("{section}.")).into_iter().map(move |key| format!("{section}.{key}")))
             .collect();
         there.extend(keys("limits.").into_iter().map(|key| match &*key {
-            "log" | "claims" => format!("plugin.NAME.{key}"),
+            "log" | "claims" | "isolation" => format!("plugin.NAME.{key}"),
             "env" => "plugin.NAME.env.KEY".to_owned(),
             _ => key,
         }));
@@ -366,6 +375,8 @@ mod tests {
         let text = r#"
             plugins.new = "disabled"
             plugins.grant = ["storage", "network:*"]
+            plugins.isolation = "process"
+            isolation.require = "full"
             services.storage.keys = 7
             services.asks.share = 0.5
             [limits]
@@ -377,6 +388,7 @@ mod tests {
             log = "debug"
             env.DATABASE_URL = "sqlite:todo.db"
             claims = ["shop.example.com", "/"]
+            isolation = "none"
         "#;
         let Config { settings, levels, variables, .. } = merged(&Flags::default(), text).unwrap();
         assert_eq!(levels, BTreeMap::from([("hello".to_owned(), tracing::Level::DEBUG)]));
@@ -392,6 +404,8 @@ mod tests {
             assert_eq!(told, "[services.asks]: `share` is above 0, and 1 at most");
         }
         assert_eq!(settings.grants, Grants::these(["storage", "network:*"]).unwrap());
+        assert_eq!((settings.isolation, settings.isolation_requires_all), (Some(Isolation::Process), true));
+        assert_eq!(settings.isolations.values().collect::<Vec<_>>(), [&Isolation::None]);
         assert_eq!(settings.limits.drain, Duration::from_secs(5));
         assert_eq!(settings.limits.requests.body, Some(2 << 20));
         let hello = &settings.plugins["hello"];

@@ -46,7 +46,7 @@ fn about_failure(name: &str, failed: &FailureView) -> String {
             "mend its migrations in a file that has not run yet, or, if the database was in the way, reload it"
                 .to_owned()
         }
-        Stage::Load | Stage::Start | Stage::Health => format!(
+        Stage::Isolate | Stage::Load | Stage::Start | Stage::Health => format!(
             "`camlock logs {name}` has what it said; mend it and save, or `camlock reload {name}` tries once more, or \
              `camlock rollback {name}` goes back"
         ),

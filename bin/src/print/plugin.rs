@@ -1,7 +1,7 @@
 //! Plugins for people: what each is, why it is so, what was tried, what to do.
 
 use super::{Paint, Table, Tone, advice, ago, counted, plain, short};
-use camlock_api::{BuildView, CandidateView, Headline, PluginKind, PluginView, ServingView};
+use camlock_api::{BuildView, CandidateView, Headline, Isolation, PluginKind, PluginView, ServingView};
 use std::fmt::Write as _;
 
 fn tone(state: Headline) -> Tone {
@@ -92,6 +92,9 @@ pub(crate) fn show(plugin: &PluginView, builds: &[BuildView], paint: Paint) -> S
         let left = serving.left_behind_bytes.filter(|left| *left > 0).map(|left| format!(", {left} bytes left behind"));
         let left = left.unwrap_or_default();
         row("serving", &format!("generation {} ({}){since}{in_flight}{left}", serving.generation, serving.version));
+        if serving.isolation == Isolation::Process {
+            row("runs", "in a process of its own");
+        }
         row("uses", &uses(serving));
         row("artifact", &serving.artifact.map(|artifact| artifact.to_string()).unwrap_or_default());
     }

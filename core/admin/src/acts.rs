@@ -13,7 +13,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use camlock_api::{FailureView, PluginPage, PluginView};
+use camlock_api::{FailureView, Isolation, PluginPage, PluginView};
 use camlock_http::Problem;
 use camlock_policy::{
     Act, Digest, Done, Order, Refused,
@@ -83,6 +83,15 @@ pub(super) struct PluginDecision {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = Object, required = false, nullable = false)]
     config: Option<Map<String, Value>>,
+    /// Where it runs: in the server's process, or in one of its own; null: wherever the configuration and its manifest say.
+    #[serde(default, deserialize_with = "some")]
+    #[schema(value_type = Option<Isolation>, required = false)]
+    isolation: Option<Option<Isolation>>,
+}
+
+/// What is there, be it null.
+fn some<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(value).map(Some)
 }
 
 /// What is not_null is not null.
@@ -179,8 +188,9 @@ pub(super) async fn set(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let PluginDecision { enabled, config } = read_some(body).await?;
-    perform(control, visitor, named, &headers, wait, Act::Set { enabled, config: config.map(Value::Object) }).await
+    let PluginDecision { enabled, config, isolation } = read_some(body).await?;
+    perform(control, visitor, named, &headers, wait, Act::Set { enabled, config: config.map(Value::Object), isolation })
+        .await
 }
 
 /// Whether the answer waits, and what goes with the plugin.

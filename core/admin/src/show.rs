@@ -39,8 +39,8 @@ pub(super) fn words(words: &[&str]) -> Object {
 pub(super) mod tests {
     use super::*;
     use camlock_policy::{
-        CandidateView, Diagnostic, Digest, DrainingView, Endpoint, FailureView, Headline, Kind, Lease, PinnedView,
-        PluginKind, ServingView, Stage, Use, UtcTime, Watch,
+        CandidateView, Diagnostic, Digest, DrainingView, Endpoint, FailureView, Headline, Isolation, Kind, Lease,
+        PinnedView, PluginKind, ServingView, Stage, Use, UtcTime, Watch,
     };
     use serde_json::json;
     use std::{
@@ -69,6 +69,7 @@ pub(super) mod tests {
             kind: PluginKind::Dynamic,
             enabled: true,
             revision: 12,
+            isolation: Some(Isolation::Process),
             state: Headline::Serving,
             reason: None,
             serving: Some(ServingView {
@@ -80,6 +81,7 @@ pub(super) mod tests {
                 left_behind_bytes: Some(0),
                 memory_bytes: None,
                 descriptors: None,
+                isolation: Isolation::Process,
             }),
             candidate: Some(CandidateView {
                 generation: 5,
@@ -123,10 +125,10 @@ pub(super) mod tests {
         let artifact = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         let mut expected = json!({
             "name": "hello", "version": "0.1.0", "description": "Says hello", "category": null, "kind": "dynamic", "enabled": true,
-            "revision": 12, "state": "serving", "reason": null,
+            "revision": 12, "isolation": "process", "state": "serving", "reason": null,
             "serving": {
                 "generation": 3, "version": "0.1.0", "artifact": artifact, "since": "2023-11-14T22:13:20.25Z",
-                "in_flight": 1, "left_behind_bytes": 0, "memory_bytes": null, "descriptors": null,
+                "in_flight": 1, "left_behind_bytes": 0, "memory_bytes": null, "descriptors": null, "isolation": "process",
             },
             "candidate": {
                 "generation": 5, "stage": "building", "doing": "Compiling serde", "since": "2023-11-14T22:13:23.25Z",

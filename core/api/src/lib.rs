@@ -13,6 +13,7 @@ mod execution;
 mod generation;
 mod grants;
 mod health;
+mod isolation;
 mod journal;
 mod log;
 
@@ -33,6 +34,7 @@ pub use crate::{
     generation::{BuildView, GenerationPhase, GenerationView, StageTimes},
     grants::{CHECKED_BY_THE_HOST, GrantsView, PermissionView},
     health::{BlockedHandler, ServerHealth},
+    isolation::Isolation,
     journal::JournalEntry,
     log::{LogLevel, LogLine, PluginLogLevel},
     node::{NodePlugin, NodeStatus},

@@ -1,6 +1,6 @@
 //! A plugin as people see it: what it is, what serves, what is on its way, what failed, what is leaving.
 
-use crate::{Digest, StageTimes, UtcTime};
+use crate::{Digest, Isolation, StageTimes, UtcTime};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{borrow::Cow, fmt};
@@ -24,6 +24,10 @@ pub struct PluginView {
     pub enabled: bool,
     /// Counts what was decided about it. It is the `ETag`, and `If-Match` may ask for it.
     pub revision: u64,
+    /// Where it is to run, if an operator decided that.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(inline, required))]
+    pub isolation: Option<Isolation>,
     #[cfg_attr(feature = "openapi", schema(inline))]
     pub state: Headline,
     /// Why, in one sentence, where there is something to say.
@@ -139,6 +143,10 @@ pub struct ServingView {
     /// How many files, sockets and the like it has open; null for a plugin that is compiled in, where nobody can tell.
     #[cfg_attr(feature = "openapi", schema(required))]
     pub descriptors: Option<u64>,
+    /// Where its code runs: `none`, in the server's process, or `process`, in one of its own.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(inline))]
+    pub isolation: Isolation,
 }
 
 /// A generation that is on its way.
@@ -198,6 +206,8 @@ pub enum Stage {
     Config,
     /// Its tables could not be brought to what it needs.
     Migrate,
+    /// No process of its own could be made for it, or not one that holds it as is asked.
+    Isolate,
     /// It could not be opened, or `create` failed.
     Load,
     /// `restore` or `start` failed.
@@ -218,6 +228,7 @@ impl fmt::Display for Stage {
             Stage::Verify => "verify",
             Stage::Config => "config",
             Stage::Migrate => "migrate",
+            Stage::Isolate => "isolate",
             Stage::Load => "load",
             Stage::Start => "start",
             Stage::Health => "health",

@@ -133,7 +133,11 @@ impl Camlock {
             ..ServerHealth::default()
         };
         let loader = parts.loader.clone();
-        options.levels.listen(move |plugin, level| loader.set_level(plugin, level));
+        let runners = parts.runners.clone();
+        options.levels.listen(move |plugin, level| {
+            loader.set_level(plugin, level);
+            runners.set_level(plugin, level);
+        });
         let (services, executor) = (parts.services.clone(), parts.executor.clone());
         let (values, tables) = (Arc::new(StoredValues(parts.storage.clone())), parts.tables.clone());
         let events = parts.events.clone();

@@ -75,9 +75,11 @@ pub use camlock_store::Objects;
 
 /// The one call that a program with Camlock in it makes, first thing in `main`.
 ///
-/// Plugins are verified in a child process, and what a build starts is held together by another: both are the program itself,
+/// Plugins are verified in a child process, what a build starts is held together by another, and plugins may have processes of their
+/// own: all are the program itself,
 /// started again. There this call does the work and never returns. Without it no plugin is verified, hence none is loaded.
 pub fn run_verifier_if_asked() {
     camlock_build::run_guard_if_asked();
+    camlock_isolate::run_runner_if_asked();
     camlock_loader::run_verifier_if_asked();
 }

@@ -11,6 +11,7 @@ use crate::{
 };
 use camlock_build::{Builder, FileShelf, Identified, Identify, Installer, LibraryIdentity, Profile};
 use camlock_http::Meters;
+use camlock_isolate::{BothModes, Runners};
 use camlock_loader::{
     Loader, LoaderOptions, Sections, Staging, Surroundings, Suspects, VariablesOf, Verifier, VerifierLimits, Workbench,
     compiled_in, inspect, read_schema,
@@ -45,6 +46,7 @@ pub(crate) struct Parts {
     workbench: Workbench,
     staging: Staging,
     pub(crate) loader: Arc<Loader>,
+    pub(crate) runners: Arc<Runners>,
     pub(crate) suspects: Arc<Suspects>,
     pub(crate) services: Arc<HostServices>,
     pub(crate) storage: PluginStorage,
@@ -111,6 +113,9 @@ impl Parts {
             variables: Some(variables),
             services: Some(services.clone()),
         };
+        let runners = Runners::new(data.join("runners"), limits.create, around.clone(), work.clone());
+        let runners = runners.map_err(because("no plugins can be isolated"))?;
+        let runners = Arc::new(runners.requiring_all(options.settings.isolation_requires_all));
         let loader = Arc::new(loader.with_suspects(suspects.clone()).with_surroundings(around));
         let built_in = options.built_in.iter().map(|plugin| compiled_in(*plugin, loader.clone()));
         Ok(Parts {
@@ -127,6 +132,7 @@ impl Parts {
             workbench: Workbench::new(staging.clone(), verifier, loader.clone()),
             staging,
             loader,
+            runners,
             suspects,
             services,
             storage: storage.clone(),
@@ -163,7 +169,7 @@ impl Parts {
         Ports {
             sources: Arc::new(self.builder),
             shelf: Arc::new(self.shelf),
-            loading: Arc::new(self.workbench),
+            loading: Arc::new(BothModes::new(Arc::new(self.workbench), self.runners)),
             publish,
             registry,
             exchange,

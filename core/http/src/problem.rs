@@ -74,6 +74,7 @@ pub(crate) fn of_fault(plugin: &str, fault: &Fault) -> Problem {
         FaultKind::Error => (StatusCode::INTERNAL_SERVER_ERROR, "the plugin failed to handle this request"),
         FaultKind::Contract => (StatusCode::BAD_GATEWAY, "the plugin gave an answer that cannot be sent"),
         FaultKind::TimedOut => (StatusCode::GATEWAY_TIMEOUT, "the plugin did not answer in time"),
+        FaultKind::Ended => (StatusCode::BAD_GATEWAY, "the plugin's process ended while it handled this request"),
     };
     Problem::of(plugin, status, detail)
 }

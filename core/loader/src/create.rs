@@ -168,7 +168,7 @@ pub(crate) fn in_words(fault: &Fault) -> String {
     match fault.kind {
         FaultKind::Panic => format!("panicked: {} ({})", one_line(&fault.message), one_line(&fault.location)),
         FaultKind::Error => format!("failed: {}", one_line(&fault.message)),
-        FaultKind::Contract | FaultKind::TimedOut => fault.message.clone(),
+        FaultKind::Contract | FaultKind::TimedOut | FaultKind::Ended => fault.message.clone(),
     }
 }
 

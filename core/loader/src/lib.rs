@@ -58,6 +58,7 @@ pub use crate::{
     elf::read as inspect,
     footprint::on_thread_park,
     loader::{LoadError, LoadedGeneration, Loader, LoaderOptions, inspect_built_in},
+    own_directory::OwnDirectory,
     port::{Workbench, compiled_in, read_schema},
     sections::{Sections, Unfit},
     stage::{Artifact, StageError, Staging},

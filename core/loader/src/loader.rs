@@ -174,6 +174,11 @@ impl Loader {
         Loader { surroundings, ..self }
     }
 
+    /// What plugins find around them.
+    pub fn surroundings(&self) -> &Surroundings {
+        &self.surroundings
+    }
+
     /// Writes down what it is about to run, so that the next process knows should this one end by it; and loads nobody who is
     /// suspected as long as that is not on record.
     #[must_use]
@@ -192,7 +197,7 @@ impl Loader {
         &self,
         copy: PrivateCopy,
         artifact: &Artifact,
-        GenerationStart { generation, config, granted }: GenerationStart,
+        GenerationStart { generation, config, granted, .. }: GenerationStart,
     ) -> Result<Loaded, LoadError> {
         let named =
             GenerationName { plugin: artifact.sections.manifest.name.clone(), generation, digest: artifact.digest };
@@ -234,7 +239,7 @@ impl Loader {
         plugin: &BuiltIn,
         start: impl Into<GenerationStart>,
     ) -> Result<Loaded, LoadError> {
-        let GenerationStart { generation, config, granted } = start.into();
+        let GenerationStart { generation, config, granted, .. } = start.into();
         let manifest = inspect_built_in(plugin)?.manifest;
         let surroundings = self.surroundings.of(&manifest.name, self.copies.path());
         let side = |leases| {

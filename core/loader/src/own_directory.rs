@@ -15,7 +15,7 @@ use std::{
 /// A directory that is this process's alone. Its name is random and it is locked as long as this exists, so
 /// that whoever comes later knows whether anybody still uses it: process numbers say nothing across containers and restarts.
 #[derive(Debug)]
-pub(crate) struct OwnDirectory {
+pub struct OwnDirectory {
     path: PathBuf,
     /// Holds the lock.
     _lock: File,
@@ -24,7 +24,7 @@ pub(crate) struct OwnDirectory {
 impl OwnDirectory {
     /// Makes one within a directory, which is there, and removes those there that nobody uses any more. What these held can be
     /// looked at before, in this process's own one.
-    pub(crate) fn within(parent: &Path, mut look: impl FnMut(&Path, &Path) -> io::Result<()>) -> io::Result<Self> {
+    pub fn within(parent: &Path, mut look: impl FnMut(&Path, &Path) -> io::Result<()>) -> io::Result<Self> {
         let own = Self::make(parent)?;
         let Ok(entries) = fs::read_dir(parent) else { return Ok(own) };
         for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
@@ -58,7 +58,8 @@ impl OwnDirectory {
         Err(io::Error::other("every directory that was made there was removed again at once"))
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 }

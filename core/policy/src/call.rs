@@ -94,6 +94,8 @@ pub enum FaultKind {
     Contract,
     /// It did not come to an end in time.
     TimedOut,
+    /// The process that it had for itself ended meanwhile.
+    Ended,
 }
 
 /// A failure of a plugin, in words.

@@ -1,6 +1,6 @@
 //! The port through which core and server use a plugin, whatever loaded it.
 
-use crate::{Answer, Call, Fault, Manifest, lease::Watch};
+use crate::{Answer, Call, Fault, Isolation, Manifest, lease::Watch};
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 use tokio::sync::watch;
 
@@ -33,6 +33,14 @@ pub trait Instance: Send + Sync {
     /// The OpenAPI document with which it replaced that of its description, if it did.
     fn replaced_document(&self) -> Option<Arc<str>> {
         None
+    }
+    /// Where its code runs.
+    fn isolation(&self) -> Isolation {
+        Isolation::None
+    }
+    /// Done when it has died of itself: it had a process of its own, and that has ended; and how. Keeps no lease.
+    fn died(&self) -> BoxFuture<String> {
+        Box::pin(std::future::pending())
     }
     /// How many panics were caught in it.
     fn panics(&self) -> u64;

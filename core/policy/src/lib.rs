@@ -22,6 +22,7 @@ mod grants;
 mod hints;
 mod install;
 mod instance;
+mod isolation;
 pub mod lease;
 mod limits;
 mod manager;
@@ -87,6 +88,6 @@ pub use crate::{
 };
 pub use camlock_api::{
     BuildView, CandidateView, ConfigViolation, DeadEventView, Diagnostic, Digest, DrainingView, Endpoint, EventView,
-    FailureView, GenerationPhase, GenerationView, GrantsView, Headline, NoDigest, PermissionView, PinnedView,
-    PluginKind, PluginView, ServingView, Stage, StageTimes, SubscriptionState, SubscriptionView, UtcTime,
+    FailureView, GenerationPhase, GenerationView, GrantsView, Headline, Isolation, NoDigest, PermissionView,
+    PinnedView, PluginKind, PluginView, ServingView, Stage, StageTimes, SubscriptionState, SubscriptionView, UtcTime,
 };

@@ -3,7 +3,8 @@
 //! What must not live here: any decision. That something changed only has the supervisor look again; an act is answered when its outcome is known.
 
 use crate::{
-    ConfigViolation, Digest, Failure, Grants, Installation, Kept, LivePlugin, NotInstalled, Overview, Placement,
+    ConfigViolation, Digest, Failure, Grants, Installation, Isolation, Kept, LivePlugin, NotInstalled, Overview,
+    Placement,
     registry::{Actor, RegistryChange},
 };
 use std::{sync::Arc, time::Duration};
@@ -32,6 +33,8 @@ pub enum Act {
         enabled: Option<bool>,
         /// Its configuration, an object.
         config: Option<serde_json::Value>,
+        /// Where it runs; none: wherever the configuration and its manifest say.
+        isolation: Option<Option<Isolation>>,
     },
     /// Grant it this, as it came from where it did. What serves has it at once; what waits for it goes on.
     Grant(Grants),

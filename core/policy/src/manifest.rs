@@ -3,7 +3,7 @@
 //! Reading is pure and never trusts: lengths, characters and keys are checked, and an error says where it is.
 
 use crate::{
-    ExecutionTerms,
+    ExecutionTerms, Isolation,
     permissions::check_permission,
     schedules::{Schedule, check_schedules},
     subscriptions::{Subscription, check_subscriptions},
@@ -58,6 +58,8 @@ pub struct Camlock {
     pub runtime: Runtime,
     /// How state crosses a reload.
     pub handover: Option<Handover>,
+    /// Where it asks to run.
+    pub isolation: Option<Isolation>,
     /// The file with the schema of its configuration, beside the manifest.
     pub config: Option<String>,
     /// What it works out for whoever waits for it is like.

@@ -25,6 +25,14 @@ const KNOWN: &[(&str, Rest, &str)] = &[
     ("events:emit", Rest::Some("topic", is_pattern), "tell of events"),
     ("tasks", Rest::Nothing, "have work done later"),
     ("schedule", Rest::Nothing, "be called at set times"),
+    ("fs:read", Rest::Some("path", is_path), "read files (in a process of its own)"),
+    ("fs:write", Rest::Some("path", is_path), "change files (in a process of its own)"),
+    (
+        "env",
+        Rest::Some("variable", is_variable),
+        "see a variable of the server's environment (in a process of its own)",
+    ),
+    ("process", Rest::Nothing, "start programs (in a process of its own)"),
     ("network:private", Rest::Nothing, "reach private networks"),
     ("network", Rest::Some("host", is_host), "reach a host"),
     ("call", Rest::Some("plugin", is_plugin), "call another plugin"),
@@ -118,6 +126,16 @@ fn is_host(text: &str) -> bool {
     (is_name || is_address || host == "*")
         && host.bytes().all(|byte| !byte.is_ascii_uppercase())
         && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 0))
+}
+
+/// An absolute path without detours.
+fn is_path(text: &str) -> bool {
+    let plain = |part: &str| part != "." && part != ".." && !part.contains(char::is_control);
+    text.len() <= 1000 && text.starts_with('/') && !text.contains(char::is_whitespace) && text.split('/').all(plain)
+}
+
+fn is_variable(text: &str) -> bool {
+    is_label(text) && !text.contains('-') && !text.starts_with(|first: char| first.is_ascii_digit())
 }
 
 fn is_plugin(text: &str) -> bool {

@@ -3,7 +3,7 @@
 //! What must not live here: anything that decides.
 
 use crate::{
-    BoxFuture, ConfigSchema, Digest, Failure, Granted, Loaded, Manifest, MigrationFile, Sealer, TableTerms,
+    BoxFuture, ConfigSchema, Digest, Failure, Granted, Isolation, Loaded, Manifest, MigrationFile, Sealer, TableTerms,
     TablesNotReady, TablesReady,
     routes::{Routed, Target},
 };
@@ -197,12 +197,15 @@ pub struct GenerationStart {
     pub config: Arc<str>,
     /// What it may.
     pub granted: Granted,
+    /// Where its code is to run.
+    pub isolation: Isolation,
 }
 
 /// One that is granted nothing.
 impl<C: Into<Arc<str>>> From<(u64, C)> for GenerationStart {
     fn from((generation, config): (u64, C)) -> Self {
-        GenerationStart { generation, config: config.into(), granted: Granted::default() }
+        let (config, granted) = (config.into(), Granted::default());
+        GenerationStart { generation, config, granted, isolation: Isolation::None }
     }
 }
 

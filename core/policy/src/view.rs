@@ -235,6 +235,7 @@ mod tests {
             left_behind_bytes: None,
             memory_bytes: None,
             descriptors: None,
+            isolation: crate::Isolation::None,
         };
         let view = PluginView {
             name: "hello".into(),
@@ -244,6 +245,7 @@ mod tests {
             kind: PluginKind::Dynamic,
             enabled: true,
             revision: 1,
+            isolation: None,
             state: Headline::Serving,
             reason: None,
             serving: Some(serving),

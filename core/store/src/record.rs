@@ -49,6 +49,8 @@ struct RecordRow {
     purge: bool,
     #[diesel(sql_type = Text, deserialize_as = Words)]
     source: String,
+    #[diesel(sql_type = Nullable<Text>, deserialize_as = OptionalWords)]
+    isolation: Option<String>,
     #[diesel(sql_type = BigInt)]
     revision: i64,
     #[diesel(sql_type = BigInt)]
@@ -56,7 +58,7 @@ struct RecordRow {
 }
 
 const COLUMNS: &str = "SELECT name, kind, enabled, CAST(config AS TEXT) AS configuration, artifact_digest, fingerprint, version, \
-     reloads, removed, purge, source, revision, registered FROM plugins";
+     reloads, removed, purge, source, isolation, revision, registered FROM plugins";
 
 #[derive(QueryableByName)]
 struct Quarantined {
@@ -177,6 +179,8 @@ impl StoreCore {
             grants: granted.map(|granted| self.grants(&row.name, &granted)),
             // What is no source is none that anything was granted to.
             source: row.source.parse().unwrap_or(PluginSource::Upload),
+            // What is no mode decides nothing: the database lets none in.
+            isolation: row.isolation.and_then(|word| word.parse().ok()),
             agreed,
             reloads: count(row.reloads),
             removed: row.removed,

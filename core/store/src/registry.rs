@@ -152,6 +152,11 @@ async fn write(work: &mut Work, before: &Record, after: &Record) -> Result<(), T
         let update = "UPDATE plugins SET source = $2, revision = 0 WHERE name = $1";
         work.run(update, vec![name.into(), after.source.to_string().into()]).await?;
     }
+    if before.isolation != after.isolation {
+        let update = "UPDATE plugins SET isolation = $2 WHERE name = $1";
+        work.run(update, vec![name.into(), after.isolation.map(|isolation| isolation.word().to_owned()).into()])
+            .await?;
+    }
     if let Some(grants) = after.grants.as_ref().filter(|grants| {
         // What was granted to one from the same source is there already.
         before.source != after.source || before.grants.as_ref() != Some(grants)
@@ -227,7 +232,7 @@ async fn begin_anew(
             work.run(&delete, vec![(&newcomer.name).into()]).await?;
         }
         let anew = "UPDATE plugins SET enabled = $2, kind = $3, source_path = $4, source = $5, version = '', \
-             artifact_digest = NULL, fingerprint = NULL, config = '{}', removed = $6, purge = $6 WHERE name = $1";
+             artifact_digest = NULL, fingerprint = NULL, isolation = NULL, config = '{}', removed = $6, purge = $6 WHERE name = $1";
         work.run(anew, [values(newcomer).to_vec(), vec![false.into()]].concat()).await?;
         if let Some(grants) = &newcomer.grants {
             put_grants(work, &newcomer.name, &newcomer.source, grants).await?;

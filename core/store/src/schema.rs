@@ -251,6 +251,7 @@ fn ours(dialect: Dialect, applied: &BTreeSet<String>) -> BTreeSet<String> {
             "2026-11-26-000002_decisions"
             "2026-11-29-000001_grants"
             "2026-11-29-000004_secrets"
+            "2026-11-29-000009_isolation"
         ),
         // What plugins keep lies in a file of its own with SQLite.
         Dialect::Postgres => migrations!("postgres":
@@ -263,6 +264,7 @@ fn ours(dialect: Dialect, applied: &BTreeSet<String>) -> BTreeSet<String> {
             "2026-11-29-000006_executions"
             "2026-11-29-000007_events"
             "2026-11-29-000008_tasks"
+            "2026-11-29-000009_isolation"
         ),
     };
     let made = |line: &str| {

@@ -51,6 +51,7 @@ pub fn view(name: &str) -> PluginView {
         kind: PluginKind::Dynamic,
         enabled: true,
         revision: 12,
+        isolation: None,
         state: Headline::Serving,
         reason: None,
         serving: None,

@@ -29,6 +29,7 @@ fn view(name: &str, state: Headline) -> LivePlugin {
         kind: PluginKind::Dynamic,
         enabled: true,
         revision: 1,
+        isolation: None,
         state,
         reason: None,
         serving: None,

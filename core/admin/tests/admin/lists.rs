@@ -207,7 +207,7 @@ async fn the_fleet_and_a_registry_that_is_away() {
 async fn what_is_decided_reaches_the_manager_with_who_and_on_what_condition() {
     let admin = Admin::start().await;
     admin.token("ops", camlock_policy::registry::Role::Operator, None).await;
-    let set = |enabled, config| Act::Set { enabled, config };
+    let set = |enabled, config| Act::Set { enabled, config, isolation: None };
     for (method, path, tag, body, act, revision) in [
         ("PUT", "", "\"12\"", r#"{"enabled":false}"#, set(Some(false), None), Some(12)),
         ("PUT", "", "12", r#"{"config":{"a":[1]}}"#, set(None, Some(json!({ "a": [1] }))), Some(12)),
@@ -280,7 +280,7 @@ async fn what_is_not_understood_is_named() {
         (br#"{"config":[]}"#, "config: invalid type: sequence, expected a map"),
         (br#"{"config":"x"}"#, "config: invalid type: string \"x\", expected a map"),
         (br#"{"config":null}"#, "config: invalid type: null"),
-        (br#"{"colour":"red"}"#, "unknown field `colour`, expected `enabled` or `config`"),
+        (br#"{"colour":"red"}"#, "unknown field `colour`, expected one of `enabled`, `config`, `isolation`"),
         (br#"{"enabled":true,"enabled":false}"#, "duplicate field `enabled`"),
         (br#"{"enabled":true} x"#, "trailing characters"),
         (b"{\"config\":{\"a\":\"\xff\"}}", "invalid unicode"),

@@ -1,6 +1,6 @@
 //! What plugins ask of their host, of services that this program brings.
 
-use crate::harness::{Host, Served, run};
+use crate::harness::{Host, Served, isolated, run};
 use bytes::Bytes;
 use camlock_loader::Surroundings;
 use camlock_policy::{AskError, AskErrorCode, Asker, Body, Call, Granted, Grants, Services};
@@ -191,7 +191,9 @@ fn an_answer_that_is_not_read() {
         let served = host.serve(&library()).await;
         let held = tokio::time::timeout(Duration::from_millis(300), served.get("/hold/endless/1")).await;
         assert!(held.is_err(), "it is held");
-        assert!(noted.made.load(Ordering::SeqCst) < 10, "{}", noted.made.load(Ordering::SeqCst));
+        // As much as is on its way between two processes is made before somebody reads it.
+        let most = if isolated() { 100 } else { 10 };
+        assert!(noted.made.load(Ordering::SeqCst) < most, "{}", noted.made.load(Ordering::SeqCst));
         noted.until_waiting(0).await;
         served.unload_wholly().await;
     });

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use camlock_http::{Dispatch, Front, FrontOptions};
-use camlock_loader::{LoadError, Loader, LoaderOptions, Staging, Verdict, Verifier, VerifierLimits, on_thread_park};
+use camlock_isolate::{Runners, Subject};
+use camlock_loader::{Loader, LoaderOptions, Staging, Verdict, Verifier, VerifierLimits, on_thread_park};
 use camlock_policy::{
-    Ending, GenerationStart, Granted, Grants, Instance, Loaded, Publish, RequestLimits, Watch,
+    Ending, GenerationStart, Granted, Grants, Instance, Isolation, Loaded, Publish, RequestLimits, Watch,
     routes::{MOUNTS, Serving},
 };
 use camlock_testing::Fixtures;
@@ -40,6 +41,11 @@ pub fn run<F: Future>(body: F) -> F::Output {
     runtime().block_on(async {
         tokio::time::timeout(Duration::from_secs(120), body).await.expect("the test ends within two minutes")
     })
+}
+
+/// Whether plugins are given processes of their own: the same trials, of the other mode.
+pub fn isolated() -> bool {
+    std::env::var_os("CAMLOCK_TEST_ISOLATED").is_some()
 }
 
 /// A generation that no other plugin of this program has.
@@ -92,14 +98,35 @@ impl Host {
     }
 
     /// The same, with a configuration.
-    pub async fn load_with(&self, library: &Path, config: &str) -> Result<Loaded, LoadError> {
+    pub async fn load_with(&self, library: &Path, config: &str) -> Result<Loaded, String> {
+        let isolation = if isolated() { Isolation::Process } else { Isolation::None };
+        self.load_so(library, config, isolation).await
+    }
+
+    /// Loads in this mode.
+    pub async fn load_as(&self, library: &Path, isolation: Isolation) -> Result<Loaded, String> {
+        self.load_so(library, "{}", isolation).await
+    }
+
+    async fn load_so(&self, library: &Path, config: &str, isolation: Isolation) -> Result<Loaded, String> {
         let artifact = self.staging.stage(library).expect("it can be staged");
         let verdict = self.verifier.verify(&artifact).await.expect("a verdict");
         assert!(matches!(verdict, Verdict::Good(_)), "{verdict:?}");
         let granted = Granted::new(artifact.sections.manifest.camlock.permissions.clone(), &Grants::Asked);
         *self.granted.lock().unwrap() = granted.clone();
-        let start = GenerationStart { generation: next_generation(), config: config.into(), granted };
-        self.loader.load(&artifact, start).await
+        let start = GenerationStart { generation: next_generation(), config: config.into(), granted, isolation };
+        if isolation == Isolation::None {
+            return self.loader.load(&artifact, start).await.map_err(|error| error.to_string());
+        }
+        let subject = Subject { manifest: artifact.sections.manifest, digest: artifact.digest, path: artifact.path };
+        let runners = Runners::new(
+            self.dir.path().join("runners"),
+            LoaderOptions::default().create,
+            self.loader.surroundings().clone(),
+            tokio::runtime::Handle::current(),
+        );
+        let loaded = runners.expect("a place for runners").load(&subject, start).await;
+        loaded.map_err(|failure| failure.reason)
     }
 
     /// Loads, starts and serves.

@@ -13,6 +13,7 @@ mod features;
 mod harness;
 mod hearing;
 mod host_threads;
+mod isolated;
 mod later;
 mod leases;
 mod misbehaviour;
@@ -27,6 +28,7 @@ mod third_party;
 mod unloading;
 
 fn main() {
+    camlock_isolate::run_runner_if_asked();
     camlock_loader::run_verifier_if_asked();
     capture::install();
     camlock_testing::run_trials()

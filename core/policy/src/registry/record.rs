@@ -1,7 +1,7 @@
 //! A plugin's record: what operators decided about it, and what is to serve.
 
 use super::Unavailable;
-use crate::{Digest, Fingerprint, Grants, PluginSource, SealedSecrets, secrets::is_masked};
+use crate::{Digest, Fingerprint, Grants, Isolation, PluginSource, SealedSecrets, secrets::is_masked};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -25,6 +25,9 @@ pub struct Record {
     /// What was granted to it as it came from there, if an operator decided that.
     #[serde(default)]
     pub grants: Option<Grants>,
+    /// Where it runs, if an operator decided that.
+    #[serde(default)]
+    pub isolation: Option<Isolation>,
     /// What is to serve, once that was agreed on. Plugins that are compiled in have no artifact, and no such thing.
     pub agreed: Option<Agreed>,
     /// Counts the times that a new generation was asked for.
@@ -83,6 +86,8 @@ pub struct Decision {
     pub arrival: Option<(PluginSource, Option<Grants>)>,
     /// What is granted to it as it came from where it did.
     pub grants: Option<Grants>,
+    /// Where it runs; none: nothing is decided any more.
+    pub isolation: Option<Option<Isolation>>,
     /// All servers make a new generation.
     pub reload: bool,
     /// It is removed everywhere.
@@ -121,8 +126,19 @@ pub enum NotDecided {
 impl Record {
     /// The record after a decision.
     pub fn take(&mut self, decision: &Decision) {
-        let Decision { enabled, config, secrets, arrival, grants, reload, remove, purge, quarantine, pardon } =
-            decision;
+        let Decision {
+            enabled,
+            config,
+            secrets,
+            arrival,
+            grants,
+            isolation,
+            reload,
+            remove,
+            purge,
+            quarantine,
+            pardon,
+        } = decision;
         self.enabled = enabled.unwrap_or(self.enabled);
         if let Some(config) = config {
             self.config.clone_from(config);
@@ -139,6 +155,7 @@ impl Record {
         if let Some(grants) = grants {
             self.grants = Some(grants.clone());
         }
+        self.isolation = isolation.unwrap_or(self.isolation);
         self.reloads += u64::from(*reload);
         self.removed |= *remove;
         self.purge |= *purge;
@@ -160,6 +177,7 @@ impl Record {
             secrets: SealedSecrets::new(),
             source: newcomer.source.clone(),
             grants: newcomer.grants.clone(),
+            isolation: None,
             agreed: None,
             reloads: 0,
             removed: false,

@@ -31,12 +31,11 @@ impl Supervisor {
             // An operator says so: what was under quarantine may be tried again.
             Act::Reload { .. } => Decision { reload: true, pardon: Some(Pardon::All), ..Decision::default() },
             Act::Enable(enabled) => Decision { enabled: Some(*enabled), ..Decision::default() },
-            Act::Set { enabled, config } => {
+            Act::Set { enabled, config, isolation } => {
+                let decided = Decision { enabled: *enabled, isolation: *isolation, ..Decision::default() };
                 match config.clone().map(|config| plugin.ordered_config(config)).transpose() {
-                    Ok(None) => Decision { enabled: *enabled, ..Decision::default() },
-                    Ok(Some((config, secrets))) => {
-                        Decision { enabled: *enabled, config: Some(config), secrets, ..Decision::default() }
-                    }
+                    Ok(None) => decided,
+                    Ok(Some((config, secrets))) => Decision { config: Some(config), secrets, ..decided },
                     Err(why) => {
                         let _ = reply.send(Err(why));
                         return;
@@ -139,7 +138,14 @@ impl Supervisor {
                 let config = record.as_ref().map(RecordedConfig::from);
                 let changes = config.is_some_and(|config| config != plugin.on_record.config);
                 self.take_own(record);
-                self.settled_as_decided(name, look, by, changes, reply);
+                let moves = |plugin: &Plugin| plugin.enabled() && plugin.is_to_move(&self.settings).is_some();
+                if self.plugins.get(name).is_some_and(moves)
+                    && let Some(plugin) = self.plugins.get_mut(name)
+                {
+                    plugin.ask(Ask { look, force: false, by, replies: vec![reply] });
+                } else {
+                    self.settled_as_decided(name, look, by, changes, reply);
+                }
             }
             Act::Grant(_) => {
                 self.take_own(record);

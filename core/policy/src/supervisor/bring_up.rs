@@ -7,8 +7,8 @@ use super::{
     work::{GenerationReport, GenerationReporter, aside},
 };
 use crate::{
-    Candidate, Failure, Fault, FaultKind, GenerationStart, Granted, Instance, Limits, Saved, Stage, Use, Watch,
-    manifest::Handover, secrets::SecretTexts,
+    Candidate, Failure, Fault, FaultKind, GenerationStart, Granted, Instance, Isolation, Limits, Saved, Stage, Use,
+    Watch, manifest::Handover, secrets::SecretTexts,
 };
 use std::sync::Arc;
 use tokio::{sync::oneshot, time::timeout};
@@ -27,6 +27,7 @@ pub(crate) struct BringUp {
     /// What must not be told of it.
     pub(crate) secrets: SecretTexts,
     pub(crate) granted: Granted,
+    pub(crate) isolation: Isolation,
     pub(crate) predecessor: Option<Predecessor>,
     /// It is something else than what was agreed on: it waits for the word before it takes anything over.
     pub(crate) gated: bool,
@@ -39,6 +40,7 @@ pub(crate) async fn bring_up(ports: Ports, limits: Limits, plan: BringUp, report
         generation: reporter.id.generation,
         config: plan.config.clone(),
         granted: plan.granted.clone(),
+        isolation: plan.isolation,
     };
     let loaded = plan.candidate.load(start).await;
     drop(turn);
@@ -77,9 +79,13 @@ async fn ready(
             hold(&predecessor, limits, reporter).await?;
         }
         let saving = predecessor.instance.save();
-        let saved = aside(ports, limits.start, saving)
-            .await
-            .map_err(|fault| failed(Stage::Start, "`save` of the generation that serves", fault));
+        let saved = aside(ports, limits.start, saving).await;
+        let saved = match saved {
+            // Its state is gone with its process.
+            Err(fault) if fault.kind == FaultKind::Ended => Ok(None),
+            saved => saved,
+        };
+        let saved = saved.map_err(|fault| failed(Stage::Start, "`save` of the generation that serves", fault));
         match saved {
             Ok(Some(state)) => {
                 let restoring = instance.restore(Saved { version: predecessor.version, state });

@@ -7,7 +7,7 @@ use super::{
     bring_up::describe_fault,
     work::{GenerationReport, GenerationReporter, aside},
 };
-use crate::{Ending, Limits, Loaded, Watch, secrets::SecretTexts};
+use crate::{Ending, FaultKind, Limits, Loaded, Watch, secrets::SecretTexts};
 use std::time::Duration;
 use tokio::{
     sync::watch,
@@ -42,7 +42,10 @@ pub(crate) async fn leave(leave: Leave, ports: Ports, limits: Limits, reporter: 
         // An error means that its task has ended: it is down.
         let _ = timeout_at(down_by, dependent.wait_for(|down| *down)).await;
     }
-    if let Err(fault) = aside(&ports, limits.start, instance.shutdown()).await {
+    if let Err(fault) = aside(&ports, limits.start, instance.shutdown()).await
+        // One whose process has ended is down, as was told then.
+        && fault.kind != FaultKind::Ended
+    {
         tracing::warn!(
             plugin = reporter.id.plugin,
             generation = reporter.id.generation,

@@ -19,6 +19,7 @@ mod directory;
 mod failing;
 mod fitting;
 mod granting;
+mod isolating;
 mod making;
 mod migrating;
 mod obeying;
@@ -39,8 +40,8 @@ mod watchful;
 mod work;
 
 use crate::{
-    BoxFuture, Candidate, Grants, Install, Keepings, Limits, LivePlugin, Loading, Manager, OpQueue, Publish, Shelf,
-    Sources,
+    BoxFuture, Candidate, Grants, Install, Isolation, Keepings, Limits, LivePlugin, Loading, Manager, OpQueue, Publish,
+    Shelf, Sources,
     manager::{Inbox, Message},
     manifest::HOST_CLAIM,
     registry::{Exchange, Reading, Registry, RegistryChange},
@@ -121,6 +122,12 @@ pub struct Settings {
     pub new_enabled: bool,
     /// What is granted to plugins that somebody put into the plugins directory, unless it is decided for one of them.
     pub grants: Grants,
+    /// Where plugins run of which nothing else is said.
+    pub isolation: Option<Isolation>,
+    /// Where single ones run.
+    pub isolations: BTreeMap<String, Isolation>,
+    /// Whether a plugin is not run in a process of its own where something of what holds it is lacking.
+    pub isolation_requires_all: bool,
     /// The operator's word on claims that need it, by plugin: hosts by their names, and `/` and `/*`.
     pub claims: BTreeMap<String, Vec<String>>,
 }
@@ -132,6 +139,9 @@ impl Default for Settings {
             plugins: BTreeMap::new(),
             new_enabled: true,
             grants: Grants::Asked,
+            isolation: None,
+            isolations: BTreeMap::new(),
+            isolation_requires_all: false,
             claims: BTreeMap::new(),
         }
     }

@@ -10,8 +10,8 @@ use super::{
     restarts::Restarts,
 };
 use crate::{
-    BuildView, Candidate, ConfigSchema, Digest, Endpoint, Entry, Failure, Fingerprint, Loaded, Manifest, Refused,
-    SealedSecrets, Sealer, Watch,
+    BuildView, Candidate, ConfigSchema, Digest, Endpoint, Entry, Failure, Fingerprint, Isolation, Loaded, Manifest,
+    Refused, SealedSecrets, Sealer, Watch,
     generation::{Event, Phase},
     grants::GrantedGenerations,
     never,
@@ -176,6 +176,8 @@ pub(crate) enum RenewalCause {
     Requested,
     /// It has to begin with another configuration.
     Configured,
+    /// It is to run in the other mode.
+    Isolated,
     /// It was not well.
     Unwell,
     /// What it depends on was replaced.
@@ -304,6 +306,8 @@ pub(crate) struct Past {
     pub(crate) brake: Brake,
     /// So many candidates in a row were given up for newer ones.
     pub(crate) passed_over: u32,
+    /// The mode for which a new generation was last begun, since what serves began to.
+    pub(crate) moved_to: Option<Isolation>,
 }
 
 impl Plugin {

@@ -75,6 +75,7 @@ impl Supervisor {
             GenerationReport::Up(Ok(loaded)) => self.up(id, loaded),
             GenerationReport::Up(Err((failure, loaded))) => self.did_not_come_up(id, failure, loaded),
             GenerationReport::Health(outcome) => self.health_answered(id, outcome),
+            GenerationReport::Died(why) => self.has_died(id, &why),
             GenerationReport::Configured(config, outcome) => self.configured(id, config, outcome),
             GenerationReport::Stuck(reason) => self.stuck(id, reason),
             GenerationReport::Left(left_behind) => self.left(id, left_behind),

@@ -55,6 +55,8 @@ impl Supervisor {
     fn step(&mut self, name: &str) -> bool {
         let now = Instant::now();
         // It may have been forgotten, and others that leant on it look.
+        let Some(plugin) = self.plugins.get_mut(name) else { return false };
+        plugin.renew_if_it_is_to_move(&self.settings, now);
         let Some(plugin) = self.plugins.get(name) else { return false };
         let wanted = if self.ending.is_some() { Desired::Nothing } else { plugin.wanted() };
         let asked = plugin.wishes.ask.as_ref().is_some_and(|ask| ask.look <= self.looks.ended);
@@ -242,6 +244,7 @@ impl Supervisor {
             never!("a candidate is loaded of `{name}`, which is not known");
             return;
         };
+        let isolation = plugin.isolation(artifact.manifest(), &self.settings);
         let (gated, handed) = (plugin.is_news(&artifact), plugin.on_record.config.handed(Some(&config)));
         let grants = plugin.grants(self.looks.arriving.get(name), &self.settings);
         let granted = plugin.on_record.granted.begin(&artifact.manifest().camlock.permissions, &grants);
@@ -261,7 +264,7 @@ impl Supervisor {
         let reporter = self.reporter(name, generation);
         let id = reporter.id.clone();
         let lost = || WorkReport::Generation(id, GenerationReport::Up(Err((work::lost(Stage::Load), None))));
-        let bring = bring_up::BringUp { candidate: artifact, config, secrets, granted, predecessor, gated };
+        let bring = bring_up::BringUp { candidate: artifact, config, secrets, granted, isolation, predecessor, gated };
         work::begin(self.reports.clone(), lost, bring_up(ports, limits, bring, reporter));
         self.dirty.insert(name.to_owned());
     }

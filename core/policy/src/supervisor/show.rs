@@ -168,6 +168,7 @@ impl Plugin {
             revision: self.record().map_or(0, |record| record.revision),
             config: Some(self.shown_config()),
             stages: None,
+            isolation: self.record().and_then(|record| record.isolation),
             state: self.headline(),
             reason: self.reason(),
             serving: serving.map(|serving| ServingView {
@@ -179,6 +180,7 @@ impl Plugin {
                 left_behind_bytes: self.past.left_behind,
                 memory_bytes: None,
                 descriptors: None,
+                isolation: serving.loaded.instance.isolation(),
             }),
             candidate: self.candidate.as_ref().map(|candidate| CandidateView {
                 generation: candidate.head.generation,

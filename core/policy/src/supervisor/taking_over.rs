@@ -104,6 +104,7 @@ impl Supervisor {
         // Not all are asked at the same instant.
         let spread = watchful::pace(&limits, true) * (plugin.registered() % 16) as u32 / 64;
         let (farewell, _) = watch::channel(false);
+        plugin.past.moved_to = None;
         plugin.serving = Some(ServingGeneration {
             generation: head.generation,
             // Whatever it was made of: these bytes serve.
@@ -137,6 +138,9 @@ impl Supervisor {
         let detail = serde_json::json!({ "version": manifest.version, "artifact": digest });
         self.note(name, Some(head.generation), "serving", &head.by, detail);
         self.shown.routes_changed = true;
+        if let Some(serving) = self.plugins.get(name).and_then(|plugin| plugin.serving.as_ref()) {
+            self.watch_for_death(id, &serving.loaded);
+        }
         let replaces = before.is_some();
         if let Some(before) = before {
             self.let_go(name, before);

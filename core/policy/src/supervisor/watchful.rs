@@ -119,7 +119,7 @@ impl Supervisor {
     }
 
     /// The generation that serves is not well: back to its predecessor if it is new, or once more from the beginning.
-    fn not_well(&mut self, name: &str, why: String, now: Instant) {
+    pub(super) fn not_well(&mut self, name: &str, why: String, now: Instant) {
         let limits = self.settings.limits(name).clone();
         let Some(plugin) = self.plugins.get_mut(name) else {
             never!("`{name}` is not well, and is not known");

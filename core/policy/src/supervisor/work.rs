@@ -90,6 +90,8 @@ pub(crate) enum GenerationReport {
     Up(Result<Loaded, (Failure, Option<Loaded>)>),
     /// How it is, while it serves.
     Health(Result<(), Fault>),
+    /// Its process has ended, and how.
+    Died(String),
     /// It was offered this configuration while it serves.
     Configured(HandedConfig, Result<bool, Fault>),
     /// It is to leave and cannot, for now.

@@ -24,7 +24,7 @@ fn settings() -> Settings {
 }
 
 fn set(config: Value) -> Act {
-    Act::Set { enabled: None, config: Some(config) }
+    Act::Set { enabled: None, config: Some(config), isolation: None }
 }
 
 #[tokio::test(start_paused = true)]

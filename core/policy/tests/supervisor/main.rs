@@ -7,6 +7,7 @@ mod fitting;
 mod fleet;
 mod granting;
 mod installing;
+mod isolating;
 mod leaning;
 mod migrating;
 mod recorded;

@@ -109,7 +109,7 @@ async fn what_is_gone_keeps_its_record() {
     world.put("hello", "a", Script::default());
     let server = world.start_on(&registry, settings());
     server.serves("hello", 1).await;
-    let set = Act::Set { enabled: None, config: Some(json!({ "greeting": "hi" })) };
+    let set = Act::Set { enabled: None, config: Some(json!({ "greeting": "hi" })), isolation: None };
     server.manager.act("hello", set).await.unwrap();
     world.remove("hello");
     server.until("hello", |plugin| plugin.state == Headline::Missing).await;
@@ -125,7 +125,7 @@ async fn a_configuration_is_taken_live_or_by_a_new_generation_or_refused() {
     world.put("hello", "a", Script { configures: true, ..Script::default() });
     let server = world.start_on(&registry, settings());
     server.serves("hello", 1).await;
-    let set = |number: u64| Act::Set { enabled: None, config: Some(json!({ "number": number })) };
+    let set = |number: u64| Act::Set { enabled: None, config: Some(json!({ "number": number })), isolation: None };
     let done = server.manager.act("hello", set(1)).await.unwrap();
     assert_eq!(done.plugin.serving.as_ref().unwrap().generation, 1);
     assert!(world.taken().contains(&"configure hello:a 1 with {\"number\":1}".to_owned()));

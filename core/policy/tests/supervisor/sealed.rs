@@ -25,7 +25,7 @@ fn script() -> Script {
 }
 
 fn set(config: Value) -> Act {
-    Act::Set { enabled: None, config: Some(config) }
+    Act::Set { enabled: None, config: Some(config), isolation: None }
 }
 
 async fn serving() -> (World, MemoryRegistry, Server) {

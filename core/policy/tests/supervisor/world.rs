@@ -6,9 +6,9 @@ pub(super) use crate::script::Script;
 use crate::sealer::FakeSealer;
 use camlock_policy::{
     Act, Answer, Aside, BoxFuture, BuildPriority, Built, Call, Candidate, ConfigSchema, Description, Digest, Done,
-    Ending, Entry, Failure, Fault, FaultKind, Fingerprint, GenerationStart, Granted, Instance, Kept, Kind, Lease,
-    Limits, LivePlugin, Loaded, Loading, Manager, Manifest, MigrationFile, Overview, PluginWork, Ports, Progress,
-    Publish, Refused, Saved, Scan, Settings, Shelf, Sources, Stage, TablesNotReady, TablesReady, Use,
+    Ending, Entry, Failure, Fault, FaultKind, Fingerprint, GenerationStart, Granted, Instance, Isolation, Kept, Kind,
+    Lease, Limits, LivePlugin, Loaded, Loading, Manager, Manifest, MigrationFile, Overview, PluginWork, Ports,
+    Progress, Publish, Refused, Saved, Scan, Settings, Shelf, Sources, Stage, TablesNotReady, TablesReady, Use,
     manifest::{Camlock, Handover},
     routes::{Routed, Target},
     supervise,
@@ -38,6 +38,10 @@ struct State {
     blocked: Vec<BoxFuture<()>>,
     /// What the last generation of each fingerprint may.
     granted: BTreeMap<String, Granted>,
+    /// Where each generation was to run.
+    isolations: Vec<(u64, Isolation)>,
+    /// With which each generation can be ended.
+    lives: BTreeMap<u64, watch::Sender<Option<String>>>,
     /// What plugins keep cannot be removed.
     stuck: bool,
     /// What the next looks at tables come to; without, they are as they are needed.
@@ -53,6 +57,21 @@ pub(super) struct World(Arc<Mutex<State>>, watch::Sender<u64>, Arc<(Mutex<bool>,
 impl World {
     pub(super) fn new() -> Self {
         World(Arc::default(), watch::channel(0).0, Arc::default())
+    }
+
+    /// Where each generation was to run, in the order in which they were loaded.
+    pub(super) fn isolations(&self) -> Vec<(u64, Isolation)> {
+        self.state().isolations.clone()
+    }
+
+    /// Ends the process of a generation.
+    pub(super) fn kill(&self, generation: u64) {
+        self.state().lives[&generation].send_replace(Some("it was ended by a test".to_owned()));
+    }
+
+    /// Whether requests for a plugin wait.
+    pub(super) fn holds(&self, plugin: &str) -> bool {
+        matches!(self.state().routes.get(plugin), Some(Target::Held(_)))
     }
 
     /// Whether what was last loaded of this fingerprint may do that.
@@ -408,7 +427,8 @@ impl Candidate for Artifact {
     }
 
     fn load(&self, start: GenerationStart) -> BoxFuture<Result<Loaded, Failure>> {
-        let GenerationStart { generation, config, granted } = start;
+        let GenerationStart { generation, config, granted, isolation } = start;
+        self.world.state().isolations.push((generation, isolation));
         let (world, fingerprint, manifest) = (self.world.clone(), self.fingerprint.clone(), self.manifest.clone());
         Box::pin(async move {
             let script = world.script(&fingerprint);
@@ -436,7 +456,9 @@ impl Candidate for Artifact {
             });
             let leases = lease.watch();
             let description = Description { manifest, openapi: None };
-            let instance = Fake { world, fingerprint, generation, description, lease };
+            let (dies, died) = watch::channel(None);
+            world.state().lives.insert(generation, dies);
+            let instance = Fake { world, fingerprint, generation, description, isolation, died, lease };
             Ok(Loaded { instance: Arc::new(instance), leases, ending: ended })
         })
     }
@@ -447,6 +469,8 @@ struct Fake {
     fingerprint: Fingerprint,
     generation: u64,
     description: Description,
+    isolation: Isolation,
+    died: watch::Receiver<Option<String>>,
     lease: Lease,
 }
 
@@ -464,6 +488,16 @@ impl Instance for Fake {
     }
     fn call(&self, _: Call) -> BoxFuture<Result<Answer, Fault>> {
         Box::pin(async { Err(Fault::new(FaultKind::Error, "nobody calls")) })
+    }
+    fn isolation(&self) -> Isolation {
+        self.isolation
+    }
+    fn died(&self) -> BoxFuture<String> {
+        let mut died = self.died.clone();
+        Box::pin(async move {
+            let why = died.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+            why.expect("a life is kept until it is ended")
+        })
     }
     fn deliver(&self, _: Call) -> BoxFuture<Result<Answer, Fault>> {
         Box::pin(async { Err(Fault::new(FaultKind::Error, "nothing is delivered")) })

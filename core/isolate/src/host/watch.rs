@@ -1,0 +1,203 @@
+//! What keeps an eye on a runner from its first word until nothing of it is left.
+
+use super::{
+    process::{Process, in_words},
+    retold::Retold,
+    talk::{OrderSender, ReportSocket},
+};
+use crate::{
+    control::words::{Report, RunnerCounts, RunnerOrder},
+    link::Link,
+};
+use camlock_loader::OwnDirectory;
+use camlock_policy::{Ending, Failure, Stage};
+use parking_lot::Mutex;
+use std::{fs, future::pending, process::ChildStderr, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
+    sync::{mpsc, oneshot, watch},
+    time::{sleep, timeout},
+};
+
+/// How long a runner that was let go of may take to end by itself.
+const LAST_SECOND: Duration = Duration::from_secs(1);
+/// How long what it printed may take to arrive once it has ended: a process that it started may hold the pipe.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+/// A longer line is cut.
+const LINE: u64 = 8 * 1024;
+
+/// What whoever starts a runner waits for.
+pub(super) struct RunnerBegun {
+    /// The instance's document, if it has one.
+    pub(super) made: oneshot::Receiver<Result<Option<String>, Failure>>,
+    /// How the process ended.
+    pub(super) died: watch::Receiver<Option<String>>,
+}
+
+/// The one that keeps an eye.
+pub(super) struct RunnerWatcher {
+    plugin: Arc<str>,
+    generation: u64,
+    process: Process,
+    own: OwnDirectory,
+    link: Link,
+    orders: OrderSender,
+    counts: Arc<Mutex<RunnerCounts>>,
+    ending: watch::Sender<Ending>,
+    made: Option<oneshot::Sender<Result<Option<String>, Failure>>>,
+    died: watch::Sender<Option<String>>,
+}
+
+impl RunnerWatcher {
+    pub(super) fn new(
+        (plugin, generation): (Arc<str>, u64),
+        (process, own): (Process, OwnDirectory),
+        (link, orders, counts): (Link, OrderSender, Arc<Mutex<RunnerCounts>>),
+        ending: watch::Sender<Ending>,
+    ) -> (Self, RunnerBegun) {
+        let (made, begun) = oneshot::channel();
+        let (died, told) = watch::channel(None);
+        let watcher =
+            RunnerWatcher { plugin, generation, process, own, link, orders, counts, ending, made: Some(made), died };
+        (watcher, RunnerBegun { made: begun, died: told })
+    }
+
+    /// Goes on until the process has ended and nobody holds a lease.
+    pub(super) async fn run(
+        self,
+        control: ReportSocket,
+        queued: mpsc::UnboundedReceiver<Vec<u8>>,
+        printed: ChildStderr,
+        mut last_lease: oneshot::Receiver<()>,
+    ) {
+        let RunnerWatcher { plugin, generation, mut process, own, link, orders, counts, ending, mut made, died } = self;
+        let pid = process.id();
+        let mut retold = Retold::new(plugin.clone(), generation);
+        let mut left = None;
+        let mut printing = tokio::spawn(print(plugin.clone(), generation, printed));
+        let mut broke = link.closed();
+        let mut over = false;
+        let status = {
+            let reports = control.take(|report, tail| match report {
+                Report::Ready { document } => {
+                    let document = document.then(|| String::from_utf8(tail).ok()).flatten();
+                    if let Some(made) = made.take() {
+                        let _ = made.send(Ok(document));
+                    }
+                }
+                Report::Failed { reason, transient } => {
+                    if let Some(made) = made.take() {
+                        let _ = made.send(Err(Failure { transient, ..Failure::new(Stage::Load, reason) }));
+                    }
+                }
+                Report::Done { id, outcome } => {
+                    orders.done(id, outcome.map(|answer| (answer, tail)).map_err(Into::into));
+                }
+                Report::PluginRecord(record) => retold.tell(record),
+                Report::RunnerCounts(now) => *counts.lock() = now,
+                Report::Left { forgotten, left_behind } => left = Some((forgotten, left_behind)),
+            });
+            let sends = control.send(queued);
+            tokio::pin!(reports, sends);
+            let (mut reports_end, mut sends_end) = (false, false);
+            let mut deadline = Box::pin(pending()) as std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+            loop {
+                tokio::select! {
+                    biased;
+                    why = &mut reports, if !reports_end => {
+                        reports_end = true;
+                        // It is about to end, or has nothing sensible to say: either way it ends.
+                        if !over {
+                            tracing::debug!(plugin = &*plugin, generation, pid, "{why}");
+                        }
+                        deadline = Box::pin(sleep(LAST_WORDS));
+                    }
+                    () = &mut sends, if !sends_end => sends_end = true,
+                    _ = &mut last_lease, if !over => {
+                        over = true;
+                        orders.give(&RunnerOrder::Close, &[]);
+                        deadline = Box::pin(sleep(LAST_SECOND));
+                    }
+                    _ = broke.wait_for(Option::is_some), if !over && !reports_end => {
+                        deadline = Box::pin(sleep(LAST_WORDS));
+                        reports_end = true;
+                    }
+                    () = &mut deadline => {
+                        process.kill();
+                        deadline = Box::pin(pending());
+                    }
+                    status = process.ended() => break status,
+                }
+            }
+        };
+        drop(control);
+        let why_link = broke.borrow().clone();
+        link.close("its process has ended");
+        orders.over();
+        let said = match timeout(LAST_WORDS, &mut printing).await {
+            Ok(said) => said.unwrap_or_default(),
+            Err(_) => {
+                printing.abort();
+                String::new()
+            }
+        };
+        let mut why = in_words(status);
+        if let Some(nonsense) = why_link.filter(|why| why.starts_with("it was sent nonsense")) {
+            why = format!("it was ended by the server, because {nonsense}");
+        }
+        if !said.is_empty() {
+            why = format!("{why}; the last that it printed: {said}");
+        }
+        if !over {
+            tracing::error!(plugin = &*plugin, generation, pid, "the plugin's process ended: {why}");
+        }
+        if let Some(made) = made.take() {
+            let reason = format!("its process ended before it had an instance: {why}");
+            let _ = made.send(Err(Failure::new(Stage::Load, reason)));
+        }
+        died.send_replace(Some(why));
+        let path = own.path().to_owned();
+        let removed = tokio::task::spawn_blocking(move || {
+            let _ = fs::read_dir(&path).map(|entries| {
+                for entry in entries.flatten() {
+                    let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+                    let _ = if is_dir { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
+                }
+            });
+            drop(own);
+        });
+        let _ = removed.await;
+        if !over {
+            let _ = last_lease.await;
+        }
+        let (forgotten, left_behind) = left.unwrap_or((0, None));
+        ending.send_replace(Ending::Unmapped { forgotten, left_behind });
+    }
+}
+
+/// Tells what the process prints, line by line: the last line.
+async fn print(plugin: Arc<str>, generation: u64, printed: ChildStderr) -> String {
+    let Ok(printed) = tokio::process::ChildStderr::from_std(printed) else { return String::new() };
+    let mut lines = BufReader::new(printed);
+    let mut last = String::new();
+    loop {
+        let mut line = Vec::new();
+        match (&mut lines).take(LINE).read_until(b'\n', &mut line).await {
+            Ok(0) | Err(_) => return last,
+            Ok(_) => {}
+        }
+        let line = String::from_utf8_lossy(&line);
+        let line: String = line.trim_end().chars().flat_map(printable).collect();
+        if !line.is_empty() {
+            tracing::info!(plugin = &*plugin, generation, "it printed: {line}");
+            last = line;
+        }
+    }
+}
+
+/// What a terminal would obey is written out.
+fn printable(character: char) -> impl Iterator<Item = char> {
+    let shown: String =
+        if character.is_control() { character.escape_default().collect() } else { character.to_string() };
+    shown.chars().collect::<Vec<_>>().into_iter()
+}

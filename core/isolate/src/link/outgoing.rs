@@ -1,0 +1,90 @@
+//! What waits to be written to the socket, in order. Short frames lie one behind the other, long payloads are not copied.
+
+use crate::frames::FrameWriter;
+use bytes::{Buf, Bytes};
+use std::{collections::VecDeque, io::IoSlice, task::Waker};
+
+/// From here on, what can wait does.
+const FULL: usize = 512 * 1024;
+/// A payload from this length on is not copied.
+const LONG: usize = 4 * 1024;
+/// So many pieces are written at once.
+const SLICES: usize = 32;
+
+#[derive(Default)]
+pub(crate) struct Outgoing {
+    ready: VecDeque<Bytes>,
+    ready_bytes: usize,
+    /// Frames that are not cut off yet.
+    pub(crate) writer: FrameWriter,
+    /// Who has something to send and found it full, first come first served.
+    waiting: VecDeque<Waker>,
+}
+
+impl Outgoing {
+    /// A payload, whose header was just written.
+    pub(crate) fn payload(&mut self, bytes: Bytes) {
+        if bytes.len() < LONG {
+            self.writer.0.extend_from_slice(&bytes);
+        } else {
+            self.cut();
+            self.ready_bytes += bytes.len();
+            self.ready.push_back(bytes);
+        }
+    }
+
+    fn cut(&mut self) {
+        if !self.writer.0.is_empty() {
+            let frames = self.writer.0.split().freeze();
+            self.ready_bytes += frames.len();
+            self.ready.push_back(frames);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ready.is_empty() && self.writer.0.is_empty()
+    }
+
+    /// Whether there is room. If not, the waker is woken when there is.
+    pub(crate) fn has_room(&mut self, waker: &Waker) -> bool {
+        if self.ready_bytes + self.writer.0.len() < FULL {
+            return true;
+        }
+        if !self.waiting.iter().any(|waiting| waiting.will_wake(waker)) {
+            self.waiting.push_back(waker.clone());
+        }
+        false
+    }
+
+    /// Hands over what is to be written next.
+    pub(crate) fn next<R>(&mut self, write: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
+        self.cut();
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let mut count = 0;
+        for (slice, bytes) in slices.iter_mut().zip(&self.ready) {
+            *slice = IoSlice::new(bytes);
+            count += 1;
+        }
+        write(&slices[..count])
+    }
+
+    /// So much was written: who may go on.
+    pub(crate) fn written(&mut self, mut count: usize) -> Vec<Waker> {
+        self.ready_bytes -= count.min(self.ready_bytes);
+        while let Some(first) = self.ready.front_mut() {
+            if first.len() > count {
+                first.advance(count);
+                break;
+            }
+            count -= first.len();
+            self.ready.pop_front();
+        }
+        if self.ready_bytes < FULL { self.waiting.drain(..).collect() } else { Vec::new() }
+    }
+
+    /// Nothing will be written any more: who waited.
+    pub(crate) fn give_up(&mut self) -> Vec<Waker> {
+        *self = Outgoing { waiting: std::mem::take(&mut self.waiting), ..Outgoing::default() };
+        self.waiting.drain(..).collect()
+    }
+}

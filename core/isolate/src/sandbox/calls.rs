@@ -1,0 +1,271 @@
+//! Which system calls a plugin's process may make, as a program for the kernel. Pure.
+//!
+//! What is refused is refused with EPERM: the plugin hears of it, and goes on. What must not live here: installing it.
+
+use super::Openings;
+use libc::{
+    AF_INET, AF_INET6, BPF_ABS, BPF_ALU, BPF_AND, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W,
+    CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS, CLONE_THREAD,
+    SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS, c_long, sock_filter,
+};
+
+#[cfg(target_arch = "x86_64")]
+const ARCHITECTURE: u32 = 0xc000_003e;
+#[cfg(target_arch = "aarch64")]
+const ARCHITECTURE: u32 = 0xc000_00b7;
+
+/// Where a call's number, its architecture and its arguments (their lower halves) lie.
+const NUMBER: u32 = 0;
+const OF_ARCHITECTURE: u32 = 4;
+const fn argument(number: u32) -> u32 {
+    16 + 8 * number
+}
+
+/// Calls that no plugin needs, and that lead out of where it is held.
+const REFUSED: &[c_long] = &[
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_process_madvise,
+    libc::SYS_pidfd_open,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_pidfd_send_signal,
+    libc::SYS_kcmp,
+    libc::SYS_tkill,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_keyctl,
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_open_tree,
+    libc::SYS_move_mount,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_mount_setattr,
+    libc::SYS_name_to_handle_at,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_fanotify_init,
+    libc::SYS_quotactl,
+    libc::SYS_acct,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_reboot,
+    libc::SYS_kexec_load,
+    libc::SYS_kexec_file_load,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_syslog,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_clock_adjtime,
+    libc::SYS_adjtimex,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    libc::SYS_vhangup,
+    libc::SYS_personality,
+    libc::SYS_setpriority,
+    libc::SYS_sched_setaffinity,
+];
+
+/// Signals go to this process alone: the first argument says to whom.
+const SIGNALS: &[c_long] = &[libc::SYS_kill, libc::SYS_tgkill, libc::SYS_rt_sigqueueinfo, libc::SYS_rt_tgsigqueueinfo];
+
+const NAMESPACES: u32 =
+    (CLONE_NEWCGROUP | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUSER | CLONE_NEWUTS) as u32;
+/// Types a character into a terminal, as if a person had; pastes into one.
+const TYPING: [u32; 2] = [0x5412, 0x541c];
+/// Would let it live on when the server has ended.
+const SET_DEATH_SIGNAL: u32 = 1;
+
+/// A program that is being written. Jumps go over the next instruction only, so that none has to be counted.
+struct Program(Vec<sock_filter>);
+
+impl Program {
+    fn load(&mut self, at: u32) {
+        self.0.push(sock_filter { code: (BPF_LD | BPF_W | BPF_ABS) as u16, jt: 0, jf: 0, k: at });
+    }
+
+    fn and(&mut self, mask: u32) {
+        self.0.push(sock_filter { code: (BPF_ALU | BPF_AND | BPF_K) as u16, jt: 0, jf: 0, k: mask });
+    }
+
+    /// Goes on with the next instruction if it holds, else behind it.
+    fn next_if(&mut self, test: u32, value: u32) {
+        self.0.push(sock_filter { code: (BPF_JMP | test | BPF_K) as u16, jt: 0, jf: 1, k: value });
+    }
+
+    fn next_unless(&mut self, test: u32, value: u32) {
+        self.0.push(sock_filter { code: (BPF_JMP | test | BPF_K) as u16, jt: 1, jf: 0, k: value });
+    }
+
+    fn end(&mut self, outcome: u32) {
+        self.0.push(sock_filter { code: (BPF_RET | BPF_K) as u16, jt: 0, jf: 0, k: outcome });
+    }
+
+    /// What follows holds for this call alone, and comes to a decision about it.
+    fn of_call(&mut self, number: c_long, body: impl FnOnce(&mut Program)) {
+        let mut inner = Program(Vec::new());
+        body(&mut inner);
+        let over = inner.0.len() as u8;
+        self.load(NUMBER);
+        self.0.push(sock_filter { code: (BPF_JMP | BPF_JEQ | BPF_K) as u16, jt: 0, jf: over, k: number as u32 });
+        self.0.append(&mut inner.0);
+    }
+}
+
+const fn refusal(error: i32) -> u32 {
+    SECCOMP_RET_ERRNO | error as u32
+}
+
+/// The filter for a process of this number.
+pub(super) fn program(openings: &Openings, process: u32) -> Vec<sock_filter> {
+    let (refused, allowed) = (refusal(libc::EPERM), SECCOMP_RET_ALLOW);
+    let mut program = Program(Vec::new());
+    program.load(OF_ARCHITECTURE);
+    program.next_unless(BPF_JEQ, ARCHITECTURE);
+    program.end(SECCOMP_RET_KILL_PROCESS);
+    program.load(NUMBER);
+    // Numbers of another way to call, with the same meaning.
+    program.next_if(BPF_JGE, 0x4000_0000);
+    program.end(refused);
+    for number in REFUSED {
+        program.next_if(BPF_JEQ, *number as u32);
+        program.end(refused);
+    }
+    // Its arguments lie in memory, where no filter sees them: whoever calls goes on with the older one.
+    program.next_if(BPF_JEQ, libc::SYS_clone3 as u32);
+    program.end(refusal(libc::ENOSYS));
+    if !openings.process {
+        let mut starting = vec![libc::SYS_execve, libc::SYS_execveat];
+        #[cfg(target_arch = "x86_64")]
+        starting.extend([libc::SYS_fork, libc::SYS_vfork]);
+        for number in starting {
+            program.next_if(BPF_JEQ, number as u32);
+            program.end(refused);
+        }
+    }
+    for number in SIGNALS {
+        program.of_call(*number, |program| {
+            program.load(argument(0));
+            program.next_if(BPF_JEQ, process);
+            program.end(allowed);
+            program.end(refused);
+        });
+    }
+    program.of_call(libc::SYS_clone, |program| {
+        program.load(argument(0));
+        program.next_if(BPF_JSET, NAMESPACES);
+        program.end(refused);
+        if !openings.process {
+            program.next_unless(BPF_JSET, CLONE_THREAD as u32);
+            program.end(refused);
+        }
+        program.end(allowed);
+    });
+    program.of_call(libc::SYS_socket, |program| {
+        if openings.network.is_some() {
+            program.load(argument(0));
+            for family in [AF_INET, AF_INET6] {
+                program.next_if(BPF_JEQ, family as u32);
+                program.end(allowed);
+            }
+        }
+        program.end(refused);
+    });
+    program.of_call(libc::SYS_ioctl, |program| {
+        program.load(argument(1));
+        program.and(0xffff_ffff);
+        for request in TYPING {
+            program.next_if(BPF_JEQ, request);
+            program.end(refused);
+        }
+        program.end(allowed);
+    });
+    program.of_call(libc::SYS_prctl, |program| {
+        program.load(argument(0));
+        program.next_if(BPF_JEQ, SET_DEATH_SIGNAL);
+        program.end(refused);
+        program.end(allowed);
+    });
+    program.end(allowed);
+    program.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the kernel would make of a call, as far as the program says.
+    fn decide(program: &[sock_filter], architecture: u32, number: u32, arguments: [u32; 2]) -> u32 {
+        let (mut at, mut accumulator) = (0, 0);
+        loop {
+            let sock_filter { code, jt, jf, k } = program[at];
+            let jump = |holds: bool| usize::from(if holds { jt } else { jf });
+            at += 1;
+            match u32::from(code) & !BPF_K {
+                code if code == (BPF_LD | BPF_W | BPF_ABS) => {
+                    accumulator = match k {
+                        NUMBER => number,
+                        OF_ARCHITECTURE => architecture,
+                        _ => arguments[((k - 16) / 8) as usize],
+                    }
+                }
+                code if code == (BPF_ALU | BPF_AND) => accumulator &= k,
+                code if code == (BPF_JMP | BPF_JEQ) => at += jump(accumulator == k),
+                code if code == (BPF_JMP | BPF_JGE) => at += jump(accumulator >= k),
+                code if code == (BPF_JMP | BPF_JSET) => at += jump(accumulator & k != 0),
+                code if code == BPF_RET => return k,
+                code => panic!("an instruction {code:#x}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_refused_and_what_is_not() {
+        let (refused, allowed) = (refusal(libc::EPERM), SECCOMP_RET_ALLOW);
+        let nothing = program(&Openings::default(), 77);
+        let open = Openings { process: true, network: Some(Vec::new()), ..Openings::default() };
+        let open = program(&open, 77);
+        let thread = (CLONE_THREAD | libc::CLONE_VM) as u32;
+        for (call, arguments, closed_says, open_says) in [
+            (libc::SYS_read, [0, 0], allowed, allowed),
+            (libc::SYS_io_uring_setup, [0, 0], refused, refused),
+            (libc::SYS_adjtimex, [0, 0], refused, refused),
+            (libc::SYS_kill, [77, 9], allowed, allowed),
+            (libc::SYS_kill, [1, 9], refused, refused),
+            (libc::SYS_kill, [0, 9], refused, refused),
+            (libc::SYS_tgkill, [77, 78], allowed, allowed),
+            (libc::SYS_clone, [thread, 0], allowed, allowed),
+            (libc::SYS_clone, [17, 0], refused, allowed),
+            (libc::SYS_clone, [CLONE_NEWUSER as u32, 0], refused, refused),
+            (libc::SYS_clone3, [0, 0], refusal(libc::ENOSYS), refusal(libc::ENOSYS)),
+            (libc::SYS_execve, [0, 0], refused, allowed),
+            (libc::SYS_socket, [AF_INET as u32, 1], refused, allowed),
+            (libc::SYS_socket, [libc::AF_UNIX as u32, 1], refused, refused),
+            (libc::SYS_socket, [libc::AF_NETLINK as u32, 1], refused, refused),
+            (libc::SYS_socketpair, [libc::AF_UNIX as u32, 1], allowed, allowed),
+            (libc::SYS_ioctl, [0, 0x5412], refused, refused),
+            (libc::SYS_ioctl, [0, 0x5401], allowed, allowed),
+            (libc::SYS_prctl, [1, 0], refused, refused),
+            (libc::SYS_prctl, [15, 0], allowed, allowed),
+        ] {
+            let says = |program: &[sock_filter]| decide(program, ARCHITECTURE, call as u32, arguments);
+            assert_eq!((says(&nothing), says(&open)), (closed_says, open_says), "{call} {arguments:?}");
+        }
+        assert_eq!(decide(&nothing, 3, 0, [0; 2]), SECCOMP_RET_KILL_PROCESS);
+        assert_eq!(decide(&nothing, ARCHITECTURE, 0x4000_0000, [0; 2]), refused);
+    }
+}

@@ -1,0 +1,3 @@
+DROP TRIGGER plugins_isolation ON plugins;
+DROP FUNCTION decide_isolation();
+ALTER TABLE plugins DROP COLUMN isolation;

@@ -1,0 +1,2 @@
+DROP TRIGGER plugins_isolation;
+ALTER TABLE plugins DROP COLUMN isolation;
