@@ -11,10 +11,12 @@ mod access;
 mod acts;
 mod admit;
 mod ask;
+mod attempt;
 mod client;
 mod cors;
 mod docs;
 mod document;
+mod entrance;
 mod executions;
 mod fleet;
 mod grants;
@@ -32,6 +34,7 @@ mod metrics;
 mod multipart;
 mod openapi;
 mod options;
+mod overview_events;
 mod page;
 mod plugin_logs;
 mod probes;
@@ -43,8 +46,10 @@ mod state;
 mod tally;
 mod tokens;
 mod values;
+mod welcome;
 
 pub use crate::{
+    entrance::PageEntrance,
     keys::Token,
     levels::{Leveled, Levels},
     logs::Logs,
@@ -69,6 +74,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 /// Called on a runtime, what happens to plugins is counted as it happens; otherwise only when metrics are asked for.
 pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
     let (router, description) = OpenApiRouter::new()
+        .routes(routes!(welcome::welcome))
         .routes(routes!(list::open_list))
         .routes(routes!(list::open_one))
         .routes(routes!(probes::live))
@@ -89,6 +95,7 @@ pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
         .routes(routes!(values::get, values::put, values::delete))
         .routes(routes!(executions::execute))
         .routes(routes!(executions::list))
+        .routes(routes!(attempt::attempt))
         .routes(routes!(acts::reload))
         .routes(routes!(acts::rollback))
         .routes(routes!(acts::enable))
@@ -96,9 +103,12 @@ pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
         .routes(routes!(acts::look_again))
         .routes(routes!(journal::events))
         .routes(routes!(journal::journal))
+        .routes(routes!(overview_events::events))
         .routes(routes!(fleet::nodes))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
+        .routes(routes!(entrance::create_code))
+        .routes(routes!(entrance::whoami))
         .route("/docs/page.js", get(docs::script))
         .route("/docs/page.css", get(docs::style))
         .split_for_parts();

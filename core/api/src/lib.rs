@@ -8,6 +8,7 @@
 
 mod configuration;
 mod digest;
+mod entrance;
 mod execution;
 mod generation;
 mod grants;
@@ -26,6 +27,7 @@ mod value;
 pub use crate::{
     configuration::ConfigViolation,
     digest::{Digest, NoDigest},
+    entrance::{PageAddress, Whoami},
     execution::{ExecutionResultView, ExecutionStatus, ExecutionView},
     generation::{BuildView, GenerationPhase, GenerationView, StageTimes},
     grants::{CHECKED_BY_THE_HOST, GrantsView, PermissionView},
