@@ -1,7 +1,7 @@
 // The plugins that the server of these tests has. What must not live here: what is done with them.
 import { HOSTILE } from './corpus.mjs';
 
-const rust = (text) => JSON.stringify(text).replaceAll(/\\u([0-9a-f]{4})/g, '\\u{$1}');
+const rust = (text) => `"${text.replace(/[\\"]/g, '\\$&').replace(/[^ -~]/g, (one) => `\\u{${one.codePointAt(0).toString(16)}}`)}"`;
 
 export const hello = (word) => `---
 [package]

@@ -73,7 +73,7 @@ export class Site {
   }
 
   async until(name, fits) {
-    for (let round = 0; round < 900; round += 1) {
+    for (let round = 0; round < 3000; round += 1) {
       const plugin = await this.api('GET', `/api/v1/plugins/${name}`).catch(() => null);
       if (plugin && fits(plugin)) return plugin;
       await new Promise((resolve) => setTimeout(resolve, 100));

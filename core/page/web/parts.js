@@ -88,7 +88,7 @@ export function acts(plugin) {
     if (plugin.enabled) list.push(['disable', t('act.disable'), disable]);
     else list.push(['enable', t('act.enable'), enable]);
     if (plugin.enabled && plugin.state !== 'missing') list.push(['reload', t('act.reload'), reload]);
-    if (plugin.kind === 'dynamic' && (plugin.serving?.generation > 1 || plugin.failed)) list.push(['rollback', t('act.rollback'), (it) => rollback(it)]);
+    if (plugin.kind === 'dynamic' && (plugin.serving ? plugin.serving.generation > 1 || plugin.failed : plugin.state === 'quarantined')) list.push(['rollback', t('act.rollback'), (it) => rollback(it)]);
   }
   if (may('admin') && plugin.kind === 'dynamic') list.push(['remove', t('act.remove'), remove, true]);
   return list;

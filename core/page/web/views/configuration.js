@@ -12,7 +12,7 @@ import { changed, state } from '../store.js';
 let edited = null;
 
 export async function enter({ name }) {
-  if (edited?.name === name) return;
+  if (edited?.name === name && isTouched(edited)) return;
   edited = { name, schema: undefined, kept: null, draft: null, text: null, misfits: [], round: 0, trouble: null };
   const own = edited;
   try {
@@ -24,6 +24,9 @@ export async function enter({ name }) {
   }
   await look(own);
 }
+
+/** Whether somebody typed something that is not saved. */
+const isTouched = (own) => own.kept !== null && (own.schema ? difference(own.kept, own.draft).length > 0 : own.text !== JSON.stringify(own.kept, null, 2));
 
 async function look(own) {
   try {

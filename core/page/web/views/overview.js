@@ -23,7 +23,10 @@ export function fitting(plugins, text, word) {
 }
 
 function row(plugin) {
-  const reason = why(plugin) ?? (plugin.candidate && [plugin.candidate.stage, plugin.candidate.doing].filter(Boolean).join(': '));
+  const { candidate } = plugin;
+  // How far it is says more than that it is on its way.
+  const doing = candidate && !plugin.failed && [candidate.stage, candidate.doing].filter(Boolean).join(': ');
+  const reason = doing || why(plugin);
   const next = advice(plugin);
   return h('tr', { key: plugin.name },
     h('th', { scope: 'row' }, h('a', { href: link('plugin', plugin.name) }, name(plugin.name)), plugin.description && h('span', { class: 'quiet below' }, plugin.description)),
@@ -41,7 +44,7 @@ export function view() {
   const list = fitting(all, typed, only);
   return [
     h('div', { class: 'head' }, h('h1', null, t('overview.title')), h('span', { class: 'quiet' }, state.known ? t('overview.sum', { serving, all: all.length }) : t('loading')),
-      state.known && h('span', { class: wrong.length ? 'sum bad' : 'sum good' }, !state.ready ? t('overview.starting') : wrong.length ? null : all.length ? t('overview.well') : null)),
+      state.known && h('span', { class: state.ready && !wrong.length ? 'good' : 'quiet' }, !state.ready ? t('overview.starting') : wrong.length ? null : all.length ? t('overview.well') : null)),
     wrong.length > 0 && h('section', { key: 'attention', class: 'attention', 'aria-labelledby': 'attention' }, h('h2', { id: 'attention' }, t('overview.attention')),
       h('ul', null, wrong.slice(0, 8).map((plugin) => h('li', { key: plugin.name }, h('a', { href: link('plugin', plugin.name) }, name(plugin.name)), ' ', badge(plugin), ' ', h('span', { class: 'reason' }, why(plugin)), advice(plugin) && h('span', { class: 'quiet below' }, '→ ', words(advice(plugin))))))),
     h('div', { key: 'filter', class: 'filter' },
