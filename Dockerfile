@@ -16,9 +16,10 @@ COPY --from=build --chown=10001:10001 /camlock /camlock
 USER 10001:10001
 WORKDIR /camlock
 ENV HOME=/camlock/data CARGO_HOME=/camlock/data/cargo \
-    CAMLOCK_PLUGINS=/camlock/plugins CAMLOCK_DATA=/camlock/data CAMLOCK_LISTEN=0.0.0.0:8080
+    CAMLOCK_PLUGINS=/camlock/plugins CAMLOCK_DATA=/camlock/data CAMLOCK_LISTEN=0.0.0.0:8080 \
+    CAMLOCK_PAGE=0.0.0.0:8081
 VOLUME /camlock/data
-EXPOSE 8080
+EXPOSE 8080 8081
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/camlock/bin/camlock"]
 CMD ["serve"]

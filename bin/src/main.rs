@@ -9,6 +9,7 @@ mod commands;
 mod config;
 mod failed;
 mod logs;
+mod page_listener;
 mod print;
 mod record;
 mod reports;

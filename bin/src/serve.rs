@@ -8,6 +8,7 @@ use crate::{
     built_in,
     config::{Config, Flags, Profile},
     logs,
+    page_listener::PageListener,
     reports::Reports,
 };
 use camlock_embed::{Camlock, Dispatch, Levels, Logs, Manager, Objects, on_thread_park};
@@ -79,7 +80,9 @@ async fn serve(
     let listener = TcpListener::bind(config.listen)
         .map_err(|error| format!("{} cannot be listened on: {error} (name another with --listen)", config.listen))?;
     let address = listener.local_addr().map_err(|error| format!("the address is not known: {error}"))?;
-    let told = camlock_embed::Options { levels, ..options(config, voice, address, logs)? };
+    let page = PageListener::open(config)?;
+    let page_url = page.as_ref().map(|page| page.url.clone());
+    let told = camlock_embed::Options { levels, page: page_url.clone(), ..options(config, voice, address, logs)? };
     if let Some(token) = &told.token {
         reports.never_tell(token);
     }
@@ -93,6 +96,7 @@ async fn serve(
     let opening = Opening {
         address,
         scheme: if config.front.tls.is_some() { "https" } else { "http" },
+        page: page_url,
         data: camlock.data().to_owned(),
         plugins: config.plugins.clone(),
         settings: config.file.clone(),
@@ -102,12 +106,13 @@ async fn serve(
         println!("{why}");
     }
     let front = front(config, listener, dispatch)?;
+    let page = page.map(|page| page.serve(config, &camlock)).transpose()?.flatten();
     let announcing = tokio::spawn(voice.clone().announce(manager.clone(), opening));
 
     signals.next().await;
     tracing::info!("ending; a second signal ends it at once");
     let ended = tokio::select! {
-        () = end(config, front, &manager) => Ok(()),
+        () = end(config, front, page, &manager) => Ok(()),
         () = signals.next() => Err(Failed::from("ended at once, by a second signal".to_owned())),
     };
     announcing.abort();
@@ -167,10 +172,15 @@ fn options(config: &Config, voice: &Voice, address: SocketAddr, logs: Logs) -> R
 }
 
 /// First no new connections, and those that can end do; then the plugins.
-async fn end(config: &Config, front: Front, manager: &Manager) {
+async fn end(config: &Config, front: Front, page: Option<Front>, manager: &Manager) {
     let limits = &config.settings.limits;
     let deadline = Instant::now() + limits.drain + limits.farewell;
-    let mut connections = std::pin::pin!(front.end(deadline));
+    let page = async {
+        if let Some(page) = page {
+            page.end(deadline).await;
+        }
+    };
+    let mut connections = std::pin::pin!(async { tokio::join!(front.end(deadline), page) });
     if timeout(GRACE, &mut connections).await.is_ok() {
         manager.end().await;
     } else {

@@ -23,6 +23,8 @@ pub(crate) struct Opening {
     pub(crate) address: SocketAddr,
     /// How it is spoken to: `http` or `https`.
     pub(crate) scheme: &'static str,
+    /// Where the page is, if there is one.
+    pub(crate) page: Option<String>,
     pub(crate) data: PathBuf,
     pub(crate) plugins: PathBuf,
     /// The configuration file.

@@ -22,6 +22,9 @@ struct AnnouncedState {
 pub(super) fn open(opening: &Opening) {
     let (plugins, data) = (opening.plugins.display(), opening.data.display());
     println!("listening on {}, plugins from {plugins}, data in {data}", opening.url(""));
+    if let Some(page) = &opening.page {
+        println!("page at {page}/ (`camlock page` signs in)");
+    }
     if let Some(file) = &opening.settings {
         println!("settings from {}", file.display());
     }

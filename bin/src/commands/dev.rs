@@ -7,7 +7,7 @@ use super::workshop::{self, Alone};
 use crate::{
     Failed,
     announce::Voice,
-    config::{Config, Flags, LogFormat, Profile},
+    config::{Config, Flags, LogFormat, PageListen, Profile},
     serve,
 };
 use camlock_loader::Digest;
@@ -42,6 +42,8 @@ pub(crate) fn run_it(options: &DevArguments) -> Result<(), Failed> {
     let key = Digest::of(alone.path.as_os_str().as_bytes()).to_string();
     config.data = workshop::cache()?.join("dev").join(&key["sha256:".len()..][..16]);
     config.listen = options.listen.unwrap_or_else(free_address);
+    // One plugin and one terminal: there is nothing to operate.
+    config.page = PageListen::Off;
     config.profile = Some(options.profile);
     config.log_format = Some(LogFormat::Human);
     // What becomes of the plugin is told otherwise.

@@ -18,6 +18,7 @@ mod migrate;
 mod named;
 mod new;
 mod nodes;
+mod page;
 mod plugins;
 mod secrets;
 mod storage;
@@ -166,6 +167,12 @@ camlock logs hello --level default")]
     /// List the servers of the fleet, and who serves what
     #[command(after_help = "Example:\n  camlock nodes --json")]
     Nodes(nodes::NodesOptions),
+    /// Open the page, on which all this is seen and done in a browser
+    #[command(
+        after_help = "Prints a link that lets in whoever follows it first, within a minute, as the token that the command has.\n\n\
+Examples:\n  camlock page\n  camlock page --print\n  camlock page --server http://127.0.0.1:8080 --token TOKEN"
+    )]
+    Page(page::PageArguments),
     /// Make, list and revoke API tokens
     #[command(subcommand)]
     Token(tokens::TokenCommand),
@@ -224,6 +231,7 @@ impl Command {
             Command::Events(options) => events::run_it(options),
             Command::Logs(options) => logs::run_it(options),
             Command::Nodes(options) => nodes::run_it(options),
+            Command::Page(options) => page::run_it(options),
             Command::Token(command) => tokens::run_it(command),
             Command::Migrate(options) => migrate::run_it(options),
             Command::Doctor(options) => doctor::run_it(options),

@@ -1,7 +1,7 @@
 //! The shape of `camlock.toml`. Every key stands here, and in docs/operators.md.
 
 use super::{
-    LogFormat, Misconfigured, Profile,
+    LogFormat, Misconfigured, PageListen, Profile,
     services::ServicesKeys,
     values::{HostName, Origin, ProxyNetwork, Size, Time},
 };
@@ -22,6 +22,7 @@ pub(super) struct ConfigFile {
     pub(super) plugins: PluginsKeys,
     pub(super) data: DataKeys,
     pub(super) server: ServerKeys,
+    pub(super) page: PageKeys,
     pub(super) database: DatabaseKeys,
     pub(super) fleet: FleetKeys,
     pub(super) artifacts: ArtifactsKeys,
@@ -83,6 +84,12 @@ pub(super) struct ServerKeys {
     pub(super) tls: Option<TlsKeys>,
     pub(super) hosts: Vec<HostName>,
     pub(super) proxies: Vec<ProxyNetwork>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PageKeys {
+    pub(super) listen: Option<PageListen>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -3,9 +3,11 @@
 //! Everything is read and checked before anything is opened. What must not live here: what the settings mean.
 
 mod file;
+mod page;
 mod services;
 mod values;
 
+pub(crate) use page::PageListen;
 pub(crate) use services::ServiceSettings;
 
 use camlock_embed::{AdminSettings, FleetSettings, RegistrySettings, SecretsKey};
@@ -36,6 +38,9 @@ pub(crate) struct Flags {
     /// The address to listen on [default: 127.0.0.1:8080]
     #[arg(long, env = "CAMLOCK_LISTEN", value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
+    /// The address of the page for operators, or `off` [default: 127.0.0.1:8081, or the next free port]
+    #[arg(long, env = "CAMLOCK_PAGE", value_name = "ADDRESS")]
+    pub(crate) page: Option<PageListen>,
     /// The registry: sqlite://PATH or postgres://… [default: sqlite in the data directory]
     #[arg(long, env = "CAMLOCK_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub(crate) database_url: Option<String>,
@@ -87,6 +92,8 @@ pub(crate) struct Config {
     pub(crate) plugins: PathBuf,
     pub(crate) data: PathBuf,
     pub(crate) listen: SocketAddr,
+    /// Where the page is.
+    pub(crate) page: PageListen,
     /// Connections, but for how many.
     pub(crate) front: FrontOptions,
     pub(crate) connections: ConnectionLimits,
@@ -257,6 +264,7 @@ impl Config {
                 ..AdminSettings::default()
             },
             listen: flags.listen.or(parsed.server.listen).unwrap_or(([127, 0, 0, 1], 8080).into()),
+            page: flags.page.or(parsed.page.listen).unwrap_or(PageListen::Usual),
             profile: flags.profile.or(parsed.build.profile),
             builds: parsed.build.dir.map(|dir| base.join(dir)),
             log_format: flags.log_format.or(parsed.log.format),

@@ -15,6 +15,8 @@ pub(super) fn least(method: &Method, path: &str) -> Option<Role> {
     Some(match (first, of_plugin) {
         (Some("tokens"), _) | (Some("plugins"), Some("storage")) => Role::Admin,
         (Some("plugins"), Some("grants")) if !looks => Role::Admin,
+        // A way onto the page is for whoever may ask at all: it leads to what they may already.
+        (Some("page"), _) => Role::Viewer,
         // What was worked out, and of what, is not for everybody to see.
         (Some("plugins"), Some("executions")) => Role::Operator,
         // What plugins tell each other.
@@ -58,6 +60,9 @@ mod tests {
             ("GET", "/api/v1/tasks", Some(Role::Operator)),
             ("GET", "/api/v1/tasks/7", Some(Role::Operator)),
             ("POST", "/api/v1/tasks/7/cancel", Some(Role::Operator)),
+            ("POST", "/api/v1/page/codes", Some(Role::Viewer)),
+            ("POST", "/api/v1/plugins/hello/try", Some(Role::Operator)),
+            ("GET", "/", None),
             ("POST", "/api/v1/plugins", Some(Role::Admin)),
             ("DELETE", "/api/v1/plugins/hello", Some(Role::Admin)),
             ("GET", "/api/v1/topics/events", Some(Role::Operator)),

@@ -11,10 +11,12 @@ mod access;
 mod acts;
 mod admit;
 mod ask;
+mod attempt;
 mod client;
 mod cors;
 mod docs;
 mod document;
+mod entrance;
 mod events;
 mod executions;
 mod fleet;
@@ -33,6 +35,7 @@ mod metrics;
 mod multipart;
 mod openapi;
 mod options;
+mod overview_events;
 mod page;
 mod plugin_logs;
 mod probes;
@@ -45,8 +48,10 @@ mod tally;
 mod tasks;
 mod tokens;
 mod values;
+mod welcome;
 
 pub use crate::{
+    entrance::PageEntrance,
     keys::Token,
     levels::{Leveled, Levels},
     logs::Logs,
@@ -71,6 +76,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 /// Called on a runtime, what happens to plugins is counted as it happens; otherwise only when metrics are asked for.
 pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
     let (router, description) = OpenApiRouter::new()
+        .routes(routes!(welcome::welcome))
         .routes(routes!(list::open_list))
         .routes(routes!(list::open_one))
         .routes(routes!(probes::live))
@@ -103,6 +109,7 @@ pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
         .routes(routes!(tasks::cancel))
         .routes(routes!(tasks::retry))
         .routes(routes!(tasks::schedules))
+        .routes(routes!(attempt::attempt))
         .routes(routes!(acts::reload))
         .routes(routes!(acts::rollback))
         .routes(routes!(acts::enable))
@@ -110,9 +117,12 @@ pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
         .routes(routes!(acts::look_again))
         .routes(routes!(journal::events))
         .routes(routes!(journal::journal))
+        .routes(routes!(overview_events::events))
         .routes(routes!(fleet::nodes))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
+        .routes(routes!(entrance::create_code))
+        .routes(routes!(entrance::whoami))
         .route("/docs/page.js", get(docs::script))
         .route("/docs/page.css", get(docs::style))
         .split_for_parts();

@@ -1,8 +1,8 @@
 //! What the host's own paths need of the rest of the server.
 
-use crate::{InMemory, Levels, Logs, keys::Token, settings::AdminSettings};
+use crate::{InMemory, Levels, Logs, PageEntrance, keys::Token, settings::AdminSettings};
 use camlock_api::ServerHealth;
-use camlock_http::{BlockedList, Meters};
+use camlock_http::{BlockedList, Meters, WeakDispatch};
 use camlock_policy::{
     AskCounts, EventControl, Executions, Install, KeptValues, QueuedTasks,
     registry::{Archive, Happened, Tokens},
@@ -54,6 +54,10 @@ pub struct AdminOptions {
     pub logs: Logs,
     /// How loud plugins are: what it is told where the subscriber's filter is made.
     pub levels: Levels,
+    /// What endpoints are tried with; without, none are.
+    pub plugins: Option<WeakDispatch>,
+    /// The way onto the page, if there is one.
+    pub page: Option<Arc<PageEntrance>>,
     /// Raised whenever the registry's database is connected to anew.
     pub reconnects: Arc<AtomicU64>,
 }
@@ -80,6 +84,8 @@ impl AdminOptions {
             tasks: None,
             logs: Logs::default(),
             levels: Levels::default(),
+            plugins: None,
+            page: None,
             reconnects: Arc::default(),
         }
     }

@@ -144,7 +144,7 @@ fn until(expires: &str, now: SystemTime) -> Result<SystemTime, Problem> {
 }
 
 /// 256 bits that nobody can guess.
-fn secret() -> io::Result<String> {
+pub(super) fn secret() -> io::Result<String> {
     let mut bytes = [0_u8; 32];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes.iter().fold(PREFIX.to_owned(), |text, byte| text + &format!("{byte:02x}")))

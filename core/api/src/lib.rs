@@ -8,6 +8,7 @@
 
 mod configuration;
 mod digest;
+mod entrance;
 mod event;
 mod execution;
 mod generation;
@@ -29,6 +30,7 @@ mod value;
 pub use crate::{
     configuration::ConfigViolation,
     digest::{Digest, NoDigest},
+    entrance::{PageAddress, Whoami},
     event::{DeadEventView, EventView, SubscriptionState, SubscriptionView},
     execution::{ExecutionResultView, ExecutionStatus, ExecutionView},
     generation::{BuildView, GenerationPhase, GenerationView, StageTimes},

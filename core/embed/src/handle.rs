@@ -13,11 +13,12 @@ use crate::{
     values::StoredValues,
     watch::watch,
 };
-use camlock_admin::{AdminOptions, ControlSocket, Token, admin_router, serve_socket};
+use camlock_admin::{AdminOptions, ControlSocket, PageEntrance, Token, admin_router, serve_socket};
 use camlock_api::ServerHealth;
 use camlock_build::Builder;
 use camlock_http::{Dispatch, FrontOptions, look_after};
 use camlock_loader::{abi_version, on_thread_park};
+use camlock_page::{PageOptions, page_router};
 use camlock_policy::{
     Act, AskError, Digest, Done, Emission, EventControl, ExecutionOrder, ExecutionOutcome, Executions, LivePlugin,
     Manager, NotExecuted, Overview, Refused, WantedTask, supervise,
@@ -65,6 +66,10 @@ struct Inner {
     executor: Executor,
     data: PathBuf,
     token: String,
+    /// Camlock's own paths.
+    admin: axum::Router,
+    /// Of the page's listener, if there is one.
+    page: Option<(Arc<PageEntrance>, Vec<String>)>,
     cannot_build: Option<String>,
     builder: Builder,
     events: PluginEvents,
@@ -150,7 +155,11 @@ impl Camlock {
         let manager = supervise(ports, options.settings);
         record.follow(&manager);
         let following = control.spawn(secrets::follow(own_key, key_record, keyring, manager.key_listener()));
+        let hosts = options.admin.hosts.clone();
+        let entrance = options.page.map(|url| Arc::new(PageEntrance::new(url, token.clone())));
         let told = AdminOptions {
+            plugins: Some(dispatch.downgrade()),
+            page: entrance.clone(),
             tokens: record.store.tokens(),
             archive: record.store.archive(),
             note: Arc::new(move |happened| note.note(happened)),
@@ -175,7 +184,7 @@ impl Camlock {
         if let Err(error) = &socket {
             tracing::warn!(%error, "there is no control socket");
         }
-        dispatch.fall_through_to(router);
+        dispatch.fall_through_to(router.clone());
         let watching = control.spawn(watch(plugins, manager.clone(), builder.clone()));
         control.spawn(tell_plugins(tables.clone(), manager.watch()));
         control.spawn(lifecycle_events::follow(events.clone(), manager.watch()));
@@ -195,6 +204,8 @@ impl Camlock {
             executor,
             data,
             token: token.clone(),
+            admin: router,
+            page: entrance.map(|entrance| (entrance, hosts)),
             cannot_build,
             builder,
             events,
@@ -219,6 +230,14 @@ impl Camlock {
     /// Where requests go: for programs that serve with a `Front`, or by other means than a [router](Camlock::router).
     pub fn dispatch(&self) -> &Dispatch {
         &self.0.dispatch
+    }
+
+    /// What answers on the page's own listener, on this port: its files, and Camlock's own paths behind its sessions. None without
+    /// `Options::page`. `secure`: connections are encrypted there.
+    pub fn page(&self, port: u16, secure: bool) -> Option<axum::Router> {
+        let (entrance, hosts) = self.0.page.clone()?;
+        let (admin, admin_token) = (self.0.admin.clone(), self.0.token.clone());
+        Some(page_router(PageOptions { admin, entrance, admin_token, hosts, port, secure }))
     }
 
     /// All that can be asked of the plugins.

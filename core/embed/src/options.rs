@@ -55,6 +55,8 @@ pub struct Options {
     pub artifacts: Option<Arc<Objects>>,
     /// Where this server is, for the people who look at a fleet.
     pub address: String,
+    /// Where the page is, if it has a listener: see [`Camlock::page`](crate::Camlock::page).
+    pub page: Option<String>,
     /// The program's version, for people.
     pub version: String,
     /// What it was built from.
@@ -168,6 +170,7 @@ impl Options {
             registry: RegistrySettings::default(),
             artifacts: None,
             address: String::new(),
+            page: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             revision: None,
             rustc: None,

@@ -47,6 +47,18 @@ pub struct Dispatch {
     host_only: bool,
 }
 
+/// The same, without keeping it: for what is itself kept by it.
+#[derive(Clone, Debug)]
+pub struct WeakDispatch(Weak<DispatchState>);
+
+impl WeakDispatch {
+    /// What it leads to, if that is still there.
+    pub fn upgrade(&self) -> Option<Dispatch> {
+        let state = self.0.upgrade()?;
+        Some(Dispatch { state, caller: Caller::default(), host_only: false })
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct DispatchState {
     table: ArcSwap<RouteTable<RouteEntry>>,
@@ -81,6 +93,11 @@ impl Dispatch {
     /// What answers paths that no plugin has. Only the first call counts; without one they are 404.
     pub fn fall_through_to(&self, host: Router) {
         let _ = self.state.host.set(host);
+    }
+
+    /// The same, without keeping it.
+    pub fn downgrade(&self) -> WeakDispatch {
+        WeakDispatch(Arc::downgrade(&self.state))
     }
 
     /// The same, for a client.

@@ -28,6 +28,7 @@ mod linger;
 mod meters;
 mod mounted;
 mod once_per_minute;
+mod page_cookie;
 mod plugin_call;
 mod poll_notes;
 mod problem;
@@ -51,10 +52,11 @@ pub use crate::{
     blocked::{Blocked, BlockedList},
     deliveries::Deliveries,
     descriptors::{connections_that_fit, raise_descriptor_limit},
-    dispatch::Dispatch,
+    dispatch::{Dispatch, WeakDispatch},
     front::Front,
     front_options::FrontOptions,
     meters::{BOUNDS, CLASSES, Counted, Meter, Meters},
+    page_cookie::PAGE_COOKIE,
     problem::{Problem, nothing_there, seconds},
     responding::Dispatched,
     service::PLUGIN_TARGET,

@@ -15,6 +15,8 @@ pub(crate) struct ServerHeaders<'a> {
     pub(crate) hosts: usize,
     /// The client says that there is more before the path.
     pub(crate) tells_prefix: bool,
+    /// It brings cookies.
+    pub(crate) brings_cookies: bool,
 }
 
 impl<'a> ServerHeaders<'a> {
@@ -31,6 +33,10 @@ impl<'a> ServerHeaders<'a> {
                 X_REQUEST_ID => &mut observed.request_id,
                 X_FORWARDED_PREFIX => {
                     observed.tells_prefix = true;
+                    continue;
+                }
+                "cookie" => {
+                    observed.brings_cookies = true;
                     continue;
                 }
                 _ => continue,

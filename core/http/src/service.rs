@@ -8,6 +8,7 @@ use crate::{
     generation::ServedGeneration,
     limited::limit,
     mounted::X_FORWARDED_PREFIX,
+    page_cookie::remove_page_cookie,
     plugin_call::{PluginCall, RequestExtras, too_large},
     problem::{self, Problem},
     relay::RequestedUpgrade,
@@ -75,12 +76,15 @@ impl PluginService {
         };
         let upgrade = observed.asks_for_upgrade(headers) && request.method() != Method::CONNECT;
         let (trace_id, request_id) = (trace_id(observed.trace_parent), request_id(observed.request_id));
-        let tells_prefix = observed.tells_prefix;
+        let (tells_prefix, brings_cookies) = (observed.tells_prefix, observed.brings_cookies);
         let ids = Ids::new(&request_id, trace_id);
         let mounted = self.generation.rewrites && mount > 0;
         if mounted && tells_prefix {
             // What a client says of it counts for nothing.
             request.headers_mut().remove(X_FORWARDED_PREFIX);
+        }
+        if brings_cookies {
+            remove_page_cookie(request.headers_mut());
         }
         let (plugin, generation) = (&*self.generation.name, self.generation.number);
         let span = tracing::debug_span!(

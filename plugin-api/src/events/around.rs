@@ -17,13 +17,13 @@ thread_local! {
 
 /// Does something on behalf of an event.
 pub(super) fn within<T>(event: Lineage, act: impl FnOnce() -> T) -> T {
-    struct Restore(Option<Lineage>);
-    impl Drop for Restore {
+    struct RestoreLineage(Option<Lineage>);
+    impl Drop for RestoreLineage {
         fn drop(&mut self) {
             HANDLED.set(self.0);
         }
     }
-    let _restore = Restore(HANDLED.replace(Some(event)));
+    let _restore = RestoreLineage(HANDLED.replace(Some(event)));
     act()
 }
 

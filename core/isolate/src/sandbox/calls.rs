@@ -91,9 +91,9 @@ const TYPING: [u32; 2] = [0x5412, 0x541c];
 const SET_DEATH_SIGNAL: u32 = 1;
 
 /// A program that is being written. Jumps go over the next instruction only, so that none has to be counted.
-struct Program(Vec<sock_filter>);
+struct SeccompProgram(Vec<sock_filter>);
 
-impl Program {
+impl SeccompProgram {
     fn load(&mut self, at: u32) {
         self.0.push(sock_filter { code: (BPF_LD | BPF_W | BPF_ABS) as u16, jt: 0, jf: 0, k: at });
     }
@@ -116,8 +116,8 @@ impl Program {
     }
 
     /// What follows holds for this call alone, and comes to a decision about it.
-    fn of_call(&mut self, number: c_long, body: impl FnOnce(&mut Program)) {
-        let mut inner = Program(Vec::new());
+    fn of_call(&mut self, number: c_long, body: impl FnOnce(&mut SeccompProgram)) {
+        let mut inner = SeccompProgram(Vec::new());
         body(&mut inner);
         let over = inner.0.len() as u8;
         self.load(NUMBER);
@@ -133,7 +133,7 @@ const fn refusal(error: i32) -> u32 {
 /// The filter for a process of this number.
 pub(super) fn program(openings: &Openings, process: u32) -> Vec<sock_filter> {
     let (refused, allowed) = (refusal(libc::EPERM), SECCOMP_RET_ALLOW);
-    let mut program = Program(Vec::new());
+    let mut program = SeccompProgram(Vec::new());
     program.load(OF_ARCHITECTURE);
     program.next_unless(BPF_JEQ, ARCHITECTURE);
     program.end(SECCOMP_RET_KILL_PROCESS);

@@ -1,0 +1,332 @@
+// The page in a real browser, on a real server with real plugins: every view and act once, with axe at each state, and all that must
+// be refused. Run by scripts/browser-tests.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { HOSTILE } from './corpus.mjs';
+import { broken, greeter, hello } from './plugins.mjs';
+import { faults, launch, picture, raw, signIn, Site, visitor } from './site.mjs';
+
+let site;
+let browser;
+let admin;
+
+before(async () => {
+  site = new Site();
+  site.write('plugins/hello.rs', hello('hello'));
+  site.write('plugins/broken.rs', broken);
+  greeter(site);
+  [browser] = await Promise.all([launch(), site.start()]);
+  const serving = (plugin) => plugin.serving || plugin.failed;
+  for (const name of ['hello', 'broken', 'greeter']) await site.until(name, serving);
+  assert.ok((await site.until('greeter', serving)).serving, JSON.stringify(await site.until('greeter', serving)));
+  admin = await visitor(browser);
+}, { timeout: 400_000 });
+
+after(async () => {
+  await browser?.close();
+  await site?.end();
+});
+
+const go = async (page, hash, heading) => {
+  await page.goto(`${site.page}/${hash}`);
+  if (heading) await page.getByRole('heading', { name: heading, level: 1 }).waitFor();
+};
+
+const fine = async (page, where) => {
+  assert.deepEqual(await faults(page), [], where);
+  assert.deepEqual(page.wrong, [], where);
+};
+
+test('a token is pasted, a wrong one is refused, and what is shown is the overview', async () => {
+  await admin.goto(`${site.page}/`);
+  await fine(admin, 'sign in');
+  await picture(admin, 'sign-in');
+  await admin.getByLabel('Token', { exact: true }).fill('wrong');
+  await admin.getByRole('button', { name: 'Sign in' }).click();
+  await admin.getByText('nobody knows this token').waitFor();
+  await signIn(admin, site, site.token);
+  const row = admin.getByRole('row', { name: /^broken/ });
+  await row.getByText('build:').waitFor();
+  await row.getByText('mend it and save').waitFor();
+  await admin.getByText(/of 4 serve/).waitFor();
+  const cookies = await admin.context().cookies();
+  assert.deepEqual(cookies.map(({ httpOnly, sameSite, value }) => [httpOnly, sameSite, value.includes(site.token)]), [[true, 'Strict', false]]);
+});
+
+test('`camlock page` lets in once', async () => {
+  const url = site.cli('page', '--print');
+  const page = await visitor(browser);
+  await page.goto(url);
+  await page.getByRole('heading', { name: 'Plugins', level: 1 }).waitFor();
+  assert.equal(new URL(page.url()).hash, '#/', 'the code is not left in the address');
+  const other = await visitor(browser);
+  await other.goto(url);
+  await other.getByText('this link was used already').waitFor();
+  await Promise.all([page.context().close(), other.context().close()]);
+});
+
+test('each view is accessible, in light, dark and high contrast, wide and on a phone', async () => {
+  const views = [['#/', 'Plugins'], ['#/problems', 'Problems'], ['#/events', 'Events'], ['#/nodes', 'Servers'], ['#/tokens', 'Tokens'], ['#/install', 'Install a plugin'], ['#/plugins/broken', 'broken'],
+    ...['', '/try', '/configuration', '/grants', '/values', '/logs', '/history', '/events'].map((tab) => [`#/plugins/greeter${tab}`, 'greeter'])];
+  for (const [hash, heading] of views) {
+    await go(admin, hash, heading);
+    await admin.waitForFunction(() => !document.querySelector('main').textContent.includes('Loading…'));
+    for (const theme of ['light', 'dark']) {
+      await admin.getByLabel('Colours').selectOption(theme);
+      await fine(admin, `${hash} ${theme}`);
+      await picture(admin, `${hash.replace(/[#/]+/g, '-').replace(/^-|-$/g, '') || 'overview'}-${theme}`);
+    }
+  }
+  await admin.getByLabel('Colours').selectOption('contrast');
+  await go(admin, '#/', 'Plugins');
+  await fine(admin, 'contrast');
+  await picture(admin, 'overview-contrast');
+  await admin.getByLabel('Colours').selectOption('auto');
+  await admin.setViewportSize({ width: 390, height: 800 });
+  for (const hash of ['#/', '#/plugins/greeter', '#/plugins/greeter/configuration']) {
+    await go(admin, hash);
+    await admin.locator('h1').waitFor();
+    await fine(admin, `phone ${hash}`);
+    const wider = await admin.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    assert.ok(wider <= 0, `${hash} is ${wider} px too wide`);
+    await picture(admin, `phone${hash.replace(/[#/]+/g, '-').replace(/-$/, '')}`);
+  }
+  await admin.setViewportSize({ width: 1280, height: 860 });
+});
+
+test('others’ text stays text, wherever it is shown', async () => {
+  await go(admin, '#/plugins/greeter/logs', 'greeter');
+  for (const text of [HOSTILE[0], HOSTILE[1], 'red link', 'right‹U+202E›to left']) await admin.locator('.log').getByText(text).first().waitFor();
+  await go(admin, '#/plugins/greeter/values', 'greeter');
+  await admin.getByRole('button', { name: 'Show key/0' }).click();
+  await admin.getByRole('dialog').getByText(HOSTILE[0]).waitFor();
+  await admin.getByRole('button', { name: 'Close' }).click();
+  await go(admin, '#/plugins/broken', 'broken');
+  await admin.locator('.diagnostic pre').first().getByText('ran()').waitFor();
+  await go(admin, `#/plugins/${encodeURIComponent(HOSTILE[0])}`);
+  await admin.getByText('There is no plugin').waitFor();
+  assert.equal(await admin.locator('script:not([src]), svg, main img').count(), 0);
+  assert.deepEqual(admin.wrong, []);
+});
+
+test('an endpoint is tried without the session, and its answer is text', async () => {
+  await go(admin, '#/plugins/greeter/try', 'greeter');
+  await admin.getByLabel('Path').fill('/api/v1/p/greeter/hostile');
+  await admin.getByRole('button', { name: 'Send' }).click();
+  await admin.locator('pre.answer').getByText(HOSTILE[0]).first().waitFor();
+  await admin.getByLabel('Path').fill('/api/v1/p/greeter/cookies');
+  await admin.getByRole('button', { name: 'Send' }).click();
+  await admin.locator('pre.answer').getByText('"host"').waitFor();
+  const seen = await admin.locator('pre.answer').textContent();
+  assert.ok(!/cookie|authorization/i.test(seen), seen);
+  await admin.getByLabel('Path').fill('/api/v1/tokens');
+  await admin.getByRole('button', { name: 'Send' }).click();
+  await admin.getByText('is not a path of').waitFor();
+  await admin.getByRole('button', { name: 'Dismiss' }).click();
+});
+
+test('a configuration is changed by its form, errors stand at their field, and a secret is never shown', async () => {
+  await go(admin, '#/plugins/greeter/configuration', 'greeter');
+  await admin.getByLabel('Rows').fill('99');
+  await admin.getByLabel('Key').fill('hunter2');
+  await admin.getByRole('button', { name: 'Save' }).click();
+  await admin.getByLabel('Rows').and(admin.locator('[aria-invalid="true"]')).waitFor();
+  await fine(admin, 'with an error');
+  await admin.getByLabel('Rows').fill('7');
+  await admin.getByText('/key: (not set) → (hidden)'.replace('hidden', 'secret')).waitFor();
+  await admin.getByRole('button', { name: 'Save' }).click();
+  await admin.getByText('The configuration of greeter is saved.').waitFor();
+  const { config } = await site.api('GET', '/api/v1/plugins/greeter');
+  assert.deepEqual([config.rows, config.key], [7, '********']);
+  assert.ok(!(await admin.content()).includes('hunter2'));
+  await site.until('greeter', (plugin) => plugin.serving && !plugin.candidate);
+});
+
+test('what it may is granted and revoked', async () => {
+  await go(admin, '#/plugins/greeter/grants', 'greeter');
+  await admin.getByRole('button', { name: 'Revoke network:api.example.com' }).click();
+  await admin.getByText('It asks for 1 more than it has.').waitFor();
+  await admin.getByRole('button', { name: 'Grant network:api.example.com' }).click();
+  await admin.getByText('All that it asks for is granted.').waitFor();
+});
+
+test('two browsers see each other’s acts, and those of the shell', async () => {
+  const other = await visitor(browser);
+  await signIn(other, site, site.token);
+  await go(admin, '#/', 'Plugins');
+  await admin.getByRole('button', { name: 'Disable hello' }).click();
+  await other.getByRole('row', { name: /^hello/ }).getByText('disabled').waitFor();
+  await admin.getByRole('button', { name: 'Undo' }).click();
+  await other.getByRole('button', { name: 'Disable hello' }).waitFor();
+  site.cli('disable', 'hello');
+  for (const page of [admin, other]) await page.getByRole('button', { name: 'Enable hello' }).waitFor();
+  site.cli('enable', 'hello');
+  for (const page of [admin, other]) await page.getByRole('button', { name: 'Disable hello' }).waitFor();
+  await other.context().close();
+});
+
+test('a new version shows as it comes, and the way back is a click', async () => {
+  await go(admin, '#/plugins/hello', 'hello');
+  const { serving } = await site.api('GET', '/api/v1/plugins/hello');
+  site.write('plugins/hello.rs', hello('hello again'));
+  await admin.getByText('Says hello again').waitFor({ timeout: 60_000 });
+  await go(admin, '#/plugins/hello/history', 'hello');
+  await admin.getByRole('button', { name: /Go back to this/ }).first().click();
+  const back = await site.until('hello', (plugin) => plugin.serving?.artifact === serving.artifact);
+  assert.ok(back.serving.generation > serving.generation);
+  await admin.getByText('hello went back.').waitFor();
+  await go(admin, '#/plugins/hello/events', 'hello');
+  await admin.getByRole('cell', { name: 'serving', exact: true }).first().waitFor();
+});
+
+test('a plugin is installed from a file and uninstalled by its typed name', async () => {
+  await go(admin, '#/install', 'Install a plugin');
+  await admin.getByLabel('Or a path on the server').fill(site.write('elsewhere/second.rs', hello('second')));
+  await admin.getByRole('button', { name: 'Install', exact: true }).click();
+  await admin.getByRole('heading', { name: 'second', level: 1 }).waitFor();
+  await site.until('second', (plugin) => plugin.serving);
+  await admin.getByRole('button', { name: 'Uninstall… second' }).click();
+  const sure = admin.getByRole('dialog').getByRole('button', { name: 'Uninstall' });
+  assert.ok(await sure.isDisabled());
+  await fine(admin, 'uninstall');
+  await picture(admin, 'uninstall');
+  await admin.getByLabel('Name of the plugin').fill('second');
+  await sure.click();
+  await admin.getByRole('heading', { name: 'Plugins', level: 1 }).waitFor();
+  const left = await site.api('GET', '/api/v1/plugins/second').catch(() => null);
+  assert.ok(!left?.serving, JSON.stringify(left));
+});
+
+test('tokens are made, and what a role may not do is not there', async () => {
+  await go(admin, '#/tokens', 'Tokens');
+  await admin.getByLabel('Name').fill('looker');
+  await admin.getByRole('button', { name: 'Make' }).click();
+  const secret = await admin.getByRole('dialog').locator('pre').textContent();
+  await fine(admin, 'secret');
+  await admin.getByRole('button', { name: 'Close' }).click();
+  const viewer = await visitor(browser);
+  await signIn(viewer, site, secret);
+  await viewer.getByRole('row', { name: /^hello/ }).waitFor();
+  assert.equal(await viewer.getByRole('button', { name: /Disable|Enable|Reload/ }).count(), 0);
+  assert.deepEqual(await viewer.getByRole('navigation', { name: 'Main' }).getByRole('link').allTextContents(), ['Overview', 'Problems', 'Events', 'Servers']);
+  await go(viewer, '#/plugins/greeter', 'greeter');
+  assert.deepEqual(await viewer.getByRole('navigation', { name: 'greeter' }).getByRole('link').allTextContents(), ['State', 'Permissions', 'Logs', 'History', 'Events']);
+  await fine(viewer, 'as viewer');
+  await admin.getByRole('button', { name: 'Revoke looker' }).click();
+  await admin.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click();
+  // Its streams end with it, and a token is asked for.
+  await viewer.getByRole('heading', { name: 'Your session has ended' }).waitFor();
+  await viewer.context().close();
+});
+
+test('all of it is reached by the keyboard', async () => {
+  await go(admin, '#/', 'Plugins');
+  await admin.keyboard.press('/');
+  assert.equal(await admin.evaluate(() => document.activeElement.id), 'filter');
+  await admin.keyboard.type('gree');
+  await admin.getByText(/^1 of \d shown/).waitFor();
+  await admin.getByLabel('Filter by name or description').fill('');
+  await admin.keyboard.press('Control+k');
+  await admin.getByRole('combobox', { name: 'Type a plugin or a command' }).waitFor();
+  await fine(admin, 'palette');
+  await admin.keyboard.type('greeter logs');
+  await picture(admin, 'palette');
+  await admin.keyboard.press('Enter');
+  await admin.getByRole('heading', { name: 'greeter', level: 1 }).waitFor();
+  assert.match(admin.url(), /#\/plugins\/greeter\/logs$/);
+  await admin.keyboard.press('Control+k');
+  await admin.keyboard.press('Escape');
+  assert.equal(await admin.getByRole('dialog').count(), 0);
+});
+
+test('a session that ends loses nothing of what was typed', async () => {
+  await go(admin, '#/plugins/greeter/configuration', 'greeter');
+  await admin.getByLabel('greeting').fill('typed before');
+  await admin.context().clearCookies();
+  await admin.getByRole('button', { name: 'Save' }).click();
+  await admin.getByRole('heading', { name: 'Your session has ended' }).waitFor();
+  await admin.getByLabel('Token', { exact: true }).fill(site.token);
+  await admin.getByRole('button', { name: 'Sign in' }).click();
+  await admin.getByText('The configuration of greeter is saved.').waitFor();
+  assert.equal((await site.api('GET', '/api/v1/plugins/greeter')).config.greeting, 'typed before');
+});
+
+test('a server that restarts under an open page: stale, and then live by itself', async () => {
+  await go(admin, '#/', 'Plugins');
+  await admin.getByText('Live', { exact: true }).waitFor();
+  await site.stop();
+  await admin.getByText('The server does not answer.').waitFor();
+  await fine(admin, 'stale');
+  await picture(admin, 'stale');
+  await site.start();
+  await admin.getByText('Live', { exact: true }).waitFor({ timeout: 30_000 });
+  await site.until('hello', (plugin) => plugin.serving);
+  await admin.getByRole('row', { name: /^hello/ }).getByText('serving').waitFor();
+});
+
+test('`/` tells people and machines what is served and where the page is', async () => {
+  const html = await raw(`${site.url}/`, { headers: { accept: 'text/html,*/*' } });
+  assert.match(html.headers['content-type'], /text\/html/);
+  assert.ok(html.text.includes(`href="${site.page}/"`) && html.text.includes('/api/v1/p/hello/'), html.text);
+  const json = JSON.parse((await raw(`${site.url}/`)).text);
+  assert.deepEqual([json.page, json.plugins.some(({ name }) => name === 'hello')], [site.page, true]);
+});
+
+test('plugins’ paths are not on the page’s listener, and their pages do not get its cookie', async () => {
+  for (const path of ['/api/v1/p/hello/hello', '/plugins', '/docs', '/metrics', '/api/v2']) assert.equal((await raw(site.page + path)).status, 404, path);
+  const page = await admin.context().newPage();
+  await page.goto(`${site.url}/api/v1/p/greeter/cookies`);
+  assert.ok(!(await page.locator('body').textContent()).includes('camlock_page_'));
+  await page.close();
+});
+
+test('other hosts, origins, sites and frames are refused', async () => {
+  const { host } = new URL(site.page);
+  const name = (await admin.context().cookies()).find((cookie) => cookie.name.startsWith('camlock_page_'));
+  const cookie = `${name.name}=${name.value}`;
+  const path = `${site.page}/api/v1/plugins/hello/disable`;
+  assert.equal((await raw(`${site.page}/api/v1/whoami`, { headers: { host, cookie } })).status, 200);
+  for (const [what, status, url, asked] of [
+    ['rebinding', 421, `${site.page}/`, { headers: { host: 'evil.example:8081' } }],
+    ['rebinding with the cookie', 421, `${site.page}/api/v1/plugins`, { headers: { host: 'evil.example', cookie } }],
+    ['a forged origin', 403, path, { method: 'POST', headers: { host, cookie, origin: 'http://evil.example' } }],
+    ['a page on another port', 403, path, { method: 'POST', headers: { host, cookie, origin: site.url, 'sec-fetch-site': 'same-site' } }],
+    ['no origin', 403, path, { method: 'POST', headers: { host, cookie } }],
+    ['an opaque origin', 403, path, { method: 'POST', headers: { host, cookie, origin: 'null' } }],
+    ['signing in from elsewhere', 403, `${site.page}/session`, { method: 'POST', headers: { host, origin: 'http://evil.example' }, body: '{"token":"x"}' }],
+    ['looking from elsewhere', 403, `${site.page}/api/v1/plugins`, { headers: { host, cookie, 'sec-fetch-site': 'cross-site' } }],
+    ['a token instead of a session', 401, `${site.page}/api/v1/plugins`, { headers: { host, authorization: `Bearer ${site.token}` } }],
+    ['a damaged session', 401, `${site.page}/api/v1/plugins`, { headers: { host, cookie: `${cookie}A` } }],
+  ]) {
+    const answer = await raw(url, asked);
+    assert.equal(answer.status, status, `${what}: ${answer.text}`);
+    assert.equal(answer.headers['x-frame-options'], 'DENY', what);
+  }
+  assert.ok((await site.api('GET', '/api/v1/plugins/hello')).enabled);
+  // In a browser that is signed in, from a page that a plugin serves on another port of the same host.
+  const page = await admin.context().newPage();
+  await page.goto(`${site.url}/api/v1/p/greeter/cookies`);
+  const refused = await page.evaluate(async (url) => {
+    const post = await fetch(url, { method: 'POST', credentials: 'include', mode: 'no-cors', body: '{}' }).then(({ type }) => type, () => 'refused');
+    const look = await fetch(`${new URL(url).origin}/api/v1/plugins`, { credentials: 'include' }).then(() => 'read', () => 'refused');
+    const frame = document.createElement('iframe');
+    frame.src = `${new URL(url).origin}/`;
+    document.body.append(frame);
+    await new Promise((resolve) => { frame.onload = resolve; setTimeout(resolve, 3000); });
+    return { post, look, frame: frame.contentDocument === null ? 'refused or foreign' : 'own' };
+  }, path);
+  assert.notEqual(refused.look, 'read');
+  assert.ok(page.frames().every((frame) => frame === page.mainFrame() || frame.url().startsWith('chrome-error:') || frame.url() === 'about:blank'), page.frames().map((frame) => frame.url()).join());
+  assert.ok((await site.api('GET', '/api/v1/plugins/hello')).enabled, JSON.stringify(refused));
+  await page.close();
+});
+
+test('the page’s own policy lets no text become markup and no script in', async () => {
+  await go(admin, '#/', 'Plugins');
+  const tried = await admin.evaluate(() => {
+    const attempts = [() => { document.body.innerHTML += '<b>x</b>'; }, () => { const script = document.createElement('script'); script.textContent = 'ran()'; document.body.append(script); }];
+    return attempts.map((attempt) => { try { attempt(); return 'done'; } catch (error) { return error.name; } });
+  });
+  assert.ok(tried.every((outcome) => outcome !== 'done'), tried.join());
+  assert.ok(!admin.wrong.includes('a script of somebody else ran'));
+});

@@ -1,0 +1,147 @@
+//! The page's files, as they are compiled in, and what they are sent with. What must not live here: who may have them, which is
+//! anybody: nothing of the server's state is in them.
+//!
+//! All but the first lie below the hash of all of them, and may be kept for good: another program has another hash.
+
+use axum::response::{IntoResponse, Response};
+use camlock_api::Digest;
+use http::{
+    HeaderName, HeaderValue, Response as HttpResponse,
+    header::{
+        CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    },
+};
+use std::sync::LazyLock;
+
+/// What the page may do: run its own scripts, ask its own server, and nothing else. No text ever becomes markup.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+                      require-trusted-types-for 'script'; trusted-types 'none'";
+
+macro_rules! files {
+    ($($path:literal),* $(,)?) => {
+        /// Each with its path below `web/`.
+        const FILES: &[(&str, &str)] = &[$(($path, include_str!(concat!("../web/", $path)))),*];
+    };
+}
+
+files![
+    "app.js",
+    "api.js",
+    "advice.js",
+    "clean.js",
+    "dialogs.js",
+    "dom.js",
+    "form.js",
+    "icon.svg",
+    "live.js",
+    "messages.js",
+    "palette.js",
+    "parts.js",
+    "router.js",
+    "schema.js",
+    "session.js",
+    "store.js",
+    "style.css",
+    "views/configuration.js",
+    "views/events.js",
+    "views/grants.js",
+    "views/history.js",
+    "views/install.js",
+    "views/logs.js",
+    "views/nodes.js",
+    "views/overview.js",
+    "views/plugin.js",
+    "views/problems.js",
+    "views/tokens.js",
+    "views/try.js",
+    "views/values.js",
+];
+
+const INDEX: &str = include_str!("../web/index.html");
+
+/// The hash of all files, in short.
+static TREE: LazyLock<String> = LazyLock::new(|| {
+    let mut all = INDEX.to_owned();
+    for (path, text) in FILES {
+        all.push_str(path);
+        all.push_str(text);
+    }
+    Digest::of(all.as_bytes()).to_string()["sha256:".len()..][..16].to_owned()
+});
+
+/// What is sent with everything on this listener, whatever it is.
+pub(crate) fn protect(response: &mut HttpResponse<axum::body::Body>) {
+    for (name, value) in [
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+}
+
+/// The page's one document.
+pub(crate) fn index() -> Response {
+    let headers = [(CONTENT_TYPE, "text/html; charset=utf-8"), (CACHE_CONTROL, "no-cache")];
+    (headers, INDEX.replace("{tree}", &TREE)).into_response()
+}
+
+/// A file, if this is the path of one.
+pub(crate) fn file(path: &str) -> Option<Response> {
+    let below = path.strip_prefix('/')?.strip_prefix(TREE.as_str())?.strip_prefix('/')?;
+    let (name, text) = FILES.iter().find(|(name, _)| *name == below)?;
+    let kind = match name.rsplit_once('.')?.1 {
+        "css" => "text/css; charset=utf-8",
+        "svg" => "image/svg+xml",
+        _ => "text/javascript; charset=utf-8",
+    };
+    let headers = [(CONTENT_TYPE, kind), (CACHE_CONTROL, "public, max-age=31536000, immutable")];
+    Some((headers, *text).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, path::Path};
+
+    #[test]
+    fn every_file_of_the_page_is_compiled_in() {
+        let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
+        let mut there: Vec<String> = Vec::new();
+        for folder in ["", "views/"] {
+            for entry in fs::read_dir(web.join(folder)).unwrap() {
+                let entry = entry.unwrap();
+                if entry.file_type().unwrap().is_file() {
+                    there.push(format!("{folder}{}", entry.file_name().to_str().unwrap()));
+                }
+            }
+        }
+        there.retain(|name| name != "index.html");
+        there.sort();
+        let mut known: Vec<_> = FILES.iter().map(|(name, _)| (*name).to_owned()).collect();
+        known.sort();
+        assert_eq!(there, known);
+        let weight: usize = FILES.iter().map(|(_, text)| text.len()).sum();
+        assert!(weight < 300_000, "{weight} bytes");
+    }
+
+    #[test]
+    fn files_lie_below_their_hash_and_no_text_becomes_markup() {
+        let tree = TREE.as_str();
+        assert!(file(&format!("/{tree}/app.js")).is_some());
+        for path in ["/app.js", "/0000000000000000/app.js", &format!("/{tree}/../Cargo.toml"), &format!("/{tree}/")] {
+            assert!(file(path).is_none(), "{path}");
+        }
+        for (name, text) in FILES.iter().filter(|(name, _)| name.ends_with(".js")) {
+            for sink in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"] {
+                assert!(!text.contains(sink), "{name} has {sink}");
+            }
+            assert!(!text.contains("http://") && !text.contains("https://"), "{name} names another host");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+// The page: its frame, which view stands in it, and the stream that keeps it true. What must not live here: what views show.
+import { h, paint } from './dom.js';
+import { say } from './dialogs.js';
+import { follow } from './live.js';
+import { clock, t } from './messages.js';
+import { palette } from './palette.js';
+import { link, parse } from './router.js';
+import { begin, signIn, signOut } from './session.js';
+import { changed, listen, may, state, take } from './store.js';
+import * as events from './views/events.js';
+import * as install from './views/install.js';
+import * as nodes from './views/nodes.js';
+import * as overview from './views/overview.js';
+import * as plugin from './views/plugin.js';
+import * as problems from './views/problems.js';
+import * as tokens from './views/tokens.js';
+
+const VIEWS = { overview, problems, events, nodes, tokens, install, plugin };
+const ALLOWED = { tokens: 'admin', install: 'admin' };
+// Subscriptions, tasks and schedules follow here when the server has them.
+const places = () => ['overview', 'problems', 'events', 'nodes', 'tokens', 'install'].filter((view) => !ALLOWED[view] || may(ALLOWED[view]));
+
+let leave = new AbortController();
+let theme = stored('theme') ?? 'auto';
+
+function stored(key) {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+function dress(chosen) {
+  theme = chosen;
+  document.documentElement.dataset.theme = chosen;
+  try {
+    localStorage.setItem('theme', chosen);
+  } catch {
+    // It holds until the page is closed, then.
+  }
+  changed();
+}
+
+function draw() {
+  if (!state.who) return;
+  const { place } = state;
+  const view = VIEWS[place.view];
+  const title = place.view === 'plugin' ? place.name : t(`nav.${place.view}`);
+  document.title = `${title} · ${t('app')}`;
+  paint(document.getElementById('app'), [
+    h('header', { class: 'bar' },
+      h('a', { class: 'brand', href: link('overview') }, t('app')),
+      h('nav', { 'aria-label': t('nav') }, places().map((name) => h('a', { key: name, href: link(name), 'aria-current': place.view === name ? 'page' : null }, t(`nav.${name}`)))),
+      h('span', { class: 'room' }),
+      h('span', { class: state.staleSince ? 'live stale' : 'live' }, state.staleSince ? t('stale', { time: clock(state.staleSince) }) : t('live')),
+      h('button', { class: 'ghost', onclick: () => palette(places()), 'aria-keyshortcuts': 'Control+K' }, t('palette.open'), h('kbd', { 'aria-hidden': 'true' }, 'Ctrl K')),
+      h('label', { class: 'unseen', for: 'theme' }, t('theme')),
+      h('select', { id: 'theme', value: theme, onchange: (event) => dress(event.target.value) }, ['auto', 'light', 'dark', 'contrast'].map((name) => h('option', { value: name }, t(`theme.${name}`)))),
+      h('span', { class: 'who' }, h('bdi', null, state.who.name), ` · ${t(`role.${state.who.role}`)}`),
+      h('button', { class: 'ghost', onclick: signOut }, t('sign.out'))),
+    h('main', { id: 'main', tabindex: '-1' },
+      state.staleSince && h('p', { key: 'stale', class: 'notice', role: 'status' }, t('stale.long', { time: clock(state.staleSince) })),
+      state.trouble && h('p', { key: 'trouble', class: 'notice bad-edge' }, t('trouble', { why: state.trouble })),
+      state.registryTrouble && h('p', { key: 'registry', class: 'notice bad-edge' }, t('trouble.registry', { why: state.registryTrouble })),
+      h('div', { key: `${place.view}/${place.name ?? ''}`, class: 'view' }, view.view(place, leave.signal))),
+  ]);
+}
+
+function arrive() {
+  const before = state.place;
+  const place = parse(location.hash);
+  if (ALLOWED[place.view] && !may(ALLOWED[place.view])) place.view = 'overview';
+  state.place = place;
+  leave.abort();
+  leave = new AbortController();
+  VIEWS[place.view].enter?.(place, leave.signal);
+  draw();
+  if (before.view !== place.view || before.name !== place.name) document.getElementById('main')?.focus({ preventScroll: true });
+}
+
+function keys(event) {
+  const typing = event.target.closest?.('input, textarea, select, dialog');
+  if ((event.ctrlKey || event.metaKey) && event.key === 'k') {
+    event.preventDefault();
+    palette(places());
+  } else if (event.key === '/' && !typing) {
+    const field = document.querySelector('main input[type="search"]');
+    if (field) {
+      event.preventDefault();
+      field.focus();
+    }
+  }
+}
+
+/** Looks whether it is the session that ended: then a token is asked for. */
+async function lost() {
+  state.staleSince ??= new Date();
+  changed();
+  const answer = await fetch('/api/v1/whoami').catch(() => null);
+  if (answer?.status === 401) await signIn();
+}
+
+document.documentElement.dataset.theme = theme;
+listen(draw);
+document.addEventListener('keydown', keys);
+document.addEventListener('click', (event) => {
+  if (!event.target.closest?.('.skip')) return;
+  event.preventDefault();
+  document.getElementById('main')?.focus();
+});
+addEventListener('hashchange', arrive);
+addEventListener('unhandledrejection', ({ reason }) => say(String(reason?.message ?? reason), { bad: true }));
+await begin();
+arrive();
+follow('/api/v1/overview/events', (change) => {
+  take(change);
+  state.staleSince = null;
+  changed();
+}, {
+  signal: new AbortController().signal,
+  lost,
+  found: () => {
+    state.staleSince = null;
+    changed();
+  },
+});

@@ -1,0 +1,26 @@
+// Where one is: the part of the address behind `#`. Pure but for `go`.
+export const TABS = ['state', 'try', 'configuration', 'grants', 'values', 'logs', 'history', 'events'];
+const VIEWS = ['overview', 'problems', 'events', 'nodes', 'tokens', 'install'];
+
+export function parse(hash) {
+  const parts = hash.replace(/^#\/?/, '').split('/').map(decoded);
+  if (parts[0] === 'plugins' && parts[1]) return { view: 'plugin', name: parts[1], tab: TABS.includes(parts[2]) ? parts[2] : 'state' };
+  return { view: VIEWS.includes(parts[0]) ? parts[0] : 'overview' };
+}
+
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+export function link(view, name, tab) {
+  if (view !== 'plugin') return view === 'overview' ? '#/' : `#/${view}`;
+  return `#/plugins/${encodeURIComponent(name)}${tab && tab !== 'state' ? `/${tab}` : ''}`;
+}
+
+export function go(...place) {
+  location.hash = link(...place);
+}

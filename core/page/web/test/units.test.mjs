@@ -1,0 +1,95 @@
+// Unit tests of the page's pure modules: `node --test core/page/web/test`.
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import test from 'node:test';
+import { advice, needsAttention, why } from '../advice.js';
+import { clean } from '../clean.js';
+import { href } from '../dom.js';
+import { WORDS, size, t } from '../messages.js';
+import { link, parse } from '../router.js';
+import { at, difference, fields, put, read } from '../schema.js';
+import { sorted, take } from '../store.js';
+
+const plugin = (more) => ({ name: 'hello', description: '', state: 'serving', reason: null, failed: null, pinned: [], ...more });
+
+test('what is invisible or turns writing round is shown as its number', () => {
+  for (const [text, expected] of [
+    ['plain ä 漢 \n\t', 'plain ä 漢 \n\t'],
+    ['\u001b[31mred\u001b[0m', 'red'],
+    ['\u001b]8;;x\u0007link\u001b]8;;\u0007', 'link'],
+    ['a\u202eb', 'a‹U+202E›b'],
+    ['a\u0000\u009bb\u200b', 'a‹U+0000›‹U+009B›b‹U+200B›'],
+    ['one\r\ntwo\rthree', 'one\ntwo\nthree'],
+    ['<script>', '<script>'],
+  ]) assert.equal(clean(text), expected);
+});
+
+test('links lead to this page and this server alone', () => {
+  for (const text of ['javascript:alert(1)', 'https://evil.example', '//evil.example', 'data:text/html,x', '']) assert.equal(href(text), '#/');
+  for (const text of ['#/events', '/api/v1/p/hello/']) assert.equal(href(text), text);
+});
+
+test('places are read and written', () => {
+  for (const place of [{ view: 'overview' }, { view: 'events' }, { view: 'plugin', name: 'hello', tab: 'logs' }, { view: 'plugin', name: 'a/b%#', tab: 'state' }]) {
+    assert.deepEqual(parse(link(place.view, place.name, place.tab)), place);
+  }
+  assert.deepEqual(parse('#/nowhere/%zz'), { view: 'overview' });
+  assert.deepEqual(parse('#/plugins/hello/nowhere'), { view: 'plugin', name: 'hello', tab: 'state' });
+});
+
+test('whoever is not well has advice, and a reason', () => {
+  assert.equal(advice(plugin()), null);
+  assert.match(advice(plugin({ state: 'disabled' })), /enable/);
+  const failed = { stage: 'build', reason: 'it does not compile', generation: 4, diagnostics: [] };
+  assert.match(advice(plugin({ state: 'failed', failed })), /mend it and save/);
+  assert.match(advice(plugin({ state: 'failed', failed: { ...failed, reason: 'no network; it is tried again' } })), /tried again by itself/);
+  assert.match(advice(plugin({ failed: { ...failed, stage: 'start' } })), /its log/);
+  assert.equal(why(plugin({ failed })), 'build: it does not compile');
+  for (const [more, expected] of [[{}, false], [{ failed }, true], [{ state: 'disabled', failed }, false], [{ state: 'waiting' }, true], [{ state: 'starting' }, false]]) {
+    assert.equal(needsAttention(plugin(more)), expected);
+  }
+});
+
+test('a schema makes fields, and what they hold makes a configuration', () => {
+  const schema = {
+    type: 'object', required: ['greeting'], $defs: { port: { type: 'integer', default: 80 } },
+    properties: {
+      greeting: { type: 'string', title: 'Greeting' }, port: { $ref: '#/$defs/port' }, key: { type: 'string', sensitive: true }, loud: { type: 'boolean' },
+      tone: { enum: ['low', 'high'] }, names: { type: 'array', items: { type: 'string' } }, limits: { type: 'object', properties: { rows: { type: 'number' } } }, any: {},
+    },
+  };
+  const made = fields(schema);
+  assert.deepEqual(made.map((field) => field.kind), ['string', 'integer', 'secret', 'boolean', 'choice', 'list', 'group', 'json']);
+  assert.deepEqual([made[0].label, made[0].required, made[1].required], ['Greeting', true, false]);
+  assert.equal(made[6].fields[0].pointer, '/limits/rows');
+  assert.deepEqual(fields({ $ref: '#' }), [], 'one that is itself ends');
+});
+
+test('values are put where they belong, and differences are found', () => {
+  const before = { greeting: 'Hi', limits: { rows: 3 } };
+  const after = put(put(before, '/limits/rows', 4), '/greeting', undefined);
+  assert.deepEqual([before.limits.rows, after], [3, { limits: { rows: 4 } }]);
+  assert.deepEqual(difference(before, after).map(({ pointer }) => pointer), ['/greeting', '/limits/rows']);
+  assert.deepEqual(put({}, '/a~1b/c', 1), { 'a/b': { c: 1 } });
+  assert.equal(at({ 'a/b': 2 }, '/a~1b'), 2);
+  put({}, '/__proto__/polluted', 1);
+  assert.equal({}.polluted, undefined);
+  assert.deepEqual([read('integer', '7'), read('integer', 'x'), read('string', ''), read('json', '{"a":1}'), read('json', '{')], [7, 'x', undefined, { a: 1 }, '{']);
+});
+
+test('the overview is what the stream says', () => {
+  const into = { plugins: new Map([['old', plugin({ name: 'old' })]]) };
+  const change = { whole: true, plugins: [plugin({ name: 'b' }), plugin({ name: 'a' })], gone: [], ready: true, trouble: null, registry_trouble: 'no' };
+  take(change, into);
+  assert.deepEqual(sorted(into.plugins).map(({ name }) => name), ['a', 'b']);
+  take({ ...change, whole: false, plugins: [plugin({ name: 'c' })], gone: ['a'] }, into);
+  assert.deepEqual([sorted(into.plugins).map(({ name }) => name), into.registryTrouble], [['b', 'c'], 'no']);
+});
+
+test('every word that is asked for stands in the table', () => {
+  const root = new URL('..', import.meta.url);
+  const files = ['', 'views/'].flatMap((folder) => readdirSync(new URL(folder, root)).filter((name) => name.endsWith('.js')).map((name) => new URL(folder + name, root)));
+  for (const file of files) for (const [, key] of readFileSync(file, 'utf8').matchAll(/\bt\('([a-zA-Z.]+)'/g)) assert.ok(key in WORDS, `${file}: ${key}`);
+  assert.equal(t('overview.sum', { serving: 1, all: '{all}' }), '1 of {all} serve');
+  assert.deepEqual([size(0), size(1536), size(50 << 20), size(null)], ['0 B', '1.5 KiB', '50 MiB', '—']);
+});

@@ -1,0 +1,62 @@
+// One plugin: its state and what may be done, and the views of its parts.
+import { advice, why } from '../advice.js';
+import { h } from '../dom.js';
+import { size, t } from '../messages.js';
+import { acts, badge, buttons, code, name, pairs, quiet, short, table, time, words } from '../parts.js';
+import { link, TABS } from '../router.js';
+import { may, state } from '../store.js';
+import * as configuration from './configuration.js';
+import * as events from './events.js';
+import * as grants from './grants.js';
+import * as history from './history.js';
+import * as logs from './logs.js';
+import * as attempt from './try.js';
+import * as values from './values.js';
+
+// What it subscribes to, its tasks, schedules and executions follow here when the server has them.
+const PARTS = { try: attempt, configuration, grants, values, logs, history, events };
+const ROLES = { try: 'operator', configuration: 'admin', values: 'admin' };
+
+export const tabsOf = () => TABS.filter((tab) => !ROLES[tab] || may(ROLES[tab]));
+
+export function enter({ name: plugin, tab }, signal) {
+  if (tabsOf().includes(tab)) PARTS[tab]?.enter?.({ name: plugin, tab }, signal);
+}
+
+export function view(place, signal) {
+  const plugin = state.plugins.get(place.name);
+  if (!plugin) return state.known ? [h('h1', null, name(place.name)), quiet(t('plugin.gone', { name: place.name }))] : quiet(t('loading'));
+  const tab = tabsOf().includes(place.tab) ? place.tab : 'state';
+  return [
+    h('div', { class: 'head' }, h('h1', null, name(plugin.name)), badge(plugin), h('span', { class: 'quiet number' }, plugin.version), h('span', { class: 'room' }), h('span', { class: 'acts' }, buttons(plugin, acts(plugin)))),
+    plugin.description && h('p', { key: 'about', class: 'quiet about' }, plugin.description),
+    h('nav', { key: 'tabs', class: 'tabs', 'aria-label': plugin.name }, tabsOf().map((one) => h('a', { key: one, href: link('plugin', plugin.name, one), 'aria-current': one === tab ? 'page' : null }, t(`tab.${one}`)))),
+    h('div', { key: `part-${tab}`, class: 'part' }, tab === 'state' ? about(plugin) : PARTS[tab].view({ ...place, tab }, signal, plugin)),
+  ];
+}
+
+function about(plugin) {
+  const next = advice(plugin);
+  const reason = why(plugin);
+  const { serving, candidate } = plugin;
+  return h('div', { class: 'columns' }, h('div', null,
+    (reason || next) && h('section', { key: 'why', class: plugin.failed || plugin.state === 'failed' ? 'card bad-edge' : 'card' },
+      reason && [h('h2', null, plugin.failed ? t('plugin.failed') : t('plugin.reason')), h('p', { class: 'reason' }, reason),
+        plugin.failed && quiet(t('plugin.generation', { number: plugin.failed.generation }), ' · ', time(plugin.failed.at), serving && serving.generation !== plugin.failed.generation && ` · ${t('plugin.serveson', { number: serving.generation })}`)],
+      next && [h('h3', null, t('plugin.next')), h('p', null, words(next))]),
+    candidate && h('section', { key: 'candidate', class: 'card' }, h('h2', null, t('plugin.candidate')), h('p', null, `${t('plugin.generation', { number: candidate.generation })}: ${candidate.stage}`), h('p', { class: 'quiet', 'aria-live': 'polite' }, candidate.doing)),
+    plugin.failed?.diagnostics.length > 0 && h('section', { key: 'compiler' }, h('h2', null, t('plugin.compiler')), plugin.failed.diagnostics.map(diagnostic)),
+    serving && h('section', { key: 'serving', class: 'card' }, h('h2', null, t('plugin.serving')), pairs([
+      [t('col.generation'), serving.generation], [t('plugin.since'), time(serving.since)], [t('col.artifact'), short(serving.artifact)], [t('plugin.inflight'), serving.in_flight],
+      [t('plugin.memory'), serving.memory_bytes === null ? null : size(serving.memory_bytes)], [t('plugin.left'), serving.left_behind_bytes === null ? null : size(serving.left_behind_bytes)], [t('plugin.descriptors'), serving.descriptors]])),
+    plugin.draining.length > 0 && h('section', { key: 'leaving', class: 'card' }, h('h2', null, t('plugin.leaving')), h('ul', null, plugin.draining.map((one) => h('li', null, t('plugin.generation', { number: one.generation }), `: ${one.why || one.in_flight}, `, time(one.deadline))))),
+    plugin.pinned.length > 0 && h('section', { key: 'pinned', class: 'card' }, h('h2', null, t('plugin.pinned')), h('ul', null, plugin.pinned.map((one) => h('li', null, t('plugin.generation', { number: one.generation }), `: ${one.reason}`))))),
+  h('div', null,
+    h('section', { key: 'facts', class: 'card' }, h('h2', null, t('plugin.facts')), pairs([
+      [t('plugin.kind'), t(`plugin.kind.${plugin.kind}`)], [t('plugin.category'), plugin.category], [t('plugin.revision'), plugin.revision], [t('plugin.path'), plugin.path && code(plugin.path)],
+      [t('plugin.urls'), plugin.urls.map((url) => h('div', null, code(url)))]])),
+    plugin.endpoints.length > 0 && h('section', { key: 'endpoints' }, h('h2', null, t('plugin.endpoints')), table(t('plugin.endpoints'), [t('col.method'), t('col.path')], plugin.endpoints.map((one, index) => h('tr', { key: `${index}` }, h('td', null, one.method), h('td', null, code(one.path))))))));
+}
+
+const diagnostic = (one, index) => h('details', { key: `${index}`, open: index === 0, class: 'diagnostic' },
+  h('summary', null, one.file && code(`${one.file}:${one.line}`), ' ', one.message), h('pre', { tabindex: '0' }, one.rendered));
