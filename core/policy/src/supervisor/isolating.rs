@@ -3,7 +3,7 @@
 
 use super::{
     Settings, Supervisor,
-    plugin::{Plugin, Renewal, RenewalCause},
+    plugin::{NextTry, Plugin, Renewal, RenewalCause},
     work::{GenerationId, GenerationReport, GenerationReporter},
 };
 use crate::{Isolation, Loaded, Manifest, isolation};
@@ -56,12 +56,27 @@ impl Supervisor {
         if self.ending.is_some() || !self.plugins.get(&id.plugin).is_some_and(serves) {
             return;
         }
-        self.not_well(&id.plugin, format!("its process ended: {why}"), now);
+        self.take_care(&id.plugin, format!("its process ended: {why}"), true, now);
         let Some(plugin) = self.plugins.get_mut(&id.plugin) else { return };
+        if plugin.wishes.attempt.is_none() && plugin.wishes.renewal.is_none() {
+            self.stop_dead(&id.plugin, now);
+            return;
+        }
         let soon = plugin.wishes.attempt.is_some() || plugin.wishes.renewal.is_some_and(|renewal| renewal.due <= now);
         if let Some(serving) = plugin.serving.as_mut().filter(|_| soon) {
             serving.held = true;
             self.shown.routes_changed = true;
+        }
+    }
+
+    /// Nothing takes its place for now: it is tried again when that may be.
+    fn stop_dead(&mut self, name: &str, now: Instant) {
+        let Some(plugin) = self.plugins.get_mut(name) else { return };
+        if let Some(failed) = plugin.failed.as_mut() {
+            failed.next_try = NextTry::At(plugin.past.restarts.room_at(now));
+        }
+        if let Some(serving) = plugin.serving.take() {
+            self.let_go(name, serving);
         }
     }
 }

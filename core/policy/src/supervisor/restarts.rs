@@ -24,6 +24,11 @@ impl Restarts {
         Some(self.times.back().map_or(now, |last| (*last + pause).max(now)))
     }
 
+    /// When the first of them is an hour ago, and there may be another one.
+    pub(crate) fn room_at(&self, now: Instant) -> Instant {
+        self.times.front().map_or(now, |first| *first + HOUR)
+    }
+
     /// Counts a restart that begins at this time.
     pub(crate) fn count(&mut self, now: Instant) {
         self.times.push_back(now);
@@ -51,6 +56,7 @@ mod tests {
         assert_eq!(restarts.next(at(100), 3), Some(at(100)));
         restarts.count(at(100));
         assert_eq!(restarts.next(at(200), 3), None);
+        assert_eq!(restarts.room_at(at(200)), at(3600));
         assert_eq!(restarts.next(at(3600), 3), Some(at(3600)));
     }
 

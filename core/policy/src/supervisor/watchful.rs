@@ -120,6 +120,11 @@ impl Supervisor {
 
     /// The generation that serves is not well: back to its predecessor if it is new, or once more from the beginning.
     pub(super) fn not_well(&mut self, name: &str, why: String, now: Instant) {
+        self.take_care(name, why, false, now);
+    }
+
+    /// The same; of one that is dead nothing can go on.
+    pub(super) fn take_care(&mut self, name: &str, why: String, is_dead: bool, now: Instant) {
         let limits = self.settings.limits(name).clone();
         let Some(plugin) = self.plugins.get_mut(name) else {
             never!("`{name}` is not well, and is not known");
@@ -129,7 +134,7 @@ impl Supervisor {
         let back = plugin.go_back();
         let then = match &back {
             Some((_, then)) => then.clone(),
-            None => plugin.restart(&limits, now),
+            None => plugin.restart(&limits, is_dead, now),
         };
         let Some(serving) = plugin.serving.as_ref() else {
             never!("`{name}` is not well, and does not serve");
@@ -204,7 +209,7 @@ impl Plugin {
     }
 
     /// A new generation of the same, if there were not too many; what was done, in words.
-    fn restart(&mut self, limits: &Limits, now: Instant) -> String {
+    fn restart(&mut self, limits: &Limits, is_dead: bool, now: Instant) -> String {
         match self.past.restarts.next(now, limits.restarts) {
             Some(due) => {
                 self.past.restarts.count(due);
@@ -214,7 +219,10 @@ impl Plugin {
                     seconds => format!("it is started anew in {seconds} s"),
                 }
             }
-            None => format!("it was started anew {} times within an hour, and goes on as it is", limits.restarts),
+            None => {
+                let then = if is_dead { "serves no more until an hour is over" } else { "goes on as it is" };
+                format!("it was started anew {} times within an hour, and {then}", limits.restarts)
+            }
         }
     }
 }

@@ -43,10 +43,15 @@ async fn one_that_dies_is_started_anew_and_requests_wait_for_it() {
         server.serves("hello", generation + 1).await;
     }
     world.kill(4);
-    let reason =
-        "its process ended: it was ended by a test; it was started anew 3 times within an hour, and goes on as it is";
+    let reason = "its process ended: it was ended by a test; it was started anew 3 times within an hour, and serves no more until an hour is over";
     let is_told =
         |plugin: &camlock_policy::LivePlugin| plugin.failed.as_ref().is_some_and(|failed| failed.reason == reason);
     let view = server.until("hello", is_told).await;
-    assert_eq!(view.state, Headline::Serving);
+    assert_eq!(
+        (view.state, view.serving.is_none()),
+        (Headline::Failed, true),
+        "nobody is led to a process that is gone"
+    );
+    // When there may be another one, there is.
+    server.serves("hello", 5).await;
 }
