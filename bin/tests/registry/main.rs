@@ -13,6 +13,7 @@ mod tables;
 mod tasks;
 mod toggles;
 mod unreachable;
+mod webhooks;
 mod world;
 
 /// The same trial on both databases.
@@ -43,5 +44,6 @@ both! {
     stored: killed_in_the_middle_of_batches;
     tables: a_life a_version_comes_too_early killed_in_the_middle;
     tasks: from_beginning_to_end a_reload_in_the_middle killed_in_the_middle_of_ten_thousand;
+    webhooks: deliveries_that_others_verify;
     powertable: postgrest_js_over_http tables_over_http formats_over_http many_rows_over_http;
 }
