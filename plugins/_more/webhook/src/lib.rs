@@ -16,15 +16,15 @@ mod store;
 mod tests;
 
 use camlock_plugin::{Config, Due, Event, Execution, Taken, Task, Value, prelude::*};
-use plan::{Answered, Verdict, verdict};
+use plan::{AttemptAnswer, NextStep, verdict};
 use serde::Deserialize;
-use settings::{SharedSettings, WebhookSettings};
+use settings::{LiveSettings, WebhookSettings};
 use std::time::{Duration, SystemTime};
-use store::{Deliveries, Outcome};
+use store::{DeliveryOutcome, DeliveryStore};
 
 struct Webhook {
-    deliveries: Deliveries,
-    settings: SharedSettings,
+    deliveries: DeliveryStore,
+    settings: LiveSettings,
 }
 
 /// What a task is about.
@@ -35,8 +35,8 @@ struct DeliveryInput {
 
 impl Plugin for Webhook {
     async fn create(host: Host) -> Result<Self> {
-        let settings = SharedSettings::new(host.config()?);
-        Ok(Webhook { deliveries: Deliveries::new(host), settings })
+        let settings = LiveSettings::new(host.config()?);
+        Ok(Webhook { deliveries: DeliveryStore::new(host), settings })
     }
 
     fn routes(self: Arc<Self>) -> impl Into<Routes> {
@@ -65,23 +65,28 @@ impl Plugin for Webhook {
         let Some(delivery) = self.deliveries.waiting(&id).await? else { return Ok(Value::Null) };
         let settings = self.settings.get();
         let Some(endpoint) = settings.endpoints.get(&delivery.endpoint) else {
-            let outcome = Outcome::failed(None, format!("there is no endpoint `{}` any more", delivery.endpoint));
+            let outcome =
+                DeliveryOutcome::failed(None, format!("there is no endpoint `{}` any more", delivery.endpoint));
             self.deliveries.end(&delivery, outcome).await?;
             return Ok(Value::Null);
         };
         let answered = match self.deliveries.why_disabled(&delivery.endpoint).await? {
-            Some(why) => Answered::Disabled(why),
+            Some(why) => AttemptAnswer::Disabled(why),
             None => sender::send(endpoint, &settings, &delivery, SystemTime::now()).await,
         };
         match verdict(&answered, delivery.attempts) {
-            Verdict::Delivered => self.deliveries.end(&delivery, Outcome::delivered(answered.status())).await?,
-            Verdict::Failed(why) => self.deliveries.end(&delivery, Outcome::failed(answered.status(), why)).await?,
-            Verdict::Gone(why) => {
+            NextStep::Delivered => {
+                self.deliveries.end(&delivery, DeliveryOutcome::delivered(answered.status())).await?
+            }
+            NextStep::Failed(why) => {
+                self.deliveries.end(&delivery, DeliveryOutcome::failed(answered.status(), why)).await?
+            }
+            NextStep::Gone(why) => {
                 tracing::warn!(endpoint = delivery.endpoint, "{why}: nothing is sent to it before it is enabled again");
                 self.deliveries.disable(&delivery.endpoint, &why).await?;
-                self.deliveries.end(&delivery, Outcome::failed(answered.status(), why)).await?;
+                self.deliveries.end(&delivery, DeliveryOutcome::failed(answered.status(), why)).await?;
             }
-            Verdict::Again(pause, why) => self.deliveries.again(&delivery, answered.status(), &why, pause).await?,
+            NextStep::Again(pause, why) => self.deliveries.again(&delivery, answered.status(), &why, pause).await?,
         }
         Ok(Value::Null)
     }

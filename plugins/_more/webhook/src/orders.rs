@@ -1,6 +1,6 @@
 //! What operators may have done: `camlock execute webhook '{"do": "list", "state": "failed"}'`. What must not live here: how it is done.
 
-use crate::{settings::WebhookSettings, store::Deliveries};
+use crate::{settings::WebhookSettings, store::DeliveryStore};
 use camlock_plugin::{Error, Event, Result, Value, json};
 use serde::Deserialize;
 
@@ -9,7 +9,7 @@ const MOST: usize = 1_000;
 
 #[derive(Debug, Deserialize)]
 #[serde(tag = "do", rename_all = "lowercase", deny_unknown_fields)]
-pub(crate) enum Order {
+pub(crate) enum OperatorOrder {
     /// The last deliveries.
     List { endpoint: Option<String>, state: Option<String>, limit: Option<usize> },
     /// One delivery once more, or all that failed of an endpoint.
@@ -22,18 +22,22 @@ pub(crate) enum Order {
     Test { endpoint: String },
 }
 
-pub(crate) async fn obey(order: Order, deliveries: &Deliveries, settings: &WebhookSettings) -> Result<Value> {
+pub(crate) async fn obey(
+    order: OperatorOrder,
+    deliveries: &DeliveryStore,
+    settings: &WebhookSettings,
+) -> Result<Value> {
     match order {
-        Order::List { endpoint, state, limit } => {
+        OperatorOrder::List { endpoint, state, limit } => {
             let most = limit.unwrap_or(100).clamp(1, MOST);
             let listed = deliveries.list(endpoint.as_deref(), state.as_deref(), most).await?;
             Ok(json!({ "deliveries": listed }))
         }
-        Order::Replay { id: Some(id), endpoint: None } => match deliveries.replay(&id).await? {
+        OperatorOrder::Replay { id: Some(id), endpoint: None } => match deliveries.replay(&id).await? {
             true => Ok(json!({ "replayed": 1 })),
             false => Err(Error::msg(format!("there is no delivery `{id}` that has ended"))),
         },
-        Order::Replay { id: None, endpoint: Some(endpoint) } => {
+        OperatorOrder::Replay { id: None, endpoint: Some(endpoint) } => {
             known(settings, &endpoint)?;
             let mut replayed = 0;
             for failed in deliveries.list(Some(&endpoint), Some("failed"), MOST).await? {
@@ -41,8 +45,8 @@ pub(crate) async fn obey(order: Order, deliveries: &Deliveries, settings: &Webho
             }
             Ok(json!({ "replayed": replayed }))
         }
-        Order::Replay { .. } => Err(Error::msg("say either `id` or `endpoint`")),
-        Order::Endpoints => {
+        OperatorOrder::Replay { .. } => Err(Error::msg("say either `id` or `endpoint`")),
+        OperatorOrder::Endpoints => {
             let mut all = Vec::new();
             for (name, endpoint) in &settings.endpoints {
                 let disabled = deliveries.why_disabled(name).await?;
@@ -50,11 +54,11 @@ pub(crate) async fn obey(order: Order, deliveries: &Deliveries, settings: &Webho
             }
             Ok(json!({ "endpoints": all }))
         }
-        Order::Enable { endpoint } => {
+        OperatorOrder::Enable { endpoint } => {
             known(settings, &endpoint)?;
             Ok(json!({ "was_disabled": deliveries.enable(&endpoint).await? }))
         }
-        Order::Test { endpoint } => {
+        OperatorOrder::Test { endpoint } => {
             known(settings, &endpoint)?;
             deliveries.add(&endpoint, &Event::new("webhook.test", "{}")).await?;
             Ok(json!({ "enqueued": 1 }))

@@ -2,10 +2,10 @@
 
 use crate::{
     addresses::is_public,
-    plan::Answered,
-    settings::{Endpoint, WebhookSettings},
+    plan::AttemptAnswer,
+    settings::{WebhookEndpoint, WebhookSettings},
     signing::signatures,
-    store::Delivery,
+    store::WebhookDelivery,
 };
 use reqwest::{Client, Url, header::RETRY_AFTER, redirect::Policy};
 use std::{
@@ -16,20 +16,20 @@ use std::{
 
 /// Sends a delivery. No redirection is followed and no proxy asked: what was looked up is what is reached.
 pub(crate) async fn send(
-    endpoint: &Endpoint,
+    endpoint: &WebhookEndpoint,
     settings: &WebhookSettings,
-    delivery: &Delivery,
+    delivery: &WebhookDelivery,
     now: SystemTime,
-) -> Answered {
+) -> AttemptAnswer {
     let url = match Url::parse(&endpoint.url) {
         Ok(url) if url.scheme() == "https" || (url.scheme() == "http" && settings.private) => url,
-        Ok(_) => return Answered::Misconfigured("the URL has to begin with `https://`".to_owned()),
-        Err(error) => return Answered::Misconfigured(format!("the URL is none: {error}")),
+        Ok(_) => return AttemptAnswer::Misconfigured("the URL has to begin with `https://`".to_owned()),
+        Err(error) => return AttemptAnswer::Misconfigured(format!("the URL is none: {error}")),
     };
     let timestamp = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let signature = match signatures(&endpoint.secrets, &delivery.id, timestamp, &delivery.body) {
         Ok(signature) => signature,
-        Err(why) => return Answered::Misconfigured(why),
+        Err(why) => return AttemptAnswer::Misconfigured(why),
     };
     let time = Duration::from_secs(endpoint.seconds);
     let sending = async {
@@ -47,10 +47,10 @@ pub(crate) async fn send(
         // What it says beside its status is of no interest, and is not read.
         Ok(Ok(answer)) => {
             let asked = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-            Answered::Status(answer.status().as_u16(), asked.map(Duration::from_secs))
+            AttemptAnswer::Status(answer.status().as_u16(), asked.map(Duration::from_secs))
         }
-        Ok(Err(why)) => Answered::Nothing(why),
-        Err(_) => Answered::Nothing(format!("there was no answer within {} s", endpoint.seconds)),
+        Ok(Err(why)) => AttemptAnswer::Nothing(why),
+        Err(_) => AttemptAnswer::Nothing(format!("there was no answer within {} s", endpoint.seconds)),
     }
 }
 

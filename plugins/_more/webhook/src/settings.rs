@@ -12,7 +12,7 @@ use std::{
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct WebhookSettings {
     /// Where events are delivered, by names of your choice.
-    pub(crate) endpoints: BTreeMap<String, Endpoint>,
+    pub(crate) endpoints: BTreeMap<String, WebhookEndpoint>,
     /// Whether endpoints may lie in private networks and on this machine.
     pub(crate) private: bool,
     /// What ended is kept for so many days.
@@ -23,7 +23,7 @@ pub(crate) struct WebhookSettings {
 /// Where events are delivered.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Endpoint {
+pub(crate) struct WebhookEndpoint {
     /// `https://…`; `http://` only where `private` is set.
     #[schemars(length(max = 2000), regex(pattern = "^https?://"))]
     pub(crate) url: String,
@@ -49,7 +49,7 @@ impl Default for WebhookSettings {
     }
 }
 
-impl Endpoint {
+impl WebhookEndpoint {
     /// Whether it wants events of this topic.
     pub(crate) fn wants(&self, topic: &str) -> bool {
         self.topics.iter().any(|pattern| fits(pattern, topic))
@@ -72,11 +72,11 @@ fn fits(pattern: &str, topic: &str) -> bool {
 
 /// The configuration as it is now. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct SharedSettings(Arc<RwLock<Arc<WebhookSettings>>>);
+pub(crate) struct LiveSettings(Arc<RwLock<Arc<WebhookSettings>>>);
 
-impl SharedSettings {
+impl LiveSettings {
     pub(crate) fn new(settings: WebhookSettings) -> Self {
-        SharedSettings(Arc::new(RwLock::new(Arc::new(settings))))
+        LiveSettings(Arc::new(RwLock::new(Arc::new(settings))))
     }
 
     pub(crate) fn set(&self, settings: WebhookSettings) {

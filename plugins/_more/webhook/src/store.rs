@@ -9,11 +9,11 @@ const COLUMNS: &str = "id, endpoint, topic, body, state, attempts, status, error
 
 /// What is to be delivered, and what has become of it. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Deliveries(Host);
+pub(crate) struct DeliveryStore(Host);
 
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Delivery {
+pub(crate) struct WebhookDelivery {
     pub(crate) id: String,
     pub(crate) endpoint: String,
     pub(crate) topic: String,
@@ -31,24 +31,24 @@ pub(crate) struct Delivery {
 }
 
 /// How one ended.
-pub(crate) struct Outcome {
+pub(crate) struct DeliveryOutcome {
     state: &'static str,
     status: Option<u16>,
     error: Option<String>,
 }
 
-impl Outcome {
+impl DeliveryOutcome {
     pub(crate) fn delivered(status: Option<u16>) -> Self {
-        Outcome { state: "delivered", status, error: None }
+        DeliveryOutcome { state: "delivered", status, error: None }
     }
 
     pub(crate) fn failed(status: Option<u16>, why: String) -> Self {
-        Outcome { state: "failed", status, error: Some(why) }
+        DeliveryOutcome { state: "failed", status, error: Some(why) }
     }
 }
 
-fn delivery(row: &Row) -> Result<Delivery, HostError> {
-    Ok(Delivery {
+fn delivery(row: &Row) -> Result<WebhookDelivery, HostError> {
+    Ok(WebhookDelivery {
         id: row.get("id")?,
         endpoint: row.get("endpoint")?,
         topic: row.get("topic")?,
@@ -93,9 +93,9 @@ fn rfc3339(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time).map_or_else(|_| String::new(), |time| time.to_string())
 }
 
-impl Deliveries {
+impl DeliveryStore {
     pub(crate) fn new(host: Host) -> Self {
-        Deliveries(host)
+        DeliveryStore(host)
     }
 
     /// One more, and the task that makes the first attempt; nothing if it is there already.
@@ -114,7 +114,7 @@ impl Deliveries {
     }
 
     /// One that is still to be delivered.
-    pub(crate) async fn waiting(&self, id: &str) -> Result<Option<Delivery>, HostError> {
+    pub(crate) async fn waiting(&self, id: &str) -> Result<Option<WebhookDelivery>, HostError> {
         let sql = format!("SELECT {COLUMNS} FROM p_webhook__deliveries WHERE id = $1 AND state = 'waiting'");
         let mut rows = self.0.database().query(&sql, (id,)).await?;
         rows.next().await?.map(|row| delivery(&row)).transpose()
@@ -126,7 +126,7 @@ impl Deliveries {
         endpoint: Option<&str>,
         state: Option<&str>,
         most: usize,
-    ) -> Result<Vec<Delivery>, HostError> {
+    ) -> Result<Vec<WebhookDelivery>, HostError> {
         let sql = format!(
             "SELECT {COLUMNS} FROM p_webhook__deliveries WHERE endpoint = coalesce($1, endpoint) \
              AND state = coalesce($2, state) ORDER BY made DESC, id LIMIT $3"
@@ -141,7 +141,7 @@ impl Deliveries {
     }
 
     /// It ended.
-    pub(crate) async fn end(&self, delivery: &Delivery, outcome: Outcome) -> Result<(), HostError> {
+    pub(crate) async fn end(&self, delivery: &WebhookDelivery, outcome: DeliveryOutcome) -> Result<(), HostError> {
         let sql = "UPDATE p_webhook__deliveries SET state = $1, status = $2, error = $3, attempts = $4, changed = $5 \
                    WHERE id = $6 AND state = 'waiting'";
         let (status, attempts) = (outcome.status.map(u32::from), delivery.attempts + 1);
@@ -152,7 +152,7 @@ impl Deliveries {
     /// It is tried again after so long.
     pub(crate) async fn again(
         &self,
-        delivery: &Delivery,
+        delivery: &WebhookDelivery,
         status: Option<u16>,
         why: &str,
         pause: Duration,

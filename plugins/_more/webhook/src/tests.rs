@@ -1,10 +1,10 @@
 //! One attempt, over a real socket.
 
 use crate::{
-    plan::Answered,
+    plan::AttemptAnswer,
     sender::send,
-    settings::{Endpoint, WebhookSettings},
-    store::Delivery,
+    settings::{WebhookEndpoint, WebhookSettings},
+    store::WebhookDelivery,
 };
 use std::time::{Duration, SystemTime};
 use tokio::{
@@ -12,8 +12,8 @@ use tokio::{
     net::TcpListener,
 };
 
-fn delivery() -> Delivery {
-    Delivery {
+fn delivery() -> WebhookDelivery {
+    WebhookDelivery {
         id: "msg_1".to_owned(),
         endpoint: "shop".to_owned(),
         topic: "order.paid".to_owned(),
@@ -27,8 +27,8 @@ fn delivery() -> Delivery {
     }
 }
 
-fn endpoint(url: &str) -> Endpoint {
-    Endpoint {
+fn endpoint(url: &str) -> WebhookEndpoint {
+    WebhookEndpoint {
         url: url.to_owned(),
         topics: vec!["**".to_owned()],
         secrets: vec!["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()],
@@ -41,7 +41,7 @@ fn private() -> WebhookSettings {
 }
 
 /// What comes of a request that is answered so, and what was sent.
-async fn answered(answer: &'static str) -> (Answered, String) {
+async fn answered(answer: &'static str) -> (AttemptAnswer, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
     let receiving = async {
@@ -61,18 +61,18 @@ async fn answered(answer: &'static str) -> (Answered, String) {
 #[tokio::test]
 async fn what_is_sent_and_what_is_answered() {
     let (outcome, request) = answered("HTTP/1.1 204 No Content\r\n\r\n").await;
-    assert_eq!(outcome, Answered::Status(204, None));
+    assert_eq!(outcome, AttemptAnswer::Status(204, None));
     let request = request.to_lowercase();
     for line in ["post /hook http/1.1", "webhook-id: msg_1", "webhook-timestamp: 1614265330", "webhook-signature: v1,"]
     {
         assert!(request.contains(line), "{line}: {request}");
     }
     let (outcome, _) = answered("HTTP/1.1 429 Slow\r\nretry-after: 120\r\ncontent-length: 0\r\n\r\n").await;
-    assert_eq!(outcome, Answered::Status(429, Some(Duration::from_secs(120))));
+    assert_eq!(outcome, AttemptAnswer::Status(429, Some(Duration::from_secs(120))));
     // Nobody is led elsewhere.
     let (outcome, _) =
         answered("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n").await;
-    assert_eq!(outcome, Answered::Status(302, None));
+    assert_eq!(outcome, AttemptAnswer::Status(302, None));
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn what_is_not_sent() {
     let open = WebhookSettings::default();
     let refused = |url: &'static str, settings: WebhookSettings| async move {
         match send(&endpoint(url), &settings, &delivery(), now).await {
-            Answered::Misconfigured(why) | Answered::Nothing(why) => why,
+            AttemptAnswer::Misconfigured(why) | AttemptAnswer::Nothing(why) => why,
             other => panic!("{url}: {other:?}"),
         }
     };
@@ -101,5 +101,5 @@ async fn what_is_not_sent() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", silent.local_addr().unwrap());
     let outcome = send(&endpoint(&url), &private(), &delivery(), now).await;
-    assert_eq!(outcome, Answered::Nothing("there was no answer within 1 s".to_owned()));
+    assert_eq!(outcome, AttemptAnswer::Nothing("there was no answer within 1 s".to_owned()));
 }
