@@ -24,7 +24,7 @@ pub struct PluginView {
     pub enabled: bool,
     /// Counts what was decided about it. It is the `ETag`, and `If-Match` may ask for it.
     pub revision: u64,
-    /// Where it is to run, if an operator decided that.
+    // Where it is to run, if an operator decided that.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(inline, required))]
     pub isolation: Option<Isolation>,
@@ -143,7 +143,7 @@ pub struct ServingView {
     /// How many files, sockets and the like it has open; null for a plugin that is compiled in, where nobody can tell.
     #[cfg_attr(feature = "openapi", schema(required))]
     pub descriptors: Option<u64>,
-    /// Where its code runs: `none`, in the server's process, or `process`, in one of its own.
+    // Where its code runs: `none`, in the server's process, or `process`, in one of its own.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(inline))]
     pub isolation: Isolation,
