@@ -23,7 +23,9 @@ impl Answered {
 
 /// Sends a request, and takes what comes until the end, or until nothing comes for a while.
 pub(crate) fn ask(server: &Server, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answered {
-    let patience = if path.starts_with("/api/v1/events") { 500 } else { 120_000 };
+    // What streams does not end by itself.
+    let streams = path.split('?').next().is_some_and(|path| path.ends_with("/events"));
+    let patience = if streams { 500 } else { 120_000 };
     let mut stream = TcpStream::connect(server.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_millis(patience))).unwrap();
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
