@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 use tokio::time::timeout;
 
 /// The table that is agreed on. What is not in it is open to all.
-const TABLE: [(&str, &str, Role); 36] = [
+const TABLE: [(&str, &str, Role); 48] = [
     ("GET", "/api/v1/plugins", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}/generations", Role::Viewer),
@@ -35,6 +35,15 @@ const TABLE: [(&str, &str, Role); 36] = [
     ("POST", "/api/v1/reload", Role::Operator),
     ("POST", "/api/v1/plugins", Role::Admin),
     ("DELETE", "/api/v1/plugins/{name}", Role::Admin),
+    ("POST", "/api/v1/plugins/{name}/execute", Role::Operator),
+    ("GET", "/api/v1/plugins/{name}/executions", Role::Operator),
+    ("POST", "/api/v1/plugins/{name}/try", Role::Operator),
+    ("GET", "/api/v1/plugins/{name}/schedules", Role::Viewer),
+    ("GET", "/api/v1/tasks", Role::Operator),
+    ("POST", "/api/v1/tasks", Role::Operator),
+    ("GET", "/api/v1/tasks/{id}", Role::Operator),
+    ("POST", "/api/v1/tasks/{id}/cancel", Role::Operator),
+    ("POST", "/api/v1/tasks/{id}/retry", Role::Operator),
     ("POST", "/api/v1/emit", Role::Operator),
     ("GET", "/api/v1/topics/events", Role::Operator),
     ("GET", "/api/v1/subscriptions", Role::Operator),
@@ -43,6 +52,9 @@ const TABLE: [(&str, &str, Role); 36] = [
     ("POST", "/api/v1/subscriptions/{id}/pause", Role::Operator),
     ("POST", "/api/v1/subscriptions/{id}/resume", Role::Operator),
     ("GET", "/api/v1/events", Role::Viewer),
+    ("GET", "/api/v1/overview/events", Role::Viewer),
+    ("GET", "/api/v1/whoami", Role::Viewer),
+    ("POST", "/api/v1/page/codes", Role::Viewer),
     ("GET", "/api/v1/journal", Role::Viewer),
     ("GET", "/api/v1/nodes", Role::Viewer),
     ("GET", "/api/v1/tokens", Role::Admin),
@@ -89,6 +101,10 @@ async fn each_route_and_each_role() {
                         ("POST", "/api/v1/plugins") => 501,
                         (_, path) if path.contains("/storage") => 501,
                         ("GET", path) if path.contains("/topics") || path.contains("/subscriptions") => 501,
+                        (_, path) if path.ends_with("/executions") || path.ends_with("/schedules") => 501,
+                        ("GET", path) if path.contains("/tasks") => 501,
+                        ("POST", "/api/v1/tasks/999/cancel" | "/api/v1/tasks/999/retry") => 501,
+                        ("POST", "/api/v1/page/codes") => 404,
                         ("GET", _) => 200,
                         _ => 400,
                     };
