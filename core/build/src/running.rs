@@ -81,6 +81,13 @@ mod tests {
         let mine = BuildNote::note(dir.path());
         let mut left = Command::new("sleep").arg("1000").env(child::TAG, "4194304-1-1").spawn().unwrap();
         let mut living = Command::new("sleep").arg("1000").env(child::TAG, &mine.id).spawn().unwrap();
+        // Where a child is just beginning, nobody can read yet whose it is.
+        for child in [&left, &living] {
+            let environment = || fs::read(format!("/proc/{}/environ", child.id())).unwrap_or_default();
+            while !environment().windows(child::TAG.len()).any(|part| part == child::TAG.as_bytes()) {
+                std::thread::yield_now();
+            }
+        }
         let note = BuildNoteFile { id: "4194304-1-1".to_owned(), server: 4_194_304, server_started: "1".to_owned() };
         fs::write(dir.path().join(&note.id), serde_json::to_vec(&note).unwrap()).unwrap();
         end_leftovers(dir.path());
