@@ -4,10 +4,11 @@ told by the path: /ok, /slow (429 once for each id, then 200), /gone, /broken.""
 import http.server
 import json
 import sys
+import threading
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
-secrets, seen = sys.argv[1:], set()
+secrets, seen, writing = sys.argv[1:], set(), threading.Lock()
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
@@ -22,7 +23,8 @@ class Receiver(http.server.BaseHTTPRequestHandler):
         verified = [verifies(secret, body, headers) for secret in secrets]
         message = headers["webhook-id"]
         told = {"path": self.path, "id": message, "verified": verified, "body": json.loads(body)}
-        print(json.dumps(told), flush=True)
+        with writing:
+            print(json.dumps(told), flush=True)
         first = message not in seen
         seen.add(message)
         status = {"/gone": 410, "/broken": 500, "/slow": 429 if first else 200}.get(self.path, 200)
