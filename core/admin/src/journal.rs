@@ -5,6 +5,7 @@ use crate::{
     lasting::{Credentials, lasting},
     page::{cursor, length, place},
     state::{Control, ControlState},
+    told::Told,
 };
 use axum::{
     Json,
@@ -99,7 +100,7 @@ pub(super) struct EventsQuery {
 #[utoipa::path(get, path = "/api/v1/events", tag = "fleet",
     params(EventsQuery, ("last-event-id" = Option<String>, Header, description = "As `after`, and before it")), responses(
     (status = 200, description = "Each event's `data` is an entry of the journal",
-        body = JournalEntry, content_type = "text/event-stream"),
+        body = Told<JournalEntry>, content_type = "text/event-stream"),
     (status = 503, description = "The registry cannot be read"),
 ))]
 pub(super) async fn events(

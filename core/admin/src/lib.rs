@@ -46,6 +46,7 @@ mod socket;
 mod state;
 mod tally;
 mod tasks;
+mod told;
 mod tokens;
 mod values;
 mod welcome;

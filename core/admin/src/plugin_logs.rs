@@ -7,6 +7,7 @@ use crate::{
     lasting::{Credentials, lasting},
     level::level_of,
     state::ControlState,
+    told::Told,
 };
 use axum::{
     Json,
@@ -64,7 +65,7 @@ pub(super) struct LogQuery {
     params(OfPlugin, LogQuery, ("last-event-id" = Option<u64>, Header, description = "With `follow`: as `after`, before it")),
     responses(
     (status = 200, description = "The oldest first; with `follow=true` each event's `data` is a line",
-        content((Page<LogLine> = "application/json"), (LogLine = "text/event-stream"))),
+        content((Page<LogLine> = "application/json"), (Told<LogLine> = "text/event-stream"))),
 ))]
 pub(super) async fn logs(
     State(control): ControlState,
