@@ -46,8 +46,8 @@ mod socket;
 mod state;
 mod tally;
 mod tasks;
-mod told;
 mod tokens;
+mod told;
 mod values;
 mod welcome;
 
