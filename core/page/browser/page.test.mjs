@@ -1,7 +1,7 @@
 // The page in a real browser, on a real server with real plugins: every view and act once, with axe at each state, and all that must
 // be refused. Run by scripts/browser-tests.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 import { HOSTILE } from './corpus.mjs';
 import { broken, greeter, hello } from './plugins.mjs';
 import { faults, launch, picture, raw, signIn, Site, visitor } from './site.mjs';
@@ -25,6 +25,14 @@ before(async () => {
 after(async () => {
   await browser?.close();
   await site?.end();
+});
+
+// What stood there when something was not as it should be, for whoever reads the log.
+afterEach(async (context) => {
+  if (context.passed !== false || !admin) return;
+  await picture(admin, 'failed');
+  context.diagnostic(`${admin.url()} showed: ${await admin.locator('body').innerText()}`);
+  context.diagnostic(`consoles and refusals: ${JSON.stringify(admin.wrong)}`);
 });
 
 const go = async (page, hash, heading) => {
@@ -127,8 +135,15 @@ test('an endpoint is tried without the session, and its answer is text', async (
 
 test('a configuration is changed by its form, errors stand at their field, and a secret is never shown', async () => {
   await go(admin, '#/plugins/greeter/configuration', 'greeter');
-  await admin.getByLabel('Rows').fill('99');
-  await admin.getByLabel('Key').fill('hunter2');
+  await admin.getByLabel('Rows').waitFor();
+  // Both at once, as what fills forms for people does it.
+  await admin.evaluate((typed) => {
+    for (const [id, value] of typed) {
+      const field = document.getElementById(id);
+      field.value = value;
+      field.dispatchEvent(new InputEvent('input', { bubbles: true }));
+    }
+  }, [['field-rows', '99'], ['field-key', 'hunter2']]);
   await admin.getByRole('button', { name: 'Save' }).click();
   await admin.getByLabel('Rows').and(admin.locator('[aria-invalid="true"]')).waitFor();
   await fine(admin, 'with an error');

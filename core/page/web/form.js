@@ -6,7 +6,10 @@ import { at, fields, MASK, put, read } from './schema.js';
 
 const shown = (value) => (typeof value === 'string' ? value : JSON.stringify(value));
 
-/** `draft` is what the form holds; `set` takes another one; `misfits` are the server's words, by place. */
+/**
+ * `draft` is what the form held when it was drawn; `set` takes what makes another one of what it holds by then, for two fields may be
+ * changed between two drawings; `misfits` are the server's words, by place.
+ */
 export function form(schema, { draft, kept, misfits, set }) {
   return fields(schema).map((field) => part(field, { draft, kept, misfits, set }));
 }
@@ -20,13 +23,13 @@ function part(field, all) {
   const id = `field${field.pointer.replaceAll(/[^A-Za-z0-9_-]/g, '-')}`;
   const wrong = misfits.filter(({ pointer }) => pointer === field.pointer || pointer.startsWith(`${field.pointer}/`));
   const value = at(draft, field.pointer);
-  const change = (next) => set(put(draft, field.pointer, next));
+  const change = (next) => set((held) => put(held, field.pointer, next));
   const label = [field.label, field.required && h('span', { class: 'quiet' }, ` (${t('config.required')})`)];
   const common = { id, 'aria-describedby': `${id}-how ${id}-wrong`, 'aria-invalid': wrong.length ? 'true' : null, 'aria-required': field.required ? 'true' : null };
   const list = field.kind === 'list';
   return h('div', { key: field.pointer, class: 'field' },
     list ? h('span', { id: `${id}-label`, class: 'label' }, label) : h('label', { for: id }, label),
-    list ? items(field, value ?? [], change, id) : control(field, { value, was: at(kept, field.pointer), change, common }),
+    list ? items(field, value, set, id) : control(field, { value, was: at(kept, field.pointer), change, common }),
     h('p', { id: `${id}-how`, class: 'quiet' }, field.schema.description ?? '', field.schema.default !== undefined && field.kind !== 'secret' && ` ${t('config.default', { value: shown(field.schema.default) })}`),
     h('p', { id: `${id}-wrong`, class: 'bad' }, wrong.map((one) => t('config.expected', one)).join(' ')));
 }
@@ -53,13 +56,15 @@ function control(field, { value, was, change, common }) {
   }
 }
 
-function items(field, value, change, id) {
+const listed = (value) => (Array.isArray(value) ? value : []);
+
+function items(field, value, set, id) {
   const kind = field.schema.items.type;
-  const list = Array.isArray(value) ? value : [];
-  const replace = (index, ...to) => change([...list.slice(0, index), ...to, ...list.slice(index + 1)]);
+  const change = (next) => set((held) => put(held, field.pointer, next(listed(at(held, field.pointer)))));
+  const replace = (index, ...to) => change((list) => [...list.slice(0, index), ...to, ...list.slice(index + 1)]);
   return h('div', { role: 'group', 'aria-labelledby': `${id}-label`, class: 'items' },
-    list.map((item, index) => h('div', { key: `${index}` },
+    listed(value).map((item, index) => h('div', { key: `${index}` },
       h('input', { type: 'text', 'aria-label': `${field.label} ${index + 1}`, value: item, oninput: (event) => replace(index, read(kind, event.target.value) ?? '') }),
       h('button', { type: 'button', class: 'ghost', 'aria-label': t('config.removeItem', { number: index + 1 }), onclick: () => replace(index) }, '×'))),
-    h('button', { type: 'button', onclick: () => change([...list, kind === 'string' ? '' : 0]) }, t('config.add')));
+    h('button', { type: 'button', onclick: () => change((list) => [...list, kind === 'string' ? '' : 0]) }, t('config.add')));
 }

@@ -75,7 +75,7 @@ async function save(own) {
 export function view(place, signal, plugin) {
   const own = edited;
   if (!own || own.name !== place.name || own.kept === null) return quiet(own?.trouble ?? t('loading'));
-  const set = (draft) => { own.draft = draft; changed(); };
+  const set = (change) => { own.draft = change(own.draft); changed(); };
   const hidden = secrets(own.schema);
   const changes = own.schema ? difference(own.kept, own.draft) : [];
   const stale = plugin.revision !== own.revision && state.plugins.has(own.name);
