@@ -32,6 +32,10 @@ pub(crate) trait Serve: Send + Sync + 'static {
     fn takes(&self, kind: RequestKind) -> bool;
     /// Answers one. Dropping the future cancels it.
     fn serve(&self, kind: RequestKind, call: Call) -> BoxFuture<Result<Answer, Fault>>;
+    /// Where that runs, if not where the connection does.
+    fn elsewhere(&self, _: RequestKind) -> Option<Handle> {
+        None
+    }
 }
 
 /// Which end this is.

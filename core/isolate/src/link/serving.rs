@@ -35,7 +35,8 @@ pub(super) fn begin(link: &Link, arrived: Arrived) {
     *call.request.body_mut() = whole_or_stream(user.clone(), hint, waits_for_word);
     let serving = catch(|| link.0.serve.serve(kind, *call));
     let theirs = user.clone();
-    let task = link.0.runtime.spawn(async move {
+    let runtime = link.0.serve.elsewhere(kind).unwrap_or_else(|| link.0.runtime.clone());
+    let task = runtime.spawn(async move {
         let outcome = match serving {
             Ok(serving) => caught(serving).await,
             Err(panic) => Err(panicked(panic)),

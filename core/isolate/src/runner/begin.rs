@@ -5,6 +5,7 @@ use super::{
     records,
     services::AskServer,
     teller::ReportSender,
+    threads,
 };
 use crate::{
     control::{
@@ -17,7 +18,7 @@ use crate::{
     sandbox::{self, Openings},
     sys,
 };
-use camlock_loader::{Loader, LoaderOptions, Staging, Surroundings, on_thread_park};
+use camlock_loader::{Loader, LoaderOptions, Staging, Surroundings};
 use camlock_policy::{Ending, GenerationStart, Loaded};
 use std::{
     io,
@@ -104,9 +105,9 @@ pub(super) fn run() -> Result<(), String> {
         return Ok(());
     }
     records::forward(teller.clone());
-    let runtime = runtime().map_err(in_words)?;
+    let runtime = threads::start("camlock-serve").map_err(in_words)?;
     let life = Life::new(teller.clone(), runtime.handle().clone());
-    let link = Link::begin(requests, End::Runner, Arc::new(ServeInstance(life.clone())), runtime.handle());
+    let link = Link::begin(requests, End::Runner, Arc::new(ServeInstance::new(life.clone())), runtime.handle());
     let link = link.map_err(in_words)?;
     let loader = loader(&beginning, &link, &runtime).map_err(in_words)?;
     let loader = Arc::new(loader);
@@ -199,16 +200,6 @@ fn loader(beginning: &Beginning, link: &Link, runtime: &Runtime) -> io::Result<L
     let loader = loader.with_surroundings(around);
     loader.set_level(&beginning.plugin, Some(level_of(beginning.level)));
     Ok(loader)
-}
-
-fn runtime() -> io::Result<Runtime> {
-    let threads = thread::available_parallelism().map_or(2, |count| count.get().max(2));
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
-        .thread_name("camlock-serve")
-        .on_thread_park(on_thread_park)
-        .enable_all()
-        .build()
 }
 
 fn level_of(number: u8) -> Level {

@@ -1,6 +1,6 @@
 //! The calls of an instance's life, each on a thread of its own: a plugin may block there as long as it likes.
 
-use super::teller::ReportSender;
+use super::{teller::ReportSender, threads::DeliveryThreads};
 use crate::control::words::{LifeAnswer, LifeCall, Report, RunnerCounts, WordedFault};
 use crate::{frames::RequestKind, link::Serve};
 use camlock_policy::{Answer, BoxFuture, Call, Fault, FaultKind, Instance, Saved};
@@ -125,7 +125,16 @@ fn over() -> Fault {
 }
 
 /// Answers the server's requests.
-pub(super) struct ServeInstance(pub(super) Arc<Life>);
+pub(super) struct ServeInstance {
+    life: Arc<Life>,
+    deliveries: DeliveryThreads,
+}
+
+impl ServeInstance {
+    pub(super) fn new(life: Arc<Life>) -> Self {
+        ServeInstance { life, deliveries: DeliveryThreads::default() }
+    }
+}
 
 impl Serve for ServeInstance {
     fn takes(&self, kind: RequestKind) -> bool {
@@ -133,10 +142,10 @@ impl Serve for ServeInstance {
     }
 
     fn serve(&self, kind: RequestKind, call: Call) -> BoxFuture<Result<Answer, Fault>> {
-        let Some(instance) = self.0.instance() else { return Box::pin(async { Err(over()) }) };
+        let Some(instance) = self.life.instance() else { return Box::pin(async { Err(over()) }) };
         let answering = if kind == RequestKind::Delivery { instance.deliver(call) } else { instance.call(call) };
         drop(instance);
-        let life = self.0.clone();
+        let life = self.life.clone();
         Box::pin(async move {
             let outcome = answering.await;
             if outcome.is_err() {
@@ -144,5 +153,9 @@ impl Serve for ServeInstance {
             }
             outcome
         })
+    }
+
+    fn elsewhere(&self, kind: RequestKind) -> Option<Handle> {
+        if kind == RequestKind::Delivery { self.deliveries.handle() } else { None }
     }
 }

@@ -4,13 +4,14 @@
 //! which may do to it what it likes: nothing that it says is believed by the server for being said.
 //!
 //! `begin` goes from an empty process to an instance, `life` makes the calls of its life, `records` sends what it tells, `services`
-//! what it asks. What must not live here: what a plugin may do (`sandbox`).
+//! what it asks, `threads` is where handlers run. What must not live here: what a plugin may do (`sandbox`).
 
 mod begin;
 mod life;
 mod records;
 mod services;
 mod teller;
+mod threads;
 
 pub(crate) use records::number;
 
