@@ -137,14 +137,14 @@ struct InMemory {
 
 async fn measure_in_memory(served: &ServedPlugin, runs: usize) -> InMemory {
     let events = PluginEvents::new(served.later.clone(), EventLimits::default(), Handle::current());
-    let named = (0..SUBSCRIBERS).map(|number| json!({ "pattern": "session.*", "name": format!("subscriber-{number}") }));
+    let named =
+        (0..SUBSCRIBERS).map(|number| json!({ "pattern": "session.*", "name": format!("subscriber-{number}") }));
     let wanted: Vec<(Subscription, bool)> =
         named.map(|named| (serde_json::from_value(named).expect("a subscription"), true)).collect();
     events.serve("hearing", &wanted);
     let (channel, received) = (broadcast::channel(EVENTS as usize).0, Arc::<AtomicU64>::default());
-    let receivers: Vec<_> = (0..SUBSCRIBERS)
-        .map(|_| tokio::spawn(receive(channel.subscribe(), received.clone())))
-        .collect();
+    let receivers: Vec<_> =
+        (0..SUBSCRIBERS).map(|_| tokio::spawn(receive(channel.subscribe(), received.clone()))).collect();
     let (mut measured, warm_up) = (InMemory::default(), 2);
     for run in 0..runs + warm_up {
         // Each goes first half of the time.
@@ -243,7 +243,10 @@ async fn measure_kept(served: &ServedPlugin, registry: &Registry, runs: usize) -
             measured.handled.push(direct / handled);
             measured.rates.push(KEPT as f64 / accepted);
         }
-        client.batch_execute("TRUNCATE plain; DELETE FROM camlock.events WHERE number IS NOT NULL").await.expect("room");
+        client
+            .batch_execute("TRUNCATE plain; DELETE FROM camlock.events WHERE number IS NOT NULL")
+            .await
+            .expect("room");
         client.batch_execute("VACUUM camlock.events").await.expect("room");
     }
     events.serve("hearing", &[]);
