@@ -7,7 +7,9 @@ use camlock_http::Meters;
 use camlock_policy::BoxFuture;
 use camlock_services::{
     Login, PluginData, PluginStorage, PostgresConnections, PostgresLink, PostgresServer, ServiceShares, SqliteFile,
-    StorageLimits, TaskQueue, database::PluginTables,
+    StorageLimits, TaskQueue,
+    database::PluginTables,
+    events::{EventLimits, EventPlace, EventsUrl},
 };
 use camlock_store::PostgresAccess;
 use std::{
@@ -43,6 +45,15 @@ impl Default for AskSettings {
     fn default() -> Self {
         AskSettings { share: 0.1 }
     }
+}
+
+/// Where events are kept that are kept, and how much waits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventSettings {
+    /// A NATS server; in the registry's database, unless it is set.
+    pub url: Option<EventsUrl>,
+    /// How much waits for each subscription, and how often what fails is tried.
+    pub limits: EventLimits,
 }
 
 /// How much plugins may keep.
@@ -110,8 +121,7 @@ pub(crate) struct KeptPlaces {
     pub(crate) tables: PluginTables,
     /// What the host itself writes down of plugins.
     pub(crate) records: PluginData,
-    /// Where events are kept.
-    pub(crate) events: PluginData,
+    pub(crate) events: EventPlace,
     pub(crate) tasks: TaskQueue,
 }
 
@@ -149,7 +159,7 @@ pub(crate) fn places(
     let place = DataPlace::beside(&options.registry.url(data), &options.registry.schema, data)?;
     let tables = place.tables(options.database, work.clone()).with_shares(shares.clone());
     let records = place.data(CONNECTIONS_FOR_RECORDS, work.clone());
-    let events = place.data(EVENT_CONNECTIONS, work.clone());
+    let events = EventPlace::new(options.events.url.clone(), place.data(EVENT_CONNECTIONS, work.clone()));
     let tasks = place.tasks(work.clone());
     let storage = place.storage(options.storage, work).with_shares(shares.clone());
     Ok(KeptPlaces { storage, tables, records, events, tasks })

@@ -16,10 +16,8 @@ mod stream;
 mod subscriber;
 mod wire;
 
-pub use durable::EventPlace;
+pub use durable::{EventPlace, EventsUrl, NotAnEventsUrl};
 pub(crate) use durable::{INSERT_ONE, SQLITE_TABLES};
-#[cfg(feature = "nats")]
-pub use durable::{NatsUrl, NoNatsUrl};
 pub use queue::EventLimits;
 pub use record::{EventRecord, SharedEvent};
 pub use service::EventService;

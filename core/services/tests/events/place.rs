@@ -50,7 +50,7 @@ impl Place {
             Place::Memory => return PluginEvents::new(plugin.clone(), limits, Handle::current()),
             Place::Sqlite(_) | Place::Postgres(_) => self.data().into(),
             #[cfg(feature = "nats")]
-            Place::Nats(url, beside) => EventPlace::Nats(url.parse().unwrap(), beside.data()),
+            Place::Nats(url, beside) => EventPlace::new(Some(url.parse().unwrap()), beside.data()),
         };
         PluginEvents::kept_in(place, node, plugin.clone(), limits, Handle::current())
     }

@@ -14,11 +14,11 @@ mod outbox;
 mod port;
 mod sql;
 mod store;
+mod url;
 mod writer;
 
-#[cfg(feature = "nats")]
-pub use nats::{NatsUrl, NoNatsUrl};
 pub(crate) use sql::{INSERT_ONE, SQLITE_TABLES};
+pub use url::{EventsUrl, NotAnEventsUrl};
 
 use super::{EventLimits, bring::Attempted, meters::EventMeters, record::EventRecord, subscriber::subscription_id};
 use crate::PluginData;
@@ -32,17 +32,34 @@ use writer::EventWriter;
 
 /// Where events are kept.
 #[derive(Clone, Debug)]
-pub enum EventPlace {
-    /// In a database.
-    Database(PluginData),
-    /// On a NATS server with JetStream. What plugins emit in their own transactions comes there from that database.
-    #[cfg(feature = "nats")]
-    Nats(NatsUrl, PluginData),
+pub struct EventPlace {
+    /// Elsewhere than in the database, if it is set.
+    url: Option<EventsUrl>,
+    /// What plugins emit in their own transactions is there in any case, to begin with.
+    data: PluginData,
+}
+
+impl EventPlace {
+    /// There, or else in the database.
+    pub fn new(url: Option<EventsUrl>, data: PluginData) -> Self {
+        EventPlace { url, data }
+    }
+
+    fn open(self) -> Arc<dyn EventLedger> {
+        let store = EventStore::new(self.data);
+        match self.url {
+            None => Arc::new(store),
+            #[cfg(feature = "nats")]
+            Some(url) => Arc::new(nats::NatsEvents::new(url.0, store)),
+            #[cfg(not(feature = "nats"))]
+            Some(url) => match url.0 {},
+        }
+    }
 }
 
 impl From<PluginData> for EventPlace {
     fn from(data: PluginData) -> Self {
-        EventPlace::Database(data)
+        EventPlace::new(None, data)
     }
 }
 
@@ -97,11 +114,7 @@ impl DurableEvents {
         (meters, limits): (Arc<EventMeters>, EventLimits),
         runtime: Handle,
     ) -> Self {
-        let store: Arc<dyn EventLedger> = match place {
-            EventPlace::Database(data) => Arc::new(EventStore::new(data)),
-            #[cfg(feature = "nats")]
-            EventPlace::Nats(url, outbox) => Arc::new(nats::NatsEvents::new(url, EventStore::new(outbox))),
-        };
+        let store = place.open();
         let holder = format!("{node}/{}", fresh_id());
         let (look, alive) = (watch::channel(0).0, watch::channel(()).0);
         let ended = alive.subscribe();

@@ -9,7 +9,7 @@ mod place;
 mod reader;
 mod record;
 
-pub use place::{NatsUrl, NoNatsUrl};
+pub(super) use place::NatsUrl;
 
 use super::{
     port::{

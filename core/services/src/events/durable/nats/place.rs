@@ -9,7 +9,7 @@ const USUAL_PREFIX: &str = "camlock";
 /// `nats://[USER:PASSWORD@|TOKEN@]HOST[:PORT][,…][/NAME]`, or `tls://…`. What is kept there begins with the name, so several fleets may
 /// share a server. It may hold a password, and is not shown.
 #[derive(Clone, PartialEq, Eq)]
-pub struct NatsUrl {
+pub(in super::super) struct NatsUrl {
     servers: Vec<String>,
     prefix: String,
 }
@@ -17,7 +17,7 @@ pub struct NatsUrl {
 /// Why a text is no such URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct NoNatsUrl(String);
+pub(in super::super) struct NoNatsUrl(String);
 
 impl fmt::Debug for NatsUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -27,12 +27,12 @@ impl fmt::Debug for NatsUrl {
 
 impl NatsUrl {
     /// With what all that is kept there begins.
-    pub fn prefix(&self) -> &str {
+    pub(super) fn prefix(&self) -> &str {
         &self.prefix
     }
 
     /// Where it is, without what opens it.
-    pub fn shown(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         let host = |server: &String| {
             let rest = server.split_once("://").map_or(&**server, |(_, rest)| rest);
             rest.rsplit_once('@').map_or(rest, |(_, host)| host).to_owned()
