@@ -1,6 +1,6 @@
 //! Events. In memory: one emitter and a hundred subscriptions of a plugin that is loaded, beside a broadcast channel of the same payloads
 //! with a hundred receivers; and how long each emission takes the emitter. Kept in PostgreSQL: accepted from many emitters at once, beside
-//! the same rows in INSERTs of many rows each. In runs that alternate.
+//! the same rows in INSERTs of many rows each; and on a NATS server, where the program is built for it. In runs that alternate.
 
 #![allow(unreachable_pub, reason = "a benchmark has no outside")]
 
@@ -59,22 +59,28 @@ fn main() -> ExitCode {
         .on_thread_park(on_thread_park)
         .build()
         .expect("a runtime");
-    let (in_memory, kept) = runtime.block_on(async {
+    let (in_memory, kept, on_nats) = runtime.block_on(async {
         let served = ServedPlugin::load(&library).await;
         let in_memory = measure_in_memory(&served, if is_short() { 3 } else { 30 }).await;
         let kept = measure_kept(&served, &registry, if is_short() { 3 } else { 30 }).await;
+        let on_nats = measure_on_nats(&served, &registry, if is_short() { 3 } else { 30 }).await;
         served.end().await;
-        (in_memory, kept)
+        (in_memory, kept, on_nats)
     });
     let higher = Better::Higher;
-    let rows = [
+    let mut rows = vec![
         Row::median("in memory, to 100 subscribers ÷ tokio's broadcast", "×", higher, &in_memory.ratios).must(0.3, 0.6),
         Row::median("in memory, to 100 subscribers: handled a second", "M", higher, &in_memory.rates),
         Row::median("an event takes its emitter", "µs", Better::Lower, &in_memory.emitting).must(2.0, 0.5),
         Row::median("PostgreSQL: accepted ÷ rows of multi-row INSERTs", "×", higher, &kept.accepted).must(0.7, 0.9),
         Row::median("PostgreSQL: accepted a second", "", higher, &kept.rates),
         Row::median("PostgreSQL: accepted and handled ÷ rows of INSERTs", "×", higher, &kept.handled),
+        Row::median("PostgreSQL: accepted and handled a second", "", higher, &kept.both_rates),
     ];
+    if let Some(on_nats) = on_nats {
+        rows.push(Row::median("NATS: accepted a second", "", higher, &on_nats.rates));
+        rows.push(Row::median("NATS: accepted and handled a second", "", higher, &on_nats.both_rates));
+    }
     finish("events", &rows)
 }
 
@@ -218,6 +224,7 @@ struct Kept {
     accepted: Vec<f64>,
     handled: Vec<f64>,
     rates: Vec<f64>,
+    both_rates: Vec<f64>,
 }
 
 async fn measure_kept(served: &ServedPlugin, registry: &Registry, runs: usize) -> Kept {
@@ -242,6 +249,7 @@ async fn measure_kept(served: &ServedPlugin, registry: &Registry, runs: usize) -
             measured.accepted.push(direct / accepted);
             measured.handled.push(direct / handled);
             measured.rates.push(KEPT as f64 / accepted);
+            measured.both_rates.push(KEPT as f64 / handled);
         }
         client
             .batch_execute("TRUNCATE plain; DELETE FROM camlock.events WHERE number IS NOT NULL")
@@ -251,6 +259,36 @@ async fn measure_kept(served: &ServedPlugin, registry: &Registry, runs: usize) -
     }
     events.serve("hearing", &[]);
     measured
+}
+
+#[cfg(not(feature = "nats"))]
+async fn measure_on_nats(_: &ServedPlugin, _: &Registry, _: usize) -> Option<Kept> {
+    None
+}
+
+/// The same on a NATS server, in one stream that grows.
+#[cfg(feature = "nats")]
+async fn measure_on_nats(served: &ServedPlugin, registry: &Registry, runs: usize) -> Option<Kept> {
+    let connections = PostgresConnections::new(registry.server(), 4, Handle::current());
+    let url = camlock_testing::NatsServer::shared().url().parse().expect("a URL");
+    let place = camlock_services::events::EventPlace::new(Some(url), PluginData::Postgres(connections));
+    let limits = EventLimits::default();
+    let events = PluginEvents::kept_in(place, "measured", served.later.clone(), limits, Handle::current());
+    let wanted = json!({ "pattern": "session.*", "name": "kept", "durable": true });
+    events.serve("hearing", &[(serde_json::from_value(wanted).expect("a subscription"), true)]);
+    while !events.subscriptions().await.is_ok_and(|all| all.iter().any(|one| one.position.is_some())) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let (mut measured, warm_up) = (Kept::default(), 1);
+    for run in 0..runs + warm_up {
+        let (accepted, handled) = keep_all(&events).await;
+        if run >= warm_up {
+            measured.rates.push(KEPT as f64 / accepted);
+            measured.both_rates.push(KEPT as f64 / handled);
+        }
+    }
+    events.serve("hearing", &[]);
+    Some(measured)
 }
 
 /// Until the last is acknowledged, and until the plugin has handled it.

@@ -4,7 +4,7 @@ use super::{
     Misconfigured,
     values::{Size, Time},
 };
-use camlock_embed::{AskSettings, DatabaseSettings, EventSettings, ExecutionSettings, StorageSettings};
+use camlock_embed::{AskSettings, DatabaseSettings, EventSettings, ExecutionSettings, StorageSettings, TaskSettings};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ pub(crate) struct ServiceSettings {
     pub(crate) database: DatabaseSettings,
     /// What they hear of.
     pub(crate) events: EventSettings,
+    /// What they have done later.
+    pub(crate) tasks: TaskSettings,
     /// What they work out.
     pub(crate) executions: ExecutionSettings,
 }
@@ -30,6 +32,7 @@ pub(super) struct ServicesKeys {
     storage: StorageKeys,
     database: ServedDatabaseKeys,
     events: HeardKeys,
+    tasks: QueuedKeys,
     execute: ExecuteKeys,
 }
 
@@ -60,6 +63,12 @@ struct HeardKeys {
     bytes: Option<Size>,
     attempts: Option<u32>,
     pause: Option<Time>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct QueuedKeys {
+    waiting: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -97,6 +106,7 @@ impl ServicesKeys {
         events.bytes = self.events.bytes.map_or(events.bytes, in_memory);
         events.pause = self.events.pause.map_or(events.pause, |time| time.0);
         events.attempts = at_least_one("events", "attempts", self.events.attempts, events.attempts)?;
+        all.tasks.waiting = at_least_one("tasks", "waiting", self.tasks.waiting, all.tasks.waiting)?;
         let executions = &mut all.executions;
         executions.time = self.execute.time.map_or(executions.time, |time| time.0);
         executions.longest = self.execute.longest.map_or(executions.longest, |time| time.0).max(executions.time);

@@ -56,6 +56,19 @@ pub struct EventSettings {
     pub limits: EventLimits,
 }
 
+/// How much plugins may have done later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskSettings {
+    /// So many tasks of each plugin may wait, about; with more, none are accepted.
+    pub waiting: u64,
+}
+
+impl Default for TaskSettings {
+    fn default() -> Self {
+        TaskSettings { waiting: 1_000_000 }
+    }
+}
+
 /// How much plugins may keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StorageSettings {
@@ -160,7 +173,7 @@ pub(crate) fn places(
     let tables = place.tables(options.database, work.clone()).with_shares(shares.clone());
     let records = place.data(CONNECTIONS_FOR_RECORDS, work.clone());
     let events = EventPlace::new(options.events.url.clone(), place.data(EVENT_CONNECTIONS, work.clone()));
-    let tasks = place.tasks(work.clone());
+    let tasks = place.tasks(work.clone()).with_most_waiting(options.tasks.waiting);
     let storage = place.storage(options.storage, work).with_shares(shares.clone());
     Ok(KeptPlaces { storage, tables, records, events, tasks })
 }

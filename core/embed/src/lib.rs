@@ -53,7 +53,7 @@ mod watch;
 pub use crate::{
     carrying::{CarriedKept, KeptToCarry, Move},
     handle::{Camlock, Unable},
-    kept::{AskSettings, DatabaseSettings, EventSettings, RegistryServer, StorageSettings},
+    kept::{AskSettings, DatabaseSettings, EventSettings, RegistryServer, StorageSettings, TaskSettings},
     options::{FleetSettings, Options, RegistrySettings},
     parts::build_options,
     secrets::{look_at_secrets, rotate_secrets},
