@@ -8,7 +8,10 @@ mod common;
 use camlock_embed::{Camlock, ExecutionOrder, ExecutionStatus, Options, on_thread_park};
 use camlock_http::{Front, FrontOptions};
 use camlock_testing::Fixtures;
-use common::report::{Better, Row, finish};
+use common::{
+    is_short,
+    report::{Better, Row, finish},
+};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -48,8 +51,9 @@ fn main() -> ExitCode {
         let options = FrontOptions { on_thread_park: Some(on_thread_park), ..FrontOptions::default() };
         let front = Front::start(listener, camlock.dispatch().clone(), options).expect("a front");
         let steps = steps_of_a_millisecond();
+        let runs = if is_short() { 3 } else { RUNS };
         let (mut within, mut over_http) = (Vec::new(), Vec::new());
-        for run in 0..RUNS + WARM_UP {
+        for run in 0..runs + WARM_UP {
             // Each goes first half of the time.
             let before = if run % 2 == 0 { Some(directly(steps).await) } else { None };
             let by_plugin = by_program(&camlock, steps).await;

@@ -165,6 +165,8 @@ fn options(config: &Config, voice: &Voice, address: SocketAddr, logs: Logs) -> R
         asks: config.services.asks,
         storage: config.services.storage,
         database: config.services.database,
+        events: config.services.events.clone(),
+        tasks: config.services.tasks,
         executions: config.services.executions,
         secrets_key: config.secrets_key.clone(),
         ..camlock_embed::Options::new(&config.plugins, &config.data)

@@ -25,6 +25,15 @@ impl Registry {
         Registry { postgres, url }
     }
 
+    /// Has it look after what is on the disk, and its tables, as where it is not for tests.
+    pub fn settle_down(&self) {
+        for setting in ["fsync", "full_page_writes", "autovacuum"] {
+            self.postgres.sql(&self.url, &format!("ALTER SYSTEM SET {setting} = on"));
+        }
+        self.postgres.sql(&self.url, "ALTER SYSTEM SET autovacuum_naptime = 1");
+        self.postgres.sql(&self.url, "SELECT pg_reload_conf()");
+    }
+
     pub fn server(&self) -> Arc<dyn PostgresServer> {
         Arc::new(RegistryServer::of(&self.url, "camlock").expect("a URL").expect("PostgreSQL"))
     }

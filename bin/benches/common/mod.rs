@@ -38,6 +38,11 @@ pub fn sources(site: &Site) -> Builder {
     Builder::new(options)
 }
 
+/// Whether it is only to be seen that it works: `scripts/bench --short`. What it prints then says little.
+pub fn is_short() -> bool {
+    std::env::args().any(|argument| argument == "--short")
+}
+
 /// Keeps this process, and what it starts from now on, on one processor.
 pub fn pin(processor: usize) {
     let mut set = CpuSet::new();

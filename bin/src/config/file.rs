@@ -26,6 +26,7 @@ pub(super) struct ConfigFile {
     pub(super) database: DatabaseKeys,
     pub(super) fleet: FleetKeys,
     pub(super) artifacts: ArtifactsKeys,
+    pub(super) events: EventsKeys,
     pub(super) journal: JournalKeys,
     pub(super) build: BuildKeys,
     pub(super) log: LogKeys,
@@ -113,6 +114,19 @@ pub(super) struct FleetKeys {
     pub(super) heartbeat: Option<Time>,
     pub(super) alive: Option<Time>,
     pub(super) rollout: Option<Time>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct EventsKeys {
+    /// It may hold a password.
+    pub(super) url: Option<String>,
+}
+
+impl fmt::Debug for EventsKeys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("EventsKeys").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -10,7 +10,7 @@ mod values;
 pub(crate) use page::PageListen;
 pub(crate) use services::ServiceSettings;
 
-use camlock_embed::{AdminSettings, FleetSettings, RegistrySettings, SecretsKey};
+use camlock_embed::{AdminSettings, FleetSettings, NotAnEventsUrl, RegistrySettings, SecretsKey};
 use camlock_http::{FrontOptions, TlsFiles};
 use camlock_policy::{Grants, Limits, Settings, manifest::check_name};
 use clap::{Args, ValueEnum};
@@ -136,6 +136,7 @@ impl Config {
     /// From now on nothing is shared with other servers: the registry is a file in the data directory.
     pub(crate) fn keep_to_itself(&mut self) {
         (self.registry.url, self.artifacts, self.registry.required) = (None, None, false);
+        self.services.events.url = None;
     }
 
     /// Whether the registry is a file in the data directory, as no other one is named.
@@ -230,7 +231,9 @@ impl Config {
             limits.apply(&mut own);
             settings.plugins.insert(name, own);
         }
-        let services = parsed.services.settings()?;
+        let mut services = parsed.services.settings()?;
+        let url = parsed.events.url.as_deref().map(str::parse).transpose();
+        services.events.url = url.map_err(|why: NotAnEventsUrl| Misconfigured(why.to_string()))?;
         let secrets_key = parsed.secrets.key.map(|key| secrets_key("secrets.key", &key)).transpose()?;
         let usual = RegistrySettings::default();
         let heartbeat = parsed.fleet.heartbeat.map_or(usual.fleet.heartbeat, |time| time.0);
@@ -367,6 +370,25 @@ mod tests {
             told.starts_with("secrets.key is no key: it is not 32 bytes in base64") && !told.contains("hunter2"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn a_server_for_events_is_named_by_its_url() {
+        let text = "events.url = \"nats://me:hunter2@127.0.0.1:4222/shop\"";
+        match merged(&Flags::default(), text) {
+            Ok(config) => assert!(cfg!(feature = "nats") && !format!("{config:?}").contains("hunter2")),
+            Err(Misconfigured(told)) => {
+                assert!(!cfg!(feature = "nats") && told.contains("without the feature `nats`"), "{told}");
+                assert!(!told.contains("hunter2"), "{told}");
+            }
+        }
+        let told = refused("events.url = \"http://127.0.0.1\"");
+        assert!(told.starts_with("events.url begins with nats:// or tls://"), "{told}");
+        let text = "[services.events]\nwaiting = 7\nbytes = \"1 MiB\"\nattempts = 3\npause = \"2s\"";
+        let limits = merged(&Flags::default(), text).unwrap().services.events.limits;
+        assert_eq!((limits.waiting, limits.bytes, limits.attempts), (7, 1 << 20, 3));
+        assert_eq!(limits.pause, Duration::from_secs(2));
+        assert_eq!(refused("services.events.attempts = 0"), "[services.events]: `attempts` is 1 at least");
     }
 
     #[test]

@@ -7,7 +7,9 @@ use camlock_http::Meters;
 use camlock_policy::BoxFuture;
 use camlock_services::{
     Login, PluginData, PluginStorage, PostgresConnections, PostgresLink, PostgresServer, ServiceShares, SqliteFile,
-    StorageLimits, TaskQueue, database::PluginTables,
+    StorageLimits, TaskQueue,
+    database::PluginTables,
+    events::{EventLimits, EventPlace, EventsUrl},
 };
 use camlock_store::PostgresAccess;
 use std::{
@@ -42,6 +44,28 @@ pub struct AskSettings {
 impl Default for AskSettings {
     fn default() -> Self {
         AskSettings { share: 0.1 }
+    }
+}
+
+/// Where events are kept that are kept, and how much waits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventSettings {
+    /// A NATS server; in the registry's database, unless it is set.
+    pub url: Option<EventsUrl>,
+    /// How much waits for each subscription, and how often what fails is tried.
+    pub limits: EventLimits,
+}
+
+/// How much plugins may have done later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskSettings {
+    /// So many tasks of each plugin may wait, about; with more, none are accepted.
+    pub waiting: u64,
+}
+
+impl Default for TaskSettings {
+    fn default() -> Self {
+        TaskSettings { waiting: 1_000_000 }
     }
 }
 
@@ -110,8 +134,7 @@ pub(crate) struct KeptPlaces {
     pub(crate) tables: PluginTables,
     /// What the host itself writes down of plugins.
     pub(crate) records: PluginData,
-    /// Where events are kept.
-    pub(crate) events: PluginData,
+    pub(crate) events: EventPlace,
     pub(crate) tasks: TaskQueue,
 }
 
@@ -149,8 +172,8 @@ pub(crate) fn places(
     let place = DataPlace::beside(&options.registry.url(data), &options.registry.schema, data)?;
     let tables = place.tables(options.database, work.clone()).with_shares(shares.clone());
     let records = place.data(CONNECTIONS_FOR_RECORDS, work.clone());
-    let events = place.data(EVENT_CONNECTIONS, work.clone());
-    let tasks = place.tasks(work.clone());
+    let events = EventPlace::new(options.events.url.clone(), place.data(EVENT_CONNECTIONS, work.clone()));
+    let tasks = place.tasks(work.clone()).with_most_waiting(options.tasks.waiting);
     let storage = place.storage(options.storage, work).with_shares(shares.clone());
     Ok(KeptPlaces { storage, tables, records, events, tasks })
 }

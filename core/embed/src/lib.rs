@@ -53,7 +53,7 @@ mod watch;
 pub use crate::{
     carrying::{CarriedKept, KeptToCarry, Move},
     handle::{Camlock, Unable},
-    kept::{AskSettings, DatabaseSettings, RegistryServer, StorageSettings},
+    kept::{AskSettings, DatabaseSettings, EventSettings, RegistryServer, StorageSettings, TaskSettings},
     options::{FleetSettings, Options, RegistrySettings},
     parts::build_options,
     secrets::{look_at_secrets, rotate_secrets},
@@ -69,6 +69,7 @@ pub use camlock_policy::{
 };
 pub use camlock_services::{
     ExecutionSettings, NotAService, Service, StorageLimits,
+    events::{EventLimits, EventsUrl, NotAnEventsUrl},
     secrets::{HeldKey, NotAKey, SecretsKey},
 };
 pub use camlock_store::Objects;

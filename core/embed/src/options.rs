@@ -1,6 +1,6 @@
 //! What a Camlock is told. All of it has defaults but the two directories.
 
-use crate::kept::{AskSettings, DatabaseSettings, StorageSettings};
+use crate::kept::{AskSettings, DatabaseSettings, EventSettings, StorageSettings, TaskSettings};
 use camlock_admin::{AdminSettings, Levels, Logs};
 use camlock_build::{CompilerListener, Profile};
 use camlock_loader::BuiltIn;
@@ -40,6 +40,10 @@ pub struct Options {
     pub storage: StorageSettings,
     /// How plugins' own tables are reached.
     pub database: DatabaseSettings,
+    /// Where events are kept, and how much waits.
+    pub events: EventSettings,
+    /// How much plugins may have done later.
+    pub tasks: TaskSettings,
     /// The bounds of what plugins work out, and what is kept of it.
     pub executions: ExecutionSettings,
     /// How much of the machine what plugins ask for may take.
@@ -163,6 +167,8 @@ impl Options {
             services: ServiceSet::default(),
             storage: StorageSettings::default(),
             database: DatabaseSettings::default(),
+            events: EventSettings::default(),
+            tasks: TaskSettings::default(),
             executions: ExecutionSettings::default(),
             asks: AskSettings::default(),
             secrets_key: None,

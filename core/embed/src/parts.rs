@@ -26,7 +26,7 @@ use camlock_services::{
         PluginTables,
         service::{DatabaseService, SessionLimits},
     },
-    events::{EventLimits, EventService, PluginEvents},
+    events::{EventService, PluginEvents},
     secrets::Keyring,
 };
 use std::{
@@ -96,7 +96,7 @@ impl Parts {
         let KeptPlaces { storage, tables, records, events, tasks } =
             kept::places(options, data, work.clone(), &shares)?;
         let executor = Executor::new(deliveries.clone(), read_schema, records, options.executions, &work);
-        let events = PluginEvents::kept_in(events, &node, deliveries, EventLimits::default(), work.clone());
+        let events = PluginEvents::kept_in(events, &node, deliveries, options.events.limits, work.clone());
         let tasks = TaskParts::new(tasks);
         kept::keep_swept(storage.clone(), &work);
         services.add("storage/1", StorageService::new(storage.clone())).map_err(in_words)?;

@@ -9,6 +9,7 @@
 mod fixtures;
 mod load;
 mod memory;
+mod nats;
 mod outside;
 mod postgres;
 mod server;
@@ -23,6 +24,7 @@ pub use inventory;
 pub use libtest_mimic::Trial;
 pub use load::Load;
 pub use memory::MemoryRegistry;
+pub use nats::NatsServer;
 pub use outside::{Outside, files_of};
 pub use postgres::Postgres;
 pub use server::{Answer, Server, request, request_with};

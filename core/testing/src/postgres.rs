@@ -271,7 +271,7 @@ fn field(pid: u32, place: usize) -> Option<String> {
 }
 
 /// A free port that no client is given either, for it is to be free again when the server is started again.
-fn port() -> u16 {
+pub(crate) fn port() -> u16 {
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let first: u16 = range.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(32_768);
     // Programs that look at the same time begin at different places.

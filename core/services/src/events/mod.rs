@@ -16,13 +16,13 @@ mod stream;
 mod subscriber;
 mod wire;
 
+pub use durable::{EventPlace, EventsUrl, NotAnEventsUrl};
 pub(crate) use durable::{INSERT_ONE, SQLITE_TABLES};
 pub use queue::EventLimits;
 pub use record::{EventRecord, SharedEvent};
 pub use service::EventService;
 pub use stream::EventFollower;
 
-use crate::PluginData;
 use camlock_policy::{
     AskError, AskErrorCode, Asker, Deliver, EMIT, HOST_TOPICS, Subscription, TopicPattern, check_outside_topic,
     check_own_topic,
@@ -137,24 +137,24 @@ impl PluginEvents {
 
     /// The same, where those that are to be kept lie there, on the server with that name.
     pub fn kept_in(
-        data: PluginData,
+        place: impl Into<EventPlace>,
         node: &str,
         deliver: Arc<dyn Deliver>,
         limits: EventLimits,
         runtime: Handle,
     ) -> Self {
-        PluginEvents::build(deliver, limits, runtime, Some((data, node)))
+        PluginEvents::build(deliver, limits, runtime, Some((place.into(), node)))
     }
 
     fn build(
         deliver: Arc<dyn Deliver>,
         limits: EventLimits,
         runtime: Handle,
-        kept: Option<(PluginData, &str)>,
+        kept: Option<(EventPlace, &str)>,
     ) -> Self {
         let meters = Arc::<EventMeters>::default();
-        let durable = kept.map(|(data, node)| {
-            DurableEvents::start(data, node, deliver.clone(), (meters.clone(), limits), runtime.clone())
+        let durable = kept.map(|(place, node)| {
+            DurableEvents::start(place, node, deliver.clone(), (meters.clone(), limits), runtime.clone())
         });
         PluginEvents(Arc::new(SharedEvents {
             hub: EventHub::start(&runtime),

@@ -2,6 +2,7 @@
 
 use super::{KnownTasks, OfferedTask, TaskQueue, read_task};
 use camlock_policy::AskError;
+use std::sync::Arc;
 
 /// Where transactions of plugins enqueue. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -21,6 +22,16 @@ impl TaskDesk {
         let (task, input) = read_task(written, [0; 16])?;
         self.known.check(plugin, &task, &input)?;
         Ok(task)
+    }
+
+    /// Whether there is room for one more.
+    pub(crate) async fn admit(&self, plugin: &Arc<str>) -> Result<(), AskError> {
+        self.queue.admit(plugin, 1).await
+    }
+
+    /// The same, by a connection to the file.
+    pub(crate) fn admit_in_file(&self, connection: &rusqlite::Connection, plugin: &Arc<str>) -> Result<(), AskError> {
+        self.queue.admit_in_file(connection, plugin)
     }
 
     /// What was enqueued is committed.

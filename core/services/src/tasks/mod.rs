@@ -12,6 +12,7 @@ mod plan;
 mod postgres;
 mod queries;
 mod record;
+mod room;
 mod runner;
 mod running;
 mod schedules;
@@ -34,6 +35,7 @@ use crate::data::PluginData;
 use camlock_policy::{AskError, AskErrorCode};
 use hub::TaskHub;
 use record::{ClaimTerms, ClaimedBatch, HeartbeatAnswer, Settlement};
+use room::WaitingRoom;
 use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -45,6 +47,7 @@ pub struct TaskQueue {
     data: PluginData,
     hub: Arc<TaskHub>,
     clock: TaskClock,
+    room: Arc<WaitingRoom>,
 }
 
 /// What time it is, for what lies in a file. PostgreSQL knows it itself.
@@ -69,7 +72,13 @@ fn heartbeat() -> Arc<str> {
 impl TaskQueue {
     /// The one that lies there.
     pub fn new(data: PluginData) -> Self {
-        TaskQueue { hub: Arc::new(TaskHub::new(data.clone())), data, clock: Arc::new(SystemTime::now) }
+        let hub = Arc::new(TaskHub::new(data.clone()));
+        TaskQueue { hub, data, clock: Arc::new(SystemTime::now), room: Arc::default() }
+    }
+
+    /// So many tasks of a plugin may wait, about: with more, none are accepted.
+    pub fn with_most_waiting(self, most: u64) -> Self {
+        TaskQueue { room: Arc::new(WaitingRoom::of(most)), ..self }
     }
 
     /// With another clock, for what lies in a file.
@@ -85,6 +94,7 @@ impl TaskQueue {
     /// Accepts tasks of a plugin, all of them or none. When this returns they are kept.
     pub async fn enqueue(&self, plugin: &Arc<str>, tasks: Vec<OfferedTask>) -> Result<Vec<Enqueued>, AskError> {
         tasks.iter().try_for_each(plan::check)?;
+        self.admit(plugin, tasks.len()).await?;
         let done = match &self.data {
             PluginData::Sqlite(file) => {
                 let (owner, queue) = (plugin.clone(), self.clone());
@@ -100,6 +110,23 @@ impl TaskQueue {
         };
         self.wake();
         Ok(done)
+    }
+
+    /// Whether there is room for so many more. They count from now on.
+    async fn admit(&self, plugin: &Arc<str>, offered: usize) -> Result<(), AskError> {
+        if self.room.is_to_be_counted(plugin, offered) {
+            let waiting = self.waiting(plugin, self.room.enough()).await?;
+            self.room.counted(plugin, waiting);
+        }
+        self.room.admit(plugin, offered)
+    }
+
+    /// The same, for those who are in a transaction on the file.
+    fn admit_in_file(&self, connection: &rusqlite::Connection, plugin: &Arc<str>) -> Result<(), AskError> {
+        if self.room.is_to_be_counted(plugin, 1) {
+            self.room.counted(plugin, sqlite::waiting(connection, plugin, self.room.enough())?);
+        }
+        self.room.admit(plugin, 1)
     }
 
     /// There may be something to do: here at once, on other servers soon.

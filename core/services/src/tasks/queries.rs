@@ -214,6 +214,24 @@ impl TaskQueue {
         self.task(id).await
     }
 
+    /// How many tasks of a plugin wait, due or not, as far as that many of each.
+    pub(super) async fn waiting(&self, plugin: &Arc<str>, most: i64) -> Result<u64, AskError> {
+        match &self.data {
+            PluginData::Sqlite(file) if !file.path().exists() => Ok(0),
+            PluginData::Sqlite(file) => {
+                let plugin = plugin.clone();
+                file.read(&host(), move |connection| sqlite::waiting(connection, &plugin, most)).await
+            }
+            PluginData::Postgres(connections) => {
+                let sql = "SELECT (SELECT count(*) FROM (SELECT FROM tasks WHERE plugin = $1 AND state = 'waiting' LIMIT $2) AS found) \
+                           + (SELECT count(*) FROM (SELECT FROM tasks WHERE plugin = $1 AND state = 'delayed' LIMIT $2) AS found)";
+                let mut connection = connections.get(&host()).await?;
+                let found = postgres::rows(&mut connection, sql, &[&&**plugin, &most]).await?;
+                Ok(found.first().map_or(0, |row| u64::try_from(row.get::<_, i64>(0)).unwrap_or(0)))
+            }
+        }
+    }
+
     /// How many tasks of each plugin there are that are not done.
     pub async fn counts(&self) -> Result<BTreeMap<String, TaskCounts>, AskError> {
         let found: Vec<(String, String, i64)> = match &self.data {

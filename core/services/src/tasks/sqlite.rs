@@ -67,6 +67,15 @@ pub(super) fn milliseconds(time: Option<std::time::Duration>) -> Option<i64> {
     time.map(super::milliseconds)
 }
 
+/// How many tasks of a plugin wait, due or not, as far as that many of each.
+pub(super) fn waiting(connection: &Connection, plugin: &str, most: i64) -> QueueResult<u64> {
+    let sql = "SELECT (SELECT count(*) FROM (SELECT 1 FROM tasks WHERE plugin = ?1 AND state = 'waiting' LIMIT ?2)) \
+               + (SELECT count(*) FROM (SELECT 1 FROM tasks WHERE plugin = ?1 AND state = 'delayed' LIMIT ?2))";
+    let mut statement = connection.prepare_cached(sql).map_err(unavailable)?;
+    let count: i64 = statement.query_row(params![plugin, most], |row| row.get(0)).map_err(unavailable)?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
 /// Numbers are never used twice, whatever was removed.
 fn next_id(connection: &Connection) -> QueueResult<i64> {
     let sql = "INSERT INTO task_ids VALUES (0, 1) ON CONFLICT (only_one) DO UPDATE SET last = last + 1 RETURNING last";

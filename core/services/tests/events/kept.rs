@@ -19,12 +19,31 @@ fn on_all<F: Future<Output = ()>>(places: impl IntoIterator<Item = Place>, test:
     }
 }
 
-fn all() -> [Place; 3] {
-    [Place::Memory, Place::sqlite(), Place::postgres()]
+fn all() -> Vec<Place> {
+    std::iter::once(Place::Memory).chain(kept()).collect()
 }
 
-fn kept() -> [Place; 2] {
-    [Place::sqlite(), Place::postgres()]
+fn kept() -> Vec<Place> {
+    let mut places = vec![Place::sqlite(), Place::postgres()];
+    places.extend(nats());
+    places
+}
+
+/// Those that several servers share.
+fn shared() -> Vec<Place> {
+    let mut places = vec![Place::postgres()];
+    places.extend(nats());
+    places
+}
+
+#[cfg(feature = "nats")]
+fn nats() -> Option<Place> {
+    Some(Place::nats(Place::sqlite()))
+}
+
+#[cfg(not(feature = "nats"))]
+fn nats() -> Option<Place> {
+    None
 }
 
 #[trial]
@@ -135,7 +154,7 @@ fn what_comes_meanwhile_is_kept() {
 #[trial]
 fn one_server_or_each() {
     for deliver in ["one", "every"] {
-        on_all([Place::postgres()], async |place| {
+        on_all(shared(), async |place| {
             let plugins: Vec<_> = (0..3).map(|_| Arc::new(FakePlugin::default())).collect();
             let servers: Vec<_> =
                 plugins.iter().enumerate().map(|(at, plugin)| place.open(&format!("node-{at}"), plugin)).collect();
@@ -176,33 +195,104 @@ fn one_server_or_each() {
 #[trial]
 fn connections_are_cut() {
     on_all([Place::postgres()], async |place| {
-        let plugin = Arc::new(FakePlugin::default());
-        let events = place.open("one", &plugin);
-        events.serve("shop", &[place.subscription("order.*", "one")]);
-        until(&events, |_| true).await;
         let Place::Postgres(url) = &*place else { unreachable!("it is on PostgreSQL") };
-        let mut acknowledged = Vec::new();
-        for number in 0..500 {
-            if number % 50 == 25 {
-                let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-                           WHERE datname = current_database() AND pid <> pg_backend_pid()";
-                Postgres::shared().sql(url, cut);
+        let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                   WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        while_cut(&place, |_| drop(Postgres::shared().sql(url, cut))).await;
+    });
+}
+
+/// Emits while something is done now and then.
+async fn while_cut(place: &Place, cut: impl Fn(u32)) {
+    let plugin = Arc::new(FakePlugin::default());
+    let events = place.open("one", &plugin);
+    events.serve("shop", &[place.subscription("order.*", "one")]);
+    until(&events, |_| true).await;
+    let (mut acknowledged, mut number) = (Vec::new(), 0_u32);
+    while acknowledged.len() < 450 {
+        if number % 50 == 25 {
+            cut(number);
+        }
+        let payload = json!({ "number": number }).to_string().into();
+        let emission = Emission { topic: "order.made".to_owned(), payload, durable: true, trace_id: [0; 16] };
+        match EventControl::emit(&events, emission).await {
+            Ok(()) => acknowledged.push(number),
+            Err(error) => assert_eq!(error.code, AskErrorCode::Unavailable, "{error}"),
+        }
+        number += 1;
+    }
+    let missing = || {
+        let heard = plugin.heard.lock();
+        let is_heard = |number: &&u32| heard.iter().any(|event| event.payload["number"] == **number);
+        acknowledged.iter().filter(|number| !is_heard(number)).count()
+    };
+    while missing() > 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let heard = plugin.heard.lock();
+    let mut firsts: Vec<_> = heard.iter().map(|event| event.position).collect();
+    firsts.dedup();
+    let mut sorted = firsts.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    assert!(sorted.iter().copied().eq(1..=sorted.len() as u64), "positions have no gaps");
+}
+
+/// The server is killed again and again, in the middle of what it does.
+#[cfg(feature = "nats")]
+#[trial]
+fn nats_is_killed() {
+    let server = camlock_testing::NatsServer::start();
+    on_all([Place::Nats(server.url(), Box::new(Place::sqlite()))], async |place| {
+        while_cut(&place, |number| {
+            server.kill();
+            // What is asked meanwhile is refused, not kept for later.
+            if number % 100 == 25 {
+                let later = Duration::from_millis(100);
+                std::thread::sleep(later);
             }
-            let payload = json!({ "number": number }).to_string().into();
-            let emission = Emission { topic: "order.made".to_owned(), payload, durable: true, trace_id: [0; 16] };
-            match EventControl::emit(&events, emission).await {
-                Ok(()) => acknowledged.push(number),
-                Err(error) => assert_eq!(error.code, AskErrorCode::Unavailable, "{error}"),
+            server.start_again();
+        })
+        .await;
+    });
+}
+
+/// What plugins emit in their own transactions is carried over from the database, in its order, by one server at a time.
+#[cfg(feature = "nats")]
+#[trial]
+fn nats_hears_of_transactions() {
+    on_all([Place::nats(Place::sqlite()), Place::nats(Place::postgres())], async |place| {
+        let plugin = Arc::new(FakePlugin::default());
+        // A file has one server.
+        let names: &[&str] =
+            if let camlock_services::PluginData::Sqlite(_) = place.data() { &["one"] } else { &["one", "two"] };
+        let servers: Vec<_> = names.iter().map(|node| place.open(node, &plugin)).collect();
+        servers[0].serve("shop", &[place.subscription("order.*", "one")]);
+        until(&servers[0], |_| true).await;
+        let emit = "INSERT INTO events (topic, payload, at, trace, depth) VALUES";
+        match place.data() {
+            camlock_services::PluginData::Sqlite(file) => {
+                let write = move |connection: &mut rusqlite::Connection| {
+                    for number in 0..1_100 {
+                        let payload = json!({ "number": number }).to_string().into_bytes();
+                        let values = rusqlite::params!["order.made", payload, 1, [7_u8; 16].to_vec(), 0];
+                        connection.execute(&format!("{emit} (?, ?, ?, ?, ?)"), values).unwrap();
+                    }
+                    Ok(())
+                };
+                file.write(&"shop".into(), write).await.unwrap();
+            }
+            camlock_services::PluginData::Postgres(_) => {
+                let Place::Nats(_, beside) = &*place else { unreachable!("it is on NATS") };
+                let Place::Postgres(url) = &**beside else { unreachable!("it is on PostgreSQL") };
+                let many = "SELECT 'order.made', convert_to('{\"number\":' || number || '}', 'UTF8'), 1, \
+                            decode(repeat('07', 16), 'hex'), 0 FROM generate_series(0, 1099) AS number";
+                Postgres::shared().sql(url, &format!("{} {many}", emit.trim_end_matches("VALUES")));
             }
         }
-        assert!(acknowledged.len() > 400, "{}", acknowledged.len());
-        let missing = || {
-            let heard = plugin.heard.lock();
-            let is_heard = |number: &&i32| heard.iter().any(|event| event.payload["number"] == **number);
-            acknowledged.iter().filter(|number| !is_heard(number)).count()
-        };
-        while missing() > 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let heard = plugin.until_heard(1_100).await;
+        assert!(heard.iter().enumerate().all(|(at, event)| event.payload["number"] == at));
+        assert!(heard.iter().map(|event| event.position).eq(1..=1_100));
+        assert_eq!(heard[0].trace_id, [7; 16]);
     });
 }

@@ -4,7 +4,7 @@ use crate::{plugin::FakePlugin, server::TestServer};
 use camlock_policy::{Emission, EventControl, Subscription, SubscriptionView};
 use camlock_services::{
     PluginData, PostgresConnections, SqliteFile,
-    events::{EventLimits, PluginEvents},
+    events::{EventLimits, EventPlace, PluginEvents},
 };
 use camlock_testing::Postgres;
 use serde_json::{Value, json};
@@ -16,6 +16,9 @@ pub enum Place {
     Memory,
     Sqlite(tempfile::TempDir),
     Postgres(String),
+    /// With a database beside it.
+    #[cfg(feature = "nats")]
+    Nats(String, Box<Place>),
 }
 
 impl Place {
@@ -31,6 +34,11 @@ impl Place {
         Place::Postgres(url)
     }
 
+    #[cfg(feature = "nats")]
+    pub fn nats(beside: Place) -> Self {
+        Place::Nats(camlock_testing::NatsServer::shared().url(), Box::new(beside))
+    }
+
     pub fn keeps(&self) -> bool {
         !matches!(self, Place::Memory)
     }
@@ -38,15 +46,27 @@ impl Place {
     /// As the server with that name sees it, whose only plugin is this one.
     pub fn open(&self, node: &str, plugin: &Arc<FakePlugin>) -> PluginEvents {
         let limits = EventLimits { attempts: 3, pause: Duration::from_millis(20), ..EventLimits::default() };
-        let data = match self {
+        let place: EventPlace = match self {
             Place::Memory => return PluginEvents::new(plugin.clone(), limits, Handle::current()),
+            Place::Sqlite(_) | Place::Postgres(_) => self.data().into(),
+            #[cfg(feature = "nats")]
+            Place::Nats(url, beside) => EventPlace::new(Some(url.parse().unwrap()), beside.data()),
+        };
+        PluginEvents::kept_in(place, node, plugin.clone(), limits, Handle::current())
+    }
+
+    /// The database.
+    pub fn data(&self) -> PluginData {
+        match self {
+            Place::Memory => unreachable!("it has none"),
             Place::Sqlite(directory) => PluginData::Sqlite(SqliteFile::at(directory.path().join("plugins.db"))),
             Place::Postgres(url) => {
                 let server = Arc::new(TestServer::new(url, "public"));
                 PluginData::Postgres(PostgresConnections::new(server, 4, Handle::current()))
             }
-        };
-        PluginEvents::kept_in(data, node, plugin.clone(), limits, Handle::current())
+            #[cfg(feature = "nats")]
+            Place::Nats(_, beside) => beside.data(),
+        }
     }
 
     /// What `shop` has in its manifest; kept, where something can be.

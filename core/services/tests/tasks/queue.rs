@@ -75,6 +75,34 @@ fn what_is_more_urgent_comes_first_and_what_is_not_due_later() {
 }
 
 #[trial]
+fn more_than_may_wait_are_refused() {
+    on_both(async |place| {
+        let queue = place.open().with_most_waiting(10);
+        let later = OfferedTask { delay: Duration::from_secs(60), ..task("review", json!({})) };
+        queue.enqueue(&shop(), vec![later; 4]).await.unwrap();
+        queue.enqueue(&shop(), vec![task("review", json!({})); 5]).await.unwrap();
+        let two = || vec![task("review", json!({})); 2];
+        let refused = queue.enqueue(&shop(), two()).await.unwrap_err();
+        assert_eq!(refused.code, AskErrorCode::Unavailable);
+        assert!(refused.message.starts_with("9 tasks of `shop` wait already, and 10 may"), "{}", refused.message);
+        assert_eq!(queue.counts().await.unwrap()["shop"].waiting, 9, "all of them or none");
+        queue.enqueue(&shop(), vec![task("review", json!({}))]).await.unwrap();
+        // Another plugin has room of its own.
+        queue.enqueue(&"other".into(), two()).await.unwrap();
+        // Another server has not counted yet, and does.
+        let other = place.open().with_most_waiting(10);
+        assert_eq!(other.enqueue(&shop(), two()).await.unwrap_err().code, AskErrorCode::Unavailable);
+        // Once some are done there is room again.
+        let plugin = FakePlugin::default();
+        let (_, runner) = place.serve("one", &types(&["review"]), &plugin);
+        while queue.enqueue(&shop(), two()).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        runner.end().await;
+    });
+}
+
+#[trial]
 fn there_is_one_with_a_key() {
     on_both(async |place| {
         let queue = place.open();

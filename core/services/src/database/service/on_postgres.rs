@@ -137,6 +137,9 @@ async fn enqueue(
     written: &[u8],
 ) -> Result<u64, Stop> {
     let (task, _) = session.task(plugin, written)?;
+    if let Some(desk) = session.desk() {
+        desk.admit(&plugin.into()).await?;
+    }
     let sql = format!("SELECT \"{schema}\".enqueue($1, $2::text::jsonb, $3::text::jsonb)");
     let values: [&(dyn ToSql + Sync); 3] = [&task.kind, &task.input, &task.options()];
     let row = in_time(session.statement_time(), client.query_one(&sql, &values)).await?;

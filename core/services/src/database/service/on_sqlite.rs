@@ -87,6 +87,9 @@ fn enqueue(
     written: &[u8],
 ) -> Result<u64, Stop> {
     let (task, now) = session.task(plugin, written)?;
+    if let Some(desk) = session.desk() {
+        desk.admit_in_file(connection.as_host(), &plugin.into())?;
+    }
     let made = enqueue_in_file(connection.as_host(), plugin, &task, now)?;
     Ok(u64::try_from(made.id).unwrap_or(0))
 }

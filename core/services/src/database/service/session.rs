@@ -108,6 +108,11 @@ impl Session {
         Ok((task, desk.now()))
     }
 
+    /// Where it enqueues, if it may.
+    pub(super) fn desk(&self) -> Option<&TaskDesk> {
+        self.desk.as_ref()
+    }
+
     /// The transaction is committed: what was enqueued in it may begin.
     pub(super) fn committed(&mut self) {
         if let Some(desk) = self.desk.as_ref().filter(|_| self.has_enqueued) {

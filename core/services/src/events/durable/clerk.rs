@@ -1,11 +1,7 @@
 //! What goes on beside emitting and bringing: events get their numbers, other servers are heard of, what is old goes. What must not
 //! live here: how any of it is written.
 
-use super::{
-    SharedDurable,
-    sql::{LIST, SWEEP},
-};
-use crate::{PostgresConnections, data::drive};
+use super::SharedDurable;
 use camlock_policy::AskError;
 use std::{
     collections::BTreeMap,
@@ -13,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{sync::watch, time::timeout};
-use tokio_postgres::AsyncMessage;
 
 /// So often it is looked without a word: for what plugins emitted by SQL of their own, and for words that were lost.
 const LOOK: Duration = Duration::from_secs(1);
@@ -24,18 +19,12 @@ const REFRESH: Duration = Duration::from_secs(10);
 /// How often what is old goes.
 const SWEEP_AFTER: Duration = Duration::from_secs(60);
 
-/// Between attempts to listen.
-const PAUSE: Duration = Duration::from_secs(2);
-
 /// Works until nobody uses these events any more.
 pub(super) async fn work(durable: Weak<SharedDurable>, mut look: watch::Receiver<u64>, mut ended: watch::Receiver<()>) {
-    let listening = match durable.upgrade().and_then(|durable| durable.store.connections().cloned()) {
-        Some(connections) => {
-            let runtime = connections.runtime().clone();
-            Some(runtime.spawn(listen(durable.clone(), connections)))
-        }
-        None => None,
-    };
+    let listening = durable.upgrade().map(|durable| {
+        let hearing = durable.store.listen(durable.look.clone());
+        durable.runtime.spawn(hearing)
+    });
     let mut clerk = Clerk { refreshed: None, swept: Instant::now(), head: 0 };
     loop {
         look.mark_unchanged();
@@ -84,7 +73,7 @@ impl Clerk {
         }
         if self.swept.elapsed() >= SWEEP_AFTER {
             self.swept = Instant::now();
-            durable.store.run_all(SWEEP.into_iter().map(|sql| (sql, Vec::new())).collect()).await?;
+            durable.store.sweep().await?;
         }
         Ok(())
     }
@@ -92,34 +81,14 @@ impl Clerk {
 
 /// Looks who wants what kept, and what was given up.
 async fn refresh(durable: &SharedDurable) -> Result<(), AskError> {
-    let rows = durable.store.run(LIST, Vec::new()).await?;
+    let rows = durable.store.list().await?;
     let mut wanted: Vec<_> = durable.couriers.lock().values().map(|(wanted, _)| wanted.pattern.clone()).collect();
     let mut dead = BTreeMap::new();
     for row in &rows {
-        wanted.extend(row[3].text().parse().ok().filter(|pattern| !wanted.contains(pattern)));
-        *dead.entry(row[2].text().to_owned()).or_default() += row[14].count();
+        wanted.extend(row.pattern.parse().ok().filter(|pattern| !wanted.contains(pattern)));
+        *dead.entry(row.plugin.clone()).or_default() += row.dead;
     }
     *durable.wanted.write() = wanted;
     *durable.dead.lock() = dead;
     Ok(())
-}
-
-/// Hears of what other servers numbered.
-async fn listen(durable: Weak<SharedDurable>, connections: PostgresConnections) {
-    loop {
-        if let Ok(link) = connections.link().await {
-            let heard = durable.clone();
-            let driver = connections.runtime().spawn(drive(link.messages, move |message| {
-                if let AsyncMessage::Notification(_) = message
-                    && let Some(durable) = heard.upgrade()
-                {
-                    durable.look.send_modify(|count| *count += 1);
-                }
-            }));
-            if link.client.batch_execute("LISTEN camlock_events").await.is_ok() {
-                let _ = driver.await;
-            }
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
 }

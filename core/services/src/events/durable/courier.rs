@@ -2,16 +2,14 @@
 //! live here: how an event gets its number, and what a batch is.
 
 use super::{
-    SharedDurable, read_event,
-    sql::{ADVANCE, BURY, BothSql, CLAIM, FAILED, GIVE_UP, READ, REGISTER, RELEASE, REVIVED, STILL_DEAD, TO_REPLAY},
-    store::{EventCell, number, text},
+    SharedDurable,
+    port::{KeptEvent, SubscriptionKey, SubscriptionTerms, TopicClaim},
 };
 use crate::events::{
     bring::{Attempted, BatchSize, Brought, bring},
     meters::EventMeter,
     wire::{MOST_BYTES, size_in_batch},
 };
-use bytes::Bytes;
 use camlock_policy::{AskError, Subscription};
 use std::{
     sync::{Arc, Weak, atomic::Ordering},
@@ -42,17 +40,6 @@ pub(super) struct CarriedSubscription {
     pub(super) plugin: Arc<str>,
     pub(super) wanted: Subscription,
     pub(super) meter: Arc<EventMeter>,
-}
-
-/// The right to bring events, and where it goes on.
-struct TopicClaim {
-    done: u64,
-    attempts: u32,
-    /// So long it is waited before the next attempt.
-    due: Duration,
-    epoch: i64,
-    paused: bool,
-    replays: u64,
 }
 
 /// When it is looked again.
@@ -118,44 +105,23 @@ struct Courier<'a> {
 }
 
 impl Courier<'_> {
-    async fn run(&self, sql: BothSql, values: Vec<EventCell>) -> Result<Vec<super::KeptEventRow>, AskError> {
-        self.durable.store.run(sql, values).await
-    }
-
-    /// As which row it is known.
-    fn key(&self) -> [EventCell; 2] {
-        [text(&self.subscription.id), text(&self.subscription.node)]
-    }
-
-    /// The same, if nobody else got the right meanwhile.
-    fn held(&self, claim: &TopicClaim) -> [EventCell; 4] {
-        let [id, node] = self.key();
-        [id, node, text(&self.durable.holder), EventCell::Number(claim.epoch)]
+    fn key(&self) -> SubscriptionKey {
+        SubscriptionKey { id: self.subscription.id.clone(), node: self.subscription.node.clone() }
     }
 
     async fn register(&self) -> Result<(), AskError> {
         let CarriedSubscription { plugin, wanted, .. } = self.subscription;
-        let [id, node] = self.key();
-        let values = vec![id, node, text(plugin), text(wanted.pattern.as_str()), text(wanted.deliver.word())];
-        self.run(REGISTER, values).await.map(drop)
+        let (plugin, pattern) = (plugin.to_string(), wanted.pattern.clone());
+        let terms = SubscriptionTerms { plugin, pattern, deliver: wanted.deliver.word() };
+        self.durable.store.register(self.key(), terms).await
     }
 
     async fn claim(&self) -> Result<Option<TopicClaim>, AskError> {
-        let [id, node] = self.key();
-        let rows = self.run(CLAIM, vec![text(&self.durable.holder), id, node]).await?;
-        Ok(rows.first().map(|row| TopicClaim {
-            done: row[0].count(),
-            attempts: u32::try_from(row[1].number()).unwrap_or(0),
-            due: Duration::from_millis(row[2].count()),
-            epoch: row[3].number(),
-            paused: row[4].number() != 0,
-            replays: row[5].count(),
-        }))
+        self.durable.store.claim(self.key(), self.durable.holder.clone()).await
     }
 
     async fn release(&self) {
-        let [id, node] = self.key();
-        let _ = self.run(RELEASE, vec![text(&self.durable.holder), id, node]).await;
+        let _ = self.durable.store.release(self.key(), self.durable.holder.clone()).await;
     }
 
     async fn step(&self, size: &mut BatchSize) -> Result<Next, AskError> {
@@ -169,24 +135,23 @@ impl Courier<'_> {
         if claim.attempts > 0 && claim.due > Duration::ZERO {
             return Ok(Next::Word(claim.due));
         }
-        let rows = self.run(READ, vec![number(claim.done)]).await?;
-        let Some(first) = rows.first() else { return Ok(Next::Word(LOOK)) };
-        // Numbers have no gaps: what lies between was removed.
-        let lost = first[0].count() - claim.done - 1;
-        let (mut batch, mut numbers, mut upto, mut bytes) = (Vec::new(), Vec::new(), claim.done, 0);
-        for row in &rows {
-            let attempt = if batch.is_empty() { claim.attempts + 1 } else { 1 };
-            let (number, attempted) = read_event(row, attempt);
-            if self.subscription.wanted.pattern.matches(&attempted.0.topic) {
-                if batch.len() >= size.most() || bytes > MOST_BYTES {
-                    break;
-                }
-                bytes += size_in_batch(&attempted.0);
-                batch.push(attempted);
-                numbers.push(number);
-            }
-            upto = number;
+        let pattern = self.subscription.wanted.pattern.clone();
+        let next = self.durable.store.read(claim.right.clone(), claim.done, pattern).await?;
+        let lost = next.lost;
+        if next.upto == claim.done {
+            return Ok(Next::Word(LOOK));
         }
+        let (mut batch, mut upto, mut bytes) = (Vec::new(), next.upto, 0);
+        for event in &next.events {
+            let attempted = event.attempted(if batch.is_empty() { claim.attempts + 1 } else { 1 });
+            if batch.len() >= size.most() || bytes > MOST_BYTES {
+                upto = event.number - 1;
+                break;
+            }
+            bytes += size_in_batch(&attempted.0);
+            batch.push(attempted);
+        }
+        let events = &next.events[..batch.len()];
         if batch.is_empty() {
             self.advance(&claim, upto, 0, lost).await?;
             return Ok(Next::Now);
@@ -200,25 +165,24 @@ impl Courier<'_> {
                 Some(failure) => {
                     let place = failure.place;
                     if place > 0 {
-                        self.advance(&claim, numbers[place] - 1, place, lost).await?;
+                        self.advance(&claim, events[place].number - 1, place, lost).await?;
                     }
                     let attempts = if place == 0 { claim.attempts + 1 } else { 1 };
-                    self.fail(&claim, (numbers[place], &batch[place]), attempts, &failure.reason).await
+                    self.fail(&claim, &events[place], attempts, &failure.reason).await
                 }
             },
             Brought::NotServing => Ok(Next::After(AGAIN)),
             Brought::Left => Ok(Next::Now),
             Brought::NotTaken => {
                 let why = "the plugin has no `event`";
-                let values =
-                    [vec![number(claim.attempts.into()), text(why), number(5_000)], self.held(&claim).to_vec()];
-                self.run(FAILED, values.concat()).await?;
+                let store = &self.durable.store;
+                store.failed(claim.right.clone(), claim.attempts, why.to_owned(), LOOK).await?;
                 Ok(Next::After(LOOK))
             }
             Brought::Broken(why) => {
                 // It is not known which event that was: the next attempt is with one alone.
                 size.shrink();
-                self.fail(&claim, (numbers[0], &batch[0]), claim.attempts + 1, &why).await
+                self.fail(&claim, &events[0], claim.attempts + 1, &why).await
             }
         }
     }
@@ -236,61 +200,36 @@ impl Courier<'_> {
     }
 
     async fn advance(&self, claim: &TopicClaim, upto: u64, delivered: usize, lost: u64) -> Result<(), AskError> {
-        let counts = vec![number(upto), number(delivered as u64), number(lost)];
-        self.run(ADVANCE, [counts, self.held(claim).to_vec()].concat()).await?;
+        self.durable.store.advance(claim.right.clone(), upto, (delivered as u64, lost)).await?;
         self.subscription.meter.delivered.fetch_add(delivered as u64, Ordering::Relaxed);
         self.subscription.meter.dropped.fetch_add(lost, Ordering::Relaxed);
         Ok(())
     }
 
     /// It is tried again later, or given up.
-    async fn fail(
-        &self,
-        claim: &TopicClaim,
-        (place, (event, position, _)): (u64, &Attempted),
-        attempts: u32,
-        why: &str,
-    ) -> Result<Next, AskError> {
+    async fn fail(&self, claim: &TopicClaim, event: &KeptEvent, attempts: u32, why: &str) -> Result<Next, AskError> {
         self.subscription.meter.failed.fetch_add(1, Ordering::Relaxed);
         let limits = &self.durable.limits;
         if attempts < limits.attempts {
             let pause = (limits.pause * 2_u32.saturating_pow(attempts - 1)).min(LONGEST_PAUSE);
-            let milliseconds = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-            let values = vec![number(attempts.into()), text(why), number(milliseconds)];
-            self.run(FAILED, [values, self.held(claim).to_vec()].concat()).await?;
+            self.durable.store.failed(claim.right.clone(), attempts, why.to_owned(), pause).await?;
             return Ok(Next::Word(pause));
         }
         tracing::warn!(
             plugin = &*self.subscription.plugin,
             subscription = self.subscription.id,
-            topic = &*event.topic,
+            topic = &*event.said.topic,
             "an event was given up after {attempts} attempts: {why}"
         );
-        let bury = vec![
-            number(place),
-            text(&event.topic),
-            number(*position),
-            EventCell::Bytes(Bytes::copy_from_slice(event.payload())),
-            number(event.at),
-            EventCell::Bytes(Bytes::copy_from_slice(&event.trace_id)),
-            number(event.depth.into()),
-            number(attempts.into()),
-            text(why),
-        ];
-        let give_up = [vec![number(place), text(why)], self.held(claim).to_vec()].concat();
-        let all = vec![(BURY, [bury, self.held(claim).to_vec()].concat()), (GIVE_UP, give_up)];
-        self.durable.store.run_all(all).await?;
+        self.durable.store.give_up(claim.right.clone(), event.clone(), attempts, why.to_owned()).await?;
         *self.durable.dead.lock().entry(self.subscription.plugin.to_string()).or_default() += 1;
         Ok(Next::Now)
     }
 
     /// Tries anew what was given up, one event.
     async fn replay(&self, size: &mut BatchSize) -> Result<Next, AskError> {
-        let rows = self.run(TO_REPLAY, self.key().to_vec()).await?;
-        let Some(row) = rows.first() else { return Ok(Next::Now) };
-        let attempts = u32::try_from(row[7].number()).unwrap_or(0);
-        let (place, attempted) = read_event(row, attempts + 1);
-        let [id, node] = self.key();
+        let Some((event, attempts)) = self.durable.store.to_replay(self.key()).await? else { return Ok(Next::Now) };
+        let attempted = event.attempted(attempts + 1);
         let why = match self.bring(&[attempted], size).await {
             Brought::Handled(failures) => failures.into_iter().next().map(|failure| failure.reason),
             Brought::NotServing => return Ok(Next::After(AGAIN)),
@@ -300,14 +239,14 @@ impl Courier<'_> {
         };
         match why {
             None => {
-                self.run(REVIVED, vec![id, node, number(place)]).await?;
+                self.durable.store.revived(self.key(), event.number).await?;
                 self.subscription.meter.delivered.fetch_add(1, Ordering::Relaxed);
                 if let Some(dead) = self.durable.dead.lock().get_mut(&*self.subscription.plugin) {
                     *dead = dead.saturating_sub(1);
                 }
             }
             Some(why) => {
-                self.run(STILL_DEAD, vec![text(&why), id, node, number(place)]).await?;
+                self.durable.store.still_dead(self.key(), event.number, why).await?;
                 self.subscription.meter.failed.fetch_add(1, Ordering::Relaxed);
             }
         }

@@ -5,33 +5,74 @@
 
 mod clerk;
 mod courier;
+mod ledger;
+#[cfg(feature = "nats")]
+mod nats;
 mod operators;
+#[cfg(feature = "nats")]
+mod outbox;
+mod port;
 mod sql;
 mod store;
+mod url;
 mod writer;
 
 pub(crate) use sql::{INSERT_ONE, SQLITE_TABLES};
+pub use url::{EventsUrl, NotAnEventsUrl};
 
 use super::{EventLimits, bring::Attempted, meters::EventMeters, record::EventRecord, subscriber::subscription_id};
 use crate::PluginData;
 use camlock_policy::{AskError, Deliver, DeliverTo, Subscription, TopicPattern};
 use parking_lot::{Mutex, RwLock};
-use sql::PURGE;
+use port::{EventLedger, KeptEvent};
 use std::{collections::BTreeMap, fmt, sync::Arc};
-use store::{EventStore, KeptEventRow, text};
+use store::EventStore;
 use tokio::{runtime::Handle, sync::watch};
 use writer::EventWriter;
+
+/// Where events are kept.
+#[derive(Clone, Debug)]
+pub struct EventPlace {
+    /// Elsewhere than in the database, if it is set.
+    url: Option<EventsUrl>,
+    /// What plugins emit in their own transactions is there in any case, to begin with.
+    data: PluginData,
+}
+
+impl EventPlace {
+    /// There, or else in the database.
+    pub fn new(url: Option<EventsUrl>, data: PluginData) -> Self {
+        EventPlace { url, data }
+    }
+
+    fn open(self) -> Arc<dyn EventLedger> {
+        let store = EventStore::new(self.data);
+        match self.url {
+            None => Arc::new(store),
+            #[cfg(feature = "nats")]
+            Some(url) => Arc::new(nats::NatsEvents::new(url.0, store)),
+            #[cfg(not(feature = "nats"))]
+            Some(url) => match url.0 {},
+        }
+    }
+}
+
+impl From<PluginData> for EventPlace {
+    fn from(data: PluginData) -> Self {
+        EventPlace::new(None, data)
+    }
+}
 
 /// Kept events. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct DurableEvents(Arc<SharedDurable>);
 
 pub(super) struct SharedDurable {
-    store: EventStore,
+    store: Arc<dyn EventLedger>,
     /// This server, for subscriptions that each has.
     node: Box<str>,
     /// This run of it, for the right to bring events.
-    holder: Box<str>,
+    holder: Arc<str>,
     deliver: Arc<dyn Deliver>,
     runtime: Handle,
     meters: Arc<EventMeters>,
@@ -55,24 +96,25 @@ impl fmt::Debug for DurableEvents {
     }
 }
 
-/// What an event that was read is, and where it stands.
-fn read_event(row: &KeptEventRow, attempt: u32) -> (u64, Attempted) {
-    let trace_id = row[5].bytes().try_into().unwrap_or_default();
-    let depth = u32::try_from(row[6].number()).unwrap_or_default();
-    let event = EventRecord::at(row[4].count(), row[1].text().into(), row[3].bytes(), trace_id, depth);
-    (row[0].count(), (Arc::new(event), row[2].count(), attempt))
+impl KeptEvent {
+    /// As it is brought, with that attempt.
+    fn attempted(&self, attempt: u32) -> Attempted {
+        let said = &self.said;
+        let event = EventRecord::at(said.at, said.topic.as_str().into(), &said.payload, said.trace_id, said.depth);
+        (Arc::new(event), self.position, attempt)
+    }
 }
 
 impl DurableEvents {
-    /// Those in that database, on the server with that name.
+    /// Those there, on the server with that name.
     pub(super) fn start(
-        data: PluginData,
+        place: EventPlace,
         node: &str,
         deliver: Arc<dyn Deliver>,
         (meters, limits): (Arc<EventMeters>, EventLimits),
         runtime: Handle,
     ) -> Self {
-        let store = EventStore::new(data);
+        let store = place.open();
         let holder = format!("{node}/{}", fresh_id());
         let (look, alive) = (watch::channel(0).0, watch::channel(()).0);
         let ended = alive.subscribe();
@@ -146,7 +188,7 @@ impl DurableEvents {
         if !self.0.store.is_there() {
             return Ok(());
         }
-        self.0.store.run_all(PURGE.into_iter().map(|sql| (sql, vec![text(plugin)])).collect()).await
+        self.0.store.purge(plugin.to_owned()).await
     }
 
     /// Events that were given up for a plugin, as of the last look.

@@ -2,61 +2,60 @@
 
 use super::{
     DurableEvents,
-    sql::{DEAD, IS_THERE, LIST, PAUSE, REPLAY, RESUME},
-    store::{KeptEventRow, number, text},
+    port::{DeadEvent, SubscriptionRow},
 };
 use crate::events::operators::shown_payload;
 use camlock_policy::{AskError, AskErrorCode, DeadEventView, SubscriptionState, SubscriptionView, UtcTime};
 use data_encoding::HEXLOWER;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// What was not carried for so long is not there any more, as far as can be known: in milliseconds.
-const UNUSED_AFTER: i64 = 60_000;
+/// What was not carried for so long is not there any more, as far as can be known.
+const UNUSED_AFTER: Duration = Duration::from_secs(60);
 
 fn milliseconds(at: u64) -> UtcTime {
     (UNIX_EPOCH + Duration::from_millis(at)).into()
 }
 
-fn view(row: &KeptEventRow) -> SubscriptionView {
-    let (paused, reason) = (row[8].text(), row[9].text());
-    let (state, why) = match (paused, row[6].number()) {
-        ("", _) if row[13].number() > UNUSED_AFTER => (SubscriptionState::Unused, "nothing that serves has it"),
+fn view(row: &SubscriptionRow) -> SubscriptionView {
+    let reason = row.reason.clone();
+    let (state, why) = match (&*row.paused, row.attempts) {
+        ("", _) if row.unseen > UNUSED_AFTER => (SubscriptionState::Unused, "nothing that serves has it".to_owned()),
         ("", 0) => (SubscriptionState::Active, reason),
         ("", _) => (SubscriptionState::Retrying, reason),
-        (paused, _) => (SubscriptionState::Paused, paused),
+        (paused, _) => (SubscriptionState::Paused, paused.to_owned()),
     };
-    let done = row[5].count();
     SubscriptionView {
-        id: row[0].text().to_owned(),
-        plugin: row[2].text().to_owned(),
-        pattern: row[3].text().to_owned(),
+        id: row.key.id.clone(),
+        plugin: row.plugin.clone(),
+        pattern: row.pattern.clone(),
         durable: true,
-        deliver: Some(row[4].text().to_owned()),
-        node: Some(row[1].text().to_owned()).filter(|node| !node.is_empty()),
+        deliver: Some(row.deliver.clone()),
+        node: Some(row.key.node.clone()).filter(|node| !node.is_empty()),
         state,
-        reason: Some(why.to_owned()).filter(|why| !why.is_empty()),
-        waiting: row[15].count().saturating_sub(done),
-        delivered: row[10].count(),
-        failed: row[11].count(),
-        dropped: row[12].count(),
-        dead: row[14].count(),
-        position: Some(done),
+        reason: Some(why).filter(|why| !why.is_empty()),
+        waiting: row.last.saturating_sub(row.done),
+        delivered: row.delivered,
+        failed: row.failed,
+        dropped: row.lost,
+        dead: row.dead,
+        position: Some(row.done),
     }
 }
 
-fn dead_view(row: &KeptEventRow) -> DeadEventView {
+fn dead_view(dead: &DeadEvent) -> DeadEventView {
+    let said = &dead.event.said;
     DeadEventView {
-        number: row[0].count(),
-        topic: row[1].text().to_owned(),
-        position: row[2].count(),
-        payload: shown_payload(row[3].bytes()),
-        at: (UNIX_EPOCH + Duration::from_micros(row[4].count())).into(),
-        trace_id: HEXLOWER.encode(row[5].bytes()),
-        depth: u32::try_from(row[6].number()).unwrap_or_default(),
-        node: Some(row[7].text().to_owned()).filter(|node| !node.is_empty()),
-        attempts: u32::try_from(row[8].number()).unwrap_or_default(),
-        reason: row[9].text().to_owned(),
-        died: milliseconds(row[10].count()),
+        number: dead.event.number,
+        topic: said.topic.clone(),
+        position: dead.event.position,
+        payload: shown_payload(&said.payload),
+        at: (UNIX_EPOCH + Duration::from_micros(said.at)).into(),
+        trace_id: HEXLOWER.encode(&said.trace_id),
+        depth: said.depth,
+        node: Some(dead.node.clone()).filter(|node| !node.is_empty()),
+        attempts: dead.attempts,
+        reason: dead.reason.clone(),
+        died: milliseconds(dead.died),
     }
 }
 
@@ -69,15 +68,14 @@ impl DurableEvents {
         if !self.0.store.is_there() {
             return Ok(Vec::new());
         }
-        Ok(self.0.store.run(LIST, Vec::new()).await?.iter().map(view).collect())
+        Ok(self.0.store.list().await?.iter().map(view).collect())
     }
 
     async fn known(&self, id: &str) -> Result<(), AskError> {
         if !self.0.store.is_there() {
             return Err(unknown(id));
         }
-        let rows = self.0.store.run(IS_THERE, vec![text(id)]).await?;
-        if rows.first().is_some_and(|row| row[0].number() > 0) { Ok(()) } else { Err(unknown(id)) }
+        if self.0.store.is_known(id.to_owned()).await? { Ok(()) } else { Err(unknown(id)) }
     }
 
     pub(in crate::events) async fn dead(
@@ -87,28 +85,25 @@ impl DurableEvents {
         most: usize,
     ) -> Result<(Vec<DeadEventView>, bool), AskError> {
         self.known(id).await?;
-        let rows = self.0.store.run(DEAD, vec![text(id), number(after), number(most as u64 + 1)]).await?;
+        let rows = self.0.store.dead(id.to_owned(), after, most + 1).await?;
         Ok((rows.iter().take(most).map(dead_view).collect(), rows.len() > most))
     }
 
     pub(in crate::events) async fn replay(&self, id: &str, event: Option<u64>) -> Result<u64, AskError> {
         self.known(id).await?;
-        let rows = self.0.store.run(REPLAY, vec![text(id), number(event.unwrap_or(0))]).await?;
-        if let Some(event) = event.filter(|_| rows.is_empty()) {
+        let replayed = self.0.store.replay(id.to_owned(), event).await?;
+        if let Some(event) = event.filter(|_| replayed == 0) {
             let why = format!("no event {event} of `{id}` was given up");
             return Err(AskError::new(AskErrorCode::NotFound, why));
         }
         self.look_again();
-        Ok(rows.len() as u64)
+        Ok(replayed)
     }
 
     pub(in crate::events) async fn pause(&self, id: &str, paused: bool) -> Result<(), AskError> {
         self.known(id).await?;
-        if paused {
-            self.0.store.run(PAUSE, vec![text("an operator paused it"), text(id)]).await?;
-        } else {
-            self.0.store.run(RESUME, vec![text(id)]).await?;
-        }
+        let reason = paused.then(|| "an operator paused it".to_owned());
+        self.0.store.pause(id.to_owned(), reason).await?;
         self.look_again();
         Ok(())
     }

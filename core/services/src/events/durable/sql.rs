@@ -52,6 +52,13 @@ pub(super) const INSERT_MANY: &str = "INSERT INTO events (topic, payload, at, tr
 
 pub(super) const UNNUMBERED: &str = "SELECT 1 FROM events WHERE number IS NULL LIMIT 1";
 
+#[cfg(feature = "nats")]
+pub(super) const FRESH: &str =
+    "SELECT id, topic, payload, at, trace, depth FROM events WHERE number IS NULL ORDER BY id LIMIT 500";
+
+#[cfg(feature = "nats")]
+pub(super) const REMOVE_FRESH: &str = "DELETE FROM events WHERE id = $1 AND number IS NULL";
+
 /// Nobody else numbers until the transaction ends.
 pub(super) const LOCK_HEAD: &str = "UPDATE event_heads SET last = last WHERE topic = '' RETURNING last";
 

@@ -1,7 +1,8 @@
 //! Running the statements of kept events, on either database. What must not live here: the statements (`sql.rs`), and when they are run.
 
-use super::sql::{
-    BothSql, HEAD, INSERT_MANY, INSERT_ONE, KEEP_HEAD, KEEP_POSITIONS, LOCK_HEAD, NUMBER_FRESH, UNNUMBERED,
+use super::{
+    port::KeptEmission,
+    sql::{BothSql, HEAD, INSERT_MANY, INSERT_ONE, KEEP_HEAD, KEEP_POSITIONS, LOCK_HEAD, NUMBER_FRESH, UNNUMBERED},
 };
 use crate::{PluginData, data::PooledConnection, data::unavailable};
 use bytes::Bytes;
@@ -22,16 +23,6 @@ pub(super) enum EventCell {
 
 /// A row.
 pub(super) type KeptEventRow = Vec<EventCell>;
-
-/// An event that is to be kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct KeptEmission {
-    pub(super) topic: String,
-    pub(super) payload: Bytes,
-    pub(super) at: u64,
-    pub(super) trace_id: [u8; 16],
-    pub(super) depth: u32,
-}
 
 /// Where events are kept. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -88,6 +79,16 @@ impl SqliteValue for EventCell {
 impl EventStore {
     pub(super) fn new(data: PluginData) -> Self {
         EventStore { data, own: "camlock".into() }
+    }
+
+    #[cfg(feature = "nats")]
+    pub(super) fn data(&self) -> &PluginData {
+        &self.data
+    }
+
+    #[cfg(feature = "nats")]
+    pub(super) fn own(&self) -> &Arc<str> {
+        &self.own
     }
 
     /// PostgreSQL's connections, if it is that.
@@ -147,7 +148,7 @@ impl EventStore {
     }
 
     /// Keeps events, all or none, in their order.
-    pub(super) async fn keep(&self, events: Arc<Vec<KeptEmission>>) -> Result<(), AskError> {
+    pub(super) async fn keep_all(&self, events: Arc<Vec<KeptEmission>>) -> Result<(), AskError> {
         match &self.data {
             PluginData::Sqlite(file) => {
                 let act = move |connection: &mut Connection| {
@@ -175,7 +176,7 @@ impl EventStore {
     }
 
     /// Numbers what has no number yet, up to so many: how many that were.
-    pub(super) async fn number_fresh(&self) -> Result<u64, AskError> {
+    pub(super) async fn number_some(&self) -> Result<u64, AskError> {
         match &self.data {
             PluginData::Sqlite(file) => {
                 let act = |connection: &mut Connection| {
@@ -223,7 +224,7 @@ impl EventStore {
     }
 
     /// The last number.
-    pub(super) async fn head(&self) -> Result<u64, AskError> {
+    pub(super) async fn last_number(&self) -> Result<u64, AskError> {
         Ok(self.run(HEAD, Vec::new()).await?.first().map_or(0, |row| row[0].count()))
     }
 }
@@ -240,11 +241,15 @@ impl KeptEmission {
     }
 }
 
-fn begin(connection: &mut Connection) -> Result<rusqlite::Transaction<'_>, AskError> {
+pub(super) fn begin(connection: &mut Connection) -> Result<rusqlite::Transaction<'_>, AskError> {
     connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(unavailable)
 }
 
-fn on_sqlite(connection: &Connection, sql: &str, values: &[EventCell]) -> Result<Vec<KeptEventRow>, AskError> {
+pub(super) fn on_sqlite(
+    connection: &Connection,
+    sql: &str,
+    values: &[EventCell],
+) -> Result<Vec<KeptEventRow>, AskError> {
     let mut statement = connection.prepare_cached(sql).map_err(unavailable)?;
     let columns = statement.column_count();
     let mut rows = statement.query(params_from_iter(values)).map_err(unavailable)?;
@@ -271,11 +276,11 @@ fn refused(error: tokio_postgres::Error) -> AskError {
     }
 }
 
-async fn plain(connection: &PooledConnection, sql: &str) -> Result<(), AskError> {
+pub(super) async fn plain(connection: &PooledConnection, sql: &str) -> Result<(), AskError> {
     connection.client()?.batch_execute(sql).await.map_err(refused)
 }
 
-async fn on_postgres(
+pub(super) async fn on_postgres(
     connection: &mut PooledConnection,
     sql: &'static str,
     values: &[EventCell],

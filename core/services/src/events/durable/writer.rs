@@ -3,7 +3,7 @@
 
 use super::{
     SharedDurable,
-    store::{EventStore, KeptEmission},
+    port::{EventLedger, KeptEmission},
 };
 use crate::events::EmittedEvent;
 use bytes::Bytes;
@@ -23,7 +23,7 @@ const MOST_WAITING: usize = 10_000;
 
 /// What waits to be written.
 pub(super) struct EventWriter {
-    store: EventStore,
+    store: Arc<dyn EventLedger>,
     waiting: Mutex<WaitingEmissions>,
 }
 
@@ -34,7 +34,7 @@ struct WaitingEmissions {
 }
 
 impl EventWriter {
-    pub(super) fn new(store: EventStore) -> Self {
+    pub(super) fn new(store: Arc<dyn EventLedger>) -> Self {
         EventWriter { store, waiting: Mutex::default() }
     }
 

@@ -1,0 +1,592 @@
+//! Kept events on a NATS server with JetStream: an event is a message of a stream, with its number by the server and its position by
+//! whoever wrote it (`append.rs`); what is known of a subscription is a row (`record.rs`) that is changed only as long as nobody else
+//! has changed it, which also is how the right to bring events is got and held on to. No clock is compared with another one: who has
+//! the right loses it when its row stays as it is for so long. What must not live here: when events are brought, and what comes of it.
+
+mod append;
+mod link;
+mod place;
+mod reader;
+mod record;
+
+pub(super) use place::NatsUrl;
+
+use super::{
+    port::{
+        BringingRight, DeadEvent, EventLedger, Kept, KeptEmission, KeptEvent, NextEvents, SubscriptionKey,
+        SubscriptionRow, SubscriptionTerms, TopicClaim,
+    },
+    store::EventStore,
+};
+use append::EventAppender;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull::Config};
+use camlock_policy::{AskError, BoxFuture, TopicPattern};
+use futures_util::{StreamExt, TryStreamExt};
+use link::{NatsLink, NatsTable, PATIENCE, unavailable};
+use parking_lot::Mutex;
+use reader::EventReader;
+use record::{BuriedEvent, SubscriptionState, begin, number_of, read, written};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+use tokio::sync::watch;
+
+/// So many events in a row may be given up before a subscription is paused.
+const MOST_GIVEN_UP: u64 = 20;
+
+/// Whose row stays as it is for so long has lost the right to bring events.
+const HELD_FOR: Duration = Duration::from_secs(15);
+
+/// A row is written at least so often by who has the right.
+const HEARD: Duration = Duration::from_secs(4);
+
+/// So often a row is tried to be changed while others change it.
+const MOST_CHANGES: usize = 100;
+
+/// What everybody has had is kept for so long, and the rest for so long.
+const KEPT_FOR: (Duration, Duration) = (Duration::from_secs(3_600), Duration::from_secs(604_800));
+
+/// What is old is looked for so often.
+const SWEPT: Duration = Duration::from_secs(600);
+
+/// Between attempts to listen.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Kept events on NATS. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct NatsEvents(Arc<NatsLedger>);
+
+struct NatsLedger {
+    link: NatsLink,
+    appender: EventAppender,
+    /// Where events are that plugins emitted in transactions of theirs.
+    outbox: EventStore,
+    readers: Mutex<HashMap<SubscriptionKey, Arc<tokio::sync::Mutex<EventReader>>>>,
+    /// What is held here: when that was written last, and when its next event is due.
+    held: Mutex<HashMap<SubscriptionKey, HeldRight>>,
+    /// What others hold: which revision was seen, first when.
+    others: Mutex<HashMap<SubscriptionKey, (u64, Instant)>>,
+    swept: Mutex<Option<Instant>>,
+}
+
+#[derive(Clone, Copy)]
+struct HeldRight {
+    written: Instant,
+    due: Option<Instant>,
+}
+
+/// What is to become of a row.
+enum RowChange {
+    Write,
+    Leave,
+}
+
+impl NatsEvents {
+    pub(super) fn new(url: NatsUrl, outbox: EventStore) -> Self {
+        NatsEvents(Arc::new(NatsLedger {
+            link: NatsLink::new(url),
+            appender: EventAppender::default(),
+            outbox,
+            readers: Mutex::default(),
+            held: Mutex::default(),
+            others: Mutex::default(),
+            swept: Mutex::default(),
+        }))
+    }
+
+    /// Does something with all of this, by itself.
+    fn asked<T: Send + 'static, F>(&self, work: impl FnOnce(Arc<NatsLedger>) -> F) -> Kept<T>
+    where
+        F: Future<Output = Result<T, AskError>> + Send + 'static,
+    {
+        Box::pin(work(self.0.clone()))
+    }
+}
+
+impl NatsLedger {
+    /// Changes a subscription's row, if it is there, and nobody else is quicker without end: what it is now.
+    async fn change(
+        &self,
+        key: &str,
+        change: impl Fn(&mut SubscriptionState) -> RowChange + Send + Sync,
+    ) -> Result<Option<SubscriptionState>, AskError> {
+        let table = &self.link.streams().await?.subscriptions;
+        for _ in 0..MOST_CHANGES {
+            let Some(row) = table.get(key).await? else { return Ok(None) };
+            let mut state: SubscriptionState = read(&row)?;
+            match change(&mut state) {
+                RowChange::Leave => return Ok(None),
+                RowChange::Write => {}
+            }
+            if table.put(key, written(&state), Some(row.revision)).await?.is_some() {
+                return Ok(Some(state));
+            }
+        }
+        Err(unavailable("others change a subscription without end"))
+    }
+
+    /// The same by who has the right to.
+    async fn change_held(
+        &self,
+        right: &BringingRight,
+        due: Option<Instant>,
+        change: impl Fn(&mut SubscriptionState) + Send + Sync,
+    ) -> Result<(), AskError> {
+        let changed = self
+            .change(&right.key.row(), |state| {
+                if state.holder != *right.holder || state.epoch != right.epoch {
+                    return RowChange::Leave;
+                }
+                change(state);
+                RowChange::Write
+            })
+            .await?;
+        if changed.is_some() {
+            self.held.lock().insert(right.key.clone(), HeldRight { written: Instant::now(), due });
+        }
+        Ok(())
+    }
+
+    async fn append(&self, events: &[KeptEmission]) -> Result<(), AskError> {
+        self.link.streams().await?;
+        self.appender.append(&self.link, events).await?;
+        let (client, _) = self.link.open().await?;
+        // Who does not hear of it looks by itself now and then.
+        let _ = client.publish(self.link.word(), Vec::new().into()).await;
+        Ok(())
+    }
+
+    async fn claim(&self, key: SubscriptionKey, holder: Arc<str>) -> Result<Option<TopicClaim>, AskError> {
+        let table = &self.link.streams().await?.subscriptions;
+        let row = key.row();
+        let Some(found) = table.get(&row).await? else { return Ok(None) };
+        let mut state: SubscriptionState = read(&found)?;
+        let now = Instant::now();
+        let held = self.held.lock().get(&key).copied().filter(|_| state.holder == *holder);
+        match held {
+            Some(held) if held.written.elapsed() < HEARD => {}
+            // It is mine; whoever looks is to see that I am there.
+            Some(held) => {
+                if table.put(&row, written(&state), Some(found.revision)).await?.is_none() {
+                    return Ok(None);
+                }
+                self.held.lock().insert(key.clone(), HeldRight { written: now, ..held });
+            }
+            None => {
+                if !state.holder.is_empty() && state.holder != *holder && !self.is_silent(&key, found.revision) {
+                    return Ok(None);
+                }
+                state.holder = holder.to_string();
+                state.epoch += 1;
+                if table.put(&row, written(&state), Some(found.revision)).await?.is_none() {
+                    return Ok(None);
+                }
+                let due = (state.attempts > 0).then(|| now + Duration::from_millis(state.pause));
+                self.held.lock().insert(key.clone(), HeldRight { written: now, due });
+                self.others.lock().remove(&key);
+            }
+        }
+        // An operator who has it go on has it go on now.
+        let due = self.held.lock().get(&key).and_then(|held| held.due).filter(|_| state.pause > 0);
+        Ok(Some(TopicClaim {
+            right: BringingRight { key, holder, epoch: state.epoch },
+            done: state.done,
+            attempts: state.attempts,
+            due: due.map_or(Duration::ZERO, |due| due.saturating_duration_since(now)),
+            paused: state.paused.is_some(),
+            replays: state.replays.into(),
+        }))
+    }
+
+    /// Whether who has the right has written nothing for too long, as far as was seen here.
+    fn is_silent(&self, key: &SubscriptionKey, revision: u64) -> bool {
+        let mut others = self.others.lock();
+        let seen = others.entry(key.clone()).or_insert((revision, Instant::now()));
+        if seen.0 != revision {
+            *seen = (revision, Instant::now());
+        }
+        seen.1.elapsed() >= HELD_FOR
+    }
+
+    async fn register(&self, key: SubscriptionKey, terms: SubscriptionTerms) -> Result<(), AskError> {
+        let streams = self.link.streams().await?;
+        let head = streams.events.get_info().await.map_err(unavailable)?.state.last_sequence;
+        let fresh = SubscriptionState::new(&key, &terms, head);
+        if streams.subscriptions.put(&key.row(), written(&fresh), Some(0)).await?.is_some() {
+            return Ok(());
+        }
+        let change = |state: &mut SubscriptionState| {
+            *state = std::mem::take(state).with(&terms);
+            RowChange::Write
+        };
+        self.change(&key.row(), change).await.map(drop)
+    }
+
+    async fn give_up(
+        &self,
+        right: BringingRight,
+        event: KeptEvent,
+        attempts: u32,
+        reason: String,
+    ) -> Result<(), AskError> {
+        let streams = self.link.streams().await?;
+        let plugin = right.key.id.split(':').next().unwrap_or_default();
+        let buried = BuriedEvent::new(plugin, &right.key.node, &event, attempts, reason.clone());
+        // First: if this ends between the two, it is given up once more.
+        streams.dead.put(&right.key.dead_row(event.number), written(&buried), None).await?;
+        let change = |state: &mut SubscriptionState| {
+            (state.done, state.attempts) = (event.number, 0);
+            state.failed += 1;
+            state.given_up += 1;
+            state.reason = Some(reason.clone());
+            if state.given_up >= MOST_GIVEN_UP {
+                state.paused = Some(format!("events were given up one after the other, {MOST_GIVEN_UP} of them"));
+            }
+        };
+        self.change_held(&right, None, change).await
+    }
+
+    /// The dead events of a subscription on one server or on all, in the order of their numbers.
+    async fn dead_keys(&self, begin: &str) -> Result<Vec<String>, AskError> {
+        let mut keys = self.link.streams().await?.dead.keys(begin).await?;
+        keys.sort_by_key(|key| number_of(key));
+        Ok(keys)
+    }
+
+    async fn to_replay(&self, key: SubscriptionKey) -> Result<Option<(KeptEvent, u32)>, AskError> {
+        let streams = self.link.streams().await?;
+        let Some(row) = streams.subscriptions.get(&key.row()).await? else { return Ok(None) };
+        for dead in self.dead_keys(&format!("{}.", key.row())).await? {
+            if let Some(found) = streams.dead.get(&dead).await? {
+                let buried: BuriedEvent = read(&found)?;
+                if buried.replay {
+                    return Ok(Some((buried.event(), buried.attempts)));
+                }
+            }
+        }
+        // Unless somebody wanted one more meanwhile.
+        let mut state: SubscriptionState = read(&row)?;
+        state.replays = false;
+        streams.subscriptions.put(&key.row(), written(&state), Some(row.revision)).await?;
+        Ok(None)
+    }
+
+    async fn replay(&self, id: String, number: Option<u64>) -> Result<u64, AskError> {
+        let table = &self.link.streams().await?.dead;
+        let mut count = 0;
+        for key in self.dead_keys(&begin(&id)).await? {
+            if number.is_none_or(|number| number == number_of(&key)) {
+                count += u64::from(mark(table, &key).await?);
+            }
+        }
+        let wants = |state: &mut SubscriptionState| {
+            state.replays = true;
+            RowChange::Write
+        };
+        for key in self.link.streams().await?.subscriptions.keys(&begin(&id)).await? {
+            self.change(&key, wants).await?;
+        }
+        Ok(count)
+    }
+
+    async fn still_dead(&self, key: SubscriptionKey, number: u64, reason: String) -> Result<(), AskError> {
+        let table = &self.link.streams().await?.dead;
+        let row = key.dead_row(number);
+        let Some(found) = table.get(&row).await? else { return Ok(()) };
+        let mut buried: BuriedEvent = read(&found)?;
+        (buried.replay, buried.reason) = (false, reason);
+        buried.attempts += 1;
+        table.put(&row, written(&buried), Some(found.revision)).await.map(drop)
+    }
+
+    async fn dead(&self, id: String, after: u64, most: usize) -> Result<Vec<DeadEvent>, AskError> {
+        let table = &self.link.streams().await?.dead;
+        let keys = self.dead_keys(&begin(&id)).await?;
+        let mut dead = Vec::new();
+        for key in keys.iter().filter(|key| number_of(key) > after).take(most) {
+            if let Some(found) = table.get(key).await? {
+                dead.push(read::<BuriedEvent>(&found)?.dead(found.written));
+            }
+        }
+        Ok(dead)
+    }
+
+    async fn list(&self) -> Result<Vec<SubscriptionRow>, AskError> {
+        let streams = self.link.streams().await?;
+        let mut dead: HashMap<String, u64> = HashMap::new();
+        for key in streams.dead.keys("").await? {
+            let subscription = key.rsplit_once('.').map_or("", |(subscription, _)| subscription);
+            *dead.entry(subscription.to_owned()).or_default() += 1;
+        }
+        let last = streams.events.get_info().await.map_err(unavailable)?.state.last_sequence;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let mut rows = Vec::new();
+        for row in streams.subscriptions.rows("").await? {
+            let state: SubscriptionState = read(&row)?;
+            let key = SubscriptionKey { id: state.id, node: state.node };
+            let unseen = u64::try_from(now).unwrap_or(0).saturating_sub(row.written);
+            rows.push(SubscriptionRow {
+                dead: dead.get(&key.row()).copied().unwrap_or(0),
+                key,
+                plugin: state.plugin,
+                pattern: state.pattern,
+                deliver: state.deliver,
+                done: state.done,
+                attempts: state.attempts.into(),
+                paused: state.paused.unwrap_or_default(),
+                reason: state.reason.unwrap_or_default(),
+                delivered: state.delivered,
+                failed: state.failed,
+                lost: state.lost,
+                unseen: Duration::from_millis(unseen),
+                last,
+            });
+        }
+        rows.sort_by(|one, other| (&one.key.id, &one.key.node).cmp(&(&other.key.id, &other.key.node)));
+        Ok(rows)
+    }
+
+    async fn purge(&self, plugin: String) -> Result<(), AskError> {
+        let streams = self.link.streams().await?;
+        for row in streams.dead.rows("").await? {
+            if read::<BuriedEvent>(&row)?.plugin == plugin {
+                streams.dead.remove(&row.key).await?;
+            }
+        }
+        for row in streams.subscriptions.rows("").await? {
+            if read::<SubscriptionState>(&row)?.plugin == plugin {
+                streams.subscriptions.remove(&row.key).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The last number of those that were written before that.
+    async fn number_before(&self, age: Duration) -> Result<u64, AskError> {
+        let streams = self.link.streams().await?;
+        let head = streams.events.get_info().await.map_err(unavailable)?.state.last_sequence;
+        let start = SystemTime::now() - age;
+        let config = Config {
+            deliver_policy: DeliverPolicy::ByStartTime { start_time: start.into() },
+            ack_policy: AckPolicy::None,
+            headers_only: true,
+            memory_storage: true,
+            num_replicas: 1,
+            inactive_threshold: PATIENCE,
+            ..Config::default()
+        };
+        let consumer = streams.events.create_consumer(config).await.map_err(unavailable)?;
+        let mut messages = consumer.fetch().max_messages(1).messages().await.map_err(unavailable)?;
+        match messages.next().await {
+            Some(message) => {
+                let message = message.map_err(unavailable)?;
+                Ok(message.info().map_err(unavailable)?.stream_sequence - 1)
+            }
+            None => Ok(head),
+        }
+    }
+
+    async fn sweep(&self) -> Result<(), AskError> {
+        if self.swept.lock().is_some_and(|swept| swept.elapsed() < SWEPT) {
+            return Ok(());
+        }
+        *self.swept.lock() = Some(Instant::now());
+        let streams = self.link.streams().await?;
+        let rows = self.list().await?;
+        for row in rows.iter().filter(|row| row.unseen > KEPT_FOR.1) {
+            streams.subscriptions.remove(&row.key.row()).await?;
+        }
+        let had = rows.iter().filter(|row| row.unseen <= KEPT_FOR.1).map(|row| row.done).min().unwrap_or(u64::MAX);
+        let upto = self.number_before(KEPT_FOR.1).await?.max(self.number_before(KEPT_FOR.0).await?.min(had));
+        let subjects = format!("{}.event.>", self.link.url.prefix());
+        let found = streams.events.info_with_subjects(subjects).await.map_err(unavailable)?;
+        let subjects: Vec<(String, usize)> = found.try_collect().await.map_err(unavailable)?;
+        for (subject, _) in subjects.into_iter().filter(|(_, count)| *count > 1) {
+            // The last of each topic stays: its position is where the next one goes on.
+            let last = streams.events.get_last_raw_message_by_subject(&subject).await.map_err(unavailable)?;
+            let purge = streams.events.purge().filter(subject).sequence((upto + 1).min(last.sequence));
+            purge.await.map_err(unavailable)?;
+        }
+        Ok(())
+    }
+
+    async fn hear(&self, look: &watch::Sender<u64>) -> Result<(), AskError> {
+        let (client, _) = self.link.open().await?;
+        let mut words = client.subscribe(self.link.word()).await.map_err(unavailable)?;
+        while words.next().await.is_some() {
+            look.send_modify(|count| *count += 1);
+        }
+        Ok(())
+    }
+}
+
+/// One is to be tried anew: whether it was there.
+async fn mark(table: &NatsTable, key: &str) -> Result<bool, AskError> {
+    for _ in 0..MOST_CHANGES {
+        let Some(found) = table.get(key).await? else { return Ok(false) };
+        let mut buried: BuriedEvent = read(&found)?;
+        buried.replay = true;
+        if table.put(key, written(&buried), Some(found.revision)).await?.is_some() {
+            return Ok(true);
+        }
+    }
+    Err(unavailable("others change what was given up without end"))
+}
+
+impl EventLedger for NatsEvents {
+    fn is_there(&self) -> bool {
+        true
+    }
+
+    fn keep(&self, events: Arc<Vec<KeptEmission>>) -> Kept<()> {
+        self.asked(async move |ledger| ledger.append(&events).await)
+    }
+
+    /// They have them from the beginning, but for those that come from a database. While that is away the others go on.
+    fn number_fresh(&self) -> Kept<u64> {
+        self.asked(async move |ledger| {
+            if !ledger.outbox.is_there() {
+                return Ok(0);
+            }
+            let carried = ledger.outbox.carry_over(async |events| ledger.append(events).await).await;
+            if let Err(error) = &carried {
+                tracing::debug!("events of transactions are not carried over now: {}", error.message);
+            }
+            Ok(carried.unwrap_or(0))
+        })
+    }
+
+    fn head(&self) -> Kept<u64> {
+        self.asked(async move |ledger| {
+            Ok(ledger.link.streams().await?.events.get_info().await.map_err(unavailable)?.state.last_sequence)
+        })
+    }
+
+    fn listen(&self, look: watch::Sender<u64>) -> BoxFuture<()> {
+        let ledger = self.0.clone();
+        Box::pin(async move {
+            loop {
+                if let Err(error) = ledger.hear(&look).await {
+                    tracing::debug!("word of kept events is not heard now: {}", error.message);
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        })
+    }
+
+    fn register(&self, key: SubscriptionKey, terms: SubscriptionTerms) -> Kept<()> {
+        self.asked(async move |ledger| ledger.register(key, terms).await)
+    }
+
+    fn claim(&self, key: SubscriptionKey, holder: Arc<str>) -> Kept<Option<TopicClaim>> {
+        self.asked(async move |ledger| ledger.claim(key, holder).await)
+    }
+
+    fn release(&self, key: SubscriptionKey, holder: Arc<str>) -> Kept<()> {
+        self.asked(async move |ledger| {
+            ledger.held.lock().remove(&key);
+            ledger.readers.lock().remove(&key);
+            let change = |state: &mut SubscriptionState| {
+                if state.holder != *holder {
+                    return RowChange::Leave;
+                }
+                state.holder.clear();
+                RowChange::Write
+            };
+            ledger.change(&key.row(), change).await.map(drop)
+        })
+    }
+
+    fn read(&self, right: BringingRight, done: u64, pattern: TopicPattern) -> Kept<NextEvents> {
+        self.asked(async move |ledger| {
+            let reader = ledger.readers.lock().entry(right.key).or_default().clone();
+            let mut reader = reader.lock().await;
+            reader.next(&ledger.link, done, &pattern).await
+        })
+    }
+
+    fn advance(&self, right: BringingRight, upto: u64, (delivered, lost): (u64, u64)) -> Kept<()> {
+        self.asked(async move |ledger| {
+            let change = |state: &mut SubscriptionState| {
+                (state.done, state.attempts) = (upto, 0);
+                state.delivered += delivered;
+                state.lost += lost;
+                if delivered > 0 {
+                    (state.given_up, state.reason) = (0, None);
+                }
+            };
+            ledger.change_held(&right, None, change).await
+        })
+    }
+
+    fn failed(&self, right: BringingRight, attempts: u32, reason: String, pause: Duration) -> Kept<()> {
+        self.asked(async move |ledger| {
+            let change = |state: &mut SubscriptionState| {
+                (state.attempts, state.reason) = (attempts, Some(reason.clone()));
+                state.failed += 1;
+                state.pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+            };
+            ledger.change_held(&right, Some(Instant::now() + pause), change).await
+        })
+    }
+
+    fn give_up(&self, right: BringingRight, event: KeptEvent, attempts: u32, reason: String) -> Kept<()> {
+        self.asked(async move |ledger| ledger.give_up(right, event, attempts, reason).await)
+    }
+
+    fn to_replay(&self, key: SubscriptionKey) -> Kept<Option<(KeptEvent, u32)>> {
+        self.asked(async move |ledger| ledger.to_replay(key).await)
+    }
+
+    fn revived(&self, key: SubscriptionKey, number: u64) -> Kept<()> {
+        self.asked(async move |ledger| ledger.link.streams().await?.dead.remove(&key.dead_row(number)).await)
+    }
+
+    fn still_dead(&self, key: SubscriptionKey, number: u64, reason: String) -> Kept<()> {
+        self.asked(async move |ledger| ledger.still_dead(key, number, reason).await)
+    }
+
+    fn dead(&self, id: String, after: u64, most: usize) -> Kept<Vec<DeadEvent>> {
+        self.asked(async move |ledger| ledger.dead(id, after, most).await)
+    }
+
+    fn replay(&self, id: String, number: Option<u64>) -> Kept<u64> {
+        self.asked(async move |ledger| ledger.replay(id, number).await)
+    }
+
+    fn list(&self) -> Kept<Vec<SubscriptionRow>> {
+        self.asked(async move |ledger| ledger.list().await)
+    }
+
+    fn is_known(&self, id: String) -> Kept<bool> {
+        self.asked(async move |ledger| {
+            Ok(!ledger.link.streams().await?.subscriptions.keys(&begin(&id)).await?.is_empty())
+        })
+    }
+
+    fn pause(&self, id: String, reason: Option<String>) -> Kept<()> {
+        self.asked(async move |ledger| {
+            let change = |state: &mut SubscriptionState| {
+                state.paused = reason.clone();
+                if reason.is_none() {
+                    (state.given_up, state.pause) = (0, 0);
+                }
+                RowChange::Write
+            };
+            for key in ledger.link.streams().await?.subscriptions.keys(&begin(&id)).await? {
+                ledger.change(&key, change).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn purge(&self, plugin: String) -> Kept<()> {
+        self.asked(async move |ledger| ledger.purge(plugin).await)
+    }
+
+    fn sweep(&self) -> Kept<()> {
+        self.asked(async move |ledger| ledger.sweep().await)
+    }
+}
