@@ -58,7 +58,7 @@ pub use crate::{
     memory::InMemory,
     options::{ActNotes, AdminOptions, AsksCounted},
     settings::{AdminSettings, Network, NoNetwork},
-    socket::{ControlSocket, serve_socket},
+    socket::{ControlSocket, bind_socket, serve_socket},
 };
 
 use admit::admit;
