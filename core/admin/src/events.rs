@@ -7,6 +7,7 @@ use crate::{
     lasting::{Credentials, lasting},
     page::{cursor, length, place},
     state::{Control, ControlState},
+    told::Told,
 };
 use axum::{
     Json,
@@ -110,10 +111,12 @@ pub(super) async fn emit(State(control): ControlState, body: Body) -> Result<(St
     Ok((StatusCode::ACCEPTED, Json(EmittedView { topic })))
 }
 
+type ToldEventView = Told<EventView>;
+
 /// Events that this server emits, from now on.
 #[utoipa::path(get, path = "/api/v1/topics/events", tag = "events", operation_id = "follow_topics", params(TopicQuery), responses(
     (status = 200, description = "Each event's `data` is one; whoever reads slowly misses some",
-        body = EventView, content_type = "text/event-stream"),
+        body = ToldEventView, content_type = "text/event-stream"),
 ))]
 pub(super) async fn follow(
     State(control): ControlState,

@@ -5,6 +5,7 @@ use crate::{
     lasting::{Credentials, lasting},
     page::{cursor, length, place},
     state::{Control, ControlState},
+    told::Told,
 };
 use axum::{
     Json,
@@ -95,11 +96,13 @@ pub(super) struct EventsQuery {
     plugin: Option<String>,
 }
 
+type ToldJournalEntry = Told<JournalEntry>;
+
 /// What happens, as it happens. It goes on after the `Last-Event-ID` that was sent.
 #[utoipa::path(get, path = "/api/v1/events", tag = "fleet",
     params(EventsQuery, ("last-event-id" = Option<String>, Header, description = "As `after`, and before it")), responses(
     (status = 200, description = "Each event's `data` is an entry of the journal",
-        body = JournalEntry, content_type = "text/event-stream"),
+        body = ToldJournalEntry, content_type = "text/event-stream"),
     (status = 503, description = "The registry cannot be read"),
 ))]
 pub(super) async fn events(

@@ -47,6 +47,7 @@ mod state;
 mod tally;
 mod tasks;
 mod tokens;
+mod told;
 mod values;
 mod welcome;
 

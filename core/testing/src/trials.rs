@@ -4,7 +4,11 @@
 //! A function registers itself with `#[trial]`; `main` ends with [`run_trials`].
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use std::process::Command;
+use std::{
+    process::Command,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 /// What a test returns: `()` or a result.
 pub trait Outcome {
@@ -43,9 +47,23 @@ impl Registered {
     }
 }
 
+/// Trials that took long, and how long: whoever wants a run to be shorter begins with them.
+static SLOW: Mutex<Vec<(Duration, String)>> = Mutex::new(Vec::new());
+
+/// From here on a trial is long.
+const LONG: Duration = Duration::from_secs(10);
+
 /// One trial of a function: what `#[trial]` makes unless it is told otherwise.
 pub fn one<O: Outcome>(name: &str, test: impl FnOnce() -> O + Send + 'static) -> Vec<Trial> {
-    vec![Trial::test(name, move || test().into_verdict())]
+    let told = name.to_owned();
+    vec![Trial::test(name, move || {
+        let begun = Instant::now();
+        let verdict = test().into_verdict();
+        if begun.elapsed() >= LONG {
+            SLOW.lock().expect("nothing panics while it is held").push((begun.elapsed(), told));
+        }
+        verdict
+    })]
 }
 
 /// One trial, in a process of its own: what is counted for a whole process is counted where nothing else runs.
@@ -75,5 +93,11 @@ pub fn run_trials() -> ! {
     let mut trials: Vec<Trial> =
         inventory::iter::<Registered>().flat_map(|registered| (registered.make)(&registered.name())).collect();
     trials.sort_by(|one, other| one.name().cmp(other.name()));
-    libtest_mimic::run(&Arguments::from_args(), trials).exit()
+    let verdict = libtest_mimic::run(&Arguments::from_args(), trials);
+    let mut slow = std::mem::take(&mut *SLOW.lock().expect("nothing panics while it is held"));
+    slow.sort_by(|one, other| other.cmp(one));
+    for (time, name) in slow {
+        println!("{:>5} s  {name}", time.as_secs());
+    }
+    verdict.exit()
 }

@@ -181,8 +181,9 @@ impl PluginStorage {
         let acts = Arc::new(acts);
         let first = self.write_once(plugin, acts.clone(), limits).await;
         let done = match first {
-            // Perhaps what is over the limit has expired.
-            Err(error) if error.code == AskErrorCode::Limit && self.sweep(plugin).await? => {
+            // Perhaps what is over the limit has expired. Whether this sweep removed it or one that ran beside it is all the same.
+            Err(error) if error.code == AskErrorCode::Limit => {
+                self.sweep(plugin).await?;
                 self.write_once(plugin, acts, limits).await?
             }
             other => other?,
