@@ -1,6 +1,7 @@
 //! `camlock serve` as its operators and plugin authors see it: real files, real builds, real HTTP.
 
 mod bad_input;
+mod contained;
 mod crashes;
 mod few_descriptors;
 mod grants;

@@ -41,6 +41,7 @@ async fn record(suspects: Arc<Suspects>, registry: Arc<dyn Registry>, pending: V
 /// Whether there is nothing more to do about it.
 async fn is_recorded(registry: &dyn Registry, suspect: &Suspect) -> bool {
     let Suspect { plugin, generation, digest, reason } = suspect;
+    let reason = &format!("{reason} (it could end nobody else in a process of its own: `camlock isolate {plugin} process`)");
     let decision = Decision { quarantine: Some((*digest, reason.clone())), ..Decision::default() };
     match registry.decide(plugin, decision, "health".into(), None).await {
         Ok(_) => {
