@@ -150,16 +150,37 @@ fn each_kind_of_fault_costs_a_moment_and_puts_one_plugin_out() {
         // What is under way is lost; who waits to be let in is not.
         let mut lost = TcpStream::connect(server.address).unwrap();
         write!(lost, "GET /api/v1/p/steady/slow HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        server.until_plugin("steady", |plugin| plugin["serving"]["in_flight"] == 1);
         let load = (how == "segment").then(|| server.load("/api/v1/p/steady/"));
         let _ = request(server.address, "GET", &format!("/api/v1/p/fatal/fail/{how}"), &[]);
         assert_eq!(lost.read(&mut [0]).unwrap_or_default(), 0, "it was answered");
         expect_quarantined(&site, &server, before, reason);
+        // What was lost is counted by plugin, and told.
+        let told = printed(&site, &["events", "--plugin", "steady"]);
+        assert!(told.contains("lost") && told.contains("requests: "), "{told}");
+        if load.is_none() {
+            let metrics = server.get_as_admin("/metrics").text;
+            assert!(metrics.contains("camlock_plugin_requests_lost_total{plugin=\"steady\"} 1\n"), "{metrics}");
+        }
         if let Some(load) = load {
             let (good, bad) = load.end();
             // Each of its two may have had one under way.
             assert!(good > 0 && bad.len() <= 2, "{good} {bad:#?}");
         }
         pardon(&server);
+    }
+    // It leaves no word: whose code ran is known, and twice is once too often.
+    for times in 1..=2 {
+        let before = process(&server);
+        let _ = request(server.address, "GET", "/api/v1/p/fatal/fail/exit-at-once", &[]);
+        server.until(process_if_any, |now| now.is_some_and(|now| now != before));
+        if times == 1 {
+            server.until_text("/api/v1/p/fatal/", "1");
+        } else {
+            let reason = "the server exited with status 4, 2 times within 10 minutes while code of it was running";
+            expect_quarantined(&site, &server, before, reason);
+            pardon(&server);
+        }
     }
     // It is let run where it ends nobody else.
     let before = process(&server);

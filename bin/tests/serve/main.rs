@@ -19,6 +19,7 @@ mod stored;
 mod story;
 mod synced;
 mod unit;
+mod upgraded;
 mod usage;
 
 use camlock_testing::Site;

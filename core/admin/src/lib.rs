@@ -57,7 +57,7 @@ pub use crate::{
     levels::{Leveled, Levels},
     logs::Logs,
     memory::InMemory,
-    options::{ActNotes, AdminOptions, AsksCounted},
+    options::{ActNotes, AdminOptions, AsksCounted, ProcessesTold},
     settings::{AdminSettings, Network, NoNetwork},
     socket::{ControlSocket, bind_socket, serve_socket},
 };

@@ -31,6 +31,9 @@ pub struct ServerHealth {
     /// That of its parent, which replaces it if it dies. For viewers; without one there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<u32>,
+    /// How the process before this one died, if it did. For viewers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub died_before: Option<String>,
     /// Upgrades in place that came to nothing. For viewers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_upgrades: Option<FailedUpgrades>,

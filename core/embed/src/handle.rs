@@ -8,7 +8,7 @@ use crate::{
     record::OpenRegistry,
     runtimes::Runtimes,
     secrets::{self, OwnKey},
-    suspects::put_under_quarantine,
+    suspects::{put_under_quarantine, tell_lost},
     tasks::{OperatorsTasks, TaskParts, follow_takers},
     values::StoredValues,
     watch::watch,
@@ -16,7 +16,7 @@ use crate::{
 use camlock_admin::{AdminOptions, ControlSocket, PageEntrance, Token, admin_router, bind_socket, serve_socket};
 use camlock_api::ServerHealth;
 use camlock_build::Builder;
-use camlock_http::{Dispatch, FrontOptions, look_after};
+use camlock_http::{Dispatch, FrontOptions, Meter, look_after};
 use camlock_isolate::ParentLink;
 use camlock_loader::{abi_version, on_thread_park};
 use camlock_page::{PageOptions, page_router};
@@ -83,6 +83,8 @@ struct Inner {
     runtimes: Runtimes,
     tasks: TaskParts,
     parent: ParentLink,
+    /// Those that count what was lost with the process before.
+    _lost: Vec<Arc<Meter>>,
 }
 
 struct EndsLast {
@@ -152,6 +154,7 @@ impl Camlock {
         let (builder, installer) = (parts.builder.clone(), parts.installer.clone());
         let registry = (record.registry(), record.exchange.clone());
         let note = record.registry();
+        let lost = tell_lost(&parts.suspects, &record.registry(), &dispatch.meters());
         put_under_quarantine(parts.suspects.clone(), record.registry()).await;
         let ports = parts.ports(Arc::new(dispatch.clone()), registry, control.clone());
         let manager = supervise(ports, options.settings);
@@ -224,6 +227,7 @@ impl Camlock {
             runtimes,
             tasks,
             parent: link,
+            _lost: lost,
         })))
     }
 

@@ -35,6 +35,7 @@ pub(crate) async fn remember(link: ParentLink, mut overview: watch::Receiver<Arc
 pub(crate) fn told(link: &ParentLink, health: &mut ServerHealth) {
     health.process = Some(std::process::id());
     health.parent = link.parent();
+    health.died_before = link.died().map(str::to_owned);
     health.failed_upgrades = link.not_replaced().map(|(times, reason)| FailedUpgrades { times, reason });
 }
 

@@ -33,6 +33,14 @@ pub(super) enum HowEnded {
 }
 
 impl HowEnded {
+    /// Whether nobody ended it from outside, as far as one can tell.
+    pub(super) fn by_itself(self) -> bool {
+        match self {
+            HowEnded::Code(_) => true,
+            HowEnded::Signal(signal) => ![libc::SIGKILL, libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT].contains(&signal),
+        }
+    }
+
     /// What a shell would say.
     pub(super) fn code(self) -> u8 {
         match self {

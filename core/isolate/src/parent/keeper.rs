@@ -47,7 +47,7 @@ struct Keeper {
 enum ParentPhase {
     Runs(ServerProcess),
     /// One died; another one begins then.
-    Pauses { until: Instant, died: Option<String> },
+    Pauses { until: Instant, died: HowEnded },
     /// The second is to take the place of the first.
     Upgrades { old: ServerProcess, new: ServerProcess, until: Instant },
     Ended,
@@ -223,7 +223,7 @@ impl Keeper {
             }
         };
         systemd::notify(&process::reloading());
-        let begin = Begin { again: true, served: self.served.clone(), died: None };
+        let begin = Begin { again: true, served: self.served.clone(), ..Begin::default() };
         match ServerProcess::start(&self.program, true, &self.kept, &begin) {
             Ok(new) => self.phase = ParentPhase::Upgrades { old, new, until: Instant::now() + UPGRADE },
             Err(error) => {
@@ -298,8 +298,7 @@ impl Keeper {
         match self.course.after(ended, self.told > 0) {
             NextStep::End(code) => self.code = Some(code),
             NextStep::Again(pause) => {
-                let died = Some(process::in_words(how));
-                self.phase = ParentPhase::Pauses { until: Instant::now() + pause, died };
+                self.phase = ParentPhase::Pauses { until: Instant::now() + pause, died: how };
             }
             NextStep::GiveUp => {
                 eprintln!(
@@ -317,7 +316,8 @@ impl Keeper {
     fn heed_time(&mut self) -> io::Result<()> {
         match &mut self.phase {
             ParentPhase::Pauses { until, died } if *until <= Instant::now() => {
-                let begin = Begin { again: true, served: self.served.clone(), died: died.take() };
+                let (died, by_itself) = (Some(process::in_words(*died)), died.by_itself());
+                let begin = Begin { again: true, served: self.served.clone(), died, by_itself };
                 self.phase = ParentPhase::Runs(ServerProcess::start(&self.program, false, &self.kept, &begin)?);
             }
             ParentPhase::Upgrades { new, until, .. } if *until <= Instant::now() => {

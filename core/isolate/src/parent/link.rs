@@ -169,6 +169,11 @@ impl ParentLink {
         self.0.begin.died.as_deref()
     }
 
+    /// The same, if nobody ended it from outside.
+    pub fn died_by_itself(&self) -> Option<&str> {
+        self.died().filter(|_| self.0.begin.by_itself)
+    }
+
     /// The parent's number.
     pub fn parent(&self) -> Option<u32> {
         self.0.socket.as_ref()?;

@@ -42,6 +42,9 @@ pub(super) struct Begin {
     pub(super) served: Vec<String>,
     /// How the one before ended, if it died.
     pub(super) died: Option<String>,
+    /// Nobody ended it from outside.
+    #[serde(default)]
+    pub(super) by_itself: bool,
 }
 
 pub(super) fn encode(word: &impl Serialize) -> Vec<u8> {
@@ -63,7 +66,7 @@ mod tests {
         ] {
             assert_eq!(serde_json::from_slice::<ServerWord>(&encode(&word)).unwrap(), word);
         }
-        let begin = Begin { again: true, served: vec!["hello".to_owned()], died: Some("it aborted".to_owned()) };
+        let begin = Begin { again: true, served: vec!["hello".to_owned()], died: Some("it aborted".to_owned()), by_itself: true };
         for word in [ParentWord::Begin(begin), ParentWord::GiveWay, ParentWord::Have { key: "page".to_owned() }] {
             assert_eq!(serde_json::from_slice::<ParentWord>(&encode(&word)).unwrap(), word);
         }
