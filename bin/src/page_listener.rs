@@ -4,7 +4,7 @@ use crate::{
     Failed,
     config::{Config, PageListen},
 };
-use camlock_embed::{Camlock, Dispatch};
+use camlock_embed::{Camlock, Dispatch, ParentLink};
 use camlock_http::{Front, FrontOptions};
 use std::{
     io,
@@ -28,13 +28,18 @@ pub(crate) struct PageListener {
 
 impl PageListener {
     /// Takes the socket, if there is to be a page. One that was asked for and is taken is an error.
-    pub(crate) fn open(config: &Config) -> Result<Option<Self>, Failed> {
+    pub(crate) fn open(config: &Config, link: &ParentLink) -> Result<Option<Self>, Failed> {
         let listener = match config.page {
             PageListen::Off => return Ok(None),
-            PageListen::At(address) => TcpListener::bind(address).map_err(|error| {
-                format!("the page cannot be served on {address}: {error} (name another with --page, or `--page off`)")
-            })?,
-            PageListen::Usual => next_free().map_err(|error| format!("no port is free for the page: {error}"))?,
+            PageListen::At(address) => {
+                let listener = link.listener("page", &address.to_string(), || TcpListener::bind(address));
+                listener.map_err(|error| {
+                    format!("the page cannot be served on {address}: {error} (name another with --page, or `--page off`)")
+                })?
+            }
+            PageListen::Usual => link
+                .listener("page", "anywhere", next_free)
+                .map_err(|error| format!("no port is free for the page: {error}"))?,
         };
         let address = listener.local_addr().map_err(|error| format!("the page's address is not known: {error}"))?;
         let scheme = if config.front.tls.is_some() { "https" } else { "http" };

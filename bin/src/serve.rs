@@ -11,11 +11,11 @@ use crate::{
     page_listener::PageListener,
     reports::Reports,
 };
-use camlock_embed::{Camlock, Dispatch, Levels, Logs, Manager, Objects, on_thread_park};
+use camlock_embed::{Camlock, Dispatch, Levels, Logs, Manager, Objects, ParentLink, ParentOrder, on_thread_park};
 use camlock_http::{Front, FrontOptions, connections_that_fit, raise_descriptor_limit};
 use clap::Args;
 use std::{
-    env,
+    env, fmt,
     io::{self, IsTerminal},
     net::{SocketAddr, TcpListener},
     sync::Arc,
@@ -31,17 +31,34 @@ use tokio::{
 pub(crate) struct ServeOptions {
     #[command(flatten)]
     flags: Flags,
+    /// Run in this process alone: if it dies, nobody replaces it. For debuggers, and where something else starts it again
+    #[arg(long)]
+    no_parent: bool,
+}
+
+impl ServeOptions {
+    /// Whether the server is to be the child of a parent.
+    pub(crate) fn has_parent(&self) -> bool {
+        !self.no_parent
+    }
 }
 
 /// How long connections have to end by themselves before plugins are told to.
 const GRACE: Duration = Duration::from_secs(1);
 
-pub(crate) fn run(options: &ServeOptions) -> Result<(), Failed> {
-    run_with(&Config::read(&options.flags)?, &Voice::Server)
+/// Runs a server that leads to its parent by this link.
+pub(crate) fn run(options: &ServeOptions, link: &ParentLink) -> Result<(), Failed> {
+    run_with(&Config::read(&options.flags)?, &Voice::Server, link)
+}
+
+/// Runs one that has none.
+pub(crate) fn run_alone(options: &ServeOptions) -> Result<(), Failed> {
+    let link = ParentLink::alone().map_err(|error| format!("the sockets that were passed cannot be used: {error}"))?;
+    run(options, &link)
 }
 
 /// Runs a server with these settings, which tells in this voice what becomes of its plugins.
-pub(crate) fn run_with(config: &Config, voice: &Voice) -> Result<(), Failed> {
+pub(crate) fn run_with(config: &Config, voice: &Voice, link: &ParentLink) -> Result<(), Failed> {
     hide_environment();
     let (kept, levels) = (Logs::default(), Levels::new(config.levels.clone()));
     let reports = Reports::begin(config)?;
@@ -50,7 +67,7 @@ pub(crate) fn run_with(config: &Config, voice: &Voice) -> Result<(), Failed> {
     // For signals and what is printed; Camlock and connections have runtimes of their own.
     let here = Builder::new_current_thread().enable_all().build();
     let here = here.map_err(|error| format!("no runtime could be made: {error}"))?;
-    let outcome = here.block_on(serve(config, voice, (kept, levels), &reports));
+    let outcome = here.block_on(serve(config, (voice, link), (kept, levels), &reports));
     if let Err(failed) = &outcome {
         reports.failed(&failed.reason);
     }
@@ -60,7 +77,7 @@ pub(crate) fn run_with(config: &Config, voice: &Voice) -> Result<(), Failed> {
 
 /// From here on other processes of the same user, a build script's among them, cannot read this one's environment and memory,
 /// in which secrets are. Nor can debuggers, and no core is dumped: `CAMLOCK_DEBUGGABLE=1` is for those who need that.
-fn hide_environment() {
+pub(crate) fn hide_environment() {
     if env::var_os("CAMLOCK_DEBUGGABLE").is_none_or(|value| value != "1") {
         // Where it cannot be done, the environment can be read as everywhere.
         let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
@@ -69,7 +86,7 @@ fn hide_environment() {
 
 async fn serve(
     config: &Config,
-    voice: &Voice,
+    (voice, link): (&Voice, &ParentLink),
     (logs, levels): (Logs, Levels),
     reports: &Reports,
 ) -> Result<(), Failed> {
@@ -77,12 +94,21 @@ async fn serve(
     if let Some(tls) = &config.front.tls {
         tls.check().map_err(|trouble| Failed { code: 64, reason: format!("server.tls: {trouble}") })?;
     }
-    let listener = TcpListener::bind(config.listen)
+    let listener = link
+        .listener("listen", &config.listen.to_string(), || TcpListener::bind(config.listen))
         .map_err(|error| format!("{} cannot be listened on: {error} (name another with --listen)", config.listen))?;
     let address = listener.local_addr().map_err(|error| format!("the address is not known: {error}"))?;
-    let page = PageListener::open(config)?;
+    let page = PageListener::open(config, link)?;
     let page_url = page.as_ref().map(|page| page.url.clone());
-    let told = camlock_embed::Options { levels, page: page_url.clone(), ..options(config, voice, address, logs)? };
+    if let Some(died) = link.died() {
+        tracing::error!("the server before this one {died}; this one takes its place");
+    }
+    let told = camlock_embed::Options {
+        levels,
+        page: page_url.clone(),
+        parent: link.clone(),
+        ..options(config, voice, address, logs)?
+    };
     if let Some(token) = &told.token {
         reports.never_tell(token);
     }
@@ -105,21 +131,65 @@ async fn serve(
     if let Some(why) = camlock.cannot_build() {
         println!("{why}");
     }
+    // Who waits meanwhile is answered as before.
+    let told_early = link.is_successor()
+        && tokio::select! {
+            () = camlock.serves_again(link) => false,
+            () = signals.next() => true,
+        };
     let front = front(config, listener, dispatch)?;
     let page = page.map(|page| page.serve(config, &camlock)).transpose()?.flatten();
+    link.serving();
     let announcing = tokio::spawn(voice.clone().announce(manager.clone(), opening));
 
-    signals.next().await;
-    tracing::info!("ending; a second signal ends it at once");
+    let why = if told_early { WhyItEnds::Signal } else { why_it_ends(&mut signals, link).await };
+    tracing::info!("{why}; a second signal ends it at once");
     let ended = tokio::select! {
-        () = end(config, front, page, &manager) => Ok(()),
+        () = end(config, front, page, &manager) => match why {
+            WhyItEnds::NoParent => Err(Failed::from(why.to_string())),
+            WhyItEnds::Signal | WhyItEnds::Replaced => Ok(()),
+        },
         () = signals.next() => Err(Failed::from("ended at once, by a second signal".to_owned())),
     };
     announcing.abort();
-    if ended.is_ok() {
+    if ended.is_ok() || why == WhyItEnds::NoParent {
         camlock.end().await;
     }
     ended
+}
+
+/// Why a server ends in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WhyItEnds {
+    Signal,
+    Replaced,
+    NoParent,
+}
+
+impl fmt::Display for WhyItEnds {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            WhyItEnds::Signal => "ending",
+            WhyItEnds::Replaced => "ending: the new server answers in the place of this one",
+            WhyItEnds::NoParent => "ending: the parent of this process was killed, and nobody would replace it",
+        })
+    }
+}
+
+async fn why_it_ends(signals: &mut Signals, link: &ParentLink) -> WhyItEnds {
+    loop {
+        let order = tokio::select! {
+            () = signals.next() => return WhyItEnds::Signal,
+            order = link.order() => order,
+        };
+        match order {
+            ParentOrder::GiveWay => return WhyItEnds::Replaced,
+            ParentOrder::Gone => return WhyItEnds::NoParent,
+            ParentOrder::NotReplaced(why) => {
+                tracing::error!("the upgrade came to nothing, and this server goes on: {why}");
+            }
+        }
+    }
 }
 
 /// From here on connections are answered; those that came before have waited.

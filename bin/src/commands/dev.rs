@@ -10,6 +10,7 @@ use crate::{
     config::{Config, Flags, LogFormat, PageListen, Profile},
     serve,
 };
+use camlock_embed::ParentLink;
 use camlock_loader::Digest;
 use clap::Args;
 use std::{
@@ -50,7 +51,7 @@ pub(crate) fn run_it(options: &DevArguments) -> Result<(), Failed> {
     config.log_filter.get_or_insert_with(|| "info,camlock=warn,camlock_policy=off,camlock::plugin=info".to_owned());
     config.settings.new_enabled = true;
     config.keep_to_itself();
-    serve::run_with(&config, &Voice::Dev { path: options.path.clone() })
+    serve::run_with(&config, &Voice::Dev { path: options.path.clone() }, &ParentLink::default())
 }
 
 /// Where browsers and scripts look for it, if nobody else is there.

@@ -25,6 +25,7 @@ mod storage;
 mod subscriptions;
 mod tasks;
 mod tokens;
+mod upgrade;
 mod workshop;
 
 use crate::{Failed, serve};
@@ -35,7 +36,9 @@ pub(crate) enum Command {
     /// Run the server: build, verify, load and serve what lies in the plugins directory, and follow its changes
     #[command(
         after_help = "Each plugin answers under /api/v1/p/NAME/. The server ends in order on SIGTERM or Ctrl-C, and at \
-once on a second one.\n\nExamples:\n  camlock serve\n  camlock serve --plugins /srv/plugins --data /var/lib/camlock --listen 127.0.0.1:9000"
+once on a second one. It runs as the child of a small parent, which keeps its sockets: should a plugin end the server's process, another \
+one takes its place, and who waits is answered. SIGHUP, or `camlock upgrade`, puts the program that is installed by then in its \
+place.\n\nExamples:\n  camlock serve\n  camlock serve --plugins /srv/plugins --data /var/lib/camlock --listen 127.0.0.1:9000"
     )]
     Serve(serve::ServeOptions),
     /// Make a plugin to begin with: it builds, has a test, and is served as it is
@@ -185,6 +188,13 @@ in the copy. Then set `database.url`, and start them.\n\nExamples:\n  camlock mi
 camlock migrate --from sqlite:///var/lib/camlock/registry.db --to postgres://camlock:PASSWORD@db.example.org/camlock"
     )]
     Migrate(migrate::MigrateOptions),
+    /// Put the program that is installed now in the place of the server that runs, on the same sockets
+    #[command(
+        after_help = "To be run on the server's machine, as its user, after the new program was put where the old one lay. The new server \
+answers once what served before serves in it; then the old one ends what it began. If the new one cannot be started, the old one \
+goes on, and the exit code is 1.\n\nExample:\n  camlock upgrade"
+    )]
+    Upgrade(upgrade::UpgradeOptions),
     /// Find out what is wrong here, and how to mend it
     #[command(
         after_help = "Takes the flags of `serve`. Exit code 1 if something is wrong; warnings alone: 0.\n\nExamples:\n  \
@@ -203,7 +213,7 @@ impl Command {
     /// Does it.
     pub(crate) fn run(&self) -> Result<(), Failed> {
         match self {
-            Command::Serve(options) => serve::run(options),
+            Command::Serve(options) => serve::run_alone(options),
             Command::New(options) => new::run(options),
             Command::Check(options) => check::run_it(options),
             Command::Build(options) => builds::run_it(options),
@@ -234,6 +244,7 @@ impl Command {
             Command::Page(options) => page::run_it(options),
             Command::Token(command) => tokens::run_it(command),
             Command::Migrate(options) => migrate::run_it(options),
+            Command::Upgrade(options) => upgrade::run_it(options),
             Command::Doctor(options) => doctor::run_it(options),
             Command::Completions(options) => completions::run_it(options),
         }

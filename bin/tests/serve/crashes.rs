@@ -42,7 +42,7 @@ fn expect_told(site: &Site, server: &Server, reason: &str) {
     server.until_text("/api/v1/p/steady/", "steady");
     let plugin = server.until_plugin("fatal", |plugin| plugin["state"] == "quarantined");
     let told = plugin["failed"]["reason"].as_str().unwrap();
-    assert!(told.starts_with(&format!("these bytes are under quarantine: {reason}; ")), "{told}");
+    assert!(told.starts_with(&format!("these bytes are under quarantine: {reason} (")), "{told}");
     for command in [&["events", "--plugin", "fatal"][..], &["show", "fatal"], &["doctor"]] {
         let printed = printed(site, command);
         assert!(printed.contains(reason), "camlock {}: {printed}", command.join(" "));

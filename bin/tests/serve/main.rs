@@ -1,6 +1,7 @@
 //! `camlock serve` as its operators and plugin authors see it: real files, real builds, real HTTP.
 
 mod bad_input;
+mod contained;
 mod crashes;
 mod few_descriptors;
 mod grants;
@@ -18,6 +19,7 @@ mod stored;
 mod story;
 mod synced;
 mod unit;
+mod upgraded;
 mod usage;
 
 use camlock_testing::Site;

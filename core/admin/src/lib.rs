@@ -57,9 +57,9 @@ pub use crate::{
     levels::{Leveled, Levels},
     logs::Logs,
     memory::InMemory,
-    options::{ActNotes, AdminOptions, AsksCounted},
+    options::{ActNotes, AdminOptions, AsksCounted, ProcessesTold},
     settings::{AdminSettings, Network, NoNetwork},
-    socket::{ControlSocket, serve_socket},
+    socket::{ControlSocket, bind_socket, serve_socket},
 };
 
 use admit::admit;

@@ -97,7 +97,7 @@ fn of_requests(text: &mut Text, meters: &[(Arc<str>, Arc<Meter>)]) {
         text.begin("camlock_plugin_request_duration_seconds_count", plugin, Some(*class));
         text.end(all);
     }
-    let families: [Family<Meter>; 2] = [
+    let families: [Family<Meter>; 3] = [
         (
             "camlock_plugin_requests_abandoned_total",
             "counter",
@@ -105,6 +105,12 @@ fn of_requests(text: &mut Text, meters: &[(Arc<str>, Arc<Meter>)]) {
             Meter::all_left,
         ),
         ("camlock_plugin_panics_total", "counter", "Panics that were caught in a plugin.", Meter::panics),
+        (
+            "camlock_plugin_requests_lost_total",
+            "counter",
+            "Requests to a plugin that were under way in the process before this one when it died.",
+            Meter::all_lost,
+        ),
     ];
     for (name, sort, help, read) in families {
         text.family(name, sort, help);

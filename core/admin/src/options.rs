@@ -16,6 +16,9 @@ use std::{
 /// Where acts are noted that the manager does not see: what was installed, and that everything is to be looked at again.
 pub type ActNotes = Arc<dyn Fn(Happened) + Send + Sync>;
 
+/// Adds what is known of the server's processes to what is told of its health.
+pub type ProcessesTold = Arc<dyn Fn(&mut ServerHealth) + Send + Sync>;
+
 /// What is counted of asks, by plugin.
 pub type AsksCounted = Arc<dyn Fn() -> BTreeMap<String, AskCounts> + Send + Sync>;
 
@@ -36,6 +39,8 @@ pub struct AdminOptions {
     pub settings: AdminSettings,
     /// What `/_/health` tells.
     pub about: ServerHealth,
+    /// What it adds of the processes.
+    pub processes: ProcessesTold,
     /// Handlers that block: `Dispatch::blocked_list`.
     pub blocked: BlockedList,
     /// What is counted of requests: `Dispatch::meters`.
@@ -75,6 +80,7 @@ impl AdminOptions {
             install: None,
             settings: AdminSettings::default(),
             about: ServerHealth::default(),
+            processes: Arc::new(|_| ()),
             blocked: BlockedList::default(),
             meters: Meters::default(),
             asks: Arc::new(BTreeMap::new),

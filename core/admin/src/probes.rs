@@ -63,6 +63,7 @@ pub(super) async fn health(State(control): ControlState, visitor: Visitor) -> Js
     let status = if control.options.blocked.all_stuck() { "blocked" } else { "ok" };
     let mut health = ServerHealth { status: status.to_owned(), ..control.options.about.clone() };
     if visitor.role.is_some() {
+        (control.options.processes)(&mut health);
         health.blocked = Some(control.options.blocked.all().into_iter().map(blocked).collect());
     }
     Json(health)

@@ -11,14 +11,14 @@ use hyper_util::{
 };
 use std::{
     fs, io,
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        net::{UnixListener, UnixStream},
+    },
     path::{Path, PathBuf},
     time::Duration,
 };
-use tokio::{
-    net::{UnixListener, UnixStream},
-    task::{JoinHandle, JoinSet},
-};
+use tokio::task::{JoinHandle, JoinSet};
 use tower_service::Service as _;
 
 /// Marks requests that came over the socket.
@@ -33,14 +33,14 @@ const CONNECTIONS: usize = 64;
 pub struct ControlSocket {
     path: PathBuf,
     /// To know the file again.
-    file: (u64, u64),
+    file: Option<(u64, u64)>,
     accepting: JoinHandle<()>,
 }
 
-/// Answers requests that come over a socket at this path: its file is for this user alone, and who can open it may do
-/// everything. It runs on the runtime that this is called on. A socket that nobody answers any more is replaced.
-pub async fn serve_socket(path: &Path, router: Router) -> io::Result<ControlSocket> {
-    if UnixStream::connect(path).await.is_ok() {
+/// Makes a socket at this path: its file is for this user alone, and who can open it may do everything. One that nobody answers any
+/// more is replaced.
+pub fn bind_socket(path: &Path) -> io::Result<UnixListener> {
+    if UnixStream::connect(path).is_ok() {
         let told = format!("another server answers at {} already", path.display());
         return Err(io::Error::new(io::ErrorKind::AddrInUse, told));
     }
@@ -50,25 +50,38 @@ pub async fn serve_socket(path: &Path, router: Router) -> io::Result<ControlSock
     let fresh = path.with_file_name(name);
     let _ = fs::remove_file(&fresh);
     let listener = UnixListener::bind(&fresh)?;
-    let placed = fs::set_permissions(&fresh, fs::Permissions::from_mode(0o600))
-        .and_then(|()| fs::symlink_metadata(&fresh))
-        .and_then(|metadata| fs::rename(&fresh, path).map(|()| (metadata.dev(), metadata.ino())));
-    let file = placed.inspect_err(|_| drop(fs::remove_file(&fresh)))?;
+    let placed = fs::set_permissions(&fresh, fs::Permissions::from_mode(0o600)).and_then(|()| fs::rename(&fresh, path));
+    placed.inspect_err(|_| drop(fs::remove_file(&fresh)))?;
+    Ok(listener)
+}
+
+/// Answers requests that come over a socket, whose file is at this path. It runs on the runtime that this is called on.
+pub fn serve_socket(path: &Path, listener: UnixListener, router: Router) -> io::Result<ControlSocket> {
+    let file = fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok();
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::UnixListener::from_std(listener)?;
     Ok(ControlSocket { path: path.to_owned(), file, accepting: tokio::spawn(accept(listener, router)) })
+}
+
+impl ControlSocket {
+    /// Ends it, and leaves the file to whoever answers there too.
+    pub fn leave(mut self) {
+        self.file = None;
+    }
 }
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
         self.accepting.abort();
         // It may be another server's by now.
-        let still = fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.file);
+        let still = fs::symlink_metadata(&self.path).is_ok_and(|found| Some((found.dev(), found.ino())) == self.file);
         if still {
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-async fn accept(listener: UnixListener, router: Router) {
+async fn accept(listener: tokio::net::UnixListener, router: Router) {
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -87,7 +100,7 @@ async fn accept(listener: UnixListener, router: Router) {
     }
 }
 
-async fn serve(stream: UnixStream, router: Router) {
+async fn serve(stream: tokio::net::UnixStream, router: Router) {
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(axum::body::Body::new);
         request.extensions_mut().insert(Local);

@@ -25,9 +25,31 @@ pub struct ServerHealth {
     /// The plugins that are compiled in.
     #[cfg_attr(feature = "openapi", schema(required))]
     pub built_in: Vec<String>,
+    /// The number of the server's process. For viewers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<u32>,
+    /// That of its parent, which replaces it if it dies. For viewers; without one there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<u32>,
+    /// How the process before this one died, if it did. For viewers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub died_before: Option<String>,
+    /// Upgrades in place that came to nothing. For viewers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_upgrades: Option<FailedUpgrades>,
     /// Handlers that block their threads now. For viewers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blocked: Option<Vec<BlockedHandler>>,
+}
+
+/// Upgrades of a server's program that came to nothing, so that what served goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FailedUpgrades {
+    /// How many there were since this process began.
+    pub times: u64,
+    /// Why the last one did, in a sentence.
+    pub reason: String,
 }
 
 /// A handler that blocks the thread that runs it.

@@ -35,7 +35,7 @@ pub use crate::{
     execution::{ExecutionResultView, ExecutionStatus, ExecutionView},
     generation::{BuildView, GenerationPhase, GenerationView, StageTimes},
     grants::{CHECKED_BY_THE_HOST, GrantsView, PermissionView},
-    health::{BlockedHandler, ServerHealth},
+    health::{BlockedHandler, FailedUpgrades, ServerHealth},
     isolation::Isolation,
     journal::JournalEntry,
     log::{LogLevel, LogLine, PluginLogLevel},

@@ -3,20 +3,21 @@
 use crate::{
     Options, data,
     known::tell_plugins,
-    lifecycle_events,
+    lifecycle_events, parent,
     parts::{Parts, Prerequisites},
     record::OpenRegistry,
     runtimes::Runtimes,
     secrets::{self, OwnKey},
-    suspects::put_under_quarantine,
+    suspects::{put_under_quarantine, tell_lost},
     tasks::{OperatorsTasks, TaskParts, follow_takers},
     values::StoredValues,
     watch::watch,
 };
-use camlock_admin::{AdminOptions, ControlSocket, PageEntrance, Token, admin_router, serve_socket};
+use camlock_admin::{AdminOptions, ControlSocket, PageEntrance, Token, admin_router, bind_socket, serve_socket};
 use camlock_api::ServerHealth;
 use camlock_build::Builder;
-use camlock_http::{Dispatch, FrontOptions, look_after};
+use camlock_http::{Dispatch, FrontOptions, Meter, look_after};
+use camlock_isolate::ParentLink;
 use camlock_loader::{abi_version, on_thread_park};
 use camlock_page::{PageOptions, page_router};
 use camlock_policy::{
@@ -81,6 +82,9 @@ struct Inner {
     serving: Handle,
     runtimes: Runtimes,
     tasks: TaskParts,
+    parent: ParentLink,
+    /// Those that count what was lost with the process before.
+    _lost: Vec<Arc<Meter>>,
 }
 
 struct EndsLast {
@@ -150,6 +154,7 @@ impl Camlock {
         let (builder, installer) = (parts.builder.clone(), parts.installer.clone());
         let registry = (record.registry(), record.exchange.clone());
         let note = record.registry();
+        let lost = tell_lost(&parts.suspects, &record.registry(), &dispatch.meters());
         put_under_quarantine(parts.suspects.clone(), record.registry()).await;
         let ports = parts.ports(Arc::new(dispatch.clone()), registry, control.clone());
         let manager = supervise(ports, options.settings);
@@ -157,6 +162,8 @@ impl Camlock {
         let following = control.spawn(secrets::follow(own_key, key_record, keyring, manager.key_listener()));
         let hosts = options.admin.hosts.clone();
         let entrance = options.page.map(|url| Arc::new(PageEntrance::new(url, token.clone())));
+        let link = options.parent;
+        let in_health = link.clone();
         let told = AdminOptions {
             plugins: Some(dispatch.downgrade()),
             page: entrance.clone(),
@@ -175,18 +182,22 @@ impl Camlock {
             logs: options.logs,
             levels: options.levels,
             settings: options.admin,
+            processes: Arc::new(move |health| parent::told(&in_health, health)),
             reconnects: record.store.reconnects(),
             ..AdminOptions::new(Token::new(token.clone()))
         };
         let router = admin_router(manager.clone(), told);
         // Answered whatever the threads that serve do. Without it there is still HTTP.
-        let socket = serve_socket(&data.join("control.sock"), router.clone()).await;
+        let path = data.join("control.sock");
+        let socket = link.unix_listener(&path, || bind_socket(&path));
+        let socket = socket.and_then(|listener| serve_socket(&path, listener, router.clone()));
         if let Err(error) = &socket {
             tracing::warn!(%error, "there is no control socket");
         }
         dispatch.fall_through_to(router.clone());
         let watching = control.spawn(watch(plugins, manager.clone(), builder.clone()));
         control.spawn(tell_plugins(tables.clone(), manager.watch()));
+        control.spawn(parent::remember(link.clone(), manager.watch()));
         control.spawn(lifecycle_events::follow(events.clone(), manager.watch()));
         control.spawn(follow_takers(tasks.known.clone(), tables, manager.watch()));
         let heard = RunnerSettings {
@@ -215,6 +226,8 @@ impl Camlock {
             serving,
             runtimes,
             tasks,
+            parent: link,
+            _lost: lost,
         })))
     }
 
@@ -348,7 +361,10 @@ impl Camlock {
                 camlock.0.executor.flush().await;
                 rest.watching.abort();
                 rest.following.abort();
-                drop(rest.socket);
+                match rest.socket {
+                    Some(socket) if camlock.0.parent.gives_way() => socket.leave(),
+                    socket => drop(socket),
+                }
                 let builder = camlock.0.builder.clone();
                 let _ = spawn_blocking(move || builder.end()).await;
                 rest.record.end().await;

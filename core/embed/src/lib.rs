@@ -40,6 +40,7 @@ mod kept;
 mod known;
 mod lifecycle_events;
 mod options;
+mod parent;
 mod parts;
 mod record;
 mod router;
@@ -61,6 +62,7 @@ pub use crate::{
 pub use camlock_admin::{AdminSettings, Levels, Logs, Network};
 pub use camlock_build::{CompilerListener, Profile};
 pub use camlock_http::Dispatch;
+pub use camlock_isolate::{Order as ParentOrder, ParentLink, under_parent};
 pub use camlock_loader::{BuiltIn, Digest, on_thread_park};
 pub use camlock_policy::{
     Act, AskError, AskErrorCode, Asker, Body, Done, ExecutionEntry, ExecutionOrder, ExecutionOutcome, ExecutionStatus,

@@ -3,6 +3,7 @@
 use crate::kept::{AskSettings, DatabaseSettings, EventSettings, StorageSettings, TaskSettings};
 use camlock_admin::{AdminSettings, Levels, Logs};
 use camlock_build::{CompilerListener, Profile};
+use camlock_isolate::ParentLink;
 use camlock_loader::BuiltIn;
 use camlock_policy::{Limits, Settings};
 use camlock_services::ExecutionSettings;
@@ -75,6 +76,8 @@ pub struct Options {
     pub listener: Option<CompilerListener>,
     /// Who may use Camlock's own paths from where.
     pub admin: AdminSettings,
+    /// The parent of this process, if it has one that keeps its sockets: see [`under_parent`](crate::under_parent).
+    pub parent: ParentLink,
 }
 
 /// Where the registry is, and how it is used.
@@ -184,6 +187,7 @@ impl Options {
             levels: Levels::default(),
             listener: None,
             admin: AdminSettings::default(),
+            parent: ParentLink::default(),
         }
     }
 }

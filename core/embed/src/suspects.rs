@@ -1,8 +1,10 @@
-//! Plugins that are suspected of having ended the process before this one: put under quarantine, on record, and told.
+//! Plugins that are suspected of having ended the process before this one: put under quarantine, on record, and told; so is what was
+//! lost with it.
 //!
 //! What must not live here: who is suspected (the loader knows), and what a quarantine means (policy's).
 
-use camlock_loader::{Suspect, Suspects};
+use camlock_http::{Meter, Meters};
+use camlock_loader::{LostRequests, Suspect, Suspects};
 use camlock_policy::registry::{Decision, Happened, NotDecided, Registry};
 use std::{
     sync::Arc,
@@ -14,6 +16,21 @@ use tokio::time::{sleep, timeout};
 const AT_ONCE: Duration = Duration::from_secs(2);
 /// When it is tried again.
 const PAUSE: Duration = Duration::from_secs(2);
+
+/// Tells what was under way in a process that died, by plugin. The meters are kept as long as what this returns.
+pub(crate) fn tell_lost(suspects: &Suspects, registry: &Arc<dyn Registry>, meters: &Meters) -> Vec<Arc<Meter>> {
+    let tell = |lost: LostRequests| {
+        let LostRequests { plugin, generation, requests, how } = lost;
+        tracing::error!(plugin, generation, requests, "lost what was under way: the server {how}");
+        let meter = meters.of(&plugin);
+        meter.lost(requests);
+        let detail = serde_json::json!({ "requests": requests, "reason": format!("the server {how}") });
+        let (plugin, generation) = (Some(plugin), Some(generation));
+        registry.note(Happened { plugin, generation, what: "lost", by: "health".into(), detail, at: SystemTime::now() });
+        meter
+    };
+    suspects.take_lost().into_iter().map(tell).collect()
+}
 
 /// Puts all suspects under quarantine: before anything is looked at, if the registry can be used, else as soon as it can.
 pub(crate) async fn put_under_quarantine(suspects: Arc<Suspects>, registry: Arc<dyn Registry>) {
@@ -41,6 +58,7 @@ async fn record(suspects: Arc<Suspects>, registry: Arc<dyn Registry>, pending: V
 /// Whether there is nothing more to do about it.
 async fn is_recorded(registry: &dyn Registry, suspect: &Suspect) -> bool {
     let Suspect { plugin, generation, digest, reason } = suspect;
+    let reason = &format!("{reason} (it could end nobody else in a process of its own: `camlock isolate {plugin} process`)");
     let decision = Decision { quarantine: Some((*digest, reason.clone())), ..Decision::default() };
     match registry.decide(plugin, decision, "health".into(), None).await {
         Ok(_) => {

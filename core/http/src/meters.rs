@@ -28,6 +28,7 @@ pub struct Meter {
     /// Requests whose client left before there was an answer.
     left: AtomicU64,
     panics: AtomicU64,
+    lost: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +60,16 @@ impl Meter {
     /// Counts a request that nobody waits for any more.
     pub fn left(&self) {
         self.left.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts what was under way in the process before this one, and was lost with it.
+    pub fn lost(&self, requests: u64) {
+        self.lost.fetch_add(requests, Ordering::Relaxed);
+    }
+
+    /// How many were lost so.
+    pub fn all_lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// Counts panics.

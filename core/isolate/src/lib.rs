@@ -8,6 +8,7 @@ mod control;
 mod frames;
 mod host;
 mod link;
+mod parent;
 mod port;
 mod runner;
 mod sandbox;
@@ -15,6 +16,7 @@ mod sys;
 
 pub use crate::{
     host::{Runners, Subject},
+    parent::{Order, ParentLink, under_parent},
     port::BothModes,
     runner::run_runner_if_asked,
 };

@@ -1,6 +1,6 @@
 //! One request into a plugin and its answer out of it.
 
-use crate::{connection::PluginConnection, functions::Functions, host::HostSide, inside::Inside, request_body, traces};
+use crate::{connection::PluginConnection, functions::Functions, host::HostSide, inside::Inside, request_body, suspects::running::UnderWay, traces};
 use abi_stable::std_types::{ROption, RSlice, RStr};
 use camlock_abi::{
     BorrowedWaker, ByteStream, Failure, FailureMessage, HeaderList, HeaderPair, Peer, PollTask, RequestHead,
@@ -25,6 +25,7 @@ pub(crate) struct Calling {
     /// The request's header map, which the answer's headers go into once its own have crossed.
     headers: Option<HeaderMap>,
     side: Arc<HostSide>,
+    _under_way: UnderWay,
     /// Last: it outlives the task.
     lease: Option<Lease>,
 }
@@ -55,9 +56,9 @@ impl Calling {
         side: Arc<HostSide>,
         lease: Lease,
     ) -> Box<Self> {
-        let (trace_id, lease) = (call.trace_id, Some(lease));
+        let (trace_id, lease, under_way) = (call.trace_id, Some(lease), side.under_way());
         let mut calling =
-            Box::new(Calling { state: CallStage::Done, kept: None, trace_id, headers: None, side, lease });
+            Box::new(Calling { state: CallStage::Done, kept: None, trace_id, headers: None, side, _under_way: under_way, lease });
         if call.request.body().is_empty() {
             let body = camlock_abi::Body::empty();
             calling.state = CallStage::Answering(enter(kind, &call, functions, body, &calling.side));
@@ -256,10 +257,10 @@ fn answer(
 ) -> Result<Answer, Fault> {
     // The leases are made before anything can fail, so that what the plugin gave is always dropped under one.
     let connection =
-        stream.map(|stream| Box::pin(PluginConnection::new(stream, lease.share(Use::Connection))) as Connection);
+        stream.map(|stream| Box::pin(PluginConnection::new(stream, lease.share(Use::Connection), side.under_way())) as Connection);
     let body = match body.import(|| BytesLease(lease.share(Use::Body))) {
         Ok(bytes) => Body::from(bytes),
-        Err(stream) => Body::stream(PluginResponseBody { stream, side: side.clone() }),
+        Err(stream) => Body::stream(PluginResponseBody { stream, _under_way: side.under_way(), side: side.clone() }),
     };
     let refused = |reason| Err(Fault::new(FaultKind::Contract, reason));
     let length = known_length(&body, head.status);
@@ -287,6 +288,7 @@ fn known_length(body: &Body, status: u16) -> Option<u64> {
 /// A response's body on its way out of the plugin.
 struct PluginResponseBody {
     stream: camlock_abi::ImportBody<BytesLease>,
+    _under_way: UnderWay,
     side: Arc<HostSide>,
 }
 

@@ -9,11 +9,14 @@
 
 use crate::{
     descriptors::Descriptors,
+    handler_stack::HandlerStack,
+    inside::Inside,
     roster::{self, Member},
     signals,
     threads::{Census, PluginThread},
 };
 use camlock_abi::Hooks;
+use camlock_policy::GenerationKey;
 use parking_lot::{Condvar, Mutex};
 use std::{
     cell::{Cell, RefCell},
@@ -64,10 +67,13 @@ struct HostThread {
     epoch: Cell<u64>,
     /// Set on a thread that a plugin started.
     plugin_thread: RefCell<Option<Arc<PluginThread>>>,
+    /// Where handlers run on a thread that a plugin started: its standard library makes no such place, and an overflow of the stack
+    /// would end the process without a word.
+    handlers: RefCell<Option<HandlerStack>>,
 }
 
 thread_local! {
-    static HERE: HostThread = const { HostThread { epoch: Cell::new(0), plugin_thread: RefCell::new(None) } };
+    static HERE: HostThread = const { HostThread { epoch: Cell::new(0), plugin_thread: RefCell::new(None), handlers: RefCell::new(None) } };
     /// This thread's number, which no other thread ever has: the kernel gives the same id again to a later one, and that one
     /// must not run what this one left. Without a destructor, so it is there until the thread has ended.
     static NUMBER: Cell<u64> = const { Cell::new(0) };
@@ -351,6 +357,7 @@ unsafe extern "C" fn descriptor_closed(context: *const (), descriptor: i32) {
 /// What a thread of a plugin's begins with.
 struct StartRecord {
     record: Arc<PluginThread>,
+    owner: GenerationKey,
     start: usize,
     argument: *mut c_void,
 }
@@ -364,7 +371,9 @@ extern "C-unwind" fn begin(argument: *mut c_void) -> *mut c_void {
         HERE.with(|here| {
             start.record.runs_as(current_id());
             here.plugin_thread.replace(Some(start.record.clone()));
+            here.handlers.replace(HandlerStack::of_this_thread());
         });
+        Inside::for_good(start.owner);
         (start.start, start.argument)
     };
     // SAFETY: what the plugin passed to pthread_create, with its argument. If `pthread_exit` unwinds through here there is
@@ -380,8 +389,10 @@ unsafe extern "C" fn thread_create(
     argument: *mut (),
 ) -> i32 {
     // SAFETY: as above.
-    let record = unsafe { footprint(context) }.census.starting();
-    let boxed = Box::into_raw(Box::new(StartRecord { record: record.clone(), start, argument: argument.cast() }));
+    let footprint = unsafe { footprint(context) };
+    let record = footprint.census.starting();
+    let owner = footprint.member.generation.get().copied().unwrap_or(GenerationKey::NONE);
+    let boxed = Box::into_raw(Box::new(StartRecord { record: record.clone(), owner, start, argument: argument.cast() }));
     // SAFETY: the plugin's own arguments but for the start. The signatures are the same but for the ABI's name, which allows
     // `pthread_exit` to unwind.
     let made = unsafe {

@@ -5,6 +5,10 @@ use crate::{
     firewall::Firewall,
     footprint::Footprint,
     job::LeasedJob,
+    suspects::{
+        self, GenerationName,
+        running::{RunningRow, UnderWay},
+    },
     surroundings::PluginSurroundings,
     symbols::{self, Symbols},
     traces::Traces,
@@ -65,6 +69,8 @@ pub(crate) struct HostSide {
     /// What the library registered, once it is open.
     pub(crate) footprint: OnceLock<Weak<Footprint>>,
     panics: AtomicU64,
+    /// Where it stands for the next process what of it is under way.
+    row: OnceLock<RunningRow>,
 }
 
 #[derive(Default)]
@@ -135,7 +141,21 @@ impl HostSide {
             range: OnceLock::new(),
             footprint: OnceLock::new(),
             panics: AtomicU64::new(0),
+            row: OnceLock::new(),
         })
+    }
+
+    /// From now on what of it is under way is known to the next process, under this name.
+    pub(crate) fn runs_as(&self, named: &GenerationName) {
+        let name = serde_json::to_string(named).unwrap_or_default();
+        if let Some(row) = RunningRow::of(self.leases.generation(), &name, suspects::now()) {
+            let _ = self.row.set(row);
+        }
+    }
+
+    /// A request is under way, as long as this exists.
+    pub(crate) fn under_way(&self) -> UnderWay {
+        UnderWay::counted_at(self.row.get().and_then(RunningRow::count))
     }
 
     /// What the plugin is given.

@@ -1,8 +1,9 @@
 //! Whose code a thread runs at this instant, for a handler that must say so while the process ends.
 //!
-//! What must not live here: what is done about it. Only calls out of the host are told here; a plugin's own threads never are.
+//! What must not live here: what is done about it. Calls out of the host are told, for the next process too; a plugin's own threads are
+//! known as its own for as long as they live, and are not taken for what runs at the moment.
 
-use crate::footprint::crossing;
+use crate::{footprint::crossing, suspects::running::is_inside};
 use camlock_policy::GenerationKey;
 use std::cell::Cell;
 
@@ -19,7 +20,13 @@ impl Inside {
     #[inline]
     pub(crate) fn enter(generation: GenerationKey) -> Self {
         crossing();
+        is_inside(generation);
         Inside(INSIDE.replace(generation))
+    }
+
+    /// To be called when a thread begins that is a plugin's own.
+    pub(crate) fn for_good(generation: GenerationKey) {
+        INSIDE.set(generation);
     }
 
     /// The generation that this thread is inside of, or none.
@@ -32,5 +39,6 @@ impl Drop for Inside {
     #[inline]
     fn drop(&mut self) {
         INSIDE.set(self.0);
+        is_inside(self.0);
     }
 }

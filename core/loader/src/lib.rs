@@ -21,6 +21,7 @@ mod elf;
 mod firewall;
 mod footprint;
 mod functions;
+mod handler_stack;
 mod hints;
 mod host;
 mod inside;
@@ -63,7 +64,7 @@ pub use crate::{
     sections::{Sections, Unfit},
     stage::{Artifact, StageError, Staging},
     surroundings::{Surroundings, VariablesOf},
-    suspects::{Suspect, Suspects},
+    suspects::{LostRequests, Suspect, Suspects},
     verify::{Verdict, VerificationReport, Verifier, VerifierLimits, VerifyError, run_verifier_if_asked},
 };
 

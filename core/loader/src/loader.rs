@@ -277,6 +277,10 @@ impl Loader {
             library.is_kept_by(&lease);
         }
         let side = side(lease.watch());
+        if let Some(digest) = digest {
+            let (plugin, generation) = (manifest.name.clone(), side.generation);
+            side.runs_as(&GenerationName { plugin, generation, digest });
+        }
         // SAFETY: the footprint and the host's side are parts of `remains`, which the keeper drops once the library is
         // unmapped; the side of what is compiled in is never dropped.
         let host = unsafe { side.reference() };

@@ -95,6 +95,11 @@ impl GenerationKey {
     /// That of none.
     pub const NONE: Self = GenerationKey(0);
 
+    /// The key as a number; 0 is that of none.
+    pub fn number(self) -> u64 {
+        self.0 as u64
+    }
+
     fn of(counts: &LeaseCounts) -> Self {
         GenerationKey(std::ptr::from_ref(counts) as usize)
     }

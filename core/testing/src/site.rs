@@ -103,12 +103,24 @@ impl Site {
     /// Starts the server, with a change of its command.
     pub fn start_with(&self, change: impl FnOnce(&mut Command)) -> Server {
         let mut command = self.command();
-        command.args(["serve", "--listen", "127.0.0.1:0"]).env("CAMLOCK_LOG", "warn").stdout(Stdio::piped());
+        // Its process is the server, as trials expect that kill it or look at it.
+        command.args(["serve", "--no-parent", "--listen", "127.0.0.1:0"]).env("CAMLOCK_LOG", "warn").stdout(Stdio::piped());
         change(&mut command);
         if !command.get_args().any(|argument| argument == "--profile") {
             command.args(["--profile", "quick"]);
         }
         Server::new(command.spawn().unwrap(), self.path(".camlock"))
+    }
+
+    /// Starts the server as operators do: as the child of a parent, which is what [`Server::pid`] tells then.
+    pub fn start_with_parent(&self, change: impl FnOnce(&mut Command)) -> Server {
+        self.start_with(|command| {
+            let mut parent = self.command();
+            parent.args(command.get_args().filter(|argument| *argument != "--no-parent"));
+            parent.env("CAMLOCK_LOG", "warn").stdout(Stdio::piped());
+            change(&mut parent);
+            *command = parent;
+        })
     }
 
     /// Starts the server as an ordinary user, who owns the data directory and nothing else. Root would be let in anywhere.

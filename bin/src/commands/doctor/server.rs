@@ -11,7 +11,7 @@ use camlock_api::{BlockedHandler, Headline, PluginView, ServerHealth};
 use camlock_loader::abi_version;
 use std::{io, net::TcpListener};
 
-const OTHER_VERSION: &str = "restart the server, so that it is what is installed";
+const OTHER_VERSION: &str = "`camlock upgrade` puts what is installed in its place; so does a restart";
 
 pub(super) async fn look(config: &Config) -> Vec<Finding> {
     let socket = config.data.join("control.sock");
@@ -63,7 +63,7 @@ async fn health(client: &Result<Client, Failed>) -> Vec<Finding> {
         Ok(health) => health,
         Err(failed) => return vec![Finding::warning("server", failed.reason, "see what its log says")],
     };
-    let ServerHealth { version: theirs, abi, blocked, .. } = health;
+    let ServerHealth { version: theirs, abi, blocked, died_before, .. } = health;
     let ours = env!("CARGO_PKG_VERSION");
     let other = (theirs != ours || abi != abi_version()).then(|| {
         let found = format!(
@@ -72,7 +72,11 @@ async fn health(client: &Result<Client, Failed>) -> Vec<Finding> {
         );
         Finding::warning("server", found, OTHER_VERSION)
     });
-    other.into_iter().chain(blocked.into_iter().flatten().map(|blocked| blocks(&blocked))).collect()
+    let died = died_before.map(|how| {
+        let remedy = "if a plugin is to blame and known, it is under quarantine, and told below; `camlock events` says what was lost";
+        Finding::warning("server", format!("the process before this one {how}, and was replaced"), remedy)
+    });
+    other.into_iter().chain(died).chain(blocked.into_iter().flatten().map(|blocked| blocks(&blocked))).collect()
 }
 
 fn blocks(blocked: &BlockedHandler) -> Finding {

@@ -261,7 +261,7 @@ async fn a_token_is_made_shown_once_and_revoked() {
 /// Whoever may open the file may do everything, whatever they show.
 #[tokio::test]
 async fn over_the_control_socket_one_is_an_admin() {
-    use camlock_admin::serve_socket;
+    use camlock_admin::{bind_socket, serve_socket};
     use hyper_util::rt::TokioIo;
     use std::os::unix::fs::PermissionsExt;
     use tokio::net::UnixStream;
@@ -270,7 +270,7 @@ async fn over_the_control_socket_one_is_an_admin() {
     let path = dir.path().join("control.sock");
     // Nobody answers at this one any more.
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-    let socket = serve_socket(&path, admin.router.clone()).await.unwrap();
+    let socket = serve_socket(&path, bind_socket(&path).unwrap(), admin.router.clone()).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let ask = async |method: &str, at: &str, token: &str| {
         let stream = UnixStream::connect(&path).await.unwrap();
@@ -289,7 +289,7 @@ async fn over_the_control_socket_one_is_an_admin() {
     assert_eq!(ask("POST", "/api/v1/plugins/hello/disable", "").await.0, 200);
     assert_eq!(admin.orders.lock().unwrap()[0].by.as_str(), "admin");
     assert_eq!(ask("GET", "/api/v1/p/hello/", "").await.0, 404);
-    let another = serve_socket(&path, admin.router.clone()).await.unwrap_err();
+    let another = bind_socket(&path).unwrap_err();
     assert!(another.to_string().starts_with("another server answers at "), "{another}");
     drop(socket);
     assert!(!path.exists());

@@ -10,6 +10,8 @@ mod retold;
 mod talk;
 mod watch;
 
+pub(crate) use self::process::in_words;
+
 use self::{
     instance::{IsolatedInstance, ServeAsks},
     process::Process,

@@ -87,7 +87,7 @@ impl Drop for Process {
 }
 
 /// How a process ended, in words.
-pub(super) fn in_words(status: ExitStatus) -> String {
+pub(crate) fn in_words(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
         (Some(libc::SIGSEGV), _) => "it was ended by SIGSEGV: it used memory that it does not have".to_owned(),
         (Some(libc::SIGBUS), _) => "it was ended by SIGBUS: it used memory that is not there".to_owned(),

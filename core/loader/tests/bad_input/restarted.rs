@@ -65,7 +65,7 @@ pub fn run_if_asked() {
             runtime.block_on(verifier.verify(&artifact)).map(drop).map_err(|error| error.to_string())
         }
         "load and start" | "load and start beside another" => {
-            let suspects = camlock_loader::Suspects::open(&dir.join("suspects")).expect("suspects");
+            let suspects = camlock_loader::Suspects::open(&dir.join("suspects"), None).expect("suspects");
             for suspect in suspects.pending() {
                 print!("{} ({}) is suspected: {}", suspect.plugin, suspect.digest, suspect.reason);
             }

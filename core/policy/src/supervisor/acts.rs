@@ -7,7 +7,7 @@ use super::{
     work::{DirectoryReport, WorkReport},
 };
 use crate::{
-    Act, Digest, Kept, Kind, Order, Refused, never,
+    Act, Digest, Isolation, Kept, Kind, Order, Refused, never,
     registry::{Actor, Agreed, Decision, NotDecided, Pardon, Record},
 };
 use tokio::sync::oneshot;
@@ -32,7 +32,11 @@ impl Supervisor {
             Act::Reload { .. } => Decision { reload: true, pardon: Some(Pardon::All), ..Decision::default() },
             Act::Enable(enabled) => Decision { enabled: Some(*enabled), ..Decision::default() },
             Act::Set { enabled, config, isolation } => {
-                let decided = Decision { enabled: *enabled, isolation: *isolation, ..Decision::default() };
+                let mut decided = Decision { enabled: *enabled, isolation: *isolation, ..Decision::default() };
+                // There it can end nobody but itself: what was under quarantine may be tried.
+                if *isolation == Some(Some(Isolation::Process)) && plugin.has_quarantine() {
+                    (decided.reload, decided.pardon) = (true, Some(Pardon::All));
+                }
                 match config.clone().map(|config| plugin.ordered_config(config)).transpose() {
                     Ok(None) => decided,
                     Ok(Some((config, secrets))) => Decision { config: Some(config), secrets, ..decided },

@@ -58,6 +58,11 @@ impl Plugin {
         self.record().map_or(u64::MAX, |record| record.registered)
     }
 
+    /// Whether bytes of it are under quarantine.
+    pub(crate) fn has_quarantine(&self) -> bool {
+        self.record().is_some_and(|record| !record.quarantine.is_empty())
+    }
+
     /// Why an artifact must not serve again, if it must not.
     pub(crate) fn quarantined(&self, digest: Digest) -> Option<&String> {
         self.record()?.quarantine.get(&digest)
@@ -139,8 +144,7 @@ impl Plugin {
             (Some(candidate), _) if candidate.waiting_for().is_some() => Headline::Waiting,
             (Some(_), _) => Headline::Starting,
             (None, Some(failed)) => {
-                let quarantined = self.record().is_some_and(|record| !record.quarantine.is_empty());
-                if quarantined && failed.failure.stage == Stage::Health {
+                if self.has_quarantine() && failed.failure.stage == Stage::Health {
                     Headline::Quarantined
                 } else {
                     Headline::Failed
