@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod analytics;
 mod configuration;
 mod digest;
 mod entrance;
@@ -28,6 +29,10 @@ mod token;
 mod value;
 
 pub use crate::{
+    analytics::{
+        AnalyticsPoint, AnalyticsView, GenerationUse, PluginProblemView, ProblemRule, RecommendedAct, UsageView,
+        UseCounts,
+    },
     configuration::ConfigViolation,
     digest::{Digest, NoDigest},
     entrance::{PageAddress, Whoami},

@@ -7,6 +7,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod analytics;
 #[doc(hidden)]
 pub mod assert;
 mod body;
@@ -48,6 +49,7 @@ mod values;
 mod view;
 
 pub use crate::{
+    analytics::{Analytics, AnalyticsQuery, LATENCY_BOUNDS, LATENCY_BUCKETS},
     body::{Body, BodyError},
     call::{Answer, Call, Connection, Fault, FaultKind, RequestId},
     configuration::{ConfigSchema, MASK},
@@ -87,7 +89,8 @@ pub use crate::{
     view::{LivePlugin, Overview},
 };
 pub use camlock_api::{
-    BuildView, CandidateView, ConfigViolation, DeadEventView, Diagnostic, Digest, DrainingView, Endpoint, EventView,
-    FailureView, GenerationPhase, GenerationView, GrantsView, Headline, Isolation, NoDigest, PermissionView,
-    PinnedView, PluginKind, PluginView, ServingView, Stage, StageTimes, SubscriptionState, SubscriptionView, UtcTime,
+    AnalyticsPoint, AnalyticsView, BuildView, CandidateView, ConfigViolation, DeadEventView, Diagnostic, Digest,
+    DrainingView, Endpoint, EventView, FailureView, GenerationPhase, GenerationUse, GenerationView, GrantsView,
+    Headline, Isolation, NoDigest, PermissionView, PinnedView, PluginKind, PluginProblemView, PluginView, ProblemRule,
+    RecommendedAct, ServingView, Stage, StageTimes, SubscriptionState, SubscriptionView, UsageView, UseCounts, UtcTime,
 };

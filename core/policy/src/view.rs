@@ -126,6 +126,11 @@ impl LivePlugin {
         view
     }
 
+    /// How much memory what serves holds, where that is counted.
+    pub fn memory(&self) -> Option<u64> {
+        self.instance.as_ref().and_then(Weak::upgrade).and_then(|instance| instance.memory())
+    }
+
     /// What the manifest of what serves says.
     pub fn manifest(&self) -> Option<Manifest> {
         self.instance.as_ref().and_then(Weak::upgrade).map(|instance| instance.description().manifest.clone())
