@@ -10,6 +10,7 @@
 mod access;
 mod acts;
 mod admit;
+mod analytics;
 mod ask;
 mod attempt;
 mod client;
@@ -110,6 +111,8 @@ pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
         .routes(routes!(tasks::cancel))
         .routes(routes!(tasks::retry))
         .routes(routes!(tasks::schedules))
+        .routes(routes!(analytics::analytics))
+        .routes(routes!(analytics::problems))
         .routes(routes!(attempt::attempt))
         .routes(routes!(acts::reload))
         .routes(routes!(acts::rollback))
