@@ -67,7 +67,7 @@ test('`camlock page` lets in once', async () => {
 
 test('each view is accessible, in light, dark and high contrast, wide and on a phone', async () => {
   const views = [['#/', 'Plugins'], ['#/problems', 'Problems'], ['#/events', 'Events'], ['#/nodes', 'Servers'], ['#/tokens', 'Tokens'], ['#/install', 'Install a plugin'], ['#/plugins/broken', 'broken'],
-    ...['', '/try', '/configuration', '/grants', '/values', '/logs', '/history', '/events'].map((tab) => [`#/plugins/greeter${tab}`, 'greeter'])];
+    ...['', '/analytics', '/try', '/configuration', '/grants', '/values', '/subscriptions', '/tasks', '/executions', '/logs', '/history', '/events'].map((tab) => [`#/plugins/greeter${tab}`, 'greeter'])];
   for (const [hash, heading] of views) {
     await go(admin, hash, heading);
     await admin.waitForFunction(() => !document.querySelector('main').textContent.includes('Loading…'));
@@ -142,6 +142,64 @@ test('a configuration is changed by its form, errors stand at their field, and a
   await site.until('greeter', (plugin) => plugin.serving && !plugin.candidate);
 });
 
+test('tasks are looked at, given up and tried again; set times stand beside them', async () => {
+  await site.api('POST', '/api/v1/tasks', { plugin: 'greeter', type: 'tidy', input: {} });
+  await site.api('POST', '/api/v1/tasks', { plugin: 'greeter', type: 'tidy', input: { fails: true } });
+  const later = await site.api('POST', '/api/v1/tasks', { plugin: 'greeter', type: 'tidy', input: {}, options: { delay: 3_600_000 } });
+  await go(admin, '#/plugins/greeter/tasks', 'greeter');
+  const tasks = admin.getByRole('region', { name: 'Tasks' });
+  const row = (state) => tasks.getByRole('row').filter({ has: admin.getByRole('cell', { name: state, exact: true }) });
+  for (const state of ['done', 'dead', 'waiting']) await row(state).waitFor();
+  await row('dead').getByText(HOSTILE[0]).waitFor();
+  await admin.getByRole('region', { name: 'Set times' }).getByRole('row', { name: /^nightly/ }).waitFor();
+  await fine(admin, 'tasks');
+  await picture(admin, 'tasks');
+  await row('done').getByRole('button', { name: /^Show tidy/ }).click();
+  await admin.getByRole('dialog').getByText('"tidied"').waitFor();
+  await fine(admin, 'a task');
+  await admin.getByRole('button', { name: 'Close' }).click();
+  await admin.getByRole('button', { name: `Give up tidy ${later.id}` }).click();
+  await row('cancelled').waitFor();
+  await admin.getByRole('button', { name: `Try again tidy ${later.id}` }).click();
+  await row('cancelled').waitFor({ state: 'detached' });
+  await admin.getByLabel('State', { exact: true }).selectOption('dead');
+  await row('done').first().waitFor({ state: 'detached' });
+  await row('dead').waitFor();
+  await admin.getByLabel('State', { exact: true }).selectOption('');
+});
+
+test('something is worked out, and stands in the log', async () => {
+  await go(admin, '#/plugins/greeter/executions', 'greeter');
+  await admin.getByLabel('Input as JSON').fill('{"number": 7');
+  await admin.getByRole('button', { name: 'Execute' }).click();
+  await admin.getByText('This is no JSON').waitFor();
+  await admin.getByLabel('Input as JSON').fill('{"number": 7}');
+  await admin.getByRole('button', { name: 'Execute' }).click();
+  await admin.locator('pre.answer').getByText('"number": 7').waitFor();
+  await admin.getByLabel('Input as JSON').fill('{"fails": true}');
+  await admin.getByRole('button', { name: 'Execute' }).click();
+  await admin.getByRole('status').getByText(HOSTILE[0]).waitFor();
+  await admin.getByRole('row').filter({ hasText: HOSTILE[0] }).getByText('error', { exact: true }).waitFor();
+  await fine(admin, 'executions');
+  await picture(admin, 'executions');
+  await admin.getByLabel('Outcome').selectOption('success');
+  await admin.getByRole('row').filter({ hasText: HOSTILE[0] }).waitFor({ state: 'detached' });
+});
+
+test('what it hears of is paused, goes on, and what was given up is tried again', async () => {
+  await go(admin, '#/plugins/greeter/subscriptions', 'greeter');
+  const row = admin.getByRole('row').filter({ hasText: 'greeter:heard' });
+  await row.getByText('active').waitFor();
+  await admin.getByRole('button', { name: 'Pause greeter:heard' }).click();
+  await row.getByText('paused').waitFor();
+  await site.api('POST', '/api/v1/emit', { topic: 'greeter.good', payload: 1 });
+  await row.getByRole('cell').nth(2).getByText('1', { exact: true }).waitFor();
+  await fine(admin, 'subscriptions');
+  await picture(admin, 'subscriptions');
+  await admin.getByRole('button', { name: 'Resume greeter:heard' }).click();
+  await row.getByText('active').waitFor();
+});
+
 test('what it may is granted and revoked', async () => {
   await go(admin, '#/plugins/greeter/grants', 'greeter');
   await admin.getByRole('button', { name: 'Revoke network:api.example.com' }).click();
@@ -179,6 +237,65 @@ test('a new version shows as it comes, and the way back is a click', async () =>
   await admin.getByRole('cell', { name: 'serving', exact: true }).first().waitFor();
 });
 
+test('how a plugin does is plotted, what a generation made worse is found, told as an event, and undone by its button', async () => {
+  const topic = 'camlock.plugin.hello.problem';
+  const stream = await fetch(`${site.url}/api/v1/topics/events?topic=${topic}`, { headers: { authorization: `Bearer ${site.token}` } });
+  const heard = (async () => {
+    const told = [];
+    let text = '';
+    for await (const part of stream.body.pipeThrough(new TextDecoderStream())) {
+      text += part;
+      const blocks = text.split('\n\n');
+      text = blocks.pop();
+      for (const block of blocks) told.push(...block.split('\n').filter((line) => line.startsWith('data:')).map((line) => JSON.parse(line.slice(5))));
+      if (told.length >= 2) return told.map(({ payload }) => payload);
+    }
+    return told;
+  })();
+  const ask = async (status) => { for (let times = 0; times < 60; times += 1) assert.equal((await raw(`${site.url}/api/v1/p/hello/hello`)).status, status); };
+  await ask(200);
+  const { serving } = await site.api('GET', '/api/v1/plugins/hello');
+  site.write('plugins/hello.rs', hello('nothing but errors').replace('get(|| async { "nothing but errors" })', 'get(|| async { camlock_plugin::axum::http::StatusCode::INTERNAL_SERVER_ERROR })'));
+  const worse = await site.until('hello', (plugin) => plugin.serving?.generation > serving.generation && !plugin.candidate);
+  await ask(500);
+  await go(admin, '#/problems', 'Problems');
+  const found = admin.getByRole('listitem').filter({ hasText: `100 % of its answers are errors since generation ${worse.serving.generation}` });
+  await found.waitFor({ timeout: 30_000 });
+  await found.getByText('Evidence').click();
+  await found.getByText('error percent before').waitFor();
+  await fine(admin, 'a problem by rule');
+  await picture(admin, 'problem-by-rule');
+  await go(admin, '#/plugins/hello/analytics', 'hello');
+  const requests = admin.getByRole('img', { name: /^Requests\. Requests: \d+ at most/ });
+  await requests.waitFor({ timeout: 30_000 });
+  await admin.locator('figure').filter({ has: requests }).getByText('As a table').click();
+  await admin.getByRole('region', { name: 'Requests', exact: true }).getByRole('row').nth(1).waitFor();
+  const compared = admin.getByRole('region', { name: 'Generation by generation' }).getByRole('row');
+  await compared.nth(2).waitFor();
+  assert.match(await compared.nth(1).textContent(), new RegExp(`^${worse.serving.generation}`));
+  await requests.hover();
+  for (const theme of ['light', 'dark', 'contrast']) {
+    await admin.getByLabel('Colours').selectOption(theme);
+    await fine(admin, `analytics ${theme}`);
+    await picture(admin, `analytics-${theme}`);
+  }
+  await admin.getByLabel('Colours').selectOption('auto');
+  await admin.setViewportSize({ width: 390, height: 800 });
+  await fine(admin, 'analytics on a phone');
+  assert.ok(await admin.evaluate(() => document.documentElement.scrollWidth <= document.documentElement.clientWidth), 'analytics is too wide');
+  await picture(admin, 'phone-analytics');
+  await admin.setViewportSize({ width: 1280, height: 860 });
+  for (const word of ['day', 'week', 'month', 'year']) {
+    await admin.getByLabel('Over the last').selectOption(word);
+    await requests.waitFor();
+  }
+  await admin.getByLabel('Over the last').selectOption('hour');
+  await admin.getByRole('listitem').getByRole('button', { name: 'Roll back hello' }).click();
+  await site.until('hello', (plugin) => plugin.serving?.artifact === serving.artifact);
+  await admin.getByText('No rule finds anything wrong with it.').waitFor({ timeout: 30_000 });
+  assert.deepEqual((await heard).map(({ state, rule, act }) => [state, rule, act]), [['begun', 'error-rate', 'rollback'], ['over', 'error-rate', 'rollback']]);
+});
+
 test('a plugin is installed from a file and uninstalled by its typed name', async () => {
   await go(admin, '#/install', 'Install a plugin');
   await admin.getByLabel('Or a path on the server').fill(site.write('elsewhere/second.rs', hello('second')));
@@ -210,8 +327,22 @@ test('tokens are made, and what a role may not do is not there', async () => {
   assert.equal(await viewer.getByRole('button', { name: /Disable|Enable|Reload/ }).count(), 0);
   assert.deepEqual(await viewer.getByRole('navigation', { name: 'Main' }).getByRole('link').allTextContents(), ['Overview', 'Problems', 'Events', 'Servers']);
   await go(viewer, '#/plugins/greeter', 'greeter');
-  assert.deepEqual(await viewer.getByRole('navigation', { name: 'greeter' }).getByRole('link').allTextContents(), ['State', 'Permissions', 'Logs', 'History', 'Events']);
+  assert.deepEqual(await viewer.getByRole('navigation', { name: 'greeter' }).getByRole('link').allTextContents(), ['State', 'Analytics', 'Permissions', 'Logs', 'History', 'Events']);
   await fine(viewer, 'as viewer');
+  // An operator has the views between.
+  const { token: operates } = await site.api('POST', '/api/v1/tokens', { name: 'operates', role: 'operator' });
+  const operator = await visitor(browser);
+  await signIn(operator, site, operates);
+  await operator.getByRole('button', { name: 'Disable hello' }).waitFor();
+  assert.deepEqual(await operator.getByRole('navigation', { name: 'Main' }).getByRole('link').allTextContents(), ['Overview', 'Problems', 'Events', 'Servers']);
+  for (const tab of ['', '/analytics', '/try', '/grants', '/subscriptions', '/tasks', '/executions', '/logs', '/history', '/events']) {
+    await go(operator, `#/plugins/greeter${tab}`, 'greeter');
+    await operator.waitForFunction(() => !document.querySelector('main').textContent.includes('Loading…'));
+    await fine(operator, `${tab} as operator`);
+  }
+  assert.deepEqual(await operator.getByRole('navigation', { name: 'greeter' }).getByRole('link').allTextContents(), ['State', 'Analytics', 'Try', 'Permissions', 'Subscriptions', 'Tasks', 'Executions', 'Logs', 'History', 'Events']);
+  assert.equal(await operator.getByRole('button', { name: /Uninstall|Grant|Revoke/ }).count(), 0);
+  await operator.context().close();
   await admin.getByRole('button', { name: 'Revoke looker' }).click();
   await admin.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click();
   // Its streams end with it, and a token is asked for.

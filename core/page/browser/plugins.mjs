@@ -31,7 +31,10 @@ version = "0.1.0"
 edition = "2024"
 [package.metadata.camlock]
 config = "config.schema.json"
-permissions = ["storage", "network:api.example.com"]
+permissions = ["storage", "network:api.example.com", "tasks", "schedule", "events:subscribe:greeter.*"]
+task_types = [{ type = "tidy", attempts = 1 }]
+schedules = [{ name = "nightly", cron = "30 3 * * *", zone = "Europe/Berlin" }]
+subscriptions = [{ pattern = "greeter.*", name = "heard", durable = true }]
 [lib]
 crate-type = ["cdylib"]
 [dependencies]
@@ -45,7 +48,7 @@ tracing = "0.1"
       key: { type: 'string', sensitive: true, title: 'Key' }, loud: { type: 'boolean' }, tone: { enum: ['low', 'high'] }, names: { type: 'array', items: { type: 'string' } },
     },
   }));
-  site.write('plugins/greeter/src/lib.rs', `use camlock_plugin::{axum::http::HeaderMap, prelude::*};
+  site.write('plugins/greeter/src/lib.rs', `use camlock_plugin::{Due, Event, Execution, Task, Value, axum::http::HeaderMap, json, prelude::*};
 struct Greeter;
 const HOSTILE: &[&str] = &[${HOSTILE.map(rust).join(', ')}];
 impl Plugin for Greeter {
@@ -58,6 +61,19 @@ impl Plugin for Greeter {
     }
     fn routes(self: Arc<Self>) -> impl Into<Routes> {
         Router::new().route("/hostile", get(|| async { as_html() })).route("/cookies", get(|headers: HeaderMap| async move { format!("{headers:?}") }))
+    }
+    async fn event(&self, event: Event) -> Result<()> {
+        if &*event.topic == "greeter.bad" { Err(Error::msg(HOSTILE.join(" "))) } else { Ok(()) }
+    }
+    async fn task(&self, task: Task) -> Result<Value> {
+        let input: Value = task.input()?;
+        if input["fails"] == true { return Err(Error::msg(HOSTILE.join(" "))); }
+        Ok(json!({ "tidied": HOSTILE }))
+    }
+    async fn schedule(&self, _due: Due) -> Result<()> { Ok(()) }
+    async fn execute(&self, execution: Execution) -> Result<Value> {
+        let input: Value = execution.input()?;
+        if input["fails"] == true { Err(Error::msg(HOSTILE.join(" "))) } else { Ok(json!({ "told": HOSTILE, "input": input })) }
     }
 }
 fn as_html() -> ([(&'static str, &'static str); 1], String) { ([("content-type", "text/html")], HOSTILE.join("\\n")) }

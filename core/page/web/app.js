@@ -17,7 +17,6 @@ import * as tokens from './views/tokens.js';
 
 const VIEWS = { overview, problems, events, nodes, tokens, install, plugin };
 const ALLOWED = { tokens: 'admin', install: 'admin' };
-// Subscriptions, tasks and schedules follow here when the server has them.
 const places = () => ['overview', 'problems', 'events', 'nodes', 'tokens', 'install'].filter((view) => !ALLOWED[view] || may(ALLOWED[view]));
 
 let leave = new AbortController();

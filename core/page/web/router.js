@@ -1,5 +1,5 @@
 // Where one is: the part of the address behind `#`. Pure but for `go`.
-export const TABS = ['state', 'try', 'configuration', 'grants', 'values', 'logs', 'history', 'events'];
+export const TABS = ['state', 'analytics', 'try', 'configuration', 'grants', 'values', 'subscriptions', 'tasks', 'executions', 'logs', 'history', 'events'];
 const VIEWS = ['overview', 'problems', 'events', 'nodes', 'tokens', 'install'];
 
 export function parse(hash) {

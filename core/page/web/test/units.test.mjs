@@ -6,9 +6,11 @@ import { advice, needsAttention, why } from '../advice.js';
 import { clean } from '../clean.js';
 import { href } from '../dom.js';
 import { WORDS, size, t } from '../messages.js';
+import { line, summary, top } from '../plot.js';
 import { link, parse } from '../router.js';
 import { at, difference, fields, put, read } from '../schema.js';
 import { sorted, take } from '../store.js';
+import { PLOTS } from '../views/analytics.js';
 
 const plugin = (more) => ({ name: 'hello', description: '', state: 'serving', reason: null, failed: null, pinned: [], ...more });
 
@@ -84,6 +86,16 @@ test('the overview is what the stream says', () => {
   assert.deepEqual(sorted(into.plugins).map(({ name }) => name), ['a', 'b']);
   take({ ...change, whole: false, plugins: [plugin({ name: 'c' })], gone: ['a'] }, into);
   assert.deepEqual([sorted(into.plugins).map(({ name }) => name), into.registryTrouble], [['b', 'c'], 'no']);
+});
+
+test('a plot has a scale, a line with gaps, and a sentence', () => {
+  assert.deepEqual([0, 0.3, 1, 7, 10, 11, 2_000_001].map(top), [1, 0.5, 1, 10, 10, 20, 5_000_000]);
+  assert.equal(line([0, 5, 10], 10, 100, 50), 'M0 50L50 25L100 0');
+  assert.equal(line([null, 5, null, 10, 0], 10, 100, 50), 'M25 25h0.01M75 0L100 50');
+  assert.equal(line([], 10), '');
+  const series = [{ label: 'Requests', pick: ({ requests }) => requests }, { label: 'Median', pick: () => null }];
+  assert.equal(summary(series, [{ requests: 3 }, { requests: 1 }], String), 'Requests: 3 at most, 1 at last. Median: nothing.');
+  for (const [name, , keys] of PLOTS) for (const key of [`plot.${name}`, ...keys]) assert.ok(`use.${key}` in WORDS, key);
 });
 
 test('every word that is asked for stands in the table', () => {
