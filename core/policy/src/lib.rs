@@ -45,6 +45,7 @@ mod supervisor;
 mod tables;
 mod task_types;
 mod topics;
+mod ui;
 mod values;
 mod view;
 
@@ -85,8 +86,9 @@ pub use crate::{
     tables::{TableTerms, TablesNotReady, TablesReady},
     task_types::{TaskRate, TaskType, check_task_type, duration},
     topics::{HOST_TOPICS, MOST_TOPIC, NoTopic, TopicPattern, check_outside_topic, check_own_topic, check_topic},
+    ui::{UiFile, UiPart, UiSection},
     values::{KeptValues, ValueEntry, ValueQuery},
-    view::{LivePlugin, Overview},
+    view::{LivePlugin, Overview, PageOffer},
 };
 pub use camlock_api::{
     AnalyticsPoint, AnalyticsView, BuildView, CandidateView, ConfigViolation, DeadEventView, Diagnostic, Digest,
