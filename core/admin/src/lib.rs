@@ -20,6 +20,7 @@ mod document;
 mod entrance;
 mod events;
 mod executions;
+mod extensions;
 mod fleet;
 mod grants;
 mod install;
@@ -113,6 +114,7 @@ pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
         .routes(routes!(tasks::schedules))
         .routes(routes!(analytics::analytics))
         .routes(routes!(analytics::problems))
+        .routes(routes!(extensions::extensions))
         .routes(routes!(attempt::attempt))
         .routes(routes!(acts::reload))
         .routes(routes!(acts::rollback))

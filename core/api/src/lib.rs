@@ -12,6 +12,7 @@ mod digest;
 mod entrance;
 mod event;
 mod execution;
+mod extension;
 mod generation;
 mod grants;
 mod health;
@@ -38,6 +39,7 @@ pub use crate::{
     entrance::{PageAddress, Whoami},
     event::{DeadEventView, EventView, SubscriptionState, SubscriptionView},
     execution::{ExecutionResultView, ExecutionStatus, ExecutionView},
+    extension::{ExtensionPart, ExtensionView},
     generation::{BuildView, GenerationPhase, GenerationView, StageTimes},
     grants::{CHECKED_BY_THE_HOST, GrantsView, PermissionView},
     health::{BlockedHandler, ServerHealth},

@@ -250,7 +250,13 @@ impl Camlock {
     pub fn page(&self, port: u16, secure: bool) -> Option<axum::Router> {
         let (entrance, hosts) = self.0.page.clone()?;
         let (admin, admin_token) = (self.0.admin.clone(), self.0.token.clone());
-        Some(page_router(PageOptions { admin, entrance, admin_token, hosts, port, secure }))
+        let manager = self.0.manager.clone();
+        let extensions = Arc::new(move |plugin: &str, digest: &str| {
+            let overview = manager.overview();
+            let plugin = overview.plugins.iter().find(|known| known.name == plugin)?;
+            plugin.page_offer().filter(|offer| offer.digest == digest).map(|offer| offer.ui.files)
+        });
+        Some(page_router(PageOptions { admin, entrance, admin_token, hosts, port, secure, extensions }))
     }
 
     /// All that can be asked of the plugins.

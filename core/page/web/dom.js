@@ -17,6 +17,9 @@ export function paint(parent, tree) {
   const wanted = flat([tree]);
   const keyed = new Map();
   for (const child of parent.childNodes) if (child.paintKey !== undefined) keyed.set(child.paintKey, child);
+  // What goes goes first: then nothing that stays is moved because of it, which would begin frames anew.
+  const staying = new Set(wanted.map((node) => node.props?.key));
+  for (const [key, child] of keyed) if (!staying.has(key)) child.remove();
   let at = parent.firstChild;
   for (const node of wanted) {
     if (typeof node !== 'object') {

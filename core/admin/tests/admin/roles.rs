@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 use tokio::time::timeout;
 
 /// The table that is agreed on. What is not in it is open to all.
-const TABLE: [(&str, &str, Role); 50] = [
+const TABLE: [(&str, &str, Role); 51] = [
     ("GET", "/api/v1/plugins", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}/generations", Role::Viewer),
@@ -39,6 +39,7 @@ const TABLE: [(&str, &str, Role); 50] = [
     ("GET", "/api/v1/plugins/{name}/executions", Role::Operator),
     ("GET", "/api/v1/plugins/{name}/analytics", Role::Viewer),
     ("GET", "/api/v1/problems", Role::Viewer),
+    ("GET", "/api/v1/extensions", Role::Viewer),
     ("POST", "/api/v1/plugins/{name}/try", Role::Operator),
     ("GET", "/api/v1/plugins/{name}/schedules", Role::Viewer),
     ("GET", "/api/v1/tasks", Role::Operator),
