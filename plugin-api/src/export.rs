@@ -131,6 +131,12 @@ macro_rules! __exported {
             #[unsafe(link_section = ".camlock.migrations")]
             static MIGRATIONS_SECTION: [u8; camlock::packed_length(MIGRATIONS)] = camlock::pack(MIGRATIONS);
 
+            const UI: &[(&str, &[u8])] = camlock::ui!();
+
+            #[used]
+            #[unsafe(link_section = ".camlock.ui")]
+            static UI_SECTION: [u8; camlock::packed_length(UI)] = camlock::pack(UI);
+
             const CONFIG: &[u8] = match <$plugin as camlock::ExportedPlugin>::CONFIG_FILE {
                 Some(text) => text.as_bytes(),
                 None => &[],
@@ -148,7 +154,7 @@ macro_rules! __exported {
             #[unsafe(export_name = concat!("camlock_entry_", env!("CARGO_CRATE_NAME")))]
             static ENTRY: camlock::Entry = camlock::entry::<$plugin>();
 
-            camlock::built_in::<$plugin>(&META_SECTION, &MANIFEST_SECTION, &MIGRATIONS_SECTION)
+            camlock::built_in::<$plugin>(&META_SECTION, &MANIFEST_SECTION, &MIGRATIONS_SECTION, &UI_SECTION)
         };
     };
 }
@@ -163,10 +169,12 @@ pub const fn built_in<P: ExportedPlugin>(
     meta: &'static [u8],
     manifest: &'static [u8],
     migrations: &'static [u8],
+    ui: &'static [u8],
 ) -> BuiltIn {
     // SAFETY: the functions are this crate's, which keep the contract.
     unsafe { BuiltIn::new(PluginTable::<P>::ROOT, meta, manifest) }
         .with_migrations(migrations)
+        .with_ui(ui)
         .with_config_schema(|| P::CONFIG_FILE.map(str::to_owned).or_else(P::config_schema))
 }
 

@@ -117,7 +117,7 @@ pub mod __private {
         ABI_TEXT, Entry,
         section::{join, length, pack, packed_length},
     };
-    pub use camlock_macros::{assets, config_file, migrations};
+    pub use camlock_macros::{assets, config_file, migrations, ui};
     /// The version of this crate, which artifacts carry.
     pub const SDK: &str = env!("CARGO_PKG_VERSION");
     /// Whether this build intercepts what would outlive the library.

@@ -21,6 +21,7 @@ mod nodes;
 mod page;
 mod plugins;
 mod secrets;
+mod stats;
 mod storage;
 mod subscriptions;
 mod tasks;
@@ -158,6 +159,11 @@ camlock subscriptions replay audit-log:all\n  camlock subscriptions pause audit-
     #[command(after_help = "Examples:\n  camlock tasks\n  camlock tasks list --plugin hello --state dead\n  \
 camlock tasks show 17\n  camlock tasks retry 17")]
     Tasks(tasks::TasksOptions),
+    /// Show how a plugin is used and how it does, over time and by generation, and what is wrong with it
+    #[command(
+        after_help = "Examples:\n  camlock stats hello\n  camlock stats hello --last week\n  camlock stats hello --last year --json"
+    )]
+    Stats(stats::StatsOptions),
     /// Show what happened
     #[command(
         after_help = "Examples:\n  camlock events -n 100\n  camlock events -f --plugin hello\n  camlock events -f --json"
@@ -238,6 +244,7 @@ impl Command {
             Command::Emit(options) => emit::run_it(options),
             Command::Subscriptions(options) => subscriptions::run_it(options),
             Command::Tasks(options) => tasks::run_it(options),
+            Command::Stats(options) => stats::run_it(options),
             Command::Events(options) => events::run_it(options),
             Command::Logs(options) => logs::run_it(options),
             Command::Nodes(options) => nodes::run_it(options),

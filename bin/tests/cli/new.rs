@@ -105,6 +105,19 @@ fn one_with_tasks_is_served_and_passes_its_tests() {
 }
 
 #[test]
+fn one_with_a_widget_brings_it_to_the_page_and_passes_its_tests() {
+    let site = site();
+    let server = site.start();
+    end(command(&site, &["new", "counts", "--in", "plugins", "--template", "widget"])).done();
+    server.until_text("/api/v1/p/counts/count", r#"{"count":0}"#);
+    let brought = server.get_as_admin("/api/v1/extensions").json()["items"][0].clone();
+    assert_eq!(brought["rights"], serde_json::json!(["ui:read", "ui:call"]), "{brought}");
+    assert_eq!((&brought["widgets"][0]["id"], &brought["pages"][0]["module"]), (&"count".into(), &"count.js".into()));
+    server.end();
+    cargo_test(&site.path("plugins/counts"), 1, "core/loader/fixtures/Cargo.lock");
+}
+
+#[test]
 fn a_clone_is_told_where_the_sdk_is() {
     let dir = tempfile::tempdir().unwrap();
     let within = dir.path().to_str().unwrap();

@@ -33,6 +33,13 @@ fn logged(server: &Server, query: &str) -> Value {
     answer.json()
 }
 
+/// How it was used in the last hour.
+fn used(server: &Server) -> Value {
+    let answer = server.get_as_admin("/api/v1/plugins/working/analytics");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()
+}
+
 pub(crate) fn what_comes_of_it(world: &World) {
     put_there(world);
     let server = world.serve();
@@ -114,6 +121,15 @@ fn by_hand(world: &World, server: &Server) {
     assert!(code == 1 && told.contains("the input does not fit: at `/do`: expected "), "{told}");
     let (code, printed, _) = camlock(&["executions", "working", "-n", "2"]);
     assert_eq!((code, printed.lines().count()), (0, 3), "{printed}");
+    let (code, printed, _) = camlock(&["stats", "working"]);
+    assert!(
+        code == 0 && printed.starts_with("working: last used ") && printed.contains(" 9 executions, "),
+        "{printed}"
+    );
+    let (code, printed, _) = camlock(&["stats", "working", "--last", "year", "--json"]);
+    let told: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!((code, &told["analytics"]["step"], &told["problems"]), (0, &json!(604_800), &json!([])));
+    assert_eq!(told["analytics"]["usage"]["failed_executions"], json!(6), "{told}");
 }
 
 /// Many at once, one that nobody waits for, and those that are at it when the plugin is replaced.
@@ -181,7 +197,26 @@ pub(crate) fn what_is_kept(world: &World) {
     assert!(server.end().0.success());
     let server = world.serve();
     server.until_serving("working");
+    // How it was used is known too, over restarts.
+    let before = used(&server);
+    assert_eq!(
+        (&before["usage"]["executions"], &before["usage"]["failed_executions"]),
+        (&json!(5), &json!(0)),
+        "{before}"
+    );
+    let last_used: String = before["usage"]["last_used_at"].as_str().unwrap().into();
     assert_eq!(outcome(&server, &json!({ "do": "echo", "number": 5 }))["status"], "success");
+    assert_eq!(server.get("/api/v1/p/working/running").status, 200);
+    let after = used(&server);
+    let counted = |what: &str| -> u64 {
+        let points = after["points"].as_array().unwrap();
+        points.iter().map(|point| point[what].as_u64().unwrap()).sum()
+    };
+    assert_eq!((counted("executions"), counted("failed_executions"), counted("swaps")), (6, 0, 2), "{after}");
+    assert!(counted("requests") >= 1 && after["usage"]["last_used_at"].as_str().unwrap() >= &*last_used, "{after}");
+    let generations = after["generations"].as_array().unwrap();
+    let in_all: u64 = generations.iter().map(|one| one["executions"].as_u64().unwrap()).sum();
+    assert!((1..=2).contains(&generations.len()) && in_all == 6, "{after}");
     let numbers = |page: &Value| -> Vec<Value> {
         page["items"].as_array().unwrap().iter().map(|one| one["input"]["number"].clone()).collect()
     };
@@ -192,6 +227,7 @@ pub(crate) fn what_is_kept(world: &World) {
     put_there(world);
     server.until_serving("working");
     assert_eq!(logged(&server, "")["items"], json!([]));
+    assert_eq!(used(&server)["usage"]["executions"], json!(0));
 }
 
 /// While the database is away it goes on, and what ended meanwhile is logged afterwards.

@@ -10,6 +10,7 @@
 mod access;
 mod acts;
 mod admit;
+mod analytics;
 mod ask;
 mod attempt;
 mod client;
@@ -19,6 +20,7 @@ mod document;
 mod entrance;
 mod events;
 mod executions;
+mod extensions;
 mod fleet;
 mod grants;
 mod install;
@@ -110,6 +112,9 @@ pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
         .routes(routes!(tasks::cancel))
         .routes(routes!(tasks::retry))
         .routes(routes!(tasks::schedules))
+        .routes(routes!(analytics::analytics))
+        .routes(routes!(analytics::problems))
+        .routes(routes!(extensions::extensions))
         .routes(routes!(attempt::attempt))
         .routes(routes!(acts::reload))
         .routes(routes!(acts::rollback))

@@ -6,11 +6,13 @@
 
 #![forbid(unsafe_code)]
 
+mod analytics;
 mod configuration;
 mod digest;
 mod entrance;
 mod event;
 mod execution;
+mod extension;
 mod generation;
 mod grants;
 mod health;
@@ -28,11 +30,16 @@ mod token;
 mod value;
 
 pub use crate::{
+    analytics::{
+        AnalyticsPoint, AnalyticsView, GenerationUse, PluginProblemView, ProblemRule, RecommendedAct, UsageView,
+        UseCounts,
+    },
     configuration::ConfigViolation,
     digest::{Digest, NoDigest},
     entrance::{PageAddress, Whoami},
     event::{DeadEventView, EventView, SubscriptionState, SubscriptionView},
     execution::{ExecutionResultView, ExecutionStatus, ExecutionView},
+    extension::{ExtensionPart, ExtensionView},
     generation::{BuildView, GenerationPhase, GenerationView, StageTimes},
     grants::{CHECKED_BY_THE_HOST, GrantsView, PermissionView},
     health::{BlockedHandler, FailedUpgrades, ServerHealth},

@@ -1,7 +1,7 @@
 //! The handle: everything is begun here, asked through here, and ended here.
 
 use crate::{
-    Options, data,
+    Options, analytics, data,
     known::tell_plugins,
     lifecycle_events, parent,
     parts::{Parts, Prerequisites},
@@ -13,7 +13,9 @@ use crate::{
     values::StoredValues,
     watch::watch,
 };
-use camlock_admin::{AdminOptions, ControlSocket, PageEntrance, Token, admin_router, bind_socket, serve_socket};
+use camlock_admin::{
+    AdminOptions, AsksCounted, ControlSocket, PageEntrance, Token, admin_router, bind_socket, serve_socket,
+};
 use camlock_api::ServerHealth;
 use camlock_build::Builder;
 use camlock_http::{Dispatch, FrontOptions, Meter, look_after};
@@ -24,7 +26,7 @@ use camlock_policy::{
     Act, AskError, Digest, Done, Emission, EventControl, ExecutionOrder, ExecutionOutcome, Executions, LivePlugin,
     Manager, NotExecuted, Overview, Refused, WantedTask, supervise,
 };
-use camlock_services::{Executor, RunnerSettings, TaskRunner, events::PluginEvents};
+use camlock_services::{Executor, RunnerSettings, TaskRunner, analytics::PluginAnalytics, events::PluginEvents};
 use std::{
     fmt, path,
     path::{Path, PathBuf},
@@ -65,6 +67,7 @@ struct Inner {
     dispatch: Dispatch,
     manager: Manager,
     executor: Executor,
+    analytics: PluginAnalytics,
     data: PathBuf,
     token: String,
     /// Camlock's own paths.
@@ -147,7 +150,7 @@ impl Camlock {
             loader.set_level(plugin, level);
             runners.set_level(plugin, level);
         });
-        let (services, executor) = (parts.services.clone(), parts.executor.clone());
+        let (services, executor, analytics) = (parts.services.clone(), parts.executor.clone(), parts.analytics.clone());
         let (values, tables) = (Arc::new(StoredValues(parts.storage.clone())), parts.tables.clone());
         let events = parts.events.clone();
         let (tasks, fleet) = (parts.tasks.clone(), options.registry.fleet);
@@ -164,6 +167,15 @@ impl Camlock {
         let entrance = options.page.map(|url| Arc::new(PageEntrance::new(url, token.clone())));
         let link = options.parent;
         let in_health = link.clone();
+        let asks: AsksCounted = Arc::new(move || services.counts());
+        let counted = analytics::Counted {
+            manager: manager.clone(),
+            meters: dispatch.meters(),
+            asks: asks.clone(),
+            executions: Arc::new(executor.clone()),
+            events: events.clone(),
+            tasks: OperatorsTasks(tasks.clone()),
+        };
         let told = AdminOptions {
             plugins: Some(dispatch.downgrade()),
             page: entrance.clone(),
@@ -173,11 +185,12 @@ impl Camlock {
             about,
             blocked: dispatch.blocked_list(),
             meters: dispatch.meters(),
-            asks: Arc::new(move || services.counts()),
+            asks: asks.clone(),
             values: Some(values),
             executions: Some(Arc::new(executor.clone())),
             events: Some(Arc::new(events.clone())),
             tasks: Some(Arc::new(OperatorsTasks(tasks.clone()))),
+            analytics: Some(Arc::new(analytics.clone())),
             install: Some(Arc::new(installer)),
             logs: options.logs,
             levels: options.levels,
@@ -199,6 +212,7 @@ impl Camlock {
         control.spawn(tell_plugins(tables.clone(), manager.watch()));
         control.spawn(parent::remember(link.clone(), manager.watch()));
         control.spawn(lifecycle_events::follow(events.clone(), manager.watch()));
+        control.spawn(analytics::follow(analytics.clone(), counted));
         control.spawn(follow_takers(tasks.known.clone(), tables, manager.watch()));
         let heard = RunnerSettings {
             heartbeat: fleet.heartbeat.min(RunnerSettings::default().heartbeat),
@@ -213,6 +227,7 @@ impl Camlock {
             dispatch,
             manager,
             executor,
+            analytics,
             data,
             token: token.clone(),
             admin: router,
@@ -250,7 +265,13 @@ impl Camlock {
     pub fn page(&self, port: u16, secure: bool) -> Option<axum::Router> {
         let (entrance, hosts) = self.0.page.clone()?;
         let (admin, admin_token) = (self.0.admin.clone(), self.0.token.clone());
-        Some(page_router(PageOptions { admin, entrance, admin_token, hosts, port, secure }))
+        let manager = self.0.manager.clone();
+        let extensions = Arc::new(move |plugin: &str, digest: &str| {
+            let overview = manager.overview();
+            let plugin = overview.plugins.iter().find(|known| known.name == plugin)?;
+            plugin.page_offer().filter(|offer| offer.digest == digest).map(|offer| offer.ui.files)
+        });
+        Some(page_router(PageOptions { admin, entrance, admin_token, hosts, port, secure, extensions }))
     }
 
     /// All that can be asked of the plugins.
@@ -359,6 +380,9 @@ impl Camlock {
                 rest.runner.end().await;
                 // What ended only now is logged too.
                 camlock.0.executor.flush().await;
+                if let Err(error) = camlock.0.analytics.flush().await {
+                    tracing::debug!("the use of plugins was not written at last: {}", error.message);
+                }
                 rest.watching.abort();
                 rest.following.abort();
                 match rest.socket {

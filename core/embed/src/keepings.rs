@@ -3,7 +3,8 @@
 
 use camlock_policy::{BoxFuture, Failure, Keepings, MigrationFile, Sealer, TableTerms, TablesNotReady, TablesReady};
 use camlock_services::{
-    Executor, PluginStorage, TaskQueue, database::PluginTables, events::PluginEvents, secrets::Keyring,
+    Executor, PluginStorage, TaskQueue, analytics::PluginAnalytics, database::PluginTables, events::PluginEvents,
+    secrets::Keyring,
 };
 use std::{fs, io, path::PathBuf, sync::Arc};
 use tokio::task::spawn_blocking;
@@ -17,6 +18,7 @@ pub(crate) struct PluginKeepings {
     pub(crate) tasks: TaskQueue,
     pub(crate) tables: PluginTables,
     pub(crate) executor: Executor,
+    pub(crate) analytics: PluginAnalytics,
     pub(crate) keyring: Keyring,
 }
 
@@ -28,9 +30,10 @@ impl Keepings for PluginKeepings {
     fn purge(&self, plugin: &str) -> BoxFuture<Result<(), String>> {
         let (dir, plugin) = (self.dirs.join(plugin), Arc::from(plugin));
         let (storage, tables, tasks) = (self.storage.clone(), self.tables.clone(), self.tasks.clone());
-        let (events, executor) = (self.events.clone(), self.executor.clone());
+        let (events, executor, analytics) = (self.events.clone(), self.executor.clone(), self.analytics.clone());
         Box::pin(async move {
             executor.purge(&plugin).await.map_err(|error| error.message)?;
+            analytics.purge(&plugin).await.map_err(|error| error.message)?;
             events.purge(&plugin).await.map_err(|error| error.message)?;
             tasks.purge(&plugin).await.map_err(|error| error.message)?;
             storage.purge(&plugin).await.map_err(|error| error.message)?;

@@ -30,6 +30,7 @@
 
 #![forbid(unsafe_code)]
 
+mod analytics;
 mod bystanders;
 mod carrying;
 pub mod data;

@@ -22,6 +22,7 @@ use camlock_policy::{
 };
 use camlock_services::{
     AskLimits, Executor, HostServices, OpenApiService, PluginStorage, StorageService, TaskDesk, TasksService,
+    analytics::PluginAnalytics,
     database::{
         PluginTables,
         service::{DatabaseService, SessionLimits},
@@ -51,6 +52,7 @@ pub(crate) struct Parts {
     pub(crate) services: Arc<HostServices>,
     pub(crate) storage: PluginStorage,
     pub(crate) executor: Executor,
+    pub(crate) analytics: PluginAnalytics,
     keepings: PluginKeepings,
     pub(crate) tables: PluginTables,
     pub(crate) events: PluginEvents,
@@ -95,6 +97,7 @@ impl Parts {
         let shares = kept::shares(options, data, served)?;
         let KeptPlaces { storage, tables, records, events, tasks } =
             kept::places(options, data, work.clone(), &shares)?;
+        let analytics = PluginAnalytics::new(records.clone(), &node);
         let executor = Executor::new(deliveries.clone(), read_schema, records, options.executions, &work);
         let events = PluginEvents::kept_in(events, &node, deliveries, options.events.limits, work.clone());
         let tasks = TaskParts::new(tasks);
@@ -137,12 +140,14 @@ impl Parts {
             services,
             storage: storage.clone(),
             executor: executor.clone(),
+            analytics: analytics.clone(),
             keepings: PluginKeepings {
                 dirs: data.join("plugins"),
                 storage,
                 events: events.clone(),
                 tasks: tasks.queue.clone(),
                 executor,
+                analytics,
                 tables: tables.clone(),
                 keyring,
             },

@@ -16,10 +16,7 @@ use std::{
 pub const CLASSES: usize = 5;
 
 /// The upper ends of the histogram's buckets, in microseconds. The last bucket has none.
-pub const BOUNDS: [u64; 14] = [
-    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 10_000_000,
-    30_000_000,
-];
+pub const BOUNDS: [u64; 14] = camlock_policy::LATENCY_BOUNDS;
 
 /// What is counted of one plugin, over all its generations.
 #[derive(Debug, Default)]

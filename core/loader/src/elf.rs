@@ -35,6 +35,11 @@ pub fn read(file: &[u8]) -> Result<Sections, Unfit> {
     let sections = Sections::parse(meta, cargo_toml, BuildKind::AsLibrary)?;
     let sections = sections.with_config_schema(section(section::CONFIG).unwrap_or_default())?;
     let sections = sections.with_migrations(migrations.unwrap_or_default())?;
+    let ui = section(section::UI);
+    if ui.is_none() && elf.section_by_name(section::UI).is_some() {
+        return Err(Unfit("its section `.camlock.ui` is too large, or lies beyond its end".into()));
+    }
+    let sections = sections.with_ui(ui.unwrap_or_default())?;
     let sections = Sections { stays: stays(&elf), ..sections };
     let entry = format!("{}{}", section::ENTRY_PREFIX, sections.crate_name);
     if !elf.dynamic_symbols().any(|symbol| symbol.is_definition() && symbol.name() == Ok(entry.as_str())) {

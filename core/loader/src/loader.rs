@@ -384,5 +384,7 @@ impl Loader {
 
 /// What a plugin that is compiled in says of itself.
 pub fn inspect_built_in(plugin: &BuiltIn) -> Result<Sections, Unfit> {
-    Sections::parse(plugin.meta(), plugin.manifest(), BuildKind::IntoProgram)?.with_migrations(plugin.migrations())
+    Sections::parse(plugin.meta(), plugin.manifest(), BuildKind::IntoProgram)?
+        .with_migrations(plugin.migrations())?
+        .with_ui(plugin.ui())
 }

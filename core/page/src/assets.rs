@@ -8,15 +8,26 @@ use camlock_api::Digest;
 use http::{
     HeaderName, HeaderValue, Response as HttpResponse,
     header::{
-        CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+        ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+        X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
     },
 };
 use std::sync::LazyLock;
 
-/// What the page may do: run its own scripts, ask its own server, and nothing else. No text ever becomes markup.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
-                      require-trusted-types-for 'script'; trusted-types 'none'";
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// What the page may do: run its own scripts, which are named by their place, for plugins' files lie on this listener too; ask its own
+/// server; hold frames for plugins' parts; and nothing else. No text ever becomes markup.
+fn policy(host: &str) -> String {
+    let own = format!("{host}/{}/", tree());
+    format!(
+        "default-src 'none'; script-src {own}; style-src {own}; connect-src 'self'; img-src {own}; frame-src {host}/frame/; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    )
+}
+
+/// What is sent with what is no document of the page.
+const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 
 macro_rules! files {
     ($($path:literal),* $(,)?) => {
@@ -33,26 +44,38 @@ files![
     "dialogs.js",
     "dom.js",
     "form.js",
+    "extensions.js",
+    "found.js",
+    "frame.css",
+    "frame.js",
     "icon.svg",
     "live.js",
     "messages.js",
     "palette.js",
     "parts.js",
+    "plot.js",
+    "rights.js",
     "router.js",
     "schema.js",
     "session.js",
     "store.js",
     "style.css",
+    "views/analytics.js",
     "views/configuration.js",
+    "views/dashboard.js",
     "views/events.js",
+    "views/executions.js",
     "views/grants.js",
     "views/history.js",
     "views/install.js",
     "views/logs.js",
     "views/nodes.js",
     "views/overview.js",
+    "views/pages.js",
     "views/plugin.js",
     "views/problems.js",
+    "views/subscriptions.js",
+    "views/tasks.js",
     "views/tokens.js",
     "views/try.js",
     "views/values.js",
@@ -70,24 +93,38 @@ static TREE: LazyLock<String> = LazyLock::new(|| {
     Digest::of(all.as_bytes()).to_string()["sha256:".len()..][..16].to_owned()
 });
 
-/// What is sent with everything on this listener, whatever it is.
-pub(crate) fn protect(response: &mut HttpResponse<axum::body::Body>) {
-    for (name, value) in [
-        (CONTENT_SECURITY_POLICY, POLICY),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (X_FRAME_OPTIONS, "DENY"),
-        (REFERRER_POLICY, "no-referrer"),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-        (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
-    ] {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
+/// Below which all files but the first lie.
+pub(crate) fn tree() -> &'static str {
+    &TREE
 }
 
-/// The page's one document.
-pub(crate) fn index() -> Response {
-    let headers = [(CONTENT_TYPE, "text/html; charset=utf-8"), (CACHE_CONTROL, "no-cache")];
+/// What is sent with everything on this listener, unless it says itself who may have it, and who may frame it.
+pub(crate) fn protect(response: &mut HttpResponse<axum::body::Body>) {
+    let headers = response.headers_mut();
+    if !headers.contains_key(CONTENT_SECURITY_POLICY) {
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(NOTHING));
+        headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    }
+    for (name, value) in [
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(RESOURCE_POLICY).or_insert(HeaderValue::from_static("same-origin"));
+}
+
+/// The page's one document, for whoever calls this server so.
+pub(crate) fn index(host: &str) -> Response {
+    let policy = HeaderValue::from_str(&policy(host)).unwrap_or(HeaderValue::from_static(NOTHING));
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+        (CONTENT_SECURITY_POLICY, policy),
+    ];
     (headers, INDEX.replace("{tree}", &TREE)).into_response()
 }
 
@@ -101,7 +138,13 @@ pub(crate) fn file(path: &str) -> Option<Response> {
         _ => "text/javascript; charset=utf-8",
     };
     let headers = [(CONTENT_TYPE, kind), (CACHE_CONTROL, "public, max-age=31536000, immutable")];
-    Some((headers, *text).into_response())
+    let mut response = (headers, *text).into_response();
+    // Frames have no origin, and these two are theirs.
+    if name.starts_with("frame.") {
+        response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        response.headers_mut().insert(RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
+    }
+    Some(response)
 }
 
 #[cfg(test)]
@@ -121,7 +164,7 @@ mod tests {
                 }
             }
         }
-        there.retain(|name| name != "index.html");
+        there.retain(|name| !name.ends_with(".html"));
         there.sort();
         let mut known: Vec<_> = FILES.iter().map(|(name, _)| (*name).to_owned()).collect();
         known.sort();

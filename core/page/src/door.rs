@@ -3,6 +3,7 @@
 
 use crate::{
     assets,
+    extensions::{self, ExtensionFiles},
     fences::{comes_from_elsewhere, names_this_server},
     session::PageSessions,
 };
@@ -16,7 +17,9 @@ use camlock_admin::PageEntrance;
 use camlock_http::{Problem, nothing_there};
 use http::{
     HeaderValue, Method, StatusCode,
-    header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, SET_COOKIE},
+    header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, HOST, SET_COOKIE},
+    request::Parts,
+    uri::Authority,
 };
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
@@ -46,6 +49,8 @@ pub struct PageOptions {
     pub port: u16,
     /// Whether connections are encrypted here.
     pub secure: bool,
+    /// What plugins bring to the page.
+    pub extensions: ExtensionFiles,
 }
 
 impl fmt::Debug for PageOptions {
@@ -57,7 +62,8 @@ impl fmt::Debug for PageOptions {
 /// What answers on the page's listener.
 pub fn page_router(options: PageOptions) -> Router {
     let sessions = PageSessions::new(&options.admin_token, options.port, options.secure);
-    let door = Arc::new(PageDoor { admin: options.admin, entrance: options.entrance, hosts: options.hosts, sessions });
+    let PageOptions { admin, entrance, hosts, extensions, .. } = options;
+    let door = Arc::new(PageDoor { admin, entrance, hosts, sessions, extensions });
     Router::new().fallback(move |request: Request| {
         let door = door.clone();
         async move {
@@ -73,6 +79,7 @@ struct PageDoor {
     entrance: Arc<PageEntrance>,
     hosts: Vec<String>,
     sessions: PageSessions,
+    extensions: ExtensionFiles,
 }
 
 impl PageDoor {
@@ -84,8 +91,12 @@ impl PageDoor {
         }
         let path = parts.uri.path();
         let looks = matches!(parts.method, Method::GET | Method::HEAD);
+        let called = called(&parts);
         match path {
-            "/" if looks => return assets::index(),
+            "/" if looks => return assets::index(&called),
+            _ if looks && extensions::is_extension(path) => {
+                return extensions::answer(path, &parts.headers, &called, &self.extensions);
+            }
             _ if looks && let Some(file) = assets::file(path) => return file,
             _ => {}
         }
@@ -161,6 +172,13 @@ impl PageDoor {
 struct SignIn {
     token: Option<String>,
     code: Option<String>,
+}
+
+/// The host and port that a request names, as a policy names them; nothing of a user.
+fn called(parts: &Parts) -> String {
+    let field = || parts.headers.get(HOST)?.to_str().ok()?.parse::<Authority>().ok();
+    let Some(named) = parts.uri.authority().cloned().or_else(field) else { return String::new() };
+    named.port().map_or_else(|| named.host().to_owned(), |port| format!("{}:{port}", named.host()))
 }
 
 fn signed_out() -> Response {

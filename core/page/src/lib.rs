@@ -8,7 +8,11 @@
 
 mod assets;
 mod door;
+mod extensions;
 mod fences;
 mod session;
 
-pub use crate::door::{PageOptions, page_router};
+pub use crate::{
+    door::{PageOptions, page_router},
+    extensions::ExtensionFiles,
+};

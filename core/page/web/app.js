@@ -7,6 +7,7 @@ import { palette } from './palette.js';
 import { link, parse } from './router.js';
 import { begin, signIn, signOut } from './session.js';
 import { changed, listen, may, state, take } from './store.js';
+import * as dashboard from './views/dashboard.js';
 import * as events from './views/events.js';
 import * as install from './views/install.js';
 import * as nodes from './views/nodes.js';
@@ -15,10 +16,9 @@ import * as plugin from './views/plugin.js';
 import * as problems from './views/problems.js';
 import * as tokens from './views/tokens.js';
 
-const VIEWS = { overview, problems, events, nodes, tokens, install, plugin };
+const VIEWS = { overview, dashboard, problems, events, nodes, tokens, install, plugin };
 const ALLOWED = { tokens: 'admin', install: 'admin' };
-// Subscriptions, tasks and schedules follow here when the server has them.
-const places = () => ['overview', 'problems', 'events', 'nodes', 'tokens', 'install'].filter((view) => !ALLOWED[view] || may(ALLOWED[view]));
+const places = () => ['overview', 'dashboard', 'problems', 'events', 'nodes', 'tokens', 'install'].filter((view) => !ALLOWED[view] || may(ALLOWED[view]));
 
 let leave = new AbortController();
 let theme = stored('theme') ?? 'auto';

@@ -2,6 +2,9 @@
 // focus, selection and what somebody types stay. All text becomes text: there is no way from here to markup.
 import { clean } from './clean.js';
 
+// Plots are drawn with these.
+const DRAWN = new Set(['svg', 'g', 'path', 'line', 'rect']);
+
 export function h(tag, props, ...children) {
   return { tag, props: props ?? {}, children: flat(children) };
 }
@@ -14,6 +17,9 @@ export function paint(parent, tree) {
   const wanted = flat([tree]);
   const keyed = new Map();
   for (const child of parent.childNodes) if (child.paintKey !== undefined) keyed.set(child.paintKey, child);
+  // What goes goes first: then nothing that stays is moved because of it, which would begin frames anew.
+  const staying = new Set(wanted.map((node) => node.props?.key));
+  for (const [key, child] of keyed) if (!staying.has(key)) child.remove();
   let at = parent.firstChild;
   for (const node of wanted) {
     if (typeof node !== 'object') {
@@ -28,7 +34,7 @@ export function paint(parent, tree) {
     let real = key === undefined ? (at?.nodeType === Node.ELEMENT_NODE && at.paintKey === undefined ? at : null) : keyed.get(key);
     if (real && real.localName !== node.tag) real = null;
     if (!real) {
-      real = document.createElement(node.tag);
+      real = DRAWN.has(node.tag) ? document.createElementNS('http://www.w3.org/2000/svg', node.tag) : document.createElement(node.tag);
       real.paintKey = key;
       real.painted = {};
       real.handlers = {};

@@ -32,3 +32,10 @@ export function follow(path, hear, { signal, found = () => {}, lost = () => {} }
   signal.addEventListener('abort', close);
   open();
 }
+
+/** Looks now, and again every so many milliseconds for as long as somebody sees the page and the signal does not say otherwise. */
+export function every(milliseconds, look, signal) {
+  look();
+  const timer = setInterval(() => document.hidden || look(), milliseconds);
+  signal.addEventListener('abort', () => clearInterval(timer));
+}

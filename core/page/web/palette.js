@@ -15,7 +15,7 @@ export function commands(places) {
   for (const plugin of sorted()) {
     all.push({ text: plugin.name, run: () => go('plugin', plugin.name) });
     for (const [, label, run] of acts(plugin)) all.push({ text: `${label} ${plugin.name}`, run: () => run(plugin) });
-    for (const tab of TABS.slice(1)) if (tabsOf().includes(tab)) all.push({ text: `${plugin.name}: ${t(`tab.${tab}`)}`, run: () => go('plugin', plugin.name, tab) });
+    for (const tab of TABS.slice(1)) if (tabsOf(plugin.name).includes(tab)) all.push({ text: `${plugin.name}: ${t(`tab.${tab}`)}`, run: () => go('plugin', plugin.name, tab) });
   }
   return all;
 }

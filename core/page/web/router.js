@@ -1,6 +1,6 @@
 // Where one is: the part of the address behind `#`. Pure but for `go`.
-export const TABS = ['state', 'try', 'configuration', 'grants', 'values', 'logs', 'history', 'events'];
-const VIEWS = ['overview', 'problems', 'events', 'nodes', 'tokens', 'install'];
+export const TABS = ['state', 'pages', 'analytics', 'try', 'configuration', 'grants', 'values', 'subscriptions', 'tasks', 'executions', 'logs', 'history', 'events'];
+const VIEWS = ['overview', 'dashboard', 'problems', 'events', 'nodes', 'tokens', 'install'];
 
 export function parse(hash) {
   const parts = hash.replace(/^#\/?/, '').split('/').map(decoded);

@@ -7,6 +7,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod analytics;
 #[doc(hidden)]
 pub mod assert;
 mod body;
@@ -44,10 +45,12 @@ mod supervisor;
 mod tables;
 mod task_types;
 mod topics;
+mod ui;
 mod values;
 mod view;
 
 pub use crate::{
+    analytics::{Analytics, AnalyticsQuery, LATENCY_BOUNDS, LATENCY_BUCKETS},
     body::{Body, BodyError},
     call::{Answer, Call, Connection, Fault, FaultKind, RequestId},
     configuration::{ConfigSchema, MASK},
@@ -83,11 +86,13 @@ pub use crate::{
     tables::{TableTerms, TablesNotReady, TablesReady},
     task_types::{TaskRate, TaskType, check_task_type, duration},
     topics::{HOST_TOPICS, MOST_TOPIC, NoTopic, TopicPattern, check_outside_topic, check_own_topic, check_topic},
+    ui::{UiFile, UiPart, UiSection},
     values::{KeptValues, ValueEntry, ValueQuery},
-    view::{LivePlugin, Overview},
+    view::{LivePlugin, Overview, PageOffer},
 };
 pub use camlock_api::{
-    BuildView, CandidateView, ConfigViolation, DeadEventView, Diagnostic, Digest, DrainingView, Endpoint, EventView,
-    FailureView, GenerationPhase, GenerationView, GrantsView, Headline, Isolation, NoDigest, PermissionView,
-    PinnedView, PluginKind, PluginView, ServingView, Stage, StageTimes, SubscriptionState, SubscriptionView, UtcTime,
+    AnalyticsPoint, AnalyticsView, BuildView, CandidateView, ConfigViolation, DeadEventView, Diagnostic, Digest,
+    DrainingView, Endpoint, EventView, FailureView, GenerationPhase, GenerationUse, GenerationView, GrantsView,
+    Headline, Isolation, NoDigest, PermissionView, PinnedView, PluginKind, PluginProblemView, PluginView, ProblemRule,
+    RecommendedAct, ServingView, Stage, StageTimes, SubscriptionState, SubscriptionView, UsageView, UseCounts, UtcTime,
 };

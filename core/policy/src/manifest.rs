@@ -8,6 +8,7 @@ use crate::{
     schedules::{Schedule, check_schedules},
     subscriptions::{Subscription, check_subscriptions},
     task_types::{TaskType, check_task_types},
+    ui::UiSection,
 };
 use serde::Deserialize;
 use std::{collections::BTreeMap, ops::Range};
@@ -70,6 +71,8 @@ pub struct Camlock {
     pub task_types: Vec<TaskType>,
     /// When it is called at set times.
     pub schedules: Vec<Schedule>,
+    /// What it brings to the page.
+    pub ui: UiSection,
 }
 
 /// The categories, as a closed list.
@@ -276,6 +279,7 @@ fn parsed(cargo_toml: &[u8]) -> Result<CargoPackage, Invalid> {
     if !camlock.task_types.is_empty() && !camlock.permissions.iter().any(|permission| permission == "tasks") {
         return Err(Invalid("`task_types` needs the permission `tasks`: name it under `permissions`".to_owned()));
     }
+    camlock.ui.check().map_err(|why| Invalid(format!("`ui`: {why}")))?;
     for name in camlock.dependencies.keys() {
         check_name(name)?;
     }

@@ -4,8 +4,8 @@
 //! What must not live here: who may see what.
 
 use crate::{
-    BuildView, Endpoint, GenerationPhase, GenerationView, GrantsView, Instance, Kept, Kind, Manifest, PluginView,
-    Subscription, Use, Watch, routes::MOUNTS,
+    BuildView, Digest, Endpoint, GenerationPhase, GenerationView, GrantsView, Instance, Kept, Kind, Manifest,
+    PluginView, Subscription, UiSection, Use, Watch, permissions::covers, routes::MOUNTS,
 };
 use std::{
     collections::BTreeMap,
@@ -66,6 +66,20 @@ impl Deref for LivePlugin {
     }
 }
 
+/// What a plugin brings to the page.
+#[derive(Clone, Debug)]
+pub struct PageOffer {
+    /// Of the code that serves, in hexadecimal digits.
+    pub digest: String,
+    /// What its modules may ask: what it asks for of that, and was granted.
+    pub rights: Vec<String>,
+    /// Widgets, pages and files.
+    pub ui: UiSection,
+}
+
+/// The permissions that are for a plugin's modules on the page.
+const UI_RIGHTS: [&str; 2] = ["ui:read", "ui:call"];
+
 /// What an OpenAPI document describes, below a mount.
 pub(crate) fn described(mount: &str, openapi: Option<&str>) -> Vec<Endpoint> {
     const METHODS: &[&str] = &["get", "put", "post", "delete", "options", "head", "patch", "trace"];
@@ -124,6 +138,32 @@ impl LivePlugin {
             }
         }
         view
+    }
+
+    /// How much memory what serves holds, where that is counted.
+    pub fn memory(&self) -> Option<u64> {
+        self.instance.as_ref().and_then(Weak::upgrade).and_then(|instance| instance.memory())
+    }
+
+    /// What it brings to the page while it serves, if it brings anything.
+    pub fn page_offer(&self) -> Option<PageOffer> {
+        let artifact = self.serving.as_ref()?.artifact;
+        let instance = self.instance.as_ref().and_then(Weak::upgrade)?;
+        let camlock = &instance.description().manifest.camlock;
+        let ui = camlock.ui.clone();
+        if ui.is_empty() {
+            return None;
+        }
+        let has = |right: &&str| {
+            let is_granted = self.grants.granted.iter().any(|granted| covers(granted, right));
+            is_granted && camlock.permissions.iter().any(|asked| asked == *right)
+        };
+        let rights = UI_RIGHTS.into_iter().filter(has).map(str::to_owned).collect();
+        // What is compiled in has no artifact: what it brings tells it from what another program brings.
+        let digest = artifact
+            .unwrap_or_else(|| Digest::of(&ui.files.iter().flat_map(|file| file.content.to_vec()).collect::<Vec<_>>()));
+        let digest = digest.to_string().trim_start_matches("sha256:").to_owned();
+        Some(PageOffer { digest, rights, ui })
     }
 
     /// What the manifest of what serves says.

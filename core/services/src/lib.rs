@@ -4,6 +4,7 @@
 //! a code and a sentence ([`AskError`]). Adding one changes nothing in the contract. What must not live here: how asks cross
 //! (the loader's `asks`), and the functions that authors call (the SDK's).
 
+pub mod analytics;
 mod data;
 pub mod database;
 mod directory;

@@ -274,6 +274,7 @@ fn texts(dialect: Dialect, applied: &BTreeSet<String>) -> impl Iterator<Item = &
             "2026-11-29-000007_events"
             "2026-11-29-000008_tasks"
             "2026-11-29-000009_isolation"
+            "2026-11-29-000020_analytics"
         ),
     };
     texts.into_iter().filter(|(name, _)| applied.contains(&version_of(name))).map(|(_, text)| text)

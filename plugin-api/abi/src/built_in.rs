@@ -9,6 +9,7 @@ pub struct BuiltIn {
     meta: &'static [u8],
     manifest: &'static [u8],
     migrations: &'static [u8],
+    ui: &'static [u8],
     config_schema: fn() -> Option<String>,
 }
 
@@ -18,13 +19,19 @@ impl BuiltIn {
     /// # Safety
     /// The functions must keep the contract, and be there as long as the program runs.
     pub const unsafe fn new(root: RootRef, meta: &'static [u8], manifest: &'static [u8]) -> Self {
-        BuiltIn { root, meta, manifest, migrations: &[], config_schema: || None }
+        BuiltIn { root, meta, manifest, migrations: &[], ui: &[], config_schema: || None }
     }
 
     /// The same, with what [`section::MIGRATIONS`](crate::section::MIGRATIONS) would hold.
     #[must_use]
     pub const fn with_migrations(self, migrations: &'static [u8]) -> Self {
         BuiltIn { migrations, ..self }
+    }
+
+    /// The same, with what [`section::UI`](crate::section::UI) would hold.
+    #[must_use]
+    pub const fn with_ui(self, ui: &'static [u8]) -> Self {
+        BuiltIn { ui, ..self }
     }
 
     /// The same, with what makes the schema of its configuration.
@@ -56,6 +63,11 @@ impl BuiltIn {
     /// What [`section::MIGRATIONS`](crate::section::MIGRATIONS) would hold.
     pub fn migrations(&self) -> &'static [u8] {
         self.migrations
+    }
+
+    /// What [`section::UI`](crate::section::UI) would hold.
+    pub fn ui(&self) -> &'static [u8] {
+        self.ui
     }
 }
 

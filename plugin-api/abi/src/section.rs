@@ -3,7 +3,7 @@
 //! `.camlock.meta` holds `key=value` strings, each ended by a NUL; `.camlock.manifest` holds the plugin's `Cargo.toml` as it
 //! was when it was built; `.camlock.config` the file with its configuration's schema that the manifest names, if it does;
 //! `.camlock.migrations` the files of the crate's folder `migrations`, one after the other: the length of the name and that of
-//! what is in it (four bytes each, the lowest first), then the two.
+//! what is in it (four bytes each, the lowest first), then the two; `.camlock.ui`, in the same form, those of its folder `ui`.
 
 /// The section of `key=value` strings.
 pub const META: &str = ".camlock.meta";
@@ -11,6 +11,8 @@ pub const META: &str = ".camlock.meta";
 pub const MANIFEST: &str = ".camlock.manifest";
 /// The section with the files of the folder `migrations`. A plugin without any may lack it.
 pub const MIGRATIONS: &str = ".camlock.migrations";
+/// The section with the files of the folder `ui`, which the page shows. A plugin without any may lack it.
+pub const UI: &str = ".camlock.ui";
 /// The section with the schema of its configuration.
 pub const CONFIG: &str = ".camlock.config";
 /// The exported symbol is this and the crate's name.

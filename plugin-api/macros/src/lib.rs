@@ -23,6 +23,17 @@ pub fn assets(_: TokenStream) -> TokenStream {
     listed(files)
 }
 
+/// The files of the folder `ui` beside the crate's manifest, in the same form: what it brings to the page.
+#[proc_macro]
+pub fn ui(_: TokenStream) -> TokenStream {
+    let Some(crate_dir) = std::env::var_os("CARGO_MANIFEST_DIR") else { return failed("cargo builds plugins") };
+    let mut files = Vec::new();
+    match collect(&Path::new(&crate_dir).join("ui"), "", &mut files) {
+        Ok(()) => listed(files),
+        Err(error) => failed(&format!("the folder `ui` cannot be read: {error}")),
+    }
+}
+
 /// The files of the folder `migrations` beside the crate's manifest, in the same form. Names, numbers and contents are checked.
 #[proc_macro]
 pub fn migrations(_: TokenStream) -> TokenStream {

@@ -1,4 +1,5 @@
-//! Ticker: ticks once a second over WebSockets (`/ws`) and server-sent events (`/events`), and a page that shows both.
+//! Ticker: ticks once a second over WebSockets (`/ws`) and server-sent events (`/events`), a page that shows both, and a widget (`ui/live.js`)
+//! on the page of operators, which asks `/now`.
 //!
 //! `clock` is the background task, `ticks` what each client gets, `streams` the two ways to get it.
 
@@ -10,7 +11,7 @@ mod ticks;
 
 use axum::response::Html;
 use camlock_plugin::prelude::*;
-use clock::Clock;
+use clock::{Clock, Seconds};
 
 struct Ticker {
     clock: Clock,
@@ -26,6 +27,7 @@ impl Plugin for Ticker {
             .route("/", get(|| async { Html(include_str!("page.html")) }))
             .route("/ws", any(streams::socket))
             .route("/events", get(streams::events))
+            .route("/now", get(now))
             .with_state(self.clock.watch())
     }
 
@@ -37,6 +39,11 @@ impl Plugin for Ticker {
     async fn shutdown(&self) {
         self.clock.stop().await;
     }
+}
+
+/// The seconds since it was started, for whoever asks once.
+async fn now(State(seconds): State<Seconds>) -> Json<serde_json::Value> {
+    Json(serde_json::json!({ "uptime": *seconds.borrow() }))
 }
 
 export!(Ticker);

@@ -49,6 +49,13 @@ async fn intervals_have_bounds() {
 }
 
 #[tokio::test]
+async fn whoever_asks_once_is_told() {
+    let running = Running::<Ticker>::start().await.unwrap();
+    assert_eq!(running.get("/now").await.text(), r#"{"uptime":0}"#);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn the_page_is_there() {
     let running = Running::<Ticker>::start().await.unwrap();
     let answer = running.get("/").await;

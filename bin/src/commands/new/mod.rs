@@ -42,6 +42,8 @@ enum Template {
     Events,
     /// A crate that does work later, in a queue, and at set times
     Task,
+    /// A crate that brings a widget and a page of its own to the operators' page
+    Widget,
     /// One .rs file
     SingleFile,
 }
@@ -70,6 +72,14 @@ const TASK: &[(&str, &str)] = &[
     ("src/lib.rs", include_str!("task/lib.rs.in")),
     (".gitignore", include_str!("http/gitignore.in")),
 ];
+const WIDGET: &[(&str, &str)] = &[
+    ("Cargo.toml", include_str!("widget/Cargo.toml.in")),
+    ("build.rs", include_str!("widget/build.rs.in")),
+    ("src/lib.rs", include_str!("widget/lib.rs.in")),
+    ("ui/count.js", include_str!("widget/count.js.in")),
+    ("page.d.ts", include_str!("widget/page.d.ts.in")),
+    (".gitignore", include_str!("http/gitignore.in")),
+];
 const SINGLE: &str = include_str!("single.rs.in");
 
 pub(crate) fn run(options: &NewArguments) -> Result<(), Failed> {
@@ -92,6 +102,7 @@ pub(crate) fn run(options: &NewArguments) -> Result<(), Failed> {
         Template::Database => Some(DATABASE),
         Template::Events => Some(EVENTS),
         Template::Task => Some(TASK),
+        Template::Widget => Some(WIDGET),
         Template::SingleFile => None,
     };
     let entry = match crate_files {

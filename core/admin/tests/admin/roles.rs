@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 use tokio::time::timeout;
 
 /// The table that is agreed on. What is not in it is open to all.
-const TABLE: [(&str, &str, Role); 48] = [
+const TABLE: [(&str, &str, Role); 51] = [
     ("GET", "/api/v1/plugins", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}/generations", Role::Viewer),
@@ -37,6 +37,9 @@ const TABLE: [(&str, &str, Role); 48] = [
     ("DELETE", "/api/v1/plugins/{name}", Role::Admin),
     ("POST", "/api/v1/plugins/{name}/execute", Role::Operator),
     ("GET", "/api/v1/plugins/{name}/executions", Role::Operator),
+    ("GET", "/api/v1/plugins/{name}/analytics", Role::Viewer),
+    ("GET", "/api/v1/problems", Role::Viewer),
+    ("GET", "/api/v1/extensions", Role::Viewer),
     ("POST", "/api/v1/plugins/{name}/try", Role::Operator),
     ("GET", "/api/v1/plugins/{name}/schedules", Role::Viewer),
     ("GET", "/api/v1/tasks", Role::Operator),
@@ -101,7 +104,11 @@ async fn each_route_and_each_role() {
                         ("POST", "/api/v1/plugins") => 501,
                         (_, path) if path.contains("/storage") => 501,
                         ("GET", path) if path.contains("/topics") || path.contains("/subscriptions") => 501,
-                        (_, path) if path.ends_with("/executions") || path.ends_with("/schedules") => 501,
+                        (_, path)
+                            if ["/executions", "/schedules", "/analytics"].iter().any(|end| path.ends_with(end)) =>
+                        {
+                            501
+                        }
                         ("GET", path) if path.contains("/tasks") => 501,
                         ("POST", "/api/v1/tasks/999/cancel" | "/api/v1/tasks/999/retry") => 501,
                         ("POST", "/api/v1/page/codes") => 404,

@@ -111,7 +111,7 @@ const HEAD: &str = "[package]\nname = \"candidates\"\n\n[package.metadata.camloc
 #[trial]
 fn mistakes_in_the_manifest() {
     let known = "`category`, `routes`, `hosts`, `rewrite`, `dependencies`, `permissions`, `runtime`, `handover`, \
-                 `isolation`, `config`, `execute`, `subscriptions`, `task_types`, `schedules`";
+                 `isolation`, `config`, `execute`, `subscriptions`, `task_types`, `schedules`, `ui`";
     manifest(
         format!("{HEAD}catgory = \"http\"\n"),
         &format!("Cargo.toml, line 5: unknown field `catgory`, expected one of {known}"),

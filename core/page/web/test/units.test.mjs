@@ -6,9 +6,12 @@ import { advice, needsAttention, why } from '../advice.js';
 import { clean } from '../clean.js';
 import { href } from '../dom.js';
 import { WORDS, size, t } from '../messages.js';
+import { asked, counter } from '../rights.js';
+import { line, summary, top } from '../plot.js';
 import { link, parse } from '../router.js';
 import { at, difference, fields, put, read } from '../schema.js';
 import { sorted, take } from '../store.js';
+import { PLOTS } from '../views/analytics.js';
 
 const plugin = (more) => ({ name: 'hello', description: '', state: 'serving', reason: null, failed: null, pinned: [], ...more });
 
@@ -84,6 +87,31 @@ test('the overview is what the stream says', () => {
   assert.deepEqual(sorted(into.plugins).map(({ name }) => name), ['a', 'b']);
   take({ ...change, whole: false, plugins: [plugin({ name: 'c' })], gone: ['a'] }, into);
   assert.deepEqual([sorted(into.plugins).map(({ name }) => name), into.registryTrouble], [['b', 'c'], 'no']);
+});
+
+test('a plot has a scale, a line with gaps, and a sentence', () => {
+  assert.deepEqual([0, 0.3, 1, 7, 10, 11, 2_000_001].map(top), [1, 0.5, 1, 10, 10, 20, 5_000_000]);
+  assert.equal(line([0, 5, 10], 10, 100, 50), 'M0 50L50 25L100 0');
+  assert.equal(line([null, 5, null, 10, 0], 10, 100, 50), 'M25 25h0.01M75 0L100 50');
+  assert.equal(line([], 10), '');
+  const series = [{ label: 'Requests', pick: ({ requests }) => requests }, { label: 'Median', pick: () => null }];
+  assert.equal(summary(series, [{ requests: 3 }, { requests: 1 }], String), 'Requests: 3 at most, 1 at last. Median: nothing.');
+  for (const [name, , keys] of PLOTS) for (const key of [`plot.${name}`, ...keys]) assert.ok(`use.${key}` in WORDS, key);
+});
+
+test('a part of a plugin’s asks no more than was asked for, granted, and whoever looks may', () => {
+  const both = ['ui:read', 'ui:call'];
+  assert.deepEqual(asked('hello', ['ui:read'], false, { what: 'analytics', query: 'step=1h&follow=true' }), { method: 'GET', path: '/api/v1/plugins/hello/analytics?step=1h' });
+  assert.deepEqual(asked('hello', both, true, { what: 'call', method: 'GET', path: '/now?x=1' }).body, { method: 'GET', path: '/api/v1/p/hello/now?x=1', headers: {}, body: '' });
+  assert.equal(asked('hello', both, true, { what: 'call', method: 'PUT', path: '/a', body: { b: 1 } }).body.body, '{"b":1}');
+  for (const [rights, operator, wish, status] of [
+    [[], true, { what: 'plugin' }, 403], [['ui:read'], true, { what: 'call', method: 'GET', path: '/' }, 403], [['ui:call'], false, { what: 'call', method: 'GET', path: '/' }, 403],
+    [both, true, { what: 'tokens' }, 400], [both, true, { what: '__proto__' }, 400], [both, true, null, 400], [both, true, { what: 'call', method: 'TRACE', path: '/' }, 400],
+    ...['x', '//x', '/../other/x', '/a/%2e%2e/x', '/a\\b', 7, '/a#b'].map((path) => [both, true, { what: 'call', method: 'GET', path }, 400]),
+    [both, true, { what: 'call', method: 'PUT', path: '/', body: 'x'.repeat(300_000) }, 413],
+  ]) assert.equal(asked('hello', rights, operator, wish).status, status, JSON.stringify(wish)?.slice(0, 80));
+  const floods = counter(3);
+  assert.deepEqual([0, 1, 2, 3, 999, 1000].map(floods), [false, false, false, true, true, false]);
 });
 
 test('every word that is asked for stands in the table', () => {

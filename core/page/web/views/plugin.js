@@ -1,36 +1,44 @@
 // One plugin: its state and what may be done, and the views of its parts.
 import { advice, why } from '../advice.js';
 import { h } from '../dom.js';
+import { foundOf, problem, watchFound } from '../found.js';
 import { size, t } from '../messages.js';
 import { acts, badge, buttons, code, name, pairs, quiet, short, table, time, words } from '../parts.js';
 import { link, TABS } from '../router.js';
 import { may, state } from '../store.js';
+import * as analytics from './analytics.js';
 import * as configuration from './configuration.js';
 import * as events from './events.js';
+import * as executions from './executions.js';
 import * as grants from './grants.js';
 import * as history from './history.js';
 import * as logs from './logs.js';
+import * as subscriptions from './subscriptions.js';
+import * as tasks from './tasks.js';
+import * as pages from './pages.js';
 import * as attempt from './try.js';
 import * as values from './values.js';
 
-// What it subscribes to, its tasks, schedules and executions follow here when the server has them.
-const PARTS = { try: attempt, configuration, grants, values, logs, history, events };
-const ROLES = { try: 'operator', configuration: 'admin', values: 'admin' };
+const PARTS = { pages, analytics, try: attempt, configuration, grants, values, subscriptions, tasks, executions, logs, history, events };
+const ROLES = { try: 'operator', configuration: 'admin', values: 'admin', subscriptions: 'operator', tasks: 'operator', executions: 'operator' };
 
-export const tabsOf = () => TABS.filter((tab) => !ROLES[tab] || may(ROLES[tab]));
+export const tabsOf = (plugin = null) => TABS.filter((tab) => (!ROLES[tab] || may(ROLES[tab])) && (tab !== 'pages' || (plugin !== null && pages.brings(plugin))));
 
 export function enter({ name: plugin, tab }, signal) {
-  if (tabsOf().includes(tab)) PARTS[tab]?.enter?.({ name: plugin, tab }, signal);
+  if (tab === 'state') watchFound(signal);
+  else if (!ROLES[tab] || may(ROLES[tab])) PARTS[tab]?.enter?.({ name: plugin, tab }, signal);
 }
 
 export function view(place, signal) {
   const plugin = state.plugins.get(place.name);
   if (!plugin) return state.known ? [h('h1', null, name(place.name)), quiet(t('plugin.gone', { name: place.name }))] : quiet(t('loading'));
-  const tab = tabsOf().includes(place.tab) ? place.tab : 'state';
+  const tabs = tabsOf(plugin.name);
+  // A page that its plugin brought stays while the plugin is away.
+  const tab = tabs.includes(place.tab) || place.tab === 'pages' ? place.tab : 'state';
   return [
     h('div', { class: 'head' }, h('h1', null, name(plugin.name)), badge(plugin), h('span', { class: 'quiet number' }, plugin.version), h('span', { class: 'room' }), h('span', { class: 'acts' }, buttons(plugin, acts(plugin)))),
     plugin.description && h('p', { key: 'about', class: 'quiet about' }, plugin.description),
-    h('nav', { key: 'tabs', class: 'tabs', 'aria-label': plugin.name }, tabsOf().map((one) => h('a', { key: one, href: link('plugin', plugin.name, one), 'aria-current': one === tab ? 'page' : null }, t(`tab.${one}`)))),
+    h('nav', { key: 'tabs', class: 'tabs', 'aria-label': plugin.name }, tabs.map((one) => h('a', { key: one, href: link('plugin', plugin.name, one), 'aria-current': one === tab ? 'page' : null }, t(`tab.${one}`)))),
     h('div', { key: `part-${tab}`, class: 'part' }, tab === 'state' ? about(plugin) : PARTS[tab].view({ ...place, tab }, signal, plugin)),
   ];
 }
@@ -39,11 +47,13 @@ function about(plugin) {
   const next = advice(plugin);
   const reason = why(plugin);
   const { serving, candidate } = plugin;
+  const found = foundOf(plugin.name);
   return h('div', { class: 'columns' }, h('div', null,
     (reason || next) && h('section', { key: 'why', class: plugin.failed || plugin.state === 'failed' ? 'card bad-edge' : 'card' },
       reason && [h('h2', null, plugin.failed ? t('plugin.failed') : t('plugin.reason')), h('p', { class: 'reason' }, reason),
         plugin.failed && quiet(t('plugin.generation', { number: plugin.failed.generation }), ' · ', time(plugin.failed.at), serving && serving.generation !== plugin.failed.generation && ` · ${t('plugin.serveson', { number: serving.generation })}`)],
       next && [h('h3', null, t('plugin.next')), h('p', null, words(next))]),
+    found.length > 0 && h('ul', { key: 'found', class: 'problems' }, found.map((one) => problem(one, { withName: false }))),
     candidate && h('section', { key: 'candidate', class: 'card' }, h('h2', null, t('plugin.candidate')), h('p', null, `${t('plugin.generation', { number: candidate.generation })}: ${candidate.stage}`), h('p', { class: 'quiet', 'aria-live': 'polite' }, candidate.doing)),
     plugin.failed?.diagnostics.length > 0 && h('section', { key: 'compiler' }, h('h2', null, t('plugin.compiler')), plugin.failed.diagnostics.map(diagnostic)),
     serving && h('section', { key: 'serving', class: 'card' }, h('h2', null, t('plugin.serving')), pairs([

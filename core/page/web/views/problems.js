@@ -2,6 +2,7 @@
 import { advice, needsAttention, why } from '../advice.js';
 import { get } from '../api.js';
 import { h } from '../dom.js';
+import { foundOf, problem, watchFound } from '../found.js';
 import { moment, size, t } from '../messages.js';
 import { name, pairs, quiet, words } from '../parts.js';
 import { link } from '../router.js';
@@ -16,6 +17,7 @@ export function enter(place, signal) {
     changed();
   };
   look();
+  watchFound(signal);
   const timer = setInterval(() => document.hidden || look(), AGAIN);
   signal.addEventListener('abort', () => clearInterval(timer));
 }
@@ -27,7 +29,6 @@ export function problems(plugins, { health, nodes, trouble, registryTrouble }) {
   if (registryTrouble) all.push({ text: t('trouble.registry', { why: registryTrouble }), next: t('problems.registry.next') });
   for (const plugin of plugins) {
     if (needsAttention(plugin)) all.push({ plugin: plugin.name, text: why(plugin) ?? t(`state.${plugin.state}`), next: advice(plugin) });
-    for (const one of plugin.pinned) all.push({ plugin: plugin.name, text: t('problems.pinned', { number: one.generation, why: one.reason }), next: t('problems.pinned.next') });
     const left = plugin.serving?.left_behind_bytes ?? 0;
     if (left > 1 << 20) all.push({ plugin: plugin.name, text: t('problems.left', { size: size(left) }), next: t('problems.left.next') });
   }
@@ -42,9 +43,11 @@ export function problems(plugins, { health, nodes, trouble, registryTrouble }) {
 export function view() {
   const all = problems(sorted(), { ...known, trouble: state.trouble, registryTrouble: state.registryTrouble });
   const { health } = known;
+  const found = foundOf();
   return [
     h('h1', null, t('problems.title')),
-    all.length ? h('ul', { key: 'list', class: 'problems' }, all.map((one, index) => h('li', { key: `${index}`, class: 'card bad-edge' }, one.plugin && h('a', { href: link('plugin', one.plugin) }, name(one.plugin)), h('p', { class: 'reason' }, one.text), one.next && h('p', { class: 'quiet' }, '→ ', words(one.next))))) : h('p', { key: 'none', class: 'good' }, t('problems.none')),
+    found.length > 0 && h('ul', { key: 'found', class: 'problems' }, found.map((one) => problem(one))),
+    all.length ? h('ul', { key: 'list', class: 'problems' }, all.map((one, index) => h('li', { key: `${index}`, class: 'card bad-edge' }, one.plugin && h('a', { href: link('plugin', one.plugin) }, name(one.plugin)), h('p', { class: 'reason' }, one.text), one.next && h('p', { class: 'quiet' }, '→ ', words(one.next))))) : !found.length && h('p', { key: 'none', class: 'good' }, t('problems.none')),
     health ? h('section', { key: 'server', class: 'card' }, h('h2', null, t('problems.about')), pairs([[t('problems.version'), [health.version, health.revision].filter(Boolean).join(' ')], [t('problems.rustc'), health.rustc], [t('problems.abi'), health.abi], [t('problems.builtin'), health.built_in.join(', ')]])) : quiet(t('loading')),
   ];
 }

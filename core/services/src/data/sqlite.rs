@@ -197,6 +197,7 @@ impl SqliteFile {
         connection.execute_batch(crate::executions::SQLITE_TABLES)?;
         connection.execute_batch(crate::events::SQLITE_TABLES)?;
         connection.execute_batch(crate::tasks::SQLITE_TABLES)?;
+        connection.execute_batch(crate::analytics::SQLITE_TABLES)?;
         crate::database::sqlite::prepare(&connection)?;
         if purpose == Purpose::Read {
             connection.execute_batch("PRAGMA query_only = ON")?;

@@ -28,7 +28,7 @@ fn dump(world: &World) -> String {
 fn migrations(kind: Kind) -> usize {
     match kind {
         Kind::Sqlite => 5,
-        Kind::Postgres => 10,
+        Kind::Postgres => 11,
     }
 }
 
