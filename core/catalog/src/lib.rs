@@ -14,6 +14,8 @@ mod keep;
 pub mod package;
 mod proofs;
 pub mod publish;
+pub mod resolve;
+pub mod search;
 mod trouble;
 
 pub use crate::{

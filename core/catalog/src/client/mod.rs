@@ -1,6 +1,7 @@
 //! Reading a catalog: from where it lies, believing only what its signatures prove, and never anything older than what was proved
 //! before.
 
+mod mirror;
 mod place;
 mod sync;
 #[cfg(test)]
@@ -8,7 +9,8 @@ mod tests;
 mod trust;
 
 pub use self::{
+    mirror::{Mirrored, mirror},
     place::CatalogPlace,
-    sync::{CatalogReader, SyncedLines, Synchronized},
+    sync::{CatalogReader, PackagePart, SyncedLines, Synchronized},
     trust::TrustedFiles,
 };

@@ -4,7 +4,9 @@ use super::{CatalogPlace, TrustedFiles};
 use crate::{
     CatalogTrouble,
     documents::{AdvisoryList, ListingLine, PluginDocument, PluginVersion, unpack_lines},
-    package::{LARGEST_RECORD, PackageArchive, RECORD, SIGNATURE},
+    package::{
+        FileRecord, LARGEST_RECORD, PackageArchive, PackageRecord, PublisherKey, RECORD, ReadLibrary, SIGNATURE,
+    },
     proofs,
     trouble::TroubleSort,
 };
@@ -177,28 +179,16 @@ impl CatalogReader {
         at_once(self.updater.get_target(path, now)).map_err(|error| told(&self.place, &error))
     }
 
-    /// A version's package with these of its files: each is what `package.json` says, and that is what the signed document says.
-    pub fn package(&self, name: &str, version: &PluginVersion) -> Result<PackageArchive, CatalogTrouble> {
-        let folder = format!("packages/{name}/{}", version.version);
+    /// One file of a version, proved by the version's record, and that by the signed document. Nothing else of it is fetched.
+    pub fn part(&self, name: &str, version: &PluginVersion, file: &str) -> Result<PackagePart, CatalogTrouble> {
         let stem = format!("{name} {}", version.version);
-        let pinned = version
-            .package
-            .as_ref()
-            .ok_or_else(|| CatalogTrouble::unfit(format!("{stem} has no package in this catalog")))?;
-        let fetch = |file: &str, most: u64| {
-            let path = format!("{folder}/{file}");
-            let bytes = self.place.fetch(&path, most)?;
-            bytes.ok_or_else(|| {
-                CatalogTrouble::missing(format!("{}: {path} is not there, and its list says it is", self.place))
-            })
-        };
-        let record = fetch(RECORD, LARGEST_RECORD)?;
-        pinned.check(RECORD, &record).map_err(|trouble| trouble.at(&stem))?;
-        let mut files = BTreeMap::new();
-        for (file, pinned) in &version.files {
-            crate::package::check_file_name(file)?;
-            files.insert(file.clone(), fetch(file, pinned.size)?);
-        }
+        let fetch = |file: &str, most: u64| self.package_file(name, version, file, most);
+        let (record_bytes, record) = self.record(name, version)?;
+        let pinned = record.files.get(file).ok_or_else(|| {
+            CatalogTrouble::denied(format!("{stem}: its document names {file}, and `{RECORD}` does not list it"))
+        })?;
+        let bytes = fetch(file, pinned.size)?;
+        pinned.check(file, &bytes).map_err(|trouble| trouble.at(&stem))?;
         let signature = match &version.signature {
             Some(_) => {
                 let text = String::from_utf8(fetch(SIGNATURE, LARGEST_RECORD)?);
@@ -206,10 +196,108 @@ impl CatalogReader {
             }
             None => None,
         };
-        let package = PackageArchive::of(record, signature, files).map_err(|trouble| trouble.at(&stem))?;
-        if (package.record().name.as_str(), package.record().version.as_str()) != (name, version.version.as_str()) {
-            return Err(CatalogTrouble::denied(format!("what lies there as {stem} is {}", package.record().stem())));
+        Ok(PackagePart { record, record_bytes, signature, bytes })
+    }
+
+    fn record(&self, name: &str, version: &PluginVersion) -> Result<(Vec<u8>, PackageRecord), CatalogTrouble> {
+        let stem = format!("{name} {}", version.version);
+        let pinned = version
+            .package
+            .as_ref()
+            .ok_or_else(|| CatalogTrouble::unfit(format!("{stem} has no package in this catalog")))?;
+        let bytes = self.package_file(name, version, RECORD, LARGEST_RECORD)?;
+        pinned.check(RECORD, &bytes).map_err(|trouble| trouble.at(&stem))?;
+        let record = PackageRecord::read(&bytes).map_err(|trouble| trouble.at(&stem))?;
+        if (record.name.as_str(), record.version.as_str()) != (name, version.version.as_str()) {
+            return Err(CatalogTrouble::denied(format!("what lies there as {stem} is {}", record.stem())));
         }
-        Ok(package)
+        Ok((bytes, record))
+    }
+
+    fn package_file(
+        &self,
+        name: &str,
+        version: &PluginVersion,
+        file: &str,
+        most: u64,
+    ) -> Result<Vec<u8>, CatalogTrouble> {
+        if file != RECORD && file != SIGNATURE {
+            crate::package::check_file_name(file)?;
+        }
+        // A version is a folder here: one that is none could lead elsewhere.
+        let plain = version.semver().is_some_and(|number| number.to_string() == version.version);
+        let path = format!("packages/{name}/{}/{file}", version.version);
+        let bytes = if plain { self.place.fetch(&path, most)? } else { None };
+        bytes.ok_or_else(|| {
+            CatalogTrouble::missing(format!("{}: {path} is not there, and its list says it is", self.place))
+        })
+    }
+
+    /// A version's package whole: each file is what `package.json` says, and that is what the signed document says.
+    pub fn package(&self, name: &str, version: &PluginVersion) -> Result<PackageArchive, CatalogTrouble> {
+        let stem = format!("{name} {}", version.version);
+        let (record_bytes, record) = self.record(name, version)?;
+        let mut files = BTreeMap::new();
+        for (file, pinned) in &record.files {
+            files.insert(file.clone(), self.package_file(name, version, file, pinned.size)?);
+        }
+        let signature = match &version.signature {
+            Some(_) => {
+                let text = String::from_utf8(self.package_file(name, version, SIGNATURE, LARGEST_RECORD)?);
+                Some(text.map_err(|_| CatalogTrouble::unfit(format!("{stem}: its signature is not UTF-8")))?)
+            }
+            None => None,
+        };
+        PackageArchive::of(record_bytes, signature, files).map_err(|trouble| trouble.at(&stem))
+    }
+}
+
+/// One file of a package, and what proves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackagePart {
+    record: PackageRecord,
+    record_bytes: Vec<u8>,
+    signature: Option<String>,
+    bytes: Vec<u8>,
+}
+
+impl PackagePart {
+    /// What the package is.
+    pub fn record(&self) -> &PackageRecord {
+        &self.record
+    }
+
+    /// The file's bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// What the package is known by: the digest of its record.
+    pub fn digest(&self) -> String {
+        FileRecord::of(&self.record_bytes).sha256
+    }
+
+    /// Whether somebody signed it.
+    pub fn is_signed(&self) -> bool {
+        self.signature.is_some()
+    }
+
+    /// Whether this key signed it.
+    pub fn verify(&self, key: &PublisherKey) -> Result<(), CatalogTrouble> {
+        let signature = self.signature.as_deref();
+        let signature =
+            signature.ok_or_else(|| CatalogTrouble::denied(format!("{} is not signed", self.record.stem())))?;
+        key.verify(&self.record_bytes, signature)
+    }
+
+    /// Holds what the record says of its library for a target against the library itself, if the file is that one.
+    pub fn examine(&self, target: &str, read: &ReadLibrary) -> Result<(), CatalogTrouble> {
+        let facts = read(&self.bytes).map_err(|why| CatalogTrouble::unfit(format!("{}: {why}", self.record.stem())))?;
+        self.record.check_library(target, &self.bytes, &facts)
+    }
+
+    /// The same for the file with the sources.
+    pub fn examine_source(&self) -> Result<(), CatalogTrouble> {
+        crate::package::check_source(&self.bytes, (&self.record.name, &self.record.version))
     }
 }

@@ -603,3 +603,53 @@ fn a_keeper_does_not_sign_what_somebody_else_wrote() {
     assert_eq!(site.publish(&[("hello", "1.2.0")]).unwrap().version, 3);
     assert_eq!(names(&site.open().unwrap().since(Some(2)).unwrap().lines), ["hello 1.2.0"]);
 }
+
+#[test]
+fn a_mirror_is_the_same_catalog() {
+    let (site, _) = followed();
+    let mirrored = site.dir.path().join("mirror");
+    let copied = mirror(&site.place(), &site.root(), &mirrored, Timestamp::now()).unwrap();
+    assert_eq!((copied.version, copied.kept), (3, 0));
+    let place = CatalogPlace::Folder(mirrored.clone());
+    let open = || CatalogReader::open(place.clone(), &site.root(), TrustedFiles::default(), Timestamp::now());
+    let mut reader = open().unwrap();
+    assert_eq!(names(&reader.since(None).unwrap().lines), ["hello 1.1.0", "other 1.0.0"]);
+    for (name, version) in [("hello", "1.0.0"), ("hello", "1.1.0"), ("other", "1.0.0")] {
+        let document = reader.document(name).unwrap();
+        let package = reader.package(name, document.version(version).unwrap()).unwrap();
+        package.verify(&site.author.publisher()).unwrap();
+    }
+    // Only what is new is fetched, and what somebody changed in the copy is mended.
+    site.publish(&[("third", "1.0.0")]).unwrap();
+    let library = format!("packages/other/1.0.0/other-1.0.0-{}.so", crate::package::target_here());
+    fs::write(mirrored.join(&library), "changed").unwrap();
+    let again = mirror(&site.place(), &site.root(), &mirrored, Timestamp::now()).unwrap();
+    assert!(again.version == 4 && again.kept > again.fetched, "{again:?}");
+    let document = open().unwrap().document("other").unwrap();
+    open().unwrap().package("other", document.newest().unwrap()).unwrap();
+    // What is broken off, or not to be believed, leaves the mirror as it was.
+    site.publish(&[("fourth", "1.0.0")]).unwrap();
+    fs::remove_dir_all(site.path().join("packages/fourth")).unwrap();
+    assert_eq!(
+        mirror(&site.place(), &site.root(), &mirrored, Timestamp::now()).unwrap_err().sort,
+        TroubleSort::Missing
+    );
+    assert_eq!(open().unwrap().version(), 4);
+}
+
+#[test]
+fn one_file_of_a_package_is_enough() {
+    let (site, _) = followed();
+    let mut reader = site.open().unwrap();
+    let version = reader.document("hello").unwrap().newest().unwrap().clone();
+    let library = format!("hello-1.1.0-{}.so", crate::package::target_here());
+    let part = reader.part("hello", &version, &library).unwrap();
+    part.verify(&site.author.publisher()).unwrap();
+    part.examine(&crate::package::target_here(), &crate::package::tests::reader(facts("hello", "1.1.0"))).unwrap();
+    let lie = crate::package::tests::reader(facts("hello", "9.9.9"));
+    assert!(part.examine(&crate::package::target_here(), &lie).is_err());
+    assert!(reader.part("hello", &version, "nothing.so").is_err());
+    let mut elsewhere = version.clone();
+    elsewhere.version = "../../other/1.0.0".to_owned();
+    assert!(reader.part("hello", &elsewhere, &library).is_err());
+}

@@ -20,7 +20,6 @@ mod source;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use self::manifest::check_file_name;
 pub use self::{
     archive::PackageArchive,
     library::{LibraryFacts, ReadLibrary, examine, glibc_here, target_here},
@@ -28,6 +27,7 @@ pub use self::{
     manifest::{FileRecord, LibraryRecord, PackageRecord},
     signature::{AuthorKey, PublisherKey, generate as generate_author_key},
 };
+pub(crate) use self::{library::read_glibc, manifest::check_file_name, source::check as check_source};
 
 /// What every package says it is.
 pub(crate) const RECORD: &str = "package.json";

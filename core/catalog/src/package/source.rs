@@ -83,7 +83,7 @@ fn gather(folder: &Path, before: &str, files: &mut BTreeMap<String, (Vec<u8>, bo
 
 /// Looks through packed sources without unpacking them to anywhere: all lies in one folder, nothing is doubled, linked or endless,
 /// and what `Cargo.toml` says is what the package says.
-pub(super) fn check(packed: &[u8], (name, version): (&str, &str)) -> Result<(), CatalogTrouble> {
+pub(crate) fn check(packed: &[u8], (name, version): (&str, &str)) -> Result<(), CatalogTrouble> {
     let stem = format!("{name}-{version}");
     // One byte more shows that there are more.
     let unpacked = GzDecoder::new(packed).take(LARGEST + 1);

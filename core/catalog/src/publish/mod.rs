@@ -8,7 +8,7 @@ mod keys;
 mod metadata;
 mod shelf;
 
-pub(crate) use self::metadata::after;
+pub(crate) use self::{metadata::after, shelf::hashed};
 
 use self::{
     keys::{KeeperKey, signed},
