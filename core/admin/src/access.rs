@@ -24,7 +24,7 @@ pub(super) fn least(method: &Method, path: &str) -> Option<Role> {
         // What stands in them is not for everybody who may look.
         (Some("tasks"), _) => Role::Operator,
         _ if looks => Role::Viewer,
-        _ if below == "plugins" || *method == Method::DELETE => Role::Admin,
+        _ if below == "plugins" || below == "catalogs" || *method == Method::DELETE => Role::Admin,
         _ => Role::Operator,
     })
 }
@@ -68,6 +68,11 @@ mod tests {
             ("GET", "/api/v1/topics/events", Some(Role::Operator)),
             ("GET", "/api/v1/subscriptions/a/dead", Some(Role::Operator)),
             ("POST", "/api/v1/emit", Some(Role::Operator)),
+            ("GET", "/api/v1/catalogs", Some(Role::Viewer)),
+            ("POST", "/api/v1/catalogs", Some(Role::Admin)),
+            ("POST", "/api/v1/catalogs/main/sync", Some(Role::Operator)),
+            ("DELETE", "/api/v1/catalogs/main", Some(Role::Admin)),
+            ("GET", "/api/v1/marketplace/plugins", Some(Role::Viewer)),
             ("GET", "/api/v1/tokens", Some(Role::Admin)),
             ("POST", "/api/v1/tokens", Some(Role::Admin)),
             ("DELETE", "/api/v1/tokens/7", Some(Role::Admin)),

@@ -12,6 +12,7 @@ mod acts;
 mod admit;
 mod ask;
 mod attempt;
+mod catalogs;
 mod client;
 mod cors;
 mod docs;
@@ -120,6 +121,13 @@ pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
         .routes(routes!(journal::journal))
         .routes(routes!(overview_events::events))
         .routes(routes!(fleet::nodes))
+        .routes(routes!(catalogs::list, catalogs::add))
+        .routes(routes!(catalogs::remove))
+        .routes(routes!(catalogs::sync))
+        .routes(routes!(catalogs::search))
+        .routes(routes!(catalogs::show))
+        .routes(routes!(catalogs::plan))
+        .routes(routes!(catalogs::outdated))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(entrance::create_code))

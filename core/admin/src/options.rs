@@ -4,7 +4,7 @@ use crate::{InMemory, Levels, Logs, PageEntrance, keys::Token, settings::AdminSe
 use camlock_api::ServerHealth;
 use camlock_http::{BlockedList, Meters, WeakDispatch};
 use camlock_policy::{
-    AskCounts, EventControl, Executions, Install, KeptValues, QueuedTasks,
+    AskCounts, Catalogs, EventControl, Executions, Install, KeptValues, QueuedTasks,
     registry::{Archive, Happened, Tokens},
 };
 use std::{
@@ -50,6 +50,8 @@ pub struct AdminOptions {
     pub events: Option<Arc<dyn EventControl>>,
     /// The queue of tasks; without, nothing of that is shown.
     pub tasks: Option<Arc<dyn QueuedTasks>>,
+    /// Catalogs; without, nothing is installed by name.
+    pub catalogs: Option<Arc<dyn Catalogs>>,
     /// What plugins said lately: what it is told as a layer of `tracing`.
     pub logs: Logs,
     /// How loud plugins are: what it is told where the subscriber's filter is made.
@@ -82,6 +84,7 @@ impl AdminOptions {
             executions: None,
             events: None,
             tasks: None,
+            catalogs: None,
             logs: Logs::default(),
             levels: Levels::default(),
             plugins: None,

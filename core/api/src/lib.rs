@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod catalog;
 mod configuration;
 mod digest;
 mod entrance;
@@ -28,6 +29,10 @@ mod token;
 mod value;
 
 pub use crate::{
+    catalog::{
+        AdvisoryView, CatalogPluginView, CatalogVersionView, CatalogView, InstallPlanView, InstallStepView,
+        ListedPluginView, OutdatedView,
+    },
     configuration::ConfigViolation,
     digest::{Digest, NoDigest},
     entrance::{PageAddress, Whoami},

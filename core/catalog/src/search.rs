@@ -204,6 +204,13 @@ impl CatalogIndex {
         read().map_err(broken)
     }
 
+    /// What a catalog says of a plugin in a line.
+    pub fn line(&self, catalog: &str, plugin: &str) -> Result<Option<ListingLine>, CatalogTrouble> {
+        let line = "SELECT catalog, line FROM lines WHERE catalog = ?1 AND name = ?2";
+        let line = self.connection.query_row(line, [catalog, plugin], found).optional();
+        Ok(line.map_err(broken)?.map(|found| found.line))
+    }
+
     /// All advisories, each with the catalog that publishes it.
     pub fn advisories(&self) -> Result<Vec<(String, PluginAdvisory)>, CatalogTrouble> {
         let read = || -> rusqlite::Result<Vec<(String, String)>> {
@@ -299,8 +306,9 @@ impl CatalogIndex {
         let length = word.chars().count();
         let near = "SELECT term, doc FROM vocabulary WHERE length(term) BETWEEN ?1 AND ?2";
         let mut terms = self.connection.prepare_cached(near)?;
-        let terms =
-            terms.query_map(params![(length - allowed) as i64, (length + allowed) as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let terms = terms.query_map(params![(length - allowed) as i64, (length + allowed) as i64], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
         let mut meant = Vec::new();
         for term in terms {
             let (term, used): (String, i64) = term?;

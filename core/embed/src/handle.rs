@@ -1,7 +1,9 @@
 //! The handle: everything is begun here, asked through here, and ended here.
 
 use crate::{
-    Options, data,
+    Options,
+    catalogs::ServerCatalogs,
+    data,
     known::tell_plugins,
     lifecycle_events,
     parts::{Parts, Prerequisites},
@@ -89,6 +91,7 @@ struct EndsLast {
     watching: JoinHandle<()>,
     /// The key for secrets.
     following: JoinHandle<()>,
+    catalogs: JoinHandle<()>,
     runner: TaskRunner,
 }
 
@@ -155,6 +158,8 @@ impl Camlock {
         let manager = supervise(ports, options.settings);
         record.follow(&manager);
         let following = control.spawn(secrets::follow(own_key, key_record, keyring, manager.key_listener()));
+        let catalogs =
+            ServerCatalogs::new(record.store.catalogs(), manager.clone(), (&plugins, &data), cannot_build.is_none());
         let hosts = options.admin.hosts.clone();
         let entrance = options.page.map(|url| Arc::new(PageEntrance::new(url, token.clone())));
         let told = AdminOptions {
@@ -171,6 +176,7 @@ impl Camlock {
             executions: Some(Arc::new(executor.clone())),
             events: Some(Arc::new(events.clone())),
             tasks: Some(Arc::new(OperatorsTasks(tasks.clone()))),
+            catalogs: Some(Arc::new(catalogs.clone())),
             install: Some(Arc::new(installer)),
             logs: options.logs,
             levels: options.levels,
@@ -186,6 +192,7 @@ impl Camlock {
         }
         dispatch.fall_through_to(router.clone());
         let watching = control.spawn(watch(plugins, manager.clone(), builder.clone()));
+        let catalogs = control.spawn(catalogs.follow());
         control.spawn(tell_plugins(tables.clone(), manager.watch()));
         control.spawn(lifecycle_events::follow(events.clone(), manager.watch()));
         control.spawn(follow_takers(tasks.known.clone(), tables, manager.watch()));
@@ -197,7 +204,7 @@ impl Camlock {
         let (known, node) = (tasks.known.clone(), record.store.node().to_owned());
         let runner = TaskRunner::start(tasks.queue.clone(), known, deliveries, (node, heard), work);
         let _ = tasks.runner.set(runner.clone());
-        let rest = EndsLast { record, socket: socket.ok(), watching, following, runner };
+        let rest = EndsLast { record, socket: socket.ok(), watching, following, catalogs, runner };
         Ok(Camlock(Arc::new(Inner {
             dispatch,
             manager,
@@ -348,6 +355,7 @@ impl Camlock {
                 camlock.0.executor.flush().await;
                 rest.watching.abort();
                 rest.following.abort();
+                rest.catalogs.abort();
                 drop(rest.socket);
                 let builder = camlock.0.builder.clone();
                 let _ = spawn_blocking(move || builder.end()).await;

@@ -32,6 +32,7 @@
 
 mod bystanders;
 mod carrying;
+mod catalogs;
 pub mod data;
 mod handle;
 mod installs;
@@ -52,6 +53,7 @@ mod watch;
 
 pub use crate::{
     carrying::{CarriedKept, KeptToCarry, Move},
+    catalogs::read_library,
     handle::{Camlock, Unable},
     kept::{AskSettings, DatabaseSettings, RegistryServer, StorageSettings},
     options::{FleetSettings, Options, RegistrySettings},

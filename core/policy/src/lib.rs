@@ -11,6 +11,7 @@
 pub mod assert;
 mod body;
 mod call;
+mod catalogs;
 mod configuration;
 mod deliveries;
 mod document;
@@ -50,6 +51,9 @@ mod view;
 pub use crate::{
     body::{Body, BodyError},
     call::{Answer, Call, Connection, Fault, FaultKind, RequestId},
+    catalogs::{
+        CatalogInstallOrder, CatalogOrder, CatalogQuery, CatalogRefusal, CatalogRefused, CatalogSort, Catalogs,
+    },
     configuration::{ConfigSchema, MASK},
     deliveries::{Deliver, Delivered, Delivery, ServedPlugins, Undelivered},
     document::ReplacedDocument,

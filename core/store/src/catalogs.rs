@@ -233,7 +233,14 @@ impl CatalogRecords {
             ];
             let added = work.run(add, values).await? > 0;
             if added {
-                note(&core, &mut work, "catalog-added", &by, &serde_json::json!({ "catalog": record.name, "url": record.url })).await?;
+                note(
+                    &core,
+                    &mut work,
+                    "catalog-added",
+                    &by,
+                    &serde_json::json!({ "catalog": record.name, "url": record.url }),
+                )
+                .await?;
             }
             work.commit().await?;
             Ok(added)
@@ -353,7 +360,8 @@ impl CatalogRecords {
     pub async fn unfinished(&self) -> Result<Vec<CatalogIntent>, Unavailable> {
         let unfinished = "SELECT id, state, plan, actor, reason FROM catalog_intents WHERE node = $1 AND state NOT IN ('done', 'undone') \
                           ORDER BY id";
-        let of = |row: IntentRow| CatalogIntent { id: count(row.id), state: row.state, plan: row.plan, actor: row.actor };
+        let of =
+            |row: IntentRow| CatalogIntent { id: count(row.id), state: row.state, plan: row.plan, actor: row.actor };
         self.rows(unfinished, vec![self.0.node().into()], of).await
     }
 }
@@ -373,5 +381,7 @@ async fn note(
 ) -> Result<(), Trouble> {
     let detail_as_json = work.dialect().json("$4");
     let note = format!("INSERT INTO plugin_journal (node, what, actor, detail) VALUES ($1, $2, $3, {detail_as_json})");
-    work.run(&note, vec![core.node().into(), what.into(), by.as_str().into(), detail.to_string().into()]).await.map(drop)
+    work.run(&note, vec![core.node().into(), what.into(), by.as_str().into(), detail.to_string().into()])
+        .await
+        .map(drop)
 }

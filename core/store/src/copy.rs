@@ -20,7 +20,8 @@ use serde_json::json;
 use side::Side;
 use std::sync::{Arc, atomic::AtomicU64};
 use tables::{
-    ARTIFACTS, CATALOG_INSTALLS, CATALOG_NAMES, CATALOGS, CopiedRow, CopiedTable, ENDPOINTS, GRANTS, JOURNAL, PLUGINS, QUARANTINE, SECRETS, SECRETS_KEY, TOKENS,
+    ARTIFACTS, CATALOG_INSTALLS, CATALOG_NAMES, CATALOGS, CopiedRow, CopiedTable, ENDPOINTS, GRANTS, JOURNAL, PLUGINS,
+    QUARANTINE, SECRETS, SECRETS_KEY, TOKENS,
 };
 
 /// So many rows are in memory at once.

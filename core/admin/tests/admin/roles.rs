@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 use tokio::time::timeout;
 
 /// The table that is agreed on. What is not in it is open to all.
-const TABLE: [(&str, &str, Role); 48] = [
+const TABLE: [(&str, &str, Role); 56] = [
     ("GET", "/api/v1/plugins", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}/generations", Role::Viewer),
@@ -60,6 +60,14 @@ const TABLE: [(&str, &str, Role); 48] = [
     ("GET", "/api/v1/tokens", Role::Admin),
     ("POST", "/api/v1/tokens", Role::Admin),
     ("DELETE", "/api/v1/tokens/{id}", Role::Admin),
+    ("GET", "/api/v1/catalogs", Role::Viewer),
+    ("POST", "/api/v1/catalogs", Role::Admin),
+    ("DELETE", "/api/v1/catalogs/{catalog}", Role::Admin),
+    ("POST", "/api/v1/catalogs/{catalog}/sync", Role::Operator),
+    ("GET", "/api/v1/marketplace/plugins", Role::Viewer),
+    ("GET", "/api/v1/marketplace/plugins/{plugin}", Role::Viewer),
+    ("GET", "/api/v1/marketplace/plan", Role::Viewer),
+    ("GET", "/api/v1/marketplace/outdated", Role::Viewer),
     // Nothing is told of what there is.
     ("GET", "/api/v1/nothing", Role::Viewer),
 ];
@@ -75,7 +83,12 @@ async fn each_route_and_each_role() {
     let revoked = admin.token("revoked", Role::Admin, None).await;
     assert!(admin.memory.revoke(revoked, "a test".into()).await.unwrap());
     for (method, path, least) in TABLE {
-        let path = path.replace("{name}", "hello").replace("{id}", "999").replace("{key}", "a");
+        let path = path
+            .replace("{name}", "hello")
+            .replace("{id}", "999")
+            .replace("{key}", "a")
+            .replace("{catalog}", "main")
+            .replace("{plugin}", "hello");
         for (token, role) in [
             ("", None),
             ("nobody-s", None),
@@ -99,6 +112,9 @@ async fn each_route_and_each_role() {
                         // It has none.
                         ("GET", "/api/v1/plugins/hello/schema") => 404,
                         ("POST", "/api/v1/plugins") => 501,
+                        ("GET", "/api/v1/marketplace/plan") => 400,
+                        ("POST", "/api/v1/catalogs") => 400,
+                        (_, path) if path.contains("/catalogs") || path.contains("/marketplace") => 501,
                         (_, path) if path.contains("/storage") => 501,
                         ("GET", path) if path.contains("/topics") || path.contains("/subscriptions") => 501,
                         (_, path) if path.ends_with("/executions") || path.ends_with("/schedules") => 501,

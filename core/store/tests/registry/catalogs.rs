@@ -34,7 +34,8 @@ async fn catalogs_are_kept_and_never_go_back(world: World) {
     assert_eq!(records.catalogs().await.unwrap(), [proved]);
     assert!(records.remove("main", "tester".into()).await.unwrap());
     assert!(!records.remove("main", "tester".into()).await.unwrap());
-    let noted = "SELECT count(*) FROM plugin_journal WHERE what IN ('catalog-added', 'catalog-removed') AND actor = 'tester'";
+    let noted =
+        "SELECT count(*) FROM plugin_journal WHERE what IN ('catalog-added', 'catalog-removed') AND actor = 'tester'";
     assert_eq!(world.sql(noted), "2");
 }
 
