@@ -63,7 +63,8 @@ pub(crate) fn run_it(options: &PackageArguments) -> Result<(), Failed> {
         return new_key(path, options.json);
     }
     let path = options.path.as_deref().unwrap_or(Path::new("."));
-    let key = options.sign.as_ref().map(|path| AuthorKey::read(path, password())).transpose().map_err(told)?;
+    let key =
+        options.sign.as_ref().map(|path| AuthorKey::read(path, password())).transpose().map_err(catalog_failed)?;
     let read = |path: &PathBuf| {
         camlock_build::read_regular(path, LARGEST)
             .map_err(|error| format!("{} cannot be read: {error}", path.display()))
@@ -84,7 +85,8 @@ pub(crate) fn run_it(options: &PackageArguments) -> Result<(), Failed> {
             lock = places.into_iter().find_map(|path| fs::read(path).ok());
         }
     }
-    let package = make(PackageParts { folder, lock, libraries, key: key.as_ref() }, &read_library()).map_err(told)?;
+    let package =
+        make(PackageParts { folder, lock, libraries, key: key.as_ref() }, &read_library()).map_err(catalog_failed)?;
     let record = package.record();
     let name = format!("{}-{}.camlock", record.name, record.version);
     let output = options.output.clone().unwrap_or_default().join(&name);
@@ -115,7 +117,7 @@ pub(crate) fn run_it(options: &PackageArguments) -> Result<(), Failed> {
 }
 
 fn new_key(path: &Path, as_data: bool) -> Result<(), Failed> {
-    let key = generate_author_key(path, password()).map_err(told)?.publisher().to_string();
+    let key = generate_author_key(path, password()).map_err(catalog_failed)?.publisher().to_string();
     if as_data {
         print::json(&json!({ "key": path, "publisher": key }));
     } else {
@@ -127,6 +129,6 @@ fn new_key(path: &Path, as_data: bool) -> Result<(), Failed> {
     Ok(())
 }
 
-fn told(trouble: camlock_catalog::CatalogTrouble) -> Failed {
+fn catalog_failed(trouble: camlock_catalog::CatalogTrouble) -> Failed {
     trouble.reason.into()
 }

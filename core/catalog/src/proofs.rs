@@ -15,7 +15,7 @@ pub(crate) fn ready() {
 }
 
 /// An error with its causes, in one line.
-pub(crate) fn told(error: &sigstore_tuf::Error) -> String {
+pub(crate) fn sentence(error: &sigstore_tuf::Error) -> String {
     let mut told = error.to_string();
     let mut cause = error.source();
     while let Some(more) = cause {

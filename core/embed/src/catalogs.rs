@@ -13,15 +13,15 @@ use self::{
 };
 use camlock_catalog::{
     CatalogTrouble,
-    client::{CatalogPlace, CatalogReader, Synchronized, TrustedFiles},
+    client::{CatalogPlace, CatalogReader, SyncedLines, Synchronized, TrustedFiles},
     package::{LibraryFacts, PublisherKey, ReadLibrary, glibc_here, target_here},
     resolve::ServerFacts,
     search::{CatalogIndex, ListingOrder, ListingQuery},
 };
 use camlock_loader::{abi_version, inspect};
 use camlock_policy::{
-    BoxFuture, CatalogInstallOrder, CatalogOrder, CatalogQuery, CatalogRefusal, CatalogRefused, CatalogSort, Catalogs,
-    Digest, Manager, UtcTime, manifest::check_name, registry::Actor,
+    CatalogAnswer, CatalogInstallOrder, CatalogOrder, CatalogQuery, CatalogRefusal, CatalogRefused, CatalogSort,
+    Catalogs, Digest, Manager, UtcTime, manifest::check_name, registry::Actor,
 };
 use camlock_store::{CatalogRecord, CatalogRecords};
 use std::{
@@ -74,8 +74,6 @@ pub fn read_library() -> ReadLibrary {
         })
     })
 }
-
-type Answer<T> = BoxFuture<Result<T, CatalogRefusal>>;
 
 impl ServerCatalogs {
     /// Those of the registry; `data` is the data directory.
@@ -165,7 +163,7 @@ impl ServerCatalogs {
             let known = inside.with_index(|index| index.version(&record.name))?;
             let (mut reader, trusted) = record.open()?;
             let mut news = reader.since(known)?;
-            news.keep(&record);
+            keep_provided(&mut news, &record);
             let versions = (reader.timestamp(), reader.version());
             inside.with_index(|index| index.take_in(&record.name, &news))?;
             Ok((kept(&trusted), versions))
@@ -211,12 +209,12 @@ impl CatalogsInside {
 }
 
 /// A catalog's record as what reads it needs it.
-trait Followed {
+trait FollowedRecord {
     fn open(&self) -> Result<(CatalogReader, TrustedFiles), CatalogTrouble>;
     fn provides(&self, plugin: &str) -> bool;
 }
 
-impl Followed for CatalogRecord {
+impl FollowedRecord for CatalogRecord {
     fn open(&self) -> Result<(CatalogReader, TrustedFiles), CatalogTrouble> {
         let files = self.metadata.iter().map(|(name, text)| (name.clone(), text.clone().into_bytes()));
         let trusted = TrustedFiles::of(files.collect());
@@ -235,17 +233,10 @@ impl Followed for CatalogRecord {
     }
 }
 
-/// What is new, without what it may not provide.
-trait Kept {
-    fn keep(&mut self, record: &CatalogRecord);
-}
-
-impl Kept for Synchronized {
-    fn keep(&mut self, record: &CatalogRecord) {
-        use camlock_catalog::client::SyncedLines::{All, Changes};
-        if let All(lines) | Changes(lines) = &mut self.lines {
-            lines.retain(|line| check_name(&line.name).is_ok() && record.provides(&line.name));
-        }
+/// Takes out of what is new what the catalog may not provide.
+fn keep_provided(news: &mut Synchronized, record: &CatalogRecord) {
+    if let SyncedLines::All(lines) | SyncedLines::Changes(lines) = &mut news.lines {
+        lines.retain(|line| check_name(&line.name).is_ok() && record.provides(&line.name));
     }
 }
 
@@ -280,7 +271,7 @@ fn checked(order: &CatalogOrder) -> Result<CatalogPlace, CatalogRefusal> {
 }
 
 impl Catalogs for ServerCatalogs {
-    fn list(&self) -> Answer<Vec<camlock_api::CatalogView>> {
+    fn list(&self) -> CatalogAnswer<Vec<camlock_api::CatalogView>> {
         let this = self.clone();
         Box::pin(async move {
             let all = this.0.records.catalogs().await.map_err(unavailable)?;
@@ -288,7 +279,7 @@ impl Catalogs for ServerCatalogs {
         })
     }
 
-    fn add(&self, order: CatalogOrder, by: Actor) -> Answer<camlock_api::CatalogView> {
+    fn add(&self, order: CatalogOrder, by: Actor) -> CatalogAnswer<camlock_api::CatalogView> {
         let this = self.clone();
         Box::pin(async move {
             let place = checked(&order)?;
@@ -342,7 +333,7 @@ impl Catalogs for ServerCatalogs {
         })
     }
 
-    fn remove(&self, name: &str, by: Actor) -> Answer<()> {
+    fn remove(&self, name: &str, by: Actor) -> CatalogAnswer<()> {
         let (this, name) = (self.clone(), name.to_owned());
         Box::pin(async move {
             this.record(&name).await?;
@@ -352,7 +343,7 @@ impl Catalogs for ServerCatalogs {
         })
     }
 
-    fn sync(&self, name: &str) -> Answer<camlock_api::CatalogView> {
+    fn sync(&self, name: &str) -> CatalogAnswer<camlock_api::CatalogView> {
         let (this, name) = (self.clone(), name.to_owned());
         Box::pin(async move {
             this.look(this.record(&name).await?).await?;
@@ -360,7 +351,7 @@ impl Catalogs for ServerCatalogs {
         })
     }
 
-    fn search(&self, query: CatalogQuery) -> Answer<Vec<camlock_api::ListedPluginView>> {
+    fn search(&self, query: CatalogQuery) -> CatalogAnswer<Vec<camlock_api::ListedPluginView>> {
         let this = self.clone();
         Box::pin(async move {
             let CatalogQuery { text, category, tag, author, available_here, sort } = query;
@@ -378,7 +369,7 @@ impl Catalogs for ServerCatalogs {
         })
     }
 
-    fn show(&self, plugin: &str) -> Answer<camlock_api::CatalogPluginView> {
+    fn show(&self, plugin: &str) -> CatalogAnswer<camlock_api::CatalogPluginView> {
         let (this, plugin) = (self.clone(), plugin.to_owned());
         Box::pin(async move {
             check_name(&plugin).map_err(|wrong| CatalogRefusal { kind: CatalogRefused::Missing, reason: wrong.0 })?;
@@ -387,12 +378,12 @@ impl Catalogs for ServerCatalogs {
         })
     }
 
-    fn plan(&self, order: CatalogInstallOrder) -> Answer<camlock_api::InstallPlanView> {
+    fn plan(&self, order: CatalogInstallOrder) -> CatalogAnswer<camlock_api::InstallPlanView> {
         let this = self.clone();
         Box::pin(async move { this.planned(&order).await.map(|plan| plan.view) })
     }
 
-    fn install(&self, order: CatalogInstallOrder, by: Actor) -> Answer<camlock_api::InstallPlanView> {
+    fn install(&self, order: CatalogInstallOrder, by: Actor) -> CatalogAnswer<camlock_api::InstallPlanView> {
         let installing = Installing { catalogs: self.clone(), by };
         Box::pin(async move {
             // Whoever waits may give up.
@@ -405,7 +396,7 @@ impl Catalogs for ServerCatalogs {
         })
     }
 
-    fn outdated(&self) -> Answer<Vec<camlock_api::OutdatedView>> {
+    fn outdated(&self) -> CatalogAnswer<Vec<camlock_api::OutdatedView>> {
         let this = self.clone();
         Box::pin(async move {
             let installs = this.installed().await?;

@@ -97,26 +97,27 @@ pub struct CatalogRefusal {
     pub reason: String,
 }
 
-type Answer<T> = BoxFuture<Result<T, CatalogRefusal>>;
+/// What comes of asking for something of catalogs.
+pub type CatalogAnswer<T> = BoxFuture<Result<T, CatalogRefusal>>;
 
 /// Catalogs, for operators.
 pub trait Catalogs: Send + Sync {
     /// All that are followed, by name.
-    fn list(&self) -> Answer<Vec<CatalogView>>;
+    fn list(&self) -> CatalogAnswer<Vec<CatalogView>>;
     /// Follows one from now on, and looks at it.
-    fn add(&self, order: CatalogOrder, by: Actor) -> Answer<CatalogView>;
+    fn add(&self, order: CatalogOrder, by: Actor) -> CatalogAnswer<CatalogView>;
     /// Follows it no longer. What was installed from it stays.
-    fn remove(&self, name: &str, by: Actor) -> Answer<()>;
+    fn remove(&self, name: &str, by: Actor) -> CatalogAnswer<()>;
     /// Looks at one now.
-    fn sync(&self, name: &str) -> Answer<CatalogView>;
+    fn sync(&self, name: &str) -> CatalogAnswer<CatalogView>;
     /// What is found, in order.
-    fn search(&self, query: CatalogQuery) -> Answer<Vec<ListedPluginView>>;
+    fn search(&self, query: CatalogQuery) -> CatalogAnswer<Vec<ListedPluginView>>;
     /// All that is known of a plugin.
-    fn show(&self, plugin: &str) -> Answer<CatalogPluginView>;
+    fn show(&self, plugin: &str) -> CatalogAnswer<CatalogPluginView>;
     /// What an install would do.
-    fn plan(&self, order: CatalogInstallOrder) -> Answer<InstallPlanView>;
+    fn plan(&self, order: CatalogInstallOrder) -> CatalogAnswer<InstallPlanView>;
     /// Installs: all of it, or nothing. Whoever waits may give up; it goes on.
-    fn install(&self, order: CatalogInstallOrder, by: Actor) -> Answer<InstallPlanView>;
+    fn install(&self, order: CatalogInstallOrder, by: Actor) -> CatalogAnswer<InstallPlanView>;
     /// What is installed and not the newest, or has something wrong with it.
-    fn outdated(&self) -> Answer<Vec<OutdatedView>>;
+    fn outdated(&self) -> CatalogAnswer<Vec<OutdatedView>>;
 }

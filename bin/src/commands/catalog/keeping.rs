@@ -74,14 +74,14 @@ pub(super) struct MirrorCatalog {
     root_sha256: Option<String>,
 }
 
-fn told(trouble: CatalogTrouble) -> Failed {
+fn catalog_failed(trouble: CatalogTrouble) -> Failed {
     trouble.reason.into()
 }
 
 pub(super) fn init(options: &InitCatalog) -> Result<(), Failed> {
     let KeptCatalog { directory, keys } = &options.kept;
     let new = NewCatalog { roots: options.roots, threshold: options.threshold, bins: options.bins };
-    Keeper::create(directory, keys, new, Lifetimes::default()).map_err(told)?;
+    Keeper::create(directory, keys, new, Lifetimes::default()).map_err(catalog_failed)?;
     let path = directory.join("metadata/1.root.json");
     let root = fs::read(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
     print::line(format_args!(
@@ -99,7 +99,7 @@ pub(super) fn publish(options: &PublishCatalog) -> Result<(), Failed> {
     let key = |said: &String| {
         // Base64 has slashes too: a file that is there is meant.
         let text = fs::read_to_string(said).unwrap_or_else(|_| said.clone());
-        PublisherKey::read(&text).map_err(told)
+        PublisherKey::read(&text).map_err(catalog_failed)
     };
     let yanked = |said: &String| {
         let parts = said.split_once('=').and_then(|(stem, why)| Some((stem.split_once('@')?, why)));
@@ -113,13 +113,13 @@ pub(super) fn publish(options: &PublishCatalog) -> Result<(), Failed> {
     let advisories = options.advisories.as_ref().map(|path| {
         let bytes =
             fs::read(path).map_err(|error| Failed::from(format!("{} cannot be read: {error}", path.display())))?;
-        AdvisoryList::read(&bytes).map_err(told)
+        AdvisoryList::read(&bytes).map_err(catalog_failed)
     });
     let publication = Publication {
         packages: options
             .packages
             .iter()
-            .map(|path| PackageArchive::open(path).map_err(told))
+            .map(|path| PackageArchive::open(path).map_err(catalog_failed))
             .collect::<Result<_, _>>()?,
         publishers: options.publisher.iter().map(key).collect::<Result<_, _>>()?,
         unsigned: options.unsigned,
@@ -127,8 +127,9 @@ pub(super) fn publish(options: &PublishCatalog) -> Result<(), Failed> {
         advisories: advisories.transpose()?,
         ..Publication::default()
     };
-    let keeper = Keeper::open(directory, keys, Lifetimes::default()).map_err(told)?;
-    let Publishing { version, published, expires } = keeper.publish(publication, &read_library()).map_err(told)?;
+    let keeper = Keeper::open(directory, keys, Lifetimes::default()).map_err(catalog_failed)?;
+    let Publishing { version, published, expires } =
+        keeper.publish(publication, &read_library()).map_err(catalog_failed)?;
     if options.json {
         print::json(&json!({ "version": version, "published": published, "expires": expires }));
         return Ok(());
@@ -143,8 +144,8 @@ pub(super) fn publish(options: &PublishCatalog) -> Result<(), Failed> {
 
 pub(super) fn rotate(options: &RotateCatalog) -> Result<(), Failed> {
     let KeptCatalog { directory, keys } = &options.kept;
-    let keeper = Keeper::open(directory, keys, Lifetimes::default()).map_err(told)?;
-    let version = keeper.rotate(keys, options.roots.zip(options.threshold)).map_err(told)?;
+    let keeper = Keeper::open(directory, keys, Lifetimes::default()).map_err(catalog_failed)?;
+    let version = keeper.rotate(keys, options.roots.zip(options.threshold)).map_err(catalog_failed)?;
     let online = keys.join(format!("online-{version}.key"));
     print::line(format_args!(
         "root {version} counts from now on; {} publishes. Destroy the keys that count no longer",
@@ -159,7 +160,7 @@ pub(super) fn mirror_it(options: &MirrorCatalog) -> Result<(), Failed> {
     let kept = fs::read(options.directory.join("metadata/1.root.json")).ok();
     let root = match kept {
         Some(root) => root,
-        None => CatalogReader::first_root(&place).map_err(told)?,
+        None => CatalogReader::first_root(&place).map_err(catalog_failed)?,
     };
     let digest = Digest::of(&root).hex();
     if let Some(wanted) = options.root_sha256.as_ref().filter(|wanted| wanted.to_lowercase() != digest) {
@@ -168,7 +169,7 @@ pub(super) fn mirror_it(options: &MirrorCatalog) -> Result<(), Failed> {
         );
     }
     let now = std::time::SystemTime::now().try_into().unwrap_or_default();
-    let done = mirror(&place, &root, &options.directory, now).map_err(told)?;
+    let done = mirror(&place, &root, &options.directory, now).map_err(catalog_failed)?;
     print::line(format_args!(
         "{} is {place} at version {}: {} fetched, {} there before; root sha256 {digest}",
         options.directory.display(),

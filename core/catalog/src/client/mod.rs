@@ -3,6 +3,8 @@
 
 mod mirror;
 mod place;
+#[cfg(test)]
+mod site;
 mod sync;
 #[cfg(test)]
 mod tests;

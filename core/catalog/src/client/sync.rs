@@ -55,9 +55,9 @@ pub struct Synchronized {
 }
 
 /// A catalog's files, as the updater asks for them.
-struct Files(CatalogPlace);
+struct CatalogFiles(CatalogPlace);
 
-impl Files {
+impl CatalogFiles {
     fn fetch(&self, path: String, most: u64) -> FetchFuture<'_> {
         let fetched = self.0.fetch(&path, most);
         let fetched = fetched.map_err(|trouble| match trouble.sort {
@@ -68,7 +68,7 @@ impl Files {
     }
 }
 
-impl Repository for Files {
+impl Repository for CatalogFiles {
     fn fetch_metadata<'a>(&'a self, name: &'a str, most: u64) -> FetchFuture<'a> {
         self.fetch(format!("metadata/{name}"), most)
     }
@@ -78,13 +78,13 @@ impl Repository for Files {
     }
 }
 
-/// Files are fetched on this thread: nothing is ever waited for.
+/// CatalogFiles are fetched on this thread: nothing is ever waited for.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().expect("files are fetched on this thread")
 }
 
-fn told(place: &CatalogPlace, error: &Error) -> CatalogTrouble {
-    let reason = format!("{place}: {}", proofs::told(error));
+fn trouble_of(place: &CatalogPlace, error: &Error) -> CatalogTrouble {
+    let reason = format!("{place}: {}", proofs::sentence(error));
     match error {
         Error::Transport { .. } | Error::Io { .. } => CatalogTrouble::unavailable(reason),
         Error::Expired { .. } => CatalogTrouble::unavailable(format!(
@@ -115,11 +115,11 @@ impl CatalogReader {
         limits.target_max_length = LARGEST_TARGET;
         // A change of keys a month for twenty years.
         limits.max_root_rotations = 256;
-        let updater = Updater::new(Files(place.clone()), root).map_err(|error| {
-            CatalogTrouble::denied(format!("the root of {place} is none: {}", proofs::told(&error)))
+        let updater = Updater::new(CatalogFiles(place.clone()), root).map_err(|error| {
+            CatalogTrouble::denied(format!("the root of {place} is none: {}", proofs::sentence(&error)))
         })?;
         let mut updater = updater.with_config(limits).with_store(trusted);
-        at_once(updater.refresh(now)).map_err(|error| told(&place, &error))?;
+        at_once(updater.refresh(now)).map_err(|error| trouble_of(&place, &error))?;
         Ok(CatalogReader { place, updater, now })
     }
 
@@ -176,7 +176,7 @@ impl CatalogReader {
 
     fn target(&mut self, path: &str) -> Result<Vec<u8>, CatalogTrouble> {
         let now = self.now;
-        at_once(self.updater.get_target(path, now)).map_err(|error| told(&self.place, &error))
+        at_once(self.updater.get_target(path, now)).map_err(|error| trouble_of(&self.place, &error))
     }
 
     /// One file of a version, proved by the version's record, and that by the signed document. Nothing else of it is fetched.

@@ -90,7 +90,7 @@ impl PublishedState {
             let place = directory.display();
             CatalogTrouble::denied(format!(
                 "what lies in {place} is not what was published ({}): put back a copy, and look who may write there",
-                crate::proofs::told(&error)
+                crate::proofs::sentence(&error)
             ))
         };
         let folder = metadata(directory);

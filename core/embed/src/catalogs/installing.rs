@@ -6,7 +6,7 @@
 
 use super::{
     CatalogsInside, ServerCatalogs, invalid,
-    offers::{Offered, OpenCatalogs},
+    offers::{OfferedPlugin, OpenCatalogs},
     words::unavailable,
 };
 use camlock_api::{AdvisoryView, InstallPlanView, InstallStepView};
@@ -166,7 +166,7 @@ impl CatalogsInside {
         installs: &[CatalogInstall],
     ) -> Result<(Vec<PlannedStep>, Vec<AdvisoryView>), CatalogTrouble> {
         let conflict = |reason: String| CatalogTrouble { sort: TroubleSort::Conflict, reason };
-        let offered: RefCell<BTreeMap<String, Offered>> = RefCell::default();
+        let offered: RefCell<BTreeMap<String, OfferedPlugin>> = RefCell::default();
         let ask = |name: &str| {
             let found = open.offered(name)?;
             if let Some(found) = &found {

@@ -2,7 +2,7 @@
 //!
 //! A name belongs to the catalog and the publisher that it first came from. What must not live here: placing anything.
 
-use super::{CatalogsInside, Followed, ServerCatalogs, words::unavailable};
+use super::{CatalogsInside, FollowedRecord, ServerCatalogs, words::unavailable};
 use camlock_api::{AdvisoryView, CatalogPluginView, CatalogVersionView, ListedPluginView, OutdatedView};
 use camlock_catalog::{
     CatalogTrouble, PluginAdvisory, PluginDocument,
@@ -43,7 +43,7 @@ impl ServerCatalogs {
 
 /// A plugin as a catalog offers it.
 #[derive(Clone, Debug)]
-pub(super) struct Offered {
+pub(super) struct OfferedPlugin {
     pub(super) catalog: String,
     pub(super) document: PluginDocument,
     /// The key that must have signed; none: nobody's, and the operator allowed that.
@@ -87,7 +87,7 @@ impl<'a> OpenCatalogs<'a> {
     }
 
     /// Who has a name: where it came from before, else the catalog with the highest priority.
-    pub(super) fn offered(&self, plugin: &str) -> Result<Option<Offered>, CatalogTrouble> {
+    pub(super) fn offered(&self, plugin: &str) -> Result<Option<OfferedPlugin>, CatalogTrouble> {
         let listing = self.inside.with_index(|index| index.catalogs_of(plugin))?;
         let bound = self.offers.names.get(plugin);
         let mut records: Vec<&CatalogRecord> = self
@@ -112,7 +112,7 @@ impl<'a> OpenCatalogs<'a> {
         let Some(record) = records.first() else { return Ok(None) };
         let document = self.reader(&record.name)?.borrow_mut().document(plugin)?;
         let publisher = publisher(record, bound, &document)?;
-        Ok(Some(Offered { catalog: record.name.clone(), document, publisher }))
+        Ok(Some(OfferedPlugin { catalog: record.name.clone(), document, publisher }))
     }
 }
 

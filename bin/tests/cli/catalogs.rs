@@ -1,0 +1,203 @@
+//! The whole way of a plugin by name, on one machine: an author makes, packages and signs it, somebody publishes it, a server finds,
+//! installs and updates it under load, hears what is wrong with it and goes back; another one, which cannot reach the catalog,
+//! installs it from a mirror; and servers that are killed in the middle are wholly old or wholly new.
+
+use crate::{Ended, command, end, site};
+use camlock_testing::{Server, Site, manifest, request, single};
+use std::{fs, path::Path, thread, time::Duration};
+
+/// A command against this server.
+fn ask(site: &Site, server: &Server, arguments: &[&str]) -> Ended {
+    let mut command = command(site, arguments);
+    command.env("CAMLOCK_SERVER", format!("http://{}", server.address));
+    end(command)
+}
+
+/// Makes a package of the greeter that says this.
+fn package(site: &Site, version: &str, source: &str) -> String {
+    let about = "description = \"Greets whoever comes\"\nlicense = \"MIT\"\nkeywords = [\"greeting\"]\n";
+    let toml = manifest("greeter").replace("version = \"0.1.0\"\n", &format!("version = \"{version}\"\n{about}"));
+    site.write("greeter/Cargo.toml", &toml);
+    site.write("greeter/src/lib.rs", source);
+    site.write("greeter/README.md", "# Greeter");
+    let made = end(command(
+        site,
+        &["package", "greeter", "--sign", "author.key", "--profile", "quick", "-o", "dist", "--json"],
+    ))
+    .json();
+    assert_eq!((&made["name"], &made["version"]), (&"greeter".into(), &version.into()), "{made:#}");
+    made["file"].as_str().unwrap().to_owned()
+}
+
+fn publish(site: &Site, more: &[&str]) -> Ended {
+    end(command(site, &[&["catalog", "publish", "catalog", "--keys", "keys"], more].concat()))
+}
+
+/// Whatever of it is changed on the way is found.
+fn append(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes.push(b' ');
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_plugin_by_name_from_its_author_to_others() {
+    let site = site();
+    let made = end(command(&site, &["package", "--new-key", "author.key"])).done();
+    assert!(made.contains("holds the key"), "{made}");
+    let one = package(&site, "0.1.0", &single("one"));
+    // Made again it is the same, but for the signature.
+    let plain = |folder: &str| {
+        end(command(&site, &["package", "greeter", "--profile", "quick", "-o", folder])).done();
+        fs::read(site.path(folder).join("greeter-0.1.0.camlock")).unwrap()
+    };
+    assert!(plain("a") == plain("b"), "the same sources, the same package");
+    let init =
+        end(command(&site, &["catalog", "init", "catalog", "--keys", "keys", "--roots", "2", "--threshold", "2"]))
+            .done();
+    let root = init.split("sha256 ").nth(1).unwrap()[..64].to_owned();
+    assert!(publish(&site, &[&one]).refused(1).contains("name the author's key with `--publisher`"));
+    let told = publish(&site, &[&one, "--publisher", "author.key.pub"]).done();
+    assert!(told.contains("at version 2: greeter 0.1.0"), "{told}");
+
+    // Somebody else finds it.
+    let first = site.beside("first");
+    let server = first.start();
+    let ask_first = |arguments: &[&str]| ask(&first, &server, arguments);
+    let url = format!("file://{}", site.path("catalog").display());
+    let other = "0".repeat(64);
+    assert!(
+        ask_first(&["catalog", "add", "main", &url, "--root-sha256", &other])
+            .refused(1)
+            .contains("it is another catalog")
+    );
+    let added = ask_first(&["catalog", "add", "main", &url]).done();
+    assert!(added.contains("1 plugin") && added.contains(&root), "{added}");
+    assert!(ask_first(&["catalog", "add", "main", &url]).refused(1).contains("there is a catalog `main`"));
+    let found = ask_first(&["catalog", "search", "gretings"]).done();
+    assert!(found.contains("greeter  0.1.0"), "{found}");
+    let shown = ask_first(&["catalog", "show", "greeter"]).done();
+    assert!(
+        shown.contains("Greets whoever comes") && shown.contains("asks for") || shown.contains("ASKS FOR"),
+        "{shown}"
+    );
+    let told = ask_first(&["install", "greter"]).refused(1);
+    assert!(told.contains("no catalog lists `greter`"), "{told}");
+    let told = ask_first(&["install", "greeter@^7"]).refused(1);
+    assert!(told.contains("greeter"), "{told}");
+    let plan = ask_first(&["install", "greeter", "--dry-run"]).done();
+    assert!(plan.contains("greeter  -     0.1.0  main     library  nothing"), "{plan}");
+    assert_eq!(server.get("/api/v1/p/greeter/").status, 404, "nothing was done");
+    let installed = ask_first(&["install", "greeter"]).done();
+    assert!(installed.ends_with("greeter 0.1.0 is serving\n"), "{installed}");
+    assert_eq!(server.get("/api/v1/p/greeter/").text, "one");
+    assert_eq!(ask_first(&["grants", "greeter", "--json"]).json()["source"], "catalog:main");
+    assert!(ask_first(&["outdated"]).done().contains("is the newest"));
+
+    // A new version, under load.
+    let two = package(&site, "0.2.0", &single("two"));
+    publish(&site, &[&two]).done();
+    let synced = ask_first(&["catalog", "sync"]).done();
+    assert!(synced.contains("main is at version 3"), "{synced}");
+    let outdated = ask_first(&["outdated", "--json"]).json();
+    assert_eq!(
+        (&outdated["items"][0]["installed"], &outdated["items"][0]["newest"]),
+        (&"0.1.0".into(), &"0.2.0".into())
+    );
+    let load = server.load("/api/v1/p/greeter/");
+    let updated = ask_first(&["update"]).done();
+    assert!(updated.ends_with("greeter 0.2.0 is serving\n"), "{updated}");
+    let (good, bad) = load.end();
+    assert!(good > 0 && bad.is_empty(), "{bad:?}");
+    assert_eq!(server.get("/api/v1/p/greeter/").text, "two");
+
+    // Something is wrong with it.
+    let advisory = r#"{"advisories":[{"id":"CAM-2026-0001","plugin":"greeter","versions":"=0.2.0","severity":"high",
+        "title":"It greets twice","remedy":"go back to 0.1.0"}]}"#;
+    site.write("advisories.json", advisory);
+    publish(&site, &["--advisories", "advisories.json"]).done();
+    ask_first(&["catalog", "sync", "main"]).done();
+    let outdated = ask_first(&["outdated"]).done();
+    assert!(outdated.contains("CAM-2026-0001 (high): greeter =0.2.0: It greets twice; go back to 0.1.0"), "{outdated}");
+
+    // One that does not come to serve is taken back, whole.
+    let broken = single("three").replace("Ok(Plugin1)", "Err(Error::msg(\"it is not to be\"))");
+    let broken = broken.replace(
+        "    async fn create(_host: Host)",
+        "    #[allow(unreachable_code)]\n    async fn create(_host: Host)",
+    );
+    let three = package(&site, "0.3.0", &broken);
+    publish(&site, &[&three]).done();
+    ask_first(&["catalog", "sync"]).done();
+    let told = ask_first(&["update", "greeter"]).failed(1).to_owned();
+    assert!(told.contains("it is not to be") && told.contains("everything is as it was before"), "{told}");
+    server.until_text("/api/v1/p/greeter/", "two");
+    assert_eq!(server.until_serving("greeter")["version"], "0.2.0");
+    assert_eq!(ask_first(&["grants", "greeter", "--json"]).json()["source"], "catalog:main");
+
+    // Back, by an operator's word alone.
+    let told = ask_first(&["install", "greeter@0.1.0"]).refused(1);
+    assert!(told.contains("going back is `camlock rollback greeter`"), "{told}");
+    server.end();
+
+    // Another server, which cannot reach the catalog, has a mirror.
+    let mirrored = end(command(&site, &["catalog", "mirror", &url, "mirror", "--root-sha256", &root])).done();
+    assert!(mirrored.contains("fetched") && mirrored.contains(&root), "{mirrored}");
+    let apart = site.beside("apart");
+    let server = apart.start();
+    let ask_apart = |arguments: &[&str]| ask(&apart, &server, arguments);
+    let url = format!("file://{}", site.path("mirror").display());
+    ask_apart(&["catalog", "add", "mirror", &url, "--root-sha256", &root]).done();
+    // What somebody changed on the way is not installed.
+    let packages = site.path("mirror/packages/greeter/0.1.0");
+    let library = fs::read_dir(&packages).unwrap().map(|entry| entry.unwrap().path());
+    let library = library.into_iter().find(|path| path.extension().is_some_and(|end| end == "so")).unwrap();
+    let whole = fs::read(&library).unwrap();
+    append(&library);
+    let told = ask_apart(&["install", "greeter@0.1.0"]).failed(1).to_owned();
+    assert!(told.contains("more than the"), "{told}");
+    fs::write(&library, &whole[..whole.len() / 2]).unwrap();
+    assert!(ask_apart(&["install", "greeter@0.1.0"]).failed(1).contains("it was changed, or broke on its way"));
+    assert_eq!(server.get("/api/v1/p/greeter/").status, 404);
+    fs::write(&library, whole).unwrap();
+    ask_apart(&["install", "greeter@0.1.0"]).done();
+    assert_eq!(server.get("/api/v1/p/greeter/").text, "one");
+    let rolled = {
+        ask_apart(&["install", "greeter@0.2.0"]).done();
+        assert_eq!(server.get("/api/v1/p/greeter/").text, "two");
+        ask_apart(&["rollback", "greeter"]).done()
+    };
+    assert!(rolled.contains("serves as generation"), "{rolled}");
+    assert_eq!(server.get("/api/v1/p/greeter/").text, "one");
+    ask_apart(&["remove", "greeter"]).done();
+
+    // Killed anywhere: nothing of it is there, or all of it.
+    let mut server = server;
+    for attempt in 0..8_u64 {
+        let mut install = command(&apart, &["install", "greeter@0.2.0"]);
+        install.env("CAMLOCK_SERVER", format!("http://{}", server.address));
+        install.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let mut install = install.spawn().unwrap();
+        thread::sleep(Duration::from_millis(attempt * 45));
+        server.kill();
+        install.wait().unwrap();
+        server = apart.start();
+        let unfinished = || {
+            let registry = rusqlite::Connection::open(apart.path(".camlock/registry.db")).unwrap();
+            let unfinished = "SELECT count(*) FROM catalog_intents WHERE state NOT IN ('done', 'undone')";
+            registry.query_row(unfinished, [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        server.until(|_| unfinished(), |left| *left == 0);
+        let answer = request(server.address, "GET", "/api/v1/p/greeter/", &[]).unwrap();
+        match answer.status {
+            404 => {}
+            _ => {
+                server.until_text("/api/v1/p/greeter/", "two");
+                ask(&apart, &server, &["remove", "greeter"]).done();
+            }
+        }
+        let left = fs::read_dir(apart.path(".camlock/installs")).map_or(0, Iterator::count);
+        assert_eq!(left, 0, "what was prepared is gone");
+    }
+    server.end();
+}
