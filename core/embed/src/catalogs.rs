@@ -45,7 +45,10 @@ pub(crate) struct ServerCatalogs(Arc<CatalogsInside>);
 
 struct CatalogsInside {
     records: CatalogRecords,
-    index: Mutex<Result<CatalogIndex, CatalogTrouble>>,
+    /// Opened when it is first needed: a server that follows no catalog has none.
+    index: Mutex<Option<CatalogIndex>>,
+    /// Where it lies.
+    searched: PathBuf,
     manager: Manager,
     /// The plugins directory.
     plugins: PathBuf,
@@ -93,7 +96,8 @@ impl ServerCatalogs {
         };
         ServerCatalogs(Arc::new(CatalogsInside {
             records,
-            index: Mutex::new(CatalogIndex::open(&data.join("catalogs.db"))),
+            index: Mutex::default(),
+            searched: data.join("catalogs.db"),
             manager,
             plugins: plugins.to_owned(),
             folder: data.join("installs"),
@@ -201,10 +205,11 @@ impl CatalogsInside {
         work: impl FnOnce(&mut CatalogIndex) -> Result<T, CatalogTrouble>,
     ) -> Result<T, CatalogTrouble> {
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *index {
-            Ok(index) => work(index),
-            Err(trouble) => Err(trouble.clone()),
-        }
+        let open = match index.take() {
+            Some(open) => open,
+            None => CatalogIndex::open(&self.searched)?,
+        };
+        work(index.insert(open))
     }
 }
 

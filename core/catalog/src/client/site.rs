@@ -18,7 +18,7 @@ use std::{
 };
 
 /// A catalog, its keeper's keys, an author, and somebody who follows it.
-pub(crate) struct Site {
+pub(crate) struct CatalogSite {
     pub(super) dir: tempfile::TempDir,
     pub(crate) author: AuthorKey,
     pub(super) trusted: TrustedFiles,
@@ -32,16 +32,16 @@ pub(super) fn reading(packages: &[crate::package::PackageArchive]) -> ReadLibrar
     Arc::new(move |_| Ok(queue.lock().unwrap().pop().expect("each is read once")))
 }
 
-impl Site {
+impl CatalogSite {
     pub(crate) fn new() -> Self {
-        Site::of(NewCatalog::default())
+        CatalogSite::of(NewCatalog::default())
     }
 
     pub(super) fn of(new: NewCatalog) -> Self {
         let dir = tempfile::tempdir().unwrap();
         Keeper::create(&dir.path().join("catalog"), &dir.path().join("keys"), new, Lifetimes::default()).unwrap();
         let author = generate_author_key(&dir.path().join("author"), None).unwrap();
-        Site { dir, author, trusted: TrustedFiles::default() }
+        CatalogSite { dir, author, trusted: TrustedFiles::default() }
     }
 
     pub(crate) fn path(&self) -> PathBuf {

@@ -2,7 +2,7 @@
 //! directories and over a socket.
 
 use super::{
-    site::{Site, copy, names, reading},
+    site::{CatalogSite, copy, names, reading},
     *,
 };
 use crate::{
@@ -26,7 +26,7 @@ use std::{
 
 #[test]
 fn a_catalog_is_followed() {
-    let site = Site::new();
+    let site = CatalogSite::new();
     site.publish(&[("hello", "1.0.0"), ("other", "1.0.0")]).unwrap();
     let all = site.open().unwrap().since(None).unwrap();
     assert!(matches!(all.lines, SyncedLines::All(_)));
@@ -73,7 +73,7 @@ fn a_catalog_is_followed() {
 
 #[test]
 fn only_the_bin_of_a_plugin_is_signed_again() {
-    let site = Site::of(NewCatalog { roots: 1, threshold: 1, bins: 64 });
+    let site = CatalogSite::of(NewCatalog { roots: 1, threshold: 1, bins: 64 });
     site.publish(&[("hello", "1.0.0"), ("other", "1.0.0")]).unwrap();
     let bins = || {
         let names = fs::read_dir(site.path().join("metadata"))
@@ -121,7 +121,7 @@ fn serve(folder: PathBuf) -> (String, Arc<std::sync::Mutex<Vec<String>>>) {
 
 #[test]
 fn over_http_little_is_asked_for() {
-    let site = Site::new();
+    let site = CatalogSite::new();
     site.publish(&[("hello", "1.0.0")]).unwrap();
     let (url, asked) = serve(site.path());
     let place = CatalogPlace::read(&url).unwrap();
@@ -174,8 +174,8 @@ fn where_a_catalog_may_lie() {
 }
 
 /// A catalog that was followed at version 2 and now is at 3, and what its files were at 2.
-fn followed() -> (Site, PathBuf) {
-    let site = Site::new();
+fn followed() -> (CatalogSite, PathBuf) {
+    let site = CatalogSite::new();
     site.publish(&[("hello", "1.0.0"), ("other", "1.0.0")]).unwrap();
     site.open().unwrap().since(None).unwrap();
     let before = site.dir.path().join("before");
@@ -184,12 +184,12 @@ fn followed() -> (Site, PathBuf) {
     (site, before)
 }
 
-type Tamper = fn(&Site, &Path);
+type Tamper = fn(&CatalogSite, &Path);
 
 #[test]
 fn what_was_tampered_with_is_not_believed() {
     let swap_signer: Tamper = |site, _| {
-        let stranger = Site::new();
+        let stranger = CatalogSite::new();
         stranger.publish(&[("hello", "6.6.6")]).unwrap();
         stranger.publish(&[]).unwrap();
         fs::copy(stranger.file("timestamp.json"), site.file("timestamp.json")).unwrap();
@@ -283,7 +283,7 @@ fn what_was_tampered_with_is_not_believed() {
         (
             "a root of another catalog",
             |site, _| {
-                let stranger = Site::new();
+                let stranger = CatalogSite::new();
                 stranger.keeper().rotate(&stranger.keys(), None).unwrap();
                 fs::copy(stranger.file("2.root.json"), site.file("2.root.json")).unwrap();
             },
@@ -432,7 +432,7 @@ fn files_that_were_changed_are_not_taken() {
 
 #[test]
 fn keys_change_with_the_consent_of_enough_old_ones() {
-    let site = Site::new();
+    let site = CatalogSite::new();
     site.publish(&[("hello", "1.0.0")]).unwrap();
     site.open().unwrap();
     // The key that publishes was stolen: another one from now on.

@@ -76,7 +76,7 @@ impl PublishedState {
     /// The ids of the root keys, and how many must sign.
     pub(crate) fn root_keys(&self) -> (Vec<String>, usize) {
         let role = self.root.as_ref().and_then(|root| root.role("root"));
-        role.map(|role| (role.keyids.iter().cloned().collect(), role.threshold as usize)).unwrap_or_default()
+        role.map(|role| (role.keyids.to_vec(), role.threshold)).unwrap_or_default()
     }
 
     pub(crate) fn root_version(&self) -> u64 {

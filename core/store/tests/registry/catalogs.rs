@@ -58,7 +58,7 @@ async fn installs_are_whole_and_intents_are_found_again(world: World) {
         dependencies: BTreeMap::from([("beta".to_owned(), "*".to_owned())]),
     };
     records.complete(id, vec![(install.clone(), "RWQ".to_owned())], "tester".into()).await.unwrap();
-    assert_eq!(records.installs().await.unwrap(), [install.clone()]);
+    assert_eq!(records.installs().await.unwrap(), std::slice::from_ref(&install));
     let bound = CatalogName { plugin: "alpha".to_owned(), catalog: "main".to_owned(), publisher: "RWQ".to_owned() };
     assert_eq!(records.names().await.unwrap(), [bound]);
     assert!(records.unfinished().await.unwrap().is_empty());
