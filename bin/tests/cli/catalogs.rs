@@ -93,6 +93,22 @@ fn a_plugin_by_name_from_its_author_to_others() {
     assert_eq!(server.get("/api/v1/p/greeter/").text, "one");
     assert_eq!(ask_first(&["grants", "greeter", "--json"]).json()["source"], "catalog:main");
     assert!(ask_first(&["outdated"]).done().contains("is the newest"));
+    // Under the names that others know.
+    let act = |method: &str, path: &str| server.act(method, &format!("/api/plugins/marketplace/{path}"));
+    let offered = server.get_as_admin("/api/plugins/marketplace/catalog").json();
+    let entry = serde_json::json!({
+        "name": "greeter", "displayName": "greeter", "description": "Greets whoever comes", "category": "", "version": "0.1.0",
+        "installed": true, "enabled": true,
+    });
+    assert_eq!(offered, serde_json::json!({ "plugins": [entry], "count": 1 }));
+    assert_eq!(act("POST", "disable/greeter").json()["plugin"]["state"], "disabled");
+    assert_eq!(act("POST", "enable/greeter").json()["plugin"]["state"], "serving");
+    assert_eq!(act("DELETE", "uninstall/greeter").json()["plugin"], serde_json::Value::Null);
+    assert_eq!(server.get("/api/v1/p/greeter/").status, 404);
+    assert_eq!(act("POST", "sync").status, 200);
+    assert_eq!(act("POST", "install/greeter").json()["message"], "Plugin installed and activated successfully");
+    assert_eq!(server.get("/api/v1/p/greeter/").text, "one");
+    assert_eq!((act("POST", "install/nobody").status, act("POST", "enable/nobody").status), (404, 404));
 
     // A new version, under load.
     let two = package(&site, "0.2.0", &single("two"));

@@ -30,6 +30,7 @@ mod level;
 mod levels;
 mod list;
 mod logs;
+mod marketplace;
 mod memory;
 mod merge;
 mod metrics;
@@ -128,6 +129,12 @@ pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
         .routes(routes!(catalogs::show))
         .routes(routes!(catalogs::plan))
         .routes(routes!(catalogs::outdated))
+        .routes(routes!(marketplace::list))
+        .routes(routes!(marketplace::install))
+        .routes(routes!(marketplace::enable))
+        .routes(routes!(marketplace::disable))
+        .routes(routes!(marketplace::uninstall))
+        .routes(routes!(marketplace::sync))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(entrance::create_code))
