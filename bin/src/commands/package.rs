@@ -81,8 +81,7 @@ pub(crate) fn run_it(options: &PackageArguments) -> Result<(), Failed> {
         libraries.push(read(&built.candidate)?);
         if workshop.entry.kind == Kind::Crate {
             // What cargo resolved, where the author has no lock file.
-            let places = built.candidate.ancestors().skip(1).map(|folder| folder.join("Cargo.lock"));
-            lock = places.into_iter().find_map(|path| fs::read(path).ok());
+            lock = workshop.lock();
         }
     }
     let package =

@@ -51,7 +51,13 @@ fn a_plugin_by_name_from_its_author_to_others() {
         end(command(&site, &["package", "greeter", "--profile", "quick", "-o", folder])).done();
         fs::read(site.path(folder).join("greeter-0.1.0.camlock")).unwrap()
     };
-    assert!(plain("a") == plain("b"), "the same sources, the same package");
+    let made = plain("a");
+    assert!(made == plain("b"), "the same sources, the same package");
+    let listed = String::from_utf8_lossy(&made);
+    assert!(
+        listed.contains("pkg:cargo/camlock-abi@") && !listed.contains("pkg:cargo/axum-test@"),
+        "it lists what it was built of"
+    );
     let init =
         end(command(&site, &["catalog", "init", "catalog", "--keys", "keys", "--roots", "2", "--threshold", "2"]))
             .done();
