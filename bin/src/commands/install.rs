@@ -6,7 +6,7 @@ use crate::{
     print::{self, Paint, Table, Tone},
 };
 use camlock_api::{AdvisoryView, InstallPlanView, OutdatedView, PluginView};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use http::Method;
 use serde_json::{Value, json};
 use std::{fs, path::PathBuf};
@@ -40,11 +40,34 @@ struct InstallManner {
     /// same before, or nothing]
     #[arg(long, value_name = "PERMISSIONS")]
     grant: Option<String>,
+    /// Which of library and sources is taken
+    #[arg(long, default_value = "prebuilt")]
+    prefer: PreferredPart,
     /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     reach: Reach,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum PreferredPart {
+    /// The library, where one fits; otherwise the sources
+    Prebuilt,
+    /// The sources, where they can be compiled; otherwise the library
+    Source,
+    /// Nothing but sources
+    SourceOnly,
+}
+
+impl PreferredPart {
+    fn word(self) -> &'static str {
+        match self {
+            PreferredPart::Prebuilt => "prebuilt",
+            PreferredPart::Source => "source",
+            PreferredPart::SourceOnly => "source-only",
+        }
+    }
 }
 
 #[derive(Args)]
@@ -98,7 +121,9 @@ async fn one(
     manner: &InstallManner,
 ) -> Result<(), Failed> {
     let version = range.map(|range| format!("&version={}", encoded(range))).unwrap_or_default();
-    let plan = client.get(&format!("/api/v1/marketplace/plan?plugin_id={}{version}", encoded(name))).await?;
+    let prefer = manner.prefer.word();
+    let plan = format!("/api/v1/marketplace/plan?plugin_id={}{version}&prefer={prefer}", encoded(name));
+    let plan = client.get(&plan).await?;
     if manner.dry_run && manner.json {
         print::json(&plan);
         return Ok(());
@@ -111,7 +136,7 @@ async fn one(
         return Ok(());
     }
     let grant = manner.grant.as_ref().map(|grant| format!("?grant={}", encoded(grant))).unwrap_or_default();
-    let body = json!({ "plugin_id": name, "version": range, "config": config });
+    let body = json!({ "plugin_id": name, "version": range, "config": config, "prefer": prefer });
     let path = format!("/api/v1/plugins{grant}");
     let asked = client.ask(Method::POST, &path, Some(&body));
     let shown = print::wait_for(asked, "installing it", async || None).await?;

@@ -3,8 +3,8 @@
 //! installs it from a mirror; and servers that are killed in the middle are wholly old or wholly new.
 
 use crate::{Ended, command, end, site};
-use camlock_testing::{Server, Site, manifest, request, single};
-use std::{fs, path::Path, thread, time::Duration};
+use camlock_testing::{Postgres, Server, Site, manifest, request, rounds, single};
+use std::{fs, path::Path, process::Stdio, thread, time::Duration};
 
 /// A command against this server.
 fn ask(site: &Site, server: &Server, arguments: &[&str]) -> Ended {
@@ -166,6 +166,10 @@ fn a_plugin_by_name_from_its_author_to_others() {
     let mirrored = end(command(&site, &["catalog", "mirror", &url, "mirror", "--root-sha256", &root])).done();
     assert!(mirrored.contains("fetched") && mirrored.contains(&root), "{mirrored}");
     let apart = site.beside("apart");
+    // Its registry is a PostgreSQL.
+    let postgres = Postgres::shared();
+    let database = postgres.database();
+    apart.configure(&format!("database.url = {database:?}"));
     let server = apart.start();
     let ask_apart = |arguments: &[&str]| ask(&apart, &server, arguments);
     let url = format!("file://{}", site.path("mirror").display());
@@ -184,42 +188,61 @@ fn a_plugin_by_name_from_its_author_to_others() {
     fs::write(&library, whole).unwrap();
     ask_apart(&["install", "greeter@0.1.0"]).done();
     assert_eq!(server.get("/api/v1/p/greeter/").text, "one");
-    let rolled = {
-        ask_apart(&["install", "greeter@0.2.0"]).done();
-        assert_eq!(server.get("/api/v1/p/greeter/").text, "two");
-        ask_apart(&["rollback", "greeter"]).done()
-    };
+    ask_apart(&["install", "greeter@0.2.0"]).done();
+    assert_eq!(server.get("/api/v1/p/greeter/").text, "two");
+    let rolled = ask_apart(&["rollback", "greeter"]).done();
     assert!(rolled.contains("serves as generation"), "{rolled}");
+    assert_eq!(server.get("/api/v1/p/greeter/").text, "one");
+    assert_eq!(ask_apart(&["outdated", "--json"]).json()["items"][0]["installed"], "0.1.0");
+    ask_apart(&["remove", "greeter"]).done();
+    // Its sources do as well; what they are made of is what the author had.
+    let plan = ask_apart(&["install", "greeter@0.1.0", "--prefer", "source-only"]).done();
+    assert!(plan.contains("source") && plan.ends_with("greeter 0.1.0 is serving\n"), "{plan}");
+    assert!(apart.path("plugins/greeter/Cargo.lock").exists());
     assert_eq!(server.get("/api/v1/p/greeter/").text, "one");
     ask_apart(&["remove", "greeter"]).done();
 
     // Killed anywhere: nothing of it is there, or all of it.
     let mut server = server;
-    for attempt in 0..8_u64 {
+    for attempt in 0..rounds(20) as u64 {
         let mut install = command(&apart, &["install", "greeter@0.2.0"]);
         install.env("CAMLOCK_SERVER", format!("http://{}", server.address));
-        install.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        install.stdout(Stdio::null()).stderr(Stdio::null());
         let mut install = install.spawn().unwrap();
-        thread::sleep(Duration::from_millis(attempt * 45));
+        thread::sleep(Duration::from_millis(attempt * 17 % 360));
         server.kill();
         install.wait().unwrap();
         server = apart.start();
-        let unfinished = || {
-            let registry = rusqlite::Connection::open(apart.path(".camlock/registry.db")).unwrap();
-            let unfinished = "SELECT count(*) FROM catalog_intents WHERE state NOT IN ('done', 'undone')";
-            registry.query_row(unfinished, [], |row| row.get::<_, i64>(0)).unwrap()
-        };
-        server.until(|_| unfinished(), |left| *left == 0);
-        let answer = request(server.address, "GET", "/api/v1/p/greeter/", &[]).unwrap();
-        match answer.status {
-            404 => {}
-            _ => {
-                server.until_text("/api/v1/p/greeter/", "two");
-                ask(&apart, &server, &["remove", "greeter"]).done();
-            }
+        let unfinished = "SELECT count(*) FROM camlock.catalog_intents WHERE state NOT IN ('done', 'undone')";
+        server.until(|_| postgres.sql(&database, unfinished), |left| left == "0");
+        if request(server.address, "GET", "/api/v1/p/greeter/", &[]).unwrap().status != 404 {
+            server.until_text("/api/v1/p/greeter/", "two");
+            ask(&apart, &server, &["remove", "greeter"]).done();
         }
         let left = fs::read_dir(apart.path(".camlock/installs")).map_or(0, Iterator::count);
         assert_eq!(left, 0, "what was prepared is gone");
     }
     server.end();
+}
+
+/// Whoever reads sees the catalog as it was, or as it is now.
+#[test]
+fn whoever_publishes_may_be_killed_anywhere() {
+    let site = site();
+    end(command(&site, &["package", "--new-key", "author.key"])).done();
+    let one = package(&site, "0.1.0", &single("one"));
+    end(command(&site, &["catalog", "init", "catalog", "--keys", "keys"])).done();
+    publish(&site, &[&one, "--publisher", "author.key.pub"]).done();
+    let url = format!("file://{}", site.path("catalog").display());
+    for attempt in 0..rounds(30) as u64 {
+        let arguments = ["catalog", "publish", "catalog", "--keys", "keys", "--yank", "greeter@0.1.0=it is old"];
+        let mut publishing = command(&site, &arguments);
+        let mut publishing = publishing.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        thread::sleep(Duration::from_millis(attempt * 7 % 100));
+        publishing.kill().unwrap();
+        publishing.wait().unwrap();
+        end(command(&site, &["catalog", "mirror", &url, "mirror"])).done();
+    }
+    let told = publish(&site, &[]).done();
+    assert!(told.contains("is at version"), "{told}");
 }

@@ -16,6 +16,7 @@ use camlock_api::{CatalogPluginView, CatalogView, InstallPlanView, ListedPluginV
 use camlock_http::Problem;
 use camlock_policy::{
     CatalogInstallOrder, CatalogOrder, CatalogQuery, CatalogRefusal, CatalogRefused, CatalogSort, Catalogs,
+    InstallPreference,
 };
 use http::StatusCode;
 use serde::Deserialize;
@@ -120,6 +121,20 @@ pub(super) struct PlanQuery {
     plugin_id: String,
     /// A version, or a range as cargo writes them. Without: the newest that fits.
     version: Option<String>,
+    /// Which of library and sources is taken; `prebuilt` if nothing is said.
+    #[serde(default)]
+    #[param(inline, value_type = Option<PreferenceWord>)]
+    prefer: InstallPreference,
+}
+
+/// Which of library and sources is taken, for the document.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+#[allow(dead_code, reason = "it is only described")]
+pub(super) enum PreferenceWord {
+    Prebuilt,
+    Source,
+    SourceOnly,
 }
 
 /// The catalogs that are followed.
@@ -236,9 +251,9 @@ pub(super) async fn show(
 ))]
 pub(super) async fn plan(
     State(control): ControlState,
-    ValidQuery(PlanQuery { plugin_id, version }): ValidQuery<PlanQuery>,
+    ValidQuery(PlanQuery { plugin_id, version, prefer }): ValidQuery<PlanQuery>,
 ) -> Result<Json<InstallPlanView>, Problem> {
-    let order = CatalogInstallOrder { plugin: plugin_id, version, ..CatalogInstallOrder::default() };
+    let order = CatalogInstallOrder { plugin: plugin_id, version, prefer, ..CatalogInstallOrder::default() };
     catalogs(&control)?.plan(order).await.map(Json).map_err(|why| refused_by_catalog(&why))
 }
 

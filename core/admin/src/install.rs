@@ -4,7 +4,7 @@ use crate::{
     acts::{outcome_of, refused},
     admit::Visitor,
     ask::{ValidQuery, bad, read_some},
-    catalogs::{catalogs, refused_by_catalog},
+    catalogs::{PreferenceWord, catalogs, refused_by_catalog},
     list::tagged,
     multipart::{UploadForm, unwrapped},
     show,
@@ -17,7 +17,8 @@ use axum::{
 };
 use camlock_http::{Problem, seconds};
 use camlock_policy::{
-    CatalogInstallOrder, Done, Grants, Install, Installation, NotInstalled, Placement, PluginSource, Refused, Source,
+    CatalogInstallOrder, Done, Grants, Install, InstallPreference, Installation, NotInstalled, Placement, PluginSource,
+    Refused, Source,
 };
 use http::{HeaderMap, StatusCode, header::LOCATION};
 use http_body::Body as _;
@@ -96,6 +97,10 @@ pub(super) struct CatalogInstallRequest {
     #[serde(default)]
     #[schema(value_type = Option<std::collections::BTreeMap<String, Value>>)]
     config: Option<Map<String, Value>>,
+    /// Which of library and sources is taken. Without: the library, where one fits.
+    #[serde(default)]
+    #[schema(inline, value_type = Option<PreferenceWord>)]
+    prefer: InstallPreference,
 }
 
 /// What a JSON body may be, for the document.
@@ -140,9 +145,9 @@ pub(super) async fn install(
     let Some(install) = control.options.install.clone() else { return Err(problem(NotInstalled::Unsupported)) };
     let (source, file) = match taken_in(&control, &*install, &headers, body).await? {
         TakenIn::Source(source, file) => (source, file),
-        TakenIn::Named(CatalogInstallRequest { plugin_id, version, config }) => {
+        TakenIn::Named(CatalogInstallRequest { plugin_id, version, config, prefer }) => {
             let config = config.map(Value::Object);
-            let order = CatalogInstallOrder { plugin: plugin_id, version, config, grants };
+            let order = CatalogInstallOrder { plugin: plugin_id, version, config, grants, prefer };
             return named(&control, order, visitor).await;
         }
     };

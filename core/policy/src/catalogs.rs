@@ -3,6 +3,7 @@
 
 use crate::{BoxFuture, Grants, registry::Actor};
 use camlock_api::{CatalogPluginView, CatalogView, InstallPlanView, ListedPluginView, OutdatedView};
+use serde::Deserialize;
 use serde_json::Value;
 
 /// A catalog that is to be followed.
@@ -68,6 +69,21 @@ pub struct CatalogInstallOrder {
     pub config: Option<Value>,
     /// What is granted; without, what was granted before, or nothing.
     pub grants: Option<Grants>,
+    /// Which of library and sources is taken.
+    pub prefer: InstallPreference,
+}
+
+/// Which of library and sources is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstallPreference {
+    /// The library, where one fits; otherwise the sources.
+    #[default]
+    Prebuilt,
+    /// The sources, where they can be compiled; otherwise the library.
+    Source,
+    /// Nothing but sources.
+    SourceOnly,
 }
 
 /// What sort of trouble there is.

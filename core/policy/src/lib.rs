@@ -53,7 +53,7 @@ pub use crate::{
     call::{Answer, Call, Connection, Fault, FaultKind, RequestId},
     catalogs::{
         CatalogAnswer, CatalogInstallOrder, CatalogOrder, CatalogQuery, CatalogRefusal, CatalogRefused, CatalogSort,
-        Catalogs,
+        Catalogs, InstallPreference,
     },
     configuration::{ConfigSchema, MASK},
     deliveries::{Deliver, Delivered, Delivery, ServedPlugins, Undelivered},

@@ -13,11 +13,11 @@ use camlock_api::{AdvisoryView, InstallPlanView, InstallStepView};
 use camlock_catalog::{
     CatalogTrouble, TroubleSort,
     package::PublisherKey,
-    resolve::{InstalledVersion, Request, TakenPart, choose},
+    resolve::{InstalledVersion, PackagePreference, Request, TakenPart, choose},
 };
 use camlock_policy::{
-    Act, CatalogInstallOrder, CatalogRefusal, CatalogRefused, Done, Grants, Headline, Installation, NotInstalled,
-    Order, Placement, PluginSource, Refused, Source, manifest::check_name, registry::Actor,
+    Act, CatalogInstallOrder, CatalogRefusal, CatalogRefused, Done, Grants, Headline, InstallPreference, Installation,
+    NotInstalled, Order, Placement, PluginSource, Refused, Source, manifest::check_name, registry::Actor,
 };
 use camlock_store::{CatalogInstall, CatalogIntent};
 use serde::{Deserialize, Serialize};
@@ -118,12 +118,17 @@ impl ServerCatalogs {
         let range = range_of(order.version.as_deref())?;
         let wanted = order.version.clone().unwrap_or_else(|| "*".to_owned());
         let (plugin, grants) = (order.plugin.clone(), order.grants.clone());
+        let preference = match order.prefer {
+            InstallPreference::Prebuilt => PackagePreference::Prebuilt,
+            InstallPreference::Source => PackagePreference::Source,
+            InstallPreference::SourceOnly => PackagePreference::SourceOnly,
+        };
         let offers = self.offers().await?;
         let installs = self.installed().await?;
         let (steps, advisories) = self
             .aside(move |inside| {
                 let open = OpenCatalogs::new(inside, &offers);
-                inside.steps(&open, (&plugin, range, &wanted), &installs)
+                inside.steps(&open, (&plugin, range, &wanted), preference, &installs)
             })
             .await?;
         let plan = StoredPlan { wanted: order.plugin.clone(), grants, steps };
@@ -163,6 +168,7 @@ impl CatalogsInside {
         &self,
         open: &OpenCatalogs<'_>,
         (plugin, range, wanted): (&str, semver::VersionReq, &str),
+        preference: PackagePreference,
         installs: &[CatalogInstall],
     ) -> Result<(Vec<PlannedStep>, Vec<AdvisoryView>), CatalogTrouble> {
         let conflict = |reason: String| CatalogTrouble { sort: TroubleSort::Conflict, reason };
@@ -202,7 +208,7 @@ impl CatalogsInside {
                 )));
             }
         }
-        let request = Request { wanted: BTreeMap::from([(plugin.to_owned(), range)]), installed, ..Request::default() };
+        let request = Request { wanted: BTreeMap::from([(plugin.to_owned(), range)]), installed, preference };
         let chosen = choose(&request, &self.server, &ask)?;
         let offered = offered.into_inner();
         let (mut steps, mut advisories) = (Vec::new(), Vec::new());

@@ -33,9 +33,14 @@ impl ServerCatalogs {
     pub(super) async fn installed(&self) -> Result<Vec<CatalogInstall>, CatalogRefusal> {
         let mut installs = self.0.records.installs().await.map_err(unavailable)?;
         let overview = self.0.manager.overview();
-        installs.retain(|install| {
+        installs.retain_mut(|install| {
             let source = format!("catalog:{}", install.catalog);
-            overview.plugins.iter().any(|plugin| plugin.name == install.plugin && plugin.grants.source == source)
+            let there = overview.plugins.iter().find(|plugin| plugin.name == install.plugin);
+            // Somebody may have gone back.
+            if let Some(serving) = there.and_then(|plugin| plugin.serving.as_ref()) {
+                install.version.clone_from(&serving.version);
+            }
+            there.is_some_and(|plugin| plugin.grants.source == source)
         });
         Ok(installs)
     }
