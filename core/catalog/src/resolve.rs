@@ -180,11 +180,8 @@ pub fn choose(
             continue;
         }
         let document = provider.document(name)?;
-        let Some(found) = document.as_ref().as_ref().and_then(|document| document.version(&version.to_string())) else {
-            continue;
-        };
-        let part = fitting(found, server, request.preference).map_err(CatalogTrouble::conflict)?;
-        chosen.insert(name.clone(), ChosenVersion { version: found.clone(), part });
+        let Some(OfferedVersion { version: found, part: Ok(part) }) = document.versions.get(version) else { continue };
+        chosen.insert(name.clone(), ChosenVersion { version: found.clone(), part: part.clone() });
     }
     Ok(in_order(chosen))
 }
@@ -202,44 +199,56 @@ fn in_order(mut chosen: BTreeMap<String, ChosenVersion>) -> Vec<(String, ChosenV
     ordered
 }
 
+/// What is known of a plugin, read once.
+struct KnownDocument {
+    versions: BTreeMap<Version, OfferedVersion>,
+}
+
+struct OfferedVersion {
+    version: PluginVersion,
+    part: Result<TakenPart, String>,
+}
+
 struct Provider<'a> {
     request: &'a Request,
     server: &'a ServerFacts,
     ask: &'a AskDocument<'a>,
-    documents: RefCell<BTreeMap<String, Rc<Option<PluginDocument>>>>,
+    documents: RefCell<BTreeMap<String, Rc<KnownDocument>>>,
 }
 
 impl Provider<'_> {
-    fn document(&self, name: &str) -> Result<Rc<Option<PluginDocument>>, CatalogTrouble> {
+    fn document(&self, name: &str) -> Result<Rc<KnownDocument>, CatalogTrouble> {
         if let Some(known) = self.documents.borrow().get(name) {
             return Ok(known.clone());
         }
-        let document = Rc::new((self.ask)(name)?);
-        self.documents.borrow_mut().insert(name.to_owned(), document.clone());
-        Ok(document)
+        let versions = (self.ask)(name)?.map(|document| document.versions).unwrap_or_default();
+        let known = |version: PluginVersion| {
+            let number = version.semver()?;
+            let part = fitting(&version, self.server, self.request.preference);
+            Some((number, OfferedVersion { version, part }))
+        };
+        let known = Rc::new(KnownDocument { versions: versions.into_iter().filter_map(known).collect() });
+        self.documents.borrow_mut().insert(name.to_owned(), known.clone());
+        Ok(known)
     }
 
     /// For a message: of what was asked for, what would do.
     fn newest_that_fits(&self) -> String {
         let documents = self.documents.borrow();
-        let newest = |name: &String| {
-            let document = documents.get(name)?.as_ref().as_ref()?;
-            let fits = document.versions.iter().filter(|version| {
-                version.yanked.is_none() && fitting(version, self.server, self.request.preference).is_ok()
-            });
-            let newest = fits.filter_map(PluginVersion::semver).filter(|version| version.pre.is_empty()).max();
-            Some(match newest {
+        let newest = |(name, document): (&String, &Rc<KnownDocument>)| {
+            if document.versions.values().all(|offered| offered.part.is_ok()) {
+                return None;
+            }
+            let fits = document
+                .versions
+                .iter()
+                .filter(|(_, offered)| offered.version.yanked.is_none() && offered.part.is_ok());
+            Some(match fits.map(|(number, _)| number).rfind(|number| number.pre.is_empty()) {
                 Some(newest) => format!("; newest {name} that fits here: {newest}"),
                 None => format!("; no version of {name} fits here"),
             })
         };
-        let names = documents.keys().filter(|name| {
-            let document = documents[*name].as_ref().as_ref();
-            document.is_some_and(|document| {
-                document.versions.iter().any(|version| fitting(version, self.server, self.request.preference).is_err())
-            })
-        });
-        names.filter_map(newest).collect()
+        documents.iter().filter_map(newest).collect()
     }
 
     fn constraints(&self, dependencies: &BTreeMap<String, String>) -> Result<Constraints, String> {
@@ -270,12 +279,9 @@ impl DependencyProvider for Provider<'_> {
         met: &PackageResolutionStatistics,
     ) -> Self::Priority {
         let count = match wanted {
-            Wanted::Plugin(name) => match self.document(name) {
-                Ok(document) => document.as_ref().as_ref().map_or(0, |document| {
-                    document.versions.iter().filter_map(PluginVersion::semver).filter(|one| range.contains(one)).count()
-                }),
-                Err(_) => 0,
-            },
+            Wanted::Plugin(name) => self
+                .document(name)
+                .map_or(0, |document| document.versions.keys().filter(|version| range.contains(*version)).count()),
             _ => 0,
         };
         (met.conflict_count(), std::cmp::Reverse(count))
@@ -296,19 +302,13 @@ impl DependencyProvider for Provider<'_> {
             return Ok(Some(installed.clone()));
         }
         let document = self.document(name)?;
-        let versions = document.as_ref().as_ref().map(|document| document.versions.as_slice()).unwrap_or_default();
-        let offered = versions.iter().filter(|version| version.yanked.is_none()).filter_map(PluginVersion::semver);
-        let newer = |version: &Version| installed.is_none_or(|installed| version >= installed);
-        let fits = |version: &Version| {
-            document
-                .as_ref()
-                .as_ref()
-                .and_then(|document| document.version(&version.to_string()))
-                .is_some_and(|version| fitting(version, self.server, self.request.preference).is_ok())
-        };
-        let offered: Vec<Version> = offered.filter(|version| range.contains(version) && newer(version)).collect();
+        let offered = document.versions.iter().filter(|(version, offered)| {
+            let newer = installed.is_none_or(|installed| *version >= installed);
+            offered.version.yanked.is_none() && newer && range.contains(*version)
+        });
         // What does not fit comes last: that it does not is the message then, if nothing else helps.
-        Ok(offered.into_iter().max_by_key(|version| (fits(version), version.pre.is_empty(), version.clone())))
+        let best = offered.max_by_key(|(version, offered)| (offered.part.is_ok(), version.pre.is_empty(), *version));
+        Ok(best.map(|(version, _)| version.clone()))
     }
 
     fn get_dependencies(&self, wanted: &Wanted, version: &Version) -> Result<Found, CatalogTrouble> {
@@ -337,13 +337,10 @@ impl DependencyProvider for Provider<'_> {
                         .map_or_else(Dependencies::Unavailable, Dependencies::Available));
                 }
                 let document = self.document(name)?;
-                let found = document.as_ref().as_ref().and_then(|document| document.version(&version.to_string()));
-                let Some(found) = found else {
-                    return Ok(Dependencies::Unavailable("it is gone from its catalog".to_owned()));
-                };
-                match fitting(found, self.server, self.request.preference) {
-                    Ok(_) => self.constraints(&found.dependencies),
-                    Err(why) => Err(why),
+                match document.versions.get(version) {
+                    None => Err("it is gone from its catalog".to_owned()),
+                    Some(OfferedVersion { part: Err(why), .. }) => Err(why.clone()),
+                    Some(offered) => self.constraints(&offered.version.dependencies),
                 }
             }
         };

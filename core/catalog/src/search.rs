@@ -29,6 +29,7 @@ const TABLES: &str = "
     CREATE TABLE synced (catalog TEXT PRIMARY KEY, version INTEGER NOT NULL, advisories TEXT NOT NULL DEFAULT '{}');
     CREATE TABLE lines (id INTEGER PRIMARY KEY, catalog TEXT NOT NULL, name TEXT NOT NULL, category TEXT NOT NULL, line TEXT NOT NULL,
         UNIQUE (catalog, name));
+    CREATE INDEX lines_by_name ON lines (name);
     CREATE VIRTUAL TABLE words USING fts5(name, display_name, tags, description, category, authors, tokenize = 'unicode61');
     CREATE VIRTUAL TABLE vocabulary USING fts5vocab(words, row);";
 
@@ -242,11 +243,7 @@ impl CatalogIndex {
         });
         match query.order {
             ListingOrder::Relevance if words.is_empty() => found.sort_by(|a, b| a.line.name.cmp(&b.line.name)),
-            ListingOrder::Relevance => {
-                // Whoever writes a name means that plugin.
-                let whole = query.text.trim().to_lowercase();
-                found.sort_by_key(|found| found.line.name != whole);
-            }
+            ListingOrder::Relevance => {}
             ListingOrder::Name => found.sort_by(|a, b| a.line.name.cmp(&b.line.name)),
             ListingOrder::Rating => found.sort_by(|a, b| {
                 let rating = |found: &FoundLine| found.line.rating.unwrap_or(-1.0);
@@ -284,10 +281,16 @@ impl CatalogIndex {
                 }
             });
         }
-        let rank = "SELECT catalog, line FROM (SELECT rowid, rank FROM words WHERE words MATCH ?1 AND rank MATCH \
-                    'bm25(10.0, 6.0, 4.0, 1.0, 2.0, 1.0)' LIMIT ?2) AS best JOIN lines ON lines.id = best.rowid ORDER BY best.rank, name";
+        // What everybody is called is not ranked whole; the plugin of that name is found all the same.
+        let rank = "SELECT catalog, line FROM (SELECT rowid AS id, bm25(words, 10.0, 6.0, 4.0, 1.0, 2.0, 1.0) AS score FROM words \
+                    WHERE words MATCH ?1 LIMIT ?2) AS best JOIN lines ON lines.id = best.id WHERE name <> ?3 ORDER BY score, name";
         let mut ranked = self.connection.prepare_cached(rank)?;
-        ranked.query_map(params![terms.join(" AND "), MOST_RANKED], found)?.collect()
+        let name = words.join("-");
+        let ranked = ranked.query_map(params![terms.join(" AND "), MOST_RANKED, name], found)?;
+        let mut named =
+            self.connection.prepare_cached("SELECT catalog, line FROM lines WHERE name = ?1 ORDER BY catalog")?;
+        let named = named.query_map([&name], found)?;
+        named.chain(ranked).collect()
     }
 
     fn is_known(&self, word: &str, prefix: bool) -> rusqlite::Result<bool> {
