@@ -2,6 +2,7 @@
 
 mod acts;
 mod builds;
+mod catalog;
 mod check;
 mod completions;
 mod configuration;
@@ -12,12 +13,14 @@ mod events;
 mod execute;
 mod grants;
 mod inspect;
+mod install;
 mod isolate;
 mod logs;
 mod migrate;
 mod named;
 mod new;
 mod nodes;
+mod package;
 mod page;
 mod plugins;
 mod secrets;
@@ -64,6 +67,31 @@ camlock build hello.rs -o /srv/plugins/hello.so"
     /// Show what an artifact says of itself, and its digest, without running it
     #[command(after_help = "Example:\n  camlock inspect target/release/libhello.so --json")]
     Inspect(inspect::InspectArguments),
+    /// Make a package of a plugin, to hand it out: sources, library, list of what it was built of, signed
+    #[command(
+        after_help = "The same sources give the same package. With --sign it is signed in minisign's format.\n\nExamples:\n  \
+camlock package --new-key ~/hello.key\n  camlock package plugins/hello --sign ~/hello.key -o dist\n  \
+camlock package plugins/hello --library x86.so --library arm.so"
+    )]
+    Package(package::PackageArguments),
+    /// Follow catalogs of plugins, search them, mirror one, or keep one
+    #[command(
+        after_help = "Examples:\n  camlock catalog add main https://plugins.example.org\n  camlock catalog search notifications\n  \
+camlock catalog publish /srv/catalog --keys ~/catalog-keys hello-1.0.0.camlock --publisher hello.key.pub"
+    )]
+    Catalog(catalog::CatalogOptions),
+    /// Install a plugin by its name in a catalog, with what it needs: all of it, or nothing
+    #[command(
+        after_help = "Nothing is granted to it by that: `camlock grant` does it, or --grant.\n\nExamples:\n  camlock install kv-store\n  \
+camlock install kv-store@^1.2 --dry-run\n  camlock install slack --grant asked --config-file slack.json"
+    )]
+    Install(install::InstallArguments),
+    /// Bring what was installed by name up to date
+    #[command(after_help = "Examples:\n  camlock update\n  camlock update kv-store --dry-run")]
+    Update(install::UpdateArguments),
+    /// List what was installed by name and is not the newest, or has something wrong with it
+    #[command(after_help = "Example:\n  camlock outdated --json")]
+    Outdated(install::OutdatedArguments),
     /// Serve one plugin and build it again whenever it is saved, with its logs and compilers' messages in the terminal
     #[command(
         after_help = "Ctrl-C ends it.\n\nExamples:\n  camlock dev hello\n  camlock dev hello.rs --listen 127.0.0.1:3000"
@@ -224,6 +252,11 @@ impl Command {
             Command::Check(options) => check::run_it(options),
             Command::Build(options) => builds::run_it(options),
             Command::Inspect(options) => inspect::run(options).map_err(Failed::from),
+            Command::Package(options) => package::run_it(options),
+            Command::Catalog(options) => catalog::run_it(options),
+            Command::Install(options) => install::install(options),
+            Command::Update(options) => install::update(options),
+            Command::Outdated(options) => install::outdated(options),
             Command::Dev(options) => dev::run_it(options),
             Command::List(options) => plugins::list(options),
             Command::Show(options) => plugins::show(options),

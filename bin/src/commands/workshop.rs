@@ -109,6 +109,13 @@ impl Workshop {
     }
 }
 
+impl Workshop {
+    /// The `Cargo.lock` that it was built with.
+    pub(crate) fn lock(&self) -> Option<Vec<u8>> {
+        self.builder.lock_of(&self.entry.name)
+    }
+}
+
 /// Where cargo keeps what it needs again.
 pub(crate) fn builds(config: &Config) -> Result<PathBuf, Failed> {
     let builds = config.builds.clone().map_or_else(cache, Ok)?;

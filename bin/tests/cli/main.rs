@@ -5,6 +5,7 @@
 
 mod asked;
 mod built;
+mod catalogs;
 mod configured;
 mod dev;
 mod doctor;

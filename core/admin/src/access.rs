@@ -6,8 +6,18 @@ use http::Method;
 /// What is below this asks for a token, except what plugins serve.
 const GUARDED: &str = "/api/v1/";
 
+/// The same under other names.
+const MARKETPLACE: &str = "/api/plugins/";
+
 /// The least role that a request needs; none if it is open to all. The path need not be one that there is.
 pub(super) fn least(method: &Method, path: &str) -> Option<Role> {
+    if let Some(below) = path.strip_prefix(MARKETPLACE) {
+        return Some(match below.trim_start_matches("marketplace/").split('/').next() {
+            _ if matches!(*method, Method::GET | Method::HEAD) => Role::Viewer,
+            Some("enable" | "disable" | "sync") => Role::Operator,
+            _ => Role::Admin,
+        });
+    }
     let below = path.strip_prefix(GUARDED).filter(|_| !path.starts_with(MOUNTS))?;
     let looks = matches!(*method, Method::GET | Method::HEAD);
     let mut parts = below.split('/');
@@ -24,7 +34,7 @@ pub(super) fn least(method: &Method, path: &str) -> Option<Role> {
         // What stands in them is not for everybody who may look.
         (Some("tasks"), _) => Role::Operator,
         _ if looks => Role::Viewer,
-        _ if below == "plugins" || *method == Method::DELETE => Role::Admin,
+        _ if below == "plugins" || below == "catalogs" || *method == Method::DELETE => Role::Admin,
         _ => Role::Operator,
     })
 }
@@ -68,6 +78,16 @@ mod tests {
             ("GET", "/api/v1/topics/events", Some(Role::Operator)),
             ("GET", "/api/v1/subscriptions/a/dead", Some(Role::Operator)),
             ("POST", "/api/v1/emit", Some(Role::Operator)),
+            ("GET", "/api/plugins/marketplace/catalog", Some(Role::Viewer)),
+            ("POST", "/api/plugins/marketplace/install/hello", Some(Role::Admin)),
+            ("POST", "/api/plugins/marketplace/enable/hello", Some(Role::Operator)),
+            ("DELETE", "/api/plugins/marketplace/uninstall/hello", Some(Role::Admin)),
+            ("POST", "/api/plugins/nothing", Some(Role::Admin)),
+            ("GET", "/api/v1/catalogs", Some(Role::Viewer)),
+            ("POST", "/api/v1/catalogs", Some(Role::Admin)),
+            ("POST", "/api/v1/catalogs/main/sync", Some(Role::Operator)),
+            ("DELETE", "/api/v1/catalogs/main", Some(Role::Admin)),
+            ("GET", "/api/v1/marketplace/plugins", Some(Role::Viewer)),
             ("GET", "/api/v1/tokens", Some(Role::Admin)),
             ("POST", "/api/v1/tokens", Some(Role::Admin)),
             ("DELETE", "/api/v1/tokens/7", Some(Role::Admin)),

@@ -4,6 +4,7 @@ use crate::{
     acts::{outcome_of, refused},
     admit::Visitor,
     ask::{ValidQuery, bad, read_some},
+    catalogs::{PreferenceWord, catalogs, refused_by_catalog},
     list::tagged,
     multipart::{UploadForm, unwrapped},
     show,
@@ -15,11 +16,15 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use camlock_http::{Problem, seconds};
-use camlock_policy::{Done, Grants, Install, Installation, NotInstalled, Placement, Refused, Source};
+use camlock_policy::{
+    CatalogInstallOrder, Done, Grants, Install, InstallPreference, Installation, NotInstalled, Placement, PluginSource,
+    Refused, Source,
+};
 use http::{HeaderMap, StatusCode, header::LOCATION};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use std::{
     any::Any,
     io,
@@ -79,17 +84,50 @@ pub(super) struct InstallRequest {
     path: PathBuf,
 }
 
-/// Installs a plugin: something on the server's machine, a library, or the sources of a crate.
+/// A plugin by its name in a catalog.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CatalogInstallRequest {
+    /// Its name.
+    plugin_id: String,
+    /// A version, or a range as cargo writes them. Without: the newest that fits.
+    #[serde(default)]
+    version: Option<String>,
+    /// Its configuration.
+    #[serde(default)]
+    #[schema(value_type = Option<std::collections::BTreeMap<String, Value>>)]
+    config: Option<Map<String, Value>>,
+    /// Which of library and sources is taken. Without: the library, where one fits.
+    #[serde(default)]
+    #[schema(inline, value_type = Option<PreferenceWord>)]
+    prefer: InstallPreference,
+}
+
+/// What a JSON body may be, for the document.
+#[derive(ToSchema)]
+#[schema(title = "InstallBody")]
+#[serde(untagged)]
+#[allow(dead_code, reason = "it is only described")]
+pub(super) enum InstallBody {
+    /// Something on the server's machine.
+    OfPath(InstallRequest),
+    /// By name, from a catalog.
+    OfCatalog(CatalogInstallRequest),
+}
+
+/// Installs a plugin: by its name in a catalog, something on the server's machine, a library, or the sources of a crate. One from a
+/// catalog comes with what it needs, all of it or nothing, and is always waited for.
 #[utoipa::path(post, path = "/api/v1/plugins", tag = "acts", params(InstallQuery),
     request_body(content(
-        (InstallRequest = "application/json"), (Vec<u8> = "application/octet-stream"),
+        (InstallBody = "application/json"), (Vec<u8> = "application/octet-stream"),
         (Vec<u8> = "application/gzip"), (Vec<u8> = "application/zip"), (UploadForm = "multipart/form-data"),
     )),
     responses(
     (status = 200, description = "It took the place of the one before, and serves", body = camlock_api::PluginView),
     (status = 201, description = "It is installed", body = camlock_api::PluginView),
     (status = 202, description = "With `wait=false`: it is in the directory, and will be looked at", body = Placed),
-    (status = 409, description = "There is a plugin of that name"),
+    (status = 404, description = "No catalog lists it"),
+    (status = 409, description = "There is a plugin of that name; or what is asked for does not fit together, or not here"),
     (status = 413, description = "It is too large"),
     (status = 415, description = "The content type says nothing that can be installed"),
     (status = 422, description = "It cannot be used; or it is installed, and did not come to serve"),
@@ -105,10 +143,18 @@ pub(super) async fn install(
     let grants = query.grants()?;
     let InstallQuery { wait, replace, .. } = query;
     let Some(install) = control.options.install.clone() else { return Err(problem(NotInstalled::Unsupported)) };
-    let (source, file) = taken_in(&control, &*install, &headers, body).await?;
+    let (source, file) = match taken_in(&control, &*install, &headers, body).await? {
+        TakenIn::Source(source, file) => (source, file),
+        TakenIn::Named(CatalogInstallRequest { plugin_id, version, config, prefer }) => {
+            let config = config.map(Value::Object);
+            let order = CatalogInstallOrder { plugin: plugin_id, version, config, grants, prefer };
+            return named(&control, order, visitor).await;
+        }
+    };
     // From here on it goes on although the client may have gone.
     let held = file.map(|file| Box::new(file) as Box<dyn Any + Send>);
-    let installation = Installation { source, replace, grants, by: visitor.by, held };
+    let origin = PluginSource::Upload;
+    let installation = Installation { source, replace, origin, grants, by: visitor.by, held };
     let Placement { plugin: name, path, replaced, outcome } =
         control.manager.install(installation).await.map_err(problem)?;
     if !wait {
@@ -127,6 +173,21 @@ pub(super) async fn install(
     let location = [(LOCATION, format!("/api/v1/plugins/{name}"))];
     let shown = tagged(plugin.revision, show::plugin(&plugin, visitor.role));
     Ok((StatusCode::CREATED, location, shown).into_response())
+}
+
+/// Installs one by name, and shows it.
+async fn named(control: &Control, order: CatalogInstallOrder, visitor: Visitor) -> Result<Response, Problem> {
+    let name = order.plugin.clone();
+    let plan = catalogs(control)?.install(order, visitor.by).await.map_err(|why| refused_by_catalog(&why))?;
+    let Some(plugin) = control.manager.plugin(&name) else {
+        return Err(Problem::of(&name, StatusCode::CONFLICT, format!("`{name}` was installed, and is gone again")));
+    };
+    let shown = tagged(plugin.revision, show::plugin(&plugin, visitor.role));
+    if plan.steps.iter().any(|step| step.plugin == name && step.from.is_none()) {
+        let location = [(LOCATION, format!("/api/v1/plugins/{name}"))];
+        return Ok((StatusCode::CREATED, location, shown).into_response());
+    }
+    Ok(shown)
 }
 
 /// Where a plugin was put.
@@ -150,21 +211,34 @@ fn problem(not_installed: NotInstalled) -> Problem {
     if status == StatusCode::SERVICE_UNAVAILABLE { problem.passing() } else { problem }
 }
 
-/// What is to be installed, and the file that it was sent into.
+/// What is to be installed.
+enum TakenIn {
+    /// This, and the file that it was sent into.
+    Source(Source, Option<Received>),
+    /// What has this name in a catalog.
+    Named(CatalogInstallRequest),
+}
+
 async fn taken_in(
     control: &Control,
     install: &dyn Install,
     headers: &HeaderMap,
     body: Body,
-) -> Result<(Source, Option<Received>), Problem> {
+) -> Result<TakenIn, Problem> {
     let (sent, body) = unwrapped(headers, body).await?;
     let source: fn(PathBuf) -> Source = match &*sent {
         "application/json" => {
-            let InstallRequest { path } = read_some(body).await?;
+            let asked: Map<String, Value> = read_some(body).await?;
+            let unfit = |error| bad(format!("the body is not understood: {error}"));
+            if asked.contains_key("plugin_id") {
+                let named = serde_json::from_value(Value::Object(asked)).map_err(unfit)?;
+                return Ok(TakenIn::Named(named));
+            }
+            let InstallRequest { path } = serde_json::from_value(Value::Object(asked)).map_err(unfit)?;
             if !path.is_absolute() {
                 return Err(bad(format!("`path` is absolute, and not `{}`", path.display())));
             }
-            return Ok((Source::Path(path), None));
+            return Ok(TakenIn::Source(Source::Path(path), None));
         }
         "application/octet-stream" => Source::Artifact,
         "application/gzip" | "application/x-gzip" => Source::TarGz,
@@ -179,7 +253,7 @@ async fn taken_in(
         }
     };
     let received = receive(&install.uploads(), body, control.options.settings.largest_upload).await?;
-    Ok((source(received.0.path().to_owned()), Some(received)))
+    Ok(TakenIn::Source(source(received.0.path().to_owned()), Some(received)))
 }
 
 /// A file that something was sent into. It goes when this does; until then it is locked, so that another server that starts does

@@ -13,6 +13,7 @@ mod admit;
 mod analytics;
 mod ask;
 mod attempt;
+mod catalogs;
 mod client;
 mod cors;
 mod docs;
@@ -31,6 +32,7 @@ mod level;
 mod levels;
 mod list;
 mod logs;
+mod marketplace;
 mod memory;
 mod merge;
 mod metrics;
@@ -125,6 +127,19 @@ pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
         .routes(routes!(journal::journal))
         .routes(routes!(overview_events::events))
         .routes(routes!(fleet::nodes))
+        .routes(routes!(catalogs::list, catalogs::add))
+        .routes(routes!(catalogs::remove))
+        .routes(routes!(catalogs::sync))
+        .routes(routes!(catalogs::search))
+        .routes(routes!(catalogs::show))
+        .routes(routes!(catalogs::plan))
+        .routes(routes!(catalogs::outdated))
+        .routes(routes!(marketplace::list))
+        .routes(routes!(marketplace::install))
+        .routes(routes!(marketplace::enable))
+        .routes(routes!(marketplace::disable))
+        .routes(routes!(marketplace::uninstall))
+        .routes(routes!(marketplace::sync))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(entrance::create_code))

@@ -4,7 +4,7 @@ use crate::{InMemory, Levels, Logs, PageEntrance, keys::Token, settings::AdminSe
 use camlock_api::ServerHealth;
 use camlock_http::{BlockedList, Meters, WeakDispatch};
 use camlock_policy::{
-    Analytics, AskCounts, EventControl, Executions, Install, KeptValues, QueuedTasks,
+    Analytics, AskCounts, Catalogs, EventControl, Executions, Install, KeptValues, QueuedTasks,
     registry::{Archive, Happened, Tokens},
 };
 use std::{
@@ -57,6 +57,8 @@ pub struct AdminOptions {
     pub tasks: Option<Arc<dyn QueuedTasks>>,
     /// How plugins are used; without, that is not known.
     pub analytics: Option<Arc<dyn Analytics>>,
+    /// Catalogs; without, nothing is installed by name.
+    pub catalogs: Option<Arc<dyn Catalogs>>,
     /// What plugins said lately: what it is told as a layer of `tracing`.
     pub logs: Logs,
     /// How loud plugins are: what it is told where the subscriber's filter is made.
@@ -91,6 +93,7 @@ impl AdminOptions {
             events: None,
             tasks: None,
             analytics: None,
+            catalogs: None,
             logs: Logs::default(),
             levels: Levels::default(),
             plugins: None,

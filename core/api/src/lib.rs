@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod analytics;
+mod catalog;
 mod configuration;
 mod digest;
 mod entrance;
@@ -19,7 +20,6 @@ mod health;
 mod isolation;
 mod journal;
 mod log;
-
 mod node;
 mod page;
 mod plugin;
@@ -33,6 +33,10 @@ pub use crate::{
     analytics::{
         AnalyticsPoint, AnalyticsView, GenerationUse, PluginProblemView, ProblemRule, RecommendedAct, UsageView,
         UseCounts,
+    },
+    catalog::{
+        AdvisoryView, CatalogPluginView, CatalogVersionView, CatalogView, InstallPlanView, InstallStepView,
+        ListedPluginView, OutdatedView,
     },
     configuration::ConfigViolation,
     digest::{Digest, NoDigest},

@@ -172,6 +172,11 @@ impl Builder {
         self.0.cannot_build()
     }
 
+    /// The `Cargo.lock` of the last build of an entry of this name, if it was built here.
+    pub fn lock_of(&self, name: &str) -> Option<Vec<u8>> {
+        std::fs::read(self.0.data.join("builds/src").join(name).join("Cargo.lock")).ok()
+    }
+
     /// Ends every build with all its processes, whoever still waits for it; from now on none begins. To be called before the
     /// process ends, for what it started would outlive it. It blocks its thread for as long as killed processes take to go.
     pub fn end(&self) {

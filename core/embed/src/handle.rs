@@ -1,7 +1,9 @@
 //! The handle: everything is begun here, asked through here, and ended here.
 
 use crate::{
-    Options, analytics, data,
+    Options, analytics,
+    catalogs::ServerCatalogs,
+    data,
     known::tell_plugins,
     lifecycle_events, parent,
     parts::{Parts, Prerequisites},
@@ -96,6 +98,7 @@ struct EndsLast {
     watching: JoinHandle<()>,
     /// The key for secrets.
     following: JoinHandle<()>,
+    catalogs: JoinHandle<()>,
     runner: TaskRunner,
 }
 
@@ -163,6 +166,8 @@ impl Camlock {
         let manager = supervise(ports, options.settings);
         record.follow(&manager);
         let following = control.spawn(secrets::follow(own_key, key_record, keyring, manager.key_listener()));
+        let catalogs =
+            ServerCatalogs::new(record.store.catalogs(), manager.clone(), (&plugins, &data), cannot_build.is_none());
         let hosts = options.admin.hosts.clone();
         let entrance = options.page.map(|url| Arc::new(PageEntrance::new(url, token.clone())));
         let link = options.parent;
@@ -191,6 +196,7 @@ impl Camlock {
             events: Some(Arc::new(events.clone())),
             tasks: Some(Arc::new(OperatorsTasks(tasks.clone()))),
             analytics: Some(Arc::new(analytics.clone())),
+            catalogs: Some(Arc::new(catalogs.clone())),
             install: Some(Arc::new(installer)),
             logs: options.logs,
             levels: options.levels,
@@ -209,6 +215,7 @@ impl Camlock {
         }
         dispatch.fall_through_to(router.clone());
         let watching = control.spawn(watch(plugins, manager.clone(), builder.clone()));
+        let catalogs = control.spawn(catalogs.follow());
         control.spawn(tell_plugins(tables.clone(), manager.watch()));
         control.spawn(parent::remember(link.clone(), manager.watch()));
         control.spawn(lifecycle_events::follow(events.clone(), manager.watch()));
@@ -222,7 +229,7 @@ impl Camlock {
         let (known, node) = (tasks.known.clone(), record.store.node().to_owned());
         let runner = TaskRunner::start(tasks.queue.clone(), known, deliveries, (node, heard), work);
         let _ = tasks.runner.set(runner.clone());
-        let rest = EndsLast { record, socket: socket.ok(), watching, following, runner };
+        let rest = EndsLast { record, socket: socket.ok(), watching, following, catalogs, runner };
         Ok(Camlock(Arc::new(Inner {
             dispatch,
             manager,
@@ -385,6 +392,7 @@ impl Camlock {
                 }
                 rest.watching.abort();
                 rest.following.abort();
+                rest.catalogs.abort();
                 match rest.socket {
                     Some(socket) if camlock.0.parent.gives_way() => socket.leave(),
                     socket => drop(socket),

@@ -33,6 +33,7 @@
 mod analytics;
 mod bystanders;
 mod carrying;
+mod catalogs;
 pub mod data;
 mod handle;
 mod installs;
@@ -54,6 +55,7 @@ mod watch;
 
 pub use crate::{
     carrying::{CarriedKept, KeptToCarry, Move},
+    catalogs::read_library,
     handle::{Camlock, Unable},
     kept::{AskSettings, DatabaseSettings, EventSettings, RegistryServer, StorageSettings, TaskSettings},
     options::{FleetSettings, Options, RegistrySettings},

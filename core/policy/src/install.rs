@@ -1,6 +1,6 @@
 //! The port through which something new comes into the plugins directory. What must not live here: HTTP, archives, files.
 
-use crate::{BoxFuture, Done, Grants, Refused, registry::Actor};
+use crate::{BoxFuture, Done, Grants, PluginSource, Refused, registry::Actor};
 use std::{
     any::Any,
     collections::BTreeMap,
@@ -15,6 +15,8 @@ pub struct Installation {
     pub source: Source,
     /// Also where there is a plugin of that name: the new one takes its place.
     pub replace: bool,
+    /// Where it came from, for what is granted to it.
+    pub origin: PluginSource,
     /// What is granted to it; without, what was granted to the same from there before, or nothing.
     pub grants: Option<Grants>,
     /// Who, for the journal.
@@ -25,11 +27,12 @@ pub struct Installation {
 
 impl fmt::Debug for Installation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Installation { source, replace, grants, by, held: _ } = self;
+        let Installation { source, replace, origin, grants, by, held: _ } = self;
         let mut shown = formatter.debug_struct("Installation");
         shown
             .field("source", source)
             .field("replace", replace)
+            .field("origin", origin)
             .field("grants", grants)
             .field("by", by)
             .finish_non_exhaustive()

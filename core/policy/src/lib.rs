@@ -12,6 +12,7 @@ mod analytics;
 pub mod assert;
 mod body;
 mod call;
+mod catalogs;
 mod configuration;
 mod deliveries;
 mod document;
@@ -53,6 +54,10 @@ pub use crate::{
     analytics::{Analytics, AnalyticsQuery, LATENCY_BOUNDS, LATENCY_BUCKETS},
     body::{Body, BodyError},
     call::{Answer, Call, Connection, Fault, FaultKind, RequestId},
+    catalogs::{
+        CatalogAnswer, CatalogInstallOrder, CatalogOrder, CatalogQuery, CatalogRefusal, CatalogRefused, CatalogSort,
+        Catalogs, InstallPreference,
+    },
     configuration::{ConfigSchema, MASK},
     deliveries::{Deliver, Delivered, Delivery, ServedPlugins, Undelivered},
     document::ReplacedDocument,

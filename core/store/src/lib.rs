@@ -12,6 +12,7 @@
 mod access;
 mod address;
 mod archive;
+mod catalogs;
 mod causes;
 mod clerk;
 mod connecting;
@@ -40,6 +41,7 @@ mod writers;
 
 pub use crate::{
     access::PostgresAccess,
+    catalogs::{CatalogInstall, CatalogIntent, CatalogName, CatalogRecord, CatalogRecords},
     connecting::PostgresMessageStream,
     copy::Copied,
     last_known::LastKnown,
@@ -243,6 +245,11 @@ impl Store {
     /// What is on record of the key that seals secrets.
     pub fn key(&self) -> KeyRecord {
         KeyRecord(self.shared.clone())
+    }
+
+    /// What is on record of catalogs.
+    pub fn catalogs(&self) -> CatalogRecords {
+        CatalogRecords(self.shared.clone())
     }
 
     /// Artifacts that are shared through the database, and the right to build.

@@ -261,6 +261,7 @@ fn texts(dialect: Dialect, applied: &BTreeSet<String>) -> impl Iterator<Item = &
             "2026-11-29-000001_grants"
             "2026-11-29-000004_secrets"
             "2026-11-29-000009_isolation"
+            "2026-11-29-000016_catalogs"
         ),
         // What plugins keep lies in a file of its own with SQLite.
         Dialect::Postgres => migrations!("postgres":
@@ -274,6 +275,7 @@ fn texts(dialect: Dialect, applied: &BTreeSet<String>) -> impl Iterator<Item = &
             "2026-11-29-000007_events"
             "2026-11-29-000008_tasks"
             "2026-11-29-000009_isolation"
+            "2026-11-29-000016_catalogs"
             "2026-11-29-000020_analytics"
         ),
     };

@@ -113,7 +113,7 @@ impl Admin {
                         let _ = reply.send(outcome);
                     }
                     Message::Install(installation, reply) => {
-                        let Installation { source, replace, grants: _, by, held } = installation;
+                        let Installation { source, replace, origin: _, grants: _, by, held } = installation;
                         let there = BTreeMap::new();
                         let outcome = install
                             .as_ref()

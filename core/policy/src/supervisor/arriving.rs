@@ -11,8 +11,8 @@ use super::{
     work::{self, DirectoryReport, WorkReport, WorkReports},
 };
 use crate::{
-    Act, Arriving, Headline, Installation, Installed, Kind, NotInstalled, Order, Placement, PluginSource, Refused,
-    Upload, never, registry::Actor,
+    Act, Arriving, Headline, Installation, Installed, Kind, NotInstalled, Order, Placement, Refused, Upload, never,
+    registry::Actor,
 };
 use serde_json::json;
 use std::{
@@ -52,15 +52,14 @@ impl Supervisor {
             let _ = reply.send(Err(NotInstalled::Unsupported));
             return;
         };
-        let Installation { source, replace, grants, by, held } = installation;
+        let Installation { source, replace, origin, grants, by, held } = installation;
         // Whose name it has is known only once it was looked at; who wants it is on record before that.
         let detail = json!({ "from": source.word(), "replace": replace });
         self.note_of_server("installing", &by, detail);
         let upload = Upload { source, replace, there: self.entries_by_name() };
         let reports = self.reports.clone();
         let announced = Announced::default();
-        let arriving =
-            announce(reports.clone(), ArrivalTerms { source: PluginSource::Upload, grants }, announced.clone());
+        let arriving = announce(reports.clone(), ArrivalTerms { source: origin, grants }, announced.clone());
         tokio::spawn(async move {
             let outcome = tokio::spawn(install.install(upload, arriving)).await;
             let outcome = outcome.unwrap_or_else(|_| Err(NotInstalled::Failed(work::lost_call("installing it").0)));

@@ -21,7 +21,8 @@ fn settings(grants: Grants) -> Settings {
 async fn install(server: &Server, what: &str, grants: Option<Grants>) -> Result<Result<(), Refused>, NotInstalled> {
     let source = Source::Path(what.into());
     let by = Actor::Token("ci".to_owned());
-    let installation = Installation { source, replace: true, grants, by, held: None };
+    let origin = PluginSource::Upload;
+    let installation = Installation { source, replace: true, origin, grants, by, held: None };
     let placement = server.manager.install(installation).await?;
     Ok(placement.outcome.await.unwrap().map(drop))
 }

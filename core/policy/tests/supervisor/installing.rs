@@ -15,7 +15,8 @@ fn settings() -> Settings {
 async fn install(server: &Server, what: &str, replace: bool) -> Result<Placement, NotInstalled> {
     let by = Actor::Token("ci".to_owned());
     let source = Source::Path(what.into());
-    server.manager.install(Installation { source, replace, grants: None, by, held: None }).await
+    let origin = camlock_policy::PluginSource::Upload;
+    server.manager.install(Installation { source, replace, origin, grants: None, by, held: None }).await
 }
 
 fn words(noted: &[Happened], wanted: &[&str]) -> Vec<String> {

@@ -164,7 +164,8 @@ impl Side {
 
     /// Why this is not an empty registry that nobody uses.
     pub(super) async fn in_use(&mut self, silence: Duration) -> Result<Option<String>, Trouble> {
-        for table in ["plugins", "plugin_journal", "artifacts", "artifact_bytes", "api_tokens", "rollouts"] {
+        for table in ["plugins", "plugin_journal", "artifacts", "artifact_bytes", "api_tokens", "rollouts", "catalogs"]
+        {
             let any = format!("SELECT '' AS word FROM {table} LIMIT 1");
             if !self.words(&any, vec![]).await?.is_empty() {
                 return Ok(Some(format!("there is something in `{table}`")));

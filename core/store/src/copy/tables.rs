@@ -128,6 +128,46 @@ pub(super) const TOKENS: CopiedTable = CopiedTable {
     besides: None,
 };
 
+pub(super) const CATALOGS: CopiedTable = CopiedTable {
+    name: "catalogs",
+    columns: &[
+        ("name", Text),
+        ("url", Text),
+        ("root", Text),
+        ("metadata", Text),
+        ("proved", Number),
+        ("version", Number),
+        ("priority", Number),
+        ("names", Text),
+        ("publishers", Text),
+        ("unsigned", Flag),
+        ("created_at", Time),
+    ],
+    besides: None,
+};
+
+pub(super) const CATALOG_NAMES: CopiedTable = CopiedTable {
+    name: "catalog_names",
+    columns: &[("plugin", Text), ("catalog", Text), ("publisher", Text)],
+    besides: None,
+};
+
+pub(super) const CATALOG_INSTALLS: CopiedTable = CopiedTable {
+    name: "catalog_installs",
+    columns: &[
+        ("plugin", Text),
+        ("catalog", Text),
+        ("version", Text),
+        ("digest", Text),
+        ("wanted", Text),
+        ("dependencies", Text),
+        ("installed_by", Text),
+        ("installed_at", Time),
+        ("updated_at", Time),
+    ],
+    besides: None,
+};
+
 impl ColumnKind {
     /// How a column is read.
     pub(super) fn read(self, dialect: Dialect, column: &str) -> String {

@@ -1,5 +1,6 @@
 //! What holds of a registry, in whichever database: the same trials on both, and the faults that one of them alone can have.
 
+mod catalogs;
 mod copying;
 mod feed;
 mod journal;

@@ -1,0 +1,192 @@
+//! What catalogs cost at the size of the largest that there are: searching, the first synchronization, and choosing versions that fit
+//! together. Without a network, which is not ours.
+
+#![allow(unreachable_pub, reason = "a benchmark has no outside")]
+
+#[allow(dead_code, reason = "shared with other benchmarks")]
+#[path = "../../../bin/benches/common/report.rs"]
+mod report;
+
+use camlock_catalog::{
+    ListingLine, PluginDocument, PluginVersion,
+    client::{SyncedLines, Synchronized},
+    package::LibraryRecord,
+    resolve::{Request, ServerFacts, choose},
+    search::{CatalogIndex, ListingQuery},
+};
+use report::{Better, Row, finish};
+use std::{collections::BTreeMap, process::ExitCode, time::Instant};
+
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// Words of which names and descriptions are made, the first ones often and the last ones seldom.
+const WORDS: [&str; 40] = [
+    "plugin",
+    "server",
+    "data",
+    "api",
+    "web",
+    "client",
+    "manager",
+    "simple",
+    "fast",
+    "tools",
+    "view",
+    "notes",
+    "table",
+    "chart",
+    "sync",
+    "export",
+    "import",
+    "calendar",
+    "markdown",
+    "theme",
+    "editor",
+    "search",
+    "graph",
+    "image",
+    "audio",
+    "video",
+    "mail",
+    "chat",
+    "weather",
+    "translate",
+    "spell",
+    "template",
+    "backup",
+    "encrypt",
+    "kanban",
+    "review",
+    "webhook",
+    "slack",
+    "metrics",
+    "ledger",
+];
+
+/// Random enough, and the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, below: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % below as u64) as usize
+    }
+
+    /// A word; the first ones come more often.
+    fn word(&mut self) -> &'static str {
+        let most = self.roll(WORDS.len()) + 1;
+        WORDS[self.roll(most)]
+    }
+}
+
+fn lines(count: usize) -> Vec<ListingLine> {
+    let mut dice = Dice(7);
+    let line = |number: usize| {
+        let name = format!("{}-{}-{number}", dice.word(), dice.word());
+        let description: Vec<&str> = (0..12).map(|_| dice.word()).collect();
+        ListingLine {
+            name,
+            description: description.join(" "),
+            category: dice.word().to_owned(),
+            tags: vec![dice.word().to_owned(), dice.word().to_owned()],
+            version: "1.0.0".to_owned(),
+            targets: vec![TARGET.to_owned()],
+            ..ListingLine::default()
+        }
+    };
+    (0..count).map(line).collect()
+}
+
+/// What people write: words, beginnings, words with a typing error.
+fn asked(dice: &mut Dice) -> String {
+    let mut words: Vec<String> = (0..=dice.roll(3)).map(|_| dice.word().to_owned()).collect();
+    if let Some(last) = words.last_mut() {
+        match dice.roll(3) {
+            0 => last.truncate(3),
+            1 if last.len() > 4 => drop(last.remove(2)),
+            _ => {}
+        }
+    }
+    words.join(" ")
+}
+
+fn searched(count: usize) -> (f64, Vec<f64>) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut index = CatalogIndex::open(&dir.path().join("catalogs.db")).expect("a file");
+    let news = Synchronized { version: 1, lines: SyncedLines::All(lines(count)), advisories: None };
+    let began = Instant::now();
+    index.take_in("main", &news).expect("it is taken in");
+    let filled = began.elapsed().as_secs_f64();
+    let mut dice = Dice(11);
+    let samples = (0..1000).map(|_| {
+        let query = ListingQuery { text: asked(&mut dice), ..ListingQuery::default() };
+        let began = Instant::now();
+        index.search(&query).expect("an answer");
+        began.elapsed().as_secs_f64() * 1e3
+    });
+    (filled, samples.collect())
+}
+
+fn name(number: usize) -> String {
+    format!("plugin-{number}")
+}
+
+/// One of 10,000 plugins with 12 versions, each of which needs up to three others, in five layers: what needs most needs a hundred.
+fn document(number: usize) -> PluginDocument {
+    let version = |minor: u64| {
+        let mut dice = Dice(number as u64 * 31 + minor + 1);
+        let next = (number / 2_000 + 1) * 2_000;
+        let others = (0..3).filter_map(|_| Some(next + dice.roll(2_000)).filter(|other| *other < 10_000));
+        let dependencies = others.map(|other| (name(other), format!("^1.{}", minor.saturating_sub(2)))).collect();
+        let library = LibraryRecord {
+            file: "x.so".to_owned(),
+            contract: "1.0".to_owned(),
+            requires: Vec::new(),
+            glibc: if minor == 11 { "2.99" } else { "2.17" }.to_owned(),
+            sdk: String::new(),
+            rustc: String::new(),
+        };
+        PluginVersion {
+            version: format!("1.{minor}.0"),
+            libraries: BTreeMap::from([(TARGET.to_owned(), library)]),
+            dependencies,
+            ..PluginVersion::default()
+        }
+    };
+    PluginDocument { name: name(number), versions: (0..12).map(version).collect(), ..PluginDocument::default() }
+}
+
+fn main() -> ExitCode {
+    let (first, hundred) = searched(100_000);
+    let (_, more) = searched(225_000);
+    let documents: Vec<PluginDocument> = (0..10_000).map(document).collect();
+    let server = ServerFacts {
+        target: TARGET.to_owned(),
+        contract: "1.0".to_owned(),
+        glibc: Some("2.36".to_owned()),
+        features: None,
+        compiles: false,
+    };
+    let ask = |name: &str| {
+        Ok(name.strip_prefix("plugin-").and_then(|number| documents.get(number.parse::<usize>().ok()?)).cloned())
+    };
+    let mut dice = Dice(3);
+    let worst = (0..100).map(|_| {
+        let wanted = BTreeMap::from([(name(dice.roll(10_000)), semver::VersionReq::STAR)]);
+        let request = Request { wanted, ..Request::default() };
+        let began = Instant::now();
+        // That nothing fits is an answer too, and the hardest to find.
+        let _ = choose(&request, &server, &ask);
+        began.elapsed().as_secs_f64() * 1e3
+    });
+    let worst = worst.fold(0.0, f64::max);
+    let rows = [
+        Row::p99("a search among 100,000 plugins, p99", "ms", &hundred).must(30.0, 10.0),
+        Row::p99("a search among 225,000 plugins, p99", "ms", &more).must(50.0, 20.0),
+        Row::count("taking in 100,000 plugins for the first time", "s", Better::Lower, first).must(10.0, 5.0),
+        Row::count("choosing versions, 10,000 plugins of 12, worst of 100", "ms", Better::Lower, worst)
+            .must(100.0, 20.0),
+    ];
+    finish("catalog", &rows)
+}

@@ -1,0 +1,18 @@
+//! Reading a catalog: from where it lies, believing only what its signatures prove, and never anything older than what was proved
+//! before.
+
+mod mirror;
+mod place;
+#[cfg(test)]
+mod site;
+mod sync;
+#[cfg(test)]
+mod tests;
+mod trust;
+
+pub use self::{
+    mirror::{Mirrored, mirror},
+    place::CatalogPlace,
+    sync::{CatalogReader, PackagePart, SyncedLines, Synchronized},
+    trust::TrustedFiles,
+};

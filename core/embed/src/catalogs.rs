@@ -1,0 +1,411 @@
+//! Catalogs, put together: what is on record of them, what is searched, and what follows them in the background.
+//!
+//! None of it is on the way of a start or of a request: a catalog that is down changes nothing that runs. What must not live here:
+//! what is believed (`camlock-catalog` decides that), and how an install goes on (`installing`).
+
+mod installing;
+mod offers;
+mod words;
+
+use self::{
+    installing::Installing,
+    words::{refused, unavailable},
+};
+use camlock_catalog::{
+    CatalogTrouble,
+    client::{CatalogPlace, CatalogReader, SyncedLines, Synchronized, TrustedFiles},
+    package::{LibraryFacts, PublisherKey, ReadLibrary, glibc_here, target_here},
+    resolve::ServerFacts,
+    search::{CatalogIndex, ListingOrder, ListingQuery},
+};
+use camlock_loader::{abi_version, inspect};
+use camlock_policy::{
+    CatalogAnswer, CatalogInstallOrder, CatalogOrder, CatalogQuery, CatalogRefusal, CatalogRefused, CatalogSort,
+    Catalogs, Digest, Manager, UtcTime, manifest::check_name, registry::Actor,
+};
+use camlock_store::{CatalogRecord, CatalogRecords};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+use tokio::{sync::Semaphore, task::spawn_blocking, time::sleep};
+
+/// So many catalogs are read at once: each may hang for a minute.
+const AT_ONCE: usize = 3;
+/// So long after the start they are looked at for the first time.
+const FIRST: Duration = Duration::from_secs(60);
+/// So often after that.
+const AGAIN: Duration = Duration::from_secs(3600);
+
+/// The catalogs of a server. Clones are one.
+#[derive(Clone)]
+pub(crate) struct ServerCatalogs(Arc<CatalogsInside>);
+
+struct CatalogsInside {
+    records: CatalogRecords,
+    /// Opened when it is first needed: a server that follows no catalog has none.
+    index: Mutex<Option<CatalogIndex>>,
+    /// Where it lies.
+    searched: PathBuf,
+    manager: Manager,
+    /// The plugins directory.
+    plugins: PathBuf,
+    /// Where installs are prepared.
+    folder: PathBuf,
+    server: ServerFacts,
+    read: ReadLibrary,
+    /// When each was last followed, and why that failed.
+    looks: Mutex<BTreeMap<String, (SystemTime, Option<String>)>>,
+    turns: Arc<Semaphore>,
+    /// Held by who installs: two at once could want different versions of the same.
+    installing: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// What a library says of itself.
+pub fn read_library() -> ReadLibrary {
+    Arc::new(|bytes: &[u8]| {
+        let sections = inspect(bytes).map_err(|unfit| unfit.to_string())?;
+        Ok(LibraryFacts {
+            manifest: sections.manifest,
+            contract: sections.abi,
+            requires: sections.requires,
+            sdk: sections.sdk,
+            rustc: sections.rustc,
+            config_schema: sections.config_schema,
+        })
+    })
+}
+
+impl ServerCatalogs {
+    /// Those of the registry; `data` is the data directory.
+    pub(crate) fn new(
+        records: CatalogRecords,
+        manager: Manager,
+        (plugins, data): (&Path, &Path),
+        compiles: bool,
+    ) -> Self {
+        let server = ServerFacts {
+            target: target_here(),
+            contract: abi_version(),
+            glibc: glibc_here(),
+            // The verifying child knows.
+            features: None,
+            compiles,
+        };
+        ServerCatalogs(Arc::new(CatalogsInside {
+            records,
+            index: Mutex::default(),
+            searched: data.join("catalogs.db"),
+            manager,
+            plugins: plugins.to_owned(),
+            folder: data.join("installs"),
+            server,
+            read: read_library(),
+            looks: Mutex::default(),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            installing: Arc::default(),
+        }))
+    }
+
+    /// Ends what was begun before the server ended, then follows all catalogs, for as long as this runs.
+    pub(crate) async fn follow(self) {
+        self.go_on().await;
+        sleep(FIRST).await;
+        loop {
+            // What the registry does not tell now it tells the next time.
+            for record in self.0.records.catalogs().await.unwrap_or_default() {
+                let name = record.name.clone();
+                if let Err(why) = self.look(record).await {
+                    tracing::warn!(catalog = name, "the catalog was not synchronized: {}", why.reason);
+                }
+            }
+            sleep(AGAIN).await;
+        }
+    }
+
+    /// Work that blocks.
+    async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&CatalogsInside) -> Result<T, CatalogTrouble> + Send + 'static,
+    ) -> Result<T, CatalogRefusal> {
+        let inside = self.0.clone();
+        let turn = inside.turns.clone().acquire_owned().await;
+        let done = spawn_blocking(move || {
+            let done = work(&inside);
+            drop(turn);
+            done
+        });
+        let broken = |_| CatalogRefusal {
+            kind: CatalogRefused::Unavailable,
+            reason: "reading catalogs was broken off".to_owned(),
+        };
+        done.await.map_err(broken)?.map_err(refused)
+    }
+
+    async fn record(&self, name: &str) -> Result<CatalogRecord, CatalogRefusal> {
+        let all = self.0.records.catalogs().await.map_err(unavailable)?;
+        all.into_iter().find(|record| record.name == name).ok_or_else(|| CatalogRefusal {
+            kind: CatalogRefused::Missing,
+            reason: format!("there is no catalog `{name}`: `camlock catalog list` shows those that there are"),
+        })
+    }
+
+    /// Follows one now.
+    async fn look(&self, record: CatalogRecord) -> Result<(), CatalogRefusal> {
+        let name = record.name.clone();
+        let outcome = self.look_at(record).await;
+        let why = outcome.as_ref().err().map(|refusal| refusal.reason.clone());
+        self.looks().insert(name, (SystemTime::now(), why));
+        outcome
+    }
+
+    async fn look_at(&self, record: CatalogRecord) -> Result<(), CatalogRefusal> {
+        let name = record.name.clone();
+        let followed = self.aside(move |inside| {
+            let known = inside.with_index(|index| index.version(&record.name))?;
+            let (mut reader, trusted) = record.open()?;
+            let mut news = reader.since(known)?;
+            keep_provided(&mut news, &record);
+            let versions = (reader.timestamp(), reader.version());
+            inside.with_index(|index| index.take_in(&record.name, &news))?;
+            Ok((kept(&trusted), versions))
+        });
+        let (metadata, versions) = followed.await?;
+        self.0.records.prove(&name, metadata, versions).await.map_err(unavailable)
+    }
+
+    fn looks(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (SystemTime, Option<String>)>> {
+        self.0.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn view(&self, record: &CatalogRecord) -> camlock_api::CatalogView {
+        let look = self.looks().get(&record.name).cloned();
+        let listed = self.0.with_index(|index| index.listed(&record.name));
+        camlock_api::CatalogView {
+            name: record.name.clone(),
+            url: record.url.clone(),
+            root_sha256: Digest::of(record.root.as_bytes()).hex(),
+            version: record.version,
+            listed: listed.unwrap_or_default(),
+            priority: record.priority,
+            names: record.names.clone(),
+            publishers: record.publishers.clone(),
+            unsigned: record.unsigned,
+            synced: look.as_ref().map(|(at, _)| UtcTime::from(*at)),
+            trouble: look.and_then(|(_, why)| why),
+        }
+    }
+}
+
+impl CatalogsInside {
+    fn with_index<T>(
+        &self,
+        work: impl FnOnce(&mut CatalogIndex) -> Result<T, CatalogTrouble>,
+    ) -> Result<T, CatalogTrouble> {
+        let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = match index.take() {
+            Some(open) => open,
+            None => CatalogIndex::open(&self.searched)?,
+        };
+        work(index.insert(open))
+    }
+}
+
+/// A catalog's record as what reads it needs it.
+trait FollowedRecord {
+    fn open(&self) -> Result<(CatalogReader, TrustedFiles), CatalogTrouble>;
+    fn provides(&self, plugin: &str) -> bool;
+}
+
+impl FollowedRecord for CatalogRecord {
+    fn open(&self) -> Result<(CatalogReader, TrustedFiles), CatalogTrouble> {
+        let files = self.metadata.iter().map(|(name, text)| (name.clone(), text.clone().into_bytes()));
+        let trusted = TrustedFiles::of(files.collect());
+        let place = CatalogPlace::read(&self.url)?;
+        let now = SystemTime::now().try_into().unwrap_or_default();
+        Ok((CatalogReader::open(place, self.root.as_bytes(), trusted.clone(), now)?, trusted))
+    }
+
+    /// Whether it may provide this name.
+    fn provides(&self, plugin: &str) -> bool {
+        let covers = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(beginning) => plugin.starts_with(beginning),
+            None => plugin == pattern,
+        };
+        self.names.is_empty() || self.names.iter().any(covers)
+    }
+}
+
+/// Takes out of what is new what the catalog may not provide.
+fn keep_provided(news: &mut Synchronized, record: &CatalogRecord) {
+    if let SyncedLines::All(lines) | SyncedLines::Changes(lines) = &mut news.lines {
+        lines.retain(|line| check_name(&line.name).is_ok() && record.provides(&line.name));
+    }
+}
+
+fn kept(trusted: &TrustedFiles) -> BTreeMap<String, String> {
+    let text = |(name, bytes): (String, Vec<u8>)| Some((name, String::from_utf8(bytes).ok()?));
+    trusted.files().into_iter().filter_map(text).collect()
+}
+
+fn invalid(reason: impl Into<String>) -> CatalogRefusal {
+    CatalogRefusal { kind: CatalogRefused::Invalid, reason: reason.into() }
+}
+
+/// What makes no sense is told before anything is asked for.
+fn checked(order: &CatalogOrder) -> Result<CatalogPlace, CatalogRefusal> {
+    check_name(&order.name).map_err(|_| {
+        invalid("`name` is no name for a catalog: small letters, digits and hyphens, a letter first, up to 64")
+    })?;
+    for pattern in &order.names {
+        let beginning = pattern.strip_suffix('*').unwrap_or(pattern);
+        if beginning.is_empty() || beginning.contains('*') {
+            return Err(invalid("`names` has an entry that is no name, nor the beginning of one with `*` behind"));
+        }
+    }
+    for key in &order.publishers {
+        PublisherKey::read(key).map_err(|trouble| invalid(format!("`publishers`: {}", trouble.reason)))?;
+    }
+    let digits = |digest: &String| digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if order.root_sha256.as_ref().is_some_and(|digest| !digits(digest)) {
+        return Err(invalid("`root_sha256` is no sha-256 in 64 hexadecimal digits"));
+    }
+    CatalogPlace::read(&order.url).map_err(|trouble| invalid(format!("`url`: {}", trouble.reason)))
+}
+
+impl Catalogs for ServerCatalogs {
+    fn list(&self) -> CatalogAnswer<Vec<camlock_api::CatalogView>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let all = this.0.records.catalogs().await.map_err(unavailable)?;
+            Ok(all.iter().map(|record| this.view(record)).collect())
+        })
+    }
+
+    fn add(&self, order: CatalogOrder, by: Actor) -> CatalogAnswer<camlock_api::CatalogView> {
+        let this = self.clone();
+        Box::pin(async move {
+            let place = checked(&order)?;
+            let taken = || CatalogRefusal {
+                kind: CatalogRefused::Conflict,
+                reason: format!("there is a catalog `{}`: remove it first", order.name),
+            };
+            if this.0.records.catalogs().await.map_err(unavailable)?.iter().any(|record| record.name == order.name) {
+                return Err(taken());
+            }
+            let root = this.aside(move |_| CatalogReader::first_root(&place)).await?;
+            let there = Digest::of(&root).hex();
+            if let Some(wanted) = order.root_sha256.as_ref().filter(|wanted| wanted.to_lowercase() != there) {
+                return Err(CatalogRefusal {
+                    kind: CatalogRefused::Denied,
+                    reason: format!(
+                        "the root of {} has the sha-256 {there}, and not {wanted}: it is another catalog",
+                        order.url
+                    ),
+                });
+            }
+            let not_text = |_| CatalogRefusal {
+                kind: CatalogRefused::Denied,
+                reason: format!("the root of {} is not UTF-8", order.url),
+            };
+            let mut record = CatalogRecord {
+                name: order.name.clone(),
+                url: order.url.clone(),
+                root: String::from_utf8(root).map_err(not_text)?,
+                priority: order.priority,
+                names: order.names.clone(),
+                publishers: order.publishers.clone(),
+                unsigned: order.unsigned,
+                ..CatalogRecord::default()
+            };
+            // What is not to be believed is not followed.
+            let proving = record.clone();
+            let (metadata, version) = this
+                .aside(move |inside| {
+                    inside.with_index(|index| index.forget(&proving.name))?;
+                    let (reader, trusted) = proving.open()?;
+                    Ok((kept(&trusted), reader.version()))
+                })
+                .await?;
+            if !this.0.records.add(record.clone(), by).await.map_err(unavailable)? {
+                return Err(taken());
+            }
+            (record.metadata, record.version) = (metadata, version);
+            this.look(record.clone()).await?;
+            Ok(this.view(&record))
+        })
+    }
+
+    fn remove(&self, name: &str, by: Actor) -> CatalogAnswer<()> {
+        let (this, name) = (self.clone(), name.to_owned());
+        Box::pin(async move {
+            this.record(&name).await?;
+            this.0.records.remove(&name, by).await.map_err(unavailable)?;
+            this.looks().remove(&name);
+            this.aside(move |inside| inside.with_index(|index| index.forget(&name))).await
+        })
+    }
+
+    fn sync(&self, name: &str) -> CatalogAnswer<camlock_api::CatalogView> {
+        let (this, name) = (self.clone(), name.to_owned());
+        Box::pin(async move {
+            this.look(this.record(&name).await?).await?;
+            Ok(this.view(&this.record(&name).await?))
+        })
+    }
+
+    fn search(&self, query: CatalogQuery) -> CatalogAnswer<Vec<camlock_api::ListedPluginView>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let CatalogQuery { text, category, tag, author, available_here, sort } = query;
+            let order = match sort {
+                CatalogSort::Relevance => ListingOrder::Relevance,
+                CatalogSort::Name => ListingOrder::Name,
+                CatalogSort::Rating => ListingOrder::Rating,
+                CatalogSort::Downloads => ListingOrder::Downloads,
+                CatalogSort::CreatedAt => ListingOrder::Created,
+            };
+            let target = available_here.then(|| this.0.server.target.clone());
+            let query = ListingQuery { text, category, tag, author, target, order };
+            let found = this.aside(move |inside| inside.with_index(|index| index.search(&query))).await?;
+            Ok(found.into_iter().map(|found| this.0.listed(found)).collect())
+        })
+    }
+
+    fn show(&self, plugin: &str) -> CatalogAnswer<camlock_api::CatalogPluginView> {
+        let (this, plugin) = (self.clone(), plugin.to_owned());
+        Box::pin(async move {
+            check_name(&plugin).map_err(|wrong| CatalogRefusal { kind: CatalogRefused::Missing, reason: wrong.0 })?;
+            let offers = this.offers().await?;
+            this.aside(move |inside| offers.show(inside, &plugin)).await
+        })
+    }
+
+    fn plan(&self, order: CatalogInstallOrder) -> CatalogAnswer<camlock_api::InstallPlanView> {
+        let this = self.clone();
+        Box::pin(async move { this.planned(&order).await.map(|plan| plan.view) })
+    }
+
+    fn install(&self, order: CatalogInstallOrder, by: Actor) -> CatalogAnswer<camlock_api::InstallPlanView> {
+        let installing = Installing { catalogs: self.clone(), by };
+        Box::pin(async move {
+            // Whoever waits may give up.
+            let done = tokio::spawn(async move { installing.install(order).await });
+            let lost = |_| CatalogRefusal {
+                kind: CatalogRefused::Failed,
+                reason: "installing it was broken off: it goes on when the server starts again".to_owned(),
+            };
+            done.await.map_err(lost)?
+        })
+    }
+
+    fn outdated(&self) -> CatalogAnswer<Vec<camlock_api::OutdatedView>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let installs = this.installed().await?;
+            this.aside(move |inside| inside.outdated(&installs)).await
+        })
+    }
+}
