@@ -204,12 +204,12 @@ fn a_plugin_by_name_from_its_author_to_others() {
 
     // Killed anywhere: nothing of it is there, or all of it.
     let mut server = server;
-    for attempt in 0..rounds(20) as u64 {
+    for attempt in 0..rounds(12) as u64 {
         let mut install = command(&apart, &["install", "greeter@0.2.0"]);
         install.env("CAMLOCK_SERVER", format!("http://{}", server.address));
         install.stdout(Stdio::null()).stderr(Stdio::null());
         let mut install = install.spawn().unwrap();
-        thread::sleep(Duration::from_millis(attempt * 17 % 360));
+        thread::sleep(Duration::from_millis(attempt * 31 % 360));
         server.kill();
         install.wait().unwrap();
         server = apart.start();
@@ -222,6 +222,11 @@ fn a_plugin_by_name_from_its_author_to_others() {
         let left = fs::read_dir(apart.path(".camlock/installs")).map_or(0, Iterator::count);
         assert_eq!(left, 0, "what was prepared is gone");
     }
+    server.end();
+    // What is searched may be deleted.
+    fs::remove_file(apart.path(".camlock/catalogs.db")).unwrap();
+    let server = apart.start();
+    assert!(ask(&apart, &server, &["catalog", "search", "greter"]).done().contains("greeter"));
     server.end();
 }
 

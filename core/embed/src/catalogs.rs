@@ -176,6 +176,30 @@ impl ServerCatalogs {
         self.0.records.prove(&name, metadata, versions).await.map_err(unavailable)
     }
 
+    /// Looks at catalogs that this server knows nothing of yet: another one of the fleet added them, or what is searched was deleted.
+    async fn catch_up(&self) -> Result<(), CatalogRefusal> {
+        let records = self.0.records.catalogs().await.map_err(unavailable)?;
+        let unknown = self.aside(move |inside| {
+            inside.with_index(|index| {
+                let mut unknown = Vec::new();
+                for record in records {
+                    if index.version(&record.name)?.is_none() {
+                        unknown.push(record);
+                    }
+                }
+                Ok(unknown)
+            })
+        });
+        for record in unknown.await? {
+            // What the others list is found all the same; `camlock catalog list` says what is wrong.
+            let name = record.name.clone();
+            if let Err(why) = self.look(record).await {
+                tracing::debug!(catalog = name, "the catalog was not synchronized: {}", why.reason);
+            }
+        }
+        Ok(())
+    }
+
     fn looks(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (SystemTime, Option<String>)>> {
         self.0.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -367,6 +391,7 @@ impl Catalogs for ServerCatalogs {
                 CatalogSort::Downloads => ListingOrder::Downloads,
                 CatalogSort::CreatedAt => ListingOrder::Created,
             };
+            this.catch_up().await?;
             let target = available_here.then(|| this.0.server.target.clone());
             let query = ListingQuery { text, category, tag, author, target, order };
             let found = this.aside(move |inside| inside.with_index(|index| index.search(&query))).await?;
@@ -378,6 +403,7 @@ impl Catalogs for ServerCatalogs {
         let (this, plugin) = (self.clone(), plugin.to_owned());
         Box::pin(async move {
             check_name(&plugin).map_err(|wrong| CatalogRefusal { kind: CatalogRefused::Missing, reason: wrong.0 })?;
+            this.catch_up().await?;
             let offers = this.offers().await?;
             this.aside(move |inside| offers.show(inside, &plugin)).await
         })

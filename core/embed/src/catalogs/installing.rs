@@ -123,6 +123,7 @@ impl ServerCatalogs {
             InstallPreference::Source => PackagePreference::Source,
             InstallPreference::SourceOnly => PackagePreference::SourceOnly,
         };
+        self.catch_up().await?;
         let offers = self.offers().await?;
         let installs = self.installed().await?;
         let (steps, advisories) = self
