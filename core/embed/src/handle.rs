@@ -159,7 +159,7 @@ impl Camlock {
         let hosts = options.admin.hosts.clone();
         let entrance = options.page.map(|url| Arc::new(PageEntrance::new(url, token.clone())));
         let asks: AsksCounted = Arc::new(move || services.counts());
-        let counted = analytics::Counted {
+        let counted = analytics::CountedPlaces {
             manager: manager.clone(),
             meters: dispatch.meters(),
             asks: asks.clone(),
