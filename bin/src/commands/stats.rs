@@ -17,7 +17,7 @@ pub(crate) struct StatsOptions {
     name: String,
     /// How far back
     #[arg(long, value_enum, default_value = "hour")]
-    last: Span,
+    last: LookBack,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -26,7 +26,7 @@ pub(crate) struct StatsOptions {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Span {
+enum LookBack {
     Hour,
     Day,
     Week,
@@ -34,16 +34,16 @@ enum Span {
     Year,
 }
 
-impl Span {
+impl LookBack {
     /// So far back, and for how long a line stands.
     fn asked(self) -> (Duration, &'static str) {
         let days = |count: u64| Duration::from_secs(count * 86_400);
         match self {
-            Span::Hour => (Duration::from_secs(3_600), "5m"),
-            Span::Day => (days(1), "1h"),
-            Span::Week => (days(7), "6h"),
-            Span::Month => (days(30), "1d"),
-            Span::Year => (days(365), "7d"),
+            LookBack::Hour => (Duration::from_secs(3_600), "5m"),
+            LookBack::Day => (days(1), "1h"),
+            LookBack::Week => (days(7), "6h"),
+            LookBack::Month => (days(30), "1d"),
+            LookBack::Year => (days(365), "7d"),
         }
     }
 }

@@ -119,7 +119,7 @@ fn kept(control: &Control) -> Result<&Arc<dyn Analytics>, Problem> {
 mod tests {
     use super::*;
 
-    fn told(query_text: &str) -> Result<(u64, u64, Option<u64>), String> {
+    fn read(query_text: &str) -> Result<(u64, u64, Option<u64>), String> {
         let uri = format!("/?{query_text}").parse().unwrap();
         let asked = axum::extract::Query::<AnalyticsAsked>::try_from_uri(&uri).map_err(|error| error.body_text())?.0;
         let now = "2026-03-01T12:00:00Z".parse::<UtcTime>().unwrap().system();
@@ -130,9 +130,9 @@ mod tests {
 
     #[test]
     fn a_stretch_of_time_is_asked_for() {
-        assert_eq!(told(""), Ok((3_600, 0, None)));
-        assert_eq!(told("from=2026-02-28T12:00:00Z&step=15m"), Ok((86_400, 0, Some(900))));
-        assert_eq!(told("to=2026-03-01T11:00:00Z"), Ok((7_200, 3_600, None)));
+        assert_eq!(read(""), Ok((3_600, 0, None)));
+        assert_eq!(read("from=2026-02-28T12:00:00Z&step=15m"), Ok((86_400, 0, Some(900))));
+        assert_eq!(read("to=2026-03-01T11:00:00Z"), Ok((7_200, 3_600, None)));
         for wrong in [
             "from=2026-03-01T12:00:00Z",
             "from=2026-04-01T12:00:00Z",
@@ -141,7 +141,7 @@ mod tests {
             "from=2026-02-01T12:00:00Z&step=1m",
             "until=2026-03-01T12:00:00Z",
         ] {
-            assert!(told(wrong).is_err(), "{wrong}");
+            assert!(read(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -17,7 +17,7 @@ use std::{
 };
 
 /// Where it is counted.
-pub(crate) struct Counted {
+pub(crate) struct CountedPlaces {
     pub(crate) manager: Manager,
     pub(crate) meters: Meters,
     pub(crate) asks: AsksCounted,
@@ -27,7 +27,7 @@ pub(crate) struct Counted {
 }
 
 /// Looks at plugins from now on, and emits what is found to be wrong.
-pub(crate) async fn follow(analytics: PluginAnalytics, counted: Counted) {
+pub(crate) async fn follow(analytics: PluginAnalytics, counted: CountedPlaces) {
     let (overview, events) = (counted.manager.watch(), counted.events.clone());
     let told = move |change| {
         let (state, problem) = match &change {
@@ -43,7 +43,7 @@ pub(crate) async fn follow(analytics: PluginAnalytics, counted: Counted) {
     analytics.keep(Arc::new(move || counted.samples()), overview, told).await;
 }
 
-impl Counted {
+impl CountedPlaces {
     /// All plugins that there are, as they are now.
     fn samples(&self) -> BTreeMap<Arc<str>, PluginSample> {
         let mut samples: BTreeMap<Arc<str>, PluginSample> = BTreeMap::new();

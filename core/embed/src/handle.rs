@@ -173,7 +173,7 @@ impl Camlock {
         let link = options.parent;
         let in_health = link.clone();
         let asks: AsksCounted = Arc::new(move || services.counts());
-        let counted = analytics::Counted {
+        let counted = analytics::CountedPlaces {
             manager: manager.clone(),
             meters: dispatch.meters(),
             asks: asks.clone(),

@@ -184,6 +184,8 @@ mod tests {
             for sink in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"] {
                 assert!(!text.contains(sink), "{name} has {sink}");
             }
+            // This one is a name and no address.
+            let text = text.replace("http://www.w3.org/2000/svg", "");
             assert!(!text.contains("http://") && !text.contains("https://"), "{name} names another host");
         }
     }

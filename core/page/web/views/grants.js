@@ -1,5 +1,5 @@
 // What a plugin may: what it asks for, what of it is granted, and the difference.
-import { act, get, of } from '../api.js';
+import { ask, get, of } from '../api.js';
 import { h } from '../dom.js';
 import { t } from '../messages.js';
 import { code, perform, quiet, table, told } from '../parts.js';
@@ -19,8 +19,14 @@ export async function enter({ name }) {
 }
 
 async function decide(plugin, granted) {
-  const grants = await perform(`${plugin.name}/grants`, () => act('PUT', of(plugin.name, '/grants'), { body: { granted }, revision: plugin.revision }), { done: t('done.grants', { name: plugin.name }), plugin: plugin.name });
-  if (grants) shown.grants = grants;
+  const own = shown;
+  // What was decided here a moment ago may not have come back yet with the stream.
+  const revision = Math.max(plugin.revision, own.revision ?? 0);
+  const decided = await perform(`${plugin.name}/grants`, async () => {
+    const answer = await ask('PUT', of(plugin.name, '/grants'), { body: { granted }, revision });
+    return { grants: await answer.json(), revision: Number(/\d+/.exec(answer.headers.get('etag') ?? '')?.[0] ?? 0) };
+  }, { done: t('done.grants', { name: plugin.name }), plugin: plugin.name });
+  if (decided) Object.assign(own, decided);
   changed();
 }
 

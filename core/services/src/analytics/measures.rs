@@ -167,7 +167,7 @@ impl Measures {
     }
 
     /// As it is told.
-    pub(super) fn told(&self) -> UseCounts {
+    pub(super) fn counts(&self) -> UseCounts {
         let known = |gauge| Some(self.gauge(gauge)).filter(|value| *value > 0);
         UseCounts {
             requests: self.count(Counter::Requests),

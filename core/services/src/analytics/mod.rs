@@ -76,9 +76,9 @@ pub enum ProblemChange {
 }
 
 /// What of a plugin is looked at as soon as it is another: what serves, since when it is unwell, how many cannot leave.
-type Marks = Vec<(Option<u64>, Option<UtcTime>, usize)>;
+type Activity = Vec<(Option<u64>, Option<UtcTime>, usize)>;
 
-fn marks(overview: &Overview) -> Marks {
+fn activity(overview: &Overview) -> Activity {
     let mark = |plugin: &Arc<LivePlugin>| {
         let unwell = plugin.failed.as_ref().filter(|failed| failed.stage == Stage::Health).map(|failed| failed.at);
         (plugin.serving.as_ref().map(|serving| serving.generation), unwell, plugin.pinned.len())
@@ -107,18 +107,18 @@ impl PluginAnalytics {
     ) {
         *self.0.sampler.lock() = Some(sampler);
         let (mut write_at, mut sweep_at) = (Instant::now() + WRITE, Instant::now());
-        let (mut look_at, mut marked) = (Instant::now() + LOOK, Marks::new());
+        let (mut look_at, mut before) = (Instant::now() + LOOK, Activity::new());
         loop {
             if matches!(timeout_at(look_at, overview.changed()).await, Ok(Err(_))) {
                 return;
             }
             let seen = overview.borrow_and_update().clone();
-            let marks = marks(&seen);
-            if marks == marked && Instant::now() < look_at {
+            let active = activity(&seen);
+            if active == before && Instant::now() < look_at {
                 continue;
             }
             // At once: what comes from now on is another generation's.
-            (look_at, marked) = (Instant::now() + LOOK, marks);
+            (look_at, before) = (Instant::now() + LOOK, active);
             let now = SystemTime::now();
             self.look(now);
             self.judge(&seen, now).into_iter().for_each(&mut told);
@@ -207,7 +207,7 @@ impl PluginAnalytics {
         self.0.store.purge(plugin).await
     }
 
-    async fn told(&self, plugin: &Arc<str>, query: AnalyticsQuery) -> Result<AnalyticsView, AskError> {
+    async fn view_of(&self, plugin: &Arc<str>, query: AnalyticsQuery) -> Result<AnalyticsView, AskError> {
         let stored = self.0.store.of_plugin(plugin).await?;
         let now = SystemTime::now();
         self.look(now);
@@ -240,7 +240,7 @@ impl PluginAnalytics {
 impl Analytics for PluginAnalytics {
     fn read(&self, plugin: &str, query: AnalyticsQuery) -> BoxFuture<Result<AnalyticsView, AskError>> {
         let (analytics, plugin) = (self.clone(), Arc::from(plugin));
-        Box::pin(async move { analytics.told(&plugin, query).await })
+        Box::pin(async move { analytics.view_of(&plugin, query).await })
     }
 
     fn problems(&self) -> Vec<PluginProblemView> {

@@ -34,7 +34,7 @@ pub(super) fn tell(plugin: &str, pages: &[StoredPage], query: AnalyticsQuery, no
     for (at, measures) in at_once(pages, tier).range(from..to.max(from)) {
         steps.entry(at / step * step).or_default().join(measures);
     }
-    let point = |at| AnalyticsPoint { at: time(at), counts: steps.get(&at).cloned().unwrap_or_default().told() };
+    let point = |at| AnalyticsPoint { at: time(at), counts: steps.get(&at).cloned().unwrap_or_default().counts() };
     AnalyticsView {
         plugin: plugin.to_owned(),
         from: time(from),
@@ -63,7 +63,7 @@ fn generations(pages: &[StoredPage]) -> Vec<GenerationUse> {
             generation: *generation,
             node: node.clone(),
             since: time(measures.gauge(Gauge::Since)),
-            counts: measures.told(),
+            counts: measures.counts(),
         };
         page.points.iter().map(told).collect::<Vec<_>>()
     };
@@ -80,7 +80,7 @@ fn usage(pages: &[StoredPage]) -> UsageView {
     UsageView {
         last_used_at: Some(all.gauge(Gauge::UsedAt)).filter(|at| *at > 0).map(time),
         since: days.keys().next().map(|at| time(*at)),
-        counts: all.told(),
+        counts: all.counts(),
     }
 }
 

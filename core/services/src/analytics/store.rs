@@ -111,3 +111,66 @@ impl AnalyticsStore {
 fn tiers(page: impl Fn(Tier) -> u64) -> [(i16, i64); 4] {
     [Tier::Generations, Tier::Minutes, Tier::Hours, Tier::Days].map(|tier| (tier as i16, page(tier) as i64))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        analytics::measures::{Counter, Gauge, Measures},
+        analytics::tiers::{PagePoints, pack},
+        data::SqliteFile,
+    };
+
+    const NOW: u64 = 1_800_000_000;
+
+    /// A plugin that does something of all sorts in each minute of more than a year.
+    fn busy(seed: u64) -> Measures {
+        let mut measures = Measures::default();
+        let some = |most: u64| 1 + seed.wrapping_mul(6_364_136_223_846_793_005) % most;
+        measures.add(Counter::Requests, some(9_000));
+        measures.add(Counter::Errors, some(90));
+        measures.add(Counter::Asks, some(20_000));
+        measures.add(Counter::TasksDone, some(200));
+        (0..6).for_each(|bucket| measures.add_latency(bucket, some(2_000)));
+        measures.set(Gauge::Memory, some(200 << 20));
+        measures.set(Gauge::Generation, 12);
+        measures.set(Gauge::UsedAt, NOW);
+        measures
+    }
+
+    #[tokio::test]
+    async fn a_thousand_busy_plugins_take_less_than_64_mib() {
+        const PLUGINS: u64 = 50;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("plugins.db");
+        let data = PluginData::Sqlite(SqliteFile::at(path.clone()));
+        let store = AnalyticsStore { data, node: "0123456789abcdef0123456789abcdef".into() };
+        store.write(Vec::new()).await.unwrap();
+        for plugin in 0..PLUGINS {
+            let name: Arc<str> = format!("a-plugin-with-a-name-{plugin}").into();
+            let mut pages: std::collections::BTreeMap<(Tier, u64), PagePoints> = std::collections::BTreeMap::new();
+            for tier in Tier::OF_TIME {
+                let first = tier.reaches_to(NOW);
+                for at in (first..NOW).step_by(tier.seconds() as usize) {
+                    pages.entry((tier, tier.page(at))).or_default().insert(at, busy(at + plugin));
+                }
+            }
+            let pages = pages
+                .into_iter()
+                .map(|((tier, page), points)| (PageKey { plugin: name.clone(), tier, page }, pack(&points)));
+            store.write(pages.collect()).await.unwrap();
+        }
+        let all = store.of_plugin(&"a-plugin-with-a-name-7".into()).await.unwrap();
+        assert!(
+            all.iter().filter(|page| page.key.tier == Tier::Days).map(|page| page.points.len()).sum::<usize>() > 365
+        );
+        let wal = path.with_extension("db-wal");
+        let length = |path: &std::path::Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        rusqlite::Connection::open(&path)
+            .unwrap()
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .unwrap();
+        let each = (length(&path) + length(&wal)) / PLUGINS;
+        assert!(each * 1_000 < 64 << 20, "{each} bytes for each plugin");
+    }
+}
