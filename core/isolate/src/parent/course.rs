@@ -39,7 +39,9 @@ impl HowEnded {
     pub(super) fn by_itself(self) -> bool {
         match self {
             HowEnded::Code(_) => true,
-            HowEnded::Signal(signal) => ![libc::SIGKILL, libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT].contains(&signal),
+            HowEnded::Signal(signal) => {
+                ![libc::SIGKILL, libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT].contains(&signal)
+            }
         }
     }
 
