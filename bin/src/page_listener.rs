@@ -34,7 +34,9 @@ impl PageListener {
             PageListen::At(address) => {
                 let listener = link.listener("page", &address.to_string(), || TcpListener::bind(address));
                 listener.map_err(|error| {
-                    format!("the page cannot be served on {address}: {error} (name another with --page, or `--page off`)")
+                    format!(
+                        "the page cannot be served on {address}: {error} (name another with --page, or `--page off`)"
+                    )
                 })?
             }
             PageListen::Usual => link

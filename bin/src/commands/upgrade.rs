@@ -29,8 +29,9 @@ pub(crate) fn run_it(options: &UpgradeOptions) -> Result<(), Failed> {
     run(async {
         let before = health(&client).await?;
         let (parent, process) = parent_of(&before)?;
-        kill_process(parent, Signal::HUP)
-            .map_err(|error| format!("process {} cannot be signalled: {error} (run this as the server's user)", parent.as_raw_nonzero()))?;
+        kill_process(parent, Signal::HUP).map_err(|error| {
+            format!("process {} cannot be signalled: {error} (run this as the server's user)", parent.as_raw_nonzero())
+        })?;
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
             sleep(LOOK).await;

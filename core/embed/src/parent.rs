@@ -18,7 +18,12 @@ pub(crate) async fn remember(link: ParentLink, mut overview: watch::Receiver<Arc
     loop {
         let now: Vec<String> = {
             let overview = overview.borrow_and_update();
-            overview.plugins.iter().filter(|plugin| plugin.serving.is_some()).map(|plugin| plugin.name.clone()).collect()
+            overview
+                .plugins
+                .iter()
+                .filter(|plugin| plugin.serving.is_some())
+                .map(|plugin| plugin.name.clone())
+                .collect()
         };
         // At its end all go, and nobody is to take that for what is wanted.
         if now != before && !now.is_empty() {
@@ -44,11 +49,12 @@ impl Camlock {
     /// meantime is answered as before. Not for long, and not at all in the first process of a parent.
     pub async fn serves_again(&self, link: &ParentLink) {
         let mut overview = self.watch();
-        let again = overview.wait_for(|overview| {
-            overview.ready || link.served_before().iter().all(|name| is_settled(overview, name))
-        });
+        let again = overview
+            .wait_for(|overview| overview.ready || link.served_before().iter().all(|name| is_settled(overview, name)));
         if timeout(PATIENCE, again).await.is_err() {
-            tracing::warn!("some of the plugins that served before do not serve yet; requests are answered from now on");
+            tracing::warn!(
+                "some of the plugins that served before do not serve yet; requests are answered from now on"
+            );
         }
     }
 }

@@ -91,8 +91,8 @@ impl Parts {
         let creating = LoaderOptions { create: limits.create };
         let loader =
             Loader::new(data.join("run"), creating, Some(work.clone())).map_err(because("no plugins can be loaded"))?;
-        let suspects =
-            Suspects::open(&data.join("suspects"), options.parent.died_by_itself()).map_err(because("no marks can be kept of what is started"))?;
+        let suspects = Suspects::open(&data.join("suspects"), options.parent.died_by_itself())
+            .map_err(because("no marks can be kept of what is started"))?;
         let mut services = options.services.clone();
         let shares = kept::shares(options, data, served)?;
         let KeptPlaces { storage, tables, records, events, tasks } =

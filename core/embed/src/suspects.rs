@@ -26,7 +26,14 @@ pub(crate) fn tell_lost(suspects: &Suspects, registry: &Arc<dyn Registry>, meter
         meter.lost(requests);
         let detail = serde_json::json!({ "requests": requests, "reason": format!("the server {how}") });
         let (plugin, generation) = (Some(plugin), Some(generation));
-        registry.note(Happened { plugin, generation, what: "lost", by: "health".into(), detail, at: SystemTime::now() });
+        registry.note(Happened {
+            plugin,
+            generation,
+            what: "lost",
+            by: "health".into(),
+            detail,
+            at: SystemTime::now(),
+        });
         meter
     };
     suspects.take_lost().into_iter().map(tell).collect()
@@ -58,7 +65,8 @@ async fn record(suspects: Arc<Suspects>, registry: Arc<dyn Registry>, pending: V
 /// Whether there is nothing more to do about it.
 async fn is_recorded(registry: &dyn Registry, suspect: &Suspect) -> bool {
     let Suspect { plugin, generation, digest, reason } = suspect;
-    let reason = &format!("{reason} (it could end nobody else in a process of its own: `camlock isolate {plugin} process`)");
+    let reason =
+        &format!("{reason} (it could end nobody else in a process of its own: `camlock isolate {plugin} process`)");
     let decision = Decision { quarantine: Some((*digest, reason.clone())), ..Decision::default() };
     match registry.decide(plugin, decision, "health".into(), None).await {
         Ok(_) => {

@@ -98,6 +98,10 @@ impl ConnectionTracker {
     }
 }
 
+/// Who has only just connected has so long to say something, when connections are asked to finish: its request may be on its way, and
+/// would be answered by nobody.
+const FIRST_BYTES: Duration = Duration::from_millis(200);
+
 /// Serves it until it ends, or until its client's time is over. Once it is asked to finish, it ends with the answers that are
 /// under way.
 pub(crate) async fn serve_connection(
@@ -149,12 +153,18 @@ async fn speak_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let mut look = clock.now();
     let FinishRequest { asked, mut wakes } = finish;
     let mut finish = pin!(wakes.wait_for(|asked| *asked));
-    let (mut polled_finish, mut finishing) = (false, false);
+    let (mut polled_finish, mut asked_to, mut finishing) = (false, false, false);
+    let mut first_bytes = pin!(sleep(FIRST_BYTES));
     let outcome = poll_fn(|context| {
         // Polled once, it wakes this task when the time has come: polling it again before costs a lock for each request.
         let poll_finish = !polled_finish || asked.load(Ordering::Acquire);
         polled_finish = true;
-        if poll_finish && !finishing && finish.as_mut().poll(context).is_ready() {
+        if poll_finish && !asked_to && finish.as_mut().poll(context).is_ready() {
+            asked_to = true;
+            first_bytes.as_mut().reset(tokio::time::Instant::now() + FIRST_BYTES);
+        }
+        let has_begun = || state.protocol() != Protocol::Undecided;
+        if asked_to && !finishing && (has_begun() || first_bytes.as_mut().poll(context).is_ready()) {
             connection.as_mut().graceful_shutdown();
             finishing = true;
             // An idle client is not waited for: it may not look at its connection before its next request.
@@ -184,7 +194,7 @@ async fn speak_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             if slow_client.is_over(context) {
                 return Poll::Ready(Ok(()));
             }
-            if !finishing && state.was_refused() {
+            if !finishing && (state.was_refused() || asked_to && has_begun()) {
                 connection.as_mut().graceful_shutdown();
                 finishing = true;
                 context.waker().wake_by_ref();

@@ -1,6 +1,9 @@
 //! One request into a plugin and its answer out of it.
 
-use crate::{connection::PluginConnection, functions::Functions, host::HostSide, inside::Inside, request_body, suspects::running::UnderWay, traces};
+use crate::{
+    connection::PluginConnection, functions::Functions, host::HostSide, inside::Inside, request_body,
+    suspects::running::UnderWay, traces,
+};
 use abi_stable::std_types::{ROption, RSlice, RStr};
 use camlock_abi::{
     BorrowedWaker, ByteStream, Failure, FailureMessage, HeaderList, HeaderPair, Peer, PollTask, RequestHead,
@@ -57,8 +60,15 @@ impl Calling {
         lease: Lease,
     ) -> Box<Self> {
         let (trace_id, lease, under_way) = (call.trace_id, Some(lease), side.under_way());
-        let mut calling =
-            Box::new(Calling { state: CallStage::Done, kept: None, trace_id, headers: None, side, _under_way: under_way, lease });
+        let mut calling = Box::new(Calling {
+            state: CallStage::Done,
+            kept: None,
+            trace_id,
+            headers: None,
+            side,
+            _under_way: under_way,
+            lease,
+        });
         if call.request.body().is_empty() {
             let body = camlock_abi::Body::empty();
             calling.state = CallStage::Answering(enter(kind, &call, functions, body, &calling.side));
@@ -256,8 +266,9 @@ fn answer(
     side: &Arc<HostSide>,
 ) -> Result<Answer, Fault> {
     // The leases are made before anything can fail, so that what the plugin gave is always dropped under one.
-    let connection =
-        stream.map(|stream| Box::pin(PluginConnection::new(stream, lease.share(Use::Connection), side.under_way())) as Connection);
+    let connection = stream.map(|stream| {
+        Box::pin(PluginConnection::new(stream, lease.share(Use::Connection), side.under_way())) as Connection
+    });
     let body = match body.import(|| BytesLease(lease.share(Use::Body))) {
         Ok(bytes) => Body::from(bytes),
         Err(stream) => Body::stream(PluginResponseBody { stream, _under_way: side.under_way(), side: side.clone() }),

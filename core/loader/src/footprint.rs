@@ -392,7 +392,8 @@ unsafe extern "C" fn thread_create(
     let footprint = unsafe { footprint(context) };
     let record = footprint.census.starting();
     let owner = footprint.member.generation.get().copied().unwrap_or(GenerationKey::NONE);
-    let boxed = Box::into_raw(Box::new(StartRecord { record: record.clone(), owner, start, argument: argument.cast() }));
+    let boxed =
+        Box::into_raw(Box::new(StartRecord { record: record.clone(), owner, start, argument: argument.cast() }));
     // SAFETY: the plugin's own arguments but for the start. The signatures are the same but for the ABI's name, which allows
     // `pthread_exit` to unwind.
     let made = unsafe {

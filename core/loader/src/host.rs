@@ -5,11 +5,11 @@ use crate::{
     firewall::Firewall,
     footprint::Footprint,
     job::LeasedJob,
+    surroundings::PluginSurroundings,
     suspects::{
         self, GenerationName,
         running::{RunningRow, UnderWay},
     },
-    surroundings::PluginSurroundings,
     symbols::{self, Symbols},
     traces::Traces,
 };

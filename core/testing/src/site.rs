@@ -104,7 +104,10 @@ impl Site {
     pub fn start_with(&self, change: impl FnOnce(&mut Command)) -> Server {
         let mut command = self.command();
         // Its process is the server, as trials expect that kill it or look at it.
-        command.args(["serve", "--no-parent", "--listen", "127.0.0.1:0"]).env("CAMLOCK_LOG", "warn").stdout(Stdio::piped());
+        command
+            .args(["serve", "--no-parent", "--listen", "127.0.0.1:0"])
+            .env("CAMLOCK_LOG", "warn")
+            .stdout(Stdio::piped());
         change(&mut command);
         if !command.get_args().any(|argument| argument == "--profile") {
             command.args(["--profile", "quick"]);

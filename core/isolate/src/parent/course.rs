@@ -9,6 +9,8 @@ pub(super) const TRIES: u32 = 5;
 /// Before the second attempt in a row; doubled with each.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// The same after one that has answered requests.
+const LONGEST_PAUSE_AFTER_SERVING: Duration = Duration::from_millis(500);
 
 /// The exit code of a parent that gives up.
 pub(super) const GIVEN_UP: u8 = 5;
@@ -37,7 +39,9 @@ impl HowEnded {
     pub(super) fn by_itself(self) -> bool {
         match self {
             HowEnded::Code(_) => true,
-            HowEnded::Signal(signal) => ![libc::SIGKILL, libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT].contains(&signal),
+            HowEnded::Signal(signal) => {
+                ![libc::SIGKILL, libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT].contains(&signal)
+            }
         }
     }
 
@@ -98,7 +102,10 @@ impl Course {
         }
         let pause = match self.deaths {
             1 => Duration::ZERO,
-            deaths => (FIRST_PAUSE * 2_u32.saturating_pow(deaths - 2).min(1 << 10)).min(LONGEST_PAUSE),
+            deaths => {
+                let longest = if end.served.is_some() { LONGEST_PAUSE_AFTER_SERVING } else { LONGEST_PAUSE };
+                (FIRST_PAUSE * 2_u32.saturating_pow(deaths - 2).min(1 << 10)).min(longest)
+            }
         };
         NextStep::Again(pause)
     }
@@ -140,7 +147,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let pauses: Vec<_> = (0..10).map(|_| millis(course.after(died(SEGMENT, Some(1)), false))).collect();
-        assert_eq!(pauses, [0, 100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
+        assert_eq!(pauses, [0, 100, 200, 400, 500, 500, 500, 500, 500, 500]);
         assert_eq!(millis(course.after(died(SEGMENT, Some(60)), false)), 0, "it was well for a minute");
         // Whoever calls `exit` ends nothing in order.
         assert_eq!(millis(course.after(died(HowEnded::Code(0), Some(1)), false)), 100);

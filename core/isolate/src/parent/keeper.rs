@@ -47,9 +47,16 @@ struct Keeper {
 enum ParentPhase {
     Runs(ServerProcess),
     /// One died; another one begins then.
-    Pauses { until: Instant, died: HowEnded },
+    Pauses {
+        until: Instant,
+        died: HowEnded,
+    },
     /// The second is to take the place of the first.
-    Upgrades { old: ServerProcess, new: ServerProcess, until: Instant },
+    Upgrades {
+        old: ServerProcess,
+        new: ServerProcess,
+        until: Instant,
+    },
     Ended,
 }
 
@@ -91,7 +98,8 @@ impl Keeper {
             }
             ParentPhase::Runs(_) | ParentPhase::Ended => None,
         };
-        let timeout = waits.map(|waits| Timespec { tv_sec: waits.as_secs().cast_signed(), tv_nsec: waits.subsec_nanos().into() });
+        let timeout =
+            waits.map(|waits| Timespec { tv_sec: waits.as_secs().cast_signed(), tv_nsec: waits.subsec_nanos().into() });
         let speakers: Vec<_> = self.servers().map(ServerProcess::id).collect();
         let mut watched = vec![PollFd::new(&self.signals, PollFlags::IN)];
         watched.extend(self.servers().map(|server| PollFd::new(server.link(), PollFlags::IN)));
@@ -254,8 +262,10 @@ impl Keeper {
             let id = id.as_raw_nonzero().get();
             if let Some(signal) = status.stopping_signal() {
                 if self.server(id).is_some() {
-                    eprintln!("camlock: the server (process {id}) was stopped by signal {signal}: nobody is answered until it is \
-                               told to go on (`kill -CONT {id}`)");
+                    eprintln!(
+                        "camlock: the server (process {id}) was stopped by signal {signal}: nobody is answered until it is \
+                               told to go on (`kill -CONT {id}`)"
+                    );
                 }
                 continue;
             }

@@ -12,7 +12,8 @@ use std::{
 };
 
 /// The variables that are for this process alone.
-pub(super) const VARIABLES: [&str; 5] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID", "NOTIFY_SOCKET"];
+pub(super) const VARIABLES: [&str; 5] =
+    ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID", "NOTIFY_SOCKET"];
 /// The first descriptor that is passed.
 const FIRST: i32 = 3;
 

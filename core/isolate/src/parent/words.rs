@@ -66,7 +66,12 @@ mod tests {
         ] {
             assert_eq!(serde_json::from_slice::<ServerWord>(&encode(&word)).unwrap(), word);
         }
-        let begin = Begin { again: true, served: vec!["hello".to_owned()], died: Some("it aborted".to_owned()), by_itself: true };
+        let begin = Begin {
+            again: true,
+            served: vec!["hello".to_owned()],
+            died: Some("it aborted".to_owned()),
+            by_itself: true,
+        };
         for word in [ParentWord::Begin(begin), ParentWord::GiveWay, ParentWord::Have { key: "page".to_owned() }] {
             assert_eq!(serde_json::from_slice::<ParentWord>(&encode(&word)).unwrap(), word);
         }

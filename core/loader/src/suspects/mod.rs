@@ -292,7 +292,10 @@ impl SuspectRecord {
             let enough = if again.len() == 1 { 2 } else { 3 };
             if times.len() >= enough {
                 let times = times.len();
-                self.pend(name.clone(), format!("the server {how}, {times} times within 10 minutes while code of it was running"));
+                self.pend(
+                    name.clone(),
+                    format!("the server {how}, {times} times within 10 minutes while code of it was running"),
+                );
             } else {
                 self.ran.insert(name.digest, times);
             }
@@ -304,7 +307,8 @@ impl SuspectRecord {
         if !self.pending.is_empty() {
             return;
         }
-        self.unexplained = before.into_iter().filter(|time| at.saturating_sub(*time) <= UNEXPLAINED.1).chain([at]).collect();
+        self.unexplained =
+            before.into_iter().filter(|time| at.saturating_sub(*time) <= UNEXPLAINED.1).chain([at]).collect();
         let since = |name: &GenerationName| self.known_since.get(&name.digest).copied().unwrap_or(0);
         let mut there: Vec<_> = running.there.iter().map(|there| &there.name).collect();
         there.sort_by_key(|name| since(name));
@@ -420,7 +424,11 @@ mod tests {
 
     #[test]
     fn whose_code_ran_twice_is_suspected_and_of_several_who_ran_thrice() {
-        let told = |times| format!("one: the server exited with status 4, {times} times within 10 minutes while code of it was running");
+        let told = |times| {
+            format!(
+                "one: the server exited with status 4, {times} times within 10 minutes while code of it was running"
+            )
+        };
         let mut record = SuspectRecord::default();
         ran(&mut record, &["one", "two"], 0);
         assert_eq!(reasons(&record), [""; 0]);

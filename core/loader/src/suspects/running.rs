@@ -52,14 +52,7 @@ pub(super) fn keep_in(path: &Path) -> io::Result<()> {
     rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, length as u64)?;
     // SAFETY: a new mapping of a file that is ours, at an address of the kernel's choice.
     let address = unsafe {
-        libc::mmap(
-            ptr::null_mut(),
-            length,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED,
-            file.as_raw_fd(),
-            0,
-        )
+        libc::mmap(ptr::null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, file.as_raw_fd(), 0)
     };
     if address == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
@@ -241,9 +234,8 @@ mod tests {
         let name = |plugin: &str| GenerationName { plugin: plugin.to_owned(), generation: 2, digest: Digest::of(b"x") };
         let leases = [Lease::first(|| ()), Lease::first(|| ())];
         let rows = leases.each_ref().map(Lease::generation);
-        let rows = [("one", rows[0]), ("two", rows[1])].map(|(plugin, key)| {
-            RunningRow::of(key, &serde_json::to_string(&name(plugin)).unwrap(), 7).unwrap()
-        });
+        let rows = [("one", rows[0]), ("two", rows[1])]
+            .map(|(plugin, key)| RunningRow::of(key, &serde_json::to_string(&name(plugin)).unwrap(), 7).unwrap());
         let row = |plugin, requests| ThereThen { name: name(plugin), requests, since: 7 };
         let there = || RunningThen::parse(&fs::read(&path).unwrap());
         assert_eq!(there(), RunningThen { there: vec![row("one", 0), row("two", 0)], inside: vec![] });
@@ -251,10 +243,7 @@ mod tests {
         is_inside(leases[0].generation());
         let elsewhere = leases[0].generation();
         std::thread::spawn(move || is_inside(elsewhere)).join().unwrap();
-        assert_eq!(
-            there(),
-            RunningThen { there: vec![row("one", 0), row("two", 2)], inside: vec![name("one")] }
-        );
+        assert_eq!(there(), RunningThen { there: vec![row("one", 0), row("two", 2)], inside: vec![name("one")] });
         drop(under_way);
         is_inside(GenerationKey::NONE);
         let [one, two] = rows;
