@@ -8,6 +8,7 @@
 
 mod configuration;
 mod digest;
+mod discovery;
 mod entrance;
 mod event;
 mod execution;
@@ -30,6 +31,10 @@ mod value;
 pub use crate::{
     configuration::ConfigViolation,
     digest::{Digest, NoDigest},
+    discovery::{
+        DiscoveredAuthor, DiscoveredPlugin, DiscoveredPlugins, DiscoveryFailure, DiscoveryMeta, DiscoveryStatistics,
+        DiscoveryTrouble, HintOutcome, HintedPlugin, PluginVersion, ScanOutcome, TroubleWithPlugin,
+    },
     entrance::{PageAddress, Whoami},
     event::{DeadEventView, EventView, SubscriptionState, SubscriptionView},
     execution::{ExecutionResultView, ExecutionStatus, ExecutionView},

@@ -13,6 +13,7 @@ mod body;
 mod call;
 mod configuration;
 mod deliveries;
+mod discovery;
 mod document;
 mod events;
 mod executions;
@@ -52,6 +53,10 @@ pub use crate::{
     call::{Answer, Call, Connection, Fault, FaultKind, RequestId},
     configuration::{ConfigSchema, MASK},
     deliveries::{Deliver, Delivered, Delivery, ServedPlugins, Undelivered},
+    discovery::{
+        Discovery, DiscoveryRecord, DiscoveryRecords, NotDiscovered, NotDiscoveredKind, RepositoryDocument,
+        RepositoryHint, ScanOrder,
+    },
     document::ReplacedDocument,
     events::{Emission, EventControl, EventCounts},
     executions::{
