@@ -262,7 +262,8 @@ pub(crate) fn assemble(repositories: &BTreeMap<String, KnownRepository>, here: &
         let lacking: Vec<_> = plugins
             .values()
             .filter_map(|(repository, manifest)| {
-                let missing = manifest.dependencies.iter().filter(|(name, ..)| !names.contains(&**name) && !here.contains(name));
+                let missing =
+                    manifest.dependencies.iter().filter(|(name, ..)| !names.contains(&**name) && !here.contains(name));
                 let violations: Vec<_> = missing
                     .map(|(name, line, column)| ManifestViolation {
                         rule: BrokenRule::InvalidDependency,

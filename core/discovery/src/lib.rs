@@ -19,6 +19,6 @@ mod trouble;
 pub use crate::{
     cache::{FileRecords, MemoryRecords},
     service::{DiscoveryService, NamesHere},
-    settings::{CacheSetting, DiscoverySettings, Overrides, HiddenText},
+    settings::{CacheSetting, DiscoverySettings, HiddenText, Overrides},
     trouble::{BrokenRule, CacheError, DiscoveryError, ForgeError, InvalidManifest, ManifestViolation},
 };

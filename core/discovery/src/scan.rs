@@ -48,8 +48,7 @@ pub(crate) async fn scan(
     };
     let had = versions(&before.repositories);
     let is_new = |name: &str, version: &str| !had.contains(&(name.to_owned(), version.to_owned()));
-    let judged =
-        |known: &&KnownRepository| matches!(known.verdict, Verdict::Invalid(_) | Verdict::Plugin(_));
+    let judged = |known: &&KnownRepository| matches!(known.verdict, Verdict::Invalid(_) | Verdict::Plugin(_));
     let statistics = DiscoveryStatistics {
         repositories_scanned: learned.len() as u64,
         manifests_scanned: learned.values().filter(judged).count() as u64,
@@ -60,13 +59,8 @@ pub(crate) async fn scan(
         calls: forge.counts().0 - calls,
         not_modified: forge.counts().1 - not_modified,
     };
-    let scan = KnownScan {
-        made_with: made_with.to_owned(),
-        at: Some(now.into()),
-        statistics,
-        incomplete,
-        pages: seen.pages,
-    };
+    let scan =
+        KnownScan { made_with: made_with.to_owned(), at: Some(now.into()), statistics, incomplete, pages: seen.pages };
     tell(&before.repositories, &learned, &scan);
     let organization = before.organization.clone();
     Ok((KnownOrganization { organization, revision: before.revision, scan, repositories: learned }, assembled))

@@ -72,9 +72,9 @@ fn read(file: &Path) -> io::Result<Option<DiscoveryRecord>> {
     let Ok(KeptFile { organization, revision, scan, repositories }) = serde_json::from_slice(&bytes) else {
         return Ok(None);
     };
-    let repositories = repositories.into_iter().map(|(name, (plugin, version, document))| {
-        (name, RepositoryDocument { plugin, version, document })
-    });
+    let repositories = repositories
+        .into_iter()
+        .map(|(name, (plugin, version, document))| (name, RepositoryDocument { plugin, version, document }));
     Ok(Some(DiscoveryRecord { organization, revision, scan, repositories: repositories.collect() }))
 }
 

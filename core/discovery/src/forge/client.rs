@@ -209,9 +209,7 @@ impl ForgeClient {
             StatusCode::UNAUTHORIZED => Err(ForgeError::Refused(format!(
                 "{place} says {status}{said}: is the token (`discovery.token`, GITHUB_TOKEN) right, and not over?"
             ))),
-            status if status.is_server_error() => {
-                Err(ForgeError::Unreachable(format!("{place} says {status}{said}")))
-            }
+            status if status.is_server_error() => Err(ForgeError::Unreachable(format!("{place} says {status}{said}"))),
             status if status.is_success() => {
                 let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("nothing");
                 let none = || format!("{place} answers with {}, and not JSON: is `discovery.api` right?", words(kind));
@@ -237,7 +235,9 @@ impl ForgeClient {
         let Some(next) = next else { return Ok(None) };
         match place.join(&next) {
             Ok(next) if self.is_own(&next) => Ok(Some(next)),
-            _ => Err(ForgeError::NotUnderstood(format!("{place} goes on at {}, which is another server", words(&next)))),
+            _ => {
+                Err(ForgeError::NotUnderstood(format!("{place} goes on at {}, which is another server", words(&next))))
+            }
         }
     }
 

@@ -57,7 +57,8 @@ fn fields(manifests: &[String]) -> String {
     let mut files = String::new();
     for (number, file) in manifests.iter().enumerate() {
         let file = json!(file);
-        let _ = write!(files, "m{number}: file(path: {file}) {{ object {{ ... on Blob {{ oid byteSize isBinary }} }} }} ");
+        let _ =
+            write!(files, "m{number}: file(path: {file}) {{ object {{ ... on Blob {{ oid byteSize isBinary }} }} }} ");
     }
     format!(
         "databaseId name isPrivate isDisabled owner {{ login }} \
@@ -82,7 +83,8 @@ pub(super) async fn all(
     let mut cursors = BTreeSet::new();
     let mut after: Option<String> = None;
     for _ in 0..MOST_PAGES {
-        let data = ask(client, &json!({ "query": query, "variables": { "owner": organization, "after": after } })).await?;
+        let data =
+            ask(client, &json!({ "query": query, "variables": { "owner": organization, "after": after } })).await?;
         let owner = &data["repositoryOwner"];
         if owner.is_null() {
             return Err(ForgeError::RepositoryNotFound(format!("organisation `{}`", words(organization))));

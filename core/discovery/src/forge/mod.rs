@@ -36,7 +36,11 @@ pub(crate) enum SeenRelease {
     None,
     /// It is what is known already, and so is the manifest.
     Unchanged,
-    Found { tag: String, commit: Option<String>, manifest: SeenManifest },
+    Found {
+        tag: String,
+        commit: Option<String>,
+        manifest: SeenManifest,
+    },
 }
 
 /// The manifest at that release.
@@ -45,7 +49,11 @@ pub(crate) enum SeenManifest {
     None,
     /// What is known already.
     Unchanged,
-    File { file: String, oid: String, content: FileContent },
+    File {
+        file: String,
+        oid: String,
+        content: FileContent,
+    },
 }
 
 #[derive(Debug, PartialEq, Eq)]

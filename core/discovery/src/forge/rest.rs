@@ -119,7 +119,9 @@ async fn list(client: &ForgeClient, first: Url, known: &[PageSeen]) -> Result<Op
         let known = known.iter().find(|page| page.place == place.as_str());
         let page = match client.ask(Question::Get(&place, known.map(|page| page.tag.as_str()))).await? {
             ForgeAnswer::Missing if pages.is_empty() => return Ok(None),
-            ForgeAnswer::Missing => return Err(ForgeError::NotUnderstood(format!("{place} is no page, though it was named"))),
+            ForgeAnswer::Missing => {
+                return Err(ForgeError::NotUnderstood(format!("{place} is no page, though it was named")));
+            }
             ForgeAnswer::NotModified => known.cloned().ok_or_else(|| {
                 ForgeError::NotUnderstood(format!("{place} has not changed, though nothing is known of it"))
             })?,
@@ -143,7 +145,9 @@ async fn list(client: &ForgeClient, first: Url, known: &[PageSeen]) -> Result<Op
 
 fn understood<T: for<'de> Deserialize<'de>>(place: &Url, document: Value) -> Result<T, ForgeError> {
     let read = serde_json::from_value(document);
-    read.map_err(|error| ForgeError::NotUnderstood(format!("{place} answers with something else than was asked: {error}")))
+    read.map_err(|error| {
+        ForgeError::NotUnderstood(format!("{place} answers with something else than was asked: {error}"))
+    })
 }
 
 async fn look(
@@ -187,14 +191,14 @@ async fn release(
         }
     };
     // A release that is the same has no manifest now either.
-    if tags.contains_key(RELEASE)
-        && shown_again(known, tags)
-        && known.is_some_and(KnownRepository::has_no_manifest) {
+    if tags.contains_key(RELEASE) && shown_again(known, tags) && known.is_some_and(KnownRepository::has_no_manifest) {
         return Ok(SeenRelease::Unchanged);
     }
     // At another release nothing of what is known of files counts.
     let known = known.filter(|known| known.tag.as_deref() == Some(tag.as_str()));
-    for file in manifests {
+    // The file that was there at that release first: for what is missing there is no "not modified".
+    let there = known.and_then(|known| known.file.as_ref()).filter(|there| manifests.contains(there));
+    for file in there.into_iter().chain(manifests.iter().filter(|file| Some(*file) != there)) {
         let mut place = client.place(&["repos", owner, name, "contents"]);
         if let Ok(mut path) = place.path_segments_mut() {
             path.extend(file.split('/'));

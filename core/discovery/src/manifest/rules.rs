@@ -72,10 +72,7 @@ const LONGEST: usize = 500;
 const MOST: usize = 100;
 
 /// Checks all of them.
-pub(super) fn check(
-    root: &YamlNode,
-    facts: &RepositoryFacts,
-) -> Result<RepositoryManifest, Vec<ManifestViolation>> {
+pub(super) fn check(root: &YamlNode, facts: &RepositoryFacts) -> Result<RepositoryManifest, Vec<ManifestViolation>> {
     let YamlValue::Mapping(fields) = &root.value else {
         let told = format!("it is {}, and a manifest is a mapping", root.value.word());
         return Err(vec![violation(BrokenRule::InvalidFormat, root, told)]);
@@ -301,8 +298,7 @@ impl<'a> Reader<'a> {
             return None;
         };
         let mut author = Reader { root: node, fields, violations: Vec::new() };
-        let (name, email, url) =
-            (author.optional("name"), author.optional_at("email"), author.optional_at("url"));
+        let (name, email, url) = (author.optional("name"), author.optional_at("email"), author.optional_at("url"));
         if let Some((at, email)) = email
             && (!email.contains('@') || email.contains(char::is_whitespace))
         {

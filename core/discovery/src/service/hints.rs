@@ -87,7 +87,13 @@ impl DiscoveryService {
             }
         };
         let seen = seen.filter(|seen| seen.owner.eq_ignore_ascii_case(organization));
-        let gone = || Ok(HintOutcome { status: "success".to_owned(), plugin: None, detail: Some(format!("{organization} has no public repository `{name}`")) });
+        let gone = || {
+            Ok(HintOutcome {
+                status: "success".to_owned(),
+                plugin: None,
+                detail: Some(format!("{organization} has no public repository `{name}`")),
+            })
+        };
         let _alone = self.0.changing.lock().await;
         let mut known = KnownOrganization::clone(&*self.current(organization).await);
         let Some(seen) = seen else {

@@ -212,7 +212,8 @@ impl DiscoveryService {
 
     fn outcome(&self, known: &KnownOrganization, status: &str) -> ScanOutcome {
         let Assembled { plugins, failed } = assemble(&known.repositories, &self.elsewhere());
-        let version = |plugin: camlock_api::DiscoveredPlugin| PluginVersion { name: plugin.name, version: plugin.version };
+        let version =
+            |plugin: camlock_api::DiscoveredPlugin| PluginVersion { name: plugin.name, version: plugin.version };
         ScanOutcome {
             status: status.to_owned(),
             organization: known.organization.clone(),

@@ -156,7 +156,8 @@ async fn answer(State(github): State<GitHub>, request: Request) -> Response {
         return response.body(Body::from(instead.body)).unwrap();
     }
     let mut world = github.world();
-    let (status, document, link) = if path == "/graphql" { world.graphql(&query) } else { world.rest(&path, &github.url) };
+    let (status, document, link) =
+        if path == "/graphql" { world.graphql(&query) } else { world.rest(&path, &github.url) };
     let text = document.to_string();
     let tag = format!("W/\"{}\"", oid(text.as_bytes()));
     let same = status == 200 && path != "/graphql" && header("if-none-match") == tag;
@@ -194,10 +195,12 @@ impl World {
                 if all.is_empty() {
                     return missing;
                 }
-                let page: usize = query.split('&').find_map(|pair| pair.strip_prefix("page=")?.parse().ok()).unwrap_or(1);
+                let page: usize =
+                    query.split('&').find_map(|pair| pair.strip_prefix("page=")?.parse().ok()).unwrap_or(1);
                 let from = (page - 1) * self.page;
                 let more = all.len() > from + self.page;
-                let link = more.then(|| format!("<{url}{place}?page={}>; rel=\"next\", <{url}>; rel=\"first\"", page + 1));
+                let link =
+                    more.then(|| format!("<{url}{place}?page={}>; rel=\"next\", <{url}>; rel=\"first\"", page + 1));
                 let listed = all.iter().skip(from).take(self.page).map(|there| listed(there)).collect();
                 (200, listed, link)
             }
@@ -205,10 +208,12 @@ impl World {
                 Some(there) => (200, listed(there), None),
                 None => missing,
             },
-            ["repos", owner, name, "releases", "latest"] => match self.find(owner, name).and_then(|there| there.release.as_ref()) {
-                Some((tag, _)) => (200, json!({ "tag_name": tag, "draft": false, "prerelease": false }), None),
-                None => missing,
-            },
+            ["repos", owner, name, "releases", "latest"] => {
+                match self.find(owner, name).and_then(|there| there.release.as_ref()) {
+                    Some((tag, _)) => (200, json!({ "tag_name": tag, "draft": false, "prerelease": false }), None),
+                    None => missing,
+                }
+            }
             ["repos", owner, name, "contents", file] => {
                 let Some(there) = self.find(owner, name) else { return missing };
                 let tag = there.release.as_ref().map(|(tag, _)| tag.as_str()).unwrap_or_default();
@@ -218,8 +223,13 @@ impl World {
                 let lines: Vec<_> = content.as_bytes().chunks(60).map(String::from_utf8_lossy).collect();
                 let size = bytes.len();
                 // Above a megabyte there is none.
-                let (content, encoding) = if size > 1 << 20 { (String::new(), "none") } else { (lines.join("\n"), "base64") };
-                (200, json!({ "type": "file", "sha": oid(bytes), "size": size, "content": content, "encoding": encoding }), None)
+                let (content, encoding) =
+                    if size > 1 << 20 { (String::new(), "none") } else { (lines.join("\n"), "base64") };
+                (
+                    200,
+                    json!({ "type": "file", "sha": oid(bytes), "size": size, "content": content, "encoding": encoding }),
+                    None,
+                )
             }
             _ => missing,
         }
@@ -236,7 +246,9 @@ impl World {
         }
         let query = asked["query"].as_str().unwrap_or_default();
         assert_eq!(query.matches('{').count(), query.matches('}').count(), "{query}");
-        let word = |from: &str, before: &str| from.split_once(before).map(|(_, rest)| rest.split('"').next().unwrap().to_owned());
+        let word = |from: &str, before: &str| {
+            from.split_once(before).map(|(_, rest)| rest.split('"').next().unwrap().to_owned())
+        };
         let files: Vec<String> = query.split("file(path: ").skip(1).filter_map(|rest| word(rest, "\"")).collect();
         let owner = asked["variables"]["owner"].as_str().unwrap_or_default();
         let data = if query.contains("repositoryOwner(") {
@@ -254,12 +266,15 @@ impl World {
             json!({ "repository": there.map(|there| node(there, &files)) })
         } else {
             let mut data = json!({});
-            for part in query.split(" r").skip(1).filter(|part| part.contains(": repository(")) {
-                let (number, rest) = part.split_once(": ").unwrap();
+            let parts: Vec<&str> = query.split(": repository(").collect();
+            for pair in parts.windows(2) {
+                let (number, rest) = (pair[0].rsplit(" r").next().unwrap(), pair[1]);
                 let (owner, name) = (word(rest, "owner: \"").unwrap(), word(rest, "name: \"").unwrap());
                 let wanted = word(rest, "oid: \"").unwrap();
-                let there = self.find(&owner, &name).and_then(|there| there.files.values().find(|bytes| oid(bytes) == wanted));
-                data[format!("r{number}")] = json!({ "object": there.map(|bytes| json!({ "text": String::from_utf8_lossy(bytes) })) });
+                let there =
+                    self.find(&owner, &name).and_then(|there| there.files.values().find(|bytes| oid(bytes) == wanted));
+                data[format!("r{number}")] =
+                    json!({ "object": there.map(|bytes| json!({ "text": String::from_utf8_lossy(bytes) })) });
             }
             data
         };
@@ -275,8 +290,10 @@ fn node(there: &Repository, files: &[String]) -> Value {
     let release = there.release.as_ref().map(|(tag, commit)| {
         let mut at = json!({ "oid": commit });
         for (number, file) in files.iter().enumerate() {
-            let blob = |bytes: &Vec<u8>| json!({ "oid": oid(bytes), "byteSize": bytes.len(), "isBinary": bytes.contains(&0) });
-            at[format!("m{number}")] = there.files.get(file).map_or(Value::Null, |bytes| json!({ "object": blob(bytes) }));
+            let blob =
+                |bytes: &Vec<u8>| json!({ "oid": oid(bytes), "byteSize": bytes.len(), "isBinary": bytes.contains(&0) });
+            at[format!("m{number}")] =
+                there.files.get(file).map_or(Value::Null, |bytes| json!({ "object": blob(bytes) }));
         }
         json!({ "tagName": tag, "tagCommit": at })
     });

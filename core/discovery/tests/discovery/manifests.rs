@@ -74,7 +74,17 @@ fn optional_fields_may_be_left_out() {
 #[test]
 fn each_category_of_the_list_is_one() {
     for category in [
-        "core", "logging", "http", "jobs", "kv", "metrics", "grpc", "monitoring", "network", "broadcasting", "workflow",
+        "core",
+        "logging",
+        "http",
+        "jobs",
+        "kv",
+        "metrics",
+        "grpc",
+        "monitoring",
+        "network",
+        "broadcasting",
+        "workflow",
         "observability",
     ] {
         let read = judged(changed("category", &format!("category: {category}"))).unwrap();
@@ -92,7 +102,10 @@ fn each_required_field_is_missed() {
         assert_eq!(invalid.to_string(), format!(".velox.yaml:1:1: Missing required field '{field}'"));
         // Nothing is as good as not there, and has a place.
         let told = refused(changed(&format!("{field}:"), &format!("{field}:")));
-        assert!(told[0].starts_with(&format!("{}:", line + 1)) || told[0].starts_with(&format!("{}:", line + 2)), "{told:?}");
+        assert!(
+            told[0].starts_with(&format!("{}:", line + 1)) || told[0].starts_with(&format!("{}:", line + 2)),
+            "{told:?}"
+        );
         assert!(told[0].ends_with(&format!("Missing required field '{field}'")), "{told:?}");
     }
 }
@@ -106,32 +119,60 @@ fn each_rule_has_its_sentence_and_place() {
         ("name:", "name: ab", "1:7: 'name' is `ab`: a name has from 3 to 50 characters"),
         ("name:", "name: 123", "1:7: 'name' is a number, and a text is expected: write it in quotes"),
         ("name:", "name: [a]", "1:7: 'name' is a list, and a text is expected"),
-        ("version:", "version: 1.2.0", "2:10: 'version' is `1.2.0`: it is written `v1.2.3`, three numbers behind a `v`"),
+        (
+            "version:",
+            "version: 1.2.0",
+            "2:10: 'version' is `1.2.0`: it is written `v1.2.3`, three numbers behind a `v`",
+        ),
         ("version:", "version: v1.2", "2:10: 'version' is `v1.2`: it is written `v1.2.3`, three numbers behind a `v`"),
-        ("version:", "version: v1.2.0-rc1", "2:10: 'version' is `v1.2.0-rc1`: it is written `v1.2.3`, three numbers behind a `v`"),
+        (
+            "version:",
+            "version: v1.2.0-rc1",
+            "2:10: 'version' is `v1.2.0-rc1`: it is written `v1.2.3`, three numbers behind a `v`",
+        ),
         (
             "version:",
             "version: v1.1.0",
             "2:10: 'version' is `v1.1.0`, and the release that it was read from has the tag `v1.2.0`: they must be the same",
         ),
         ("owner:", "owner: somebody", "3:8: 'owner' is `somebody`, and it lies in roadrunner-plugins/redis-cache"),
-        ("repository:", "repository: other", "4:13: 'repository' is `other`, and it lies in roadrunner-plugins/redis-cache"),
+        (
+            "repository:",
+            "repository: other",
+            "4:13: 'repository' is `other`, and it lies in roadrunner-plugins/redis-cache",
+        ),
         ("description:", "description: short", "5:14: 'description' has 5 characters, and from 10 to 500 are expected"),
-        ("description:", "description: \"invisible \\u202e turn\"", "5:14: 'description' has the invisible character \\u{202e}"),
+        (
+            "description:",
+            "description: \"invisible \\u202e turn\"",
+            "5:14: 'description' has the invisible character \\u{202e}",
+        ),
         (
             "category:",
             "category: cache",
             "6:11: 'category' is `cache`, and one of core, logging, http, jobs, kv, metrics, grpc, monitoring, network, \
              broadcasting, workflow, observability is expected",
         ),
-        ("  - logger", "  - 5", "8:5: an item of 'dependencies' is a number, and a text is expected: write it in quotes"),
+        (
+            "  - logger",
+            "  - 5",
+            "8:5: an item of 'dependencies' is a number, and a text is expected: write it in quotes",
+        ),
         ("  - logger", "  - redis", "10:5: 'dependencies' has `redis` twice"),
         ("  - logger", "  - redis-cache", "8:5: 'dependencies' has `redis-cache`, which is the plugin itself"),
-        ("  - logger", "  - Log", "8:5: 'dependencies' has `Log`: a name has lower-case letters, digits and hyphens alone"),
+        (
+            "  - logger",
+            "  - Log",
+            "8:5: 'dependencies' has `Log`: a name has lower-case letters, digits and hyphens alone",
+        ),
         ("repositoryType:", "repositoryType: gitlab", "11:17: 'repositoryType' is `gitlab`, and `github` is expected"),
         ("folder:", "folder: ../x", "12:9: 'folder' is `../x`, and a path inside the repository is expected"),
         ("folder:", "folder: /etc", "12:9: 'folder' is `/etc`, and a path inside the repository is expected"),
-        ("docsUrl:", "docsUrl: javascript:x", "14:10: 'docsUrl' is `javascript:x`, and an `https://` address is expected"),
+        (
+            "docsUrl:",
+            "docsUrl: javascript:x",
+            "14:10: 'docsUrl' is `javascript:x`, and an `https://` address is expected",
+        ),
         ("  email:", "  email: nobody", "17:10: 'email' is `nobody`, which is no address"),
         ("license:", "license: <MIT>", "19:10: 'license' is `<MIT>`, which is no SPDX expression"),
         ("  - cache", "  - ''", "21:5: a keyword has from 1 to 50 characters"),
@@ -206,7 +247,10 @@ fn broken_yaml() {
         assert!(all[0].contains(told), "{shown:?}: {all:?}");
         assert!(all.iter().all(|told| told.len() < 600 && !told.contains('\n')), "{shown:?}: {all:?}");
         let place = all[0].split_once(": ").unwrap().0;
-        assert!(place.split(':').all(|number| number.parse::<u64>().is_ok_and(|number| number > 0)), "{shown:?}: {all:?}");
+        assert!(
+            place.split(':').all(|number| number.parse::<u64>().is_ok_and(|number| number > 0)),
+            "{shown:?}: {all:?}"
+        );
     }
     assert_eq!(refused(b"name: a\nversion: \xff\xfe\n"), ["2:1: Invalid YAML syntax: it is not UTF-8"]);
     let ten_megabytes = vec![b'a'; 10 << 20];
@@ -232,7 +276,8 @@ fn every_cut_and_every_changed_byte_is_judged() {
 /// An anchor that is used as it is meant is no crime.
 #[test]
 fn an_anchor_is_what_it_stands_for() {
-    let text = changed("repository:", "repository: &name redis-cache").replace("name: redis-cache ", "name: redis-cache ");
+    let text =
+        changed("repository:", "repository: &name redis-cache").replace("name: redis-cache ", "name: redis-cache ");
     let read = judged(text.replace("  - redis\n", "  - other\n")).unwrap();
     assert_eq!(read.name, "redis-cache");
 }
