@@ -52,7 +52,7 @@ pub(crate) struct KnownRepository {
     /// The manifest, and the id of its content.
     pub(crate) file: Option<String>,
     pub(crate) oid: Option<String>,
-    pub(crate) verdict: Verdict,
+    pub(crate) verdict: RepositoryVerdict,
     /// Since when a plugin of this name is known here.
     pub(crate) since: Option<UtcTime>,
     /// The tag was moved after it was read: what it leads to now is not what was judged.
@@ -66,18 +66,18 @@ pub(crate) struct KnownRepository {
 /// What a repository is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Verdict {
+pub(crate) enum RepositoryVerdict {
     NotSeen,
     NoRelease,
     NoManifest,
     Invalid(InvalidManifest),
-    Plugin(RepositoryManifest),
+    Plugin(Box<RepositoryManifest>),
 }
 
 impl KnownRepository {
     /// Whether that is the manifest that was judged.
     pub(crate) fn has(&self, owner: &str, tag: &str, file: &str, oid: &str) -> bool {
-        let judged = matches!(self.verdict, Verdict::Invalid(_) | Verdict::Plugin(_));
+        let judged = matches!(self.verdict, RepositoryVerdict::Invalid(_) | RepositoryVerdict::Plugin(_));
         judged
             && self.owner == owner
             && self.tag.as_deref() == Some(tag)
@@ -91,12 +91,12 @@ impl KnownRepository {
     }
 
     pub(crate) fn has_no_manifest(&self) -> bool {
-        self.verdict == Verdict::NoManifest
+        self.verdict == RepositoryVerdict::NoManifest
     }
 
     pub(crate) fn plugin(&self) -> Option<&RepositoryManifest> {
         match &self.verdict {
-            Verdict::Plugin(manifest) => Some(manifest),
+            RepositoryVerdict::Plugin(manifest) => Some(manifest),
             _ => None,
         }
     }
@@ -113,7 +113,7 @@ impl KnownRepository {
             commit: None,
             file: None,
             oid: None,
-            verdict: Verdict::NotSeen,
+            verdict: RepositoryVerdict::NotSeen,
             since: None,
             moved: None,
             trouble: None,
@@ -126,7 +126,7 @@ impl KnownRepository {
                 tags: BTreeMap::new(),
                 ..before.cloned().unwrap_or(empty)
             },
-            Ok(SeenRelease::None) => KnownRepository { verdict: Verdict::NoRelease, ..empty },
+            Ok(SeenRelease::None) => KnownRepository { verdict: RepositoryVerdict::NoRelease, ..empty },
             Ok(SeenRelease::Unchanged) => match before {
                 Some(before) => KnownRepository { trouble: None, tags: empty.tags, ..before.clone() },
                 None => empty,
@@ -160,7 +160,7 @@ impl KnownRepository {
                 return KnownRepository { commit, moved, trouble: None, tags: self.tags, ..before.clone() };
             }
             SeenManifest::None if was_plugin.is_none() => {
-                return KnownRepository { verdict: Verdict::NoManifest, tag: Some(tag), commit, ..self };
+                return KnownRepository { verdict: RepositoryVerdict::NoManifest, tag: Some(tag), commit, ..self };
             }
             // A tag that had one has none any more.
             SeenManifest::None => (String::new(), String::new(), FileContent::Text(Vec::new())),
@@ -180,9 +180,9 @@ impl KnownRepository {
             Ok(manifest) => {
                 let named = |before: &&KnownRepository| before.plugin().is_some_and(|had| had.name == manifest.name);
                 let since = before.filter(named).and_then(|before| before.since);
-                (Verdict::Plugin(manifest), Some(since.unwrap_or(now.into())))
+                (RepositoryVerdict::Plugin(Box::new(manifest)), Some(since.unwrap_or(now.into())))
             }
-            Err(invalid) => (Verdict::Invalid(invalid), None),
+            Err(invalid) => (RepositoryVerdict::Invalid(invalid), None),
         };
         KnownRepository { tag: Some(tag), commit, file: Some(file), oid: Some(oid), verdict, since, ..self }
     }
@@ -191,7 +191,7 @@ impl KnownRepository {
     pub(crate) fn error(&self) -> Option<DiscoveryError> {
         match (&self.verdict, &self.trouble) {
             (_, Some(trouble)) => Some(ForgeError::Unreachable(trouble.message.clone()).into()),
-            (Verdict::Invalid(invalid), None) => Some(invalid.clone().into()),
+            (RepositoryVerdict::Invalid(invalid), None) => Some(invalid.clone().into()),
             _ => None,
         }
     }
@@ -239,8 +239,8 @@ pub(crate) fn assemble(repositories: &BTreeMap<String, KnownRepository>, here: &
     for repository in in_order {
         let mut troubles: Vec<DiscoveryTrouble> = repository.trouble.iter().cloned().collect();
         match &repository.verdict {
-            Verdict::Invalid(invalid) => troubles.extend(invalid.troubles()),
-            Verdict::Plugin(manifest) => match plugins.get(manifest.name.as_str()) {
+            RepositoryVerdict::Invalid(invalid) => troubles.extend(invalid.troubles()),
+            RepositoryVerdict::Plugin(manifest) => match plugins.get(manifest.name.as_str()) {
                 None => drop(plugins.insert(&manifest.name, (repository, manifest))),
                 Some((other, _)) => troubles.push(DiscoveryTrouble {
                     kind: TroubleWithPlugin::InvalidFormat,
@@ -250,7 +250,7 @@ pub(crate) fn assemble(repositories: &BTreeMap<String, KnownRepository>, here: &
                     column: None,
                 }),
             },
-            Verdict::NotSeen | Verdict::NoRelease | Verdict::NoManifest => {}
+            RepositoryVerdict::NotSeen | RepositoryVerdict::NoRelease | RepositoryVerdict::NoManifest => {}
         }
         if !troubles.is_empty() {
             failures.insert(&repository.name, (repository, troubles));

@@ -4,7 +4,7 @@
 
 use crate::{
     forge::{Forge, KnownAlready, PageSeen},
-    known::{Assembled, KnownOrganization, KnownRepository, KnownScan, Verdict, assemble},
+    known::{Assembled, KnownOrganization, KnownRepository, KnownScan, RepositoryVerdict, assemble},
     trouble::{DiscoveryError, ForgeError},
 };
 use camlock_api::DiscoveryStatistics;
@@ -48,7 +48,9 @@ pub(crate) async fn scan(
     };
     let had = versions(&before.repositories);
     let is_new = |name: &str, version: &str| !had.contains(&(name.to_owned(), version.to_owned()));
-    let judged = |known: &&KnownRepository| matches!(known.verdict, Verdict::Invalid(_) | Verdict::Plugin(_));
+    let judged = |known: &&KnownRepository| {
+        matches!(known.verdict, RepositoryVerdict::Invalid(_) | RepositoryVerdict::Plugin(_))
+    };
     let statistics = DiscoveryStatistics {
         repositories_scanned: learned.len() as u64,
         manifests_scanned: learned.values().filter(judged).count() as u64,

@@ -34,7 +34,7 @@ pub struct DiscoverySettings {
     /// The first pause between attempts; each is twice as long as the one before.
     pub pause: Duration,
     /// A pause that the forge asks for is made if it is no longer than this.
-    pub patience: Duration,
+    pub longest_wait: Duration,
     /// A repository is looked at for webhooks once in this time.
     pub hint_every: Duration,
 }
@@ -57,7 +57,7 @@ impl DiscoverySettings {
             attempts: 3,
             kept_back: 1_000,
             pause: Duration::from_millis(500),
-            patience: Duration::from_secs(10),
+            longest_wait: Duration::from_secs(10),
             hint_every: Duration::from_secs(5),
         }
     }

@@ -37,7 +37,7 @@ pub(super) struct ForgeClient {
     timeout: Duration,
     attempts: usize,
     pause: Duration,
-    patience: Duration,
+    longest_wait: Duration,
     /// Of REST, and of GraphQL.
     budgets: [Mutex<Option<CallBudget>>; 2],
     calls: AtomicU64,
@@ -46,7 +46,7 @@ pub(super) struct ForgeClient {
 
 /// What is asked.
 #[derive(Clone, Copy)]
-pub(super) enum Question<'a> {
+pub(super) enum ForgeQuestion<'a> {
     /// With what the forge wanted to be shown.
     Get(&'a Url, Option<&'a str>),
     Graphql(&'a Value),
@@ -80,7 +80,7 @@ impl ForgeClient {
             timeout: settings.timeout,
             attempts: settings.attempts,
             pause: settings.pause,
-            patience: settings.patience,
+            longest_wait: settings.longest_wait,
             budgets: [Mutex::new(None), Mutex::new(None)],
             calls: AtomicU64::new(0),
             not_modified: AtomicU64::new(0),
@@ -106,10 +106,10 @@ impl ForgeClient {
     }
 
     /// Asks, and once more if what was wrong passes.
-    pub(super) async fn ask(&self, question: Question<'_>) -> Result<ForgeAnswer, ForgeError> {
+    pub(super) async fn ask(&self, question: ForgeQuestion<'_>) -> Result<ForgeAnswer, ForgeError> {
         let pauses = ExponentialBuilder::default()
             .with_min_delay(self.pause)
-            .with_max_delay(self.patience)
+            .with_max_delay(self.longest_wait)
             .with_max_times(self.attempts)
             .with_jitter();
         (|| self.once(question))
@@ -117,7 +117,9 @@ impl ForgeClient {
             .when(ForgeError::passes)
             .adjust(|error, pause| match error {
                 // As long as it says; for more than that nobody waits.
-                ForgeError::RateLimit { again, .. } if *again <= self.patience => pause.map(|pause| pause.max(*again)),
+                ForgeError::RateLimit { again, .. } if *again <= self.longest_wait => {
+                    pause.map(|pause| pause.max(*again))
+                }
                 ForgeError::RateLimit { .. } => None,
                 _ => pause,
             })
@@ -127,10 +129,10 @@ impl ForgeClient {
             .await
     }
 
-    async fn once(&self, question: Question<'_>) -> Result<ForgeAnswer, ForgeError> {
+    async fn once(&self, question: ForgeQuestion<'_>) -> Result<ForgeAnswer, ForgeError> {
         let budget = match question {
-            Question::Get(..) => &self.budgets[0],
-            Question::Graphql(_) => &self.budgets[1],
+            ForgeQuestion::Get(..) => &self.budgets[0],
+            ForgeQuestion::Graphql(_) => &self.budgets[1],
         };
         let last = *budget.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(again) = last.and_then(|budget| budget.wait(self.kept_back, SystemTime::now())) {
@@ -139,8 +141,8 @@ impl ForgeClient {
             return Err(ForgeError::RateLimit { again, detail });
         }
         let (method, mut place, tag, body) = match question {
-            Question::Get(place, tag) => (Method::GET, place.clone(), tag, None),
-            Question::Graphql(body) => (Method::POST, self.graphql.clone(), None, Some(body.to_string())),
+            ForgeQuestion::Get(place, tag) => (Method::GET, place.clone(), tag, None),
+            ForgeQuestion::Graphql(body) => (Method::POST, self.graphql.clone(), None, Some(body.to_string())),
         };
         for _ in 0..=MOST_REDIRECTS {
             let mut request = self.http.request(method.clone(), place.clone());

@@ -3,7 +3,7 @@
 
 use super::{
     FileContent, MOST_PAGES, SeenManifest, SeenRelease, SeenRepository,
-    client::{ForgeAnswer, ForgeClient, Question, words},
+    client::{ForgeAnswer, ForgeClient, ForgeQuestion, words},
 };
 use crate::{known::KnownRepository, manifest::LARGEST_MANIFEST, trouble::ForgeError};
 use serde::Deserialize;
@@ -225,7 +225,7 @@ async fn texts(
 
 /// Asks for data. What is lacking in it is null.
 async fn ask(client: &ForgeClient, query: &Value) -> Result<Value, ForgeError> {
-    let ForgeAnswer::Found { mut document, .. } = client.ask(Question::Graphql(query)).await? else {
+    let ForgeAnswer::Found { mut document, .. } = client.ask(ForgeQuestion::Graphql(query)).await? else {
         return Err(ForgeError::NotUnderstood(format!("{} does not answer a question", client.graphql)));
     };
     let errors = document["errors"].as_array().cloned().unwrap_or_default();

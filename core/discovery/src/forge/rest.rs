@@ -2,7 +2,7 @@
 
 use super::{
     FileContent, KnownAlready, MOST_PAGES, SeenAll, SeenManifest, SeenRelease, SeenRepository,
-    client::{ForgeAnswer, ForgeClient, Question, words},
+    client::{ForgeAnswer, ForgeClient, ForgeQuestion, words},
 };
 use crate::{known::KnownRepository, manifest::LARGEST_MANIFEST, trouble::ForgeError};
 use futures_util::{StreamExt, stream};
@@ -95,7 +95,7 @@ pub(super) async fn one(
 ) -> Result<SeenRepository, ForgeError> {
     let none = || ForgeError::RepositoryNotFound(format!("{}/{}", words(owner), words(name)));
     let place = client.place(&["repos", owner, name]);
-    let ForgeAnswer::Found { document, .. } = client.ask(Question::Get(&place, None)).await? else {
+    let ForgeAnswer::Found { document, .. } = client.ask(ForgeQuestion::Get(&place, None)).await? else {
         return Err(none());
     };
     let listed: ListedRepository = understood(&place, document)?;
@@ -117,7 +117,7 @@ async fn list(client: &ForgeClient, first: Url, known: &[PageSeen]) -> Result<Op
             return Err(ForgeError::NotUnderstood(format!("{first} has more than {MOST_PAGES} pages")));
         }
         let known = known.iter().find(|page| page.place == place.as_str());
-        let page = match client.ask(Question::Get(&place, known.map(|page| page.tag.as_str()))).await? {
+        let page = match client.ask(ForgeQuestion::Get(&place, known.map(|page| page.tag.as_str()))).await? {
             ForgeAnswer::Missing if pages.is_empty() => return Ok(None),
             ForgeAnswer::Missing => {
                 return Err(ForgeError::NotUnderstood(format!("{place} is no page, though it was named")));
@@ -173,7 +173,7 @@ async fn release(
     let (owner, name) = (listed.owner.login.as_str(), listed.name.as_str());
     let place = client.place(&["repos", owner, name, "releases", "latest"]);
     let shown = known.and_then(|known| known.tags.get(RELEASE)).cloned();
-    let tag = match client.ask(Question::Get(&place, shown.as_deref())).await? {
+    let tag = match client.ask(ForgeQuestion::Get(&place, shown.as_deref())).await? {
         ForgeAnswer::Missing => return Ok(SeenRelease::None),
         ForgeAnswer::NotModified => {
             tags.extend(shown.map(|shown| (RELEASE.to_owned(), shown)));
@@ -205,7 +205,7 @@ async fn release(
         }
         place.query_pairs_mut().append_pair("ref", &tag);
         let shown = known.and_then(|known| known.tags.get(file)).cloned();
-        match client.ask(Question::Get(&place, shown.as_deref())).await? {
+        match client.ask(ForgeQuestion::Get(&place, shown.as_deref())).await? {
             ForgeAnswer::Missing => {}
             ForgeAnswer::NotModified => {
                 tags.extend(shown.map(|shown| (file.clone(), shown)));

@@ -77,7 +77,7 @@ pub(super) fn check(root: &YamlNode, facts: &RepositoryFacts) -> Result<Reposito
         let told = format!("it is {}, and a manifest is a mapping", root.value.word());
         return Err(vec![violation(BrokenRule::InvalidFormat, root, told)]);
     };
-    let mut manifest = Reader { root, fields, violations: Vec::new() };
+    let mut manifest = FieldReader { root, fields, violations: Vec::new() };
     let read = RepositoryManifest {
         name: manifest.name(),
         version: manifest.version(facts),
@@ -106,13 +106,13 @@ fn violation(rule: BrokenRule, at: &YamlNode, message: String) -> ManifestViolat
 }
 
 /// Reads fields, and notes what is wrong with them. A field that is wrong is read as empty.
-struct Reader<'a> {
+struct FieldReader<'a> {
     root: &'a YamlNode,
     fields: &'a [(String, YamlNode)],
     violations: Vec<ManifestViolation>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> FieldReader<'a> {
     fn field(&self, name: &str) -> Option<&'a YamlNode> {
         self.fields.iter().find(|(field, _)| field == name).map(|(_, node)| node)
     }
@@ -297,7 +297,7 @@ impl<'a> Reader<'a> {
             self.wrong(node, format!("'author' is {word}, and a mapping with name, email and url is expected"));
             return None;
         };
-        let mut author = Reader { root: node, fields, violations: Vec::new() };
+        let mut author = FieldReader { root: node, fields, violations: Vec::new() };
         let (name, email, url) = (author.optional("name"), author.optional_at("email"), author.optional_at("url"));
         if let Some((at, email)) = email
             && (!email.contains('@') || email.contains(char::is_whitespace))

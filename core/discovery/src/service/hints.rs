@@ -16,12 +16,12 @@ use std::{
 };
 
 /// The last look for a webhook: when it began, and what came of it.
-type LastLook = Option<(Instant, Result<HintOutcome, NotDiscovered>)>;
+type LastHintLook = Option<(Instant, Result<HintOutcome, NotDiscovered>)>;
 
 pub(super) struct Hints {
     every: Duration,
     /// By the repository's name in small letters.
-    looks: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<LastLook>>>>,
+    looks: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<LastHintLook>>>>,
     /// What was changed by them, when: by organisation and name.
     changed: Mutex<BTreeMap<(String, String), Instant>>,
 }
@@ -31,9 +31,9 @@ impl Hints {
         Hints { every, looks: Mutex::default(), changed: Mutex::default() }
     }
 
-    fn of(&self, name: &str) -> Arc<tokio::sync::Mutex<LastLook>> {
+    fn of(&self, name: &str) -> Arc<tokio::sync::Mutex<LastHintLook>> {
         let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-        let recent = |look: &LastLook| look.as_ref().is_some_and(|(began, _)| began.elapsed() < self.every);
+        let recent = |look: &LastHintLook| look.as_ref().is_some_and(|(began, _)| began.elapsed() < self.every);
         // What nobody waits for, and does not hold anybody up any more, is forgotten.
         looks.retain(|_, look| Arc::strong_count(look) > 1 || look.try_lock().is_ok_and(|look| recent(&look)));
         looks.entry(name.to_ascii_lowercase()).or_default().clone()
