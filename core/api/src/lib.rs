@@ -10,6 +10,7 @@ mod analytics;
 mod catalog;
 mod configuration;
 mod digest;
+mod discovery;
 mod entrance;
 mod event;
 mod execution;
@@ -40,6 +41,10 @@ pub use crate::{
     },
     configuration::ConfigViolation,
     digest::{Digest, NoDigest},
+    discovery::{
+        DiscoveredAuthor, DiscoveredPlugin, DiscoveredPlugins, DiscoveryFailure, DiscoveryMeta, DiscoveryStatistics,
+        DiscoveryTrouble, HintOutcome, HintedPlugin, PluginVersion, ScanOutcome, TroubleWithPlugin,
+    },
     entrance::{PageAddress, Whoami},
     event::{DeadEventView, EventView, SubscriptionState, SubscriptionView},
     execution::{ExecutionResultView, ExecutionStatus, ExecutionView},

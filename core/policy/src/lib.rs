@@ -15,6 +15,7 @@ mod call;
 mod catalogs;
 mod configuration;
 mod deliveries;
+mod discovery;
 mod document;
 mod events;
 mod executions;
@@ -60,6 +61,10 @@ pub use crate::{
     },
     configuration::{ConfigSchema, MASK},
     deliveries::{Deliver, Delivered, Delivery, ServedPlugins, Undelivered},
+    discovery::{
+        Discovery, DiscoveryRecord, DiscoveryRecords, NotDiscovered, NotDiscoveredKind, RepositoryDocument,
+        RepositoryHint, ScanOrder,
+    },
     document::ReplacedDocument,
     events::{Emission, EventControl, EventCounts},
     executions::{
