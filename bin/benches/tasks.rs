@@ -94,7 +94,7 @@ struct TasksBench<'a> {
 impl TasksBench<'_> {
     async fn rows(&self, directory: &Path) -> Vec<Row> {
         let higher = Better::Higher;
-        let waits = self.waits(if is_short() { 300 } else { 1_000 }).await;
+        let waits = self.waiting_times(if is_short() { 300 } else { 1_000 }).await;
         let (ratios, rates) = self.throughput(directory, if is_short() { 3 } else { 30 }).await;
         let (held, free) = self.held_open(if is_short() { 1 } else { 3 }).await;
         let ratio: Vec<f64> = held.iter().zip(&free).map(|(held, free)| held / free).collect();
@@ -108,7 +108,7 @@ impl TasksBench<'_> {
     }
 
     /// Milliseconds from before the request to the first line of the plugin's own ledger.
-    async fn waits(&self, count: usize) -> Vec<f64> {
+    async fn waiting_times(&self, count: usize) -> Vec<f64> {
         let mut begun = Vec::new();
         for number in 0..count + 10 {
             // Neither at regular times, nor upon one another.

@@ -12,75 +12,8 @@ use std::{
 /// A plugin that does what a file tells it to, when it is created, started and shut down; and at paths what these are called.
 fn fatal(site: &Site, version: u32) -> String {
     let act = site.path("act");
-    format!(
-        r#"use camlock_plugin::prelude::*;
-use std::{{fs, process, ptr, thread, time::Duration}};
-
-struct Fatal;
-
-unsafe extern "C" {{
-    fn _exit(code: i32) -> !;
-}}
-
-fn overflow(depth: u64) -> u64 {{
-    let room = std::hint::black_box([depth; 512]);
-    if depth == u64::MAX {{ 0 }} else {{ overflow(depth + 1) + room[(depth % 512) as usize] }}
-}}
-
-fn fail(how: &str) {{
-    match how {{
-        "abort" => process::abort(),
-        "exit" => process::exit(3),
-        "exit-at-once" => unsafe {{ _exit(4) }},
-        "segment" => unsafe {{ ptr::null_mut::<u32>().wrapping_add(7).write_volatile({version}) }},
-        "jump" => unsafe {{ std::mem::transmute::<usize, fn()>(0x10)() }},
-        "overflow" => _ = std::hint::black_box(overflow(0)),
-        "thread" => _ = thread::spawn(|| fail("segment")).join(),
-        "thread-overflow" => _ = thread::spawn(|| fail("overflow")).join(),
-        "later" => drop(thread::spawn(|| {{
-            thread::sleep(Duration::from_millis(300));
-            fail("segment");
-        }})),
-        _ => {{}}
-    }}
-}}
-
-/// In the server alone: what is verified runs in a child.
-fn fail_as_told(when: &str) {{
-    let called = fs::read("/proc/self/cmdline").unwrap_or_default();
-    let told = fs::read_to_string({act:?}).unwrap_or_default();
-    if !called.starts_with(b"camlock-verifier") && told == when {{
-        fail("segment");
-    }}
-}}
-
-impl Plugin for Fatal {{
-    async fn create(_host: Host) -> Result<Self> {{
-        fail_as_told("create");
-        Ok(Fatal)
-    }}
-
-    async fn start(&self) -> Result<()> {{
-        fail_as_told("start");
-        Ok(())
-    }}
-
-    async fn shutdown(&self) {{
-        fail_as_told("shutdown");
-    }}
-
-    fn routes(self: Arc<Self>) -> impl Into<Routes> {{
-        Router::new().route("/", get(|| async {{ "{version}" }})).route("/fail/{{how}}", get(|Path(how): Path<String>| async move {{
-            fail(&how);
-            "well"
-        }}))
-    }}
-}}
-
-export!(Fatal);
-"#,
-        act = act.display().to_string(),
-    )
+    let act = format!("{:?}", act.display().to_string());
+    include_str!("contained/fatal.rs.txt").replace("ACT", &act).replace("VERSION", &version.to_string())
 }
 
 /// What waits until it is told to go on, and what answers at once.

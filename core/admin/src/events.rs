@@ -7,7 +7,7 @@ use crate::{
     lasting::{Credentials, lasting},
     page::{cursor, length, place},
     state::{Control, ControlState},
-    told::Told,
+    stream_event::StreamEvent,
 };
 use axum::{
     Json,
@@ -111,12 +111,12 @@ pub(super) async fn emit(State(control): ControlState, body: Body) -> Result<(St
     Ok((StatusCode::ACCEPTED, Json(EmittedView { topic })))
 }
 
-type ToldEventView = Told<EventView>;
+type SentEventView = StreamEvent<EventView>;
 
 /// Events that this server emits, from now on.
 #[utoipa::path(get, path = "/api/v1/topics/events", tag = "events", operation_id = "follow_topics", params(TopicQuery), responses(
     (status = 200, description = "Each event's `data` is one; whoever reads slowly misses some",
-        body = ToldEventView, content_type = "text/event-stream"),
+        body = SentEventView, content_type = "text/event-stream"),
 ))]
 pub(super) async fn follow(
     State(control): ControlState,

@@ -5,7 +5,7 @@ use crate::{
     lasting::{Credentials, lasting},
     page::{cursor, length, place},
     state::{Control, ControlState},
-    told::Told,
+    stream_event::StreamEvent,
 };
 use axum::{
     Json,
@@ -96,13 +96,13 @@ pub(super) struct EventsQuery {
     plugin: Option<String>,
 }
 
-type ToldJournalEntry = Told<JournalEntry>;
+type SentJournalEntry = StreamEvent<JournalEntry>;
 
 /// What happens, as it happens. It goes on after the `Last-Event-ID` that was sent.
 #[utoipa::path(get, path = "/api/v1/events", tag = "fleet",
     params(EventsQuery, ("last-event-id" = Option<String>, Header, description = "As `after`, and before it")), responses(
     (status = 200, description = "Each event's `data` is an entry of the journal",
-        body = ToldJournalEntry, content_type = "text/event-stream"),
+        body = SentJournalEntry, content_type = "text/event-stream"),
     (status = 503, description = "The registry cannot be read"),
 ))]
 pub(super) async fn events(

@@ -48,10 +48,10 @@ mod settings;
 mod show;
 mod socket;
 mod state;
+mod stream_event;
 mod tally;
 mod tasks;
 mod tokens;
-mod told;
 mod values;
 mod welcome;
 

@@ -6,7 +6,7 @@ use crate::{
     lasting::{Credentials, lasting},
     show,
     state::ControlState,
-    told::Told,
+    stream_event::StreamEvent,
 };
 use axum::{
     extract::State,
@@ -40,11 +40,11 @@ pub(super) struct OverviewChange {
     registry_trouble: Option<String>,
 }
 
-type ToldOverviewChange = Told<OverviewChange>;
+type SentOverviewChange = StreamEvent<OverviewChange>;
 
 /// All plugins as they change. The first event is everything, the others are what is different.
 #[utoipa::path(get, path = "/api/v1/overview/events", tag = "plugins", operation_id = "overview_events", responses(
-    (status = 200, description = "Each event's `data` is a change", body = ToldOverviewChange, content_type = "text/event-stream"),
+    (status = 200, description = "Each event's `data` is a change", body = SentOverviewChange, content_type = "text/event-stream"),
 ))]
 pub(super) async fn events(State(control): ControlState, visitor: Visitor, pass: Credentials) -> Response {
     let follower = OverviewFollower { server: control.manager.watch(), role: visitor.role, shown: None };

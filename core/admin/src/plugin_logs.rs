@@ -7,7 +7,7 @@ use crate::{
     lasting::{Credentials, lasting},
     level::level_of,
     state::ControlState,
-    told::Told,
+    stream_event::StreamEvent,
 };
 use axum::{
     Json,
@@ -60,14 +60,14 @@ pub(super) struct LogQuery {
     follow: bool,
 }
 
-type ToldLogLine = Told<LogLine>;
+type SentLogLine = StreamEvent<LogLine>;
 
 /// What a plugin said lately, and what the server said of it. It is kept in memory, and ends with the process.
 #[utoipa::path(get, path = "/api/v1/plugins/{name}/logs", tag = "plugins",
     params(OfPlugin, LogQuery, ("last-event-id" = Option<u64>, Header, description = "With `follow`: as `after`, before it")),
     responses(
     (status = 200, description = "The oldest first; with `follow=true` each event's `data` is a line",
-        content((Page<LogLine> = "application/json"), (ToldLogLine = "text/event-stream"))),
+        content((Page<LogLine> = "application/json"), (SentLogLine = "text/event-stream"))),
 ))]
 pub(super) async fn logs(
     State(control): ControlState,

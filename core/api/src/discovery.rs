@@ -134,7 +134,7 @@ pub struct ScanOutcome {
     pub status: String,
     pub organization: String,
     pub statistics: DiscoveryStatistics,
-    pub plugins: Vec<PluginVersion>,
+    pub plugins: Vec<DiscoveredVersion>,
     pub failed: Vec<DiscoveryFailure>,
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
     pub incomplete: Option<String>,
@@ -142,8 +142,8 @@ pub struct ScanOutcome {
 
 /// A plugin and its version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = PluginVersion))]
-pub struct PluginVersion {
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = DiscoveredVersion))]
+pub struct DiscoveredVersion {
     pub name: String,
     pub version: String,
 }

@@ -42,8 +42,8 @@ pub use crate::{
     configuration::ConfigViolation,
     digest::{Digest, NoDigest},
     discovery::{
-        DiscoveredAuthor, DiscoveredPlugin, DiscoveredPlugins, DiscoveryFailure, DiscoveryMeta, DiscoveryStatistics,
-        DiscoveryTrouble, HintOutcome, HintedPlugin, PluginVersion, ScanOutcome, TroubleWithPlugin,
+        DiscoveredAuthor, DiscoveredPlugin, DiscoveredPlugins, DiscoveredVersion, DiscoveryFailure, DiscoveryMeta,
+        DiscoveryStatistics, DiscoveryTrouble, HintOutcome, HintedPlugin, ScanOutcome, TroubleWithPlugin,
     },
     entrance::{PageAddress, Whoami},
     event::{DeadEventView, EventView, SubscriptionState, SubscriptionView},

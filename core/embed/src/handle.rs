@@ -201,7 +201,7 @@ impl Camlock {
             logs: options.logs,
             levels: options.levels,
             settings: options.admin,
-            processes: Arc::new(move |health| parent::told(&in_health, health)),
+            processes: Arc::new(move |health| parent::describe(&in_health, health)),
             reconnects: record.store.reconnects(),
             ..AdminOptions::new(Token::new(token.clone()))
         };

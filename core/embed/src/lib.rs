@@ -65,7 +65,7 @@ pub use crate::{
 pub use camlock_admin::{AdminSettings, Levels, Logs, Network};
 pub use camlock_build::{CompilerListener, Profile};
 pub use camlock_http::Dispatch;
-pub use camlock_isolate::{Order as ParentOrder, ParentLink, under_parent};
+pub use camlock_isolate::{ParentLink, ParentOrder, under_parent};
 pub use camlock_loader::{BuiltIn, Digest, on_thread_park};
 pub use camlock_policy::{
     Act, AskError, AskErrorCode, Asker, Body, Done, ExecutionEntry, ExecutionOrder, ExecutionOutcome, ExecutionStatus,

@@ -37,7 +37,7 @@ pub(crate) async fn remember(link: ParentLink, mut overview: watch::Receiver<Arc
 }
 
 /// What is told of the processes.
-pub(crate) fn told(link: &ParentLink, health: &mut ServerHealth) {
+pub(crate) fn describe(link: &ParentLink, health: &mut ServerHealth) {
     health.process = Some(std::process::id());
     health.parent = link.parent();
     health.died_before = link.died().map(str::to_owned);

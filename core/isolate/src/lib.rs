@@ -16,7 +16,7 @@ mod sys;
 
 pub use crate::{
     host::{Runners, Subject},
-    parent::{Order, ParentLink, under_parent},
+    parent::{ParentLink, ParentOrder, under_parent},
     port::BothModes,
     runner::run_runner_if_asked,
 };

@@ -2,7 +2,7 @@
 
 use crate::{
     connection::PluginConnection, functions::Functions, host::HostSide, inside::Inside, request_body,
-    suspects::running::UnderWay, traces,
+    suspects::running::UnderWayMark, traces,
 };
 use abi_stable::std_types::{ROption, RSlice, RStr};
 use camlock_abi::{
@@ -28,7 +28,7 @@ pub(crate) struct Calling {
     /// The request's header map, which the answer's headers go into once its own have crossed.
     headers: Option<HeaderMap>,
     side: Arc<HostSide>,
-    _under_way: UnderWay,
+    _under_way: UnderWayMark,
     /// Last: it outlives the task.
     lease: Option<Lease>,
 }
@@ -299,7 +299,7 @@ fn known_length(body: &Body, status: u16) -> Option<u64> {
 /// A response's body on its way out of the plugin.
 struct PluginResponseBody {
     stream: camlock_abi::ImportBody<BytesLease>,
-    _under_way: UnderWay,
+    _under_way: UnderWayMark,
     side: Arc<HostSide>,
 }
 

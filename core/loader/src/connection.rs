@@ -1,6 +1,6 @@
 //! The plugin's end of an upgraded connection, as a stream of the host's.
 
-use crate::{inside::Inside, suspects::running::UnderWay};
+use crate::{inside::Inside, suspects::running::UnderWayMark};
 use camlock_abi::{BorrowedWaker, ByteStream, IoPoll, IoState, SharedWaker, WakerHeader};
 use camlock_policy::Lease;
 use std::{
@@ -16,12 +16,12 @@ pub(crate) struct PluginConnection {
     stream: ByteStream,
     reader: Option<Arc<SharedWaker>>,
     writer: Option<Arc<SharedWaker>>,
-    _under_way: UnderWay,
+    _under_way: UnderWayMark,
     lease: Lease,
 }
 
 impl PluginConnection {
-    pub(crate) fn new(stream: ByteStream, lease: Lease, under_way: UnderWay) -> Self {
+    pub(crate) fn new(stream: ByteStream, lease: Lease, under_way: UnderWayMark) -> Self {
         PluginConnection { stream, reader: None, writer: None, _under_way: under_way, lease }
     }
 

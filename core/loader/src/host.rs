@@ -8,7 +8,7 @@ use crate::{
     surroundings::PluginSurroundings,
     suspects::{
         self, GenerationName,
-        running::{RunningRow, UnderWay},
+        running::{RunningRow, UnderWayMark},
     },
     symbols::{self, Symbols},
     traces::Traces,
@@ -154,8 +154,8 @@ impl HostSide {
     }
 
     /// A request is under way, as long as this exists.
-    pub(crate) fn under_way(&self) -> UnderWay {
-        UnderWay::counted_at(self.row.get().and_then(RunningRow::count))
+    pub(crate) fn under_way(&self) -> UnderWayMark {
+        UnderWayMark::counted_at(self.row.get().and_then(RunningRow::count))
     }
 
     /// What the plugin is given.

@@ -57,7 +57,7 @@ impl MappedObject<'_> {
 /// Shows every mapped object until `look` has found what it was looking for. The linker's lock is held meanwhile: no object
 /// is mapped or unmapped, and `look` must not open or close one.
 pub(crate) fn each<T>(look: impl FnMut(&MappedObject<'_>) -> ControlFlow<T>) -> Option<T> {
-    struct Search<T, F> {
+    struct SymbolSearch<T, F> {
         look: F,
         found: Option<T>,
     }
@@ -67,7 +67,7 @@ pub(crate) fn each<T>(look: impl FnMut(&MappedObject<'_>) -> ControlFlow<T>) -> 
         data: *mut c_void,
     ) -> c_int {
         // SAFETY: the linker passes a valid record; `data` is the search below, which waits.
-        let (info, search) = unsafe { (&*info, &mut *data.cast::<Search<T, F>>()) };
+        let (info, search) = unsafe { (&*info, &mut *data.cast::<SymbolSearch<T, F>>()) };
         // SAFETY: the linker's names are C strings, or null.
         let name = (!info.dlpi_name.is_null()).then(|| unsafe { CStr::from_ptr(info.dlpi_name) }.to_bytes());
         let headers = if info.dlpi_phdr.is_null() {
@@ -91,7 +91,7 @@ pub(crate) fn each<T>(look: impl FnMut(&MappedObject<'_>) -> ControlFlow<T>) -> 
         show::<T, F>
     }
     let callback = callback::<T, _>(&look);
-    let mut search = Search { look, found: None };
+    let mut search = SymbolSearch { look, found: None };
     // SAFETY: the callback was made for this very search, which outlives the call.
     unsafe { libc::dl_iterate_phdr(Some(callback), (&raw mut search).cast()) };
     search.found

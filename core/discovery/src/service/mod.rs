@@ -14,7 +14,7 @@ use crate::{
     settings::DiscoverySettings,
     trouble::{CacheError, DiscoveryError, ForgeError},
 };
-use camlock_api::{DiscoveredPlugins, DiscoveryMeta, HintOutcome, PluginVersion, ScanOutcome};
+use camlock_api::{DiscoveredPlugins, DiscoveredVersion, DiscoveryMeta, HintOutcome, ScanOutcome};
 use camlock_policy::{
     BoxFuture, Discovery, DiscoveryRecords, NotDiscovered, NotDiscoveredKind, RepositoryHint, ScanOrder,
     registry::Unavailable,
@@ -213,7 +213,7 @@ impl DiscoveryService {
     fn outcome(&self, known: &KnownOrganization, status: &str) -> ScanOutcome {
         let Assembled { plugins, failed } = assemble(&known.repositories, &self.elsewhere());
         let version =
-            |plugin: camlock_api::DiscoveredPlugin| PluginVersion { name: plugin.name, version: plugin.version };
+            |plugin: camlock_api::DiscoveredPlugin| DiscoveredVersion { name: plugin.name, version: plugin.version };
         ScanOutcome {
             status: status.to_owned(),
             organization: known.organization.clone(),

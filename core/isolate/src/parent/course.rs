@@ -56,7 +56,7 @@ impl HowEnded {
 
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NextStep {
+pub(super) enum ParentStep {
     /// Another one, after a pause.
     Again(Duration),
     /// The parent ends too, with this code.
@@ -78,19 +78,19 @@ pub(super) struct Course {
 
 impl Course {
     /// A server has ended. `told`: the parent was asked to end.
-    pub(super) fn after(&mut self, end: ServerEnd, told: bool) -> NextStep {
+    pub(super) fn after(&mut self, end: ServerEnd, told: bool) -> ParentStep {
         self.ever_served |= end.served.is_some();
         let HowEnded::Code(code) = end.how else { return self.died(end, told) };
         let begins_never = !self.ever_served || OF_NO_USE.contains(&code);
         if end.in_order && (told || code == 0 || end.served.is_some() || begins_never) {
-            return NextStep::End(end.how.code());
+            return ParentStep::End(end.how.code());
         }
         self.died(end, told)
     }
 
-    fn died(&mut self, end: ServerEnd, told: bool) -> NextStep {
+    fn died(&mut self, end: ServerEnd, told: bool) -> ParentStep {
         if told {
-            return NextStep::End(end.how.code());
+            return ParentStep::End(end.how.code());
         }
         if end.served.is_some_and(|served| served >= STABLE) {
             self.deaths = 0;
@@ -98,7 +98,7 @@ impl Course {
         self.deaths += 1;
         self.unserved = if end.served.is_some() { 0 } else { self.unserved + 1 };
         if self.unserved >= TRIES {
-            return NextStep::GiveUp;
+            return ParentStep::GiveUp;
         }
         let pause = match self.deaths {
             1 => Duration::ZERO,
@@ -107,7 +107,7 @@ impl Course {
                 (FIRST_PAUSE * 2_u32.saturating_pow(deaths - 2).min(1 << 10)).min(longest)
             }
         };
-        NextStep::Again(pause)
+        ParentStep::Again(pause)
     }
 }
 
@@ -135,7 +135,7 @@ mod tests {
             (died(HowEnded::Signal(9), Some(5)), true, 137),
             (died(HowEnded::Code(3), Some(5)), true, 3),
         ] {
-            assert_eq!(Course::default().after(end, told), NextStep::End(code), "{end:?}");
+            assert_eq!(Course::default().after(end, told), ParentStep::End(code), "{end:?}");
         }
     }
 
@@ -143,7 +143,7 @@ mod tests {
     fn who_dies_is_replaced_at_once_and_then_later_and_later() {
         let mut course = Course::default();
         let millis = |step| match step {
-            NextStep::Again(pause) => Duration::as_millis(&pause),
+            ParentStep::Again(pause) => Duration::as_millis(&pause),
             other => panic!("{other:?}"),
         };
         let pauses: Vec<_> = (0..10).map(|_| millis(course.after(died(SEGMENT, Some(1)), false))).collect();
@@ -156,13 +156,13 @@ mod tests {
     #[test]
     fn one_that_never_answers_is_given_up() {
         let mut course = Course::default();
-        assert_eq!(course.after(died(SEGMENT, Some(1)), false), NextStep::Again(Duration::ZERO));
+        assert_eq!(course.after(died(SEGMENT, Some(1)), false), ParentStep::Again(Duration::ZERO));
         for _ in 1..TRIES {
             // An error of its own at a later start may pass, as that of a database does.
-            assert!(matches!(course.after(in_order(1, None), false), NextStep::Again(_)));
+            assert!(matches!(course.after(in_order(1, None), false), ParentStep::Again(_)));
         }
-        assert_eq!(course.after(died(SEGMENT, None), false), NextStep::GiveUp);
+        assert_eq!(course.after(died(SEGMENT, None), false), ParentStep::GiveUp);
         let mut course = Course { ever_served: true, ..Course::default() };
-        assert_eq!(course.after(in_order(64, None), false), NextStep::End(64), "that does not pass");
+        assert_eq!(course.after(in_order(64, None), false), ParentStep::End(64), "that does not pass");
     }
 }

@@ -6,13 +6,13 @@ mod process;
 mod restart;
 
 use super::{
-    course::{Course, GIVEN_UP, HowEnded, NextStep, ServerEnd},
+    course::{Course, GIVEN_UP, HowEnded, ParentStep, ServerEnd},
     systemd,
     words::{Begin, ParentWord, ServerWord},
 };
 use crate::sys;
 use process::ServerProcess;
-use restart::{Inheritance, Program};
+use restart::{Inheritance, ServedProgram};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Signal, WaitOptions, wait},
@@ -27,8 +27,8 @@ use std::{
 /// How long the new one of an upgrade may take until it answers.
 const UPGRADE: Duration = Duration::from_secs(300);
 
-struct Keeper {
-    program: Program,
+struct ProcessKeeper {
+    program: ServedProgram,
     signals: OwnedFd,
     /// What is handed from one server to the next.
     kept: BTreeMap<String, OwnedFd>,
@@ -38,7 +38,7 @@ struct Keeper {
     /// Those that gave way, and end what they began.
     leaving: Vec<ServerProcess>,
     /// How often it was asked to end.
-    told: u32,
+    asked_to_end: u32,
     /// What it ends with, once nobody is left.
     code: Option<u8>,
 }
@@ -62,21 +62,31 @@ enum ParentPhase {
 
 /// Runs servers until one ends in order: the exit code.
 pub(super) fn run() -> io::Result<u8> {
-    let program = Program::of_this_process()?;
+    let program = ServedProgram::of_this_process()?;
     let signals = [Signal::TERM, Signal::INT, Signal::HUP, Signal::CHILD].map(Signal::as_raw);
     let signals = sys::signals_by_descriptor(&signals)?;
     let mut keeper = match restart::inherited()? {
         Some(Inheritance { kept, served, server, leaving }) => {
             systemd::notify("READY=1");
             let phase = ParentPhase::Runs(server);
-            Keeper { program, signals, kept, served, course: Course::default(), phase, leaving, told: 0, code: None }
+            ProcessKeeper {
+                program,
+                signals,
+                kept,
+                served,
+                course: Course::default(),
+                phase,
+                leaving,
+                asked_to_end: 0,
+                code: None,
+            }
         }
         None => {
             let kept = systemd::sockets()?.into_iter().collect();
             let server = ServerProcess::start(&program, false, &kept, &Begin::default())?;
             let phase = ParentPhase::Runs(server);
             let (served, leaving, course) = (Vec::new(), Vec::new(), Course::default());
-            Keeper { program, signals, kept, served, course, phase, leaving, told: 0, code: None }
+            ProcessKeeper { program, signals, kept, served, course, phase, leaving, asked_to_end: 0, code: None }
         }
     };
     // Those that ended while this one was exchanged left no signal for it.
@@ -89,7 +99,7 @@ pub(super) fn run() -> io::Result<u8> {
     }
 }
 
-impl Keeper {
+impl ProcessKeeper {
     /// Waits for something to happen, and does what follows.
     fn turn(&mut self) -> io::Result<()> {
         let waits = match &self.phase {
@@ -203,14 +213,14 @@ impl Keeper {
 
     /// Whoever asks this process to end means the server.
     fn end(&mut self, signal: Signal) {
-        self.told += 1;
+        self.asked_to_end += 1;
         systemd::notify("STOPPING=1");
         if matches!(self.phase, ParentPhase::Pauses { .. }) {
             (self.phase, self.code) = (ParentPhase::Ended, Some(0));
         }
         let leaving: BTreeSet<_> = self.leaving.iter().map(ServerProcess::id).collect();
         // Those that leave anyway would take it for the second time.
-        for server in self.servers().filter(|server| self.told > 1 || !leaving.contains(&server.id())) {
+        for server in self.servers().filter(|server| self.asked_to_end > 1 || !leaving.contains(&server.id())) {
             server.signal(signal);
             // One that was stopped hears nothing.
             server.signal(Signal::CONT);
@@ -219,7 +229,7 @@ impl Keeper {
 
     /// Starts the program that now lies where this one lay, to take the server's place.
     fn upgrade(&mut self) {
-        if self.told > 0 {
+        if self.asked_to_end > 0 {
             return;
         }
         let old = match std::mem::replace(&mut self.phase, ParentPhase::Ended) {
@@ -289,12 +299,12 @@ impl Keeper {
             ParentPhase::Runs(server) if server.id() == id => self.after(&server, how),
             ParentPhase::Upgrades { old, new, .. } if new.id() == id => {
                 let why = format!("the new server {}", process::in_words(how));
-                if self.told > 0 { self.phase = ParentPhase::Runs(old) } else { self.not_replaced(old, why) }
+                if self.asked_to_end > 0 { self.phase = ParentPhase::Runs(old) } else { self.not_replaced(old, why) }
             }
             // The new one is there already, and answers as soon as it can.
             ParentPhase::Upgrades { old, new, .. } if old.id() == id => {
                 let ended = ServerEnd { in_order: old.in_order, how, served: old.served() };
-                if self.told == 0 {
+                if self.asked_to_end == 0 {
                     let _ = self.course.after(ended, false);
                 }
                 self.phase = ParentPhase::Runs(new);
@@ -305,12 +315,12 @@ impl Keeper {
 
     fn after(&mut self, server: &ServerProcess, how: HowEnded) {
         let ended = ServerEnd { in_order: server.in_order, how, served: server.served() };
-        match self.course.after(ended, self.told > 0) {
-            NextStep::End(code) => self.code = Some(code),
-            NextStep::Again(pause) => {
+        match self.course.after(ended, self.asked_to_end > 0) {
+            ParentStep::End(code) => self.code = Some(code),
+            ParentStep::Again(pause) => {
                 self.phase = ParentPhase::Pauses { until: Instant::now() + pause, died: how };
             }
-            NextStep::GiveUp => {
+            ParentStep::GiveUp => {
                 eprintln!(
                     "camlock: the server is given up: it ended {} times in a row before it answered anybody, the last time because it \
                      {} (see its log; `--no-parent` runs it without a parent)",

@@ -40,7 +40,7 @@ struct LinkCore {
 
 /// What a parent asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum ParentOrder {
     /// Another process answers in the place of this one: it ends what it began, and leaves files of sockets where they are.
     GiveWay,
     /// Another process was to take this one's place, and could not; why, in a sentence.
@@ -191,28 +191,28 @@ impl ParentLink {
     }
 
     /// Waits for what the parent asks for; for ever, without one. Within a runtime.
-    pub async fn order(&self) -> Order {
+    pub async fn order(&self) -> ParentOrder {
         let Some(socket) = &self.0.socket else { return std::future::pending().await };
         let Ok(watched) = socket.try_clone().and_then(sys::watched) else { return std::future::pending().await };
         loop {
-            let Ok(mut ready) = watched.readable().await else { return Order::Gone };
+            let Ok(mut ready) = watched.readable().await else { return ParentOrder::Gone };
             let heard = match wire::take(socket, RecvFlags::DONTWAIT) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     ready.clear_ready();
                     continue;
                 }
-                Err(_) | Ok(None) => return Order::Gone,
+                Err(_) | Ok(None) => return ParentOrder::Gone,
                 Ok(Some((heard, _))) => heard,
             };
             match serde_json::from_slice(&heard) {
                 Ok(ParentWord::GiveWay) => {
                     self.0.gives_way.store(true, Ordering::Relaxed);
-                    return Order::GiveWay;
+                    return ParentOrder::GiveWay;
                 }
                 Ok(ParentWord::NotReplaced { why }) => {
                     let mut known = self.0.not_replaced.lock().unwrap_or_else(PoisonError::into_inner);
                     *known = Some((known.as_ref().map_or(1, |(times, _)| times + 1), why.clone()));
-                    return Order::NotReplaced(why);
+                    return ParentOrder::NotReplaced(why);
                 }
                 // A parent of another version may know more.
                 Ok(_) | Err(_) => {}

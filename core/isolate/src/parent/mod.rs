@@ -14,7 +14,7 @@ mod systemd;
 mod wire;
 mod words;
 
-pub use link::{Order, ParentLink};
+pub use link::{ParentLink, ParentOrder};
 
 use std::process::ExitCode;
 

@@ -110,18 +110,18 @@ impl Drop for RunningRow {
 }
 
 /// A request that is under way in a generation, as long as this exists.
-pub(crate) struct UnderWay(Option<&'static AtomicU64>);
+pub(crate) struct UnderWayMark(Option<&'static AtomicU64>);
 
-impl UnderWay {
+impl UnderWayMark {
     pub(crate) fn counted_at(count: Option<&'static AtomicU64>) -> Self {
         if let Some(count) = count {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        UnderWay(count)
+        UnderWayMark(count)
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for UnderWayMark {
     fn drop(&mut self) {
         if let Some(count) = self.0 {
             count.fetch_sub(1, Ordering::Relaxed);
@@ -239,7 +239,7 @@ mod tests {
         let row = |plugin, requests| ThereThen { name: name(plugin), requests, since: 7 };
         let there = || RunningThen::parse(&fs::read(&path).unwrap());
         assert_eq!(there(), RunningThen { there: vec![row("one", 0), row("two", 0)], inside: vec![] });
-        let under_way = [UnderWay::counted_at(rows[1].count()), UnderWay::counted_at(rows[1].count())];
+        let under_way = [UnderWayMark::counted_at(rows[1].count()), UnderWayMark::counted_at(rows[1].count())];
         is_inside(leases[0].generation());
         let elsewhere = leases[0].generation();
         std::thread::spawn(move || is_inside(elsewhere)).join().unwrap();

@@ -7,7 +7,7 @@ use super::{
         systemd, wire,
         words::{Begin, ParentWord, ServerWord, encode},
     },
-    restart::{Program, STATE},
+    restart::{STATE, ServedProgram},
 };
 use crate::control;
 use rustix::{
@@ -38,7 +38,7 @@ pub(super) struct ServerProcess {
 impl ServerProcess {
     /// Starts this program, or what lies in its place by now.
     pub(super) fn start(
-        program: &Program,
+        program: &ServedProgram,
         anew: bool,
         kept: &BTreeMap<String, OwnedFd>,
         begin: &Begin,

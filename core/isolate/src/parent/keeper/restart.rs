@@ -65,7 +65,7 @@ pub(super) fn inherited() -> io::Result<Option<Inheritance>> {
 
 /// Becomes the new program. Returns only if that cannot be.
 pub(super) fn become_it(
-    program: &Program,
+    program: &ServedProgram,
     kept: &BTreeMap<String, OwnedFd>,
     served: &[String],
     server: &ServerProcess,
@@ -94,20 +94,20 @@ pub(super) fn become_it(
 }
 
 /// The program of this process, and how it was called.
-pub(super) struct Program {
+pub(super) struct ServedProgram {
     /// Where it lies; another one may lie there later.
     path: PathBuf,
     called: OsString,
     arguments: Vec<OsString>,
 }
 
-impl Program {
+impl ServedProgram {
     pub(super) fn of_this_process() -> io::Result<Self> {
         let mut arguments = env::args_os();
         let called = arguments.next().unwrap_or_default();
         let itself = env::current_exe()?;
         let path = place(&called, &itself).unwrap_or(itself);
-        Ok(Program { path, called, arguments: arguments.collect() })
+        Ok(ServedProgram { path, called, arguments: arguments.collect() })
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -3,7 +3,7 @@
 
 use super::{
     port::{
-        BringingRight, DeadEvent, EventLedger, Kept, KeptEmission, KeptEvent, NextEvents, SubscriptionKey,
+        BringingRight, DeadEvent, EventBatch, EventLedger, KeptEmission, KeptEvent, LedgerFuture, SubscriptionKey,
         SubscriptionRow, SubscriptionTerms, TopicClaim,
     },
     sql::{
@@ -55,17 +55,17 @@ impl EventLedger for EventStore {
         EventStore::is_there(self)
     }
 
-    fn keep(&self, events: Arc<Vec<KeptEmission>>) -> Kept<()> {
+    fn keep(&self, events: Arc<Vec<KeptEmission>>) -> LedgerFuture<()> {
         let store = self.clone();
         Box::pin(async move { store.keep_all(events).await })
     }
 
-    fn number_fresh(&self) -> Kept<u64> {
+    fn number_fresh(&self) -> LedgerFuture<u64> {
         let store = self.clone();
         Box::pin(async move { store.number_some().await })
     }
 
-    fn head(&self) -> Kept<u64> {
+    fn head(&self) -> LedgerFuture<u64> {
         let store = self.clone();
         Box::pin(async move { store.last_number().await })
     }
@@ -92,14 +92,14 @@ impl EventLedger for EventStore {
         })
     }
 
-    fn register(&self, key: SubscriptionKey, terms: SubscriptionTerms) -> Kept<()> {
+    fn register(&self, key: SubscriptionKey, terms: SubscriptionTerms) -> LedgerFuture<()> {
         let SubscriptionTerms { plugin, pattern, deliver } = terms;
         let values = vec![text(&key.id), text(&key.node), text(&plugin), text(pattern.as_str()), text(deliver)];
         let store = self.clone();
         Box::pin(async move { store.run(REGISTER, values).await.map(drop) })
     }
 
-    fn claim(&self, key: SubscriptionKey, holder: Arc<str>) -> Kept<Option<TopicClaim>> {
+    fn claim(&self, key: SubscriptionKey, holder: Arc<str>) -> LedgerFuture<Option<TopicClaim>> {
         let store = self.clone();
         Box::pin(async move {
             let rows = store.run(CLAIM, vec![text(&holder), text(&key.id), text(&key.node)]).await?;
@@ -114,40 +114,40 @@ impl EventLedger for EventStore {
         })
     }
 
-    fn release(&self, key: SubscriptionKey, holder: Arc<str>) -> Kept<()> {
+    fn release(&self, key: SubscriptionKey, holder: Arc<str>) -> LedgerFuture<()> {
         let store = self.clone();
         let values = vec![text(&holder), text(&key.id), text(&key.node)];
         Box::pin(async move { store.run(RELEASE, values).await.map(drop) })
     }
 
-    fn read(&self, _right: BringingRight, done: u64, pattern: TopicPattern) -> Kept<NextEvents> {
+    fn read(&self, _right: BringingRight, done: u64, pattern: TopicPattern) -> LedgerFuture<EventBatch> {
         let store = self.clone();
         Box::pin(async move {
             let rows = store.run(READ, vec![number(done)]).await?;
             let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
-                return Ok(NextEvents { upto: done, ..NextEvents::default() });
+                return Ok(EventBatch { upto: done, ..EventBatch::default() });
             };
             // Numbers have no gaps: what lies between was removed.
             let (lost, upto) = (first[0].count() - done - 1, last[0].count());
             let events = rows.iter().filter(|row| pattern.matches(row[1].text())).map(read_event).collect();
-            Ok(NextEvents { events, upto, lost })
+            Ok(EventBatch { events, upto, lost })
         })
     }
 
-    fn advance(&self, right: BringingRight, upto: u64, (delivered, lost): (u64, u64)) -> Kept<()> {
+    fn advance(&self, right: BringingRight, upto: u64, (delivered, lost): (u64, u64)) -> LedgerFuture<()> {
         let store = self.clone();
         let values = [vec![number(upto), number(delivered), number(lost)], right.cells().to_vec()].concat();
         Box::pin(async move { store.run(ADVANCE, values).await.map(drop) })
     }
 
-    fn failed(&self, right: BringingRight, attempts: u32, reason: String, pause: Duration) -> Kept<()> {
+    fn failed(&self, right: BringingRight, attempts: u32, reason: String, pause: Duration) -> LedgerFuture<()> {
         let store = self.clone();
         let values = vec![number(attempts.into()), text(&reason), number(milliseconds(pause))];
         let values = [values, right.cells().to_vec()].concat();
         Box::pin(async move { store.run(FAILED, values).await.map(drop) })
     }
 
-    fn give_up(&self, right: BringingRight, event: KeptEvent, attempts: u32, reason: String) -> Kept<()> {
+    fn give_up(&self, right: BringingRight, event: KeptEvent, attempts: u32, reason: String) -> LedgerFuture<()> {
         let store = self.clone();
         let KeptEvent { number: place, position, said } = event;
         let bury = vec![
@@ -167,7 +167,7 @@ impl EventLedger for EventStore {
         Box::pin(async move { store.run_all(all).await })
     }
 
-    fn to_replay(&self, key: SubscriptionKey) -> Kept<Option<(KeptEvent, u32)>> {
+    fn to_replay(&self, key: SubscriptionKey) -> LedgerFuture<Option<(KeptEvent, u32)>> {
         let store = self.clone();
         Box::pin(async move {
             let rows = store.run(TO_REPLAY, vec![text(&key.id), text(&key.node)]).await?;
@@ -175,19 +175,19 @@ impl EventLedger for EventStore {
         })
     }
 
-    fn revived(&self, key: SubscriptionKey, place: u64) -> Kept<()> {
+    fn revived(&self, key: SubscriptionKey, place: u64) -> LedgerFuture<()> {
         let store = self.clone();
         let values = vec![text(&key.id), text(&key.node), number(place)];
         Box::pin(async move { store.run(REVIVED, values).await.map(drop) })
     }
 
-    fn still_dead(&self, key: SubscriptionKey, place: u64, reason: String) -> Kept<()> {
+    fn still_dead(&self, key: SubscriptionKey, place: u64, reason: String) -> LedgerFuture<()> {
         let store = self.clone();
         let values = vec![text(&reason), text(&key.id), text(&key.node), number(place)];
         Box::pin(async move { store.run(STILL_DEAD, values).await.map(drop) })
     }
 
-    fn dead(&self, id: String, after: u64, most: usize) -> Kept<Vec<DeadEvent>> {
+    fn dead(&self, id: String, after: u64, most: usize) -> LedgerFuture<Vec<DeadEvent>> {
         let store = self.clone();
         Box::pin(async move {
             let rows = store.run(DEAD, vec![text(&id), number(after), number(most as u64)]).await?;
@@ -202,7 +202,7 @@ impl EventLedger for EventStore {
         })
     }
 
-    fn replay(&self, id: String, place: Option<u64>) -> Kept<u64> {
+    fn replay(&self, id: String, place: Option<u64>) -> LedgerFuture<u64> {
         let store = self.clone();
         Box::pin(async move {
             let rows = store.run(REPLAY, vec![text(&id), number(place.unwrap_or(0))]).await?;
@@ -210,12 +210,12 @@ impl EventLedger for EventStore {
         })
     }
 
-    fn list(&self) -> Kept<Vec<SubscriptionRow>> {
+    fn list(&self) -> LedgerFuture<Vec<SubscriptionRow>> {
         let store = self.clone();
         Box::pin(async move { Ok(store.run(LIST, Vec::new()).await?.iter().map(row).collect()) })
     }
 
-    fn is_known(&self, id: String) -> Kept<bool> {
+    fn is_known(&self, id: String) -> LedgerFuture<bool> {
         let store = self.clone();
         Box::pin(async move {
             let rows = store.run(IS_THERE, vec![text(&id)]).await?;
@@ -223,7 +223,7 @@ impl EventLedger for EventStore {
         })
     }
 
-    fn pause(&self, id: String, reason: Option<String>) -> Kept<()> {
+    fn pause(&self, id: String, reason: Option<String>) -> LedgerFuture<()> {
         let store = self.clone();
         Box::pin(async move {
             match reason {
@@ -233,13 +233,13 @@ impl EventLedger for EventStore {
         })
     }
 
-    fn purge(&self, plugin: String) -> Kept<()> {
+    fn purge(&self, plugin: String) -> LedgerFuture<()> {
         let store = self.clone();
         let all = PURGE.into_iter().map(|sql| (sql, vec![text(&plugin)])).collect();
         Box::pin(async move { store.run_all(all).await })
     }
 
-    fn sweep(&self) -> Kept<()> {
+    fn sweep(&self) -> LedgerFuture<()> {
         let store = self.clone();
         let all = SWEEP.into_iter().map(|sql| (sql, Vec::new())).collect();
         Box::pin(async move { store.run_all(all).await })

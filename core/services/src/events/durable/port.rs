@@ -65,7 +65,7 @@ pub(super) struct TopicClaim {
 
 /// The next events of a subscription.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct NextEvents {
+pub(super) struct EventBatch {
     /// Those that its pattern matches, in the order of their numbers.
     pub(super) events: Vec<KeptEvent>,
     /// It was looked up to there: with no more of its own than these.
@@ -107,7 +107,7 @@ pub(super) struct DeadEvent {
     pub(super) died: u64,
 }
 
-pub(super) type Kept<T> = BoxFuture<Result<T, AskError>>;
+pub(super) type LedgerFuture<T> = BoxFuture<Result<T, AskError>>;
 
 /// Where kept events lie. What is acknowledged here is on the disk.
 pub(super) trait EventLedger: Send + Sync {
@@ -115,65 +115,65 @@ pub(super) trait EventLedger: Send + Sync {
     fn is_there(&self) -> bool;
 
     /// Keeps events, in their order.
-    fn keep(&self, events: Arc<Vec<KeptEmission>>) -> Kept<()>;
+    fn keep(&self, events: Arc<Vec<KeptEmission>>) -> LedgerFuture<()>;
 
     /// Gives some of those that have none their numbers: to how many.
-    fn number_fresh(&self) -> Kept<u64>;
+    fn number_fresh(&self) -> LedgerFuture<u64>;
 
     /// The last number.
-    fn head(&self) -> Kept<u64>;
+    fn head(&self) -> LedgerFuture<u64>;
 
     /// Grows `look` whenever others have kept something, for as long as this is polled.
     fn listen(&self, look: watch::Sender<u64>) -> BoxFuture<()>;
 
     /// There is such a subscription from now on; a new one begins behind all that is kept.
-    fn register(&self, key: SubscriptionKey, terms: SubscriptionTerms) -> Kept<()>;
+    fn register(&self, key: SubscriptionKey, terms: SubscriptionTerms) -> LedgerFuture<()>;
 
     /// Gets the right to bring events to it for a while, or holds on to it, if nobody else has it.
-    fn claim(&self, key: SubscriptionKey, holder: Arc<str>) -> Kept<Option<TopicClaim>>;
+    fn claim(&self, key: SubscriptionKey, holder: Arc<str>) -> LedgerFuture<Option<TopicClaim>>;
 
     /// Somebody else may have the right at once.
-    fn release(&self, key: SubscriptionKey, holder: Arc<str>) -> Kept<()>;
+    fn release(&self, key: SubscriptionKey, holder: Arc<str>) -> LedgerFuture<()>;
 
     /// The next events after those that are done.
-    fn read(&self, right: BringingRight, done: u64, pattern: TopicPattern) -> Kept<NextEvents>;
+    fn read(&self, right: BringingRight, done: u64, pattern: TopicPattern) -> LedgerFuture<EventBatch>;
 
     /// Everything is handled up to there: so many events, and so many that were lost.
-    fn advance(&self, right: BringingRight, upto: u64, counts: (u64, u64)) -> Kept<()>;
+    fn advance(&self, right: BringingRight, upto: u64, counts: (u64, u64)) -> LedgerFuture<()>;
 
     /// The next event failed so often, for that reason, and is tried again after that pause.
-    fn failed(&self, right: BringingRight, attempts: u32, reason: String, pause: Duration) -> Kept<()>;
+    fn failed(&self, right: BringingRight, attempts: u32, reason: String, pause: Duration) -> LedgerFuture<()>;
 
     /// The next event is given up.
-    fn give_up(&self, right: BringingRight, event: KeptEvent, attempts: u32, reason: String) -> Kept<()>;
+    fn give_up(&self, right: BringingRight, event: KeptEvent, attempts: u32, reason: String) -> LedgerFuture<()>;
 
     /// The next of those given up that is to be tried anew, and how often it was tried.
-    fn to_replay(&self, key: SubscriptionKey) -> Kept<Option<(KeptEvent, u32)>>;
+    fn to_replay(&self, key: SubscriptionKey) -> LedgerFuture<Option<(KeptEvent, u32)>>;
 
     /// One that was given up is handled.
-    fn revived(&self, key: SubscriptionKey, number: u64) -> Kept<()>;
+    fn revived(&self, key: SubscriptionKey, number: u64) -> LedgerFuture<()>;
 
     /// It is not, for that reason.
-    fn still_dead(&self, key: SubscriptionKey, number: u64, reason: String) -> Kept<()>;
+    fn still_dead(&self, key: SubscriptionKey, number: u64, reason: String) -> LedgerFuture<()>;
 
     /// Those given up after that number, up to so many.
-    fn dead(&self, id: String, after: u64, most: usize) -> Kept<Vec<DeadEvent>>;
+    fn dead(&self, id: String, after: u64, most: usize) -> LedgerFuture<Vec<DeadEvent>>;
 
     /// One that was given up, or all of them, are to be tried anew: so many.
-    fn replay(&self, id: String, number: Option<u64>) -> Kept<u64>;
+    fn replay(&self, id: String, number: Option<u64>) -> LedgerFuture<u64>;
 
     /// All subscriptions.
-    fn list(&self) -> Kept<Vec<SubscriptionRow>>;
+    fn list(&self) -> LedgerFuture<Vec<SubscriptionRow>>;
 
     /// Whether there is such a subscription, on any server.
-    fn is_known(&self, id: String) -> Kept<bool>;
+    fn is_known(&self, id: String) -> LedgerFuture<bool>;
 
     /// It is paused for that reason, or goes on.
-    fn pause(&self, id: String, reason: Option<String>) -> Kept<()>;
+    fn pause(&self, id: String, reason: Option<String>) -> LedgerFuture<()>;
 
     /// Removes what is kept for a plugin.
-    fn purge(&self, plugin: String) -> Kept<()>;
+    fn purge(&self, plugin: String) -> LedgerFuture<()>;
 
     /// Removes what is old: what everybody has had goes after an hour, and the rest after a week.
-    fn sweep(&self) -> Kept<()>;
+    fn sweep(&self) -> LedgerFuture<()>;
 }

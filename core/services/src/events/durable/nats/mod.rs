@@ -13,7 +13,7 @@ pub(super) use place::NatsUrl;
 
 use super::{
     port::{
-        BringingRight, DeadEvent, EventLedger, Kept, KeptEmission, KeptEvent, NextEvents, SubscriptionKey,
+        BringingRight, DeadEvent, EventBatch, EventLedger, KeptEmission, KeptEvent, LedgerFuture, SubscriptionKey,
         SubscriptionRow, SubscriptionTerms, TopicClaim,
     },
     store::EventStore,
@@ -24,8 +24,8 @@ use camlock_policy::{AskError, BoxFuture, TopicPattern};
 use futures_util::{StreamExt, TryStreamExt};
 use link::{NatsLink, NatsTable, PATIENCE, unavailable};
 use parking_lot::Mutex;
-use reader::EventReader;
-use record::{BuriedEvent, SubscriptionState, begin, number_of, read, written};
+use reader::NatsReader;
+use record::{BuriedEvent, NatsSubscription, begin, number_of, read, written};
 use std::{
     collections::HashMap,
     sync::Arc,
@@ -63,7 +63,7 @@ struct NatsLedger {
     appender: EventAppender,
     /// Where events are that plugins emitted in transactions of theirs.
     outbox: EventStore,
-    readers: Mutex<HashMap<SubscriptionKey, Arc<tokio::sync::Mutex<EventReader>>>>,
+    readers: Mutex<HashMap<SubscriptionKey, Arc<tokio::sync::Mutex<NatsReader>>>>,
     /// What is held here: when that was written last, and when its next event is due.
     held: Mutex<HashMap<SubscriptionKey, HeldRight>>,
     /// What others hold: which revision was seen, first when.
@@ -97,7 +97,7 @@ impl NatsEvents {
     }
 
     /// Does something with all of this, by itself.
-    fn asked<T: Send + 'static, F>(&self, work: impl FnOnce(Arc<NatsLedger>) -> F) -> Kept<T>
+    fn asked<T: Send + 'static, F>(&self, work: impl FnOnce(Arc<NatsLedger>) -> F) -> LedgerFuture<T>
     where
         F: Future<Output = Result<T, AskError>> + Send + 'static,
     {
@@ -110,12 +110,12 @@ impl NatsLedger {
     async fn change(
         &self,
         key: &str,
-        change: impl Fn(&mut SubscriptionState) -> RowChange + Send + Sync,
-    ) -> Result<Option<SubscriptionState>, AskError> {
+        change: impl Fn(&mut NatsSubscription) -> RowChange + Send + Sync,
+    ) -> Result<Option<NatsSubscription>, AskError> {
         let table = &self.link.streams().await?.subscriptions;
         for _ in 0..MOST_CHANGES {
             let Some(row) = table.get(key).await? else { return Ok(None) };
-            let mut state: SubscriptionState = read(&row)?;
+            let mut state: NatsSubscription = read(&row)?;
             match change(&mut state) {
                 RowChange::Leave => return Ok(None),
                 RowChange::Write => {}
@@ -132,7 +132,7 @@ impl NatsLedger {
         &self,
         right: &BringingRight,
         due: Option<Instant>,
-        change: impl Fn(&mut SubscriptionState) + Send + Sync,
+        change: impl Fn(&mut NatsSubscription) + Send + Sync,
     ) -> Result<(), AskError> {
         let changed = self
             .change(&right.key.row(), |state| {
@@ -162,7 +162,7 @@ impl NatsLedger {
         let table = &self.link.streams().await?.subscriptions;
         let row = key.row();
         let Some(found) = table.get(&row).await? else { return Ok(None) };
-        let mut state: SubscriptionState = read(&found)?;
+        let mut state: NatsSubscription = read(&found)?;
         let now = Instant::now();
         let held = self.held.lock().get(&key).copied().filter(|_| state.holder == *holder);
         match held {
@@ -213,11 +213,11 @@ impl NatsLedger {
     async fn register(&self, key: SubscriptionKey, terms: SubscriptionTerms) -> Result<(), AskError> {
         let streams = self.link.streams().await?;
         let head = streams.events.get_info().await.map_err(unavailable)?.state.last_sequence;
-        let fresh = SubscriptionState::new(&key, &terms, head);
+        let fresh = NatsSubscription::new(&key, &terms, head);
         if streams.subscriptions.put(&key.row(), written(&fresh), Some(0)).await?.is_some() {
             return Ok(());
         }
-        let change = |state: &mut SubscriptionState| {
+        let change = |state: &mut NatsSubscription| {
             *state = std::mem::take(state).with(&terms);
             RowChange::Write
         };
@@ -236,7 +236,7 @@ impl NatsLedger {
         let buried = BuriedEvent::new(plugin, &right.key.node, &event, attempts, reason.clone());
         // First: if this ends between the two, it is given up once more.
         streams.dead.put(&right.key.dead_row(event.number), written(&buried), None).await?;
-        let change = |state: &mut SubscriptionState| {
+        let change = |state: &mut NatsSubscription| {
             (state.done, state.attempts) = (event.number, 0);
             state.failed += 1;
             state.given_up += 1;
@@ -267,7 +267,7 @@ impl NatsLedger {
             }
         }
         // Unless somebody wanted one more meanwhile.
-        let mut state: SubscriptionState = read(&row)?;
+        let mut state: NatsSubscription = read(&row)?;
         state.replays = false;
         streams.subscriptions.put(&key.row(), written(&state), Some(row.revision)).await?;
         Ok(None)
@@ -278,10 +278,10 @@ impl NatsLedger {
         let mut count = 0;
         for key in self.dead_keys(&begin(&id)).await? {
             if number.is_none_or(|number| number == number_of(&key)) {
-                count += u64::from(mark(table, &key).await?);
+                count += u64::from(begin_anew(table, &key).await?);
             }
         }
-        let wants = |state: &mut SubscriptionState| {
+        let wants = |state: &mut NatsSubscription| {
             state.replays = true;
             RowChange::Write
         };
@@ -324,7 +324,7 @@ impl NatsLedger {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let mut rows = Vec::new();
         for row in streams.subscriptions.rows("").await? {
-            let state: SubscriptionState = read(&row)?;
+            let state: NatsSubscription = read(&row)?;
             let key = SubscriptionKey { id: state.id, node: state.node };
             let unseen = u64::try_from(now).unwrap_or(0).saturating_sub(row.written);
             rows.push(SubscriptionRow {
@@ -356,7 +356,7 @@ impl NatsLedger {
             }
         }
         for row in streams.subscriptions.rows("").await? {
-            if read::<SubscriptionState>(&row)?.plugin == plugin {
+            if read::<NatsSubscription>(&row)?.plugin == plugin {
                 streams.subscriptions.remove(&row.key).await?;
             }
         }
@@ -423,7 +423,7 @@ impl NatsLedger {
 }
 
 /// One is to be tried anew: whether it was there.
-async fn mark(table: &NatsTable, key: &str) -> Result<bool, AskError> {
+async fn begin_anew(table: &NatsTable, key: &str) -> Result<bool, AskError> {
     for _ in 0..MOST_CHANGES {
         let Some(found) = table.get(key).await? else { return Ok(false) };
         let mut buried: BuriedEvent = read(&found)?;
@@ -440,12 +440,12 @@ impl EventLedger for NatsEvents {
         true
     }
 
-    fn keep(&self, events: Arc<Vec<KeptEmission>>) -> Kept<()> {
+    fn keep(&self, events: Arc<Vec<KeptEmission>>) -> LedgerFuture<()> {
         self.asked(async move |ledger| ledger.append(&events).await)
     }
 
     /// They have them from the beginning, but for those that come from a database. While that is away the others go on.
-    fn number_fresh(&self) -> Kept<u64> {
+    fn number_fresh(&self) -> LedgerFuture<u64> {
         self.asked(async move |ledger| {
             if !ledger.outbox.is_there() {
                 return Ok(0);
@@ -458,7 +458,7 @@ impl EventLedger for NatsEvents {
         })
     }
 
-    fn head(&self) -> Kept<u64> {
+    fn head(&self) -> LedgerFuture<u64> {
         self.asked(async move |ledger| {
             Ok(ledger.link.streams().await?.events.get_info().await.map_err(unavailable)?.state.last_sequence)
         })
@@ -476,19 +476,19 @@ impl EventLedger for NatsEvents {
         })
     }
 
-    fn register(&self, key: SubscriptionKey, terms: SubscriptionTerms) -> Kept<()> {
+    fn register(&self, key: SubscriptionKey, terms: SubscriptionTerms) -> LedgerFuture<()> {
         self.asked(async move |ledger| ledger.register(key, terms).await)
     }
 
-    fn claim(&self, key: SubscriptionKey, holder: Arc<str>) -> Kept<Option<TopicClaim>> {
+    fn claim(&self, key: SubscriptionKey, holder: Arc<str>) -> LedgerFuture<Option<TopicClaim>> {
         self.asked(async move |ledger| ledger.claim(key, holder).await)
     }
 
-    fn release(&self, key: SubscriptionKey, holder: Arc<str>) -> Kept<()> {
+    fn release(&self, key: SubscriptionKey, holder: Arc<str>) -> LedgerFuture<()> {
         self.asked(async move |ledger| {
             ledger.held.lock().remove(&key);
             ledger.readers.lock().remove(&key);
-            let change = |state: &mut SubscriptionState| {
+            let change = |state: &mut NatsSubscription| {
                 if state.holder != *holder {
                     return RowChange::Leave;
                 }
@@ -499,7 +499,7 @@ impl EventLedger for NatsEvents {
         })
     }
 
-    fn read(&self, right: BringingRight, done: u64, pattern: TopicPattern) -> Kept<NextEvents> {
+    fn read(&self, right: BringingRight, done: u64, pattern: TopicPattern) -> LedgerFuture<EventBatch> {
         self.asked(async move |ledger| {
             let reader = ledger.readers.lock().entry(right.key).or_default().clone();
             let mut reader = reader.lock().await;
@@ -507,9 +507,9 @@ impl EventLedger for NatsEvents {
         })
     }
 
-    fn advance(&self, right: BringingRight, upto: u64, (delivered, lost): (u64, u64)) -> Kept<()> {
+    fn advance(&self, right: BringingRight, upto: u64, (delivered, lost): (u64, u64)) -> LedgerFuture<()> {
         self.asked(async move |ledger| {
-            let change = |state: &mut SubscriptionState| {
+            let change = |state: &mut NatsSubscription| {
                 (state.done, state.attempts) = (upto, 0);
                 state.delivered += delivered;
                 state.lost += lost;
@@ -521,9 +521,9 @@ impl EventLedger for NatsEvents {
         })
     }
 
-    fn failed(&self, right: BringingRight, attempts: u32, reason: String, pause: Duration) -> Kept<()> {
+    fn failed(&self, right: BringingRight, attempts: u32, reason: String, pause: Duration) -> LedgerFuture<()> {
         self.asked(async move |ledger| {
-            let change = |state: &mut SubscriptionState| {
+            let change = |state: &mut NatsSubscription| {
                 (state.attempts, state.reason) = (attempts, Some(reason.clone()));
                 state.failed += 1;
                 state.pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
@@ -532,43 +532,43 @@ impl EventLedger for NatsEvents {
         })
     }
 
-    fn give_up(&self, right: BringingRight, event: KeptEvent, attempts: u32, reason: String) -> Kept<()> {
+    fn give_up(&self, right: BringingRight, event: KeptEvent, attempts: u32, reason: String) -> LedgerFuture<()> {
         self.asked(async move |ledger| ledger.give_up(right, event, attempts, reason).await)
     }
 
-    fn to_replay(&self, key: SubscriptionKey) -> Kept<Option<(KeptEvent, u32)>> {
+    fn to_replay(&self, key: SubscriptionKey) -> LedgerFuture<Option<(KeptEvent, u32)>> {
         self.asked(async move |ledger| ledger.to_replay(key).await)
     }
 
-    fn revived(&self, key: SubscriptionKey, number: u64) -> Kept<()> {
+    fn revived(&self, key: SubscriptionKey, number: u64) -> LedgerFuture<()> {
         self.asked(async move |ledger| ledger.link.streams().await?.dead.remove(&key.dead_row(number)).await)
     }
 
-    fn still_dead(&self, key: SubscriptionKey, number: u64, reason: String) -> Kept<()> {
+    fn still_dead(&self, key: SubscriptionKey, number: u64, reason: String) -> LedgerFuture<()> {
         self.asked(async move |ledger| ledger.still_dead(key, number, reason).await)
     }
 
-    fn dead(&self, id: String, after: u64, most: usize) -> Kept<Vec<DeadEvent>> {
+    fn dead(&self, id: String, after: u64, most: usize) -> LedgerFuture<Vec<DeadEvent>> {
         self.asked(async move |ledger| ledger.dead(id, after, most).await)
     }
 
-    fn replay(&self, id: String, number: Option<u64>) -> Kept<u64> {
+    fn replay(&self, id: String, number: Option<u64>) -> LedgerFuture<u64> {
         self.asked(async move |ledger| ledger.replay(id, number).await)
     }
 
-    fn list(&self) -> Kept<Vec<SubscriptionRow>> {
+    fn list(&self) -> LedgerFuture<Vec<SubscriptionRow>> {
         self.asked(async move |ledger| ledger.list().await)
     }
 
-    fn is_known(&self, id: String) -> Kept<bool> {
+    fn is_known(&self, id: String) -> LedgerFuture<bool> {
         self.asked(async move |ledger| {
             Ok(!ledger.link.streams().await?.subscriptions.keys(&begin(&id)).await?.is_empty())
         })
     }
 
-    fn pause(&self, id: String, reason: Option<String>) -> Kept<()> {
+    fn pause(&self, id: String, reason: Option<String>) -> LedgerFuture<()> {
         self.asked(async move |ledger| {
-            let change = |state: &mut SubscriptionState| {
+            let change = |state: &mut NatsSubscription| {
                 state.paused = reason.clone();
                 if reason.is_none() {
                     (state.given_up, state.pause) = (0, 0);
@@ -582,11 +582,11 @@ impl EventLedger for NatsEvents {
         })
     }
 
-    fn purge(&self, plugin: String) -> Kept<()> {
+    fn purge(&self, plugin: String) -> LedgerFuture<()> {
         self.asked(async move |ledger| ledger.purge(plugin).await)
     }
 
-    fn sweep(&self) -> Kept<()> {
+    fn sweep(&self) -> LedgerFuture<()> {
         self.asked(async move |ledger| ledger.sweep().await)
     }
 }

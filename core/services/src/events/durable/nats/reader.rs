@@ -5,7 +5,7 @@ use super::{
     append::{AT, DEPTH, POSITION, trace_of},
     link::{NatsLink, PATIENCE, header_number, unavailable},
 };
-use crate::events::durable::port::{KeptEmission, KeptEvent, NextEvents};
+use crate::events::durable::port::{EventBatch, KeptEmission, KeptEvent};
 use async_nats::{
     HeaderMap, Message,
     jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull::Config},
@@ -26,7 +26,7 @@ const UNREAD: Duration = Duration::from_secs(60);
 
 /// Where reading is.
 #[derive(Default)]
-pub(super) struct EventReader {
+pub(super) struct NatsReader {
     consumer: Option<PullConsumer>,
     /// What was read and is not done, each with how many were removed before it.
     read: VecDeque<(KeptEvent, u64)>,
@@ -38,16 +38,16 @@ pub(super) struct EventReader {
     positions: HashMap<String, u64>,
 }
 
-impl EventReader {
+impl NatsReader {
     /// The next ones behind `done`.
     pub(super) async fn next(
         &mut self,
         link: &NatsLink,
         done: u64,
         pattern: &TopicPattern,
-    ) -> Result<NextEvents, AskError> {
+    ) -> Result<EventBatch, AskError> {
         if done < self.from || done > self.upto || self.consumer.is_none() {
-            *self = EventReader { from: done, upto: done, ..EventReader::default() };
+            *self = NatsReader { from: done, upto: done, ..NatsReader::default() };
         }
         self.from = done;
         while self.read.front().is_some_and(|(event, _)| event.number <= done) {
@@ -69,7 +69,7 @@ impl EventReader {
             Some(last) => self.upto.max(last.number),
             None => self.upto.max(done),
         };
-        Ok(NextEvents { events, upto, lost })
+        Ok(EventBatch { events, upto, lost })
     }
 
     async fn fill(&mut self, link: &NatsLink, done: u64, pattern: &TopicPattern) -> Result<(), AskError> {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// A subscription.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct SubscriptionState {
+pub(super) struct NatsSubscription {
     pub(super) id: String,
     pub(super) node: String,
     pub(super) plugin: String,
@@ -70,16 +70,16 @@ pub(super) fn number_of(key: &str) -> u64 {
     key.rsplit('.').next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
-impl SubscriptionState {
+impl NatsSubscription {
     pub(super) fn new(key: &SubscriptionKey, terms: &SubscriptionTerms, done: u64) -> Self {
         let state =
-            SubscriptionState { id: key.id.clone(), node: key.node.clone(), done, ..SubscriptionState::default() };
+            NatsSubscription { id: key.id.clone(), node: key.node.clone(), done, ..NatsSubscription::default() };
         state.with(terms)
     }
 
     pub(super) fn with(self, terms: &SubscriptionTerms) -> Self {
         let (plugin, pattern) = (terms.plugin.clone(), terms.pattern.to_string());
-        SubscriptionState { plugin, pattern, deliver: terms.deliver.to_owned(), ..self }
+        NatsSubscription { plugin, pattern, deliver: terms.deliver.to_owned(), ..self }
     }
 }
 

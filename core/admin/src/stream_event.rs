@@ -7,9 +7,9 @@ use utoipa::{
 };
 
 /// An event of a stream whose `data` is a `T`. It is never made: it is there for the document alone.
-pub(super) struct Told<T>(PhantomData<T>);
+pub(super) struct StreamEvent<T>(PhantomData<T>);
 
-impl<T: ToSchema> PartialSchema for Told<T> {
+impl<T: ToSchema> PartialSchema for StreamEvent<T> {
     fn schema() -> RefOr<Schema> {
         let data = ObjectBuilder::new()
             .schema_type(Type::String)
@@ -19,9 +19,9 @@ impl<T: ToSchema> PartialSchema for Told<T> {
     }
 }
 
-impl<T: ToSchema> ToSchema for Told<T> {
+impl<T: ToSchema> ToSchema for StreamEvent<T> {
     fn name() -> Cow<'static, str> {
-        format!("Told{}", T::name()).into()
+        format!("StreamEvent{}", T::name()).into()
     }
 
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
