@@ -61,6 +61,7 @@ pub use crate::{
 pub use camlock_admin::{AdminSettings, Levels, Logs, Network};
 pub use camlock_build::{CompilerListener, Profile};
 pub use camlock_http::Dispatch;
+pub use camlock_isolate::{FencesFound, examine_fences};
 pub use camlock_loader::{BuiltIn, Digest, on_thread_park};
 pub use camlock_policy::{
     Act, AskError, AskErrorCode, Asker, Body, Done, ExecutionEntry, ExecutionOrder, ExecutionOutcome, ExecutionStatus,
@@ -81,5 +82,5 @@ pub use camlock_store::Objects;
 pub fn run_verifier_if_asked() {
     camlock_build::run_guard_if_asked();
     camlock_isolate::run_runner_if_asked();
-    camlock_loader::run_verifier_if_asked();
+    camlock_loader::run_verifier_if_asked_within(camlock_isolate::fence_verifier);
 }

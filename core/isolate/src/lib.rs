@@ -4,6 +4,7 @@
 //!
 #![doc = include_str!("../README.md")]
 
+mod bounds;
 mod control;
 mod frames;
 mod host;
@@ -16,5 +17,6 @@ mod sys;
 pub use crate::{
     host::{Runners, Subject},
     port::BothModes,
-    runner::run_runner_if_asked,
+    runner::{FencesFound, examine_fences, run_runner_if_asked},
+    sandbox::{FencePart, fence_verifier},
 };

@@ -63,7 +63,7 @@ pub use crate::{
     install::{Arriving, Install, Installation, Installed, NotInstalled, Placement, Source, Upload},
     instance::{BoxFuture, Description, Ending, Instance, Loaded, Saved},
     lease::{GenerationKey, Lease, Use, Watch},
-    limits::{Limits, RequestLimits},
+    limits::{CpuShare, Limits, ProcessLimits, RequestLimits},
     manager::{Act, Done, Inbox, Manager, Message, Order, Refused},
     manifest::Manifest,
     migrations::{MigrationFile, SqlDialect},
@@ -89,5 +89,6 @@ pub use crate::{
 pub use camlock_api::{
     BuildView, CandidateView, ConfigViolation, DeadEventView, Diagnostic, Digest, DrainingView, Endpoint, EventView,
     FailureView, GenerationPhase, GenerationView, GrantsView, Headline, Isolation, NoDigest, PermissionView,
-    PinnedView, PluginKind, PluginView, ServingView, Stage, StageTimes, SubscriptionState, SubscriptionView, UtcTime,
+    PinnedView, PluginKind, PluginView, ProcessView, ServingView, Stage, StageTimes, SubscriptionState,
+    SubscriptionView, UtcTime,
 };
