@@ -3,10 +3,10 @@
 use super::{
     LogFormat, Misconfigured, PageListen, Profile,
     services::ServicesKeys,
-    values::{HostName, Origin, ProxyNetwork, Size, Time},
+    values::{Count, CpuPercent, HostName, Origin, ProxyNetwork, Size, Time},
 };
 use camlock_api::LogLevel;
-use camlock_policy::{Grants, Isolation, Limits};
+use camlock_policy::{CpuShare, Grants, Isolation, Limits};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -200,6 +200,12 @@ pub(super) struct LimitKeys {
     request: Option<Time>,
     body: Option<Size>,
     concurrency: Option<usize>,
+    memory: Option<Size>,
+    cpu: Option<CpuPercent>,
+    cpu_burst: Option<Time>,
+    processes: Option<Count>,
+    open_files: Option<u64>,
+    disk: Option<Size>,
     pub(super) connections: Option<usize>,
     pub(super) connections_per_address: Option<usize>,
     pub(super) head: Option<Time>,
@@ -248,6 +254,18 @@ impl LimitKeys {
         if self.write.as_ref().is_some_and(|time| time.0 < Duration::from_secs(1)) {
             return Some("`write` is a second at least".to_owned());
         }
+        if self.memory.is_some_and(|size| size.0.is_some_and(|bytes| bytes < 16 << 20)) {
+            return Some("`memory` is 16 MiB at least".to_owned());
+        }
+        if self.cpu.is_some_and(|share| share.0.is_some_and(|percent| percent < 1)) {
+            return Some("`cpu` is \"1%\" at least".to_owned());
+        }
+        if self.processes.is_some_and(|count| count.0.is_some_and(|count| count < 16)) {
+            return Some("`processes` is 16 at least: its threads count too".to_owned());
+        }
+        if self.open_files.is_some_and(|count| count < 32) {
+            return Some("`open_files` is 32 at least".to_owned());
+        }
         let counts = [
             ("panics", self.panics == Some(0)),
             ("unwell", self.unwell == Some(0)),
@@ -283,6 +301,17 @@ impl LimitKeys {
         set(&mut limits.requests.timeout, time(self.request));
         set(&mut limits.requests.body, self.body.map(|size| size.0));
         set(&mut limits.requests.concurrency, self.concurrency);
+        set(&mut limits.process.memory, self.memory.map(|size| size.0));
+        set(&mut limits.process.processes, self.processes.map(|count| count.0));
+        set(&mut limits.process.open_files, self.open_files);
+        set(&mut limits.process.disk, self.disk.map(|size| size.0));
+        if let Some(CpuPercent(said)) = self.cpu {
+            let burst = limits.process.cpu.unwrap_or_default().burst;
+            limits.process.cpu = said.map(|percent| CpuShare { percent, burst });
+        }
+        if let (Some(cpu), Some(burst)) = (limits.process.cpu.as_mut(), self.cpu_burst) {
+            cpu.burst = burst.0;
+        }
     }
 }
 

@@ -293,7 +293,7 @@ fn read_file(path: &Path) -> Result<String, Misconfigured> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use camlock_policy::Isolation;
+    use camlock_policy::{CpuShare, Isolation, ProcessLimits};
 
     fn merged(flags: &Flags, text: &str) -> Result<Config, Misconfigured> {
         Config::merge(flags, Some((Path::new("/etc/camlock/camlock.toml"), text)), Path::new("/srv/here"))
@@ -445,6 +445,38 @@ mod tests {
     }
 
     #[test]
+    fn processes_of_plugins_have_bounds() {
+        let text = r#"
+            [limits]
+            memory = "256 MiB"
+            cpu = "80%"
+            [plugin.hello]
+            cpu = "200%"
+            cpu_burst = "5s"
+            processes = "unlimited"
+            open_files = 64
+            disk = "1 GiB"
+            [plugin.other]
+            cpu = "unlimited"
+        "#;
+        let settings = merged(&Flags::default(), text).unwrap().settings;
+        let burst = Duration::from_secs(30);
+        assert_eq!(settings.limits.process.cpu, Some(CpuShare { percent: 80, burst }));
+        let expected = ProcessLimits {
+            memory: Some(256 << 20),
+            cpu: Some(CpuShare { percent: 200, burst: Duration::from_secs(5) }),
+            processes: None,
+            open_files: 64,
+            disk: Some(1 << 30),
+        };
+        assert_eq!(settings.plugins["hello"].process, expected);
+        assert_eq!(settings.plugins["other"].process.cpu, None);
+        assert_eq!(refused("[limits]\nmemory = 1"), "[limits]: `memory` is 16 MiB at least");
+        assert_eq!(refused("[limits]\ncpu = \"0%\""), "[limits]: `cpu` is \"1%\" at least");
+        assert_eq!(refused("[plugin.hello]\nopen_files = 3"), "[plugin.hello]: `open_files` is 32 at least");
+    }
+
+    #[test]
     fn connections_have_bounds_and_may_be_encrypted() {
         let text = r#"
             server.tls = { certificate = "tls/certificate.pem", key = "/etc/key.pem" }
@@ -476,6 +508,8 @@ mod tests {
             ("[limits]\ndrain = \"9000h\"", "2: a time is a year at most"),
             ("[limits]\ndrain = true", "2: invalid type: boolean `true`, expected a time"),
             ("[limits]\nbody = \"much\"", "2: `much` is no size: a number and B, KiB, MiB or GiB, or `unlimited`"),
+            ("[limits]\ncpu = \"half\"", "2: `half` is no share of a core: \"50%\", \"200%\", or \"unlimited\""),
+            ("[limits]\nprocesses = \"few\"", "2: `few` is no number"),
             ("server.listen = \"here\"", "1: invalid socket address syntax"),
             ("[plugin.hello]\nlog = \"loud\"", "2: unknown variant `loud`, expected one of `error`, `warn`"),
             ("build.profile = \"fast\"", "1: unknown variant `fast`, expected `quick` or `release`"),

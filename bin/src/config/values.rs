@@ -16,6 +16,14 @@ pub(super) struct Time(pub(super) Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Size(pub(super) Option<u64>);
 
+/// `"50%"` of a core, or `"unlimited"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CpuPercent(pub(super) Option<u32>);
+
+/// A number, or `"unlimited"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Count(pub(super) Option<u64>);
+
 /// Where a page comes from, as browsers say it: `"https://admin.example.com"`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Origin(pub(super) HeaderValue);
@@ -128,5 +136,37 @@ impl<'de> Deserialize<'de> for Size {
             }
         }
         deserializer.deserialize_any(SizeVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for CpuPercent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text == "unlimited" {
+            return Ok(CpuPercent(None));
+        }
+        let percent = text.strip_suffix('%').and_then(|percent| percent.trim().parse().ok());
+        let told = || D::Error::custom(format!("`{text}` is no share of a core: \"50%\", \"200%\", or \"unlimited\""));
+        percent.map(|percent| CpuPercent(Some(percent))).ok_or_else(told)
+    }
+}
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct CountVisitor;
+        impl Visitor<'_> for CountVisitor {
+            type Value = Count;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a number, or \"unlimited\"")
+            }
+            fn visit_i64<E: Error>(self, count: i64) -> Result<Count, E> {
+                let count = u64::try_from(count).map_err(|_| E::custom("a number is not negative"))?;
+                Ok(Count(Some(count)))
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Count, E> {
+                if text == "unlimited" { Ok(Count(None)) } else { Err(E::custom(format!("`{text}` is no number"))) }
+            }
+        }
+        deserializer.deserialize_any(CountVisitor)
     }
 }

@@ -1,7 +1,7 @@
 //! Plugins for people: what each is, why it is so, what was tried, what to do.
 
 use super::{Paint, Table, Tone, advice, ago, counted, plain, short};
-use camlock_api::{BuildView, CandidateView, Headline, Isolation, PluginKind, PluginView, ServingView};
+use camlock_api::{BuildView, CandidateView, Headline, Isolation, PluginKind, PluginView, ProcessView, ServingView};
 use std::fmt::Write as _;
 
 fn tone(state: Headline) -> Tone {
@@ -95,6 +95,18 @@ pub(crate) fn show(plugin: &PluginView, builds: &[BuildView], paint: Paint) -> S
         if serving.isolation == Isolation::Process {
             row("runs", "in a process of its own");
         }
+        if let Some(process) = &serving.process {
+            row("process", &process_uses(process));
+            for state in &process.states {
+                row("bounds", state);
+            }
+            for (act, times) in &process.refused {
+                row("refused", &refused(act, *times));
+            }
+            for lacking in &process.lacking {
+                row("not held", lacking);
+            }
+        }
         row("uses", &uses(serving));
         row("artifact", &serving.artifact.map(|artifact| artifact.to_string()).unwrap_or_default());
     }
@@ -136,6 +148,24 @@ fn uses(serving: &ServingView) -> String {
     let memory = serving.memory_bytes.map(|bytes| format!("{bytes} bytes of memory"));
     let descriptors = serving.descriptors.map(|count| counted(count as usize, "descriptor"));
     [memory, descriptors].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// What its own process uses.
+fn process_uses(process: &ProcessView) -> String {
+    let mebibytes = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
+    format!(
+        "{}: {} in RAM, {} of processor time, {}, {} on disk",
+        process.id,
+        mebibytes(process.memory_bytes),
+        milliseconds(process.cpu_milliseconds as f64),
+        counted(process.processes as usize, "thread"),
+        mebibytes(process.disk_bytes),
+    )
+}
+
+fn refused(act: &str, times: u64) -> String {
+    let times = counted(times as usize, "time");
+    format!("to {act}, {times}")
 }
 
 fn tried(builds: &[BuildView], paint: Paint) -> String {

@@ -11,7 +11,7 @@ use axum::{
 };
 use camlock_http::{BOUNDS, CLASSES, Meter};
 use camlock_policy::{
-    AskCounts, AskErrorCode, EventCounts, ExecutionCounts, ExecutionStatus, LivePlugin, QueuedCounts,
+    AskCounts, AskErrorCode, EventCounts, ExecutionCounts, ExecutionStatus, LivePlugin, ProcessView, QueuedCounts,
 };
 use http::header::CONTENT_TYPE;
 use std::{
@@ -278,6 +278,7 @@ fn of_plugins(text: &mut Text, tally: &Tally) {
             text.plugin(name, &plugin.name, read(plugin));
         }
     }
+    of_processes(text, tally);
     text.family("camlock_plugin_build_duration_seconds", "summary", "How long builds took, also those that failed.");
     for (plugin, counts) in tally.all() {
         text.plugin("camlock_plugin_build_duration_seconds_sum", &plugin.name, counts.building.as_secs_f64());
@@ -295,6 +296,47 @@ fn of_plugins(text: &mut Text, tally: &Tally) {
         text.family(name, sort, help);
         for (plugin, counts) in tally.all() {
             text.plugin(name, &plugin.name, read(counts));
+        }
+    }
+}
+
+/// Of plugins that have processes of their own.
+fn of_processes(text: &mut Text, tally: &Tally) {
+    let processes: Vec<(String, ProcessView)> =
+        tally.all().filter_map(|(plugin, _)| Some((plugin.name.clone(), plugin.now().serving?.process?))).collect();
+    let families: [Family<ProcessView>; 6] = [
+        ("camlock_plugin_process_memory_bytes", "gauge", "Memory of a plugin's own process in RAM.", |process| {
+            process.memory_bytes
+        }),
+        (
+            "camlock_plugin_process_cpu_milliseconds",
+            "gauge",
+            "Processor time of a plugin's own process since it began.",
+            |process| process.cpu_milliseconds,
+        ),
+        (
+            "camlock_plugin_process_waited_milliseconds",
+            "gauge",
+            "How long a plugin's own process had to wait because it had used its share of the processor.",
+            |process| process.waited_milliseconds,
+        ),
+        ("camlock_plugin_processes", "gauge", "Processes and threads of a plugin that has its own.", |process| {
+            process.processes
+        }),
+        (
+            "camlock_plugin_process_disk_bytes",
+            "gauge",
+            "What lies in the directories of a plugin with a process of its own.",
+            |process| process.disk_bytes,
+        ),
+        ("camlock_plugin_refused", "gauge", "Acts that a plugin's own process was refused.", |process| {
+            process.refused.values().sum()
+        }),
+    ];
+    for (name, sort, help, read) in families {
+        text.family(name, sort, help);
+        for (plugin, process) in &processes {
+            text.plugin(name, plugin, read(process));
         }
     }
 }

@@ -82,6 +82,7 @@ pub(super) mod tests {
                 memory_bytes: None,
                 descriptors: None,
                 isolation: Isolation::Process,
+                process: None,
             }),
             candidate: Some(CandidateView {
                 generation: 5,

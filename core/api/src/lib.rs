@@ -59,7 +59,7 @@ pub use crate::{
     page::{Page, PluginPage},
     plugin::{
         CandidateView, Diagnostic, DrainingView, Endpoint, FailureView, Headline, PinnedView, PluginKind, PluginView,
-        ServingView, Stage,
+        ProcessView, ServingView, Stage,
     },
     problem::ProblemView,
     task::{ScheduleView, TaskView},

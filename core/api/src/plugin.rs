@@ -147,6 +147,38 @@ pub struct ServingView {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(inline))]
     pub isolation: Isolation,
+    /// What its own process uses, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessView>,
+}
+
+/// What the process of an isolated plugin uses, and what its bounds do to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Process))]
+pub struct ProcessView {
+    /// Its number on this machine.
+    pub id: u32,
+    /// What it holds in RAM.
+    pub memory_bytes: u64,
+    /// Processor time since it began.
+    pub cpu_milliseconds: u64,
+    /// How much of the last ten seconds it had to wait because it had used its share, in hundredths.
+    pub waited_percent: u32,
+    /// How long that was in all.
+    pub waited_milliseconds: u64,
+    /// Its processes and threads.
+    pub processes: u64,
+    /// What lies in its directories, when that was last looked at.
+    pub disk_bytes: u64,
+    /// What its process was refused, in words, with the permission that would allow it, and how often.
+    #[serde(default)]
+    pub refused: std::collections::BTreeMap<String, u64>,
+    /// What its bounds do to it now, a sentence each.
+    #[serde(default)]
+    pub states: Vec<String>,
+    /// What of the sandbox is lacking on this machine.
+    #[serde(default)]
+    pub lacking: Vec<String>,
 }
 
 /// A generation that is on its way.

@@ -65,7 +65,7 @@ pub use crate::{
 pub use camlock_admin::{AdminSettings, Levels, Logs, Network};
 pub use camlock_build::{CompilerListener, Profile};
 pub use camlock_http::Dispatch;
-pub use camlock_isolate::{ParentLink, ParentOrder, under_parent};
+pub use camlock_isolate::{FencesFound, ParentLink, ParentOrder, examine_fences, under_parent};
 pub use camlock_loader::{BuiltIn, Digest, on_thread_park};
 pub use camlock_policy::{
     Act, AskError, AskErrorCode, Asker, Body, Done, ExecutionEntry, ExecutionOrder, ExecutionOutcome, ExecutionStatus,
@@ -87,5 +87,5 @@ pub use camlock_store::Objects;
 pub fn run_verifier_if_asked() {
     camlock_build::run_guard_if_asked();
     camlock_isolate::run_runner_if_asked();
-    camlock_loader::run_verifier_if_asked();
+    camlock_loader::run_verifier_if_asked_within(camlock_isolate::fence_verifier);
 }

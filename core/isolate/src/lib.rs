@@ -4,6 +4,7 @@
 //!
 #![doc = include_str!("../README.md")]
 
+mod bounds;
 mod control;
 mod frames;
 mod host;
@@ -18,5 +19,6 @@ pub use crate::{
     host::{Runners, Subject},
     parent::{ParentLink, ParentOrder, under_parent},
     port::BothModes,
-    runner::run_runner_if_asked,
+    runner::{FencesFound, examine_fences, run_runner_if_asked},
+    sandbox::{FencePart, fence_verifier},
 };

@@ -65,7 +65,10 @@ pub use crate::{
     stage::{Artifact, StageError, Staging},
     surroundings::{Surroundings, VariablesOf},
     suspects::{LostRequests, Suspect, Suspects},
-    verify::{Verdict, VerificationReport, Verifier, VerifierLimits, VerifyError, run_verifier_if_asked},
+    verify::{
+        Verdict, VerificationReport, Verifier, VerifierLimits, VerifyError, run_verifier_if_asked,
+        run_verifier_if_asked_within,
+    },
 };
 
 /// What this host offers, for people.

@@ -1,6 +1,7 @@
 //! The port through which core and server use a plugin, whatever loaded it.
 
 use crate::{Answer, Call, Fault, Isolation, Manifest, lease::Watch};
+use camlock_api::ProcessView;
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 use tokio::sync::watch;
 
@@ -50,6 +51,10 @@ pub trait Instance: Send + Sync {
     }
     /// How many descriptors it has open; none if that is not known.
     fn descriptors(&self) -> Option<u64> {
+        None
+    }
+    /// What its own process uses, if it has one.
+    fn process(&self) -> Option<ProcessView> {
         None
     }
     /// Has it end what it does beside requests.

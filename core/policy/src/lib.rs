@@ -76,7 +76,7 @@ pub use crate::{
     install::{Arriving, Install, Installation, Installed, NotInstalled, Placement, Source, Upload},
     instance::{BoxFuture, Description, Ending, Instance, Loaded, Saved},
     lease::{GenerationKey, Lease, Use, Watch},
-    limits::{Limits, RequestLimits},
+    limits::{CpuShare, Limits, ProcessLimits, RequestLimits},
     manager::{Act, Done, Inbox, Manager, Message, Order, Refused},
     manifest::Manifest,
     migrations::{MigrationFile, SqlDialect},
@@ -104,5 +104,6 @@ pub use camlock_api::{
     AnalyticsPoint, AnalyticsView, BuildView, CandidateView, ConfigViolation, DeadEventView, Diagnostic, Digest,
     DrainingView, Endpoint, EventView, FailureView, GenerationPhase, GenerationUse, GenerationView, GrantsView,
     Headline, Isolation, NoDigest, PermissionView, PinnedView, PluginKind, PluginProblemView, PluginView, ProblemRule,
-    RecommendedAct, ServingView, Stage, StageTimes, SubscriptionState, SubscriptionView, UsageView, UseCounts, UtcTime,
+    ProcessView, RecommendedAct, ServingView, Stage, StageTimes, SubscriptionState, SubscriptionView, UsageView,
+    UseCounts, UtcTime,
 };

@@ -35,6 +35,8 @@ pub struct Limits {
     pub artifacts: usize,
     /// Those of its requests.
     pub requests: RequestLimits,
+    /// Those of its process, if it has one of its own.
+    pub process: ProcessLimits,
 }
 
 /// The bounds of a plugin's requests.
@@ -46,6 +48,48 @@ pub struct RequestLimits {
     pub body: Option<u64>,
     /// How many requests are handled at once.
     pub concurrency: usize,
+}
+
+/// The bounds of the process of an isolated plugin. None is no bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessLimits {
+    /// Bytes of memory of its own.
+    pub memory: Option<u64>,
+    /// How much of the processor it may have in the mean.
+    pub cpu: Option<CpuShare>,
+    /// How many processes and threads it may have.
+    pub processes: Option<u64>,
+    /// How many files, sockets and the like it may have open.
+    pub open_files: u64,
+    /// How many bytes may lie in its directory and its temporary one.
+    pub disk: Option<u64>,
+}
+
+/// A share of the processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CpuShare {
+    /// Hundredths of a core, in the mean over ten seconds.
+    pub percent: u32,
+    /// For how long it may have a whole core (or its share, where that is more) before it is slowed down.
+    pub burst: Duration,
+}
+
+impl Default for CpuShare {
+    fn default() -> Self {
+        CpuShare { percent: 50, burst: Duration::from_secs(30) }
+    }
+}
+
+impl Default for ProcessLimits {
+    fn default() -> Self {
+        ProcessLimits {
+            memory: Some(512 << 20),
+            cpu: Some(CpuShare::default()),
+            processes: Some(1024),
+            open_files: 4096,
+            disk: Some(4 << 30),
+        }
+    }
 }
 
 impl Default for RequestLimits {
@@ -73,6 +117,7 @@ impl Default for Limits {
             pinned: 16,
             artifacts: 5,
             requests: RequestLimits::default(),
+            process: ProcessLimits::default(),
         }
     }
 }

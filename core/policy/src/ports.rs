@@ -3,8 +3,8 @@
 //! What must not live here: anything that decides.
 
 use crate::{
-    BoxFuture, ConfigSchema, Digest, Failure, Granted, Isolation, Loaded, Manifest, MigrationFile, Sealer, TableTerms,
-    TablesNotReady, TablesReady,
+    BoxFuture, ConfigSchema, Digest, Failure, Granted, Isolation, Loaded, Manifest, MigrationFile, ProcessLimits,
+    Sealer, TableTerms, TablesNotReady, TablesReady,
     routes::{Routed, Target},
 };
 use serde::{Deserialize, Serialize};
@@ -199,13 +199,16 @@ pub struct GenerationStart {
     pub granted: Granted,
     /// Where its code is to run.
     pub isolation: Isolation,
+    /// The bounds of its process, if it is to have one of its own.
+    pub limits: ProcessLimits,
 }
 
 /// One that is granted nothing.
 impl<C: Into<Arc<str>>> From<(u64, C)> for GenerationStart {
     fn from((generation, config): (u64, C)) -> Self {
         let (config, granted) = (config.into(), Granted::default());
-        GenerationStart { generation, config, granted, isolation: Isolation::None }
+        let limits = ProcessLimits::default();
+        GenerationStart { generation, config, granted, isolation: Isolation::None, limits }
     }
 }
 

@@ -129,7 +129,8 @@ impl LivePlugin {
             serving.in_flight = leases(serving.generation).map_or(0, in_flight);
             let instance = self.instance.as_ref().and_then(Weak::upgrade);
             serving.memory_bytes = instance.as_ref().and_then(|instance| instance.memory());
-            serving.descriptors = instance.and_then(|instance| instance.descriptors());
+            serving.descriptors = instance.as_ref().and_then(|instance| instance.descriptors());
+            serving.process = instance.and_then(|instance| instance.process());
         }
         for draining in &mut view.draining {
             if let Some(leases) = leases(draining.generation) {
@@ -276,6 +277,7 @@ mod tests {
             memory_bytes: None,
             descriptors: None,
             isolation: crate::Isolation::None,
+            process: None,
         };
         let view = PluginView {
             name: "hello".into(),

@@ -4,6 +4,7 @@
 //! mending.
 
 mod database;
+mod fences;
 mod places;
 mod secrets;
 mod server;
@@ -67,6 +68,7 @@ pub(crate) fn run_it(options: &DoctorOptions) -> Result<(), Failed> {
     let config = Config::read(&options.flags)?;
     let mut findings = tools::look(&config);
     findings.extend(places::look(&config));
+    findings.push(fences::look(config.settings.isolation_requires_all));
     run(async {
         findings.push(database::look(&config).await);
         findings.extend(secrets::look(&config).await);

@@ -5,7 +5,8 @@ use camlock_http::{Dispatch, Front, FrontOptions};
 use camlock_isolate::{Runners, Subject};
 use camlock_loader::{Loader, LoaderOptions, Staging, Verdict, Verifier, VerifierLimits, on_thread_park};
 use camlock_policy::{
-    Ending, GenerationStart, Granted, Grants, Instance, Isolation, Loaded, Publish, RequestLimits, Watch,
+    Ending, GenerationStart, Granted, Grants, Instance, Isolation, Loaded, ProcessLimits, Publish, RequestLimits,
+    Watch,
     routes::{MOUNTS, Serving},
 };
 use camlock_testing::Fixtures;
@@ -62,6 +63,10 @@ pub struct Host {
     pub loader: Loader,
     /// What the last plugin that was loaded may: what it asks for, until a test decides otherwise.
     pub granted: Mutex<Granted>,
+    /// The bounds of processes of plugins.
+    pub bounds: ProcessLimits,
+    /// Changes where and how plugins are given processes of their own: to be as on another machine.
+    pub alter: fn(Runners) -> Runners,
 }
 
 impl Host {
@@ -71,7 +76,15 @@ impl Host {
         let verifier = Verifier::new(dir.path().join("verdicts"), VerifierLimits::default()).expect("a verifier");
         let handle = tokio::runtime::Handle::try_current().ok();
         let loader = Loader::new(dir.path().join("run"), LoaderOptions::default(), handle).expect("a loader");
-        Host { dir, staging, verifier, loader, granted: Mutex::default() }
+        Host {
+            dir,
+            staging,
+            verifier,
+            loader,
+            granted: Mutex::default(),
+            bounds: ProcessLimits::default(),
+            alter: |runners| runners,
+        }
     }
 
     /// Where everything is that it keeps.
@@ -114,7 +127,9 @@ impl Host {
         assert!(matches!(verdict, Verdict::Good(_)), "{verdict:?}");
         let granted = Granted::new(artifact.sections.manifest.camlock.permissions.clone(), &Grants::Asked);
         *self.granted.lock().unwrap() = granted.clone();
-        let start = GenerationStart { generation: next_generation(), config: config.into(), granted, isolation };
+        let limits = self.bounds;
+        let start =
+            GenerationStart { generation: next_generation(), config: config.into(), granted, isolation, limits };
         if isolation == Isolation::None {
             return self.loader.load(&artifact, start).await.map_err(|error| error.to_string());
         }
@@ -125,7 +140,7 @@ impl Host {
             self.loader.surroundings().clone(),
             tokio::runtime::Handle::current(),
         );
-        let loaded = runners.expect("a place for runners").load(&subject, start).await;
+        let loaded = (self.alter)(runners.expect("a place for runners")).load(&subject, start).await;
         loaded.map_err(|failure| failure.reason)
     }
 

@@ -1,18 +1,24 @@
 //! Plugins in processes of their own: what holds them, and what becomes of those that end.
 
 use crate::harness::{Host, Served, run};
-use camlock_policy::{Ending, FaultKind, Isolation};
+use camlock_isolate::{FencePart, Runners};
+use camlock_loader::Verdict;
+use camlock_policy::{CpuShare, Ending, FaultKind, Isolation, ProcessLimits, ProcessView};
 use camlock_testing::{Fixtures, trial};
 use http::Request;
 use std::{
     net::TcpListener,
     os::unix::net::UnixListener,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 const EPERM: &str = "1";
 const EACCES: &str = "13";
+const EAGAIN: &str = "11";
+const EMFILE: &str = "24";
+const EFBIG: &str = "27";
 
 fn library() -> PathBuf {
     Fixtures::quick().library("escapes")
@@ -52,7 +58,10 @@ fn files_of_others_are_out_of_reach() {
             ("list", "/", EACCES),
             ("write", new.to_str().unwrap(), EACCES),
             ("link", secret, EACCES),
-            ("list", "/tmp", EACCES),
+            ("swap", secret, EACCES),
+            ("device", "/dev/ptmx", EACCES),
+            ("device", "/proc/1/environ", EACCES),
+            ("list", "/proc", EACCES),
         ];
         fenced_with_dirs(&attempts, &host).await;
     });
@@ -69,6 +78,10 @@ async fn fenced_with_dirs(attempts: &[(&str, &str, &str)], other: &Host) {
     // What it is for works.
     assert_eq!(attempt(&held, "own", "").await, "done");
     assert_eq!(attempt(&held, "temporary", "").await, "done");
+    // It has one of its own, which others do not see.
+    let own = std::env::temp_dir().join(format!("own-{}", std::process::id()));
+    let seen = attempt(&held, "write", own.to_str().unwrap()).await;
+    assert!(["done", EACCES].contains(&&*seen) && !own.exists(), "{seen}");
     held.unload_wholly().await;
 }
 
@@ -78,6 +91,10 @@ fn the_network_and_sockets_of_others_are_out_of_reach() {
         let host = Host::new();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
+        let name = format!("camlock-test-{}", std::process::id());
+        let abstract_name =
+            <std::os::unix::net::SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(&name);
+        let _abstract = UnixListener::bind_addr(&abstract_name.unwrap()).unwrap();
         let socket = host.dir().join("socket");
         let _socket = UnixListener::bind(&socket).unwrap();
         let attempts = [
@@ -85,6 +102,7 @@ fn the_network_and_sockets_of_others_are_out_of_reach() {
             ("listen", "", EPERM),
             ("udp", "", EPERM),
             ("unix", socket.to_str().unwrap(), EPERM),
+            ("abstract", &*name, EPERM),
         ];
         fenced(&host, &attempts).await;
     });
@@ -103,16 +121,200 @@ fn other_processes_are_out_of_reach() {
             ("program", "", EPERM),
             ("fork", "", EPERM),
             ("survive", "", EPERM),
+            ("raised", "", EPERM),
+            ("limits", "", EPERM),
         ];
         fenced(&host, &attempts).await;
         let held = host.serve_loaded(host.load_as(&library(), Isolation::Process).await.unwrap()).await;
-        // These are refused for other reasons too, depending on the machine.
+        let mut other = Host::new();
+        other.alter = |runners| runners.without(&[FencePart::Seccomp]);
+        let freer = other.serve_loaded(other.load_as(&library(), Isolation::Process).await.unwrap()).await;
+        // Without the fence these come to something else, depending on the machine.
         for what in ["attach", "ring", "namespace", "keyring"] {
             assert_eq!(attempt(&held, what, &server).await, EPERM, "{what}");
+            assert_ne!(attempt(&freer, what, &server).await, EPERM, "{what}");
+        }
+        freer.unload_wholly().await;
+        assert_eq!(attempt(&held, "capable", "").await, EPERM);
+        // What was refused is known by name, with the permission that would allow it.
+        let refused = used(&held).refused;
+        for (act, least) in [
+            ("look into a process (no permission allows it)", 1),
+            ("start a program (`process` would allow it)", 1),
+            ("start another process (`process` would allow it)", 1),
+            ("send a signal to another process (no permission allows it)", 2),
+            ("use io_uring (no permission allows it)", 1),
+            ("use the kernel's keyrings (no permission allows it)", 1),
+        ] {
+            assert!(refused.get(act).is_some_and(|count| *count >= least), "{act}: {refused:?}");
         }
         let own = host.dir().canonicalize().unwrap().join("runners");
         assert_eq!(attempt(&held, "descriptors", own.to_str().unwrap()).await, "done");
         held.unload_wholly().await;
+    });
+}
+
+fn used(served: &Served) -> ProcessView {
+    served.instance.process().expect("it has a process of its own")
+}
+
+/// Looks until it is so.
+async fn until(served: &Served, what: &str, is_so: impl Fn(&ProcessView) -> bool) -> ProcessView {
+    loop {
+        let now = used(served);
+        if is_so(&now) {
+            return now;
+        }
+        assert!(served.instance.health().await.is_ok(), "{what}: {now:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// With control groups and without, where each is held to by other means.
+const BY_OTHER_MEANS: [fn(Runners) -> Runners; 2] = [|runners| runners, Runners::without_control_groups];
+
+/// A host whose plugins have directories of their own, and these bounds.
+fn bounded(bounds: ProcessLimits, alter: fn(Runners) -> Runners) -> Host {
+    let mut host = Host::new();
+    let dirs = Some(host.dir().join("plugins"));
+    host.loader = host.loader.with_surroundings(camlock_loader::Surroundings { dirs, ..Default::default() });
+    (host.bounds, host.alter) = (bounds, alter);
+    host
+}
+
+#[trial]
+fn who_uses_more_memory_than_it_may_is_ended_and_it_is_said() {
+    run(async {
+        for alter in BY_OTHER_MEANS {
+            let host = bounded(ProcessLimits { memory: Some(96 << 20), ..ProcessLimits::default() }, alter);
+            let loaded = host.load_as(&library(), Isolation::Process).await.unwrap();
+            let died = loaded.instance.died();
+            let served = host.serve_loaded(loaded).await;
+            assert_eq!(served.post("/end/memory", "text/plain", "").await.status().as_u16(), 502);
+            let told = died.await;
+            assert!(told.starts_with("it used the 96 MiB that it may have (it was ended by SIG"), "{told}");
+            served.unload_wholly().await;
+        }
+    });
+}
+
+#[trial]
+fn who_uses_more_of_the_processor_than_it_may_is_slowed_and_it_is_said() {
+    run(async {
+        for alter in BY_OTHER_MEANS {
+            let cpu = Some(CpuShare { percent: 20, burst: Duration::ZERO });
+            let host = bounded(ProcessLimits { cpu, ..ProcessLimits::default() }, alter);
+            let served = host.serve_loaded(host.load_as(&library(), Isolation::Process).await.unwrap()).await;
+            assert_eq!(attempt(&served, "spin", "4000").await, "done");
+            let now = until(&served, "slowed", |now| now.waited_milliseconds > 500).await;
+            let told = now.states.iter().find(|state| state.starts_with("slowed: waited "));
+            assert!(
+                told.is_some_and(|told| told.ends_with(" % of the last 10 s, for it may have 20 % of a core")),
+                "{now:?}"
+            );
+            assert!(now.memory_bytes > 0 && now.processes > 1 && now.id > 0 && now.cpu_milliseconds > 0, "{now:?}");
+            assert_eq!(served.text("/fine").await, "fine");
+            served.unload_wholly().await;
+        }
+    });
+}
+
+#[trial]
+fn files_processes_and_disk_are_limited() {
+    run(async {
+        for alter in BY_OTHER_MEANS {
+            let bounds =
+                ProcessLimits { processes: Some(64), open_files: 80, disk: Some(2 << 20), ..ProcessLimits::default() };
+            let host = bounded(bounds, alter);
+            let loaded = host.load_as(&library(), Isolation::Process).await.unwrap();
+            let died = loaded.instance.died();
+            let served = host.serve_loaded(loaded).await;
+            assert_eq!(attempt(&served, "files", "50").await, "done");
+            assert_eq!(attempt(&served, "files", "90").await, EMFILE);
+            // One file that is too long; then many that are together.
+            assert_eq!(attempt(&served, "store", "3000").await, EFBIG);
+            for _ in 0..3 {
+                attempt(&served, "store", "900").await;
+            }
+            let now = until(&served, "full", |now| now.states.iter().any(|state| state.starts_with("full: "))).await;
+            assert!(now.disk_bytes > 2 << 20, "{now:?}");
+            assert_eq!(attempt(&served, "store", "1").await, EFBIG);
+            // Threads and processes count alike.
+            assert_eq!(attempt(&served, "threads", "20").await, "done");
+            let outcome = attempt(&served, "threads", "100").await;
+            if outcome == EAGAIN {
+                assert_eq!(served.text("/fine").await, "fine");
+            } else {
+                // Root's are not counted by the kernel, and the one that counts them looks now and then.
+                attempt(&served, "threads", "100000").await;
+                let told = died.await;
+                assert!(told.starts_with("it used more than the 64 processes and threads"), "{outcome}; {told}");
+            }
+            served.unload_wholly().await;
+        }
+    });
+}
+
+/// Every combination of what a machine may lack: told, or not run at all, as was decided.
+#[trial]
+fn what_is_lacking_is_told_or_refused() {
+    const LANDLOCK: FencePart = FencePart::Landlock;
+    const SECCOMP: FencePart = FencePart::Seccomp;
+    const NAMESPACES: FencePart = FencePart::Namespaces;
+    type Lacking = (fn(Runners) -> Runners, &'static [&'static str]);
+    const COMBINATIONS: [Lacking; 7] = [
+        (|all| all.without(&[LANDLOCK]), &["Landlock"]),
+        (|all| all.without(&[SECCOMP]), &["seccomp"]),
+        (|all| all.without(&[NAMESPACES]), &["namespaces"]),
+        (|all| all.without(&[LANDLOCK, SECCOMP]), &["Landlock", "seccomp"]),
+        (|all| all.without(&[LANDLOCK, NAMESPACES]), &["Landlock", "namespaces"]),
+        (|all| all.without(&[SECCOMP, NAMESPACES]), &["seccomp", "namespaces"]),
+        (|all| all.without(&[LANDLOCK, SECCOMP, NAMESPACES]), &["Landlock", "seccomp", "namespaces"]),
+    ];
+    const STRICT: [fn(Runners) -> Runners; 7] = [
+        |all| all.without(&[LANDLOCK]).requiring_all(true),
+        |all| all.without(&[SECCOMP]).requiring_all(true),
+        |all| all.without(&[NAMESPACES]).requiring_all(true),
+        |all| all.without(&[LANDLOCK, SECCOMP]).requiring_all(true),
+        |all| all.without(&[LANDLOCK, NAMESPACES]).requiring_all(true),
+        |all| all.without(&[SECCOMP, NAMESPACES]).requiring_all(true),
+        |all| all.without(&[LANDLOCK, SECCOMP, NAMESPACES]).requiring_all(true),
+    ];
+    run(async {
+        let mut host = Host::new();
+        for ((alter, words), strict) in COMBINATIONS.into_iter().zip(STRICT) {
+            host.alter = alter;
+            let served = host.serve_loaded(host.load_as(&library(), Isolation::Process).await.unwrap()).await;
+            let told = used(&served).lacking;
+            for word in words {
+                assert!(told.iter().any(|told| told.contains(word)), "{word}: {told:?}");
+            }
+            served.unload_wholly().await;
+            host.alter = strict;
+            let Err(why) = host.load_as(&library(), Isolation::Process).await else {
+                panic!("{words:?} is not asked for")
+            };
+            assert!(why.starts_with("it would not be held as `isolation.require` asks: "), "{why}");
+            assert!(words.iter().all(|word| why.contains(word)), "{words:?}: {why}");
+        }
+    });
+}
+
+/// A library that is hostile already while it is verified.
+#[trial]
+fn what_is_verified_reaches_nobody() {
+    run(async {
+        let mut host = Host::new();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let elsewhere = host.dir().join("elsewhere");
+        let attempts =
+            format!("signal-parent connect={address} udp program fork ring survive write={}", elsewhere.display());
+        let of = move |_: &str| [("ATTEMPTS".to_owned(), attempts.clone())].into_iter().collect();
+        host.verifier = host.verifier.with_variables(Arc::new(of));
+        let artifact = host.staging.stage(&library()).unwrap();
+        let verdict = host.verifier.verify(&artifact).await.unwrap();
+        assert!(matches!(&verdict, Verdict::Good(_)), "{verdict:?}");
     });
 }
 

@@ -1,6 +1,6 @@
 //! The messages themselves. What is bytes (a plugin's state, its document) follows the words as it is.
 
-use crate::sandbox::Openings;
+use crate::sandbox::{FencePart, Openings, OwnBounds};
 use camlock_policy::{Digest, Fault, FaultKind};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
@@ -40,6 +40,11 @@ pub(crate) struct Beginning {
     pub(crate) openings: Openings,
     /// Whether it is not to run at all where something of what holds it is lacking.
     pub(crate) require_all: bool,
+    /// Where the server keeps its files.
+    pub(crate) hidden: PathBuf,
+    pub(crate) bounds: OwnBounds,
+    /// What this machine is to be taken not to have.
+    pub(crate) absent: Vec<FencePart>,
 }
 
 /// A call of an instance's life.
@@ -56,6 +61,9 @@ pub(crate) enum LifeCall {
 /// What the runner tells the server.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Report {
+    /// It is held, and begins: its number, and what of the sandbox is lacking. A descriptor comes along through which refused calls are
+    /// heard of, if there is one. Its first word, before any of the plugin's code.
+    Held { process: u32, lacking: Vec<String> },
     /// There is an instance. Its document follows, if it has one.
     Ready { document: bool },
     /// There is none, and why.

@@ -2,13 +2,14 @@
 
 use super::{leased::leased, talk::OrderSender};
 use crate::{
+    bounds::ProcessUse,
     control::words::{LifeAnswer, LifeCall, RunnerCounts},
     frames::RequestKind,
     link::Link,
 };
 use camlock_policy::{
     Answer, AskError, AskErrorCode, Asker, BoxFuture, Call, Description, Fault, Instance, Isolation, Lease,
-    ReplacedDocument, Saved, Services, Use,
+    ProcessView, ReplacedDocument, Saved, Services, Use,
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub(super) struct IsolatedInstance {
     pub(super) orders: OrderSender,
     pub(super) counts: Arc<Mutex<RunnerCounts>>,
     pub(super) document: ReplacedDocument,
+    pub(super) uses: ProcessUse,
     /// How its process ended, once it has.
     pub(super) died: watch::Receiver<Option<String>>,
     /// The owner's lease.
@@ -102,6 +104,10 @@ impl Instance for IsolatedInstance {
 
     fn descriptors(&self) -> Option<u64> {
         self.counts.lock().descriptors
+    }
+
+    fn process(&self) -> Option<ProcessView> {
+        Some(self.uses.lock().clone())
     }
 
     fn shutdown(&self) -> BoxFuture<Result<(), Fault>> {

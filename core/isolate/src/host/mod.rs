@@ -6,6 +6,7 @@
 mod instance;
 mod leased;
 mod process;
+mod refusals;
 mod retold;
 mod talk;
 mod watch;
@@ -19,10 +20,11 @@ use self::{
     watch::{RunnerBegun, RunnerWatcher},
 };
 use crate::{
+    bounds::{BoundKeeper, ControlGroup, GroupPlaces, HeldProcess, ProcessUse},
     control::words::{Beginning, RunnerCounts, RunnerOrder},
     link::{End, Link},
     runner,
-    sandbox::Openings,
+    sandbox::{FencePart, Openings, OwnBounds},
 };
 use camlock_loader::{OwnDirectory, Surroundings};
 use camlock_policy::{
@@ -33,7 +35,7 @@ use std::{
     collections::HashMap,
     fmt, fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 use tokio::runtime::Handle;
@@ -50,6 +52,8 @@ pub struct Runners {
     surroundings: Surroundings,
     runtime: Handle,
     require_all: bool,
+    absent: Vec<FencePart>,
+    groups: GroupPlaces,
     loud: Mutex<Loudness>,
 }
 
@@ -88,13 +92,36 @@ impl Runners {
         let place = place.into();
         fs::create_dir_all(&place)?;
         let place = place.canonicalize()?;
-        Ok(Runners { place, create, surroundings, runtime, require_all: false, loud: Mutex::default() })
+        Ok(Runners {
+            place,
+            create,
+            surroundings,
+            runtime,
+            require_all: false,
+            absent: Vec::new(),
+            groups: GroupPlaces::here(),
+            loud: Mutex::default(),
+        })
     }
 
     /// The same, which runs nobody where something of what holds a plugin is lacking.
     #[must_use]
     pub fn requiring_all(self, require_all: bool) -> Self {
         Runners { require_all, ..self }
+    }
+
+    /// The same, as on a machine that has none of these: for tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn without(self, absent: &[FencePart]) -> Self {
+        Runners { absent: absent.to_vec(), ..self }
+    }
+
+    /// The same, as on a machine that has no control groups: for tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn without_control_groups(self) -> Self {
+        Runners { groups: GroupPlaces::default(), ..self }
     }
 
     /// Starts a process, and makes an instance in it that begins so.
@@ -134,10 +161,23 @@ impl Runners {
                 let _ = let_go.send(());
             }
         });
+        let (uses, held) = (ProcessUse::default(), Arc::<OnceLock<HeldProcess>>::default());
+        let place = format!("camlock-{}-{name}-{}", std::process::id(), start.generation);
+        // Before its first word, so that whatever it starts is in it.
+        let group = ControlGroup::make(&self.groups, &place, &start.limits);
+        let places = [Some(own.path().to_owned()), beginning.dirs.as_ref().map(|dirs| dirs.join(&*name))];
+        let keeper = BoundKeeper::new(
+            start.limits,
+            beginning.openings.process,
+            (group, process.id()),
+            places.into_iter().flatten().collect(),
+            (uses.clone(), held.clone()),
+        );
         orders.give(&RunnerOrder::Begin(Box::new(beginning)), &[]);
         let (watcher, RunnerBegun { made, died }) = RunnerWatcher::new(
             (name.clone(), start.generation),
             (process, own),
+            (keeper, uses.clone(), held),
             (link.clone(), orders.clone(), counts.clone()),
             ending,
         );
@@ -156,7 +196,7 @@ impl Runners {
         };
         let description = Description { manifest: subject.manifest.clone(), openapi };
         let leases = lease.watch();
-        let instance = Arc::new(IsolatedInstance { description, link, orders, counts, document, died, lease });
+        let instance = Arc::new(IsolatedInstance { description, link, orders, counts, document, uses, died, lease });
         Ok(Loaded { instance, leases, ending: ended })
     }
 
@@ -189,6 +229,14 @@ impl Runners {
             level: level.map_or_else(loudest, runner::number),
             openings: Openings::of(granted),
             require_all: self.require_all,
+            hidden: self.place.parent().unwrap_or(&self.place).to_owned(),
+            bounds: OwnBounds {
+                memory: start.limits.memory,
+                open_files: start.limits.open_files,
+                file: start.limits.disk,
+                processes: start.limits.processes,
+            },
+            absent: self.absent.clone(),
             plugin,
         })
     }

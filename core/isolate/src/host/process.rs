@@ -2,7 +2,7 @@
 //!
 //! What must not live here: what it is told, and what follows from its end.
 
-use crate::{control, runner::RUNNER_NAME};
+use crate::{bounds::HeldProcess, control, runner::RUNNER_NAME};
 use std::{
     io,
     os::{
@@ -84,6 +84,13 @@ impl Drop for Process {
             let _ = self.child.wait();
         }
     }
+}
+
+/// A process that says that this is its number.
+pub(super) fn hold(id: u32) -> Option<HeldProcess> {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(id).ok()?)?;
+    let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()?;
+    Some(HeldProcess { id, pidfd })
 }
 
 /// How a process ended, in words.

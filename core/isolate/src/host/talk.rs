@@ -3,7 +3,7 @@
 use crate::control::{
     PACKET,
     packets::{self, PacketJoiner},
-    send_packet, take_packet,
+    send_packet, take_packet, take_packet_with,
     words::{self, LifeAnswer, LifeCall, Report, RunnerOrder},
 };
 use camlock_policy::{Fault, FaultKind};
@@ -127,20 +127,34 @@ impl ReportSocket {
     }
 
     /// Takes reports until there are no more: why.
-    pub(super) async fn take(&self, mut taken: impl FnMut(Report, Vec<u8>)) -> String {
+    /// A descriptor comes along with the first alone; later ones are closed.
+    pub(super) async fn take(&self, mut taken: impl FnMut(Report, Vec<u8>, Option<OwnedFd>)) -> String {
         let mut joiner = PacketJoiner::default();
         let mut packet = Box::new([0; PACKET + 1]);
+        let (mut descriptor, mut is_first) = (None, true);
         loop {
             let Ok(mut ready) = self.0.readable().await else { return "its socket is gone".to_owned() };
-            let message = match ready.try_io(|socket| take_packet(socket.get_ref(), &mut packet).map(<[u8]>::to_vec)) {
+            let taking = ready.try_io(|socket| {
+                if is_first {
+                    let (packet, came) = take_packet_with(socket.get_ref(), &mut packet)?;
+                    descriptor = came;
+                    return Ok(packet.to_vec());
+                }
+                // Without room for them, the kernel closes descriptors that come along.
+                take_packet(socket.get_ref(), &mut packet).map(<[u8]>::to_vec)
+            });
+            let message = match taking {
                 Err(_) => continue,
                 Ok(Err(error)) => return format!("its control socket broke: {error}"),
                 Ok(Ok(packet)) if packet.is_empty() => return "it closed its control socket".to_owned(),
-                Ok(Ok(packet)) => joiner.take(&packet),
+                Ok(Ok(packet)) => {
+                    is_first = false;
+                    joiner.take(&packet)
+                }
             };
             match message.and_then(|message| message.map(words::read).transpose()) {
                 Ok(None) => {}
-                Ok(Some((report, tail))) => taken(report, tail),
+                Ok(Some((report, tail))) => taken(report, tail, descriptor.take()),
                 Err(why) => return format!("it told nonsense: {why}"),
             }
         }

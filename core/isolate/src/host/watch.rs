@@ -1,18 +1,26 @@
 //! What keeps an eye on a runner from its first word until nothing of it is left.
 
 use super::{
-    process::{Process, in_words},
+    process::{Process, hold, in_words},
+    refusals,
     retold::Retold,
     talk::{OrderSender, ReportSocket},
 };
 use crate::{
+    bounds::{BoundKeeper, HeldProcess, ProcessUse},
     control::words::{Report, RunnerCounts, RunnerOrder},
     link::Link,
 };
 use camlock_loader::OwnDirectory;
 use camlock_policy::{Ending, Failure, Stage};
 use parking_lot::Mutex;
-use std::{fs, future::pending, process::ChildStderr, sync::Arc, time::Duration};
+use std::{
+    fs,
+    future::pending,
+    process::ChildStderr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     sync::{mpsc, oneshot, watch},
@@ -43,6 +51,9 @@ pub(super) struct RunnerWatcher {
     link: Link,
     orders: OrderSender,
     counts: Arc<Mutex<RunnerCounts>>,
+    keeper: BoundKeeper,
+    uses: ProcessUse,
+    held: Arc<OnceLock<HeldProcess>>,
     ending: watch::Sender<Ending>,
     made: Option<oneshot::Sender<Result<Option<String>, Failure>>>,
     died: watch::Sender<Option<String>>,
@@ -52,13 +63,27 @@ impl RunnerWatcher {
     pub(super) fn new(
         (plugin, generation): (Arc<str>, u64),
         (process, own): (Process, OwnDirectory),
+        (keeper, uses, held): (BoundKeeper, ProcessUse, Arc<OnceLock<HeldProcess>>),
         (link, orders, counts): (Link, OrderSender, Arc<Mutex<RunnerCounts>>),
         ending: watch::Sender<Ending>,
     ) -> (Self, RunnerBegun) {
         let (made, begun) = oneshot::channel();
         let (died, told) = watch::channel(None);
-        let watcher =
-            RunnerWatcher { plugin, generation, process, own, link, orders, counts, ending, made: Some(made), died };
+        let watcher = RunnerWatcher {
+            plugin,
+            generation,
+            process,
+            own,
+            link,
+            orders,
+            counts,
+            keeper,
+            uses,
+            held,
+            ending,
+            made: Some(made),
+            died,
+        };
         (watcher, RunnerBegun { made: begun, died: told })
     }
 
@@ -70,15 +95,42 @@ impl RunnerWatcher {
         printed: ChildStderr,
         mut last_lease: oneshot::Receiver<()>,
     ) {
-        let RunnerWatcher { plugin, generation, mut process, own, link, orders, counts, ending, mut made, died } = self;
+        let RunnerWatcher {
+            plugin,
+            generation,
+            mut process,
+            own,
+            link,
+            orders,
+            counts,
+            keeper,
+            uses,
+            held,
+            ending,
+            mut made,
+            died,
+        } = self;
         let pid = process.id();
         let mut retold = Retold::new(plugin.clone(), generation);
         let mut left = None;
         let mut printing = tokio::spawn(print(plugin.clone(), generation, printed));
         let mut broke = link.closed();
         let mut over = false;
+        let mut overstepped = None;
+        let whose = (plugin.clone(), generation);
         let status = {
-            let reports = control.take(|report, tail| match report {
+            let reports = control.take(|report, tail, descriptor| match report {
+                // Said once, before any of the plugin's code is there.
+                Report::Held { process, lacking } => {
+                    if let Some(one) = hold(process)
+                        && held.set(one).is_ok()
+                    {
+                        uses.lock().lacking = lacking;
+                        if let Some(descriptor) = descriptor {
+                            refusals::hear(descriptor, whose.clone(), uses.clone());
+                        }
+                    }
+                }
                 Report::Ready { document } => {
                     let document = document.then(|| String::from_utf8(tail).ok()).flatten();
                     if let Some(made) = made.take() {
@@ -98,7 +150,8 @@ impl RunnerWatcher {
                 Report::Left { forgotten, left_behind } => left = Some((forgotten, left_behind)),
             });
             let sends = control.send(queued);
-            tokio::pin!(reports, sends);
+            let keeps = keeper.keep();
+            tokio::pin!(reports, sends, keeps);
             let (mut reports_end, mut sends_end) = (false, false);
             let mut deadline = Box::pin(pending()) as std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
             loop {
@@ -113,6 +166,10 @@ impl RunnerWatcher {
                         deadline = Box::pin(sleep(LAST_WORDS));
                     }
                     () = &mut sends, if !sends_end => sends_end = true,
+                    why = &mut keeps, if overstepped.is_none() => {
+                        overstepped = Some(why);
+                        process.kill();
+                    }
                     _ = &mut last_lease, if !over => {
                         over = true;
                         orders.give(&RunnerOrder::Close, &[]);
@@ -142,6 +199,9 @@ impl RunnerWatcher {
             }
         };
         let mut why = in_words(status);
+        if let Some(bound) = overstepped.or_else(|| keeper.why_ended(status, &said)) {
+            why = format!("{bound} ({why})");
+        }
         if let Some(nonsense) = why_link.filter(|why| why.starts_with("it was sent nonsense")) {
             why = format!("it was ended by the server, because {nonsense}");
         }
@@ -165,6 +225,8 @@ impl RunnerWatcher {
                 }
             });
             drop(own);
+            // Its control groups go when nobody is in them.
+            drop(keeper);
         });
         let _ = removed.await;
         if !over {

@@ -15,14 +15,17 @@ use crate::{
         words::{self, Beginning, Report, RunnerOrder},
     },
     link::{End, Link},
-    sandbox::{self, Openings},
+    sandbox::{self, FencePart, Openings},
     sys,
 };
 use camlock_loader::{Loader, LoaderOptions, Staging, Surroundings};
 use camlock_policy::{Ending, GenerationStart, Loaded};
 use std::{
     io,
-    os::{fd::OwnedFd, unix::net::UnixStream},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     path::Path,
     sync::Arc,
     thread,
@@ -99,10 +102,22 @@ pub(super) fn run() -> Result<(), String> {
         }
     };
     // Before there is another thread, and before anything of the plugin's is mapped: its constructors run then.
-    let fences = sandbox::close(&openings(&beginning, &artifact.path));
+    let mut openings = openings(&beginning, &artifact.path);
+    let spaces = if beginning.absent.contains(&FencePart::Namespaces) {
+        sandbox::Namespaces::absent()
+    } else {
+        sandbox::enter(&openings, &beginning.hidden)
+    };
+    openings.write.extend(spaces.own_dirs.iter().cloned());
+    let mut fences = sandbox::close(&openings, beginning.bounds, &spaces, &beginning.absent);
     if beginning.require_all && !fences.lacking.is_empty() {
         failed(format!("it would not be held as `isolation.require` asks: {}", fences.lacking.join("; ")), false);
         return Ok(());
+    }
+    let told = Report::Held { process: spaces.process, lacking: fences.lacking.clone() };
+    match fences.refusals.take() {
+        Some(refusals) => teller.tell_with(&told, refusals.as_fd()),
+        None => teller.tell(&told, &[]),
     }
     records::forward(teller.clone());
     let runtime = threads::start("camlock-serve").map_err(in_words)?;

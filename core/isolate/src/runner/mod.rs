@@ -8,11 +8,13 @@
 
 mod begin;
 mod life;
+mod look;
 mod records;
 mod services;
 mod teller;
 mod threads;
 
+pub use look::{FencesFound, examine_fences};
 pub(crate) use records::number;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,8 +29,11 @@ static ARMED: AtomicBool = AtomicBool::new(false);
 /// A plugin's process is the program itself, started again: there this call does the work and never returns. Without it no plugin is
 /// isolated, rather than the whole program started twice.
 pub fn run_runner_if_asked() {
-    if std::env::args_os().next().is_some_and(|name| name == RUNNER_NAME) {
-        let code = match begin::run() {
+    let mut arguments = std::env::args_os();
+    if arguments.next().is_some_and(|name| name == RUNNER_NAME) {
+        let only_looks = arguments.next().is_some_and(|word| word == look::WORD);
+        let outcome = if only_looks { look::show() } else { begin::run() };
+        let code = match outcome {
             Ok(()) => 0,
             Err(why) => {
                 eprintln!("{why}");

@@ -1,11 +1,14 @@
 //! The runner's way to tell the server something, from whatever thread.
 
 use crate::control::{
-    packets, send_packet,
+    packets, send_packet, send_packet_with,
     words::{self, Report},
 };
 use parking_lot::Mutex;
-use std::{os::fd::OwnedFd, sync::Arc};
+use std::{
+    os::fd::{BorrowedFd, OwnedFd},
+    sync::Arc,
+};
 
 /// Sends reports, whole and one after the other.
 #[derive(Clone)]
@@ -24,6 +27,15 @@ impl ReportSender {
             if send_packet(&*socket, &packet).is_err() {
                 return;
             }
+        }
+    }
+
+    /// Hands over a descriptor with a report, which is a short one.
+    pub(super) fn tell_with(&self, report: &Report, descriptor: BorrowedFd<'_>) {
+        let message = words::write(report, &[]);
+        let socket = self.0.lock();
+        for packet in packets::cut(&message) {
+            let _ = send_packet_with(&*socket, &packet, descriptor);
         }
     }
 }

@@ -6,7 +6,7 @@ use super::Openings;
 use libc::{
     AF_INET, AF_INET6, BPF_ABS, BPF_ALU, BPF_AND, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W,
     CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS, CLONE_THREAD,
-    SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS, c_long, sock_filter,
+    SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_USER_NOTIF, c_long, sock_filter,
 };
 
 #[cfg(target_arch = "x86_64")]
@@ -19,6 +19,10 @@ const NUMBER: u32 = 0;
 const OF_ARCHITECTURE: u32 = 4;
 const fn argument(number: u32) -> u32 {
     16 + 8 * number
+}
+/// An argument's upper half.
+const fn upper(number: u32) -> u32 {
+    argument(number) + 4
 }
 
 /// Calls that no plugin needs, and that lead out of where it is held.
@@ -78,6 +82,7 @@ const REFUSED: &[c_long] = &[
     libc::SYS_personality,
     libc::SYS_setpriority,
     libc::SYS_sched_setaffinity,
+    libc::SYS_setrlimit,
 ];
 
 /// Signals go to this process alone: the first argument says to whom.
@@ -130,9 +135,41 @@ const fn refusal(error: i32) -> u32 {
     SECCOMP_RET_ERRNO | error as u32
 }
 
-/// The filter for a process of this number.
-pub(super) fn program(openings: &Openings, process: u32) -> Vec<sock_filter> {
-    let (refused, allowed) = (refusal(libc::EPERM), SECCOMP_RET_ALLOW);
+/// What becomes of a call that is refused: an error, and nobody hears of it.
+pub(super) const REFUSE: u32 = refusal(libc::EPERM);
+/// The server is asked, which answers with the same error, and tells of it.
+pub(super) const TELL: u32 = SECCOMP_RET_USER_NOTIF;
+
+/// What was tried with a call that is refused, in words, and the permission that would allow it, if one does.
+pub(crate) fn act_of(call: c_long, arguments: [u64; 2]) -> (&'static str, Option<&'static str>) {
+    match call {
+        libc::SYS_socket if [AF_INET as u64, AF_INET6 as u64].contains(&arguments[0]) => {
+            ("use the network", Some("network:HOST"))
+        }
+        libc::SYS_socket => ("make a socket that leads to other processes or to the kernel", None),
+        libc::SYS_execve | libc::SYS_execveat => ("start a program", Some("process")),
+        libc::SYS_clone if arguments[0] as u32 & NAMESPACES == 0 => ("start another process", Some("process")),
+        libc::SYS_clone | libc::SYS_unshare | libc::SYS_setns => ("make namespaces of its own", None),
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_fork | libc::SYS_vfork => ("start another process", Some("process")),
+        libc::SYS_ptrace | libc::SYS_process_vm_readv | libc::SYS_process_vm_writev => ("look into a process", None),
+        libc::SYS_io_uring_setup | libc::SYS_io_uring_enter | libc::SYS_io_uring_register => ("use io_uring", None),
+        libc::SYS_add_key | libc::SYS_request_key | libc::SYS_keyctl => ("use the kernel's keyrings", None),
+        libc::SYS_mount | libc::SYS_umount2 | libc::SYS_pivot_root | libc::SYS_chroot => ("change mounts", None),
+        libc::SYS_prctl => ("outlive the server", None),
+        libc::SYS_ioctl => ("type into a terminal", None),
+        libc::SYS_setrlimit | libc::SYS_prlimit64 => ("change its own limits", None),
+        call if SIGNALS.contains(&call) => ("send a signal to another process", None),
+        libc::SYS_pidfd_open | libc::SYS_pidfd_getfd | libc::SYS_pidfd_send_signal | libc::SYS_tkill => {
+            ("reach another process", None)
+        }
+        _ => ("make a system call that changes the machine", None),
+    }
+}
+
+/// The filter for a process of this number. One whose processes are its own alone may signal those, if it may have any.
+pub(super) fn program(openings: &Openings, process: u32, own_processes: bool, refused: u32) -> Vec<sock_filter> {
+    let allowed = SECCOMP_RET_ALLOW;
     let mut program = SeccompProgram(Vec::new());
     program.load(OF_ARCHITECTURE);
     program.next_unless(BPF_JEQ, ARCHITECTURE);
@@ -157,7 +194,7 @@ pub(super) fn program(openings: &Openings, process: u32) -> Vec<sock_filter> {
             program.end(refused);
         }
     }
-    for number in SIGNALS {
+    for number in SIGNALS.iter().filter(|_| !(openings.process && own_processes)) {
         program.of_call(*number, |program| {
             program.load(argument(0));
             program.next_if(BPF_JEQ, process);
@@ -194,6 +231,15 @@ pub(super) fn program(openings: &Openings, process: u32) -> Vec<sock_filter> {
         }
         program.end(allowed);
     });
+    // Its limits can be looked at, and not changed: what it would change them to lies where this points.
+    program.of_call(libc::SYS_prlimit64, |program| {
+        for half in [argument(2), upper(2)] {
+            program.load(half);
+            program.next_unless(BPF_JEQ, 0);
+            program.end(refused);
+        }
+        program.end(allowed);
+    });
     program.of_call(libc::SYS_prctl, |program| {
         program.load(argument(0));
         program.next_if(BPF_JEQ, SET_DEATH_SIGNAL);
@@ -209,7 +255,9 @@ mod tests {
     use super::*;
 
     /// What the kernel would make of a call, as far as the program says.
-    fn decide(program: &[sock_filter], architecture: u32, number: u32, arguments: [u32; 2]) -> u32 {
+    fn decide(program: &[sock_filter], architecture: u32, number: u32, [first, second]: [u32; 2]) -> u32 {
+        // The third one is as the second.
+        let arguments = [first, second, second];
         let (mut at, mut accumulator) = (0, 0);
         loop {
             let sock_filter { code, jt, jf, k } = program[at];
@@ -236,9 +284,10 @@ mod tests {
     #[test]
     fn what_is_refused_and_what_is_not() {
         let (refused, allowed) = (refusal(libc::EPERM), SECCOMP_RET_ALLOW);
-        let nothing = program(&Openings::default(), 77);
+        let nothing = program(&Openings::default(), 77, true, REFUSE);
         let open = Openings { process: true, network: Some(Vec::new()), ..Openings::default() };
-        let open = program(&open, 77);
+        let of_own = program(&open, 77, true, TELL);
+        let open = program(&open, 77, false, REFUSE);
         let thread = (CLONE_THREAD | libc::CLONE_VM) as u32;
         for (call, arguments, closed_says, open_says) in [
             (libc::SYS_read, [0, 0], allowed, allowed),
@@ -259,12 +308,16 @@ mod tests {
             (libc::SYS_socketpair, [libc::AF_UNIX as u32, 1], allowed, allowed),
             (libc::SYS_ioctl, [0, 0x5412], refused, refused),
             (libc::SYS_ioctl, [0, 0x5401], allowed, allowed),
+            (libc::SYS_prlimit64, [0, 0], allowed, allowed),
+            (libc::SYS_prlimit64, [0, 1], refused, refused),
             (libc::SYS_prctl, [1, 0], refused, refused),
             (libc::SYS_prctl, [15, 0], allowed, allowed),
         ] {
             let says = |program: &[sock_filter]| decide(program, ARCHITECTURE, call as u32, arguments);
             assert_eq!((says(&nothing), says(&open)), (closed_says, open_says), "{call} {arguments:?}");
         }
+        assert_eq!(decide(&of_own, ARCHITECTURE, libc::SYS_kill as u32, [1, 9]), allowed);
+        assert_eq!(decide(&of_own, ARCHITECTURE, libc::SYS_ptrace as u32, [0, 0]), TELL);
         assert_eq!(decide(&nothing, 3, 0, [0; 2]), SECCOMP_RET_KILL_PROCESS);
         assert_eq!(decide(&nothing, ARCHITECTURE, 0x4000_0000, [0; 2]), refused);
     }

@@ -25,7 +25,7 @@ const LOOKED_UP: [&str; 6] = [
     "/proc/sys/vm/overcommit_memory",
 ];
 /// What they look up before they connect to anybody.
-const FOR_THE_NETWORK: [&str; 9] = [
+pub(super) const FOR_THE_NETWORK: [&str; 9] = [
     "/etc/resolv.conf",
     "/etc/hosts",
     "/etc/nsswitch.conf",

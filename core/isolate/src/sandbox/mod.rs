@@ -1,26 +1,23 @@
 //! What holds a plugin's process: closed around it before any of its code is opened, while the process still has one thread.
 //!
-//! Nothing is allowed but what is named here: `files` (Landlock: files, TCP ports, signals and abstract sockets) and `calls` (seccomp:
-//! system calls) each close what they can, and both stand alone where the other is not to be had. What must not live here: who is
-//! granted what.
+//! Nothing is allowed but what is named here: `namespaces` (other processes, mounts, the network are not there to be seen), `files`
+//! (Landlock: files, TCP ports, signals and abstract sockets) and `calls` (seccomp: system calls) each close what they can, and each stands
+//! where another is not to be had. What must not live here: who is granted what.
 
 mod calls;
 mod files;
+mod namespaces;
+
+pub(crate) use calls::act_of;
+pub(crate) use namespaces::{Namespaces, enter};
 
 use crate::sys;
 use rustix::{
-    process::{Resource, Rlimit, setrlimit},
+    process::{Resource, Rlimit, getrlimit, setrlimit},
     thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs},
 };
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
-
-/// What a plugin's process may have in memory of its own.
-const MEMORY: u64 = 512 * 1024 * 1024;
-/// The longest file that it may write.
-const FILE: u64 = 4 * 1024 * 1024 * 1024;
-/// How many files, sockets and the like it may have open.
-const DESCRIPTORS: u64 = 4096;
+use std::{io, os::fd::OwnedFd, path::PathBuf};
 
 /// What is left open.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,21 +72,54 @@ impl Openings {
     }
 }
 
+/// What the process itself is told to keep to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OwnBounds {
+    pub(crate) memory: Option<u64>,
+    pub(crate) open_files: u64,
+    /// The longest file that it may write.
+    pub(crate) file: Option<u64>,
+    pub(crate) processes: Option<u64>,
+}
+
+/// A part of the sandbox that a machine may not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FencePart {
+    /// Files, ports, signals and abstract sockets.
+    Landlock,
+    /// System calls.
+    Seccomp,
+    /// Namespaces.
+    Namespaces,
+}
+
 /// What stands of what was to be closed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Fences {
     /// What is lacking, in words; empty if nothing is.
     pub(crate) lacking: Vec<String>,
+    /// Where refused calls are heard of.
+    pub(crate) refusals: Option<OwnedFd>,
 }
 
-/// Closes this process, for good, but for these openings.
-pub(crate) fn close(openings: &Openings) -> Fences {
-    let mut lacking = Vec::new();
-    for (resource, limit) in
-        [(Resource::Core, 0), (Resource::Data, MEMORY), (Resource::Fsize, FILE), (Resource::Nofile, DESCRIPTORS)]
-    {
-        let limit = Rlimit { current: Some(limit), maximum: Some(limit) };
-        if let Err(error) = setrlimit(resource, limit) {
+/// Closes this process, for good, but for these openings. What is absent is as if this machine had none of it.
+pub(crate) fn close(openings: &Openings, bounds: OwnBounds, spaces: &Namespaces, absent: &[FencePart]) -> Fences {
+    let mut lacking = spaces.lacking.clone();
+    // A write beyond what it may is an error to it, not its end.
+    sys::ignore_file_size_signal();
+    // Counted for each user namespace by itself: in one that it shares with others, those would count too.
+    let processes = bounds.processes.filter(|_| spaces.own_users);
+    let limits = [
+        (Resource::Core, Some(0)),
+        (Resource::Data, bounds.memory),
+        (Resource::Fsize, bounds.file),
+        (Resource::Nofile, Some(bounds.open_files)),
+        (Resource::Nproc, processes),
+    ];
+    for (resource, limit) in limits.into_iter().filter_map(|(resource, limit)| Some((resource, limit?))) {
+        // What was set already may be less.
+        let hard = getrlimit(resource).maximum.map_or(limit, |hard| hard.min(limit));
+        if let Err(error) = setrlimit(resource, Rlimit { current: Some(hard), maximum: Some(hard) }) {
             lacking.push(format!("no limit for {resource:?}: {error}"));
         }
     }
@@ -102,12 +132,30 @@ pub(crate) fn close(openings: &Openings) -> Fences {
     if let Err(error) = set_capabilities(None, sets) {
         lacking.push(format!("its capabilities are not dropped: {error}"));
     }
-    lacking.extend(files::close(openings));
-    let filter = calls::program(openings, std::process::id());
-    if let Err(error) = sys::filter_calls(&filter) {
-        lacking.push(format!("system calls are not filtered (seccomp): {error}"));
+    if absent.contains(&FencePart::Landlock) {
+        lacking.push("this kernel has no Landlock: files are not closed".to_owned());
+    } else {
+        lacking.extend(files::close(openings));
     }
-    Fences { lacking }
+    let filter = |on_refusal| calls::program(openings, std::process::id(), spaces.own_processes, on_refusal);
+    let filtered = if absent.contains(&FencePart::Seccomp) {
+        Err(io::ErrorKind::Unsupported.into())
+    } else {
+        // Where nobody can hear of what is refused, it is refused all the same.
+        sys::filter_calls(&filter(calls::TELL), true).or_else(|_| sys::filter_calls(&filter(calls::REFUSE), false))
+    };
+    let refusals = filtered.unwrap_or_else(|error| {
+        lacking.push(format!("system calls are not filtered (seccomp): {error}"));
+        None
+    });
+    Fences { lacking, refusals }
+}
+
+/// Closes a process in which a candidate is verified: no network, no sockets of others, no signals to others, no other programs; whether
+/// that could be done. What it may write is the verifier's own affair.
+pub fn fence_verifier() -> bool {
+    let program = calls::program(&Openings::default(), std::process::id(), false, calls::REFUSE);
+    set_no_new_privs(true).is_ok() && sys::filter_calls(&program, false).is_ok()
 }
 
 #[cfg(test)]

@@ -1,9 +1,14 @@
 //! The few system calls that no safe function makes. All `unsafe` of this crate stands here, each with its argument.
 
+use rustix::{
+    process::Pid,
+    thread::{UnshareFlags, unshare_unsafe},
+};
 use std::{
+    ffi::CStr,
     io,
     mem::MaybeUninit,
-    os::fd::{BorrowedFd, FromRawFd, OwnedFd},
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
 };
 use tokio::io::unix::AsyncFd;
 
@@ -30,13 +35,133 @@ pub(crate) fn watched(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     watched.map_err(io::Error::from)
 }
 
-/// From here on this thread, and every one that it starts, makes only the system calls that the program allows. For good.
-pub(crate) fn filter_calls(program: &[libc::sock_filter]) -> io::Result<()> {
+/// From here on this thread, and every one that it starts, makes only the system calls that the program allows. For good. Where what is
+/// refused is to be heard of, the descriptor through which it is.
+pub(crate) fn filter_calls(program: &[libc::sock_filter], heard_of: bool) -> io::Result<Option<OwnedFd>> {
     let length = u16::try_from(program.len()).map_err(io::Error::other)?;
     let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
+    let flags = if heard_of { libc::SECCOMP_FILTER_FLAG_NEW_LISTENER } else { 0 };
     // SAFETY: the kernel copies `len` instructions from `filter`, which are there for this call and which it does not change; a program
     // that is no good is refused.
-    let outcome = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
+    let outcome = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
+    match outcome {
+        0 if !heard_of => Ok(None),
+        // SAFETY: with that flag the kernel answers with a descriptor that it has just made for us.
+        listener if listener > 0 && heard_of => Ok(Some(unsafe { OwnedFd::from_raw_fd(listener as RawFd) })),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// A call that waits for an answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RefusedCall {
+    id: u64,
+    pub(crate) number: libc::c_long,
+    pub(crate) arguments: [u64; 2],
+}
+
+/// The next call that waits; none if it does not wait any more.
+pub(crate) fn next_refused(listener: &OwnedFd) -> io::Result<Option<RefusedCall>> {
+    // SAFETY: it is made of numbers alone, for which zero is a value; the kernel asks for it to be zero.
+    let mut told: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+    // SAFETY: this request writes one such struct, which lives for this call.
+    let outcome = unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut told) };
+    if outcome == 0 {
+        let arguments = [told.data.args[0], told.data.args[1]];
+        return Ok(Some(RefusedCall { id: told.id, number: told.data.nr.into(), arguments }));
+    }
+    let error = io::Error::last_os_error();
+    // Whoever called is gone, or was interrupted.
+    if [Some(libc::ENOENT), Some(libc::EINTR)].contains(&error.raw_os_error()) { Ok(None) } else { Err(error) }
+}
+
+/// Answers it with EPERM, whatever it was.
+pub(crate) fn refuse(listener: &OwnedFd, call: RefusedCall) {
+    let answer = libc::seccomp_notif_resp { id: call.id, val: 0, error: -libc::EPERM, flags: 0 };
+    // SAFETY: this request reads one such struct, which lives for this call. An id that is no longer known is refused.
+    let _ = unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw const answer) };
+}
+
+/// A write beyond the length that a file may have is an error, and not the end.
+pub(crate) fn ignore_file_size_signal() {
+    // SAFETY: to ignore a signal, no function of ours is named that it could call.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
+/// Takes part in these no longer with others. None of them is what threads of a process share.
+pub(crate) fn unshare(spaces: UnshareFlags) -> io::Result<()> {
+    let spaces = spaces & !(UnshareFlags::FILES | UnshareFlags::FS);
+    // SAFETY: descriptors and the file system's state stay as they are: those flags are taken out.
+    unsafe { unshare_unsafe(spaces) }.map_err(io::Error::from)
+}
+
+/// A second process that goes on from here; none in it. Refused where there are other threads.
+pub(crate) fn fork() -> io::Result<Option<Pid>> {
+    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::Error::other("this process has more than one thread"));
+    }
+    // SAFETY: this thread is the only one, as was counted, and nobody else could start another: so no lock is held by one that is
+    // not there in the new process.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        child => Ok(Pid::from_raw(child)),
+    }
+}
+
+/// Ends as that process did, so that whoever waits for this one hears the same.
+pub(crate) fn end_like(status: i32) -> ! {
+    if libc::WIFSIGNALED(status) {
+        let signal = libc::WTERMSIG(status);
+        // SAFETY: to restore a default, no function of ours is named; and a signal to itself ends this process or does nothing.
+        unsafe {
+            libc::signal(signal, libc::SIG_DFL);
+            libc::raise(signal);
+        }
+    }
+    exit_now(libc::WEXITSTATUS(status))
+}
+
+/// Waits for every child until this one has ended: its status.
+pub(crate) fn reap(child: Pid) -> i32 {
+    loop {
+        let mut status = 0;
+        // SAFETY: the kernel writes one number.
+        let ended = unsafe { libc::waitpid(-1, &raw mut status, 0) };
+        if ended == child.as_raw_nonzero().get() {
+            return status;
+        }
+        if ended == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::ECHILD) {
+            return 0;
+        }
+    }
+}
+
+/// `struct mount_attr`.
+#[repr(C)]
+struct MountAttributes {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    userns: u64,
+}
+
+/// Nothing beneath this place, or this descriptor of one, is written to, and no program there raises rights.
+pub(crate) fn make_read_only(at: BorrowedFd<'_>, path: &CStr) -> io::Result<()> {
+    const RDONLY: u64 = 1;
+    const NOSUID: u64 = 2;
+    let attributes = MountAttributes { set: RDONLY | NOSUID, clear: 0, propagation: 0, userns: 0 };
+    let flags = libc::AT_RECURSIVE | libc::AT_EMPTY_PATH;
+    // SAFETY: the path ends with a zero byte, the struct is as long as is said, and both live for this call.
+    let outcome = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            at.as_raw_fd(),
+            path.as_ptr(),
+            flags,
+            &raw const attributes,
+            size_of::<MountAttributes>(),
+        )
+    };
     if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -74,5 +199,20 @@ pub(crate) fn let_signals_in() {
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, set.as_ptr(), std::ptr::null_mut());
+    }
+}
+
+/// Closes all descriptors but the first three and these.
+pub(crate) fn close_all_but(kept: &[RawFd]) {
+    let mut kept: Vec<libc::c_uint> = kept.iter().filter_map(|kept| (*kept).try_into().ok()).collect();
+    kept.sort_unstable();
+    let mut from = 3;
+    for end in kept.into_iter().map(Some).chain([None]) {
+        let last = end.map_or(libc::c_uint::MAX, |end| end.saturating_sub(1));
+        if last >= from {
+            // SAFETY: whoever calls goes on to wait for a process and to end, and uses no descriptor but those that it kept.
+            unsafe { libc::syscall(libc::SYS_close_range, from, last, 0) };
+        }
+        from = end.map_or(from, |end| end + 1);
     }
 }

@@ -37,6 +37,12 @@ static ARMED: AtomicBool = AtomicBool::new(false);
 /// The program verifies plugins in a child process, and that child is the program itself, started again: in the child this
 /// call does the work and never returns. Without it verification refuses to run, rather than start the whole program twice.
 pub fn run_verifier_if_asked() {
+    run_verifier_if_asked_within(|| false);
+}
+
+/// The same; before any of a candidate's code is there, the child is closed by this as far as it can: true if it was. It has one
+/// thread then.
+pub fn run_verifier_if_asked_within(fence: fn() -> bool) {
     let mut arguments = std::env::args_os();
     if arguments.next().is_some_and(|name| name == CHILD_NAME) {
         let arguments: Vec<_> = arguments.collect();
@@ -58,7 +64,7 @@ pub fn run_verifier_if_asked() {
             limit: Duration::from_millis(milliseconds),
             variables: variables_given(),
         };
-        process::exit(if run(&candidate).is_ok() { 0 } else { 70 });
+        process::exit(if run(&candidate, fence).is_ok() { 0 } else { 70 });
     }
     ARMED.store(true, Ordering::Relaxed);
 }
@@ -108,11 +114,12 @@ impl Teller {
     }
 }
 
-fn run(candidate: &Specimen) -> std::io::Result<()> {
+fn run(candidate: &Specimen, fence: fn() -> bool) -> std::io::Result<()> {
     // A panic of the plugin is told by its message; the host's own hook would print it a second time.
     std::panic::set_hook(Box::new(|_| ()));
     let mut teller = Teller::new()?;
     let confined = confine::to_working_directory();
+    let fenced = fence();
     teller.tell(&VerifierLine::Reached(VerificationStep::Open))?;
     let began = Instant::now();
     let opened = match Library::open(&candidate.copy, &candidate.crate_name, candidate.stays.clone()) {
@@ -126,6 +133,7 @@ fn run(candidate: &Specimen) -> std::io::Result<()> {
     let verdict = match try_all(candidate, opened, &mut teller)? {
         Ok(report) => Verdict::Good(report),
         Err(reason) if confined && wrote_elsewhere(&reason) => Verdict::Bad(format!("{reason}{HINT}")),
+        Err(reason) if fenced && reached_out(&reason) => Verdict::Bad(format!("{reason}{HINT_ON_REACH}")),
         Err(reason) => Verdict::Bad(reason),
     };
     teller.tell(&VerifierLine::Done(verdict))
@@ -140,6 +148,15 @@ fn wrote_elsewhere(reason: &str) -> bool {
     ["permission denied", "os error 13", "readonly database", "read-only", "unable to open database file"]
         .iter()
         .any(|sign| reason.contains(sign))
+}
+
+const HINT_ON_REACH: &str =
+    " (while it is verified it has no network, and starts no programs: what needs them belongs into `start`)";
+
+/// Whether a failure is what comes of reaching for what the child has not.
+fn reached_out(reason: &str) -> bool {
+    let reason = reason.to_lowercase();
+    reason.contains("operation not permitted") || reason.contains("os error 1)")
 }
 
 /// The outer result is about telling, the inner one about the plugin.

@@ -41,6 +41,7 @@ pub(crate) async fn bring_up(ports: Ports, limits: Limits, plan: BringUp, report
         config: plan.config.clone(),
         granted: plan.granted.clone(),
         isolation: plan.isolation,
+        limits: limits.process,
     };
     let loaded = plan.candidate.load(start).await;
     drop(turn);

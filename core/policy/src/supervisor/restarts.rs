@@ -29,6 +29,11 @@ impl Restarts {
         self.times.front().map_or(now, |first| *first + HOUR)
     }
 
+    /// How many there were.
+    pub(crate) fn count_now(&self) -> usize {
+        self.times.len()
+    }
+
     /// Counts a restart that begins at this time.
     pub(crate) fn count(&mut self, now: Instant) {
         self.times.push_back(now);

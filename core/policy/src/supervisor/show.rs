@@ -181,6 +181,7 @@ impl Plugin {
                 memory_bytes: None,
                 descriptors: None,
                 isolation: serving.loaded.instance.isolation(),
+                process: None,
             }),
             candidate: self.candidate.as_ref().map(|candidate| CandidateView {
                 generation: candidate.head.generation,

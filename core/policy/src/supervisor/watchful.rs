@@ -214,9 +214,11 @@ impl Plugin {
             Some(due) => {
                 self.past.restarts.count(due);
                 self.wishes.renewal = Some(Renewal { due, cause: RenewalCause::Unwell });
+                let (count, most) = (self.past.restarts.count_now(), limits.restarts);
+                let which = format!("restart {count} of {most} this hour");
                 match (due - now).as_secs() {
-                    0 => "it is started anew".to_owned(),
-                    seconds => format!("it is started anew in {seconds} s"),
+                    0 => format!("it is started anew ({which})"),
+                    seconds => format!("it is started anew in {seconds} s ({which})"),
                 }
             }
             None => {

@@ -427,7 +427,7 @@ impl Candidate for Artifact {
     }
 
     fn load(&self, start: GenerationStart) -> BoxFuture<Result<Loaded, Failure>> {
-        let GenerationStart { generation, config, granted, isolation } = start;
+        let GenerationStart { generation, config, granted, isolation, .. } = start;
         self.world.state().isolations.push((generation, isolation));
         let (world, fingerprint, manifest) = (self.world.clone(), self.fingerprint.clone(), self.manifest.clone());
         Box::pin(async move {

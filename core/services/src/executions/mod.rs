@@ -198,8 +198,9 @@ impl ExecutorParts {
         };
         let time = order.time.or(terms.time).unwrap_or(self.settings.time).min(self.settings.longest);
         let delivery = Delivery::new(PATH, body, order.trace_id);
+        let refused_before = self.refused_to(&plugin);
         let ended = match timeout(time, self.deliver(&plugin, &terms, delivery)).await {
-            Ok(Ok(ended)) => ended,
+            Ok(Ok(ended)) => self.by_refusal(&plugin, refused_before, ended),
             Ok(Err(not)) => {
                 under_way.was_not_begun();
                 return Err(not);
@@ -210,6 +211,33 @@ impl ExecutorParts {
             }
         };
         Ok(under_way.ended(id, ended))
+    }
+
+    /// What the process that serves the plugin was refused so far, if it has one of its own.
+    fn refused_to(&self, plugin: &str) -> (u64, BTreeMap<String, u64>) {
+        let Some((generation, instance)) = self.plugins.serving(plugin) else { return (0, BTreeMap::new()) };
+        (generation, instance.process().unwrap_or_default().refused)
+    }
+
+    /// One that failed while its process was refused something ended by that, as far as can be told: others that ran in it at the same
+    /// time may have been meant.
+    fn by_refusal(
+        &self,
+        plugin: &str,
+        (before, known): (u64, BTreeMap<String, u64>),
+        mut ended: EndedExecution,
+    ) -> EndedExecution {
+        let (now, refused) = self.refused_to(plugin);
+        if ended.status != ExecutionStatus::Error || now != before {
+            return ended;
+        }
+        let act = refused.into_iter().find(|(act, count)| known.get(act).is_none_or(|known| known < count));
+        if let Some((act, _)) = act {
+            ended.status = ExecutionStatus::SecurityViolation;
+            let told = ended.error.take().unwrap_or_default();
+            ended.error = Some(format!("{told}; its process was refused to {act}"));
+        }
+        ended
     }
 
     /// Has the plugin work it out.
