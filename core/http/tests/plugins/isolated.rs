@@ -266,6 +266,18 @@ fn files_processes_and_disk_are_limited() {
     });
 }
 
+/// What `camlock doctor` tells is what a plugin's process would tell of itself.
+#[trial]
+fn what_there_is_can_be_asked_for() {
+    run(async {
+        let host = Host::new();
+        let served = host.serve_loaded(host.load_as(&library(), Isolation::Process).await.unwrap()).await;
+        let found = camlock_isolate::examine_fences().unwrap();
+        assert_eq!(found.lacking, used(&served).lacking);
+        served.unload_wholly().await;
+    });
+}
+
 /// Every combination of what a machine may lack: told, or not run at all, as was decided.
 #[trial]
 fn what_is_lacking_is_told_or_refused() {
