@@ -41,6 +41,7 @@ const COMMANDS: &[&[&str]] = &[
     &["isolate"],
     &["execute"],
     &["executions"],
+    &["stats"],
     &["emit"],
     &["subscriptions"],
     &["page"],
