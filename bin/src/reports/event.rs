@@ -6,7 +6,18 @@ use std::{collections::BTreeMap, fmt};
 use tracing::field::{Field, Visit};
 
 /// What events are found by.
-const TAGS: [&str; 8] = ["plugin", "generation", "stage", "digest", "trace_id", "request_id", "place", "thread"];
+const TAGS: [&str; 10] = [
+    "plugin",
+    "generation",
+    "stage",
+    "digest",
+    "trace_id",
+    "request_id",
+    "place",
+    "thread",
+    "component",
+    "repository",
+];
 /// What a span tells of all that is said in it.
 const OF_SPANS: [&str; 4] = ["plugin", "generation", "trace_id", "request_id"];
 /// Of what a plugin says without end so much is reported.
@@ -59,7 +70,8 @@ impl Noted {
     pub(super) fn likeness(&self) -> String {
         let words = self.get("location").or(self.get("message")).unwrap_or_default();
         let words = &words[..words.floor_char_boundary(100)];
-        format!("{} {words}", self.get("plugin").unwrap_or_default())
+        let whose = self.get("plugin").or(self.get("repository"));
+        format!("{} {words}", whose.unwrap_or_default())
     }
 
     /// The event.

@@ -23,6 +23,7 @@ const COMMANDS: &[&[&str]] = &[
     &["install"],
     &["update"],
     &["outdated"],
+    &["discover"],
     &["dev"],
     &["list"],
     &["show"],

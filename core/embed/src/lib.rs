@@ -35,6 +35,7 @@ mod bystanders;
 mod carrying;
 mod catalogs;
 pub mod data;
+mod discovery;
 mod handle;
 mod installs;
 mod keepings;
@@ -63,6 +64,7 @@ pub use crate::{
     secrets::{look_at_secrets, rotate_secrets},
 };
 pub use camlock_admin::{AdminSettings, Levels, Logs, Network};
+pub use camlock_discovery::{CacheSetting, DiscoverySettings, HiddenText, Overrides};
 pub use camlock_build::{CompilerListener, Profile};
 pub use camlock_http::Dispatch;
 pub use camlock_isolate::{FencesFound, ParentLink, ParentOrder, examine_fences, under_parent};
