@@ -42,6 +42,7 @@ const COMMANDS: &[&[&str]] = &[
     &["isolate"],
     &["execute"],
     &["executions"],
+    &["stats"],
     &["emit"],
     &["subscriptions"],
     &["page"],

@@ -14,6 +14,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::{
+    cell::Cell,
     fs,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
@@ -66,7 +67,7 @@ pub struct Host {
     /// The bounds of processes of plugins.
     pub bounds: ProcessLimits,
     /// Changes where and how plugins are given processes of their own: to be as on another machine.
-    pub alter: fn(Runners) -> Runners,
+    pub alter: Cell<fn(Runners) -> Runners>,
 }
 
 impl Host {
@@ -83,7 +84,7 @@ impl Host {
             loader,
             granted: Mutex::default(),
             bounds: ProcessLimits::default(),
-            alter: |runners| runners,
+            alter: Cell::new(|runners| runners),
         }
     }
 
@@ -140,7 +141,7 @@ impl Host {
             self.loader.surroundings().clone(),
             tokio::runtime::Handle::current(),
         );
-        let loaded = (self.alter)(runners.expect("a place for runners")).load(&subject, start).await;
+        let loaded = (self.alter.get())(runners.expect("a place for runners")).load(&subject, start).await;
         loaded.map_err(|failure| failure.reason)
     }
 

@@ -163,9 +163,9 @@ impl BoundKeeper {
     }
 
     /// Why it ended, if that was for its bounds.
-    pub(crate) fn why_ended(&self, status: ExitStatus, said: &str) -> Option<String> {
+    pub(crate) fn why_ended(&self, status: ExitStatus, lacks_memory: bool) -> Option<String> {
         let most = self.limits.memory?;
-        let gave_up = status.signal() == Some(libc::SIGABRT) && said.contains("memory allocation of");
+        let gave_up = status.signal() == Some(libc::SIGABRT) && lacks_memory;
         (gave_up || self.group.out_of_memory() > 0).then(|| format!("it used the {} that it may have", in_words(most)))
     }
 

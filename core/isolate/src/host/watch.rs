@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     bounds::{BoundKeeper, HeldProcess, ProcessUse},
-    control::words::{Report, RunnerCounts, RunnerOrder},
+    control::words::{PluginRecord, Report, RunnerCounts, RunnerOrder},
     link::Link,
 };
 use camlock_loader::OwnDirectory;
@@ -31,6 +31,8 @@ use tokio::{
 const LAST_SECOND: Duration = Duration::from_secs(1);
 /// How long what it printed may take to arrive once it has ended: a process that it started may hold the pipe.
 const LAST_WORDS: Duration = Duration::from_millis(100);
+/// How long what it printed may take to be read to its end.
+const PRINTED: Duration = Duration::from_millis(500);
 /// A longer line is cut.
 const LINE: u64 = 8 * 1024;
 
@@ -113,7 +115,8 @@ impl RunnerWatcher {
         let pid = process.id();
         let mut retold = Retold::new(plugin.clone(), generation);
         let mut left = None;
-        let mut printing = tokio::spawn(print(plugin.clone(), generation, printed));
+        let said = Arc::new(Mutex::new(LastPrinted::default()));
+        let mut printing = tokio::spawn(print(plugin.clone(), generation, printed, said.clone()));
         let mut broke = link.closed();
         let mut over = false;
         let mut overstepped = None;
@@ -145,7 +148,13 @@ impl RunnerWatcher {
                 Report::Done { id, outcome } => {
                     orders.done(id, outcome.map(|answer| (answer, tail)).map_err(Into::into));
                 }
-                Report::PluginRecord(record) => retold.tell(record),
+                Report::PluginRecord(record) => {
+                    // What a plugin prints comes as what it tells.
+                    if let PluginRecord::Event { message, .. } = &record {
+                        said.lock().lacks_memory |= message.contains(NO_MEMORY);
+                    }
+                    retold.tell(record);
+                }
                 Report::RunnerCounts(now) => *counts.lock() = now,
                 Report::Left { forgotten, left_behind } => left = Some((forgotten, left_behind)),
             });
@@ -191,15 +200,12 @@ impl RunnerWatcher {
         let why_link = broke.borrow().clone();
         link.close("its process has ended");
         orders.over();
-        let said = match timeout(LAST_WORDS, &mut printing).await {
-            Ok(said) => said.unwrap_or_default(),
-            Err(_) => {
-                printing.abort();
-                String::new()
-            }
-        };
+        if timeout(PRINTED, &mut printing).await.is_err() {
+            printing.abort();
+        }
+        let LastPrinted { line: said, lacks_memory } = std::mem::take(&mut *said.lock());
         let mut why = in_words(status);
-        if let Some(bound) = overstepped.or_else(|| keeper.why_ended(status, &said)) {
+        if let Some(bound) = overstepped.or_else(|| keeper.why_ended(status, lacks_memory)) {
             why = format!("{bound} ({why})");
         }
         if let Some(nonsense) = why_link.filter(|why| why.starts_with("it was sent nonsense")) {
@@ -237,22 +243,42 @@ impl RunnerWatcher {
     }
 }
 
-/// Tells what the process prints, line by line: the last line.
-async fn print(plugin: Arc<str>, generation: u64, printed: ChildStderr) -> String {
-    let Ok(printed) = tokio::process::ChildStderr::from_std(printed) else { return String::new() };
+/// How Rust's standard library says it, before it aborts.
+const NO_MEMORY: &str = "memory allocation of ";
+
+/// What a process printed last.
+#[derive(Default)]
+struct LastPrinted {
+    line: String,
+    /// Whether it said at some time that it could not have more memory.
+    lacks_memory: bool,
+}
+
+impl LastPrinted {
+    fn take(&mut self, line: String) {
+        self.lacks_memory |= line.contains(NO_MEMORY);
+        // Rust's advice follows what matters.
+        if !line.starts_with("note: run with `RUST_BACKTRACE") {
+            self.line = line;
+        }
+    }
+}
+
+/// Tells what the process prints, line by line.
+async fn print(plugin: Arc<str>, generation: u64, printed: ChildStderr, said: Arc<Mutex<LastPrinted>>) {
+    let Ok(printed) = tokio::process::ChildStderr::from_std(printed) else { return };
     let mut lines = BufReader::new(printed);
-    let mut last = String::new();
     loop {
         let mut line = Vec::new();
         match (&mut lines).take(LINE).read_until(b'\n', &mut line).await {
-            Ok(0) | Err(_) => return last,
+            Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
         let line = String::from_utf8_lossy(&line);
         let line: String = line.trim_end().chars().flat_map(printable).collect();
         if !line.is_empty() {
             tracing::info!(plugin = &*plugin, generation, "it printed: {line}");
-            last = line;
+            said.lock().take(line);
         }
     }
 }
