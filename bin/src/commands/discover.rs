@@ -36,7 +36,7 @@ pub(crate) fn run_it(options: &DiscoverOptions) -> Result<(), Failed> {
     if options.json {
         print::json(&answer);
     } else {
-        print::line(told(&outcome));
+        print::line(report(&outcome));
     }
     match outcome.incomplete {
         Some(why) => Err(Failed::from(print::plain(&why).to_string())),
@@ -45,7 +45,7 @@ pub(crate) fn run_it(options: &DiscoverOptions) -> Result<(), Failed> {
 }
 
 /// What came of it, for people.
-fn told(outcome: &ScanOutcome) -> String {
+fn report(outcome: &ScanOutcome) -> String {
     let statistics = &outcome.statistics;
     let counted = |count: u64, what: &str| match (count, what) {
         (1, "repositories") => "1 repository".to_owned(),

@@ -177,24 +177,23 @@ fn cache(place: &str, text: &str, base: &Path) -> Result<CacheSetting, Misconfig
 mod tests {
     use super::*;
 
-    fn told(keys: &str, variables: &[(&str, &str)]) -> Result<Option<DiscoverySettings>, Misconfigured> {
+    fn parsed(keys: &str, variables: &[(&str, &str)]) -> Result<Option<DiscoverySettings>, Misconfigured> {
         let keys: DiscoveryKeys = toml::from_str(keys).map_err(|error| Misconfigured(error.message().to_owned()))?;
-        let variable = |name: &str| {
-            variables.iter().find(|(there, _)| *there == name).map(|(_, value)| (*value).to_owned())
-        };
+        let variable =
+            |name: &str| variables.iter().find(|(there, _)| *there == name).map(|(_, value)| (*value).to_owned());
         keys.settings(&variable, Path::new("/etc/camlock"))
     }
 
     #[test]
     fn it_is_off_unless_somebodys_repositories_are_named() {
         for variables in [&[][..], &[("GITHUB_TOKEN", "t")], &[("VELOX_CACHE_TTL", "7"), ("VELOX_GITHUB_ORG", "")]] {
-            assert_eq!(told("", variables), Ok(None));
+            assert_eq!(parsed("", variables), Ok(None));
         }
-        assert_eq!(told("organization = \"acme\"", &[]), Ok(Some(DiscoverySettings::new("acme"))));
-        assert_eq!(told("organization = \"acme\"\nenabled = false", &[]), Ok(None));
-        assert_eq!(told("organization = \"acme\"", &[("VELOX_DISCOVERY_ENABLED", "0")]), Ok(None));
+        assert_eq!(parsed("organization = \"acme\"", &[]), Ok(Some(DiscoverySettings::new("acme"))));
+        assert_eq!(parsed("organization = \"acme\"\nenabled = false", &[]), Ok(None));
+        assert_eq!(parsed("organization = \"acme\"", &[("VELOX_DISCOVERY_ENABLED", "0")]), Ok(None));
         for (keys, variables) in [("token = \"t\"", &[][..]), ("", &[("VELOX_DISCOVERY_ENABLED", "true")])] {
-            assert!(told(keys, variables).unwrap_err().0.contains("`organization` is missing"));
+            assert!(parsed(keys, variables).unwrap_err().0.contains("`organization` is missing"));
         }
     }
 
@@ -216,7 +215,7 @@ mod tests {
             attempts: 1,
             ..DiscoverySettings::new("acme")
         };
-        let settings = told(keys, &[]).unwrap().unwrap();
+        let settings = parsed(keys, &[]).unwrap().unwrap();
         assert_eq!(settings, expected);
         let shown = format!("{settings:?} {:?}", toml::from_str::<DiscoveryKeys>(keys).unwrap());
         assert!(!shown.contains("t0ken") && !shown.contains("s3cret"), "{shown}");
@@ -228,7 +227,7 @@ mod tests {
             ("VELOX_LAZY_LOAD", "true"),
             ("VELOX_WEBHOOK_SECRET", "theirs"),
         ];
-        let settings = told(keys, &variables).unwrap().unwrap();
+        let settings = parsed(keys, &variables).unwrap().unwrap();
         let expected = DiscoverySettings {
             organization: "others".to_owned(),
             token: HiddenText::new("theirs"),
@@ -240,8 +239,9 @@ mod tests {
         };
         assert_eq!(settings, expected);
         let both = [("VELOX_WEBHOOK_SECRET", "theirs"), ("CAMLOCK_WEBHOOK_SECRET", "ours")];
-        assert_eq!(told(keys, &both).unwrap().unwrap().webhook_secret, HiddenText::new("ours"));
-        let anything = told("organization = \"acme\"\noverride = true\nmanifest = \".velox.yaml\"", &[]).unwrap().unwrap();
+        assert_eq!(parsed(keys, &both).unwrap().unwrap().webhook_secret, HiddenText::new("ours"));
+        let anything =
+            parsed("organization = \"acme\"\noverride = true\nmanifest = \".velox.yaml\"", &[]).unwrap().unwrap();
         assert_eq!((anything.overrides, &*anything.manifests[0]), (Overrides::All, ".velox.yaml"));
     }
 
@@ -264,7 +264,7 @@ mod tests {
             ("", &[("VELOX_CACHE_TTL", "soon")], "VELOX_CACHE_TTL is a number, and not `soon`"),
             ("", &[("VELOX_LAZY_LOAD", "perhaps")], "VELOX_LAZY_LOAD is true or false"),
         ] {
-            let refused = told(&format!("organization = \"acme\"\n{keys}"), variables).unwrap_err().0;
+            let refused = parsed(&format!("organization = \"acme\"\n{keys}"), variables).unwrap_err().0;
             assert!(refused.contains(expected), "{refused}");
         }
     }

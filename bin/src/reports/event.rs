@@ -6,18 +6,8 @@ use std::{collections::BTreeMap, fmt};
 use tracing::field::{Field, Visit};
 
 /// What events are found by.
-const TAGS: [&str; 10] = [
-    "plugin",
-    "generation",
-    "stage",
-    "digest",
-    "trace_id",
-    "request_id",
-    "place",
-    "thread",
-    "component",
-    "repository",
-];
+const TAGS: [&str; 10] =
+    ["plugin", "generation", "stage", "digest", "trace_id", "request_id", "place", "thread", "component", "repository"];
 /// What a span tells of all that is said in it.
 const OF_SPANS: [&str; 4] = ["plugin", "generation", "trace_id", "request_id"];
 /// Of what a plugin says without end so much is reported.
@@ -158,5 +148,23 @@ mod tests {
         assert_eq!(event.message.as_deref(), Some("failed: build: no"));
         assert_eq!((&*event.tags["plugin"], &*event.tags["stage"], event.extra.len()), ("about", "build", 0));
         assert!(event.exception.values.is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_repository_is_found_by_it() {
+        let mut noted = Noted::default();
+        for (name, value) in [
+            ("message", "invalid plugin manifest"),
+            ("component", "plugin-discovery"),
+            ("repository", "acme/broken"),
+            ("error", "1:1: no"),
+        ] {
+            noted.note(name, value.to_owned());
+        }
+        // Others like it in other repositories are reported as well.
+        assert_eq!(noted.likeness(), "acme/broken invalid plugin manifest");
+        let event = noted.event("camlock_discovery");
+        assert_eq!((&*event.tags["component"], &*event.tags["repository"]), ("plugin-discovery", "acme/broken"));
+        assert_eq!(event.extra["error"], "1:1: no");
     }
 }

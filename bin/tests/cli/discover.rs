@@ -4,6 +4,7 @@
 use crate::{
     command, end,
     github::{GitHub, Instead, manifest},
+    inbox::Inbox,
     site,
 };
 use camlock_testing::{Answer, Server, Site, request, request_with};
@@ -24,11 +25,11 @@ const VARIABLES: [&str; 8] = [
     "VELOX_WEBHOOK_SECRET",
 ];
 
-fn start(site: &Site) -> Server {
+fn start(site: &Site, inbox: &Inbox) -> Server {
     site.start_with(|command| {
         VARIABLES.iter().for_each(|name| _ = command.env_remove(name));
         // As people do who come from elsewhere.
-        command.env("VELOX_WEBHOOK_SECRET", "hook");
+        command.env("VELOX_WEBHOOK_SECRET", "hook").env("SENTRY_DSN", inbox.dsn());
     })
 }
 
@@ -52,7 +53,8 @@ fn webhook(server: &Server, headers: &[(&str, &str)], body: &str) -> Answer {
 
 fn versions(server: &Server) -> Vec<String> {
     let listed = server.get_as_admin("/api/v1/plugins/discovered").json();
-    let version = |plugin: &Value| format!("{} {}", plugin["name"].as_str().unwrap(), plugin["version"].as_str().unwrap());
+    let version =
+        |plugin: &Value| format!("{} {}", plugin["name"].as_str().unwrap(), plugin["version"].as_str().unwrap());
     listed["data"].as_array().unwrap().iter().map(version).collect()
 }
 
@@ -67,12 +69,12 @@ fn plugins_of_an_organization_are_discovered() {
     );
     github.good("base-kv", "v2.0.1");
     github.publish("broken", "v1.0.0", &manifest("broken", "v1.0.0", "").replace("category: kv\n", ""));
-    let site = site();
+    let (site, inbox) = (site(), Inbox::open());
     let url = &github.url;
     site.configure(&format!(
         "[discovery]\norganization = \"acme\"\napi = \"{url}\"\nmanifest = [\".camlock.yaml\", \".velox.yaml\"]\ntoken = \"t0ken\""
     ));
-    let server = start(&site);
+    let server = start(&site, &inbox);
     assert!(github.asked().is_empty(), "nobody has asked yet");
 
     // The first who asks has it discovered.
@@ -151,7 +153,7 @@ fn plugins_of_an_organization_are_discovered() {
     // It is in the registry: after a restart nobody is asked.
     server.end();
     github.asked();
-    let server = start(&site);
+    let server = start(&site, &inbox);
     assert_eq!(versions(&server), ["base-kv v2.1.0", "redis-cache v1.3.0"]);
     assert!(github.asked().is_empty());
 
@@ -162,7 +164,10 @@ fn plugins_of_an_organization_are_discovered() {
         end(command)
     };
     let told = discover(&[]).done();
-    assert!(told.ends_with("\n\nNothing was asked: what is known is not too old yet; --force looks all the same.\n"), "{told}");
+    assert!(
+        told.ends_with("\n\nNothing was asked: what is known is not too old yet; --force looks all the same.\n"),
+        "{told}"
+    );
     assert!(github.asked().is_empty());
     let told = discover(&["--force"]).done();
     let (told, duration) = told.split_once("Duration: ").unwrap();
@@ -186,4 +191,11 @@ fn plugins_of_an_organization_are_discovered() {
     assert_eq!(versions(&server), ["base-kv v2.1.0", "redis-cache v1.3.0"]);
     let (ended, printed) = server.end();
     assert!(ended.success() && !printed.contains("t0ken"), "{printed}");
+
+    // What went wrong was reported, with where.
+    for (repository, message) in [("acme/broken", "invalid plugin manifest"), ("acme", "the forge cannot be asked")] {
+        let event = inbox.until(|event| event["tags"]["repository"] == repository);
+        assert_eq!((&event["tags"]["component"], &event["message"]), (&json!("plugin-discovery"), &json!(message)));
+    }
+    assert!(!inbox.raw().contains("t0ken"));
 }

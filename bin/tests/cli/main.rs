@@ -14,6 +14,9 @@ mod fake;
 #[allow(dead_code, unreachable_pub, reason = "the tests of camlock-discovery need more of it")]
 #[path = "../../../core/discovery/tests/discovery/github.rs"]
 mod github;
+#[allow(dead_code, reason = "the tests of reports need more of it")]
+#[path = "../observe/inbox.rs"]
+mod inbox;
 mod live;
 mod new;
 mod registry;

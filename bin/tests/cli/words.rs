@@ -24,6 +24,7 @@ const COMMANDS: &[&[&str]] = &[
     &["update"],
     &["outdated"],
     &["discover"],
+    &["upgrade"],
     &["dev"],
     &["list"],
     &["show"],

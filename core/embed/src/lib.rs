@@ -64,8 +64,8 @@ pub use crate::{
     secrets::{look_at_secrets, rotate_secrets},
 };
 pub use camlock_admin::{AdminSettings, Levels, Logs, Network};
-pub use camlock_discovery::{CacheSetting, DiscoverySettings, HiddenText, Overrides};
 pub use camlock_build::{CompilerListener, Profile};
+pub use camlock_discovery::{CacheSetting, DiscoverySettings, HiddenText, Overrides};
 pub use camlock_http::Dispatch;
 pub use camlock_isolate::{FencesFound, ParentLink, ParentOrder, examine_fences, under_parent};
 pub use camlock_loader::{BuiltIn, Digest, on_thread_park};

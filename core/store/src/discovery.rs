@@ -9,9 +9,7 @@ use crate::{
     shared::StoreCore,
     words::{OptionalWords, Words},
 };
-use camlock_policy::{
-    BoxFuture, DiscoveryRecord, DiscoveryRecords, RepositoryDocument, registry::Unavailable,
-};
+use camlock_policy::{BoxFuture, DiscoveryRecord, DiscoveryRecords, RepositoryDocument, registry::Unavailable};
 use diesel::{
     QueryableByName,
     sql_types::{BigInt, Nullable, Text},
@@ -59,10 +57,7 @@ async fn scan_of(work: &mut Work, organization: &str) -> Result<Option<(u64, Str
     Ok(row.map(|row| (count(row.revision), row.scan)))
 }
 
-async fn repositories_of(
-    work: &mut Work,
-    organization: &str,
-) -> Result<BTreeMap<String, RepositoryDocument>, Trouble> {
+async fn repositories_of(work: &mut Work, organization: &str) -> Result<BTreeMap<String, RepositoryDocument>, Trouble> {
     let all = "SELECT repository, plugin, version, document FROM discovery_repositories WHERE organization = $1";
     let rows = work.rows::<DiscoveredRepositoryRow>(all, vec![organization.into()]).await?;
     let of = |row: DiscoveredRepositoryRow| {

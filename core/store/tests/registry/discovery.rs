@@ -39,7 +39,8 @@ async fn what_one_server_discovered_others_know(world: World) {
     assert_eq!(world.sql("SELECT name FROM discovered_plugins WHERE organization = 'acme'"), "alpha");
 
     // What is gone is gone, what has changed is as it is now, and nothing else is touched.
-    let changed_at = "SELECT changed_at FROM discovery_repositories WHERE organization = 'acme' AND repository = 'alpha'";
+    let changed_at =
+        "SELECT changed_at FROM discovery_repositories WHERE organization = 'acme' AND repository = 'alpha'";
     let before = world.sql(changed_at);
     let second = organization("acme", &[alpha.clone(), ("beta", kept(Some("beta"), "it's \"new\""))]);
     let later = there.save(DiscoveryRecord { revision, ..second.clone() }).await.unwrap();
