@@ -141,6 +141,7 @@ pub(super) async fn webhook(State(control): ControlState, request: Request) -> R
     };
     let Some(body) = body else { return Err(not_known(&control, &parts)) };
     let ignored = |detail: String| HintOutcome { status: "ignored".to_owned(), plugin: None, detail: Some(detail) };
+    let RepositoryWebhook { repository } = parse(body.trim_ascii())?;
     match header(EVENT) {
         None | Some(b"release" | b"repository") => {}
         Some(event) => {
@@ -148,7 +149,6 @@ pub(super) async fn webhook(State(control): ControlState, request: Request) -> R
             return Ok(Json(ignored(format!("`{event}` says nothing of releases"))).into_response());
         }
     }
-    let RepositoryWebhook { repository } = parse(body.trim_ascii())?;
     let Some(WebhookRepository { name, owner }) = repository else {
         return Ok(Json(ignored("it is about no repository".to_owned())).into_response());
     };
