@@ -112,6 +112,9 @@ async fn serve(
     if let Some(token) = &told.token {
         reports.never_tell(token);
     }
+    for hidden in told.discovery.iter().flat_map(|told| [&told.token, &told.webhook_secret]).flatten() {
+        reports.never_tell(hidden.text());
+    }
     if let Some(key) = &told.secrets_key {
         reports.never_tell(&key.text());
     }
@@ -238,6 +241,7 @@ fn options(config: &Config, voice: &Voice, address: SocketAddr, logs: Logs) -> R
         events: config.services.events.clone(),
         tasks: config.services.tasks,
         executions: config.services.executions,
+        discovery: config.discovery.clone(),
         secrets_key: config.secrets_key.clone(),
         ..camlock_embed::Options::new(&config.plugins, &config.data)
     })

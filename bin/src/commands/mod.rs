@@ -7,6 +7,7 @@ mod check;
 mod completions;
 mod configuration;
 mod dev;
+mod discover;
 mod doctor;
 mod emit;
 mod events;
@@ -92,6 +93,12 @@ camlock install kv-store@^1.2 --dry-run\n  camlock install slack --grant asked -
     /// List what was installed by name and is not the newest, or has something wrong with it
     #[command(after_help = "Example:\n  camlock outdated --json")]
     Outdated(install::OutdatedArguments),
+    /// Look at an organisation's repositories for plugins
+    #[command(
+        after_help = "The server does it: `discovery.organization` names whose they are. Exit code 1 if not all of them could be looked \
+at.\n\nExamples:\n  camlock discover\n  camlock discover --force --organization acme\n  camlock discover --clear-cache --json"
+    )]
+    Discover(discover::DiscoverOptions),
     /// Serve one plugin and build it again whenever it is saved, with its logs and compilers' messages in the terminal
     #[command(
         after_help = "Ctrl-C ends it.\n\nExamples:\n  camlock dev hello\n  camlock dev hello.rs --listen 127.0.0.1:3000"
@@ -257,6 +264,7 @@ impl Command {
             Command::Install(options) => install::install(options),
             Command::Update(options) => install::update(options),
             Command::Outdated(options) => install::outdated(options),
+            Command::Discover(options) => discover::run_it(options),
             Command::Dev(options) => dev::run_it(options),
             Command::List(options) => plugins::list(options),
             Command::Show(options) => plugins::show(options),

@@ -2,6 +2,7 @@
 
 use super::{
     LogFormat, Misconfigured, PageListen, Profile,
+    discovery::DiscoveryKeys,
     services::ServicesKeys,
     values::{Count, CpuPercent, HostName, Origin, ProxyNetwork, Size, Time},
 };
@@ -31,6 +32,7 @@ pub(super) struct ConfigFile {
     pub(super) build: BuildKeys,
     pub(super) log: LogKeys,
     pub(super) services: ServicesKeys,
+    pub(super) discovery: DiscoveryKeys,
     pub(super) secrets: SecretsKeys,
     pub(super) limits: LimitKeys,
     pub(super) isolation: IsolationKeys,

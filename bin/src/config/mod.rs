@@ -2,6 +2,7 @@
 //!
 //! Everything is read and checked before anything is opened. What must not live here: what the settings mean.
 
+mod discovery;
 mod file;
 mod page;
 mod services;
@@ -10,7 +11,7 @@ mod values;
 pub(crate) use page::PageListen;
 pub(crate) use services::ServiceSettings;
 
-use camlock_embed::{AdminSettings, FleetSettings, NotAnEventsUrl, RegistrySettings, SecretsKey};
+use camlock_embed::{AdminSettings, DiscoverySettings, FleetSettings, NotAnEventsUrl, RegistrySettings, SecretsKey};
 use camlock_http::{FrontOptions, TlsFiles};
 use camlock_policy::{Grants, Limits, Settings, manifest::check_name};
 use clap::{Args, ValueEnum};
@@ -111,6 +112,8 @@ pub(crate) struct Config {
     pub(crate) levels: BTreeMap<String, tracing::Level>,
     /// What is laid over the environment, by plugin.
     pub(crate) variables: BTreeMap<String, BTreeMap<String, String>>,
+    /// In whose repositories plugins are looked for, if in anybody's.
+    pub(crate) discovery: Option<DiscoverySettings>,
     /// What secrets of configurations are sealed with, if it is set.
     pub(crate) secrets_key: Option<SecretsKey>,
     /// What plugins may keep, and what may be asked of them.
@@ -136,7 +139,7 @@ impl Config {
     /// From now on nothing is shared with other servers: the registry is a file in the data directory.
     pub(crate) fn keep_to_itself(&mut self) {
         (self.registry.url, self.artifacts, self.registry.required) = (None, None, false);
-        self.services.events.url = None;
+        (self.services.events.url, self.discovery) = (None, None);
     }
 
     /// Whether the registry is a file in the data directory, as no other one is named.
@@ -153,7 +156,8 @@ impl Config {
             None => here.ancestors().map(|dir| dir.join("camlock.toml")).find(|path| path.is_file()),
         };
         let text = path.as_deref().map(read_file).transpose()?;
-        let config = Config::merge(flags, path.as_deref().zip(text.as_deref()), &here)?;
+        let variable = |name: &str| env::var(name).ok();
+        let config = Config::merge(flags, path.as_deref().zip(text.as_deref()), &here, &variable)?;
         match env::var("CAMLOCK_SECRETS_KEY").ok().filter(|key| !key.is_empty()) {
             Some(key) => Ok(Config { secrets_key: Some(secrets_key("CAMLOCK_SECRETS_KEY", &key)?), ..config }),
             None => Ok(config),
@@ -161,7 +165,12 @@ impl Config {
     }
 
     /// Puts flags and a file's text together.
-    fn merge(flags: &Flags, file: Option<(&Path, &str)>, here: &Path) -> Result<Config, Misconfigured> {
+    fn merge(
+        flags: &Flags,
+        file: Option<(&Path, &str)>,
+        here: &Path,
+        environment: discovery::Variables<'_>,
+    ) -> Result<Config, Misconfigured> {
         let parsed = file.map(|(path, text)| file::parse(path, text)).transpose()?.unwrap_or_default();
         let base = file.and_then(|(path, _)| path.parent()).unwrap_or(here);
         // What a flag names is relative to where it is typed; the file and the defaults, to the file's folder.
@@ -274,6 +283,7 @@ impl Config {
             log_filter: parsed.log.filter,
             levels,
             variables,
+            discovery: parsed.discovery.settings(environment, base)?,
             secrets_key,
             services,
             settings,
@@ -296,7 +306,8 @@ mod tests {
     use camlock_policy::{CpuShare, Isolation, ProcessLimits};
 
     fn merged(flags: &Flags, text: &str) -> Result<Config, Misconfigured> {
-        Config::merge(flags, Some((Path::new("/etc/camlock/camlock.toml"), text)), Path::new("/srv/here"))
+        let file = Some((Path::new("/etc/camlock/camlock.toml"), text));
+        Config::merge(flags, file, Path::new("/srv/here"), &|_| None)
     }
 
     fn refused(text: &str) -> String {
@@ -305,7 +316,7 @@ mod tests {
 
     #[test]
     fn nothing_said_means_the_defaults() {
-        let config = Config::merge(&Flags::default(), None, Path::new("/srv/here")).unwrap();
+        let config = Config::merge(&Flags::default(), None, Path::new("/srv/here"), &|_| None).unwrap();
         assert_eq!(config.plugins, Path::new("/srv/here/plugins"));
         assert_eq!(config.data, Path::new("/srv/here/.camlock"));
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");

@@ -6,7 +6,8 @@ use std::{collections::BTreeMap, fmt};
 use tracing::field::{Field, Visit};
 
 /// What events are found by.
-const TAGS: [&str; 8] = ["plugin", "generation", "stage", "digest", "trace_id", "request_id", "place", "thread"];
+const TAGS: [&str; 10] =
+    ["plugin", "generation", "stage", "digest", "trace_id", "request_id", "place", "thread", "component", "repository"];
 /// What a span tells of all that is said in it.
 const OF_SPANS: [&str; 4] = ["plugin", "generation", "trace_id", "request_id"];
 /// Of what a plugin says without end so much is reported.
@@ -59,7 +60,8 @@ impl Noted {
     pub(super) fn likeness(&self) -> String {
         let words = self.get("location").or(self.get("message")).unwrap_or_default();
         let words = &words[..words.floor_char_boundary(100)];
-        format!("{} {words}", self.get("plugin").unwrap_or_default())
+        let whose = self.get("plugin").or(self.get("repository"));
+        format!("{} {words}", whose.unwrap_or_default())
     }
 
     /// The event.
@@ -146,5 +148,23 @@ mod tests {
         assert_eq!(event.message.as_deref(), Some("failed: build: no"));
         assert_eq!((&*event.tags["plugin"], &*event.tags["stage"], event.extra.len()), ("about", "build", 0));
         assert!(event.exception.values.is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_repository_is_found_by_it() {
+        let mut noted = Noted::default();
+        for (name, value) in [
+            ("message", "invalid plugin manifest"),
+            ("component", "plugin-discovery"),
+            ("repository", "acme/broken"),
+            ("error", "1:1: no"),
+        ] {
+            noted.note(name, value.to_owned());
+        }
+        // Others like it in other repositories are reported as well.
+        assert_eq!(noted.likeness(), "acme/broken invalid plugin manifest");
+        let event = noted.event("camlock_discovery");
+        assert_eq!((&*event.tags["component"], &*event.tags["repository"]), ("plugin-discovery", "acme/broken"));
+        assert_eq!(event.extra["error"], "1:1: no");
     }
 }

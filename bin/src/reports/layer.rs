@@ -7,6 +7,9 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
+/// Of these its warnings are reported too.
+const DISCOVERY: &str = "camlock_discovery";
+
 pub(crate) struct ReportLayer(Reports);
 
 impl ReportLayer {
@@ -28,7 +31,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for ReportLayer {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        if *event.metadata().level() != Level::ERROR || !self.0.are_wanted() {
+        // What is wrong with a plugin's manifest is an error for its author.
+        let metadata = event.metadata();
+        let is_told = *metadata.level() == Level::ERROR
+            || (*metadata.level() == Level::WARN && metadata.target().starts_with(DISCOVERY));
+        if !is_told || !self.0.are_wanted() {
             return;
         }
         let mut noted = Noted::default();

@@ -8,8 +8,15 @@ mod built;
 mod catalogs;
 mod configured;
 mod dev;
+mod discover;
 mod doctor;
 mod fake;
+#[allow(dead_code, unreachable_pub, reason = "the tests of camlock-discovery need more of it")]
+#[path = "../../../core/discovery/tests/discovery/github.rs"]
+mod github;
+#[allow(dead_code, reason = "the tests of reports need more of it")]
+#[path = "../observe/inbox.rs"]
+mod inbox;
 mod live;
 mod new;
 mod registry;

@@ -23,6 +23,8 @@ const COMMANDS: &[&[&str]] = &[
     &["install"],
     &["update"],
     &["outdated"],
+    &["discover"],
+    &["upgrade"],
     &["dev"],
     &["list"],
     &["show"],

@@ -9,6 +9,9 @@ const GUARDED: &str = "/api/v1/";
 /// The same under other names.
 const MARKETPLACE: &str = "/api/plugins/";
 
+/// Who comes here shows a secret of its own.
+const WEBHOOK: &str = "/api/v1/plugins/discovery/webhook";
+
 /// The least role that a request needs; none if it is open to all. The path need not be one that there is.
 pub(super) fn least(method: &Method, path: &str) -> Option<Role> {
     if let Some(below) = path.strip_prefix(MARKETPLACE) {
@@ -17,6 +20,9 @@ pub(super) fn least(method: &Method, path: &str) -> Option<Role> {
             Some("enable" | "disable" | "sync") => Role::Operator,
             _ => Role::Admin,
         });
+    }
+    if path == WEBHOOK && *method == Method::POST {
+        return None;
     }
     let below = path.strip_prefix(GUARDED).filter(|_| !path.starts_with(MOUNTS))?;
     let looks = matches!(*method, Method::GET | Method::HEAD);
@@ -88,6 +94,11 @@ mod tests {
             ("POST", "/api/v1/catalogs/main/sync", Some(Role::Operator)),
             ("DELETE", "/api/v1/catalogs/main", Some(Role::Admin)),
             ("GET", "/api/v1/marketplace/plugins", Some(Role::Viewer)),
+            ("GET", "/api/v1/plugins/discovered", Some(Role::Viewer)),
+            ("POST", "/api/v1/plugins/discovery/scan", Some(Role::Operator)),
+            ("POST", "/api/v1/plugins/discovery/webhook", None),
+            ("POST", "/api/v1/plugins/discovery/webhook/", Some(Role::Operator)),
+            ("DELETE", "/api/v1/plugins/discovery/webhook", Some(Role::Admin)),
             ("GET", "/api/v1/tokens", Some(Role::Admin)),
             ("POST", "/api/v1/tokens", Some(Role::Admin)),
             ("DELETE", "/api/v1/tokens/7", Some(Role::Admin)),

@@ -111,7 +111,7 @@ fn too_low(by: &Actor, role: Role, least: Role) -> Problem {
     Problem::new(StatusCode::FORBIDDEN, detail).with_header(WWW_AUTHENTICATE, challenge)
 }
 
-fn too_often(wait: Duration) -> Problem {
+pub(super) fn too_often(wait: Duration) -> Problem {
     let wait = Duration::from_secs(wait.as_secs() + 1);
     let detail = format!("too many wrong tokens came from this address: try again in {}", seconds(wait));
     Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).with_header(RETRY_AFTER, wait.as_secs().into())

@@ -6,6 +6,7 @@ use axum::{
     body::Body,
     extract::{FromRequestParts, Path, Query},
 };
+use bytes::Bytes;
 use camlock_api::PluginView;
 use camlock_http::{Problem, nothing_there, seconds};
 use camlock_policy::LivePlugin;
@@ -116,6 +117,11 @@ pub(super) async fn read_up_to<B: DeserializeOwned>(body: Body, largest: usize) 
 }
 
 async fn whole(body: Body, largest: usize) -> Result<Vec<u8>, Problem> {
+    Ok(raw(body, largest).await?.trim_ascii().to_vec())
+}
+
+/// The body as it came.
+pub(super) async fn raw(body: Body, largest: usize) -> Result<Bytes, Problem> {
     let read = tokio::time::timeout(PATIENCE, Limited::new(body, largest).collect()).await.map_err(|_| {
         let detail = format!("the body did not arrive within {}", seconds(PATIENCE));
         Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
@@ -127,10 +133,11 @@ async fn whole(body: Body, largest: usize) -> Result<Vec<u8>, Problem> {
         }
         bad(format!("the body broke off: {error}"))
     })?;
-    Ok(bytes.to_bytes().trim_ascii().to_vec())
+    Ok(bytes.to_bytes())
 }
 
-fn parse<B: DeserializeOwned>(bytes: &[u8]) -> Result<B, Problem> {
+/// A JSON object.
+pub(super) fn parse<B: DeserializeOwned>(bytes: &[u8]) -> Result<B, Problem> {
     // A list would do as well, otherwise: its values would be taken in order.
     if !bytes.starts_with(b"{") {
         return Err(bad("the body is not understood: it is no JSON object"));

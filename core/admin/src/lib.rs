@@ -16,6 +16,7 @@ mod attempt;
 mod catalogs;
 mod client;
 mod cors;
+mod discovery;
 mod docs;
 mod document;
 mod entrance;
@@ -134,6 +135,9 @@ pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
         .routes(routes!(catalogs::show))
         .routes(routes!(catalogs::plan))
         .routes(routes!(catalogs::outdated))
+        .routes(routes!(discovery::list))
+        .routes(routes!(discovery::scan))
+        .routes(routes!(discovery::webhook))
         .routes(routes!(marketplace::list))
         .routes(routes!(marketplace::install))
         .routes(routes!(marketplace::enable))

@@ -4,7 +4,7 @@ use crate::{InMemory, Levels, Logs, PageEntrance, keys::Token, settings::AdminSe
 use camlock_api::ServerHealth;
 use camlock_http::{BlockedList, Meters, WeakDispatch};
 use camlock_policy::{
-    Analytics, AskCounts, Catalogs, EventControl, Executions, Install, KeptValues, QueuedTasks,
+    Analytics, AskCounts, Catalogs, Discovery, EventControl, Executions, Install, KeptValues, QueuedTasks,
     registry::{Archive, Happened, Tokens},
 };
 use std::{
@@ -59,6 +59,8 @@ pub struct AdminOptions {
     pub analytics: Option<Arc<dyn Analytics>>,
     /// Catalogs; without, nothing is installed by name.
     pub catalogs: Option<Arc<dyn Catalogs>>,
+    /// Plugins in an organisation's repositories; without, none are looked for.
+    pub discovery: Option<Arc<dyn Discovery>>,
     /// What plugins said lately: what it is told as a layer of `tracing`.
     pub logs: Logs,
     /// How loud plugins are: what it is told where the subscriber's filter is made.
@@ -94,6 +96,7 @@ impl AdminOptions {
             tasks: None,
             analytics: None,
             catalogs: None,
+            discovery: None,
             logs: Logs::default(),
             levels: Levels::default(),
             plugins: None,

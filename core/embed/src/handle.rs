@@ -4,6 +4,7 @@ use crate::{
     Options, analytics,
     catalogs::ServerCatalogs,
     data,
+    discovery::discovery,
     known::tell_plugins,
     lifecycle_events, parent,
     parts::{Parts, Prerequisites},
@@ -99,6 +100,8 @@ struct EndsLast {
     /// The key for secrets.
     following: JoinHandle<()>,
     catalogs: JoinHandle<()>,
+    /// What keeps fresh what was discovered, if anything is.
+    discovering: Option<JoinHandle<()>>,
     runner: TaskRunner,
 }
 
@@ -168,6 +171,10 @@ impl Camlock {
         let following = control.spawn(secrets::follow(own_key, key_record, keyring, manager.key_listener()));
         let catalogs =
             ServerCatalogs::new(record.store.catalogs(), manager.clone(), (&plugins, &data), cannot_build.is_none());
+        let discovery = options
+            .discovery
+            .map(|settings| discovery(settings, (&record.store, &data), manager.clone(), control.clone()))
+            .transpose()?;
         let hosts = options.admin.hosts.clone();
         let entrance = options.page.map(|url| Arc::new(PageEntrance::new(url, token.clone())));
         let link = options.parent;
@@ -197,6 +204,7 @@ impl Camlock {
             tasks: Some(Arc::new(OperatorsTasks(tasks.clone()))),
             analytics: Some(Arc::new(analytics.clone())),
             catalogs: Some(Arc::new(catalogs.clone())),
+            discovery: discovery.clone().map(|discovery| Arc::new(discovery) as _),
             install: Some(Arc::new(installer)),
             logs: options.logs,
             levels: options.levels,
@@ -216,6 +224,7 @@ impl Camlock {
         dispatch.fall_through_to(router.clone());
         let watching = control.spawn(watch(plugins, manager.clone(), builder.clone()));
         let catalogs = control.spawn(catalogs.follow());
+        let discovering = discovery.map(|discovery| control.spawn(discovery.keep_fresh()));
         control.spawn(tell_plugins(tables.clone(), manager.watch()));
         control.spawn(parent::remember(link.clone(), manager.watch()));
         control.spawn(lifecycle_events::follow(events.clone(), manager.watch()));
@@ -229,7 +238,7 @@ impl Camlock {
         let (known, node) = (tasks.known.clone(), record.store.node().to_owned());
         let runner = TaskRunner::start(tasks.queue.clone(), known, deliveries, (node, heard), work);
         let _ = tasks.runner.set(runner.clone());
-        let rest = EndsLast { record, socket: socket.ok(), watching, following, catalogs, runner };
+        let rest = EndsLast { record, socket: socket.ok(), watching, following, catalogs, discovering, runner };
         Ok(Camlock(Arc::new(Inner {
             dispatch,
             manager,
@@ -393,6 +402,7 @@ impl Camlock {
                 rest.watching.abort();
                 rest.following.abort();
                 rest.catalogs.abort();
+                rest.discovering.iter().for_each(JoinHandle::abort);
                 match rest.socket {
                     Some(socket) if camlock.0.parent.gives_way() => socket.leave(),
                     socket => drop(socket),

@@ -35,6 +35,7 @@ mod bystanders;
 mod carrying;
 mod catalogs;
 pub mod data;
+mod discovery;
 mod handle;
 mod installs;
 mod keepings;
@@ -64,6 +65,7 @@ pub use crate::{
 };
 pub use camlock_admin::{AdminSettings, Levels, Logs, Network};
 pub use camlock_build::{CompilerListener, Profile};
+pub use camlock_discovery::{CacheSetting, DiscoverySettings, HiddenText, Overrides};
 pub use camlock_http::Dispatch;
 pub use camlock_isolate::{FencesFound, ParentLink, ParentOrder, examine_fences, under_parent};
 pub use camlock_loader::{BuiltIn, Digest, on_thread_park};

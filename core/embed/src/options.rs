@@ -3,6 +3,7 @@
 use crate::kept::{AskSettings, DatabaseSettings, EventSettings, StorageSettings, TaskSettings};
 use camlock_admin::{AdminSettings, Levels, Logs};
 use camlock_build::{CompilerListener, Profile};
+use camlock_discovery::DiscoverySettings;
 use camlock_isolate::ParentLink;
 use camlock_loader::BuiltIn;
 use camlock_policy::{Limits, Settings};
@@ -49,6 +50,8 @@ pub struct Options {
     pub executions: ExecutionSettings,
     /// How much of the machine what plugins ask for may take.
     pub asks: AskSettings,
+    /// In whose repositories plugins are looked for, and how. Default: in nobody's.
+    pub discovery: Option<DiscoverySettings>,
     /// The key that seals secrets of plugins' configurations. Default: the file `secrets.key` in the data directory, which is made if
     /// the registry knows of no key yet.
     pub secrets_key: Option<SecretsKey>,
@@ -174,6 +177,7 @@ impl Options {
             tasks: TaskSettings::default(),
             executions: ExecutionSettings::default(),
             asks: AskSettings::default(),
+            discovery: None,
             secrets_key: None,
             token: None,
             registry: RegistrySettings::default(),

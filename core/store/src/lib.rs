@@ -19,6 +19,7 @@ mod connecting;
 mod connection;
 mod copy;
 mod database;
+mod discovery;
 mod exchange;
 mod feed;
 mod files;
@@ -44,6 +45,7 @@ pub use crate::{
     catalogs::{CatalogInstall, CatalogIntent, CatalogName, CatalogRecord, CatalogRecords},
     connecting::PostgresMessageStream,
     copy::Copied,
+    discovery::StoredDiscovery,
     last_known::LastKnown,
     objects::{ObjectTrouble, Objects, SharedExchange},
     schema::Standing,
@@ -250,6 +252,11 @@ impl Store {
     /// What is on record of catalogs.
     pub fn catalogs(&self) -> CatalogRecords {
         CatalogRecords(self.shared.clone())
+    }
+
+    /// What was discovered in organisations' repositories.
+    pub fn discovery(&self) -> StoredDiscovery {
+        StoredDiscovery(self.shared.clone())
     }
 
     /// Artifacts that are shared through the database, and the right to build.

@@ -53,12 +53,18 @@ struct ServiceState {
     known: Mutex<BTreeMap<String, Arc<KnownOrganization>>>,
     /// Who changes what is known.
     changing: tokio::sync::Mutex<()>,
-    /// Who scans; when each organisation's last scan began that came to an end.
-    scanning: tokio::sync::Mutex<BTreeMap<String, Instant>>,
+    /// Who scans; each organisation's last scan that came to an end.
+    scanning: tokio::sync::Mutex<BTreeMap<String, LastScan>>,
     hints: Hints,
     /// Somebody wants to know.
     wanted: AtomicBool,
     woken: Notify,
+}
+
+/// A scan that came to an end.
+struct LastScan {
+    began: Instant,
+    failed: Option<NotDiscovered>,
 }
 
 impl fmt::Debug for DiscoveryService {
@@ -174,11 +180,15 @@ impl DiscoveryService {
             return Err(NotDiscovered { kind: NotDiscoveredKind::Invalid, reason, again: None });
         }
         let asked = Instant::now();
-        let mut begun = self.0.scanning.lock().await;
+        let mut scans = self.0.scanning.lock().await;
         let mut before = self.current(&organization).await;
         // Somebody else had it done meanwhile.
-        let done = begun.get(&organization).is_some_and(|begun| *begun >= asked);
-        if (done && !order.clear) || (!order.force && !order.clear && self.left(&before).is_some()) {
+        let meanwhile = scans.get(&organization).filter(|last| last.began >= asked && !order.clear);
+        if let Some(why) = meanwhile.and_then(|last| last.failed.clone()) {
+            return Err(why);
+        }
+        let done = meanwhile.is_some();
+        if done || (!order.force && !order.clear && self.left(&before).is_some()) {
             return Ok(self.outcome(&before, if done { "success" } else { "cached" }));
         }
         if order.clear {
@@ -190,10 +200,15 @@ impl DiscoveryService {
         }
         let began = Instant::now();
         let found = scan(&self.0.forge, &before, &self.0.made_with, &self.elsewhere()).await;
-        let (mut known, _) = found.map_err(|error| {
-            tell_of(&organization, &error.clone().into());
-            not_discovered(&error)
-        })?;
+        let (mut known, _) = match found {
+            Ok(found) => found,
+            Err(error) => {
+                tell_of(&organization, &error.clone().into());
+                let why = not_discovered(&error);
+                scans.insert(organization, LastScan { began, failed: Some(why.clone()) });
+                return Err(why);
+            }
+        };
         let _alone = self.0.changing.lock().await;
         // What was looked at for a webhook meanwhile is newer than this.
         let now = self.current(&organization).await;
@@ -204,7 +219,7 @@ impl DiscoveryService {
             }
         }
         known.revision = now.revision;
-        begun.insert(organization, began);
+        scans.insert(organization, LastScan { began, failed: None });
         let known = self.keep(known).await;
         let status = if known.scan.incomplete.is_some() { "incomplete" } else { "success" };
         Ok(self.outcome(&known, status))

@@ -174,3 +174,23 @@ async fn one_that_fails_never_stops_the_others() {
     github.world().repositories.retain(|there| there.name != "alpha");
     assert_eq!(service.scan(forced()).await.unwrap().statistics.plugins_registered, 2);
 }
+
+/// However many ask while the forge does not answer, it is asked twice at most: by who came first, and for all who came meanwhile.
+#[tokio::test]
+async fn a_forge_that_is_down_is_not_asked_by_each() {
+    let github = GitHub::start().await;
+    let down = Instead { after: Duration::from_millis(50), ..Instead::new(500, "{}") };
+    (0..20).for_each(|_| github.instead("/orgs/acme/repos", down.clone()));
+    let mut settings = settings(&github, false);
+    settings.attempts = 0;
+    let service = service(settings, MemoryRecords);
+    for outcome in futures_util::future::join_all((0..20).map(|_| service.discovered())).await {
+        assert!(outcome.is_err());
+    }
+    let asked = github.asked().len();
+    assert!((1..=2).contains(&asked), "{asked}");
+    // Who asks later has it asked again.
+    github.world().instead.clear();
+    github.good("alpha", "v1.0.0");
+    assert_eq!(service.discovered().await.unwrap().data.len(), 1);
+}

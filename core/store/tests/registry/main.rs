@@ -2,6 +2,7 @@
 
 mod catalogs;
 mod copying;
+mod discovery;
 mod feed;
 mod journal;
 mod opening;

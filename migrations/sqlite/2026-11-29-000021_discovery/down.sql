@@ -1,0 +1,3 @@
+DROP VIEW discovered_plugins;
+DROP TABLE discovery_repositories;
+DROP TABLE discovery_scans;
