@@ -1,13 +1,16 @@
 //! Kept events on a NATS server with JetStream: an event is a message of a stream, with its number by the server and its position by
 //! whoever wrote it (`append.rs`); what is known of a subscription is a row (`record.rs`) that is changed only as long as nobody else
 //! has changed it, which also is how the right to bring events is got and held on to. No clock is compared with another one: who has
-//! the right loses it when its row stays as it is for so long. What must not live here: when events are brought, and what comes of it.
+//! the right loses it when its row stays as it is for so long. Those given up lie in rows of their own (`given_up.rs`); what is old is
+//! let go (`sweep.rs`). What must not live here: when events are brought, and what comes of it.
 
 mod append;
+mod given_up;
 mod link;
 mod place;
 mod reader;
 mod record;
+mod sweep;
 
 pub(super) use place::NatsUrl;
 
@@ -19,22 +22,18 @@ use super::{
     store::EventStore,
 };
 use append::EventAppender;
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull::Config};
 use camlock_policy::{AskError, BoxFuture, TopicPattern};
-use futures_util::{StreamExt, TryStreamExt};
-use link::{NatsLink, NatsTable, PATIENCE, unavailable};
+use futures_util::StreamExt;
+use link::{NatsLink, unavailable};
 use parking_lot::Mutex;
 use reader::NatsReader;
-use record::{BuriedEvent, NatsSubscription, begin, number_of, read, written};
+use record::{NatsSubscription, begin, read, written};
 use std::{
     collections::HashMap,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tokio::sync::watch;
-
-/// So many events in a row may be given up before a subscription is paused.
-const MOST_GIVEN_UP: u64 = 20;
 
 /// Whose row stays as it is for so long has lost the right to bring events.
 const HELD_FOR: Duration = Duration::from_secs(15);
@@ -44,12 +43,6 @@ const HEARD: Duration = Duration::from_secs(4);
 
 /// So often a row is tried to be changed while others change it.
 const MOST_CHANGES: usize = 100;
-
-/// What everybody has had is kept for so long, and the rest for so long.
-const KEPT_FOR: (Duration, Duration) = (Duration::from_secs(3_600), Duration::from_secs(604_800));
-
-/// What is old is looked for so often.
-const SWEPT: Duration = Duration::from_secs(600);
 
 /// Between attempts to listen.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -224,95 +217,6 @@ impl NatsLedger {
         self.change(&key.row(), change).await.map(drop)
     }
 
-    async fn give_up(
-        &self,
-        right: BringingRight,
-        event: KeptEvent,
-        attempts: u32,
-        reason: String,
-    ) -> Result<(), AskError> {
-        let streams = self.link.streams().await?;
-        let plugin = right.key.id.split(':').next().unwrap_or_default();
-        let buried = BuriedEvent::new(plugin, &right.key.node, &event, attempts, reason.clone());
-        // First: if this ends between the two, it is given up once more.
-        streams.dead.put(&right.key.dead_row(event.number), written(&buried), None).await?;
-        let change = |state: &mut NatsSubscription| {
-            (state.done, state.attempts) = (event.number, 0);
-            state.failed += 1;
-            state.given_up += 1;
-            state.reason = Some(reason.clone());
-            if state.given_up >= MOST_GIVEN_UP {
-                state.paused = Some(format!("events were given up one after the other, {MOST_GIVEN_UP} of them"));
-            }
-        };
-        self.change_held(&right, None, change).await
-    }
-
-    /// The dead events of a subscription on one server or on all, in the order of their numbers.
-    async fn dead_keys(&self, begin: &str) -> Result<Vec<String>, AskError> {
-        let mut keys = self.link.streams().await?.dead.keys(begin).await?;
-        keys.sort_by_key(|key| number_of(key));
-        Ok(keys)
-    }
-
-    async fn to_replay(&self, key: SubscriptionKey) -> Result<Option<(KeptEvent, u32)>, AskError> {
-        let streams = self.link.streams().await?;
-        let Some(row) = streams.subscriptions.get(&key.row()).await? else { return Ok(None) };
-        for dead in self.dead_keys(&format!("{}.", key.row())).await? {
-            if let Some(found) = streams.dead.get(&dead).await? {
-                let buried: BuriedEvent = read(&found)?;
-                if buried.replay {
-                    return Ok(Some((buried.event(), buried.attempts)));
-                }
-            }
-        }
-        // Unless somebody wanted one more meanwhile.
-        let mut state: NatsSubscription = read(&row)?;
-        state.replays = false;
-        streams.subscriptions.put(&key.row(), written(&state), Some(row.revision)).await?;
-        Ok(None)
-    }
-
-    async fn replay(&self, id: String, number: Option<u64>) -> Result<u64, AskError> {
-        let table = &self.link.streams().await?.dead;
-        let mut count = 0;
-        for key in self.dead_keys(&begin(&id)).await? {
-            if number.is_none_or(|number| number == number_of(&key)) {
-                count += u64::from(begin_anew(table, &key).await?);
-            }
-        }
-        let wants = |state: &mut NatsSubscription| {
-            state.replays = true;
-            RowChange::Write
-        };
-        for key in self.link.streams().await?.subscriptions.keys(&begin(&id)).await? {
-            self.change(&key, wants).await?;
-        }
-        Ok(count)
-    }
-
-    async fn still_dead(&self, key: SubscriptionKey, number: u64, reason: String) -> Result<(), AskError> {
-        let table = &self.link.streams().await?.dead;
-        let row = key.dead_row(number);
-        let Some(found) = table.get(&row).await? else { return Ok(()) };
-        let mut buried: BuriedEvent = read(&found)?;
-        (buried.replay, buried.reason) = (false, reason);
-        buried.attempts += 1;
-        table.put(&row, written(&buried), Some(found.revision)).await.map(drop)
-    }
-
-    async fn dead(&self, id: String, after: u64, most: usize) -> Result<Vec<DeadEvent>, AskError> {
-        let table = &self.link.streams().await?.dead;
-        let keys = self.dead_keys(&begin(&id)).await?;
-        let mut dead = Vec::new();
-        for key in keys.iter().filter(|key| number_of(key) > after).take(most) {
-            if let Some(found) = table.get(key).await? {
-                dead.push(read::<BuriedEvent>(&found)?.dead(found.written));
-            }
-        }
-        Ok(dead)
-    }
-
     async fn list(&self) -> Result<Vec<SubscriptionRow>, AskError> {
         let streams = self.link.streams().await?;
         let mut dead: HashMap<String, u64> = HashMap::new();
@@ -348,70 +252,6 @@ impl NatsLedger {
         Ok(rows)
     }
 
-    async fn purge(&self, plugin: String) -> Result<(), AskError> {
-        let streams = self.link.streams().await?;
-        for row in streams.dead.rows("").await? {
-            if read::<BuriedEvent>(&row)?.plugin == plugin {
-                streams.dead.remove(&row.key).await?;
-            }
-        }
-        for row in streams.subscriptions.rows("").await? {
-            if read::<NatsSubscription>(&row)?.plugin == plugin {
-                streams.subscriptions.remove(&row.key).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The last number of those that were written before that.
-    async fn number_before(&self, age: Duration) -> Result<u64, AskError> {
-        let streams = self.link.streams().await?;
-        let head = streams.events.get_info().await.map_err(unavailable)?.state.last_sequence;
-        let start = SystemTime::now() - age;
-        let config = Config {
-            deliver_policy: DeliverPolicy::ByStartTime { start_time: start.into() },
-            ack_policy: AckPolicy::None,
-            headers_only: true,
-            memory_storage: true,
-            num_replicas: 1,
-            inactive_threshold: PATIENCE,
-            ..Config::default()
-        };
-        let consumer = streams.events.create_consumer(config).await.map_err(unavailable)?;
-        let mut messages = consumer.fetch().max_messages(1).messages().await.map_err(unavailable)?;
-        match messages.next().await {
-            Some(message) => {
-                let message = message.map_err(unavailable)?;
-                Ok(message.info().map_err(unavailable)?.stream_sequence - 1)
-            }
-            None => Ok(head),
-        }
-    }
-
-    async fn sweep(&self) -> Result<(), AskError> {
-        if self.swept.lock().is_some_and(|swept| swept.elapsed() < SWEPT) {
-            return Ok(());
-        }
-        *self.swept.lock() = Some(Instant::now());
-        let streams = self.link.streams().await?;
-        let rows = self.list().await?;
-        for row in rows.iter().filter(|row| row.unseen > KEPT_FOR.1) {
-            streams.subscriptions.remove(&row.key.row()).await?;
-        }
-        let had = rows.iter().filter(|row| row.unseen <= KEPT_FOR.1).map(|row| row.done).min().unwrap_or(u64::MAX);
-        let upto = self.number_before(KEPT_FOR.1).await?.max(self.number_before(KEPT_FOR.0).await?.min(had));
-        let subjects = format!("{}.event.>", self.link.url.prefix());
-        let found = streams.events.info_with_subjects(subjects).await.map_err(unavailable)?;
-        let subjects: Vec<(String, usize)> = found.try_collect().await.map_err(unavailable)?;
-        for (subject, _) in subjects.into_iter().filter(|(_, count)| *count > 1) {
-            // The last of each topic stays: its position is where the next one goes on.
-            let last = streams.events.get_last_raw_message_by_subject(&subject).await.map_err(unavailable)?;
-            let purge = streams.events.purge().filter(subject).sequence((upto + 1).min(last.sequence));
-            purge.await.map_err(unavailable)?;
-        }
-        Ok(())
-    }
-
     async fn hear(&self, look: &watch::Sender<u64>) -> Result<(), AskError> {
         let (client, _) = self.link.open().await?;
         let mut words = client.subscribe(self.link.word()).await.map_err(unavailable)?;
@@ -420,19 +260,6 @@ impl NatsLedger {
         }
         Ok(())
     }
-}
-
-/// One is to be tried anew: whether it was there.
-async fn begin_anew(table: &NatsTable, key: &str) -> Result<bool, AskError> {
-    for _ in 0..MOST_CHANGES {
-        let Some(found) = table.get(key).await? else { return Ok(false) };
-        let mut buried: BuriedEvent = read(&found)?;
-        buried.replay = true;
-        if table.put(key, written(&buried), Some(found.revision)).await?.is_some() {
-            return Ok(true);
-        }
-    }
-    Err(unavailable("others change what was given up without end"))
 }
 
 impl EventLedger for NatsEvents {
