@@ -19,7 +19,7 @@ use camlock_services::{
 };
 use camlock_testing::Fixtures;
 use common::{
-    host::{Host, end},
+    host::{Host, end, serving_runtime},
     is_short,
     kept::Registry,
     report::{Better, Row, finish},
@@ -53,12 +53,7 @@ fn main() -> ExitCode {
     let library = Fixtures::release().library("hearing");
     let registry = Registry::new();
     registry.settle_down();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .on_thread_park(on_thread_park)
-        .build()
-        .expect("a runtime");
+    let runtime = serving_runtime();
     let (in_memory, kept, on_nats) = runtime.block_on(async {
         let served = ServedPlugin::load(&library).await;
         let in_memory = measure_in_memory(&served, if is_short() { 3 } else { 30 }).await;

@@ -9,12 +9,12 @@ use camlock_embed::{Camlock, ExecutionOrder, ExecutionStatus, Options, on_thread
 use camlock_http::{Front, FrontOptions};
 use camlock_testing::Fixtures;
 use common::{
+    host::{plugins_of, serving_runtime},
     is_short,
     report::{Better, Row, finish},
 };
 use serde_json::{Value, json};
 use std::{
-    fs,
     net::{SocketAddr, TcpListener},
     process::ExitCode,
     sync::Arc,
@@ -34,15 +34,8 @@ fn main() -> ExitCode {
     camlock_embed::run_verifier_if_asked();
     let library = Fixtures::release().library("working");
     let directory = tempfile::tempdir().expect("a directory");
-    let plugins = directory.path().join("plugins");
-    fs::create_dir(&plugins).expect("a directory");
-    fs::copy(library, plugins.join("working.so")).expect("a copy");
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .on_thread_park(on_thread_park)
-        .build()
-        .expect("a runtime");
+    let plugins = plugins_of(directory.path(), &library);
+    let runtime = serving_runtime();
     let data = directory.path().join("data");
     let (within, over_http) = runtime.block_on(async {
         let camlock = Camlock::start(Options::new(&plugins, &data)).await.expect("it starts");

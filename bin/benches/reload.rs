@@ -5,11 +5,10 @@
 
 mod common;
 
-use camlock_loader::on_thread_park;
 use camlock_policy::{Body, Call, Ending, FaultKind, Instance, Loaded};
 use camlock_testing::Fixtures;
 use common::{
-    host::{Host, end},
+    host::{Host, end, serving_runtime},
     report::{Better, Row, finish},
 };
 use http_body_util::BodyExt;
@@ -27,12 +26,7 @@ type Current = Arc<Mutex<Option<Arc<dyn Instance>>>>;
 fn main() -> ExitCode {
     camlock_loader::run_verifier_if_asked();
     let cycles = std::env::var("CAMLOCK_BENCH_CYCLES").ok().and_then(|cycles| cycles.parse().ok()).unwrap_or(10_000);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .on_thread_park(on_thread_park)
-        .build()
-        .expect("a runtime");
+    let runtime = serving_runtime();
     let rows = runtime.block_on(measure(cycles));
     finish("reload", &rows)
 }

@@ -10,6 +10,7 @@ use camlock_embed::{Camlock, Options, on_thread_park};
 use camlock_http::{Front, FrontOptions};
 use camlock_testing::{Fixtures, request};
 use common::{
+    host::{plugins_of, serving_runtime},
     is_short,
     kept::Registry,
     report::{Better, Row, finish},
@@ -56,15 +57,8 @@ fn main() -> ExitCode {
     let registry = Registry::new();
     registry.settle_down();
     let directory = tempfile::tempdir().expect("a directory");
-    let plugins = directory.path().join("plugins");
-    fs::create_dir(&plugins).expect("a directory");
-    fs::copy(library, plugins.join("chores.so")).expect("a copy");
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .on_thread_park(on_thread_park)
-        .build()
-        .expect("a runtime");
+    let plugins = plugins_of(directory.path(), &library);
+    let runtime = serving_runtime();
     let rows = runtime.block_on(async {
         let mut options = Options::new(&plugins, directory.path().join("data"));
         options.registry.url = Some(registry.url.clone());

@@ -4,11 +4,10 @@
 
 mod common;
 
-use camlock_loader::on_thread_park;
 use camlock_policy::{Body, Call, Ending};
 use camlock_testing::Fixtures;
 use common::{
-    host::{Host, end},
+    host::{Host, end, serving_runtime},
     report::{Better, Row, finish},
 };
 use std::{process::ExitCode, time::Instant};
@@ -25,12 +24,7 @@ fn main() -> ExitCode {
 }
 
 fn measure(case: &'static str, plugin: &str, path: &str) -> Row {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .on_thread_park(on_thread_park)
-        .build()
-        .expect("a runtime");
+    let runtime = serving_runtime();
     let samples = runtime.block_on(async {
         let host = Host::new();
         let artifact = host.verified(&Fixtures::release().library(plugin)).await;

@@ -1,8 +1,30 @@
 //! A host as `camlock serve` is one.
 
-use camlock_loader::{Artifact, Loader, LoaderOptions, Staging, Verdict, Verifier, VerifierLimits};
+use camlock_loader::{Artifact, Loader, LoaderOptions, Staging, Verdict, Verifier, VerifierLimits, on_thread_park};
 use camlock_policy::{Ending, Loaded};
-use std::path::Path;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+use tokio::runtime::{Builder, Runtime};
+
+/// A runtime whose threads serve plugins.
+pub fn serving_runtime() -> Runtime {
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .on_thread_park(on_thread_park)
+        .build()
+        .expect("a runtime")
+}
+
+/// A plugins directory within this one, in which this library is.
+pub fn plugins_of(directory: &Path, library: &Path) -> PathBuf {
+    let plugins = directory.join("plugins");
+    fs::create_dir(&plugins).expect("a directory");
+    fs::copy(library, plugins.join(library.file_name().expect("a name"))).expect("a copy");
+    plugins
+}
 
 pub struct Host {
     _dir: tempfile::TempDir,

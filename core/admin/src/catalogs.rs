@@ -143,7 +143,7 @@ pub(super) enum PreferenceWord {
     (status = 503, description = "The registry cannot be reached for now"),
 ))]
 pub(super) async fn list(State(control): ControlState) -> Result<Json<Page<CatalogView>>, Problem> {
-    let all = catalogs(&control)?.list().await.map_err(|why| refused_by_catalog(&why))?;
+    let all = catalogs(&control)?.list().await.map_err(refused_by_catalog)?;
     Ok(Json(Page::whole(all)))
 }
 
@@ -158,7 +158,7 @@ pub(super) async fn list(State(control): ControlState) -> Result<Json<Page<Catal
 pub(super) async fn add(State(control): ControlState, visitor: Visitor, body: Body) -> Result<Response, Problem> {
     let CatalogRequest { name, url, root_sha256, priority, names, publishers, unsigned } = read_some(body).await?;
     let order = CatalogOrder { name, url, root_sha256, priority, names, publishers, unsigned };
-    let added = catalogs(&control)?.add(order, visitor.by).await.map_err(|why| refused_by_catalog(&why))?;
+    let added = catalogs(&control)?.add(order, visitor.by).await.map_err(refused_by_catalog)?;
     Ok((StatusCode::CREATED, Json(added)).into_response())
 }
 
@@ -174,7 +174,7 @@ pub(super) async fn remove(
     visitor: Visitor,
     Path(OneCatalog { catalog }): Path<OneCatalog>,
 ) -> Result<StatusCode, Problem> {
-    catalogs(&control)?.remove(&catalog, visitor.by).await.map_err(|why| refused_by_catalog(&why))?;
+    catalogs(&control)?.remove(&catalog, visitor.by).await.map_err(refused_by_catalog)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -190,7 +190,7 @@ pub(super) async fn sync(
     State(control): ControlState,
     Path(OneCatalog { catalog }): Path<OneCatalog>,
 ) -> Result<Json<CatalogView>, Problem> {
-    catalogs(&control)?.sync(&catalog).await.map(Json).map_err(|why| refused_by_catalog(&why))
+    catalogs(&control)?.sync(&catalog).await.map(Json).map_err(refused_by_catalog)
 }
 
 /// What catalogs list.
@@ -219,7 +219,7 @@ pub(super) async fn search(
             ListingSort::CreatedAt => CatalogSort::CreatedAt,
         },
     };
-    let found = catalogs(&control)?.search(query).await.map_err(|why| refused_by_catalog(&why))?;
+    let found = catalogs(&control)?.search(query).await.map_err(refused_by_catalog)?;
     let more = found.len() > after.saturating_add(most);
     let items = found.into_iter().skip(after).take(most).collect();
     let next = more.then(|| cursor(LIST, after.saturating_add(most)));
@@ -238,7 +238,7 @@ pub(super) async fn show(
     State(control): ControlState,
     Path(OfMarketplace { plugin }): Path<OfMarketplace>,
 ) -> Result<Json<CatalogPluginView>, Problem> {
-    catalogs(&control)?.show(&plugin).await.map(Json).map_err(|why| refused_by_catalog(&why))
+    catalogs(&control)?.show(&plugin).await.map(Json).map_err(refused_by_catalog)
 }
 
 /// What installing a plugin would do. Nothing is changed.
@@ -254,7 +254,7 @@ pub(super) async fn plan(
     ValidQuery(PlanQuery { plugin_id, version, prefer }): ValidQuery<PlanQuery>,
 ) -> Result<Json<InstallPlanView>, Problem> {
     let order = CatalogInstallOrder { plugin: plugin_id, version, prefer, ..CatalogInstallOrder::default() };
-    catalogs(&control)?.plan(order).await.map(Json).map_err(|why| refused_by_catalog(&why))
+    catalogs(&control)?.plan(order).await.map(Json).map_err(refused_by_catalog)
 }
 
 /// What is installed from catalogs and is not the newest, or has something wrong with it.
@@ -263,7 +263,7 @@ pub(super) async fn plan(
     (status = 503, description = "The registry cannot be reached for now"),
 ))]
 pub(super) async fn outdated(State(control): ControlState) -> Result<Json<Page<OutdatedView>>, Problem> {
-    let all = catalogs(&control)?.outdated().await.map_err(|why| refused_by_catalog(&why))?;
+    let all = catalogs(&control)?.outdated().await.map_err(refused_by_catalog)?;
     Ok(Json(Page::whole(all)))
 }
 
@@ -273,14 +273,13 @@ pub(super) fn catalogs(control: &Control) -> Result<&Arc<dyn Catalogs>, Problem>
 }
 
 /// Why something was not had of a catalog.
-pub(super) fn refused_by_catalog(why: &CatalogRefusal) -> Problem {
-    let status = match why.kind {
-        CatalogRefused::Invalid => return bad(why.reason.clone()),
+pub(super) fn refused_by_catalog(CatalogRefusal { kind, reason }: CatalogRefusal) -> Problem {
+    let status = match kind {
+        CatalogRefused::Invalid => return bad(reason),
         CatalogRefused::Missing => StatusCode::NOT_FOUND,
         CatalogRefused::Conflict => StatusCode::CONFLICT,
         CatalogRefused::Denied | CatalogRefused::Failed => StatusCode::UNPROCESSABLE_ENTITY,
-        CatalogRefused::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        CatalogRefused::Unavailable => return Problem::new(StatusCode::SERVICE_UNAVAILABLE, reason).passing(),
     };
-    let problem = Problem::new(status, why.reason.clone());
-    if status == StatusCode::SERVICE_UNAVAILABLE { problem.passing() } else { problem }
+    Problem::new(status, reason)
 }

@@ -178,7 +178,7 @@ pub(super) async fn install(
 /// Installs one by name, and shows it.
 async fn named(control: &Control, order: CatalogInstallOrder, visitor: Visitor) -> Result<Response, Problem> {
     let name = order.plugin.clone();
-    let plan = catalogs(control)?.install(order, visitor.by).await.map_err(|why| refused_by_catalog(&why))?;
+    let plan = catalogs(control)?.install(order, visitor.by).await.map_err(refused_by_catalog)?;
     let Some(plugin) = control.manager.plugin(&name) else {
         return Err(Problem::of(&name, StatusCode::CONFLICT, format!("`{name}` was installed, and is gone again")));
     };

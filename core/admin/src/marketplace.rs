@@ -74,7 +74,7 @@ pub(super) struct MarketplaceDone {
     (status = 503, description = "What is searched cannot be read for now"),
 ))]
 pub(super) async fn list(State(control): ControlState) -> Result<Json<MarketplaceCatalog>, Problem> {
-    let found = catalogs(&control)?.search(CatalogQuery::default()).await.map_err(|why| refused_by_catalog(&why))?;
+    let found = catalogs(&control)?.search(CatalogQuery::default()).await.map_err(refused_by_catalog)?;
     let plugins: Vec<MarketplaceEntry> = found
         .into_iter()
         .map(|found| {
@@ -114,7 +114,7 @@ pub(super) async fn install(
         config: config.map(Value::Object),
         ..CatalogInstallOrder::default()
     };
-    catalogs(&control)?.install(order, visitor.by.clone()).await.map_err(|why| refused_by_catalog(&why))?;
+    catalogs(&control)?.install(order, visitor.by.clone()).await.map_err(refused_by_catalog)?;
     let plugin = control.manager.plugin(&name).ok_or_else(|| unknown(&name))?;
     let message = match plugin.state {
         Headline::Serving => "Plugin installed and activated successfully".to_owned(),
@@ -181,9 +181,9 @@ pub(super) async fn uninstall(
 ))]
 pub(super) async fn sync(State(control): ControlState) -> Result<Json<MarketplaceDone>, Problem> {
     let catalogs = catalogs(&control)?;
-    let all = catalogs.list().await.map_err(|why| refused_by_catalog(&why))?;
+    let all = catalogs.list().await.map_err(refused_by_catalog)?;
     for catalog in &all {
-        catalogs.sync(&catalog.name).await.map_err(|why| refused_by_catalog(&why))?;
+        catalogs.sync(&catalog.name).await.map_err(refused_by_catalog)?;
     }
     let message = format!("Catalog synced: {} looked at", all.len());
     Ok(Json(MarketplaceDone { message, plugin: None }))
