@@ -7,7 +7,7 @@ use camlock_http::PLUGIN_TARGET;
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 use tracing::{
     Dispatch, Event, Level, Metadata, Subscriber,
@@ -62,8 +62,7 @@ impl Levels {
             };
             (chosen.of(plugin), chosen.listener.clone())
         };
-        // What records are wanted is remembered wherever one can be made.
-        rebuild_interest_cache();
+        remember_anew();
         if let Some(listener) = listener {
             listener(plugin, level);
         }
@@ -100,6 +99,14 @@ impl Levels {
     fn may_want(&self, metadata: &Metadata<'_>) -> bool {
         self.loudest().is_some_and(|loudest| *metadata.level() <= loudest)
     }
+}
+
+/// What records are wanted is remembered wherever one can be made; from now on that is as the levels are now. One after the other:
+/// of two at once, the one that looked before a change could be the last to write.
+fn remember_anew() {
+    static AT_IT: Mutex<()> = Mutex::new(());
+    let _alone = AT_IT.lock().unwrap_or_else(PoisonError::into_inner);
+    rebuild_interest_cache();
 }
 
 impl Chosen {
@@ -230,8 +237,11 @@ where
 mod tests {
     use super::*;
     use crate::Logs;
-    use std::sync::Mutex;
     use tracing_subscriber::{layer::SubscriberExt, registry};
+
+    /// A level is chosen in one test at a time: while only one subscriber is there, `tracing` asks that of the thread that chooses,
+    /// and these have theirs in the test's own thread. A server's is everybody's.
+    static CHOOSING: Mutex<()> = Mutex::new(());
 
     fn said(logs: &Logs, plugin: &str) -> Vec<String> {
         logs.of(plugin, None, 100).iter().map(|line| line.message.clone()).collect()
@@ -257,6 +267,7 @@ mod tests {
 
     #[test]
     fn one_is_loud_and_the_others_are_as_they_were() {
+        let _alone = CHOOSING.lock().unwrap_or_else(PoisonError::into_inner);
         let (logs, levels) = (Logs::default(), Levels::new([("quiet".to_owned(), Level::WARN)]));
         let subscriber = registry().with(levels.before(LevelFilter::INFO)).with(logs.clone());
         tracing::subscriber::with_default(subscriber, || {
@@ -285,6 +296,7 @@ mod tests {
 
     #[test]
     fn who_listens_hears_of_all() {
+        let _alone = CHOOSING.lock().unwrap_or_else(PoisonError::into_inner);
         let levels = Levels::new([("quiet".to_owned(), Level::WARN)]);
         levels.choose("early", Some(Level::DEBUG));
         type Heard = Vec<(String, Option<Level>)>;
