@@ -1,7 +1,7 @@
 //! Servers that die, stand still, or lose their database, in the middle of tasks.
 
 use crate::{
-    place::{Place, QUICK, enqueue, on_both, shop, start, task, types, until},
+    place::{CALM, Place, QUICK, enqueue, on_both, shop, start, task, types, until},
     plugin::FakePlugin,
 };
 use camlock_services::{TaskQuery, TaskState};
@@ -52,20 +52,16 @@ fn one_that_starts_anew_goes_on_at_once() {
         let dying = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (there, its_plugin, handle) = (place.clone(), plugin.clone(), dying.handle().clone());
         let runner =
-            dying.spawn(async move { start(there.open(), ("same", QUICK), &types(&["review"]), &its_plugin, &handle) });
+            dying.spawn(async move { start(there.open(), ("same", CALM), &types(&["review"]), &its_plugin, &handle) });
         let runner = runner.await.unwrap();
         let id = enqueue(&queue, task("review", json!({ "wait": 500 }))).await;
         until(&queue, id, TaskState::Running).await;
         dying.shutdown_background();
         drop(runner);
         let died = Instant::now();
-        let (_, again) = place.serve("same", &types(&["review"]), &plugin);
+        let (_, again) = place.serve_many("same", &types(&["review"]), &plugin);
         assert_eq!(until(&queue, id, TaskState::Done).await.attempt, 2);
-        assert!(
-            died.elapsed() < Duration::from_millis(1_400),
-            "it is not waited for its silence: {:?}",
-            died.elapsed()
-        );
+        assert!(died.elapsed() < CALM.silence / 2, "it is not waited for its silence: {:?}", died.elapsed());
         again.end().await;
     });
 }
