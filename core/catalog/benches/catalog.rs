@@ -4,7 +4,7 @@
 #![allow(unreachable_pub, reason = "a benchmark has no outside")]
 
 #[allow(dead_code, reason = "shared with other benchmarks")]
-#[path = "../../../bin/benches/common/report.rs"]
+#[path = "../../../bin/benches/measure/common/report.rs"]
 mod report;
 
 use camlock_catalog::{

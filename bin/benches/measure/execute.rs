@@ -1,18 +1,14 @@
 //! Executions that compute for a millisecond, a hundred at once: by a plugin that a server has work them out, asked for in its process
 //! and over HTTP, beside the same work in tasks of the program's own, in runs that alternate. Each is logged.
 
-#![allow(unreachable_pub, reason = "a benchmark has no outside")]
-
-mod common;
-
-use camlock_embed::{Camlock, ExecutionOrder, ExecutionStatus, Options, on_thread_park};
-use camlock_http::{Front, FrontOptions};
-use camlock_testing::Fixtures;
-use common::{
+use crate::common::{
     host::{plugins_of, serving_runtime},
     is_short,
     report::{Better, Row, finish},
 };
+use camlock_embed::{Camlock, ExecutionOrder, ExecutionStatus, Options, on_thread_park};
+use camlock_http::{Front, FrontOptions};
+use camlock_testing::Fixtures;
 use serde_json::{Value, json};
 use std::{
     net::{SocketAddr, TcpListener},
@@ -30,8 +26,7 @@ const WARM_UP: usize = 3;
 const AT_ONCE: usize = 100;
 const EACH: usize = 4;
 
-fn main() -> ExitCode {
-    camlock_embed::run_verifier_if_asked();
+pub fn run() -> ExitCode {
     let library = Fixtures::release().library("working");
     let directory = tempfile::tempdir().expect("a directory");
     let plugins = plugins_of(directory.path(), &library);

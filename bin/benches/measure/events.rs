@@ -2,10 +2,12 @@
 //! with a hundred receivers; and how long each emission takes the emitter. Kept in PostgreSQL: accepted from many emitters at once, beside
 //! the same rows in INSERTs of many rows each; and on a NATS server, where the program is built for it. In runs that alternate.
 
-#![allow(unreachable_pub, reason = "a benchmark has no outside")]
-
-mod common;
-
+use crate::common::{
+    host::{Host, end, serving_runtime},
+    is_short,
+    kept::Registry,
+    report::{Better, Row, finish},
+};
 use bytes::Bytes;
 use camlock_http::Dispatch;
 use camlock_loader::on_thread_park;
@@ -18,12 +20,6 @@ use camlock_services::{
     events::{EventLimits, PluginEvents},
 };
 use camlock_testing::Fixtures;
-use common::{
-    host::{Host, end, serving_runtime},
-    is_short,
-    kept::Registry,
-    report::{Better, Row, finish},
-};
 use serde_json::json;
 use std::{
     process::ExitCode,
@@ -48,8 +44,7 @@ const EMITTERS: usize = 500;
 /// As many as are written together.
 const TOGETHER: usize = 500;
 
-fn main() -> ExitCode {
-    camlock_loader::run_verifier_if_asked();
+pub fn run() -> ExitCode {
     let library = Fixtures::release().library("hearing");
     let registry = Registry::new();
     registry.settle_down();

@@ -1,23 +1,19 @@
 //! A newcomer's first minutes: the README's first command in a fresh clone of what is committed here, until the shipped plugin
 //! `hello` answers. Dependencies are downloaded before; nothing is built.
 
-#![allow(unreachable_pub, reason = "a benchmark has no outside")]
-
-mod common;
-
+use crate::common::report::{Better, Row, finish};
 use camlock_testing::{Server, repository};
-use common::report::{Better, Row, finish};
 use std::{
     path::Path,
     process::{Command, ExitCode, Stdio},
     time::Instant,
 };
 
-fn main() -> ExitCode {
+pub fn run() -> ExitCode {
     let dir = tempfile::tempdir().expect("a directory");
     let clone = dir.path().join("camlock");
-    run(Command::new("git").arg("clone").arg("--quiet").arg(repository()).arg(&clone));
-    run(&mut in_clone(&clone, &["fetch", "--quiet", "--locked"]));
+    carry_out(Command::new("git").arg("clone").arg("--quiet").arg(repository()).arg(&clone));
+    carry_out(&mut in_clone(&clone, &["fetch", "--quiet", "--locked"]));
 
     let began = Instant::now();
     let mut serve = in_clone(&clone, &["run", "--release", "--", "serve"]);
@@ -47,6 +43,6 @@ fn in_clone(clone: &Path, arguments: &[&str]) -> Command {
     cargo
 }
 
-fn run(command: &mut Command) {
+fn carry_out(command: &mut Command) {
     assert!(command.status().expect("it starts").success(), "{command:?}");
 }

@@ -2,16 +2,12 @@
 //! all the time, while it is reloaded up to ten times a second; against the same without reloads, in runs that alternate. What
 //! failed, how the slowest hundredth fared, and how long a reload takes there, for requests come first.
 
-#![allow(unreachable_pub, reason = "a benchmark has no outside")]
-
-mod common;
-
-use bytes::Bytes;
-use camlock_testing::{Server, Site, single};
-use common::{
+use crate::common::{
     pin,
     report::{Better, Row, finish},
 };
+use bytes::Bytes;
+use camlock_testing::{Server, Site, single};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::{
@@ -31,7 +27,7 @@ const PACE: Duration = Duration::from_millis(100);
 const CONNECTIONS: usize = 32;
 const PATH: &str = "/api/v1/p/hello/";
 
-fn main() -> ExitCode {
+pub fn run() -> ExitCode {
     let site = Site::new(env!("CARGO_BIN_EXE_camlock"));
     site.write("plugins/hello.rs", &single("hello"));
     pin(0);

@@ -1,19 +1,15 @@
 //! What a plugin asks of its host: an ask that does nothing, from the plugin through the contract, the directory of services and
 //! its limits, and back; and a look at the configuration, which is cached. Measured inside the plugin, in runs that alternate.
 
-#![allow(unreachable_pub, reason = "a benchmark has no outside")]
-
-mod common;
-
-use camlock_loader::Surroundings;
-use camlock_policy::{Answer, AskError, Asker, Body, Call};
-use camlock_services::{AskLimits, HostServices, ServiceSet};
-use camlock_testing::Fixtures;
-use common::{
+use crate::common::{
     host::{Host, end},
     pin,
     report::{Better, Row, finish},
 };
+use camlock_loader::Surroundings;
+use camlock_policy::{Answer, AskError, Asker, Body, Call};
+use camlock_services::{AskLimits, HostServices, ServiceSet};
+use camlock_testing::Fixtures;
 use http::{Request, Response};
 use std::{process::ExitCode, sync::Arc};
 
@@ -21,8 +17,7 @@ const RUNS: usize = 60;
 const ASKS: u32 = 20_000;
 const LOOKS: u32 = 1_000_000;
 
-fn main() -> ExitCode {
-    camlock_loader::run_verifier_if_asked();
+pub fn run() -> ExitCode {
     let library = Fixtures::release().library("asking");
     pin(0);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

@@ -50,8 +50,8 @@ export!(Busy);
     )
 }
 
-fn main() -> ExitCode {
-    let minutes: f64 = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(5.0);
+pub fn run() -> ExitCode {
+    let minutes: f64 = std::env::args().skip(2).find_map(|argument| argument.parse().ok()).unwrap_or(5.0);
     let end = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
     let site = Site::new(env!("CARGO_BIN_EXE_camlock"));
     // Panics are part of this: they must not send anybody back.

@@ -6,20 +6,16 @@
 //! Beside it, counted where valgrind is to be had: the instructions that either whole server takes for a request on one connection
 //! that is kept alive, and what one crossing allocates and takes. Times are noisy where machines are shared; these are not.
 
-#![allow(unreachable_pub, reason = "a benchmark has no outside")]
-
-mod common;
-
-use camlock_http::{Dispatch, Front, FrontOptions};
-use camlock_loader::on_thread_park;
-use camlock_policy::{Body, Call, Publish, RequestLimits, routes::Serving};
-use camlock_testing::Fixtures;
-use common::{
+use crate::common::{
     host::Host,
     pin,
     report::{Better, Row, finish},
     servers::{Peer, compare},
 };
+use camlock_http::{Dispatch, Front, FrontOptions};
+use camlock_loader::on_thread_park;
+use camlock_policy::{Body, Call, Publish, RequestLimits, routes::Serving};
+use camlock_testing::Fixtures;
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
@@ -27,20 +23,19 @@ use std::{
     process::{Command, ExitCode, Stdio},
 };
 
-fn main() -> ExitCode {
-    camlock_loader::run_verifier_if_asked();
+pub fn run() -> ExitCode {
     let arguments: Vec<_> = std::env::args().collect();
-    match arguments.get(1).map(String::as_str) {
+    match arguments.get(2).map(String::as_str) {
         Some("--serve") => {
             serve_plugin();
             ExitCode::SUCCESS
         }
         Some("--cross") => {
-            cross(arguments[2].parse().expect("a number of crossings"), true);
+            cross(arguments[3].parse().expect("a number of crossings"), true);
             ExitCode::SUCCESS
         }
         Some("--make") => {
-            cross(arguments[2].parse().expect("a number of requests"), false);
+            cross(arguments[3].parse().expect("a number of requests"), false);
             ExitCode::SUCCESS
         }
         _ => measure(),
@@ -52,7 +47,7 @@ fn measure() -> ExitCode {
     let programs = [Fixtures::peer(false), Fixtures::peer(true)];
     // What is started now stays on the servers' processor.
     pin(0);
-    let ours = Peer::start(Command::new(std::env::current_exe().expect("this program")).arg("--serve"));
+    let ours = Peer::start(Command::new(std::env::current_exe().expect("this program")).args(["dispatch", "--serve"]));
     let [plain, tuned] = programs.each_ref().map(|program| Peer::start(&mut Command::new(program)));
     pin(1);
     let [hello, echo] = requests();
@@ -70,7 +65,7 @@ fn measure() -> ExitCode {
     ];
     for (case, request, must, aim) in counted {
         let own = std::env::current_exe().expect("this program");
-        let ours = instructions(&own, &["--serve"], request);
+        let ours = instructions(&own, &["dispatch", "--serve"], request);
         let plain = instructions(&programs[0], &[], request);
         if let (Some(ours), Some(plain)) = (ours, plain) {
             println!("{case}: {ours:.0} ÷ {plain:.0}");
@@ -197,7 +192,12 @@ fn cross(count: usize, crosses: bool) {
 fn count_crossings() -> Vec<Row> {
     let run = |tool: &[&str], what: &str, count: usize| {
         let program = std::env::current_exe().expect("this program");
-        let output = Command::new("valgrind").args(tool).arg(program).args([what, &count.to_string()]).output().ok()?;
+        let output = Command::new("valgrind")
+            .args(tool)
+            .arg(program)
+            .args(["dispatch", what, &count.to_string()])
+            .output()
+            .ok()?;
         Some(String::from_utf8_lossy(&output.stderr).into_owned()).filter(|_| output.status.success())
     };
     let (few, many) = (1_000, 3_000);

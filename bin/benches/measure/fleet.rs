@@ -1,16 +1,12 @@
 //! Five servers on one machine with one PostgreSQL, each with directories of its own: from the moment at which one UPDATE is
 //! committed until all five have switched.
 
-#![allow(unreachable_pub, reason = "a benchmark has no outside")]
-
-mod common;
-
-use camlock_testing::{Postgres, Server, Site, single};
-use common::{
+use crate::common::{
     report::{Better, Row, finish},
     sql::Shell,
     watching::{Watcher, all_answer},
 };
+use camlock_testing::{Postgres, Server, Site, single};
 use std::{
     fs,
     process::ExitCode,
@@ -24,7 +20,7 @@ const WARM_UP: usize = 10;
 /// What is left to be done elsewhere when the routes have changed, such as unloading and reporting.
 const REST: Duration = Duration::from_millis(100);
 
-fn main() -> ExitCode {
+pub fn run() -> ExitCode {
     let postgres = Postgres::start();
     let url = postgres.database();
     let site = Site::new(env!("CARGO_BIN_EXE_camlock"));

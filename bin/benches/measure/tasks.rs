@@ -2,19 +2,15 @@
 //! same statements to claim and to complete, in runs that alternate; how soon one begins where there is nothing else to do; and how many
 //! are completed in the third minute of a transaction that somebody holds open, beside the same without.
 
-#![allow(unreachable_pub, reason = "a benchmark has no outside")]
-
-mod common;
-
-use camlock_embed::{Camlock, Options, on_thread_park};
-use camlock_http::{Front, FrontOptions};
-use camlock_testing::{Fixtures, request};
-use common::{
+use crate::common::{
     host::{plugins_of, serving_runtime},
     is_short,
     kept::Registry,
     report::{Better, Row, finish},
 };
+use camlock_embed::{Camlock, Options, on_thread_park};
+use camlock_http::{Front, FrontOptions};
+use camlock_testing::{Fixtures, request};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -51,8 +47,7 @@ WHERE tasks.id = given.id AND tasks.attempt = given.attempt AND tasks.runner = '
 RETURNING tasks.id;
 ";
 
-fn main() -> ExitCode {
-    camlock_embed::run_verifier_if_asked();
+pub fn run() -> ExitCode {
     let library = Fixtures::release().library("chores");
     let registry = Registry::new();
     registry.settle_down();

@@ -1,22 +1,18 @@
 //! A plugin that was verified before is enabled by an UPDATE of another program: from the moment at which the UPDATE is committed
 //! until the plugin's route answers. In PostgreSQL with psql, in SQLite with the `sqlite3` shell.
 
-#![allow(unreachable_pub, reason = "a benchmark has no outside")]
-
-mod common;
-
-use camlock_testing::{Postgres, Server, Site, single};
-use common::{
+use crate::common::{
     report::{Better, Row, finish},
     sql::Shell,
     watching::{Watcher, all_answer},
 };
+use camlock_testing::{Postgres, Server, Site, single};
 use std::{process::ExitCode, time::Instant};
 
 const SAMPLES: usize = 400;
 const WARM_UP: usize = 20;
 
-fn main() -> ExitCode {
+pub fn run() -> ExitCode {
     let postgres = Postgres::start();
     let url = postgres.database();
     let in_postgres = measure(&url, "camlock.plugins", |_| Shell::postgres(&url));

@@ -1,20 +1,15 @@
 //! From verified bytes in the store to an instance that is ready.
 
-#![allow(unreachable_pub, reason = "a benchmark has no outside")]
-
-mod common;
-
-use camlock_testing::Fixtures;
-use common::{
+use crate::common::{
     host::{Host, end},
     report::{Better, Row, finish},
 };
+use camlock_testing::Fixtures;
 use std::{process::ExitCode, time::Instant};
 
 const SAMPLES: usize = 200;
 
-fn main() -> ExitCode {
-    camlock_loader::run_verifier_if_asked();
+pub fn run() -> ExitCode {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let library = Fixtures::release().library("hello");

@@ -2,17 +2,13 @@
 //! answers requests. Beside that the same without the flood, in rounds that alternate; and a flood that asks for nothing but answers,
 //! to see what the processors alone come to.
 
-#![allow(unreachable_pub, reason = "a benchmark has no outside")]
-
-mod common;
-
-use camlock_testing::{Fixtures, Postgres, Server, Site, request_with, single};
-use common::{
+use crate::common::{
     connection::Connection,
     report::{Better, Row, finish},
     sql::Shell,
     watching::{Watcher, all_answer},
 };
+use camlock_testing::{Fixtures, Postgres, Server, Site, request_with, single};
 use std::{
     fs,
     process::ExitCode,
@@ -32,7 +28,7 @@ const REQUESTS: usize = 400;
 /// Requests do not come one upon the other: they would measure each other.
 const PAUSE: Duration = Duration::from_millis(2);
 
-fn main() -> ExitCode {
+pub fn run() -> ExitCode {
     let postgres = Postgres::start();
     let url = postgres.database();
     let in_file = |site: &Site| Shell::sqlite(&site.path(".camlock/registry.db"));

@@ -1,16 +1,12 @@
 //! Two hundred single files that are dropped at once into the empty directory of a server that has built nothing yet, with the
 //! settings that a server has by default: until all of them serve, and what memory the server has then.
 
-#![allow(unreachable_pub, reason = "a benchmark has no outside")]
-
-mod common;
-
-use camlock_testing::{Site, single};
-use common::{
+use crate::common::{
     many::{MANY, all_serve, serving},
     memory::resident,
     report::{Better, Row, finish},
 };
+use camlock_testing::{Site, single};
 use std::{
     fs,
     process::ExitCode,
@@ -23,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// What building and loading took is given back after a second.
 const QUIET: Duration = Duration::from_secs(4);
 
-fn main() -> ExitCode {
+pub fn run() -> ExitCode {
     let site = Site::new(env!("CARGO_BIN_EXE_camlock"));
     // Nothing is taken from what other measurements built.
     site.write("camlock.toml", "");

@@ -1,15 +1,11 @@
 //! The resident memory of a server with thirty idle plugins, built as for production, against one with none: for each of them.
 
-#![allow(unreachable_pub, reason = "a benchmark has no outside")]
-
-mod common;
-
-use camlock_testing::{Server, Site};
-use common::{
+use crate::common::{
     many::{all_serve, some, start},
     memory::resident,
     report::{Better, Row, finish},
 };
+use camlock_testing::{Server, Site};
 use std::{process::ExitCode, thread, time::Duration};
 
 const RUNS: usize = 15;
@@ -17,7 +13,7 @@ const PLUGINS: usize = 30;
 /// What loading took is given back after a second.
 const QUIET: Duration = Duration::from_secs(4);
 
-fn main() -> ExitCode {
+pub fn run() -> ExitCode {
     let program = env!("CARGO_BIN_EXE_camlock");
     let site = some(program, PLUGINS, "release");
     let full: Vec<f64> = (0..RUNS).map(|_| resident_with(&site, PLUGINS)).collect();

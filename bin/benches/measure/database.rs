@@ -1,10 +1,11 @@
 //! A large table, read whole by a plugin through its host, beside the same read directly with the database's own client, in runs that
 //! alternate, on both databases.
 
-#![allow(unreachable_pub, reason = "a benchmark has no outside")]
-
-mod common;
-
+use crate::common::{
+    host::{Host, end},
+    kept::{self, Registry},
+    report::{Better, Row, finish},
+};
 use camlock_loader::Surroundings;
 use camlock_policy::{Answer, Body, Call, GenerationStart, Granted, Grants, Loaded, MigrationFile, TableTerms};
 use camlock_services::{
@@ -15,11 +16,6 @@ use camlock_services::{
     },
 };
 use camlock_testing::Fixtures;
-use common::{
-    host::{Host, end},
-    kept::{self, Registry},
-    report::{Better, Row, finish},
-};
 use futures_util::TryStreamExt;
 use http::Request;
 use rusqlite::{Connection, types::Value};
@@ -44,8 +40,7 @@ fn big() -> MigrationFile {
     MigrationFile { number: 4, name: "big".to_owned(), dialect: None, text: text.into() }
 }
 
-fn main() -> ExitCode {
-    camlock_loader::run_verifier_if_asked();
+pub fn run() -> ExitCode {
     let registry = Registry::new();
     let (_directory, file) = kept::file();
     let path = file.path().to_owned();

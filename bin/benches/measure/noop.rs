@@ -1,15 +1,11 @@
 //! A thousand looks at two hundred plugins of which none has changed, by the supervisor of a running server's parts: how often
 //! cargo is called, and what each look costs the processor for each plugin.
 
-#![allow(unreachable_pub, reason = "a benchmark has no outside")]
-
-mod common;
-
-use camlock_policy::{BoxFuture, BuildPriority, Built, Entry, Failure, Progress, Scan, Sources};
-use common::{
+use crate::common::{
     many::{MANY, many},
     report::{Better, Row, finish},
 };
+use camlock_policy::{BoxFuture, BuildPriority, Built, Entry, Failure, Progress, Scan, Sources};
 use rustix::time::{ClockId, clock_gettime};
 use std::{
     collections::BTreeSet,
@@ -23,9 +19,9 @@ use std::{
 
 const LOOKS: usize = 1_000;
 
-fn main() -> ExitCode {
+pub fn run() -> ExitCode {
     let site = many(env!("CARGO_BIN_EXE_camlock"));
-    let sources = common::sources(&site);
+    let sources = crate::common::sources(&site);
     let counted = Counted { sources: Arc::new(sources), builds: AtomicUsize::new(0) };
     // The first looks read everything.
     for _ in 0..3 {

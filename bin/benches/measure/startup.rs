@@ -1,10 +1,6 @@
 //! Two hundred unchanged plugins: from the start of the process until all of them serve, for each.
 
-#![allow(unreachable_pub, reason = "a benchmark has no outside")]
-
-mod common;
-
-use common::{
+use crate::common::{
     many::{MANY, all_serve, many, start},
     report::{Better, Row, finish},
 };
@@ -12,7 +8,7 @@ use std::{process::ExitCode, time::Instant};
 
 const RUNS: usize = 31;
 
-fn main() -> ExitCode {
+pub fn run() -> ExitCode {
     let site = many(env!("CARGO_BIN_EXE_camlock"));
     let mut times = Vec::new();
     for _ in 0..RUNS {

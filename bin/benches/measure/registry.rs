@@ -6,18 +6,14 @@
 //!
 //! At rest. PostgreSQL itself writes down each statement that it is sent, transactions' brackets too.
 
-#![allow(unreachable_pub, reason = "a benchmark has no outside")]
-
-mod common;
-
-use camlock_policy::registry::Reading;
-use camlock_store::{Store, StoreOptions};
-use camlock_testing::{Postgres, Site, request};
-use common::{
+use crate::common::{
     many::{all_serve, some_at},
     report::{Better, Row, finish},
     sql::Shell,
 };
+use camlock_policy::registry::Reading;
+use camlock_store::{Store, StoreOptions};
+use camlock_testing::{Postgres, Site, request};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -33,7 +29,7 @@ const PAIRS: usize = 31;
 const SETTLED: Duration = Duration::from_secs(20);
 const AT_REST: u32 = 5;
 
-fn main() -> ExitCode {
+pub fn run() -> ExitCode {
     let postgres = Postgres::start();
     let site = some_at(env!("CARGO_BIN_EXE_camlock"), "registered", PRESENT, "quick");
     let added_in_postgres = added(&site, [postgres.database(), postgres.database()], |url| {

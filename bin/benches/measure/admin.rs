@@ -4,12 +4,7 @@
 //! The thousand are one library, built once, under a thousand names: a name stands in it with as many letters, and where the symbol
 //! of its entry is looked up, with the same hash.
 
-#![allow(unreachable_pub, reason = "a benchmark has no outside")]
-
-mod common;
-
-use camlock_testing::{Fixtures, Server, Site, single};
-use common::{
+use crate::common::{
     connection::Connection,
     many::some_at,
     pin,
@@ -17,6 +12,7 @@ use common::{
     servers::{Peer, compare},
     sql::Shell,
 };
+use camlock_testing::{Fixtures, Server, Site, single};
 use std::{
     fs,
     path::Path,
@@ -30,7 +26,7 @@ const SERVING: usize = 1_000;
 const SAMPLES: usize = 1_000;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_camlock");
 
-fn main() -> ExitCode {
+pub fn run() -> ExitCode {
     let listed = pages();
     let scraped = metrics();
     finish(

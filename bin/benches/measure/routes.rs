@@ -1,21 +1,17 @@
 //! Dispatch with 10,000 routes in 1,000 mounts, against dispatch with one: the same loaded plugin, the same server, short runs
 //! that alternate.
 
-#![allow(unreachable_pub, reason = "a benchmark has no outside")]
-
-mod common;
-
-use camlock_http::{Dispatch, Front, FrontOptions};
-use camlock_loader::on_thread_park;
-use camlock_policy::{Publish, RequestLimits, routes::Serving};
-use camlock_testing::Fixtures;
-use common::{
+use crate::common::{
     client::throughput_of,
     host::Host,
     pin,
     report::{Better, Row, finish},
     servers::Peer,
 };
+use camlock_http::{Dispatch, Front, FrontOptions};
+use camlock_loader::on_thread_park;
+use camlock_policy::{Publish, RequestLimits, routes::Serving};
+use camlock_testing::Fixtures;
 use std::{
     io::Read,
     process::{Command, ExitCode},
@@ -28,18 +24,17 @@ const RUN: Duration = Duration::from_millis(250);
 const MOUNTS: usize = 1_000;
 const CLAIMS: usize = 10;
 
-fn main() -> ExitCode {
-    camlock_loader::run_verifier_if_asked();
+pub fn run() -> ExitCode {
     let arguments: Vec<_> = std::env::args().collect();
-    if arguments.get(1).map(String::as_str) == Some("--serve") {
-        serve_mounts(arguments[2].parse().expect("a number of mounts"));
+    if arguments.get(2).map(String::as_str) == Some("--serve") {
+        serve_mounts(arguments[3].parse().expect("a number of mounts"));
         return ExitCode::SUCCESS;
     }
     let _ = Fixtures::release();
     pin(0);
     let start = |mounts: usize| {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
-        Peer::start(command.args(["--serve", &mounts.to_string()]))
+        Peer::start(command.args(["routes", "--serve", &mounts.to_string()]))
     };
     let (many, one) = (start(MOUNTS), start(1));
     pin(1);

@@ -1,16 +1,12 @@
 //! Ten thousand cycles of load, serve and unload of a plugin that uses what could outlive it, with requests on two threads
 //! all the while: each new generation takes over while the old one drains.
 
-#![allow(unreachable_pub, reason = "a benchmark has no outside")]
-
-mod common;
-
-use camlock_policy::{Body, Call, Ending, FaultKind, Instance, Loaded};
-use camlock_testing::Fixtures;
-use common::{
+use crate::common::{
     host::{Host, end, serving_runtime},
     report::{Better, Row, finish},
 };
+use camlock_policy::{Body, Call, Ending, FaultKind, Instance, Loaded};
+use camlock_testing::Fixtures;
 use http_body_util::BodyExt;
 use std::{
     process::ExitCode,
@@ -23,8 +19,7 @@ use std::{
 
 type Current = Arc<Mutex<Option<Arc<dyn Instance>>>>;
 
-fn main() -> ExitCode {
-    camlock_loader::run_verifier_if_asked();
+pub fn run() -> ExitCode {
     let cycles = std::env::var("CAMLOCK_BENCH_CYCLES").ok().and_then(|cycles| cycles.parse().ok()).unwrap_or(10_000);
     let runtime = serving_runtime();
     let rows = runtime.block_on(measure(cycles));

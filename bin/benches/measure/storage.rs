@@ -1,10 +1,11 @@
 //! Values that a plugin keeps: got and put by a plugin that is loaded, beside the same done by the host itself, in runs that
 //! alternate, on both databases.
 
-#![allow(unreachable_pub, reason = "a benchmark has no outside")]
-
-mod common;
-
+use crate::common::{
+    host::{Host, end},
+    kept::{self, Registry},
+    report::{Better, Row, finish},
+};
 use bytes::Bytes;
 use camlock_loader::Surroundings;
 use camlock_policy::{Answer, Body, Call, GenerationStart, Granted, Grants, Loaded};
@@ -13,11 +14,6 @@ use camlock_services::{
     StorageLimits, StorageOperation, StorageService,
 };
 use camlock_testing::Fixtures;
-use common::{
-    host::{Host, end},
-    kept::{self, Registry},
-    report::{Better, Row, finish},
-};
 use http::Request;
 use std::{process::ExitCode, sync::Arc, time::Instant};
 use tokio::runtime::Handle;
@@ -27,8 +23,7 @@ const WARM_UP: usize = 4;
 const GETS: u32 = 1_000;
 const PUTS: u32 = 50;
 
-fn main() -> ExitCode {
-    camlock_loader::run_verifier_if_asked();
+pub fn run() -> ExitCode {
     let registry = Registry::new();
     let (_directory, file) = kept::file();
     let runtime =

@@ -1,13 +1,9 @@
 //! A one-line change of an axum plugin, saved: until the new code answers, against the bare incremental `cargo build` of the
 //! same change with the same profile. Pairs that alternate.
 
-#![allow(unreachable_pub, reason = "a benchmark has no outside")]
-
-mod common;
-
+use crate::common::report::{Better, Row, finish};
 use camlock_build::Profile;
 use camlock_testing::{Server, Site, manifest, repository, single};
-use common::report::{Better, Row, finish};
 use std::{
     fs,
     path::Path,
@@ -17,7 +13,7 @@ use std::{
 
 const PAIRS: usize = 30;
 
-fn main() -> ExitCode {
+pub fn run() -> ExitCode {
     let rows = [Profile::Quick, Profile::Release].map(|profile| {
         let case = match profile {
             Profile::Quick => "save → answer from the new code ÷ bare cargo build, profile quick",

@@ -1,21 +1,16 @@
 //! From the last lease gone to the mapping confirmed gone.
 
-#![allow(unreachable_pub, reason = "a benchmark has no outside")]
-
-mod common;
-
-use camlock_policy::{Body, Call, Ending};
-use camlock_testing::Fixtures;
-use common::{
+use crate::common::{
     host::{Host, end, serving_runtime},
     report::{Better, Row, finish},
 };
+use camlock_policy::{Body, Call, Ending};
+use camlock_testing::Fixtures;
 use std::{process::ExitCode, time::Instant};
 
 const SAMPLES: usize = 200;
 
-fn main() -> ExitCode {
-    camlock_loader::run_verifier_if_asked();
+pub fn run() -> ExitCode {
     let rows = [
         measure("last lease gone → mapping confirmed gone, a hello-world", "hello", "/hello").must(5.0, 0.5),
         measure("the same, a plugin with tokio, threads, thread-locals", "churn", "/work").must(5.0, 0.5),
