@@ -49,7 +49,7 @@ fn tamper(world: &World, sql: &str) {
     match &world.place {
         Place::Sqlite => {
             let mut shell = Command::new("sqlite3");
-            shell.args(["-cmd", ".timeout 5000"]).arg(world.site.path(".camlock/plugins.db")).arg(sql);
+            shell.args(["-cmd", ".timeout 60000"]).arg(world.site.path(".camlock/plugins.db")).arg(sql);
             let done = shell.output().unwrap();
             assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         }

@@ -76,14 +76,14 @@ fn paused_for_half_a_minute() {
         world.server().pause();
         let asked = Instant::now();
         let answer = server.act("POST", "/api/v1/plugins/hello/disable");
-        assert!(asked.elapsed() < Duration::from_secs(10), "it took {:?} to be refused", asked.elapsed());
+        assert!(asked.elapsed() < Duration::from_secs(25), "it took {:?} to be refused", asked.elapsed());
         assert_eq!(answer.status, 503, "{answer:?}");
         assert!(detail(&answer).contains("does not answer in time"), "{answer:?}");
         until_not_ready(&server, "does not answer in time");
         // Now that it is known nobody waits for it.
         let asked = Instant::now();
         assert_eq!(server.act("POST", "/api/v1/plugins/hello/disable").status, 503);
-        assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+        assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
         world.site.write("plugins/hello.rs", &single("hello again"));
         until_it_waits(&server, "hello");
         let elsewhere = thread::scope(|threads| {

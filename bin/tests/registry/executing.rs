@@ -148,7 +148,7 @@ pub(crate) fn what_is_under_way(world: &World) {
     };
     let begun = Instant::now();
     let ended: Vec<_> = thread::scope(|scope| {
-        let all: Vec<_> = (0..150).map(|_| scope.spawn(|| asked(2_000))).collect();
+        let all: Vec<_> = (0..150).map(|_| scope.spawn(|| asked(5_000))).collect();
         all.into_iter().map(|one| one.join().unwrap()).collect()
     });
     let took = begun.elapsed();
@@ -156,7 +156,7 @@ pub(crate) fn what_is_under_way(world: &World) {
     let refused: Vec<_> = ended.iter().filter(|answer| answer.status == 429).collect();
     assert_eq!((successes, refused.len()), (120, 30));
     assert_eq!(detail(refused[0]), "120 executions of `working` are under way, and no more are taken at once");
-    assert!(took < Duration::from_secs(30), "{took:?}");
+    assert!(took < Duration::from_secs(120), "{took:?}");
 
     let running = |server: &Server| server.get("/api/v1/p/working/running").text;
     let mut leaves = TcpStream::connect(address).unwrap();

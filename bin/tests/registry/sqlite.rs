@@ -86,7 +86,7 @@ impl Shell {
         let mut shell = Command::new("sqlite3");
         shell.arg(world.file()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut shell = shell.spawn().unwrap();
-        writeln!(shell.stdin.as_mut().unwrap(), ".timeout 5000\n{sql};\n.print done").unwrap();
+        writeln!(shell.stdin.as_mut().unwrap(), ".timeout 60000\n{sql};\n.print done").unwrap();
         let mut line = String::new();
         BufReader::new(shell.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line.trim(), "done");

@@ -13,7 +13,7 @@ use std::{
 pub(crate) const STEADY: &str = "/api/v1/p/steady/";
 
 /// How long anything of the registry may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Where a registry lies.
 pub(crate) enum Place {
@@ -115,7 +115,7 @@ impl World {
         match &self.place {
             Place::Sqlite => {
                 let mut shell = Command::new("sqlite3");
-                shell.args(["-bail", "-cmd", ".timeout 5000"]).arg(self.file()).arg(sql).stdin(Stdio::null());
+                shell.args(["-bail", "-cmd", ".timeout 60000"]).arg(self.file()).arg(sql).stdin(Stdio::null());
                 let done = shell.output().map_err(|error| format!("the `sqlite3` shell was not started: {error}"))?;
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
                 if done.status.success() { Ok(text(&done.stdout)) } else { Err(text(&done.stderr)) }
