@@ -125,6 +125,26 @@ pub(crate) fn in_a_transaction(world: &World) {
     };
     server.until(heard, |heard| heard.len() >= expected.len());
     assert_eq!(heard(&server), expected);
+    // Revoked, it is refused: by the host where the plugin asks it, and by the database where a client of its own does.
+    let ways: &[&str] = if matches!(world.place, Place::Sqlite) { &["commit"] } else { &["commit", "by-sql"] };
+    let permission = "events:emit:plugin.hearing.**";
+    for (command, status) in [("revoke", 403), ("grant", 200)] {
+        let (code, said) = world.command(&server, &[command, "hearing", permission]);
+        assert_eq!(code, Some(0), "{said}");
+        for way in ways {
+            server.until(|_| outbox(own, way, 6).status, |answered| *answered == status);
+        }
+    }
+    if !matches!(world.place, Place::Sqlite) {
+        // An operator's SQL holds from its commit on, before any server hears of it.
+        world.sql("UPDATE plugin_grants SET granted = 'database' WHERE plugin = 'hearing'");
+        let refused = outbox(own, "by-sql", 7);
+        let why = "`events:emit:plugin.hearing.order.made` is not granted to this plugin";
+        assert!(refused.status == 403 && refused.text.contains(why), "{refused:?}");
+        // When one has, it takes away what it had written.
+        let written = "SELECT string_agg(pattern, ' ') FROM event_emitters WHERE plugin = 'hearing'";
+        world.until_sql(written, "");
+    }
     server.end();
 }
 

@@ -28,7 +28,7 @@ fn dump(world: &World) -> String {
 fn migrations(kind: Kind) -> usize {
     match kind {
         Kind::Sqlite => 7,
-        Kind::Postgres => 13,
+        Kind::Postgres => 14,
     }
 }
 
