@@ -25,7 +25,7 @@ fn put_there(world: &World) {
     fs::copy(Fixtures::quick().library("hearing"), world.site.path("plugins/hearing.so")).unwrap();
 }
 
-fn subscription(server: &Server, id: &str) -> Value {
+pub(crate) fn subscription(server: &Server, id: &str) -> Value {
     let all = server.get_as_admin("/api/v1/subscriptions").json();
     let found = all["items"].as_array().unwrap().iter().find(|one| one["id"] == id);
     found.cloned().unwrap_or_default()
@@ -36,10 +36,18 @@ fn emit(server: &Server, topic: &str, payload: Value) {
     assert_eq!(emitted.status, 202, "{emitted:?}");
 }
 
+fn ledger_text(world: &World) -> String {
+    fs::read_to_string(world.site.path(".camlock/plugins/hearing/ledger")).unwrap_or_default()
+}
+
 /// Those that the plugin has in its file.
-fn ledger(world: &World) -> BTreeSet<u32> {
-    let text = fs::read_to_string(world.site.path(".camlock/plugins/hearing/ledger")).unwrap_or_default();
-    text.lines().filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect()
+pub(crate) fn ledger(world: &World) -> BTreeSet<u32> {
+    ledger_text(world).lines().filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect()
+}
+
+/// Where they stood, in the order in which it heard of them.
+pub(crate) fn positions(world: &World) -> Vec<u64> {
+    ledger_text(world).lines().filter_map(|line| line.split(' ').nth(1)?.parse().ok()).collect()
 }
 
 /// Emits what is next until the server is gone: those that were acknowledged.
