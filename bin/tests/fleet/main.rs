@@ -1,5 +1,6 @@
 //! Several real servers, each with a plugins directory and data of its own, on one real PostgreSQL.
 
+mod clocks;
 mod grants;
 mod heard;
 mod rollouts;
@@ -11,6 +12,7 @@ mod toggles;
 
 use camlock_testing::{Postgres, Server, Site};
 use serde_json::Value;
+use std::process::Command;
 
 /// A server of a fleet, and where it lives.
 struct Node {
@@ -29,6 +31,11 @@ struct Fleet {
 impl Fleet {
     /// So many servers, with these lines in the configuration of each.
     fn of(count: usize, lines: &[String]) -> Self {
+        Fleet::of_which(count, lines, |_, _, _| {})
+    }
+
+    /// The same, with a change of each one's command.
+    fn of_which(count: usize, lines: &[String], change: impl Fn(usize, &Site, &mut Command)) -> Self {
         let site = Site::new(env!("CARGO_BIN_EXE_camlock"));
         let database = Postgres::shared().database();
         let nodes = (0..count).map(|number| {
@@ -39,7 +46,7 @@ impl Fleet {
             for line in lines {
                 site.configure(line);
             }
-            let server = site.start();
+            let server = site.start_with(|command| change(number, &site, command));
             Node { site, server }
         });
         Fleet { nodes: nodes.collect(), database, site }

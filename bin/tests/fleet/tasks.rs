@@ -11,7 +11,7 @@ use std::{
 
 const PATH: &str = "/api/v1/p/chores";
 
-fn put_there(fleet: &Fleet) {
+pub(crate) fn put_there(fleet: &Fleet) {
     for node in &fleet.nodes {
         fs::create_dir_all(node.site.path("plugins")).unwrap();
         fs::copy(Fixtures::quick().library("chores"), node.site.path("plugins/chores.so")).unwrap();
@@ -22,7 +22,7 @@ fn put_there(fleet: &Fleet) {
 }
 
 /// So many tasks, a few at a time and from all servers: their ids.
-fn enqueue(server: &Server, count: usize, input: &Value) -> Vec<String> {
+pub(crate) fn enqueue(server: &Server, count: usize, input: &Value) -> Vec<String> {
     let headers = [("content-type", "application/json")];
     let path = format!("{PATH}/many/{count}");
     let made = server.until(
@@ -32,7 +32,7 @@ fn enqueue(server: &Server, count: usize, input: &Value) -> Vec<String> {
     made.unwrap().json().as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect()
 }
 
-fn read(site: &Site, file: &str) -> String {
+pub(crate) fn read(site: &Site, file: &str) -> String {
     fs::read_to_string(site.path(&format!(".camlock/plugins/chores/{file}"))).unwrap_or_default()
 }
 

@@ -25,7 +25,7 @@ fn put_there(world: &World) {
     fs::copy(Fixtures::quick().library("hearing"), world.site.path("plugins/hearing.so")).unwrap();
 }
 
-fn subscription(server: &Server, id: &str) -> Value {
+pub(crate) fn subscription(server: &Server, id: &str) -> Value {
     let all = server.get_as_admin("/api/v1/subscriptions").json();
     let found = all["items"].as_array().unwrap().iter().find(|one| one["id"] == id);
     found.cloned().unwrap_or_default()
@@ -36,10 +36,18 @@ fn emit(server: &Server, topic: &str, payload: Value) {
     assert_eq!(emitted.status, 202, "{emitted:?}");
 }
 
+fn ledger_text(world: &World) -> String {
+    fs::read_to_string(world.site.path(".camlock/plugins/hearing/ledger")).unwrap_or_default()
+}
+
 /// Those that the plugin has in its file.
-fn ledger(world: &World) -> BTreeSet<u32> {
-    let text = fs::read_to_string(world.site.path(".camlock/plugins/hearing/ledger")).unwrap_or_default();
-    text.lines().filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect()
+pub(crate) fn ledger(world: &World) -> BTreeSet<u32> {
+    ledger_text(world).lines().filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect()
+}
+
+/// Where they stood, in the order in which it heard of them.
+pub(crate) fn positions(world: &World) -> Vec<u64> {
+    ledger_text(world).lines().filter_map(|line| line.split(' ').nth(1)?.parse().ok()).collect()
 }
 
 /// Emits what is next until the server is gone: those that were acknowledged.
@@ -125,6 +133,26 @@ pub(crate) fn in_a_transaction(world: &World) {
     };
     server.until(heard, |heard| heard.len() >= expected.len());
     assert_eq!(heard(&server), expected);
+    // Revoked, it is refused: by the host where the plugin asks it, and by the database where a client of its own does.
+    let ways: &[&str] = if matches!(world.place, Place::Sqlite) { &["commit"] } else { &["commit", "by-sql"] };
+    let permission = "events:emit:plugin.hearing.**";
+    for (command, status) in [("revoke", 403), ("grant", 200)] {
+        let (code, said) = world.command(&server, &[command, "hearing", permission]);
+        assert_eq!(code, Some(0), "{said}");
+        for way in ways {
+            server.until(|_| outbox(own, way, 6).status, |answered| *answered == status);
+        }
+    }
+    if !matches!(world.place, Place::Sqlite) {
+        // An operator's SQL holds from its commit on, before any server hears of it.
+        world.sql("UPDATE plugin_grants SET granted = 'database' WHERE plugin = 'hearing'");
+        let refused = outbox(own, "by-sql", 7);
+        let why = "`events:emit:plugin.hearing.order.made` is not granted to this plugin";
+        assert!(refused.status == 403 && refused.text.contains(why), "{refused:?}");
+        // When one has, it takes away what it had written.
+        let written = "SELECT string_agg(pattern, ' ') FROM event_emitters WHERE plugin = 'hearing'";
+        world.until_sql(written, "");
+    }
     server.end();
 }
 

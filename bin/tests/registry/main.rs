@@ -5,6 +5,7 @@ mod audited;
 mod cut;
 mod executing;
 mod heard;
+mod middle;
 mod opening;
 mod powertable;
 mod sqlite;
@@ -41,6 +42,7 @@ both! {
     audited: every_event_in_one_chain;
     executing: what_comes_of_it what_is_under_way what_is_kept;
     heard: what_operators_see in_a_transaction killed_in_the_middle_of_events;
+    middle: events_and_versions tasks_and_versions;
     stored: killed_in_the_middle_of_batches;
     tables: a_life a_version_comes_too_early killed_in_the_middle;
     tasks: from_beginning_to_end a_reload_in_the_middle killed_in_the_middle_of_ten_thousand;

@@ -2,7 +2,7 @@
 //! and databases are killed. The plugin's ledger says what ran, and when.
 
 use crate::world::*;
-use camlock_testing::{Answer, Fixtures, Server, request_with, rounds};
+use camlock_testing::{Answer, Fixtures, Server, request_with, rounds, set_clock};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +16,7 @@ fn put_there(world: &World) {
     fs::copy(Fixtures::quick().library("chores"), world.site.path("plugins/chores.so")).unwrap();
 }
 
-fn try_post(server: &Server, path: &str, body: &Value) -> std::io::Result<Answer> {
+pub(crate) fn try_post(server: &Server, path: &str, body: &Value) -> std::io::Result<Answer> {
     let headers = [("content-type", "application/json")];
     request_with(server.address, "POST", &format!("{PATH}{path}"), &headers, &body.to_string())
 }
@@ -41,7 +41,7 @@ fn until(server: &Server, id: &str, state: &str) -> Value {
 }
 
 /// How many are in that state, or more than a page has.
-fn count(server: &Server, state: &str) -> usize {
+pub(crate) fn count(server: &Server, state: &str) -> usize {
     let page = server.get_as_admin(&format!("/api/v1/tasks?plugin=chores&limit=500&state={state}")).json();
     page["items"].as_array().map_or(usize::MAX, Vec::len)
 }
@@ -177,7 +177,7 @@ fn ledger(world: &World) -> Vec<Noted> {
 }
 
 /// All that was accepted came to its end, and nothing ran twice at once; one that was killed had no end, but ended with its process.
-fn all_were_done(world: &World, ids: &BTreeSet<String>) {
+pub(crate) fn all_were_done(world: &World, ids: &BTreeSet<String>) {
     let noted = ledger(world);
     let done: BTreeSet<&String> = noted.iter().filter(|line| line.what == "done").map(|line| &line.id).collect();
     let lost: Vec<_> = ids.iter().filter(|id| !done.contains(id)).collect();
@@ -200,6 +200,20 @@ fn all_were_done(world: &World, ids: &BTreeSet<String>) {
     }
 }
 
+/// Those that began while they ran, where no process was killed.
+pub(crate) fn begun_while_it_ran(world: &World) -> Vec<String> {
+    let (mut noted, mut running, mut twice) = (ledger(world), BTreeSet::new(), Vec::new());
+    noted.sort_by_key(|line| line.at);
+    for line in noted {
+        match line.what.as_str() {
+            "begun" if !running.insert(line.id.clone()) => twice.push(line.id),
+            "begun" => {}
+            _ => _ = running.remove(&line.id),
+        }
+    }
+    twice
+}
+
 pub(crate) fn killed_in_the_middle_of_ten_thousand(world: &World) {
     world.site.configure("fleet.heartbeat = \"500ms\"\nfleet.alive = \"2s\"");
     put_there(world);
@@ -207,7 +221,7 @@ pub(crate) fn killed_in_the_middle_of_ten_thousand(world: &World) {
     let (mut ids, kills) = (BTreeSet::new(), rounds(5));
     for kill in 0..kills {
         server.until_serving("chores");
-        for _ in 0..10_000 / kills / 500 {
+        for _ in 0..(10_000 / kills / 500).max(1) {
             let input = json!({ "do": "wait", "milliseconds": 5 });
             let made = server.until(
                 |server| try_post(server, "/many/500", &input),
@@ -238,8 +252,8 @@ fn of_a_database_that_is_killed() {
     );
     let mut ids = BTreeSet::new();
     for _ in 0..rounds(3) {
-        for _ in 0..10 {
-            let made = post(&server, "/many/100", &json!({ "do": "wait", "milliseconds": 5 }));
+        for _ in 0..7 {
+            let made = post(&server, "/many/500", &json!({ "do": "wait", "milliseconds": 5 }));
             ids.extend(made.json().as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()));
         }
         world.server().kill();
@@ -256,4 +270,31 @@ fn of_a_database_that_is_killed() {
     }
     server.until(|server| count(server, "waiting") + count(server, "running"), |left| *left == 0);
     all_were_done(&world, &ids);
+}
+
+/// The clock is set back by five seconds between the death of a server and the next.
+#[test]
+fn a_clock_that_is_set_back() {
+    let world = World::sqlite();
+    put_there(&world);
+    let later = |command: &mut std::process::Command| set_clock(command, &world.site.path(""), 5);
+    let server = world.start_with(later);
+    server.until_serving("chores");
+    let input = json!({ "do": "wait", "milliseconds": 2_000 });
+    let made = server.until(
+        |server| try_post(server, "/many/100", &input),
+        |made| made.as_ref().is_ok_and(|made| made.status == 200),
+    );
+    let ids: BTreeSet<String> =
+        made.unwrap().json().as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect();
+    server.until(|server| count(server, "running"), |running| *running > 0);
+    server.kill();
+    let server = world.serve();
+    server.until_serving("chores");
+    server.until(|server| count(server, "waiting") + count(server, "running"), |left| *left == 0);
+    assert_eq!(count(&server, "dead"), 0);
+    let done: BTreeSet<String> =
+        ledger(&world).into_iter().filter(|line| line.what == "done").map(|line| line.id).collect();
+    assert_eq!(ids.difference(&done).count(), 0);
+    server.end();
 }

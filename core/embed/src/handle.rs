@@ -11,6 +11,7 @@ use crate::{
     record::OpenRegistry,
     runtimes::Runtimes,
     secrets::{self, OwnKey},
+    sql_rights,
     suspects::{put_under_quarantine, tell_lost},
     tasks::{OperatorsTasks, TaskParts, follow_takers},
     values::StoredValues,
@@ -229,7 +230,8 @@ impl Camlock {
         control.spawn(parent::remember(link.clone(), manager.watch()));
         control.spawn(lifecycle_events::follow(events.clone(), manager.watch()));
         control.spawn(analytics::follow(analytics.clone(), counted));
-        control.spawn(follow_takers(tasks.known.clone(), tables, manager.watch()));
+        control.spawn(follow_takers(tasks.known.clone(), manager.watch()));
+        control.spawn(sql_rights::follow(tables, manager.watch()));
         let heard = RunnerSettings {
             heartbeat: fleet.heartbeat.min(RunnerSettings::default().heartbeat),
             silence: fleet.alive.min(RunnerSettings::default().silence),

@@ -49,6 +49,7 @@ mod record;
 mod router;
 mod runtimes;
 mod secrets;
+mod sql_rights;
 mod suspects;
 mod tasks;
 mod values;

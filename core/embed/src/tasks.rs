@@ -8,7 +8,6 @@ use camlock_policy::{
 };
 use camlock_services::{
     KnownTasks, OfferedTask, TakenTask, TaskQuery, TaskQueue, TaskRecord, TaskRunner, TaskState, TaskWishes,
-    database::PluginTables,
 };
 use serde_json::Value;
 use std::{
@@ -17,9 +16,6 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 use tokio::sync::watch;
-
-/// What could not be written is written after so long.
-const AGAIN: Duration = Duration::from_secs(5);
 
 /// The queue, and all that belongs to it on this server. Cheap to clone.
 #[derive(Clone)]
@@ -42,18 +38,9 @@ type FollowedTaker = (u64, (bool, bool), Vec<TakenTask>);
 type TakenByPlugin = BTreeMap<Arc<str>, FollowedTaker>;
 
 /// Follows which plugins serve, and take tasks, and may; as long as there is anything new.
-pub(crate) async fn follow_takers(
-    known: KnownTasks,
-    tables: PluginTables,
-    mut overview: watch::Receiver<Arc<Overview>>,
-) {
-    let (mut taken, mut may_enqueue) = (TakenByPlugin::new(), BTreeMap::<String, bool>::new());
-    let mut failed = false;
-    loop {
-        let patience = if failed { AGAIN } else { Duration::MAX };
-        if let Ok(Err(_)) = tokio::time::timeout(patience, overview.changed()).await {
-            return;
-        }
+pub(crate) async fn follow_takers(known: KnownTasks, mut overview: watch::Receiver<Arc<Overview>>) {
+    let mut taken = TakenByPlugin::new();
+    while overview.changed().await.is_ok() {
         let now = overview.borrow_and_update().clone();
         let mut next = TakenByPlugin::new();
         for plugin in &now.plugins {
@@ -68,19 +55,6 @@ pub(crate) async fn follow_takers(
             known.replace(next.iter().map(|(plugin, (.., types))| (plugin.clone(), types.clone())).collect());
         }
         taken = next;
-        failed = false;
-        for plugin in now.plugins.iter().filter(|plugin| plugin.serving.is_some() && has(plugin, "database")) {
-            let may = has(plugin, "tasks");
-            if may_enqueue.get(&plugin.name) != Some(&may) {
-                match tables.let_enqueue(&plugin.name, may).await {
-                    Ok(()) => drop(may_enqueue.insert(plugin.name.clone(), may)),
-                    Err(error) => {
-                        tracing::debug!("who may enqueue by SQL could not be written: {error}");
-                        failed = true;
-                    }
-                }
-            }
-        }
     }
 }
 

@@ -93,7 +93,7 @@ pub use crate::{
     services::{AskCounts, AskError, AskErrorCode, Asker, ERROR_CODE, Services},
     subscriptions::{DeliverTo, EMIT, SUBSCRIBE, Subscription, may_subscribe, opens},
     supervisor::{Aside, PluginWork, Ports, Settings, supervise},
-    tables::{TableTerms, TablesNotReady, TablesReady},
+    tables::{SqlRights, TableTerms, TablesNotReady, TablesReady},
     task_types::{TaskRate, TaskType, check_task_type, duration},
     topics::{HOST_TOPICS, MOST_TOPIC, NoTopic, TopicPattern, check_outside_topic, check_own_topic, check_topic},
     ui::{UiFile, UiPart, UiSection},

@@ -279,6 +279,7 @@ fn texts(dialect: Dialect, applied: &BTreeSet<String>) -> impl Iterator<Item = &
             "2026-11-29-000016_catalogs"
             "2026-11-29-000020_analytics"
             "2026-11-29-000021_discovery"
+            "2026-11-29-000022_emit_grants"
         ),
     };
     texts.into_iter().filter(|(name, _)| applied.contains(&version_of(name))).map(|(_, text)| text)

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod clock;
 mod fixtures;
 mod load;
 mod memory;
@@ -18,6 +19,7 @@ mod sources;
 mod trials;
 
 pub use camlock_testing_macros::trial;
+pub use clock::set_clock;
 pub use fixtures::{Fixtures, repository, run_cargo};
 #[doc(hidden)]
 pub use inventory;

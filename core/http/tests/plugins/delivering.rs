@@ -5,10 +5,7 @@ use camlock_loader::on_thread_park;
 use camlock_policy::{Body, Deliver, Delivered, Delivery, FaultKind, Publish, Undelivered};
 use camlock_testing::{Fixtures, trial};
 use http_body_util::BodyExt;
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{cell::Cell, path::PathBuf, time::Duration};
 
 fn library() -> PathBuf {
     Fixtures::quick().library("working")
@@ -80,26 +77,26 @@ fn what_a_plugin_does_not_take() {
     });
 }
 
-/// What blocks, blocks nothing but deliveries to the same plugin.
+/// What blocks, blocks nothing but deliveries to the same plugin: requests are answered while it does.
 #[trial]
 fn deliveries_that_block_hold_up_no_request() {
     run(async {
         let host = Host::new();
         let served = host.serve(&library()).await;
+        let over = Cell::new(false);
         let blocking = async {
-            let blocks = (0..20).map(|_| execute(&served, "working", r#"{"do":"block","milliseconds":400}"#));
+            let blocks = (0..20).map(|_| execute(&served, "working", r#"{"do":"block","milliseconds":1000}"#));
             futures_util::future::join_all(blocks).await.into_iter().for_each(|done| drop(done.expect("an answer")));
+            over.set(true);
         };
         let asking = async {
             until_running(&served, 2).await;
-            let begun = Instant::now();
             for _ in 0..20 {
                 served.text("/running").await;
             }
-            begun.elapsed()
+            assert!(!over.get(), "they waited for what blocks");
         };
-        let ((), asked) = tokio::join!(blocking, asking);
-        assert!(asked < Duration::from_millis(400), "{asked:?}");
+        tokio::join!(blocking, asking);
         served.unload_wholly().await;
     });
 }

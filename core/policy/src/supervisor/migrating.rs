@@ -9,7 +9,9 @@ use super::{
     plugin::{Attempt, AttemptReason, Contracting, FailedGeneration, Plugin},
     work::{self, GenerationId, GenerationReport, WorkReport},
 };
-use crate::{Candidate, Failure, Stage, TableTerms, TablesNotReady, TablesReady, migrations, never, registry::Actor};
+use crate::{
+    Candidate, Failure, SqlRights, Stage, TableTerms, TablesNotReady, TablesReady, migrations, never, registry::Actor,
+};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -68,7 +70,11 @@ impl Supervisor {
             never!("tables are made for `{name}`, which is not known");
             return;
         };
-        let terms = TableTerms { back: plugin.goes_back_regardless(&artifact), alone: plugin.is_first_with_tables() };
+        let mut terms = TableTerms {
+            back: plugin.goes_back_regardless(&artifact),
+            alone: plugin.is_first_with_tables(),
+            rights: SqlRights::default(),
+        };
         let Some(candidate) = plugin.candidate.as_mut() else {
             never!("tables are made for a candidate of `{name}`, which has none");
             return;
@@ -90,6 +96,8 @@ impl Supervisor {
             "bringing its tables up to date".clone_into(&mut candidate.doing);
         }
         let generation = candidate.head.generation;
+        // Of what serves and of the candidate: as soon as it begins it may use them.
+        terms.rights = SqlRights::of(&plugin.grants_view());
         let reporter = self.reporter(name, generation);
         let id = reporter.id.clone();
         let lost = || {

@@ -99,7 +99,7 @@ impl TablesToCarry {
         carried: &mut CarriedTables,
     ) -> Result<(), MigrationError> {
         for PluginToCarry { plugin, files } in self.0 {
-            if !to.applied(&plugin).await?.is_empty() {
+            if !to.applied(&plugin, None).await?.is_empty() {
                 return Err(MigrationError::Refused(format!("the plugin `{plugin}` has tables there already")));
             }
             carried.plugins.push(plugin.clone());

@@ -15,9 +15,11 @@
 
 mod catalog;
 mod migrate;
+mod rights;
 mod roles;
 
 pub(in crate::database) use migrate::on_record;
 pub use migrate::{applied, drop_tables, migrate};
+pub use rights::let_by_sql;
 pub(in crate::database) use roles::unavailable;
-pub use roles::{PluginRoles, RoleLimits, RolePasswords, ensure_roles, has_roles, let_enqueue, passwords};
+pub use roles::{PluginRoles, RoleLimits, RolePasswords, ensure_roles, has_roles, passwords};

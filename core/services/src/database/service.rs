@@ -132,9 +132,9 @@ impl<S: Sessions> DatabaseService<S> {
     fn session(&self, asker: &Asker, request: Request<Body>) -> AnswerToAsk {
         let (orders, to_obey) = mpsc::channel(ORDERS_AHEAD);
         let (replies, to_send) = mpsc::channel(REPLIES_AHEAD);
-        let desk = self.2.clone().filter(|_| asker.may("tasks").is_ok());
         let asker = asker.clone();
-        let started = self.0.start(&asker.plugin, Session::new(to_obey, replies, self.1).with_tasks(desk));
+        let session = Session::new(to_obey, replies, self.1).with_tasks(self.2.clone(), &asker);
+        let started = self.0.start(&asker.plugin, session);
         Box::pin(async move {
             started.await?;
             let reading = tokio::spawn(read_orders(request.into_body(), orders, asker)).abort_handle();

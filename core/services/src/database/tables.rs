@@ -13,8 +13,8 @@ use super::{
 };
 use crate::data::{PoolTurn, PostgresServer, ServiceShares, SqliteFile};
 use camlock_policy::{
-    AskError, AskErrorCode, BoxFuture, Failure, MigrationFile, SqlDialect, Stage, TableTerms, TablesNotReady,
-    TablesReady,
+    AskError, AskErrorCode, BoxFuture, Failure, MigrationFile, SqlDialect, SqlRights, Stage, TableTerms,
+    TablesNotReady, TablesReady,
 };
 pub(super) use on_postgres::ServerTables;
 pub(super) use on_sqlite::FileTables;
@@ -91,11 +91,12 @@ impl PluginTables {
         }
     }
 
-    /// Whether a plugin's own SQL may enqueue tasks, where that is done by SQL: in PostgreSQL.
-    pub async fn let_enqueue(&self, plugin: &str, may: bool) -> Result<(), MigrationError> {
+    /// From now on a plugin may this by SQL of its own, where it is the database that checks it: PostgreSQL. In a file the host alone
+    /// emits and enqueues.
+    pub async fn let_by_sql(&self, plugin: &str, rights: &SqlRights) -> Result<(), MigrationError> {
         match &self.0 {
             TablesPlace::Sqlite(_) => Ok(()),
-            TablesPlace::Postgres(tables) => tables.let_enqueue(plugin, may).await,
+            TablesPlace::Postgres(tables) => tables.let_by_sql(plugin, rights).await,
         }
     }
 
@@ -115,11 +116,15 @@ impl PluginTables {
         }
     }
 
-    /// Has all that is needed, and tells which migrations have run.
-    pub(super) async fn applied(&self, plugin: &Arc<str>) -> Result<Vec<Applied>, MigrationError> {
+    /// Has all that is needed, with what the plugin may by SQL, if that is known, and tells which migrations have run.
+    pub(super) async fn applied(
+        &self,
+        plugin: &Arc<str>,
+        rights: Option<&SqlRights>,
+    ) -> Result<Vec<Applied>, MigrationError> {
         match &self.0 {
             TablesPlace::Sqlite(tables) => tables.applied(plugin).await,
-            TablesPlace::Postgres(tables) => tables.applied(plugin).await,
+            TablesPlace::Postgres(tables) => tables.applied(plugin, rights).await,
         }
     }
 
@@ -162,7 +167,8 @@ impl PluginTables {
         files: &[MigrationFile],
         terms: TableTerms,
     ) -> Result<TablesReady, TablesNotReady> {
-        let applied = self.applied(plugin).await.map_err(|error| TablesNotReady::failed(failure(&error)))?;
+        let applied = self.applied(plugin, Some(&terms.rights)).await;
+        let applied = applied.map_err(|error| TablesNotReady::failed(failure(&error)))?;
         if let Err(why) = may_go_back(files, &applied).or_else(|why| if terms.back { Ok(()) } else { Err(why) }) {
             return Err(TablesNotReady::failed(Failure::new(Stage::Migrate, why)));
         }
@@ -187,7 +193,7 @@ impl PluginTables {
     }
 
     async fn take_away(&self, plugin: &Arc<str>, files: &[MigrationFile]) -> Result<Vec<String>, MigrationError> {
-        let applied = self.applied(plugin).await?;
+        let applied = self.applied(plugin, None).await?;
         match plan(files, self.dialect(), &applied, false) {
             Plan::Run { afterwards: Some(file), .. } => {
                 self.run(plugin, file).await?;

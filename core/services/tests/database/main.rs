@@ -2,6 +2,7 @@
 
 mod carry;
 mod corpus;
+mod emitting;
 mod postgres;
 mod postgres_tricks;
 #[path = "../shared/server.rs"]

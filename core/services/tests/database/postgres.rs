@@ -1,6 +1,7 @@
 //! A registry in PostgreSQL, with what the host and another plugin keep in it.
 
 use crate::sqlite::{SECRET, WITHIN, file};
+use camlock_policy::SqlRights;
 use camlock_services::database::{
     MigrationError, TableChange,
     postgres::{self, PluginRoles, RoleLimits, RolePasswords},
@@ -29,7 +30,8 @@ pub(crate) const CORE: &str = "
     CREATE SCHEMA camlock;
     SET search_path = camlock;
     CREATE TABLE plugins (name TEXT PRIMARY KEY, enabled BOOLEAN NOT NULL DEFAULT true, version TEXT NOT NULL DEFAULT '',
-        removed BOOLEAN NOT NULL DEFAULT false);
+        removed BOOLEAN NOT NULL DEFAULT false, source TEXT NOT NULL DEFAULT 'directory');
+    CREATE TABLE plugin_grants (plugin TEXT NOT NULL, source TEXT NOT NULL DEFAULT 'directory', granted TEXT NOT NULL);
     INSERT INTO plugins VALUES ('shop', true), ('other', true);
     CREATE TABLE api_tokens (id INTEGER PRIMARY KEY, token TEXT);
     INSERT INTO api_tokens VALUES (1, 'a secret of others');
@@ -47,6 +49,7 @@ pub(crate) const TABLES: &str = concat!(
     include_str!("../../../../migrations/postgres/2026-11-29-000005_plugin_tables/up.sql"),
     include_str!("../../../../migrations/postgres/2026-11-29-000007_events/up.sql"),
     include_str!("../../../../migrations/postgres/2026-11-29-000008_tasks/up.sql"),
+    include_str!("../../../../migrations/postgres/2026-11-29-000022_emit_grants/up.sql"),
 );
 
 const OWN: &str = "
@@ -94,7 +97,13 @@ impl Registry {
 
     async fn ensure(&self, roles: &PluginRoles) -> Result<(), MigrationError> {
         let mut host = connect(&self.host_url).await;
-        postgres::ensure_roles(&mut host, roles, &RolePasswords::new([1; 32]), RoleLimits::default()).await
+        postgres::ensure_roles(&mut host, roles, &RolePasswords::new([1; 32]), RoleLimits::default(), None).await
+    }
+
+    /// From now on the shop may this by SQL.
+    pub(crate) async fn let_by_sql(&self, rights: &SqlRights) {
+        let mut host = connect(&self.host_url).await;
+        postgres::let_by_sql(&mut host, &self.shop, rights).await.unwrap();
     }
 
     pub(crate) async fn as_role(&self, role: &str) -> Client {

@@ -1,10 +1,10 @@
 //! Many tasks.
 
 use crate::{
-    place::{Place, enqueue, on_both, shop, task, types, until},
+    place::{CALM, Place, enqueue, on_both, shop, task, types, until},
     plugin::FakePlugin,
 };
-use camlock_services::{OfferedTask, TaskQuery, TaskState};
+use camlock_services::{OfferedTask, RunnerSettings, TaskQuery, TaskState};
 use camlock_testing::trial;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -30,10 +30,10 @@ fn a_hundred_thousand_wait() {
         let begun = Instant::now();
         let urgent = enqueue(&queue, OfferedTask { priority: 10, ..task("review", json!({})) }).await;
         until(&queue, urgent, TaskState::Done).await;
-        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        println!("an urgent one after {:?}", begun.elapsed());
+        assert!(queue.counts().await.unwrap()["shop"].waiting > 50_000, "most of what came before it still waits");
         let page = queue.list(TaskQuery { most: 50, state: Some(TaskState::Waiting), ..TaskQuery::default() }).await;
         assert!(page.unwrap().more);
-        println!("an urgent one after {:?}", begun.elapsed());
         runner.end().await;
         assert_eq!(plugin.ledger(|ledger| ledger.overlaps.clone()), Vec::<i64>::new());
     });
@@ -66,7 +66,9 @@ fn ten_thousand_are_done_once_each() {
 fn at_rest_a_task_begins_at_once() {
     on_both(async |place| {
         let plugin = FakePlugin::default();
-        let (queue, runner) = place.serve_many("one", &types(&["review"]), &plugin);
+        // Who is not told of a task finds it after a minute.
+        let told = RunnerSettings { poll: Duration::from_secs(60), ..CALM };
+        let (queue, runner) = place.serve_as(("one", told), &types(&["review"]), &plugin);
         let first = enqueue(&queue, task("review", json!({}))).await;
         until(&queue, first, TaskState::Done).await;
         // In PostgreSQL another server enqueues, and its word is heard.
@@ -78,14 +80,13 @@ fn at_rest_a_task_begins_at_once() {
             let before = plugin.ledger(|ledger| ledger.begun.len());
             enqueue(&elsewhere, task("review", json!({}))).await;
             while plugin.ledger(|ledger| ledger.begun.len()) == before {
+                assert!(begun.elapsed() < Duration::from_secs(20), "nobody is told of it");
                 tokio::time::sleep(Duration::from_micros(200)).await;
             }
             waits.push(begun.elapsed());
         }
         waits.sort_unstable();
         println!("begun after {:?} in the middle, {:?} of 99 in 100", waits[50], waits[98]);
-        // Far from what waits for the next look.
-        assert!(waits[98] < Duration::from_millis(250), "{waits:?}");
         runner.end().await;
     });
 }

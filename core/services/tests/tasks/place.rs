@@ -29,6 +29,9 @@ pub const QUICK: RunnerSettings = RunnerSettings {
     poll: Duration::from_millis(300),
 };
 
+/// For servers that are lost: on a machine that is slow nobody else is silent for so long.
+pub const STEADY: RunnerSettings = RunnerSettings { silence: Duration::from_secs(8), ..QUICK };
+
 /// For many at once: nobody is silent because there is much to do.
 pub const CALM: RunnerSettings = RunnerSettings { silence: Duration::from_secs(60), ..QUICK };
 
@@ -114,15 +117,23 @@ impl Place {
 
     /// A server that runs tasks of these types for the shop.
     pub fn serve(&self, node: &str, types: &[TaskType], plugin: &FakePlugin) -> (TaskQueue, TaskRunner) {
-        let queue = self.open();
-        let runner = start(queue.clone(), (node, QUICK), types, plugin, &Handle::current());
-        (queue, runner)
+        self.serve_as((node, STEADY), types, plugin)
     }
 
     /// The same, with much to do.
     pub fn serve_many(&self, node: &str, types: &[TaskType], plugin: &FakePlugin) -> (TaskQueue, TaskRunner) {
+        self.serve_as((node, CALM), types, plugin)
+    }
+
+    /// The same, so.
+    pub fn serve_as(
+        &self,
+        own: (&str, RunnerSettings),
+        types: &[TaskType],
+        plugin: &FakePlugin,
+    ) -> (TaskQueue, TaskRunner) {
         let queue = self.open();
-        let runner = start(queue.clone(), (node, CALM), types, plugin, &Handle::current());
+        let runner = start(queue.clone(), own, types, plugin, &Handle::current());
         (queue, runner)
     }
 }

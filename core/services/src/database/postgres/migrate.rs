@@ -204,10 +204,10 @@ pub async fn drop_tables(
     if ending.query(is_there, &[&roles.run, &roles.migrate]).await.map_err(told)?.len() == 2 {
         ending.batch_execute(&rights).await.map_err(told)?;
     }
-    let sender = format!("DELETE FROM {schema}.task_senders WHERE plugin = $1");
-    ending.execute(&sender, &[&roles.plugin]).await.map_err(told)?;
-    let row = format!("DELETE FROM {schema}._plugin_roles WHERE plugin = $1");
-    ending.execute(&row, &[&roles.plugin]).await.map_err(told)?;
+    for table in ["task_senders", "event_emitters", "_plugin_roles"] {
+        let row = format!("DELETE FROM {schema}.{table} WHERE plugin = $1");
+        ending.execute(&row, &[&roles.plugin]).await.map_err(told)?;
+    }
     ending.batch_execute(&format!("DROP ROLE IF EXISTS {run}; DROP ROLE IF EXISTS {migrate}")).await.map_err(told)?;
     ending.commit().await.map_err(told)
 }

@@ -1,6 +1,8 @@
 //! The roles of a plugin: their names, their passwords, their rights.
 
+use super::rights::write_rights;
 use crate::database::MigrationError;
+use camlock_policy::SqlRights;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use std::fmt::{self, Write};
@@ -130,19 +132,6 @@ pub async fn has_roles(host: &Client, roles: &PluginRoles) -> Result<bool, Migra
     Ok(host.query_opt(&question, &[&roles.plugin]).await.map_err(|error| unavailable(&error))?.is_some())
 }
 
-/// Whether a plugin's role for run time may enqueue tasks by SQL. The function that does asks for this row.
-pub async fn let_enqueue(host: &Client, roles: &PluginRoles, may: bool) -> Result<(), MigrationError> {
-    let senders = format!("{}.task_senders", quoted(&roles.schema));
-    let done = match may {
-        true => {
-            let insert = format!("INSERT INTO {senders} (role, plugin) VALUES ($1, $2) ON CONFLICT DO NOTHING");
-            host.execute(&insert, &[&roles.run, &roles.plugin]).await
-        }
-        false => host.execute(&format!("DELETE FROM {senders} WHERE role = $1"), &[&roles.run]).await,
-    };
-    done.map(drop).map_err(|error| unavailable(&error))
-}
-
 /// Begins to change roles and what is granted to them: one server after the other does, for PostgreSQL gives up whoever finds a row
 /// of its catalog changed by another. Migrations that run meanwhile are not held up.
 pub(super) async fn begin_to_change<'a>(
@@ -159,12 +148,14 @@ pub(super) async fn begin_to_change<'a>(
     Ok(transaction)
 }
 
-/// Makes the roles of a plugin, or sets them right again. `host` is a connection of the host's, for which no transaction is open.
+/// Makes the roles of a plugin, or sets them right again, with what it may by SQL, if that is known. `host` is a connection of the host's,
+/// for which no transaction is open.
 pub async fn ensure_roles(
     host: &mut Client,
     roles: &PluginRoles,
     passwords: &RolePasswords,
     limits: RoleLimits,
+    rights: Option<&SqlRights>,
 ) -> Result<(), MigrationError> {
     let told = |error: Error| unavailable(&error);
     check_server(host, &roles.schema).await?;
@@ -197,7 +188,7 @@ pub async fn ensure_roles(
         revoke_memberships(&host, role).await?;
     }
     let (migrate, run) = (quoted(&roles.migrate), quoted(&roles.run));
-    let rights = format!(
+    let own = format!(
         "GRANT CREATE ON SCHEMA {schema} TO {migrate};
          GRANT REFERENCES (name) ON {schema}.plugins TO {migrate};
          GRANT EXECUTE ON FUNCTION {schema}._plugin_migration_begin(), {schema}._plugin_migration_done(text), \
@@ -205,7 +196,7 @@ pub async fn ensure_roles(
          GRANT EXECUTE ON FUNCTION {schema}.enqueue(text, jsonb, jsonb), {schema}.emit(text, jsonb), \
          {schema}._emit_bytes(text, bytea, bytea, bigint) TO {run};"
     );
-    host.batch_execute(&rights).await.map_err(told)?;
+    host.batch_execute(&own).await.map_err(told)?;
     // A row that is as it should be is not touched: a migration that runs elsewhere has it locked.
     for row in [
         format!(
@@ -217,6 +208,9 @@ pub async fn ensure_roles(
         ),
     ] {
         host.execute(&row, &[&roles.plugin, &roles.migrate, &roles.run]).await.map_err(told)?;
+    }
+    if let Some(rights) = rights {
+        write_rights(&host, roles, rights).await.map_err(told)?;
     }
     host.commit().await.map_err(told)
 }

@@ -4,7 +4,7 @@ use super::wire::{self, SqlCell, SqlOrder};
 use crate::data::IdleTime;
 use crate::tasks::{OfferedTask, TaskDesk};
 use bytes::{Bytes, BytesMut};
-use camlock_policy::{AskError, AskErrorCode};
+use camlock_policy::{AskError, AskErrorCode, Asker};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
@@ -48,7 +48,7 @@ pub struct Session {
     holds_until: Option<Instant>,
     /// When it is not the connection that is waited for.
     idle: IdleTime,
-    desk: Option<TaskDesk>,
+    desk: Option<(TaskDesk, Asker)>,
     /// Whether something was enqueued since the transaction began.
     has_enqueued: bool,
 }
@@ -93,16 +93,18 @@ impl Session {
         Session { idle, ..self }
     }
 
-    /// One that may enqueue tasks, there.
-    pub(super) fn with_tasks(mut self, desk: Option<TaskDesk>) -> Self {
-        self.desk = desk;
+    /// One of this plugin's, which enqueues tasks there, if it may.
+    pub(super) fn with_tasks(mut self, desk: Option<TaskDesk>, asker: &Asker) -> Self {
+        self.desk = desk.map(|desk| (desk, asker.clone()));
         self
     }
 
     /// A task that the plugin wants within its transaction, if it may, and takes such tasks; and what time it is.
     pub(super) fn task(&mut self, plugin: &str, written: &[u8]) -> Result<(OfferedTask, i64), AskError> {
-        let denied = || AskError::new(AskErrorCode::Denied, "`tasks` is not granted to this plugin");
-        let desk = self.desk.as_ref().ok_or_else(denied)?;
+        let away = || AskError::new(AskErrorCode::Unavailable, "this host has no tasks");
+        let (desk, asker) = self.desk.as_ref().ok_or_else(away)?;
+        // It may have been revoked since the session began.
+        asker.may("tasks")?;
         let task = desk.read(plugin, written)?;
         self.has_enqueued = true;
         Ok((task, desk.now()))
@@ -110,12 +112,12 @@ impl Session {
 
     /// Where it enqueues, if it may.
     pub(super) fn desk(&self) -> Option<&TaskDesk> {
-        self.desk.as_ref()
+        self.desk.as_ref().map(|(desk, _)| desk)
     }
 
     /// The transaction is committed: what was enqueued in it may begin.
     pub(super) fn committed(&mut self) {
-        if let Some(desk) = self.desk.as_ref().filter(|_| self.has_enqueued) {
+        if let Some((desk, _)) = self.desk.as_ref().filter(|_| self.has_enqueued) {
             desk.wake();
         }
         self.has_enqueued = false;

@@ -12,7 +12,7 @@ use crate::{
         service::{Ended, LONGEST, Session},
     },
 };
-use camlock_policy::{AskError, BoxFuture};
+use camlock_policy::{AskError, BoxFuture, SqlRights};
 use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 use tokio_postgres::Client;
@@ -84,12 +84,17 @@ impl ServerTables {
         postgres::on_record(&host, self.server.schema()).await
     }
 
-    /// Sets the roles right, and tells which migrations have run.
-    pub(super) async fn applied(&self, plugin: &Arc<str>) -> Result<Vec<Applied>, MigrationError> {
-        let (tables, plugin) = (self.clone(), plugin.clone());
+    /// Sets the roles right, with what the plugin may, if that is known, and tells which migrations have run.
+    pub(super) async fn applied(
+        &self,
+        plugin: &Arc<str>,
+        rights: Option<&SqlRights>,
+    ) -> Result<Vec<Applied>, MigrationError> {
+        let (tables, plugin, rights) = (self.clone(), plugin.clone(), rights.cloned());
         wholly(self.pool.runtime(), async move {
             let mut host = tables.host(&plugin).await?;
-            postgres::ensure_roles(&mut host.client, &host.roles, &host.passwords, tables.limits).await?;
+            let limits = tables.limits;
+            postgres::ensure_roles(&mut host.client, &host.roles, &host.passwords, limits, rights.as_ref()).await?;
             postgres::applied(&host.client, &host.roles.schema, &plugin).await
         })
         .await
@@ -124,7 +129,7 @@ impl ServerTables {
             }
             tables.pool.forget(|connection| connection.plugin == plugin);
             // Their passwords have to be those of this key.
-            postgres::ensure_roles(&mut host.client, &host.roles, &host.passwords, tables.limits).await?;
+            postgres::ensure_roles(&mut host.client, &host.roles, &host.passwords, tables.limits, None).await?;
             let mut migrating = tables.log_in(&host, &host.roles.migrate).await?;
             let running = tables.log_in(&host, &host.roles.run).await?;
             postgres::drop_tables(&mut host.client, &mut migrating, &running, &host.roles).await
@@ -160,11 +165,11 @@ impl ServerTables {
         })
     }
 
-    /// Whether the plugin's role may enqueue tasks by SQL. One that has no role yet is told nothing.
-    pub(super) async fn let_enqueue(&self, plugin: &str, may: bool) -> Result<(), MigrationError> {
-        let host = self.host(plugin).await?;
+    /// From now on the plugin's role may this by SQL. One that has no role yet is told nothing.
+    pub(super) async fn let_by_sql(&self, plugin: &str, rights: &SqlRights) -> Result<(), MigrationError> {
+        let mut host = self.host(plugin).await?;
         if postgres::has_roles(&host.client, &host.roles).await? {
-            postgres::let_enqueue(&host.client, &host.roles, may).await?;
+            postgres::let_by_sql(&mut host.client, &host.roles, rights).await?;
         }
         Ok(())
     }
