@@ -5,6 +5,8 @@
 
 mod installing;
 mod offers;
+mod planning;
+mod preparing;
 mod words;
 
 use self::{
