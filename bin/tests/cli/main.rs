@@ -3,6 +3,7 @@
 //! Commands that need no server run over real files with real builds; those that do, against a real `camlock serve`, and against a
 //! server of the tests' own for what that cannot be made to answer.
 
+mod advised;
 mod asked;
 mod built;
 mod catalogs;

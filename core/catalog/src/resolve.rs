@@ -59,6 +59,9 @@ pub fn fitting(
     server: &ServerFacts,
     preference: PackagePreference,
 ) -> Result<TakenPart, String> {
+    if let Some(why) = &version.refused {
+        return Err(why.clone());
+    }
     let source = match &version.source {
         Some(_) if !server.compiles => Err("it has sources, and this server has no Rust toolchain".to_owned()),
         Some(file) => Ok(TakenPart::Source(file.clone())),

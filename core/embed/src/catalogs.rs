@@ -3,6 +3,7 @@
 //! None of it is on the way of a start or of a request: a catalog that is down changes nothing that runs. What must not live here:
 //! what is believed (`camlock-catalog` decides that), and how an install goes on (`installing`).
 
+mod advising;
 mod installing;
 mod offers;
 mod planning;
@@ -22,9 +23,10 @@ use camlock_catalog::{
 };
 use camlock_loader::{abi_version, inspect};
 use camlock_policy::{
-    CatalogAnswer, CatalogInstallOrder, CatalogOrder, CatalogQuery, CatalogRefusal, CatalogRefused, CatalogSort,
-    Catalogs, Digest, Manager, UtcTime, manifest::check_name, registry::Actor,
+    CatalogAnswer, CatalogInstallOrder, CatalogOrder, CatalogPolicy, CatalogQuery, CatalogRefusal, CatalogRefused,
+    CatalogSort, Catalogs, Digest, Manager, PluginProblemView, UtcTime, manifest::check_name, registry::Actor,
 };
+use camlock_services::events::PluginEvents;
 use camlock_store::{CatalogRecord, CatalogRecords};
 use std::{
     collections::BTreeMap,
@@ -58,6 +60,9 @@ struct CatalogsInside {
     folder: PathBuf,
     server: ServerFacts,
     read: ReadLibrary,
+    policy: CatalogPolicy,
+    /// Where plugins hear of what is wrong.
+    events: PluginEvents,
     /// When each was last followed, and why that failed.
     looks: Mutex<BTreeMap<String, (SystemTime, Option<String>)>>,
     turns: Arc<Semaphore>,
@@ -87,6 +92,7 @@ impl ServerCatalogs {
         manager: Manager,
         (plugins, data): (&Path, &Path),
         compiles: bool,
+        (policy, events): (CatalogPolicy, PluginEvents),
     ) -> Self {
         let server = ServerFacts {
             target: target_here(),
@@ -105,6 +111,8 @@ impl ServerCatalogs {
             folder: data.join("installs"),
             server,
             read: read_library(),
+            policy,
+            events,
             looks: Mutex::default(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
             installing: Arc::default(),
@@ -160,6 +168,9 @@ impl ServerCatalogs {
         let outcome = self.look_at(record).await;
         let why = outcome.as_ref().err().map(|refusal| refusal.reason.clone());
         self.looks().insert(name, (SystemTime::now(), why));
+        if outcome.is_ok() {
+            self.advise().await;
+        }
         outcome
     }
 
@@ -435,5 +446,10 @@ impl Catalogs for ServerCatalogs {
             let installs = this.installed().await?;
             this.aside(move |inside| inside.outdated(&installs)).await
         })
+    }
+
+    fn advised(&self) -> CatalogAnswer<Vec<PluginProblemView>> {
+        let this = self.clone();
+        Box::pin(async move { this.problems().await })
     }
 }

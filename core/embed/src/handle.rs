@@ -169,8 +169,13 @@ impl Camlock {
         let manager = supervise(ports, options.settings);
         record.follow(&manager);
         let following = control.spawn(secrets::follow(own_key, key_record, keyring, manager.key_listener()));
-        let catalogs =
-            ServerCatalogs::new(record.store.catalogs(), manager.clone(), (&plugins, &data), cannot_build.is_none());
+        let catalogs = ServerCatalogs::new(
+            record.store.catalogs(),
+            manager.clone(),
+            (&plugins, &data),
+            cannot_build.is_none(),
+            (options.catalogs, events.clone()),
+        );
         let discovery = options
             .discovery
             .map(|settings| discovery(settings, (&record.store, &data), manager.clone(), control.clone()))

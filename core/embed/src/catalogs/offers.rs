@@ -2,7 +2,7 @@
 //!
 //! A name belongs to the catalog and the publisher that it first came from. What must not live here: placing anything.
 
-use super::{CatalogsInside, FollowedRecord, ServerCatalogs, words::unavailable};
+use super::{CatalogsInside, FollowedRecord, ServerCatalogs, advising::sentence, words::unavailable};
 use camlock_api::{AdvisoryView, CatalogPluginView, CatalogVersionView, ListedPluginView, OutdatedView};
 use camlock_catalog::{
     CatalogTrouble, PluginAdvisory, PluginDocument,
@@ -115,7 +115,8 @@ impl<'a> OpenCatalogs<'a> {
         }
         records.sort_by_key(|record| (std::cmp::Reverse(record.priority), record.name.clone()));
         let Some(record) = records.first() else { return Ok(None) };
-        let document = self.reader(&record.name)?.borrow_mut().document(plugin)?;
+        let mut document = self.reader(&record.name)?.borrow_mut().document(plugin)?;
+        self.inside.refuse_advised(&record.name, &mut document)?;
         let publisher = publisher(record, bound, &document)?;
         Ok(Some(OfferedPlugin { catalog: record.name.clone(), document, publisher }))
     }
@@ -194,6 +195,21 @@ impl CatalogsInside {
         let all = self.with_index(|index| index.advisories())?;
         let about = all.into_iter().filter(|(_, one)| one.concerns(plugin, &version));
         Ok(about.map(|(catalog, one)| advisory(catalog, one)).collect())
+    }
+
+    /// Versions that the catalog itself warns of are refused, if the operator says so.
+    fn refuse_advised(&self, catalog: &str, document: &mut PluginDocument) -> Result<(), CatalogTrouble> {
+        if !self.policy.refuses_advised() {
+            return Ok(());
+        }
+        for version in &mut document.versions {
+            let about = self.advisories_on(&document.name, &version.version)?;
+            version.refused = about
+                .iter()
+                .find(|advisory| advisory.catalog == catalog)
+                .map(|advisory| format!("`catalogs.advisories` of this server refuses it: {}", sentence(advisory)));
+        }
+        Ok(())
     }
 
     pub(super) fn listed(&self, found: FoundLine) -> ListedPluginView {
