@@ -9,16 +9,16 @@ use camlock_testing::{Postgres, Server, Site, single};
 use serde_json::Value;
 
 /// A catalog of its own, with the greeter in two versions.
-struct Author(Site);
+struct GreeterAuthor(Site);
 
-impl Author {
+impl GreeterAuthor {
     fn new() -> Self {
         let site = site();
         end(command(&site, &["package", "--new-key", "author.key"])).done();
         end(command(&site, &["catalog", "init", "catalog", "--keys", "keys"])).done();
         let one = package(&site, "0.1.0", &single("one"));
         publish(&site, &[&one, "--publisher", "author.key.pub"]).done();
-        Author(site)
+        GreeterAuthor(site)
     }
 
     fn publish(&self, version: &str) {
@@ -56,30 +56,30 @@ fn sync((site, server): &(Site, Server)) {
     ask(site, server, &["catalog", "sync"]).done();
 }
 
-fn told((site, server): &(Site, Server), arguments: &[&str]) -> Ended {
+fn describe((site, server): &(Site, Server), arguments: &[&str]) -> Ended {
     ask(site, server, arguments)
 }
 
 fn journal(follower: &(Site, Server), what: &str) -> Vec<Value> {
-    let events = told(follower, &["events", "greeter", "--json"]).done();
+    let events = describe(follower, &["events", "greeter", "--json"]).done();
     let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     events.filter(|event| event["what"] == what).collect()
 }
 
 #[test]
 fn advisories_warn_block_or_disable() {
-    let author = Author::new();
+    let author = GreeterAuthor::new();
     let warned = author.followers("");
     let blocking = author.followers("catalogs.advisories = \"block\"");
     let disabling = author.followers("catalogs.advisories = \"disable\"");
     for follower in warned.iter().chain(&blocking).chain(&disabling) {
-        told(follower, &["install", "greeter"]).done();
+        describe(follower, &["install", "greeter"]).done();
     }
     author.publish("0.2.0");
     author.warn("<=0.2.0");
     for follower in &warned {
         sync(follower);
-        let outdated = told(follower, &["outdated"]).done();
+        let outdated = describe(follower, &["outdated"]).done();
         assert!(
             outdated.contains("CAM-2026-0001 (high): greeter <=0.2.0: It greets twice; update to 0.3.0"),
             "{outdated}"
@@ -87,7 +87,7 @@ fn advisories_warn_block_or_disable() {
         let problems = follower.1.get_as_admin("/api/v1/problems").json();
         let problem = &problems["items"][0];
         assert_eq!((&problem["rule"], &problem["recommendation"]), (&"advisory".into(), &"update to 0.3.0".into()));
-        let doctor = told(follower, &["doctor", "--listen", "127.0.0.1:0"]);
+        let doctor = describe(follower, &["doctor", "--listen", "127.0.0.1:0"]);
         assert!(
             doctor.stdout.contains("greeter: 0.1.0 is concerned by CAM-2026-0001: It greets twice"),
             "{}",
@@ -97,18 +97,18 @@ fn advisories_warn_block_or_disable() {
         let journal = journal(follower, "advisory");
         assert_eq!(journal.len(), 1, "it is told once: {journal:?}");
         assert_eq!(journal[0]["detail"]["reason"], "CAM-2026-0001 (high): It greets twice; update to 0.3.0");
-        told(follower, &["install", "greeter@0.2.0"]).done();
+        describe(follower, &["install", "greeter@0.2.0"]).done();
         assert_eq!(follower.1.get("/api/v1/p/greeter/").text, "0.2.0");
     }
     for follower in &blocking {
         sync(follower);
-        let refused = told(follower, &["install", "greeter@0.2.0"]).refused(1);
+        let refused = describe(follower, &["install", "greeter@0.2.0"]).refused(1);
         assert!(
             refused.contains("`catalogs.advisories` of this server refuses it: CAM-2026-0001 (high): It greets twice"),
             "{refused}"
         );
         assert_eq!(follower.1.get("/api/v1/p/greeter/").text, "one", "what is there serves on");
-        let shown = told(follower, &["catalog", "show", "greeter"]).done();
+        let shown = describe(follower, &["catalog", "show", "greeter"]).done();
         assert!(shown.contains("does not fit here: `catalogs.advisories`"), "{shown}");
     }
     for follower in &disabling {
@@ -117,7 +117,7 @@ fn advisories_warn_block_or_disable() {
         let journal = journal(follower, "advisory-disabled");
         assert_eq!((journal.len(), &journal[0]["by"]), (1, &"catalog:main".into()), "{journal:?}");
         // An operator who has it serve all the same is obeyed.
-        told(follower, &["enable", "greeter"]).done();
+        describe(follower, &["enable", "greeter"]).done();
         sync(follower);
         assert_eq!(follower.1.get("/api/v1/p/greeter/").text, "one");
     }
@@ -125,10 +125,52 @@ fn advisories_warn_block_or_disable() {
     author.publish("0.3.0");
     for follower in warned.into_iter().chain(blocking).chain(disabling) {
         sync(&follower);
-        let updated = told(&follower, &["update"]).done();
+        let updated = describe(&follower, &["update"]).done();
         assert!(updated.ends_with("greeter 0.3.0 is serving\n"), "{updated}");
         assert_eq!(follower.1.get("/api/v1/p/greeter/").text, "0.3.0");
         assert_eq!(follower.1.get_as_admin("/api/v1/problems").json()["items"], serde_json::json!([]));
         follower.1.end();
     }
+}
+
+#[test]
+fn updates_wait_or_come_by_themselves() {
+    let author = GreeterAuthor::new();
+    let usual = author.followers("");
+    let automatic = "catalogs.updates = { automatic = true, minimum_age = 0 }\nplugin.greeter.updates.pin = \"<0.3\"";
+    let automatic = author.followers(automatic);
+    for follower in usual.iter().chain(&automatic) {
+        describe(follower, &["install", "greeter"]).done();
+    }
+    author.publish("0.2.0");
+    for follower in &usual {
+        sync(follower);
+        let outdated = describe(follower, &["outdated"]).done();
+        assert!(outdated.contains("not taken: it is too new: the update policy takes it from 2"), "{outdated}");
+        let held = describe(follower, &["update"]).done();
+        assert!(held.contains("; `camlock install greeter@0.2.0` takes it all the same"), "{held}");
+        assert_eq!(follower.1.get("/api/v1/p/greeter/").text, "one");
+        let named = describe(follower, &["install", "greeter@0.2.0"]).done();
+        assert!(named.ends_with("greeter 0.2.0 is serving\n"), "{named}");
+    }
+    for follower in &automatic {
+        let load = follower.1.load("/api/v1/p/greeter/");
+        sync(follower);
+        follower.1.until_text("/api/v1/p/greeter/", "0.2.0");
+        let (good, bad) = load.end();
+        assert!(good > 0 && bad.is_empty(), "{bad:?}");
+        let unfinished = |_: &Server| describe(follower, &["outdated"]).done();
+        follower.1.until(unfinished, |outdated| outdated.contains("is the newest"));
+    }
+    author.publish("0.3.0");
+    for follower in automatic {
+        sync(&follower);
+        let outdated = describe(&follower, &["outdated"]).done();
+        assert!(outdated.contains("not taken: the update policy pins <0.3"), "{outdated}");
+        let held = describe(&follower, &["update"]).done();
+        assert!(held.contains("greeter 0.3.0 is not taken: the update policy pins <0.3"), "{held}");
+        assert_eq!(follower.1.get("/api/v1/p/greeter/").text, "0.2.0");
+        follower.1.end();
+    }
+    usual.into_iter().for_each(|(_, server)| drop(server.end()));
 }

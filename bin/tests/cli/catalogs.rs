@@ -68,6 +68,8 @@ fn a_plugin_by_name_from_its_author_to_others() {
 
     // Somebody else finds it.
     let first = site.beside("first");
+    // What was published just now would be too new for an update.
+    first.configure("catalogs.updates.minimum_age = 0");
     let server = first.start();
     let ask_first = |arguments: &[&str]| ask(&first, &server, arguments);
     let url = format!("file://{}", site.path("catalog").display());

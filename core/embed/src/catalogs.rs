@@ -8,6 +8,7 @@ mod installing;
 mod offers;
 mod planning;
 mod preparing;
+mod updating;
 mod words;
 
 use self::{
@@ -34,7 +35,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
-use tokio::{sync::Semaphore, task::spawn_blocking, time::sleep};
+use tokio::{
+    join,
+    sync::{Notify, Semaphore},
+    task::spawn_blocking,
+    time::sleep,
+};
 
 /// So many catalogs are read at once: each may hang for a minute.
 const AT_ONCE: usize = 3;
@@ -63,6 +69,8 @@ struct CatalogsInside {
     policy: CatalogPolicy,
     /// Where plugins hear of what is wrong.
     events: PluginEvents,
+    /// Notified whenever a catalog was followed.
+    followed: Notify,
     /// When each was last followed, and why that failed.
     looks: Mutex<BTreeMap<String, (SystemTime, Option<String>)>>,
     turns: Arc<Semaphore>,
@@ -113,6 +121,7 @@ impl ServerCatalogs {
             read: read_library(),
             policy,
             events,
+            followed: Notify::new(),
             looks: Mutex::default(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
             installing: Arc::default(),
@@ -122,6 +131,10 @@ impl ServerCatalogs {
     /// Ends what was begun before the server ended, then follows all catalogs, for as long as this runs.
     pub(crate) async fn follow(self) {
         self.go_on().await;
+        join!(self.keep_looking(), self.keep_updated());
+    }
+
+    async fn keep_looking(&self) {
         sleep(FIRST).await;
         loop {
             // What the registry does not tell now it tells the next time.
@@ -170,6 +183,7 @@ impl ServerCatalogs {
         self.looks().insert(name, (SystemTime::now(), why));
         if outcome.is_ok() {
             self.advise().await;
+            self.0.followed.notify_one();
         }
         outcome
     }
@@ -444,7 +458,8 @@ impl Catalogs for ServerCatalogs {
         let this = self.clone();
         Box::pin(async move {
             let installs = this.installed().await?;
-            this.aside(move |inside| inside.outdated(&installs)).await
+            let offers = this.offers().await?;
+            this.aside(move |inside| inside.outdated(&offers, &installs)).await
         })
     }
 

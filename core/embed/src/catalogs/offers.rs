@@ -3,7 +3,7 @@
 //! A name belongs to the catalog and the publisher that it first came from. What must not live here: placing anything.
 
 use super::{CatalogsInside, FollowedRecord, ServerCatalogs, advising::sentence, words::unavailable};
-use camlock_api::{AdvisoryView, CatalogPluginView, CatalogVersionView, ListedPluginView, OutdatedView};
+use camlock_api::{AdvisoryView, CatalogPluginView, CatalogVersionView, ListedPluginView};
 use camlock_catalog::{
     CatalogTrouble, PluginAdvisory, PluginDocument,
     client::CatalogReader,
@@ -233,25 +233,5 @@ impl CatalogsInside {
             created_at: line.created_at,
             updated_at: line.updated_at,
         }
-    }
-
-    pub(super) fn outdated(&self, installs: &[CatalogInstall]) -> Result<Vec<OutdatedView>, CatalogTrouble> {
-        let mut outdated = Vec::new();
-        for install in installs {
-            let line = self.with_index(|index| index.line(&install.catalog, &install.plugin))?;
-            let newest = line.map_or_else(|| install.version.clone(), |line| line.version);
-            let advisories = self.advisories_on(&install.plugin, &install.version)?;
-            let newer = newest.parse::<Version>().ok() > install.version.parse::<Version>().ok();
-            if newer || !advisories.is_empty() {
-                outdated.push(OutdatedView {
-                    plugin: install.plugin.clone(),
-                    installed: install.version.clone(),
-                    newest,
-                    catalog: install.catalog.clone(),
-                    advisories,
-                });
-            }
-        }
-        Ok(outdated)
     }
 }

@@ -6,13 +6,13 @@ use super::{
     CatalogsInside, ServerCatalogs, invalid,
     offers::{OfferedPlugin, OpenCatalogs, missing},
 };
-use camlock_api::{AdvisoryView, InstallPlanView, InstallStepView};
+use camlock_api::{InstallPlanView, InstallStepView};
 use camlock_catalog::{
     CatalogTrouble, TroubleSort,
     resolve::{InstalledVersion, PackagePreference, Request, TakenPart, choose},
 };
 use camlock_policy::{
-    CatalogInstallOrder, CatalogRefusal, Grants, InstallPreference, PluginSource, manifest::check_name,
+    CatalogInstallOrder, CatalogRefusal, Grants, InstallPreference, PluginSource, UpdateChannel, manifest::check_name,
 };
 use camlock_store::CatalogInstall;
 use serde::{Deserialize, Serialize};
@@ -70,37 +70,48 @@ impl PlannedStep {
     }
 }
 
-/// The range that is asked for. A version alone means that one.
-fn range_of(version: Option<&str>) -> Result<semver::VersionReq, CatalogRefusal> {
-    let Some(text) = version else { return Ok(semver::VersionReq::STAR) };
-    let exact = text.parse::<semver::Version>().is_ok();
-    let range = if exact { format!("={text}").parse() } else { text.parse() };
-    range.map_err(|error| invalid(format!("`version`: it is no version and no range: {error}")))
+/// What is asked for.
+struct AskedInstall {
+    plugin: String,
+    range: semver::VersionReq,
+    /// The range as it was written.
+    wanted: String,
+    /// Whether a version was named: that one is taken, whatever the update policy says of it.
+    exact: bool,
+    preference: PackagePreference,
+}
+
+impl AskedInstall {
+    fn read(order: &CatalogInstallOrder) -> Result<Self, CatalogRefusal> {
+        check_name(&order.plugin).map_err(|wrong| invalid(format!("`plugin_id`: {}", wrong.0)))?;
+        let text = order.version.as_deref().unwrap_or("*");
+        let exact = text.parse::<semver::Version>().is_ok();
+        let range = if exact { format!("={text}").parse() } else { text.parse() };
+        Ok(AskedInstall {
+            plugin: order.plugin.clone(),
+            range: range.map_err(|error| invalid(format!("`version`: it is no version and no range: {error}")))?,
+            wanted: text.to_owned(),
+            exact,
+            preference: match order.prefer {
+                InstallPreference::Prebuilt => PackagePreference::Prebuilt,
+                InstallPreference::Source => PackagePreference::Source,
+                InstallPreference::SourceOnly => PackagePreference::SourceOnly,
+            },
+        })
+    }
 }
 
 impl ServerCatalogs {
     /// What an install would do.
     pub(super) async fn planned(&self, order: &CatalogInstallOrder) -> Result<Planned, CatalogRefusal> {
-        check_name(&order.plugin).map_err(|wrong| invalid(format!("`plugin_id`: {}", wrong.0)))?;
-        let range = range_of(order.version.as_deref())?;
-        let wanted = order.version.clone().unwrap_or_else(|| "*".to_owned());
-        let (plugin, grants) = (order.plugin.clone(), order.grants.clone());
-        let preference = match order.prefer {
-            InstallPreference::Prebuilt => PackagePreference::Prebuilt,
-            InstallPreference::Source => PackagePreference::Source,
-            InstallPreference::SourceOnly => PackagePreference::SourceOnly,
-        };
+        let asked = AskedInstall::read(order)?;
         self.catch_up().await?;
         let offers = self.offers().await?;
         let installs = self.installed().await?;
-        let (steps, advisories) = self
-            .aside(move |inside| {
-                let open = OpenCatalogs::new(inside, &offers);
-                inside.steps(&open, (&plugin, range, &wanted), preference, &installs)
-            })
-            .await?;
-        let plan = StoredPlan { wanted: order.plugin.clone(), grants, steps };
-        let view = InstallPlanView { steps: plan.steps.iter().map(PlannedStep::view).collect(), advisories };
+        let (steps, mut view) =
+            self.aside(move |inside| inside.steps(&OpenCatalogs::new(inside, &offers), asked, &installs)).await?;
+        let plan = StoredPlan { wanted: order.plugin.clone(), grants: order.grants.clone(), steps };
+        view.steps = plan.steps.iter().map(PlannedStep::view).collect();
         Ok(Planned { plan, view })
     }
 }
@@ -109,22 +120,13 @@ impl CatalogsInside {
     fn steps(
         &self,
         open: &OpenCatalogs<'_>,
-        (plugin, range, wanted): (&str, semver::VersionReq, &str),
-        preference: PackagePreference,
+        asked: AskedInstall,
         installs: &[CatalogInstall],
-    ) -> Result<(Vec<PlannedStep>, Vec<AdvisoryView>), CatalogTrouble> {
+    ) -> Result<(Vec<PlannedStep>, InstallPlanView), CatalogTrouble> {
+        let AskedInstall { plugin, range, wanted, exact, preference } = asked;
+        let plugin = plugin.as_str();
         let conflict = |reason: String| CatalogTrouble { sort: TroubleSort::Conflict, reason };
         let offered: RefCell<BTreeMap<String, OfferedPlugin>> = RefCell::default();
-        let ask = |name: &str| {
-            let found = open.offered(name)?;
-            if let Some(found) = &found {
-                offered.borrow_mut().insert(name.to_owned(), found.clone());
-            }
-            Ok(found.map(|found| found.document))
-        };
-        if ask(plugin)?.is_none() {
-            return Err(missing(plugin));
-        }
         let mut installed = BTreeMap::new();
         for there in &self.manager.overview().plugins {
             let Ok(version) = there.version.parse() else { continue };
@@ -133,6 +135,20 @@ impl CatalogsInside {
             installed.insert(there.name.clone(), InstalledVersion { version, dependencies });
         }
         let is_ours = |name: &str| installs.iter().any(|install| install.plugin == name);
+        let ask = |name: &str| {
+            let mut found = open.offered(name)?;
+            if let Some(found) = &mut found {
+                // What is there and came from a catalog is updated as its policy says, unless a version is named.
+                if let Some(there) = installed.get(name).filter(|_| is_ours(name) && !(exact && name == plugin)) {
+                    self.hold(&mut found.document, &there.version, &found.catalog)?;
+                }
+                offered.borrow_mut().insert(name.to_owned(), found.clone());
+            }
+            Ok(found.map(|found| found.document))
+        };
+        if ask(plugin)?.is_none() {
+            return Err(missing(plugin));
+        }
         if let Some(there) = installed.get(plugin) {
             if !is_ours(plugin) {
                 return Err(conflict(format!(
@@ -150,10 +166,24 @@ impl CatalogsInside {
                 )));
             }
         }
-        let request = Request { wanted: BTreeMap::from([(plugin.to_owned(), range)]), installed, preference };
+        let pre_releases = |name: &&String| self.policy.updates_of(name).channel == UpdateChannel::PreRelease;
+        let request = Request {
+            wanted: BTreeMap::from([(plugin.to_owned(), range)]),
+            pre_releases: installed.keys().filter(pre_releases).cloned().collect(),
+            installed: installed.clone(),
+            preference,
+        };
         let chosen = choose(&request, &self.server, &ask)?;
         let offered = offered.into_inner();
-        let (mut steps, mut advisories) = (Vec::new(), Vec::new());
+        let (mut steps, mut view) = (Vec::new(), InstallPlanView::default());
+        if let (Some(there), Some(offered)) = (installed.get(plugin), offered.get(plugin))
+            && let Some((newest, Some(why))) =
+                self.newest(&offered.document).filter(|(newest, _)| *newest > there.version)
+        {
+            view.held.push(format!(
+                "{plugin} {newest} is not taken: {why}; `camlock install {plugin}@{newest}` takes it all the same"
+            ));
+        }
         for (name, chosen) in chosen {
             let there = self.manager.plugin(&name);
             if there.is_some() && !is_ours(&name) {
@@ -164,7 +194,7 @@ impl CatalogsInside {
                 )));
             }
             let Some(offered) = offered.get(&name) else { return Err(missing(&name)) };
-            advisories.extend(self.advisories_on(&name, &chosen.version.version)?);
+            view.advisories.extend(self.advisories_on(&name, &chosen.version.version)?);
             let (file, is_source) = match &chosen.part {
                 TakenPart::Source(file) => (file.clone(), true),
                 TakenPart::Library(target) => (chosen.version.libraries[target].file.clone(), false),
@@ -178,12 +208,12 @@ impl CatalogsInside {
                 digest: String::new(),
                 file,
                 is_source,
-                wanted: if name == plugin { wanted.to_owned() } else { "*".to_owned() },
+                wanted: if name == plugin { wanted.clone() } else { "*".to_owned() },
                 dependencies: chosen.version.dependencies.clone(),
                 permissions: chosen.version.permissions.clone(),
                 plugin: name,
             });
         }
-        Ok((steps, advisories))
+        Ok((steps, view))
     }
 }

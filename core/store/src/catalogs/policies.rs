@@ -57,6 +57,24 @@ impl CatalogRecords {
         self.rows(all, vec![], of).await
     }
 
+    /// Whether this server is to try this update by itself: false if a server has tried it.
+    pub async fn try_update(&self, plugin: &str, version: &str) -> Result<bool, Unavailable> {
+        let (plugin, version) = (plugin.to_owned(), version.to_owned());
+        self.write(move |core, mut work| async move {
+            let now = work.dialect().now();
+            let put = format!(
+                "INSERT INTO catalog_updates (plugin, version, node) VALUES ($1, $2, $3) ON CONFLICT (plugin) DO UPDATE \
+                 SET version = excluded.version, node = excluded.node, tried_at = {now} \
+                 WHERE catalog_updates.version <> excluded.version"
+            );
+            let values = vec![plugin.into(), version.into(), core.node().into()];
+            let is_ours = work.run(&put, values).await? > 0;
+            work.commit().await?;
+            Ok(is_ours)
+        })
+        .await
+    }
+
     /// Puts on record that an advisory was told, or that its plugin was disabled for it, with why. False: that is on record already.
     pub async fn advise(&self, told: AdvisedPlugin, reason: String, by: Actor) -> Result<bool, Unavailable> {
         self.write(move |core, mut work| async move {
