@@ -21,6 +21,7 @@ mod inbox;
 mod live;
 mod new;
 mod registry;
+mod shipped;
 mod words;
 
 use camlock_testing::Site;
