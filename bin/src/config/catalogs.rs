@@ -1,7 +1,8 @@
-//! `[catalogs]`, and `updates` of single plugins: what catalogs may do to plugins that are there. What must not live here: doing it.
+//! `[catalogs]`, `[[catalog]]`, and `updates` of single plugins: which catalogs are followed, and what they may do to plugins that are there. What must not live here: doing it.
 
 use super::{Misconfigured, values::Time};
-use camlock_embed::{AdvisoryPolicy, CatalogPolicy, UpdateChannel, UpdatePolicy};
+use camlock_embed::{AdvisoryPolicy, CatalogOrder, CatalogPolicy, UpdateChannel, UpdatePolicy};
+use camlock_policy::manifest::check_name;
 use serde::Deserialize;
 
 #[derive(Debug, Default, Deserialize)]
@@ -19,6 +20,42 @@ pub(super) struct UpdateKeys {
     pin: Option<String>,
     window: Option<String>,
     minimum_age: Option<Time>,
+}
+
+/// `[[catalog]]`: what `camlock catalog add` takes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FollowedKeys {
+    name: String,
+    url: String,
+    root_sha256: Option<String>,
+    #[serde(default)]
+    priority: i32,
+    #[serde(default)]
+    only: Vec<String>,
+    #[serde(default)]
+    publishers: Vec<String>,
+    #[serde(default)]
+    unsigned: bool,
+}
+
+impl FollowedKeys {
+    pub(super) fn order(self) -> Result<CatalogOrder, Misconfigured> {
+        let FollowedKeys { name, url, root_sha256, priority, only, publishers, unsigned } = self;
+        if check_name(&name).is_err() {
+            return Err(Misconfigured(format!(
+                "[[catalog]]: `{}` is no name for a catalog: small letters, digits and hyphens, a letter first, up to 64",
+                name.escape_debug()
+            )));
+        }
+        // Whoever says nothing of the root trusts whichever is there when the server starts; a file is no place to do that by the way.
+        if root_sha256.is_none() && !unsigned {
+            return Err(Misconfigured(format!(
+                "[[catalog]] `{name}`: `root_sha256` is missing: its keepers tell it, and `camlock catalog add` shows it"
+            )));
+        }
+        Ok(CatalogOrder { name, url, root_sha256, priority, names: only, publishers, unsigned })
+    }
 }
 
 impl CatalogsKeys {
@@ -86,6 +123,9 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_told() {
         for (text, expected) in [
+            ("[[catalog]]\nname = \"Main\"\nurl = \"file:///x\"", "`Main` is no name for a catalog"),
+            ("[[catalog]]\nname = \"main\"\nurl = \"file:///x\"", "`root_sha256` is missing"),
+            ("[[catalog]]\nname = \"main\"", "missing field `url`"),
             ("catalogs.advisories = \"panic\"", "unknown variant `panic`"),
             ("catalogs.updates.pin = \"1\"", "`updates.pin` is for one plugin"),
             ("catalogs.updates.window = \"at night\"", "[catalogs]: `updates.window`: it is a time of day"),

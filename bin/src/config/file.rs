@@ -2,7 +2,7 @@
 
 use super::{
     LogFormat, Misconfigured, PageListen, Profile,
-    catalogs::{CatalogsKeys, UpdateKeys},
+    catalogs::{CatalogsKeys, FollowedKeys, UpdateKeys},
     discovery::DiscoveryKeys,
     services::ServicesKeys,
     values::{Count, CpuPercent, HostName, Origin, ProxyNetwork, Size, Time},
@@ -35,6 +35,7 @@ pub(super) struct ConfigFile {
     pub(super) services: ServicesKeys,
     pub(super) discovery: DiscoveryKeys,
     pub(super) catalogs: CatalogsKeys,
+    pub(super) catalog: Vec<FollowedKeys>,
     pub(super) secrets: SecretsKeys,
     pub(super) limits: LimitKeys,
     pub(super) isolation: IsolationKeys,

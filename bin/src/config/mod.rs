@@ -12,8 +12,10 @@ mod values;
 pub(crate) use page::PageListen;
 pub(crate) use services::ServiceSettings;
 
+use self::catalogs::FollowedKeys;
 use camlock_embed::{
-    AdminSettings, CatalogPolicy, DiscoverySettings, FleetSettings, NotAnEventsUrl, RegistrySettings, SecretsKey,
+    AdminSettings, CatalogOrder, CatalogPolicy, DiscoverySettings, FleetSettings, NotAnEventsUrl, RegistrySettings,
+    SecretsKey,
 };
 use camlock_http::{FrontOptions, TlsFiles};
 use camlock_policy::{Grants, Limits, Settings, manifest::check_name};
@@ -119,6 +121,8 @@ pub(crate) struct Config {
     pub(crate) discovery: Option<DiscoverySettings>,
     /// What catalogs may do to plugins that are there.
     pub(crate) catalogs: CatalogPolicy,
+    /// Catalogs that are followed beside those that operators add.
+    pub(crate) followed: Vec<CatalogOrder>,
     /// What secrets of configurations are sealed with, if it is set.
     pub(crate) secrets_key: Option<SecretsKey>,
     /// What plugins may keep, and what may be asked of them.
@@ -299,6 +303,7 @@ impl Config {
             variables,
             discovery: parsed.discovery.settings(environment, base)?,
             catalogs,
+            followed: parsed.catalog.into_iter().map(FollowedKeys::order).collect::<Result<_, _>>()?,
             secrets_key,
             services,
             settings,

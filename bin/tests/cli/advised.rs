@@ -61,7 +61,7 @@ fn describe((site, server): &(Site, Server), arguments: &[&str]) -> Ended {
 }
 
 fn journal(follower: &(Site, Server), what: &str) -> Vec<Value> {
-    let events = describe(follower, &["events", "greeter", "--json"]).done();
+    let events = describe(follower, &["events", "--plugin", "greeter", "--json"]).done();
     let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     events.filter(|event| event["what"] == what).collect()
 }

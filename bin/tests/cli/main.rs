@@ -18,10 +18,12 @@ mod github;
 #[allow(dead_code, reason = "the tests of reports need more of it")]
 #[path = "../observe/inbox.rs"]
 mod inbox;
+mod interrupted;
 mod live;
 mod new;
 mod registry;
 mod shipped;
+mod unsigned;
 mod words;
 
 use camlock_testing::Site;

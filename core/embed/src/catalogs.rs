@@ -17,7 +17,7 @@ use self::{
 };
 use camlock_catalog::{
     CatalogTrouble,
-    client::{CatalogPlace, CatalogReader, SyncedLines, Synchronized, TrustedFiles},
+    client::{CatalogPlace, CatalogReader, FollowedCatalog, ListingReader, SyncedLines, Synchronized, TrustedFiles},
     package::{LibraryFacts, PublisherKey, ReadLibrary, glibc_here, target_here},
     resolve::ServerFacts,
     search::{CatalogIndex, ListingOrder, ListingQuery},
@@ -129,9 +129,31 @@ impl ServerCatalogs {
     }
 
     /// Ends what was begun before the server ended, then follows all catalogs, for as long as this runs.
-    pub(crate) async fn follow(self) {
+    pub(crate) async fn follow(self, settings: Vec<CatalogOrder>) {
         self.go_on().await;
+        self.add_those(settings).await;
         join!(self.keep_looking(), self.keep_updated());
+    }
+
+    /// Adds the catalogs that the settings name, where none of that name is followed.
+    async fn add_those(&self, settings: Vec<CatalogOrder>) {
+        for order in settings {
+            let name = order.name.clone();
+            match self.record(&name).await {
+                Ok(there) if there.url != order.url => tracing::warn!(
+                    catalog = name,
+                    "the settings name {}, and {} is followed: `camlock catalog remove {name}`, and start again, if that is what you want",
+                    order.url,
+                    there.url
+                ),
+                Ok(_) => {}
+                Err(_) => {
+                    if let Err(why) = self.add(order, Actor::from("settings")).await {
+                        tracing::warn!(catalog = name, "the catalog is not followed: {why}");
+                    }
+                }
+            }
+        }
     }
 
     async fn keep_looking(&self) {
@@ -237,7 +259,10 @@ impl ServerCatalogs {
         camlock_api::CatalogView {
             name: record.name.clone(),
             url: record.url.clone(),
-            root_sha256: Digest::of(record.root.as_bytes()).hex(),
+            root_sha256: match record.root.is_empty() {
+                true => String::new(),
+                false => Digest::of(record.root.as_bytes()).hex(),
+            },
             version: record.version,
             listed: listed.unwrap_or_default(),
             priority: record.priority,
@@ -266,17 +291,16 @@ impl CatalogsInside {
 
 /// A catalog's record as what reads it needs it.
 trait FollowedRecord {
-    fn open(&self) -> Result<(CatalogReader, TrustedFiles), CatalogTrouble>;
+    fn open(&self) -> Result<(FollowedCatalog, TrustedFiles), CatalogTrouble>;
     fn provides(&self, plugin: &str) -> bool;
 }
 
 impl FollowedRecord for CatalogRecord {
-    fn open(&self) -> Result<(CatalogReader, TrustedFiles), CatalogTrouble> {
+    fn open(&self) -> Result<(FollowedCatalog, TrustedFiles), CatalogTrouble> {
         let files = self.metadata.iter().map(|(name, text)| (name.clone(), text.clone().into_bytes()));
         let trusted = TrustedFiles::of(files.collect());
-        let place = CatalogPlace::read(&self.url)?;
         let now = SystemTime::now().try_into().unwrap_or_default();
-        Ok((CatalogReader::open(place, self.root.as_bytes(), trusted.clone(), now)?, trusted))
+        Ok((FollowedCatalog::open(&self.url, self.root.as_bytes(), trusted.clone(), now)?, trusted))
     }
 
     /// Whether it may provide this name.
@@ -346,7 +370,21 @@ impl Catalogs for ServerCatalogs {
             if this.0.records.catalogs().await.map_err(unavailable)?.iter().any(|record| record.name == order.name) {
                 return Err(taken());
             }
-            let root = this.aside(move |_| CatalogReader::first_root(&place)).await?;
+            let is_list = ListingReader::is_named_by(&order.url);
+            if is_list && !order.unsigned {
+                return Err(CatalogRefusal {
+                    kind: CatalogRefused::Denied,
+                    reason: format!(
+                        "{} is a list that nobody signed: add it with `--unsigned` if what it names may be installed all the same",
+                        order.url
+                    ),
+                });
+            }
+            // A list has no root that could be trusted.
+            let root = match is_list {
+                true => Vec::new(),
+                false => this.aside(move |_| CatalogReader::first_root(&place)).await?,
+            };
             let there = Digest::of(&root).hex();
             if let Some(wanted) = order.root_sha256.as_ref().filter(|wanted| wanted.to_lowercase() != there) {
                 return Err(CatalogRefusal {

@@ -228,7 +228,7 @@ impl Camlock {
         }
         dispatch.fall_through_to(router.clone());
         let watching = control.spawn(watch(plugins, manager.clone(), builder.clone()));
-        let catalogs = control.spawn(catalogs.follow());
+        let catalogs = control.spawn(catalogs.follow(options.followed));
         let discovering = discovery.map(|discovery| control.spawn(discovery.keep_fresh()));
         control.spawn(tell_plugins(tables.clone(), manager.watch()));
         control.spawn(parent::remember(link.clone(), manager.watch()));

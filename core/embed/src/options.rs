@@ -6,7 +6,7 @@ use camlock_build::{CompilerListener, Profile};
 use camlock_discovery::DiscoverySettings;
 use camlock_isolate::ParentLink;
 use camlock_loader::BuiltIn;
-use camlock_policy::{CatalogPolicy, Limits, Settings};
+use camlock_policy::{CatalogOrder, CatalogPolicy, Limits, Settings};
 use camlock_services::ExecutionSettings;
 use camlock_services::{NotAService, Service, ServiceSet, secrets::SecretsKey};
 use camlock_store::Objects;
@@ -54,6 +54,8 @@ pub struct Options {
     pub discovery: Option<DiscoverySettings>,
     /// What catalogs may do to plugins that are there.
     pub catalogs: CatalogPolicy,
+    /// Catalogs that are followed beside those that operators add.
+    pub followed: Vec<CatalogOrder>,
     /// The key that seals secrets of plugins' configurations. Default: the file `secrets.key` in the data directory, which is made if
     /// the registry knows of no key yet.
     pub secrets_key: Option<SecretsKey>,
@@ -181,6 +183,7 @@ impl Options {
             asks: AskSettings::default(),
             discovery: None,
             catalogs: CatalogPolicy::default(),
+            followed: Vec::new(),
             secrets_key: None,
             token: None,
             registry: RegistrySettings::default(),

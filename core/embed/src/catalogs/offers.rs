@@ -6,7 +6,7 @@ use super::{CatalogsInside, FollowedRecord, ServerCatalogs, advising::sentence, 
 use camlock_api::{AdvisoryView, CatalogPluginView, CatalogVersionView, ListedPluginView};
 use camlock_catalog::{
     CatalogTrouble, PluginAdvisory, PluginDocument,
-    client::CatalogReader,
+    client::FollowedCatalog,
     package::PublisherKey,
     resolve::{PackagePreference, fitting},
     search::FoundLine,
@@ -20,13 +20,16 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 pub(super) struct Offers {
     catalogs: Vec<CatalogRecord>,
     names: BTreeMap<String, CatalogName>,
+    /// What was installed, with the versions.
+    installs: Vec<CatalogInstall>,
 }
 
 impl ServerCatalogs {
     pub(super) async fn offers(&self) -> Result<Offers, CatalogRefusal> {
         let catalogs = self.0.records.catalogs().await.map_err(unavailable)?;
         let names = self.0.records.names().await.map_err(unavailable)?;
-        Ok(Offers { catalogs, names: names.into_iter().map(|name| (name.plugin.clone(), name)).collect() })
+        let installs = self.0.records.installs().await.map_err(unavailable)?;
+        Ok(Offers { catalogs, installs, names: names.into_iter().map(|name| (name.plugin.clone(), name)).collect() })
     }
 
     /// What was installed from catalogs, and is there still.
@@ -59,7 +62,7 @@ pub(super) struct OfferedPlugin {
 pub(super) struct OpenCatalogs<'a> {
     inside: &'a CatalogsInside,
     offers: &'a Offers,
-    readers: RefCell<BTreeMap<String, Rc<RefCell<CatalogReader>>>>,
+    readers: RefCell<BTreeMap<String, Rc<RefCell<FollowedCatalog>>>>,
 }
 
 pub(super) fn missing(plugin: &str) -> CatalogTrouble {
@@ -80,7 +83,13 @@ impl<'a> OpenCatalogs<'a> {
         OpenCatalogs { inside, offers, readers: RefCell::default() }
     }
 
-    pub(super) fn reader(&self, catalog: &str) -> Result<Rc<RefCell<CatalogReader>>, CatalogTrouble> {
+    /// What this version was known by when it was installed.
+    pub(super) fn first_digest(&self, plugin: &str, version: &str) -> Option<&str> {
+        let is_this = |install: &&CatalogInstall| install.plugin == plugin && install.version == version;
+        self.offers.installs.iter().find(is_this).map(|install| install.digest.as_str())
+    }
+
+    pub(super) fn reader(&self, catalog: &str) -> Result<Rc<RefCell<FollowedCatalog>>, CatalogTrouble> {
         if let Some(open) = self.readers.borrow().get(catalog) {
             return Ok(open.clone());
         }

@@ -48,6 +48,17 @@ impl CatalogsInside {
             part.examine(&self.server.target, &self.read)?;
         }
         step.digest = part.digest();
+        // A version does not change: the first one that was installed counts.
+        if let Some(first) = open.first_digest(&step.plugin, &step.version).filter(|first| *first != step.digest) {
+            return Err(CatalogTrouble {
+                sort: TroubleSort::Denied,
+                reason: format!(
+                    "`{}` {} was installed before as sha256:{first}, and the catalog `{}` now has sha256:{} under that version: ask its author, \
+                     and delete its row of `catalog_installs` in the registry if that is what you want",
+                    step.plugin, step.version, step.catalog, step.digest
+                ),
+            });
+        }
         let path = step.prepared(folder);
         fs::write(&path, part.bytes()).map_err(unwritten(&path))
     }
