@@ -152,7 +152,10 @@ async fn one(
 
 fn show(name: &str, plan: &InstallPlanView) {
     if plan.steps.is_empty() {
-        print::line(format_args!("{name} is there, and nothing newer fits"));
+        if plan.held.is_empty() {
+            print::line(format_args!("{name} is there, and nothing newer fits"));
+        }
+        held(plan);
         return;
     }
     let mut table = Table::new(&["PLUGIN", "FROM", "TO", "CATALOG", "PART", "ASKS FOR"]);
@@ -173,6 +176,14 @@ fn show(name: &str, plan: &InstallPlanView) {
     print::line(table.text(Paint::stdout()));
     for advisory in &plan.advisories {
         print::line(print::plain(&advised(advisory)));
+    }
+    held(plan);
+}
+
+/// What the update policy does not take now.
+fn held(plan: &InstallPlanView) {
+    for held in &plan.held {
+        print::line(print::plain(held));
     }
 }
 
@@ -205,6 +216,9 @@ pub(crate) fn outdated(options: &OutdatedArguments) -> Result<(), Failed> {
         ]);
         for advisory in &plugin.advisories {
             table.note(&advised(advisory));
+        }
+        if let Some(held) = &plugin.held {
+            table.note(&format!("not taken: {held}"));
         }
     }
     print::line(table.text(Paint::stdout()));

@@ -2,6 +2,7 @@
 
 use super::{
     LogFormat, Misconfigured, PageListen, Profile,
+    catalogs::{CatalogsKeys, FollowedKeys, UpdateKeys},
     discovery::DiscoveryKeys,
     services::ServicesKeys,
     values::{Count, CpuPercent, HostName, Origin, ProxyNetwork, Size, Time},
@@ -33,6 +34,8 @@ pub(super) struct ConfigFile {
     pub(super) log: LogKeys,
     pub(super) services: ServicesKeys,
     pub(super) discovery: DiscoveryKeys,
+    pub(super) catalogs: CatalogsKeys,
+    pub(super) catalog: Vec<FollowedKeys>,
     pub(super) secrets: SecretsKeys,
     pub(super) limits: LimitKeys,
     pub(super) isolation: IsolationKeys,
@@ -220,6 +223,8 @@ pub(super) struct LimitKeys {
     pub(super) log: Option<LogLevel>,
     /// Nor these: the variables of its environment.
     pub(super) env: BTreeMap<String, String>,
+    /// Nor this: which newer versions of it are taken.
+    pub(super) updates: Option<UpdateKeys>,
 }
 
 impl LimitKeys {

@@ -2,6 +2,7 @@
 //!
 //! Everything is read and checked before anything is opened. What must not live here: what the settings mean.
 
+mod catalogs;
 mod discovery;
 mod file;
 mod page;
@@ -11,7 +12,11 @@ mod values;
 pub(crate) use page::PageListen;
 pub(crate) use services::ServiceSettings;
 
-use camlock_embed::{AdminSettings, DiscoverySettings, FleetSettings, NotAnEventsUrl, RegistrySettings, SecretsKey};
+use self::catalogs::FollowedKeys;
+use camlock_embed::{
+    AdminSettings, CatalogOrder, CatalogPolicy, DiscoverySettings, FleetSettings, NotAnEventsUrl, RegistrySettings,
+    SecretsKey,
+};
 use camlock_http::{FrontOptions, TlsFiles};
 use camlock_policy::{Grants, Limits, Settings, manifest::check_name};
 use clap::{Args, ValueEnum};
@@ -114,6 +119,10 @@ pub(crate) struct Config {
     pub(crate) variables: BTreeMap<String, BTreeMap<String, String>>,
     /// In whose repositories plugins are looked for, if in anybody's.
     pub(crate) discovery: Option<DiscoverySettings>,
+    /// What catalogs may do to plugins that are there.
+    pub(crate) catalogs: CatalogPolicy,
+    /// Catalogs that are followed beside those that operators add.
+    pub(crate) followed: Vec<CatalogOrder>,
     /// What secrets of configurations are sealed with, if it is set.
     pub(crate) secrets_key: Option<SecretsKey>,
     /// What plugins may keep, and what may be asked of them.
@@ -197,6 +206,10 @@ impl Config {
         if parsed.limits.claims.is_some() {
             return Err(Misconfigured("[limits]: `claims` is for one plugin: set it in [plugin.NAME]".to_owned()));
         }
+        if parsed.limits.updates.is_some() {
+            return Err(Misconfigured("[limits]: `updates` of all is `catalogs.updates`".to_owned()));
+        }
+        let mut catalogs = parsed.catalogs.policy()?;
         let mut variables = BTreeMap::new();
         let mut front = FrontOptions::default();
         front.head = parsed.limits.head.as_ref().map_or(front.head, |time| time.0);
@@ -235,6 +248,11 @@ impl Config {
             }
             if let Some(claims) = &limits.claims {
                 settings.claims.insert(name.clone(), claims.clone());
+            }
+            if let Some(updates) = limits.updates.clone() {
+                let policy = updates.over(&catalogs.updates);
+                let policy = policy.map_err(|told| Misconfigured(format!("[plugin.{name}]: {told}")))?;
+                catalogs.plugins.insert(name.clone(), policy);
             }
             let mut own: Limits = settings.limits.clone();
             limits.apply(&mut own);
@@ -284,6 +302,8 @@ impl Config {
             levels,
             variables,
             discovery: parsed.discovery.settings(environment, base)?,
+            catalogs,
+            followed: parsed.catalog.into_iter().map(FollowedKeys::order).collect::<Result<_, _>>()?,
             secrets_key,
             services,
             settings,

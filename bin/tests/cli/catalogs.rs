@@ -7,14 +7,14 @@ use camlock_testing::{Postgres, Server, Site, manifest, request, rounds, single}
 use std::{fs, path::Path, process::Stdio, thread, time::Duration};
 
 /// A command against this server.
-fn ask(site: &Site, server: &Server, arguments: &[&str]) -> Ended {
+pub(crate) fn ask(site: &Site, server: &Server, arguments: &[&str]) -> Ended {
     let mut command = command(site, arguments);
     command.env("CAMLOCK_SERVER", format!("http://{}", server.address));
     end(command)
 }
 
 /// Makes a package of the greeter that says this.
-fn package(site: &Site, version: &str, source: &str) -> String {
+pub(crate) fn package(site: &Site, version: &str, source: &str) -> String {
     let about = "description = \"Greets whoever comes\"\nlicense = \"MIT\"\nkeywords = [\"greeting\"]\n";
     let toml = manifest("greeter").replace("version = \"0.1.0\"\n", &format!("version = \"{version}\"\n{about}"));
     site.write("greeter/Cargo.toml", &toml);
@@ -29,7 +29,7 @@ fn package(site: &Site, version: &str, source: &str) -> String {
     made["file"].as_str().unwrap().to_owned()
 }
 
-fn publish(site: &Site, more: &[&str]) -> Ended {
+pub(crate) fn publish(site: &Site, more: &[&str]) -> Ended {
     end(command(site, &[&["catalog", "publish", "catalog", "--keys", "keys"], more].concat()))
 }
 
@@ -68,6 +68,8 @@ fn a_plugin_by_name_from_its_author_to_others() {
 
     // Somebody else finds it.
     let first = site.beside("first");
+    // What was published just now would be too new for an update.
+    first.configure("catalogs.updates.minimum_age = 0");
     let server = first.start();
     let ask_first = |arguments: &[&str]| ask(&first, &server, arguments);
     let url = format!("file://{}", site.path("catalog").display());

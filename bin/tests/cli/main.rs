@@ -3,6 +3,7 @@
 //! Commands that need no server run over real files with real builds; those that do, against a real `camlock serve`, and against a
 //! server of the tests' own for what that cannot be made to answer.
 
+mod advised;
 mod asked;
 mod built;
 mod catalogs;
@@ -17,9 +18,12 @@ mod github;
 #[allow(dead_code, reason = "the tests of reports need more of it")]
 #[path = "../observe/inbox.rs"]
 mod inbox;
+mod interrupted;
 mod live;
 mod new;
 mod registry;
+mod shipped;
+mod unsigned;
 mod words;
 
 use camlock_testing::Site;

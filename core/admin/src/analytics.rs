@@ -87,13 +87,18 @@ pub(super) async fn analytics(
     told.map(Json).map_err(|why| problem(&plugin.name, &why))
 }
 
-/// What is wrong with plugins by rules, though they serve.
+/// What is wrong with plugins by rules, though they serve, and what advisories of their catalogs say of them.
 #[utoipa::path(get, path = "/api/v1/problems", tag = "analytics", operation_id = "problems", responses(
     (status = 200, description = "As this server sees it, by plugin", body = Page<PluginProblemView>),
 ))]
 pub(super) async fn problems(State(control): ControlState) -> Json<Page<PluginProblemView>> {
-    let items = control.options.analytics.as_ref().map(|analytics| analytics.problems()).unwrap_or_default();
-    Json(Page { items, next: None })
+    let mut items = control.options.analytics.as_ref().map(|analytics| analytics.problems()).unwrap_or_default();
+    if let Some(catalogs) = &control.options.catalogs {
+        // While what catalogs say cannot be read, the rest is told all the same.
+        items.extend(catalogs.advised().await.unwrap_or_default());
+        items.sort_by(|a, b| (&a.plugin, a.rule).cmp(&(&b.plugin, b.rule)));
+    }
+    Json(Page::whole(items))
 }
 
 fn query(asked: &AnalyticsAsked, now: SystemTime) -> Result<AnalyticsQuery, Problem> {

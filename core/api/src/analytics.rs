@@ -135,6 +135,8 @@ pub enum ProblemRule {
     SlowSubscriber,
     /// More tasks come than it does.
     QueueGrows,
+    /// An advisory of its catalog is about this version.
+    Advisory,
 }
 
 impl ProblemRule {
@@ -148,6 +150,7 @@ impl ProblemRule {
             ProblemRule::Pinned => "pinned",
             ProblemRule::SlowSubscriber => "slow-subscriber",
             ProblemRule::QueueGrows => "queue-grows",
+            ProblemRule::Advisory => "advisory",
         }
     }
 }

@@ -136,6 +136,8 @@ pub struct InstallPlanView {
     pub steps: Vec<InstallStepView>,
     /// What is wrong with what would be installed.
     pub advisories: Vec<AdvisoryView>,
+    /// Newer versions that the update policy does not take now, with why, in sentences.
+    pub held: Vec<String>,
 }
 
 /// A plugin that was installed from a catalog, and that is not the newest, or has something wrong with it.
@@ -145,6 +147,9 @@ pub struct OutdatedView {
     pub plugin: String,
     pub installed: String,
     pub newest: String,
+    /// Why that is not taken now by an update; null: it is.
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub held: Option<String>,
     pub catalog: String,
     /// What is wrong with the version that is installed.
     pub advisories: Vec<AdvisoryView>,

@@ -69,6 +69,9 @@ pub struct PluginVersion {
     pub files: BTreeMap<String, FileRecord>,
     /// Where its sources lie instead, of a catalog that has no packages.
     pub download_url: Option<String>,
+    /// Why an operator's policy does not take it. No part of the document.
+    #[serde(skip)]
+    pub refused: Option<String>,
 }
 
 impl PluginVersion {

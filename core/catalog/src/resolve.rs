@@ -12,7 +12,12 @@ use pubgrub::{
     PubGrubError, Ranges, Reporter, resolve,
 };
 use semver::{Comparator, Op, Prerelease, Version, VersionReq};
-use std::{cell::RefCell, collections::BTreeMap, fmt, rc::Rc};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    rc::Rc,
+};
 
 #[cfg(test)]
 mod tests;
@@ -59,6 +64,9 @@ pub fn fitting(
     server: &ServerFacts,
     preference: PackagePreference,
 ) -> Result<TakenPart, String> {
+    if let Some(why) = &version.refused {
+        return Err(why.clone());
+    }
     let source = match &version.source {
         Some(_) if !server.compiles => Err("it has sources, and this server has no Rust toolchain".to_owned()),
         Some(file) => Ok(TakenPart::Source(file.clone())),
@@ -137,6 +145,8 @@ pub struct Request {
     pub wanted: BTreeMap<String, VersionReq>,
     /// What is installed. It stays as it is where that will do, and becomes no older.
     pub installed: BTreeMap<String, InstalledVersion>,
+    /// Plugins of which pre-releases count like other versions; of the rest they are taken only where there is nothing else.
+    pub pre_releases: BTreeSet<String>,
     /// What is taken of versions.
     pub preference: PackagePreference,
 }
@@ -307,7 +317,9 @@ impl DependencyProvider for Provider<'_> {
             offered.version.yanked.is_none() && newer && range.contains(*version)
         });
         // What does not fit comes last: that it does not is the message then, if nothing else helps.
-        let best = offered.max_by_key(|(version, offered)| (offered.part.is_ok(), version.pre.is_empty(), *version));
+        let all = self.request.pre_releases.contains(name);
+        let best =
+            offered.max_by_key(|(version, offered)| (offered.part.is_ok(), all || version.pre.is_empty(), *version));
         Ok(best.map(|(version, _)| version.clone()))
     }
 

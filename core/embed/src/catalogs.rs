@@ -3,8 +3,12 @@
 //! None of it is on the way of a start or of a request: a catalog that is down changes nothing that runs. What must not live here:
 //! what is believed (`camlock-catalog` decides that), and how an install goes on (`installing`).
 
+mod advising;
 mod installing;
 mod offers;
+mod planning;
+mod preparing;
+mod updating;
 mod words;
 
 use self::{
@@ -13,16 +17,17 @@ use self::{
 };
 use camlock_catalog::{
     CatalogTrouble,
-    client::{CatalogPlace, CatalogReader, SyncedLines, Synchronized, TrustedFiles},
+    client::{CatalogPlace, CatalogReader, FollowedCatalog, ListingReader, SyncedLines, Synchronized, TrustedFiles},
     package::{LibraryFacts, PublisherKey, ReadLibrary, glibc_here, target_here},
     resolve::ServerFacts,
     search::{CatalogIndex, ListingOrder, ListingQuery},
 };
 use camlock_loader::{abi_version, inspect};
 use camlock_policy::{
-    CatalogAnswer, CatalogInstallOrder, CatalogOrder, CatalogQuery, CatalogRefusal, CatalogRefused, CatalogSort,
-    Catalogs, Digest, Manager, UtcTime, manifest::check_name, registry::Actor,
+    CatalogAnswer, CatalogInstallOrder, CatalogOrder, CatalogPolicy, CatalogQuery, CatalogRefusal, CatalogRefused,
+    CatalogSort, Catalogs, Digest, Manager, PluginProblemView, UtcTime, manifest::check_name, registry::Actor,
 };
+use camlock_services::events::PluginEvents;
 use camlock_store::{CatalogRecord, CatalogRecords};
 use std::{
     collections::BTreeMap,
@@ -30,7 +35,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
-use tokio::{sync::Semaphore, task::spawn_blocking, time::sleep};
+use tokio::{
+    join,
+    sync::{Notify, Semaphore},
+    task::spawn_blocking,
+    time::sleep,
+};
 
 /// So many catalogs are read at once: each may hang for a minute.
 const AT_ONCE: usize = 3;
@@ -56,6 +66,11 @@ struct CatalogsInside {
     folder: PathBuf,
     server: ServerFacts,
     read: ReadLibrary,
+    policy: CatalogPolicy,
+    /// Where plugins hear of what is wrong.
+    events: PluginEvents,
+    /// Notified whenever a catalog was followed.
+    followed: Notify,
     /// When each was last followed, and why that failed.
     looks: Mutex<BTreeMap<String, (SystemTime, Option<String>)>>,
     turns: Arc<Semaphore>,
@@ -85,6 +100,7 @@ impl ServerCatalogs {
         manager: Manager,
         (plugins, data): (&Path, &Path),
         compiles: bool,
+        (policy, events): (CatalogPolicy, PluginEvents),
     ) -> Self {
         let server = ServerFacts {
             target: target_here(),
@@ -103,6 +119,9 @@ impl ServerCatalogs {
             folder: data.join("installs"),
             server,
             read: read_library(),
+            policy,
+            events,
+            followed: Notify::new(),
             looks: Mutex::default(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
             installing: Arc::default(),
@@ -110,8 +129,34 @@ impl ServerCatalogs {
     }
 
     /// Ends what was begun before the server ended, then follows all catalogs, for as long as this runs.
-    pub(crate) async fn follow(self) {
+    pub(crate) async fn follow(self, settings: Vec<CatalogOrder>) {
         self.go_on().await;
+        self.add_those(settings).await;
+        join!(self.keep_looking(), self.keep_updated());
+    }
+
+    /// Adds the catalogs that the settings name, where none of that name is followed.
+    async fn add_those(&self, settings: Vec<CatalogOrder>) {
+        for order in settings {
+            let name = order.name.clone();
+            match self.record(&name).await {
+                Ok(there) if there.url != order.url => tracing::warn!(
+                    catalog = name,
+                    "the settings name {}, and {} is followed: `camlock catalog remove {name}`, and start again, if that is what you want",
+                    order.url,
+                    there.url
+                ),
+                Ok(_) => {}
+                Err(_) => {
+                    if let Err(why) = self.add(order, Actor::from("settings")).await {
+                        tracing::warn!(catalog = name, "the catalog is not followed: {why}");
+                    }
+                }
+            }
+        }
+    }
+
+    async fn keep_looking(&self) {
         sleep(FIRST).await;
         loop {
             // What the registry does not tell now it tells the next time.
@@ -158,6 +203,10 @@ impl ServerCatalogs {
         let outcome = self.look_at(record).await;
         let why = outcome.as_ref().err().map(|refusal| refusal.reason.clone());
         self.looks().insert(name, (SystemTime::now(), why));
+        if outcome.is_ok() {
+            self.advise().await;
+            self.0.followed.notify_one();
+        }
         outcome
     }
 
@@ -210,7 +259,10 @@ impl ServerCatalogs {
         camlock_api::CatalogView {
             name: record.name.clone(),
             url: record.url.clone(),
-            root_sha256: Digest::of(record.root.as_bytes()).hex(),
+            root_sha256: match record.root.is_empty() {
+                true => String::new(),
+                false => Digest::of(record.root.as_bytes()).hex(),
+            },
             version: record.version,
             listed: listed.unwrap_or_default(),
             priority: record.priority,
@@ -239,17 +291,16 @@ impl CatalogsInside {
 
 /// A catalog's record as what reads it needs it.
 trait FollowedRecord {
-    fn open(&self) -> Result<(CatalogReader, TrustedFiles), CatalogTrouble>;
+    fn open(&self) -> Result<(FollowedCatalog, TrustedFiles), CatalogTrouble>;
     fn provides(&self, plugin: &str) -> bool;
 }
 
 impl FollowedRecord for CatalogRecord {
-    fn open(&self) -> Result<(CatalogReader, TrustedFiles), CatalogTrouble> {
+    fn open(&self) -> Result<(FollowedCatalog, TrustedFiles), CatalogTrouble> {
         let files = self.metadata.iter().map(|(name, text)| (name.clone(), text.clone().into_bytes()));
         let trusted = TrustedFiles::of(files.collect());
-        let place = CatalogPlace::read(&self.url)?;
         let now = SystemTime::now().try_into().unwrap_or_default();
-        Ok((CatalogReader::open(place, self.root.as_bytes(), trusted.clone(), now)?, trusted))
+        Ok((FollowedCatalog::open(&self.url, self.root.as_bytes(), trusted.clone(), now)?, trusted))
     }
 
     /// Whether it may provide this name.
@@ -319,7 +370,21 @@ impl Catalogs for ServerCatalogs {
             if this.0.records.catalogs().await.map_err(unavailable)?.iter().any(|record| record.name == order.name) {
                 return Err(taken());
             }
-            let root = this.aside(move |_| CatalogReader::first_root(&place)).await?;
+            let is_list = ListingReader::is_named_by(&order.url);
+            if is_list && !order.unsigned {
+                return Err(CatalogRefusal {
+                    kind: CatalogRefused::Denied,
+                    reason: format!(
+                        "{} is a list that nobody signed: add it with `--unsigned` if what it names may be installed all the same",
+                        order.url
+                    ),
+                });
+            }
+            // A list has no root that could be trusted.
+            let root = match is_list {
+                true => Vec::new(),
+                false => this.aside(move |_| CatalogReader::first_root(&place)).await?,
+            };
             let there = Digest::of(&root).hex();
             if let Some(wanted) = order.root_sha256.as_ref().filter(|wanted| wanted.to_lowercase() != there) {
                 return Err(CatalogRefusal {
@@ -431,7 +496,13 @@ impl Catalogs for ServerCatalogs {
         let this = self.clone();
         Box::pin(async move {
             let installs = this.installed().await?;
-            this.aside(move |inside| inside.outdated(&installs)).await
+            let offers = this.offers().await?;
+            this.aside(move |inside| inside.outdated(&offers, &installs)).await
         })
+    }
+
+    fn advised(&self) -> CatalogAnswer<Vec<PluginProblemView>> {
+        let this = self.clone();
+        Box::pin(async move { this.problems().await })
     }
 }

@@ -170,8 +170,13 @@ impl Camlock {
         let manager = supervise(ports, options.settings);
         record.follow(&manager);
         let following = control.spawn(secrets::follow(own_key, key_record, keyring, manager.key_listener()));
-        let catalogs =
-            ServerCatalogs::new(record.store.catalogs(), manager.clone(), (&plugins, &data), cannot_build.is_none());
+        let catalogs = ServerCatalogs::new(
+            record.store.catalogs(),
+            manager.clone(),
+            (&plugins, &data),
+            cannot_build.is_none(),
+            (options.catalogs, events.clone()),
+        );
         let discovery = options
             .discovery
             .map(|settings| discovery(settings, (&record.store, &data), manager.clone(), control.clone()))
@@ -224,7 +229,7 @@ impl Camlock {
         }
         dispatch.fall_through_to(router.clone());
         let watching = control.spawn(watch(plugins, manager.clone(), builder.clone()));
-        let catalogs = control.spawn(catalogs.follow());
+        let catalogs = control.spawn(catalogs.follow(options.followed));
         let discovering = discovery.map(|discovery| control.spawn(discovery.keep_fresh()));
         control.spawn(tell_plugins(tables.clone(), manager.watch()));
         control.spawn(parent::remember(link.clone(), manager.watch()));

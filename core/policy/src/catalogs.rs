@@ -2,7 +2,7 @@
 //! catalog is, and whom it takes to believe it.
 
 use crate::{BoxFuture, Grants, registry::Actor};
-use camlock_api::{CatalogPluginView, CatalogView, InstallPlanView, ListedPluginView, OutdatedView};
+use camlock_api::{CatalogPluginView, CatalogView, InstallPlanView, ListedPluginView, OutdatedView, PluginProblemView};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -136,4 +136,6 @@ pub trait Catalogs: Send + Sync {
     fn install(&self, order: CatalogInstallOrder, by: Actor) -> CatalogAnswer<InstallPlanView>;
     /// What is installed and not the newest, or has something wrong with it.
     fn outdated(&self) -> CatalogAnswer<Vec<OutdatedView>>;
+    /// What advisories say of what is installed, as problems of plugins.
+    fn advised(&self) -> CatalogAnswer<Vec<PluginProblemView>>;
 }

@@ -48,6 +48,7 @@ mod tables;
 mod task_types;
 mod topics;
 mod ui;
+mod updates;
 mod values;
 mod view;
 
@@ -97,6 +98,7 @@ pub use crate::{
     task_types::{TaskRate, TaskType, check_task_type, duration},
     topics::{HOST_TOPICS, MOST_TOPIC, NoTopic, TopicPattern, check_outside_topic, check_own_topic, check_topic},
     ui::{UiFile, UiPart, UiSection},
+    updates::{AdvisoryPolicy, CatalogPolicy, UpdateChannel, UpdatePolicy, UpdateWindow},
     values::{KeptValues, ValueEntry, ValueQuery},
     view::{LivePlugin, Overview, PageOffer},
 };

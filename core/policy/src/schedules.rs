@@ -133,7 +133,7 @@ pub(crate) fn check_schedules(schedules: &[Schedule]) -> Result<(), String> {
     Ok(())
 }
 
-fn zone(name: &str) -> Result<TimeZone, String> {
+pub(crate) fn zone(name: &str) -> Result<TimeZone, String> {
     let shown = || name.chars().take(60).flat_map(char::escape_debug).collect::<String>();
     let found = TimeZoneDatabase::bundled().get(name);
     found.map_err(|_| format!("there is no time zone `{}`: it is called like `Europe/Berlin`, or `UTC`", shown()))

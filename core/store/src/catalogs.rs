@@ -2,6 +2,9 @@
 //!
 //! What must not live here: what is believed, and what is installed.
 
+mod policies;
+
+pub use self::policies::AdvisedPlugin;
 use crate::{
     Trouble,
     connection::Value,
@@ -186,14 +189,14 @@ impl CatalogRecords {
 
     async fn rows<R: crate::connection::AnyRow + Send + 'static, T: Send + 'static>(
         &self,
-        sql: &'static str,
+        sql: impl AsRef<str> + Send + 'static,
         values: Vec<Value>,
         of: impl Fn(R) -> T + Send + 'static,
     ) -> Result<Vec<T>, Unavailable> {
         let database = self.0.database.clone();
         let read = async move {
             let mut work = database.alone().await?;
-            Ok(work.rows::<R>(sql, values).await?.into_iter().map(of).collect())
+            Ok(work.rows::<R>(sql.as_ref(), values).await?.into_iter().map(of).collect())
         };
         self.0.database.within(read).await
     }
@@ -237,7 +240,7 @@ impl CatalogRecords {
                     &core,
                     &mut work,
                     "catalog-added",
-                    &by,
+                    (None, &by),
                     &serde_json::json!({ "catalog": record.name, "url": record.url }),
                 )
                 .await?;
@@ -254,7 +257,7 @@ impl CatalogRecords {
         self.write(move |core, mut work| async move {
             let removed = work.run("DELETE FROM catalogs WHERE name = $1", vec![(&name).into()]).await? > 0;
             if removed {
-                note(&core, &mut work, "catalog-removed", &by, &serde_json::json!({ "catalog": name })).await?;
+                note(&core, &mut work, "catalog-removed", (None, &by), &serde_json::json!({ "catalog": name })).await?;
             }
             work.commit().await?;
             Ok(removed)
@@ -376,12 +379,14 @@ async fn note(
     core: &StoreCore,
     work: &mut Work,
     what: &'static str,
-    by: &Actor,
+    (plugin, by): (Option<&str>, &Actor),
     detail: &serde_json::Value,
 ) -> Result<(), Trouble> {
-    let detail_as_json = work.dialect().json("$4");
-    let note = format!("INSERT INTO plugin_journal (node, what, actor, detail) VALUES ($1, $2, $3, {detail_as_json})");
-    work.run(&note, vec![core.node().into(), what.into(), by.as_str().into(), detail.to_string().into()])
-        .await
-        .map(drop)
+    let detail_as_json = work.dialect().json("$5");
+    let note = format!(
+        "INSERT INTO plugin_journal (node, plugin, what, actor, detail) VALUES ($1, $2, $3, $4, {detail_as_json})"
+    );
+    let plugin = plugin.map(str::to_owned);
+    let values = vec![core.node().into(), plugin.into(), what.into(), by.as_str().into(), detail.to_string().into()];
+    work.run(&note, values).await.map(drop)
 }

@@ -42,7 +42,7 @@ mod writers;
 
 pub use crate::{
     access::PostgresAccess,
-    catalogs::{CatalogInstall, CatalogIntent, CatalogName, CatalogRecord, CatalogRecords},
+    catalogs::{AdvisedPlugin, CatalogInstall, CatalogIntent, CatalogName, CatalogRecord, CatalogRecords},
     connecting::PostgresMessageStream,
     copy::Copied,
     discovery::StoredDiscovery,

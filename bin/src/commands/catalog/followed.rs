@@ -98,12 +98,12 @@ pub(super) fn add(options: &AddCatalog) -> Result<(), Failed> {
     }
     let catalog: CatalogView = read(&added)?;
     let signed = if catalog.unsigned { "; it may hold what nobody signed" } else { "" };
-    print::line(format_args!(
-        "{} is followed: {}, root sha256 {}{signed}",
-        catalog.name,
-        print::counted(catalog.listed as usize, "plugin"),
-        catalog.root_sha256
-    ));
+    let root = match &*catalog.root_sha256 {
+        "" => "a list that nobody signed".to_owned(),
+        root => format!("root sha256 {root}{signed}"),
+    };
+    let listed = print::counted(catalog.listed as usize, "plugin");
+    print::line(format_args!("{} is followed: {listed}, {root}", catalog.name));
     Ok(())
 }
 
@@ -128,7 +128,9 @@ pub(super) fn list(as_data: bool, reach: &Reach) -> Result<(), Failed> {
             (&catalog.priority.to_string(), Tone::Plain),
             (&print::plain(&catalog.url), Tone::Plain),
         ]);
-        if catalog.unsigned {
+        if catalog.root_sha256.is_empty() {
+            table.note("nobody signed this list, nor what it names");
+        } else if catalog.unsigned {
             table.note("it may hold packages that nobody signed");
         }
         if let Some(trouble) = &catalog.trouble {

@@ -7,7 +7,7 @@ use crate::{
     config::Config,
     print::{self, advice},
 };
-use camlock_api::{BlockedHandler, Headline, PluginView, ServerHealth};
+use camlock_api::{BlockedHandler, Headline, PluginProblemView, PluginView, ProblemRule, ServerHealth};
 use camlock_loader::abi_version;
 use std::{io, net::TcpListener};
 
@@ -27,6 +27,7 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
                 .push(Finding::good("server", format!("one runs, with {}", print::counted(plugins.len(), "plugin"))));
             findings.extend(health(&client).await);
             findings.extend(readiness(&client).await);
+            findings.extend(advised(&client).await);
             match read_all::<PluginView>(&plugins) {
                 Ok(plugins) => findings.extend(plugins.iter().flat_map(of_plugin)),
                 Err(unfit) => findings.push(Finding::wrong("server", unfit.reason, OTHER_VERSION)),
@@ -95,6 +96,19 @@ async fn readiness(client: &Result<Client, Failed>) -> Option<Finding> {
     let problem = client.as_ref().ok()?.get("/_/ready").await.err()?;
     let remedy = "see what it waits for; `camlock list` says why, and what to do";
     Some(Finding::warning("server", problem.failed.reason, remedy))
+}
+
+/// What advisories of catalogs say of what is installed.
+async fn advised(client: &Result<Client, Failed>) -> Vec<Finding> {
+    let Ok(client) = client else { return Vec::new() };
+    // Servers of embedders may follow no catalogs, and catalogs that are away are told elsewhere.
+    let Ok(items) = client.list("/api/v1/problems").await else { return Vec::new() };
+    let problems: Vec<PluginProblemView> = read_all(&items).unwrap_or_default();
+    let advised = problems.into_iter().filter(|problem| problem.rule == ProblemRule::Advisory);
+    let finding = |PluginProblemView { plugin, what, recommendation, .. }| {
+        Finding::warning("advisory", print::plain(&format!("{plugin}: {what}")), print::plain(&recommendation))
+    };
+    advised.map(finding).collect()
 }
 
 fn address(config: &Config, runs: bool) -> Finding {

@@ -1,6 +1,8 @@
 //! Reading a catalog: from where it lies, believing only what its signatures prove, and never anything older than what was proved
 //! before.
 
+mod followed;
+mod listing;
 mod mirror;
 mod place;
 #[cfg(test)]
@@ -11,6 +13,8 @@ mod tests;
 mod trust;
 
 pub use self::{
+    followed::FollowedCatalog,
+    listing::ListingReader,
     mirror::{Mirrored, mirror},
     place::CatalogPlace,
     sync::{CatalogReader, PackagePart, SyncedLines, Synchronized},

@@ -262,6 +262,18 @@ pub struct PackagePart {
 }
 
 impl PackagePart {
+    /// Sources that nobody packaged: what they are known by says only which bytes they are.
+    pub(super) fn of_sources(
+        (name, version): (&str, &str),
+        file: &str,
+        bytes: Vec<u8>,
+    ) -> Result<Self, CatalogTrouble> {
+        let files = BTreeMap::from([(file.to_owned(), FileRecord::of(&bytes))]);
+        let record = PackageRecord::of_sources((name, version), file, files);
+        let record_bytes = serde_json::to_vec(&record).unwrap_or_default();
+        Ok(PackagePart { record, record_bytes, signature: None, bytes })
+    }
+
     /// What the package is.
     pub fn record(&self) -> &PackageRecord {
         &self.record
@@ -298,6 +310,8 @@ impl PackagePart {
 
     /// The same for the file with the sources.
     pub fn examine_source(&self) -> Result<(), CatalogTrouble> {
-        crate::package::check_source(&self.bytes, (&self.record.name, &self.record.version))
+        // What was packaged lies as packages have it; others pack as they like.
+        let folder = (!self.record.libraries.is_empty()).then(|| self.record.stem());
+        crate::package::check_source(&self.bytes, (&self.record.name, &self.record.version), folder.as_deref())
     }
 }

@@ -169,7 +169,7 @@ impl PackageArchive {
             record.check_library(target, bytes, &facts)?;
         }
         match &record.source {
-            Some(file) => source::check(&self.files[file], (&record.name, &record.version)),
+            Some(file) => source::check(&self.files[file], (&record.name, &record.version), Some(&record.stem())),
             None => Ok(()),
         }
     }

@@ -129,6 +129,27 @@ impl PackageRecord {
             .map_err(|error| CatalogTrouble::unfit(format!("the version `{}` is none: {error}", shown(&self.version))))
     }
 
+    /// Of sources that nobody packaged.
+    pub(crate) fn of_sources((name, version): (&str, &str), file: &str, files: BTreeMap<String, FileRecord>) -> Self {
+        PackageRecord {
+            format: 1,
+            name: name.to_owned(),
+            version: version.to_owned(),
+            display_name: String::new(),
+            description: String::new(),
+            authors: Vec::new(),
+            license: String::new(),
+            category: String::new(),
+            tags: Vec::new(),
+            repository: String::new(),
+            permissions: Vec::new(),
+            dependencies: BTreeMap::new(),
+            source: Some(file.to_owned()),
+            libraries: BTreeMap::new(),
+            files,
+        }
+    }
+
     /// `NAME-VERSION`.
     pub(crate) fn stem(&self) -> String {
         format!("{}-{}", self.name, self.version)

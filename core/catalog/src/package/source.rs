@@ -81,10 +81,9 @@ fn gather(folder: &Path, before: &str, files: &mut BTreeMap<String, (Vec<u8>, bo
     Ok(())
 }
 
-/// Looks through packed sources without unpacking them to anywhere: all lies in one folder, nothing is doubled, linked or endless,
-/// and what `Cargo.toml` says is what the package says.
-pub(crate) fn check(packed: &[u8], (name, version): (&str, &str)) -> Result<(), CatalogTrouble> {
-    let stem = format!("{name}-{version}");
+/// Looks through packed sources without unpacking them to anywhere: nothing is doubled, linked or endless, and what `Cargo.toml` says is
+/// what is said of them. All lies in this folder, and has a lock file; none: it lies as others pack, at the top or in one folder there.
+pub(crate) fn check(packed: &[u8], (name, version): (&str, &str), folder: Option<&str>) -> Result<(), CatalogTrouble> {
     // One byte more shows that there are more.
     let unpacked = GzDecoder::new(packed).take(LARGEST + 1);
     let mut archive = tar::Archive::new(unpacked);
@@ -100,9 +99,15 @@ pub(crate) fn check(packed: &[u8], (name, version): (&str, &str)) -> Result<(), 
         if !matches!(entry.header().entry_type(), EntryType::Regular | EntryType::Directory) {
             return unfit("which is neither a file nor a folder: links, devices and sparse files are not taken");
         }
+        let path = if folder.is_none() { path.strip_prefix("./").unwrap_or(path) } else { path };
+        if path.is_empty() {
+            continue;
+        }
         let mut parts = Path::new(path).components();
-        if parts.next() != Some(Component::Normal(stem.as_ref())) {
-            return unfit(&format!("which does not lie in the folder `{stem}`"));
+        if let Some(folder) = folder
+            && parts.next() != Some(Component::Normal(folder.as_ref()))
+        {
+            return unfit(&format!("which does not lie in the folder `{folder}`"));
         }
         if path.contains('\\') || !parts.all(|part| matches!(part, Component::Normal(_))) {
             return unfit("a path that leads out of its folder");
@@ -120,14 +125,19 @@ pub(crate) fn check(packed: &[u8], (name, version): (&str, &str)) -> Result<(), 
         if whole > LARGEST {
             return Err(CatalogTrouble::unfit(format!("the sources unpack to more than {LARGEST} bytes")));
         }
-        lock |= path == format!("{stem}/Cargo.lock");
-        if path == format!("{stem}/Cargo.toml") {
+        let is_there = |file: &str| match (folder, path.rsplit_once('/')) {
+            (Some(folder), Some((inside, last))) => inside == folder && last == file,
+            (None, Some((inside, last))) => manifest.is_none() && !inside.contains('/') && last == file,
+            (_, None) => folder.is_none() && path == file,
+        };
+        lock |= is_there("Cargo.lock");
+        if is_there("Cargo.toml") {
             let mut text = String::new();
             entry.by_ref().take(1 << 20).read_to_string(&mut text).map_err(broken)?;
             manifest = Some(text);
         }
     }
-    if !lock {
+    if !lock && folder.is_some() {
         return Err(CatalogTrouble::unfit("the sources have no Cargo.lock"));
     }
     let manifest = manifest.ok_or_else(|| CatalogTrouble::unfit("the sources have no Cargo.toml"))?;

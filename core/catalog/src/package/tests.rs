@@ -269,7 +269,7 @@ fn sources_that_would_do_harm_are_refused() {
         }
         archive.into_inner().unwrap().finish().unwrap()
     };
-    let check = |bytes: &[u8]| source::check(bytes, ("hello", "1.2.0"));
+    let check = |bytes: &[u8]| source::check(bytes, ("hello", "1.2.0"), Some("hello-1.2.0"));
     check(&pack(&[])).unwrap();
     for (more, told) in [
         (("/etc/evil", EntryType::Regular, ""), "does not lie in the folder"),
@@ -283,7 +283,7 @@ fn sources_that_would_do_harm_are_refused() {
         let refused = check(&pack(&[more])).unwrap_err();
         assert!(refused.reason.contains(told), "{told}: {refused}");
     }
-    assert!(source::check(&pack(&[]), ("hello", "1.3.0")).is_err());
+    assert!(source::check(&pack(&[]), ("hello", "1.3.0"), Some("hello-1.2.0")).is_err());
     assert!(check(b"text").is_err());
     // A folder that cannot be packed honestly.
     let folder = folder();

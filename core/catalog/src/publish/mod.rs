@@ -457,6 +457,7 @@ fn add(
         libraries: record.libraries.clone(),
         files: record.files.clone(),
         download_url: None,
+        refused: None,
     });
     document.versions.sort_by_key(PluginVersion::semver);
     // What people read is that of the newest.

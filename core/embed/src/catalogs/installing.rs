@@ -5,73 +5,24 @@
 //! live here: which versions are chosen, and whose word counts.
 
 use super::{
-    CatalogsInside, ServerCatalogs, invalid,
-    offers::{OfferedPlugin, OpenCatalogs},
+    CatalogsInside, ServerCatalogs,
+    offers::OpenCatalogs,
+    planning::{Planned, PlannedStep, StoredPlan},
+    preparing::unwritten,
     words::unavailable,
 };
-use camlock_api::{AdvisoryView, InstallPlanView, InstallStepView};
-use camlock_catalog::{
-    CatalogTrouble, TroubleSort,
-    package::PublisherKey,
-    resolve::{InstalledVersion, PackagePreference, Request, TakenPart, choose},
-};
+use camlock_api::InstallPlanView;
 use camlock_policy::{
-    Act, CatalogInstallOrder, CatalogRefusal, CatalogRefused, Done, Grants, Headline, InstallPreference, Installation,
-    NotInstalled, Order, Placement, PluginSource, Refused, Source, manifest::check_name, registry::Actor,
+    Act, CatalogInstallOrder, CatalogRefusal, CatalogRefused, Done, Headline, Installation, NotInstalled, Order,
+    Placement, PluginSource, Refused, Source, registry::Actor,
 };
 use camlock_store::{CatalogInstall, CatalogIntent};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::{
-    cell::RefCell,
-    collections::BTreeMap,
-    fs, io,
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, io, os::unix::fs::OpenOptionsExt, path::PathBuf, time::Duration};
 use tokio::time::timeout;
 
 /// How long it may take until it is known what comes of one plugin: longer than any build may.
 const OUTCOME: Duration = Duration::from_secs(20 * 60);
-
-/// What is to be done, as it stands on record.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct StoredPlan {
-    /// The plugin that was asked for.
-    wanted: String,
-    /// What is granted to it.
-    grants: Option<Grants>,
-    steps: Vec<PlannedStep>,
-}
-
-/// One plugin of it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct PlannedStep {
-    plugin: String,
-    from: Option<String>,
-    /// Where what it replaces came from.
-    came_from: Option<PluginSource>,
-    version: String,
-    catalog: String,
-    /// Its author's key; empty: nobody signed it.
-    publisher: String,
-    /// What its package is known by, once it was fetched.
-    digest: String,
-    /// The file of the package that is taken.
-    file: String,
-    is_source: bool,
-    /// The range that was asked for.
-    wanted: String,
-    dependencies: BTreeMap<String, String>,
-    permissions: Vec<String>,
-}
-
-/// A plan, and how it is shown.
-pub(super) struct Planned {
-    plan: StoredPlan,
-    pub(super) view: InstallPlanView,
-}
 
 /// Somebody installs.
 pub(super) struct Installing {
@@ -79,64 +30,7 @@ pub(super) struct Installing {
     pub(super) by: Actor,
 }
 
-impl PlannedStep {
-    fn view(&self) -> InstallStepView {
-        InstallStepView {
-            plugin: self.plugin.clone(),
-            from: self.from.clone(),
-            version: self.version.clone(),
-            catalog: self.catalog.clone(),
-            publisher: Some(self.publisher.clone()).filter(|key| !key.is_empty()),
-            part: if self.is_source { "source" } else { "library" }.to_owned(),
-            permissions: self.permissions.clone(),
-        }
-    }
-
-    /// Where it lies until it is placed.
-    fn prepared(&self, folder: &Path) -> PathBuf {
-        folder.join(format!("{}.{}", self.plugin, if self.is_source { "tar.gz" } else { "so" }))
-    }
-
-    fn source(&self, folder: &Path) -> Source {
-        let path = self.prepared(folder);
-        if self.is_source { Source::TarGz(path) } else { Source::Artifact(path) }
-    }
-}
-
-/// The range that is asked for. A version alone means that one.
-fn range_of(version: Option<&str>) -> Result<semver::VersionReq, CatalogRefusal> {
-    let Some(text) = version else { return Ok(semver::VersionReq::STAR) };
-    let exact = text.parse::<semver::Version>().is_ok();
-    let range = if exact { format!("={text}").parse() } else { text.parse() };
-    range.map_err(|error| invalid(format!("`version`: it is no version and no range: {error}")))
-}
-
 impl ServerCatalogs {
-    /// What an install would do.
-    pub(super) async fn planned(&self, order: &CatalogInstallOrder) -> Result<Planned, CatalogRefusal> {
-        check_name(&order.plugin).map_err(|wrong| invalid(format!("`plugin_id`: {}", wrong.0)))?;
-        let range = range_of(order.version.as_deref())?;
-        let wanted = order.version.clone().unwrap_or_else(|| "*".to_owned());
-        let (plugin, grants) = (order.plugin.clone(), order.grants.clone());
-        let preference = match order.prefer {
-            InstallPreference::Prebuilt => PackagePreference::Prebuilt,
-            InstallPreference::Source => PackagePreference::Source,
-            InstallPreference::SourceOnly => PackagePreference::SourceOnly,
-        };
-        self.catch_up().await?;
-        let offers = self.offers().await?;
-        let installs = self.installed().await?;
-        let (steps, advisories) = self
-            .aside(move |inside| {
-                let open = OpenCatalogs::new(inside, &offers);
-                inside.steps(&open, (&plugin, range, &wanted), preference, &installs)
-            })
-            .await?;
-        let plan = StoredPlan { wanted: order.plugin.clone(), grants, steps };
-        let view = InstallPlanView { steps: plan.steps.iter().map(PlannedStep::view).collect(), advisories };
-        Ok(Planned { plan, view })
-    }
-
     /// Goes on with what was begun before the server ended.
     pub(super) async fn go_on(&self) {
         let unfinished = match self.0.records.unfinished().await {
@@ -162,142 +56,6 @@ impl ServerCatalogs {
             }
         }
     }
-}
-
-impl CatalogsInside {
-    fn steps(
-        &self,
-        open: &OpenCatalogs<'_>,
-        (plugin, range, wanted): (&str, semver::VersionReq, &str),
-        preference: PackagePreference,
-        installs: &[CatalogInstall],
-    ) -> Result<(Vec<PlannedStep>, Vec<AdvisoryView>), CatalogTrouble> {
-        let conflict = |reason: String| CatalogTrouble { sort: TroubleSort::Conflict, reason };
-        let offered: RefCell<BTreeMap<String, OfferedPlugin>> = RefCell::default();
-        let ask = |name: &str| {
-            let found = open.offered(name)?;
-            if let Some(found) = &found {
-                offered.borrow_mut().insert(name.to_owned(), found.clone());
-            }
-            Ok(found.map(|found| found.document))
-        };
-        if ask(plugin)?.is_none() {
-            return Err(super::offers::missing(plugin));
-        }
-        let mut installed = BTreeMap::new();
-        for there in &self.manager.overview().plugins {
-            let Ok(version) = there.version.parse() else { continue };
-            let dependencies = installs.iter().find(|install| install.plugin == there.name);
-            let dependencies = dependencies.map(|install| install.dependencies.clone()).unwrap_or_default();
-            installed.insert(there.name.clone(), InstalledVersion { version, dependencies });
-        }
-        let is_ours = |name: &str| installs.iter().any(|install| install.plugin == name);
-        if let Some(there) = installed.get(plugin) {
-            if !is_ours(plugin) {
-                return Err(conflict(format!(
-                    "there is a plugin `{plugin}` {} that came otherwise, and it stays: remove it first, `camlock remove {plugin}`",
-                    there.version
-                )));
-            }
-            let newest = |version: &&semver::Version| range.matches(version);
-            let documents = offered.borrow();
-            let versions: Vec<_> = documents[plugin].document.versions.iter().filter_map(|one| one.semver()).collect();
-            if let Some(best) = versions.iter().filter(newest).max().filter(|best| **best < there.version) {
-                return Err(conflict(format!(
-                    "`{plugin}` is {} here, and {best} is older: going back is `camlock rollback {plugin}`",
-                    there.version
-                )));
-            }
-        }
-        let request = Request { wanted: BTreeMap::from([(plugin.to_owned(), range)]), installed, preference };
-        let chosen = choose(&request, &self.server, &ask)?;
-        let offered = offered.into_inner();
-        let (mut steps, mut advisories) = (Vec::new(), Vec::new());
-        for (name, chosen) in chosen {
-            let there = self.manager.plugin(&name);
-            if there.is_some() && !is_ours(&name) {
-                return Err(conflict(format!(
-                    "`{name}` {} is needed, and there is one that came otherwise, {}: update or remove that first",
-                    chosen.version.version,
-                    there.map(|there| there.version.clone()).unwrap_or_default()
-                )));
-            }
-            let Some(offered) = offered.get(&name) else { return Err(super::offers::missing(&name)) };
-            advisories.extend(self.advisories_on(&name, &chosen.version.version)?);
-            let (file, is_source) = match &chosen.part {
-                TakenPart::Source(file) => (file.clone(), true),
-                TakenPart::Library(target) => (chosen.version.libraries[target].file.clone(), false),
-            };
-            steps.push(PlannedStep {
-                from: there.as_ref().map(|there| there.version.clone()),
-                came_from: there.and_then(|there| there.grants.source.parse().ok()),
-                version: chosen.version.version.clone(),
-                catalog: offered.catalog.clone(),
-                publisher: offered.publisher.as_ref().map(ToString::to_string).unwrap_or_default(),
-                digest: String::new(),
-                file,
-                is_source,
-                wanted: if name == plugin { wanted.to_owned() } else { "*".to_owned() },
-                dependencies: chosen.version.dependencies.clone(),
-                permissions: chosen.version.permissions.clone(),
-                plugin: name,
-            });
-        }
-        Ok((steps, advisories))
-    }
-
-    /// Fetches what a step needs, and proves it.
-    fn fetch(&self, open: &OpenCatalogs<'_>, step: &mut PlannedStep, folder: &Path) -> Result<(), CatalogTrouble> {
-        let reader = open.reader(&step.catalog)?;
-        let mut reader = reader.borrow_mut();
-        let document = reader.document(&step.plugin)?;
-        let version = document.version(&step.version).ok_or_else(|| super::offers::missing(&step.plugin))?;
-        let part = reader.part(&step.plugin, version, &step.file)?;
-        if !step.publisher.is_empty() {
-            part.verify(&PublisherKey::read(&step.publisher)?)?;
-        }
-        if step.is_source {
-            part.examine_source()?;
-        } else {
-            part.examine(&self.server.target, &self.read)?;
-        }
-        step.digest = part.digest();
-        let path = step.prepared(folder);
-        fs::write(&path, part.bytes()).map_err(unwritten(&path))
-    }
-
-    /// Copies what a step will replace, so that it can be put back.
-    fn put_aside(&self, step: &PlannedStep, folder: &Path) -> Result<(), CatalogTrouble> {
-        let Some(path) = self.manager.plugin(&step.plugin).and_then(|plugin| plugin.path.clone()) else {
-            return Ok(());
-        };
-        let entry = self.plugins.join(path);
-        let Some(name) = entry.file_name() else { return Ok(()) };
-        let aside = folder.join("aside").join(&step.plugin);
-        copied(&entry, &aside.join(name)).map_err(unwritten(&aside))
-    }
-}
-
-fn unwritten(path: &Path) -> impl Fn(io::Error) -> CatalogTrouble {
-    let path = path.display().to_string();
-    move |error| CatalogTrouble { sort: TroubleSort::Unavailable, reason: format!("{path} cannot be written: {error}") }
-}
-
-/// A copy of an entry, without what a build leaves in it. Links are copied as what they lead to.
-fn copied(from: &Path, to: &Path) -> io::Result<()> {
-    if !from.is_dir() {
-        fs::create_dir_all(to.parent().unwrap_or(to))?;
-        return fs::copy(from, to).map(drop);
-    }
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name != "target" {
-            copied(&entry.path(), &to.join(name))?;
-        }
-    }
-    Ok(())
 }
 
 impl Installing {

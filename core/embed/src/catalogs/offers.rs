@@ -2,11 +2,11 @@
 //!
 //! A name belongs to the catalog and the publisher that it first came from. What must not live here: placing anything.
 
-use super::{CatalogsInside, FollowedRecord, ServerCatalogs, words::unavailable};
-use camlock_api::{AdvisoryView, CatalogPluginView, CatalogVersionView, ListedPluginView, OutdatedView};
+use super::{CatalogsInside, FollowedRecord, ServerCatalogs, advising::sentence, words::unavailable};
+use camlock_api::{AdvisoryView, CatalogPluginView, CatalogVersionView, ListedPluginView};
 use camlock_catalog::{
     CatalogTrouble, PluginAdvisory, PluginDocument,
-    client::CatalogReader,
+    client::FollowedCatalog,
     package::PublisherKey,
     resolve::{PackagePreference, fitting},
     search::FoundLine,
@@ -20,13 +20,16 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 pub(super) struct Offers {
     catalogs: Vec<CatalogRecord>,
     names: BTreeMap<String, CatalogName>,
+    /// What was installed, with the versions.
+    installs: Vec<CatalogInstall>,
 }
 
 impl ServerCatalogs {
     pub(super) async fn offers(&self) -> Result<Offers, CatalogRefusal> {
         let catalogs = self.0.records.catalogs().await.map_err(unavailable)?;
         let names = self.0.records.names().await.map_err(unavailable)?;
-        Ok(Offers { catalogs, names: names.into_iter().map(|name| (name.plugin.clone(), name)).collect() })
+        let installs = self.0.records.installs().await.map_err(unavailable)?;
+        Ok(Offers { catalogs, installs, names: names.into_iter().map(|name| (name.plugin.clone(), name)).collect() })
     }
 
     /// What was installed from catalogs, and is there still.
@@ -59,7 +62,7 @@ pub(super) struct OfferedPlugin {
 pub(super) struct OpenCatalogs<'a> {
     inside: &'a CatalogsInside,
     offers: &'a Offers,
-    readers: RefCell<BTreeMap<String, Rc<RefCell<CatalogReader>>>>,
+    readers: RefCell<BTreeMap<String, Rc<RefCell<FollowedCatalog>>>>,
 }
 
 pub(super) fn missing(plugin: &str) -> CatalogTrouble {
@@ -80,7 +83,13 @@ impl<'a> OpenCatalogs<'a> {
         OpenCatalogs { inside, offers, readers: RefCell::default() }
     }
 
-    pub(super) fn reader(&self, catalog: &str) -> Result<Rc<RefCell<CatalogReader>>, CatalogTrouble> {
+    /// What this version was known by when it was installed.
+    pub(super) fn first_digest(&self, plugin: &str, version: &str) -> Option<&str> {
+        let is_this = |install: &&CatalogInstall| install.plugin == plugin && install.version == version;
+        self.offers.installs.iter().find(is_this).map(|install| install.digest.as_str())
+    }
+
+    pub(super) fn reader(&self, catalog: &str) -> Result<Rc<RefCell<FollowedCatalog>>, CatalogTrouble> {
         if let Some(open) = self.readers.borrow().get(catalog) {
             return Ok(open.clone());
         }
@@ -115,7 +124,8 @@ impl<'a> OpenCatalogs<'a> {
         }
         records.sort_by_key(|record| (std::cmp::Reverse(record.priority), record.name.clone()));
         let Some(record) = records.first() else { return Ok(None) };
-        let document = self.reader(&record.name)?.borrow_mut().document(plugin)?;
+        let mut document = self.reader(&record.name)?.borrow_mut().document(plugin)?;
+        self.inside.refuse_advised(&record.name, &mut document)?;
         let publisher = publisher(record, bound, &document)?;
         Ok(Some(OfferedPlugin { catalog: record.name.clone(), document, publisher }))
     }
@@ -196,6 +206,21 @@ impl CatalogsInside {
         Ok(about.map(|(catalog, one)| advisory(catalog, one)).collect())
     }
 
+    /// Versions that the catalog itself warns of are refused, if the operator says so.
+    fn refuse_advised(&self, catalog: &str, document: &mut PluginDocument) -> Result<(), CatalogTrouble> {
+        if !self.policy.refuses_advised() {
+            return Ok(());
+        }
+        for version in &mut document.versions {
+            let about = self.advisories_on(&document.name, &version.version)?;
+            version.refused = about
+                .iter()
+                .find(|advisory| advisory.catalog == catalog)
+                .map(|advisory| format!("`catalogs.advisories` of this server refuses it: {}", sentence(advisory)));
+        }
+        Ok(())
+    }
+
     pub(super) fn listed(&self, found: FoundLine) -> ListedPluginView {
         let FoundLine { catalog, line } = found;
         let there = self.manager.plugin(&line.name);
@@ -217,25 +242,5 @@ impl CatalogsInside {
             created_at: line.created_at,
             updated_at: line.updated_at,
         }
-    }
-
-    pub(super) fn outdated(&self, installs: &[CatalogInstall]) -> Result<Vec<OutdatedView>, CatalogTrouble> {
-        let mut outdated = Vec::new();
-        for install in installs {
-            let line = self.with_index(|index| index.line(&install.catalog, &install.plugin))?;
-            let newest = line.map_or_else(|| install.version.clone(), |line| line.version);
-            let advisories = self.advisories_on(&install.plugin, &install.version)?;
-            let newer = newest.parse::<Version>().ok() > install.version.parse::<Version>().ok();
-            if newer || !advisories.is_empty() {
-                outdated.push(OutdatedView {
-                    plugin: install.plugin.clone(),
-                    installed: install.version.clone(),
-                    newest,
-                    catalog: install.catalog.clone(),
-                    advisories,
-                });
-            }
-        }
-        Ok(outdated)
     }
 }

@@ -168,6 +168,18 @@ pub(super) const CATALOG_INSTALLS: CopiedTable = CopiedTable {
     besides: None,
 };
 
+pub(super) const CATALOG_ADVISED: CopiedTable = CopiedTable {
+    name: "catalog_advised",
+    columns: &[("plugin", Text), ("version", Text), ("advisory", Text), ("act", Text), ("told_at", Time)],
+    besides: None,
+};
+
+pub(super) const CATALOG_UPDATES: CopiedTable = CopiedTable {
+    name: "catalog_updates",
+    columns: &[("plugin", Text), ("version", Text), ("node", Text), ("tried_at", Time)],
+    besides: None,
+};
+
 impl ColumnKind {
     /// How a column is read.
     pub(super) fn read(self, dialect: Dialect, column: &str) -> String {

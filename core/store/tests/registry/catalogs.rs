@@ -1,9 +1,9 @@
 //! What is on record of catalogs: no server brings another one back, installs are all or nothing, who began an install finds it again.
 
 use crate::world::*;
-use camlock_store::{CatalogInstall, CatalogName, CatalogRecord};
+use camlock_store::{AdvisedPlugin, CatalogInstall, CatalogName, CatalogRecord};
 use camlock_testing::trial;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::SystemTime};
 
 fn main_catalog() -> CatalogRecord {
     CatalogRecord {
@@ -69,4 +69,32 @@ async fn installs_are_whole_and_intents_are_found_again(world: World) {
     let id = records.begin("{}".to_owned(), "tester".into()).await.unwrap();
     records.advance(id, "undone", Some("the disk is full".to_owned())).await.unwrap();
     assert_eq!(world.sql("SELECT reason FROM catalog_intents WHERE state = 'undone'"), "the disk is full");
+}
+
+#[trial(with = crate::on_each_database)]
+async fn what_policies_did_is_done_once(world: World) {
+    let one = world.open("one").await.store.catalogs();
+    let two = world.open("two").await.store.catalogs();
+    let advised = |disabled| AdvisedPlugin {
+        plugin: "alpha".to_owned(),
+        version: "1.0.0".to_owned(),
+        advisory: "CAM-2026-0001".to_owned(),
+        disabled,
+        at: SystemTime::now(),
+    };
+    let tell = async |records: &camlock_store::CatalogRecords, disabled| {
+        records.advise(advised(disabled), "it leaks".to_owned(), "catalog:main".into()).await.unwrap()
+    };
+    assert!(tell(&one, false).await);
+    assert!(!tell(&two, false).await, "it was told");
+    assert!(tell(&two, true).await, "then somebody had it disabled");
+    assert!(!tell(&one, true).await && !tell(&one, false).await);
+    let there = one.advised().await.unwrap();
+    assert_eq!((there.len(), there[0].disabled, &*there[0].advisory), (1, true, "CAM-2026-0001"));
+    let noted =
+        "SELECT count(*) FROM plugin_journal WHERE what IN ('advisory', 'advisory-disabled') AND plugin = 'alpha'";
+    assert_eq!(world.sql(noted), "2");
+    assert!(one.try_update("alpha", "1.1.0").await.unwrap());
+    assert!(!two.try_update("alpha", "1.1.0").await.unwrap(), "another one tries it");
+    assert!(two.try_update("alpha", "1.2.0").await.unwrap());
 }

@@ -1,0 +1,2 @@
+DROP TABLE catalog_updates;
+DROP TABLE catalog_advised;
