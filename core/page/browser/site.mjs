@@ -1,15 +1,17 @@
 // A server of its own in a folder of its own, with a browser that looks at it. What must not live here: what is tried.
 import { spawn, spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 const tools = createRequire(`${resolve(process.env.CAMLOCK_BROWSER_TOOLS)}/`);
 const { chromium } = tools('playwright-core');
 const axe = readFileSync(tools.resolve('axe-core/axe.min.js'), 'utf8');
 const program = resolve(process.env.CAMLOCK_PROGRAM);
+const TAGS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
 export const SCREENS = resolve(process.env.CAMLOCK_SCREENS ?? 'target/screens');
 
 export class Site {
@@ -25,6 +27,12 @@ export class Site {
     mkdirSync(dirname(whole), { recursive: true });
     writeFileSync(whole, text);
     return whole;
+  }
+
+  /** Puts a plugin that ships with this repository into the plugins directory. */
+  ship(name) {
+    const from = fileURLToPath(new URL(`../../../plugins/${name}`, import.meta.url));
+    cpSync(from, join(this.root, 'plugins', basename(name)), { recursive: true, filter: (path) => !['target', 'Cargo.lock'].includes(basename(path)) });
   }
 
   /** Starts the server; the second time, where the page was before. */
@@ -121,21 +129,31 @@ export async function signIn(page, site, token) {
   await page.getByRole('heading', { name: 'Plugins', level: 1 }).waitFor();
 }
 
-/** What axe finds wrong, in words. */
-export async function faults(page) {
-  const session = await page.context().newCDPSession(page);
+/** What axe finds wrong in a document, in words. By the debugger, which no policy binds. */
+async function judged(session, tags) {
   const evaluate = async (expression) => {
     const { result, exceptionDetails } = await session.send('Runtime.evaluate', { expression, awaitPromise: true, returnByValue: true });
     if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
     return result.value;
   };
-  // By the debugger, which the page's policy does not bind.
   await evaluate(`${axe};0`);
-  const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
   const found = await evaluate(`axe.run(document, { runOnly: ${JSON.stringify(tags)} }).then(({ violations }) => violations.map(({ id, nodes }) => id + ': ' + nodes.map(({ html, failureSummary }) => html.slice(0, 200) + ' ' + failureSummary).join(' | ')))`);
   await session.detach();
   return found;
 }
+
+/** What axe finds wrong on a page. */
+export const faults = async (page) => judged(await page.context().newCDPSession(page), TAGS);
+
+/** What axe finds wrong in the frame of a part: it has a process of its own, so what judges the page does not look there. */
+export async function faultsInside(page, title) {
+  const frame = await (await page.locator(`iframe[title="${title}"]:not(.coming)`).elementHandle()).contentFrame();
+  // What a whole page has (a main region, say) is the page's around it.
+  return judged(await page.context().newCDPSession(frame), TAGS.filter((tag) => tag !== 'best-practice'));
+}
+
+/** What stands in the frame of a plugin's part. */
+export const framed = (page, title) => page.frameLocator(`iframe[title="${title}"]:not(.coming)`);
 
 export async function picture(page, name) {
   mkdirSync(SCREENS, { recursive: true });

@@ -71,7 +71,7 @@ files![
     "views/logs.js",
     "views/nodes.js",
     "views/overview.js",
-    "views/pages.js",
+    "views/page.js",
     "views/plugin.js",
     "views/problems.js",
     "views/subscriptions.js",

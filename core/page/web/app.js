@@ -12,11 +12,12 @@ import * as events from './views/events.js';
 import * as install from './views/install.js';
 import * as nodes from './views/nodes.js';
 import * as overview from './views/overview.js';
+import * as page from './views/page.js';
 import * as plugin from './views/plugin.js';
 import * as problems from './views/problems.js';
 import * as tokens from './views/tokens.js';
 
-const VIEWS = { overview, dashboard, problems, events, nodes, tokens, install, plugin };
+const VIEWS = { overview, dashboard, problems, events, nodes, tokens, install, plugin, page };
 const ALLOWED = { tokens: 'admin', install: 'admin' };
 const places = () => ['overview', 'dashboard', 'problems', 'events', 'nodes', 'tokens', 'install'].filter((view) => !ALLOWED[view] || may(ALLOWED[view]));
 
@@ -46,12 +47,15 @@ function draw() {
   if (!state.who) return;
   const { place } = state;
   const view = VIEWS[place.view];
-  const title = place.view === 'plugin' ? place.name : t(`nav.${place.view}`);
+  const brought = page.pages();
+  const here = brought.find((one) => place.view === 'page' && one.plugin === place.name && one.id === place.id);
+  const title = place.view === 'page' ? (here?.title ?? place.name) : place.view === 'plugin' ? place.name : t(`nav.${place.view}`);
   document.title = `${title} · ${t('app')}`;
   paint(document.getElementById('app'), [
     h('header', { class: 'bar' },
       h('a', { class: 'brand', href: link('overview') }, t('app')),
-      h('nav', { 'aria-label': t('nav') }, places().map((name) => h('a', { key: name, href: link(name), 'aria-current': place.view === name ? 'page' : null }, t(`nav.${name}`)))),
+      h('nav', { 'aria-label': t('nav') }, places().map((name) => h('a', { key: name, href: link(name), 'aria-current': place.view === name ? 'page' : null }, t(`nav.${name}`))),
+        brought.map((one) => h('a', { key: `${one.plugin}/${one.id}`, class: 'brought', title: one.plugin, href: one.href, 'aria-current': one === here ? 'page' : null }, one.title))),
       h('span', { class: 'room' }),
       h('span', { class: state.staleSince ? 'live stale' : 'live' }, state.staleSince ? t('stale', { time: clock(state.staleSince) }) : t('live')),
       h('button', { class: 'ghost', onclick: () => palette(places()), 'aria-keyshortcuts': 'Control+K' }, t('palette.open'), h('kbd', { 'aria-hidden': 'true' }, 'Ctrl K')),
@@ -63,7 +67,7 @@ function draw() {
       state.staleSince && h('p', { key: 'stale', class: 'notice', role: 'status' }, t('stale.long', { time: clock(state.staleSince) })),
       state.trouble && h('p', { key: 'trouble', class: 'notice bad-edge' }, t('trouble', { why: state.trouble })),
       state.registryTrouble && h('p', { key: 'registry', class: 'notice bad-edge' }, t('trouble.registry', { why: state.registryTrouble })),
-      h('div', { key: `${place.view}/${place.name ?? ''}`, class: 'view' }, view.view(place, leave.signal))),
+      h('div', { key: `${place.view}/${place.name ?? ''}/${place.id ?? ''}`, class: 'view' }, view.view(place, leave.signal))),
   ]);
 }
 
@@ -76,7 +80,7 @@ function arrive() {
   leave = new AbortController();
   VIEWS[place.view].enter?.(place, leave.signal);
   draw();
-  if (before.view !== place.view || before.name !== place.name) document.getElementById('main')?.focus({ preventScroll: true });
+  if (before.view !== place.view || before.name !== place.name || before.id !== place.id) document.getElementById('main')?.focus({ preventScroll: true });
 }
 
 function keys(event) {

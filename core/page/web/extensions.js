@@ -158,7 +158,7 @@ class PartPlace {
 let dressed = null;
 
 /** A part, as it stands in a view; or why it does not. */
-export function part(plugin, where, one, signal) {
+export function part(plugin, where, one, signal, heading = 'h2') {
   const key = `${plugin}/${where}/${one.id}`;
   const theme = document.documentElement.dataset.theme;
   if (dressed !== theme) {
@@ -169,7 +169,7 @@ export function part(plugin, where, one, signal) {
   const live = state.plugins.get(plugin);
   const isThere = known?.get(plugin)?.[where].some(({ id }) => id === one.id);
   return h('section', { key, class: 'card part-of', 'aria-label': one.title },
-    h('h2', null, one.title, ' ', h('a', { class: 'quiet', href: link('plugin', plugin) }, named(plugin))),
+    h(heading, null, one.title, ' ', h('a', { class: 'quiet', href: link('plugin', plugin) }, named(plugin))),
     !isThere && h('p', { key: 'gone', class: 'notice', role: 'status' }, t('ext.gone', { name: plugin }), ' ', live && badge(live), live?.reason && ` ${live.reason}`),
     place?.wrong && h('p', { key: 'wrong', class: 'bad', role: 'alert' }, t(place.shown ? 'ext.wrong' : 'ext.failed', { why: place.wrong })),
     isThere && !place?.shown && !place?.wrong && h('div', { key: 'loading' }, quiet(t('loading'))),

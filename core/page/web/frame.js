@@ -1,6 +1,5 @@
 // What runs in a plugin's frame before its module: brings it in, mounts one part of it, and carries what it asks to the page, which
 // decides. What must not live here: what a part may, for nothing in a frame can be trusted to decide that.
-const MODULES = { widgets: 'widgets', pages: 'pages' };
 let port = null;
 let asked = 0;
 const waiting = new Map();
@@ -25,7 +24,7 @@ function context({ plugin, id, language }) {
   return Object.freeze({
     plugin, id, language, signal: ending.signal,
     read: (what, query = '') => ask({ what, query: String(query) }),
-    call: (method, path, body) => ask({ what: 'call', method, path, body }),
+    call: (method, path, body, headers) => ask({ what: 'call', method, path, body, headers }),
     say: (text) => port.postMessage({ kind: 'say', text: String(text) }),
   });
 }
@@ -33,7 +32,7 @@ function context({ plugin, id, language }) {
 async function begin(wish) {
   dress(wish.colours);
   module = await import(wish.module);
-  const part = module[MODULES[wish.place]]?.[wish.id];
+  const part = module[wish.place]?.[wish.id];
   if (typeof part?.mount !== 'function') throw new Error(`the module exports no \`${wish.place}.${wish.id}.mount\``);
   const ctx = context(wish);
   await module.onLoad?.(ctx);

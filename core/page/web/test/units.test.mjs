@@ -33,8 +33,8 @@ test('links lead to this page and this server alone', () => {
 });
 
 test('places are read and written', () => {
-  for (const place of [{ view: 'overview' }, { view: 'events' }, { view: 'plugin', name: 'hello', tab: 'logs' }, { view: 'plugin', name: 'a/b%#', tab: 'state' }]) {
-    assert.deepEqual(parse(link(place.view, place.name, place.tab)), place);
+  for (const place of [{ view: 'overview' }, { view: 'events' }, { view: 'plugin', name: 'hello', tab: 'logs' }, { view: 'page', name: 'hello', id: 'rows' }, { view: 'plugin', name: 'a/b%#', tab: 'state' }]) {
+    assert.deepEqual(parse(link(place.view, place.name, place.tab ?? place.id)), place);
   }
   assert.deepEqual(parse('#/nowhere/%zz'), { view: 'overview' });
   assert.deepEqual(parse('#/plugins/hello/nowhere'), { view: 'plugin', name: 'hello', tab: 'state' });
@@ -104,9 +104,11 @@ test('a part of a plugin’s asks no more than was asked for, granted, and whoev
   assert.deepEqual(asked('hello', ['ui:read'], false, { what: 'analytics', query: 'step=1h&follow=true' }), { method: 'GET', path: '/api/v1/plugins/hello/analytics?step=1h' });
   assert.deepEqual(asked('hello', both, true, { what: 'call', method: 'GET', path: '/now?x=1' }).body, { method: 'GET', path: '/api/v1/p/hello/now?x=1', headers: {}, body: '' });
   assert.equal(asked('hello', both, true, { what: 'call', method: 'PUT', path: '/a', body: { b: 1 } }).body.body, '{"b":1}');
+  const exact = asked('hello', both, true, { what: 'call', method: 'PATCH', path: '/a', body: { b: 9007199254740993n, c: '1' }, headers: { prefer: 'return=minimal' } });
+  assert.deepEqual([exact.body.body, exact.body.headers], ['{"b":9007199254740993,"c":"1"}', { prefer: 'return=minimal', 'content-type': 'application/json' }]);
   for (const [rights, operator, wish, status] of [
     [[], true, { what: 'plugin' }, 403], [['ui:read'], true, { what: 'call', method: 'GET', path: '/' }, 403], [['ui:call'], false, { what: 'call', method: 'GET', path: '/' }, 403],
-    [both, true, { what: 'tokens' }, 400], [both, true, { what: '__proto__' }, 400], [both, true, null, 400], [both, true, { what: 'call', method: 'TRACE', path: '/' }, 400],
+    [both, true, { what: 'tokens' }, 400], [both, true, { what: '__proto__' }, 400], [both, true, null, 400], [both, true, { what: 'call', method: 'TRACE', path: '/' }, 400], [both, true, { what: 'call', method: 'GET', path: '/', headers: { cookie: 'a' } }, 400], [both, true, { what: 'call', method: 'GET', path: '/', headers: { accept: 7 } }, 400],
     ...['x', '//x', '/../other/x', '/a/%2e%2e/x', '/a\\b', 7, '/a#b'].map((path) => [both, true, { what: 'call', method: 'GET', path }, 400]),
     [both, true, { what: 'call', method: 'PUT', path: '/', body: 'x'.repeat(300_000) }, 413],
   ]) assert.equal(asked('hello', rights, operator, wish).status, status, JSON.stringify(wish)?.slice(0, 80));
