@@ -15,11 +15,12 @@ const TAGS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-prac
 export const SCREENS = resolve(process.env.CAMLOCK_SCREENS ?? 'target/screens');
 
 export class Site {
-  constructor() {
+  /** `more`: lines of its configuration. */
+  constructor(more = '') {
     this.root = mkdtempSync(join(tmpdir(), 'camlock-page-'));
     mkdirSync(join(this.root, 'plugins'));
     this.builds = resolve(process.env.CAMLOCK_BUILDS ?? join(this.root, 'builds'));
-    writeFileSync(join(this.root, 'camlock.toml'), `build.dir = "${this.builds}"\nbuild.profile = "quick"\n`);
+    writeFileSync(join(this.root, 'camlock.toml'), `build.dir = "${this.builds}"\nbuild.profile = "quick"\n${more}`);
   }
 
   write(path, text) {

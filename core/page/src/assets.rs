@@ -3,6 +3,7 @@
 //!
 //! All but the first lie below the hash of all of them, and may be kept for good: another program has another hash.
 
+use crate::extensions::FILES as FILES_OF_PLUGINS;
 use axum::response::{IntoResponse, Response};
 use camlock_api::Digest;
 use http::{
@@ -16,10 +17,16 @@ use std::sync::LazyLock;
 
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// What the page may do: run its own scripts, which are named by their place, for plugins' files lie on this listener too; ask its own
-/// server; hold frames for plugins' parts; and nothing else. No text ever becomes markup.
-fn policy(host: &str) -> String {
-    let own = format!("{host}/{}/", tree());
+/// What the page may do: run its own scripts and those of trusted plugins, which are named by their place, for other plugins' files lie
+/// on this listener too; ask its own server; hold frames for plugins' parts; and nothing else. No text ever becomes markup.
+///
+/// A plugin is named, and not its digest: a document's policy cannot be changed, and the next version is to come into a page that is
+/// open. Only the files of what serves are sent.
+fn policy(host: &str, trusted: &[String]) -> String {
+    let mut own = format!("{host}/{}/", tree());
+    for plugin in trusted {
+        own += &format!(" {host}{FILES_OF_PLUGINS}{plugin}/");
+    }
     format!(
         "default-src 'none'; script-src {own}; style-src {own}; connect-src 'self'; img-src {own}; frame-src {host}/frame/; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
@@ -42,14 +49,19 @@ files![
     "advice.js",
     "clean.js",
     "dialogs.js",
+    "asks.js",
     "dom.js",
     "form.js",
     "extensions.js",
     "found.js",
     "frame.css",
+    "framed.js",
     "frame.js",
     "icon.svg",
+    "inside.js",
+    "layout.js",
     "live.js",
+    "menu.js",
     "messages.js",
     "palette.js",
     "parts.js",
@@ -60,6 +72,7 @@ files![
     "session.js",
     "store.js",
     "style.css",
+    "themes.js",
     "views/analytics.js",
     "views/configuration.js",
     "views/dashboard.js",
@@ -117,15 +130,15 @@ pub(crate) fn protect(response: &mut HttpResponse<axum::body::Body>) {
 }
 
 /// The page's one document, for whoever calls this server so.
-pub(crate) fn index(host: &str) -> Response {
-    let policy = HeaderValue::from_str(&policy(host)).unwrap_or(HeaderValue::from_static(NOTHING));
+pub(crate) fn index(host: &str, trusted: &[String]) -> Response {
+    let policy = HeaderValue::from_str(&policy(host, trusted)).unwrap_or(HeaderValue::from_static(NOTHING));
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
         (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
         (CONTENT_SECURITY_POLICY, policy),
     ];
-    (headers, INDEX.replace("{tree}", &TREE)).into_response()
+    (headers, INDEX.replace("{tree}", &TREE).replace("{trusted}", &trusted.join(" "))).into_response()
 }
 
 /// A file, if this is the path of one.
@@ -171,6 +184,18 @@ mod tests {
         assert_eq!(there, known);
         let weight: usize = FILES.iter().map(|(_, text)| text.len()).sum();
         assert!(weight < 300_000, "{weight} bytes");
+    }
+
+    #[test]
+    fn scripts_are_the_pages_own_and_those_of_trusted_plugins() {
+        let own = format!("h:1/{}/", *TREE);
+        assert!(
+            policy("h:1", &[])
+                .contains(&format!("script-src {own}; style-src {own}; connect-src 'self'; img-src {own};"))
+        );
+        let trusted = policy("h:1", &["clock".to_owned()]);
+        assert!(trusted.contains(&format!("script-src {own} h:1/ext/clock/; style-src")), "{trusted}");
+        assert!(!trusted.contains("script-src 'self'"));
     }
 
     #[test]

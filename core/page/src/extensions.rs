@@ -17,8 +17,11 @@ use std::sync::Arc;
 /// The files of a plugin whose code with that digest serves.
 pub type ExtensionFiles = Arc<dyn Fn(&str, &str) -> Option<Arc<[UiFile]>> + Send + Sync>;
 
+/// The plugins whose modules run in the page itself.
+pub type TrustedPlugins = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+
 /// Below this are files, and below the other frames' documents.
-const FILES: &str = "/ext/";
+pub(crate) const FILES: &str = "/ext/";
 const FRAMES: &str = "/frame/";
 const FRAME: &str = include_str!("../web/frame.html");
 const DESTINATION: &str = "sec-fetch-dest";

@@ -34,13 +34,15 @@ function json(value) {
 }
 
 function looked(plugin, rights, wish) {
-  if (!rights.includes('ui:read')) return refused(403, 'the plugin was not granted `ui:read`');
+  const of_whom = typeof wish?.of === 'string' ? wish.of : plugin;
+  const right = of_whom === plugin ? 'ui:read' : 'ui:read:all';
+  if (!rights.includes(right)) return refused(403, `the plugin was not granted \`${right}\``);
   if (!Object.hasOwn(READ, String(wish?.what))) return refused(400, `what is read is one of ${Object.keys(READ).join(', ')}`);
   const query = new URLSearchParams(typeof wish.query === 'string' ? wish.query : '');
   // A stream would have no end.
   query.delete('follow');
   const text = query.toString();
-  return { method: 'GET', path: of(plugin, READ[wish.what]) + (text ? `?${text}` : '') };
+  return { method: 'GET', path: of(of_whom, READ[wish.what]) + (text ? `?${text}` : '') };
 }
 
 /** Counts what comes, and says whether it is too much: more than so many within a second. `now` in milliseconds. */

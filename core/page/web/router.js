@@ -5,6 +5,7 @@ const VIEWS = ['overview', 'dashboard', 'problems', 'events', 'nodes', 'tokens',
 export function parse(hash) {
   const parts = hash.replace(/^#\/?/, '').split('/').map(decoded);
   if (parts[0] === 'plugins' && parts[1]) return { view: 'plugin', name: parts[1], tab: TABS.includes(parts[2]) ? parts[2] : 'state' };
+  if (parts[0] === 'dashboard' && parts[1]) return { view: 'dashboard', layout: parts[1] };
   if (parts[0] === 'pages' && parts[1] && parts[2]) return { view: 'page', name: parts[1], id: parts[2] };
   return { view: VIEWS.includes(parts[0]) ? parts[0] : 'overview' };
 }

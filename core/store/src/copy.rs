@@ -20,8 +20,8 @@ use serde_json::json;
 use side::Side;
 use std::sync::{Arc, atomic::AtomicU64};
 use tables::{
-    ARTIFACTS, CATALOG_INSTALLS, CATALOG_NAMES, CATALOGS, CopiedRow, CopiedTable, ENDPOINTS, GRANTS, JOURNAL, PLUGINS,
-    QUARANTINE, SECRETS, SECRETS_KEY, TOKENS,
+    ARTIFACTS, CATALOG_INSTALLS, CATALOG_NAMES, CATALOGS, CopiedRow, CopiedTable, ENDPOINTS, GRANTS, JOURNAL, LAYOUTS,
+    PLUGINS, QUARANTINE, SECRETS, SECRETS_KEY, TOKENS,
 };
 
 /// So many rows are in memory at once.
@@ -87,7 +87,7 @@ pub(crate) async fn copy(from: &Address, to: &Address, options: &StoreOptions) -
         tokens: whole(&mut from, &mut to, &TOKENS).await?,
         ..Copied::default()
     };
-    for table in [&CATALOGS, &CATALOG_NAMES, &CATALOG_INSTALLS] {
+    for table in [&CATALOGS, &CATALOG_NAMES, &CATALOG_INSTALLS, &LAYOUTS] {
         whole(&mut from, &mut to, table).await?;
     }
     copied.events = journal(&mut from, &mut to).await?;

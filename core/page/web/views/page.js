@@ -19,5 +19,5 @@ export function pages() {
 
 export function view({ name, id }, signal) {
   here = pages().find((page) => page.plugin === name && page.id === id) ?? here;
-  return here ? part(name, 'pages', here, signal, 'h1') : [h('h1', null, name), quiet(extensions() ? t('ext.none') : t('loading'))];
+  return here ? part(name, 'pages', here, signal, { heading: 'h1' }) : [h('h1', null, name), quiet(extensions() ? t('ext.none') : t('loading'))];
 }

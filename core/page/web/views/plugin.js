@@ -2,6 +2,7 @@
 import { advice, why } from '../advice.js';
 import { h } from '../dom.js';
 import { foundOf, problem, watchFound } from '../found.js';
+import { brought, menuButton } from '../menu.js';
 import { size, t } from '../messages.js';
 import { acts, badge, buttons, code, name, pairs, quiet, short, table, time, words } from '../parts.js';
 import { link, TABS } from '../router.js';
@@ -35,7 +36,7 @@ export function view(place, signal) {
   const tabs = tabsOf();
   const tab = tabs.includes(place.tab) ? place.tab : 'state';
   return [
-    h('div', { class: 'head' }, h('h1', null, name(plugin.name)), badge(plugin), h('span', { class: 'quiet number' }, plugin.version), h('span', { class: 'room' }), h('span', { class: 'acts' }, buttons(plugin, acts(plugin)))),
+    h('div', { class: 'head' }, h('h1', null, name(plugin.name)), badge(plugin), h('span', { class: 'quiet number' }, plugin.version), h('span', { class: 'room' }), h('span', { class: 'acts' }, buttons(plugin, acts(plugin)), brought().length > 0 && menuButton(plugin))),
     plugin.description && h('p', { key: 'about', class: 'quiet about' }, plugin.description),
     h('nav', { key: 'tabs', class: 'tabs', 'aria-label': plugin.name }, tabs.map((one) => h('a', { key: one, href: link('plugin', plugin.name, one), 'aria-current': one === tab ? 'page' : null }, t(`tab.${one}`))),
       pages().filter((page) => page.plugin === plugin.name).map((page) => h('a', { key: `page-${page.id}`, href: page.href }, page.title))),
