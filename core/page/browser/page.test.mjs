@@ -392,13 +392,17 @@ test('what a plugin brings cannot get at the page, the session, or anybody else'
   await go(admin, '#/', 'Plugins');
 });
 
-test('a part that loops does not hold up the page', async () => {
+test('a part that loops does not hold up the page, nor the parts of others', async () => {
   brings(site, 'looping', { permissions: [], parts: 'widgets = [{ id = "loops", title = "Loops", module = "loops.js" }]', files: { 'loops.js': looping } });
   assert.ok((await site.until('looping', (plugin) => plugin.serving || plugin.failed)).serving);
   const other = await visitor(browser);
   await signIn(other, site, site.token);
   await go(other, '#/dashboard', 'Dashboard');
   await other.locator('iframe[title="Loops"]').waitFor({ state: 'attached' });
+  // Nor other plugins' parts in the same window: each has a process of its own.
+  await framed(other, 'Clock').getByRole('button', { name: 'Ask' }).click();
+  await framed(other, 'Clock').getByText('["bringer","1"]').waitFor();
+  assert.equal(await other.locator('iframe[title="Loops"]').count(), 1, 'it loops still');
   await other.getByRole('link', { name: 'Events' }).click();
   await other.getByRole('heading', { name: 'Events', level: 1 }).waitFor();
   await other.getByRole('link', { name: 'Dashboard' }).click();

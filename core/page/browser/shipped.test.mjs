@@ -4,16 +4,20 @@ import { after, afterEach, before, test } from 'node:test';
 import { HOSTILE } from './corpus.mjs';
 import { faults, faultsInside, framed, launch, picture, signIn, Site, visitor } from './site.mjs';
 
+const SHIPPED = ['powertable', 'ticker', 'metrics'];
+
 let site;
 let browser;
 let admin;
 
 before(async () => {
   site = new Site();
-  site.ship('powertable');
+  for (const name of SHIPPED) site.ship(name);
   [browser] = await Promise.all([launch(), site.start()]);
-  const { serving, failed } = await site.until('powertable', (plugin) => plugin.serving || plugin.failed);
-  assert.ok(serving, JSON.stringify(failed));
+  for (const name of SHIPPED) {
+    const { serving, failed } = await site.until(name, (plugin) => plugin.serving || plugin.failed);
+    assert.ok(serving, JSON.stringify(failed));
+  }
   admin = await visitor(browser);
   await signIn(admin, site, site.token);
 }, { timeout: 900_000 });
@@ -106,4 +110,26 @@ test('tables of powertable: rows are looked at in pages, added, changed and dele
   await viewer.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Tables' }).click();
   await framed(viewer, 'Tables').getByText('this takes an operator').waitFor();
   await viewer.context().close();
+});
+
+test('charts of metrics are set where they stand, and ticker’s widget ticks', async () => {
+  await admin.goto(`${site.page}/#/dashboard`);
+  const chart = framed(admin, 'Chart').first();
+  await chart.getByRole('heading', { name: 'metrics: requests' }).waitFor();
+  await framed(admin, 'Ticks').getByText(/^\d+ s$/).waitFor();
+  await admin.getByRole('button', { name: 'Arrange' }).click();
+  await admin.getByRole('button', { name: 'Set Chart' }).click();
+  const dialog = admin.getByRole('dialog');
+  await dialog.getByLabel('Plugin').fill('powertable');
+  await dialog.getByLabel('What').selectOption('p95_ms');
+  await dialog.getByLabel('Over the last').selectOption('day');
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await chart.getByRole('heading', { name: 'powertable: 95 of 100 answers began within' }).waitFor();
+  await chart.getByRole('img', { name: /ms at most/ }).waitFor({ timeout: 60_000 });
+  await chart.getByText('As a table').click();
+  await chart.getByRole('row').nth(1).waitFor();
+  assert.deepEqual(await faultsInside(admin, 'Chart'), []);
+  assert.deepEqual(await faults(admin), []);
+  await picture(admin, 'metrics');
+  assert.deepEqual(admin.wrong, []);
 });

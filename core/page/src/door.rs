@@ -100,7 +100,7 @@ impl PageDoor {
             _ if looks && extensions::is_extension(path) => {
                 return extensions::answer(path, &parts.headers, &called, &self.extensions);
             }
-            _ if looks && let Some(file) = assets::file(path) => return file,
+            _ if looks && let Some(file) = assets::file(path, &parts.headers) => return file,
             _ => {}
         }
         let is_api = (path.starts_with(API) && !path.starts_with(PLUGINS)) || path == HEALTH;

@@ -11,6 +11,13 @@ const HIGHEST = 4000;
 /** The longest text that a field sets. */
 const LONGEST = 64 * 1024;
 
+/** On this machine a plugin's frames have a host of their own, to which a browser that can gives a process of its own. */
+function homeOf(plugin) {
+  const { protocol, hostname, port, origin } = location;
+  const can = protocol === 'http:' && ['127.0.0.1', 'localhost'].includes(hostname) && navigator.userAgentData;
+  return can ? `${protocol}//${plugin}.localhost${port && `:${port}`}` : origin;
+}
+
 export class Framed {
   constructor(holder, offer, place, { told, patience, colours }) {
     Object.assign(this, { offer, told, isMounted: false, isOver: false, floods: counter(MESSAGES) });
@@ -22,8 +29,9 @@ export class Framed {
     this.element.setAttribute('sandbox', 'allow-scripts');
     this.element.title = place.title;
     this.element.className = 'coming';
-    this.element.src = `/frame/${encodeURIComponent(offer.plugin)}/${offer.digest}/`;
-    const wish = { kind: 'begin', plugin: offer.plugin, module: new URL(offer.base + place.module, location.href).href, place: place.where, id: place.id, language: document.documentElement.lang, colours, given: place.given };
+    const home = homeOf(offer.plugin);
+    this.element.src = `${home}/frame/${encodeURIComponent(offer.plugin)}/${offer.digest}/`;
+    const wish = { kind: 'begin', plugin: offer.plugin, module: `${home}${offer.base}${place.module}`, place: place.where, id: place.id, language: document.documentElement.lang, colours, given: place.given };
     this.element.addEventListener('load', () => {
       // One that was moved in the document, where that begins frames anew, or that went elsewhere by itself.
       if (this.isBegun) return this.told.again ? this.told.again(this) : this.fail(t('ext.again'));

@@ -302,4 +302,20 @@ mod tests {
         let large = vec![0; MOST_BYTES + 1];
         assert!(section.take_files(&[("live.js", &large)]).unwrap_err().0.contains("4194304 are taken"));
     }
+
+    #[test]
+    fn what_the_guide_shows_is_taken() {
+        let guide = include_str!("../../../docs/plugin-authors.md");
+        let (_, chapter) = guide.split_once("\n## Extending the page\n").unwrap();
+        let (chapter, _) = chapter.split_once("\n## ").unwrap();
+        let blocks: Vec<_> = chapter.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        assert_eq!(blocks.len(), 3);
+        for block in blocks {
+            let manifest: toml::Table = toml::from_str(block).unwrap();
+            let section = manifest["package"]["metadata"]["camlock"]["ui"].clone();
+            let section: UiSection = section.try_into().unwrap();
+            assert_eq!(section.check(), Ok(()), "{block}");
+            assert!(!section.is_empty());
+        }
+    }
 }
