@@ -52,7 +52,7 @@ const limited = (offer, { permissions }) => (permissions ? { ...offer, rights: o
 class PartPlace {
   /** `given` is what this one gets beside what all get; `hear` is told what it says of itself. */
   constructor(plugin, where, part, holder, given = {}, hear = null) {
-    Object.assign(this, { plugin, where, id: part.id, label: part.label, title: part.title, module: part.module, holder, given, hear, shown: null, coming: null, tried: null, wrong: null });
+    Object.assign(this, { plugin, where, id: part.id, title: part.title, called: part.called ?? ((title) => title), module: part.module, holder, given, hear, shown: null, coming: null, tried: null, wrong: null });
     this.look();
   }
 
@@ -71,7 +71,7 @@ class PartPlace {
       return;
     }
     this.coming?.end();
-    Object.assign(this, { tried: wanted, title: this.label ? `${this.label}: ${part.title}` : part.title, module: part.module, wrong: null });
+    Object.assign(this, { tried: wanted, title: this.called(part.title), module: part.module, wrong: null });
     const told = {
       mounted: (running) => {
         running.element.classList.remove('coming');
@@ -169,7 +169,7 @@ export function fieldPart({ by, field }, { slot, value, hear, label }) {
     place?.wrong && h('p', { key: 'wrong', class: 'bad', role: 'alert' }, t('ext.failed', { why: place.wrong })),
     h('div', { key: 'frame', own: true, class: 'framed', born: (holder) => {
       places.get(key)?.end();
-      places.set(key, new PartPlace(by, 'fields', { ...field, label }, holder, { value: value ?? null }, hear));
+      places.set(key, new PartPlace(by, 'fields', { ...field, called: (title) => `${label}: ${title}` }, holder, { value: value ?? null }, hear));
     } }));
 }
 

@@ -7,7 +7,7 @@ import { extensions, part } from '../extensions.js';
 import { form } from '../form.js';
 import { checked, configured, moved, read, without, written } from '../layout.js';
 import { t } from '../messages.js';
-import { perform, quiet, words } from '../parts.js';
+import { quiet, told, words } from '../parts.js';
 import { go } from '../router.js';
 import { changed } from '../store.js';
 
@@ -32,18 +32,24 @@ function offered() {
 
 const everything = (all) => [...all.values()].map(({ plugin, widget }) => ({ plugin, id: widget.id }));
 
-async function keep(list) {
+let saving = Promise.resolve();
+
+/** Shows it at once, and saves one after the other; of several that wait, the last. */
+function keep(list) {
   const before = kept;
   kept = list;
   changed();
-  const done = await perform('layout', () => act('PUT', '/api/v1/page/layout', { body: { widgets: list } }));
-  if (done === null) kept = before;
-  changed();
-}
-
-async function forget() {
-  if (await perform('layout', () => act('PUT', '/api/v1/page/layout', { body: null })) !== null) kept = null;
-  changed();
+  saving = saving.then(async () => {
+    if (kept !== list) return;
+    try {
+      await act('PUT', '/api/v1/page/layout', { body: list && { widgets: list } });
+    } catch (problem) {
+      say(told(problem), { bad: true });
+      if (kept === list) kept = before;
+      changed();
+    }
+  });
+  return saving;
 }
 
 async function share(list) {
@@ -61,12 +67,11 @@ async function configure(list, index, widget) {
   if (done) keep(configured(list, index, done));
 }
 
-function controls(list, index, { title, config }, widget) {
-  const name = title ?? list[index].id;
+function controls(list, index, name, widget) {
   const button = (word, run, props = {}) => h('button', { 'aria-label': t(`dashboard.${word}.of`, { name }), onclick: run, ...props }, t(`dashboard.${word}`));
   return h('p', { class: 'acts arranged' },
     button('earlier', () => keep(moved(list, index, -1)), { disabled: index === 0 }), button('later', () => keep(moved(list, index, 1)), { disabled: index === list.length - 1 }),
-    config && button('set', () => configure(list, index, widget)), button('remove', () => keep(without(list, index))));
+    widget.config && button('set', () => configure(list, index, widget)), button('remove', () => keep(without(list, index))));
 }
 
 function adding(list, all) {
@@ -86,21 +91,23 @@ export function view(place, signal) {
   const slots = list.map((item) => {
     const times = counts.get(keyOf(item)) ?? 0;
     counts.set(keyOf(item), times + 1);
-    return { item, slot: times ? `${keyOf(item)}/${times}` : keyOf(item) };
+    return { item, number: times, slot: times ? `${keyOf(item)}/${times}` : keyOf(item) };
   });
   return [
     h('div', { class: 'head' }, h('h1', null, t('dashboard.title')), h('span', { class: 'room' }),
       ready && !linked && all.size > 0 && h('button', { key: 'arrange', 'aria-pressed': arranging ? 'true' : 'false', onclick: () => { arranging = !arranging; changed(); } }, t('dashboard.arrange')),
-      ready && !linked && kept && h('button', { key: 'forget', onclick: forget }, t('dashboard.forget')),
+      ready && !linked && kept && h('button', { key: 'forget', onclick: () => keep(null) }, t('dashboard.forget')),
       ready && list.length > 0 && h('button', { key: 'share', onclick: () => share(list) }, t('dashboard.share'))),
     place.layout && h('p', { key: 'linked', class: 'notice' }, t(linked ? 'dashboard.linked' : 'dashboard.unreadable'), ' ',
       linked && h('button', { onclick: () => keep(linked).then(() => go('dashboard')) }, t('dashboard.keep')), ' ', h('button', { onclick: () => go('dashboard') }, t('dashboard.mine'))),
     arranging && !linked && adding(list, all),
     !ready ? h('p', { key: 'none', class: 'quiet' }, t('loading')) : !list.length ? h('p', { key: 'none', class: 'quiet' }, words(t('dashboard.none')))
-      : h('div', { key: 'widgets', class: 'widgets' }, slots.map(({ item, slot }, index) => {
+      : h('div', { key: 'widgets', class: 'widgets' }, slots.map(({ item, slot, number }, index) => {
         const widget = all.get(keyOf(item))?.widget ?? { id: item.id, title: item.id };
-        return h('div', { key: slot, class: 'slot' }, arranging && !linked && controls(list, index, widget, widget),
-          part(item.plugin, 'widgets', widget, signal, { slot, given: { config: item.config ?? widget.default ?? {} } }));
+        // The second of a sort is told from the first.
+        const called = (title) => (number ? `${title} ${number + 1}` : title);
+        return h('div', { key: slot, class: 'slot' }, arranging && !linked && controls(list, index, called(widget.title), widget),
+          part(item.plugin, 'widgets', { ...widget, title: called(widget.title), called }, signal, { slot, given: { config: item.config ?? widget.default ?? {} } }));
       })),
     ready && list.length > 0 && h('div', { key: 'how' }, quiet(t('dashboard.how'))),
   ];
