@@ -9,8 +9,7 @@ export function form(table, row, { save, cancel }) {
   const number = (forms += 1);
   const fields = table.columns.map((column) => field(column, row, `f${number}-${column.name}`));
   const told = make('p', { class: 'wrong', role: 'alert' });
-  const submit = async (event) => {
-    event.preventDefault();
+  const submit = async () => {
     told.textContent = '';
     fields.forEach((one) => one.blame(''));
     const changes = {};
@@ -35,9 +34,14 @@ export function form(table, row, { save, cancel }) {
     }
     button.disabled = false;
   };
-  const button = make('button', { type: 'submit', class: 'chief' }, row === null ? 'Add' : 'Save');
+  const button = make('button', { type: 'button', class: 'chief', onclick: submit }, row === null ? 'Add' : 'Save');
   const title = row === null ? `New row of ${table.name}` : `Row ${row.id} of ${table.name}`;
-  const whole = make('form', { 'aria-label': title, onsubmit: submit, onkeydown: (event) => event.key === 'Escape' && cancel() },
+  const keys = ({ key, target }) => {
+    if (key === 'Escape') cancel();
+    else if (key === 'Enter' && target.localName === 'input' && target.type !== 'checkbox') submit();
+  };
+  // No form of HTML's: those are sent, which a frame of a plugin's may not.
+  const whole = make('div', { role: 'form', 'aria-label': title, onkeydown: keys },
     make('h2', {}, title), fields.map(({ element }) => element), told,
     make('p', { class: 'acts' }, button, make('button', { type: 'button', onclick: cancel }, 'Cancel')));
   queueMicrotask(() => fields[0].focus());
