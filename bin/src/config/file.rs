@@ -8,7 +8,7 @@ use super::{
     values::{Count, CpuPercent, HostName, Origin, ProxyNetwork, Size, Time},
 };
 use camlock_api::LogLevel;
-use camlock_policy::{CpuShare, Grants, Isolation, Limits};
+use camlock_policy::{CpuShare, Grants, Isolation, Limits, UiTrust};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -219,6 +219,8 @@ pub(super) struct LimitKeys {
     pub(super) claims: Option<Vec<String>>,
     /// No limit either: where one plugin runs.
     pub(super) isolation: Option<Isolation>,
+    /// Nor this: where what one plugin brings to the page runs.
+    pub(super) ui: Option<UiTrust>,
     /// No limit, but what else there is to say of one plugin.
     pub(super) log: Option<LogLevel>,
     /// Nor these: the variables of its environment.

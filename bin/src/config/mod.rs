@@ -203,8 +203,8 @@ impl Config {
         if !parsed.limits.env.is_empty() {
             return Err(Misconfigured("[limits]: `env` is for one plugin".to_owned()));
         }
-        if parsed.limits.claims.is_some() {
-            return Err(Misconfigured("[limits]: `claims` is for one plugin: set it in [plugin.NAME]".to_owned()));
+        if parsed.limits.ui.is_some() {
+            return Err(Misconfigured("[limits]: `ui` is for one plugin: set it in [plugin.NAME]".to_owned()));
         }
         if parsed.limits.updates.is_some() {
             return Err(Misconfigured("[limits]: `updates` of all is `catalogs.updates`".to_owned()));
@@ -245,6 +245,9 @@ impl Config {
             }
             if let Some(isolation) = limits.isolation {
                 settings.isolations.insert(name.clone(), isolation);
+            }
+            if let Some(trust) = limits.ui {
+                settings.ui.insert(name.clone(), trust);
             }
             if let Some(claims) = &limits.claims {
                 settings.claims.insert(name.clone(), claims.clone());
@@ -323,7 +326,7 @@ fn read_file(path: &Path) -> Result<String, Misconfigured> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use camlock_policy::{CpuShare, Isolation, ProcessLimits};
+    use camlock_policy::{CpuShare, Isolation, ProcessLimits, UiTrust};
 
     fn merged(flags: &Flags, text: &str) -> Result<Config, Misconfigured> {
         let file = Some((Path::new("/etc/camlock/camlock.toml"), text));
@@ -381,7 +384,7 @@ mod tests {
             .flat_map(|section| keys(&format!("{section}.")).into_iter().map(move |key| format!("{section}.{key}")))
             .collect();
         there.extend(keys("limits.").into_iter().map(|key| match &*key {
-            "log" | "claims" | "isolation" => format!("plugin.NAME.{key}"),
+            "log" | "claims" | "isolation" | "ui" => format!("plugin.NAME.{key}"),
             "env" => "plugin.NAME.env.KEY".to_owned(),
             _ => key,
         }));
@@ -450,6 +453,7 @@ mod tests {
             env.DATABASE_URL = "sqlite:todo.db"
             claims = ["shop.example.com", "/"]
             isolation = "none"
+            ui = "trusted"
         "#;
         let Config { settings, levels, variables, .. } = merged(&Flags::default(), text).unwrap();
         assert_eq!(levels, BTreeMap::from([("hello".to_owned(), tracing::Level::DEBUG)]));
@@ -466,6 +470,7 @@ mod tests {
         }
         assert_eq!(settings.grants, Grants::these(["storage", "network:*"]).unwrap());
         assert_eq!((settings.isolation, settings.isolation_requires_all), (Some(Isolation::Process), true));
+        assert_eq!(settings.ui["hello"], UiTrust::Trusted);
         assert_eq!(settings.isolations.values().collect::<Vec<_>>(), [&Isolation::None]);
         assert_eq!(settings.limits.drain, Duration::from_secs(5));
         assert_eq!(settings.limits.requests.body, Some(2 << 20));

@@ -2,10 +2,10 @@
 
 use crate::state::ControlState;
 use axum::{Json, extract::State};
-use camlock_api::{ExtensionPart, ExtensionView, Page};
-use camlock_policy::{PageOffer, UiPart};
+use camlock_api::{ExtensionPart, ExtensionTheme, ExtensionView, Page};
+use camlock_policy::{PageOffer, UiPart, UiTheme};
 
-/// The widgets and pages of plugins that serve.
+/// What plugins that serve bring to the page.
 #[utoipa::path(get, path = "/api/v1/extensions", tag = "plugins", operation_id = "extensions", responses(
     (status = 200, description = "By plugin", body = Page<ExtensionView>),
 ))]
@@ -17,14 +17,28 @@ pub(super) async fn extensions(State(control): ControlState) -> Json<Page<Extens
 
 fn view(plugin: &str, offer: PageOffer) -> ExtensionView {
     let parts = |parts: Vec<UiPart>| {
-        parts.into_iter().map(|UiPart { id, title, module }| ExtensionPart { id, title, module }).collect()
+        let part = |UiPart { id, title, module, permissions, config, default, format }| ExtensionPart {
+            id,
+            title,
+            module,
+            permissions,
+            config,
+            default,
+            format,
+        };
+        parts.into_iter().map(part).collect()
     };
+    let theme = |UiTheme { id, title, dark, tokens }| ExtensionTheme { id, title, dark, tokens };
     ExtensionView {
         plugin: plugin.to_owned(),
         base: format!("/ext/{plugin}/{}/", offer.digest),
         digest: offer.digest,
         rights: offer.rights,
+        trusted: offer.is_trusted,
         widgets: parts(offer.ui.widgets),
         pages: parts(offer.ui.pages),
+        menus: parts(offer.ui.menus),
+        fields: parts(offer.ui.fields),
+        themes: offer.ui.themes.into_iter().map(theme).collect(),
     }
 }

@@ -29,6 +29,7 @@ mod install;
 mod journal;
 mod keys;
 mod lasting;
+mod layout;
 mod level;
 mod levels;
 mod list;
@@ -148,6 +149,7 @@ pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
         .routes(routes!(tokens::revoke))
         .routes(routes!(entrance::create_code))
         .routes(routes!(entrance::whoami))
+        .routes(routes!(layout::get, layout::put))
         .route("/docs/page.js", get(docs::script))
         .route("/docs/page.css", get(docs::style))
         .split_for_parts();

@@ -4,7 +4,7 @@ use crate::{InMemory, Levels, Logs, PageEntrance, keys::Token, settings::AdminSe
 use camlock_api::ServerHealth;
 use camlock_http::{BlockedList, Meters, WeakDispatch};
 use camlock_policy::{
-    Analytics, AskCounts, Catalogs, Discovery, EventControl, Executions, Install, KeptValues, QueuedTasks,
+    Analytics, AskCounts, Catalogs, Discovery, EventControl, Executions, Install, KeptValues, Layouts, QueuedTasks,
     registry::{Archive, Happened, Tokens},
 };
 use std::{
@@ -61,6 +61,8 @@ pub struct AdminOptions {
     pub catalogs: Option<Arc<dyn Catalogs>>,
     /// Plugins in an organisation's repositories; without, none are looked for.
     pub discovery: Option<Arc<dyn Discovery>>,
+    /// How people arranged their dashboards; without, nothing of that is kept.
+    pub layouts: Option<Arc<dyn Layouts>>,
     /// What plugins said lately: what it is told as a layer of `tracing`.
     pub logs: Logs,
     /// How loud plugins are: what it is told where the subscriber's filter is made.
@@ -97,6 +99,7 @@ impl AdminOptions {
             analytics: None,
             catalogs: None,
             discovery: None,
+            layouts: None,
             logs: Logs::default(),
             levels: Levels::default(),
             plugins: None,

@@ -48,7 +48,7 @@ pub use crate::{
     entrance::{PageAddress, Whoami},
     event::{DeadEventView, EventView, SubscriptionState, SubscriptionView},
     execution::{ExecutionResultView, ExecutionStatus, ExecutionView},
-    extension::{ExtensionPart, ExtensionView},
+    extension::{ExtensionPart, ExtensionTheme, ExtensionView},
     generation::{BuildView, GenerationPhase, GenerationView, StageTimes},
     grants::{CHECKED_BY_THE_HOST, GrantsView, PermissionView},
     health::{BlockedHandler, FailedUpgrades, ServerHealth},

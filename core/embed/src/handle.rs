@@ -211,6 +211,7 @@ impl Camlock {
             analytics: Some(Arc::new(analytics.clone())),
             catalogs: Some(Arc::new(catalogs.clone())),
             discovery: discovery.clone().map(|discovery| Arc::new(discovery) as _),
+            layouts: Some(Arc::new(record.store.layouts())),
             install: Some(Arc::new(installer)),
             logs: options.logs,
             levels: options.levels,
@@ -294,7 +295,13 @@ impl Camlock {
             let plugin = overview.plugins.iter().find(|known| known.name == plugin)?;
             plugin.page_offer().filter(|offer| offer.digest == digest).map(|offer| offer.ui.files)
         });
-        Some(page_router(PageOptions { admin, entrance, admin_token, hosts, port, secure, extensions }))
+        let manager = self.0.manager.clone();
+        let trusted = Arc::new(move || {
+            let overview = manager.overview();
+            let trusted = overview.plugins.iter().filter(|plugin| plugin.has_trusted_ui);
+            trusted.map(|plugin| plugin.name.clone()).collect()
+        });
+        Some(page_router(PageOptions { admin, entrance, admin_token, hosts, port, secure, extensions, trusted }))
     }
 
     /// All that can be asked of the plugins.

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { HOSTILE } from './corpus.mjs';
 import { brings, broken, clock, evil, evilParts, failing, greeter, hello, looping } from './plugins.mjs';
-import { faults, launch, picture, raw, signIn, Site, visitor } from './site.mjs';
+import { faults, framed, launch, picture, raw, signIn, Site, visitor } from './site.mjs';
 
 let site;
 let browser;
@@ -315,8 +315,6 @@ test('how a plugin does is plotted, what a generation made worse is found, told 
   assert.deepEqual((await heard).map(({ state, rule, act }) => [state, rule, act]), [['begun', 'error-rate', 'rollback'], ['over', 'error-rate', 'rollback']]);
 });
 
-const framed = (page, title) => page.frameLocator(`iframe[title="${title}"]:not(.coming)`);
-
 test('a widget and a page come with their plugin, are swapped, kept when the new one fails, and revive', async () => {
   await go(admin, '#/dashboard', 'Dashboard');
   await framed(admin, 'Clock').getByText('shows one').waitFor();
@@ -340,9 +338,15 @@ test('a widget and a page come with their plugin, are swapped, kept when the new
   await fine(admin, 'a widget whose plugin is away');
   site.cli('enable', 'bringer');
   await framed(admin, 'Clock').getByText('shows one').waitFor({ timeout: 30_000 });
-  await go(admin, '#/plugins/bringer/pages', 'bringer');
+  await admin.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Board' }).click();
+  assert.match(admin.url(), /#\/pages\/bringer\/board$/);
   await framed(admin, 'Board').getByRole('heading', { name: 'A page of one' }).waitFor();
   await fine(admin, 'a page of a plugin');
+  // It keeps its place while its plugin is away.
+  site.cli('disable', 'bringer');
+  await admin.getByText('bringer does not serve, or brings this no more').waitFor();
+  site.cli('enable', 'bringer');
+  await framed(admin, 'Board').getByRole('heading', { name: 'A page of one' }).waitFor({ timeout: 30_000 });
 });
 
 test('a part asks no more than was granted, and than whoever looks may', async () => {
@@ -388,13 +392,17 @@ test('what a plugin brings cannot get at the page, the session, or anybody else'
   await go(admin, '#/', 'Plugins');
 });
 
-test('a part that loops does not hold up the page', async () => {
+test('a part that loops does not hold up the page, nor the parts of others', async () => {
   brings(site, 'looping', { permissions: [], parts: 'widgets = [{ id = "loops", title = "Loops", module = "loops.js" }]', files: { 'loops.js': looping } });
   assert.ok((await site.until('looping', (plugin) => plugin.serving || plugin.failed)).serving);
   const other = await visitor(browser);
   await signIn(other, site, site.token);
   await go(other, '#/dashboard', 'Dashboard');
   await other.locator('iframe[title="Loops"]').waitFor({ state: 'attached' });
+  // Nor other plugins' parts in the same window: each has a process of its own.
+  await framed(other, 'Clock').getByRole('button', { name: 'Ask' }).click();
+  await framed(other, 'Clock').getByText('["bringer","1"]').waitFor();
+  assert.equal(await other.locator('iframe[title="Loops"]').count(), 1, 'it loops still');
   await other.getByRole('link', { name: 'Events' }).click();
   await other.getByRole('heading', { name: 'Events', level: 1 }).waitFor();
   await other.getByRole('link', { name: 'Dashboard' }).click();
@@ -450,7 +458,7 @@ test('tokens are made, and what a role may not do is not there', async () => {
   await signIn(viewer, site, secret);
   await viewer.getByRole('row', { name: /^hello/ }).waitFor();
   assert.equal(await viewer.getByRole('button', { name: /Disable|Enable|Reload/ }).count(), 0);
-  assert.deepEqual(await viewer.getByRole('navigation', { name: 'Main' }).getByRole('link').allTextContents(), ['Overview', 'Dashboard', 'Problems', 'Events', 'Servers']);
+  assert.deepEqual(await viewer.getByRole('navigation', { name: 'Main' }).getByRole('link').allTextContents(), ['Overview', 'Dashboard', 'Problems', 'Events', 'Servers', 'Board']);
   await go(viewer, '#/plugins/greeter', 'greeter');
   assert.deepEqual(await viewer.getByRole('navigation', { name: 'greeter' }).getByRole('link').allTextContents(), ['State', 'Analytics', 'Permissions', 'Logs', 'History', 'Events']);
   await fine(viewer, 'as viewer');
@@ -459,7 +467,7 @@ test('tokens are made, and what a role may not do is not there', async () => {
   const operator = await visitor(browser);
   await signIn(operator, site, operates);
   await operator.getByRole('button', { name: 'Disable hello' }).waitFor();
-  assert.deepEqual(await operator.getByRole('navigation', { name: 'Main' }).getByRole('link').allTextContents(), ['Overview', 'Dashboard', 'Problems', 'Events', 'Servers']);
+  assert.deepEqual(await operator.getByRole('navigation', { name: 'Main' }).getByRole('link').allTextContents(), ['Overview', 'Dashboard', 'Problems', 'Events', 'Servers', 'Board']);
   for (const tab of ['', '/analytics', '/try', '/grants', '/subscriptions', '/tasks', '/executions', '/logs', '/history', '/events']) {
     await go(operator, `#/plugins/greeter${tab}`, 'greeter');
     await operator.waitForFunction(() => !document.querySelector('main').textContent.includes('Loading…'));

@@ -82,7 +82,8 @@ export!(Greeter);
 }
 
 /** A crate that brings widgets and pages: `parts` is its section `ui`, `files` what lies in its folder of that name. */
-export function brings(site, name, { permissions = [], parts, files, word = '1' }) {
+export function brings(site, name, { permissions = [], parts, files, word = '1', schema = null }) {
+  if (schema) site.write(`plugins/${name}/config.schema.json`, JSON.stringify(schema));
   site.write(`plugins/${name}/Cargo.toml`, `[workspace]
 [package]
 name = "${name}"
@@ -90,6 +91,7 @@ version = "0.1.0"
 edition = "2024"
 [package.metadata.camlock]
 permissions = ${JSON.stringify(permissions)}
+${schema ? 'config = "config.schema.json"' : ''}
 [package.metadata.camlock.ui]
 ${parts}
 [lib]
@@ -150,6 +152,43 @@ export const widgets = { reaches: { async mount(root) {
   'hangs.js': 'export const widgets = { hangs: { mount: () => new Promise(() => {}) } };',
   'floods.js': "export const widgets = { floods: { async mount(root, ctx) { for (let times = 0; times < 100000; times += 1) ctx.say('<b>x</b>'); } } };",
 };
-/** It holds up all frames of plugins, for browsers give them one process; but not the page. */
+/** It holds up its own frames; not the page, and not others'. */
 export const looping = 'export const widgets = { loops: { mount() { for (;;); } } };';
 export const evilParts = `widgets = [${Object.keys(evil).map((file) => file.replace('.js', '')).map((id) => `{ id = "${id}", title = "Evil ${id}", module = "${id}.js" }`).join(', ')}]`;
+
+/** A theme's colours, which can be told from the page's own, and read. */
+const TOKENS = { ground: '#fdf6e3', paper: '#fffdf5', ink: '#1c1a14', soft: '#5a5340', line: '#e0d8bf', 'strong-line': '#857b5c', accent: '#7a3e00', 'on-accent': '#ffffff', good: '#14693a', bad: '#a3201a', careful: '#6b4700', hover: '#f5edd6', code: '#f8f1dd', focus: '#7a3e00' };
+
+/** All other sorts that there are: an item of menus, a field, a theme, and a widget that is set. */
+export const sorts = {
+  permissions: ['ui:read', 'ui:read:all', 'ui:call'],
+  parts: `menus = [{ id = "greet", title = "Greet it", module = "sorts.js" }, { id = "fails", title = "Fail at it", module = "sorts.js", permissions = [] }]
+fields = [{ id = "dial", title = "Dial", module = "sorts.js", format = "dial" }]
+themes = [{ id = "sand", title = "Sand", tokens = { ${Object.entries(TOKENS).map(([name, colour]) => `${name} = "${colour}"`).join(', ')} } }]
+widgets = [{ id = "says", title = "Says", module = "sorts.js", config = { type = "object", properties = { word = { type = "string", title = "Word" }, of = { type = "string", title = "Whose" } } }, default = { word = "nothing", of = "sorts" } }]`,
+  files: {
+    'sorts.js': `
+export const menus = {
+  greet: { async run(ctx) { const { body } = await ctx.call('GET', '/hello'); ctx.say('greeted ' + ctx.subject.plugin + ' with ' + body); } },
+  fails: { async run(ctx) { await ctx.call('GET', '/hello'); } },
+};
+export const fields = { dial: { mount(root, ctx) {
+  const shown = document.createElement('output');
+  const button = Object.assign(document.createElement('button'), { textContent: 'Turn it up' });
+  let value = ctx.value;
+  const show = () => { shown.textContent = 'at ' + (value ?? 'nothing'); };
+  button.addEventListener('click', () => { value = String(Number(value ?? 0) + 1); show(); ctx.set(value); });
+  show();
+  root.append(button, shown);
+  return { update(change) { if ('value' in change) { value = change.value; show(); } } };
+} } };
+export const widgets = { says: { async mount(root, ctx) {
+  const told = document.createElement('p');
+  const show = async ({ word, of }) => { told.textContent = word + ' of ' + await ctx.read('plugin', '', of).then(({ name }) => name, ({ status }) => status); };
+  await show(ctx.config);
+  root.append(told);
+  return { update(change) { return change.config && show(change.config); } };
+} } };
+`,
+  },
+};

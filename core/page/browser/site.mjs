@@ -1,23 +1,26 @@
 // A server of its own in a folder of its own, with a browser that looks at it. What must not live here: what is tried.
 import { spawn, spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 const tools = createRequire(`${resolve(process.env.CAMLOCK_BROWSER_TOOLS)}/`);
 const { chromium } = tools('playwright-core');
 const axe = readFileSync(tools.resolve('axe-core/axe.min.js'), 'utf8');
 const program = resolve(process.env.CAMLOCK_PROGRAM);
+const TAGS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
 export const SCREENS = resolve(process.env.CAMLOCK_SCREENS ?? 'target/screens');
 
 export class Site {
-  constructor() {
+  /** `more`: lines of its configuration. */
+  constructor(more = '') {
     this.root = mkdtempSync(join(tmpdir(), 'camlock-page-'));
     mkdirSync(join(this.root, 'plugins'));
     this.builds = resolve(process.env.CAMLOCK_BUILDS ?? join(this.root, 'builds'));
-    writeFileSync(join(this.root, 'camlock.toml'), `build.dir = "${this.builds}"\nbuild.profile = "quick"\n`);
+    writeFileSync(join(this.root, 'camlock.toml'), `build.dir = "${this.builds}"\nbuild.profile = "quick"\n${more}`);
   }
 
   write(path, text) {
@@ -25,6 +28,12 @@ export class Site {
     mkdirSync(dirname(whole), { recursive: true });
     writeFileSync(whole, text);
     return whole;
+  }
+
+  /** Puts a plugin that ships with this repository into the plugins directory. */
+  ship(name) {
+    const from = fileURLToPath(new URL(`../../../plugins/${name}`, import.meta.url));
+    cpSync(from, join(this.root, 'plugins', basename(name)), { recursive: true, filter: (path) => !['target', 'Cargo.lock'].includes(basename(path)) });
   }
 
   /** Starts the server; the second time, where the page was before. */
@@ -100,9 +109,17 @@ export const launch = () => chromium.launch({
   args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run'],
 });
 
+/** While one works on the page: its files as they are in the folder that `CAMLOCK_WEB` names, in the place of those compiled in. */
+async function ofFolder(route) {
+  const path = new URL(route.request().url()).pathname.split('/').slice(2).join('/');
+  const headers = { 'access-control-allow-origin': '*', 'cross-origin-resource-policy': 'cross-origin' };
+  await route.fulfill({ path: join(process.env.CAMLOCK_WEB, path), contentType: path.endsWith('.css') ? 'text/css' : 'text/javascript', headers });
+}
+
 /** A browser of its own: nobody is signed in. Whatever goes wrong in a page is kept in `page.wrong`. */
 export async function visitor(browser, options = {}) {
   const context = await browser.newContext({ colorScheme: 'light', viewport: { width: 1280, height: 860 }, reducedMotion: 'reduce', ...options });
+  if (process.env.CAMLOCK_WEB) await context.route(/\/[0-9a-f]{16}\/[a-z/]+\.(js|css)$/, ofFolder);
   const page = await context.newPage();
   page.setDefaultTimeout(15_000);
   page.wrong = [];
@@ -121,21 +138,31 @@ export async function signIn(page, site, token) {
   await page.getByRole('heading', { name: 'Plugins', level: 1 }).waitFor();
 }
 
-/** What axe finds wrong, in words. */
-export async function faults(page) {
-  const session = await page.context().newCDPSession(page);
+/** What axe finds wrong in a document, in words. By the debugger, which no policy binds. */
+async function judged(session, tags) {
   const evaluate = async (expression) => {
     const { result, exceptionDetails } = await session.send('Runtime.evaluate', { expression, awaitPromise: true, returnByValue: true });
     if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
     return result.value;
   };
-  // By the debugger, which the page's policy does not bind.
   await evaluate(`${axe};0`);
-  const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
-  const found = await evaluate(`axe.run(document, { runOnly: ${JSON.stringify(tags)} }).then(({ violations }) => violations.map(({ id, nodes }) => id + ': ' + nodes.map(({ html, failureSummary }) => html.slice(0, 200) + ' ' + failureSummary).join(' | ')))`);
+  const found = await evaluate(`axe.run(document, { preload: false, runOnly: ${JSON.stringify(tags)} }).then(({ violations }) => violations.map(({ id, nodes }) => id + ': ' + nodes.map(({ html, failureSummary }) => html.slice(0, 200) + ' ' + failureSummary).join(' | ')))`);
   await session.detach();
   return found;
 }
+
+/** What axe finds wrong on a page. */
+export const faults = async (page) => judged(await page.context().newCDPSession(page), TAGS);
+
+/** What axe finds wrong in the frame of a part: it has a process of its own, so what judges the page does not look there. */
+export async function faultsInside(page, title) {
+  const frame = await (await page.locator(`iframe[title="${title}"]:not(.coming)`).elementHandle()).contentFrame();
+  // What a whole page has (a main region, say) is the page's around it.
+  return judged(await page.context().newCDPSession(frame), TAGS.filter((tag) => tag !== 'best-practice'));
+}
+
+/** What stands in the frame of a plugin's part. */
+export const framed = (page, title) => page.frameLocator(`iframe[title="${title}"]:not(.coming)`);
 
 export async function picture(page, name) {
   mkdirSync(SCREENS, { recursive: true });

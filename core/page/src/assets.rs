@@ -3,25 +3,34 @@
 //!
 //! All but the first lie below the hash of all of them, and may be kept for good: another program has another hash.
 
+use crate::extensions::{FILES as FILES_OF_PLUGINS, frame_hosts};
 use axum::response::{IntoResponse, Response};
 use camlock_api::Digest;
+use flate2::{Compression, write::GzEncoder};
 use http::{
-    HeaderName, HeaderValue, Response as HttpResponse,
+    HeaderMap, HeaderName, HeaderValue, Response as HttpResponse,
     header::{
-        ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
-        X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+        ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY,
+        CONTENT_TYPE, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
     },
 };
-use std::sync::LazyLock;
+use std::{io::Write, sync::LazyLock};
 
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// What the page may do: run its own scripts, which are named by their place, for plugins' files lie on this listener too; ask its own
-/// server; hold frames for plugins' parts; and nothing else. No text ever becomes markup.
-fn policy(host: &str) -> String {
-    let own = format!("{host}/{}/", tree());
+/// What the page may do: run its own scripts and those of trusted plugins, which are named by their place, for other plugins' files lie
+/// on this listener too; ask its own server; hold frames for plugins' parts; and nothing else. No text ever becomes markup.
+///
+/// A plugin is named, and not its digest: a document's policy cannot be changed, and the next version is to come into a page that is
+/// open. Only the files of what serves are sent.
+fn policy(host: &str, trusted: &[String]) -> String {
+    let mut own = format!("{host}/{}/", tree());
+    for plugin in trusted {
+        own += &format!(" {host}{FILES_OF_PLUGINS}{plugin}/");
+    }
+    let frames = frame_hosts(host);
     format!(
-        "default-src 'none'; script-src {own}; style-src {own}; connect-src 'self'; img-src {own}; frame-src {host}/frame/; \
+        "default-src 'none'; script-src {own}; style-src {own}; connect-src 'self'; img-src {own}; frame-src {host}/frame/{frames}; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     )
 }
@@ -42,14 +51,19 @@ files![
     "advice.js",
     "clean.js",
     "dialogs.js",
+    "asks.js",
     "dom.js",
     "form.js",
     "extensions.js",
     "found.js",
     "frame.css",
+    "framed.js",
     "frame.js",
     "icon.svg",
+    "inside.js",
+    "layout.js",
     "live.js",
+    "menu.js",
     "messages.js",
     "palette.js",
     "parts.js",
@@ -60,6 +74,7 @@ files![
     "session.js",
     "store.js",
     "style.css",
+    "themes.js",
     "views/analytics.js",
     "views/configuration.js",
     "views/dashboard.js",
@@ -71,7 +86,7 @@ files![
     "views/logs.js",
     "views/nodes.js",
     "views/overview.js",
-    "views/pages.js",
+    "views/page.js",
     "views/plugin.js",
     "views/problems.js",
     "views/subscriptions.js",
@@ -117,28 +132,52 @@ pub(crate) fn protect(response: &mut HttpResponse<axum::body::Body>) {
 }
 
 /// The page's one document, for whoever calls this server so.
-pub(crate) fn index(host: &str) -> Response {
-    let policy = HeaderValue::from_str(&policy(host)).unwrap_or(HeaderValue::from_static(NOTHING));
+pub(crate) fn index(host: &str, trusted: &[String]) -> Response {
+    let policy = HeaderValue::from_str(&policy(host, trusted)).unwrap_or(HeaderValue::from_static(NOTHING));
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
         (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
         (CONTENT_SECURITY_POLICY, policy),
     ];
-    (headers, INDEX.replace("{tree}", &TREE)).into_response()
+    (headers, INDEX.replace("{tree}", &TREE).replace("{trusted}", &trusted.join(" "))).into_response()
+}
+
+/// Each file as it is sent to whoever takes gzip, which is everybody with a browser. They are packed once.
+static PACKED: LazyLock<Vec<Vec<u8>>> =
+    LazyLock::new(|| FILES.iter().map(|(_, text)| packed(text).unwrap_or_default()).collect());
+
+fn packed(text: &str) -> std::io::Result<Vec<u8>> {
+    let mut packing = GzEncoder::new(Vec::new(), Compression::best());
+    packing.write_all(text.as_bytes())?;
+    packing.finish()
+}
+
+/// Whether a client takes gzip.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let words = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    words.flat_map(|value| value.split(',')).any(|word| {
+        let (name, quality) = word.split_once(';').unwrap_or((word, ""));
+        name.trim().eq_ignore_ascii_case("gzip") && !matches!(quality.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")
+    })
 }
 
 /// A file, if this is the path of one.
-pub(crate) fn file(path: &str) -> Option<Response> {
+pub(crate) fn file(path: &str, asked: &HeaderMap) -> Option<Response> {
     let below = path.strip_prefix('/')?.strip_prefix(TREE.as_str())?.strip_prefix('/')?;
-    let (name, text) = FILES.iter().find(|(name, _)| *name == below)?;
+    let at = FILES.iter().position(|(name, _)| *name == below)?;
+    let (name, text) = FILES[at];
     let kind = match name.rsplit_once('.')?.1 {
         "css" => "text/css; charset=utf-8",
         "svg" => "image/svg+xml",
         _ => "text/javascript; charset=utf-8",
     };
-    let headers = [(CONTENT_TYPE, kind), (CACHE_CONTROL, "public, max-age=31536000, immutable")];
-    let mut response = (headers, *text).into_response();
+    let headers =
+        [(CONTENT_TYPE, kind), (CACHE_CONTROL, "public, max-age=31536000, immutable"), (VARY, "accept-encoding")];
+    let mut response = match takes_gzip(asked) {
+        true => (headers, [(CONTENT_ENCODING, "gzip")], PACKED[at].as_slice()).into_response(),
+        false => (headers, text).into_response(),
+    };
     // Frames have no origin, and these two are theirs.
     if name.starts_with("frame.") {
         response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
@@ -174,11 +213,39 @@ mod tests {
     }
 
     #[test]
+    fn files_are_packed_for_whoever_takes_that() {
+        for (asked, expected) in
+            [("gzip", true), ("br, GZIP;q=0.5", true), ("gzip;q=0", false), ("identity", false), ("x-gzip", false)]
+        {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(asked));
+            let response = file(&format!("/{}/app.js", *TREE), &headers).unwrap();
+            assert_eq!(response.headers().contains_key(CONTENT_ENCODING), expected, "{asked}");
+            assert_eq!(response.headers()[VARY], "accept-encoding");
+        }
+        let weight: usize = PACKED.iter().map(Vec::len).sum();
+        assert!((10_000..90_000).contains(&weight), "{weight} bytes");
+    }
+
+    #[test]
+    fn scripts_are_the_pages_own_and_those_of_trusted_plugins() {
+        let own = format!("h:1/{}/", *TREE);
+        assert!(
+            policy("h:1", &[])
+                .contains(&format!("script-src {own}; style-src {own}; connect-src 'self'; img-src {own};"))
+        );
+        let trusted = policy("h:1", &["clock".to_owned()]);
+        assert!(trusted.contains(&format!("script-src {own} h:1/ext/clock/; style-src")), "{trusted}");
+        assert!(!trusted.contains("script-src 'self'"));
+    }
+
+    #[test]
     fn files_lie_below_their_hash_and_no_text_becomes_markup() {
         let tree = TREE.as_str();
-        assert!(file(&format!("/{tree}/app.js")).is_some());
+        let none = HeaderMap::new();
+        assert!(file(&format!("/{tree}/app.js"), &none).is_some());
         for path in ["/app.js", "/0000000000000000/app.js", &format!("/{tree}/../Cargo.toml"), &format!("/{tree}/")] {
-            assert!(file(path).is_none(), "{path}");
+            assert!(file(path, &none).is_none(), "{path}");
         }
         for (name, text) in FILES.iter().filter(|(name, _)| name.ends_with(".js")) {
             for sink in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"] {

@@ -3,7 +3,7 @@
 
 use crate::{
     assets,
-    extensions::{self, ExtensionFiles},
+    extensions::{self, ExtensionFiles, TrustedPlugins},
     fences::{comes_from_elsewhere, names_this_server},
     session::PageSessions,
 };
@@ -51,6 +51,8 @@ pub struct PageOptions {
     pub secure: bool,
     /// What plugins bring to the page.
     pub extensions: ExtensionFiles,
+    /// Which of them bring it into the page itself.
+    pub trusted: TrustedPlugins,
 }
 
 impl fmt::Debug for PageOptions {
@@ -62,8 +64,8 @@ impl fmt::Debug for PageOptions {
 /// What answers on the page's listener.
 pub fn page_router(options: PageOptions) -> Router {
     let sessions = PageSessions::new(&options.admin_token, options.port, options.secure);
-    let PageOptions { admin, entrance, hosts, extensions, .. } = options;
-    let door = Arc::new(PageDoor { admin, entrance, hosts, sessions, extensions });
+    let PageOptions { admin, entrance, hosts, extensions, trusted, .. } = options;
+    let door = Arc::new(PageDoor { admin, entrance, hosts, sessions, extensions, trusted });
     Router::new().fallback(move |request: Request| {
         let door = door.clone();
         async move {
@@ -80,6 +82,7 @@ struct PageDoor {
     hosts: Vec<String>,
     sessions: PageSessions,
     extensions: ExtensionFiles,
+    trusted: TrustedPlugins,
 }
 
 impl PageDoor {
@@ -93,11 +96,11 @@ impl PageDoor {
         let looks = matches!(parts.method, Method::GET | Method::HEAD);
         let called = called(&parts);
         match path {
-            "/" if looks => return assets::index(&called),
+            "/" if looks => return assets::index(&called, &(self.trusted)()),
             _ if looks && extensions::is_extension(path) => {
                 return extensions::answer(path, &parts.headers, &called, &self.extensions);
             }
-            _ if looks && let Some(file) = assets::file(path) => return file,
+            _ if looks && let Some(file) = assets::file(path, &parts.headers) => return file,
             _ => {}
         }
         let is_api = (path.starts_with(API) && !path.starts_with(PLUGINS)) || path == HEALTH;

@@ -17,8 +17,11 @@ use std::sync::Arc;
 /// The files of a plugin whose code with that digest serves.
 pub type ExtensionFiles = Arc<dyn Fn(&str, &str) -> Option<Arc<[UiFile]>> + Send + Sync>;
 
+/// The plugins whose modules run in the page itself.
+pub type TrustedPlugins = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+
 /// Below this are files, and below the other frames' documents.
-const FILES: &str = "/ext/";
+pub(crate) const FILES: &str = "/ext/";
 const FRAMES: &str = "/frame/";
 const FRAME: &str = include_str!("../web/frame.html");
 const DESTINATION: &str = "sec-fetch-dest";
@@ -49,7 +52,7 @@ pub(crate) fn answer(path: &str, headers: &HeaderMap, host: &str, files: &Extens
         if destination.is_some_and(|destination| destination != b"iframe") {
             return Problem::new(StatusCode::FORBIDDEN, "this is for frames of the page").into_response();
         }
-        return frame(&format!("{host}{FILES}{plugin}/{digest}/"), host);
+        return frame(&format!("{host}{FILES}{plugin}/{digest}/"), host, &ancestors(plugin, host));
     }
     if destination.is_some_and(|destination| !matches!(destination, b"script" | b"style" | b"image")) {
         let detail = "files of plugins are sent as scripts, styles and images alone";
@@ -72,12 +75,30 @@ fn sent(file: &UiFile) -> Response {
     (headers, file.content.to_vec()).into_response()
 }
 
+/// On this machine each plugin's frames have a host of their own, `PLUGIN.localhost`: browsers give it a process of its own, so that one
+/// that loops holds up no other. This is where such hosts are let in by the page, as a part of its policy.
+pub(crate) fn frame_hosts(host: &str) -> String {
+    match host.rsplit_once(':').map_or((host, ""), |(name, port)| (name, port)) {
+        ("127.0.0.1" | "localhost", "") => format!(" *.localhost{FRAMES}"),
+        ("127.0.0.1" | "localhost", port) => format!(" *.localhost:{port}{FRAMES}"),
+        _ => String::new(),
+    }
+}
+
+/// Which documents a plugin's frame may stand in: the page's, also where the frame has a host of its own.
+fn ancestors(plugin: &str, host: &str) -> String {
+    match host.strip_prefix(plugin).and_then(|rest| rest.strip_prefix(".localhost")) {
+        Some(port) => format!("'self' 127.0.0.1{port} localhost{port}"),
+        None => "'self'".to_owned(),
+    }
+}
+
 /// The document of a frame: its own script, and the files of one plugin's one version.
-fn frame(files: &str, host: &str) -> Response {
+fn frame(files: &str, host: &str, ancestors: &str) -> Response {
     let own = format!("{host}/{}/", tree());
     let policy = format!(
         "sandbox allow-scripts; default-src 'none'; script-src {own}frame.js {files}; style-src {own}frame.css {files} 'unsafe-inline'; \
-         img-src {files} data:; connect-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+         img-src {files} data:; connect-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}"
     );
     let Ok(policy) = HeaderValue::from_str(&policy) else {
         return Problem::new(StatusCode::BAD_REQUEST, "the host is not understood").into_response();
@@ -89,4 +110,31 @@ fn frame(files: &str, host: &str) -> Response {
         (CONTENT_SECURITY_POLICY, policy),
     ];
     (headers, FRAME.replace("{tree}", tree())).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_have_hosts_of_their_own_on_this_machine_alone() {
+        for (host, expected) in [
+            ("127.0.0.1:8081", " *.localhost:8081/frame/"),
+            ("localhost", " *.localhost/frame/"),
+            ("page.example.com:8081", ""),
+            ("me.localhost:8081", ""),
+            ("[::1]:8081", ""),
+        ] {
+            assert_eq!(frame_hosts(host), expected, "{host}");
+        }
+        for (host, expected) in [
+            ("clock.localhost:8081", "'self' 127.0.0.1:8081 localhost:8081"),
+            ("clock.localhost", "'self' 127.0.0.1 localhost"),
+            ("other.localhost:8081", "'self'"),
+            ("127.0.0.1:8081", "'self'"),
+            ("page.example.com", "'self'"),
+        ] {
+            assert_eq!(ancestors("clock", host), expected, "{host}");
+        }
+    }
 }

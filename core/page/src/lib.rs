@@ -14,5 +14,5 @@ mod session;
 
 pub use crate::{
     door::{PageOptions, page_router},
-    extensions::ExtensionFiles,
+    extensions::{ExtensionFiles, TrustedPlugins},
 };

@@ -7,63 +7,49 @@ import { palette } from './palette.js';
 import { link, parse } from './router.js';
 import { begin, signIn, signOut } from './session.js';
 import { changed, listen, may, state, take } from './store.js';
+import { choose, themes } from './themes.js';
 import * as dashboard from './views/dashboard.js';
 import * as events from './views/events.js';
 import * as install from './views/install.js';
 import * as nodes from './views/nodes.js';
 import * as overview from './views/overview.js';
+import * as page from './views/page.js';
 import * as plugin from './views/plugin.js';
 import * as problems from './views/problems.js';
 import * as tokens from './views/tokens.js';
 
-const VIEWS = { overview, dashboard, problems, events, nodes, tokens, install, plugin };
+const VIEWS = { overview, dashboard, problems, events, nodes, tokens, install, plugin, page };
 const ALLOWED = { tokens: 'admin', install: 'admin' };
 const places = () => ['overview', 'dashboard', 'problems', 'events', 'nodes', 'tokens', 'install'].filter((view) => !ALLOWED[view] || may(ALLOWED[view]));
 
 let leave = new AbortController();
-let theme = stored('theme') ?? 'auto';
-
-function stored(key) {
-  try {
-    return localStorage.getItem(key);
-  } catch {
-    return null;
-  }
-}
-
-function dress(chosen) {
-  theme = chosen;
-  document.documentElement.dataset.theme = chosen;
-  try {
-    localStorage.setItem('theme', chosen);
-  } catch {
-    // It holds until the page is closed, then.
-  }
-  changed();
-}
 
 function draw() {
   if (!state.who) return;
   const { place } = state;
   const view = VIEWS[place.view];
-  const title = place.view === 'plugin' ? place.name : t(`nav.${place.view}`);
+  const look = themes();
+  const brought = page.pages();
+  const here = brought.find((one) => place.view === 'page' && one.plugin === place.name && one.id === place.id);
+  const title = place.view === 'page' ? (here?.title ?? place.name) : place.view === 'plugin' ? place.name : t(`nav.${place.view}`);
   document.title = `${title} · ${t('app')}`;
   paint(document.getElementById('app'), [
     h('header', { class: 'bar' },
       h('a', { class: 'brand', href: link('overview') }, t('app')),
-      h('nav', { 'aria-label': t('nav') }, places().map((name) => h('a', { key: name, href: link(name), 'aria-current': place.view === name ? 'page' : null }, t(`nav.${name}`)))),
+      h('nav', { 'aria-label': t('nav') }, places().map((name) => h('a', { key: name, href: link(name), 'aria-current': place.view === name ? 'page' : null }, t(`nav.${name}`))),
+        brought.map((one) => h('a', { key: `${one.plugin}/${one.id}`, class: 'brought', title: one.plugin, href: one.href, 'aria-current': one === here ? 'page' : null }, one.title))),
       h('span', { class: 'room' }),
       h('span', { class: state.staleSince ? 'live stale' : 'live' }, state.staleSince ? t('stale', { time: clock(state.staleSince) }) : t('live')),
       h('button', { class: 'ghost', onclick: () => palette(places()), 'aria-keyshortcuts': 'Control+K' }, t('palette.open'), h('kbd', { 'aria-hidden': 'true' }, 'Ctrl K')),
       h('label', { class: 'unseen', for: 'theme' }, t('theme')),
-      h('select', { id: 'theme', value: theme, onchange: (event) => dress(event.target.value) }, ['auto', 'light', 'dark', 'contrast'].map((name) => h('option', { value: name }, t(`theme.${name}`)))),
+      h('select', { id: 'theme', value: look.value, onchange: (event) => choose(event.target.value) }, look.list.map(({ value, title: name }) => h('option', { value }, name))),
       h('span', { class: 'who' }, h('bdi', null, state.who.name), ` · ${t(`role.${state.who.role}`)}`),
       h('button', { class: 'ghost', onclick: signOut }, t('sign.out'))),
     h('main', { id: 'main', tabindex: '-1' },
       state.staleSince && h('p', { key: 'stale', class: 'notice', role: 'status' }, t('stale.long', { time: clock(state.staleSince) })),
       state.trouble && h('p', { key: 'trouble', class: 'notice bad-edge' }, t('trouble', { why: state.trouble })),
       state.registryTrouble && h('p', { key: 'registry', class: 'notice bad-edge' }, t('trouble.registry', { why: state.registryTrouble })),
-      h('div', { key: `${place.view}/${place.name ?? ''}`, class: 'view' }, view.view(place, leave.signal))),
+      h('div', { key: `${place.view}/${place.name ?? ''}/${place.id ?? place.layout ?? ''}`, class: 'view' }, view.view(place, leave.signal))),
   ]);
 }
 
@@ -76,11 +62,12 @@ function arrive() {
   leave = new AbortController();
   VIEWS[place.view].enter?.(place, leave.signal);
   draw();
-  if (before.view !== place.view || before.name !== place.name) document.getElementById('main')?.focus({ preventScroll: true });
+  if (before.view !== place.view || before.name !== place.name || before.id !== place.id) document.getElementById('main')?.focus({ preventScroll: true });
 }
 
 function keys(event) {
-  const typing = event.target.closest?.('input, textarea, select, dialog');
+  // What stands in a part's own root is not seen from here otherwise.
+  const typing = (event.composedPath()[0] ?? event.target).closest?.('input, textarea, select, dialog');
   if ((event.ctrlKey || event.metaKey) && event.key === 'k') {
     event.preventDefault();
     palette(places());
@@ -101,7 +88,7 @@ async function lost() {
   if (answer?.status === 401) await signIn();
 }
 
-document.documentElement.dataset.theme = theme;
+themes();
 listen(draw);
 document.addEventListener('keydown', keys);
 document.addEventListener('click', (event) => {

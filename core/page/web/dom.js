@@ -44,7 +44,7 @@ export function paint(parent, tree) {
       continue;
     }
     if (real === at) at = at.nextSibling;
-    else parent.insertBefore(real, at);
+    else move(parent, real, at);
     apply(real, node);
   }
   while (at) {
@@ -52,6 +52,12 @@ export function paint(parent, tree) {
     at.remove();
     at = next;
   }
+}
+
+/** Where a browser can, what is moved stays as it is: frames would begin anew otherwise. */
+function move(parent, real, at) {
+  if (parent.moveBefore && real.isConnected && parent.isConnected) parent.moveBefore(real, at);
+  else parent.insertBefore(real, at);
 }
 
 function apply(real, { props, children }) {

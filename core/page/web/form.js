@@ -1,6 +1,7 @@
 // A form made of a JSON Schema: each field with what it is for, what it is without a word, and what the server finds wrong with it.
 // What must not live here: the saving.
 import { h } from './dom.js';
+import { fieldFor, fieldPart } from './extensions.js';
 import { t } from './messages.js';
 import { at, fields, MASK, put, read } from './schema.js';
 
@@ -10,8 +11,8 @@ const shown = (value) => (typeof value === 'string' ? value : JSON.stringify(val
  * `draft` is what the form held when it was drawn; `set` takes what makes another one of what it holds by then, for two fields may be
  * changed between two drawings; `misfits` are the server's words, by place.
  */
-export function form(schema, { draft, kept, misfits, set }) {
-  return fields(schema).map((field) => part(field, { draft, kept, misfits, set }));
+export function form(schema, { draft, kept, misfits, set, plugin = null }) {
+  return fields(schema).map((field) => part(field, { draft, kept, misfits, set, plugin }));
 }
 
 function part(field, all) {
@@ -19,7 +20,9 @@ function part(field, all) {
     return h('fieldset', { key: field.pointer }, h('legend', null, field.label), field.schema.description && h('p', { class: 'quiet' }, field.schema.description),
       field.fields.map((one) => part(one, all)));
   }
-  const { draft, kept, misfits, set } = all;
+  const { draft, kept, misfits, set, plugin } = all;
+  // The plain field stays: whatever a part of a plugin's does not do is done there.
+  const brought = field.kind === 'string' && plugin ? fieldFor(field.schema.format, plugin) : null;
   const id = `field${field.pointer.replaceAll(/[^A-Za-z0-9_-]/g, '-')}`;
   const wrong = misfits.filter(({ pointer }) => pointer === field.pointer || pointer.startsWith(`${field.pointer}/`));
   const value = at(draft, field.pointer);
@@ -30,6 +33,7 @@ function part(field, all) {
   return h('div', { key: field.pointer, class: 'field' },
     list ? h('span', { id: `${id}-label`, class: 'label' }, label) : h('label', { for: id }, label),
     list ? items(field, value, set, id) : control(field, { value, was: at(kept, field.pointer), change, common }),
+    brought && fieldPart(brought, { slot: field.pointer, value, label: field.label, hear: (next) => change(next || undefined) }),
     h('p', { id: `${id}-how`, class: 'quiet' }, field.schema.description ?? '', field.schema.default !== undefined && field.kind !== 'secret' && ` ${t('config.default', { value: shown(field.schema.default) })}`),
     h('p', { id: `${id}-wrong`, class: 'bad' }, wrong.map((one) => t('config.expected', one)).join(' ')));
 }

@@ -1,6 +1,5 @@
 // What runs in a plugin's frame before its module: brings it in, mounts one part of it, and carries what it asks to the page, which
 // decides. What must not live here: what a part may, for nothing in a frame can be trusted to decide that.
-const MODULES = { widgets: 'widgets', pages: 'pages' };
 let port = null;
 let asked = 0;
 const waiting = new Map();
@@ -21,11 +20,12 @@ function dress(colours) {
 }
 
 /** What a module is given: see the guide "Extending the page". */
-function context({ plugin, id, language }) {
+function context({ plugin, id, language, given }) {
   return Object.freeze({
-    plugin, id, language, signal: ending.signal,
-    read: (what, query = '') => ask({ what, query: String(query) }),
-    call: (method, path, body) => ask({ what: 'call', method, path, body }),
+    plugin, id, language, signal: ending.signal, ...given,
+    read: (what, query = '', of = plugin) => ask({ what, query: String(query), of }),
+    call: (method, path, body, headers) => ask({ what: 'call', method, path, body, headers }),
+    set: (value) => port.postMessage({ kind: 'set', value: String(value) }),
     say: (text) => port.postMessage({ kind: 'say', text: String(text) }),
   });
 }
@@ -33,11 +33,12 @@ function context({ plugin, id, language }) {
 async function begin(wish) {
   dress(wish.colours);
   module = await import(wish.module);
-  const part = module[MODULES[wish.place]]?.[wish.id];
-  if (typeof part?.mount !== 'function') throw new Error(`the module exports no \`${wish.place}.${wish.id}.mount\``);
+  const work = wish.place === 'menus' ? 'run' : 'mount';
+  const part = module[wish.place]?.[wish.id];
+  if (typeof part?.[work] !== 'function') throw new Error(`the module exports no \`${wish.place}.${wish.id}.${work}\``);
   const ctx = context(wish);
   await module.onLoad?.(ctx);
-  mounted = (await part.mount(document.body, ctx)) ?? {};
+  mounted = (work === 'run' ? await part.run(ctx) : await part.mount(document.body, ctx)) ?? {};
   const tell = () => port.postMessage({ kind: 'height', pixels: Math.ceil(document.body.getBoundingClientRect().height) });
   const watching = new ResizeObserver(tell);
   watching.observe(document.body);
@@ -60,7 +61,8 @@ function hear({ data }) {
     else waits?.reject(Object.assign(new Error(data.refused), { status: data.status }));
   } else if (data.kind === 'update') {
     if (data.colours) dress(data.colours);
-    Promise.resolve(mounted?.update?.(data)).catch(failed);
+    const { kind, ...change } = data;
+    Promise.resolve(mounted?.update?.(change)).catch(failed);
   } else if (data.kind === 'end') end().catch(() => {});
 }
 

@@ -3,8 +3,9 @@ import { modal } from './dialogs.js';
 import { h } from './dom.js';
 import { t } from './messages.js';
 import { acts } from './parts.js';
-import { go, TABS } from './router.js';
+import { go } from './router.js';
 import { may, sorted } from './store.js';
+import { pages } from './views/page.js';
 import { tabsOf } from './views/plugin.js';
 
 const MOST = 50;
@@ -12,10 +13,11 @@ const MOST = 50;
 /** All that there is to choose: `{ text, run }`. */
 export function commands(places) {
   const all = places.map((view) => ({ text: t(`nav.${view}`), run: () => go(view) }));
+  for (const { plugin, id, title } of pages()) all.push({ text: `${title} (${plugin})`, run: () => go('page', plugin, id) });
   for (const plugin of sorted()) {
     all.push({ text: plugin.name, run: () => go('plugin', plugin.name) });
     for (const [, label, run] of acts(plugin)) all.push({ text: `${label} ${plugin.name}`, run: () => run(plugin) });
-    for (const tab of TABS.slice(1)) if (tabsOf(plugin.name).includes(tab)) all.push({ text: `${plugin.name}: ${t(`tab.${tab}`)}`, run: () => go('plugin', plugin.name, tab) });
+    for (const tab of tabsOf().slice(1)) all.push({ text: `${plugin.name}: ${t(`tab.${tab}`)}`, run: () => go('plugin', plugin.name, tab) });
   }
   return all;
 }

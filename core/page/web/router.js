@@ -1,10 +1,12 @@
 // Where one is: the part of the address behind `#`. Pure but for `go`.
-export const TABS = ['state', 'pages', 'analytics', 'try', 'configuration', 'grants', 'values', 'subscriptions', 'tasks', 'executions', 'logs', 'history', 'events'];
+export const TABS = ['state', 'analytics', 'try', 'configuration', 'grants', 'values', 'subscriptions', 'tasks', 'executions', 'logs', 'history', 'events'];
 const VIEWS = ['overview', 'dashboard', 'problems', 'events', 'nodes', 'tokens', 'install'];
 
 export function parse(hash) {
   const parts = hash.replace(/^#\/?/, '').split('/').map(decoded);
   if (parts[0] === 'plugins' && parts[1]) return { view: 'plugin', name: parts[1], tab: TABS.includes(parts[2]) ? parts[2] : 'state' };
+  if (parts[0] === 'dashboard' && parts[1]) return { view: 'dashboard', layout: parts[1] };
+  if (parts[0] === 'pages' && parts[1] && parts[2]) return { view: 'page', name: parts[1], id: parts[2] };
   return { view: VIEWS.includes(parts[0]) ? parts[0] : 'overview' };
 }
 
@@ -17,6 +19,7 @@ function decoded(part) {
 }
 
 export function link(view, name, tab) {
+  if (view === 'page') return `#/pages/${encodeURIComponent(name)}/${encodeURIComponent(tab)}`;
   if (view !== 'plugin') return view === 'overview' ? '#/' : `#/${view}`;
   return `#/plugins/${encodeURIComponent(name)}${tab && tab !== 'state' ? `/${tab}` : ''}`;
 }

@@ -26,6 +26,7 @@ mod hints;
 mod install;
 mod instance;
 mod isolation;
+mod layouts;
 pub mod lease;
 mod limits;
 mod manager;
@@ -46,6 +47,7 @@ mod subscriptions;
 mod supervisor;
 mod tables;
 mod task_types;
+mod theme;
 mod topics;
 mod ui;
 mod updates;
@@ -76,6 +78,7 @@ pub use crate::{
     grants::{Granted, Grants, PluginSource},
     install::{Arriving, Install, Installation, Installed, NotInstalled, Placement, Source, Upload},
     instance::{BoxFuture, Description, Ending, Instance, Loaded, Saved},
+    layouts::Layouts,
     lease::{GenerationKey, Lease, Use, Watch},
     limits::{CpuShare, Limits, ProcessLimits, RequestLimits},
     manager::{Act, Done, Inbox, Manager, Message, Order, Refused},
@@ -96,8 +99,9 @@ pub use crate::{
     supervisor::{Aside, PluginWork, Ports, Settings, supervise},
     tables::{SqlRights, TableTerms, TablesNotReady, TablesReady},
     task_types::{TaskRate, TaskType, check_task_type, duration},
+    theme::UiTheme,
     topics::{HOST_TOPICS, MOST_TOPIC, NoTopic, TopicPattern, check_outside_topic, check_own_topic, check_topic},
-    ui::{UiFile, UiPart, UiSection},
+    ui::{UiFile, UiPart, UiSection, UiTrust},
     updates::{AdvisoryPolicy, CatalogPolicy, UpdateChannel, UpdatePolicy, UpdateWindow},
     values::{KeptValues, ValueEntry, ValueQuery},
     view::{LivePlugin, Overview, PageOffer},

@@ -46,6 +46,8 @@ pub struct LivePlugin {
     pub subscriptions: Arc<[Subscription]>,
     /// The last builds and recalls of it here, the newest first.
     pub builds: Vec<Arc<BuildView>>,
+    /// Whether what it brings to the page runs in the page itself.
+    pub has_trusted_ui: bool,
     /// What serves, which tells what it uses. It is not kept alive by whoever may see it.
     pub(crate) instance: Option<Weak<dyn Instance>>,
     /// Who holds what serves and what drains, by generation.
@@ -73,12 +75,14 @@ pub struct PageOffer {
     pub digest: String,
     /// What its modules may ask: what it asks for of that, and was granted.
     pub rights: Vec<String>,
+    /// Whether they run in the page itself.
+    pub is_trusted: bool,
     /// Widgets, pages and files.
     pub ui: UiSection,
 }
 
 /// The permissions that are for a plugin's modules on the page.
-const UI_RIGHTS: [&str; 2] = ["ui:read", "ui:call"];
+pub(crate) const UI_RIGHTS: [&str; 3] = ["ui:read", "ui:read:all", "ui:call"];
 
 /// What an OpenAPI document describes, below a mount.
 pub(crate) fn described(mount: &str, openapi: Option<&str>) -> Vec<Endpoint> {
@@ -114,6 +118,7 @@ impl LivePlugin {
             config_schema: None,
             subscriptions: Arc::default(),
             builds: Vec::new(),
+            has_trusted_ui: false,
             instance: None,
             leases,
         };
@@ -164,7 +169,7 @@ impl LivePlugin {
         let digest = artifact
             .unwrap_or_else(|| Digest::of(&ui.files.iter().flat_map(|file| file.content.to_vec()).collect::<Vec<_>>()));
         let digest = digest.to_string().trim_start_matches("sha256:").to_owned();
-        Some(PageOffer { digest, rights, ui })
+        Some(PageOffer { digest, rights, is_trusted: self.has_trusted_ui, ui })
     }
 
     /// What the manifest of what serves says.

@@ -21,7 +21,7 @@ use side::Side;
 use std::sync::{Arc, atomic::AtomicU64};
 use tables::{
     ARTIFACTS, CATALOG_ADVISED, CATALOG_INSTALLS, CATALOG_NAMES, CATALOG_UPDATES, CATALOGS, CopiedRow, CopiedTable,
-    ENDPOINTS, GRANTS, JOURNAL, PLUGINS, QUARANTINE, SECRETS, SECRETS_KEY, TOKENS,
+    ENDPOINTS, GRANTS, JOURNAL, LAYOUTS, PLUGINS, QUARANTINE, SECRETS, SECRETS_KEY, TOKENS,
 };
 
 /// So many rows are in memory at once.
@@ -87,7 +87,7 @@ pub(crate) async fn copy(from: &Address, to: &Address, options: &StoreOptions) -
         tokens: whole(&mut from, &mut to, &TOKENS).await?,
         ..Copied::default()
     };
-    for table in [&CATALOGS, &CATALOG_NAMES, &CATALOG_INSTALLS, &CATALOG_ADVISED, &CATALOG_UPDATES] {
+    for table in [&CATALOGS, &CATALOG_NAMES, &CATALOG_INSTALLS, &CATALOG_ADVISED, &CATALOG_UPDATES, &LAYOUTS] {
         whole(&mut from, &mut to, table).await?;
     }
     copied.events = journal(&mut from, &mut to).await?;

@@ -24,6 +24,7 @@ mod exchange;
 mod feed;
 mod files;
 mod last_known;
+mod layouts;
 mod link;
 mod node;
 mod objects;
@@ -47,6 +48,7 @@ pub use crate::{
     copy::Copied,
     discovery::StoredDiscovery,
     last_known::LastKnown,
+    layouts::StoredLayouts,
     objects::{ObjectTrouble, Objects, SharedExchange},
     schema::Standing,
     secrets::{KeyRecord, Reseal, SecretsOnRecord},
@@ -257,6 +259,11 @@ impl Store {
     /// What was discovered in organisations' repositories.
     pub fn discovery(&self) -> StoredDiscovery {
         StoredDiscovery(self.shared.clone())
+    }
+
+    /// How people arranged their dashboards.
+    pub fn layouts(&self) -> StoredLayouts {
+        StoredLayouts(self.shared.clone())
     }
 
     /// Artifacts that are shared through the database, and the right to build.

@@ -264,6 +264,7 @@ fn texts(dialect: Dialect, applied: &BTreeSet<String>) -> impl Iterator<Item = &
             "2026-11-29-000016_catalogs"
             "2026-11-29-000021_discovery"
             "2026-11-29-000022_catalog_policies"
+            "2026-11-29-000025_layouts"
         ),
         // What plugins keep lies in a file of its own with SQLite.
         Dialect::Postgres => migrations!("postgres":
@@ -282,6 +283,7 @@ fn texts(dialect: Dialect, applied: &BTreeSet<String>) -> impl Iterator<Item = &
             "2026-11-29-000021_discovery"
             "2026-11-29-000022_catalog_policies"
             "2026-11-29-000023_emit_grants"
+            "2026-11-29-000025_layouts"
         ),
     };
     texts.into_iter().filter(|(name, _)| applied.contains(&version_of(name))).map(|(_, text)| text)

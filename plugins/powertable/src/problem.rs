@@ -22,13 +22,15 @@ pub struct Refused {
     pub message: String,
     pub details: Option<String>,
     pub hint: Option<String>,
+    /// The column that it is about, where it is about one.
+    pub column: Option<String>,
 }
 
 pub type OrRefused<T> = Result<T, Refused>;
 
 impl Refused {
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Refused { status, code, message: message.into(), details: None, hint: None }
+        Refused { status, code, message: message.into(), details: None, hint: None, column: None }
     }
 
     /// The question cannot be read.
@@ -70,6 +72,11 @@ impl Refused {
 
     pub fn with_details(self, details: impl Into<String>) -> Self {
         Refused { details: Some(details.into()), ..self }
+    }
+
+    /// The same of a value of this column.
+    pub fn of_column(self, name: &str) -> Self {
+        Refused { message: format!("`{name}`: {}", self.message), column: Some(name.to_owned()), ..self }
     }
 
     pub fn with_hint(self, hint: impl Into<String>) -> Self {

@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 use tokio::time::timeout;
 
 /// The table that is agreed on. What is not in it is open to all.
-const TABLE: [(&str, &str, Role); 67] = [
+const TABLE: [(&str, &str, Role); 69] = [
     ("GET", "/api/v1/plugins", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}/generations", Role::Viewer),
@@ -57,6 +57,8 @@ const TABLE: [(&str, &str, Role); 67] = [
     ("GET", "/api/v1/events", Role::Viewer),
     ("GET", "/api/v1/overview/events", Role::Viewer),
     ("GET", "/api/v1/whoami", Role::Viewer),
+    ("GET", "/api/v1/page/layout", Role::Viewer),
+    ("PUT", "/api/v1/page/layout", Role::Viewer),
     ("POST", "/api/v1/page/codes", Role::Viewer),
     ("GET", "/api/v1/journal", Role::Viewer),
     ("GET", "/api/v1/nodes", Role::Viewer),

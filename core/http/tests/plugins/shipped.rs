@@ -107,7 +107,7 @@ fn powertable() {
         let old = host.serve(&library).await;
         let description = old.instance.description();
         assert_eq!(description.manifest.camlock.routes, ["/hello"]);
-        assert_eq!(description.manifest.camlock.permissions, ["database"]);
+        assert_eq!(description.manifest.camlock.permissions, ["database", "ui:call"]);
         let document: Value = serde_json::from_str(description.openapi.as_deref().expect("a document")).expect("JSON");
         assert_eq!(document["info"]["title"], "powertable");
         assert!(document["paths"]["/{table}"]["patch"].is_object(), "{document:#}");

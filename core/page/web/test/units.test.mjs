@@ -6,6 +6,7 @@ import { advice, needsAttention, why } from '../advice.js';
 import { clean } from '../clean.js';
 import { href } from '../dom.js';
 import { WORDS, size, t } from '../messages.js';
+import * as layout from '../layout.js';
 import { asked, counter } from '../rights.js';
 import { line, summary, top } from '../plot.js';
 import { link, parse } from '../router.js';
@@ -33,8 +34,8 @@ test('links lead to this page and this server alone', () => {
 });
 
 test('places are read and written', () => {
-  for (const place of [{ view: 'overview' }, { view: 'events' }, { view: 'plugin', name: 'hello', tab: 'logs' }, { view: 'plugin', name: 'a/b%#', tab: 'state' }]) {
-    assert.deepEqual(parse(link(place.view, place.name, place.tab)), place);
+  for (const place of [{ view: 'overview' }, { view: 'events' }, { view: 'plugin', name: 'hello', tab: 'logs' }, { view: 'page', name: 'hello', id: 'rows' }, { view: 'plugin', name: 'a/b%#', tab: 'state' }]) {
+    assert.deepEqual(parse(link(place.view, place.name, place.tab ?? place.id)), place);
   }
   assert.deepEqual(parse('#/nowhere/%zz'), { view: 'overview' });
   assert.deepEqual(parse('#/plugins/hello/nowhere'), { view: 'plugin', name: 'hello', tab: 'state' });
@@ -104,9 +105,11 @@ test('a part of a plugin’s asks no more than was asked for, granted, and whoev
   assert.deepEqual(asked('hello', ['ui:read'], false, { what: 'analytics', query: 'step=1h&follow=true' }), { method: 'GET', path: '/api/v1/plugins/hello/analytics?step=1h' });
   assert.deepEqual(asked('hello', both, true, { what: 'call', method: 'GET', path: '/now?x=1' }).body, { method: 'GET', path: '/api/v1/p/hello/now?x=1', headers: {}, body: '' });
   assert.equal(asked('hello', both, true, { what: 'call', method: 'PUT', path: '/a', body: { b: 1 } }).body.body, '{"b":1}');
+  const exact = asked('hello', both, true, { what: 'call', method: 'PATCH', path: '/a', body: { b: 9007199254740993n, c: '1' }, headers: { prefer: 'return=minimal' } });
+  assert.deepEqual([exact.body.body, exact.body.headers], ['{"b":9007199254740993,"c":"1"}', { prefer: 'return=minimal', 'content-type': 'application/json' }]);
   for (const [rights, operator, wish, status] of [
     [[], true, { what: 'plugin' }, 403], [['ui:read'], true, { what: 'call', method: 'GET', path: '/' }, 403], [['ui:call'], false, { what: 'call', method: 'GET', path: '/' }, 403],
-    [both, true, { what: 'tokens' }, 400], [both, true, { what: '__proto__' }, 400], [both, true, null, 400], [both, true, { what: 'call', method: 'TRACE', path: '/' }, 400],
+    [both, true, { what: 'tokens' }, 400], [both, true, { what: '__proto__' }, 400], [both, true, null, 400], [both, true, { what: 'call', method: 'TRACE', path: '/' }, 400], [both, true, { what: 'call', method: 'GET', path: '/', headers: { cookie: 'a' } }, 400], [both, true, { what: 'call', method: 'GET', path: '/', headers: { accept: 7 } }, 400],
     ...['x', '//x', '/../other/x', '/a/%2e%2e/x', '/a\\b', 7, '/a#b'].map((path) => [both, true, { what: 'call', method: 'GET', path }, 400]),
     [both, true, { what: 'call', method: 'PUT', path: '/', body: 'x'.repeat(300_000) }, 413],
   ]) assert.equal(asked('hello', rights, operator, wish).status, status, JSON.stringify(wish)?.slice(0, 80));
@@ -120,4 +123,34 @@ test('every word that is asked for stands in the table', () => {
   for (const file of files) for (const [, key] of readFileSync(file, 'utf8').matchAll(/\bt\('([a-zA-Z.]+)'/g)) assert.ok(key in WORDS, `${file}: ${key}`);
   assert.equal(t('overview.sum', { serving: 1, all: '{all}' }), '1 of {all} serve');
   assert.deepEqual([size(0), size(1536), size(50 << 20), size(null)], ['0 B', '1.5 KiB', '50 MiB', '—']);
+});
+
+test('a dashboard travels in a link, and is no more than a dashboard when it comes', () => {
+  const list = [{ plugin: 'metrics', id: 'chart', config: { plugin: 'hello', word: 'größer ✓' } }, { plugin: 'ticker', id: 'live' }];
+  assert.deepEqual(layout.read(layout.written(list)), list);
+  assert.match(layout.written(list), /^[A-Za-z0-9_-]+$/);
+  for (const text of ['', '%', 'bnVsbA', btoa('{"widgets":7}'), 'a'.repeat(9)]) assert.equal(layout.read(text), null, text);
+  assert.deepEqual(layout.checked({ widgets: [null, { plugin: '../x', id: 'a' }, { plugin: 'a', id: 'B' }, { plugin: 'a', id: 'b', config: [1], more: 1 }] }), [{ plugin: 'a', id: 'b' }]);
+  assert.equal(layout.checked({ widgets: Array(100).fill({ plugin: 'a', id: 'b' }) }).length, 60);
+  assert.deepEqual([layout.moved([1, 2, 3], 0, 1), layout.moved([1, 2, 3], 0, -1), layout.without([1, 2, 3], 1)], [[2, 1, 3], [1, 2, 3], [1, 3]]);
+  assert.deepEqual(parse('#/dashboard/abc'), { view: 'dashboard', layout: 'abc' });
+});
+
+test('a part reads of other plugins only what it was granted for all', () => {
+  const wish = { what: 'analytics', query: 'step=1h', of: 'other' };
+  assert.equal(asked('hello', ['ui:read'], true, wish).status, 403);
+  assert.equal(asked('hello', ['ui:read:all'], true, { ...wish, of: 'hello' }).status, 403);
+  assert.equal(asked('hello', ['ui:read:all'], false, wish).path, '/api/v1/plugins/other/analytics?step=1h');
+  assert.equal(asked('hello', ['ui:read:all'], true, { ...wish, of: '../tokens' }).path, '/api/v1/plugins/..%2Ftokens/analytics?step=1h');
+});
+
+test('what the guide shows is what the page looks for', async () => {
+  const guide = readFileSync(new URL('../../../../docs/plugin-authors.md', import.meta.url), 'utf8');
+  const [chapter] = guide.split('\n## Extending the page\n')[1].split('\n## ');
+  const seen = [];
+  for (const [, text] of chapter.matchAll(/```js\n([\s\S]*?)```/g)) {
+    const module = await import(`data:text/javascript,${encodeURIComponent(text)}`);
+    for (const [sort, parts] of Object.entries(module)) for (const part of Object.values(parts)) seen.push([sort, typeof part[sort === 'menus' ? 'run' : 'mount']]);
+  }
+  assert.deepEqual(seen, ['widgets', 'pages', 'menus', 'fields'].map((sort) => [sort, 'function']));
 });

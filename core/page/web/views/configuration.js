@@ -82,7 +82,7 @@ export function view(place, signal, plugin) {
   return h('form', { key: `round-${own.round}`, class: 'configuration', 'aria-label': t('config.form', { name: own.name }), onsubmit: (event) => { event.preventDefault(); save(own); } },
     stale && h('p', { key: 'stale', class: 'notice' }, t('config.changed'), ' ', h('button', { type: 'button', onclick: () => look(own) }, t('config.takeNew'))),
     own.misfits.length > 0 && h('p', { key: 'misfits', class: 'bad', role: 'alert' }, own.misfits[0].text ?? t('config.misfits', { count: own.misfits.length }), own.misfits.filter(({ pointer, text }) => pointer === '' && !text).map((one) => ` ${t('config.expected', one)}`)),
-    own.schema ? form(own.schema, { draft: own.draft, kept: own.kept, misfits: own.misfits.filter(({ pointer }) => pointer), set })
+    own.schema ? form(own.schema, { draft: own.draft, kept: own.kept, misfits: own.misfits.filter(({ pointer }) => pointer), set, plugin: own.name })
       : [quiet(t('config.none')), h('label', { for: 'config-json' }, t('config.json')), h('textarea', { id: 'config-json', rows: '14', spellcheck: 'false', value: own.text, oninput: (event) => { own.text = event.target.value; } })],
     own.schema && h('section', { key: 'changes', class: 'card' }, h('h2', null, t('config.changes')),
       changes.length ? h('ul', null, changes.map((one) => h('li', { key: one.pointer }, t('config.from', { path: one.pointer || '/', before: shown(one.before, {}), after: shown(one.after, { secret: hidden.includes(one.pointer) }) })))) : quiet(t('config.same')),

@@ -2,6 +2,7 @@
 import { advice, needsAttention, why } from '../advice.js';
 import { h } from '../dom.js';
 import { t } from '../messages.js';
+import { menuButton, onMenu } from '../menu.js';
 import { acts, badge, buttons, name, table, words } from '../parts.js';
 import { link } from '../router.js';
 import { changed, sorted, state } from '../store.js';
@@ -28,13 +29,13 @@ function row(plugin) {
   const doing = candidate && !plugin.failed && [candidate.stage, candidate.doing].filter(Boolean).join(': ');
   const reason = doing || why(plugin);
   const next = advice(plugin);
-  return h('tr', { key: plugin.name },
+  return h('tr', { key: plugin.name, oncontextmenu: onMenu(plugin) },
     h('th', { scope: 'row' }, h('a', { href: link('plugin', plugin.name) }, name(plugin.name)), plugin.description && h('span', { class: 'quiet below' }, plugin.description)),
     h('td', null, badge(plugin)),
     h('td', { class: 'number' }, plugin.version),
     h('td', { class: 'number' }, plugin.serving?.generation ?? '—'),
     h('td', { class: 'why' }, reason, next && h('span', { class: 'quiet below' }, '→ ', words(next))),
-    h('td', { class: 'acts' }, buttons(plugin, acts(plugin).filter(([word]) => word !== 'remove' && word !== 'rollback'))));
+    h('td', { class: 'acts' }, buttons(plugin, acts(plugin).filter(([word]) => word !== 'remove' && word !== 'rollback')), menuButton(plugin)));
 }
 
 export function view() {

@@ -2,6 +2,7 @@
 import { advice, why } from '../advice.js';
 import { h } from '../dom.js';
 import { foundOf, problem, watchFound } from '../found.js';
+import { brought, menuButton } from '../menu.js';
 import { size, t } from '../messages.js';
 import { acts, badge, buttons, code, name, pairs, quiet, short, table, time, words } from '../parts.js';
 import { link, TABS } from '../router.js';
@@ -15,14 +16,14 @@ import * as history from './history.js';
 import * as logs from './logs.js';
 import * as subscriptions from './subscriptions.js';
 import * as tasks from './tasks.js';
-import * as pages from './pages.js';
+import { pages } from './page.js';
 import * as attempt from './try.js';
 import * as values from './values.js';
 
-const PARTS = { pages, analytics, try: attempt, configuration, grants, values, subscriptions, tasks, executions, logs, history, events };
+const PARTS = { analytics, try: attempt, configuration, grants, values, subscriptions, tasks, executions, logs, history, events };
 const ROLES = { try: 'operator', configuration: 'admin', values: 'admin', subscriptions: 'operator', tasks: 'operator', executions: 'operator' };
 
-export const tabsOf = (plugin = null) => TABS.filter((tab) => (!ROLES[tab] || may(ROLES[tab])) && (tab !== 'pages' || (plugin !== null && pages.brings(plugin))));
+export const tabsOf = () => TABS.filter((tab) => !ROLES[tab] || may(ROLES[tab]));
 
 export function enter({ name: plugin, tab }, signal) {
   if (tab === 'state') watchFound(signal);
@@ -32,13 +33,13 @@ export function enter({ name: plugin, tab }, signal) {
 export function view(place, signal) {
   const plugin = state.plugins.get(place.name);
   if (!plugin) return state.known ? [h('h1', null, name(place.name)), quiet(t('plugin.gone', { name: place.name }))] : quiet(t('loading'));
-  const tabs = tabsOf(plugin.name);
-  // A page that its plugin brought stays while the plugin is away.
-  const tab = tabs.includes(place.tab) || place.tab === 'pages' ? place.tab : 'state';
+  const tabs = tabsOf();
+  const tab = tabs.includes(place.tab) ? place.tab : 'state';
   return [
-    h('div', { class: 'head' }, h('h1', null, name(plugin.name)), badge(plugin), h('span', { class: 'quiet number' }, plugin.version), h('span', { class: 'room' }), h('span', { class: 'acts' }, buttons(plugin, acts(plugin)))),
+    h('div', { class: 'head' }, h('h1', null, name(plugin.name)), badge(plugin), h('span', { class: 'quiet number' }, plugin.version), h('span', { class: 'room' }), h('span', { class: 'acts' }, buttons(plugin, acts(plugin)), brought().length > 0 && menuButton(plugin))),
     plugin.description && h('p', { key: 'about', class: 'quiet about' }, plugin.description),
-    h('nav', { key: 'tabs', class: 'tabs', 'aria-label': plugin.name }, tabs.map((one) => h('a', { key: one, href: link('plugin', plugin.name, one), 'aria-current': one === tab ? 'page' : null }, t(`tab.${one}`)))),
+    h('nav', { key: 'tabs', class: 'tabs', 'aria-label': plugin.name }, tabs.map((one) => h('a', { key: one, href: link('plugin', plugin.name, one), 'aria-current': one === tab ? 'page' : null }, t(`tab.${one}`))),
+      pages().filter((page) => page.plugin === plugin.name).map((page) => h('a', { key: `page-${page.id}`, href: page.href }, page.title))),
     h('div', { key: `part-${tab}`, class: 'part' }, tab === 'state' ? about(plugin) : PARTS[tab].view({ ...place, tab }, signal, plugin)),
   ];
 }

@@ -40,8 +40,8 @@ mod watchful;
 mod work;
 
 use crate::{
-    BoxFuture, Candidate, Grants, Install, Isolation, Keepings, Limits, LivePlugin, Loading, Manager, OpQueue, Publish,
-    Shelf, Sources,
+    BoxFuture, Candidate, Grants, Install, Isolation, Keepings, Limits, LivePlugin, Loading, Manager, OpQueue,
+    PluginKind, Publish, Shelf, Sources, UiTrust,
     manager::{Inbox, Message},
     manifest::HOST_CLAIM,
     registry::{Exchange, Reading, Registry, RegistryChange},
@@ -130,6 +130,8 @@ pub struct Settings {
     pub isolation_requires_all: bool,
     /// The operator's word on claims that need it, by plugin: hosts by their names, and `/` and `/*`.
     pub claims: BTreeMap<String, Vec<String>>,
+    /// Where what single plugins bring runs on the page. Of others: in it what is compiled in, and in frames all else.
+    pub ui: BTreeMap<String, UiTrust>,
 }
 
 impl Default for Settings {
@@ -143,6 +145,7 @@ impl Default for Settings {
             isolations: BTreeMap::new(),
             isolation_requires_all: false,
             claims: BTreeMap::new(),
+            ui: BTreeMap::new(),
         }
     }
 }
@@ -160,13 +163,19 @@ impl Settings {
             || self.claims.get(plugin).is_some_and(|granted| granted.iter().any(|granted| granted == word))
     }
 
-    /// What is seen of a plugin, without claims that do not hold.
-    fn without_claims_not_granted(&self, view: Arc<LivePlugin>) -> Arc<LivePlugin> {
+    /// What is seen of a plugin: without claims that do not hold, and whether its parts of the page are trusted.
+    fn as_seen(&self, view: Arc<LivePlugin>) -> Arc<LivePlugin> {
         let holds = |claim: &str| self.grants_claim(&view.name, claim);
-        if view.urls.iter().all(|url| holds(url)) {
+        let is_trusted = match self.ui.get(&view.name) {
+            Some(trust) => *trust == UiTrust::Trusted,
+            None => view.kind == PluginKind::Static,
+        };
+        if !is_trusted && view.urls.iter().all(|url| holds(url)) {
             return view;
         }
-        Arc::new(view.with_paths(holds))
+        let mut seen = view.with_paths(holds);
+        seen.has_trusted_ui = is_trusted;
+        Arc::new(seen)
     }
 }
 

@@ -52,7 +52,7 @@ impl Supervisor {
                 self.shown.views.remove(name);
                 continue;
             };
-            let view = self.settings.without_claims_not_granted(plugin.view());
+            let view = self.settings.as_seen(plugin.view());
             // What answers in place of a plugin that does not serve says why; how far its candidate is, the overview tells.
             let says_why = |view: &PluginView| view.serving.is_none() && view.state != Headline::Starting;
             let answer = |view: &PluginView| (view.state, says_why(view).then(|| view.reason.clone()));

@@ -49,7 +49,7 @@ pub(crate) const TABLES: &str = concat!(
     include_str!("../../../../migrations/postgres/2026-11-29-000005_plugin_tables/up.sql"),
     include_str!("../../../../migrations/postgres/2026-11-29-000007_events/up.sql"),
     include_str!("../../../../migrations/postgres/2026-11-29-000008_tasks/up.sql"),
-    include_str!("../../../../migrations/postgres/2026-11-29-000022_emit_grants/up.sql"),
+    include_str!("../../../../migrations/postgres/2026-11-29-000023_emit_grants/up.sql"),
 );
 
 const OWN: &str = "

@@ -128,6 +128,12 @@ pub(super) const TOKENS: CopiedTable = CopiedTable {
     besides: None,
 };
 
+pub(super) const LAYOUTS: CopiedTable = CopiedTable {
+    name: "page_layouts",
+    columns: &[("token", Text), ("layout", Text), ("changed_at", Time)],
+    besides: None,
+};
+
 pub(super) const CATALOGS: CopiedTable = CopiedTable {
     name: "catalogs",
     columns: &[

@@ -5,6 +5,7 @@ mod copying;
 mod discovery;
 mod feed;
 mod journal;
+mod layouts;
 mod opening;
 mod records;
 mod rollouts;

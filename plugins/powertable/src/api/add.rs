@@ -57,7 +57,7 @@ pub async fn add_rows(
     let conflict = on_conflict(&table, &query, prefer)?;
     let mut adding =
         Adding { table: &table, query: &query, outcome, conflict, dialect, incoming, last_id: None, highest: None };
-    let (added, rows) = adding.all(&store).await?;
+    let (added, rows) = adding.all(&store).await.map_err(|refused| table.blaming(refused))?;
     if dialect == Engine::Postgres
         && let Some(highest) = adding.highest.filter(|id| *id > 0)
     {

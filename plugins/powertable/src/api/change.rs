@@ -58,15 +58,14 @@ pub async fn update_rows(
         if query.columns.as_ref().is_some_and(|columns| !columns.contains(&name)) {
             continue;
         }
-        let value = value::of_json(table.kind(&name)?, &json)
-            .map_err(|refused| Refused { message: format!("`{name}`: {}", refused.message), ..refused })?;
+        let value = value::of_json(table.kind(&name)?, &json).map_err(|refused| refused.of_column(&name))?;
         values.push((name, value));
     }
     if values.is_empty() {
         return Err(Refused::unreadable("there is nothing to change: no column is given"));
     }
     let sql = sql::update(&table, &query, &values, store.dialect().await?)?;
-    outcome.of(&store, &table, &query, sql).await
+    outcome.of(&store, &table, &query, sql).await.map_err(|refused| table.blaming(refused))
 }
 
 /// Deletes the rows that are found, which without a condition are all.

@@ -20,6 +20,9 @@ pub struct Problem {
     message: String,
     details: Option<String>,
     hint: Option<String>,
+    /// The column that it is about, where it is about one.
+    #[schema(example = "born")]
+    column: Option<String>,
 }
 
 impl From<Refused> for Problem {
@@ -33,6 +36,7 @@ impl From<Refused> for Problem {
             message: refused.message,
             details: refused.details,
             hint: refused.hint,
+            column: refused.column,
         }
     }
 }

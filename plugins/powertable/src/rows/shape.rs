@@ -83,8 +83,7 @@ impl Shape {
 
     fn value(&self, at: usize, value: OrRefused<SqlValue>) -> OrRefused<Option<SqlValue>> {
         let name = &self.columns[at];
-        let value =
-            value.map_err(|refused| Refused { message: format!("`{name}`: {}", refused.message), ..refused })?;
+        let value = value.map_err(|refused| refused.of_column(name))?;
         Ok(Some(value).filter(|value| name != ID || *value != SqlValue::Null))
     }
 }

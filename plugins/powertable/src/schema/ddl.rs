@@ -52,7 +52,7 @@ pub fn changed(before: &UserTable, change: &Change, after: &UserTable, made_of: 
         Change::DropColumn(name) => {
             // SQLite drops no column that an index has.
             if let Some(kept) = before.columns.iter().find(|kept| kept.column.name == *name && kept.column.unique) {
-                sql += &format!("DROP INDEX {};\n", quoted(&index(before, kept.number)));
+                sql += &format!("DROP INDEX {};\n", quoted(&before.index(kept.number)));
             }
             sql += &format!("{alter} DROP COLUMN {};\n", quoted(name));
         }
@@ -64,7 +64,7 @@ pub fn changed(before: &UserTable, change: &Change, after: &UserTable, made_of: 
             let number = after.columns.iter().find(|kept| kept.column.name == *column).map_or(0, |kept| kept.number);
             match (was, *wanted) {
                 (false, true) => sql += &unique(after, number, column),
-                (true, false) => sql += &format!("DROP INDEX {};\n", quoted(&index(after, number))),
+                (true, false) => sql += &format!("DROP INDEX {};\n", quoted(&after.index(number))),
                 _ => {}
             }
         }
@@ -81,12 +81,8 @@ fn text(words: &str) -> String {
     literal(&SqlValue::Text(words.to_owned()))
 }
 
-fn index(table: &UserTable, number: u32) -> String {
-    format!("p_powertable__u_{}_{number}", table.name)
-}
-
 fn unique(table: &UserTable, number: u32, column: &str) -> String {
-    let (index, table) = (quoted(&index(table, number)), quoted(&table.stored()));
+    let (index, table) = (quoted(&table.index(number)), quoted(&table.stored()));
     format!("CREATE UNIQUE INDEX {index} ON {table} ({});\n", quoted(column))
 }
 

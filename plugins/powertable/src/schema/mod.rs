@@ -66,6 +66,26 @@ impl UserTable {
         Definition { name: self.name.clone(), columns: self.columns.iter().map(|kept| kept.column.clone()).collect() }
     }
 
+    /// The same refusal of the database's, with the column that it names: by its own name, or by that of its index.
+    pub fn blaming(&self, refused: Refused) -> Refused {
+        let Some(details) = refused.details.as_deref().filter(|_| refused.column.is_none()) else { return refused };
+        let ends = |rest: &str| !rest.starts_with(|next: char| next.is_ascii_alphanumeric() || next == '_');
+        let says = |words: &str| details.match_indices(words).any(|(at, found)| ends(&details[at + found.len()..]));
+        let column = self.columns.iter().find(|kept| {
+            let name = &kept.column.name;
+            says(&format!("{}.{name}", self.name))
+                || says(&format!("column \"{name}\""))
+                || says(&self.index(kept.number))
+        });
+        let column = column.map(|kept| kept.column.name.clone());
+        Refused { column, ..refused }
+    }
+
+    /// What the index of a unique column is called.
+    fn index(&self, number: u32) -> String {
+        format!("p_powertable__u_{}_{number}", self.name)
+    }
+
     /// A sentence about a column that is not there.
     fn lacks(&self, name: &str) -> Refused {
         let names: Vec<_> = self.all().map(|(name, _)| format!("`{name}`")).collect();

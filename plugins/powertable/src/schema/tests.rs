@@ -118,3 +118,22 @@ fn changes_are_applied_and_become_sql() {
         assert!(refused.message.contains(reason), "{refused:?}");
     }
 }
+
+#[test]
+fn what_the_database_refuses_is_told_of_its_column() {
+    let table = people();
+    for (details, column) in [
+        ("UNIQUE constraint failed: people.name", Some("name")),
+        ("NOT NULL constraint failed: people.born", Some("born")),
+        ("duplicate key value violates unique constraint \"p_powertable__u_people_0\"", Some("name")),
+        ("null value in column \"name\" of relation \"people\" violates not-null constraint", Some("name")),
+        ("duplicate key value violates unique constraint \"p_powertable__u_people_01\"", None),
+        ("NOT NULL constraint failed: people.names", None),
+        ("it is slow", None),
+    ] {
+        let refused = table.blaming(Refused::conflict("no").with_details(details));
+        assert_eq!(refused.column.as_deref(), column, "{details}");
+    }
+    let named = Refused::no_value("no").of_column("born").with_details("people.name");
+    assert_eq!(table.blaming(named).column.as_deref(), Some("born"));
+}
