@@ -5,6 +5,7 @@
 #![doc = include_str!("../README.md")]
 
 mod bounds;
+mod broker;
 mod control;
 mod frames;
 mod host;

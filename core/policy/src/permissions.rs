@@ -36,7 +36,7 @@ const KNOWN: &[(&str, Rest, &str)] = &[
     ("ui:read", Rest::Nothing, "read on the page what viewers see of it"),
     ("ui:read:all", Rest::Nothing, "read on the page what viewers see of all plugins"),
     ("ui:call", Rest::Nothing, "call its own endpoints from the page, for operators"),
-    ("network:private", Rest::Nothing, "reach private networks"),
+    ("network:private", Rest::Nothing, "reach hosts in private networks too"),
     ("network", Rest::Some("host", is_host), "reach a host"),
     ("call", Rest::Some("plugin", is_plugin), "call another plugin"),
     ("auth:identify", Rest::Nothing, "say who a client is"),

@@ -64,6 +64,8 @@ pub struct Host {
     pub loader: Loader,
     /// What the last plugin that was loaded may: what it asks for, until a test decides otherwise.
     pub granted: Mutex<Granted>,
+    /// What plugins ask for, in the place of what their manifests say.
+    pub asks: Mutex<Option<Vec<String>>>,
     /// The bounds of processes of plugins.
     pub bounds: ProcessLimits,
     /// Changes where and how plugins are given processes of their own: to be as on another machine.
@@ -83,6 +85,7 @@ impl Host {
             verifier,
             loader,
             granted: Mutex::default(),
+            asks: Mutex::default(),
             bounds: ProcessLimits::default(),
             alter: Cell::new(|runners| runners),
         }
@@ -126,7 +129,11 @@ impl Host {
         let artifact = self.staging.stage(library).expect("it can be staged");
         let verdict = self.verifier.verify(&artifact).await.expect("a verdict");
         assert!(matches!(verdict, Verdict::Good(_)), "{verdict:?}");
-        let granted = Granted::new(artifact.sections.manifest.camlock.permissions.clone(), &Grants::Asked);
+        let mut manifest = artifact.sections.manifest.clone();
+        if let Some(asks) = &*self.asks.lock().unwrap() {
+            manifest.camlock.permissions.clone_from(asks);
+        }
+        let granted = Granted::new(manifest.camlock.permissions.clone(), &Grants::Asked);
         *self.granted.lock().unwrap() = granted.clone();
         let limits = self.bounds;
         let start =
@@ -134,7 +141,7 @@ impl Host {
         if isolation == Isolation::None {
             return self.loader.load(&artifact, start).await.map_err(|error| error.to_string());
         }
-        let subject = Subject { manifest: artifact.sections.manifest, digest: artifact.digest, path: artifact.path };
+        let subject = Subject { manifest, digest: artifact.digest, path: artifact.path };
         let runners = Runners::new(
             self.dir.path().join("runners"),
             LoaderOptions::default().create,

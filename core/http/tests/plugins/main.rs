@@ -18,6 +18,7 @@ mod later;
 mod leases;
 mod misbehaviour;
 mod outside;
+mod reaching;
 mod reloading;
 mod schemas;
 mod serving;

@@ -21,6 +21,7 @@ use self::{
 };
 use crate::{
     bounds::{BoundKeeper, ControlGroup, GroupPlaces, HeldProcess, ProcessUse},
+    broker::{Broker, NetworkRules},
     control::words::{Beginning, RunnerCounts, RunnerOrder},
     link::{End, Link},
     runner,
@@ -54,6 +55,7 @@ pub struct Runners {
     require_all: bool,
     absent: Vec<FencePart>,
     groups: GroupPlaces,
+    database: Vec<(String, u16)>,
     loud: Mutex<Loudness>,
 }
 
@@ -100,6 +102,7 @@ impl Runners {
             require_all: false,
             absent: Vec::new(),
             groups: GroupPlaces::here(),
+            database: Vec::new(),
             loud: Mutex::default(),
         })
     }
@@ -108,6 +111,12 @@ impl Runners {
     #[must_use]
     pub fn requiring_all(self, require_all: bool) -> Self {
         Runners { require_all, ..self }
+    }
+
+    /// The same, where plugins that connect to their database themselves find it at these hosts and ports.
+    #[must_use]
+    pub fn with_database(self, database: Vec<(String, u16)>) -> Self {
+        Runners { database, ..self }
     }
 
     /// The same, as on a machine that has none of these: for tests.
@@ -173,13 +182,17 @@ impl Runners {
             places.into_iter().flatten().collect(),
             (uses.clone(), held.clone()),
         );
+        let is_networked = beginning.openings.network.is_some();
         orders.give(&RunnerOrder::Begin(Box::new(beginning)), &[]);
+        let rules = NetworkRules::of(granted(subject, &start), &self.database);
+        let broker = is_networked.then(|| Arc::new(Broker::new(rules, held.clone())));
         let (watcher, RunnerBegun { made, died }) = RunnerWatcher::new(
             (name.clone(), start.generation),
             (process, own),
             (keeper, uses.clone(), held),
             (link.clone(), orders.clone(), counts.clone()),
             ending,
+            broker,
         );
         self.runtime.spawn(watcher.run(control, queued, ways.printed, last_lease));
         self.remember(&name, &orders);
@@ -207,8 +220,7 @@ impl Runners {
         }
         let artifacts = subject.path.parent().unwrap_or(Path::new("/")).canonicalize()?;
         let variables = self.surroundings.variables.as_ref().map(|of| of(&plugin)).unwrap_or_default();
-        let granted: Vec<&str> = subject.manifest.camlock.permissions.iter().map(String::as_str).collect();
-        let granted: Vec<&str> = granted.into_iter().filter(|permission| start.granted.has(permission)).collect();
+        let granted = granted(subject, start);
         let mut variables = variables;
         for name in granted.iter().filter_map(|permission| permission.strip_prefix("env:")) {
             if let Ok(value) = std::env::var(name) {
@@ -260,6 +272,12 @@ impl Runners {
             orders.give(&RunnerOrder::Level(number), &[]);
         }
     }
+}
+
+/// What it asks for and was granted.
+fn granted<'a>(subject: &'a Subject, start: &GenerationStart) -> Vec<&'a str> {
+    let asked = subject.manifest.camlock.permissions.iter().map(String::as_str);
+    asked.filter(|permission| start.granted.has(permission)).collect()
 }
 
 fn loudest() -> u8 {

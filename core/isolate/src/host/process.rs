@@ -135,6 +135,8 @@ fn spawn_now(requests: OwnedFd, control: OwnedFd) -> io::Result<Child> {
         .arg0(RUNNER_NAME)
         .arg(std::process::id().to_string())
         .env_clear()
+        // Names are looked up over connections: those the server sees, and answers.
+        .env("RES_OPTIONS", "use-vc")
         .stdin(Stdio::from(requests))
         .stdout(Stdio::from(control))
         .stderr(Stdio::piped())

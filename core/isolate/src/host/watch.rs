@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     bounds::{BoundKeeper, HeldProcess, ProcessUse},
+    broker::Broker,
     control::words::{PluginRecord, Report, RunnerCounts, RunnerOrder},
     link::Link,
 };
@@ -57,6 +58,8 @@ pub(super) struct RunnerWatcher {
     uses: ProcessUse,
     held: Arc<OnceLock<HeldProcess>>,
     ending: watch::Sender<Ending>,
+    /// Connects for it, if it may reach any host.
+    broker: Option<Arc<Broker>>,
     made: Option<oneshot::Sender<Result<Option<String>, Failure>>>,
     died: watch::Sender<Option<String>>,
 }
@@ -68,6 +71,7 @@ impl RunnerWatcher {
         (keeper, uses, held): (BoundKeeper, ProcessUse, Arc<OnceLock<HeldProcess>>),
         (link, orders, counts): (Link, OrderSender, Arc<Mutex<RunnerCounts>>),
         ending: watch::Sender<Ending>,
+        broker: Option<Arc<Broker>>,
     ) -> (Self, RunnerBegun) {
         let (made, begun) = oneshot::channel();
         let (died, told) = watch::channel(None);
@@ -83,6 +87,7 @@ impl RunnerWatcher {
             uses,
             held,
             ending,
+            broker,
             made: Some(made),
             died,
         };
@@ -109,6 +114,7 @@ impl RunnerWatcher {
             uses,
             held,
             ending,
+            broker,
             mut made,
             died,
         } = self;
@@ -130,7 +136,7 @@ impl RunnerWatcher {
                     {
                         uses.lock().lacking = lacking;
                         if let Some(descriptor) = descriptor {
-                            refusals::hear(descriptor, whose.clone(), uses.clone());
+                            refusals::hear(descriptor, whose.clone(), uses.clone(), broker.clone());
                         }
                     }
                 }

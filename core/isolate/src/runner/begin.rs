@@ -102,7 +102,7 @@ pub(super) fn run() -> Result<(), String> {
         }
     };
     // Before there is another thread, and before anything of the plugin's is mapped: its constructors run then.
-    let mut openings = openings(&beginning, &artifact.path);
+    let mut openings = openings(&beginning, &artifact.path).brokered(&beginning.absent);
     let spaces = if beginning.absent.contains(&FencePart::Namespaces) {
         sandbox::Namespaces::absent()
     } else {

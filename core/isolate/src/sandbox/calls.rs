@@ -4,9 +4,10 @@
 
 use super::Openings;
 use libc::{
-    AF_INET, AF_INET6, BPF_ABS, BPF_ALU, BPF_AND, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W,
-    CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS, CLONE_THREAD,
-    SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_USER_NOTIF, c_long, sock_filter,
+    AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, BPF_ABS, BPF_ALU, BPF_AND, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K,
+    BPF_LD, BPF_RET, BPF_W, CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER,
+    CLONE_NEWUTS, CLONE_THREAD, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_USER_NOTIF,
+    c_long, sock_filter,
 };
 
 #[cfg(target_arch = "x86_64")]
@@ -141,11 +142,19 @@ pub(super) const REFUSE: u32 = refusal(libc::EPERM);
 pub(super) const TELL: u32 = SECCOMP_RET_USER_NOTIF;
 
 /// What was tried with a call that is refused, in words, and the permission that would allow it, if one does.
-pub(crate) fn act_of(call: c_long, arguments: [u64; 2]) -> (&'static str, Option<&'static str>) {
+pub(crate) fn act_of(call: c_long, arguments: [u64; 6]) -> (&'static str, Option<&'static str>) {
     match call {
         libc::SYS_socket if [AF_INET as u64, AF_INET6 as u64].contains(&arguments[0]) => {
-            ("use the network", Some("network:HOST"))
+            let is_stream = arguments[1] & 0xf == libc::SOCK_STREAM as u64;
+            let by_tcp = is_stream && [0, libc::IPPROTO_TCP as u64].contains(&arguments[2]);
+            if by_tcp {
+                ("use the network", Some("network:HOST"))
+            } else {
+                ("use the network otherwise than by TCP", None)
+            }
         }
+        libc::SYS_bind | libc::SYS_listen => ("listen for others", None),
+        libc::SYS_sendto | libc::SYS_sendmsg | libc::SYS_sendmmsg => ("connect without a word (TCP fast open)", None),
         libc::SYS_socket => ("make a socket that leads to other processes or to the kernel", None),
         libc::SYS_execve | libc::SYS_execveat => ("start a program", Some("process")),
         libc::SYS_clone if arguments[0] as u32 & NAMESPACES == 0 => ("start another process", Some("process")),
@@ -212,6 +221,13 @@ pub(super) fn program(openings: &Openings, process: u32, own_processes: bool, re
         }
         program.end(allowed);
     });
+    // Nobody is to be let in, by whatever socket.
+    program.load(NUMBER);
+    program.next_if(BPF_JEQ, libc::SYS_listen as u32);
+    program.end(refused);
+    if openings.brokered {
+        brokered(&mut program, refused);
+    }
     program.of_call(libc::SYS_socket, |program| {
         if openings.network.is_some() {
             program.load(argument(0));
@@ -250,14 +266,47 @@ pub(super) fn program(openings: &Openings, process: u32, own_processes: bool, re
     program.0
 }
 
+/// What the server is asked about that connects in this process's place, or is refused at once where nobody is asked.
+fn brokered(program: &mut SeccompProgram, asked: u32) {
+    let silently = refusal(libc::EPERM);
+    program.of_call(libc::SYS_socket, |program| {
+        // Whoever looks a name up tries these first: a daemon for names, the kernel's addresses, a datagram to see which address would
+        // be used. Without them it goes on, and nothing is to be told of it.
+        program.load(argument(0));
+        for family in [AF_UNIX, AF_NETLINK] {
+            program.next_if(BPF_JEQ, family as u32);
+            program.end(silently);
+        }
+        program.load(argument(1));
+        program.and(0xf);
+        program.next_if(BPF_JEQ, libc::SOCK_DGRAM as u32);
+        program.end(silently);
+        program.end(asked);
+    });
+    for number in [libc::SYS_connect, libc::SYS_bind] {
+        program.load(NUMBER);
+        program.next_if(BPF_JEQ, number as u32);
+        program.end(asked);
+    }
+    // An address may lie beside what is sent, and the first bytes of a connection may go there.
+    for (number, flags) in [(libc::SYS_sendto, 3), (libc::SYS_sendmsg, 2), (libc::SYS_sendmmsg, 3)] {
+        program.of_call(number, |program| {
+            program.load(argument(flags));
+            program.next_if(BPF_JSET, libc::MSG_FASTOPEN as u32);
+            program.end(asked);
+            program.end(SECCOMP_RET_ALLOW);
+        });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// What the kernel would make of a call, as far as the program says.
     fn decide(program: &[sock_filter], architecture: u32, number: u32, [first, second]: [u32; 2]) -> u32 {
-        // The third one is as the second.
-        let arguments = [first, second, second];
+        // Those behind are as the second.
+        let arguments = [first, second, second, second];
         let (mut at, mut accumulator) = (0, 0);
         loop {
             let sock_filter { code, jt, jf, k } = program[at];
@@ -303,9 +352,9 @@ mod tests {
             (libc::SYS_clone3, [0, 0], refusal(libc::ENOSYS), refusal(libc::ENOSYS)),
             (libc::SYS_execve, [0, 0], refused, allowed),
             (libc::SYS_socket, [AF_INET as u32, 1], refused, allowed),
-            (libc::SYS_socket, [libc::AF_UNIX as u32, 1], refused, refused),
-            (libc::SYS_socket, [libc::AF_NETLINK as u32, 1], refused, refused),
-            (libc::SYS_socketpair, [libc::AF_UNIX as u32, 1], allowed, allowed),
+            (libc::SYS_socket, [AF_UNIX as u32, 1], refused, refused),
+            (libc::SYS_socket, [AF_NETLINK as u32, 1], refused, refused),
+            (libc::SYS_socketpair, [AF_UNIX as u32, 1], allowed, allowed),
             (libc::SYS_ioctl, [0, 0x5412], refused, refused),
             (libc::SYS_ioctl, [0, 0x5401], allowed, allowed),
             (libc::SYS_prlimit64, [0, 0], allowed, allowed),
@@ -318,6 +367,26 @@ mod tests {
         }
         assert_eq!(decide(&of_own, ARCHITECTURE, libc::SYS_kill as u32, [1, 9]), allowed);
         assert_eq!(decide(&of_own, ARCHITECTURE, libc::SYS_ptrace as u32, [0, 0]), TELL);
+        let brokered = Openings { network: Some(vec![80]), brokered: true, ..Openings::default() };
+        let brokered = program(&brokered, 77, true, TELL);
+        for (call, arguments, says) in [
+            (libc::SYS_socket, [AF_INET as u32, libc::SOCK_STREAM as u32], TELL),
+            (libc::SYS_socket, [AF_INET6 as u32, (libc::SOCK_STREAM | libc::SOCK_CLOEXEC) as u32], TELL),
+            (libc::SYS_socket, [AF_INET as u32, libc::SOCK_RAW as u32], TELL),
+            (libc::SYS_socket, [AF_INET as u32, (libc::SOCK_DGRAM | libc::SOCK_CLOEXEC) as u32], refused),
+            (libc::SYS_socket, [AF_UNIX as u32, 1], refused),
+            (libc::SYS_socket, [AF_NETLINK as u32, 3], refused),
+            (libc::SYS_socket, [libc::AF_PACKET as u32, 3], TELL),
+            (libc::SYS_connect, [3, 0], TELL),
+            (libc::SYS_bind, [3, 0], TELL),
+            (libc::SYS_listen, [3, 0], TELL),
+            (libc::SYS_sendto, [3, libc::MSG_NOSIGNAL as u32], allowed),
+            (libc::SYS_sendto, [3, libc::MSG_FASTOPEN as u32], TELL),
+            (libc::SYS_sendmsg, [3, libc::MSG_FASTOPEN as u32], TELL),
+            (libc::SYS_sendmmsg, [3, libc::MSG_FASTOPEN as u32], TELL),
+        ] {
+            assert_eq!(decide(&brokered, ARCHITECTURE, call as u32, arguments), says, "{call} {arguments:?}");
+        }
         assert_eq!(decide(&nothing, 3, 0, [0; 2]), SECCOMP_RET_KILL_PROCESS);
         assert_eq!(decide(&nothing, ARCHITECTURE, 0x4000_0000, [0; 2]), refused);
     }

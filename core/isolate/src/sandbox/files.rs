@@ -55,7 +55,9 @@ fn restrict(openings: &Openings) -> Result<RulesetStatus, RulesetError> {
     let mapping = AccessFs::from_read(VERSION);
     let writing = AccessFs::from_all(VERSION) & !AccessFs::Execute;
     let changing_devices = AccessFs::ReadFile | AccessFs::WriteFile;
-    let connects_anywhere = openings.network.as_ref().is_some_and(Vec::is_empty);
+    // Where the server connects, nothing is left to be connected here.
+    let own_ports = openings.network.as_ref().filter(|_| !openings.brokered);
+    let connects_anywhere = own_ports.is_some_and(Vec::is_empty);
     let mut ports: BitFlags<AccessNet> = AccessNet::BindTcp.into();
     if !connects_anywhere {
         ports |= AccessNet::ConnectTcp;
@@ -78,7 +80,7 @@ fn restrict(openings: &Openings) -> Result<RulesetStatus, RulesetError> {
     rules = allow(rules, DEVICES.map(PathBuf::from), changing_devices)?;
     rules = allow(rules, openings.read.iter().cloned(), reading)?;
     rules = allow(rules, openings.write.iter().cloned(), writing)?;
-    for port in openings.network.iter().flatten() {
+    for port in own_ports.into_iter().flatten() {
         rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
     }
     Ok(rules.restrict_self()?.ruleset)

@@ -11,7 +11,7 @@ mod namespaces;
 pub(crate) use calls::act_of;
 pub(crate) use namespaces::{Namespaces, enter};
 
-use crate::sys;
+use crate::{broker::parted, sys};
 use rustix::{
     process::{Resource, Rlimit, getrlimit, setrlimit},
     thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs},
@@ -32,6 +32,8 @@ pub(crate) struct Openings {
     pub(crate) process: bool,
     /// TCP ports that it may connect to, if it may at all; empty: all.
     pub(crate) network: Option<Vec<u16>>,
+    /// Whether the server connects for it: then it has no network of its own.
+    pub(crate) brokered: bool,
 }
 
 impl Openings {
@@ -50,9 +52,7 @@ impl Openings {
                 ("network", "private") => {}
                 ("network", host) => {
                     let ports = openings.network.get_or_insert_default();
-                    // An address of version 6 has colons too.
-                    let port = host.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']'));
-                    match port.and_then(|(_, port)| port.parse().ok()) {
+                    match parted(host).1 {
                         Some(port) => ports.push(port),
                         None => every_port = true,
                     }
@@ -69,6 +69,12 @@ impl Openings {
             ports.clear();
         }
         openings
+    }
+
+    /// The same, where the server connects for it, if this machine knows how.
+    pub(crate) fn brokered(self, absent: &[FencePart]) -> Self {
+        let knows_how = !absent.contains(&FencePart::Seccomp) && sys::calls_can_be_told();
+        Openings { brokered: self.network.is_some() && knows_how, ..self }
     }
 }
 
@@ -148,6 +154,13 @@ pub(crate) fn close(openings: &Openings, bounds: OwnBounds, spaces: &Namespaces,
         lacking.push(format!("system calls are not filtered (seccomp): {error}"));
         None
     });
+    if openings.brokered && refusals.is_none() {
+        lacking.push("the server is not asked about connections (seccomp): it can reach no host".to_owned());
+    } else if openings.network.is_some() && !openings.brokered {
+        lacking.push(
+            "the server is not asked about connections (seccomp): ports are held to, and hosts are not".to_owned(),
+        );
+    }
     Fences { lacking, refusals }
 }
 

@@ -55,7 +55,7 @@ impl Namespaces {
 /// While this process has one thread.
 pub(crate) fn enter(openings: &Openings, hidden: &Path) -> Namespaces {
     let mut spaces = Namespaces { process: std::process::id(), ..Namespaces::default() };
-    match make(openings.network.is_none()) {
+    match make(openings.network.is_none() || openings.brokered) {
         Err(error) => {
             spaces.lacking.push(format!("no namespaces can be made: {error}"));
             return spaces;

@@ -1,5 +1,11 @@
 //! The few system calls that no safe function makes. All `unsafe` of this crate stands here, each with its argument.
 
+mod filtered;
+
+pub(crate) use filtered::{
+    Handed, ToldCall, answer, calls_can_be_told, filter_calls, hand_over, next_told, read_from, refuse, still_waits,
+};
+
 use rustix::{
     process::Pid,
     thread::{UnshareFlags, unshare_unsafe},
@@ -33,53 +39,6 @@ pub(crate) fn watched(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // made of it here.
     let watched = unsafe { AsyncFd::register(descriptor) };
     watched.map_err(io::Error::from)
-}
-
-/// From here on this thread, and every one that it starts, makes only the system calls that the program allows. For good. Where what is
-/// refused is to be heard of, the descriptor through which it is.
-pub(crate) fn filter_calls(program: &[libc::sock_filter], heard_of: bool) -> io::Result<Option<OwnedFd>> {
-    let length = u16::try_from(program.len()).map_err(io::Error::other)?;
-    let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
-    let flags = if heard_of { libc::SECCOMP_FILTER_FLAG_NEW_LISTENER } else { 0 };
-    // SAFETY: the kernel copies `len` instructions from `filter`, which are there for this call and which it does not change; a program
-    // that is no good is refused.
-    let outcome = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
-    match outcome {
-        0 if !heard_of => Ok(None),
-        // SAFETY: with that flag the kernel answers with a descriptor that it has just made for us.
-        listener if listener > 0 && heard_of => Ok(Some(unsafe { OwnedFd::from_raw_fd(listener as RawFd) })),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-/// A call that waits for an answer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RefusedCall {
-    id: u64,
-    pub(crate) number: libc::c_long,
-    pub(crate) arguments: [u64; 2],
-}
-
-/// The next call that waits; none if it does not wait any more.
-pub(crate) fn next_refused(listener: &OwnedFd) -> io::Result<Option<RefusedCall>> {
-    // SAFETY: it is made of numbers alone, for which zero is a value; the kernel asks for it to be zero.
-    let mut told: libc::seccomp_notif = unsafe { std::mem::zeroed() };
-    // SAFETY: this request writes one such struct, which lives for this call.
-    let outcome = unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut told) };
-    if outcome == 0 {
-        let arguments = [told.data.args[0], told.data.args[1]];
-        return Ok(Some(RefusedCall { id: told.id, number: told.data.nr.into(), arguments }));
-    }
-    let error = io::Error::last_os_error();
-    // Whoever called is gone, or was interrupted.
-    if [Some(libc::ENOENT), Some(libc::EINTR)].contains(&error.raw_os_error()) { Ok(None) } else { Err(error) }
-}
-
-/// Answers it with EPERM, whatever it was.
-pub(crate) fn refuse(listener: &OwnedFd, call: RefusedCall) {
-    let answer = libc::seccomp_notif_resp { id: call.id, val: 0, error: -libc::EPERM, flags: 0 };
-    // SAFETY: this request reads one such struct, which lives for this call. An id that is no longer known is refused.
-    let _ = unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw const answer) };
 }
 
 /// A write beyond the length that a file may have is an error, and not the end.
