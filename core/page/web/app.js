@@ -7,6 +7,7 @@ import { palette } from './palette.js';
 import { link, parse } from './router.js';
 import { begin, signIn, signOut } from './session.js';
 import { changed, listen, may, state, take } from './store.js';
+import * as catalog from './views/catalog.js';
 import * as dashboard from './views/dashboard.js';
 import * as events from './views/events.js';
 import * as install from './views/install.js';
@@ -16,9 +17,9 @@ import * as plugin from './views/plugin.js';
 import * as problems from './views/problems.js';
 import * as tokens from './views/tokens.js';
 
-const VIEWS = { overview, dashboard, problems, events, nodes, tokens, install, plugin };
+const VIEWS = { overview, dashboard, problems, events, nodes, catalog, tokens, install, plugin };
 const ALLOWED = { tokens: 'admin', install: 'admin' };
-const places = () => ['overview', 'dashboard', 'problems', 'events', 'nodes', 'tokens', 'install'].filter((view) => !ALLOWED[view] || may(ALLOWED[view]));
+const places = () => ['overview', 'dashboard', 'problems', 'events', 'nodes', 'catalog', 'tokens', 'install'].filter((view) => !ALLOWED[view] || may(ALLOWED[view]));
 
 let leave = new AbortController();
 let theme = stored('theme') ?? 'auto';
@@ -46,7 +47,7 @@ function draw() {
   if (!state.who) return;
   const { place } = state;
   const view = VIEWS[place.view];
-  const title = place.view === 'plugin' ? place.name : t(`nav.${place.view}`);
+  const title = place.name ?? t(`nav.${place.view}`);
   document.title = `${title} · ${t('app')}`;
   paint(document.getElementById('app'), [
     h('header', { class: 'bar' },

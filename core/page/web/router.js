@@ -1,10 +1,12 @@
 // Where one is: the part of the address behind `#`. Pure but for `go`.
 export const TABS = ['state', 'pages', 'analytics', 'try', 'configuration', 'grants', 'values', 'subscriptions', 'tasks', 'executions', 'logs', 'history', 'events'];
+export const CATALOG_TABS = ['browse', 'updates', 'sources'];
 const VIEWS = ['overview', 'dashboard', 'problems', 'events', 'nodes', 'tokens', 'install'];
 
 export function parse(hash) {
   const parts = hash.replace(/^#\/?/, '').split('/').map(decoded);
   if (parts[0] === 'plugins' && parts[1]) return { view: 'plugin', name: parts[1], tab: TABS.includes(parts[2]) ? parts[2] : 'state' };
+  if (parts[0] === 'catalog') return parts[1] === 'plugins' && parts[2] ? { view: 'catalog', name: parts[2], tab: 'offer' } : { view: 'catalog', tab: CATALOG_TABS.includes(parts[1]) ? parts[1] : 'browse' };
   return { view: VIEWS.includes(parts[0]) ? parts[0] : 'overview' };
 }
 
@@ -17,6 +19,7 @@ function decoded(part) {
 }
 
 export function link(view, name, tab) {
+  if (view === 'catalog') return `#/catalog${name ? `/plugins/${encodeURIComponent(name)}` : tab && tab !== 'browse' ? `/${tab}` : ''}`;
   if (view !== 'plugin') return view === 'overview' ? '#/' : `#/${view}`;
   return `#/plugins/${encodeURIComponent(name)}${tab && tab !== 'state' ? `/${tab}` : ''}`;
 }

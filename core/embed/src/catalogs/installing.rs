@@ -9,7 +9,7 @@ use super::{
     offers::{OfferedPlugin, OpenCatalogs},
     words::unavailable,
 };
-use camlock_api::{AdvisoryView, InstallPlanView, InstallStepView};
+use camlock_api::{AdvisoryView, CatalogInstallView, InstallPlanView, InstallStepView};
 use camlock_catalog::{
     CatalogTrouble, TroubleSort,
     package::PublisherKey,
@@ -80,8 +80,9 @@ pub(super) struct Installing {
 }
 
 impl PlannedStep {
-    fn view(&self) -> InstallStepView {
+    fn view(&self, inside: &CatalogsInside) -> InstallStepView {
         InstallStepView {
+            asks: inside.asks(&self.plugin, &self.catalog, &self.permissions),
             plugin: self.plugin.clone(),
             from: self.from.clone(),
             version: self.version.clone(),
@@ -133,8 +134,21 @@ impl ServerCatalogs {
             })
             .await?;
         let plan = StoredPlan { wanted: order.plugin.clone(), grants, steps };
-        let view = InstallPlanView { steps: plan.steps.iter().map(PlannedStep::view).collect(), advisories };
+        let steps = plan.steps.iter().map(|step| step.view(&self.0)).collect();
+        let view = InstallPlanView { steps, advisories };
         Ok(Planned { plan, view })
+    }
+
+    /// What goes on now.
+    pub(super) async fn going_on(&self) -> Result<Vec<CatalogInstallView>, CatalogRefusal> {
+        let unfinished = self.0.records.unfinished().await.map_err(unavailable)?;
+        let view = |CatalogIntent { id, state, plan, actor }: CatalogIntent| {
+            let plan: StoredPlan = serde_json::from_str(&plan).ok()?;
+            let step = |step: &PlannedStep| format!("{} {}", step.plugin, step.version);
+            let steps = plan.steps.iter().map(step).collect();
+            Some(CatalogInstallView { id, plugin: plan.wanted, state, by: actor, steps })
+        };
+        Ok(unfinished.into_iter().filter_map(view).collect())
     }
 
     /// Goes on with what was begun before the server ended.
