@@ -12,7 +12,10 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
-use camlock_api::{CatalogPluginView, CatalogView, InstallPlanView, ListedPluginView, OutdatedView, Page};
+use camlock_api::{
+    CatalogCategoryView, CatalogInstallView, CatalogPackageView, CatalogPluginView, CatalogView, InstallPlanView,
+    ListedPluginView, OutdatedView, Page,
+};
 use camlock_http::Problem;
 use camlock_policy::{
     CatalogInstallOrder, CatalogOrder, CatalogQuery, CatalogRefusal, CatalogRefused, CatalogSort, Catalogs,
@@ -69,6 +72,16 @@ pub(super) struct OneCatalog {
 pub(super) struct OfMarketplace {
     /// Its name.
     plugin: String,
+}
+
+/// Which version a path is about.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(super) struct OneVersion {
+    /// The plugin's name.
+    plugin: String,
+    /// The version.
+    version: String,
 }
 
 /// In what order.
@@ -239,6 +252,41 @@ pub(super) async fn show(
     Path(OfMarketplace { plugin }): Path<OfMarketplace>,
 ) -> Result<Json<CatalogPluginView>, Problem> {
     catalogs(&control)?.show(&plugin).await.map(Json).map_err(refused_by_catalog)
+}
+
+/// Which categories what is listed belongs to.
+#[utoipa::path(get, path = "/api/v1/marketplace/categories", tag = "catalogs", operation_id = "catalog_categories", responses(
+    (status = 200, description = "By name", body = Page<CatalogCategoryView>),
+    (status = 503, description = "What is searched cannot be read for now"),
+))]
+pub(super) async fn categories(State(control): ControlState) -> Result<Json<Page<CatalogCategoryView>>, Problem> {
+    let all = catalogs(&control)?.categories().await.map_err(refused_by_catalog)?;
+    Ok(Json(Page::whole(all)))
+}
+
+/// What is in the package of a version for people, proved as what is installed is.
+#[utoipa::path(get, path = "/api/v1/marketplace/plugins/{plugin}/versions/{version}", tag = "catalogs",
+    operation_id = "catalog_package", params(OneVersion), responses(
+    (status = 200, description = "Its README, and the schema of its configuration", body = CatalogPackageView),
+    (status = 404, description = "No catalog lists it"),
+    (status = 422, description = "Its catalog, or what lies there, is not to be believed"),
+    (status = 503, description = "Its catalog cannot be reached for now"),
+))]
+pub(super) async fn package(
+    State(control): ControlState,
+    Path(OneVersion { plugin, version }): Path<OneVersion>,
+) -> Result<Json<CatalogPackageView>, Problem> {
+    catalogs(&control)?.package(&plugin, &version).await.map(Json).map_err(refused_by_catalog)
+}
+
+/// What this server is installing from catalogs now.
+#[utoipa::path(get, path = "/api/v1/marketplace/installs", tag = "catalogs", operation_id = "catalog_installs", responses(
+    (status = 200, description = "Each with how far it is, the oldest first", body = Page<CatalogInstallView>),
+    (status = 503, description = "The registry cannot be reached for now"),
+))]
+pub(super) async fn installs(State(control): ControlState) -> Result<Json<Page<CatalogInstallView>>, Problem> {
+    let all = catalogs(&control)?.installs().await.map_err(refused_by_catalog)?;
+    Ok(Json(Page::whole(all)))
 }
 
 /// What installing a plugin would do. Nothing is changed.

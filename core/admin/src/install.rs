@@ -126,6 +126,7 @@ pub(super) enum InstallBody {
     (status = 200, description = "It took the place of the one before, and serves", body = camlock_api::PluginView),
     (status = 201, description = "It is installed", body = camlock_api::PluginView),
     (status = 202, description = "With `wait=false`: it is in the directory, and will be looked at", body = Placed),
+    (status = 400, description = "The configuration does not fit what would be installed: `violations` says where. Nothing was changed"),
     (status = 404, description = "No catalog lists it"),
     (status = 409, description = "There is a plugin of that name; or what is asked for does not fit together, or not here"),
     (status = 413, description = "It is too large"),
@@ -178,6 +179,10 @@ pub(super) async fn install(
 /// Installs one by name, and shows it.
 async fn named(control: &Control, order: CatalogInstallOrder, visitor: Visitor) -> Result<Response, Problem> {
     let name = order.plugin.clone();
+    let misfits = catalogs(control)?.misfits(order.clone()).await.map_err(refused_by_catalog)?;
+    if !misfits.is_empty() {
+        return Err(refused(&name, &Refused::Misfit(misfits)));
+    }
     let plan = catalogs(control)?.install(order, visitor.by).await.map_err(refused_by_catalog)?;
     let Some(plugin) = control.manager.plugin(&name) else {
         return Err(Problem::of(&name, StatusCode::CONFLICT, format!("`{name}` was installed, and is gone again")));

@@ -1,7 +1,8 @@
 //! Catalogs, what they list, and what an install from them comes to.
 
-use crate::UtcTime;
+use crate::{PermissionView, UtcTime};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// A catalog from which plugins are installed by name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,10 +88,38 @@ pub struct CatalogVersionView {
     /// Why it does not fit this server; null: it does.
     #[cfg_attr(feature = "openapi", schema(required))]
     pub unfit: Option<String>,
+    /// Whether its author's signature lies with it.
+    pub signed: bool,
     /// What it asks to be allowed.
     pub permissions: Vec<String>,
     /// Other plugins that it needs, each with a range.
     pub dependencies: Vec<String>,
+}
+
+/// What is in a package for people, proved as what is installed is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = CatalogPackage))]
+pub struct CatalogPackageView {
+    pub plugin: String,
+    pub version: String,
+    pub catalog: String,
+    /// The sha-256 that the package is known by, in hexadecimal digits; null: the catalog has none of it.
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub digest: Option<String>,
+    /// Its README, as its author wrote it.
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub readme: Option<String>,
+    /// The JSON Schema of its configuration.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>, required))]
+    pub config_schema: Option<Map<String, Value>>,
+}
+
+/// So many plugins of a category are listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = CatalogCategory))]
+pub struct CatalogCategoryView {
+    pub category: String,
+    pub listed: u64,
 }
 
 /// What is wrong with versions of a plugin.
@@ -126,6 +155,24 @@ pub struct InstallStepView {
     pub part: String,
     /// What it asks to be allowed.
     pub permissions: Vec<String>,
+    /// The same: what each lets it do, and whether it was granted to what came from this catalog before.
+    pub asks: Vec<PermissionView>,
+}
+
+/// An install from a catalog that goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = CatalogInstall))]
+pub struct CatalogInstallView {
+    pub id: u64,
+    /// The plugin that was asked for.
+    pub plugin: String,
+    /// `planned`: its files are fetched and verified; `verified`: all of them are; `placed`: each is put in its place, in order, and
+    /// comes to serve; `serving`: it is put on record.
+    pub state: String,
+    /// Who installs.
+    pub by: String,
+    /// Each plugin of it, with the version that comes.
+    pub steps: Vec<String>,
 }
 
 /// What an install does, in this order.

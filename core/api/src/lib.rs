@@ -36,8 +36,8 @@ pub use crate::{
         UseCounts,
     },
     catalog::{
-        AdvisoryView, CatalogPluginView, CatalogVersionView, CatalogView, InstallPlanView, InstallStepView,
-        ListedPluginView, OutdatedView,
+        AdvisoryView, CatalogCategoryView, CatalogInstallView, CatalogPackageView, CatalogPluginView,
+        CatalogVersionView, CatalogView, InstallPlanView, InstallStepView, ListedPluginView, OutdatedView,
     },
     configuration::ConfigViolation,
     digest::{Digest, NoDigest},

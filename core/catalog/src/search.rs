@@ -196,6 +196,16 @@ impl CatalogIndex {
         Ok(u64::try_from(count).unwrap_or_default())
     }
 
+    /// Which categories what is listed belongs to, by name, each with how many plugins.
+    pub fn categories(&self) -> Result<Vec<(String, u64)>, CatalogTrouble> {
+        let read = || -> rusqlite::Result<Vec<(String, i64)>> {
+            let all = "SELECT category, count(*) FROM lines WHERE category <> '' GROUP BY category ORDER BY category";
+            self.connection.prepare(all)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        };
+        let all = read().map_err(broken)?;
+        Ok(all.into_iter().map(|(category, count)| (category, u64::try_from(count).unwrap_or_default())).collect())
+    }
+
     /// The catalogs that list a plugin.
     pub fn catalogs_of(&self, plugin: &str) -> Result<Vec<String>, CatalogTrouble> {
         let read = || -> rusqlite::Result<Vec<String>> {
@@ -419,6 +429,8 @@ mod tests {
         let some = |text: &str| Some(text.to_owned());
         let query = ListingQuery::default;
         assert_eq!(names(&index, ListingQuery { category: some("tools"), ..query() }), ["teams"]);
+        let categories = [("integrations".to_owned(), 3), ("tools".to_owned(), 1)];
+        assert_eq!(index.categories().unwrap(), categories);
         assert_eq!(names(&index, ListingQuery { tag: some("Chat"), ..query() }), ["slack", "teams"]);
         assert_eq!(names(&index, ListingQuery { author: some("lovelace"), ..query() }).len(), 4);
         assert_eq!(names(&index, ListingQuery { author: some("babbage"), ..query() }).len(), 0);

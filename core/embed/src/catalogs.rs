@@ -6,6 +6,7 @@
 mod advising;
 mod installing;
 mod offers;
+mod packages;
 mod planning;
 mod preparing;
 mod updating;
@@ -25,7 +26,8 @@ use camlock_catalog::{
 use camlock_loader::{abi_version, inspect};
 use camlock_policy::{
     CatalogAnswer, CatalogInstallOrder, CatalogOrder, CatalogPolicy, CatalogQuery, CatalogRefusal, CatalogRefused,
-    CatalogSort, Catalogs, Digest, Manager, PluginProblemView, UtcTime, manifest::check_name, registry::Actor,
+    CatalogSort, Catalogs, ConfigViolation, Digest, Manager, PluginProblemView, UtcTime, manifest::check_name,
+    registry::Actor,
 };
 use camlock_services::events::PluginEvents;
 use camlock_store::{CatalogRecord, CatalogRecords};
@@ -464,6 +466,30 @@ impl Catalogs for ServerCatalogs {
         })
     }
 
+    fn categories(&self) -> CatalogAnswer<Vec<camlock_api::CatalogCategoryView>> {
+        let this = self.clone();
+        Box::pin(async move {
+            this.catch_up().await?;
+            let all = this.aside(|inside| inside.with_index(|index| index.categories())).await?;
+            let view = |(category, listed)| camlock_api::CatalogCategoryView { category, listed };
+            Ok(all.into_iter().map(view).collect())
+        })
+    }
+
+    fn package(&self, plugin: &str, version: &str) -> CatalogAnswer<camlock_api::CatalogPackageView> {
+        let (this, plugin, version) = (self.clone(), plugin.to_owned(), version.to_owned());
+        Box::pin(async move {
+            check_name(&plugin).map_err(|wrong| CatalogRefusal { kind: CatalogRefused::Missing, reason: wrong.0 })?;
+            let offers = this.offers().await?;
+            this.aside(move |inside| offers.package(inside, &plugin, &version)).await
+        })
+    }
+
+    fn installs(&self) -> CatalogAnswer<Vec<camlock_api::CatalogInstallView>> {
+        let this = self.clone();
+        Box::pin(async move { this.going_on().await })
+    }
+
     fn show(&self, plugin: &str) -> CatalogAnswer<camlock_api::CatalogPluginView> {
         let (this, plugin) = (self.clone(), plugin.to_owned());
         Box::pin(async move {
@@ -477,6 +503,11 @@ impl Catalogs for ServerCatalogs {
     fn plan(&self, order: CatalogInstallOrder) -> CatalogAnswer<camlock_api::InstallPlanView> {
         let this = self.clone();
         Box::pin(async move { this.planned(&order).await.map(|plan| plan.view) })
+    }
+
+    fn misfits(&self, order: CatalogInstallOrder) -> CatalogAnswer<Vec<ConfigViolation>> {
+        let this = self.clone();
+        Box::pin(async move { this.misfits_of(order).await })
     }
 
     fn install(&self, order: CatalogInstallOrder, by: Actor) -> CatalogAnswer<camlock_api::InstallPlanView> {

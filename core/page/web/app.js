@@ -8,6 +8,7 @@ import { link, parse } from './router.js';
 import { begin, signIn, signOut } from './session.js';
 import { changed, listen, may, state, take } from './store.js';
 import { choose, themes } from './themes.js';
+import * as catalog from './views/catalog.js';
 import * as dashboard from './views/dashboard.js';
 import * as events from './views/events.js';
 import * as install from './views/install.js';
@@ -18,9 +19,9 @@ import * as plugin from './views/plugin.js';
 import * as problems from './views/problems.js';
 import * as tokens from './views/tokens.js';
 
-const VIEWS = { overview, dashboard, problems, events, nodes, tokens, install, plugin, page };
+const VIEWS = { overview, dashboard, problems, events, nodes, catalog, tokens, install, plugin, page };
 const ALLOWED = { tokens: 'admin', install: 'admin' };
-const places = () => ['overview', 'dashboard', 'problems', 'events', 'nodes', 'tokens', 'install'].filter((view) => !ALLOWED[view] || may(ALLOWED[view]));
+const places = () => ['overview', 'dashboard', 'problems', 'events', 'nodes', 'catalog', 'tokens', 'install'].filter((view) => !ALLOWED[view] || may(ALLOWED[view]));
 
 let leave = new AbortController();
 
@@ -31,7 +32,7 @@ function draw() {
   const look = themes();
   const brought = page.pages();
   const here = brought.find((one) => place.view === 'page' && one.plugin === place.name && one.id === place.id);
-  const title = place.view === 'page' ? (here?.title ?? place.name) : place.view === 'plugin' ? place.name : t(`nav.${place.view}`);
+  const title = place.view === 'page' ? (here?.title ?? place.name) : ['plugin', 'catalog'].includes(place.view) ? (place.name ?? t(`nav.${place.view}`)) : t(`nav.${place.view}`);
   document.title = `${title} · ${t('app')}`;
   paint(document.getElementById('app'), [
     h('header', { class: 'bar' },

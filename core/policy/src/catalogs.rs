@@ -2,7 +2,10 @@
 //! catalog is, and whom it takes to believe it.
 
 use crate::{BoxFuture, Grants, registry::Actor};
-use camlock_api::{CatalogPluginView, CatalogView, InstallPlanView, ListedPluginView, OutdatedView, PluginProblemView};
+use camlock_api::{
+    CatalogCategoryView, CatalogInstallView, CatalogPackageView, CatalogPluginView, CatalogView, ConfigViolation,
+    InstallPlanView, ListedPluginView, OutdatedView, PluginProblemView,
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -128,12 +131,20 @@ pub trait Catalogs: Send + Sync {
     fn sync(&self, name: &str) -> CatalogAnswer<CatalogView>;
     /// What is found, in order.
     fn search(&self, query: CatalogQuery) -> CatalogAnswer<Vec<ListedPluginView>>;
+    /// Which categories what is listed belongs to, by name.
+    fn categories(&self) -> CatalogAnswer<Vec<CatalogCategoryView>>;
     /// All that is known of a plugin.
     fn show(&self, plugin: &str) -> CatalogAnswer<CatalogPluginView>;
+    /// What is in a package for people.
+    fn package(&self, plugin: &str, version: &str) -> CatalogAnswer<CatalogPackageView>;
     /// What an install would do.
     fn plan(&self, order: CatalogInstallOrder) -> CatalogAnswer<InstallPlanView>;
+    /// What of the configuration of an install would not fit what it brings. Of what is there already the supervisor says so.
+    fn misfits(&self, order: CatalogInstallOrder) -> CatalogAnswer<Vec<ConfigViolation>>;
     /// Installs: all of it, or nothing. Whoever waits may give up; it goes on.
     fn install(&self, order: CatalogInstallOrder, by: Actor) -> CatalogAnswer<InstallPlanView>;
+    /// What this server is installing from catalogs now.
+    fn installs(&self) -> CatalogAnswer<Vec<CatalogInstallView>>;
     /// What is installed and not the newest, or has something wrong with it.
     fn outdated(&self) -> CatalogAnswer<Vec<OutdatedView>>;
     /// What advisories say of what is installed, as problems of plugins.

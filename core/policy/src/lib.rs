@@ -86,7 +86,7 @@ pub use crate::{
     migrations::{MigrationFile, SqlDialect},
     op_queue::OpQueue,
     paths::without_paths,
-    permissions::{NoPermission, check_permission, meaning},
+    permissions::{NoPermission, check_permission, covers, meaning},
     ports::{
         BuildPriority, BuildProgress, Built, Candidate, Entry, Fingerprint, GenerationStart, Keepings, Kept, Kind,
         Loading, Progress, Publish, Scan, Shelf, Sources,

@@ -72,7 +72,7 @@ pub fn meaning(permission: &str) -> &'static str {
 }
 
 /// Whether what was granted covers what is asked for: it is the same, or what is granted ends with `*` and begins alike.
-pub(crate) fn covers(granted: &str, asked: &str) -> bool {
+pub fn covers(granted: &str, asked: &str) -> bool {
     granted == asked || granted.strip_suffix('*').is_some_and(|begin| asked.starts_with(begin))
 }
 

@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 use tokio::time::timeout;
 
 /// The table that is agreed on. What is not in it is open to all.
-const TABLE: [(&str, &str, Role); 69] = [
+const TABLE: [(&str, &str, Role); 72] = [
     ("GET", "/api/v1/plugins", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}/generations", Role::Viewer),
@@ -71,6 +71,9 @@ const TABLE: [(&str, &str, Role); 69] = [
     ("POST", "/api/v1/catalogs/{catalog}/sync", Role::Operator),
     ("GET", "/api/v1/marketplace/plugins", Role::Viewer),
     ("GET", "/api/v1/marketplace/plugins/{plugin}", Role::Viewer),
+    ("GET", "/api/v1/marketplace/plugins/{plugin}/versions/{version}", Role::Viewer),
+    ("GET", "/api/v1/marketplace/categories", Role::Viewer),
+    ("GET", "/api/v1/marketplace/installs", Role::Viewer),
     ("GET", "/api/v1/marketplace/plan", Role::Viewer),
     ("GET", "/api/v1/marketplace/outdated", Role::Viewer),
     ("GET", "/api/v1/plugins/discovered", Role::Viewer),
@@ -101,7 +104,8 @@ async fn each_route_and_each_role() {
             .replace("{id}", "999")
             .replace("{key}", "a")
             .replace("{catalog}", "main")
-            .replace("{plugin}", "nobody");
+            .replace("{plugin}", "nobody")
+            .replace("{version}", "1.0.0");
         for (token, role) in [
             ("", None),
             ("nobody-s", None),

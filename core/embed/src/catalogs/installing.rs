@@ -11,7 +11,7 @@ use super::{
     preparing::unwritten,
     words::unavailable,
 };
-use camlock_api::InstallPlanView;
+use camlock_api::{CatalogInstallView, InstallPlanView};
 use camlock_policy::{
     Act, CatalogInstallOrder, CatalogRefusal, CatalogRefused, Done, Headline, Installation, NotInstalled, Order,
     Placement, PluginSource, Refused, Source, registry::Actor,
@@ -31,6 +31,18 @@ pub(super) struct Installing {
 }
 
 impl ServerCatalogs {
+    /// What goes on now.
+    pub(super) async fn going_on(&self) -> Result<Vec<CatalogInstallView>, CatalogRefusal> {
+        let unfinished = self.0.records.unfinished().await.map_err(unavailable)?;
+        let view = |CatalogIntent { id, state, plan, actor }: CatalogIntent| {
+            let plan: StoredPlan = serde_json::from_str(&plan).ok()?;
+            let step = |step: &PlannedStep| format!("{} {}", step.plugin, step.version);
+            let steps = plan.steps.iter().map(step).collect();
+            Some(CatalogInstallView { id, plugin: plan.wanted, state, by: actor, steps })
+        };
+        Ok(unfinished.into_iter().filter_map(view).collect())
+    }
+
     /// Goes on with what was begun before the server ended.
     pub(super) async fn go_on(&self) {
         let unfinished = match self.0.records.unfinished().await {

@@ -177,6 +177,7 @@ impl Offers {
             published_at: version.published_at.clone(),
             yanked: version.yanked.clone(),
             unfit: fitting(version, &inside.server, PackagePreference::default()).err(),
+            signed: version.signature.is_some(),
             permissions: version.permissions.clone(),
             dependencies: version.dependencies.iter().map(|(name, range)| format!("{name} {range}")).collect(),
         };

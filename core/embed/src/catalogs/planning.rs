@@ -57,8 +57,9 @@ pub(super) struct Planned {
 }
 
 impl PlannedStep {
-    fn view(&self) -> InstallStepView {
+    fn view(&self, inside: &CatalogsInside) -> InstallStepView {
         InstallStepView {
+            asks: inside.asks(&self.plugin, &self.catalog, &self.permissions),
             plugin: self.plugin.clone(),
             from: self.from.clone(),
             version: self.version.clone(),
@@ -111,7 +112,7 @@ impl ServerCatalogs {
         let (steps, mut view) =
             self.aside(move |inside| inside.steps(&OpenCatalogs::new(inside, &offers), asked, &installs)).await?;
         let plan = StoredPlan { wanted: order.plugin.clone(), grants: order.grants.clone(), steps };
-        view.steps = plan.steps.iter().map(PlannedStep::view).collect();
+        view.steps = plan.steps.iter().map(|step| step.view(&self.0)).collect();
         Ok(Planned { plan, view })
     }
 }

@@ -5,8 +5,10 @@ import test from 'node:test';
 import { advice, needsAttention, why } from '../advice.js';
 import { clean } from '../clean.js';
 import { href } from '../dom.js';
+import { inline, markdown, MOST_SHOWN } from '../markdown.js';
 import { WORDS, size, t } from '../messages.js';
 import * as layout from '../layout.js';
+import { between, changes, newestHere, provenance, stageOf } from '../offers.js';
 import { asked, counter } from '../rights.js';
 import { line, summary, top } from '../plot.js';
 import { link, parse } from '../router.js';
@@ -34,7 +36,7 @@ test('links lead to this page and this server alone', () => {
 });
 
 test('places are read and written', () => {
-  for (const place of [{ view: 'overview' }, { view: 'events' }, { view: 'plugin', name: 'hello', tab: 'logs' }, { view: 'page', name: 'hello', id: 'rows' }, { view: 'plugin', name: 'a/b%#', tab: 'state' }]) {
+  for (const place of [{ view: 'overview' }, { view: 'events' }, { view: 'plugin', name: 'hello', tab: 'logs' }, { view: 'page', name: 'hello', id: 'rows' }, { view: 'plugin', name: 'a/b%#', tab: 'state' }, { view: 'catalog', tab: 'browse' }, { view: 'catalog', tab: 'updates' }, { view: 'catalog', name: 'hello', tab: 'offer' }]) {
     assert.deepEqual(parse(link(place.view, place.name, place.tab ?? place.id)), place);
   }
   assert.deepEqual(parse('#/nowhere/%zz'), { view: 'overview' });
@@ -115,6 +117,49 @@ test('a part of a plugin’s asks no more than was asked for, granted, and whoev
   ]) assert.equal(asked('hello', rights, operator, wish).status, status, JSON.stringify(wish)?.slice(0, 80));
   const floods = counter(3);
   assert.deepEqual([0, 1, 2, 3, 999, 1000].map(floods), [false, false, false, true, true, false]);
+});
+
+/** A tree as nested lists: `[tag, ...children]`. */
+const plain = (node) => (typeof node === 'object' ? [node.tag, ...node.children.map(plain)] : node);
+
+test('a README becomes a tree without markup, pictures and links that lead anywhere', () => {
+  const text = '# Greeter\n\nSays **hello** and *bye*,\nwith `code`.\n\n### Deep\n* one <script>ran()</script>\n* two\n  goes on\n\n1. first\n\n```js\n<b>& **raw**\n```\n> quoted\n> more\n\n| a | b |\n|---|---|\n---\n![logo](https://evil.example/x.png) [site](javascript:ran "x") <https://x.example>';
+  assert.deepEqual(markdown(text).map(plain), [
+    ['h3', 'Greeter'], ['p', 'Says ', ['strong', 'hello'], ' and ', ['em', 'bye'], ', with ', ['code', 'code'], '.'], ['h4', 'Deep'],
+    ['ul', ['li', 'one <script>ran()</script>'], ['li', 'two goes on']], ['ol', ['li', 'first']], ['pre', '<b>& **raw**'], ['blockquote', 'quoted more'], ['pre', '| a | b |\n|---|---|'], ['hr'],
+    ['p', 'logo', ' ', 'site', ' (', ['code', 'javascript:ran'], ')', ' ', ['code', 'https://x.example']],
+  ]);
+  // What is not a tag of these is nowhere, whatever is written.
+  const tags = new Set();
+  const walk = (node) => { if (typeof node === 'object') { tags.add(node.tag); node.children.forEach(walk); } };
+  markdown('<img src=x onerror=ran()>\n\n<a href="javascript:ran()">x</a>\n    <iframe>\n[a][b]\n\n[b]: javascript:ran()').forEach(walk);
+  assert.deepEqual([...tags], ['p']);
+  assert.deepEqual(markdown('###### a\n# b\n#### c').map(plain), [['h3', 'a'], ['h3', 'b'], ['h4', 'c']], 'no level is left out');
+  assert.deepEqual(inline('a_b_c and _d_'), ['a_b_c and ', { tag: 'em', props: {}, children: ['d'] }]);
+  const began = performance.now();
+  for (const hostile of ['[', '![', '**', '*a', '`', '> ', '<https://', '* \n', '[a](', '_a ']) markdown(hostile.repeat(MOST_SHOWN / hostile.length));
+  assert.ok(performance.now() - began < 20_000);
+});
+
+const listed = (version, more) => ({ version, published_at: '2026-01-01T00:00:00Z', yanked: null, unfit: null, signed: true, permissions: [], dependencies: [], ...more });
+
+test('of what a catalog offers it is understood what fits, who vouches for it, and what another version changes', () => {
+  const offer = { name: 'hello', catalog: 'main', publisher: 'RWQ1', versions: [listed('3.0.0', { unfit: 'it needs GLIBC 2.99' }), listed('2.0.0', { yanked: 'it is broken' }), listed('1.1.0', { permissions: ['storage', 'tasks'], dependencies: ['store ^2'] }), listed('1.0.0', { permissions: ['storage'] })] };
+  assert.equal(newestHere(offer).version, '1.1.0');
+  assert.equal(newestHere({ versions: [] }), null);
+  const words = (of, catalog, version) => provenance(of, catalog, version).map(([tone, word]) => `${tone} ${word}`.trim());
+  assert.deepEqual(words(offer, { publishers: [], trouble: null }, offer.versions[2]), ['good offer.signed', 'offer.key.first', 'offer.catalog', 'offer.attestation']);
+  assert.deepEqual(words(offer, { publishers: ['RWQ1'], trouble: 'it is down' }, listed('1', { signed: false })), ['bad offer.signature.lacks', 'offer.key.listed', 'bad offer.catalog.trouble', 'offer.attestation']);
+  assert.equal(words({ ...offer, publisher: null }, null, null)[0], 'bad offer.unsigned');
+  for (const [, word] of provenance(offer, null, null)) assert.ok(word in WORDS, word);
+  const schema = (properties) => ({ type: 'object', properties });
+  const found = changes({ version: offer.versions[3], schema: schema({ a: { type: 'string' }, b: { type: 'integer' } }) }, { version: offer.versions[2], schema: schema({ b: { type: 'number' }, c: { type: 'object', properties: { d: { type: 'string' } } } }) });
+  assert.deepEqual(found, [['permissions.more', ['tasks']], ['needs.more', ['store ^2']], ['settings.more', ['/c/d']], ['settings.less', ['/a']], ['settings.other', ['/b']]]);
+  for (const word of ['permissions', 'needs', 'settings']) for (const way of ['more', 'less']) assert.ok(`update.${word}.${way}` in WORDS);
+  assert.deepEqual(changes({ version: offer.versions[3], schema: null }, { version: offer.versions[3], schema: null }), []);
+  assert.deepEqual(between(offer, '1.0.0', '2.0.0').map(({ version }) => version), ['2.0.0', '1.1.0']);
+  assert.deepEqual(between(offer, '0.9.0', '3.0.0').map(({ version }) => version), ['3.0.0'], 'one that is not listed any more');
+  assert.deepEqual([null, { state: 'planned' }, { state: 'verified' }, { state: 'placed' }, { state: 'serving' }].map(stageOf), [0, 0, 1, 1, 2]);
 });
 
 test('every word that is asked for stands in the table', () => {
