@@ -25,6 +25,12 @@ pub(crate) fn router(plugin: Arc<dyn Lifecycle>, host: Host) -> Router {
         .with_state(plugin)
 }
 
+/// The same of a plugin in a program, for testkits.
+#[doc(hidden)]
+pub fn deliveries_in_program<P: crate::Plugin>(plugin: Arc<P>, host: Host) -> Router {
+    router(plugin, host)
+}
+
 async fn execute(State(plugin): State<Arc<dyn Lifecycle>>, body: Bytes) -> Response {
     let execution: Execution = match serde_json::from_slice(&body) {
         Ok(execution) => execution,

@@ -109,6 +109,7 @@ pub mod __private {
     pub use crate::export::schema_of;
     pub use crate::{
         assets::Assets,
+        deliveries::deliveries_in_program,
         export::{built_in, entry},
         functions::RUSTC,
         plugin::ExportedPlugin,

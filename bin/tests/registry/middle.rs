@@ -137,7 +137,7 @@ fn events_of_a_database_that_is_killed() {
     for kill in 0..kills {
         until_emitted(&server, &next, (kill + 1) * ALL / (kills + 2));
         world.server().kill();
-        let refused: Value = json!({ "topic": "order.made", "payload": { "do": "count" } });
+        let refused: Value = json!({ "topic": "order.made", "payload": { "do": "ledger", "number": ALL } });
         assert_eq!(server.act_with("POST", "/api/v1/emit", &refused).status, 503);
         world.server().start_again();
     }

@@ -82,6 +82,11 @@ impl NatsServer {
         *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
     }
 
+    /// Removes all that it keeps, while it does not run: as a disk that was exchanged.
+    pub fn wipe(&self) {
+        fs::remove_dir_all(self.root.join("data")).unwrap();
+    }
+
     /// Kills it in the middle of whatever it does.
     pub fn kill(&self) {
         if let Some(mut server) = self.server.lock().unwrap_or_else(PoisonError::into_inner).take() {

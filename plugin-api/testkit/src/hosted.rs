@@ -1,8 +1,9 @@
 //! What a server keeps for plugins, in a test: the server's own code, with SQLite in a directory of the test's own, for the package
 //! whose tests run. What must not live here: anything that a server does otherwise.
 
+use crate::queued::QueuedWork;
 use axum::body::{Body, to_bytes};
-use camlock_plugin::{Error, HostError, HostErrorCode, Result};
+use camlock_plugin::{Error, Event, HostError, HostErrorCode, Result};
 use camlock_policy::{
     Asker, Body as AskBody, ERROR_CODE, Granted, Grants, MigrationFile, ReplacedDocument, Services, TableTerms,
     TablesNotReady, manifest, migrations,
@@ -37,6 +38,7 @@ const MOST_WORDS: usize = 64 << 10;
 pub(crate) struct HostedServices {
     services: HostServices,
     asker: Asker,
+    work: QueuedWork,
     ahead: Arc<Mutex<Duration>>,
     /// There until the last ask is answered.
     _directory: TempDir,
@@ -56,9 +58,10 @@ impl HostedServices {
         let file = SqliteFile::at(directory.path().join("plugins.db"));
         let ahead = Arc::new(Mutex::new(Duration::ZERO));
         let theirs = ahead.clone();
-        let storage = PluginStorage::new(PluginData::Sqlite(file.clone()), StorageLimits::default())
-            .with_clock(Arc::new(move || SystemTime::now() + *theirs.lock()));
-        let tables = PluginTables::in_file(file, SESSIONS, Handle::current());
+        let clock = Arc::new(move || SystemTime::now() + *theirs.lock());
+        let storage =
+            PluginStorage::new(PluginData::Sqlite(file.clone()), StorageLimits::default()).with_clock(clock.clone());
+        let tables = PluginTables::in_file(file.clone(), SESSIONS, Handle::current());
         let name: Arc<str> = manifest.name.as_str().into();
         let files = read_migrations(&package)?;
         if let Some(why) = migrations::never_run(&manifest, &files) {
@@ -70,17 +73,32 @@ impl HostedServices {
                 TablesNotReady::Failed { failure, .. } => Error::msg(failure.reason),
             })?;
         }
+        let granted = Granted::new(manifest.camlock.permissions.iter().cloned(), &grants);
+        let work = QueuedWork::new(file, &manifest, &granted, clock);
+        let database = DatabaseService::new(tables, SessionLimits::default()).with_tasks(work.desk());
         let mut services = ServiceSet::default();
         services.add("storage/1", StorageService::new(storage)).map_err(sentence)?;
-        services.add("database/1", DatabaseService::new(tables, SessionLimits::default())).map_err(sentence)?;
+        services.add("database/1", database).map_err(sentence)?;
+        services.add("events/1", work.event_service()).map_err(sentence)?;
+        services.add("tasks/1", work.tasks_service()).map_err(sentence)?;
         services.add("openapi/1", OpenApiService::default()).map_err(sentence)?;
-        let granted = Granted::new(manifest.camlock.permissions, &grants);
         Ok(HostedServices {
             services: HostServices::new(services, AskLimits::default()),
             asker: Asker { plugin: name, generation: 1, granted, document: ReplacedDocument::default() },
+            work,
             ahead,
             _directory: directory,
         })
+    }
+
+    /// The plugin's events and tasks.
+    pub(crate) fn work(&self) -> &QueuedWork {
+        &self.work
+    }
+
+    /// The event as a subscription brings it.
+    pub(crate) fn subscribed(&self, event: Event) -> Result<Event> {
+        self.work.subscribed(event, &self.asker.granted)
     }
 
     /// It is later from now on.

@@ -28,12 +28,16 @@
 
 #[cfg(feature = "services")]
 mod hosted;
+#[cfg(feature = "services")]
+mod queued;
 mod setup;
 
+#[cfg(feature = "services")]
+pub use crate::queued::QueuedTask;
 pub use crate::setup::Setup;
 use axum::{Router, body::Body};
 use bytes::Bytes;
-use camlock_plugin::{Config, Execution, Host, Plugin, Result, Routes, Taken, Value};
+use camlock_plugin::{Config, Due, Event, Execution, Host, Plugin, Result, Routes, Taken, Task, Value};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use serde::Serialize;
@@ -78,10 +82,36 @@ impl<P: Plugin> Running<P> {
 
     #[cfg(feature = "services")]
     pub(crate) fn with_services(self, services: Arc<hosted::HostedServices>) -> Self {
+        let (plugin, host) = (self.plugin.clone(), self.host.clone());
+        services.work().serve(camlock_plugin::__private::deliveries_in_program(plugin, host));
         Running { services: Some(services), ..self }
     }
 
-    /// It is later from now on, for what the host keeps: values expire.
+    #[cfg(feature = "services")]
+    fn hosted(&self) -> &hosted::HostedServices {
+        self.services.as_deref().expect("they are there once it was started")
+    }
+
+    /// What it has emitted so far, in order: by `host.events()`, and in transactions that were committed.
+    #[cfg(feature = "services")]
+    pub async fn emitted(&self) -> Result<Vec<Event>> {
+        self.hosted().work().emitted().await
+    }
+
+    /// What it has enqueued so far, in order: by `host.tasks()`, and in transactions that were committed.
+    #[cfg(feature = "services")]
+    pub async fn enqueued(&self) -> Result<Vec<QueuedTask>> {
+        self.hosted().work().enqueued().await
+    }
+
+    /// Has the plugin do what it has enqueued and what is due, and what that enqueues, until nothing of that waits any more: as a server
+    /// would, with attempts, time limits and retries. What waits for its time begins once it is late enough: see `advance`.
+    #[cfg(feature = "services")]
+    pub async fn run_tasks(&self) -> Result<()> {
+        self.hosted().work().run_tasks().await
+    }
+
+    /// It is later from now on, for what the host keeps: values expire, and tasks are due.
     #[cfg(feature = "services")]
     pub fn advance(&self, by: std::time::Duration) {
         if let Some(services) = &self.services {
@@ -112,6 +142,27 @@ impl<P: Plugin> Running<P> {
     /// Has it work something out, as a host would.
     pub async fn execute(&self, input: impl Into<Value>) -> Result<Value> {
         self.plugin.execute(Execution::new(input)).await
+    }
+
+    /// Has it hear of an event, as a host would: with the feature `services` by the manifest's subscription that names the topic, or not
+    /// at all.
+    pub async fn hear(&self, event: Event) -> Result<()> {
+        #[cfg(feature = "services")]
+        let event = self.hosted().subscribed(event)?;
+        self.plugin.event(event).await
+    }
+
+    /// Has it do a task that nobody enqueued: one attempt, with what runs before and after it.
+    pub async fn task(&self, task: Task) -> Result<Value> {
+        self.plugin.before_task(&task).await?;
+        let outcome = self.plugin.task(task.clone()).await;
+        self.plugin.after_task(&task, &outcome).await;
+        outcome
+    }
+
+    /// Has it do what a schedule says, at that time.
+    pub async fn schedule(&self, due: Due) -> Result<()> {
+        self.plugin.schedule(due).await
     }
 
     /// Sends a request, with the path as the plugin's router sees it.

@@ -16,7 +16,7 @@ mod stream;
 mod subscriber;
 mod wire;
 
-pub use durable::{EventPlace, EventsUrl, NotAnEventsUrl};
+pub use durable::{EventPlace, EventsUrl, KeptEmission, NotAnEventsUrl, emitted_in_file};
 pub(crate) use durable::{INSERT_ONE, SQLITE_TABLES};
 pub use queue::EventLimits;
 pub use record::{EventRecord, SharedEvent};

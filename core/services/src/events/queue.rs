@@ -20,11 +20,19 @@ pub struct EventLimits {
     pub attempts: u32,
     /// So long it is waited after the first attempt, and twice as long after each one more, up to a minute.
     pub pause: Duration,
+    /// Whether all events are kept, whoever wants that: so that tests of plugins find them.
+    pub keep_all: bool,
 }
 
 impl Default for EventLimits {
     fn default() -> Self {
-        EventLimits { waiting: 10_000, bytes: 16 << 20, attempts: 10, pause: Duration::from_millis(500) }
+        EventLimits {
+            waiting: 10_000,
+            bytes: 16 << 20,
+            attempts: 10,
+            pause: Duration::from_millis(500),
+            keep_all: false,
+        }
     }
 }
 

@@ -296,3 +296,62 @@ fn nats_hears_of_transactions() {
         assert_eq!(heard[0].trace_id, [7; 16]);
     });
 }
+
+/// The server comes back with nothing of what it had: that is noticed, and what is emitted then is heard of, by each server.
+#[cfg(feature = "nats")]
+#[trial]
+fn nats_has_lost_everything() {
+    let server = camlock_testing::NatsServer::start();
+    on_all([Place::Nats(server.url(), Box::new(Place::sqlite()))], async |place| {
+        let plugins: Vec<_> = (0..2).map(|_| Arc::new(FakePlugin::default())).collect();
+        let servers: Vec<_> =
+            plugins.iter().enumerate().map(|(at, plugin)| place.open(&format!("node-{at}"), plugin)).collect();
+        for one in &servers {
+            one.serve("shop", &[place.subscription("order.*", "every")]);
+        }
+        while servers[0].subscriptions().await.unwrap().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        for number in 0..10 {
+            emit(&servers[0], "order.made", json!({ "number": number })).await;
+        }
+        for plugin in &plugins {
+            plugin.until_heard(10).await;
+        }
+        server.kill();
+        server.wipe();
+        server.start_again();
+        // Nothing is acknowledged before there is somewhere to keep it.
+        let mut number = 10;
+        while number < 20 {
+            let payload = json!({ "number": number }).to_string().into();
+            let emission = Emission { topic: "order.made".to_owned(), payload, durable: true, trace_id: [0; 16] };
+            match EventControl::emit(&servers[number % 2], emission).await {
+                Ok(()) => number += 1,
+                Err(error) => assert_eq!(error.code, AskErrorCode::Unavailable, "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        for plugin in &plugins {
+            let heard = plugin.until_heard(20).await;
+            let anew: Vec<_> =
+                heard[10..].iter().map(|event| (event.payload["number"].as_u64(), event.position)).collect();
+            assert!(anew.into_iter().eq((10..20).map(|number| (Some(number), number - 9))), "{heard:?}");
+        }
+    });
+}
+
+/// One server alone keeps no second copy, and says so.
+#[cfg(feature = "nats")]
+#[trial]
+fn nats_has_no_replicas() {
+    let url = format!("{}?replicas=3", camlock_testing::NatsServer::shared().url());
+    on_all([Place::Nats(url, Box::new(Place::sqlite()))], async |place| {
+        let events = place.open("one", &Arc::default());
+        let emission =
+            Emission { topic: "order.made".to_owned(), payload: "{}".into(), durable: true, trace_id: [0; 16] };
+        let refused = EventControl::emit(&events, emission).await.unwrap_err();
+        assert_eq!(refused.code, AskErrorCode::Unavailable);
+        assert!(refused.message.contains("_events on 127.0.0.1:") && refused.message.contains("replicas"), "{refused}");
+    });
+}

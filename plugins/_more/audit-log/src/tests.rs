@@ -28,7 +28,7 @@ async fn json_of(log: &Running<AuditLog>, path: &str) -> Value {
 }
 
 async fn tell(log: &Running<AuditLog>, topic: &str, payload: &str) -> Result<()> {
-    log.plugin().event(Event::new(topic, payload.to_owned())).await
+    log.hear(Event::new(topic, payload.to_owned())).await
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn what_is_kept_comes_once() {
     for position in [1, 2, 2, 1, 3] {
         let mut event = Event::new("session.created", "{}");
         event.position = position;
-        log.plugin().event(event).await.unwrap();
+        log.hear(event).await.unwrap();
     }
     assert_eq!(json_of(&log, "/verify").await["last"], json!(3));
     log.stop().await;
@@ -92,7 +92,7 @@ async fn what_is_old_goes_from_the_beginning() {
     for age in [100, 95, 1, 99, 0] {
         let mut event = Event::new("a.b", format!("{age}"));
         event.at = SystemTime::now() - day * age;
-        log.plugin().event(event).await.unwrap();
+        log.hear(event).await.unwrap();
     }
     // The one of 99 days lies behind a younger one.
     assert_eq!(log.plugin().store.remove_before(SystemTime::now() - day * 90).await.unwrap(), 2);

@@ -1,15 +1,19 @@
 //! One attempt, over a real socket.
 
 use crate::{
+    Webhook,
     plan::AttemptAnswer,
     sender::send,
     settings::{WebhookEndpoint, WebhookSettings},
     store::WebhookDelivery,
 };
+use camlock_plugin::{Event, json};
+use camlock_testkit::{Running, Setup};
 use std::time::{Duration, SystemTime};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
+    task::JoinHandle,
 };
 
 fn delivery() -> WebhookDelivery {
@@ -102,4 +106,57 @@ async fn what_is_not_sent() {
     let url = format!("http://{}/", silent.local_addr().unwrap());
     let outcome = send(&endpoint(&url), &private(), &delivery(), now).await;
     assert_eq!(outcome, AttemptAnswer::Nothing("there was no answer within 1 s".to_owned()));
+}
+
+/// A receiver that answers each request with the next of these, and the plugin that knows it.
+async fn receiving(answers: &'static [&'static str]) -> (Running<Webhook>, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let receiving = tokio::spawn(async move {
+        for answer in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"}") {
+                assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0);
+            }
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let config = json!({
+        "private": true,
+        "endpoints": { "shop": { "url": url, "topics": ["order.*"], "secrets": endpoint("").secrets, "seconds": 20 } },
+    });
+    (Setup::new().config(config).unwrap().start::<Webhook>().await.unwrap(), receiving)
+}
+
+async fn states(webhook: &Running<Webhook>) -> Vec<String> {
+    webhook.enqueued().await.unwrap().into_iter().map(|task| task.state).collect()
+}
+
+#[tokio::test]
+async fn an_event_is_delivered_once_and_what_fails_later() {
+    const OK: &str = "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
+    const LATER: &str = "HTTP/1.1 503 Away\r\nretry-after: 600\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    let (webhook, receiving) = receiving(&[OK, LATER, OK]).await;
+    let mut event = Event::new("order.paid", "{\"order\":7}");
+    event.position = 1;
+    webhook.hear(event.clone()).await.unwrap();
+    // It came once more, as what is kept may; and another that nobody wants.
+    webhook.hear(event.clone()).await.unwrap();
+    webhook.hear(Event::new("session.created", "{}")).await.unwrap();
+    assert_eq!(states(&webhook).await, ["waiting"]);
+    webhook.run_tasks().await.unwrap();
+    assert_eq!(states(&webhook).await, ["done"]);
+    event.position = 2;
+    webhook.hear(event).await.unwrap();
+    webhook.run_tasks().await.unwrap();
+    // Whoever was asked to wait waits.
+    assert_eq!(states(&webhook).await, ["done", "done", "waiting"]);
+    let due = webhook.enqueued().await.unwrap()[2].due;
+    assert!(due > SystemTime::now() + Duration::from_secs(500));
+    webhook.advance(Duration::from_secs(700));
+    webhook.run_tasks().await.unwrap();
+    assert_eq!(states(&webhook).await, ["done"; 3]);
+    receiving.await.unwrap();
+    webhook.stop().await;
 }

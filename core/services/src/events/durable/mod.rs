@@ -5,6 +5,7 @@
 
 mod clerk;
 mod courier;
+mod emitted;
 mod ledger;
 #[cfg(feature = "nats")]
 mod nats;
@@ -17,6 +18,8 @@ mod store;
 mod url;
 mod writer;
 
+pub use emitted::emitted_in_file;
+pub use port::KeptEmission;
 pub(crate) use sql::{INSERT_ONE, SQLITE_TABLES};
 pub use url::{EventsUrl, NotAnEventsUrl};
 
@@ -139,7 +142,7 @@ impl DurableEvents {
 
     /// Whether somebody wants events of this topic kept, as far as that is known.
     pub(super) fn wants(&self, topic: &str) -> bool {
-        self.0.wanted.read().iter().any(|pattern| pattern.matches(topic))
+        self.0.limits.keep_all || self.0.wanted.read().iter().any(|pattern| pattern.matches(topic))
     }
 
     /// Keeps an event: when this returns it is on the disk.

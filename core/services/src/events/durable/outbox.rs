@@ -2,23 +2,14 @@
 //! once they are committed, and only then removed. If this ends in between they come twice. What must not live here: where they go.
 
 use super::{
+    emitted::emission,
     port::KeptEmission,
     sql::{FRESH, LOCK_HEAD, REMOVE_FRESH, UNNUMBERED},
-    store::{EventCell, EventStore, KeptEventRow, begin, on_postgres, on_sqlite, plain},
+    store::{EventCell, EventStore, begin, on_postgres, on_sqlite, plain},
 };
 use crate::{PluginData, data::unavailable};
 use camlock_policy::AskError;
 use rusqlite::Connection;
-
-fn emission(row: &KeptEventRow) -> KeptEmission {
-    KeptEmission {
-        topic: row[1].text().to_owned(),
-        payload: row[2].bytes().to_vec().into(),
-        at: row[3].count(),
-        trace_id: row[4].bytes().try_into().unwrap_or_default(),
-        depth: u32::try_from(row[5].number()).unwrap_or_default(),
-    }
-}
 
 impl EventStore {
     /// Carries some of them over, in their order: how many.

@@ -8,13 +8,17 @@ use tokio::sync::watch;
 
 /// An event that is to be kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct KeptEmission {
-    pub(super) topic: String,
-    pub(super) payload: Bytes,
-    /// In microseconds since 1970.
-    pub(super) at: u64,
-    pub(super) trace_id: [u8; 16],
-    pub(super) depth: u32,
+pub struct KeptEmission {
+    /// What it is about.
+    pub topic: String,
+    /// What it says.
+    pub payload: Bytes,
+    /// When it was emitted, in microseconds since 1970.
+    pub at: u64,
+    /// The trace that it belongs to, or zeros.
+    pub trace_id: [u8; 16],
+    /// How many events led to it.
+    pub depth: u32,
 }
 
 /// One that is kept, with its number among all, and its position among those of its topic.

@@ -6,8 +6,8 @@ use async_nats::{
     Client, ConnectOptions, HeaderMap,
     connection::State,
     jetstream::{
-        self, Context,
-        context::PublishErrorKind,
+        self, Context, ErrorCode,
+        context::{GetStreamErrorKind, PublishErrorKind},
         message::{PublishMessage, StreamMessage},
         stream::{Config, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, StorageType, Stream},
     },
@@ -102,41 +102,61 @@ impl NatsLink {
 
     /// What lies there; made the first time.
     pub(super) async fn streams(&self) -> Result<&NatsStreams, AskError> {
+        self.open().await?;
+        self.streams.get_or_try_init(|| self.make()).await
+    }
+
+    /// Makes what is not there, and has as many servers keep it as the URL says.
+    async fn make(&self) -> Result<NatsStreams, AskError> {
         let (_, context) = self.open().await?;
-        let make = async {
-            let prefix = self.url.prefix();
-            let config = |name: &str, subject: &str, most: i64| Config {
-                name: format!("{prefix}_{name}"),
-                subjects: vec![format!("{prefix}.{subject}.>")],
-                retention: RetentionPolicy::Limits,
-                discard: DiscardPolicy::New,
-                storage: StorageType::File,
-                max_messages_per_subject: most,
-                duplicate_window: TWICE,
-                allow_direct: true,
-                ..Config::default()
-            };
-            let make = async |name: &str, subject: &str, most: i64| {
-                let made = context.get_or_create_stream(config(name, subject, most)).await;
-                made.map_err(|error| {
-                    unavailable(format!("the stream {prefix}_{name} on {}: {error}", self.url.shown()))
-                })
-            };
-            let table = async |name: &str, subject: &str| {
-                let stream = make(name, subject, 1).await?;
-                Ok::<_, AskError>(NatsTable {
-                    stream,
-                    context: context.clone(),
-                    prefix: format!("{prefix}.{subject}."),
-                })
-            };
-            Ok(NatsStreams {
-                events: make("events", "event", -1).await?,
-                subscriptions: table("subscriptions", "subscription").await?,
-                dead: table("dead", "dead").await?,
-            })
+        let prefix = self.url.prefix();
+        let table = async |name: &str, subject: &str| {
+            let stream = self.make_stream(name, subject, 1).await?;
+            Ok::<_, AskError>(NatsTable { stream, context: context.clone(), prefix: format!("{prefix}.{subject}.") })
         };
-        self.streams.get_or_try_init(|| make).await
+        Ok(NatsStreams {
+            events: self.make_stream("events", "event", -1).await?,
+            subscriptions: table("subscriptions", "subscription").await?,
+            dead: table("dead", "dead").await?,
+        })
+    }
+
+    async fn make_stream(&self, name: &str, subject: &str, most: i64) -> Result<Stream, AskError> {
+        let (_, context) = self.open().await?;
+        let prefix = self.url.prefix();
+        let wanted = Config {
+            name: format!("{prefix}_{name}"),
+            subjects: vec![format!("{prefix}.{subject}.>")],
+            retention: RetentionPolicy::Limits,
+            discard: DiscardPolicy::New,
+            storage: StorageType::File,
+            max_messages_per_subject: most,
+            duplicate_window: TWICE,
+            allow_direct: true,
+            num_replicas: self.url.replicas().unwrap_or(1),
+            ..Config::default()
+        };
+        let told =
+            |error: &dyn Display| unavailable(format!("the stream {prefix}_{name} on {}: {error}", self.url.shown()));
+        let made = context.get_or_create_stream(wanted).await.map_err(|error| told(&error))?;
+        let there = &made.cached_info().config;
+        if let Some(replicas) = self.url.replicas().filter(|replicas| *replicas != there.num_replicas) {
+            let changed = Config { num_replicas: replicas, ..there.clone() };
+            context.update_stream(changed).await.map_err(|error| told(&error))?;
+        }
+        Ok(made)
+    }
+
+    /// Makes the streams once more, if the server has none of events any more.
+    pub(super) async fn make_again_if_gone(&self) {
+        let Ok((_, context)) = self.open().await else { return };
+        let name = format!("{}_events", self.url.prefix());
+        let Err(error) = context.get_stream(&name).await else { return };
+        let is_gone = matches!(error.kind(), GetStreamErrorKind::JetStream(error)
+            if error.error_code() == ErrorCode::STREAM_NOT_FOUND);
+        if is_gone && let Err(error) = self.make().await {
+            tracing::warn!("{}", error.message);
+        }
     }
 
     /// An event's subject ends with a word that no topic has: so `>` of a pattern matches also nothing.

@@ -61,6 +61,10 @@ struct NatsLedger {
     held: Mutex<HashMap<SubscriptionKey, HeldRight>>,
     /// What others hold: which revision was seen, first when.
     others: Mutex<HashMap<SubscriptionKey, (u64, Instant)>>,
+    /// What was registered here, and not let go of.
+    registered: Mutex<HashMap<SubscriptionKey, SubscriptionTerms>>,
+    /// When the stream of events was made that is known here.
+    made: Mutex<Option<SystemTime>>,
     swept: Mutex<Option<Instant>>,
 }
 
@@ -85,6 +89,8 @@ impl NatsEvents {
             readers: Mutex::default(),
             held: Mutex::default(),
             others: Mutex::default(),
+            registered: Mutex::default(),
+            made: Mutex::default(),
             swept: Mutex::default(),
         }))
     }
@@ -203,15 +209,64 @@ impl NatsLedger {
         seen.1.elapsed() >= HELD_FOR
     }
 
+    /// The number of the last event. If the streams are not those that were known, all begins anew.
+    async fn last(&self) -> Result<u64, AskError> {
+        let info = match self.link.streams().await?.events.get_info().await {
+            Ok(info) => info,
+            Err(error) => {
+                self.link.make_again_if_gone().await;
+                return Err(unavailable(error));
+            }
+        };
+        let made = SystemTime::from(info.created);
+        let known = *self.made.lock();
+        if known.is_some_and(|known| known != made) {
+            self.begin_anew().await?;
+        }
+        *self.made.lock() = Some(made);
+        Ok(info.state.last_sequence)
+    }
+
+    /// The server has lost what it had. All that is in its new streams came after that: subscriptions have all of it before them.
+    async fn begin_anew(&self) -> Result<(), AskError> {
+        tracing::error!(
+            "NATS at {} has lost its streams `{}_…`: events that were kept and not handled, those that were given up, and where \
+             subscriptions were are gone; the streams were made anew, positions begin at 1, and subscriptions hear of what is emitted \
+             from now on",
+            self.link.url.shown(),
+            self.link.url.prefix()
+        );
+        self.readers.lock().clear();
+        self.held.lock().clear();
+        self.others.lock().clear();
+        let registered = self.registered.lock().clone();
+        for (key, terms) in registered {
+            self.write_registration(&key, &terms, 0).await?;
+        }
+        Ok(())
+    }
+
     async fn register(&self, key: SubscriptionKey, terms: SubscriptionTerms) -> Result<(), AskError> {
+        let head = self.last().await?;
+        self.write_registration(&key, &terms, head).await?;
+        self.registered.lock().insert(key, terms);
+        Ok(())
+    }
+
+    /// One that is not there begins behind that number.
+    async fn write_registration(
+        &self,
+        key: &SubscriptionKey,
+        terms: &SubscriptionTerms,
+        head: u64,
+    ) -> Result<(), AskError> {
         let streams = self.link.streams().await?;
-        let head = streams.events.get_info().await.map_err(unavailable)?.state.last_sequence;
-        let fresh = NatsSubscription::new(&key, &terms, head);
+        let fresh = NatsSubscription::new(key, terms, head);
         if streams.subscriptions.put(&key.row(), written(&fresh), Some(0)).await?.is_some() {
             return Ok(());
         }
         let change = |state: &mut NatsSubscription| {
-            *state = std::mem::take(state).with(&terms);
+            *state = std::mem::take(state).with(terms);
             RowChange::Write
         };
         self.change(&key.row(), change).await.map(drop)
@@ -224,7 +279,7 @@ impl NatsLedger {
             let subscription = key.rsplit_once('.').map_or("", |(subscription, _)| subscription);
             *dead.entry(subscription.to_owned()).or_default() += 1;
         }
-        let last = streams.events.get_info().await.map_err(unavailable)?.state.last_sequence;
+        let last = self.last().await?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let mut rows = Vec::new();
         for row in streams.subscriptions.rows("").await? {
@@ -286,9 +341,7 @@ impl EventLedger for NatsEvents {
     }
 
     fn head(&self) -> LedgerFuture<u64> {
-        self.asked(async move |ledger| {
-            Ok(ledger.link.streams().await?.events.get_info().await.map_err(unavailable)?.state.last_sequence)
-        })
+        self.asked(async move |ledger| ledger.last().await)
     }
 
     fn listen(&self, look: watch::Sender<u64>) -> BoxFuture<()> {
@@ -315,6 +368,7 @@ impl EventLedger for NatsEvents {
         self.asked(async move |ledger| {
             ledger.held.lock().remove(&key);
             ledger.readers.lock().remove(&key);
+            ledger.registered.lock().remove(&key);
             let change = |state: &mut NatsSubscription| {
                 if state.holder != *holder {
                     return RowChange::Leave;

@@ -6,12 +6,17 @@ use std::{fmt, str::FromStr};
 /// What is kept there begins with this, unless the URL says otherwise.
 const USUAL_PREFIX: &str = "camlock";
 
-/// `nats://[USER:PASSWORD@|TOKEN@]HOST[:PORT][,…][/NAME]`, or `tls://…`. What is kept there begins with the name, so several fleets may
-/// share a server. It may hold a password, and is not shown.
+/// So many servers of a cluster keep each event at most.
+const MOST_REPLICAS: usize = 5;
+
+/// `nats://[USER:PASSWORD@|TOKEN@]HOST[:PORT][,…][/NAME][?replicas=N]`, or `tls://…`. What is kept there begins with the name, so several
+/// fleets may share a server. It may hold a password, and is not shown.
 #[derive(Clone, PartialEq, Eq)]
 pub(in super::super) struct NatsUrl {
     servers: Vec<String>,
     prefix: String,
+    /// So many servers of a cluster keep each event, if it is said.
+    replicas: Option<usize>,
 }
 
 /// Why a text is no such URL.
@@ -21,7 +26,8 @@ pub(in super::super) struct NoNatsUrl(String);
 
 impl fmt::Debug for NatsUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("NatsUrl").field("server", &self.shown()).field("prefix", &self.prefix).finish()
+        let mut shown = formatter.debug_struct("NatsUrl");
+        shown.field("server", &self.shown()).field("prefix", &self.prefix).field("replicas", &self.replicas).finish()
     }
 }
 
@@ -29,6 +35,11 @@ impl NatsUrl {
     /// With what all that is kept there begins.
     pub(super) fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    /// So many servers of a cluster keep each event, if it is said.
+    pub(super) fn replicas(&self) -> Option<usize> {
+        self.replicas
     }
 
     /// Where it is, without what opens it.
@@ -62,6 +73,15 @@ impl FromStr for NatsUrl {
         if !matches!(scheme, "nats" | "tls") {
             return Err(told("it does not begin with nats:// or tls://"));
         }
+        let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
+        let good = |count: &usize| (1..=MOST_REPLICAS).contains(count);
+        let replicas = match query {
+            None => None,
+            Some(query) => {
+                let count = query.strip_prefix("replicas=").and_then(|count| count.parse().ok()).filter(good);
+                Some(count.ok_or_else(|| told("what follows `?` is not `replicas=` with a number from 1 to 5"))?)
+            }
+        };
         let (hosts, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let prefix = if prefix.is_empty() { USUAL_PREFIX } else { prefix };
         let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -73,7 +93,7 @@ impl FromStr for NatsUrl {
         if !servers.iter().all(is_good) {
             return Err(told("it names no server"));
         }
-        Ok(NatsUrl { servers, prefix: prefix.to_owned() })
+        Ok(NatsUrl { servers, prefix: prefix.to_owned(), replicas })
     }
 }
 
@@ -87,7 +107,12 @@ mod tests {
         assert_eq!((url.prefix(), &*url.shown()), ("shop", "one:4222, two:4223"));
         assert_eq!(url.servers().1, Some(("ann".to_owned(), Some("secret".to_owned()))));
         assert!(!format!("{url:?}").contains("secret"));
-        assert_eq!("tls://one".parse::<NatsUrl>().unwrap().prefix(), "camlock");
+        assert_eq!((url.replicas(), "tls://one".parse::<NatsUrl>().unwrap().prefix()), (None, "camlock"));
+        let replicated: NatsUrl = "nats://one,two,three?replicas=3".parse().unwrap();
+        assert_eq!((replicated.prefix(), replicated.replicas()), ("camlock", Some(3)));
+        for bad in ["nats://one?replicas=0", "nats://one/shop?replicas=6", "nats://one?copies=3", "nats://one?"] {
+            assert!(bad.parse::<NatsUrl>().unwrap_err().0.contains("`replicas=`"), "{bad}");
+        }
         for bad in ["", "one:4222", "http://one", "nats://", "nats://one/a.b", "nats://one:port", "nats://,"] {
             assert!(bad.parse::<NatsUrl>().is_err(), "{bad}");
         }
