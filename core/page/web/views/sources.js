@@ -47,7 +47,7 @@ function row(catalog) {
 function form() {
   const field = (key, label, more = {}) => h('div', { class: key === 'name' ? 'field' : 'field wide' }, h('label', { for: `catalog-${key}` }, label), h('input', { id: `catalog-${key}`, type: 'text', autocomplete: 'off', spellcheck: 'false', value: wish[key], oninput: (event) => { wish[key] = event.target.value; changed(); }, ...more }));
   return h('form', { key: 'add', class: 'row card', 'aria-label': t('sources.add'), onsubmit: add },
-    field('name', t('col.name'), { required: true }), field('url', t('sources.url'), { required: true, placeholder: 'https://…' }), field('root_sha256', t('sources.root.wanted')),
+    field('name', t('col.name'), { required: true }), field('url', t('sources.url'), { required: true }), field('root_sha256', t('sources.root.wanted')),
     h('label', { class: 'choice' }, h('input', { type: 'checkbox', checked: wish.unsigned, onchange: (event) => { wish.unsigned = event.target.checked; changed(); } }), t('sources.unsigned.take')),
     h('button', { class: 'primary', type: 'submit', 'aria-busy': state.busy.has('catalog') ? 'true' : null }, t('sources.add')));
 }
