@@ -59,7 +59,7 @@ fn one_with_events_hears_of_them_and_passes_its_tests() {
     end(command(&site, &["emit", "session.created", r#"{"user":7}"#])).done();
     server.until_text("/api/v1/p/sessions/", r#"{"session.created":1}"#);
     server.end();
-    cargo_test(&site.path("plugins/sessions"), 2, "core/loader/fixtures/Cargo.lock");
+    cargo_test(&site.path("plugins/sessions"), 2, "Cargo.lock");
 }
 
 #[test]
