@@ -45,7 +45,7 @@ export function openMenu(plugin, at) {
 }
 
 /** The button that opens it, where there is anything in it. */
-export const menuButton = (plugin) => items(plugin).length > 0 && h('button', {
+export const menuButton = (plugin) => (acts(plugin).length > 0 || brought().length > 0) && h('button', {
   class: 'ghost', 'aria-haspopup': 'menu', 'aria-label': t('menu.of', { name: plugin.name }),
   onclick: ({ currentTarget }) => { const { left, bottom } = currentTarget.getBoundingClientRect(); openMenu(plugin, { x: left, y: bottom }); },
 }, '⋯');

@@ -6,28 +6,28 @@ import { brought, menuButton } from '../menu.js';
 import { size, t } from '../messages.js';
 import { acts, badge, buttons, code, name, pairs, quiet, short, table, time, words } from '../parts.js';
 import { link, TABS } from '../router.js';
-import { may, state } from '../store.js';
-import * as analytics from './analytics.js';
-import * as configuration from './configuration.js';
-import * as events from './events.js';
-import * as executions from './executions.js';
-import * as grants from './grants.js';
-import * as history from './history.js';
-import * as logs from './logs.js';
-import * as subscriptions from './subscriptions.js';
-import * as tasks from './tasks.js';
+import { changed, may, state } from '../store.js';
 import { pages } from './page.js';
-import * as attempt from './try.js';
-import * as values from './values.js';
 
-const PARTS = { analytics, try: attempt, configuration, grants, values, subscriptions, tasks, executions, logs, history, events };
+/** The views of a plugin's parts come when somebody goes there first. */
+const LOADERS = {
+  analytics: () => import('./analytics.js'), try: () => import('./try.js'), configuration: () => import('./configuration.js'), grants: () => import('./grants.js'),
+  values: () => import('./values.js'), subscriptions: () => import('./subscriptions.js'), tasks: () => import('./tasks.js'), executions: () => import('./executions.js'),
+  logs: () => import('./logs.js'), history: () => import('./history.js'), events: () => import('./events.js'),
+};
+const loaded = new Map();
 const ROLES = { try: 'operator', configuration: 'admin', values: 'admin', subscriptions: 'operator', tasks: 'operator', executions: 'operator' };
 
 export const tabsOf = () => TABS.filter((tab) => !ROLES[tab] || may(ROLES[tab]));
 
-export function enter({ name: plugin, tab }, signal) {
+export async function enter({ name: plugin, tab }, signal) {
   if (tab === 'state') watchFound(signal);
-  else if (!ROLES[tab] || may(ROLES[tab])) PARTS[tab]?.enter?.({ name: plugin, tab }, signal);
+  else if (!ROLES[tab] || may(ROLES[tab])) {
+    if (!loaded.has(tab)) loaded.set(tab, await LOADERS[tab]());
+    if (signal.aborted) return;
+    loaded.get(tab).enter?.({ name: plugin, tab }, signal);
+    changed();
+  }
 }
 
 export function view(place, signal) {
@@ -40,7 +40,7 @@ export function view(place, signal) {
     plugin.description && h('p', { key: 'about', class: 'quiet about' }, plugin.description),
     h('nav', { key: 'tabs', class: 'tabs', 'aria-label': plugin.name }, tabs.map((one) => h('a', { key: one, href: link('plugin', plugin.name, one), 'aria-current': one === tab ? 'page' : null }, t(`tab.${one}`))),
       pages().filter((page) => page.plugin === plugin.name).map((page) => h('a', { key: `page-${page.id}`, href: page.href }, page.title))),
-    h('div', { key: `part-${tab}`, class: 'part' }, tab === 'state' ? about(plugin) : PARTS[tab].view({ ...place, tab }, signal, plugin)),
+    h('div', { key: `part-${tab}`, class: 'part' }, tab === 'state' ? about(plugin) : (loaded.get(tab)?.view({ ...place, tab }, signal, plugin) ?? quiet(t('loading')))),
   ];
 }
 
