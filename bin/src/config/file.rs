@@ -151,6 +151,18 @@ pub(super) struct JournalKeys {
 pub(super) struct BuildKeys {
     pub(super) profile: Option<Profile>,
     pub(super) dir: Option<PathBuf>,
+    pub(super) sandbox: BuildSandbox,
+}
+
+/// What a build may reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum BuildSandbox {
+    /// The network, and the files that a build needs.
+    Network,
+    /// There is none.
+    #[default]
+    None,
 }
 
 /// Not shown: it is the key itself.

@@ -222,6 +222,7 @@ impl Config {
         };
         parsed.limits.apply(&mut settings.limits);
         settings.isolation = parsed.plugins.isolation;
+        settings.builds_are_sandboxed = parsed.build.sandbox == file::BuildSandbox::Network;
         settings.isolation_requires_all = parsed.isolation.require == file::RequiredFences::Full;
         settings.grants = parsed.plugins.grant.unwrap_or(Grants::Asked);
         settings.new_enabled = parsed.plugins.new.unwrap_or_default() == file::New::Enabled;
@@ -441,6 +442,7 @@ mod tests {
             plugins.grant = ["storage", "network:*"]
             plugins.isolation = "process"
             isolation.require = "full"
+            build.sandbox = "network"
             services.storage.keys = 7
             services.asks.share = 0.5
             [limits]
@@ -471,6 +473,7 @@ mod tests {
         assert_eq!(settings.grants, Grants::these(["storage", "network:*"]).unwrap());
         assert_eq!((settings.isolation, settings.isolation_requires_all), (Some(Isolation::Process), true));
         assert_eq!(settings.ui["hello"], UiTrust::Trusted);
+        assert!(settings.builds_are_sandboxed);
         assert_eq!(settings.isolations.values().collect::<Vec<_>>(), [&Isolation::None]);
         assert_eq!(settings.limits.drain, Duration::from_secs(5));
         assert_eq!(settings.limits.requests.body, Some(2 << 20));

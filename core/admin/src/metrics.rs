@@ -108,7 +108,7 @@ fn of_requests(text: &mut Text, meters: &[(Arc<str>, Arc<Meter>)]) {
         (
             "camlock_plugin_requests_lost_total",
             "counter",
-            "Requests to a plugin that were under way in the process before this one when it died.",
+            "Requests to a plugin that were under way in a process that died: the one before this one, or its own.",
             Meter::all_lost,
         ),
     ];

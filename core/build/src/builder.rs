@@ -73,6 +73,8 @@ pub struct BuilderOptions {
     pub identify: Identify,
     /// Reads a library that was built.
     pub inspect: Inspect,
+    /// Whether what is built reaches nothing but what a build needs.
+    pub sandbox: bool,
     /// Who listens to compilers.
     pub listener: Option<CompilerListener>,
     /// Changes to the environment that builds see, for tests: set, or removed.
@@ -92,6 +94,7 @@ impl BuilderOptions {
             spare_after: Duration::from_secs(120),
             identify,
             inspect,
+            sandbox: false,
             listener: None,
             environment: Vec::new(),
         }
@@ -146,6 +149,9 @@ impl Builder {
         let mut tools = Tools::from_environment();
         for (name, value) in &options.environment {
             tools = tools.set(name, value.as_deref().map(OsStr::new));
+        }
+        if options.sandbox {
+            tools = tools.fenced(&absolute(&options.plugins), &data);
         }
         let memory = KnowledgeStore::at(data.join("builds/known"));
         running::end_leftovers(&data.join("builds/running"));

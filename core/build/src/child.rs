@@ -2,7 +2,7 @@
 //!
 //! What must not live here: what the tool is, and what its words mean.
 
-use crate::guard;
+use crate::{fence, guard};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
@@ -102,6 +102,10 @@ pub(crate) fn run(
     command.env(TAG, id).stdin(Stdio::null());
     let mut guard = guard::guarded(command);
     let is_guarded = guard.is_some();
+    if !is_guarded && fence::is_around(command) {
+        let why = "this program has no guard: call `run_verifier_if_asked()` first thing in `main`";
+        return Err(io::Error::other(format!("{}: {why}", guard::UNFENCED)));
+    }
     let command = guard.as_mut().unwrap_or(command);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = {

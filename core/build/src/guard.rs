@@ -6,6 +6,7 @@
 //!
 //! What must not live here: which tool, and what it says.
 
+use crate::fence::{self, CloseBuild};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{
@@ -37,7 +38,9 @@ pub fn run_guard_if_asked() {
         ARMED.store(true, Ordering::Relaxed);
         return;
     }
-    match run(arguments) {
+    let closed = fence::close_if_told();
+    let outcome = closed.map_err(|why| io::Error::other(format!("{UNFENCED}: {why}"))).and_then(|()| run(arguments));
+    match outcome {
         Ok(status) => end_as(status),
         Err(error) => {
             eprintln!("error: {error}");
@@ -45,6 +48,15 @@ pub fn run_guard_if_asked() {
         }
     }
 }
+
+/// The same, where this closes builds that are sandboxed.
+pub fn run_guard_if_asked_within(close: CloseBuild) {
+    fence::close_by(close);
+    run_guard_if_asked();
+}
+
+/// Why nothing is run.
+pub(crate) const UNFENCED: &str = "builds cannot be sandboxed here, as `build.sandbox` asks";
 
 /// The same command, run by a guard, if this program can be one. Its standard input is the pipe that ends it when it closes.
 pub(crate) fn guarded(command: &Command) -> Option<Command> {
@@ -67,7 +79,9 @@ fn run(mut command: impl Iterator<Item = OsString>) -> io::Result<ExitStatus> {
     // Before anything is started, which then is like it. That it cannot be done harms nobody.
     let _ = setpriority_process(None, super::child::NICE);
     let program = command.next().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut tool = Command::new(program).args(command).stdin(Stdio::null()).process_group(0).spawn()?;
+    let mut tool = Command::new(program);
+    tool.args(command).env_remove(fence::FENCE).stdin(Stdio::null()).process_group(0);
+    let mut tool = tool.spawn()?;
     let ended = pidfd_open(Pid::from_child(&tool), PidfdFlags::empty())?;
     let input = rustix::stdio::stdin();
     loop {

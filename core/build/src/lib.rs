@@ -13,6 +13,7 @@ mod depinfo;
 mod directory;
 mod environment;
 mod examine;
+mod fence;
 mod fingerprint;
 mod guard;
 mod hints;
@@ -53,7 +54,8 @@ pub use crate::{
     builder::{BuildLimit, Builder, BuilderOptions, CompilerListener, Inspect, LibraryIdentity},
     cargo::Profile,
     examine::{Examined, OLDEST, examine},
-    guard::run_guard_if_asked,
+    fence::{BuildFence, CloseBuild},
+    guard::{run_guard_if_asked, run_guard_if_asked_within},
     install::Installer,
     observed::{Identified, Identify},
     regular::read_regular,

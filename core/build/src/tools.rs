@@ -1,6 +1,6 @@
 //! Where `cargo` and `rustc` are, and how they are started.
 
-use crate::environment;
+use crate::{environment, fence::BuildFence};
 use std::{
     env,
     ffi::{OsStr, OsString},
@@ -13,6 +13,8 @@ use std::{
 #[derive(Clone, Debug)]
 pub(crate) struct Tools {
     variables: Vec<(OsString, OsString)>,
+    /// What is open to what they run, if not everything.
+    fence: Option<BuildFence>,
 }
 
 impl Tools {
@@ -27,12 +29,12 @@ impl Tools {
                 variables.push((name.into(), value.into()));
             }
         }
-        Tools { variables }
+        Tools { variables, fence: None }
     }
 
     /// Nothing at all.
     pub(crate) fn none() -> Self {
-        Tools { variables: Vec::new() }
+        Tools { variables: Vec::new(), fence: None }
     }
 
     /// The same with another `PATH`.
@@ -46,6 +48,16 @@ impl Tools {
         self.variables.retain(|(set, _)| set != name);
         self.variables.extend(value.map(|value| (name.into(), value.to_owned())));
         self
+    }
+
+    /// The same, with nothing open to what they run but what a build of these plugins needs.
+    pub(crate) fn fenced(self, plugins: &Path, data: &Path) -> Self {
+        let temporary = data.join("builds/tmp");
+        // If it cannot be made, builds fail, and say so.
+        let _ = std::fs::create_dir_all(&temporary);
+        let tools = self.set("TMPDIR", Some(temporary.as_os_str()));
+        let fence = Some(BuildFence::of(&tools, plugins, data));
+        Tools { fence, ..tools }
     }
 
     /// A variable as builds see it.
@@ -72,6 +84,9 @@ impl Tools {
     pub(crate) fn command(&self, program: &Path, directory: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir(directory).env_clear().envs(self.variables.iter().map(|(name, value)| (name, value)));
+        if let Some(fence) = &self.fence {
+            fence.put(&mut command, directory);
+        }
         command
     }
 

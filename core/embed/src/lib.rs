@@ -89,7 +89,7 @@ pub use camlock_store::Objects;
 /// own: all are the program itself,
 /// started again. There this call does the work and never returns. Without it no plugin is verified, hence none is loaded.
 pub fn run_verifier_if_asked() {
-    camlock_build::run_guard_if_asked();
+    camlock_build::run_guard_if_asked_within(|open| camlock_isolate::fence_build(&open.read, &open.run, &open.write));
     camlock_isolate::run_runner_if_asked();
     camlock_loader::run_verifier_if_asked_within(camlock_isolate::fence_verifier);
 }

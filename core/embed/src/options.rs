@@ -141,6 +141,23 @@ impl RegistrySettings {
         }
     }
 
+    /// Where it is, of one that is reached over the network: hosts and ports.
+    pub(crate) fn hosts(&self, data: &Path) -> Vec<(String, u16)> {
+        let url = self.url(data);
+        let Some(rest) = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://")) else {
+            return Vec::new();
+        };
+        let place = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let hosts = place.rsplit_once('@').map_or(place, |(_, hosts)| hosts);
+        let hosts = hosts.split(',').filter(|host| !host.is_empty() && !host.contains('%'));
+        let parted =
+            |host: &str| match host.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']')) {
+                Some((host, port)) => (host.to_owned(), port.parse().unwrap_or(5432)),
+                None => (host.to_owned(), 5432),
+            };
+        hosts.map(parted).collect()
+    }
+
     /// Which registry that is, without what lets one in.
     pub(crate) fn name(&self, data: &Path) -> String {
         let url = self.url(data);
@@ -243,6 +260,12 @@ mod tests {
 
     #[test]
     fn nothing_secret_is_shown() {
+        let at = |url: &str| {
+            RegistrySettings { url: Some(url.to_owned()), ..RegistrySettings::default() }.hosts(Path::new(""))
+        };
+        let two = [("db".to_owned(), 6432), ("[::1]".to_owned(), 5432)];
+        assert_eq!(at("postgres://camlock:secret@db:6432,[::1]/plugins?sslmode=require"), two);
+        assert_eq!((at("sqlite:///x.db"), at("postgresql:///plugins?host=/run")), (Vec::new(), Vec::new()));
         let database = Some("postgres://camlock:secret@db/plugins?password=secret".to_owned());
         let registry = RegistrySettings { url: database, ..RegistrySettings::default() };
         let shown = format!("{registry:?}");

@@ -118,7 +118,9 @@ impl Parts {
         };
         let runners = Runners::new(data.join("runners"), limits.create, around.clone(), work.clone());
         let runners = runners.map_err(because("no plugins can be isolated"))?;
-        let runners = Arc::new(runners.requiring_all(options.settings.isolation_requires_all));
+        let runners = Arc::new(
+            runners.requiring_all(options.settings.isolation_requires_all).with_database(options.registry.hosts(data)),
+        );
         let loader = Arc::new(loader.with_suspects(suspects.clone()).with_surroundings(around));
         let built_in = options.built_in.iter().map(|plugin| compiled_in(*plugin, loader.clone()));
         Ok(Parts {
@@ -208,6 +210,7 @@ pub fn build_options(
     let settings = settings.clone();
     camlock_build::BuilderOptions {
         profile,
+        sandbox: settings.builds_are_sandboxed,
         limit: Arc::new(move |plugin| settings.limits(plugin).build),
         ..camlock_build::BuilderOptions::new(plugins, builds, identify(), inspect)
     }

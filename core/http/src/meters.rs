@@ -59,7 +59,7 @@ impl Meter {
         self.left.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts what was under way in the process before this one, and was lost with it.
+    /// Counts what was under way in a process that died, and was lost with it: the one before this one, or the plugin's own.
     pub fn lost(&self, requests: u64) {
         self.lost.fetch_add(requests, Ordering::Relaxed);
     }

@@ -11,7 +11,7 @@ use crate::{
     thread_activity::{RequestLine, enter},
     trace_context::{Ids, hex},
 };
-use camlock_policy::{Answer, Body, BoxFuture, Fault, never};
+use camlock_policy::{Answer, Body, BoxFuture, Fault, FaultKind, never};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use std::{
     convert::Infallible,
@@ -143,6 +143,9 @@ impl PluginCall {
             }
             Err(fault) => {
                 self.report(&fault);
+                if fault.kind == FaultKind::Ended {
+                    self.in_flight.0.meter.lost(1);
+                }
                 problem::of_fault(&self.in_flight.0.name, &fault).response()
             }
         }

@@ -21,5 +21,5 @@ pub use crate::{
     parent::{ParentLink, ParentOrder, under_parent},
     port::BothModes,
     runner::{FencesFound, examine_fences, run_runner_if_asked},
-    sandbox::{FencePart, fence_verifier},
+    sandbox::{FencePart, fence_build, fence_verifier},
 };

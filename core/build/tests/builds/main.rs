@@ -13,9 +13,10 @@ mod packages;
 mod place;
 mod refused;
 mod restarted;
+mod sandboxed;
 
 fn main() {
-    camlock_build::run_guard_if_asked();
+    camlock_build::run_guard_if_asked_within(|open| camlock_isolate::fence_build(&open.read, &open.run, &open.write));
     refused::run_if_called_cargo();
     restarted::run_if_asked();
     camlock_testing::run_trials()

@@ -17,7 +17,7 @@ use self::{
     instance::{IsolatedInstance, ServeAsks},
     process::Process,
     talk::{OrderSender, ReportSocket},
-    watch::{RunnerBegun, RunnerWatcher},
+    watch::{RunnerBegun, RunnerTold, RunnerWatcher},
 };
 use crate::{
     bounds::{BoundKeeper, ControlGroup, GroupPlaces, HeldProcess, ProcessUse},
@@ -186,14 +186,22 @@ impl Runners {
         orders.give(&RunnerOrder::Begin(Box::new(beginning)), &[]);
         let rules = NetworkRules::of(granted(subject, &start), &self.database);
         let broker = is_networked.then(|| Arc::new(Broker::new(rules, held.clone())));
-        let (watcher, RunnerBegun { made, died }) = RunnerWatcher::new(
-            (name.clone(), start.generation),
-            (process, own),
-            (keeper, uses.clone(), held),
-            (link.clone(), orders.clone(), counts.clone()),
-            ending,
+        let (told, RunnerBegun { made, died }) = RunnerTold::new();
+        let watcher = RunnerWatcher {
+            plugin: name.clone(),
+            generation: start.generation,
+            process,
+            own,
+            link: link.clone(),
+            orders: orders.clone(),
+            counts: counts.clone(),
+            keeper,
+            uses: uses.clone(),
+            held,
             broker,
-        );
+            ending,
+            told,
+        };
         self.runtime.spawn(watcher.run(control, queued, ways.printed, last_lease));
         self.remember(&name, &orders);
         let openapi = match tokio::time::timeout(self.create + BEGINNING, made).await {

@@ -45,85 +45,62 @@ pub(super) struct RunnerBegun {
     pub(super) died: watch::Receiver<Option<String>>,
 }
 
-/// The one that keeps an eye.
-pub(super) struct RunnerWatcher {
-    plugin: Arc<str>,
-    generation: u64,
-    process: Process,
-    own: OwnDirectory,
-    link: Link,
-    orders: OrderSender,
-    counts: Arc<Mutex<RunnerCounts>>,
-    keeper: BoundKeeper,
-    uses: ProcessUse,
-    held: Arc<OnceLock<HeldProcess>>,
-    ending: watch::Sender<Ending>,
-    /// Connects for it, if it may reach any host.
-    broker: Option<Arc<Broker>>,
+/// Where they are told of it.
+pub(super) struct RunnerTold {
     made: Option<oneshot::Sender<Result<Option<String>, Failure>>>,
     died: watch::Sender<Option<String>>,
 }
 
-impl RunnerWatcher {
-    pub(super) fn new(
-        (plugin, generation): (Arc<str>, u64),
-        (process, own): (Process, OwnDirectory),
-        (keeper, uses, held): (BoundKeeper, ProcessUse, Arc<OnceLock<HeldProcess>>),
-        (link, orders, counts): (Link, OrderSender, Arc<Mutex<RunnerCounts>>),
-        ending: watch::Sender<Ending>,
-        broker: Option<Arc<Broker>>,
-    ) -> (Self, RunnerBegun) {
+impl RunnerTold {
+    pub(super) fn new() -> (Self, RunnerBegun) {
         let (made, begun) = oneshot::channel();
         let (died, told) = watch::channel(None);
-        let watcher = RunnerWatcher {
-            plugin,
-            generation,
-            process,
-            own,
-            link,
-            orders,
-            counts,
-            keeper,
-            uses,
-            held,
-            ending,
-            broker,
-            made: Some(made),
-            died,
-        };
-        (watcher, RunnerBegun { made: begun, died: told })
+        (RunnerTold { made: Some(made), died }, RunnerBegun { made: begun, died: told })
     }
 
+    /// Whether there is an instance. What is told later is not heard.
+    fn made(&mut self, outcome: Result<Option<String>, Failure>) {
+        if let Some(made) = self.made.take() {
+            let _ = made.send(outcome);
+        }
+    }
+}
+
+/// The one that keeps an eye.
+pub(super) struct RunnerWatcher {
+    pub(super) plugin: Arc<str>,
+    pub(super) generation: u64,
+    pub(super) process: Process,
+    /// Its own directory, which goes with it.
+    pub(super) own: OwnDirectory,
+    pub(super) link: Link,
+    pub(super) orders: OrderSender,
+    pub(super) counts: Arc<Mutex<RunnerCounts>>,
+    pub(super) keeper: BoundKeeper,
+    pub(super) uses: ProcessUse,
+    pub(super) held: Arc<OnceLock<HeldProcess>>,
+    /// Connects for it, if it may reach any host.
+    pub(super) broker: Option<Arc<Broker>>,
+    pub(super) ending: watch::Sender<Ending>,
+    pub(super) told: RunnerTold,
+}
+
+impl RunnerWatcher {
     /// Goes on until the process has ended and nobody holds a lease.
     pub(super) async fn run(
-        self,
+        mut self,
         control: ReportSocket,
         queued: mpsc::UnboundedReceiver<Vec<u8>>,
         printed: ChildStderr,
         mut last_lease: oneshot::Receiver<()>,
     ) {
-        let RunnerWatcher {
-            plugin,
-            generation,
-            mut process,
-            own,
-            link,
-            orders,
-            counts,
-            keeper,
-            uses,
-            held,
-            ending,
-            broker,
-            mut made,
-            died,
-        } = self;
-        let pid = process.id();
+        let (plugin, generation) = (self.plugin.clone(), self.generation);
+        let pid = self.process.id();
         let mut retold = Retold::new(plugin.clone(), generation);
         let mut left = None;
         let said = Arc::new(Mutex::new(LastPrinted::default()));
         let mut printing = tokio::spawn(print(plugin.clone(), generation, printed, said.clone()));
-        let mut broke = link.closed();
+        let mut broke = self.link.closed();
         let mut over = false;
         let mut overstepped = None;
         let whose = (plugin.clone(), generation);
@@ -132,27 +109,23 @@ impl RunnerWatcher {
                 // Said once, before any of the plugin's code is there.
                 Report::Held { process, lacking } => {
                     if let Some(one) = hold(process)
-                        && held.set(one).is_ok()
+                        && self.held.set(one).is_ok()
                     {
-                        uses.lock().lacking = lacking;
+                        self.uses.lock().lacking = lacking;
                         if let Some(descriptor) = descriptor {
-                            refusals::hear(descriptor, whose.clone(), uses.clone(), broker.clone());
+                            refusals::hear(descriptor, whose.clone(), self.uses.clone(), self.broker.clone());
                         }
                     }
                 }
                 Report::Ready { document } => {
                     let document = document.then(|| String::from_utf8(tail).ok()).flatten();
-                    if let Some(made) = made.take() {
-                        let _ = made.send(Ok(document));
-                    }
+                    self.told.made(Ok(document));
                 }
                 Report::Failed { reason, transient } => {
-                    if let Some(made) = made.take() {
-                        let _ = made.send(Err(Failure { transient, ..Failure::new(Stage::Load, reason) }));
-                    }
+                    self.told.made(Err(Failure { transient, ..Failure::new(Stage::Load, reason) }));
                 }
                 Report::Done { id, outcome } => {
-                    orders.done(id, outcome.map(|answer| (answer, tail)).map_err(Into::into));
+                    self.orders.done(id, outcome.map(|answer| (answer, tail)).map_err(Into::into));
                 }
                 Report::PluginRecord(record) => {
                     // What a plugin prints comes as what it tells.
@@ -161,11 +134,11 @@ impl RunnerWatcher {
                     }
                     retold.tell(record);
                 }
-                Report::RunnerCounts(now) => *counts.lock() = now,
+                Report::RunnerCounts(now) => *self.counts.lock() = now,
                 Report::Left { forgotten, left_behind } => left = Some((forgotten, left_behind)),
             });
             let sends = control.send(queued);
-            let keeps = keeper.keep();
+            let keeps = self.keeper.keep();
             tokio::pin!(reports, sends, keeps);
             let (mut reports_end, mut sends_end) = (false, false);
             let mut deadline = Box::pin(pending()) as std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -183,11 +156,11 @@ impl RunnerWatcher {
                     () = &mut sends, if !sends_end => sends_end = true,
                     why = &mut keeps, if overstepped.is_none() => {
                         overstepped = Some(why);
-                        process.kill();
+                        self.process.kill();
                     }
                     _ = &mut last_lease, if !over => {
                         over = true;
-                        orders.give(&RunnerOrder::Close, &[]);
+                        self.orders.give(&RunnerOrder::Close, &[]);
                         deadline = Box::pin(sleep(LAST_SECOND));
                     }
                     _ = broke.wait_for(Option::is_some), if !over && !reports_end => {
@@ -195,23 +168,23 @@ impl RunnerWatcher {
                         reports_end = true;
                     }
                     () = &mut deadline => {
-                        process.kill();
+                        self.process.kill();
                         deadline = Box::pin(pending());
                     }
-                    status = process.ended() => break status,
+                    status = self.process.ended() => break status,
                 }
             }
         };
         drop(control);
         let why_link = broke.borrow().clone();
-        link.close("its process has ended");
-        orders.over();
+        self.link.close("its process has ended");
+        self.orders.over();
         if timeout(PRINTED, &mut printing).await.is_err() {
             printing.abort();
         }
         let LastPrinted { line: said, lacks_memory } = std::mem::take(&mut *said.lock());
         let mut why = in_words(status);
-        if let Some(bound) = overstepped.or_else(|| keeper.why_ended(status, lacks_memory)) {
+        if let Some(bound) = overstepped.or_else(|| self.keeper.why_ended(status, lacks_memory)) {
             why = format!("{bound} ({why})");
         }
         if let Some(nonsense) = why_link.filter(|why| why.starts_with("it was sent nonsense")) {
@@ -223,11 +196,9 @@ impl RunnerWatcher {
         if !over {
             tracing::error!(plugin = &*plugin, generation, pid, "the plugin's process ended: {why}");
         }
-        if let Some(made) = made.take() {
-            let reason = format!("its process ended before it had an instance: {why}");
-            let _ = made.send(Err(Failure::new(Stage::Load, reason)));
-        }
-        died.send_replace(Some(why));
+        self.told.made(Err(Failure::new(Stage::Load, format!("its process ended before it had an instance: {why}"))));
+        self.told.died.send_replace(Some(why));
+        let RunnerWatcher { own, keeper, ending, .. } = self;
         let path = own.path().to_owned();
         let removed = tokio::task::spawn_blocking(move || {
             let _ = fs::read_dir(&path).map(|entries| {

@@ -266,6 +266,69 @@ pub(super) fn program(openings: &Openings, process: u32, own_processes: bool, re
     program.0
 }
 
+/// What the tools of a build do that no plugin needs to.
+const BUILDS_MAY: &[c_long] = &[
+    libc::SYS_pidfd_open,
+    libc::SYS_pidfd_send_signal,
+    libc::SYS_tkill,
+    libc::SYS_kcmp,
+    libc::SYS_personality,
+    libc::SYS_setpriority,
+    libc::SYS_sched_setaffinity,
+    libc::SYS_setrlimit,
+];
+
+/// The filter for a build and all that it starts: it may start programs and use the network, by no socket that leads to other processes.
+pub(super) fn of_builds() -> Vec<sock_filter> {
+    let refused = REFUSE;
+    let mut program = SeccompProgram(Vec::new());
+    program.load(OF_ARCHITECTURE);
+    program.next_unless(BPF_JEQ, ARCHITECTURE);
+    program.end(SECCOMP_RET_KILL_PROCESS);
+    program.load(NUMBER);
+    program.next_if(BPF_JGE, 0x4000_0000);
+    program.end(refused);
+    for number in REFUSED.iter().filter(|number| !BUILDS_MAY.contains(number)) {
+        program.next_if(BPF_JEQ, *number as u32);
+        program.end(refused);
+    }
+    program.next_if(BPF_JEQ, libc::SYS_clone3 as u32);
+    program.end(refusal(libc::ENOSYS));
+    program.of_call(libc::SYS_clone, |program| {
+        program.load(argument(0));
+        program.next_if(BPF_JSET, NAMESPACES);
+        program.end(refused);
+        program.end(SECCOMP_RET_ALLOW);
+    });
+    program.of_call(libc::SYS_socket, |program| {
+        program.load(argument(0));
+        // Which addresses the machine has is asked of the kernel.
+        for family in [AF_INET, AF_INET6, AF_NETLINK] {
+            program.next_if(BPF_JEQ, family as u32);
+            program.end(SECCOMP_RET_ALLOW);
+        }
+        program.end(refused);
+    });
+    // A pair's ends lead to each other; those of datagrams could be sent from to anybody.
+    program.of_call(libc::SYS_socketpair, |program| {
+        program.load(argument(1));
+        program.and(0xf);
+        program.next_if(BPF_JEQ, libc::SOCK_DGRAM as u32);
+        program.end(refused);
+        program.end(SECCOMP_RET_ALLOW);
+    });
+    program.of_call(libc::SYS_ioctl, |program| {
+        program.load(argument(1));
+        for request in TYPING {
+            program.next_if(BPF_JEQ, request);
+            program.end(refused);
+        }
+        program.end(SECCOMP_RET_ALLOW);
+    });
+    program.end(SECCOMP_RET_ALLOW);
+    program.0
+}
+
 /// What the server is asked about that connects in this process's place, or is refused at once where nobody is asked.
 fn brokered(program: &mut SeccompProgram, asked: u32) {
     let silently = refusal(libc::EPERM);
@@ -386,6 +449,22 @@ mod tests {
             (libc::SYS_sendmmsg, [3, libc::MSG_FASTOPEN as u32], TELL),
         ] {
             assert_eq!(decide(&brokered, ARCHITECTURE, call as u32, arguments), says, "{call} {arguments:?}");
+        }
+        let build = of_builds();
+        for (call, arguments, says) in [
+            (libc::SYS_execve, [0, 0], allowed),
+            (libc::SYS_clone, [17, 0], allowed),
+            (libc::SYS_clone, [CLONE_NEWUSER as u32, 0], refused),
+            (libc::SYS_pidfd_open, [1, 0], allowed),
+            (libc::SYS_ptrace, [0, 0], refused),
+            (libc::SYS_io_uring_setup, [0, 0], refused),
+            (libc::SYS_socket, [AF_INET as u32, 1], allowed),
+            (libc::SYS_socket, [AF_UNIX as u32, 1], refused),
+            (libc::SYS_socketpair, [AF_UNIX as u32, libc::SOCK_STREAM as u32], allowed),
+            (libc::SYS_socketpair, [AF_UNIX as u32, libc::SOCK_DGRAM as u32], refused),
+            (libc::SYS_ioctl, [0, 0x5412], refused),
+        ] {
+            assert_eq!(decide(&build, ARCHITECTURE, call as u32, arguments), says, "{call} {arguments:?}");
         }
         assert_eq!(decide(&nothing, 3, 0, [0; 2]), SECCOMP_RET_KILL_PROCESS);
         assert_eq!(decide(&nothing, ARCHITECTURE, 0x4000_0000, [0; 2]), refused);

@@ -86,6 +86,31 @@ fn restrict(openings: &Openings) -> Result<RulesetStatus, RulesetError> {
     Ok(rules.restrict_self()?.ruleset)
 }
 
+/// Closes files, signals and abstract sockets for a build; why that cannot be done. An older kernel's Landlock knows files alone.
+pub(super) fn close_build(read: &[PathBuf], run: &[PathBuf], write: &[PathBuf]) -> Result<(), String> {
+    let close = || {
+        let reading = AccessFs::from_read(VERSION) & !AccessFs::Execute;
+        // No files that lead to the disks themselves.
+        let changing = AccessFs::from_all(VERSION) & !(AccessFs::MakeChar | AccessFs::MakeBlock);
+        let rules = Ruleset::default()
+            .set_compatibility(CompatLevel::BestEffort)
+            .handle_access(AccessFs::from_all(VERSION))?
+            .scope(Scope::from_all(VERSION))?
+            .create()?;
+        let rules = allow(rules, read.iter().cloned(), reading)?;
+        let rules = allow(rules, run.iter().cloned(), AccessFs::from_read(VERSION))?;
+        Ok(allow(rules, write.iter().cloned(), changing)?.restrict_self()?.ruleset)
+    };
+    match close() {
+        Ok(RulesetStatus::NotEnforced) => Err("this kernel has no Landlock: files cannot be closed".to_owned()),
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let error: RulesetError = error;
+            Err(format!("files are not closed (Landlock): {error}"))
+        }
+    }
+}
+
 /// Allows this beneath these places, as far as they are there.
 fn allow(
     mut rules: RulesetCreated,

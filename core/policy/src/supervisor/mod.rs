@@ -128,6 +128,8 @@ pub struct Settings {
     pub isolations: BTreeMap<String, Isolation>,
     /// Whether a plugin is not run in a process of its own where something of what holds it is lacking.
     pub isolation_requires_all: bool,
+    /// Whether builds reach nothing but the network and what a build needs.
+    pub builds_are_sandboxed: bool,
     /// The operator's word on claims that need it, by plugin: hosts by their names, and `/` and `/*`.
     pub claims: BTreeMap<String, Vec<String>>,
     /// Where what single plugins bring runs on the page. Of others: in it what is compiled in, and in frames all else.
@@ -144,6 +146,7 @@ impl Default for Settings {
             isolation: None,
             isolations: BTreeMap::new(),
             isolation_requires_all: false,
+            builds_are_sandboxed: false,
             claims: BTreeMap::new(),
             ui: BTreeMap::new(),
         }
