@@ -78,7 +78,7 @@ test('a catalog is followed', async () => {
   await admin.getByLabel('Name').fill('main');
   await admin.getByLabel('Address').fill(`${keeper.url}-nowhere`);
   await admin.getByRole('button', { name: 'Follow a catalog' }).click();
-  await admin.getByText('is no catalog').waitFor();
+  await admin.getByText('catalog-nowhere is not there').waitFor();
   await admin.getByRole('button', { name: 'Dismiss' }).click();
   await admin.getByLabel('Address').fill(keeper.url);
   await admin.getByRole('button', { name: 'Follow a catalog' }).click();
@@ -248,7 +248,7 @@ test('a catalog that fails says why, and nothing else changes', async () => {
   await picture(admin, 'catalog-failing');
   assert.equal((await raw(`${site.url}/api/v1/p/greeter/`)).text, 'two good day');
   await go(admin, '#/catalog/plugins/greeter', 'greeter');
-  await admin.locator('.reason').first().waitFor();
+  await admin.locator('.notice').getByText('is not there').waitFor();
   await fine(admin, 'a plugin of a catalog that fails');
   renameSync(away, there);
   await go(admin, '#/catalog/sources', 'Catalog');

@@ -9,8 +9,8 @@ import { state } from './store.js';
 /** What an install would do, plugin by plugin. */
 export function steps(plan) {
   const row = (step) => h('tr', { key: step.plugin },
-    h('th', { scope: 'row' }, name(step.plugin)), h('td', { class: 'number' }, step.from ? `${step.from} → ${step.version}` : step.version), h('td', null, t(`plan.part.${step.part}`)),
-    h('td', null, name(step.catalog)), h('td', { class: step.publisher ? null : 'bad' }, t(step.publisher ? 'plan.signed' : 'plan.unsigned')), h('td', null, step.asks.length ? step.asks.map((one, at) => [at > 0 && ', ', code(one.permission)]) : t('plan.nothing')));
+    h('th', { scope: 'row' }, name(step.plugin)), h('td', { class: 'number' }, step.from ? `${step.from} → ${step.version}` : step.version), h('td', { 'data-head': t('plan.part') }, t(`plan.part.${step.part}`)),
+    h('td', { 'data-head': t('plan.catalog') }, name(step.catalog)), h('td', { 'data-head': t('plan.signature'), class: step.publisher ? null : 'bad' }, t(step.publisher ? 'plan.signed' : 'plan.unsigned')), h('td', { 'data-head': t('plan.asks') }, step.asks.length ? step.asks.map((one, at) => [at > 0 && ', ', code(one.permission)]) : t('plan.nothing')));
   return table(t('plan.title'), [t('col.plugin'), t('col.version'), t('plan.part'), t('plan.catalog'), t('plan.signature'), t('plan.asks')], plan.steps.map(row));
 }
 

@@ -22,7 +22,7 @@ export function view(place, signal) {
   if (place.tab === 'offer') return part;
   return [
     h('div', { class: 'head' }, h('h1', null, t('catalog.title'))),
-    h('nav', { key: 'tabs', class: 'tabs', 'aria-label': t('catalog.title') }, CATALOG_TABS.map((tab) => h('a', { key: tab, href: link('catalog', null, tab), 'aria-current': tab === place.tab ? 'page' : null }, t(`catalog.tab.${tab}`), count(tab) > 0 && h('span', { class: tab === 'sources' ? 'count bad' : 'count' }, t(`catalog.tab.${tab}.count`, { count: count(tab) }))))),
+    h('nav', { key: 'tabs', class: 'tabs', 'aria-label': t('catalog.title') }, CATALOG_TABS.map((tab) => h('a', { key: tab, href: link('catalog', null, tab), 'aria-current': tab === place.tab ? 'page' : null }, t(`catalog.tab.${tab}`), count(tab) > 0 && [' ', h('span', { class: tab === 'sources' ? 'count bad' : 'count' }, t(`catalog.tab.${tab}.count`, { count: count(tab) }))]))),
     known.trouble && h('p', { key: 'trouble', class: 'notice bad-edge' }, known.trouble),
     part,
   ];

@@ -133,8 +133,8 @@ function vouched(own) {
 }
 
 function list({ offer }) {
-  const row = (one) => h('tr', { key: one.version }, h('th', { scope: 'row', class: 'number' }, one.version), h('td', null, one.published_at && time(one.published_at)),
-    h('td', { class: one.yanked || one.unfit ? 'bad why' : 'good' }, one.yanked ? t('offer.yanked', { why: one.yanked }) : one.unfit ?? t('offer.word.fits')), h('td', null, one.dependencies.length ? one.dependencies.join(', ') : '—'));
+  const row = (one) => h('tr', { key: one.version }, h('th', { scope: 'row', class: 'number' }, one.version), h('td', { 'data-head': t('offer.published') }, one.published_at && time(one.published_at)),
+    h('td', { class: one.yanked || one.unfit ? 'bad why' : 'good' }, one.yanked ? t('offer.yanked', { why: one.yanked }) : one.unfit ?? t('offer.word.fits')), h('td', { 'data-head': t('offer.needs') }, one.dependencies.length ? one.dependencies.join(', ') : '—'));
   return h('section', { key: 'versions' }, h('h2', null, t('offer.versions')), table(t('offer.versions'), [t('col.version'), t('offer.published'), t('offer.fit'), t('offer.needs')], offer.versions.map(row)));
 }
 

@@ -38,7 +38,7 @@ function row(catalog) {
   return h('tr', { key: catalog.name },
     h('th', { scope: 'row' }, name(catalog.name), catalog.unsigned && [' ', h('span', { class: 'tag bad' }, t('sources.unsigned'))]),
     h('td', { class: 'why' }, catalog.trouble ? h('span', { class: 'bad reason' }, t('sources.failing', { why: catalog.trouble })) : catalog.synced ? h('span', { class: 'good' }, t('sources.well')) : h('span', { class: 'quiet' }, t('sources.notYet')), catalog.synced && h('span', { class: 'quiet below' }, t('sources.looked'), ' ', time(catalog.synced))),
-    h('td', { class: 'number' }, catalog.listed), h('td', { class: 'number' }, catalog.version),
+    h('td', { class: 'number', 'data-head': t('sources.listed') }, catalog.listed), h('td', { class: 'number', 'data-head': t('col.version') }, catalog.version),
     h('td', { class: 'why' }, code(catalog.url), h('span', { class: 'quiet below' }, t('sources.root'), ' ', h('code', { title: catalog.root_sha256 }, catalog.root_sha256.slice(0, 16)), '…', limits.map((one) => ` · ${one}`))),
     may('operator') && h('td', { class: 'acts' }, h('button', { 'aria-label': `${t('sources.sync')} ${catalog.name}`, 'aria-busy': busy, onclick: () => sync(catalog) }, t('sources.sync')),
       may('admin') && h('button', { class: 'danger', 'aria-label': `${t('sources.remove')} ${catalog.name}`, onclick: () => remove(catalog) }, t('sources.remove'))));

@@ -60,7 +60,7 @@ function card(one) {
       own.trouble && h('p', { key: 'trouble', class: 'bad reason' }, own.trouble),
       newer && own.offer && difference(own.offer, [one.installed, one.newest], own.schemas),
       own.plan?.steps.length > 1 && steps(own.plan)],
-    isInstalling(one.plugin) ? progress(one.plugin) : newer && may('admin') && own?.plan && h('p', { key: 'acts', class: 'acts' }, h('button', { class: 'primary', 'aria-label': `${t('act.update')} ${one.plugin}`, onclick: () => update(one.plugin) }, t('update.do', { version: one.newest }))));
+    isInstalling(one.plugin) ? progress(one.plugin) : newer && may('admin') && own?.plan && h('p', { key: 'acts', class: 'acts' }, h('button', { class: 'primary', 'aria-label': `${t('update.do', { version: one.newest })} ${one.plugin}`, onclick: () => update(one.plugin) }, t('update.do', { version: one.newest }))));
 }
 
 export function view() {
