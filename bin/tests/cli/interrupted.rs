@@ -89,7 +89,7 @@ fn disks_that_are_full() {
     // Whoever publishes: another version, and no room for it.
     let three = package(&site, "0.3.0", &single("0.3.0"));
     let program = env!("CARGO_BIN_EXE_camlock");
-    for blocks in [0, 1, 8, 64, 512] {
+    for blocks in [1, 8, 64, 512] {
         let mut full = Command::new("bash");
         let publish =
             format!("trap '' XFSZ; ulimit -f {blocks}; exec {program} catalog publish catalog --keys keys {three}");

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 pub struct CatalogView {
     pub name: String,
     pub url: String,
-    /// The sha-256 of the root that is trusted, in hexadecimal digits.
+    /// The sha-256 of the root that is trusted, in hexadecimal digits; empty: it is a list that nobody signed.
     pub root_sha256: String,
     /// Its version, as it was last proved; 0: never yet.
     pub version: u64,
