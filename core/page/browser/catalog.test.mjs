@@ -133,7 +133,7 @@ test('one is looked at: what it is, who vouches for it, what an install would do
   assert.equal(await admin.locator('script:not([src]), svg, main img, main iframe, .readme a').count(), 0);
   await everywhere(admin, 'catalog-plugin');
   await go(admin, '#/catalog/plugins/needy', 'needy');
-  await admin.getByRole('heading', { name: 'Why not' }).waitFor();
+  await admin.getByRole('heading', { name: 'Why it cannot be installed' }).waitFor();
   await admin.locator('.getting').getByText('nobody').waitFor();
   assert.equal(await admin.getByRole('button', { name: /^Install/ }).count(), 0);
   await fine(admin, 'one that cannot be installed');
@@ -182,7 +182,7 @@ test('a catalog is looked at now; an update says what it changes, and what is wr
   await card.getByText('Needs no more: helper').waitFor();
   await card.getByText('New settings: /loud').waitFor();
   await everywhere(admin, 'catalog-updates');
-  await go(admin, '#/catalog/plugins/greeter', 'greeter');
+  await card.getByRole('link', { name: 'Decide what greeter may, and update it' }).click();
   await admin.getByRole('heading', { name: 'What changes from 0.1.0 to 0.2.0' }).waitFor();
   await admin.getByText('Asks for more: tasks').waitFor();
   await fine(admin, 'an update of one');
@@ -235,6 +235,11 @@ test('what a role may not do is not there', async () => {
     await fine(page, `catalogs as ${role}`);
     await page.context().close();
   }
+  // Who may has one click, there too.
+  await go(admin, '#/catalog/updates', 'Catalog');
+  await admin.getByRole('button', { name: 'Update to 0.1.1 helper' }).click();
+  await admin.getByText('helper is updated.').waitFor({ timeout: 60_000 });
+  assert.equal((await raw(`${site.url}/api/v1/p/helper/`)).text, 'helps more hello');
 });
 
 test('a catalog that fails says why, and nothing else changes', async () => {

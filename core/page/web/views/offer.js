@@ -91,7 +91,8 @@ function getting(own) {
   return h('form', { key: 'getting', class: 'card getting', 'aria-label': t(title, { name: own.name }), onsubmit: (event) => order(event, own) },
     h('h2', null, t(title, { name: own.name })),
     h('div', { class: 'filter' }, h('label', { for: 'offer-version' }, t('col.version')), h('select', { id: 'offer-version', value: own.version, onchange: choose }, h('option', { value: '' }, t('offer.version.newest')), own.offer.versions.map((one) => h('option', { value: one.version }, [one.version, one.yanked ? t('offer.word.yanked') : one.unfit ? t('offer.word.unfit') : null].filter(Boolean).join(' · '))))),
-    wanted && fit(wanted),
+    // That it would fit by itself is no comfort where the whole does not.
+    wanted && (!own.planTrouble || wanted.unfit || wanted.yanked) && fit(wanted),
     own.planTrouble ? h('div', { key: 'refused' }, h('h3', null, t('plan.refused')), h('p', { class: 'bad reason' }, own.planTrouble))
       : !own.plan ? quiet(t('plan.loading'))
         : !own.plan.steps.length ? h('p', { key: 'there', class: 'good' }, t('plan.there'))

@@ -50,6 +50,9 @@ async function update(plugin) {
   if (outcome) say(outcome.trouble ?? t('done.update', { name: plugin }), { bad: Boolean(outcome.trouble) });
 }
 
+/** Whether it would wait for an operator's word. */
+const lacks = (plan, plugin) => plan.steps.some((step) => step.plugin === plugin && step.asks.some(({ granted }) => !granted));
+
 function card(one) {
   const own = studies.get(keyOf(one));
   const newer = one.newest !== one.installed;
@@ -60,7 +63,7 @@ function card(one) {
       own.trouble && h('p', { key: 'trouble', class: 'bad reason' }, own.trouble),
       newer && own.offer && difference(own.offer, [one.installed, one.newest], own.schemas),
       own.plan?.steps.length > 1 && steps(own.plan)],
-    isInstalling(one.plugin) ? progress(one.plugin) : newer && may('admin') && own?.plan && h('p', { key: 'acts', class: 'acts' }, h('button', { class: 'primary', 'aria-label': `${t('update.do', { version: one.newest })} ${one.plugin}`, onclick: () => update(one.plugin) }, t('update.do', { version: one.newest }))));
+    isInstalling(one.plugin) ? progress(one.plugin) : newer && may('admin') && own?.plan && h('p', { key: 'acts', class: 'acts' }, lacks(own.plan, one.plugin) ? h('a', { href: link('catalog', one.plugin) }, t('update.decide', { name: one.plugin })) : h('button', { class: 'primary', 'aria-label': `${t('update.do', { version: one.newest })} ${one.plugin}`, onclick: () => update(one.plugin) }, t('update.do', { version: one.newest }))));
 }
 
 export function view() {
