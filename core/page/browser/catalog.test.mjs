@@ -220,7 +220,10 @@ test('what a role may not do is not there', async () => {
     await fine(page, `catalog as ${role}`);
     await go(page, '#/catalog/plugins/greeter', 'greeter');
     await page.getByText('Nothing would be done').waitFor();
+    // The update policy does not take what is not of age; who names it has it.
     await go(page, '#/catalog/plugins/helper', 'helper');
+    await page.getByText('helper 0.1.1 is not taken').waitFor();
+    await page.getByLabel('Version', { exact: true }).selectOption('0.1.1');
     await page.getByRole('heading', { name: 'What changes from 0.1.0 to 0.1.1' }).waitFor();
     await page.getByRole('region', { name: 'What would be installed' }).waitFor();
     await fine(page, `a plugin as ${role}`);
@@ -228,6 +231,7 @@ test('what a role may not do is not there', async () => {
     assert.equal(await page.getByRole('checkbox').count(), 0);
     await go(page, '#/catalog/updates', 'Catalog');
     await page.getByText('0.1.0 → 0.1.1', { exact: true }).waitFor();
+    await page.getByText('0.1.1 is not taken now').waitFor();
     assert.equal(await page.locator('main').getByRole('button').count(), 0, `${role}: updates`);
     await go(page, '#/catalog/sources', 'Catalog');
     await page.getByRole('row', { name: /^main/ }).waitFor();
@@ -235,9 +239,12 @@ test('what a role may not do is not there', async () => {
     await fine(page, `catalogs as ${role}`);
     await page.context().close();
   }
-  // Who may has one click, there too.
   await go(admin, '#/catalog/updates', 'Catalog');
-  await admin.getByRole('button', { name: 'Update to 0.1.1 helper' }).click();
+  await admin.getByText('0.1.1 is not taken now').waitFor();
+  await fine(admin, 'an update that is not taken');
+  await go(admin, '#/catalog/plugins/helper', 'helper');
+  await admin.getByLabel('Version', { exact: true }).selectOption('0.1.1');
+  await admin.getByRole('button', { name: 'Update to 0.1.1' }).click();
   await admin.getByText('helper is updated.').waitFor({ timeout: 60_000 });
   assert.equal((await raw(`${site.url}/api/v1/p/helper/`)).text, 'helps more hello');
 });
