@@ -260,7 +260,7 @@ test('a catalog that fails says why, and nothing else changes', async () => {
   await picture(admin, 'catalog-failing');
   assert.equal((await raw(`${site.url}/api/v1/p/greeter/`)).text, 'two good day');
   await go(admin, '#/catalog/plugins/greeter', 'greeter');
-  await admin.locator('.notice').getByText('is not there').waitFor();
+  await admin.locator('main').getByText('is not there').first().waitFor();
   await fine(admin, 'a plugin of a catalog that fails');
   renameSync(away, there);
   await go(admin, '#/catalog/sources', 'Catalog');
