@@ -133,7 +133,7 @@ test('one is looked at: what it is, who vouches for it, what an install would do
   assert.equal(await admin.locator('script:not([src]), svg, main img, main iframe, .readme a').count(), 0);
   await everywhere(admin, 'catalog-plugin');
   await go(admin, '#/catalog/plugins/needy', 'needy');
-  await admin.getByRole('heading', { name: 'Why not' }).waitFor();
+  await admin.getByRole('heading', { name: 'Why it cannot be installed' }).waitFor();
   await admin.locator('.getting').getByText('nobody').waitFor();
   assert.equal(await admin.getByRole('button', { name: /^Install/ }).count(), 0);
   await fine(admin, 'one that cannot be installed');
@@ -182,7 +182,7 @@ test('a catalog is looked at now; an update says what it changes, and what is wr
   await card.getByText('Needs no more: helper').waitFor();
   await card.getByText('New settings: /loud').waitFor();
   await everywhere(admin, 'catalog-updates');
-  await go(admin, '#/catalog/plugins/greeter', 'greeter');
+  await card.getByRole('link', { name: 'Decide what greeter may, and update it' }).click();
   await admin.getByRole('heading', { name: 'What changes from 0.1.0 to 0.2.0' }).waitFor();
   await admin.getByText('Asks for more: tasks').waitFor();
   await fine(admin, 'an update of one');
@@ -220,7 +220,10 @@ test('what a role may not do is not there', async () => {
     await fine(page, `catalog as ${role}`);
     await go(page, '#/catalog/plugins/greeter', 'greeter');
     await page.getByText('Nothing would be done').waitFor();
+    // The update policy does not take what is not of age; who names it has it.
     await go(page, '#/catalog/plugins/helper', 'helper');
+    await page.getByText('helper 0.1.1 is not taken').waitFor();
+    await page.getByLabel('Version', { exact: true }).selectOption('0.1.1');
     await page.getByRole('heading', { name: 'What changes from 0.1.0 to 0.1.1' }).waitFor();
     await page.getByRole('region', { name: 'What would be installed' }).waitFor();
     await fine(page, `a plugin as ${role}`);
@@ -228,6 +231,7 @@ test('what a role may not do is not there', async () => {
     assert.equal(await page.getByRole('checkbox').count(), 0);
     await go(page, '#/catalog/updates', 'Catalog');
     await page.getByText('0.1.0 → 0.1.1', { exact: true }).waitFor();
+    await page.getByText('0.1.1 is not taken now').waitFor();
     assert.equal(await page.locator('main').getByRole('button').count(), 0, `${role}: updates`);
     await go(page, '#/catalog/sources', 'Catalog');
     await page.getByRole('row', { name: /^main/ }).waitFor();
@@ -235,6 +239,14 @@ test('what a role may not do is not there', async () => {
     await fine(page, `catalogs as ${role}`);
     await page.context().close();
   }
+  await go(admin, '#/catalog/updates', 'Catalog');
+  await admin.getByText('0.1.1 is not taken now').waitFor();
+  await fine(admin, 'an update that is not taken');
+  await go(admin, '#/catalog/plugins/helper', 'helper');
+  await admin.getByLabel('Version', { exact: true }).selectOption('0.1.1');
+  await admin.getByRole('button', { name: 'Update to 0.1.1' }).click();
+  await admin.getByText('helper is updated.').waitFor({ timeout: 60_000 });
+  assert.equal((await raw(`${site.url}/api/v1/p/helper/`)).text, 'helps more hello');
 });
 
 test('a catalog that fails says why, and nothing else changes', async () => {
@@ -248,7 +260,7 @@ test('a catalog that fails says why, and nothing else changes', async () => {
   await picture(admin, 'catalog-failing');
   assert.equal((await raw(`${site.url}/api/v1/p/greeter/`)).text, 'two good day');
   await go(admin, '#/catalog/plugins/greeter', 'greeter');
-  await admin.locator('.notice').getByText('is not there').waitFor();
+  await admin.locator('main').getByText('is not there').first().waitFor();
   await fine(admin, 'a plugin of a catalog that fails');
   renameSync(away, there);
   await go(admin, '#/catalog/sources', 'Catalog');

@@ -8,7 +8,7 @@ import { form } from '../form.js';
 import { markdown, MOST_SHOWN } from '../markdown.js';
 import { t } from '../messages.js';
 import { newestHere, provenance, versionOf } from '../offers.js';
-import { badge, code, name, pairs, quiet, table, time, told } from '../parts.js';
+import { badge, code, name, pairs, quiet, table, time, told, words } from '../parts.js';
 import { advisories, asks, difference, progress, steps } from '../planned.js';
 import { link } from '../router.js';
 import { fields } from '../schema.js';
@@ -91,10 +91,12 @@ function getting(own) {
   return h('form', { key: 'getting', class: 'card getting', 'aria-label': t(title, { name: own.name }), onsubmit: (event) => order(event, own) },
     h('h2', null, t(title, { name: own.name })),
     h('div', { class: 'filter' }, h('label', { for: 'offer-version' }, t('col.version')), h('select', { id: 'offer-version', value: own.version, onchange: choose }, h('option', { value: '' }, t('offer.version.newest')), own.offer.versions.map((one) => h('option', { value: one.version }, [one.version, one.yanked ? t('offer.word.yanked') : one.unfit ? t('offer.word.unfit') : null].filter(Boolean).join(' · '))))),
-    wanted && fit(wanted),
+    // That it would fit by itself is no comfort where the whole does not.
+    wanted && (!own.planTrouble || wanted.unfit || wanted.yanked) && fit(wanted),
+    own.plan?.held.length > 0 && h('ul', { key: 'held', class: 'notice' }, own.plan.held.map((one) => h('li', null, words(one)))),
     own.planTrouble ? h('div', { key: 'refused' }, h('h3', null, t('plan.refused')), h('p', { class: 'bad reason' }, own.planTrouble))
       : !own.plan ? quiet(t('plan.loading'))
-        : !own.plan.steps.length ? h('p', { key: 'there', class: 'good' }, t('plan.there'))
+        : !own.plan.steps.length ? !own.plan.held.length && h('p', { key: 'there', class: 'good' }, t('plan.there'))
           : h('div', { key: 'plan' },
             step?.from && difference(own.offer, [step.from, step.version], own.package && { before: own.before?.config_schema, after: own.package.config_schema }),
             h('h3', null, t('plan.title')), steps(own.plan),

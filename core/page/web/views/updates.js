@@ -52,15 +52,18 @@ async function update(plugin) {
 
 function card(one) {
   const own = studies.get(keyOf(one));
+  // What would be taken now: not the newest, where the operator's policy says so.
+  const step = own?.plan?.steps.find(({ plugin }) => plugin === one.plugin);
   const newer = one.newest !== one.installed;
   return h('li', { key: one.plugin, class: 'card' },
     h('h2', null, h('a', { href: link('catalog', one.plugin) }, name(one.plugin)), h('span', { class: 'quiet number' }, newer ? `${one.installed} → ${one.newest}` : one.installed)),
+    one.held && h('p', { key: 'held', class: 'notice' }, t('update.held', { version: one.newest, why: one.held })),
     one.advisories.length > 0 && advisories(one.advisories),
     !own ? quiet(t('loading')) : [
       own.trouble && h('p', { key: 'trouble', class: 'bad reason' }, own.trouble),
       newer && own.offer && difference(own.offer, [one.installed, one.newest], own.schemas),
       own.plan?.steps.length > 1 && steps(own.plan)],
-    isInstalling(one.plugin) ? progress(one.plugin) : newer && may('admin') && own?.plan && h('p', { key: 'acts', class: 'acts' }, h('button', { class: 'primary', 'aria-label': `${t('update.do', { version: one.newest })} ${one.plugin}`, onclick: () => update(one.plugin) }, t('update.do', { version: one.newest }))));
+    isInstalling(one.plugin) ? progress(one.plugin) : step && may('admin') && h('p', { key: 'acts', class: 'acts' }, step.asks.some(({ granted }) => !granted) ? h('a', { href: link('catalog', one.plugin) }, t('update.decide', { name: one.plugin })) : h('button', { class: 'primary', 'aria-label': `${t('update.do', { version: step.version })} ${one.plugin}`, onclick: () => update(one.plugin) }, t('update.do', { version: step.version }))));
 }
 
 export function view() {
