@@ -3,7 +3,10 @@
 use crate::harness::{Host, Served, run};
 use camlock_isolate::{FencePart, Runners};
 use camlock_loader::Verdict;
-use camlock_policy::{CpuShare, Ending, FaultKind, Isolation, ProcessLimits, ProcessView};
+use camlock_policy::{
+    CpuShare, Ending, ExecutionOrder, ExecutionStatus, Executions, FaultKind, Isolation, ProcessLimits, ProcessView,
+};
+use camlock_services::{ExecutionSettings, Executor, PluginData, SqliteFile};
 use camlock_testing::{Fixtures, trial};
 use http::Request;
 use std::{
@@ -21,6 +24,11 @@ const EAGAIN: &str = "11";
 const EMFILE: &str = "24";
 const EFBIG: &str = "27";
 const EROFS: &str = "30";
+
+/// Where this user may write, beside the temporary directory.
+fn elsewhere() -> PathBuf {
+    std::env::var_os("CAMLOCK_TEST_PLACE").map_or_else(|| env!("CARGO_TARGET_TMPDIR").into(), PathBuf::from)
+}
 
 fn library() -> PathBuf {
     Fixtures::quick().library("escapes")
@@ -55,7 +63,7 @@ fn files_of_others_are_out_of_reach() {
     run(async {
         let host = Host::new();
         // Not where the process has a directory of its own instead.
-        let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let place = tempfile::tempdir_in(elsewhere()).unwrap();
         let secret = place.path().join("secret");
         std::fs::write(&secret, "secret").unwrap();
         let (secret, dir) = (secret.to_str().unwrap(), place.path().to_str().unwrap());
@@ -364,6 +372,31 @@ fn the_environment_is_empty() {
     });
 }
 
+/// What an execution failed at is known by what its process was refused meanwhile.
+#[trial]
+fn an_execution_that_is_refused_something_ends_by_that() {
+    run(async {
+        let host = Host::new();
+        let served = host.serve_loaded(host.load_as(&library(), Isolation::Process).await.unwrap()).await;
+        let data = PluginData::Sqlite(SqliteFile::at(host.dir().join("plugins.db")));
+        let (plugins, settings) = (Arc::new(served.dispatch.deliveries(None)), ExecutionSettings::default());
+        let runtime = tokio::runtime::Handle::current();
+        let executor = Executor::new(plugins, camlock_loader::read_schema, data, settings, &runtime);
+        let came = |attempt: &str| executor.execute(ExecutionOrder::new("escapes", attempt.into()));
+        let refused = came("fork").await.unwrap();
+        assert_eq!(refused.status, ExecutionStatus::SecurityViolation, "{:?}", refused.error);
+        let told = refused.error.unwrap();
+        assert!(
+            told.ends_with("its process was refused to start another process (`process` would allow it)"),
+            "{told}"
+        );
+        let failed = came("nothing").await.unwrap();
+        assert_eq!(failed.status, ExecutionStatus::Error, "{:?}", failed.error);
+        drop(executor);
+        served.unload_wholly().await;
+    });
+}
+
 /// Whatever ends the process ends that one, and what was under way in it, and is told.
 #[trial]
 fn crashes() {
@@ -386,6 +419,7 @@ fn crashes() {
             };
             let (hung, answer) = tokio::join!(hanging, ending);
             assert_eq!((hung.status().as_u16(), answer.status().as_u16()), (502, 502), "{how}");
+            assert_eq!(served.dispatch.meters().of("escapes").all_lost(), 2, "{how}");
             let body = String::from_utf8_lossy(answer.body()).into_owned();
             assert!(body.contains("\"plugin\":\"escapes\"") && body.contains("process ended"), "{body}");
             let told = tokio::time::timeout(Duration::from_secs(5), died).await.expect("it is told");

@@ -15,7 +15,7 @@ pub(crate) use rules::{NetworkRules, parted};
 
 use crate::{
     bounds::HeldProcess,
-    sys::{self, Handed, ToldCall},
+    sys::{self, DescriptorPlace, ToldCall},
 };
 use dns::DnsAnswer;
 use names::FoundNames;
@@ -47,10 +47,10 @@ const RESOLVER_PORT: u16 = 53;
 const ASKING: Duration = Duration::from_secs(30);
 
 /// What was refused, in words, and the permission that would allow it, if one does.
-pub(crate) type Refusal = (String, Option<String>);
+pub(crate) type RefusedAct = (String, Option<String>);
 
 /// Tells of what was refused.
-pub(crate) type TellRefusal = Arc<dyn Fn(Refusal) + Send + Sync>;
+pub(crate) type TellRefusal = Arc<dyn Fn(RefusedAct) + Send + Sync>;
 
 /// The one that connects for a plugin's process.
 pub(crate) struct Broker {
@@ -159,7 +159,7 @@ impl Broker {
     }
 
     /// Whether it may connect there.
-    async fn judge(&self, address: SocketAddr) -> Result<(), Refusal> {
+    async fn judge(&self, address: SocketAddr) -> Result<(), RefusedAct> {
         let place = address.ip().to_canonical();
         let mut verdict = self.rules.judge(address, &self.found.of(place));
         if verdict == AddressVerdict::Refused {
@@ -199,7 +199,7 @@ impl Broker {
         ours.set_nonblocking(true).map_err(in_words)?;
         fcntl_setfl(&theirs, fcntl_getfl(socket)?)?;
         let number = u32::try_from(call.arguments[0]).unwrap_or(u32::MAX);
-        sys::hand_over(listener, call, theirs.as_fd(), Handed::InPlaceOf(number), true).map_err(in_words)?;
+        sys::hand_over(listener, call, theirs.as_fd(), DescriptorPlace::InPlaceOf(number), true).map_err(in_words)?;
         Ok(ours)
     }
 
@@ -254,7 +254,7 @@ fn make_socket(listener: &OwnedFd, call: &ToldCall) -> io::Result<()> {
     let mut flags = SocketFlags::CLOEXEC;
     flags.set(SocketFlags::NONBLOCK, has(libc::SOCK_NONBLOCK));
     let socket = socket_with(family, SocketType::STREAM, flags, None)?;
-    sys::hand_over(listener, call, socket.as_fd(), Handed::AsAnswer, has(libc::SOCK_CLOEXEC))
+    sys::hand_over(listener, call, socket.as_fd(), DescriptorPlace::AsAnswer, has(libc::SOCK_CLOEXEC))
 }
 
 /// What is written there, if it is an address of a host.

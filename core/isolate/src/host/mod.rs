@@ -17,7 +17,7 @@ use self::{
     instance::{IsolatedInstance, ServeAsks},
     process::Process,
     talk::{OrderSender, ReportSocket},
-    watch::{RunnerBegun, RunnerTold, RunnerWatcher},
+    watch::{RunnerAnnouncer, RunnerBegun, RunnerWatcher},
 };
 use crate::{
     bounds::{BoundKeeper, ControlGroup, GroupPlaces, HeldProcess, ProcessUse},
@@ -186,7 +186,7 @@ impl Runners {
         orders.give(&RunnerOrder::Begin(Box::new(beginning)), &[]);
         let rules = NetworkRules::of(granted(subject, &start), &self.database);
         let broker = is_networked.then(|| Arc::new(Broker::new(rules, held.clone())));
-        let (told, RunnerBegun { made, died }) = RunnerTold::new();
+        let (announcer, RunnerBegun { made, died }) = RunnerAnnouncer::new();
         let watcher = RunnerWatcher {
             plugin: name.clone(),
             generation: start.generation,
@@ -200,7 +200,7 @@ impl Runners {
             held,
             broker,
             ending,
-            told,
+            announcer,
         };
         self.runtime.spawn(watcher.run(control, queued, ways.printed, last_lease));
         self.remember(&name, &orders);

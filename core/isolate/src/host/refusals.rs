@@ -5,7 +5,7 @@
 
 use crate::{
     bounds::ProcessUse,
-    broker::{Broker, Refusal, TellRefusal},
+    broker::{Broker, RefusedAct, TellRefusal},
     sandbox::act_of,
     sys,
 };
@@ -51,7 +51,7 @@ pub(super) fn hear(listener: OwnedFd, whose: (Arc<str>, u64), uses: ProcessUse, 
     });
 }
 
-fn tell((plugin, generation): &(Arc<str>, u64), uses: &ProcessUse, (what, permission): Refusal) {
+fn tell((plugin, generation): &(Arc<str>, u64), uses: &ProcessUse, (what, permission): RefusedAct) {
     let told = match &permission {
         Some(permission) => format!("{what} (`{permission}` would allow it)"),
         None => format!("{what} (no permission allows it)"),

@@ -160,3 +160,116 @@ impl ReportSocket {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::{self, send_packet_with};
+    use std::{os::fd::AsFd, time::Duration};
+
+    /// Says this on a socket of a runner's, and closes it: why nothing more was taken, and what was.
+    async fn said(packets: &[Vec<u8>]) -> (String, usize) {
+        let (ours, theirs) = control::pair().unwrap();
+        let socket = ReportSocket::new(ours).unwrap();
+        let packets = packets.to_vec();
+        let saying = tokio::task::spawn_blocking(move || {
+            for packet in packets {
+                if control::send_packet(&theirs, &packet).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut count = 0;
+        let taking = socket.take(|_, _, _| count += 1);
+        let why = tokio::time::timeout(Duration::from_secs(60), taking).await.expect("it comes to an end");
+        drop(socket);
+        saying.await.unwrap();
+        (why, count)
+    }
+
+    fn whole(words: &[u8]) -> Vec<u8> {
+        let length = (words.len() as u32).to_le_bytes();
+        [&[1][..], &length, words].concat()
+    }
+
+    #[tokio::test]
+    async fn nonsense_is_the_end_and_is_told() {
+        for (packet, why) in [
+            (vec![9, 0], "it told nonsense: there is no packet of kind 9"),
+            (vec![0; PACKET + 1], "it told nonsense: a packet is longer than the "),
+            (vec![1], "it told nonsense: a message ends in the middle of its words"),
+            (vec![1, 255, 255, 255, 255], "it told nonsense: a message ends in the middle of its words"),
+            (whole(b"{"), "it told nonsense: no such message: "),
+            (whole(br#"{"Close":{}}"#), "it told nonsense: no such message: "),
+            (whole(br#"{"Done":{"id":-1}}"#), "it told nonsense: no such message: "),
+        ] {
+            let good = whole(br#"{"Ready":{"document":false}}"#);
+            let (told, count) = said(&[good.clone(), packet, good]).await;
+            assert!(told.starts_with(why) && !told.contains('\n'), "{told}");
+            assert_eq!(count, 1, "{why}");
+        }
+        let (told, count) = said(&[whole(br#"{"Ready":{"document":false}}"#)]).await;
+        assert_eq!((&*told, count), ("it closed its control socket", 1));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn whatever_it_tells_there_is_an_end() {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = move |bound: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % bound as u64) as usize
+        };
+        let known = [
+            words::write(&Report::Ready { document: true }, b"a document"),
+            words::write(&Report::Failed { reason: "no".to_owned(), transient: false }, b""),
+            words::write(&Report::Left { forgotten: 1, left_behind: None }, b""),
+            words::write(&Report::Held { process: 1, lacking: Vec::new() }, b""),
+        ];
+        for round in 0..300 {
+            let packets: Vec<Vec<u8>> = (0..12)
+                .map(|_| {
+                    let mut packet = packets::cut(&known[random(known.len())]).next().unwrap();
+                    match random(6) {
+                        0 => packet.truncate(1 + random(packet.len())),
+                        1 => packet[0] = random(3) as u8,
+                        2 | 3 => {
+                            let at = random(packet.len());
+                            packet[at] = random(256) as u8;
+                        }
+                        _ => {}
+                    }
+                    packet
+                })
+                .collect();
+            let (why, _) = said(&packets).await;
+            let is_known = why.starts_with("it told nonsense: ") || why == "it closed its control socket";
+            assert!(is_known && why.len() < 600, "{round}: {why}");
+        }
+    }
+
+    /// One comes with its first word; all others are nobody's.
+    #[tokio::test]
+    async fn descriptors_that_it_should_not_send_are_closed() {
+        let (ours, theirs) = control::pair().unwrap();
+        let socket = ReportSocket::new(ours).unwrap();
+        let (first, sent_first) = control::pair().unwrap();
+        let (second, sent_second) = control::pair().unwrap();
+        let packet = whole(br#"{"Ready":{"document":false}}"#);
+        send_packet_with(&theirs, &packet, sent_first.as_fd()).unwrap();
+        send_packet_with(&theirs, &packet, sent_second.as_fd()).unwrap();
+        drop((theirs, sent_first, sent_second));
+        let mut came = Vec::new();
+        let why = socket.take(|_, _, descriptor| came.push(descriptor)).await;
+        assert_eq!(why, "it closed its control socket");
+        assert!(matches!(came[..], [Some(_), None]));
+        // Nobody has the other end of the second any more.
+        let is_over = |socket: &OwnedFd| {
+            rustix::io::ioctl_fionbio(socket, true).unwrap();
+            rustix::net::recv(socket, &mut [0; 1][..], rustix::net::RecvFlags::empty()).map(|(_, count)| count)
+        };
+        assert_eq!(is_over(&second), Ok(0));
+        assert_eq!(is_over(&first), Err(rustix::io::Errno::AGAIN));
+    }
+}

@@ -46,16 +46,16 @@ pub(super) struct RunnerBegun {
 }
 
 /// Where they are told of it.
-pub(super) struct RunnerTold {
+pub(super) struct RunnerAnnouncer {
     made: Option<oneshot::Sender<Result<Option<String>, Failure>>>,
     died: watch::Sender<Option<String>>,
 }
 
-impl RunnerTold {
+impl RunnerAnnouncer {
     pub(super) fn new() -> (Self, RunnerBegun) {
         let (made, begun) = oneshot::channel();
         let (died, told) = watch::channel(None);
-        (RunnerTold { made: Some(made), died }, RunnerBegun { made: begun, died: told })
+        (RunnerAnnouncer { made: Some(made), died }, RunnerBegun { made: begun, died: told })
     }
 
     /// Whether there is an instance. What is told later is not heard.
@@ -82,7 +82,7 @@ pub(super) struct RunnerWatcher {
     /// Connects for it, if it may reach any host.
     pub(super) broker: Option<Arc<Broker>>,
     pub(super) ending: watch::Sender<Ending>,
-    pub(super) told: RunnerTold,
+    pub(super) announcer: RunnerAnnouncer,
 }
 
 impl RunnerWatcher {
@@ -102,7 +102,7 @@ impl RunnerWatcher {
         let mut printing = tokio::spawn(print(plugin.clone(), generation, printed, said.clone()));
         let mut broke = self.link.closed();
         let mut over = false;
-        let mut overstepped = None;
+        let (mut overstepped, mut nonsense) = (None, None);
         let whose = (plugin.clone(), generation);
         let status = {
             let reports = control.take(|report, tail, descriptor| match report {
@@ -119,10 +119,10 @@ impl RunnerWatcher {
                 }
                 Report::Ready { document } => {
                     let document = document.then(|| String::from_utf8(tail).ok()).flatten();
-                    self.told.made(Ok(document));
+                    self.announcer.made(Ok(document));
                 }
                 Report::Failed { reason, transient } => {
-                    self.told.made(Err(Failure { transient, ..Failure::new(Stage::Load, reason) }));
+                    self.announcer.made(Err(Failure { transient, ..Failure::new(Stage::Load, reason) }));
                 }
                 Report::Done { id, outcome } => {
                     self.orders.done(id, outcome.map(|answer| (answer, tail)).map_err(Into::into));
@@ -151,6 +151,7 @@ impl RunnerWatcher {
                         if !over {
                             tracing::debug!(plugin = &*plugin, generation, pid, "{why}");
                         }
+                        nonsense = Some(why).filter(|why| why.starts_with("it told nonsense"));
                         deadline = Box::pin(sleep(LAST_WORDS));
                     }
                     () = &mut sends, if !sends_end => sends_end = true,
@@ -187,7 +188,8 @@ impl RunnerWatcher {
         if let Some(bound) = overstepped.or_else(|| self.keeper.why_ended(status, lacks_memory)) {
             why = format!("{bound} ({why})");
         }
-        if let Some(nonsense) = why_link.filter(|why| why.starts_with("it was sent nonsense")) {
+        let nonsense = why_link.filter(|why| why.starts_with("it was sent nonsense")).or(nonsense);
+        if let Some(nonsense) = nonsense {
             why = format!("it was ended by the server, because {nonsense}");
         }
         if !said.is_empty() {
@@ -196,8 +198,9 @@ impl RunnerWatcher {
         if !over {
             tracing::error!(plugin = &*plugin, generation, pid, "the plugin's process ended: {why}");
         }
-        self.told.made(Err(Failure::new(Stage::Load, format!("its process ended before it had an instance: {why}"))));
-        self.told.died.send_replace(Some(why));
+        self.announcer
+            .made(Err(Failure::new(Stage::Load, format!("its process ended before it had an instance: {why}"))));
+        self.announcer.died.send_replace(Some(why));
         let RunnerWatcher { own, keeper, ending, .. } = self;
         let path = own.path().to_owned();
         let removed = tokio::task::spawn_blocking(move || {

@@ -17,6 +17,8 @@ mod user;
 mod window;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
 
 use self::{asking::Asking, state::LinkState};

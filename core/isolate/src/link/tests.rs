@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Answers by path.
 #[derive(Default)]
-struct Answering {
+pub(super) struct Answering {
     cancelled: Arc<AtomicUsize>,
 }
 
@@ -126,7 +126,7 @@ fn pair() -> Pair {
     Pair { host, runner, cancelled }
 }
 
-fn call(path: &str, body: impl Into<Body>) -> Call {
+pub(super) fn call(path: &str, body: impl Into<Body>) -> Call {
     Call::new(Request::post(path).body(body.into()).unwrap())
 }
 

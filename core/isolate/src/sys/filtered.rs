@@ -78,7 +78,7 @@ pub(crate) fn refuse(listener: &OwnedFd, call: &ToldCall) {
 
 /// Where a descriptor goes that is handed over.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Handed {
+pub(crate) enum DescriptorPlace {
     /// To a number of its own, which is the call's answer.
     AsAnswer,
     /// To this number, in the place of what was there; the call still waits.
@@ -90,12 +90,12 @@ pub(crate) fn hand_over(
     listener: &OwnedFd,
     call: &ToldCall,
     descriptor: BorrowedFd<'_>,
-    place: Handed,
+    place: DescriptorPlace,
     closed_on_exec: bool,
 ) -> io::Result<()> {
     let (flags, newfd) = match place {
-        Handed::AsAnswer => (libc::SECCOMP_ADDFD_FLAG_SEND, 0),
-        Handed::InPlaceOf(number) => (libc::SECCOMP_ADDFD_FLAG_SETFD, number),
+        DescriptorPlace::AsAnswer => (libc::SECCOMP_ADDFD_FLAG_SEND, 0),
+        DescriptorPlace::InPlaceOf(number) => (libc::SECCOMP_ADDFD_FLAG_SETFD, number),
     };
     let handed = libc::seccomp_notif_addfd {
         id: call.id,

@@ -3,7 +3,8 @@
 mod filtered;
 
 pub(crate) use filtered::{
-    Handed, ToldCall, answer, calls_can_be_told, filter_calls, hand_over, next_told, read_from, refuse, still_waits,
+    DescriptorPlace, ToldCall, answer, calls_can_be_told, filter_calls, hand_over, next_told, read_from, refuse,
+    still_waits,
 };
 
 use rustix::{
