@@ -5,6 +5,7 @@
 pub mod client;
 pub mod connection;
 pub mod host;
+pub mod household;
 pub mod kept;
 pub mod many;
 pub mod memory;
