@@ -214,6 +214,8 @@ test('a dashboard is arranged, kept for whoever has that token’s name, set, an
   await admin.getByRole('button', { name: 'Show all again' }).click();
   await admin.waitForFunction(() => document.querySelectorAll('.widgets section').length === 3);
   assert.deepEqual(await titles(admin), ['Inner clock', 'Outer clock', 'Says']);
+  await admin.reload();
+  await admin.getByRole('region', { name: 'Inner clock' }).waitFor();
 });
 
 // `CAMLOCK_SWAPS` says how many: `scripts/test --all` takes 1,000.
