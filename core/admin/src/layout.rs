@@ -53,26 +53,22 @@ pub(super) async fn get(
     Ok(Json(kept.and_then(|text| serde_json::from_str(&text).ok())))
 }
 
-/// Keeps it for them; null: nothing is kept.
+/// Keeps it for them; without widgets, nothing is kept.
 #[utoipa::path(put, path = "/api/v1/page/layout", tag = "tokens", operation_id = "keep_layout",
-    request_body = Option<DashboardLayout>, responses(
+    request_body = DashboardLayout, responses(
     (status = 204, description = "It is kept"),
     (status = 400, description = "It is no layout, or too large"),
     (status = 503, description = "The registry cannot be written"),
 ))]
 pub(super) async fn put(State(control): ControlState, visitor: Visitor, body: Body) -> Result<StatusCode, Problem> {
-    let layout: Option<DashboardLayout> = read_some(body).await?;
+    let layout: DashboardLayout = read_some(body).await?;
     let Some(layouts) = &control.options.layouts else {
         return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "this server keeps no layouts"));
     };
-    let text = layout.map(|layout| {
-        let count = layout.widgets.len();
-        let text = serde_json::to_string(&layout).unwrap_or_default();
-        match count > MOST || text.len() > LARGEST {
-            true => Err(bad(format!("a dashboard has {MOST} widgets and {LARGEST} bytes at most"))),
-            false => Ok(text),
-        }
-    });
-    layouts.keep(visitor.by.to_string(), text.transpose()?).await.map_err(unavailable)?;
+    let text = (!layout.widgets.is_empty()).then(|| serde_json::to_string(&layout).unwrap_or_default());
+    if layout.widgets.len() > MOST || text.as_ref().is_some_and(|text| text.len() > LARGEST) {
+        return Err(bad(format!("a dashboard has {MOST} widgets and {LARGEST} bytes at most")));
+    }
+    layouts.keep(visitor.by.to_string(), text).await.map_err(unavailable)?;
     Ok(StatusCode::NO_CONTENT)
 }

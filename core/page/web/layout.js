@@ -3,12 +3,13 @@
 const MOST = 60;
 const is_word = (value) => typeof value === 'string' && /^[a-z][a-z0-9-]{0,60}$/.test(value);
 
-/** A layout as it comes from elsewhere, as far as it is one: `[{ plugin, id, config? }]`; or null. */
+/** A layout as it comes from elsewhere, as far as it is one: `[{ plugin, id, config? }]`; or null, also where nothing stands in it. */
 export function checked(layout) {
   const list = layout?.widgets;
   if (!Array.isArray(list)) return null;
   const one = ({ plugin, id, config }) => ({ plugin, id, ...(config && typeof config === 'object' && !Array.isArray(config) && { config }) });
-  return list.filter((item) => item && is_word(item.plugin) && is_word(item.id)).slice(0, MOST).map(one);
+  const fit = list.filter((item) => item && is_word(item.plugin) && is_word(item.id)).slice(0, MOST).map(one);
+  return fit.length ? fit : null;
 }
 
 /** As a part of a link. */

@@ -37,15 +37,16 @@ let saving = Promise.resolve();
 /** Shows it at once, and saves one after the other; of several that wait, the last. */
 function keep(list) {
   const before = kept;
-  kept = list;
+  kept = list?.length ? list : null;
+  const now = kept;
   changed();
   saving = saving.then(async () => {
-    if (kept !== list) return;
+    if (kept !== now) return;
     try {
-      await act('PUT', '/api/v1/page/layout', { body: list && { widgets: list } });
+      await act('PUT', '/api/v1/page/layout', { body: { widgets: now ?? [] } });
     } catch (problem) {
       say(told(problem), { bad: true });
-      if (kept === list) kept = before;
+      if (kept === now) kept = before;
       changed();
     }
   });
