@@ -381,12 +381,24 @@ mod tests {
             "services" => keys("services.").into_iter().map(|service| format!("services.{service}")).collect(),
             _ => vec![section],
         });
+        let of = |section: &str| {
+            keys(&format!("{section}.")).into_iter().map(|key| format!("{section}.{key}")).collect::<Vec<_>>()
+        };
         let mut there: Vec<_> = sections
-            .flat_map(|section| keys(&format!("{section}.")).into_iter().map(move |key| format!("{section}.{key}")))
+            .flat_map(|section| match &*section {
+                "catalog" => vec!["[[catalog]]".to_owned()],
+                _ => of(&section),
+            })
+            .flat_map(|key| match &*key {
+                // A pin is for one plugin.
+                "catalogs.updates" => of(&key).into_iter().filter(|key| !key.ends_with(".pin")).collect(),
+                _ => vec![key],
+            })
             .collect();
         there.extend(keys("limits.").into_iter().map(|key| match &*key {
             "log" | "claims" | "isolation" | "ui" => format!("plugin.NAME.{key}"),
             "env" => "plugin.NAME.env.KEY".to_owned(),
+            "updates" => "plugin.NAME.updates.…".to_owned(),
             _ => key,
         }));
         described.sort();

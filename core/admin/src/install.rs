@@ -155,7 +155,7 @@ pub(super) async fn install(
     // From here on it goes on although the client may have gone.
     let held = file.map(|file| Box::new(file) as Box<dyn Any + Send>);
     let origin = PluginSource::Upload;
-    let installation = Installation { source, replace, origin, grants, by: visitor.by, held };
+    let installation = Installation { source, name: None, replace, origin, grants, by: visitor.by, held };
     let Placement { plugin: name, path, replaced, outcome } =
         control.manager.install(installation).await.map_err(problem)?;
     if !wait {

@@ -215,6 +215,15 @@ impl CatalogIndex {
         read().map_err(broken)
     }
 
+    /// Only these are followed: nothing of others is found any more.
+    pub fn keep_only(&mut self, followed: &[String]) -> Result<(), CatalogTrouble> {
+        let read = || -> rusqlite::Result<Vec<String>> {
+            self.connection.prepare("SELECT catalog FROM synced")?.query_map([], |row| row.get(0))?.collect()
+        };
+        let known = read().map_err(broken)?;
+        known.iter().filter(|one| !followed.contains(one)).try_for_each(|one| self.forget(one))
+    }
+
     /// What a catalog says of a plugin in a line.
     pub fn line(&self, catalog: &str, plugin: &str) -> Result<Option<ListingLine>, CatalogTrouble> {
         let line = "SELECT catalog, line FROM lines WHERE catalog = ?1 AND name = ?2";

@@ -133,12 +133,12 @@ impl ServerCatalogs {
     /// Ends what was begun before the server ended, then follows all catalogs, for as long as this runs.
     pub(crate) async fn follow(self, settings: Vec<CatalogOrder>) {
         self.go_on().await;
-        self.add_those(settings).await;
-        join!(self.keep_looking(), self.keep_updated());
+        join!(self.keep_looking(settings), self.keep_updated());
     }
 
-    /// Adds the catalogs that the settings name, where none of that name is followed.
-    async fn add_those(&self, settings: Vec<CatalogOrder>) {
+    /// Adds the catalogs that the settings name, where none of that name is followed: those that were away, for the next time.
+    async fn add_those(&self, settings: Vec<CatalogOrder>) -> Vec<CatalogOrder> {
+        let mut away = Vec::new();
         for order in settings {
             let name = order.name.clone();
             match self.record(&name).await {
@@ -150,19 +150,34 @@ impl ServerCatalogs {
                 ),
                 Ok(_) => {}
                 Err(_) => {
-                    if let Err(why) = self.add(order, Actor::from("settings")).await {
+                    if let Err(why) = self.add(order.clone(), Actor::from("settings")).await {
                         tracing::warn!(catalog = name, "the catalog is not followed: {why}");
+                        if why.kind == CatalogRefused::Unavailable {
+                            away.push(order);
+                        }
                     }
                 }
             }
         }
+        away
     }
 
-    async fn keep_looking(&self) {
+    async fn keep_looking(&self, mut wanted: Vec<CatalogOrder>) {
+        wanted = self.add_those(wanted).await;
         sleep(FIRST).await;
         loop {
+            wanted = self.add_those(wanted).await;
             // What the registry does not tell now it tells the next time.
-            for record in self.0.records.catalogs().await.unwrap_or_default() {
+            let followed = self.0.records.catalogs().await;
+            if let Ok(followed) = &followed {
+                // Another server may have been told to follow one no longer.
+                let names: Vec<String> = followed.iter().map(|record| record.name.clone()).collect();
+                let kept = self.aside(move |inside| inside.with_index(|index| index.keep_only(&names))).await;
+                if let Err(why) = kept {
+                    tracing::warn!("what is found of catalogs that are followed no longer could not be removed: {why}");
+                }
+            }
+            for record in followed.unwrap_or_default() {
                 let name = record.name.clone();
                 if let Err(why) = self.look(record).await {
                     tracing::warn!(catalog = name, "the catalog was not synchronized: {}", why.reason);

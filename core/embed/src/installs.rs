@@ -79,7 +79,7 @@ mod tests {
     }
 
     fn upload() -> Upload {
-        Upload { source: Source::Path("/x".into()), replace: false, there: BTreeMap::new() }
+        Upload { source: Source::Path("/x".into()), name: None, replace: false, there: BTreeMap::new() }
     }
 
     #[test]

@@ -13,6 +13,8 @@ use tokio::sync::oneshot;
 pub struct Installation {
     /// Where it comes from.
     pub source: Source,
+    /// What it must be called; none: whatever it says of itself.
+    pub name: Option<String>,
     /// Also where there is a plugin of that name: the new one takes its place.
     pub replace: bool,
     /// Where it came from, for what is granted to it.
@@ -27,10 +29,11 @@ pub struct Installation {
 
 impl fmt::Debug for Installation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Installation { source, replace, origin, grants, by, held: _ } = self;
+        let Installation { source, name, replace, origin, grants, by, held: _ } = self;
         let mut shown = formatter.debug_struct("Installation");
         shown
             .field("source", source)
+            .field("name", name)
             .field("replace", replace)
             .field("origin", origin)
             .field("grants", grants)
@@ -57,6 +60,8 @@ pub struct Placement {
 pub struct Upload {
     /// Where it comes from.
     pub source: Source,
+    /// What it must be called; none: whatever it says of itself.
+    pub name: Option<String>,
     /// Also where there is a plugin of that name: the new one takes its place.
     pub replace: bool,
     /// The plugins that there are, with where their entries lie: below the plugins directory, or whole paths; nowhere for

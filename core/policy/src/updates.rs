@@ -31,6 +31,8 @@ pub enum UpdateChannel {
     PreRelease,
 }
 
+const SHORTEST_WINDOW: u16 = 30;
+
 /// A time of day: `02:00-05:00`, or `22:00-04:00 Europe/Berlin`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpdateWindow {
@@ -57,6 +59,9 @@ impl FromStr for UpdateWindow {
             "it is a time of day, like `02:00-05:00`, with a zone behind it if that is not UTC: `22:00-04:00 Europe/Berlin`"
                 .to_owned()
         })?;
+        if (to + 24 * 60 - from) % (24 * 60) < SHORTEST_WINDOW {
+            return Err(format!("it is looked every ten minutes: a window has {SHORTEST_WINDOW} minutes at least"));
+        }
         Ok(UpdateWindow { from, to, zone: zone(name.trim())?, text: text.trim().to_owned() })
     }
 }
@@ -200,7 +205,9 @@ mod tests {
         // An hour further in winter, two in summer.
         assert!(open("02:00-03:00 Europe/Berlin", "2026-01-10T01:30:00Z"));
         assert!(open("02:00-03:00 Europe/Berlin", "2026-07-10T00:30:00Z"));
-        for wrong in ["", "2-5", "02:00", "24:00-01:00", "02:00-02:00", "02:00-05:00 Atlantis", "0200-0500"] {
+        for wrong in
+            ["", "2-5", "02:00", "24:00-01:00", "02:00-02:00", "02:00-02:20", "02:00-05:00 Atlantis", "0200-0500"]
+        {
             assert!(wrong.parse::<UpdateWindow>().is_err(), "{wrong}");
         }
         let policy = UpdatePolicy { automatic: true, window: "02:00-05:00".parse().ok(), ..UpdatePolicy::default() };

@@ -113,12 +113,12 @@ impl Admin {
                         let _ = reply.send(outcome);
                     }
                     Message::Install(installation, reply) => {
-                        let Installation { source, replace, origin: _, grants: _, by, held } = installation;
+                        let Installation { source, name, replace, origin: _, grants: _, by, held } = installation;
                         let there = BTreeMap::new();
                         let outcome = install
                             .as_ref()
                             .unwrap()
-                            .install(Upload { source, replace, there }, Box::new(|_| ()))
+                            .install(Upload { source, name, replace, there }, Box::new(|_| ()))
                             .await;
                         drop(held);
                         let placed = outcome.map(|Installed { plugin, path }| {

@@ -103,6 +103,9 @@ impl Workplace {
             Source::Zip(path) => self.unpacked(path, &incoming, zip)?,
             Source::Path(path) => self.path(path, &incoming)?,
         };
+        if let Some(name) = upload.name.as_ref().filter(|name| **name != ready.plugin) {
+            return Err(NotInstalled::Unfit(format!("it is the plugin `{}`, and not `{name}`", shown(&ready.plugin))));
+        }
         arriving(&ready.plugin);
         self.place(&ready, &incoming, upload)?;
         Ok(Installed { plugin: ready.plugin, path: ready.entry.into() })

@@ -50,7 +50,7 @@ impl Place {
     }
 
     fn install(&self, source: Source) -> Result<Installed, NotInstalled> {
-        self.workplace.install(&Upload { source, replace: false, there: BTreeMap::new() }, told_to_nobody())
+        self.workplace.install(&Upload { source, name: None, replace: false, there: BTreeMap::new() }, told_to_nobody())
     }
 
     /// What lies in the plugins directory.
@@ -313,7 +313,9 @@ fn a_place_that_is_taken() {
         entries.iter().map(|(name, path)| ((*name).to_owned(), path.map(PathBuf::from))).collect::<BTreeMap<_, _>>()
     };
     let install = |source: &Source, replace, there: &BTreeMap<String, Option<PathBuf>>| {
-        place.workplace.install(&Upload { source: source.clone(), replace, there: there.clone() }, told_to_nobody())
+        place
+            .workplace
+            .install(&Upload { source: source.clone(), name: None, replace, there: there.clone() }, told_to_nobody())
     };
     let sources = Source::TarGz(archive);
     let known = there(&[("hello", Some("hello.rs"))]);
@@ -360,7 +362,7 @@ fn what_is_replaced_can_be_had_back_with_all_that_was_in_it() {
     place.write("plugins/hello/notes.txt", "of the operator's");
     let archive = place.write("a.tar.gz", tar_with(b""));
     let there = BTreeMap::from([("hello".to_owned(), Some(PathBuf::from("hello")))]);
-    let upload = Upload { source: Source::TarGz(archive), replace: true, there };
+    let upload = Upload { source: Source::TarGz(archive), name: None, replace: true, there };
     place.workplace.install(&upload, told_to_nobody()).unwrap();
     assert_eq!(place.entries(), ["hello"]);
     assert!(!place.workplace.plugins.join("hello/notes.txt").exists());
@@ -378,8 +380,9 @@ fn what_cannot_be_kept_is_not_replaced() {
         place.write("removed", "");
         let archive = place.write("a.tar.gz", tar_with(b""));
         let there = BTreeMap::from([("hello".to_owned(), Some(PathBuf::from(entry)))]);
-        let refused =
-            place.workplace.install(&Upload { source: Source::TarGz(archive), replace: true, there }, told_to_nobody());
+        let refused = place
+            .workplace
+            .install(&Upload { source: Source::TarGz(archive), name: None, replace: true, there }, told_to_nobody());
         let why = refused.unwrap_err().to_string();
         assert!(why.contains(&format!("{entry}, which it replaces, cannot be moved to ")), "{why}");
         assert_eq!(place.entries(), [entry]);

@@ -115,7 +115,15 @@ impl ListingReader {
             return Err(CatalogTrouble::unfit(format!("{url} lists more than {MOST} plugins")));
         }
         let mut documents: BTreeMap<String, PluginDocument> = BTreeMap::new();
-        for plugin in plugins {
+        for mut plugin in plugins {
+            // What is null was not said.
+            let said = |value: &mut serde_json::Value| {
+                if let Some(keys) = value.as_object_mut() {
+                    keys.retain(|_, value| !value.is_null());
+                }
+            };
+            said(&mut plugin);
+            plugin.get_mut("manifest").into_iter().for_each(said);
             let plugin = serde_json::from_value::<WrittenPlugin>(plugin).ok().and_then(WrittenPlugin::document);
             let Some(document) = plugin else { continue };
             let newest = |document: &PluginDocument| document.versions.iter().filter_map(PluginVersion::semver).max();

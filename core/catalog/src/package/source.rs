@@ -4,7 +4,7 @@ use crate::{
     CatalogTrouble,
     trouble::{of_file, shown},
 };
-use flate2::{Compression, GzBuilder, read::GzDecoder};
+use flate2::{Compression, GzBuilder, read::MultiGzDecoder};
 use std::{
     collections::BTreeMap,
     fs,
@@ -85,7 +85,7 @@ fn gather(folder: &Path, before: &str, files: &mut BTreeMap<String, (Vec<u8>, bo
 /// what is said of them. All lies in this folder, and has a lock file; none: it lies as others pack, at the top or in one folder there.
 pub(crate) fn check(packed: &[u8], (name, version): (&str, &str), folder: Option<&str>) -> Result<(), CatalogTrouble> {
     // One byte more shows that there are more.
-    let unpacked = GzDecoder::new(packed).take(LARGEST + 1);
+    let unpacked = MultiGzDecoder::new(packed).take(LARGEST + 1);
     let mut archive = tar::Archive::new(unpacked);
     let broken = |error| CatalogTrouble::unfit(format!("the sources are no whole `.tar.gz`: {error}"));
     let mut seen = BTreeMap::new();
@@ -96,6 +96,10 @@ pub(crate) fn check(packed: &[u8], (name, version): (&str, &str), folder: Option
         let told = shown(&String::from_utf8_lossy(&raw));
         let unfit = |why: &str| Err(CatalogTrouble::unfit(format!("the sources hold `{told}`, {why}")));
         let Ok(path) = std::str::from_utf8(&raw) else { return unfit("a name that is not UTF-8") };
+        // `git archive` begins with what it says of all of them.
+        if folder.is_none() && entry.header().entry_type() == EntryType::XGlobalHeader {
+            continue;
+        }
         if !matches!(entry.header().entry_type(), EntryType::Regular | EntryType::Directory) {
             return unfit("which is neither a file nor a folder: links, devices and sparse files are not taken");
         }

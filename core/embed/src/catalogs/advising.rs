@@ -61,8 +61,14 @@ impl ServerCatalogs {
     ) -> Result<(), CatalogRefusal> {
         let CatalogInstall { plugin, version, .. } = install;
         let by = Actor::from(format!("catalog:{}", advisory.catalog).as_str());
-        let serves = self.0.manager.plugin(plugin).is_some_and(|there| there.enabled);
-        if disables && serves {
+        let there = self.0.manager.plugin(plugin);
+        let is_enabled = there.as_ref().is_some_and(|there| there.enabled);
+        let serving = there.as_ref().and_then(|there| there.serving.as_ref()).map(|serving| &serving.version);
+        if disables && is_enabled && serving != Some(version) {
+            // Which version comes up is not known yet: the next look decides.
+            return Ok(());
+        }
+        if disables && is_enabled {
             let order = Order { plugin: plugin.clone(), act: Act::Enable(false), by: by.clone(), revision: None };
             if let Err(why) = self.0.manager.order(order).await {
                 tracing::warn!(

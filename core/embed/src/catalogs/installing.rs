@@ -137,6 +137,7 @@ impl Installing {
     async fn place_one(&self, id: u64, plan: &StoredPlan, step: &PlannedStep) -> Result<(), NotCarriedOut> {
         let installation = Installation {
             source: step.source(&self.folder(id)),
+            name: Some(step.plugin.clone()),
             // Also what an attempt that was broken off has placed already.
             replace: true,
             origin: PluginSource::Catalog(step.catalog.clone()),
@@ -182,7 +183,14 @@ impl Installing {
     /// Done, or undone.
     async fn over(&self, id: u64, plan: &StoredPlan, outcome: Result<(), NotCarriedOut>) -> Result<(), CatalogRefusal> {
         let outcome = match outcome {
-            Ok(()) => self.complete(id, plan).await,
+            // It serves. What is missing is the record, which is written when the server starts again.
+            Ok(()) => match self.complete(id, plan).await {
+                Ok(()) => Ok(()),
+                Err(CatalogRefusal { kind, reason }) => {
+                    let reason = format!("{reason}; it serves, and is put on record when the server starts again");
+                    return Err(CatalogRefusal { kind, reason });
+                }
+            },
             // Whoever ends goes on when it starts again.
             Err(NotCarriedOut::Ending) => {
                 let reason = "the server is ending; it goes on when it starts again".to_owned();
@@ -228,6 +236,7 @@ impl Installing {
                 (Some(before), Some(_)) => {
                     let installation = Installation {
                         source: Source::Path(before),
+                        name: Some(step.plugin.clone()),
                         replace: true,
                         origin: step.came_from.clone().unwrap_or_default(),
                         grants: None,

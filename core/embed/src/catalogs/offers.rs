@@ -122,7 +122,10 @@ impl<'a> OpenCatalogs<'a> {
                 )));
             }
         }
-        records.sort_by_key(|record| (std::cmp::Reverse(record.priority), record.name.clone()));
+        // Of equals, who proves something comes first.
+        let rank =
+            |record: &CatalogRecord| (std::cmp::Reverse(record.priority), record.root.is_empty(), record.name.clone());
+        records.sort_by_key(|record| rank(record));
         let Some(record) = records.first() else { return Ok(None) };
         let mut document = self.reader(&record.name)?.borrow_mut().document(plugin)?;
         self.inside.refuse_advised(&record.name, &mut document)?;

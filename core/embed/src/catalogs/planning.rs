@@ -130,9 +130,11 @@ impl CatalogsInside {
         let offered: RefCell<BTreeMap<String, OfferedPlugin>> = RefCell::default();
         let mut installed = BTreeMap::new();
         for there in &self.manager.overview().plugins {
-            let Ok(version) = there.version.parse() else { continue };
-            let dependencies = installs.iter().find(|install| install.plugin == there.name);
-            let dependencies = dependencies.map(|install| install.dependencies.clone()).unwrap_or_default();
+            let record = installs.iter().find(|install| install.plugin == there.name);
+            // Of what was not loaded since the server started only the record knows the version.
+            let known = there.version.parse().ok().or_else(|| record?.version.parse().ok());
+            let Some(version) = known else { continue };
+            let dependencies = record.map(|install| install.dependencies.clone()).unwrap_or_default();
             installed.insert(there.name.clone(), InstalledVersion { version, dependencies });
         }
         let is_ours = |name: &str| installs.iter().any(|install| install.plugin == name);

@@ -49,7 +49,9 @@ impl CatalogsInside {
         }
         step.digest = part.digest();
         // A version does not change: the first one that was installed counts.
-        if let Some(first) = open.first_digest(&step.plugin, &step.version).filter(|first| *first != step.digest) {
+        if let Some(first) =
+            open.first_digest(&step.plugin, &step.version).filter(|first| !first.is_empty() && *first != step.digest)
+        {
             return Err(CatalogTrouble {
                 sort: TroubleSort::Denied,
                 reason: format!(

@@ -8,9 +8,9 @@ use super::{
     offers::{Offers, OpenCatalogs},
     words::unavailable,
 };
-use camlock_api::OutdatedView;
+use camlock_api::{InstallStepView, OutdatedView};
 use camlock_catalog::{CatalogTrouble, PluginDocument};
-use camlock_policy::{CatalogInstallOrder, CatalogRefusal, UpdateChannel, registry::Actor};
+use camlock_policy::{CatalogInstallOrder, CatalogRefusal, CatalogRefused, UpdateChannel, registry::Actor};
 use camlock_store::CatalogInstall;
 use semver::Version;
 use serde_json::json;
@@ -38,8 +38,9 @@ impl ServerCatalogs {
     }
 
     async fn update_by_policy(&self) -> Result<(), CatalogRefusal> {
-        let now = now();
         for install in self.installed().await? {
+            // The one before may have taken long.
+            let now = now();
             let there = self.0.manager.plugin(&install.plugin);
             // What lies in another server's directory is that one's to update.
             if !there.is_some_and(|there| there.enabled && there.path.is_some())
@@ -74,11 +75,34 @@ impl ServerCatalogs {
         else {
             return Ok(());
         };
+        let may = |step: &InstallStepView| {
+            let is_itself = step.plugin == *plugin;
+            is_itself || step.from.is_some() && self.0.policy.updates_of(&step.plugin).is_time(now())
+        };
+        if let Some(other) = planned.view.steps.iter().find(|step| !may(step)) {
+            tracing::info!(
+                plugin,
+                to,
+                other = other.plugin,
+                "it does not come by itself: another plugin would come with it"
+            );
+            return Ok(());
+        }
+        // What was installed already and does not serve, somebody went back from.
+        let installs = self.0.records.installs().await.map_err(unavailable)?;
+        let was = installs.iter().find(|one| one.plugin == *plugin).and_then(|one| one.version.parse::<Version>().ok());
+        if was.is_some() && was >= to.parse().ok() {
+            return Ok(());
+        }
         if !self.0.records.try_update(plugin, &to).await.map_err(unavailable)? {
             return Ok(());
         }
         let installing = Installing { catalogs: self.clone(), by: Actor::from("update-policy") };
         let outcome = installing.install(CatalogInstallOrder { version: Some(to.clone()), ..order }).await;
+        if outcome.as_ref().is_err_and(|why| why.kind == CatalogRefused::Unavailable) {
+            // Something was away, and the version itself was not tried.
+            self.0.records.forget_update(plugin, &to).await.map_err(unavailable)?;
+        }
         let reason = outcome.as_ref().err().map(ToString::to_string);
         match &reason {
             None => tracing::info!(plugin, from, to, "it was updated, as its policy says"),

@@ -36,7 +36,11 @@ async function look(own) {
     const plan = await planOf(own.name, own.version).catch((problem) => problem);
     if (isLate()) return;
     const planTrouble = plan instanceof Error ? told(plan, own.name) : null;
+    const asked = JSON.stringify(stepOf(own)?.asks ?? own.asked ?? []);
     Object.assign(own, { plan: planTrouble ? null : plan, planTrouble });
+    // A tick is for what stood beside it.
+    own.asked = stepOf(own)?.asks ?? [];
+    if (JSON.stringify(own.asked) !== asked) own.grant = false;
     changed();
     const wanted = chosen(own);
     // What is not there is said once; what was installed before may be in no catalog any more.
@@ -86,7 +90,7 @@ function getting(own) {
   const schema = !step?.from && own.package?.config_schema;
   const hasFields = schema && fields(schema).length > 0;
   const there = state.plugins.get(own.name);
-  const choose = (event) => { Object.assign(own, { version: event.target.value, plan: null, planTrouble: null, outcome: null }); look(own); };
+  const choose = (event) => { Object.assign(own, { version: event.target.value, plan: null, planTrouble: null, outcome: null, grant: false }); look(own); };
   const title = step?.from ? 'offer.update' : there ? 'offer.installed' : 'offer.install';
   return h('form', { key: 'getting', class: 'card getting', 'aria-label': t(title, { name: own.name }), onsubmit: (event) => order(event, own) },
     h('h2', null, t(title, { name: own.name })),

@@ -52,11 +52,11 @@ impl Supervisor {
             let _ = reply.send(Err(NotInstalled::Unsupported));
             return;
         };
-        let Installation { source, replace, origin, grants, by, held } = installation;
+        let Installation { source, name, replace, origin, grants, by, held } = installation;
         // Whose name it has is known only once it was looked at; who wants it is on record before that.
         let detail = json!({ "from": source.word(), "replace": replace });
         self.note_of_server("installing", &by, detail);
-        let upload = Upload { source, replace, there: self.entries_by_name() };
+        let upload = Upload { source, name, replace, there: self.entries_by_name() };
         let reports = self.reports.clone();
         let announced = Announced::default();
         let arriving = announce(reports.clone(), ArrivalTerms { source: origin, grants }, announced.clone());

@@ -22,7 +22,7 @@ async fn install(server: &Server, what: &str, grants: Option<Grants>) -> Result<
     let source = Source::Path(what.into());
     let by = Actor::Token("ci".to_owned());
     let origin = PluginSource::Upload;
-    let installation = Installation { source, replace: true, origin, grants, by, held: None };
+    let installation = Installation { source, name: None, replace: true, origin, grants, by, held: None };
     let placement = server.manager.install(installation).await?;
     Ok(placement.outcome.await.unwrap().map(drop))
 }

@@ -16,7 +16,7 @@ async fn install(server: &Server, what: &str, replace: bool) -> Result<Placement
     let by = Actor::Token("ci".to_owned());
     let source = Source::Path(what.into());
     let origin = camlock_policy::PluginSource::Upload;
-    server.manager.install(Installation { source, replace, origin, grants: None, by, held: None }).await
+    server.manager.install(Installation { source, name: None, replace, origin, grants: None, by, held: None }).await
 }
 
 fn words(noted: &[Happened], wanted: &[&str]) -> Vec<String> {

@@ -75,6 +75,17 @@ impl CatalogRecords {
         .await
     }
 
+    /// What did not come to a try, because something was away, does not count as one.
+    pub async fn forget_update(&self, plugin: &str, version: &str) -> Result<(), Unavailable> {
+        let (plugin, version) = (plugin.to_owned(), version.to_owned());
+        self.write(move |core, mut work| async move {
+            let forget = "DELETE FROM catalog_updates WHERE plugin = $1 AND version = $2 AND node = $3";
+            work.run(forget, vec![plugin.into(), version.into(), core.node().into()]).await?;
+            work.commit().await
+        })
+        .await
+    }
+
     /// Puts on record that an advisory was told, or that its plugin was disabled for it, with why. False: that is on record already.
     pub async fn advise(&self, told: AdvisedPlugin, reason: String, by: Actor) -> Result<bool, Unavailable> {
         self.write(move |core, mut work| async move {
