@@ -6,6 +6,7 @@
 use super::{
     Supervisor,
     ask::{Arrival, PendingAnswer},
+    directory::PlacedEntry,
     granting::ArrivalTerms,
     plugin::Plugin,
     work::{self, DirectoryReport, WorkReport, WorkReports},
@@ -94,6 +95,9 @@ impl Supervisor {
         let replaced = self.plugins.get(&name).is_some_and(Plugin::enabled);
         let _ = reply.send(Ok(Placement { plugin: name.clone(), path, replaced, outcome }));
         if replaced {
+            let look = self.looks.next();
+            let before = self.plugins.get(&name).and_then(|plugin| plugin.directory.accounted.clone());
+            self.looks.placed.insert(name.clone(), PlacedEntry { look, before });
             let act = Act::Reload { force: false };
             self.act(Order { plugin: name, act, by, revision: None }, answer);
             return;

@@ -52,11 +52,22 @@ pub(super) fn assign(entries: Vec<Entry>, known: &BTreeMap<PathBuf, String>) -> 
 /// What is shown should the look at the directory panic. What was known holds, and the next look may do better.
 const LOST: &str = "looking at the plugins directory panicked, which is a mistake of this server: see its log";
 
+/// An entry that somebody put into the directory.
+#[derive(Debug)]
+pub(super) struct PlacedEntry {
+    /// The look that will have seen it.
+    pub(super) look: u64,
+    /// What was accounted for until then.
+    pub(super) before: Option<Fingerprint>,
+}
+
 /// Looks at the directory, one at a time.
 #[derive(Debug, Default)]
 pub(super) struct Looks {
     /// On what terms plugins come that are being installed, until that is on record.
     pub(super) arriving: BTreeMap<String, ArrivalTerms>,
+    /// What was put there in place of what served.
+    pub(super) placed: BTreeMap<String, PlacedEntry>,
     queue: OpQueue,
     /// So many have ended.
     pub(super) ended: u64,
@@ -69,6 +80,11 @@ pub(super) struct Looks {
 }
 
 impl Looks {
+    /// The next one that begins: it will have seen all that is there now.
+    pub(super) fn next(&self) -> u64 {
+        self.queue.begun() + 1
+    }
+
     /// What is known of a plugin's entry when nothing was found of it.
     pub(super) fn nothing_found(&self) -> Presence {
         if self.succeeded { Presence::Absent } else { Presence::Unknown }
@@ -125,6 +141,13 @@ impl Supervisor {
         }
         self.looks.succeeded |= readable;
         self.take_entries(if readable { scan.entries } else { Vec::new() }, readable);
+        let ended = self.looks.ended;
+        let placed: Vec<_> = self.looks.placed.extract_if(.., |_, placed| placed.look <= ended).collect();
+        for (name, PlacedEntry { before, .. }) in placed {
+            if let Some(plugin) = self.plugins.get_mut(&name) {
+                plugin.was_placed(before.as_ref());
+            }
+        }
         self.forget();
         // Those who waited for this look may go on.
         let asked =
@@ -211,6 +234,17 @@ pub(super) fn two_of_one_name(name: &str, stays: &str, rival: &Path) -> String {
 }
 
 impl Plugin {
+    /// Somebody put just this there. It is tried, though it lay there before and something else was agreed on since.
+    fn was_placed(&mut self, before: Option<&Fingerprint>) {
+        let is_agreed =
+            self.agreed_on().is_some_and(|agreed| agreed.fingerprint.as_ref() == self.directory.fingerprint());
+        let there = self.directory.fingerprint();
+        if !is_agreed && before == there && self.directory.accounted.as_ref() == there {
+            self.directory.accounted = None;
+            self.directory.rolled_back_from = None;
+        }
+    }
+
     fn take_entry(&mut self, presence: Presence, rival: Option<PathBuf>) {
         let before = self.directory.fingerprint().cloned();
         self.directory.presence = presence;

@@ -1,6 +1,6 @@
 //! Something is put into the plugins directory for somebody.
 
-use super::world::{Script, Server, World, limits};
+use super::world::{Script, Server, World, kept, limits};
 use camlock_policy::{
     Act, Failure, Headline, Installation, NotInstalled, Placement, Refused, Settings, Source, Stage,
     registry::{Actor, Happened},
@@ -74,6 +74,25 @@ async fn what_takes_anothers_place_is_reloaded_for_who_sent_it() {
     );
     let last = noted.iter().rfind(|happened| happened.what == "serving").unwrap();
     assert_eq!((&last.by, last.generation), (&Actor::Token("ci".to_owned()), Some(2)));
+}
+
+/// What lies there already is installed once more: by somebody who went back from it, and after another start.
+#[tokio::test(start_paused = true)]
+async fn what_somebody_went_back_from_is_installed_again() {
+    let (world, registry) = (World::new(), MemoryRegistry::default());
+    world.put("hello", "a", Script::default());
+    let server = world.start_on(&registry, settings());
+    server.serves("hello", 1).await;
+    world.put("hello", "b", Script::default());
+    server.serves("hello", 2).await;
+    server.manager.act("hello", Act::Rollback { to: None, force: false }).await.unwrap();
+    server.manager.end().await;
+    let server = world.start_on(&registry, settings());
+    let view = server.serves("hello", 1).await;
+    assert_eq!(view.serving.as_ref().unwrap().artifact, Some(kept("hello", "a").digest));
+    let placement = install(&server, "hello:b", true).await.unwrap();
+    let done = placement.outcome.await.unwrap().unwrap();
+    assert_eq!(done.plugin.serving.as_ref().unwrap().artifact, Some(kept("hello", "b").digest));
 }
 
 #[tokio::test(start_paused = true)]
