@@ -69,7 +69,7 @@ impl BuildFence {
         fence.read.extend(LOOKED_UP.map(PathBuf::from));
         fence.read.push(plugins.to_owned());
         fence.read.push(data.join("sdk"));
-        fence.write.push(data.join("builds"));
+        fence.write.push(data.join("builds/tmp"));
         fence.write.push("/dev/null".into());
         fence.read.extend(["/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"].map(PathBuf::from));
         let home = tools.variable("HOME").map(PathBuf::from);
@@ -90,9 +90,11 @@ impl BuildFence {
         fence
     }
 
-    /// Has the guard of this command close itself, with what is read beside: where it is started.
-    pub(crate) fn put(&self, command: &mut Command, directory: &Path) {
+    /// Has the guard of this command close itself, with what is open beside: where it is started, to be read, and the directories that
+    /// this one changes, which must be there. All of `builds/` is open to none: the server trusts what it keeps there.
+    pub(crate) fn put(&self, command: &mut Command, directory: &Path, changes: &[&Path]) {
         let mut fence = self.clone();
+        fence.write.extend(changes.iter().map(|place| (*place).to_owned()));
         fence.read.extend(directory.canonicalize().ok());
         command.env(FENCE, serde_json::to_string(&fence).unwrap_or_default());
     }
@@ -132,14 +134,26 @@ mod tests {
         let tools = Tools::none().set("HOME", Some(home.path().as_os_str())).set("PATH", Some(&path));
         let fence = BuildFence::of(&tools, &plugins, &data);
         let all: Vec<_> = [&fence.read, &fence.run, &fence.write].into_iter().flatten().collect();
-        assert!(all.contains(&&home.path().join(".cargo/registry")) && all.contains(&&data.join("builds")));
-        for secret in ["", ".ssh/id", ".cargo/credentials.toml", "data", "data/admin-token", "data/registry.db"] {
+        assert!(all.contains(&&home.path().join(".cargo/registry")) && all.contains(&&data.join("builds/tmp")));
+        for secret in [
+            "",
+            ".ssh/id",
+            ".cargo/credentials.toml",
+            "data",
+            "data/admin-token",
+            "data/registry.db",
+            "data/builds/src/x",
+        ] {
             let secret = home.path().join(secret);
             assert!(!all.iter().any(|open| secret.starts_with(open)), "{secret:?}: {fence:?}");
         }
         let mut command = Command::new("cargo");
         assert!(!is_around(&command));
-        fence.put(&mut command, Path::new("/"));
-        assert!(is_around(&command) && command.get_envs().any(|(name, _)| name == OsStr::new(FENCE)));
+        let shadow = data.join("builds/src/hello");
+        fence.put(&mut command, Path::new("/"), &[&shadow]);
+        assert!(is_around(&command));
+        let told = command.get_envs().find(|(name, _)| *name == OsStr::new(FENCE)).unwrap().1.unwrap();
+        let told: BuildFence = serde_json::from_str(told.to_str().unwrap()).unwrap();
+        assert_eq!(told.write, [fence.write, vec![shadow]].concat());
     }
 }
