@@ -8,6 +8,7 @@ use crate::{
     learned, lock_file,
     messages::CompilerOutput,
     queue::Lane,
+    regular::{self, Links},
     running::BuildNote,
     sdk, shadow,
     snapshot::{EntrySnapshot, Recipe},
@@ -290,7 +291,7 @@ impl BuildJob<'_> {
         let name = &self.snapshot.entry.name;
         let path = self.shared.data.join("builds/out").join(format!("{name}.so"));
         let copied = temporary_beside(&path).and_then(|mut copy| {
-            io::copy(&mut File::open(library)?, copy.as_file_mut())?;
+            io::copy(&mut regular::open(library, Links::Refuse)?.0, copy.as_file_mut())?;
             copy.persist(&path).map_err(|error| error.error)
         });
         copied.map_err(|error| self.not_prepared(&error))?;
