@@ -155,7 +155,9 @@ pub(crate) fn act_of(call: c_long, arguments: [u64; 6]) -> (&'static str, Option
         }
         libc::SYS_bind | libc::SYS_listen => ("listen for others", None),
         libc::SYS_sendto | libc::SYS_sendmsg | libc::SYS_sendmmsg => ("connect without a word (TCP fast open)", None),
-        libc::SYS_socket => ("make a socket that leads to other processes or to the kernel", None),
+        libc::SYS_socket | libc::SYS_socketpair => {
+            ("make a socket that leads to other processes or to the kernel", None)
+        }
         libc::SYS_execve | libc::SYS_execveat => ("start a program", Some("process")),
         libc::SYS_clone if arguments[0] as u32 & NAMESPACES == 0 => ("start another process", Some("process")),
         libc::SYS_clone | libc::SYS_unshare | libc::SYS_setns => ("make namespaces of its own", None),
@@ -238,6 +240,7 @@ pub(super) fn program(openings: &Openings, process: u32, own_processes: bool, re
         }
         program.end(refused);
     });
+    pairs(&mut program, refused);
     program.of_call(libc::SYS_ioctl, |program| {
         program.load(argument(1));
         program.and(0xffff_ffff);
@@ -309,14 +312,7 @@ pub(super) fn of_builds() -> Vec<sock_filter> {
         }
         program.end(refused);
     });
-    // A pair's ends lead to each other; those of datagrams could be sent from to anybody.
-    program.of_call(libc::SYS_socketpair, |program| {
-        program.load(argument(1));
-        program.and(0xf);
-        program.next_if(BPF_JEQ, libc::SOCK_DGRAM as u32);
-        program.end(refused);
-        program.end(SECCOMP_RET_ALLOW);
-    });
+    pairs(&mut program, refused);
     program.of_call(libc::SYS_ioctl, |program| {
         program.load(argument(1));
         for request in TYPING {
@@ -327,6 +323,23 @@ pub(super) fn of_builds() -> Vec<sock_filter> {
     });
     program.end(SECCOMP_RET_ALLOW);
     program.0
+}
+
+/// A pair's ends lead to each other. Those of datagrams, which the kernel makes of raw ones too, could be sent from to anybody whose
+/// socket has a path.
+fn pairs(program: &mut SeccompProgram, refused: u32) {
+    program.of_call(libc::SYS_socketpair, |program| {
+        program.load(argument(0));
+        program.next_unless(BPF_JEQ, AF_UNIX as u32);
+        program.end(refused);
+        program.load(argument(1));
+        program.and(0xf);
+        for kind in [libc::SOCK_STREAM, libc::SOCK_SEQPACKET] {
+            program.next_if(BPF_JEQ, kind as u32);
+            program.end(SECCOMP_RET_ALLOW);
+        }
+        program.end(refused);
+    });
 }
 
 /// What the server is asked about that connects in this process's place, or is refused at once where nobody is asked.
@@ -418,6 +431,15 @@ mod tests {
             (libc::SYS_socket, [AF_UNIX as u32, 1], refused, refused),
             (libc::SYS_socket, [AF_NETLINK as u32, 1], refused, refused),
             (libc::SYS_socketpair, [AF_UNIX as u32, 1], allowed, allowed),
+            (
+                libc::SYS_socketpair,
+                [AF_UNIX as u32, (libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC) as u32],
+                allowed,
+                allowed,
+            ),
+            (libc::SYS_socketpair, [AF_UNIX as u32, (libc::SOCK_DGRAM | libc::SOCK_CLOEXEC) as u32], refused, refused),
+            (libc::SYS_socketpair, [AF_UNIX as u32, (libc::SOCK_RAW | libc::SOCK_NONBLOCK) as u32], refused, refused),
+            (libc::SYS_socketpair, [libc::AF_TIPC as u32, 1], refused, refused),
             (libc::SYS_ioctl, [0, 0x5412], refused, refused),
             (libc::SYS_ioctl, [0, 0x5401], allowed, allowed),
             (libc::SYS_prlimit64, [0, 0], allowed, allowed),
@@ -461,7 +483,10 @@ mod tests {
             (libc::SYS_socket, [AF_INET as u32, 1], allowed),
             (libc::SYS_socket, [AF_UNIX as u32, 1], refused),
             (libc::SYS_socketpair, [AF_UNIX as u32, libc::SOCK_STREAM as u32], allowed),
+            (libc::SYS_socketpair, [AF_UNIX as u32, (libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC) as u32], allowed),
             (libc::SYS_socketpair, [AF_UNIX as u32, libc::SOCK_DGRAM as u32], refused),
+            (libc::SYS_socketpair, [AF_UNIX as u32, libc::SOCK_RAW as u32], refused),
+            (libc::SYS_socketpair, [libc::AF_TIPC as u32, 1], refused),
             (libc::SYS_ioctl, [0, 0x5412], refused),
         ] {
             assert_eq!(decide(&build, ARCHITECTURE, call as u32, arguments), says, "{call} {arguments:?}");
