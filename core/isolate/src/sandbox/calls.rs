@@ -7,7 +7,7 @@ use libc::{
     AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, BPF_ABS, BPF_ALU, BPF_AND, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K,
     BPF_LD, BPF_RET, BPF_W, CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER,
     CLONE_NEWUTS, CLONE_THREAD, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_USER_NOTIF,
-    c_long, sock_filter,
+    c_int, c_long, sock_filter,
 };
 
 #[cfg(target_arch = "x86_64")]
@@ -96,6 +96,17 @@ const TYPING: [u32; 2] = [0x5412, 0x541c];
 /// Would let it live on when the server has ended.
 const SET_DEATH_SIGNAL: u32 = 1;
 
+/// Options of sockets that the server connects, by their level, that a plugin does not set: how long a close waits, through which device
+/// and over which hosts packets go, how often it is tried to connect.
+const NEVER_SET: &[(c_int, &[c_int])] = &[
+    (libc::SOL_SOCKET, &[libc::SO_LINGER, libc::SO_BINDTODEVICE, SO_BINDTOIFINDEX]),
+    (libc::IPPROTO_TCP, &[libc::TCP_SYNCNT]),
+    (libc::IPPROTO_IP, &[libc::IP_OPTIONS]),
+    (libc::IPPROTO_IPV6, &[libc::IPV6_RTHDR, IPV6_2292PKTOPTIONS]),
+];
+const SO_BINDTOIFINDEX: c_int = 62;
+const IPV6_2292PKTOPTIONS: c_int = 6;
+
 /// A program that is being written. Jumps go over the next instruction only, so that none has to be counted.
 struct SeccompProgram(Vec<sock_filter>);
 
@@ -125,9 +136,14 @@ impl SeccompProgram {
     fn of_call(&mut self, number: c_long, body: impl FnOnce(&mut SeccompProgram)) {
         let mut inner = SeccompProgram(Vec::new());
         body(&mut inner);
-        let over = inner.0.len() as u8;
         self.load(NUMBER);
-        self.0.push(sock_filter { code: (BPF_JMP | BPF_JEQ | BPF_K) as u16, jt: 0, jf: over, k: number as u32 });
+        self.over_unless(number as u32, inner);
+    }
+
+    /// What follows holds for this value alone, and comes to a decision about it.
+    fn over_unless(&mut self, value: u32, mut inner: SeccompProgram) {
+        let over = inner.0.len() as u8;
+        self.0.push(sock_filter { code: (BPF_JMP | BPF_JEQ | BPF_K) as u16, jt: 0, jf: over, k: value });
         self.0.append(&mut inner.0);
     }
 }
@@ -359,6 +375,22 @@ fn brokered(program: &mut SeccompProgram, asked: u32) {
         program.end(silently);
         program.end(asked);
     });
+    // The server holds a duplicate of a socket while it connects it: what would have that one's end wait, or its packets take another
+    // way than the one that was judged, is nobody's to set.
+    program.of_call(libc::SYS_setsockopt, |program| {
+        for (level, options) in NEVER_SET {
+            program.load(argument(1));
+            let mut of_level = SeccompProgram(Vec::new());
+            of_level.load(argument(2));
+            for option in *options {
+                of_level.next_if(BPF_JEQ, *option as u32);
+                of_level.end(silently);
+            }
+            of_level.end(SECCOMP_RET_ALLOW);
+            program.over_unless(*level as u32, of_level);
+        }
+        program.end(SECCOMP_RET_ALLOW);
+    });
     for number in [libc::SYS_connect, libc::SYS_bind] {
         program.load(NUMBER);
         program.next_if(BPF_JEQ, number as u32);
@@ -382,7 +414,10 @@ mod tests {
     /// What the kernel would make of a call, as far as the program says.
     fn decide(program: &[sock_filter], architecture: u32, number: u32, [first, second]: [u32; 2]) -> u32 {
         // Those behind are as the second.
-        let arguments = [first, second, second, second];
+        decide_all(program, architecture, number, [first, second, second, second])
+    }
+
+    fn decide_all(program: &[sock_filter], architecture: u32, number: u32, arguments: [u32; 4]) -> u32 {
         let (mut at, mut accumulator) = (0, 0);
         loop {
             let sock_filter { code, jt, jf, k } = program[at];
@@ -471,6 +506,23 @@ mod tests {
             (libc::SYS_sendmmsg, [3, libc::MSG_FASTOPEN as u32], TELL),
         ] {
             assert_eq!(decide(&brokered, ARCHITECTURE, call as u32, arguments), says, "{call} {arguments:?}");
+        }
+        for (level, option, says) in [
+            (libc::SOL_SOCKET, libc::SO_LINGER, refused),
+            (libc::SOL_SOCKET, libc::SO_BINDTODEVICE, refused),
+            (libc::SOL_SOCKET, SO_BINDTOIFINDEX, refused),
+            (libc::SOL_SOCKET, libc::SO_KEEPALIVE, allowed),
+            (libc::IPPROTO_TCP, libc::TCP_SYNCNT, refused),
+            (libc::IPPROTO_TCP, libc::TCP_NODELAY, allowed),
+            (libc::IPPROTO_IP, libc::IP_OPTIONS, refused),
+            (libc::IPPROTO_IP, libc::IP_TOS, allowed),
+            (libc::IPPROTO_IPV6, libc::IPV6_RTHDR, refused),
+            (libc::IPPROTO_IPV6, IPV6_2292PKTOPTIONS, refused),
+            (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, allowed),
+        ] {
+            let call = [3, level as u32, option as u32, 0];
+            let decided = decide_all(&brokered, ARCHITECTURE, libc::SYS_setsockopt as u32, call);
+            assert_eq!(decided, says, "{level} {option}");
         }
         let build = of_builds();
         for (call, arguments, says) in [
