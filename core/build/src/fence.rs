@@ -34,7 +34,7 @@ static CLOSES: OnceLock<CloseBuild> = OnceLock::new();
 /// Where programs and their libraries lie.
 const PROGRAMS: [&str; 9] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt", "/nix/store", "/snap"];
 /// What compilers, linkers and cargo's network look up, and nobody keeps a secret in.
-const LOOKED_UP: [&str; 20] = [
+const LOOKED_UP: [&str; 26] = [
     "/etc/alternatives",
     "/etc/ca-certificates",
     "/etc/gai.conf",
@@ -48,10 +48,16 @@ const LOOKED_UP: [&str; 20] = [
     "/etc/nsswitch.conf",
     "/etc/os-release",
     "/etc/passwd",
-    "/etc/pki",
+    "/etc/pki/ca-trust",
+    "/etc/pki/tls/cert.pem",
+    "/etc/pki/tls/certs",
+    "/etc/pki/tls/openssl.cnf",
     "/etc/resolv.conf",
     "/etc/services",
-    "/etc/ssl",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
     "/proc",
     "/sys/devices/system",
     "/sys/fs/cgroup",
@@ -146,6 +152,9 @@ mod tests {
         ] {
             let secret = home.path().join(secret);
             assert!(!all.iter().any(|open| secret.starts_with(open)), "{secret:?}: {fence:?}");
+        }
+        for key in ["/etc/ssl/private/server.key", "/etc/pki/tls/private/server.key", "/etc/pki/rpm-gpg/key"] {
+            assert!(!all.iter().any(|open| Path::new(key).starts_with(open)), "{key}");
         }
         let mut command = Command::new("cargo");
         assert!(!is_around(&command));
