@@ -10,7 +10,7 @@ use crate::{
     known::KnowledgeStore,
     observed::{EntryContext, Identify},
     queue::{BuildQueue, Lane, Turn},
-    removed, running,
+    regular, removed, running,
     snapshot::EntrySnapshot,
     syntax,
     tools::Tools,
@@ -180,7 +180,7 @@ impl Builder {
 
     /// The `Cargo.lock` of the last build of an entry of this name, if it was built here.
     pub fn lock_of(&self, name: &str) -> Option<Vec<u8>> {
-        std::fs::read(self.0.data.join("builds/src").join(name).join("Cargo.lock")).ok()
+        regular::read_own(&self.0.data.join("builds/src").join(name).join("Cargo.lock")).ok()
     }
 
     /// Ends every build with all its processes, whoever still waits for it; from now on none begins. To be called before the

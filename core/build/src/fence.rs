@@ -34,7 +34,7 @@ static CLOSES: OnceLock<CloseBuild> = OnceLock::new();
 /// Where programs and their libraries lie.
 const PROGRAMS: [&str; 9] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt", "/nix/store", "/snap"];
 /// What compilers, linkers and cargo's network look up, and nobody keeps a secret in.
-const LOOKED_UP: [&str; 20] = [
+const LOOKED_UP: [&str; 26] = [
     "/etc/alternatives",
     "/etc/ca-certificates",
     "/etc/gai.conf",
@@ -48,10 +48,16 @@ const LOOKED_UP: [&str; 20] = [
     "/etc/nsswitch.conf",
     "/etc/os-release",
     "/etc/passwd",
-    "/etc/pki",
+    "/etc/pki/ca-trust",
+    "/etc/pki/tls/cert.pem",
+    "/etc/pki/tls/certs",
+    "/etc/pki/tls/openssl.cnf",
     "/etc/resolv.conf",
     "/etc/services",
-    "/etc/ssl",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
     "/proc",
     "/sys/devices/system",
     "/sys/fs/cgroup",
@@ -69,7 +75,7 @@ impl BuildFence {
         fence.read.extend(LOOKED_UP.map(PathBuf::from));
         fence.read.push(plugins.to_owned());
         fence.read.push(data.join("sdk"));
-        fence.write.push(data.join("builds"));
+        fence.write.push(data.join("builds/tmp"));
         fence.write.push("/dev/null".into());
         fence.read.extend(["/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"].map(PathBuf::from));
         let home = tools.variable("HOME").map(PathBuf::from);
@@ -90,9 +96,11 @@ impl BuildFence {
         fence
     }
 
-    /// Has the guard of this command close itself, with what is read beside: where it is started.
-    pub(crate) fn put(&self, command: &mut Command, directory: &Path) {
+    /// Has the guard of this command close itself, with what is open beside: where it is started, to be read, and the directories that
+    /// this one changes, which must be there. All of `builds/` is open to none: the server trusts what it keeps there.
+    pub(crate) fn put(&self, command: &mut Command, directory: &Path, changes: &[&Path]) {
         let mut fence = self.clone();
+        fence.write.extend(changes.iter().map(|place| (*place).to_owned()));
         fence.read.extend(directory.canonicalize().ok());
         command.env(FENCE, serde_json::to_string(&fence).unwrap_or_default());
     }
@@ -132,14 +140,29 @@ mod tests {
         let tools = Tools::none().set("HOME", Some(home.path().as_os_str())).set("PATH", Some(&path));
         let fence = BuildFence::of(&tools, &plugins, &data);
         let all: Vec<_> = [&fence.read, &fence.run, &fence.write].into_iter().flatten().collect();
-        assert!(all.contains(&&home.path().join(".cargo/registry")) && all.contains(&&data.join("builds")));
-        for secret in ["", ".ssh/id", ".cargo/credentials.toml", "data", "data/admin-token", "data/registry.db"] {
+        assert!(all.contains(&&home.path().join(".cargo/registry")) && all.contains(&&data.join("builds/tmp")));
+        for secret in [
+            "",
+            ".ssh/id",
+            ".cargo/credentials.toml",
+            "data",
+            "data/admin-token",
+            "data/registry.db",
+            "data/builds/src/x",
+        ] {
             let secret = home.path().join(secret);
             assert!(!all.iter().any(|open| secret.starts_with(open)), "{secret:?}: {fence:?}");
         }
+        for key in ["/etc/ssl/private/server.key", "/etc/pki/tls/private/server.key", "/etc/pki/rpm-gpg/key"] {
+            assert!(!all.iter().any(|open| Path::new(key).starts_with(open)), "{key}");
+        }
         let mut command = Command::new("cargo");
         assert!(!is_around(&command));
-        fence.put(&mut command, Path::new("/"));
-        assert!(is_around(&command) && command.get_envs().any(|(name, _)| name == OsStr::new(FENCE)));
+        let shadow = data.join("builds/src/hello");
+        fence.put(&mut command, Path::new("/"), &[&shadow]);
+        assert!(is_around(&command));
+        let told = command.get_envs().find(|(name, _)| *name == OsStr::new(FENCE)).unwrap().1.unwrap();
+        let told: BuildFence = serde_json::from_str(told.to_str().unwrap()).unwrap();
+        assert_eq!(told.write, [fence.write, vec![shadow]].concat());
     }
 }

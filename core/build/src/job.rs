@@ -8,6 +8,7 @@ use crate::{
     learned, lock_file,
     messages::CompilerOutput,
     queue::Lane,
+    regular::{self, Links},
     running::BuildNote,
     sdk, shadow,
     snapshot::{EntrySnapshot, Recipe},
@@ -17,7 +18,7 @@ use crate::{
     words::{in_words, one_line},
 };
 use camlock_policy::{BuildProgress, Built, Failure, Kind, Progress, Stage};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use std::{
     collections::BTreeMap,
     fs::{self, File},
@@ -68,14 +69,14 @@ impl BuildJob<'_> {
         let lock = lock_file::prepare(&places.shadow, &builds, self.snapshot, known.lock.as_deref());
         known.lock = lock.map_err(|error| self.not_prepared(&error))?;
         let packages = self.shared.directory.contents(self.snapshot);
-        forget_changed(&places.output, &known.packages, &packages);
+        forget_changed(&places, &known.packages, &packages);
 
         let started = SystemTime::now();
         let mut attempt = self.attempt(&places, &known, deadline, progress)?;
         let mut checked = attempt.as_ref().ok().map(|(library, _)| self.check(library));
         if let Some(Ok(None)) = checked {
             // Another package's library of the same name lies where this one should, and cargo believes it to be this one.
-            forget(&places.output, name);
+            forget(&places, name);
             attempt = self.attempt(&places, &known, deadline, progress)?;
             checked = attempt.as_ref().ok().map(|(library, _)| self.check(library));
         }
@@ -124,6 +125,8 @@ impl BuildJob<'_> {
             Compiler::Known(version) if recipe.surroundings.names_target => cargo::host(version).map(str::to_owned),
             _ => None,
         };
+        // What is not there cannot be opened to a build that is sandboxed.
+        fs::create_dir_all(&target)?;
         Ok(BuildPlaces {
             shadow: builds.join("src").join(&self.snapshot.entry.name),
             output: cargo::output(&target, profile, platform.as_deref()),
@@ -136,9 +139,10 @@ impl BuildJob<'_> {
     fn take_turn(&self, deadline: Instant) -> Result<File, Failure> {
         let directory = self.shared.data.join("builds/src");
         let path = directory.join(format!(".{}.lock", self.snapshot.entry.name));
+        let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let opened = fs::create_dir_all(&directory)
-            .and_then(|()| File::options().create(true).truncate(false).write(true).open(path));
-        let file = opened.map_err(|error| self.not_prepared(&error))?;
+            .and_then(|()| Ok(rustix::fs::open(path, flags, Mode::from_raw_mode(0o666))?));
+        let file = File::from(opened.map_err(|error: io::Error| self.not_prepared(&error))?);
         // A lock of another process has no event that could be waited for together with our own end.
         while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
             if error != rustix::io::Errno::WOULDBLOCK {
@@ -206,7 +210,8 @@ impl BuildJob<'_> {
         let Some(cargo) = self.shared.tools.find("cargo") else {
             return Err(Failure::new(Stage::Build, self.shared.cannot_build().unwrap_or_default()));
         };
-        let mut command = self.shared.tools.command(&cargo, self.snapshot.directory());
+        let changes: [&Path; 2] = [&places.shadow, &places.target];
+        let mut command = self.shared.tools.command_that_changes(&cargo, self.snapshot.directory(), &changes);
         command
             .args(cargo::arguments(&order))
             .env("CAMLOCK_BUILD_FINGERPRINT", &self.snapshot.fingerprint().0)
@@ -286,7 +291,7 @@ impl BuildJob<'_> {
         let name = &self.snapshot.entry.name;
         let path = self.shared.data.join("builds/out").join(format!("{name}.so"));
         let copied = temporary_beside(&path).and_then(|mut copy| {
-            io::copy(&mut File::open(library)?, copy.as_file_mut())?;
+            io::copy(&mut regular::open(library, Links::Refuse)?.0, copy.as_file_mut())?;
             copy.persist(&path).map_err(|error| error.error)
         });
         copied.map_err(|error| self.not_prepared(&error))?;
@@ -319,18 +324,26 @@ fn being_done(line: &str) -> Option<&str> {
 
 /// Makes cargo look again at packages that are not what they were at the last build. It would look at times alone, and take
 /// an older copy of a file for one that has not changed.
-fn forget_changed(output: &Path, before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) {
+fn forget_changed(places: &BuildPlaces, before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) {
     for (name, content) in now {
         if before.get(name).is_some_and(|before| before != content) {
-            forget(output, name);
+            forget(places, name);
         }
     }
 }
 
 /// Makes cargo build a package anew.
-fn forget(output: &Path, package: &str) {
+fn forget(places: &BuildPlaces, package: &str) {
     let prefix = format!("{package}-");
-    for entry in fs::read_dir(output.join(".fingerprint")).into_iter().flatten().flatten() {
+    let (Ok(target), Ok(notes)) = (places.target.canonicalize(), places.output.join(".fingerprint").canonicalize())
+    else {
+        return;
+    };
+    // A build may have put a link there that leads elsewhere.
+    if !notes.starts_with(target) {
+        return;
+    }
+    for entry in fs::read_dir(notes).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let hash = name.to_str().and_then(|name| name.strip_prefix(&prefix));
         if hash.is_some_and(|hash| !hash.contains('-')) {

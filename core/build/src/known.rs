@@ -3,11 +3,11 @@
 //!
 //! What must not live here: what is made of it.
 
-use crate::{tree::Hash, whole::write_whole};
+use crate::{regular::read_own, tree::Hash, whole::write_whole};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    io,
     path::PathBuf,
 };
 
@@ -56,7 +56,7 @@ impl KnowledgeStore {
 
     /// What is known of a plugin; nothing if that cannot be read.
     pub(crate) fn of(&self, plugin: &str) -> BuildKnowledge {
-        let text = fs::read(self.path(plugin)).unwrap_or_default();
+        let text = read_own(&self.path(plugin)).unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
@@ -73,6 +73,7 @@ pub(crate) fn hex(hash: &Hash) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn what_is_kept_is_known_again() {

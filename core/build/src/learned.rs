@@ -4,6 +4,7 @@ use crate::{
     depinfo, environment,
     known::{BuildKnowledge, Included, hex},
     messages::missing_file,
+    regular::own_text,
     snapshot::{EntrySnapshot, Recipe},
     tools::Tools,
     tree::{SOURCES, Tree},
@@ -25,7 +26,7 @@ pub(crate) fn from_success(
     tools: &Tools,
     library: &Path,
 ) -> BuildKnowledge {
-    let notes = fs::read_to_string(library.with_extension("d")).unwrap_or_default();
+    let notes = own_text(&library.with_extension("d"));
     let known_by_themselves = known_places(snapshot, Some(recipe), data, tools);
     let files = depinfo::files(&notes).into_iter().filter_map(|file| shadow.join(file).canonicalize().ok());
     let included = files.filter(|file| !known_by_themselves.iter().any(|place| file.starts_with(place)));
@@ -33,7 +34,7 @@ pub(crate) fn from_success(
     let own = library.parent().unwrap_or(library).join("deps").join(own_notes(&snapshot.entry.name));
     BuildKnowledge {
         included: included.map(|file| (file, Included::Always)).collect(),
-        variables: variables(&fs::read_to_string(own).unwrap_or_default()),
+        variables: variables(&own_text(&own)),
         ..BuildKnowledge::default()
     }
 }
@@ -48,8 +49,8 @@ pub(crate) fn from_failure(
     failure: &Failure,
 ) {
     let notes = output.join("deps").join(own_notes(&snapshot.entry.name));
-    let is_new = fs::metadata(&notes).and_then(|notes| notes.modified()).is_ok_and(|at| at >= started);
-    let notes = if is_new { fs::read_to_string(notes).unwrap_or_default() } else { String::new() };
+    let is_new = fs::symlink_metadata(&notes).and_then(|notes| notes.modified()).is_ok_and(|at| at >= started);
+    let notes = if is_new { own_text(&notes) } else { String::new() };
     let missing =
         failure.diagnostics.iter().filter_map(|diagnostic| missing_file(&diagnostic.message)).map(PathBuf::from);
     let known_by_themselves = known_places(snapshot, snapshot.recipe.as_ref(), Path::new("/nowhere"), &Tools::none());

@@ -5,6 +5,7 @@
 //! to be resolved again, and what they depend on is compiled once.
 
 use crate::{
+    regular::own_text,
     snapshot::{EntrySnapshot, Recipe},
     whole::write_whole,
 };
@@ -63,7 +64,7 @@ pub(crate) fn share(shadow: &Path, builds: &Path, snapshot: &EntrySnapshot, reci
     if snapshot.entry.kind != Kind::SingleFile || recipe.source.is_some() || shared(builds).is_some() {
         return;
     }
-    let Ok(lock) = fs::read_to_string(shadow.join("Cargo.lock")) else { return };
+    let lock = own_text(&shadow.join("Cargo.lock"));
     let of_any = lock.replace(&package(snapshot), PLACEHOLDER);
     if of_any != lock {
         // Without it each is resolved by itself.
@@ -73,8 +74,8 @@ pub(crate) fn share(shadow: &Path, builds: &Path, snapshot: &EntrySnapshot, reci
 
 fn shared(builds: &Path) -> Option<String> {
     let path = builds.join(SHARED);
-    let age = SystemTime::now().duration_since(fs::metadata(&path).ok()?.modified().ok()?).ok()?;
-    if age < SHARED_FOR { fs::read_to_string(path).ok() } else { None }
+    let age = SystemTime::now().duration_since(fs::symlink_metadata(&path).ok()?.modified().ok()?).ok()?;
+    (age < SHARED_FOR).then(|| own_text(&path)).filter(|text| !text.is_empty())
 }
 
 fn package(snapshot: &EntrySnapshot) -> String {

@@ -35,7 +35,25 @@ pub(crate) fn open(path: &Path, links: Links) -> io::Result<(File, Metadata)> {
 
 /// Reads a regular file into memory, unless it has more than `most` bytes.
 pub fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let (file, metadata) = open(path, Links::Follow)?;
+    read(path, most, Links::Follow)
+}
+
+/// No file of ours, and none that cargo makes beside what it builds, is larger.
+const OWN: u64 = 16 << 20;
+
+/// Reads what we or cargo wrote in a place where a build may have put something else: a link there would lead to what only the server
+/// may read.
+pub(crate) fn read_own(path: &Path) -> io::Result<Vec<u8>> {
+    read(path, OWN, Links::Refuse)
+}
+
+/// The same as text; empty if it cannot be read.
+pub(crate) fn own_text(path: &Path) -> String {
+    read_own(path).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
+}
+
+fn read(path: &Path, most: u64, links: Links) -> io::Result<Vec<u8>> {
+    let (file, metadata) = open(path, links)?;
     let too_large = || io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {most} bytes"));
     if metadata.len() > most {
         return Err(too_large());
@@ -82,6 +100,12 @@ mod tests {
         ] {
             assert_eq!(read_regular(&at(name), most).unwrap_err().to_string(), told, "{name}");
         }
+        assert_eq!(own_text(&at("file")), "12345");
+        for name in ["link", "endless", "pipe", ".", "missing"] {
+            assert!(read_own(&at(name)).is_err() && own_text(&at(name)).is_empty(), "{name}");
+        }
+        fs::File::create(at("large")).unwrap().set_len(OWN + 1).unwrap();
+        assert!(read_own(&at("large")).is_err());
         assert_eq!(
             open(&at("link"), Links::Refuse).unwrap_err().to_string(),
             "it is a link, and only regular files are read"

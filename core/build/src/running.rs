@@ -1,6 +1,6 @@
 //! A note of every build that runs, so that a server that starts ends what one that was killed has left running.
 
-use crate::{child, whole::write_whole};
+use crate::{child, regular::read_own, whole::write_whole};
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -58,7 +58,7 @@ fn started(process: u32) -> Option<String> {
 /// Ends what is left of builds whose server is gone.
 pub(crate) fn end_leftovers(directory: &Path) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let note = fs::read(entry.path()).ok().and_then(|bytes| serde_json::from_slice::<BuildNoteFile>(&bytes).ok());
+        let note = read_own(&entry.path()).ok().and_then(|bytes| serde_json::from_slice::<BuildNoteFile>(&bytes).ok());
         let Some(note) = note else { continue };
         if Pid::from_raw(note.server.cast_signed()).is_some()
             && started(note.server).as_ref() == Some(&note.server_started)

@@ -36,7 +36,7 @@ enum ShadowEntry {
 
 /// Makes the shadow of an entry be as it should, touching only what differs: cargo builds anew whatever was touched.
 pub(crate) fn cast(shadow: &Path, snapshot: &EntrySnapshot, recipe: &Recipe) -> io::Result<()> {
-    fs::create_dir_all(shadow)?;
+    begin(shadow)?;
     if snapshot.entry.kind != Kind::Crate {
         let name = snapshot.entry.path.file_name().unwrap_or_default().to_owned();
         let source = match &recipe.source {
@@ -77,6 +77,14 @@ pub(crate) fn cast(shadow: &Path, snapshot: &EntrySnapshot, recipe: &Recipe) -> 
         make(&shadow.join(relative), &wanted, relative.as_os_str().is_empty())?;
     }
     Ok(())
+}
+
+/// Makes the directory itself. What a build has put in its place is not followed: whatever is not wanted in it is removed.
+fn begin(shadow: &Path) -> io::Result<()> {
+    if shadow.symlink_metadata().is_ok_and(|there| !there.is_dir()) {
+        fs::remove_file(shadow)?;
+    }
+    fs::create_dir_all(shadow)
 }
 
 /// Makes one directory be as wanted. The lock file, which cargo writes, stays.
@@ -123,5 +131,32 @@ fn remove(path: &Path) -> io::Result<()> {
         Ok(_) => fs::remove_file(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_build_left_in_its_place_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, shadow) = (dir.path().join("data"), dir.path().join("data/builds/src/hello"));
+        fs::create_dir_all(data.join("builds/src")).unwrap();
+        fs::write(data.join("registry.db"), "kept").unwrap();
+        for target in ["../..", "/nowhere/at/all"] {
+            symlink(target, &shadow).unwrap();
+            begin(&shadow).unwrap();
+            make(&shadow, &BTreeMap::from([("src".into(), ShadowEntry::Directory)]), true).unwrap();
+            assert!(shadow.symlink_metadata().unwrap().is_dir());
+            assert_eq!(fs::read(data.join("registry.db")).unwrap(), b"kept");
+            // The same within.
+            fs::remove_dir(shadow.join("src")).unwrap();
+            symlink(&data, shadow.join("src")).unwrap();
+            make(&shadow, &BTreeMap::from([("src".into(), ShadowEntry::Directory)]), true).unwrap();
+            assert!(shadow.join("src").symlink_metadata().unwrap().is_dir());
+            assert!(data.join("registry.db").exists());
+            fs::remove_dir_all(&shadow).unwrap();
+        }
     }
 }

@@ -82,10 +82,15 @@ impl Tools {
 
     /// A command with the environment of builds.
     pub(crate) fn command(&self, program: &Path, directory: &Path) -> Command {
+        self.command_that_changes(program, directory, &[])
+    }
+
+    /// The same for one that changes what lies in these directories, which are there.
+    pub(crate) fn command_that_changes(&self, program: &Path, directory: &Path, changes: &[&Path]) -> Command {
         let mut command = Command::new(program);
         command.current_dir(directory).env_clear().envs(self.variables.iter().map(|(name, value)| (name, value)));
         if let Some(fence) = &self.fence {
-            fence.put(&mut command, directory);
+            fence.put(&mut command, directory, changes);
         }
         command
     }

@@ -11,20 +11,26 @@ use crate::{
 };
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::{io, os::fd::OwnedFd, sync::Arc};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 /// So many calls of one plugin are seen to at once; further ones wait.
 const AT_ONCE: usize = 256;
 /// So many different refusals are told apart: names and addresses are the plugin's to choose.
 const APART: usize = 64;
 
-/// Answers until nobody is left who could ask. Within a runtime.
-pub(super) fn hear(listener: OwnedFd, whose: (Arc<str>, u64), uses: ProcessUse, broker: Option<Arc<Broker>>) {
+/// Answers until nobody is left who could ask, or it is called off: while many calls are under way it does not notice that the process
+/// has ended. Within a runtime.
+pub(super) fn hear(
+    listener: OwnedFd,
+    whose: (Arc<str>, u64),
+    uses: ProcessUse,
+    broker: Option<Arc<Broker>>,
+) -> Option<AbortHandle> {
     let _ = rustix::io::ioctl_fionbio(&listener, true);
-    let Ok(ours) = listener.try_clone() else { return };
-    let (Ok(watched), listener) = (sys::watched(ours), Arc::new(listener)) else { return };
+    let ours = listener.try_clone().ok()?;
+    let (watched, listener) = (sys::watched(ours).ok()?, Arc::new(listener));
     let tell: TellRefusal = Arc::new(move |refusal| tell(&whose, &uses, refusal));
-    tokio::spawn(async move {
+    let hearing = tokio::spawn(async move {
         let mut under_way = JoinSet::new();
         loop {
             while under_way.try_join_next().is_some() {}
@@ -49,6 +55,7 @@ pub(super) fn hear(listener: OwnedFd, whose: (Arc<str>, u64), uses: ProcessUse, 
             }
         }
     });
+    Some(hearing.abort_handle())
 }
 
 fn tell((plugin, generation): &(Arc<str>, u64), uses: &ProcessUse, (what, permission): RefusedAct) {

@@ -104,6 +104,7 @@ impl RunnerWatcher {
         let mut over = false;
         let (mut overstepped, mut nonsense) = (None, None);
         let whose = (plugin.clone(), generation);
+        let mut hearing = None;
         let status = {
             let reports = control.take(|report, tail, descriptor| match report {
                 // Said once, before any of the plugin's code is there.
@@ -113,7 +114,7 @@ impl RunnerWatcher {
                     {
                         self.uses.lock().lacking = lacking;
                         if let Some(descriptor) = descriptor {
-                            refusals::hear(descriptor, whose.clone(), self.uses.clone(), self.broker.clone());
+                            hearing = refusals::hear(descriptor, whose.clone(), self.uses.clone(), self.broker.clone());
                         }
                     }
                 }
@@ -177,6 +178,9 @@ impl RunnerWatcher {
             }
         };
         drop(control);
+        if let Some(hearing) = hearing {
+            hearing.abort();
+        }
         let why_link = broke.borrow().clone();
         self.link.close("its process has ended");
         self.orders.over();

@@ -7,7 +7,7 @@ use libc::{
     AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, BPF_ABS, BPF_ALU, BPF_AND, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K,
     BPF_LD, BPF_RET, BPF_W, CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER,
     CLONE_NEWUTS, CLONE_THREAD, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_USER_NOTIF,
-    c_long, sock_filter,
+    c_int, c_long, sock_filter,
 };
 
 #[cfg(target_arch = "x86_64")]
@@ -96,6 +96,17 @@ const TYPING: [u32; 2] = [0x5412, 0x541c];
 /// Would let it live on when the server has ended.
 const SET_DEATH_SIGNAL: u32 = 1;
 
+/// Options of sockets that the server connects, by their level, that a plugin does not set: how long a close waits, through which device
+/// and over which hosts packets go, how often it is tried to connect.
+const NEVER_SET: &[(c_int, &[c_int])] = &[
+    (libc::SOL_SOCKET, &[libc::SO_LINGER, libc::SO_BINDTODEVICE, SO_BINDTOIFINDEX]),
+    (libc::IPPROTO_TCP, &[libc::TCP_SYNCNT]),
+    (libc::IPPROTO_IP, &[libc::IP_OPTIONS]),
+    (libc::IPPROTO_IPV6, &[libc::IPV6_RTHDR, IPV6_2292PKTOPTIONS]),
+];
+const SO_BINDTOIFINDEX: c_int = 62;
+const IPV6_2292PKTOPTIONS: c_int = 6;
+
 /// A program that is being written. Jumps go over the next instruction only, so that none has to be counted.
 struct SeccompProgram(Vec<sock_filter>);
 
@@ -125,9 +136,14 @@ impl SeccompProgram {
     fn of_call(&mut self, number: c_long, body: impl FnOnce(&mut SeccompProgram)) {
         let mut inner = SeccompProgram(Vec::new());
         body(&mut inner);
-        let over = inner.0.len() as u8;
         self.load(NUMBER);
-        self.0.push(sock_filter { code: (BPF_JMP | BPF_JEQ | BPF_K) as u16, jt: 0, jf: over, k: number as u32 });
+        self.over_unless(number as u32, inner);
+    }
+
+    /// What follows holds for this value alone, and comes to a decision about it.
+    fn over_unless(&mut self, value: u32, mut inner: SeccompProgram) {
+        let over = inner.0.len() as u8;
+        self.0.push(sock_filter { code: (BPF_JMP | BPF_JEQ | BPF_K) as u16, jt: 0, jf: over, k: value });
         self.0.append(&mut inner.0);
     }
 }
@@ -155,7 +171,9 @@ pub(crate) fn act_of(call: c_long, arguments: [u64; 6]) -> (&'static str, Option
         }
         libc::SYS_bind | libc::SYS_listen => ("listen for others", None),
         libc::SYS_sendto | libc::SYS_sendmsg | libc::SYS_sendmmsg => ("connect without a word (TCP fast open)", None),
-        libc::SYS_socket => ("make a socket that leads to other processes or to the kernel", None),
+        libc::SYS_socket | libc::SYS_socketpair => {
+            ("make a socket that leads to other processes or to the kernel", None)
+        }
         libc::SYS_execve | libc::SYS_execveat => ("start a program", Some("process")),
         libc::SYS_clone if arguments[0] as u32 & NAMESPACES == 0 => ("start another process", Some("process")),
         libc::SYS_clone | libc::SYS_unshare | libc::SYS_setns => ("make namespaces of its own", None),
@@ -238,6 +256,7 @@ pub(super) fn program(openings: &Openings, process: u32, own_processes: bool, re
         }
         program.end(refused);
     });
+    pairs(&mut program, refused);
     program.of_call(libc::SYS_ioctl, |program| {
         program.load(argument(1));
         program.and(0xffff_ffff);
@@ -309,14 +328,7 @@ pub(super) fn of_builds() -> Vec<sock_filter> {
         }
         program.end(refused);
     });
-    // A pair's ends lead to each other; those of datagrams could be sent from to anybody.
-    program.of_call(libc::SYS_socketpair, |program| {
-        program.load(argument(1));
-        program.and(0xf);
-        program.next_if(BPF_JEQ, libc::SOCK_DGRAM as u32);
-        program.end(refused);
-        program.end(SECCOMP_RET_ALLOW);
-    });
+    pairs(&mut program, refused);
     program.of_call(libc::SYS_ioctl, |program| {
         program.load(argument(1));
         for request in TYPING {
@@ -327,6 +339,23 @@ pub(super) fn of_builds() -> Vec<sock_filter> {
     });
     program.end(SECCOMP_RET_ALLOW);
     program.0
+}
+
+/// A pair's ends lead to each other. Those of datagrams, which the kernel makes of raw ones too, could be sent from to anybody whose
+/// socket has a path.
+fn pairs(program: &mut SeccompProgram, refused: u32) {
+    program.of_call(libc::SYS_socketpair, |program| {
+        program.load(argument(0));
+        program.next_unless(BPF_JEQ, AF_UNIX as u32);
+        program.end(refused);
+        program.load(argument(1));
+        program.and(0xf);
+        for kind in [libc::SOCK_STREAM, libc::SOCK_SEQPACKET] {
+            program.next_if(BPF_JEQ, kind as u32);
+            program.end(SECCOMP_RET_ALLOW);
+        }
+        program.end(refused);
+    });
 }
 
 /// What the server is asked about that connects in this process's place, or is refused at once where nobody is asked.
@@ -345,6 +374,22 @@ fn brokered(program: &mut SeccompProgram, asked: u32) {
         program.next_if(BPF_JEQ, libc::SOCK_DGRAM as u32);
         program.end(silently);
         program.end(asked);
+    });
+    // The server holds a duplicate of a socket while it connects it: what would have that one's end wait, or its packets take another
+    // way than the one that was judged, is nobody's to set.
+    program.of_call(libc::SYS_setsockopt, |program| {
+        for (level, options) in NEVER_SET {
+            program.load(argument(1));
+            let mut of_level = SeccompProgram(Vec::new());
+            of_level.load(argument(2));
+            for option in *options {
+                of_level.next_if(BPF_JEQ, *option as u32);
+                of_level.end(silently);
+            }
+            of_level.end(SECCOMP_RET_ALLOW);
+            program.over_unless(*level as u32, of_level);
+        }
+        program.end(SECCOMP_RET_ALLOW);
     });
     for number in [libc::SYS_connect, libc::SYS_bind] {
         program.load(NUMBER);
@@ -369,7 +414,10 @@ mod tests {
     /// What the kernel would make of a call, as far as the program says.
     fn decide(program: &[sock_filter], architecture: u32, number: u32, [first, second]: [u32; 2]) -> u32 {
         // Those behind are as the second.
-        let arguments = [first, second, second, second];
+        decide_all(program, architecture, number, [first, second, second, second])
+    }
+
+    fn decide_all(program: &[sock_filter], architecture: u32, number: u32, arguments: [u32; 4]) -> u32 {
         let (mut at, mut accumulator) = (0, 0);
         loop {
             let sock_filter { code, jt, jf, k } = program[at];
@@ -418,6 +466,15 @@ mod tests {
             (libc::SYS_socket, [AF_UNIX as u32, 1], refused, refused),
             (libc::SYS_socket, [AF_NETLINK as u32, 1], refused, refused),
             (libc::SYS_socketpair, [AF_UNIX as u32, 1], allowed, allowed),
+            (
+                libc::SYS_socketpair,
+                [AF_UNIX as u32, (libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC) as u32],
+                allowed,
+                allowed,
+            ),
+            (libc::SYS_socketpair, [AF_UNIX as u32, (libc::SOCK_DGRAM | libc::SOCK_CLOEXEC) as u32], refused, refused),
+            (libc::SYS_socketpair, [AF_UNIX as u32, (libc::SOCK_RAW | libc::SOCK_NONBLOCK) as u32], refused, refused),
+            (libc::SYS_socketpair, [libc::AF_TIPC as u32, 1], refused, refused),
             (libc::SYS_ioctl, [0, 0x5412], refused, refused),
             (libc::SYS_ioctl, [0, 0x5401], allowed, allowed),
             (libc::SYS_prlimit64, [0, 0], allowed, allowed),
@@ -450,6 +507,23 @@ mod tests {
         ] {
             assert_eq!(decide(&brokered, ARCHITECTURE, call as u32, arguments), says, "{call} {arguments:?}");
         }
+        for (level, option, says) in [
+            (libc::SOL_SOCKET, libc::SO_LINGER, refused),
+            (libc::SOL_SOCKET, libc::SO_BINDTODEVICE, refused),
+            (libc::SOL_SOCKET, SO_BINDTOIFINDEX, refused),
+            (libc::SOL_SOCKET, libc::SO_KEEPALIVE, allowed),
+            (libc::IPPROTO_TCP, libc::TCP_SYNCNT, refused),
+            (libc::IPPROTO_TCP, libc::TCP_NODELAY, allowed),
+            (libc::IPPROTO_IP, libc::IP_OPTIONS, refused),
+            (libc::IPPROTO_IP, libc::IP_TOS, allowed),
+            (libc::IPPROTO_IPV6, libc::IPV6_RTHDR, refused),
+            (libc::IPPROTO_IPV6, IPV6_2292PKTOPTIONS, refused),
+            (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, allowed),
+        ] {
+            let call = [3, level as u32, option as u32, 0];
+            let decided = decide_all(&brokered, ARCHITECTURE, libc::SYS_setsockopt as u32, call);
+            assert_eq!(decided, says, "{level} {option}");
+        }
         let build = of_builds();
         for (call, arguments, says) in [
             (libc::SYS_execve, [0, 0], allowed),
@@ -461,7 +535,10 @@ mod tests {
             (libc::SYS_socket, [AF_INET as u32, 1], allowed),
             (libc::SYS_socket, [AF_UNIX as u32, 1], refused),
             (libc::SYS_socketpair, [AF_UNIX as u32, libc::SOCK_STREAM as u32], allowed),
+            (libc::SYS_socketpair, [AF_UNIX as u32, (libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC) as u32], allowed),
             (libc::SYS_socketpair, [AF_UNIX as u32, libc::SOCK_DGRAM as u32], refused),
+            (libc::SYS_socketpair, [AF_UNIX as u32, libc::SOCK_RAW as u32], refused),
+            (libc::SYS_socketpair, [libc::AF_TIPC as u32, 1], refused),
             (libc::SYS_ioctl, [0, 0x5412], refused),
         ] {
             assert_eq!(decide(&build, ARCHITECTURE, call as u32, arguments), says, "{call} {arguments:?}");

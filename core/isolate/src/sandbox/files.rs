@@ -25,15 +25,22 @@ const LOOKED_UP: [&str; 6] = [
     "/proc/sys/vm/overcommit_memory",
 ];
 /// What they look up before they connect to anybody.
-pub(super) const FOR_THE_NETWORK: [&str; 9] = [
+pub(super) const FOR_THE_NETWORK: [&str; 15] = [
     "/etc/resolv.conf",
     "/etc/hosts",
     "/etc/nsswitch.conf",
     "/etc/gai.conf",
     "/etc/host.conf",
     "/etc/services",
-    "/etc/ssl",
-    "/etc/pki",
+    // Not what else lies there: private keys.
+    "/etc/ssl/certs",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/openssl.cnf",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust",
+    "/etc/pki/tls/certs",
+    "/etc/pki/tls/cert.pem",
+    "/etc/pki/tls/openssl.cnf",
     "/usr/share/ca-certificates",
 ];
 const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];

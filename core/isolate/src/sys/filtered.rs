@@ -13,10 +13,22 @@ use std::{
 pub(crate) fn filter_calls(program: &[libc::sock_filter], heard_of: bool) -> io::Result<Option<OwnedFd>> {
     let length = u16::try_from(program.len()).map_err(io::Error::other)?;
     let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
-    let flags = if heard_of { libc::SECCOMP_FILTER_FLAG_NEW_LISTENER } else { 0 };
-    // SAFETY: the kernel copies `len` instructions from `filter`, which are there for this call and which it does not change; a program
-    // that is no good is refused.
-    let outcome = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
+    let install = |flags: libc::c_ulong| {
+        // SAFETY: the kernel copies `len` instructions from `filter`, which are there for this call and which it does not change; a
+        // program that is no good, or a flag that it does not know, is refused.
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) }
+    };
+    let outcome = if heard_of {
+        // Once this side has taken a call, nothing but its end interrupts it: else one that was done for it would be made again.
+        let listening = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+        match install(listening | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV) {
+            // Kernels before 5.19 do not know that.
+            -1 if io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL) => install(listening),
+            outcome => outcome,
+        }
+    } else {
+        install(0)
+    };
     match outcome {
         0 if !heard_of => Ok(None),
         // SAFETY: with that flag the kernel answers with a descriptor that it has just made for us.
