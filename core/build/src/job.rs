@@ -47,6 +47,9 @@ struct BuildPlaces {
     sdk: sdk::Unpacked,
 }
 
+/// What says that a directory is a cache: https://bford.info/cachedir/.
+const CACHE: &str = "Signature: 8a477f597d28d172789f06886806bc55\n";
+
 /// How much of cargo's standard error is kept.
 const MOST_SAID: usize = 256 << 10;
 
@@ -126,7 +129,11 @@ impl BuildJob<'_> {
             _ => None,
         };
         // What is not there cannot be opened to a build that is sandboxed.
-        fs::create_dir_all(&target)?;
+        if !target.is_dir() {
+            fs::create_dir_all(&target)?;
+            // As cargo marks what it makes itself: whoever backs files up may leave it out.
+            fs::write(target.join("CACHEDIR.TAG"), CACHE)?;
+        }
         Ok(BuildPlaces {
             shadow: builds.join("src").join(&self.snapshot.entry.name),
             output: cargo::output(&target, profile, platform.as_deref()),
