@@ -163,7 +163,7 @@ impl Supervisor {
             let lives = plugin.serving.is_some() || plugin.candidate.is_some() || !plugin.leaving.is_empty();
             let came = plugin.past.manifest.is_some() && !removed;
             // Whoever asks is answered first.
-            let awaited = plugin.wishes.ask.is_some() || plugin.wishes.arrival.is_some();
+            let awaited = plugin.wishes.ask.is_some() || plugin.wishes.arrival.is_some() || plugin.removal.is_some();
             plugin.entry().is_some() || lives || came || on_record || awaited
         };
         let forgotten = self.plugins.extract_if(.., |_, plugin| !is_known(plugin));

@@ -127,8 +127,10 @@ pub(crate) enum Presence {
 pub(crate) enum Removal {
     /// Nothing of the plugin may serve any more; then its entry is moved.
     Stopping(Vec<Reply>),
-    /// Its entry is being moved.
+    /// Its entry is being moved, and what it kept removed if that is wanted.
     Moving(Vec<Reply>),
+    /// That is over: the next look finds it gone.
+    Moved(Vec<Reply>),
 }
 
 /// What somebody, or something, wants of a plugin beside its record.
@@ -386,7 +388,7 @@ impl InDirectory {
 impl Removal {
     pub(crate) fn replies(&mut self) -> &mut Vec<Reply> {
         match self {
-            Removal::Stopping(replies) | Removal::Moving(replies) => replies,
+            Removal::Stopping(replies) | Removal::Moving(replies) | Removal::Moved(replies) => replies,
         }
     }
 }

@@ -108,7 +108,12 @@ impl Supervisor {
                     let outcome = Err(Refused::Conflict(failure.reason));
                     self.shown.answers.extend(PendingAnswer::to_all(name, replies, &outcome));
                 }
-                // The look that is begun now finds it gone.
+                let Some(plugin) = self.plugins.get_mut(name) else { return };
+                if let Some(Removal::Moving(replies)) = &mut plugin.removal {
+                    plugin.removal = Some(Removal::Moved(std::mem::take(replies)));
+                }
+                // A look found it gone already, or the one that is begun now does.
+                self.removed(name);
                 self.look();
             }
             Err(failure) => {
@@ -125,7 +130,10 @@ impl Supervisor {
     /// Its entry is gone: whoever waits for that hears it.
     pub(super) fn removed(&mut self, name: &str) {
         let Some(plugin) = self.plugins.get_mut(name).filter(|plugin| plugin.entry().is_none()) else { return };
-        let Some(mut removal) = plugin.removal.take() else { return };
+        // What it kept may be there still.
+        let Some(mut removal) = plugin.removal.take_if(|removal| !matches!(removal, Removal::Moving(_))) else {
+            return;
+        };
         let view = plugin.view();
         for reply in std::mem::take(removal.replies()) {
             let gone = Some(view.clone());

@@ -416,9 +416,15 @@ async fn what_it_kept_goes_with_it_if_that_is_asked_for() {
     world.remove("one");
     server.until("one", |plugin| plugin.state == Headline::Missing).await;
     server.manager.act("one", Act::Remove { purge: true }).await.unwrap();
-    assert_eq!(purges(), ["purge one"]);
-    server.manager.act("two", Act::Remove { purge: true }).await.unwrap();
-    assert_eq!(purges(), ["purge two"]);
+    assert_eq!(purges(), ["purge one", "purged one"]);
+    // Also where a look finds the entry gone before that is over.
+    let looked = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        server.manager.look();
+    };
+    let (removed, ()) = tokio::join!(server.manager.act("two", Act::Remove { purge: true }), looked);
+    removed.unwrap();
+    assert_eq!(purges(), ["purge two", "purged two"]);
     world.stick();
     let refused = server.manager.act("three", Act::Remove { purge: true }).await.unwrap_err();
     assert_eq!(refused.to_string(), "it is removed, and what it kept is not: the disk says no");
