@@ -98,7 +98,7 @@ mod tests {
     /// The page's own colours, light.
     fn theme() -> UiTheme {
         let colours = [
-            "#f7f8fa", "#ffffff", "#1a1d23", "#565d69", "#d9dde4", "#8a92a0", "#1f4fbf", "#ffffff", "#14693a",
+            "#f7f8fa", "#ffffff", "#1a1d23", "#565d69", "#d9dde4", "#828a98", "#1f4fbf", "#ffffff", "#14693a",
             "#b3261e", "#7a5200", "#eef1f6", "#f1f3f7", "#1f4fbf",
         ];
         let tokens = TOKENS.iter().zip(colours).map(|(name, colour)| ((*name).to_owned(), colour.to_owned()));
