@@ -5,6 +5,7 @@
 
 mod admin;
 mod ask;
+mod catalog;
 mod common;
 mod database;
 mod dispatch;
@@ -15,6 +16,7 @@ mod first_run;
 mod fleet;
 mod flood;
 mod idle;
+mod isolate;
 mod load;
 mod many;
 mod noop;
@@ -36,6 +38,7 @@ type Measurement = fn() -> ExitCode;
 const MEASUREMENTS: &[(&str, Measurement)] = &[
     ("admin", admin::run),
     ("ask", ask::run),
+    ("catalog", catalog::run),
     ("database", database::run),
     ("dispatch", dispatch::run),
     ("edit-to-live", edit_to_live::run),
@@ -45,6 +48,7 @@ const MEASUREMENTS: &[(&str, Measurement)] = &[
     ("fleet", fleet::run),
     ("flood", flood::run),
     ("idle", idle::run),
+    ("isolate", isolate::run),
     ("load", load::run),
     ("many", many::run),
     ("noop", noop::run),

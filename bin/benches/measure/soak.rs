@@ -4,7 +4,7 @@
 //! generation, and nothing more of the machine than there was. `scripts/soak [MINUTES] [SECONDS]` runs it.
 
 use crate::common::household::{Household, household};
-use camlock_testing::{Server, Site, request};
+use camlock_testing::{Random, Server, Site, request};
 use std::{
     collections::BTreeSet,
     fs,
@@ -85,8 +85,9 @@ pub fn run() -> ExitCode {
         site.configure(&format!("plugin.soak{plugin}.isolation = \"process\""));
     }
     let server = site.start_with_parent(|command| _ = command.env("CAMLOCK_LOG", "off"));
-    let mut random = Random(std::time::UNIX_EPOCH.elapsed().map_or(1, |elapsed| elapsed.as_nanos() as u64 | 1));
-    println!("seed {}", random.0);
+    let seed = std::time::UNIX_EPOCH.elapsed().map_or(1, |elapsed| elapsed.as_nanos() as u64 | 1);
+    println!("seed {seed}");
+    let mut random = Random::new(seed);
     for plugin in 0..PLUGINS {
         site.write(&format!("plugins/soak{plugin}.rs"), &source("begin"));
     }
@@ -281,16 +282,4 @@ fn pinned_in_the_end(server: &Server) -> usize {
             view["pinned"].as_array().map_or(0, Vec::len)
         })
         .sum()
-}
-
-/// Numbers that look random (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
-    }
 }

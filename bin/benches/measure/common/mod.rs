@@ -1,7 +1,5 @@
 //! What the benchmarks share: hosts, statistics, tables.
 
-#![allow(dead_code, reason = "each benchmark uses its part")]
-
 pub mod client;
 pub mod connection;
 pub mod host;

@@ -1,5 +1,6 @@
 use super::*;
 use camlock_policy::{Body, FaultKind, RequestId};
+use camlock_testing::Random;
 use http::{HeaderValue, Request, StatusCode, Version};
 
 /// All frames in some bytes, as whoever is at the other end reads them.
@@ -94,18 +95,6 @@ fn what_is_written_is_read() {
     assert!(matches!(frames.next(), Some(Frame::Enough)));
 }
 
-/// Numbers that are the same in every run, and look like none.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-}
-
 /// Whatever a peer sends comes to frames or to a sentence: never to a panic, never to more memory than it sent.
 #[test]
 fn damaged_bytes_are_refused_or_read() {
@@ -113,13 +102,13 @@ fn damaged_bytes_are_refused_or_read() {
     for end in 0..whole.len() {
         let _ = read_all(whole.slice(..end));
     }
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     let mut refused = 0;
     for _ in 0..20_000 {
         let mut bytes = whole.to_vec();
-        for _ in 0..=random.next() % 4 {
-            let at = random.next() as usize % bytes.len();
-            bytes[at] = random.next() as u8;
+        for _ in 0..=random.number() % 4 {
+            let at = random.number() as usize % bytes.len();
+            bytes[at] = random.number() as u8;
         }
         if let Err(BadFrame(why)) = read_all(bytes.into()) {
             refused += 1;
@@ -128,7 +117,7 @@ fn damaged_bytes_are_refused_or_read() {
     }
     assert!(refused > 1000, "{refused}");
     for _ in 0..20_000 {
-        let bytes: Vec<u8> = (0..random.next() % 200).map(|_| random.next() as u8).collect();
+        let bytes: Vec<u8> = (0..random.number() % 200).map(|_| random.number() as u8).collect();
         let _ = read_all(bytes.into());
     }
 }

@@ -165,6 +165,7 @@ impl ReportSocket {
 mod tests {
     use super::*;
     use crate::control::{self, send_packet_with};
+    use camlock_testing::Random;
     use std::{os::fd::AsFd, time::Duration};
 
     /// Says this on a socket of a runner's, and closes it: why nothing more was taken, and what was.
@@ -214,13 +215,8 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn whatever_it_tells_there_is_an_end() {
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut random = move |bound: usize| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state % bound as u64) as usize
-        };
+        let mut numbers = Random::new(0x9e37_79b9_7f4a_7c15);
+        let mut random = move |bound: usize| numbers.below(bound);
         let known = [
             words::write(&Report::Ready { document: true }, b"a document"),
             words::write(&Report::Failed { reason: "no".to_owned(), transient: false }, b""),

@@ -8,6 +8,7 @@ use crate::frames::{
 };
 use bytes::BufMut;
 use camlock_policy::Body;
+use camlock_testing::Random;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use std::{io::Write, os::fd::AsFd, time::Duration};
@@ -17,46 +18,34 @@ const RUNNERS: u64 = 300;
 const WORDS: usize = 24;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Numbers that look random (xorshift).
-struct Random(u64);
+/// A stream that was opened, most of the time.
+fn stream(random: &mut Random) -> u64 {
+    [1, 1, 1, 3, 5, 2, 4, 0, 7, u64::MAX][random.below(10)]
+}
 
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
-    }
+fn length(random: &mut Random) -> usize {
+    let one = [1, 2, 255, INLINE, PIECE, LARGEST_WORDS, LARGEST_HEAD][random.below(7)];
+    (one + random.below(3)).saturating_sub(random.below(3))
+}
 
-    /// A stream that was opened, most of the time.
-    fn stream(&mut self) -> u64 {
-        [1, 1, 1, 3, 5, 2, 4, 0, 7, u64::MAX][self.below(10)]
-    }
-
-    fn length(&mut self) -> usize {
-        let one = [1, 2, 255, INLINE, PIECE, LARGEST_WORDS, LARGEST_HEAD][self.below(7)];
-        (one + self.below(3)).saturating_sub(self.below(3))
-    }
-
-    fn ends(&mut self) -> bool {
-        self.below(4) == 0
-    }
+fn ends(random: &mut Random) -> bool {
+    random.below(4) == 0
 }
 
 /// One word: most are what a runner might say at some time, some are what none ever says.
 fn speak(random: &mut Random, out: &mut FrameWriter) {
     let begin = out.0.len();
-    let (stream, none) = (random.stream(), SizeBounds::default());
+    let (stream, none) = (stream(random), SizeBounds::default());
     match random.below(14) {
         0 | 1 => {
             let head = StatusHead { status: StatusCode::OK, headers: HeaderMap::new(), upgraded: random.below(5) == 0 };
             let body = vec![1; random.below(INLINE)];
-            let _ = out.response(stream, &head, &body, (random.ends(), none));
+            let _ = out.response(stream, &head, &body, (ends(random), none));
         }
         2 | 3 => {
-            let length = random.length().min(PIECE);
+            let length = length(random).min(PIECE);
             let kind = if random.below(2) == 0 { FrameKind::Body } else { FrameKind::Bytes };
-            out.piece(stream, kind, length, random.ends());
+            out.piece(stream, kind, length, ends(random));
             out.0.put_bytes(0, length);
         }
         4 => out.credit(stream, [0, 1, 1 << 20, 1 << 30, u32::MAX][random.below(5)]),
@@ -75,18 +64,18 @@ fn speak(random: &mut Random, out: &mut FrameWriter) {
         11 => {
             let kind = [RequestKind::Call, RequestKind::Ask, RequestKind::Delivery][random.below(3)];
             let call = call("/echo", Body::empty());
-            let _ = out.request(2 + 2 * random.below(4) as u64, kind, &call, b"body", (random.ends(), none));
+            let _ = out.request(2 + 2 * random.below(4) as u64, kind, &call, b"body", (ends(random), none));
         }
         // A header that announces whatever it likes, and less or more that follows.
         12 => {
-            let longest = random.length() as u32;
+            let longest = length(random) as u32;
             let number = random.below(13) as u8;
             out.0.put_u32_le(if random.below(8) == 0 { u32::MAX } else { longest });
             out.0.put_u8(number);
             out.0.put_u8([0, 0, 1, 2, 255][random.below(5)]);
             out.0.put_u16_le([0, 0, 0, 7][random.below(4)]);
             out.0.put_u64_le(stream);
-            for _ in 0..random.length().min(4096) {
+            for _ in 0..length(random).min(4096) {
                 let byte = random.below(256) as u8;
                 out.0.put_u8(byte);
             }
@@ -113,7 +102,7 @@ fn speak(random: &mut Random, out: &mut FrameWriter) {
 async fn whatever_it_says_the_server_stays_whole() {
     let mut sentences = std::collections::BTreeSet::new();
     for seed in 1..=RUNNERS {
-        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let mut random = Random::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         let (one, mut other) = UnixStream::pair().unwrap();
         let host = Link::begin(one, End::Host, Arc::new(Answering::default()), &Handle::current()).unwrap();
         let asked: Vec<_> = (0..3)

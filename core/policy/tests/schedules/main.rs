@@ -2,7 +2,7 @@
 //! times and at such edges. What one refuses the other does, too.
 
 use camlock_policy::Schedule;
-use camlock_testing::{repository, rounds};
+use camlock_testing::{Random, repository, rounds};
 use serde_json::json;
 use std::{
     io::Write,
@@ -10,14 +10,11 @@ use std::{
 };
 
 /// Numbers that are the same each time.
-struct Numbers(u64);
+struct Numbers(Random);
 
 impl Numbers {
     fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
+        self.0.number() % bound
     }
 
     /// A field whose numbers go from one to another; now and then one that is out of bounds.
@@ -66,7 +63,7 @@ fn croniter_finds_the_same_times() {
     let brought = Command::new(repository().join("scripts/croniter")).output().expect("a script");
     assert!(brought.status.success(), "{}", String::from_utf8_lossy(&brought.stderr));
     let python = String::from_utf8(brought.stdout).expect("a path");
-    let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+    let mut numbers = Numbers(Random::new(0x9e37_79b9_7f4a_7c15));
     let asked: Vec<_> = (0..2_000 * rounds(1))
         .map(|number| {
             let zone = ZONES[usize::try_from(numbers.below(7)).unwrap()];

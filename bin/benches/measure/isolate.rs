@@ -1,13 +1,18 @@
 //! What a process of its own costs a plugin: the same hello, called as core calls it, in the process and in one of its own. Without
 //! HTTP, which is the same for both. And how soon a runner is ready.
 
+use crate::common::{
+    host::{Host, end, serving_runtime},
+    report::{Better, Row, finish},
+};
 use camlock_isolate::{Runners, Subject};
-use camlock_loader::{Artifact, Loader, LoaderOptions, Staging, Surroundings, Verdict, Verifier, VerifierLimits};
+use camlock_loader::{Artifact, LoaderOptions, Surroundings};
 use camlock_policy::{Body, Call, GenerationStart, Instance, Loaded};
 use camlock_testing::Fixtures;
 use http::Request;
 use std::{
     fs,
+    process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -15,41 +20,27 @@ use tokio::runtime::Handle;
 
 const PAIRS: usize = 15;
 const TURN: Duration = Duration::from_millis(250);
-const STARTS: usize = 60;
+/// A 99th percentile needs so many.
+const STARTS: usize = 300;
 
-fn main() {
-    camlock_isolate::run_runner_if_asked();
-    camlock_loader::run_verifier_if_asked();
+pub fn run() -> ExitCode {
     let library = Fixtures::release().library("hello");
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-    runtime.block_on(async {
+    let rows = serving_runtime().block_on(async {
         let dir = tempfile::tempdir().expect("a directory");
-        let artifact =
-            Staging::at(dir.path().join("artifacts")).expect("a place").stage(&library).expect("an artifact");
-        let verifier = Verifier::new(dir.path().join("verdicts"), VerifierLimits::default()).expect("a verifier");
-        assert!(matches!(verifier.verify(&artifact).await.expect("a verdict"), Verdict::Good(_)));
-        let options = LoaderOptions::default();
-        let loader = Loader::new(dir.path().join("run"), options.clone(), Some(Handle::current())).expect("a loader");
+        let host = Host::new();
+        let artifact = host.verified(&library).await;
+        let create = LoaderOptions::default().create;
         let around = Surroundings::default();
-        let runners =
-            Runners::new(dir.path().join("runners"), options.create, around, Handle::current()).expect("runners");
-        let inside = loader.load(&artifact, (1, "{}")).await.expect("it can be loaded");
+        let runners = Runners::new(dir.path().join("runners"), create, around, Handle::current()).expect("runners");
+        let inside = host.loader.load(&artifact, (1, "{}")).await.expect("it can be loaded");
         let isolated = load(&runners, &artifact, 2).await;
         let mut rows = measured(&inside.instance, &isolated.instance).await;
-        end(inside).await;
-        end(isolated).await;
+        shut_down(inside).await;
+        shut_down(isolated).await;
         rows.extend(started(&runners, &artifact).await);
-        finish(&rows);
+        rows
     });
-}
-
-struct Row {
-    case: &'static str,
-    unit: &'static str,
-    value: f64,
-    must: f64,
-    aim: f64,
+    finish("isolate", &rows)
 }
 
 async fn load(runners: &Runners, artifact: &Artifact, generation: u64) -> Loaded {
@@ -58,10 +49,9 @@ async fn load(runners: &Runners, artifact: &Artifact, generation: u64) -> Loaded
     runners.load(&subject, GenerationStart::from((generation, "{}"))).await.expect("it can be loaded")
 }
 
-async fn end(Loaded { instance, mut ending, .. }: Loaded) {
-    let _ = instance.shutdown().await;
-    drop(instance);
-    let _ = ending.wait_for(|ending| *ending != camlock_policy::Ending::Alive).await;
+async fn shut_down(loaded: Loaded) {
+    let _ = loaded.instance.shutdown().await;
+    end(loaded).await;
 }
 
 async fn hello(instance: &Arc<dyn Instance>) {
@@ -90,7 +80,11 @@ async fn turn(instance: &Arc<dyn Instance>, at_once: usize) -> (f64, f64, f64) {
         times.extend(caller.await.expect("it calls"));
     }
     let count = times.len() as f64;
-    (median(times), count / began.elapsed().as_secs_f64(), (processor() - used) / count)
+    (
+        Row::median("", "", Better::Lower, &times).value,
+        count / began.elapsed().as_secs_f64(),
+        (processor() - used) / count,
+    )
 }
 
 async fn measured(inside: &Arc<dyn Instance>, isolated: &Arc<dyn Instance>) -> Vec<Row> {
@@ -105,21 +99,9 @@ async fn measured(inside: &Arc<dyn Instance>, isolated: &Arc<dyn Instance>) -> V
         }
     }
     vec![
-        Row { case: "p50, one at a time, over in process", unit: "µs", value: median(slower), must: 25.0, aim: 15.0 },
-        Row {
-            case: "processor, 32 at a time, over in process",
-            unit: "µs",
-            value: median(dearer),
-            must: 4.0,
-            aim: 2.0,
-        },
-        Row {
-            case: "calls a second without HTTP, 32 at a time ÷ in process",
-            unit: "",
-            value: median(ratio),
-            must: 0.0,
-            aim: 0.0,
-        },
+        Row::median("p50, one at a time, over in process", "µs", Better::Lower, &slower).must(25.0, 15.0),
+        Row::median("processor, 32 at a time, over in process", "µs", Better::Lower, &dearer).must(4.0, 2.0),
+        Row::median("calls a second without HTTP, 32 at a time ÷ in process", "×", Better::Higher, &ratio),
     ]
 }
 
@@ -129,19 +111,12 @@ async fn started(runners: &Runners, artifact: &Artifact) -> Vec<Row> {
         let began = Instant::now();
         let loaded = load(runners, artifact, 10 + generation as u64).await;
         times.push(began.elapsed().as_secs_f64() * 1e3);
-        end(loaded).await;
+        shut_down(loaded).await;
     }
-    times.sort_by(f64::total_cmp);
-    let p99 = times[times.len() * 99 / 100];
     vec![
-        Row { case: "runner ready, p50", unit: "ms", value: median(times), must: 10.0, aim: 4.0 },
-        Row { case: "runner ready, p99", unit: "ms", value: p99, must: 10.0, aim: 4.0 },
+        Row::median("runner ready, median", "ms", Better::Lower, &times).must(10.0, 4.0),
+        Row::p99("runner ready, p99", "ms", &times).must(10.0, 4.0),
     ]
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 /// Microseconds of the processor that this process and its children used.
@@ -161,20 +136,4 @@ fn used(process: &str) -> f64 {
         text.split_whitespace().next()?.parse::<f64>().ok()
     };
     threads.flatten().filter_map(of_thread).sum::<f64>() / 1e3
-}
-
-fn finish(rows: &[Row]) {
-    let mut written = Vec::new();
-    for Row { case, unit, value, must, aim } in rows {
-        let higher = unit.is_empty();
-        let met = if higher { value >= must } else { value <= must };
-        println!("{case:60} {value:10.2} {unit:3} must {must} aim {aim} {}", if met { "met" } else { "MISSED" });
-        written.push(
-            serde_json::json!({ "case": case, "value": value, "unit": unit, "must": must, "aim": aim, "met": met }),
-        );
-    }
-    let dir = camlock_testing::repository().join("target/bench");
-    fs::create_dir_all(&dir).expect("a directory");
-    let report = serde_json::json!({ "bench": "isolate", "rows": written });
-    fs::write(dir.join("isolate.json"), report.to_string()).expect("a report");
 }

@@ -1,12 +1,7 @@
 //! What catalogs cost at the size of the largest that there are: searching, the first synchronization, and choosing versions that fit
 //! together. Without a network, which is not ours.
 
-#![allow(unreachable_pub, reason = "a benchmark has no outside")]
-
-#[allow(dead_code, reason = "shared with other benchmarks")]
-#[path = "../../../bin/benches/measure/common/report.rs"]
-mod report;
-
+use crate::common::report::{Better, Row, finish};
 use camlock_catalog::{
     ListingLine, PluginDocument, PluginVersion,
     client::{SyncedLines, Synchronized},
@@ -14,7 +9,7 @@ use camlock_catalog::{
     resolve::{Request, ServerFacts, choose},
     search::{CatalogIndex, ListingQuery},
 };
-use report::{Better, Row, finish};
+use camlock_testing::Random;
 use std::{collections::BTreeMap, process::ExitCode, time::Instant};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -62,34 +57,22 @@ const WORDS: [&str; 40] = [
     "ledger",
 ];
 
-/// Random enough, and the same each time.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, below: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % below as u64) as usize
-    }
-
-    /// A word; the first ones come more often.
-    fn word(&mut self) -> &'static str {
-        let most = self.roll(WORDS.len()) + 1;
-        WORDS[self.roll(most)]
-    }
+/// A word; the first ones come more often.
+fn word(random: &mut Random) -> &'static str {
+    let most = random.below(WORDS.len()) + 1;
+    WORDS[random.below(most)]
 }
 
 fn lines(count: usize) -> Vec<ListingLine> {
-    let mut dice = Dice(7);
+    let mut random = Random::new(7);
     let line = |number: usize| {
-        let name = format!("{}-{}-{number}", dice.word(), dice.word());
-        let description: Vec<&str> = (0..12).map(|_| dice.word()).collect();
+        let name = format!("{}-{}-{number}", word(&mut random), word(&mut random));
+        let description: Vec<&str> = (0..12).map(|_| word(&mut random)).collect();
         ListingLine {
             name,
             description: description.join(" "),
-            category: dice.word().to_owned(),
-            tags: vec![dice.word().to_owned(), dice.word().to_owned()],
+            category: word(&mut random).to_owned(),
+            tags: vec![word(&mut random).to_owned(), word(&mut random).to_owned()],
             version: "1.0.0".to_owned(),
             targets: vec![TARGET.to_owned()],
             ..ListingLine::default()
@@ -99,10 +82,10 @@ fn lines(count: usize) -> Vec<ListingLine> {
 }
 
 /// What people write: words, beginnings, words with a typing error.
-fn asked(dice: &mut Dice) -> String {
-    let mut words: Vec<String> = (0..=dice.roll(3)).map(|_| dice.word().to_owned()).collect();
+fn asked(random: &mut Random) -> String {
+    let mut words: Vec<String> = (0..=random.below(3)).map(|_| word(random).to_owned()).collect();
     if let Some(last) = words.last_mut() {
-        match dice.roll(3) {
+        match random.below(3) {
             0 => last.truncate(3),
             1 if last.len() > 4 => drop(last.remove(2)),
             _ => {}
@@ -118,9 +101,9 @@ fn searched(count: usize) -> (f64, Vec<f64>) {
     let began = Instant::now();
     index.take_in("main", &news).expect("it is taken in");
     let filled = began.elapsed().as_secs_f64();
-    let mut dice = Dice(11);
+    let mut random = Random::new(11);
     let samples = (0..1000).map(|_| {
-        let query = ListingQuery { text: asked(&mut dice), ..ListingQuery::default() };
+        let query = ListingQuery { text: asked(&mut random), ..ListingQuery::default() };
         let began = Instant::now();
         index.search(&query).expect("an answer");
         began.elapsed().as_secs_f64() * 1e3
@@ -135,9 +118,9 @@ fn name(number: usize) -> String {
 /// One of 10,000 plugins with 12 versions, each of which needs up to three others, in five layers: what needs most needs a hundred.
 fn document(number: usize) -> PluginDocument {
     let version = |minor: u64| {
-        let mut dice = Dice(number as u64 * 31 + minor + 1);
+        let mut random = Random::new(number as u64 * 31 + minor + 1);
         let next = (number / 2_000 + 1) * 2_000;
-        let others = (0..3).filter_map(|_| Some(next + dice.roll(2_000)).filter(|other| *other < 10_000));
+        let others = (0..3).filter_map(|_| Some(next + random.below(2_000)).filter(|other| *other < 10_000));
         let dependencies = others.map(|other| (name(other), format!("^1.{}", minor.saturating_sub(2)))).collect();
         let library = LibraryRecord {
             file: "x.so".to_owned(),
@@ -157,7 +140,7 @@ fn document(number: usize) -> PluginDocument {
     PluginDocument { name: name(number), versions: (0..12).map(version).collect(), ..PluginDocument::default() }
 }
 
-fn main() -> ExitCode {
+pub fn run() -> ExitCode {
     let (first, hundred) = searched(100_000);
     let (_, more) = searched(225_000);
     let documents: Vec<PluginDocument> = (0..10_000).map(document).collect();
@@ -171,9 +154,9 @@ fn main() -> ExitCode {
     let ask = |name: &str| {
         Ok(name.strip_prefix("plugin-").and_then(|number| documents.get(number.parse::<usize>().ok()?)).cloned())
     };
-    let mut dice = Dice(3);
+    let mut random = Random::new(3);
     let worst = (0..100).map(|_| {
-        let wanted = BTreeMap::from([(name(dice.roll(10_000)), semver::VersionReq::STAR)]);
+        let wanted = BTreeMap::from([(name(random.below(10_000)), semver::VersionReq::STAR)]);
         let request = Request { wanted, ..Request::default() };
         let began = Instant::now();
         // That nothing fits is an answer too, and the hardest to find.
