@@ -170,6 +170,14 @@ fn updates_wait_or_come_by_themselves() {
         let held = describe(&follower, &["update"]).done();
         assert!(held.contains("greeter 0.3.0 is not taken: the update policy pins <0.3"), "{held}");
         assert_eq!(follower.1.get("/api/v1/p/greeter/").text, "0.2.0");
+        // Also of one that was not loaded since the server started.
+        describe(&follower, &["disable", "greeter"]).done();
+        let (site, server) = follower;
+        server.end();
+        let server = site.start();
+        let follower = (site, server);
+        let held = describe(&follower, &["update", "greeter"]).done();
+        assert!(held.contains("greeter 0.3.0 is not taken: the update policy pins <0.3"), "{held}");
         follower.1.end();
     }
     usual.into_iter().for_each(|(_, server)| drop(server.end()));

@@ -475,6 +475,14 @@ mod tests {
             )
             .unwrap();
         assert_eq!(index.catalogs_of("teams").unwrap(), ["main", "other"]);
+        let followed = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        index.keep_only(&followed(&["other", "main"])).unwrap();
+        assert_eq!(index.catalogs_of("teams").unwrap(), ["main", "other"]);
+        index.keep_only(&followed(&["main"])).unwrap();
+        assert_eq!(index.catalogs_of("teams").unwrap(), ["main"]);
+        let other =
+            Synchronized { version: 1, lines: SyncedLines::All(vec![line("teams", "x", &[])]), advisories: None };
+        index.take_in("other", &other).unwrap();
         index.forget("main").unwrap();
         assert_eq!((names(&index, text("")), index.version("main").unwrap()), (vec!["teams".to_owned()], None));
         drop(index);

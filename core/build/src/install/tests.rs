@@ -9,6 +9,7 @@ use flate2::{Compression, write::GzEncoder};
 use std::{
     collections::BTreeMap,
     io::{Cursor, Write},
+    sync::atomic::{AtomicBool, Ordering},
     time::SystemTime,
 };
 
@@ -369,6 +370,25 @@ fn what_is_replaced_can_be_had_back_with_all_that_was_in_it() {
     let before = &place.removed()["hello"];
     assert_eq!(fs::read_to_string(before.join("notes.txt")).unwrap(), "of the operator's");
     assert_eq!(fs::read_to_string(before.join(".git/HEAD")).unwrap(), "ref: refs/heads/main");
+}
+
+#[test]
+fn what_is_another_plugin_than_was_asked_for_is_not_put_there() {
+    let place = Place::new();
+    place.write("plugins/hello/notes.txt", "of the operator's");
+    let archive = place.write("a.tar.gz", tar_with(b""));
+    let there = BTreeMap::from([("hello".to_owned(), Some(PathBuf::from("hello")))]);
+    let upload = Upload { source: Source::TarGz(archive), name: Some("greeter".to_owned()), replace: true, there };
+    let arrived = Arc::new(AtomicBool::new(false));
+    let arriving: Arriving = Box::new({
+        let arrived = arrived.clone();
+        move |_| arrived.store(true, Ordering::SeqCst)
+    });
+    let refused = place.workplace.install(&upload, arriving).unwrap_err();
+    assert_eq!(refused.to_string(), "it is the plugin `hello`, and not `greeter`");
+    assert!(!arrived.load(Ordering::SeqCst) && place.workplace.plugins.join("hello/notes.txt").exists());
+    let wanted = Upload { name: Some("hello".to_owned()), ..upload };
+    place.workplace.install(&wanted, told_to_nobody()).unwrap();
 }
 
 #[test]

@@ -235,6 +235,9 @@ mod tests {
             assert_eq!(list.since(Some(list.version())).lines, SyncedLines::Unchanged);
             assert!(matches!(list.since(None).lines, SyncedLines::All(lines) if lines.len() == 1));
         }
+        // What is null was not said.
+        let nulls = r#"[{"name":"other","version":"1.0.0","tags":null,"author":null,"downloadUrl":"x","manifest":{"permissions":null}}]"#;
+        assert_eq!(listed(nulls).unwrap().document("other").unwrap().versions.len(), 1);
         for wrong in ["", "{}", "[", "{\"plugins\":{}}"] {
             assert!(listed(wrong).unwrap_err().reason.contains("is no list of plugins"), "{wrong}");
         }

@@ -285,6 +285,20 @@ fn sources_that_would_do_harm_are_refused() {
     }
     assert!(source::check(&pack(&[]), ("hello", "1.3.0"), Some("hello-1.2.0")).is_err());
     assert!(check(b"text").is_err());
+    // Whoever unpacks reads all members of a `.gz`, and so does who checks.
+    let member = |bytes: &[u8]| {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut packed, bytes).unwrap();
+        packed.finish().unwrap()
+    };
+    let first = member(&entry(b"hello-1.2.0/README", EntryType::Regular, "", 2, b"hi"));
+    check(&[&*first, &pack(&[])].concat()).unwrap();
+    let evil = pack(&[("hello-1.2.0/a", EntryType::Symlink, "/etc/passwd")]);
+    assert!(check(&[&*first, &evil].concat()).unwrap_err().reason.contains("links, devices"));
+    // `git archive` says something of all of them, in sources that others packed.
+    let git = pack(&[("pax_global_header", EntryType::XGlobalHeader, "")]);
+    source::check(&git, ("hello", "1.2.0"), None).unwrap();
+    assert!(check(&git).is_err());
     // A folder that cannot be packed honestly.
     let folder = folder();
     std::os::unix::fs::symlink("/etc/passwd", folder.path().join("src/link")).unwrap();

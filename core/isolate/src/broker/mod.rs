@@ -4,9 +4,10 @@
 //! among the plugin's descriptors; to connect it, a duplicate of it is connected here, to an address that was copied before it was judged.
 //! Bytes then flow as over any socket. Names are looked up here too: whoever connects to a resolver speaks with this side.
 //!
-//! `rules` are what was granted, `names` what names were found to lead to, `dns` the words of resolvers. What must not live here: how
+//! `connecting` is how it is connected, `rules` are what was granted, `names` what names were found to lead to, `dns` the words of resolvers. What must not live here: how
 //! refusals are told.
 
+mod connecting;
 mod dns;
 mod names;
 mod rules;
@@ -17,30 +18,28 @@ use crate::{
     bounds::HeldProcess,
     sys::{self, DescriptorPlace, ToldCall},
 };
+use connecting::{HeldSocket, SocketConnector};
 use dns::DnsAnswer;
 use names::FoundNames;
 use rules::AddressVerdict;
 use rustix::{
-    fs::{OFlags, fcntl_getfl, fcntl_setfl},
+    fs::{fcntl_getfl, fcntl_setfl},
     io::Errno,
-    net::{AddressFamily, Shutdown, SocketFlags, SocketType, connect, shutdown, socket_with, sockopt},
+    net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt},
     process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open},
 };
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, OwnedFd},
         unix::net::UnixStream,
     },
     path::Path,
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    sync::Semaphore,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// The longest address that is looked at.
 const ADDRESS: usize = 28;
@@ -48,13 +47,6 @@ const ADDRESS: usize = 28;
 const RESOLVER_PORT: u16 = 53;
 /// A resolver's connection that asks nothing for so long is closed.
 const ASKING: Duration = Duration::from_secs(30);
-/// What connects without a wait takes so long at most, however busy the machine is.
-const AT_ONCE: Duration = Duration::from_secs(5);
-/// So many are at that at once, for one plugin: each has a thread.
-const PLACES: usize = 8;
-/// Longer than the kernel tries to connect, unless it was told otherwise.
-const CONNECTING: Duration = Duration::from_secs(130);
-
 /// What was refused, in words, and the permission that would allow it, if one does.
 pub(crate) type RefusedAct = (String, Option<String>);
 
@@ -66,7 +58,7 @@ pub(crate) struct Broker {
     rules: NetworkRules,
     found: FoundNames,
     held: Arc<OnceLock<HeldProcess>>,
-    places: Arc<Semaphore>,
+    connector: SocketConnector,
 }
 
 /// What follows from a call.
@@ -87,7 +79,7 @@ const REFUSED: BrokerAnswer = BrokerAnswer::Error(libc::EPERM);
 
 impl Broker {
     pub(crate) fn new(rules: NetworkRules, held: Arc<OnceLock<HeldProcess>>) -> Self {
-        Broker { rules, found: FoundNames::default(), held, places: Arc::new(Semaphore::new(PLACES)) }
+        Broker { rules, found: FoundNames::default(), held, connector: SocketConnector::default() }
     }
 
     /// Whether a call is one for this.
@@ -148,7 +140,7 @@ impl Broker {
             tell(refusal);
             REFUSED
         })?;
-        self.connect_to(socket, address).await?;
+        self.connector.connect(socket, address).await?;
         Ok(None)
     }
 
@@ -166,53 +158,6 @@ impl Broker {
         let process = process.and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
         let process = pidfd_open(process, PidfdFlags::empty())?;
         Ok(HeldSocket::new(pidfd_getfd(process, number, PidfdGetfdFlags::empty())?))
-    }
-
-    /// Connects as the plugin's own call would: at once, or after a wait that holds up nobody else.
-    async fn connect_to(&self, socket: HeldSocket, address: SocketAddr) -> Result<(), BrokerAnswer> {
-        let socket = Arc::new(socket);
-        let outcome = self.connect_held(&socket, address).await;
-        // Before the plugin goes on: its own close is the last one then, and the other side hears of it at once.
-        if let Some(socket) = Arc::into_inner(socket) {
-            socket.close().await;
-        }
-        outcome
-    }
-
-    async fn connect_held(&self, socket: &Arc<HeldSocket>, address: SocketAddr) -> Result<(), BrokerAnswer> {
-        if fcntl_getfl(socket)?.contains(OFlags::NONBLOCK) {
-            return self.begin(socket.clone(), address, AT_ONCE).await;
-        }
-        fcntl_setfl(socket, fcntl_getfl(socket)? | OFlags::NONBLOCK)?;
-        let outcome = match self.begin(socket.clone(), address, AT_ONCE).await {
-            Err(BrokerAnswer::Error(libc::EINPROGRESS)) => connected(socket).await,
-            begun => begun,
-        };
-        // Nothing else of what was set meanwhile is set back.
-        fcntl_setfl(socket, fcntl_getfl(socket)? - OFlags::NONBLOCK)?;
-        outcome
-    }
-
-    /// Connects without a wait: on another thread, for the plugin may have it wait after all, by what it sets meanwhile. Then it is
-    /// refused.
-    async fn begin(&self, socket: Arc<HeldSocket>, address: SocketAddr, within: Duration) -> Result<(), BrokerAnswer> {
-        let Ok(place) = self.places.clone().acquire_owned().await else { return Err(REFUSED) };
-        let connecting = tokio::task::spawn_blocking({
-            let socket = socket.clone();
-            move || {
-                let _place = place;
-                connect(&socket, &address)
-            }
-        });
-        match tokio::time::timeout(within, connecting).await {
-            Ok(Ok(outcome)) => Ok(outcome?),
-            Ok(Err(_)) => Err(REFUSED),
-            Err(_) => {
-                // Wakes the one that waits.
-                let _ = shutdown(&socket, Shutdown::Both);
-                Err(REFUSED)
-            }
-        }
     }
 
     /// Whether it may connect there.
@@ -332,49 +277,6 @@ fn address_of(copied: &[u8]) -> Option<SocketAddr> {
     }
 }
 
-/// Waits until it is, or cannot be.
-async fn connected(socket: &HeldSocket) -> Result<(), BrokerAnswer> {
-    let watched = socket.as_fd().try_clone_to_owned().and_then(sys::watched);
-    let watched = watched.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::NOBUFS))?;
-    if tokio::time::timeout(CONNECTING, watched.writable()).await.is_err() {
-        let _ = shutdown(socket, Shutdown::Both);
-        return Err(Errno::TIMEDOUT.into());
-    }
-    Ok(sockopt::socket_error(socket)??)
-}
-
-/// A duplicate of a plugin's socket, or of whatever it is. Where it is the last one, its close can wait for as long as the plugin
-/// likes: so that is done on a thread that may wait.
-struct HeldSocket(Option<OwnedFd>);
-
-impl HeldSocket {
-    fn new(socket: OwnedFd) -> Self {
-        HeldSocket(Some(socket))
-    }
-
-    async fn close(mut self) {
-        let socket = self.0.take();
-        let _ = tokio::task::spawn_blocking(move || drop(socket)).await;
-    }
-}
-
-impl AsFd for HeldSocket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.0 {
-            Some(socket) => socket.as_fd(),
-            None => unreachable!("it is taken when this is dropped"),
-        }
-    }
-}
-
-impl Drop for HeldSocket {
-    fn drop(&mut self) {
-        if let (Some(socket), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn_blocking(move || drop(socket));
-        }
-    }
-}
-
 /// Where this machine's resolvers are: what programs connect to that look names up.
 fn resolvers() -> Vec<IpAddr> {
     let written = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
@@ -402,43 +304,6 @@ mod tests {
         }
         assert_eq!(address_of(&v6[..27]), None);
         assert_eq!(address_of(b"\x01\0/run/socket"), None);
-    }
-
-    fn socket(flags: SocketFlags) -> HeldSocket {
-        HeldSocket::new(
-            socket_with(AddressFamily::INET, SocketType::STREAM, flags | SocketFlags::CLOEXEC, None).unwrap(),
-        )
-    }
-
-    #[tokio::test]
-    async fn it_is_connected_as_the_plugin_would_and_waits_for_no_longer_than_it_may() {
-        let broker = Broker::new(NetworkRules::of([], &[]), Arc::default());
-        let listener = socket(SocketFlags::empty());
-        rustix::net::bind(&listener, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        rustix::net::listen(&listener, 0).unwrap();
-        let address: SocketAddr = rustix::net::getsockname(&listener).unwrap().try_into().unwrap();
-
-        let first = socket(SocketFlags::empty());
-        let plugins = first.as_fd().try_clone_to_owned().unwrap();
-        assert!(broker.connect_to(first, address).await.is_ok());
-        assert!(
-            rustix::net::getpeername(&plugins).is_ok() && !fcntl_getfl(&plugins).unwrap().contains(OFlags::NONBLOCK)
-        );
-
-        // Whoever comes now is not answered: nobody accepts, and one is waiting already.
-        let mut others = Vec::new();
-        for _ in 0..3 {
-            let other = socket(SocketFlags::NONBLOCK);
-            others.push(other.as_fd().try_clone_to_owned().unwrap());
-            let _ = broker.connect_to(other, address).await;
-        }
-        let begun = broker.connect_to(socket(SocketFlags::NONBLOCK), address).await;
-        assert!(matches!(begun, Err(BrokerAnswer::Error(libc::EINPROGRESS))));
-
-        // One that was made to wait after all.
-        let waits = Arc::new(socket(SocketFlags::empty()));
-        let begun = broker.begin(waits, address, Duration::from_millis(100)).await;
-        assert!(matches!(begun, Err(BrokerAnswer::Error(libc::EPERM))));
     }
 
     #[tokio::test]

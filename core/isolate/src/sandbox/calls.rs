@@ -1,30 +1,16 @@
 //! Which system calls a plugin's process may make, as a program for the kernel. Pure.
 //!
-//! What is refused is refused with EPERM: the plugin hears of it, and goes on. What must not live here: installing it.
+//! What is refused is refused with EPERM: the plugin hears of it, and goes on. What must not live here: how it is written (`filter`), installing it, and the words for what was tried (`acts`).
 
-use super::Openings;
+use super::{
+    Openings,
+    filter::{NUMBER, SeccompProgram, argument, refusal, upper},
+};
 use libc::{
-    AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, BPF_ABS, BPF_ALU, BPF_AND, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K,
-    BPF_LD, BPF_RET, BPF_W, CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER,
-    CLONE_NEWUTS, CLONE_THREAD, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_USER_NOTIF,
+    AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, BPF_JEQ, BPF_JSET, CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET,
+    CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS, CLONE_THREAD, SECCOMP_RET_ALLOW, SECCOMP_RET_USER_NOTIF,
     c_int, c_long, sock_filter,
 };
-
-#[cfg(target_arch = "x86_64")]
-const ARCHITECTURE: u32 = 0xc000_003e;
-#[cfg(target_arch = "aarch64")]
-const ARCHITECTURE: u32 = 0xc000_00b7;
-
-/// Where a call's number, its architecture and its arguments (their lower halves) lie.
-const NUMBER: u32 = 0;
-const OF_ARCHITECTURE: u32 = 4;
-const fn argument(number: u32) -> u32 {
-    16 + 8 * number
-}
-/// An argument's upper half.
-const fn upper(number: u32) -> u32 {
-    argument(number) + 4
-}
 
 /// Calls that no plugin needs, and that lead out of where it is held.
 const REFUSED: &[c_long] = &[
@@ -87,9 +73,10 @@ const REFUSED: &[c_long] = &[
 ];
 
 /// Signals go to this process alone: the first argument says to whom.
-const SIGNALS: &[c_long] = &[libc::SYS_kill, libc::SYS_tgkill, libc::SYS_rt_sigqueueinfo, libc::SYS_rt_tgsigqueueinfo];
+pub(super) const SIGNALS: &[c_long] =
+    &[libc::SYS_kill, libc::SYS_tgkill, libc::SYS_rt_sigqueueinfo, libc::SYS_rt_tgsigqueueinfo];
 
-const NAMESPACES: u32 =
+pub(super) const NAMESPACES: u32 =
     (CLONE_NEWCGROUP | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUSER | CLONE_NEWUTS) as u32;
 /// Types a character into a terminal, as if a person had; pastes into one.
 const TYPING: [u32; 2] = [0x5412, 0x541c];
@@ -107,111 +94,15 @@ const NEVER_SET: &[(c_int, &[c_int])] = &[
 const SO_BINDTOIFINDEX: c_int = 62;
 const IPV6_2292PKTOPTIONS: c_int = 6;
 
-/// A program that is being written. Jumps go over the next instruction only, so that none has to be counted.
-struct SeccompProgram(Vec<sock_filter>);
-
-impl SeccompProgram {
-    fn load(&mut self, at: u32) {
-        self.0.push(sock_filter { code: (BPF_LD | BPF_W | BPF_ABS) as u16, jt: 0, jf: 0, k: at });
-    }
-
-    fn and(&mut self, mask: u32) {
-        self.0.push(sock_filter { code: (BPF_ALU | BPF_AND | BPF_K) as u16, jt: 0, jf: 0, k: mask });
-    }
-
-    /// Goes on with the next instruction if it holds, else behind it.
-    fn next_if(&mut self, test: u32, value: u32) {
-        self.0.push(sock_filter { code: (BPF_JMP | test | BPF_K) as u16, jt: 0, jf: 1, k: value });
-    }
-
-    fn next_unless(&mut self, test: u32, value: u32) {
-        self.0.push(sock_filter { code: (BPF_JMP | test | BPF_K) as u16, jt: 1, jf: 0, k: value });
-    }
-
-    fn end(&mut self, outcome: u32) {
-        self.0.push(sock_filter { code: (BPF_RET | BPF_K) as u16, jt: 0, jf: 0, k: outcome });
-    }
-
-    /// What follows holds for this call alone, and comes to a decision about it.
-    fn of_call(&mut self, number: c_long, body: impl FnOnce(&mut SeccompProgram)) {
-        let mut inner = SeccompProgram(Vec::new());
-        body(&mut inner);
-        self.load(NUMBER);
-        self.over_unless(number as u32, inner);
-    }
-
-    /// What follows holds for this value alone, and comes to a decision about it.
-    fn over_unless(&mut self, value: u32, mut inner: SeccompProgram) {
-        let over = inner.0.len() as u8;
-        self.0.push(sock_filter { code: (BPF_JMP | BPF_JEQ | BPF_K) as u16, jt: 0, jf: over, k: value });
-        self.0.append(&mut inner.0);
-    }
-}
-
-const fn refusal(error: i32) -> u32 {
-    SECCOMP_RET_ERRNO | error as u32
-}
-
 /// What becomes of a call that is refused: an error, and nobody hears of it.
 pub(super) const REFUSE: u32 = refusal(libc::EPERM);
 /// The server is asked, which answers with the same error, and tells of it.
 pub(super) const TELL: u32 = SECCOMP_RET_USER_NOTIF;
 
-/// What was tried with a call that is refused, in words, and the permission that would allow it, if one does.
-pub(crate) fn act_of(call: c_long, arguments: [u64; 6]) -> (&'static str, Option<&'static str>) {
-    match call {
-        libc::SYS_socket if [AF_INET as u64, AF_INET6 as u64].contains(&arguments[0]) => {
-            let is_stream = arguments[1] & 0xf == libc::SOCK_STREAM as u64;
-            let by_tcp = is_stream && [0, libc::IPPROTO_TCP as u64].contains(&arguments[2]);
-            if by_tcp {
-                ("use the network", Some("network:HOST"))
-            } else {
-                ("use the network otherwise than by TCP", None)
-            }
-        }
-        libc::SYS_bind | libc::SYS_listen => ("listen for others", None),
-        libc::SYS_sendto | libc::SYS_sendmsg | libc::SYS_sendmmsg => ("connect without a word (TCP fast open)", None),
-        libc::SYS_socket | libc::SYS_socketpair => {
-            ("make a socket that leads to other processes or to the kernel", None)
-        }
-        libc::SYS_execve | libc::SYS_execveat => ("start a program", Some("process")),
-        libc::SYS_clone if arguments[0] as u32 & NAMESPACES == 0 => ("start another process", Some("process")),
-        libc::SYS_clone | libc::SYS_unshare | libc::SYS_setns => ("make namespaces of its own", None),
-        #[cfg(target_arch = "x86_64")]
-        libc::SYS_fork | libc::SYS_vfork => ("start another process", Some("process")),
-        libc::SYS_ptrace | libc::SYS_process_vm_readv | libc::SYS_process_vm_writev => ("look into a process", None),
-        libc::SYS_io_uring_setup | libc::SYS_io_uring_enter | libc::SYS_io_uring_register => ("use io_uring", None),
-        libc::SYS_add_key | libc::SYS_request_key | libc::SYS_keyctl => ("use the kernel's keyrings", None),
-        libc::SYS_mount | libc::SYS_umount2 | libc::SYS_pivot_root | libc::SYS_chroot => ("change mounts", None),
-        libc::SYS_prctl => ("outlive the server", None),
-        libc::SYS_ioctl => ("type into a terminal", None),
-        libc::SYS_setrlimit | libc::SYS_prlimit64 => ("change its own limits", None),
-        call if SIGNALS.contains(&call) => ("send a signal to another process", None),
-        libc::SYS_pidfd_open | libc::SYS_pidfd_getfd | libc::SYS_pidfd_send_signal | libc::SYS_tkill => {
-            ("reach another process", None)
-        }
-        _ => ("make a system call that changes the machine", None),
-    }
-}
-
 /// The filter for a process of this number. One whose processes are its own alone may signal those, if it may have any.
 pub(super) fn program(openings: &Openings, process: u32, own_processes: bool, refused: u32) -> Vec<sock_filter> {
     let allowed = SECCOMP_RET_ALLOW;
-    let mut program = SeccompProgram(Vec::new());
-    program.load(OF_ARCHITECTURE);
-    program.next_unless(BPF_JEQ, ARCHITECTURE);
-    program.end(SECCOMP_RET_KILL_PROCESS);
-    program.load(NUMBER);
-    // Numbers of another way to call, with the same meaning.
-    program.next_if(BPF_JGE, 0x4000_0000);
-    program.end(refused);
-    for number in REFUSED {
-        program.next_if(BPF_JEQ, *number as u32);
-        program.end(refused);
-    }
-    // Its arguments lie in memory, where no filter sees them: whoever calls goes on with the older one.
-    program.next_if(BPF_JEQ, libc::SYS_clone3 as u32);
-    program.end(refusal(libc::ENOSYS));
+    let mut program = SeccompProgram::that_refuses(REFUSED.iter().copied(), refused);
     if !openings.process {
         let mut starting = vec![libc::SYS_execve, libc::SYS_execveat];
         #[cfg(target_arch = "x86_64")]
@@ -257,15 +148,7 @@ pub(super) fn program(openings: &Openings, process: u32, own_processes: bool, re
         program.end(refused);
     });
     pairs(&mut program, refused);
-    program.of_call(libc::SYS_ioctl, |program| {
-        program.load(argument(1));
-        program.and(0xffff_ffff);
-        for request in TYPING {
-            program.next_if(BPF_JEQ, request);
-            program.end(refused);
-        }
-        program.end(allowed);
-    });
+    typing(&mut program, refused);
     // Its limits can be looked at, and not changed: what it would change them to lies where this points.
     program.of_call(libc::SYS_prlimit64, |program| {
         for half in [argument(2), upper(2)] {
@@ -300,19 +183,8 @@ const BUILDS_MAY: &[c_long] = &[
 /// The filter for a build and all that it starts: it may start programs and use the network, by no socket that leads to other processes.
 pub(super) fn of_builds() -> Vec<sock_filter> {
     let refused = REFUSE;
-    let mut program = SeccompProgram(Vec::new());
-    program.load(OF_ARCHITECTURE);
-    program.next_unless(BPF_JEQ, ARCHITECTURE);
-    program.end(SECCOMP_RET_KILL_PROCESS);
-    program.load(NUMBER);
-    program.next_if(BPF_JGE, 0x4000_0000);
-    program.end(refused);
-    for number in REFUSED.iter().filter(|number| !BUILDS_MAY.contains(number)) {
-        program.next_if(BPF_JEQ, *number as u32);
-        program.end(refused);
-    }
-    program.next_if(BPF_JEQ, libc::SYS_clone3 as u32);
-    program.end(refusal(libc::ENOSYS));
+    let calls = REFUSED.iter().copied().filter(|number| !BUILDS_MAY.contains(number));
+    let mut program = SeccompProgram::that_refuses(calls, refused);
     program.of_call(libc::SYS_clone, |program| {
         program.load(argument(0));
         program.next_if(BPF_JSET, NAMESPACES);
@@ -329,14 +201,7 @@ pub(super) fn of_builds() -> Vec<sock_filter> {
         program.end(refused);
     });
     pairs(&mut program, refused);
-    program.of_call(libc::SYS_ioctl, |program| {
-        program.load(argument(1));
-        for request in TYPING {
-            program.next_if(BPF_JEQ, request);
-            program.end(refused);
-        }
-        program.end(SECCOMP_RET_ALLOW);
-    });
+    typing(&mut program, refused);
     program.end(SECCOMP_RET_ALLOW);
     program.0
 }
@@ -355,6 +220,18 @@ fn pairs(program: &mut SeccompProgram, refused: u32) {
             program.end(SECCOMP_RET_ALLOW);
         }
         program.end(refused);
+    });
+}
+
+/// What has a terminal take characters as if a person had typed them.
+fn typing(program: &mut SeccompProgram, refused: u32) {
+    program.of_call(libc::SYS_ioctl, |program| {
+        program.load(argument(1));
+        for request in TYPING {
+            program.next_if(BPF_JEQ, request);
+            program.end(refused);
+        }
+        program.end(SECCOMP_RET_ALLOW);
     });
 }
 
@@ -409,7 +286,11 @@ fn brokered(program: &mut SeccompProgram, asked: u32) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::filter::{ARCHITECTURE, OF_ARCHITECTURE},
+        *,
+    };
+    use libc::{BPF_ABS, BPF_ALU, BPF_AND, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, SECCOMP_RET_KILL_PROCESS};
 
     /// What the kernel would make of a call, as far as the program says.
     fn decide(program: &[sock_filter], architecture: u32, number: u32, [first, second]: [u32; 2]) -> u32 {

@@ -4,13 +4,15 @@
 //! (Landlock: files, TCP ports, signals and abstract sockets) and `calls` (seccomp: system calls) each close what they can, and each stands
 //! where another is not to be had. What must not live here: who is granted what.
 
+mod acts;
 mod builds;
 mod calls;
 mod files;
+mod filter;
 mod namespaces;
 
+pub(crate) use acts::act_of;
 pub use builds::fence_build;
-pub(crate) use calls::act_of;
 pub(crate) use namespaces::{Namespaces, enter};
 
 use crate::{broker::parted, sys};
