@@ -162,9 +162,9 @@ impl ServerCatalogs {
         camlock_api::CatalogView {
             name: record.name.clone(),
             url: record.url.clone(),
-            root_sha256: match record.root.is_empty() {
-                true => String::new(),
-                false => Digest::of(record.root.as_bytes()).hex(),
+            root_sha256: match record.proves() {
+                true => Digest::of(record.root.as_bytes()).hex(),
+                false => String::new(),
             },
             version: record.version,
             listed: listed.unwrap_or_default(),
@@ -196,6 +196,8 @@ impl CatalogsInside {
 trait FollowedRecord {
     fn open(&self) -> Result<(FollowedCatalog, TrustedFiles), CatalogTrouble>;
     fn provides(&self, plugin: &str) -> bool;
+    /// Whether it proves what it holds. A list that nobody signed does not.
+    fn proves(&self) -> bool;
 }
 
 impl FollowedRecord for CatalogRecord {
@@ -213,6 +215,10 @@ impl FollowedRecord for CatalogRecord {
             None => plugin == pattern,
         };
         self.names.is_empty() || self.names.iter().any(covers)
+    }
+
+    fn proves(&self) -> bool {
+        !ListingReader::is_named_by(&self.url)
     }
 }
 

@@ -37,5 +37,8 @@ export function moved(list, index, by) {
   return copy;
 }
 
+/** How a widget is set. What came in a link is whoever's who wrote it: parts that run in the page itself take it once it is kept. */
+export const settings = (item, { widget, trusted } = {}, linked = false) => (linked && trusted ? undefined : item.config) ?? widget?.default ?? {};
+
 export const without = (list, index) => list.filter((_, at) => at !== index);
 export const configured = (list, index, config) => list.map((item, at) => (at === index ? { ...item, config } : item));

@@ -31,6 +31,7 @@ pub enum UpdateChannel {
     PreRelease,
 }
 
+/// Minutes. A shorter one could pass between two looks.
 const SHORTEST_WINDOW: u16 = 30;
 
 /// A time of day: `02:00-05:00`, or `22:00-04:00 Europe/Berlin`.

@@ -42,9 +42,8 @@ enum WrittenList {
 }
 
 /// A plugin as others list it.
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
 struct WrittenPlugin {
     name: String,
     version: String,

@@ -14,7 +14,7 @@ use camlock_catalog::{
 use camlock_policy::CatalogRefusal;
 use camlock_store::{CatalogInstall, CatalogName, CatalogRecord};
 use semver::Version;
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use std::{cell::RefCell, cmp::Reverse, collections::BTreeMap, rc::Rc};
 
 /// What is on record when something is looked for.
 pub(super) struct Offers {
@@ -123,9 +123,7 @@ impl<'a> OpenCatalogs<'a> {
             }
         }
         // Of equals, who proves something comes first.
-        let rank =
-            |record: &CatalogRecord| (std::cmp::Reverse(record.priority), record.root.is_empty(), record.name.clone());
-        records.sort_by_key(|record| rank(record));
+        records.sort_by_key(|record| (Reverse(record.priority), !record.proves(), record.name.clone()));
         let Some(record) = records.first() else { return Ok(None) };
         let mut document = self.reader(&record.name)?.borrow_mut().document(plugin)?;
         self.inside.refuse_advised(&record.name, &mut document)?;

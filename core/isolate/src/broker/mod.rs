@@ -16,6 +16,7 @@ pub(crate) use rules::{NetworkRules, parted};
 
 use crate::{
     bounds::HeldProcess,
+    sandbox::{is_by_tcp, is_of_internet},
     sys::{self, DescriptorPlace, ToldCall},
 };
 use connecting::{HeldSocket, SocketConnector};
@@ -84,9 +85,7 @@ impl Broker {
 
     /// Whether a call is one for this.
     pub(crate) fn takes(&self, call: &ToldCall) -> bool {
-        let [family, kind, protocol, ..] = call.arguments;
-        let by_tcp = kind & 0xf == libc::SOCK_STREAM as u64 && [0, libc::IPPROTO_TCP as u64].contains(&protocol);
-        call.number == libc::SYS_connect || call.number == libc::SYS_socket && is_of_internet(family) && by_tcp
+        call.number == libc::SYS_connect || call.number == libc::SYS_socket && is_by_tcp(call.arguments)
     }
 
     /// Answers one.
@@ -234,10 +233,6 @@ impl Broker {
             tokio::time::timeout(ASKING, asking.write_all(&framed)).await??;
         }
     }
-}
-
-fn is_of_internet(family: u64) -> bool {
-    [libc::AF_INET as u64, libc::AF_INET6 as u64].contains(&family)
 }
 
 /// An address as it stands in permissions.

@@ -5,13 +5,21 @@
 use super::calls::{NAMESPACES, SIGNALS};
 use libc::{AF_INET, AF_INET6, c_long};
 
+pub(crate) fn is_of_internet(family: u64) -> bool {
+    [AF_INET as u64, AF_INET6 as u64].contains(&family)
+}
+
+/// Whether a call of `socket` with these asks for one that speaks TCP.
+pub(crate) fn is_by_tcp([family, kind, protocol, ..]: [u64; 6]) -> bool {
+    let is_stream = kind & 0xf == libc::SOCK_STREAM as u64;
+    is_of_internet(family) && is_stream && [0, libc::IPPROTO_TCP as u64].contains(&protocol)
+}
+
 /// What was tried, and the permission that would allow it, if one does.
 pub(crate) fn act_of(call: c_long, arguments: [u64; 6]) -> (&'static str, Option<&'static str>) {
     match call {
-        libc::SYS_socket if [AF_INET as u64, AF_INET6 as u64].contains(&arguments[0]) => {
-            let is_stream = arguments[1] & 0xf == libc::SOCK_STREAM as u64;
-            let by_tcp = is_stream && [0, libc::IPPROTO_TCP as u64].contains(&arguments[2]);
-            if by_tcp {
+        libc::SYS_socket if is_of_internet(arguments[0]) => {
+            if is_by_tcp(arguments) {
                 ("use the network", Some("network:HOST"))
             } else {
                 ("use the network otherwise than by TCP", None)

@@ -11,7 +11,7 @@ mod files;
 mod filter;
 mod namespaces;
 
-pub(crate) use acts::act_of;
+pub(crate) use acts::{act_of, is_by_tcp, is_of_internet};
 pub use builds::fence_build;
 pub(crate) use namespaces::{Namespaces, enter};
 

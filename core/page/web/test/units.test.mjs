@@ -178,6 +178,9 @@ test('a dashboard travels in a link, and is no more than a dashboard when it com
   assert.deepEqual(layout.checked({ widgets: [null, { plugin: '../x', id: 'a' }, { plugin: 'a', id: 'B' }, { plugin: 'a', id: 'b', config: [1], more: 1 }] }), [{ plugin: 'a', id: 'b' }]);
   assert.equal(layout.checked({ widgets: Array(100).fill({ plugin: 'a', id: 'b' }) }).length, 60);
   assert.deepEqual([layout.moved([1, 2, 3], 0, 1), layout.moved([1, 2, 3], 0, -1), layout.without([1, 2, 3], 1)], [[2, 1, 3], [1, 2, 3], [1, 3]]);
+  const [set, of] = [{ config: { of: 'them' } }, { widget: { default: { of: 'it' } } }];
+  assert.deepEqual([layout.settings(set, of), layout.settings(set, of, true), layout.settings({}, of), layout.settings({})], [set.config, set.config, of.widget.default, {}]);
+  assert.deepEqual([layout.settings(set, { ...of, trusted: true }), layout.settings(set, { ...of, trusted: true }, true)], [set.config, of.widget.default]);
   assert.deepEqual(parse('#/dashboard/abc'), { view: 'dashboard', layout: 'abc' });
 });
 

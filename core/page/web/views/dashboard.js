@@ -5,7 +5,7 @@ import { modal, say } from '../dialogs.js';
 import { h } from '../dom.js';
 import { extensions, part } from '../extensions.js';
 import { form } from '../form.js';
-import { checked, configured, moved, read, without, written } from '../layout.js';
+import { checked, configured, moved, read, settings, without, written } from '../layout.js';
 import { t } from '../messages.js';
 import { quiet, told, words } from '../parts.js';
 import { go } from '../router.js';
@@ -26,7 +26,7 @@ const keyOf = ({ plugin, id }) => `${plugin}/${id}`;
 
 /** All widgets that there are, or were since one came here. */
 function offered() {
-  for (const { plugin, widgets } of extensions()?.values() ?? []) for (const widget of widgets) seen.set(`${plugin}/${widget.id}`, { plugin, widget });
+  for (const { plugin, widgets, trusted } of extensions()?.values() ?? []) for (const widget of widgets) seen.set(`${plugin}/${widget.id}`, { plugin, widget, trusted });
   return new Map([...seen].sort(([one], [other]) => (one < other ? -1 : 1)));
 }
 
@@ -61,7 +61,7 @@ async function share(list) {
 }
 
 async function configure(list, index, widget) {
-  let draft = list[index].config ?? widget.default ?? {};
+  let draft = settings(list[index], { widget });
   const done = await modal(t('dashboard.configure', { name: widget.title }), (close, redraw) => h('form', { onsubmit: (event) => { event.preventDefault(); close(draft); } },
     form(widget.config, { draft, kept: {}, misfits: [], set: (change) => { draft = change(draft); redraw(); } }),
     h('p', { class: 'acts' }, h('button', { type: 'button', onclick: () => close(null) }, t('cancel')), h('button', { class: 'primary', type: 'submit' }, t('act.save')))));
@@ -108,7 +108,7 @@ export function view(place, signal) {
         // The second of a sort is told from the first.
         const called = (title) => (number ? `${title} ${number + 1}` : title);
         return h('div', { key: slot, class: 'slot' }, arranging && !linked && controls(list, index, called(widget.title), widget),
-          part(item.plugin, 'widgets', { ...widget, title: called(widget.title), called }, signal, { slot, given: { config: item.config ?? widget.default ?? {} } }));
+          part(item.plugin, 'widgets', { ...widget, title: called(widget.title), called }, signal, { slot, given: { config: settings(item, all.get(keyOf(item)), Boolean(linked)) } }));
       })),
     ready && list.length > 0 && h('div', { key: 'how' }, quiet(t('dashboard.how'))),
   ];
