@@ -21,5 +21,5 @@ mod roles;
 pub(in crate::database) use migrate::on_record;
 pub use migrate::{applied, drop_tables, migrate};
 pub use rights::let_by_sql;
-pub(in crate::database) use roles::unavailable;
 pub use roles::{PluginRoles, RoleLimits, RolePasswords, ensure_roles, has_roles, passwords};
+pub(in crate::database) use roles::{turn_to_purge, unavailable};

@@ -5,6 +5,7 @@ mod corpus;
 mod emitting;
 mod postgres;
 mod postgres_tricks;
+mod purging;
 #[path = "../shared/server.rs"]
 mod server;
 mod service;

@@ -148,6 +148,22 @@ pub(super) async fn begin_to_change<'a>(
     Ok(transaction)
 }
 
+/// While this lasts no other server drops what plugins had: it locks what no plugin may touch, and what others only read.
+pub(in crate::database) async fn turn_to_purge<'a>(
+    host: &'a mut Client,
+    schema: &str,
+) -> Result<Transaction<'a>, MigrationError> {
+    let told = |error: Error| unavailable(&error);
+    let transaction = host.transaction().await.map_err(told)?;
+    let keys = format!("{}._plugin_role_key", quoted(schema));
+    let lock = format!(
+        "SET LOCAL lock_timeout = '60s'; SET LOCAL idle_in_transaction_session_timeout = 0; \
+         LOCK TABLE {keys} IN SHARE ROW EXCLUSIVE MODE"
+    );
+    transaction.batch_execute(&lock).await.map_err(told)?;
+    Ok(transaction)
+}
+
 /// Makes the roles of a plugin, or sets them right again, with what it may by SQL, if that is known. `host` is a connection of the host's,
 /// for which no transaction is open.
 pub async fn ensure_roles(

@@ -124,6 +124,9 @@ impl ServerTables {
         let (tables, plugin) = (self.clone(), plugin.clone());
         wholly(self.pool.runtime(), async move {
             let mut host = tables.host(&plugin).await?;
+            // Whoever comes second finds all of it done, and not its roles without their rights, in the middle.
+            let mut turn = tables.host(&plugin).await?;
+            let _turn = postgres::turn_to_purge(&mut turn.client, &host.roles.schema).await?;
             if !postgres::has_roles(&host.client, &host.roles).await? {
                 return Ok(());
             }
