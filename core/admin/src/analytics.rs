@@ -102,7 +102,8 @@ pub(super) async fn problems(State(control): ControlState) -> Json<Page<PluginPr
 }
 
 fn query(asked: &AnalyticsAsked, now: SystemTime) -> Result<AnalyticsQuery, Problem> {
-    let to = asked.to.map_or(now, UtcTime::system);
+    let until = asked.to.map(UtcTime::system);
+    let to = until.unwrap_or(now);
     let from = asked.from.map_or_else(|| to.checked_sub(USUAL), |from| Some(from.system()));
     let span = from.and_then(|from| Some((from, to.duration_since(from).ok()?)));
     let Some((from, span)) = span.filter(|(_, span)| !span.is_zero()) else {
@@ -112,7 +113,7 @@ fn query(asked: &AnalyticsAsked, now: SystemTime) -> Result<AnalyticsQuery, Prob
     if step.is_some_and(|step| span.as_secs() / step.as_secs() > MOST) {
         return Err(bad(format!("that would be more than {MOST} points: ask for a longer `step`, or less time")));
     }
-    Ok(AnalyticsQuery { from, to, step })
+    Ok(AnalyticsQuery { from, to: until, step })
 }
 
 fn kept(control: &Control) -> Result<&Arc<dyn Analytics>, Problem> {
@@ -124,20 +125,20 @@ fn kept(control: &Control) -> Result<&Arc<dyn Analytics>, Problem> {
 mod tests {
     use super::*;
 
-    fn read(query_text: &str) -> Result<(u64, u64, Option<u64>), String> {
+    fn read(query_text: &str) -> Result<(u64, Option<u64>, Option<u64>), String> {
         let uri = format!("/?{query_text}").parse().unwrap();
         let asked = axum::extract::Query::<AnalyticsAsked>::try_from_uri(&uri).map_err(|error| error.body_text())?.0;
         let now = "2026-03-01T12:00:00Z".parse::<UtcTime>().unwrap().system();
         let query = query(&asked, now).map_err(|_| "refused".to_owned())?;
         let ago = |at: SystemTime| now.duration_since(at).unwrap().as_secs();
-        Ok((ago(query.from), ago(query.to), query.step.map(|step| step.as_secs())))
+        Ok((ago(query.from), query.to.map(ago), query.step.map(|step| step.as_secs())))
     }
 
     #[test]
     fn a_stretch_of_time_is_asked_for() {
-        assert_eq!(read(""), Ok((3_600, 0, None)));
-        assert_eq!(read("from=2026-02-28T12:00:00Z&step=15m"), Ok((86_400, 0, Some(900))));
-        assert_eq!(read("to=2026-03-01T11:00:00Z"), Ok((7_200, 3_600, None)));
+        assert_eq!(read(""), Ok((3_600, None, None)));
+        assert_eq!(read("from=2026-02-28T12:00:00Z&step=15m"), Ok((86_400, None, Some(900))));
+        assert_eq!(read("to=2026-03-01T11:00:00Z"), Ok((7_200, Some(3_600), None)));
         for wrong in [
             "from=2026-03-01T12:00:00Z",
             "from=2026-04-01T12:00:00Z",

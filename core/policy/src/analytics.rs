@@ -19,8 +19,8 @@ pub const LATENCY_BUCKETS: usize = LATENCY_BOUNDS.len() + 1;
 pub struct AnalyticsQuery {
     /// From when on.
     pub from: SystemTime,
-    /// Until when.
-    pub to: SystemTime,
+    /// Until when; without, all that has happened so far.
+    pub to: Option<SystemTime>,
     /// For how long a point stands; without, so that there are not too many.
     pub step: Option<Duration>,
 }

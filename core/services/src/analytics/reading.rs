@@ -27,7 +27,9 @@ fn time(seconds: u64) -> UtcTime {
 pub(super) fn tell(plugin: &str, pages: &[StoredPage], query: AnalyticsQuery, now: u64) -> AnalyticsView {
     // Before that nothing is kept, and after now there is nothing.
     let earliest = Tier::Days.reaches_to(now);
-    let (from, to) = (seconds(query.from).max(earliest), seconds(query.to).min(now));
+    // This second is a part of what has happened so far.
+    let so_far = now + 1;
+    let (from, to) = (seconds(query.from).max(earliest), query.to.map_or(so_far, seconds).min(so_far));
     let (tier, step) = choose(from, to.max(from), now, query.step);
     let (from, to) = (from / step * step, to.max(from).div_ceil(step) * step);
     let mut steps: BTreeMap<u64, Measures> = BTreeMap::new();
@@ -106,8 +108,8 @@ mod tests {
 
     fn asked(pages: &[StoredPage], back: u64, step: Option<u64>) -> AnalyticsView {
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
-        let query =
-            AnalyticsQuery { from: at(NOW.saturating_sub(back)), to: at(NOW), step: step.map(Duration::from_secs) };
+        let from = at(NOW.saturating_sub(back));
+        let query = AnalyticsQuery { from, to: Some(at(NOW)), step: step.map(Duration::from_secs) };
         tell("hello", pages, query, NOW)
     }
 
@@ -131,10 +133,18 @@ mod tests {
     }
 
     #[test]
+    fn what_has_just_happened_is_told_in_the_first_second_of_a_minute_too() {
+        let now = NOW / 60 * 60;
+        let query = AnalyticsQuery { from: UNIX_EPOCH + Duration::from_secs(now - 120), to: None, step: None };
+        let told = tell("hello", &[page("a", Tier::Minutes, &[(now - 120, 1), (now, 2)])], query, now);
+        assert_eq!(told.points.iter().map(|point| point.counts.requests).collect::<Vec<_>>(), [1, 0, 2]);
+    }
+
+    #[test]
     fn what_lies_before_all_that_is_kept_or_after_now_has_no_points() {
         let far = asked(&[], 100 * 365 * 86_400, None);
         assert!(far.points.len() < 100 && far.step == 604_800, "{}", far.points.len());
-        let query = AnalyticsQuery { from: UNIX_EPOCH, to: UNIX_EPOCH + Duration::from_secs(9), step: None };
+        let query = AnalyticsQuery { from: UNIX_EPOCH, to: Some(UNIX_EPOCH + Duration::from_secs(9)), step: None };
         let told = tell("hello", &[], query, NOW);
         assert!(told.points.len() <= 1 && told.usage.last_used_at.is_none());
     }
