@@ -1,12 +1,15 @@
 //! Altered copies of a good artifact.
 
-use camlock_testing::Fixtures;
+use crate::Fixtures;
 use object::{Object, ObjectSection};
 use std::fs;
 
 /// The bytes of an artifact, to be changed.
-#[derive(Clone)]
-pub struct Altered(pub Vec<u8>);
+#[derive(Clone, Debug)]
+pub struct Altered(
+    /// As they are now.
+    pub Vec<u8>,
+);
 
 impl Altered {
     /// A candidate as it was built.
