@@ -26,7 +26,6 @@ const BY_MODE: &[(&str, Outcome)] = &[
     ("exits well", Fails("verify", "it ended the process with status 0 while its `create` ran")),
     ("exits badly", Fails("verify", "it ended the process with status 3 while its `create` ran")),
     ("blocks", Fails("verify", "it did not come to an end within 4 s while its `create` ran")),
-    ("eats", Fails("verify", "it asked for more memory than the 2048 MiB that it is verified with")),
     ("recurses", Fails("verify", "it crashed with SIGABRT while its `create` ran")),
     ("is killed", Fails("verify", "it could not be verified: the verifying process was killed from outside")),
     ("talks without end", Fails("verify", "`create` failed: \\u{1b}[31mno no ")),
@@ -183,7 +182,11 @@ fn whatever_a_library_does_it_ends_one_process_at_most() {
                 Serves => plugin["state"] == "serving" && failed.is_null(),
                 Fails(stage, reason) => {
                     let told = failed["reason"].as_str().unwrap_or_default();
-                    plugin["state"] == "failed" && failed["stage"] == *stage && told.starts_with(reason)
+                    let is_so = failed["stage"] == *stage && told.starts_with(reason);
+                    // Where the machine is busy anything may take too long, and is tried again.
+                    let is_late = told.contains("did not come to an end within");
+                    assert!(is_so || is_late || failed.is_null(), "{name}: {failed}");
+                    plugin["state"] == "failed" && is_so
                 }
             }
         };
@@ -196,7 +199,7 @@ fn whatever_a_library_does_it_ends_one_process_at_most() {
         fs::remove_file(site.plugins().join(format!("{name}.so"))).unwrap();
     }
     for (name, _) in &expected {
-        server.until_plugin(name, serde_json::Value::is_null);
+        server.until_plugin(name, |plugin| plugin.is_null() || plugin["state"] == "missing");
     }
     server.until(runners, |count| *count == 1);
     for name in ["escapes", "faults"] {
