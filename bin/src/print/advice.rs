@@ -46,7 +46,11 @@ fn about_failure(name: &str, failed: &FailureView) -> String {
             "mend its migrations in a file that has not run yet, or, if the database was in the way, reload it"
                 .to_owned()
         }
-        Stage::Isolate | Stage::Load | Stage::Start | Stage::Health => format!(
+        Stage::Isolate => format!(
+            "`camlock doctor` says what this machine has to hold it with; `isolation.require = \"any\"` asks for no more than that, \
+             and if you trust it, `camlock isolate {name} none` runs it in the server's process"
+        ),
+        Stage::Load | Stage::Start | Stage::Health => format!(
             "`camlock logs {name}` has what it said; mend it and save, or `camlock reload {name}` tries once more, or \
              `camlock rollback {name}` goes back"
         ),
@@ -83,6 +87,7 @@ mod tests {
             ("failed", Some("config"), "", "camlock config hello edit"),
             ("failed", Some("routes"), "", "another path"),
             ("failed", Some("dependencies"), "", "depends on"),
+            ("failed", Some("isolate"), "", "camlock doctor"),
             ("serving", Some("start"), "", "`camlock logs hello`"),
         ] {
             let told = told(state, stage, reason).unwrap();

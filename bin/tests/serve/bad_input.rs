@@ -2,6 +2,7 @@
 
 mod builds;
 mod entries;
+mod isolated;
 mod place;
 mod store;
 

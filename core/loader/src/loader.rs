@@ -17,7 +17,8 @@ use crate::{
 };
 use camlock_abi::{BuiltIn, RootRef};
 use camlock_policy::{
-    Description, Digest, Ending, Fault, GenerationStart, Lease, Loaded, Manifest, Use, Watch, manifest::Runtime,
+    Description, Digest, Ending, Fault, FaultKind, GenerationStart, Lease, Loaded, Manifest, Use, Watch,
+    manifest::Runtime,
 };
 use parking_lot::Mutex;
 use std::{
@@ -88,6 +89,20 @@ pub enum LoadError {
     /// A thread could not be made.
     #[error("no thread could be started for it: {0}")]
     NoThread(String),
+}
+
+impl LoadError {
+    /// Whether the same bytes may be loaded another time.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            LoadError::NoCopy { .. }
+            | LoadError::Unreadable { .. }
+            | LoadError::NoThread(_)
+            | LoadError::Suspected(_) => true,
+            LoadError::Create { fault, .. } => fault.kind == FaultKind::TimedOut,
+            LoadError::Unfit(_) | LoadError::Rotten(_) | LoadError::Open(_) => false,
+        }
+    }
 }
 
 /// Loads artifacts. One for a process.

@@ -207,12 +207,5 @@ fn verifying_failed(error: &VerifyError) -> Failure {
 }
 
 fn loading_failed(error: &LoadError) -> Failure {
-    let transient = match error {
-        LoadError::NoCopy { .. } | LoadError::Unreadable { .. } | LoadError::NoThread(_) | LoadError::Suspected(_) => {
-            true
-        }
-        LoadError::Create { fault, .. } => fault.kind == camlock_policy::FaultKind::TimedOut,
-        LoadError::Unfit(_) | LoadError::Rotten(_) | LoadError::Open(_) => false,
-    };
-    Failure { transient, ..Failure::new(Stage::Load, error.to_string()) }
+    Failure { transient: error.is_transient(), ..Failure::new(Stage::Load, error.to_string()) }
 }

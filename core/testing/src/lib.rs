@@ -1,11 +1,12 @@
 //! What Camlock's own tests and benchmarks share.
 //!
 //! Here live the building of fixture plugins, with real cargo, the running of tests that need a `main` of their own, and of a
-//! real server over directories of its own, and a registry in memory.
+//! real server over directories of its own, copies of plugins that were altered, and a registry in memory.
 //! What must not live here: anything that a shipped crate depends on.
 
 #![forbid(unsafe_code)]
 
+mod altered;
 mod clock;
 mod fixtures;
 mod load;
@@ -19,6 +20,7 @@ mod site;
 mod sources;
 mod trials;
 
+pub use altered::Altered;
 pub use camlock_testing_macros::trial;
 pub use clock::set_clock;
 pub use fixtures::{Fixtures, repository, run_cargo};

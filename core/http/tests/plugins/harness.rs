@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use camlock_http::{Dispatch, Front, FrontOptions};
-use camlock_isolate::{Runners, Subject};
-use camlock_loader::{Loader, LoaderOptions, Staging, Verdict, Verifier, VerifierLimits, on_thread_park};
+use camlock_isolate::{FencePart, Runners, Subject};
+use camlock_loader::{Artifact, Loader, LoaderOptions, Staging, Verdict, Verifier, VerifierLimits, on_thread_park};
 use camlock_policy::{
     Ending, GenerationStart, Granted, Grants, Instance, Isolation, Loaded, ProcessLimits, Publish, RequestLimits,
     Watch,
@@ -117,18 +117,45 @@ impl Host {
     /// The same, with a configuration.
     pub async fn load_with(&self, library: &Path, config: &str) -> Result<Loaded, String> {
         let isolation = if isolated() { Isolation::Process } else { Isolation::None };
-        self.load_so(library, config, isolation).await
+        self.load_so(&self.verified(library).await, config, isolation, self.alter.get()).await
     }
 
     /// Loads in this mode.
     pub async fn load_as(&self, library: &Path, isolation: Isolation) -> Result<Loaded, String> {
-        self.load_so(library, "{}", isolation).await
+        self.load_so(&self.verified(library).await, "{}", isolation, self.alter.get()).await
     }
 
-    async fn load_so(&self, library: &Path, config: &str, isolation: Isolation) -> Result<Loaded, String> {
+    /// Loads into a process of its own, on a machine that lacks this.
+    pub async fn load_without(
+        &self,
+        library: &Path,
+        absent: &[FencePart],
+        require_all: bool,
+    ) -> Result<Loaded, String> {
+        let alter = |runners: Runners| runners.without(absent).requiring_all(require_all);
+        self.load_so(&self.verified(library).await, "{}", Isolation::Process, alter).await
+    }
+
+    /// Loads into a process of its own what nobody has verified.
+    pub async fn load_unverified(&self, library: &Path) -> Result<Loaded, String> {
+        let artifact = self.staging.stage(library).expect("it can be staged");
+        self.load_so(&artifact, "{}", Isolation::Process, self.alter.get()).await
+    }
+
+    async fn verified(&self, library: &Path) -> Artifact {
         let artifact = self.staging.stage(library).expect("it can be staged");
         let verdict = self.verifier.verify(&artifact).await.expect("a verdict");
         assert!(matches!(verdict, Verdict::Good(_)), "{verdict:?}");
+        artifact
+    }
+
+    async fn load_so(
+        &self,
+        artifact: &Artifact,
+        config: &str,
+        isolation: Isolation,
+        alter: impl FnOnce(Runners) -> Runners,
+    ) -> Result<Loaded, String> {
         let mut manifest = artifact.sections.manifest.clone();
         if let Some(asks) = &*self.asks.lock().unwrap() {
             manifest.camlock.permissions.clone_from(asks);
@@ -139,16 +166,16 @@ impl Host {
         let start =
             GenerationStart { generation: next_generation(), config: config.into(), granted, isolation, limits };
         if isolation == Isolation::None {
-            return self.loader.load(&artifact, start).await.map_err(|error| error.to_string());
+            return self.loader.load(artifact, start).await.map_err(|error| error.to_string());
         }
-        let subject = Subject { manifest, digest: artifact.digest, path: artifact.path };
+        let subject = Subject { manifest, digest: artifact.digest, path: artifact.path.clone() };
         let runners = Runners::new(
             self.dir.path().join("runners"),
             LoaderOptions::default().create,
             self.loader.surroundings().clone(),
             tokio::runtime::Handle::current(),
         );
-        let loaded = (self.alter.get())(runners.expect("a place for runners")).load(&subject, start).await;
+        let loaded = alter(runners.expect("a place for runners")).load(&subject, start).await;
         loaded.map_err(|failure| failure.reason)
     }
 

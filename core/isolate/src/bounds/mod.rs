@@ -33,6 +33,21 @@ pub(crate) struct HeldProcess {
     pub(crate) pidfd: OwnedFd,
 }
 
+/// The files of a plugin.
+#[derive(Clone, Debug)]
+pub(crate) struct PluginFiles {
+    /// The directories that they lie in.
+    pub(crate) places: Vec<PathBuf>,
+    /// What lies there of the server's: the copy of its library that is mapped.
+    pub(crate) of_server: u64,
+}
+
+impl PluginFiles {
+    fn bytes(&self) -> u64 {
+        seen::disk(&self.places).saturating_sub(self.of_server)
+    }
+}
+
 /// What is known of a plugin's process. All clones are one.
 pub(crate) type ProcessUse = Arc<Mutex<ProcessView>>;
 
@@ -44,8 +59,7 @@ pub(crate) struct BoundKeeper {
     group: ControlGroup,
     /// What was started, which leads the group of processes.
     leader: u32,
-    /// Where its files are.
-    places: Vec<PathBuf>,
+    files: PluginFiles,
     uses: ProcessUse,
     held: Arc<OnceLock<HeldProcess>>,
 }
@@ -55,12 +69,12 @@ impl BoundKeeper {
         limits: ProcessLimits,
         starts_programs: bool,
         (mut group, leader): (ControlGroup, u32),
-        places: Vec<PathBuf>,
+        files: PluginFiles,
         (uses, held): (ProcessUse, Arc<OnceLock<HeldProcess>>),
     ) -> Self {
         group.enter(leader);
         uses.lock().id = leader;
-        BoundKeeper { limits, starts_programs, group, leader, places, uses, held }
+        BoundKeeper { limits, starts_programs, group, leader, files, uses, held }
     }
 
     /// Goes on until the process must be ended: why.
@@ -100,17 +114,18 @@ impl BoundKeeper {
                     self.signal(if is_stopped { Signal::STOP } else { Signal::CONT });
                 }
             }
-            if now >= count_at {
+            // Whom nobody knows yet cannot be kept from writing, and none of the plugin's code runs there.
+            if now >= count_at && self.held.get().is_some() {
                 count_at = now + COUNTING;
-                let places = self.places.clone();
-                let disk = tokio::task::spawn_blocking(move || seen::disk(&places)).await.unwrap_or(0);
+                let files = self.files.clone();
+                let disk = tokio::task::spawn_blocking(move || files.bytes()).await.unwrap_or(0);
                 self.uses.lock().disk_bytes = disk;
                 if let Some(most) = self.limits.disk {
                     if disk * 2 > most {
                         count_at = now + COUNTING_OFTEN;
                     }
-                    if (disk > most) != is_full {
-                        is_full = disk > most;
+                    let was_full = std::mem::replace(&mut is_full, disk > most);
+                    if is_full || was_full {
                         self.let_write(if is_full { 0 } else { most }, most);
                     }
                 }

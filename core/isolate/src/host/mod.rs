@@ -20,7 +20,7 @@ use self::{
     watch::{RunnerAnnouncer, RunnerBegun, RunnerWatcher},
 };
 use crate::{
-    bounds::{BoundKeeper, ControlGroup, GroupPlaces, HeldProcess, ProcessUse},
+    bounds::{BoundKeeper, ControlGroup, GroupPlaces, HeldProcess, PluginFiles, ProcessUse},
     broker::{Broker, NetworkRules},
     control::words::{Beginning, RunnerCounts, RunnerOrder},
     link::{End, Link},
@@ -175,11 +175,12 @@ impl Runners {
         // Before its first word, so that whatever it starts is in it.
         let group = ControlGroup::make(&self.groups, &place, &start.limits);
         let places = [Some(own.path().to_owned()), beginning.dirs.as_ref().map(|dirs| dirs.join(&*name))];
+        let of_server = fs::metadata(&subject.path).map_or(0, |artifact| artifact.len());
         let keeper = BoundKeeper::new(
             start.limits,
             beginning.openings.process,
             (group, process.id()),
-            places.into_iter().flatten().collect(),
+            PluginFiles { places: places.into_iter().flatten().collect(), of_server },
             (uses.clone(), held.clone()),
         );
         let is_networked = beginning.openings.network.is_some();

@@ -31,14 +31,14 @@ pub(super) struct OrderSender(Arc<OrdersInner>);
 struct OrdersInner {
     out: mpsc::UnboundedSender<Vec<u8>>,
     next: AtomicU64,
-    /// None once the process has ended.
-    waiting: Mutex<Option<HashMap<u64, oneshot::Sender<LifeOutcome>>>>,
+    /// Or how the process ended.
+    waiting: Mutex<Result<HashMap<u64, oneshot::Sender<LifeOutcome>>, String>>,
 }
 
 impl OrderSender {
     pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Vec<u8>>) {
         let (out, queued) = mpsc::unbounded_channel();
-        let waiting = Mutex::new(Some(HashMap::new()));
+        let waiting = Mutex::new(Ok(HashMap::new()));
         (OrderSender(Arc::new(OrdersInner { out, next: AtomicU64::new(1), waiting })), queued)
     }
 
@@ -52,19 +52,19 @@ impl OrderSender {
         let id = self.0.next.fetch_add(1, Ordering::Relaxed);
         let (reply, outcome) = oneshot::channel();
         match &mut *self.0.waiting.lock() {
-            Some(waiting) => drop(waiting.insert(id, reply)),
-            None => return Err(over()),
+            Ok(waiting) => drop(waiting.insert(id, reply)),
+            Err(why) => return Err(over(why)),
         }
         self.give(&RunnerOrder::Call { id, call }, &tail);
         let forgets = Forgets { orders: &self, id };
-        let outcome = outcome.await.unwrap_or_else(|_| Err(over()));
+        let outcome = outcome.await.unwrap_or_else(|_| Err(over("nobody is left who waits for it")));
         drop(forgets);
         outcome
     }
 
     /// A call has come to its end.
     pub(super) fn done(&self, id: u64, outcome: LifeOutcome) {
-        let reply = self.0.waiting.lock().as_mut().and_then(|waiting| waiting.remove(&id));
+        let reply = self.0.waiting.lock().as_mut().ok().and_then(|waiting| waiting.remove(&id));
         if let Some(reply) = reply {
             let _ = reply.send(outcome);
         }
@@ -75,9 +75,12 @@ impl OrderSender {
         !self.0.out.is_closed()
     }
 
-    /// The process has ended: whoever waits is told.
-    pub(super) fn over(&self) {
-        drop(self.0.waiting.lock().take());
+    /// The process has ended, in this way: whoever waits is told.
+    pub(super) fn over(&self, why: &str) {
+        let waiting = std::mem::replace(&mut *self.0.waiting.lock(), Err(why.to_owned()));
+        for reply in waiting.into_iter().flat_map(HashMap::into_values) {
+            let _ = reply.send(Err(over(why)));
+        }
     }
 }
 
@@ -89,15 +92,15 @@ struct Forgets<'a> {
 
 impl Drop for Forgets<'_> {
     fn drop(&mut self) {
-        let waited = self.orders.0.waiting.lock().as_mut().and_then(|waiting| waiting.remove(&self.id));
+        let waited = self.orders.0.waiting.lock().as_mut().ok().and_then(|waiting| waiting.remove(&self.id));
         if waited.is_some() {
             self.orders.give(&RunnerOrder::Forget { id: self.id }, &[]);
         }
     }
 }
 
-fn over() -> Fault {
-    Fault::new(FaultKind::Ended, "the plugin's process has ended")
+fn over(why: &str) -> Fault {
+    Fault::new(FaultKind::Ended, format!("the plugin's process has ended: {why}"))
 }
 
 /// The socket itself.

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use std::{
     fs,
     future::pending,
+    os::unix::process::ExitStatusExt,
     process::ChildStderr,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -30,9 +31,9 @@ use tokio::{
 
 /// How long a runner that was let go of may take to end by itself.
 const LAST_SECOND: Duration = Duration::from_secs(1);
-/// How long what it printed may take to arrive once it has ended: a process that it started may hold the pipe.
-const LAST_WORDS: Duration = Duration::from_millis(100);
-/// How long what it printed may take to be read to its end.
+/// How long a runner that hung up may take to end by itself: as a rule it is ending, and those that wait for it tell how in their turn.
+const HUNG_UP: Duration = Duration::from_secs(1);
+/// How long what it printed may take to be read to its end: a process that it started may hold the pipe.
 const PRINTED: Duration = Duration::from_millis(500);
 /// A longer line is cut.
 const LINE: u64 = 8 * 1024;
@@ -102,7 +103,7 @@ impl RunnerWatcher {
         let mut printing = tokio::spawn(print(plugin.clone(), generation, printed, said.clone()));
         let mut broke = self.link.closed();
         let mut over = false;
-        let (mut overstepped, mut nonsense) = (None, None);
+        let (mut overstepped, mut last_report, mut was_cut) = (None, None, false);
         let whose = (plugin.clone(), generation);
         let mut hearing = None;
         let status = {
@@ -152,8 +153,8 @@ impl RunnerWatcher {
                         if !over {
                             tracing::debug!(plugin = &*plugin, generation, pid, "{why}");
                         }
-                        nonsense = Some(why).filter(|why| why.starts_with("it told nonsense"));
-                        deadline = Box::pin(sleep(LAST_WORDS));
+                        deadline = Box::pin(sleep(if is_nonsense(&why) { Duration::ZERO } else { HUNG_UP }));
+                        last_report = Some(why);
                     }
                     () = &mut sends, if !sends_end => sends_end = true,
                     why = &mut keeps, if overstepped.is_none() => {
@@ -165,11 +166,13 @@ impl RunnerWatcher {
                         self.orders.give(&RunnerOrder::Close, &[]);
                         deadline = Box::pin(sleep(LAST_SECOND));
                     }
-                    _ = broke.wait_for(Option::is_some), if !over && !reports_end => {
-                        deadline = Box::pin(sleep(LAST_WORDS));
+                    why = broke.wait_for(Option::is_some), if !over && !reports_end => {
+                        let nonsense = why.is_ok_and(|why| why.as_deref().is_some_and(is_nonsense));
+                        deadline = Box::pin(sleep(if nonsense { Duration::ZERO } else { HUNG_UP }));
                         reports_end = true;
                     }
                     () = &mut deadline => {
+                        was_cut = !over;
                         self.process.kill();
                         deadline = Box::pin(pending());
                     }
@@ -183,18 +186,22 @@ impl RunnerWatcher {
         }
         let why_link = broke.borrow().clone();
         self.link.close("its process has ended");
-        self.orders.over();
         if timeout(PRINTED, &mut printing).await.is_err() {
             printing.abort();
         }
         let LastPrinted { line: said, lacks_memory } = std::mem::take(&mut *said.lock());
         let mut why = in_words(status);
-        if let Some(bound) = overstepped.or_else(|| self.keeper.why_ended(status, lacks_memory)) {
+        let bound = overstepped.or_else(|| self.keeper.why_ended(status, lacks_memory));
+        let nonsense = why_link.into_iter().chain(last_report).find(|why| is_nonsense(why));
+        // Whoever kills from outside, as a machine without memory does, may not do so next time.
+        let from_outside = status.signal() == Some(libc::SIGKILL) && bound.is_none() && nonsense.is_none() && !was_cut;
+        if let Some(bound) = bound {
             why = format!("{bound} ({why})");
         }
-        let nonsense = why_link.filter(|why| why.starts_with("it was sent nonsense")).or(nonsense);
         if let Some(nonsense) = nonsense {
             why = format!("it was ended by the server, because {nonsense}");
+        } else if was_cut {
+            "it was ended by the server, because it closed its sockets to it".clone_into(&mut why);
         }
         if !said.is_empty() {
             why = format!("{why}; the last that it printed: {said}");
@@ -202,8 +209,9 @@ impl RunnerWatcher {
         if !over {
             tracing::error!(plugin = &*plugin, generation, pid, "the plugin's process ended: {why}");
         }
-        self.announcer
-            .made(Err(Failure::new(Stage::Load, format!("its process ended before it had an instance: {why}"))));
+        self.orders.over(&why);
+        let reason = format!("its process ended before it had an instance: {why}");
+        self.announcer.made(Err(Failure { transient: from_outside, ..Failure::new(Stage::Load, reason) }));
         self.announcer.died.send_replace(Some(why));
         let RunnerWatcher { own, keeper, ending, .. } = self;
         let path = own.path().to_owned();
@@ -225,6 +233,11 @@ impl RunnerWatcher {
         let (forgotten, left_behind) = left.unwrap_or((0, None));
         ending.send_replace(Ending::Unmapped { forgotten, left_behind });
     }
+}
+
+/// Whether what was heard of it last says that it wrote what nobody should into one of its sockets.
+fn is_nonsense(why: &str) -> bool {
+    why.starts_with("it told nonsense") || why.starts_with("it was sent nonsense")
 }
 
 /// How Rust's standard library says it, before it aborts.

@@ -145,8 +145,8 @@ pub(super) fn run() -> Result<(), String> {
                 teller_of_loaded.tell(&told, document.unwrap_or_default().as_bytes());
             }
             Err(error) => {
-                let transient = matches!(error, camlock_loader::LoadError::NoThread(_));
-                teller_of_loaded.tell(&Report::Failed { reason: error.to_string(), transient }, &[]);
+                let (reason, transient) = (error.to_string(), error.is_transient());
+                teller_of_loaded.tell(&Report::Failed { reason, transient }, &[]);
             }
         }
     });

@@ -31,6 +31,8 @@ static ARMED: AtomicBool = AtomicBool::new(false);
 pub fn run_runner_if_asked() {
     let mut arguments = std::env::args_os();
     if arguments.next().is_some_and(|name| name == RUNNER_NAME) {
+        // Whatever in the server opened something for all programs that it starts.
+        crate::sys::close_all_but(&[]);
         let only_looks = arguments.next().is_some_and(|word| word == look::WORD);
         let outcome = if only_looks { look::show() } else { begin::run() };
         let code = match outcome {

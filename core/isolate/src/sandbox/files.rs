@@ -45,9 +45,10 @@ pub(super) const FOR_THE_NETWORK: [&str; 15] = [
 ];
 const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 
-/// Closes; what could not be closed.
-pub(super) fn close(openings: &Openings) -> Vec<String> {
-    match restrict(openings) {
+/// Closes; what could not be closed. Files and ports alone, as an older kernel does, if that is asked for.
+pub(super) fn close(openings: &Openings, as_older: bool) -> Vec<String> {
+    let done = restrict(openings, as_older);
+    match done.map(|done| if as_older { RulesetStatus::PartiallyEnforced } else { done }) {
         Err(error) => vec![format!("files, ports and signals are not closed (Landlock): {error}")],
         Ok(RulesetStatus::FullyEnforced) => Vec::new(),
         Ok(RulesetStatus::PartiallyEnforced) => {
@@ -57,7 +58,7 @@ pub(super) fn close(openings: &Openings) -> Vec<String> {
     }
 }
 
-fn restrict(openings: &Openings) -> Result<RulesetStatus, RulesetError> {
+fn restrict(openings: &Openings, as_older: bool) -> Result<RulesetStatus, RulesetError> {
     let reading = AccessFs::from_read(VERSION) & !AccessFs::Execute;
     let mapping = AccessFs::from_read(VERSION);
     let writing = AccessFs::from_all(VERSION) & !AccessFs::Execute;
@@ -72,10 +73,9 @@ fn restrict(openings: &Openings) -> Result<RulesetStatus, RulesetError> {
     let rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(VERSION))?
-        .handle_access(ports)?
-        .scope(Scope::from_all(VERSION))?
-        .create()?;
-    let mut rules = allow(rules, libraries(), mapping)?;
+        .handle_access(ports)?;
+    let rules = if as_older { rules } else { rules.scope(Scope::from_all(VERSION))? };
+    let mut rules = allow(rules.create()?, libraries(), mapping)?;
     rules = allow(rules, openings.map.iter().cloned(), mapping)?;
     rules = allow(rules, LOOKED_UP.map(PathBuf::from), reading)?;
     if openings.network.is_some() {

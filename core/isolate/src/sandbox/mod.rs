@@ -97,8 +97,12 @@ pub(crate) struct OwnBounds {
 pub enum FencePart {
     /// Files, ports, signals and abstract sockets.
     Landlock,
+    /// What a newer Landlock closes besides files and ports.
+    LandlockScopes,
     /// System calls.
     Seccomp,
+    /// That the server is asked, and told, about system calls: a filter around this program may have taken that.
+    SeccompAsking,
     /// Namespaces.
     Namespaces,
 }
@@ -145,19 +149,26 @@ pub(crate) fn close(openings: &Openings, bounds: OwnBounds, spaces: &Namespaces,
     if absent.contains(&FencePart::Landlock) {
         lacking.push("this kernel has no Landlock: files are not closed".to_owned());
     } else {
-        lacking.extend(files::close(openings));
+        lacking.extend(files::close(openings, absent.contains(&FencePart::LandlockScopes)));
     }
     let filter = |on_refusal| calls::program(openings, std::process::id(), spaces.own_processes, on_refusal);
-    let filtered = if absent.contains(&FencePart::Seccomp) {
-        Err(io::ErrorKind::Unsupported.into())
-    } else {
-        // Where nobody can hear of what is refused, it is refused all the same.
-        sys::filter_calls(&filter(calls::TELL), true).or_else(|_| sys::filter_calls(&filter(calls::REFUSE), false))
+    let install = |on_refusal, heard_of, parts: &[FencePart]| {
+        if parts.iter().any(|part| absent.contains(part)) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        sys::filter_calls(&filter(on_refusal), heard_of)
     };
-    let refusals = filtered.unwrap_or_else(|error| {
-        lacking.push(format!("system calls are not filtered (seccomp): {error}"));
-        None
-    });
+    let refusals = match install(calls::TELL, true, &[FencePart::Seccomp, FencePart::SeccompAsking]) {
+        Ok(refusals) => refusals,
+        // Where nobody can hear of what is refused, it is refused all the same.
+        Err(unheard) => {
+            lacking.push(match install(calls::REFUSE, false, &[FencePart::Seccomp]) {
+                Ok(_) => format!("nobody hears of the system calls that are refused (seccomp): {unheard}"),
+                Err(error) => format!("system calls are not filtered (seccomp): {error}"),
+            });
+            None
+        }
+    };
     if openings.brokered && refusals.is_none() {
         lacking.push("the server is not asked about connections (seccomp): it can reach no host".to_owned());
     } else if openings.network.is_some() && !openings.brokered {

@@ -85,6 +85,7 @@ pub(crate) fn enter(openings: &Openings, hidden: &Path) -> Namespaces {
 
 /// Makes them: whether with a user namespace.
 fn make(without_network: bool) -> io::Result<bool> {
+    sys::alone()?;
     let mut spaces = UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC;
     if without_network {
         spaces |= UnshareFlags::NEWNET;

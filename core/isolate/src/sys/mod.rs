@@ -16,6 +16,7 @@ use std::{
     io,
     mem::MaybeUninit,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    time::{Duration, Instant},
 };
 use tokio::io::unix::AsyncFd;
 
@@ -55,11 +56,24 @@ pub(crate) fn unshare(spaces: UnshareFlags) -> io::Result<()> {
     unsafe { unshare_unsafe(spaces) }.map_err(io::Error::from)
 }
 
+/// How long threads that were joined may take to be gone.
+const LAST_THREAD: Duration = Duration::from_secs(5);
+
+/// Waits until this is the only thread: the kernel lets go of one that ended a moment after whoever joined it goes on.
+pub(crate) fn alone() -> io::Result<()> {
+    let began = Instant::now();
+    while std::fs::read_dir("/proc/self/task")?.count() != 1 {
+        if began.elapsed() > LAST_THREAD {
+            return Err(io::Error::other("this process has more than one thread"));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
 /// A second process that goes on from here; none in it. Refused where there are other threads.
 pub(crate) fn fork() -> io::Result<Option<Pid>> {
-    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
-        return Err(io::Error::other("this process has more than one thread"));
-    }
+    alone()?;
     // SAFETY: this thread is the only one, as was counted, and nobody else could start another: so no lock is held by one that is
     // not there in the new process.
     match unsafe { libc::fork() } {
@@ -170,7 +184,8 @@ pub(crate) fn close_all_but(kept: &[RawFd]) {
     for end in kept.into_iter().map(Some).chain([None]) {
         let last = end.map_or(libc::c_uint::MAX, |end| end.saturating_sub(1));
         if last >= from {
-            // SAFETY: whoever calls goes on to wait for a process and to end, and uses no descriptor but those that it kept.
+            // SAFETY: whoever calls uses no descriptor but those that it kept: it goes on to wait for a process and to end, or has
+            // just begun, and has opened none itself.
             unsafe { libc::syscall(libc::SYS_close_range, from, last, 0) };
         }
         from = end.map_or(from, |end| end + 1);

@@ -1,12 +1,11 @@
 //! Libraries that cannot be opened, or misbehave while they are: the constructors of a library run before anything else of it.
 
 use crate::{
-    alter::Altered,
     creates::{QUICK, bad, timed_out},
     place::Place,
 };
 use camlock_loader::{Verdict, VerifierLimits};
-use camlock_testing::trial;
+use camlock_testing::{Altered, trial};
 
 const OPENED: &str = "while the library was opened and its constructors ran";
 

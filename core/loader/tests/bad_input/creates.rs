@@ -1,11 +1,8 @@
 //! Plugins whose own code misbehaves while they are verified.
 
-use crate::{
-    alter::Altered,
-    place::{Place, processes_with},
-};
+use crate::place::{Place, processes_with};
 use camlock_loader::{Verdict, VerifierLimits, VerifyError};
-use camlock_testing::trial;
+use camlock_testing::{Altered, trial};
 use std::{
     thread,
     time::{Duration, Instant},

@@ -1,7 +1,7 @@
 //! Libraries that say of themselves what this host cannot take.
 
-use crate::{alter::Altered, files::refused, place::Place};
-use camlock_testing::{Fixtures, trial};
+use crate::{files::refused, place::Place};
+use camlock_testing::{Altered, Fixtures, trial};
 
 fn meta(key: &str, value: impl AsRef<[u8]>, sentence: &str) {
     refused(&Altered::good().meta(key, value).0, sentence);

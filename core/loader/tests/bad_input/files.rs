@@ -1,8 +1,8 @@
 //! Files that are no libraries for this machine, or cannot be read.
 
-use crate::{alter::Altered, place::Place};
+use crate::place::Place;
 use camlock_loader::StageError;
-use camlock_testing::{Fixtures, trial};
+use camlock_testing::{Altered, Fixtures, trial};
 use std::{
     fs::{self, File},
     io::Write,

@@ -1,11 +1,11 @@
 //! What was verified and still goes wrong when a server loads it.
 
-use crate::{alter::Altered, place::Place};
+use crate::place::Place;
 use camlock_loader::{
     Artifact, LoadError, LoadedGeneration, Loader, LoaderOptions, StageError, Verdict, VerifierLimits,
 };
 use camlock_policy::{Ending, Loaded};
-use camlock_testing::trial;
+use camlock_testing::{Altered, trial};
 use std::{
     fs, thread,
     time::{Duration, Instant},

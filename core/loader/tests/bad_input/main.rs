@@ -2,7 +2,6 @@
 
 #![allow(unreachable_pub, reason = "a test program has no outside")]
 
-mod alter;
 mod constructors;
 mod creates;
 mod descriptions;

@@ -1,10 +1,7 @@
 //! What only shows in a process with fewer rights or less room: the test program, started again.
 
-use crate::{
-    alter::Altered,
-    place::{Place, processes_with},
-};
-use camlock_testing::trial;
+use crate::place::{Place, processes_with};
+use camlock_testing::{Altered, trial};
 use rustix::process::{Resource, Rlimit};
 use std::{
     fs,

@@ -1,8 +1,8 @@
 //! Which verdicts are kept, and that what is kept is only believed if it can be read.
 
-use crate::{alter::Altered, creates::QUICK, place::Place};
+use crate::{creates::QUICK, place::Place};
 use camlock_loader::{Staging, Verdict, VerifierLimits, VerifyError};
-use camlock_testing::trial;
+use camlock_testing::{Altered, trial};
 use std::{
     fs,
     path::PathBuf,

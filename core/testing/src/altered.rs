@@ -1,12 +1,15 @@
 //! Altered copies of a good artifact.
 
-use camlock_testing::Fixtures;
+use crate::Fixtures;
 use object::{Object, ObjectSection};
-use std::fs;
+use std::{fs, sync::OnceLock};
 
 /// The bytes of an artifact, to be changed.
-#[derive(Clone)]
-pub struct Altered(pub Vec<u8>);
+#[derive(Clone, Debug)]
+pub struct Altered(
+    /// As they are now.
+    pub Vec<u8>,
+);
 
 impl Altered {
     /// A candidate as it was built.
@@ -26,9 +29,15 @@ impl Altered {
 
     /// Writes over what the candidate is to do.
     pub fn mode(mut self, mode: &str) -> Self {
+        // Where it is in the good one, and so in every copy: to look for it takes a while.
+        static PLACE: OnceLock<usize> = OnceLock::new();
         let prefix = b"candidate-mode:well";
-        let places: Vec<_> = (0..self.0.len() - 48).filter(|start| self.0[*start..].starts_with(prefix)).collect();
-        let [place] = places[..] else { panic!("one place for the mode, not {places:?}") };
+        let place = *PLACE.get_or_init(|| {
+            let places: Vec<_> = (0..self.0.len() - 48).filter(|start| self.0[*start..].starts_with(prefix)).collect();
+            let [place] = places[..] else { panic!("one place for the mode, not {places:?}") };
+            place
+        });
+        assert!(self.0[place..].starts_with(prefix), "this does something already, or is no copy of the good one");
         let text = format!("{:<33}", mode);
         assert_eq!(text.len(), 33, "`{mode}` is too long");
         self.0[place + 15..place + 48].copy_from_slice(text.as_bytes());
