@@ -18,6 +18,7 @@ mod client;
 mod cors;
 mod discovery;
 mod docs;
+mod doctor;
 mod document;
 mod entrance;
 mod events;
@@ -118,6 +119,7 @@ pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
         .routes(routes!(tasks::schedules))
         .routes(routes!(analytics::analytics))
         .routes(routes!(analytics::problems))
+        .routes(routes!(doctor::examine))
         .routes(routes!(extensions::extensions))
         .routes(routes!(attempt::attempt))
         .routes(routes!(acts::reload))

@@ -4,7 +4,8 @@ use crate::{InMemory, Levels, Logs, PageEntrance, keys::Token, settings::AdminSe
 use camlock_api::ServerHealth;
 use camlock_http::{BlockedList, Meters, WeakDispatch};
 use camlock_policy::{
-    Analytics, AskCounts, Catalogs, Discovery, EventControl, Executions, Install, KeptValues, Layouts, QueuedTasks,
+    Analytics, AskCounts, Catalogs, Discovery, Doctor, EventControl, Executions, Install, KeptValues, Layouts,
+    QueuedTasks,
     registry::{Archive, Happened, Tokens},
 };
 use std::{
@@ -57,6 +58,8 @@ pub struct AdminOptions {
     pub tasks: Option<Arc<dyn QueuedTasks>>,
     /// How plugins are used; without, that is not known.
     pub analytics: Option<Arc<dyn Analytics>>,
+    /// What examines the server and its machine; without, nothing does.
+    pub doctor: Option<Arc<dyn Doctor>>,
     /// Catalogs; without, nothing is installed by name.
     pub catalogs: Option<Arc<dyn Catalogs>>,
     /// Plugins in an organisation's repositories; without, none are looked for.
@@ -97,6 +100,7 @@ impl AdminOptions {
             events: None,
             tasks: None,
             analytics: None,
+            doctor: None,
             catalogs: None,
             discovery: None,
             layouts: None,

@@ -15,6 +15,7 @@ mod entrance;
 mod event;
 mod execution;
 mod extension;
+mod finding;
 mod generation;
 mod grants;
 mod health;
@@ -49,6 +50,7 @@ pub use crate::{
     event::{DeadEventView, EventView, SubscriptionState, SubscriptionView},
     execution::{ExecutionResultView, ExecutionStatus, ExecutionView},
     extension::{ExtensionPart, ExtensionTheme, ExtensionView},
+    finding::{ExaminationView, Finding, FindingLevel},
     generation::{BuildView, GenerationPhase, GenerationView, StageTimes},
     grants::{CHECKED_BY_THE_HOST, GrantsView, PermissionView},
     health::{BlockedHandler, FailedUpgrades, ServerHealth},

@@ -209,6 +209,7 @@ impl Camlock {
             events: Some(Arc::new(events.clone())),
             tasks: Some(Arc::new(OperatorsTasks(tasks.clone()))),
             analytics: Some(Arc::new(analytics.clone())),
+            doctor: options.doctor,
             catalogs: Some(Arc::new(catalogs.clone())),
             discovery: discovery.clone().map(|discovery| Arc::new(discovery) as _),
             layouts: Some(Arc::new(record.store.layouts())),

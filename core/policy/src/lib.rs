@@ -18,6 +18,7 @@ mod deliveries;
 mod discovery;
 mod document;
 mod events;
+mod examination;
 mod executions;
 mod failure;
 pub mod generation;
@@ -70,6 +71,7 @@ pub use crate::{
     },
     document::ReplacedDocument,
     events::{Emission, EventControl, EventCounts},
+    examination::Doctor,
     executions::{
         ExecutionCounts, ExecutionEntry, ExecutionOrder, ExecutionOutcome, ExecutionQuery, ExecutionStatus,
         ExecutionTerms, Executions, NotExecuted,
@@ -108,8 +110,8 @@ pub use crate::{
 };
 pub use camlock_api::{
     AnalyticsPoint, AnalyticsView, BuildView, CandidateView, ConfigViolation, DeadEventView, Diagnostic, Digest,
-    DrainingView, Endpoint, EventView, FailureView, GenerationPhase, GenerationUse, GenerationView, GrantsView,
-    Headline, Isolation, NoDigest, PermissionView, PinnedView, PluginKind, PluginProblemView, PluginView, ProblemRule,
-    ProcessView, RecommendedAct, ServingView, Stage, StageTimes, SubscriptionState, SubscriptionView, UsageView,
-    UseCounts, UtcTime,
+    DrainingView, Endpoint, EventView, FailureView, Finding, GenerationPhase, GenerationUse, GenerationView,
+    GrantsView, Headline, Isolation, NoDigest, PermissionView, PinnedView, PluginKind, PluginProblemView, PluginView,
+    ProblemRule, ProcessView, RecommendedAct, ServingView, Stage, StageTimes, SubscriptionState, SubscriptionView,
+    UsageView, UseCounts, UtcTime,
 };

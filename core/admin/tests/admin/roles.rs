@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 use tokio::time::timeout;
 
 /// The table that is agreed on. What is not in it is open to all.
-const TABLE: [(&str, &str, Role); 72] = [
+const TABLE: [(&str, &str, Role); 73] = [
     ("GET", "/api/v1/plugins", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}/generations", Role::Viewer),
@@ -39,6 +39,7 @@ const TABLE: [(&str, &str, Role); 72] = [
     ("GET", "/api/v1/plugins/{name}/executions", Role::Operator),
     ("GET", "/api/v1/plugins/{name}/analytics", Role::Viewer),
     ("GET", "/api/v1/problems", Role::Viewer),
+    ("GET", "/api/v1/doctor", Role::Viewer),
     ("GET", "/api/v1/extensions", Role::Viewer),
     ("POST", "/api/v1/plugins/{name}/try", Role::Operator),
     ("GET", "/api/v1/plugins/{name}/schedules", Role::Viewer),
@@ -142,7 +143,9 @@ async fn each_route_and_each_role() {
                         (_, path) if path.contains("/storage") => 501,
                         ("GET", path) if path.contains("/topics") || path.contains("/subscriptions") => 501,
                         (_, path)
-                            if ["/executions", "/schedules", "/analytics"].iter().any(|end| path.ends_with(end)) =>
+                            if ["/executions", "/schedules", "/analytics", "/doctor"]
+                                .iter()
+                                .any(|end| path.ends_with(end)) =>
                         {
                             501
                         }
