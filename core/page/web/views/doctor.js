@@ -31,6 +31,9 @@ export function enter(place, signal) {
 /** What is wrong first, and what is well last; within that in the order of the command line. Pure. */
 export const ordered = (findings) => ['wrong', 'warning', 'good'].flatMap((level) => findings.filter((one) => one.level === level));
 
+/** The tone of the worst of them. Pure. */
+export const worst = (findings) => TONES[ordered(findings)[0]?.level ?? 'good'];
+
 /** How many there are of what is not well, in words. Pure. */
 export function sum(findings) {
   const count = (level) => findings.filter((one) => one.level === level).length;
@@ -40,14 +43,14 @@ export function sum(findings) {
 }
 
 const row = ({ about, level, found, remedy }, index) => h('tr', { key: `${index}` },
-  h('td', { class: TONES[level] }, t(`doctor.level.${level}`)), h('th', { scope: 'row' }, about),
+  h('td', null, h('span', { class: TONES[level] }, t(`doctor.level.${level}`))), h('th', { scope: 'row' }, about),
   h('td', { class: 'why' }, words(found), remedy && h('span', { class: 'quiet below' }, '→ ', words(remedy))));
 
 export function view() {
   const { seen, trouble, looking } = own;
   const findings = seen?.findings ?? [];
   return [
-    h('div', { class: 'head' }, h('h1', null, t('doctor.title')), seen && h('span', { key: 'sum', role: 'status', class: seen.good ? 'good' : 'bad' }, sum(findings)), h('span', { class: 'room' }),
+    h('div', { class: 'head' }, h('h1', null, t('doctor.title')), seen && h('span', { key: 'sum', role: 'status', class: worst(findings) }, sum(findings)), h('span', { class: 'room' }),
       h('button', { key: 'again', 'aria-busy': looking ? 'true' : null, onclick: look }, t('refresh'))),
     trouble && h('p', { key: 'trouble', class: 'bad', role: 'alert' }, trouble),
     !seen ? !trouble && quiet(t('loading')) : [
