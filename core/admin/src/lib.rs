@@ -52,6 +52,7 @@ mod show;
 mod socket;
 mod state;
 mod stream_event;
+mod tables;
 mod tally;
 mod tasks;
 mod tokens;
@@ -110,6 +111,7 @@ pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
         .routes(routes!(events::resume))
         .routes(routes!(values::list))
         .routes(routes!(values::get, values::put, values::delete))
+        .routes(routes!(tables::list))
         .routes(routes!(executions::execute))
         .routes(routes!(executions::list))
         .routes(routes!(tasks::list, tasks::enqueue))

@@ -4,8 +4,8 @@ use crate::{InMemory, Levels, Logs, PageEntrance, keys::Token, settings::AdminSe
 use camlock_api::ServerHealth;
 use camlock_http::{BlockedList, Meters, WeakDispatch};
 use camlock_policy::{
-    Analytics, AskCounts, Catalogs, Discovery, Doctor, EventControl, Executions, Install, KeptValues, Layouts,
-    QueuedTasks,
+    Analytics, AskCounts, Catalogs, Discovery, Doctor, EventControl, Executions, Install, KeptTables, KeptValues,
+    Layouts, QueuedTasks,
     registry::{Archive, Happened, Tokens},
 };
 use std::{
@@ -50,6 +50,8 @@ pub struct AdminOptions {
     pub asks: AsksCounted,
     /// What plugins keep; without, nothing of that is shown.
     pub values: Option<Arc<dyn KeptValues>>,
+    /// Plugins' own tables; without, nothing is shown of them.
+    pub tables: Option<Arc<dyn KeptTables>>,
     /// What has plugins work things out; without, nothing does.
     pub executions: Option<Arc<dyn Executions>>,
     /// Events; without, there are none.
@@ -96,6 +98,7 @@ impl AdminOptions {
             meters: Meters::default(),
             asks: Arc::new(BTreeMap::new),
             values: None,
+            tables: None,
             executions: None,
             events: None,
             tasks: None,

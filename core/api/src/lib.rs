@@ -26,6 +26,7 @@ mod node;
 mod page;
 mod plugin;
 mod problem;
+mod table;
 mod task;
 mod time;
 mod token;
@@ -64,6 +65,7 @@ pub use crate::{
         ProcessView, ServingView, Stage,
     },
     problem::ProblemView,
+    table::{PluginTableView, PluginTablesView, RanMigrationView},
     task::{ScheduleView, TaskView},
     time::UtcTime,
     token::{CreatedToken, Role, TokenStatus},

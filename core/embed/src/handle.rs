@@ -14,7 +14,7 @@ use crate::{
     sql_rights,
     suspects::{put_under_quarantine, tell_lost},
     tasks::{OperatorsTasks, TaskParts, follow_takers},
-    values::StoredValues,
+    values::{StoredTables, StoredValues},
     watch::watch,
 };
 use camlock_admin::{
@@ -205,6 +205,7 @@ impl Camlock {
             meters: dispatch.meters(),
             asks: asks.clone(),
             values: Some(values),
+            tables: Some(Arc::new(StoredTables(tables.clone()))),
             executions: Some(Arc::new(executor.clone())),
             events: Some(Arc::new(events.clone())),
             tasks: Some(Arc::new(OperatorsTasks(tasks.clone()))),

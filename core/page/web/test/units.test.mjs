@@ -16,7 +16,8 @@ import { at, difference, fields, put, read } from '../schema.js';
 import { sorted, take } from '../store.js';
 import { lazy } from '../lazy.js';
 import { PLOTS } from '../views/analytics.js';
-import { ordered, sum } from '../views/doctor.js';
+import { ordered, sum, worst } from '../views/doctor.js';
+import { counted } from '../views/values.js';
 
 const plugin = (more) => ({ name: 'hello', description: '', state: 'serving', reason: null, failed: null, pinned: [], ...more });
 
@@ -209,6 +210,7 @@ test('what the doctor finds is summed up, and what is wrong comes first', () => 
   const findings = [{ about: 'a', level: 'good' }, { about: 'b', level: 'warning' }, { about: 'c', level: 'wrong' }, { about: 'd', level: 'good' }];
   assert.deepEqual(ordered(findings).map(({ about }) => about), ['c', 'b', 'a', 'd']);
   assert.deepEqual([sum(findings), sum(findings.slice(0, 2)), sum([findings[0]])], ['1 wrong. 1 to look at.', '1 to look at.', 'Nothing is wrong.']);
+  assert.deepEqual([worst(findings), worst(findings.slice(0, 2)), worst([])], ['bad', 'careful', 'good']);
   for (const level of ['good', 'warning', 'wrong']) assert.ok(`doctor.level.${level}` in WORDS);
 });
 
@@ -221,4 +223,8 @@ test('a module comes once, when it is wanted, and one that cannot be had is trie
   assert.match(modules.instead('two').children[0], /could not be brought/);
   assert.equal(await modules.come('two'), 'second');
   assert.equal(modules.instead('two').children[0], WORDS.loading);
+});
+
+test('rows are counted up to a point, and those of views are not', () => {
+  assert.deepEqual([{ rows: 3, more: false }, { rows: 100_000, more: true }, { rows: null, more: false }].map(counted), ['3', 'more than 100000', '(a view)']);
 });
