@@ -23,7 +23,12 @@ use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use place::ServerAddress;
 use serde_json::Value;
-use std::{fmt::Write as _, io, path::Path, time::Duration};
+use std::{
+    fmt::Write as _,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tokio::{
     net::{TcpStream, UnixStream},
     time::{sleep, timeout},
@@ -58,6 +63,11 @@ impl Client {
     pub(crate) fn new(reach: &Reach) -> Result<Self, Failed> {
         let (place, token) = reach.find()?;
         Ok(Client { place, token, silence: reach.silence() })
+    }
+
+    /// For the one whose control socket this is, as whoever may open it.
+    pub(crate) fn on_socket(socket: PathBuf) -> Self {
+        Client { place: ServerAddress::Socket(socket), token: None, silence: Reach::default().silence() }
     }
 
     /// What there is at a path.

@@ -33,6 +33,8 @@ mod tokens;
 mod upgrade;
 mod workshop;
 
+pub(crate) use doctor::doctor;
+
 use crate::{Failed, serve};
 use clap::Subcommand;
 

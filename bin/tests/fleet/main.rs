@@ -9,6 +9,7 @@ mod stored;
 mod tables;
 mod tasks;
 mod toggles;
+mod used;
 
 use camlock_testing::{Postgres, Server, Site};
 use serde_json::Value;

@@ -2,6 +2,7 @@
 
 use crate::world::*;
 use camlock_testing::{Fixtures, Server, rounds};
+use serde_json::{Value, json};
 use std::{fs, process::Command, thread, time::Duration};
 
 const SHOP: &str = "/api/v1/p/shop";
@@ -21,6 +22,18 @@ fn shop(world: &World, word: &str, migrations: &[(&str, &str)]) {
 
 fn sql(server: &Server, sql: &str) -> String {
     camlock_testing::request_with(server.address, "POST", &format!("{SHOP}/sql"), &[], sql).unwrap().text
+}
+
+/// What operators see of what it has: its tables with their rows, and the numbers of migrations, those that contract negative.
+fn kept(server: &Server) -> (Vec<(String, u64)>, Vec<i64>) {
+    let answer = server.get_as_admin("/api/v1/plugins/shop/tables");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let told = answer.json();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let tables = told["tables"].as_array().unwrap().iter();
+    let tables = tables.map(|table| (text(&table["name"]), table["rows"].as_u64().unwrap())).collect();
+    let number = |ran: &Value| ran["number"].as_i64().unwrap() * if ran["contracts"] == true { -1 } else { 1 };
+    (tables, told["migrations"].as_array().unwrap().iter().map(number).collect())
 }
 
 fn until_failed(server: &Server, told: &str) {
@@ -96,6 +109,8 @@ pub(crate) fn a_life(world: &World) {
     let told = sql(&server, "SELECT * FROM plugins");
     assert!(told.starts_with("Denied: ") || told.starts_with("Invalid: "), "{told}");
 
+    assert_eq!(kept(&server), (vec![("p_shop__orders".to_owned(), 1)], vec![1]));
+
     while_it_runs(&server);
     let others = "SELECT name FROM camlock_plugins WHERE enabled ORDER BY name";
     let known = r#"Text("about") Text("shop") Text("steady")"#;
@@ -135,6 +150,9 @@ pub(crate) fn a_life(world: &World) {
     assert_eq!(server.get(&home).text, "one");
     shop(world, "four", &[("0004_more.sql", "CREATE TABLE p_shop__more (id INTEGER);")]);
     server.until_text(&home, "four");
+    let both = vec![("p_shop__more".to_owned(), 0), ("p_shop__orders".to_owned(), 1)];
+    assert_eq!(kept(&server), (both, vec![1, 2, -3, 4]));
+    assert_eq!(server.get_as_admin("/api/v1/plugins/steady/tables").json()["tables"], json!([]));
 
     // Removed, its tables stay; removed with what it kept, they do not.
     let all = [FIRST, TOTAL, NO_NOTE, ("0004_more.sql", "CREATE TABLE p_shop__more (id INTEGER);")];

@@ -29,7 +29,7 @@ pub(super) fn least(method: &Method, path: &str) -> Option<Role> {
     let mut parts = below.split('/');
     let (first, of_plugin) = (parts.next(), parts.nth(1));
     Some(match (first, of_plugin) {
-        (Some("tokens"), _) | (Some("plugins"), Some("storage")) => Role::Admin,
+        (Some("tokens"), _) | (Some("plugins"), Some("storage" | "tables")) => Role::Admin,
         (Some("plugins"), Some("grants")) if !looks => Role::Admin,
         // A way onto the page is for whoever may ask at all: it leads to what they may already.
         (Some("page"), _) => Role::Viewer,
@@ -52,6 +52,7 @@ mod tests {
     #[test]
     fn every_path_has_a_least_role() {
         for (method, path, expected) in [
+            ("GET", "/api/v1/plugins/hello/tables", Some(Role::Admin)),
             ("GET", "/plugins", None),
             ("GET", "/plugins/hello", None),
             ("DELETE", "/plugins/hello", None),

@@ -18,6 +18,7 @@ mod client;
 mod cors;
 mod discovery;
 mod docs;
+mod doctor;
 mod document;
 mod entrance;
 mod events;
@@ -51,6 +52,7 @@ mod show;
 mod socket;
 mod state;
 mod stream_event;
+mod tables;
 mod tally;
 mod tasks;
 mod tokens;
@@ -109,6 +111,7 @@ pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
         .routes(routes!(events::resume))
         .routes(routes!(values::list))
         .routes(routes!(values::get, values::put, values::delete))
+        .routes(routes!(tables::list))
         .routes(routes!(executions::execute))
         .routes(routes!(executions::list))
         .routes(routes!(tasks::list, tasks::enqueue))
@@ -118,6 +121,7 @@ pub fn admin_router(manager: Manager, options: AdminOptions) -> Router {
         .routes(routes!(tasks::schedules))
         .routes(routes!(analytics::analytics))
         .routes(routes!(analytics::problems))
+        .routes(routes!(doctor::examine))
         .routes(routes!(extensions::extensions))
         .routes(routes!(attempt::attempt))
         .routes(routes!(acts::reload))

@@ -4,7 +4,8 @@ use crate::{InMemory, Levels, Logs, PageEntrance, keys::Token, settings::AdminSe
 use camlock_api::ServerHealth;
 use camlock_http::{BlockedList, Meters, WeakDispatch};
 use camlock_policy::{
-    Analytics, AskCounts, Catalogs, Discovery, EventControl, Executions, Install, KeptValues, Layouts, QueuedTasks,
+    Analytics, AskCounts, Catalogs, Discovery, Doctor, EventControl, Executions, Install, KeptTables, KeptValues,
+    Layouts, QueuedTasks,
     registry::{Archive, Happened, Tokens},
 };
 use std::{
@@ -49,6 +50,8 @@ pub struct AdminOptions {
     pub asks: AsksCounted,
     /// What plugins keep; without, nothing of that is shown.
     pub values: Option<Arc<dyn KeptValues>>,
+    /// Plugins' own tables; without, nothing is shown of them.
+    pub tables: Option<Arc<dyn KeptTables>>,
     /// What has plugins work things out; without, nothing does.
     pub executions: Option<Arc<dyn Executions>>,
     /// Events; without, there are none.
@@ -57,6 +60,8 @@ pub struct AdminOptions {
     pub tasks: Option<Arc<dyn QueuedTasks>>,
     /// How plugins are used; without, that is not known.
     pub analytics: Option<Arc<dyn Analytics>>,
+    /// What examines the server and its machine; without, nothing does.
+    pub doctor: Option<Arc<dyn Doctor>>,
     /// Catalogs; without, nothing is installed by name.
     pub catalogs: Option<Arc<dyn Catalogs>>,
     /// Plugins in an organisation's repositories; without, none are looked for.
@@ -93,10 +98,12 @@ impl AdminOptions {
             meters: Meters::default(),
             asks: Arc::new(BTreeMap::new),
             values: None,
+            tables: None,
             executions: None,
             events: None,
             tasks: None,
             analytics: None,
+            doctor: None,
             catalogs: None,
             discovery: None,
             layouts: None,

@@ -1,6 +1,6 @@
 //! What all handlers of the host's own paths share. What must not live here: anything that answers.
 
-use crate::{document::Merged, keys::Guesses, options::AdminOptions, tally::Tally};
+use crate::{doctor::LastExamined, document::Merged, keys::Guesses, options::AdminOptions, tally::Tally};
 use axum::extract::State;
 use camlock_policy::Manager;
 use std::sync::{Arc, Mutex};
@@ -12,11 +12,19 @@ pub(crate) struct Control {
     pub(crate) guesses: Guesses,
     pub(crate) tally: Mutex<Tally>,
     pub(crate) document: Merged,
+    pub(crate) examined: LastExamined,
 }
 
 impl Control {
     pub(crate) fn new(manager: Manager, options: AdminOptions, document: Merged) -> Self {
-        Control { manager, options, guesses: Guesses::default(), tally: Mutex::default(), document }
+        Control {
+            manager,
+            options,
+            guesses: Guesses::default(),
+            tally: Mutex::default(),
+            document,
+            examined: LastExamined::default(),
+        }
     }
 }
 

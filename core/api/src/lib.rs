@@ -15,6 +15,7 @@ mod entrance;
 mod event;
 mod execution;
 mod extension;
+mod finding;
 mod generation;
 mod grants;
 mod health;
@@ -25,6 +26,7 @@ mod node;
 mod page;
 mod plugin;
 mod problem;
+mod table;
 mod task;
 mod time;
 mod token;
@@ -49,6 +51,7 @@ pub use crate::{
     event::{DeadEventView, EventView, SubscriptionState, SubscriptionView},
     execution::{ExecutionResultView, ExecutionStatus, ExecutionView},
     extension::{ExtensionPart, ExtensionTheme, ExtensionView},
+    finding::{ExaminationView, Finding, FindingLevel},
     generation::{BuildView, GenerationPhase, GenerationView, StageTimes},
     grants::{CHECKED_BY_THE_HOST, GrantsView, PermissionView},
     health::{BlockedHandler, FailedUpgrades, ServerHealth},
@@ -62,6 +65,7 @@ pub use crate::{
         ProcessView, ServingView, Stage,
     },
     problem::ProblemView,
+    table::{PluginTableView, PluginTablesView, RanMigrationView},
     task::{ScheduleView, TaskView},
     time::UtcTime,
     token::{CreatedToken, Role, TokenStatus},

@@ -14,7 +14,7 @@ use crate::{
     sql_rights,
     suspects::{put_under_quarantine, tell_lost},
     tasks::{OperatorsTasks, TaskParts, follow_takers},
-    values::StoredValues,
+    values::{StoredTables, StoredValues},
     watch::watch,
 };
 use camlock_admin::{
@@ -205,10 +205,12 @@ impl Camlock {
             meters: dispatch.meters(),
             asks: asks.clone(),
             values: Some(values),
+            tables: Some(Arc::new(StoredTables(tables.clone()))),
             executions: Some(Arc::new(executor.clone())),
             events: Some(Arc::new(events.clone())),
             tasks: Some(Arc::new(OperatorsTasks(tasks.clone()))),
             analytics: Some(Arc::new(analytics.clone())),
+            doctor: options.doctor,
             catalogs: Some(Arc::new(catalogs.clone())),
             discovery: discovery.clone().map(|discovery| Arc::new(discovery) as _),
             layouts: Some(Arc::new(record.store.layouts())),

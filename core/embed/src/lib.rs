@@ -71,10 +71,10 @@ pub use camlock_http::Dispatch;
 pub use camlock_isolate::{FencesFound, ParentLink, ParentOrder, examine_fences, under_parent};
 pub use camlock_loader::{BuiltIn, Digest, on_thread_park};
 pub use camlock_policy::{
-    Act, AdvisoryPolicy, AskError, AskErrorCode, Asker, Body, CatalogOrder, CatalogPolicy, Done, ExecutionEntry,
-    ExecutionOrder, ExecutionOutcome, ExecutionStatus, Granted, Grants, Headline, Kept, Limits, LivePlugin, Manager,
-    NotExecuted, Order, Overview, PluginView, Refused, RequestLimits, Settings, UpdateChannel, UpdatePolicy,
-    UpdateWindow,
+    Act, AdvisoryPolicy, AskError, AskErrorCode, Asker, Body, CatalogOrder, CatalogPolicy, Doctor, Done,
+    ExecutionEntry, ExecutionOrder, ExecutionOutcome, ExecutionStatus, Finding, Granted, Grants, Headline, Kept,
+    Limits, LivePlugin, Manager, NotExecuted, Order, Overview, PluginView, Refused, RequestLimits, Settings,
+    UpdateChannel, UpdatePolicy, UpdateWindow,
 };
 pub use camlock_services::{
     ExecutionSettings, NotAService, Service, StorageLimits,

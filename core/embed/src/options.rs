@@ -6,7 +6,7 @@ use camlock_build::{CompilerListener, Profile};
 use camlock_discovery::DiscoverySettings;
 use camlock_isolate::ParentLink;
 use camlock_loader::BuiltIn;
-use camlock_policy::{CatalogOrder, CatalogPolicy, Limits, Settings};
+use camlock_policy::{CatalogOrder, CatalogPolicy, Doctor, Limits, Settings};
 use camlock_services::ExecutionSettings;
 use camlock_services::{NotAService, Service, ServiceSet, secrets::SecretsKey};
 use camlock_store::Objects;
@@ -79,6 +79,8 @@ pub struct Options {
     pub logs: Logs,
     /// How much each plugin says; changed at run time by operators.
     pub levels: Levels,
+    /// What examines the server and its machine for whoever asks `GET /api/v1/doctor`. Default: nothing does.
+    pub doctor: Option<Arc<dyn Doctor>>,
     /// Who hears compilers.
     pub listener: Option<CompilerListener>,
     /// Who may use Camlock's own paths from where.
@@ -212,6 +214,7 @@ impl Options {
             rustc: None,
             logs: Logs::default(),
             levels: Levels::default(),
+            doctor: None,
             listener: None,
             admin: AdminSettings::default(),
             parent: ParentLink::default(),

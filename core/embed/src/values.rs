@@ -1,8 +1,10 @@
 //! What plugins keep, as operators see and change it. What must not live here: how it is kept.
 
 use bytes::Bytes;
-use camlock_policy::{AskError, BoxFuture, KeptValues, ValueEntry, ValueQuery};
-use camlock_services::{PluginStorage, StorageAct, StorageCondition, StorageOperation, StorageQuery};
+use camlock_policy::{AskError, BoxFuture, KeptTables, KeptValues, PluginTablesView, ValueEntry, ValueQuery};
+use camlock_services::{
+    PluginStorage, StorageAct, StorageCondition, StorageOperation, StorageQuery, database::PluginTables,
+};
 use std::time::{Duration, UNIX_EPOCH};
 
 /// The values of all plugins.
@@ -43,5 +45,15 @@ impl KeptValues for StoredValues {
             operation: value.map_or(StorageOperation::Delete, |value| StorageOperation::Put(value, None)),
         };
         Box::pin(async move { Ok(storage.write(&plugin, vec![act]).await?.first().copied().unwrap_or_default()) })
+    }
+}
+
+/// The tables of all plugins.
+pub(crate) struct StoredTables(pub(crate) PluginTables);
+
+impl KeptTables for StoredTables {
+    fn tables(&self, plugin: &str) -> BoxFuture<Result<PluginTablesView, AskError>> {
+        let (tables, plugin) = (self.0.clone(), plugin.into());
+        Box::pin(async move { tables.kept(&plugin).await.map_err(AskError::from) })
     }
 }

@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { brings, clock, greeter } from './plugins.mjs';
 import { faults, launch, signIn, Site, visitor } from './site.mjs';
 
-const VIEWS = ['#/', '#/dashboard', '#/problems', '#/events', '#/nodes', '#/tokens', '#/install', '#/pages/bringer/board',
+const VIEWS = ['#/', '#/dashboard', '#/problems', '#/doctor', '#/events', '#/nodes', '#/tokens', '#/install', '#/pages/bringer/board',
   ...['', '/analytics', '/try', '/configuration', '/grants', '/values', '/subscriptions', '/tasks', '/executions', '/logs', '/history', '/events'].map((tab) => `#/plugins/greeter${tab}`)];
 const ROLES = ['viewer', 'operator', 'admin'];
 const THEMES = ['light', 'dark', 'contrast'];

@@ -76,7 +76,7 @@ test('`camlock page` lets in once', async () => {
 });
 
 test('each view is accessible, in light, dark and high contrast, wide and on a phone', async () => {
-  const views = [['#/', 'Plugins'], ['#/dashboard', 'Dashboard'], ['#/problems', 'Problems'], ['#/events', 'Events'], ['#/nodes', 'Servers'], ['#/tokens', 'Tokens'], ['#/install', 'Install a plugin'], ['#/plugins/broken', 'broken'],
+  const views = [['#/', 'Plugins'], ['#/dashboard', 'Dashboard'], ['#/problems', 'Problems'], ['#/doctor', 'Doctor'], ['#/events', 'Events'], ['#/nodes', 'Servers'], ['#/tokens', 'Tokens'], ['#/install', 'Install a plugin'], ['#/plugins/broken', 'broken'],
     ...['', '/analytics', '/try', '/configuration', '/grants', '/values', '/subscriptions', '/tasks', '/executions', '/logs', '/history', '/events'].map((tab) => [`#/plugins/greeter${tab}`, 'greeter'])];
   for (const [hash, heading] of views) {
     await go(admin, hash, heading);
@@ -459,7 +459,7 @@ test('tokens are made, and what a role may not do is not there', async () => {
   await signIn(viewer, site, secret);
   await viewer.getByRole('row', { name: /^hello/ }).waitFor();
   assert.equal(await viewer.getByRole('button', { name: /Disable|Enable|Reload/ }).count(), 0);
-  assert.deepEqual(await viewer.getByRole('navigation', { name: 'Main' }).getByRole('link').allTextContents(), ['Overview', 'Dashboard', 'Problems', 'Events', 'Servers', 'Catalog', 'Board']);
+  assert.deepEqual(await viewer.getByRole('navigation', { name: 'Main' }).getByRole('link').allTextContents(), ['Overview', 'Dashboard', 'Problems', 'Doctor', 'Events', 'Servers', 'Catalog', 'Board']);
   await go(viewer, '#/plugins/greeter', 'greeter');
   assert.deepEqual(await viewer.getByRole('navigation', { name: 'greeter' }).getByRole('link').allTextContents(), ['State', 'Analytics', 'Permissions', 'Logs', 'History', 'Events']);
   await fine(viewer, 'as viewer');
@@ -468,7 +468,7 @@ test('tokens are made, and what a role may not do is not there', async () => {
   const operator = await visitor(browser);
   await signIn(operator, site, operates);
   await operator.getByRole('button', { name: 'Disable hello' }).waitFor();
-  assert.deepEqual(await operator.getByRole('navigation', { name: 'Main' }).getByRole('link').allTextContents(), ['Overview', 'Dashboard', 'Problems', 'Events', 'Servers', 'Catalog', 'Board']);
+  assert.deepEqual(await operator.getByRole('navigation', { name: 'Main' }).getByRole('link').allTextContents(), ['Overview', 'Dashboard', 'Problems', 'Doctor', 'Events', 'Servers', 'Catalog', 'Board']);
   for (const tab of ['', '/analytics', '/try', '/grants', '/subscriptions', '/tasks', '/executions', '/logs', '/history', '/events']) {
     await go(operator, `#/plugins/greeter${tab}`, 'greeter');
     await operator.waitForFunction(() => !document.querySelector('main').textContent.includes('Loading…'));

@@ -1,7 +1,7 @@
 // What plugins bring into the page itself, and what else they bring than widgets in frames, in a real browser on a real server. Run by
 // scripts/browser-tests.
 import assert from 'node:assert/strict';
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { artifact, held, swaps } from './measures.mjs';
@@ -134,6 +134,45 @@ test('a plugin’s field stands at fields of its format, and what it sets is wha
   await admin.getByText('The configuration of sorts is saved.').waitFor();
   assert.equal((await site.api('GET', '/api/v1/plugins/sorts')).config.level, '41');
   await site.until('sorts', (plugin) => plugin.serving && !plugin.candidate);
+});
+
+test('what the guide shows stands on the page: a widget, one that is set, a page, an item, a field and a theme', { timeout: 300_000 }, async () => {
+  const guide = readFileSync(new URL('../../../docs/plugin-authors.md', import.meta.url), 'utf8');
+  const [chapter] = guide.split('\n## Extending the page\n')[1].split('\n## ');
+  const blocks = (language) => [...chapter.matchAll(new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``, 'g'))].map(([, text]) => text);
+  const [parts, chart, theme] = blocks('toml');
+  const [code] = blocks('rust');
+  const [widgets, charts, ...others] = blocks('js');
+  const crate = (name, keys, files) => {
+    site.write(`plugins/${name}/Cargo.toml`, `[workspace]\n[package]\nname = "${name}"\nversion = "0.1.0"\nedition = "2024"\n[lib]\ncrate-type = ["cdylib"]\n[dependencies]\ncamlock-plugin = "1"\n${keys}`);
+    for (const [path, text] of Object.entries(files)) site.write(`plugins/${name}/${path}`, text);
+    site.write(`plugins/${name}/src/lib.rs`, code);
+  };
+  crate('counting', parts, { 'config.schema.json': /^`(\{ "type": "object".*\})`/m.exec(chapter)[1], 'ui/count.js': [widgets, ...others].join('\n') });
+  crate('charting', `[package.metadata.camlock]\npermissions = ["ui:read"]\n${chart}${theme}`, { 'ui/chart.js': charts });
+  for (const name of ['counting', 'charting']) {
+    const { serving, failed } = await site.until(name, (plugin) => plugin.serving || plugin.failed);
+    assert.ok(serving, JSON.stringify(failed));
+  }
+  await go(admin, '#/dashboard', 'Dashboard');
+  await framed(admin, 'Count').getByText(/^\d+$/).waitFor();
+  await framed(admin, 'Chart').getByText('requests in 7 days').waitFor();
+  await admin.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'How often', exact: true }).click();
+  await framed(admin, 'How often').getByText(/^counting answered \d+ requests in all\.$/).waitFor();
+  await go(admin, '#/', 'Plugins');
+  await admin.getByRole('button', { name: 'More of inner' }).click();
+  await admin.getByRole('menuitem', { name: 'Ping it counting' }).click();
+  await admin.getByText('counting: asked about inner: status 200').waitFor();
+  await go(admin, '#/plugins/counting/configuration', 'counting');
+  await framed(admin, 'Colour: Colour').getByLabel('Colour').fill('#00ff7f');
+  await admin.waitForFunction(() => document.getElementById('field-colour').value === '#00ff7f');
+  await fine(admin, 'a field of the guide');
+  await admin.getByLabel('Colours').selectOption({ label: 'Sand (charting)' });
+  await admin.waitForFunction(() => getComputedStyle(document.body).backgroundColor === 'rgb(253, 246, 227)');
+  await admin.getByLabel('Colours').selectOption('auto');
+  assert.deepEqual(admin.wrong, []);
+  for (const name of ['counting', 'charting']) site.cli('remove', name);
+  await admin.getByRole('link', { name: 'How often', exact: true }).waitFor({ state: 'detached' });
 });
 
 test('a plugin’s theme colours the page, and frames in it, as long as it is there', async () => {

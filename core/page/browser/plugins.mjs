@@ -21,6 +21,46 @@ export!(Hello);
 
 export const broken = hello('nothing').replace('"nothing" }', `{ let _: u8 = ${rust(HOSTILE[0])}; "x" } }`);
 
+/** Logs what it is asked to: `/say/LEVEL/WORD`. */
+export const chatty = `---
+[package]
+version = "0.1.0"
+[dependencies]
+tracing = "0.1"
+---
+use camlock_plugin::{axum::extract::Path, prelude::*};
+struct Chatty;
+impl Plugin for Chatty {
+    async fn create(_host: Host) -> Result<Self> { Ok(Chatty) }
+    fn routes(self: Arc<Self>) -> impl Into<Routes> { Router::new().route("/say/{level}/{word}", get(say)) }
+}
+async fn say(Path((level, word)): Path<(String, String)>) {
+    match &*level {
+        "error" => tracing::error!("{word}"),
+        "warn" => tracing::warn!("{word}"),
+        "debug" => tracing::debug!("{word}"),
+        _ => tracing::info!(number = 7, "{word}"),
+    }
+}
+export!(Chatty);
+`;
+
+/** The sources of a crate at this path of the site. */
+export function sources(site, path, { says, broken: isBroken = false }) {
+  site.write(`${path}/Cargo.toml`, `[workspace]
+[package]
+name = "${path.split('/').at(-1)}"
+version = "0.1.0"
+edition = "2024"
+[lib]
+crate-type = ["cdylib"]
+[dependencies]
+camlock-plugin = "1"
+`);
+  const text = hello('said').replace('"said" }', isBroken ? `{ let _: u8 = ${rust(says)}; "x" } }` : `${rust(says)} }`);
+  site.write(`${path}/src/lib.rs`, text.split('---\n').at(-1));
+}
+
 /** Says all that is hostile, keeps it, and answers with it. */
 export function greeter(site) {
   site.write('plugins/greeter/Cargo.toml', `[workspace]

@@ -112,6 +112,16 @@ test('tables of powertable: rows are looked at in pages, added, changed and dele
   await viewer.context().close();
 });
 
+test('an admin sees which tables a plugin has, and how many rows are in each', async () => {
+  await admin.goto(`${site.page}/#/plugins/powertable/values`);
+  const people = JSON.parse(await rows('/people?select=id', 'GET')).length;
+  const seen = admin.getByRole('region', { name: 'Tables' }).getByRole('row').filter({ hasText: 'people' });
+  await seen.getByText(String(people), { exact: true }).waitFor();
+  assert.deepEqual(await faults(admin), []);
+  await picture(admin, 'tables');
+  assert.deepEqual(admin.wrong, []);
+});
+
 test('charts of metrics are set where they stand, and ticker’s widget ticks', async () => {
   await admin.goto(`${site.page}/#/dashboard`);
   const chart = framed(admin, 'Chart').first();

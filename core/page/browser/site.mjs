@@ -104,9 +104,10 @@ export function raw(url, { method = 'GET', headers = {}, body } = {}) {
   });
 }
 
-export const launch = () => chromium.launch({
+/** `more`: further flags of its. */
+export const launch = (more = []) => chromium.launch({
   executablePath: process.env.CAMLOCK_CHROMIUM ?? '/usr/bin/chromium',
-  args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run'],
+  args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run', ...more],
 });
 
 /** While one works on the page: its files as they are in the folder that `CAMLOCK_WEB` names, in the place of those compiled in. */

@@ -63,6 +63,7 @@ files![
     "icon.svg",
     "inside.js",
     "layout.js",
+    "lazy.js",
     "live.js",
     "markdown.js",
     "menu.js",
@@ -84,6 +85,7 @@ files![
     "views/catalog.js",
     "views/configuration.js",
     "views/dashboard.js",
+    "views/doctor.js",
     "views/events.js",
     "views/executions.js",
     "views/grants.js",
@@ -198,7 +200,7 @@ pub(crate) fn file(path: &str, asked: &HeaderMap) -> Option<Response> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs, path::Path};
+    use std::{collections::BTreeSet, fs, path::Path};
 
     #[test]
     fn every_file_of_the_page_is_compiled_in() {
@@ -232,8 +234,37 @@ mod tests {
             assert_eq!(response.headers().contains_key(CONTENT_ENCODING), expected, "{asked}");
             assert_eq!(response.headers()[VARY], "accept-encoding");
         }
-        let weight: usize = PACKED.iter().map(Vec::len).sum();
-        assert!((10_000..90_000).contains(&weight), "{weight} bytes");
+    }
+
+    /// What a module brings with it: paths below `web/`.
+    fn brought(path: &str) -> Vec<String> {
+        let (_, text) = FILES.iter().find(|(name, _)| *name == path).unwrap_or_else(|| panic!("there is no {path}"));
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let imports = text.lines().filter(|line| line.starts_with("import "));
+        let named = imports.filter_map(|line| line.split_once(" from '")?.1.strip_suffix("';"));
+        named
+            .map(|named| match named.strip_prefix("../") {
+                Some(above) => above.to_owned(),
+                None if folder.is_empty() => named[2..].to_owned(),
+                None => format!("{folder}/{}", &named[2..]),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_first_visit_brings_little() {
+        let mut wanted = vec!["app.js".to_owned()];
+        let mut first = BTreeSet::from(["style.css".to_owned(), "icon.svg".to_owned()]);
+        while let Some(path) = wanted.pop() {
+            if first.insert(path.clone()) {
+                wanted.extend(brought(&path));
+            }
+        }
+        let packed = FILES.iter().zip(PACKED.iter()).filter(|((name, _), _)| first.contains(*name));
+        let weight: usize = packed.map(|(_, packed)| packed.len()).sum();
+        assert!((20_000..60_000).contains(&weight), "{weight} bytes");
+        assert!((15..40).contains(&first.len()), "{first:?}");
+        assert!(!first.contains("views/tokens.js") && first.contains("views/overview.js"), "{first:?}");
     }
 
     #[test]

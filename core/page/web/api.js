@@ -42,8 +42,15 @@ export async function act(method, path, options) {
 
 export const of = (name, rest = '') => `/api/v1/plugins/${encodeURIComponent(name)}${rest}`;
 
-/** Sends a file, and tells how far it is: `fetch` cannot. */
-export function upload(path, file, type, told) {
+/** Sends a file, and tells how far it is in per cent: `fetch` cannot. A session that has ended meanwhile begins anew, and so does the sending. */
+export async function upload(path, file, type, told) {
+  const sent = await send(path, file, type, told);
+  if (sent.status !== 401) return sent.taken();
+  await signedOut();
+  return (await send(path, file, type, told)).taken();
+}
+
+function send(path, file, type, told) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open('POST', path);
@@ -51,9 +58,12 @@ export function upload(path, file, type, told) {
     request.upload.onprogress = ({ loaded, total }) => told(total ? Math.round((loaded / total) * 100) : 0);
     request.onerror = () => reject(new Problem(0));
     request.onload = () => {
-      const read = parsed(request.responseText);
-      if (request.status >= 200 && request.status < 300) resolve(read);
-      else reject(new Problem(request.status, read));
+      const { status, responseText } = request;
+      const taken = () => {
+        if (status < 200 || status >= 300) throw new Problem(status, parsed(responseText));
+        return parsed(responseText);
+      };
+      resolve({ status, taken });
     };
     request.send(file);
   });

@@ -1,34 +1,31 @@
 // The page: its frame, which view stands in it, and the stream that keeps it true. What must not live here: what views show.
 import { h, paint } from './dom.js';
 import { say } from './dialogs.js';
+import { lazy } from './lazy.js';
 import { follow } from './live.js';
 import { clock, t } from './messages.js';
-import { palette } from './palette.js';
 import { link, parse } from './router.js';
 import { begin, signIn, signOut } from './session.js';
 import { changed, listen, may, state, take } from './store.js';
 import { choose, themes } from './themes.js';
-import * as catalog from './views/catalog.js';
-import * as dashboard from './views/dashboard.js';
-import * as events from './views/events.js';
-import * as install from './views/install.js';
-import * as nodes from './views/nodes.js';
 import * as overview from './views/overview.js';
 import * as page from './views/page.js';
-import * as plugin from './views/plugin.js';
-import * as problems from './views/problems.js';
-import * as tokens from './views/tokens.js';
 
-const VIEWS = { overview, dashboard, problems, events, nodes, catalog, tokens, install, plugin, page };
+const VIEWS = lazy({
+  dashboard: () => import('./views/dashboard.js'), problems: () => import('./views/problems.js'), doctor: () => import('./views/doctor.js'), events: () => import('./views/events.js'),
+  nodes: () => import('./views/nodes.js'), catalog: () => import('./views/catalog.js'), tokens: () => import('./views/tokens.js'), install: () => import('./views/install.js'),
+  plugin: () => import('./views/plugin.js'),
+}, { overview, page });
 const ALLOWED = { tokens: 'admin', install: 'admin' };
-const places = () => ['overview', 'dashboard', 'problems', 'events', 'nodes', 'catalog', 'tokens', 'install'].filter((view) => !ALLOWED[view] || may(ALLOWED[view]));
+const places = () => ['overview', 'dashboard', 'problems', 'doctor', 'events', 'nodes', 'catalog', 'tokens', 'install'].filter((view) => !ALLOWED[view] || may(ALLOWED[view]));
+const palette = () => import('./palette.js').then((module) => module.palette(places()), () => say(t('lazy.failed'), { bad: true }));
 
 let leave = new AbortController();
 
 function draw() {
   if (!state.who) return;
   const { place } = state;
-  const view = VIEWS[place.view];
+  const view = VIEWS.of(place.view);
   const look = themes();
   const brought = page.pages();
   const here = brought.find((one) => place.view === 'page' && one.plugin === place.name && one.id === place.id);
@@ -41,7 +38,7 @@ function draw() {
         brought.map((one) => h('a', { key: `${one.plugin}/${one.id}`, class: 'brought', title: one.plugin, href: one.href, 'aria-current': one === here ? 'page' : null }, one.title))),
       h('span', { class: 'room' }),
       h('span', { class: state.staleSince ? 'live stale' : 'live' }, state.staleSince ? t('stale', { time: clock(state.staleSince) }) : t('live')),
-      h('button', { class: 'ghost', onclick: () => palette(places()), 'aria-keyshortcuts': 'Control+K' }, t('palette.open'), h('kbd', { 'aria-hidden': 'true' }, 'Ctrl K')),
+      h('button', { class: 'ghost', onclick: palette, 'aria-keyshortcuts': 'Control+K' }, t('palette.open'), h('kbd', { 'aria-hidden': 'true' }, 'Ctrl K')),
       h('label', { class: 'unseen', for: 'theme' }, t('theme')),
       h('select', { id: 'theme', value: look.value, onchange: (event) => choose(event.target.value) }, look.list.map(({ value, title: name }) => h('option', { value }, name))),
       h('span', { class: 'who' }, h('bdi', null, state.who.name), ` · ${t(`role.${state.who.role}`)}`),
@@ -50,7 +47,7 @@ function draw() {
       state.staleSince && h('p', { key: 'stale', class: 'notice', role: 'status' }, t('stale.long', { time: clock(state.staleSince) })),
       state.trouble && h('p', { key: 'trouble', class: 'notice bad-edge' }, t('trouble', { why: state.trouble })),
       state.registryTrouble && h('p', { key: 'registry', class: 'notice bad-edge' }, t('trouble.registry', { why: state.registryTrouble })),
-      h('div', { key: `${place.view}/${place.name ?? ''}/${place.id ?? place.layout ?? ''}`, class: 'view' }, view.view(place, leave.signal))),
+      h('div', { key: `${place.view}/${place.name ?? ''}/${place.id ?? place.layout ?? ''}`, class: 'view' }, view ? view.view(place, leave.signal) : VIEWS.instead(place.view))),
   ]);
 }
 
@@ -61,9 +58,16 @@ function arrive() {
   state.place = place;
   leave.abort();
   leave = new AbortController();
-  VIEWS[place.view].enter?.(place, leave.signal);
+  enter(place, leave.signal);
   draw();
   if (before.view !== place.view || before.name !== place.name || before.id !== place.id) document.getElementById('main')?.focus({ preventScroll: true });
+}
+
+async function enter(place, signal) {
+  const view = VIEWS.of(place.view) ?? await VIEWS.come(place.view);
+  if (!view || signal.aborted) return;
+  view.enter?.(place, signal);
+  changed();
 }
 
 function keys(event) {
@@ -71,7 +75,7 @@ function keys(event) {
   const typing = (event.composedPath()[0] ?? event.target).closest?.('input, textarea, select, dialog');
   if ((event.ctrlKey || event.metaKey) && event.key === 'k') {
     event.preventDefault();
-    palette(places());
+    palette();
   } else if (event.key === '/' && !typing) {
     const field = document.querySelector('main input[type="search"]');
     if (field) {

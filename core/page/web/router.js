@@ -1,7 +1,7 @@
 // Where one is: the part of the address behind `#`. Pure but for `go`.
 export const TABS = ['state', 'analytics', 'try', 'configuration', 'grants', 'values', 'subscriptions', 'tasks', 'executions', 'logs', 'history', 'events'];
 export const CATALOG_TABS = ['browse', 'updates', 'sources'];
-const VIEWS = ['overview', 'dashboard', 'problems', 'events', 'nodes', 'tokens', 'install'];
+const VIEWS = ['overview', 'dashboard', 'problems', 'events', 'nodes', 'tokens', 'install', 'doctor'];
 
 export function parse(hash) {
   const parts = hash.replace(/^#\/?/, '').split('/').map(decoded);

@@ -18,6 +18,7 @@ mod deliveries;
 mod discovery;
 mod document;
 mod events;
+mod examination;
 mod executions;
 mod failure;
 pub mod generation;
@@ -26,6 +27,7 @@ mod hints;
 mod install;
 mod instance;
 mod isolation;
+mod kept_tables;
 mod layouts;
 pub mod lease;
 mod limits;
@@ -70,6 +72,7 @@ pub use crate::{
     },
     document::ReplacedDocument,
     events::{Emission, EventControl, EventCounts},
+    examination::Doctor,
     executions::{
         ExecutionCounts, ExecutionEntry, ExecutionOrder, ExecutionOutcome, ExecutionQuery, ExecutionStatus,
         ExecutionTerms, Executions, NotExecuted,
@@ -78,6 +81,7 @@ pub use crate::{
     grants::{Granted, Grants, PluginSource},
     install::{Arriving, Install, Installation, Installed, NotInstalled, Placement, Source, Upload},
     instance::{BoxFuture, Description, Ending, Instance, Loaded, Saved},
+    kept_tables::KeptTables,
     layouts::Layouts,
     lease::{GenerationKey, Lease, Use, Watch},
     limits::{CpuShare, Limits, ProcessLimits, RequestLimits},
@@ -108,8 +112,8 @@ pub use crate::{
 };
 pub use camlock_api::{
     AnalyticsPoint, AnalyticsView, BuildView, CandidateView, ConfigViolation, DeadEventView, Diagnostic, Digest,
-    DrainingView, Endpoint, EventView, FailureView, GenerationPhase, GenerationUse, GenerationView, GrantsView,
-    Headline, Isolation, NoDigest, PermissionView, PinnedView, PluginKind, PluginProblemView, PluginView, ProblemRule,
-    ProcessView, RecommendedAct, ServingView, Stage, StageTimes, SubscriptionState, SubscriptionView, UsageView,
-    UseCounts, UtcTime,
+    DrainingView, Endpoint, EventView, FailureView, Finding, GenerationPhase, GenerationUse, GenerationView,
+    GrantsView, Headline, Isolation, NoDigest, PermissionView, PinnedView, PluginKind, PluginProblemView,
+    PluginTableView, PluginTablesView, PluginView, ProblemRule, ProcessView, RanMigrationView, RecommendedAct,
+    ServingView, Stage, StageTimes, SubscriptionState, SubscriptionView, UsageView, UseCounts, UtcTime,
 };

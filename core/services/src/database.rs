@@ -7,6 +7,7 @@
 pub mod carry;
 mod change;
 mod error;
+mod kept;
 pub mod lint;
 pub mod names;
 pub mod plan;

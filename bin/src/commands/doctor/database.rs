@@ -1,7 +1,7 @@
 //! Whether the registry's database can be used. It is looked at, and left as it is.
 
-use super::Finding;
 use crate::{config::Config, record};
+use camlock_api::Finding;
 use camlock_store::{Standing, Store, Trouble, TroubleKind};
 
 const ABOUT: &str = "registry";

@@ -1,6 +1,6 @@
 //! What holds plugins that have processes of their own on this machine. What must not live here: how that is tried.
 
-use super::Finding;
+use camlock_api::Finding;
 use camlock_embed::{FencesFound, examine_fences};
 
 const ABOUT: &str = "isolation";
@@ -34,7 +34,8 @@ fn finding(FencesFound { lacking, bounded }: &FencesFound, requires_all: bool) -
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Severity, *};
+    use super::*;
+    use camlock_api::FindingLevel;
 
     #[test]
     fn each_tier_is_told() {
@@ -43,11 +44,11 @@ mod tests {
             bounded: bounded.to_vec(),
         };
         let full = finding(&found(&[], &["memory", "processes"]), true);
-        assert_eq!(full.level, Severity::Good);
+        assert_eq!(full.level, FindingLevel::Good);
         assert_eq!(full.found, "full: Landlock, seccomp and namespaces; control groups for memory, processes");
         let less = found(&["no namespaces can be made: this machine has none"], &[]);
         let (asked, unasked) = (finding(&less, true), finding(&less, false));
-        assert_eq!((asked.level, unasked.level), (Severity::Wrong, Severity::Warning));
+        assert_eq!((asked.level, unasked.level), (FindingLevel::Wrong, FindingLevel::Warning));
         assert!(asked.found.starts_with("partial: no namespaces can be made"), "{asked:?}");
         assert!(asked.found.ends_with("held to by looking on and by stopping"), "{asked:?}");
     }

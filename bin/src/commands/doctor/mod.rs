@@ -7,8 +7,11 @@ mod database;
 mod fences;
 mod places;
 mod secrets;
+mod served;
 mod server;
 mod tools;
+
+pub(crate) use served::doctor;
 
 use crate::{
     Failed,
@@ -16,8 +19,8 @@ use crate::{
     config::{Config, Flags},
     print::{self, Paint, Table, Tone},
 };
+use camlock_api::{Finding, FindingLevel};
 use clap::Args;
-use serde::Serialize;
 use serde_json::json;
 
 #[derive(Args)]
@@ -29,53 +32,14 @@ pub(crate) struct DoctorOptions {
     flags: Flags,
 }
 
-/// How bad something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Severity {
-    Good,
-    Warning,
-    Wrong,
-}
-
-/// Something that was looked at.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Finding {
-    /// In a word.
-    about: &'static str,
-    level: Severity,
-    /// What was found, in a sentence.
-    found: String,
-    /// What to do, where there is something to do.
-    remedy: Option<String>,
-}
-
-impl Finding {
-    pub(crate) fn good(about: &'static str, found: impl Into<String>) -> Self {
-        Finding { about, level: Severity::Good, found: found.into(), remedy: None }
-    }
-
-    pub(crate) fn warning(about: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Finding { about, level: Severity::Warning, found: found.into(), remedy: Some(remedy.into()) }
-    }
-
-    pub(crate) fn wrong(about: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Finding { about, level: Severity::Wrong, found: found.into(), remedy: Some(remedy.into()) }
-    }
-}
-
 pub(crate) fn run_it(options: &DoctorOptions) -> Result<(), Failed> {
     let config = Config::read(&options.flags)?;
-    let mut findings = tools::look(&config);
-    findings.extend(places::look(&config));
-    findings.push(fences::look(config.settings.isolation_requires_all));
-    run(async {
-        findings.push(database::look(&config).await);
-        findings.extend(secrets::look(&config).await);
+    let findings = run(async {
+        let mut findings = machine(&config).await;
         findings.extend(server::look(&config).await);
-        Ok(())
+        Ok(findings)
     })?;
-    let wrong = findings.iter().filter(|finding| finding.level == Severity::Wrong).count();
+    let wrong = findings.iter().filter(|finding| finding.level == FindingLevel::Wrong).count();
     if options.json {
         print::json(&json!({ "good": wrong == 0, "findings": findings }));
     } else {
@@ -88,15 +52,25 @@ pub(crate) fn run_it(options: &DoctorOptions) -> Result<(), Failed> {
     }
 }
 
+/// What is found without a server: tools, directories, what isolates plugins, the registry.
+async fn machine(config: &Config) -> Vec<Finding> {
+    let mut findings = tools::look(config);
+    findings.extend(places::look(config));
+    findings.push(fences::look(config.settings.isolation_requires_all));
+    findings.push(database::look(config).await);
+    findings.extend(secrets::look(config).await);
+    findings
+}
+
 fn table(findings: &[Finding]) -> Table {
     let mut table = Table::new(&[]);
     for finding in findings {
         let (word, tone) = match finding.level {
-            Severity::Good => ("good", Tone::Good),
-            Severity::Warning => ("warning", Tone::Careful),
-            Severity::Wrong => ("wrong", Tone::Bad),
+            FindingLevel::Good => ("good", Tone::Good),
+            FindingLevel::Warning => ("warning", Tone::Careful),
+            FindingLevel::Wrong => ("wrong", Tone::Bad),
         };
-        table.row([(word, tone), (finding.about, Tone::Strong), (&finding.found, Tone::Plain)]);
+        table.row([(word, tone), (&finding.about, Tone::Strong), (&finding.found, Tone::Plain)]);
         if let Some(remedy) = &finding.remedy {
             table.note(&format!("→ {remedy}"));
         }

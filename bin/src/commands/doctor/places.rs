@@ -1,11 +1,11 @@
 //! Whether directories can be used, and what lies in the plugins directory that a server could not use.
 
-use super::Finding;
 use crate::{
     commands::workshop,
     config::Config,
     print::{self, quoted_path},
 };
+use camlock_api::Finding;
 use camlock_build::{Builder, Profile};
 use camlock_embed::build_options;
 use camlock_policy::Sources;
@@ -223,22 +223,22 @@ fn plugins(config: &Config) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::Severity;
+    use camlock_api::FindingLevel;
 
     #[test]
     fn directories_are_tried() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(writable("data directory", dir.path(), "--data").level, Severity::Good);
+        assert_eq!(writable("data directory", dir.path(), "--data").level, FindingLevel::Good);
         let deeper = dir.path().join("a/b");
         assert!(writable("data directory", &deeper, "--data").found.ends_with("(it is made when it is needed)"));
         assert!(!deeper.exists());
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
         let finding = writable("data directory", &file.join("x"), "--data");
-        assert!(finding.level == Severity::Wrong && finding.found.contains("not a directory"), "{finding:?}");
+        assert!(finding.level == FindingLevel::Wrong && finding.found.contains("not a directory"), "{finding:?}");
         let place = |room| WrittenPlace { what: "a test", path: dir.path().join("not/there/yet"), room };
         let told = room(&[place(0), place(0)]);
-        assert!(told.len() == 1 && told[0].level == Severity::Good, "one file system: {told:?}");
-        assert_eq!(room(&[place(0), place(u64::MAX)])[0].level, Severity::Warning);
+        assert!(told.len() == 1 && told[0].level == FindingLevel::Good, "one file system: {told:?}");
+        assert_eq!(room(&[place(0), place(u64::MAX)])[0].level, FindingLevel::Warning);
     }
 }

@@ -1,7 +1,7 @@
 //! Whether the key is here with which the registry's secrets are sealed. It is looked at, and left as it is.
 
-use super::Finding;
 use crate::{config::Config, print::counted, record};
+use camlock_api::Finding;
 use camlock_embed::{HeldKey, look_at_secrets};
 use camlock_store::Standing;
 

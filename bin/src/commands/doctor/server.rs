@@ -1,65 +1,56 @@
 //! The address, and the server that runs here, if one does: which plugins pin, which have failed.
 
-use super::Finding;
 use crate::{
     Failed,
-    client::{Client, Reach, is_socket, read, read_all},
+    client::{Client, is_socket, read, read_all},
     config::Config,
     print::{self, advice},
 };
-use camlock_api::{BlockedHandler, Headline, PluginProblemView, PluginView, ProblemRule, ServerHealth};
+use camlock_api::{BlockedHandler, Finding, Headline, PluginProblemView, PluginView, ProblemRule, ServerHealth};
 use camlock_loader::abi_version;
 use std::{io, net::TcpListener};
 
 const OTHER_VERSION: &str = "`camlock upgrade` puts what is installed in its place; so does a restart";
 
 pub(super) async fn look(config: &Config) -> Vec<Finding> {
-    let socket = config.data.join("control.sock");
-    let client = Client::new(&Reach::of(config));
-    let plugins = match &client {
-        Ok(client) if is_socket(&socket) => Some(client.list("/api/v1/plugins?limit=500").await),
-        _ => None,
-    };
-    let mut findings = Vec::new();
-    let runs = match plugins {
-        Some(Ok(plugins)) => {
-            findings
-                .push(Finding::good("server", format!("one runs, with {}", print::counted(plugins.len(), "plugin"))));
-            findings.extend(health(&client).await);
-            findings.extend(readiness(&client).await);
-            findings.extend(advised(&client).await);
-            match read_all::<PluginView>(&plugins) {
-                Ok(plugins) => findings.extend(plugins.iter().flat_map(of_plugin)),
-                Err(unfit) => findings.push(Finding::wrong("server", unfit.reason, OTHER_VERSION)),
-            }
-            true
-        }
-        Some(Err(problem)) if problem.failed.is_no_server() => {
-            findings.push(Finding::good("server", "none runs; its socket is of an earlier one"));
-            false
-        }
-        Some(Err(problem)) => {
-            let found = format!("one runs, and cannot be asked: {}", problem.failed.reason);
-            findings.push(Finding::warning(
-                "server",
-                found,
-                "name a token with CAMLOCK_TOKEN, or run this as the server's user",
-            ));
-            true
-        }
-        None => {
-            findings.push(Finding::good("server", format!("none runs on {}", config.data.display())));
-            false
-        }
-    };
+    let (mut findings, runs) = ask(config).await;
     findings.push(address(config, runs));
     findings
 }
 
+/// What a server on this data directory says of itself and of its plugins, and whether there is one.
+pub(super) async fn ask(config: &Config) -> (Vec<Finding>, bool) {
+    let socket = config.data.join("control.sock");
+    if !is_socket(&socket) {
+        return (vec![Finding::good("server", format!("none runs on {}", config.data.display()))], false);
+    }
+    let client = Client::on_socket(socket);
+    let plugins = match client.list("/api/v1/plugins?limit=500").await {
+        Ok(plugins) => plugins,
+        Err(problem) if problem.failed.is_no_server() => {
+            return (vec![Finding::good("server", "none runs; its socket is of an earlier one")], false);
+        }
+        Err(problem) => {
+            let found = format!("one runs, and cannot be asked: {}", problem.failed.reason);
+            let remedy = "name a token with CAMLOCK_TOKEN, or run this as the server's user";
+            return (vec![Finding::warning("server", found, remedy)], true);
+        }
+    };
+    let mut findings =
+        vec![Finding::good("server", format!("one runs, with {}", print::counted(plugins.len(), "plugin")))];
+    findings.extend(health(&client).await);
+    findings.extend(readiness(&client).await);
+    findings.extend(advised(&client).await);
+    match read_all::<PluginView>(&plugins) {
+        Ok(plugins) => findings.extend(plugins.iter().flat_map(of_plugin)),
+        Err(unfit) => findings.push(Finding::wrong("server", unfit.reason, OTHER_VERSION)),
+    }
+    (findings, true)
+}
+
 /// Whether the server is of this program's version, which one that was replaced while it runs is not; and which plugins block
 /// its threads.
-async fn health(client: &Result<Client, Failed>) -> Vec<Finding> {
-    let Ok(client) = client else { return Vec::new() };
+async fn health(client: &Client) -> Vec<Finding> {
     let health = match client.get("/_/health").await.map_err(Failed::from).and_then(|health| read(&health)) {
         Ok(health) => health,
         Err(failed) => return vec![Finding::warning("server", failed.reason, "see what its log says")],
@@ -92,15 +83,14 @@ fn blocks(blocked: &BlockedHandler) -> Finding {
 }
 
 /// Why the server says that it is not ready.
-async fn readiness(client: &Result<Client, Failed>) -> Option<Finding> {
-    let problem = client.as_ref().ok()?.get("/_/ready").await.err()?;
+async fn readiness(client: &Client) -> Option<Finding> {
+    let problem = client.get("/_/ready").await.err()?;
     let remedy = "see what it waits for; `camlock list` says why, and what to do";
     Some(Finding::warning("server", problem.failed.reason, remedy))
 }
 
 /// What advisories of catalogs say of what is installed.
-async fn advised(client: &Result<Client, Failed>) -> Vec<Finding> {
-    let Ok(client) = client else { return Vec::new() };
+async fn advised(client: &Client) -> Vec<Finding> {
     // Servers of embedders may follow no catalogs, and catalogs that are away are told elsewhere.
     let Ok(items) = client.list("/api/v1/problems").await else { return Vec::new() };
     let problems: Vec<PluginProblemView> = read_all(&items).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Whether plugins can be built here.
 
-use super::Finding;
 use crate::config::Config;
+use camlock_api::Finding;
 use camlock_build::{Examined, OLDEST, examine};
 use std::env;
 
@@ -95,7 +95,7 @@ fn compiler(examined: &Examined, path: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::Severity;
+    use camlock_api::FindingLevel;
 
     #[test]
     fn each_trouble_has_its_remedy() {
@@ -105,10 +105,14 @@ mod tests {
             rustc: rustc(&format!("rustc 1.95.0\nhost: {}-unknown-linux-gnu\nrelease: 1.95.0", env::consts::ARCH)),
             linked: Some(Ok(())),
         };
-        assert!(findings_of(&good).iter().all(|finding| finding.level == Severity::Good), "{:?}", findings_of(&good));
+        assert!(
+            findings_of(&good).iter().all(|finding| finding.level == FindingLevel::Good),
+            "{:?}",
+            findings_of(&good)
+        );
         let wrong = |examined: Examined| {
             let findings = findings_of(&examined);
-            let wrong: Vec<_> = findings.into_iter().filter(|finding| finding.level != Severity::Good).collect();
+            let wrong: Vec<_> = findings.into_iter().filter(|finding| finding.level != FindingLevel::Good).collect();
             assert_eq!(wrong.len(), 1, "{wrong:?}");
             format!("{} → {}", wrong[0].found, wrong[0].remedy.as_deref().unwrap())
         };

@@ -5,6 +5,7 @@
 mod admin;
 mod control;
 mod documents;
+mod examining;
 #[allow(dead_code, reason = "the tests of camlock-http need more of it")]
 #[path = "../../../http/tests/http/fake.rs"]
 mod fake;

@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 use tokio::time::timeout;
 
 /// The table that is agreed on. What is not in it is open to all.
-const TABLE: [(&str, &str, Role); 72] = [
+const TABLE: [(&str, &str, Role); 74] = [
     ("GET", "/api/v1/plugins", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}", Role::Viewer),
     ("GET", "/api/v1/plugins/{name}/generations", Role::Viewer),
@@ -23,6 +23,7 @@ const TABLE: [(&str, &str, Role); 72] = [
     ("PUT", "/api/v1/plugins/{name}/level", Role::Operator),
     ("GET", "/api/v1/plugins/{name}/grants", Role::Viewer),
     ("PUT", "/api/v1/plugins/{name}/grants", Role::Admin),
+    ("GET", "/api/v1/plugins/{name}/tables", Role::Admin),
     ("GET", "/api/v1/plugins/{name}/storage", Role::Admin),
     ("GET", "/api/v1/plugins/{name}/storage/{key}", Role::Admin),
     ("PUT", "/api/v1/plugins/{name}/storage/{key}", Role::Admin),
@@ -39,6 +40,7 @@ const TABLE: [(&str, &str, Role); 72] = [
     ("GET", "/api/v1/plugins/{name}/executions", Role::Operator),
     ("GET", "/api/v1/plugins/{name}/analytics", Role::Viewer),
     ("GET", "/api/v1/problems", Role::Viewer),
+    ("GET", "/api/v1/doctor", Role::Viewer),
     ("GET", "/api/v1/extensions", Role::Viewer),
     ("POST", "/api/v1/plugins/{name}/try", Role::Operator),
     ("GET", "/api/v1/plugins/{name}/schedules", Role::Viewer),
@@ -142,7 +144,9 @@ async fn each_route_and_each_role() {
                         (_, path) if path.contains("/storage") => 501,
                         ("GET", path) if path.contains("/topics") || path.contains("/subscriptions") => 501,
                         (_, path)
-                            if ["/executions", "/schedules", "/analytics"].iter().any(|end| path.ends_with(end)) =>
+                            if ["/executions", "/schedules", "/analytics", "/doctor", "/tables"]
+                                .iter()
+                                .any(|end| path.ends_with(end)) =>
                         {
                             501
                         }

@@ -14,7 +14,10 @@ import { line, summary, top } from '../plot.js';
 import { link, parse } from '../router.js';
 import { at, difference, fields, put, read } from '../schema.js';
 import { sorted, take } from '../store.js';
+import { lazy } from '../lazy.js';
 import { PLOTS } from '../views/analytics.js';
+import { ordered, sum, worst } from '../views/doctor.js';
+import { counted } from '../views/values.js';
 
 const plugin = (more) => ({ name: 'hello', description: '', state: 'serving', reason: null, failed: null, pinned: [], ...more });
 
@@ -200,5 +203,28 @@ test('what the guide shows is what the page looks for', async () => {
     const module = await import(`data:text/javascript,${encodeURIComponent(text)}`);
     for (const [sort, parts] of Object.entries(module)) for (const part of Object.values(parts)) seen.push([sort, typeof part[sort === 'menus' ? 'run' : 'mount']]);
   }
-  assert.deepEqual(seen, ['widgets', 'pages', 'menus', 'fields'].map((sort) => [sort, 'function']));
+  assert.deepEqual(seen, ['widgets', 'widgets', 'pages', 'menus', 'fields'].map((sort) => [sort, 'function']));
+});
+
+test('what the doctor finds is summed up, and what is wrong comes first', () => {
+  const findings = [{ about: 'a', level: 'good' }, { about: 'b', level: 'warning' }, { about: 'c', level: 'wrong' }, { about: 'd', level: 'good' }];
+  assert.deepEqual(ordered(findings).map(({ about }) => about), ['c', 'b', 'a', 'd']);
+  assert.deepEqual([sum(findings), sum(findings.slice(0, 2)), sum([findings[0]])], ['1 wrong. 1 to look at.', '1 to look at.', 'Nothing is wrong.']);
+  assert.deepEqual([worst(findings), worst(findings.slice(0, 2)), worst([])], ['bad', 'careful', 'good']);
+  for (const level of ['good', 'warning', 'wrong']) assert.ok(`doctor.level.${level}` in WORDS);
+});
+
+test('a module comes once, when it is wanted, and one that cannot be had is tried again', async () => {
+  const tries = { one: 0, two: 0 };
+  const modules = lazy({ one: async () => { tries.one += 1; return 'first'; }, two: async () => { tries.two += 1; if (tries.two === 1) throw new Error('away'); return 'second'; } }, { zero: 'there' });
+  assert.deepEqual([modules.of('zero'), modules.of('one')], ['there', undefined]);
+  assert.deepEqual([await modules.come('one'), await modules.come('one'), modules.of('one'), tries.one], ['first', 'first', 'first', 1]);
+  assert.equal(await modules.come('two'), null);
+  assert.match(modules.instead('two').children[0], /could not be brought/);
+  assert.equal(await modules.come('two'), 'second');
+  assert.equal(modules.instead('two').children[0], WORDS.loading);
+});
+
+test('rows are counted up to a point, and those of views are not', () => {
+  assert.deepEqual([{ rows: 3, more: false }, { rows: 100_000, more: true }, { rows: null, more: false }].map(counted), ['3', 'more than 100000', '(a view)']);
 });

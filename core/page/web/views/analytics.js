@@ -13,11 +13,14 @@ const AGAIN = 10_000;
 const SPANS = { hour: [3600, '1m'], day: [86_400, '1h'], week: [7 * 86_400, '1h'], month: [30 * 86_400, '1d'], year: [365 * 86_400, '1d'] };
 let span = 'hour';
 let shown = null;
+/** What servers are called, by their ids. */
+let hosts = new Map();
 
 export function enter({ name }, signal) {
   if (shown?.name !== name) shown = { name, used: null, trouble: null };
   const own = shown;
   every(AGAIN, () => look(own), signal);
+  get('/api/v1/nodes').then(({ items }) => { hosts = new Map(items.map(({ id, host, address }) => [id, `${host} ${address}`])); changed(); }, () => null);
   watchFound(signal);
 }
 
@@ -50,11 +53,14 @@ export const PLOTS = [
 
 const COMPARED = [['requests', whole], ['errors', whole], ['p50_ms', milliseconds], ['p95_ms', milliseconds], ['p99_ms', milliseconds], ['panics', whole], ['memory_bytes', size], ['asks', whole], ['executions', whole], ['tasks_done', whole], ['events_delivered', whole]];
 
+/** Whose counts these are: servers by which it served lately. */
+const servers = (own) => new Set(own.used.generations.map(({ node }) => node));
+
 function generations(own) {
   const shownAs = (value, format) => (value === null ? '—' : format(value));
   return h('section', { key: 'generations' }, h('h2', null, t('use.generations')), quiet(t('use.generations.how')),
     table(t('use.generations'), [t('col.generation'), t('col.server'), t('plugin.since'), ...COMPARED.map(([key]) => t(`use.${key}`))], own.used.generations.map((one) => h('tr', { key: `${one.node}/${one.generation}` },
-      h('th', { scope: 'row', class: 'number' }, one.generation), h('td', { class: 'quiet' }, one.node.slice(0, 8)), h('td', null, time(one.since)), COMPARED.map(([key, format]) => h('td', { class: 'number' }, shownAs(one[key], format)))))));
+      h('th', { scope: 'row', class: 'number' }, one.generation), h('td', { class: 'quiet' }, hosts.get(one.node) ?? one.node.slice(0, 8)), h('td', null, time(one.since)), COMPARED.map(([key, format]) => h('td', { class: 'number' }, shownAs(one[key], format)))))));
 }
 
 export function view(place, signal, plugin) {
@@ -70,7 +76,7 @@ export function view(place, signal, plugin) {
   const choose = (event) => { span = event.target.value; look(own); };
   return [
     own.trouble && h('p', { key: 'trouble', class: 'bad' }, own.trouble),
-    h('section', { key: 'usage', class: 'card' }, h('h2', null, t('use.title')), pairs([
+    h('section', { key: 'usage', class: 'card' }, h('h2', null, t('use.title')), servers(own).size > 1 && quiet(t('use.servers', { count: servers(own).size })), pairs([
       [t('use.last'), usage.last_used_at ? time(usage.last_used_at) : t('use.never')], [t('use.since'), usage.since && time(usage.since)],
       ...['requests', 'errors', 'executions', 'tasks_done', 'events_delivered'].map((key) => [t(`use.${key}`), whole(usage[key])])])),
     h('section', { key: 'found' }, h('h2', null, t('problems.title')), found.length ? h('ul', { key: 'list', class: 'problems' }, found.map((one) => problem(one, { withName: false }))) : h('p', { key: 'none', class: 'good' }, t('use.well'))),

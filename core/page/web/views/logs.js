@@ -16,11 +16,16 @@ export function enter({ name }, signal) {
   shown = { name, lines: [], paused: false, level: null, waiting: [] };
   const own = shown;
   follow(of(name, '/logs?follow=true&limit=500'), (line) => {
-    (own.paused ? own.waiting : own.lines).push(line);
-    if (own.lines.length > MOST) own.lines.splice(0, own.lines.length - MOST);
+    keep(own.paused ? own.waiting : own.lines, line);
     changed();
   }, { signal });
   get(of(name, '/level')).then(({ level }) => { own.level = level; changed(); }, () => {});
+}
+
+/** The latest, also while nobody follows them. */
+function keep(lines, ...more) {
+  lines.push(...more);
+  lines.splice(0, lines.length - MOST);
 }
 
 export function fitting(lines, level, text) {
@@ -35,10 +40,10 @@ export function view(place) {
   const lines = fitting(own.lines, worst, typed);
   const pause = () => {
     own.paused = !own.paused;
-    if (!own.paused) own.lines.push(...own.waiting.splice(0));
+    if (!own.paused) keep(own.lines, ...own.waiting.splice(0));
     changed();
   };
-  const keep = async (event) => {
+  const choose = async (event) => {
     const level = event.target.value || null;
     if (await perform(`${own.name}/level`, () => act('PUT', of(own.name, '/level'), { body: { level } }), { done: t('done.level', { name: own.name }) })) own.level = level;
   };
@@ -47,7 +52,7 @@ export function view(place) {
       h('label', { class: 'unseen', for: 'log-search' }, t('logs.search')), h('input', { id: 'log-search', type: 'search', placeholder: t('logs.search'), value: typed, oninput: (event) => { typed = event.target.value; changed(); } }),
       h('label', { for: 'log-level' }, t('logs.level')), h('select', { id: 'log-level', value: worst, onchange: (event) => { worst = event.target.value; changed(); } }, h('option', { value: '' }, t('logs.any')), LEVELS.slice(0, 4).map((level) => h('option', { value: level }, t('logs.at', { level: t(`level.${level}`) })))),
       h('button', { 'aria-pressed': own.paused ? 'true' : 'false', onclick: pause }, t('logs.pause')),
-      may('operator') && [h('label', { for: 'log-keep' }, t('logs.keep')), h('select', { id: 'log-keep', value: own.level ?? '', onchange: keep }, h('option', { value: '' }, t('logs.default')), LEVELS.map((level) => h('option', { value: level }, t(`level.${level}`))))],
+      may('operator') && [h('label', { for: 'log-keep' }, t('logs.keep')), h('select', { id: 'log-keep', value: own.level ?? '', onchange: choose }, h('option', { value: '' }, t('logs.default')), LEVELS.map((level) => h('option', { value: level }, t(`level.${level}`))))],
       h('span', { class: 'quiet', role: 'status' }, t('logs.lines', { shown: lines.length, all: own.lines.length }))),
     h('div', { class: 'log', role: 'region', tabindex: '0', 'aria-label': t('logs.region') }, lines.length ? h('ol', null, lines.map((line) => h('li', { key: String(line.id), class: `line ${line.level}` },
       h('time', { datetime: line.at }, clock(line.at)), h('span', { class: 'level' }, t(`level.${line.level}`)), h('span', { class: 'message' }, line.message, line.fields && h('span', { class: 'quiet' }, ` ${line.fields}`))))) : quiet(t('logs.none'))),

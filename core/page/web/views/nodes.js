@@ -33,7 +33,7 @@ export function view() {
       h('h2', null, h('bdi', null, node.host), ' ', node.this && h('span', { class: 'tag' }, t('nodes.this')), node.stale && h('span', { class: 'tag bad' }, t('nodes.stale'))),
       quiet(code(node.address), ` · ${node.version} · ${t('nodes.alive')} `, time(node.heard)),
       node.lags.length > 0 && h('p', { class: 'bad' }, t('nodes.lags', { list: node.lags.join(', ') })),
-      node.serves.length > 0 && table(`${t('col.serves')}: ${node.host}`, [t('col.plugin'), t('col.state'), t('col.version'), t('col.generation'), t('col.why')], node.serves.map((one) => h('tr', { key: one.plugin },
+      node.serves.length > 0 && table(`${t('col.serves')}: ${node.host} ${node.address}`, [t('col.plugin'), t('col.state'), t('col.version'), t('col.generation'), t('col.why')], node.serves.map((one) => h('tr', { key: one.plugin },
         h('th', { scope: 'row' }, name(one.plugin)), h('td', null, badge({ ...one, failed: null })), h('td', null, one.version ?? ''), h('td', { class: 'number' }, one.generation ?? '—'), h('td', { class: 'why' }, one.reason ?? '')))))),
   ];
 }

@@ -2,6 +2,7 @@
 import { advice, why } from '../advice.js';
 import { h } from '../dom.js';
 import { foundOf, problem, watchFound } from '../found.js';
+import { lazy } from '../lazy.js';
 import { brought, menuButton } from '../menu.js';
 import { size, t } from '../messages.js';
 import { acts, badge, buttons, code, name, pairs, quiet, short, table, time, words } from '../parts.js';
@@ -9,13 +10,11 @@ import { link, TABS } from '../router.js';
 import { changed, may, state } from '../store.js';
 import { pages } from './page.js';
 
-/** The views of a plugin's parts come when somebody goes there first. */
-const LOADERS = {
+const PARTS = lazy({
   analytics: () => import('./analytics.js'), try: () => import('./try.js'), configuration: () => import('./configuration.js'), grants: () => import('./grants.js'),
   values: () => import('./values.js'), subscriptions: () => import('./subscriptions.js'), tasks: () => import('./tasks.js'), executions: () => import('./executions.js'),
   logs: () => import('./logs.js'), history: () => import('./history.js'), events: () => import('./events.js'),
-};
-const loaded = new Map();
+});
 const ROLES = { try: 'operator', configuration: 'admin', values: 'admin', subscriptions: 'operator', tasks: 'operator', executions: 'operator' };
 
 export const tabsOf = () => TABS.filter((tab) => !ROLES[tab] || may(ROLES[tab]));
@@ -23,9 +22,9 @@ export const tabsOf = () => TABS.filter((tab) => !ROLES[tab] || may(ROLES[tab]))
 export async function enter({ name: plugin, tab }, signal) {
   if (tab === 'state') watchFound(signal);
   else if (!ROLES[tab] || may(ROLES[tab])) {
-    if (!loaded.has(tab)) loaded.set(tab, await LOADERS[tab]());
-    if (signal.aborted) return;
-    loaded.get(tab).enter?.({ name: plugin, tab }, signal);
+    const part = PARTS.of(tab) ?? await PARTS.come(tab);
+    if (!part || signal.aborted) return;
+    part.enter?.({ name: plugin, tab }, signal);
     changed();
   }
 }
@@ -40,7 +39,7 @@ export function view(place, signal) {
     plugin.description && h('p', { key: 'about', class: 'quiet about' }, plugin.description),
     h('nav', { key: 'tabs', class: 'tabs', 'aria-label': plugin.name }, tabs.map((one) => h('a', { key: one, href: link('plugin', plugin.name, one), 'aria-current': one === tab ? 'page' : null }, t(`tab.${one}`))),
       pages().filter((page) => page.plugin === plugin.name).map((page) => h('a', { key: `page-${page.id}`, href: page.href }, page.title))),
-    h('div', { key: `part-${tab}`, class: 'part' }, tab === 'state' ? about(plugin) : (loaded.get(tab)?.view({ ...place, tab }, signal, plugin) ?? quiet(t('loading')))),
+    h('div', { key: `part-${tab}`, class: 'part' }, tab === 'state' ? about(plugin) : (PARTS.of(tab)?.view({ ...place, tab }, signal, plugin) ?? PARTS.instead(tab))),
   ];
 }
 

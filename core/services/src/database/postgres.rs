@@ -14,10 +14,12 @@
 //! defaults that a session may change: whoever runs a plugin's statements caps them too.
 
 mod catalog;
+mod kept;
 mod migrate;
 mod rights;
 mod roles;
 
+pub(in crate::database) use kept::kept;
 pub(in crate::database) use migrate::on_record;
 pub use migrate::{applied, drop_tables, migrate};
 pub use rights::let_by_sql;

@@ -7,9 +7,11 @@
 
 mod authorizer;
 mod catalog;
+mod kept;
 mod migrate;
 
 pub use authorizer::{AsPlugin, FencedConnection};
 pub(in crate::database) use catalog::{of_plugins, own};
+pub(in crate::database) use kept::kept;
 pub(in crate::database) use migrate::all_applied;
 pub use migrate::{applied, drop_tables, migrate, prepare, tell_plugins};

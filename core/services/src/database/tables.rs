@@ -13,8 +13,8 @@ use super::{
 };
 use crate::data::{PoolTurn, PostgresServer, ServiceShares, SqliteFile};
 use camlock_policy::{
-    AskError, AskErrorCode, BoxFuture, Failure, MigrationFile, SqlDialect, SqlRights, Stage, TableTerms,
-    TablesNotReady, TablesReady,
+    AskError, AskErrorCode, BoxFuture, Failure, MigrationFile, PluginTablesView, SqlDialect, SqlRights, Stage,
+    TableTerms, TablesNotReady, TablesReady,
 };
 pub(super) use on_postgres::ServerTables;
 pub(super) use on_sqlite::FileTables;
@@ -105,6 +105,14 @@ impl PluginTables {
         match &self.0 {
             TablesPlace::Sqlite(tables) => tables.purge(plugin).await,
             TablesPlace::Postgres(tables) => tables.purge(plugin).await,
+        }
+    }
+
+    /// What a plugin has: its tables, counted, and which of its migrations have run. Nothing changes.
+    pub async fn kept(&self, plugin: &Arc<str>) -> Result<PluginTablesView, MigrationError> {
+        match &self.0 {
+            TablesPlace::Sqlite(tables) => tables.kept(plugin).await,
+            TablesPlace::Postgres(tables) => tables.kept(plugin).await,
         }
     }
 

@@ -7,12 +7,13 @@ use crate::{
     data::{Login, Pool, PoolTurn, PostgresServer, ServiceShares, open},
     database::{
         MigrationError, TableChange,
+        kept::told,
         plan::{Applied, RanByPlugin},
         postgres::{self, PluginRoles, RoleLimits, RolePasswords},
         service::{Ended, LONGEST, Session},
     },
 };
-use camlock_policy::{AskError, BoxFuture, SqlRights};
+use camlock_policy::{AskError, BoxFuture, PluginTablesView, SqlRights};
 use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 use tokio_postgres::Client;
@@ -136,6 +137,32 @@ impl ServerTables {
             let mut migrating = tables.log_in(&host, &host.roles.migrate).await?;
             let running = tables.log_in(&host, &host.roles.run).await?;
             postgres::drop_tables(&mut host.client, &mut migrating, &running, &host.roles).await
+        })
+        .await
+    }
+
+    /// What a plugin has, as its own role sees it, on one of the connections that it may use.
+    pub(super) async fn kept(&self, plugin: &Arc<str>) -> Result<PluginTablesView, MigrationError> {
+        let (tables, plugin) = (self.clone(), plugin.clone());
+        wholly(self.pool.runtime(), async move {
+            let host = tables.host(&plugin).await?;
+            if !postgres::has_roles(&host.client, &host.roles).await? {
+                return Ok(PluginTablesView::default());
+            }
+            let applied = postgres::applied(&host.client, &host.roles.schema, &plugin).await?;
+            let turn = tables.pool.turn(&plugin).await.map_err(|error| unavailable(error.message))?;
+            tables.pool.forget(|connection| connection.client.is_closed());
+            let connection = match tables.pool.rested(|connection| connection.plugin == plugin) {
+                Some(connection) => connection,
+                None => tables.open(&plugin).await?,
+            };
+            let mut lent = tables.pool.lend(turn, connection);
+            // What ends in the middle is closed.
+            lent.spoil();
+            let connection = lent.get().map_err(|error| unavailable(error.message))?;
+            let counted = postgres::kept(&connection.client, &host.roles.schema, &plugin).await?;
+            lent.restore();
+            Ok(told(counted, applied))
         })
         .await
     }

@@ -12,7 +12,7 @@ use crate::{
         sqlite::{self, FencedConnection},
     },
 };
-use camlock_policy::{AskError, BoxFuture};
+use camlock_policy::{AskError, BoxFuture, PluginTablesView};
 use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 
@@ -75,6 +75,15 @@ impl FileTables {
     pub(super) async fn applied(&self, plugin: &Arc<str>) -> Result<Vec<Applied>, MigrationError> {
         let plugin = plugin.clone();
         self.host(move |connection| sqlite::applied(connection.as_host(), &plugin).map_err(unavailable)).await
+    }
+
+    /// What a plugin has. Nobody has anything where there is no file yet.
+    pub(super) async fn kept(&self, plugin: &Arc<str>) -> Result<PluginTablesView, MigrationError> {
+        if !self.file.path().exists() {
+            return Ok(PluginTablesView::default());
+        }
+        let plugin = plugin.clone();
+        self.host(move |connection| sqlite::kept(connection.as_host(), &plugin).map_err(unavailable)).await
     }
 
     /// Waits until it is the plugin's turn to use a connection.
