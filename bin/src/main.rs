@@ -53,7 +53,7 @@ fn ended(outcome: Result<(), Failed>) -> u8 {
     match outcome {
         Ok(()) => 0,
         Err(Failed { code, reason }) => {
-            eprintln!("camlock: {}", print::plain(&reason));
+            print::beside(format_args!("camlock: {}", print::plain(&reason)));
             code
         }
     }

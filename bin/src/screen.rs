@@ -15,9 +15,11 @@ use std::{
 /// What is beneath the lines, of this process. Whoever writes to the terminal lifts it first.
 static BENEATH: OnceLock<MultiProgress> = OnceLock::new();
 
-/// Prints a line to stdout.
+/// Prints a line to stdout. A server whose lines nobody can read serves on.
 pub(crate) fn line(text: &str) {
-    above(|| println!("{text}"));
+    above(|| {
+        let _ = writeln!(io::stdout(), "{text}");
+    });
 }
 
 /// Does something that prints, with what is beneath out of the way.
@@ -37,8 +39,8 @@ pub(crate) fn is_terminal() -> bool {
 pub(crate) fn clear() {
     if is_terminal() {
         above(|| {
-            print!("\x1b[H\x1b[2J");
-            let _ = io::stdout().flush();
+            let mut stdout = io::stdout();
+            let _ = write!(stdout, "\x1b[H\x1b[2J").and_then(|()| stdout.flush());
         });
     }
 }

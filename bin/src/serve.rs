@@ -133,7 +133,7 @@ async fn serve(
     };
     voice.open(&opening);
     if let Some(why) = camlock.cannot_build() {
-        println!("{why}");
+        crate::screen::line(why);
     }
     // Who waits meanwhile is answered as before.
     let told_early = link.is_successor()

@@ -12,7 +12,7 @@ use std::{path::Path, sync::Arc};
 
 pub(super) fn open(path: &Path, opening: &Opening) {
     screen::clear();
-    println!("{}", head(path, opening));
+    screen::line(&head(path, opening));
 }
 
 fn head(path: &Path, opening: &Opening) -> String {

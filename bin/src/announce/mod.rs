@@ -42,7 +42,8 @@ impl Voice {
     /// Who hears compilers.
     pub(crate) fn listener(&self) -> Option<CompilerListener> {
         let Voice::Dev { .. } = self else { return None };
-        let hear = |message: &str| screen::above(|| eprintln!("{}", message.trim_end_matches('\n')));
+        let hear =
+            |message: &str| screen::above(|| crate::print::beside(format_args!("{}", message.trim_end_matches('\n'))));
         Some(CompilerListener { colours: crate::print::Paint::stderr().is_on(), hear: Arc::new(hear) })
     }
 

@@ -21,12 +21,12 @@ struct AnnouncedState {
 /// Where everything is. Whoever starts the server reads the first line.
 pub(super) fn open(opening: &Opening) {
     let (plugins, data) = (opening.plugins.display(), opening.data.display());
-    println!("listening on {}, plugins from {plugins}, data in {data}", opening.url(""));
+    screen::line(&format!("listening on {}, plugins from {plugins}, data in {data}", opening.url("")));
     if let Some(page) = &opening.page {
-        println!("page at {page}/ (`camlock page` signs in)");
+        screen::line(&format!("page at {page}/ (`camlock page` signs in)"));
     }
     if let Some(file) = &opening.settings {
-        println!("settings from {}", file.display());
+        screen::line(&format!("settings from {}", file.display()));
     }
 }
 

@@ -108,7 +108,7 @@ impl BuildDisplay {
     pub(super) fn listener(&self) -> CompilerListener {
         let show = self.clone();
         let hear = move |message: &str| {
-            show.bar.above(|| eprintln!("{}", message.trim_end_matches('\n')));
+            show.bar.above(|| print::beside(format_args!("{}", message.trim_end_matches('\n'))));
             show.said.lock().unwrap_or_else(PoisonError::into_inner).push_str(message);
         };
         CompilerListener { colours: Paint::stderr().is_on(), hear: Arc::new(hear) }
@@ -129,7 +129,7 @@ impl BuildDisplay {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         for diagnostic in &failure.diagnostics {
             if !said.contains(&diagnostic.message) && !failure.reason.contains(diagnostic.rendered.trim_end()) {
-                eprintln!("{}\n", print::plain(diagnostic.rendered.trim_end()));
+                print::beside(format_args!("{}\n", print::plain(diagnostic.rendered.trim_end())));
             }
         }
         failure.reason.clone().into()

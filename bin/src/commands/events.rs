@@ -48,7 +48,7 @@ pub(crate) fn run_it(options: &EventsOptions) -> Result<(), Failed> {
         let heard = follow(&client, &path, last, |heard| {
             match heard {
                 Followed::Event(event) => drop(show(&event, options.json)?),
-                Followed::BrokeOff(why) => eprintln!("camlock: {why}; trying again"),
+                Followed::BrokeOff(why) => print::beside(format_args!("camlock: {why}; trying again")),
             }
             Ok(())
         });

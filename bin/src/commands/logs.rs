@@ -81,7 +81,7 @@ pub(crate) fn run_it(options: &LogsOptions) -> Result<(), Failed> {
             follow(&client, &format!("{path}?follow=true"), None, |heard| {
                 match heard {
                     Followed::Event(line) => show(&line, options.json)?,
-                    Followed::BrokeOff(why) => eprintln!("camlock: {why}; trying again"),
+                    Followed::BrokeOff(why) => print::beside(format_args!("camlock: {why}; trying again")),
                 }
                 Ok(())
             })

@@ -8,7 +8,7 @@ use crate::{
 /// Why something was not had of a plugin; if there is none of that name, with the name that was meant, perhaps.
 pub(super) async fn explained(client: &Client, name: &str, problem: Problem) -> Failed {
     for rendered in &problem.rendered {
-        eprintln!("{}\n", crate::print::plain(rendered));
+        crate::print::beside(format_args!("{}\n", crate::print::plain(rendered)));
     }
     if !problem.is_unknown() {
         return problem.failed;

@@ -3,6 +3,7 @@
 use crate::{
     Failed,
     client::{Client, Reach, read, run},
+    print,
 };
 use camlock_api::PageAddress;
 use clap::Args;
@@ -26,7 +27,7 @@ pub(crate) fn run_it(options: &PageArguments) -> Result<(), Failed> {
     let client = Client::new(&options.reach)?;
     let answer = run(async { Ok(client.ask(Method::POST, "/api/v1/page/codes", None).await?) })?;
     let PageAddress { url } = read(&answer)?;
-    println!("{url}");
+    print::line(&url);
     if !options.print && io::stdout().is_terminal() && has_screen() {
         // Where there is no such program, the link is there to be followed.
         let _ = Command::new("xdg-open").arg(&url).stdout(Stdio::null()).stderr(Stdio::null()).spawn();

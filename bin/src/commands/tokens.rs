@@ -85,7 +85,10 @@ fn create(options: &Create) -> Result<(), Failed> {
         format!("a token was made that cannot be shown, so revoke it (`camlock token list`): {}", unfit.reason)
     })?;
     print::line(token);
-    eprintln!("token {} for {} ({}): keep it, it is not shown again", about.id, options.name, options.role);
+    print::beside(format_args!(
+        "token {} for {} ({}): keep it, it is not shown again",
+        about.id, options.name, options.role
+    ));
     Ok(())
 }
 

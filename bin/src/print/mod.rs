@@ -28,8 +28,17 @@ use std::{
 pub(crate) fn line(text: impl Display) {
     let mut stdout = io::stdout().lock();
     if let Err(error) = writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
-        process::exit(i32::from(error.kind() != io::ErrorKind::BrokenPipe));
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            process::exit(0);
+        }
+        beside(format_args!("camlock: what was asked for cannot be written: {error}"));
+        process::exit(1);
     }
+}
+
+/// Prints a line to stderr, which nobody may read.
+pub(crate) fn beside(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Prints a JSON document.

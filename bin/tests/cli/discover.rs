@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 /// Those of the machine say nothing here.
-const VARIABLES: [&str; 8] = [
+pub(crate) const VARIABLES: [&str; 8] = [
     "GITHUB_TOKEN",
     "CAMLOCK_WEBHOOK_SECRET",
     "VELOX_DISCOVERY_ENABLED",

@@ -10,6 +10,7 @@ mod catalogs;
 mod configured;
 mod dev;
 mod discover;
+mod discovered;
 mod doctor;
 mod fake;
 #[allow(dead_code, unreachable_pub, reason = "the tests of camlock-discovery need more of it")]

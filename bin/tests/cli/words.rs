@@ -1,6 +1,11 @@
 //! What every command has: a page of help that teaches, and no colours where nobody sees them.
 
 use crate::{camlock, end, site};
+use std::{
+    io::{BufRead, BufReader},
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 /// All commands, with their subcommands.
 const COMMANDS: &[&[&str]] = &[
@@ -120,7 +125,52 @@ fn shells_complete_commands() {
 #[test]
 fn output_that_nobody_reads_is_no_failure() {
     let program = env!("CARGO_BIN_EXE_camlock");
-    let script = format!("set -o pipefail; {program} completions bash | head -n 1");
-    let output = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
-    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    let run = |script: &str| {
+        let script = format!("set -o pipefail; {}", script.replace("camlock", program));
+        std::process::Command::new("bash").args(["-c", &script]).output().unwrap()
+    };
+    for script in ["camlock completions bash | head -n 1", "camlock completions bash | true", "camlock --help | true"] {
+        let output = run(script);
+        assert!(output.status.success(), "{script}: {output:?}");
+        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    // A disk that is full is one.
+    let full = run("camlock completions bash > /dev/full");
+    assert_eq!(full.status.code(), Some(1));
+    let told = String::from_utf8(full.stderr).unwrap();
+    assert!(told.starts_with("camlock: what was asked for cannot be written: No space left"), "{told}");
+    // Why something failed may be read by nobody either.
+    for script in ["camlock inspect nothing 2> /dev/full", "camlock inspect nothing 2>&1 >/dev/null | true"] {
+        assert_eq!(run(script).status.code(), Some(1), "{script}");
+    }
+}
+
+/// A server whose lines nobody reads any more serves on.
+#[test]
+fn a_server_does_not_need_readers() {
+    let site = site();
+    let mut server = crate::command(&site, &["serve", "--listen", "127.0.0.1:0", "--page", "off"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(server.stdout.take().unwrap());
+    let mut first = String::new();
+    said.read_line(&mut first).unwrap();
+    let address = first.strip_prefix("listening on http://").unwrap().split(',').next().unwrap().parse().unwrap();
+    drop(said);
+    // What comes next would have been a line.
+    site.write("plugins/broken.rs", "no Rust");
+    let failed = || {
+        let listed = end(crate::command(&site, &["list"])).stdout;
+        listed.contains("broken") && listed.contains("failed")
+    };
+    let until = Instant::now() + Duration::from_secs(60);
+    while !failed() {
+        assert!(Instant::now() < until && server.try_wait().unwrap().is_none(), "the server goes on");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(camlock_testing::request(address, "GET", "/_/ready", &[]).unwrap().status, 200);
+    server.kill().unwrap();
+    server.wait().unwrap();
 }

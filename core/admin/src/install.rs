@@ -15,10 +15,11 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use camlock_api::InstallPlanView;
 use camlock_http::{Problem, seconds};
 use camlock_policy::{
     CatalogInstallOrder, Done, Grants, Install, InstallPreference, Installation, NotInstalled, Placement, PluginSource,
-    Refused, Source,
+    Refused, Source, registry::Actor,
 };
 use http::{HeaderMap, StatusCode, header::LOCATION};
 use http_body::Body as _;
@@ -176,14 +177,24 @@ pub(super) async fn install(
     Ok((StatusCode::CREATED, location, shown).into_response())
 }
 
+/// Installs one by name. A configuration that does not fit is told before anything is done.
+pub(super) async fn install_by_name(
+    control: &Control,
+    order: CatalogInstallOrder,
+    by: Actor,
+) -> Result<InstallPlanView, Problem> {
+    let catalogs = catalogs(control)?;
+    let misfits = catalogs.misfits(order.clone()).await.map_err(refused_by_catalog)?;
+    if !misfits.is_empty() {
+        return Err(refused(&order.plugin, &Refused::Misfit(misfits)));
+    }
+    catalogs.install(order, by).await.map_err(refused_by_catalog)
+}
+
 /// Installs one by name, and shows it.
 async fn named(control: &Control, order: CatalogInstallOrder, visitor: Visitor) -> Result<Response, Problem> {
     let name = order.plugin.clone();
-    let misfits = catalogs(control)?.misfits(order.clone()).await.map_err(refused_by_catalog)?;
-    if !misfits.is_empty() {
-        return Err(refused(&name, &Refused::Misfit(misfits)));
-    }
-    let plan = catalogs(control)?.install(order, visitor.by).await.map_err(refused_by_catalog)?;
+    let plan = install_by_name(control, order, visitor.by).await?;
     let Some(plugin) = control.manager.plugin(&name) else {
         return Err(Problem::of(&name, StatusCode::CONFLICT, format!("`{name}` was installed, and is gone again")));
     };

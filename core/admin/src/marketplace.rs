@@ -6,6 +6,7 @@ use crate::{
     admit::Visitor,
     ask::{read, unknown},
     catalogs::{catalogs, refused_by_catalog},
+    install::install_by_name,
     show,
     state::{Control, ControlState},
 };
@@ -97,6 +98,7 @@ pub(super) async fn list(State(control): ControlState) -> Result<Json<Marketplac
 #[utoipa::path(post, path = "/api/plugins/marketplace/install/{plugin}", tag = "marketplace", operation_id = "marketplace_install",
     params(OneOfMarketplace), request_body = MarketplaceInstall, responses(
     (status = 200, description = "It is there", body = MarketplaceDone),
+    (status = 400, description = "The configuration does not fit what would be installed: `violations` says where. Nothing was changed"),
     (status = 404, description = "No catalog lists it"),
     (status = 409, description = "It does not fit, or another one is in its place"),
     (status = 422, description = "It is not to be believed, or did not come to serve and was taken back"),
@@ -114,7 +116,7 @@ pub(super) async fn install(
         config: config.map(Value::Object),
         ..CatalogInstallOrder::default()
     };
-    catalogs(&control)?.install(order, visitor.by.clone()).await.map_err(refused_by_catalog)?;
+    install_by_name(&control, order, visitor.by.clone()).await?;
     let plugin = control.manager.plugin(&name).ok_or_else(|| unknown(&name))?;
     let message = match plugin.state {
         Headline::Serving => "Plugin installed and activated successfully".to_owned(),

@@ -198,6 +198,9 @@ impl KnownRepository {
 
     fn view(&self, manifest: &RepositoryManifest) -> DiscoveredPlugin {
         let unfit = check_name(&manifest.name).err().map(|invalid| invalid.to_string());
+        let replaced = manifest.replace.as_ref().map(|_| {
+            "its manifest has `replace`, which puts one module of Go in the place of another; plugins are crates here".to_owned()
+        });
         DiscoveredPlugin {
             name: manifest.name.clone(),
             version: manifest.version.clone(),
@@ -216,7 +219,10 @@ impl KnownRepository {
             replace: manifest.replace.clone(),
             commit: self.commit.clone(),
             signed: false,
-            cannot_be_installed: unfit.or_else(|| self.moved.clone()).map(|why| format!("cannot be installed: {why}")),
+            cannot_be_installed: unfit
+                .or_else(|| self.moved.clone())
+                .or(replaced)
+                .map(|why| format!("cannot be installed: {why}")),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! what is believed (`camlock-catalog` decides that), how they are followed (`following`), and how an install goes on (`installing`).
 
 mod advising;
+mod discovered;
 mod following;
 mod installing;
 mod offers;
@@ -20,7 +21,7 @@ use self::{
 };
 use camlock_catalog::{
     CatalogTrouble,
-    client::{CatalogPlace, CatalogReader, FollowedCatalog, ListingReader, TrustedFiles},
+    client::{CatalogPlace, CatalogReader, DiscoveredReader, FollowedCatalog, ListingReader, TrustedFiles},
     package::{LibraryFacts, PublisherKey, ReadLibrary, glibc_here, target_here},
     resolve::ServerFacts,
     search::{CatalogIndex, ListingOrder, ListingQuery},
@@ -28,8 +29,8 @@ use camlock_catalog::{
 use camlock_loader::{abi_version, inspect};
 use camlock_policy::{
     CatalogAnswer, CatalogInstallOrder, CatalogOrder, CatalogPolicy, CatalogQuery, CatalogRefusal, CatalogRefused,
-    CatalogSort, Catalogs, ConfigViolation, Digest, Manager, PluginProblemView, UtcTime, manifest::check_name,
-    registry::Actor,
+    CatalogSort, Catalogs, ConfigViolation, Digest, Discovery, Manager, PluginProblemView, UtcTime,
+    manifest::check_name, registry::Actor,
 };
 use camlock_services::events::PluginEvents;
 use camlock_store::{CatalogRecord, CatalogRecords};
@@ -66,6 +67,8 @@ struct CatalogsInside {
     policy: CatalogPolicy,
     /// Where plugins hear of what is wrong.
     events: PluginEvents,
+    /// What is discovered may be a catalog too.
+    discovery: Option<Arc<dyn Discovery>>,
     /// Notified whenever a catalog was followed.
     followed: Notify,
     /// When each was last followed, and why that failed.
@@ -98,6 +101,7 @@ impl ServerCatalogs {
         (plugins, data): (&Path, &Path),
         compiles: bool,
         (policy, events): (CatalogPolicy, PluginEvents),
+        discovery: Option<Arc<dyn Discovery>>,
     ) -> Self {
         let server = ServerFacts {
             target: target_here(),
@@ -118,6 +122,7 @@ impl ServerCatalogs {
             read: read_library(),
             policy,
             events,
+            discovery,
             followed: Notify::new(),
             looks: Mutex::default(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
@@ -179,6 +184,18 @@ impl ServerCatalogs {
 }
 
 impl CatalogsInside {
+    /// Opens a catalog: asks it what is there now.
+    fn open(&self, record: &CatalogRecord) -> Result<(FollowedCatalog, TrustedFiles), CatalogTrouble> {
+        if let Some(organization) = DiscoveredReader::organization_of(&record.url) {
+            let discovered = self.discovered(organization, true)?;
+            return Ok((FollowedCatalog::Discovered(discovered), TrustedFiles::default()));
+        }
+        let files = record.metadata.iter().map(|(name, text)| (name.clone(), text.clone().into_bytes()));
+        let trusted = TrustedFiles::of(files.collect());
+        let now = SystemTime::now().try_into().unwrap_or_default();
+        Ok((FollowedCatalog::open(&record.url, record.root.as_bytes(), trusted.clone(), now)?, trusted))
+    }
+
     fn with_index<T>(
         &self,
         work: impl FnOnce(&mut CatalogIndex) -> Result<T, CatalogTrouble>,
@@ -194,20 +211,12 @@ impl CatalogsInside {
 
 /// A catalog's record as what reads it needs it.
 trait FollowedRecord {
-    fn open(&self) -> Result<(FollowedCatalog, TrustedFiles), CatalogTrouble>;
     fn provides(&self, plugin: &str) -> bool;
     /// Whether it proves what it holds. A list that nobody signed does not.
     fn proves(&self) -> bool;
 }
 
 impl FollowedRecord for CatalogRecord {
-    fn open(&self) -> Result<(FollowedCatalog, TrustedFiles), CatalogTrouble> {
-        let files = self.metadata.iter().map(|(name, text)| (name.clone(), text.clone().into_bytes()));
-        let trusted = TrustedFiles::of(files.collect());
-        let now = SystemTime::now().try_into().unwrap_or_default();
-        Ok((FollowedCatalog::open(&self.url, self.root.as_bytes(), trusted.clone(), now)?, trusted))
-    }
-
     /// Whether it may provide this name.
     fn provides(&self, plugin: &str) -> bool {
         let covers = |pattern: &String| match pattern.strip_suffix('*') {
@@ -218,8 +227,13 @@ impl FollowedRecord for CatalogRecord {
     }
 
     fn proves(&self) -> bool {
-        !ListingReader::is_named_by(&self.url)
+        proves(&self.url)
     }
+}
+
+/// Whether what a URL names is signed.
+fn proves(url: &str) -> bool {
+    !ListingReader::is_named_by(url) && DiscoveredReader::organization_of(url).is_none()
 }
 
 fn invalid(reason: impl Into<String>) -> CatalogRefusal {
@@ -227,7 +241,7 @@ fn invalid(reason: impl Into<String>) -> CatalogRefusal {
 }
 
 /// What makes no sense is told before anything is asked for.
-fn checked(order: &CatalogOrder) -> Result<CatalogPlace, CatalogRefusal> {
+fn checked(order: &CatalogOrder) -> Result<(), CatalogRefusal> {
     check_name(&order.name).map_err(|_| {
         invalid("`name` is no name for a catalog: small letters, digits and hyphens, a letter first, up to 64")
     })?;
@@ -244,7 +258,13 @@ fn checked(order: &CatalogOrder) -> Result<CatalogPlace, CatalogRefusal> {
     if order.root_sha256.as_ref().is_some_and(|digest| !digits(digest)) {
         return Err(invalid("`root_sha256` is no sha-256 in 64 hexadecimal digits"));
     }
-    CatalogPlace::read(&order.url).map_err(|trouble| invalid(format!("`url`: {}", trouble.reason)))
+    match DiscoveredReader::organization_of(&order.url) {
+        Some("") => Err(invalid("`url`: whose repositories they are comes after `discovered:`")),
+        Some(_) => Ok(()),
+        None => {
+            CatalogPlace::read(&order.url).map(drop).map_err(|trouble| invalid(format!("`url`: {}", trouble.reason)))
+        }
+    }
 }
 
 impl Catalogs for ServerCatalogs {
@@ -259,7 +279,7 @@ impl Catalogs for ServerCatalogs {
     fn add(&self, order: CatalogOrder, by: Actor) -> CatalogAnswer<camlock_api::CatalogView> {
         let this = self.clone();
         Box::pin(async move {
-            let place = checked(&order)?;
+            checked(&order)?;
             let taken = || CatalogRefusal {
                 kind: CatalogRefused::Conflict,
                 reason: format!("there is a catalog `{}`: remove it first", order.name),
@@ -267,8 +287,8 @@ impl Catalogs for ServerCatalogs {
             if this.0.records.catalogs().await.map_err(unavailable)?.iter().any(|record| record.name == order.name) {
                 return Err(taken());
             }
-            let is_list = ListingReader::is_named_by(&order.url);
-            if is_list && !order.unsigned {
+            let is_signed = proves(&order.url);
+            if !is_signed && !order.unsigned {
                 return Err(CatalogRefusal {
                     kind: CatalogRefused::Denied,
                     reason: format!(
@@ -278,9 +298,10 @@ impl Catalogs for ServerCatalogs {
                 });
             }
             // A list has no root that could be trusted.
-            let root = match is_list {
-                true => Vec::new(),
-                false => this.aside(move |_| CatalogReader::first_root(&place)).await?,
+            let url = order.url.clone();
+            let root = match is_signed {
+                false => Vec::new(),
+                true => this.aside(move |_| CatalogReader::first_root(&CatalogPlace::read(&url)?)).await?,
             };
             let there = Digest::of(&root).hex();
             if let Some(wanted) = order.root_sha256.as_ref().filter(|wanted| wanted.to_lowercase() != there) {
@@ -311,7 +332,7 @@ impl Catalogs for ServerCatalogs {
             let (metadata, version) = this
                 .aside(move |inside| {
                     inside.with_index(|index| index.forget(&proving.name))?;
-                    let (reader, trusted) = proving.open()?;
+                    let (reader, trusted) = inside.open(&proving)?;
                     Ok((kept(&trusted), reader.version()))
                 })
                 .await?;

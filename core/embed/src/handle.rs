@@ -170,17 +170,18 @@ impl Camlock {
         let manager = supervise(ports, options.settings);
         record.follow(&manager);
         let following = control.spawn(secrets::follow(own_key, key_record, keyring, manager.key_listener()));
+        let discovery = options
+            .discovery
+            .map(|settings| discovery(settings, (&record.store, &data), manager.clone(), control.clone()))
+            .transpose()?;
         let catalogs = ServerCatalogs::new(
             record.store.catalogs(),
             manager.clone(),
             (&plugins, &data),
             cannot_build.is_none(),
             (options.catalogs, events.clone()),
+            discovery.clone().map(|discovery| Arc::new(discovery) as _),
         );
-        let discovery = options
-            .discovery
-            .map(|settings| discovery(settings, (&record.store, &data), manager.clone(), control.clone()))
-            .transpose()?;
         let hosts = options.admin.hosts.clone();
         let entrance = options.page.map(|url| Arc::new(PageEntrance::new(url, token.clone())));
         let link = options.parent;

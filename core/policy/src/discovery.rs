@@ -2,8 +2,12 @@
 //! here: forges, manifests, and what stands in the documents that are kept.
 
 use crate::{BoxFuture, registry::Unavailable};
-use camlock_api::{DiscoveredPlugins, HintOutcome, ScanOutcome};
-use std::{collections::BTreeMap, fmt, time::Duration};
+use camlock_api::{DiscoveredPlugin, DiscoveredPlugins, HintOutcome, ScanOutcome};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 /// A scan that is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,7 +59,18 @@ impl fmt::Display for NotDiscovered {
     }
 }
 
-/// Discovery, for operators and webhooks.
+/// What was discovered, as something to install from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DiscoveredSources {
+    /// Whose repositories they are.
+    pub organization: String,
+    /// By name. What cannot be installed is so for what it is, wherever it is asked for.
+    pub plugins: Vec<DiscoveredPlugin>,
+    /// Names among them that may stand in the place of others.
+    pub overriding: BTreeSet<String>,
+}
+
+/// Discovery, for operators, webhooks, and those who install.
 pub trait Discovery: Send + Sync {
     /// All that was discovered. The first time it is asked for, it is discovered.
     fn discovered(&self) -> BoxFuture<Result<DiscoveredPlugins, NotDiscovered>>;
@@ -63,6 +78,10 @@ pub trait Discovery: Send + Sync {
     fn scan(&self, order: ScanOrder) -> BoxFuture<Result<ScanOutcome, NotDiscovered>>;
     /// Has one repository looked at, however often it is said only now and then.
     fn hint(&self, hint: RepositoryHint) -> BoxFuture<Result<HintOutcome, NotDiscovered>>;
+    /// What there is to install from. `look`: if nothing is known yet it is discovered, and from then on it is kept fresh.
+    fn sources(&self, look: bool) -> BoxFuture<Result<DiscoveredSources, NotDiscovered>>;
+    /// The sources of one as they lie in its repository at its release: a `.tar.gz` of so many bytes at most.
+    fn archive(&self, plugin: DiscoveredPlugin, most: u64) -> BoxFuture<Result<Vec<u8>, NotDiscovered>>;
     /// Whether this is the secret that webhooks show.
     fn is_secret(&self, shown: &[u8]) -> bool;
     /// Whether a body is signed with that secret: `sha256=` and 64 digits.

@@ -67,8 +67,8 @@ pub use crate::{
     configuration::{ConfigSchema, MASK},
     deliveries::{Deliver, Delivered, Delivery, ServedPlugins, Undelivered},
     discovery::{
-        Discovery, DiscoveryRecord, DiscoveryRecords, NotDiscovered, NotDiscoveredKind, RepositoryDocument,
-        RepositoryHint, ScanOrder,
+        DiscoveredSources, Discovery, DiscoveryRecord, DiscoveryRecords, NotDiscovered, NotDiscoveredKind,
+        RepositoryDocument, RepositoryHint, ScanOrder,
     },
     document::ReplacedDocument,
     events::{Emission, EventControl, EventCounts},

@@ -162,7 +162,7 @@ impl OfPlugin<'_> {
             return explained(self.client, self.name, problem).await;
         }
         for violation in &problem.violations {
-            eprintln!("{}", plain(&violation.to_string()));
+            print::beside(plain(&violation.to_string()));
         }
         let name = self.name;
         format!(

@@ -1,11 +1,12 @@
 //! A catalog that is followed, of whichever sort.
 
-use super::{CatalogPlace, CatalogReader, ListingReader, PackagePart, Synchronized, TrustedFiles};
+use super::{CatalogPlace, CatalogReader, DiscoveredReader, ListingReader, PackagePart, Synchronized, TrustedFiles};
 use crate::{
     CatalogTrouble,
     documents::{PluginDocument, PluginVersion},
 };
 use jiff::Timestamp;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What is followed under a URL.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub enum FollowedCatalog {
     Signed(Box<CatalogReader>),
     /// A list that nobody signed.
     Listed(ListingReader),
+    /// What was discovered, which nobody signed either.
+    Discovered(DiscoveredReader),
 }
 
 impl FollowedCatalog {
@@ -31,6 +34,7 @@ impl FollowedCatalog {
         match self {
             FollowedCatalog::Signed(reader) => reader.version(),
             FollowedCatalog::Listed(list) => list.version(),
+            FollowedCatalog::Discovered(discovered) => discovered.version(),
         }
     }
 
@@ -38,7 +42,10 @@ impl FollowedCatalog {
     pub fn timestamp(&self) -> u64 {
         match self {
             FollowedCatalog::Signed(reader) => reader.timestamp(),
-            FollowedCatalog::Listed(list) => list.timestamp(),
+            // Nothing vouches for its being the newest but the clock.
+            FollowedCatalog::Listed(_) | FollowedCatalog::Discovered(_) => {
+                SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+            }
         }
     }
 
@@ -47,6 +54,7 @@ impl FollowedCatalog {
         match self {
             FollowedCatalog::Signed(reader) => reader.since(known),
             FollowedCatalog::Listed(list) => Ok(list.since(known)),
+            FollowedCatalog::Discovered(discovered) => Ok(discovered.since(known)),
         }
     }
 
@@ -55,6 +63,7 @@ impl FollowedCatalog {
         match self {
             FollowedCatalog::Signed(reader) => reader.document(name),
             FollowedCatalog::Listed(list) => list.document(name),
+            FollowedCatalog::Discovered(discovered) => discovered.document(name),
         }
     }
 
@@ -63,6 +72,7 @@ impl FollowedCatalog {
         match self {
             FollowedCatalog::Signed(reader) => reader.part(name, version, file),
             FollowedCatalog::Listed(list) => list.part(name, version),
+            FollowedCatalog::Discovered(discovered) => discovered.part(name, version),
         }
     }
 }

@@ -13,17 +13,14 @@ use crate::{
 };
 use camlock_policy::{Digest, manifest::check_name};
 use serde::Deserialize;
-use std::{
-    collections::BTreeMap,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::collections::BTreeMap;
 
 /// The largest list.
 const LARGEST: u64 = 16 << 20;
 /// So many plugins.
 const MOST: usize = 50_000;
 /// What the sources of a plugin are called here.
-const SOURCE: &str = "source.tar.gz";
+pub(super) const SOURCE: &str = "source.tar.gz";
 
 /// A list that was read.
 #[derive(Clone, Debug)]
@@ -140,11 +137,6 @@ impl ListingReader {
     /// What tells it from what it was.
     pub fn version(&self) -> u64 {
         self.version
-    }
-
-    /// Nothing vouches for its being the newest but the clock.
-    pub fn timestamp(&self) -> u64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
     }
 
     /// What is listed, unless that is known.

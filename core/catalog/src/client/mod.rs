@@ -1,6 +1,7 @@
 //! Reading a catalog: from where it lies, believing only what its signatures prove, and never anything older than what was proved
 //! before.
 
+mod discovered;
 mod followed;
 mod listing;
 mod mirror;
@@ -13,6 +14,7 @@ mod tests;
 mod trust;
 
 pub use self::{
+    discovered::{DiscoveredReader, FetchArchive},
     followed::FollowedCatalog,
     listing::ListingReader,
     mirror::{Mirrored, mirror},

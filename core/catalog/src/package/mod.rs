@@ -14,6 +14,7 @@ mod archive;
 mod library;
 mod make;
 mod manifest;
+mod repack;
 mod sbom;
 mod signature;
 mod source;
@@ -27,7 +28,7 @@ pub use self::{
     manifest::{FileRecord, LibraryRecord, PackageRecord},
     signature::{AuthorKey, PublisherKey, generate as generate_author_key},
 };
-pub(crate) use self::{library::read_glibc, manifest::check_file_name, source::check as check_source};
+pub(crate) use self::{library::read_glibc, manifest::check_file_name, repack::repack, source::check as check_source};
 
 /// What every package says it is.
 pub(crate) const RECORD: &str = "package.json";

@@ -15,9 +15,9 @@ use std::{
 use tar::{Builder, EntryType, Header};
 
 /// What sources may unpack to: what a server takes.
-const LARGEST: u64 = 512 << 20;
+pub(super) const LARGEST: u64 = 512 << 20;
 /// So many files and folders.
-const MOST: usize = 20_000;
+pub(super) const MOST: usize = 20_000;
 
 /// Packs a crate's folder, but for what is hidden, `target`, and what editors leave. `lock` is the `Cargo.lock` to use if it has none.
 pub(super) fn pack(root: &Path, stem: &str, lock: Option<&[u8]>) -> Result<Vec<u8>, CatalogTrouble> {
@@ -32,9 +32,14 @@ pub(super) fn pack(root: &Path, stem: &str, lock: Option<&[u8]>) -> Result<Vec<u
         })?;
         files.insert("Cargo.lock".to_owned(), (lock.to_vec(), false));
     }
+    packed(&files, stem)
+}
+
+/// Packs files so that the same give the same bytes.
+pub(super) fn packed(files: &BTreeMap<String, (Vec<u8>, bool)>, stem: &str) -> Result<Vec<u8>, CatalogTrouble> {
     let packed = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
     let mut archive = Builder::new(packed);
-    for (name, (bytes, runs)) in &files {
+    for (name, (bytes, runs)) in files {
         let mut header = Header::new_gnu();
         header.set_size(bytes.len() as u64);
         header.set_mode(if *runs { 0o755 } else { 0o644 });
@@ -46,6 +51,11 @@ pub(super) fn pack(root: &Path, stem: &str, lock: Option<&[u8]>) -> Result<Vec<u
     archive.into_inner().and_then(flate2::write::GzEncoder::finish).map_err(broken)
 }
 
+/// What is hidden, what editors leave, and what a build leaves at the top.
+pub(super) fn is_left_out(parts: &[&str]) -> bool {
+    parts.first() == Some(&"target") || parts.iter().any(|part| part.starts_with('.') || part.ends_with('~'))
+}
+
 fn gather(folder: &Path, before: &str, files: &mut BTreeMap<String, (Vec<u8>, bool)>) -> Result<(), CatalogTrouble> {
     let entries = fs::read_dir(folder).map_err(of_file("read", folder))?;
     for entry in entries {
@@ -55,7 +65,7 @@ fn gather(folder: &Path, before: &str, files: &mut BTreeMap<String, (Vec<u8>, bo
         let Some(name) = name.to_str() else {
             return Err(CatalogTrouble::unfit(format!("the name of {} is not UTF-8", path.display())));
         };
-        if name.starts_with('.') || name.ends_with('~') || (before.is_empty() && name == "target") {
+        if is_left_out(&[name]) && (name != "target" || before.is_empty()) {
             continue;
         }
         let kind = entry.file_type().map_err(of_file("read", &path))?;

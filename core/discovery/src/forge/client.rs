@@ -107,13 +107,19 @@ impl ForgeClient {
 
     /// Asks, and once more if what was wrong passes.
     pub(super) async fn ask(&self, question: ForgeQuestion<'_>) -> Result<ForgeAnswer, ForgeError> {
+        self.patiently(|| self.once(question)).await
+    }
+
+    pub(super) async fn patiently<T, F: Future<Output = Result<T, ForgeError>>>(
+        &self,
+        once: impl FnMut() -> F,
+    ) -> Result<T, ForgeError> {
         let pauses = ExponentialBuilder::default()
             .with_min_delay(self.pause)
             .with_max_delay(self.longest_wait)
             .with_max_times(self.attempts)
             .with_jitter();
-        (|| self.once(question))
-            .retry(pauses)
+        once.retry(pauses)
             .when(ForgeError::passes)
             .adjust(|error, pause| match error {
                 // As long as it says; for more than that nobody waits.
@@ -134,12 +140,7 @@ impl ForgeClient {
             ForgeQuestion::Get(..) => &self.budgets[0],
             ForgeQuestion::Graphql(_) => &self.budgets[1],
         };
-        let last = *budget.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(again) = last.and_then(|budget| budget.wait(self.kept_back, SystemTime::now())) {
-            let remaining = last.map_or(0, |budget| budget.remaining);
-            let detail = format!("{remaining} questions are left, which are kept back for others who use the token");
-            return Err(ForgeError::RateLimit { again, detail });
-        }
+        self.may_ask(budget)?;
         let (method, mut place, tag, body) = match question {
             ForgeQuestion::Get(place, tag) => (Method::GET, place.clone(), tag, None),
             ForgeQuestion::Graphql(body) => (Method::POST, self.graphql.clone(), None, Some(body.to_string())),
@@ -171,6 +172,44 @@ impl ForgeClient {
         Err(ForgeError::NotUnderstood(format!("{place} is sent from place to place without an end")))
     }
 
+    pub(super) fn base(&self) -> &Url {
+        &self.base
+    }
+
+    /// Whatever answers there. The forge is shown the token, and counts what it is asked; nobody else is.
+    pub(super) async fn get(&self, place: &Url, patience: Duration) -> Result<reqwest::Response, ForgeError> {
+        let mut request = self.http.get(place.clone()).timeout(patience);
+        let budget = &self.budgets[0];
+        if self.is_own(place) {
+            self.may_ask(budget)?;
+            if let Some(token) = &self.token {
+                request = request.bearer_auth(token.text());
+            }
+        }
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let answer = request.send().await.map_err(|error| self.unreachable(place, error))?;
+        if self.is_own(place)
+            && let Some(told) = budget_of(answer.headers())
+        {
+            *budget.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+        }
+        Ok(answer)
+    }
+
+    /// Whether there are questions left.
+    fn may_ask(&self, budget: &Mutex<Option<CallBudget>>) -> Result<(), ForgeError> {
+        let last = *budget.lock().unwrap_or_else(PoisonError::into_inner);
+        match last.and_then(|budget| budget.wait(self.kept_back, SystemTime::now())) {
+            None => Ok(()),
+            Some(again) => {
+                let remaining = last.map_or(0, |budget| budget.remaining);
+                let detail =
+                    format!("{remaining} questions are left, which are kept back for others who use the token");
+                Err(ForgeError::RateLimit { again, detail })
+            }
+        }
+    }
+
     fn elsewhere(&self, place: &Url, headers: &HeaderMap) -> Result<Url, ForgeError> {
         let location = headers.get(header::LOCATION).and_then(|location| location.to_str().ok());
         let to = location.and_then(|location| place.join(location).ok());
@@ -179,7 +218,7 @@ impl ForgeClient {
         })
     }
 
-    async fn read(&self, place: &Url, mut answer: reqwest::Response) -> Result<ForgeAnswer, ForgeError> {
+    pub(super) async fn read(&self, place: &Url, mut answer: reqwest::Response) -> Result<ForgeAnswer, ForgeError> {
         let (status, headers) = (answer.status(), answer.headers().clone());
         if status == StatusCode::NOT_MODIFIED {
             self.not_modified.fetch_add(1, Ordering::Relaxed);
@@ -243,7 +282,7 @@ impl ForgeClient {
         }
     }
 
-    fn unreachable(&self, place: &Url, error: reqwest::Error) -> ForgeError {
+    pub(super) fn unreachable(&self, place: &Url, error: reqwest::Error) -> ForgeError {
         if error.is_timeout() {
             return ForgeError::Unreachable(format!("{place} does not answer within {} s", self.timeout.as_secs_f32()));
         }

@@ -4,6 +4,7 @@
 
 mod budget;
 mod client;
+mod download;
 mod graphql;
 mod rest;
 
@@ -123,6 +124,25 @@ impl Forge {
             }
         }
         rest::one(&self.client, &self.manifests, owner, name, known).await
+    }
+
+    /// What a repository holds at a commit or a tag: a `.tar.gz` of so many bytes at most.
+    pub(crate) async fn archive(
+        &self,
+        owner: &str,
+        name: &str,
+        reference: &str,
+        most: u64,
+    ) -> Result<Vec<u8>, ForgeError> {
+        // GitHub's words, and Gitea's.
+        let file = format!("{reference}.tar.gz");
+        for (word, reference) in [("tarball", reference), ("archive", &*file)] {
+            let place = self.client.place(&["repos", owner, name, word, reference]);
+            if let Some(archive) = self.client.download(&place, most).await? {
+                return Ok(archive);
+            }
+        }
+        Err(ForgeError::ReleaseNotFound(format!("{owner}/{name}, at {reference},")))
     }
 
     fn goes_without_graphql(&self, why: &str) {

@@ -4,6 +4,7 @@
 //! looked. What must not live here: how a forge is asked, and what a manifest must say.
 
 mod hints;
+mod sources;
 
 use crate::{
     cache,
@@ -14,10 +15,10 @@ use crate::{
     settings::DiscoverySettings,
     trouble::{CacheError, DiscoveryError, ForgeError},
 };
-use camlock_api::{DiscoveredPlugins, DiscoveredVersion, DiscoveryMeta, HintOutcome, ScanOutcome};
+use camlock_api::{DiscoveredPlugin, DiscoveredPlugins, DiscoveredVersion, DiscoveryMeta, HintOutcome, ScanOutcome};
 use camlock_policy::{
-    BoxFuture, Discovery, DiscoveryRecords, NotDiscovered, NotDiscoveredKind, RepositoryHint, ScanOrder,
-    registry::Unavailable,
+    BoxFuture, DiscoveredSources, Discovery, DiscoveryRecords, NotDiscovered, NotDiscoveredKind, RepositoryHint,
+    ScanOrder, registry::Unavailable,
 };
 use hints::Hints;
 use std::{
@@ -32,7 +33,24 @@ use std::{
 use tokio::{runtime::Handle, sync::Notify};
 
 /// Names of plugins that are on this server.
-pub type NamesHere = Arc<dyn Fn() -> BTreeSet<String> + Send + Sync>;
+pub trait NamesHere: Send + Sync {
+    /// All of them.
+    fn all(&self) -> BTreeSet<String>;
+    /// Those that did not come from what was discovered.
+    fn others(&self) -> BoxFuture<BTreeSet<String>>;
+}
+
+/// For those who install nothing that was discovered.
+impl<F: Fn() -> BTreeSet<String> + Send + Sync> NamesHere for F {
+    fn all(&self) -> BTreeSet<String> {
+        self()
+    }
+
+    fn others(&self) -> BoxFuture<BTreeSet<String>> {
+        let names = self();
+        Box::pin(async move { names })
+    }
+}
 
 /// A scan that failed is made again after so long at the soonest.
 const AGAIN: Duration = Duration::from_secs(60);
@@ -46,7 +64,7 @@ struct ServiceState {
     made_with: String,
     forge: Forge,
     records: Arc<dyn DiscoveryRecords>,
-    here: NamesHere,
+    here: Arc<dyn NamesHere>,
     /// Where it goes on when nobody waits for it.
     runtime: Handle,
     /// By organisation.
@@ -78,7 +96,7 @@ impl DiscoveryService {
     pub fn new(
         settings: DiscoverySettings,
         records: Arc<dyn DiscoveryRecords>,
-        here: NamesHere,
+        here: Arc<dyn NamesHere>,
         runtime: Handle,
     ) -> Result<Self, String> {
         if !is_name(&settings.organization) {
@@ -168,7 +186,7 @@ impl DiscoveryService {
 
     /// Names that may be depended on although no repository has them.
     fn elsewhere(&self) -> BTreeSet<String> {
-        let mut names = (self.0.here)();
+        let mut names = self.0.here.all();
         names.extend(self.0.settings.official.iter().cloned());
         names
     }
@@ -242,12 +260,8 @@ impl DiscoveryService {
     async fn list(&self) -> Result<DiscoveredPlugins, NotDiscovered> {
         self.want();
         let organization = &self.0.settings.organization;
-        let mut known = self.current(organization).await;
-        if known.scan.at.is_none() {
-            self.spawned(|this| async move { this.scan_now(ScanOrder::default()).await }).await?;
-            known = self.current(organization).await;
-        }
-        let here = (self.0.here)();
+        let known = self.discovered_once().await?;
+        let here = self.0.here.others().await;
         let Assembled { mut plugins, failed } = assemble(&known.repositories, &self.elsewhere());
         for plugin in &mut plugins {
             let taken = here.contains(&plugin.name) || self.0.settings.official.contains(&plugin.name);
@@ -267,6 +281,17 @@ impl DiscoveryService {
             incomplete: known.scan.incomplete.clone(),
         };
         Ok(DiscoveredPlugins { data: plugins, meta })
+    }
+
+    /// What is known; if it never was, it is found out.
+    async fn discovered_once(&self) -> Result<Arc<KnownOrganization>, NotDiscovered> {
+        let organization = &self.0.settings.organization;
+        let known = self.current(organization).await;
+        if known.scan.at.is_some() {
+            return Ok(known);
+        }
+        self.spawned(|this| async move { this.scan_now(ScanOrder::default()).await }).await?;
+        Ok(self.current(organization).await)
     }
 
     /// From now on it is kept fresh.
@@ -306,6 +331,16 @@ impl Discovery for DiscoveryService {
     fn hint(&self, hint: RepositoryHint) -> BoxFuture<Result<HintOutcome, NotDiscovered>> {
         let this = self.clone();
         Box::pin(async move { this.spawned(|this| async move { this.hinted(hint).await }).await })
+    }
+
+    fn sources(&self, look: bool) -> BoxFuture<Result<DiscoveredSources, NotDiscovered>> {
+        let this = self.clone();
+        Box::pin(async move { this.to_install(look).await })
+    }
+
+    fn archive(&self, plugin: DiscoveredPlugin, most: u64) -> BoxFuture<Result<Vec<u8>, NotDiscovered>> {
+        let this = self.clone();
+        Box::pin(async move { this.spawned(|this| async move { this.fetched(plugin, most).await }).await })
     }
 
     fn is_secret(&self, shown: &[u8]) -> bool {

@@ -22,6 +22,8 @@ pub struct Repository {
     pub private: bool,
     /// Tag and commit.
     pub release: Option<(String, String)>,
+    /// What it holds at that release, packed.
+    pub archive: Vec<u8>,
     pub files: BTreeMap<String, Vec<u8>>,
 }
 
@@ -105,9 +107,15 @@ impl GitHub {
             Some(there) => (there.files, there.release) = (files, release),
             None => {
                 let (owner, name) = ("acme".to_owned(), name.to_owned());
-                world.repositories.push(Repository { id, owner, name, private: false, release, files });
+                let archive = Vec::new();
+                world.repositories.push(Repository { id, owner, name, private: false, release, archive, files });
             }
         }
+    }
+
+    /// What is packed at its release.
+    pub fn packs(&self, name: &str, archive: Vec<u8>) {
+        self.world().repositories.iter_mut().find(|there| there.name == name).unwrap().archive = archive;
     }
 
     pub fn good(&self, name: &str, version: &str) {
@@ -156,6 +164,10 @@ async fn answer(State(github): State<GitHub>, request: Request) -> Response {
         return response.body(Body::from(instead.body)).unwrap();
     }
     let mut world = github.world();
+    if let Some(answer) = world.archive(&path) {
+        world.asked.push((path, answer.status().as_u16()));
+        return answer;
+    }
     let (status, document, link) =
         if path == "/graphql" { world.graphql(&query) } else { world.rest(&path, &github.url) };
     let text = document.to_string();
@@ -185,6 +197,28 @@ async fn answer(State(github): State<GitHub>, request: Request) -> Response {
 type Reply = (u16, Value, Option<String>);
 
 impl World {
+    /// An archive lies elsewhere than the API says.
+    fn archive(&self, path: &str) -> Option<Response> {
+        let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        let (owner, name, reference, is_asked) = match parts[..] {
+            ["repos", owner, name, "tarball", reference] => (owner, name, reference, true),
+            ["codeload", owner, name, reference] => (owner, name, reference, false),
+            _ => return None,
+        };
+        let there = self.find(owner, name)?;
+        let is_release = |(tag, commit): &(String, String)| tag == reference || commit == reference;
+        if there.archive.is_empty() || !there.release.as_ref().is_some_and(is_release) {
+            return None;
+        }
+        let response = Response::builder();
+        let response = match is_asked {
+            true => response.status(302).header("location", format!("/codeload/{owner}/{name}/{reference}")),
+            false => response.header("content-type", "application/x-gzip"),
+        };
+        let body = if is_asked { Body::empty() } else { Body::from(there.archive.clone()) };
+        Some(response.body(body).unwrap())
+    }
+
     fn rest(&mut self, path: &str, url: &str) -> Reply {
         let missing = (404, json!({ "message": "Not Found" }), None);
         let (place, query) = path.split_once('?').unwrap_or((path, ""));

@@ -93,7 +93,7 @@ impl ServerCatalogs {
         let name = record.name.clone();
         let followed = self.aside(move |inside| {
             let known = inside.with_index(|index| index.version(&record.name))?;
-            let (mut reader, trusted) = record.open()?;
+            let (mut reader, trusted) = inside.open(&record)?;
             let mut news = reader.since(known)?;
             keep_provided(&mut news, &record);
             let versions = (reader.timestamp(), reader.version());
@@ -104,9 +104,11 @@ impl ServerCatalogs {
         self.0.records.prove(&name, metadata, versions).await.map_err(unavailable)
     }
 
-    /// Looks at catalogs that this server knows nothing of yet: another one of the fleet added them, or what is searched was deleted.
+    /// Looks at catalogs that this server knows nothing of yet: another one of the fleet added them, or what is searched was deleted; and
+    /// at what was discovered meanwhile.
     pub(super) async fn catch_up(&self) -> Result<(), CatalogRefusal> {
         let records = self.0.records.catalogs().await.map_err(unavailable)?;
+        let discovered = self.newly_discovered(&records).await?;
         let unknown = self.aside(move |inside| {
             inside.with_index(|index| {
                 let mut unknown = Vec::new();
@@ -118,7 +120,14 @@ impl ServerCatalogs {
                 Ok(unknown)
             })
         });
-        for record in unknown.await? {
+        let mut wanted = unknown.await?;
+        wanted.extend(
+            discovered
+                .into_iter()
+                .filter(|new| wanted.iter().all(|record| record.name != new.name))
+                .collect::<Vec<_>>(),
+        );
+        for record in wanted {
             // What the others list is found all the same; `camlock catalog list` says what is wrong.
             let name = record.name.clone();
             if let Err(why) = self.look(record).await {

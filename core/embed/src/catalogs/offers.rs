@@ -6,7 +6,7 @@ use super::{CatalogsInside, FollowedRecord, ServerCatalogs, advising::sentence, 
 use camlock_api::{AdvisoryView, CatalogPluginView, CatalogVersionView, ListedPluginView};
 use camlock_catalog::{
     CatalogTrouble, PluginAdvisory, PluginDocument,
-    client::FollowedCatalog,
+    client::{DiscoveredReader, FollowedCatalog},
     package::PublisherKey,
     resolve::{PackagePreference, fitting},
     search::FoundLine,
@@ -14,7 +14,12 @@ use camlock_catalog::{
 use camlock_policy::CatalogRefusal;
 use camlock_store::{CatalogInstall, CatalogName, CatalogRecord};
 use semver::Version;
-use std::{cell::RefCell, cmp::Reverse, collections::BTreeMap, rc::Rc};
+use std::{
+    cell::RefCell,
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 /// What is on record when something is looked for.
 pub(super) struct Offers {
@@ -22,6 +27,8 @@ pub(super) struct Offers {
     names: BTreeMap<String, CatalogName>,
     /// What was installed, with the versions.
     installs: Vec<CatalogInstall>,
+    /// Discovered plugins that the operator lets stand in the place of others.
+    overriding: BTreeSet<String>,
 }
 
 impl ServerCatalogs {
@@ -29,7 +36,13 @@ impl ServerCatalogs {
         let catalogs = self.0.records.catalogs().await.map_err(unavailable)?;
         let names = self.0.records.names().await.map_err(unavailable)?;
         let installs = self.0.records.installs().await.map_err(unavailable)?;
-        Ok(Offers { catalogs, installs, names: names.into_iter().map(|name| (name.plugin.clone(), name)).collect() })
+        let overriding = self.overriding(&catalogs).await;
+        Ok(Offers {
+            catalogs,
+            installs,
+            overriding,
+            names: names.into_iter().map(|name| (name.plugin.clone(), name)).collect(),
+        })
     }
 
     /// What was installed from catalogs, and is there still.
@@ -95,12 +108,25 @@ impl<'a> OpenCatalogs<'a> {
         }
         let record = self.offers.catalogs.iter().find(|record| record.name == catalog);
         let record = record.ok_or_else(|| denied(format!("the catalog `{catalog}` is followed no longer")))?;
-        let reader = Rc::new(RefCell::new(record.open()?.0));
+        let reader = Rc::new(RefCell::new(self.inside.open(record)?.0));
         self.readers.borrow_mut().insert(catalog.to_owned(), reader.clone());
         Ok(reader)
     }
 
-    /// Who has a name: where it came from before, else the catalog with the highest priority.
+    /// Whether an operator lets a discovered plugin stand in the place of others of its name.
+    fn overrides(&self, plugin: &str, catalog: &str) -> bool {
+        let is_discovered = |record: &&CatalogRecord| DiscoveredReader::organization_of(&record.url).is_some();
+        let record = self.offers.catalogs.iter().find(|record| record.name == catalog);
+        record.filter(is_discovered).is_some() && self.offers.overriding.contains(plugin)
+    }
+
+    /// Whether what is there under a name gives way to a discovered plugin, by an operator's word.
+    pub(super) fn gives_way(&self, plugin: &str) -> bool {
+        self.offers.overriding.contains(plugin)
+            && self.offered(plugin).is_ok_and(|found| found.is_some_and(|found| self.overrides(plugin, &found.catalog)))
+    }
+
+    /// Who has a name: where it came from before, else a catalog that proves what it holds, of those the one with the highest priority.
     pub(super) fn offered(&self, plugin: &str) -> Result<Option<OfferedPlugin>, CatalogTrouble> {
         let listing = self.inside.with_index(|index| index.catalogs_of(plugin))?;
         let bound = self.offers.names.get(plugin);
@@ -122,8 +148,10 @@ impl<'a> OpenCatalogs<'a> {
                 )));
             }
         }
-        // Of equals, who proves something comes first.
-        records.sort_by_key(|record| (Reverse(record.priority), !record.proves(), record.name.clone()));
+        records.sort_by_key(|record| {
+            let overrides = self.overrides(plugin, &record.name);
+            (!overrides, !record.proves(), Reverse(record.priority), record.name.clone())
+        });
         let Some(record) = records.first() else { return Ok(None) };
         let mut document = self.reader(&record.name)?.borrow_mut().document(plugin)?;
         self.inside.refuse_advised(&record.name, &mut document)?;
@@ -215,10 +243,10 @@ impl CatalogsInside {
         }
         for version in &mut document.versions {
             let about = self.advisories_on(&document.name, &version.version)?;
-            version.refused = about
-                .iter()
-                .find(|advisory| advisory.catalog == catalog)
-                .map(|advisory| format!("`catalogs.advisories` of this server refuses it: {}", sentence(advisory)));
+            let advised = about.iter().find(|advisory| advisory.catalog == catalog);
+            version.refused = version.refused.take().or_else(|| {
+                advised.map(|one| format!("`catalogs.advisories` of this server refuses it: {}", sentence(one)))
+            });
         }
         Ok(())
     }

@@ -128,8 +128,12 @@ impl CatalogsInside {
         let plugin = plugin.as_str();
         let conflict = |reason: String| CatalogTrouble { sort: TroubleSort::Conflict, reason };
         let offered: RefCell<BTreeMap<String, OfferedPlugin>> = RefCell::default();
+        let is_ours = |name: &str| installs.iter().any(|install| install.plugin == name);
         let mut installed = BTreeMap::new();
         for there in &self.manager.overview().plugins {
+            if !is_ours(&there.name) && open.gives_way(&there.name) {
+                continue;
+            }
             let record = installs.iter().find(|install| install.plugin == there.name);
             // Of what was not loaded since the server started only the record knows the version.
             let known = there.version.parse().ok().or_else(|| record?.version.parse().ok());
@@ -137,7 +141,6 @@ impl CatalogsInside {
             let dependencies = record.map(|install| install.dependencies.clone()).unwrap_or_default();
             installed.insert(there.name.clone(), InstalledVersion { version, dependencies });
         }
-        let is_ours = |name: &str| installs.iter().any(|install| install.plugin == name);
         let ask = |name: &str| {
             let mut found = open.offered(name)?;
             if let Some(found) = &mut found {
@@ -189,7 +192,7 @@ impl CatalogsInside {
         }
         for (name, chosen) in chosen {
             let there = self.manager.plugin(&name);
-            if there.is_some() && !is_ours(&name) {
+            if there.is_some() && !is_ours(&name) && !open.gives_way(&name) {
                 return Err(conflict(format!(
                     "`{name}` {} is needed, and there is one that came otherwise, {}: update or remove that first",
                     chosen.version.version,
