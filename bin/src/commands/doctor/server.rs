@@ -174,6 +174,6 @@ mod tests {
     fn what_is_under_quarantine_is_a_warning() {
         let plugin = plugin(json!({ "state": "quarantined", "reason": "it crashed the server" }));
         let found: Vec<_> = of_plugin(&plugin).into_iter().map(|finding| (finding.about, finding.found)).collect();
-        assert_eq!(found, [("quarantine", "hello is under quarantine: it crashed the server".to_owned())]);
+        assert_eq!(found, [("quarantine".to_owned(), "hello is under quarantine: it crashed the server".to_owned())]);
     }
 }
