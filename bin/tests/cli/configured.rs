@@ -156,7 +156,8 @@ fn a_row_that_does_not_fit_is_shown_as_rejected() {
     let sql = |config: &str| {
         let database = site.path(".camlock/registry.db");
         let statement = format!("UPDATE plugins SET config = '{config}' WHERE name = 'greeter'");
-        let done = std::process::Command::new("sqlite3").arg(database).arg(statement).status().unwrap();
+        let mut shell = std::process::Command::new("sqlite3");
+        let done = shell.args(["-cmd", ".timeout 60000"]).arg(database).arg(statement).status().unwrap();
         assert!(done.success());
     };
     sql(r#"{"greeting": 7}"#);

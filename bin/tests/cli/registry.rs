@@ -23,7 +23,7 @@ fn sqlite(site: &Site, name: &str) -> String {
 /// What the `sqlite3` shell prints.
 fn sqlite3(site: &Site, name: &str, sql: &str) -> String {
     let output = Command::new("sqlite3")
-        .args(["-cmd", ".timeout 5000"])
+        .args(["-cmd", ".timeout 60000"])
         .arg(site.path(name))
         .arg(sql)
         .stdin(Stdio::null())

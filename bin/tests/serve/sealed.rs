@@ -94,7 +94,7 @@ fn on_sqlite() {
     let site = site();
     let file = site.path(".camlock/registry.db");
     life(&site, &|sql| {
-        let done = Command::new("sqlite3").args(["-cmd", ".timeout 5000"]).arg(&file).arg(sql).output().unwrap();
+        let done = Command::new("sqlite3").args(["-cmd", ".timeout 60000"]).arg(&file).arg(sql).output().unwrap();
         assert!(done.status.success(), "{sql}: {}", String::from_utf8_lossy(&done.stderr));
         String::from_utf8_lossy(&done.stdout).trim().to_owned()
     });

@@ -210,12 +210,12 @@ function space(minutes) {
   const folder = mkdtempSync(join(tmpdir(), 'camlock-bench-'));
   const file = resolve(folder, 'analytics.db');
   const sizes = "SELECT max(length(points)) FROM analytics WHERE tier = 1 AND plugin = 'hello'";
-  const largest = Number(spawnSync('sqlite3', [join(site.root, '.camlock/plugins.db'), sizes], { encoding: 'utf8' }).stdout) || 0;
+  const largest = Number(spawnSync('sqlite3', ['-cmd', '.timeout 20000', join(site.root, '.camlock/plugins.db'), sizes], { encoding: 'utf8' }).stdout) || 0;
   const point = largest / Math.max(1, Math.min(20, minutes));
   const made = `CREATE TABLE analytics (plugin TEXT NOT NULL, node TEXT NOT NULL, tier INTEGER NOT NULL, page INTEGER NOT NULL, points BLOB NOT NULL, PRIMARY KEY (plugin, node, tier, page)) WITHOUT ROWID;
     WITH RECURSIVE p(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM p WHERE n < 1000), g(n, tier, points) AS (SELECT 1, 1, 20 UNION ALL SELECT n + 1, CASE WHEN n < 10 THEN 1 WHEN n < 25 THEN 2 ELSE 3 END, CASE WHEN n < 10 THEN 20 WHEN n < 25 THEN 12 ELSE 16 END FROM g WHERE n < 49)
     INSERT INTO analytics SELECT 'plugin-' || p.n, 'node', g.tier, g.n, randomblob(CAST(g.points * ${point} AS INTEGER)) FROM p, g;`;
-  const ran = spawnSync('sqlite3', [file, made], { encoding: 'utf8' });
+  const ran = spawnSync('sqlite3', ['-cmd', '.timeout 20000', file, made], { encoding: 'utf8' });
   if (ran.status === 0) row('analytics of 1,000 plugins that are used all the time, all pages full', statSync(file).size / (1 << 20), 'MiB', '≤ 64', `reckoned: ${Math.round(point)} B a point here, 764 points`);
   else console.log(`| analytics of 1,000 plugins | not measured: ${ran.error ?? ran.stderr} | ≤ 64 MiB | |`);
   rmSync(folder, { recursive: true, force: true });

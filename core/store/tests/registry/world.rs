@@ -113,7 +113,7 @@ impl World {
         let (mut client, done) = match self.kind {
             Kind::Sqlite => {
                 let mut shell = Command::new("sqlite3");
-                shell.args(["-cmd", ".timeout 5000"]).arg(self.file());
+                shell.args(["-cmd", ".timeout 60000"]).arg(self.file());
                 (shell, ".print done")
             }
             Kind::Postgres => {
@@ -153,7 +153,7 @@ impl Drop for Session {
 /// The `sqlite3` shell.
 pub(crate) fn sqlite3(file: &std::path::Path, sql: &str) -> Result<String, String> {
     let mut shell = Command::new("sqlite3");
-    shell.args(["-bail", "-cmd", ".timeout 5000"]).arg(file).arg(sql).stdin(Stdio::null());
+    shell.args(["-bail", "-cmd", ".timeout 60000"]).arg(file).arg(sql).stdin(Stdio::null());
     let done = shell.output().map_err(|error| format!("the `sqlite3` shell was not started: {error}"))?;
     if done.status.success() {
         return Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned());
