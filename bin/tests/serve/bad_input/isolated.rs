@@ -7,14 +7,14 @@ use std::fs;
 
 /// What becomes of one: its stage and what its reason begins with, or that it serves.
 #[derive(Clone, Copy)]
-enum Outcome {
+enum HostileOutcome {
     Fails(&'static str, &'static str),
     Serves,
 }
-use Outcome::{Fails, Serves};
+use HostileOutcome::{Fails, Serves};
 
 /// By what they do. What is done `later` is not done where they are verified, so that it comes to a process of their own.
-const BY_MODE: &[(&str, Outcome)] = &[
+const BY_MODE: &[(&str, HostileOutcome)] = &[
     // Verification finds these, in either mode.
     ("constructor crashes", Fails("verify", "it crashed with SIGSEGV while the library was opened")),
     ("constructor exits well", Fails("verify", "it ended the process with status 0 while the library was opened")),
@@ -164,7 +164,7 @@ fn whatever_a_library_does_it_ends_one_process_at_most() {
     steady.iter().for_each(|path| server.until_text(path, "fine"));
     assert_eq!(runners(&server), 1);
 
-    let mut expected: Vec<(String, Outcome)> = Vec::new();
+    let mut expected: Vec<(String, HostileOutcome)> = Vec::new();
     for (name, bytes, reason) in by_file() {
         put(name, &bytes);
         expected.push((name.to_owned(), Fails("verify", reason)));

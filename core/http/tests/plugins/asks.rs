@@ -168,12 +168,12 @@ fn errors_have_a_code() {
 #[trial]
 fn a_flood_is_refused_to_who_makes_it() {
     run(async {
-        let (host, services, _) = host(AskLimits { asks: 100, bytes: 1 << 20 });
+        let (host, services, _) = host(AskLimits { asks: 10, bytes: 1 << 20 });
         let served = host.serve(&library()).await;
         let told = served.text("/flood/1000/denied/1").await;
         assert!(told.ends_with(" Limit"), "{told}");
         let counts = services.counts()["asking"];
-        // Two seconds' worth, and what came back meanwhile.
+        // Two seconds' worth, and what came back meanwhile: half a minute's and more, if the machine is that slow.
         assert!(counts.errors[1] > 500, "{counts:?}");
         let other =
             Asker { plugin: "other".into(), generation: 1, granted: Granted::default(), document: Default::default() };

@@ -5,7 +5,7 @@ use crate::{
     harness::{Host, Served, run},
 };
 use bytes::Bytes;
-use camlock_policy::Use;
+use camlock_policy::{RequestLimits, Use};
 use camlock_testing::{Fixtures, trial};
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, Request, StatusCode};
@@ -22,7 +22,9 @@ const GIB: u64 = 1 << 30;
 fn with_plugin<F: Future<Output = Served>>(test: impl FnOnce(Served) -> F) {
     run(async {
         let host = Host::new();
-        let served = host.serve(&Fixtures::quick().library("features")).await;
+        // An answer to a gigabyte begins when all of it is there: on a slow machine that takes a while.
+        let limits = RequestLimits { timeout: Duration::from_secs(110), ..RequestLimits::default() };
+        let served = host.serve_with(&Fixtures::quick().library("features"), limits).await;
         test(served).await.unload_wholly().await;
     });
 }

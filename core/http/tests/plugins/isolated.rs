@@ -410,6 +410,7 @@ fn crashes() {
             ("abort", "it was ended by SIGABRT"),
             ("exit", "it exited with status 7"),
             ("overflow", "it was ended by SIG"),
+            ("hang-up", "it was ended by the server, because it closed its sockets to it"),
         ] {
             let loaded = host.load_as(&library(), Isolation::Process).await.unwrap();
             let died = loaded.instance.died();

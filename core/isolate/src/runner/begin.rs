@@ -15,7 +15,7 @@ use crate::{
         words::{self, Beginning, Report, RunnerOrder},
     },
     link::{End, Link},
-    sandbox::{self, FencePart, Openings},
+    sandbox::{self, Openings},
     sys,
 };
 use camlock_loader::{Loader, LoaderOptions, Staging, Surroundings};
@@ -103,11 +103,7 @@ pub(super) fn run() -> Result<(), String> {
     };
     // Before there is another thread, and before anything of the plugin's is mapped: its constructors run then.
     let mut openings = openings(&beginning, &artifact.path).brokered(&beginning.absent);
-    let spaces = if beginning.absent.contains(&FencePart::Namespaces) {
-        sandbox::Namespaces::absent()
-    } else {
-        sandbox::enter(&openings, &beginning.hidden)
-    };
+    let spaces = sandbox::enter(&openings, &beginning.hidden, &beginning.absent);
     openings.write.extend(spaces.own_dirs.iter().cloned());
     let mut fences = sandbox::close(&openings, beginning.bounds, &spaces, &beginning.absent);
     if beginning.require_all && !fences.lacking.is_empty() {

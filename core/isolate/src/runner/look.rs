@@ -51,7 +51,7 @@ pub fn examine_fences() -> io::Result<FencesFound> {
 /// Closes this process and says what was lacking.
 pub(super) fn show() -> Result<(), String> {
     let openings = Openings::default();
-    let spaces = sandbox::enter(&openings, Path::new("/nonexistent"));
+    let spaces = sandbox::enter(&openings, Path::new("/nonexistent"), &[]);
     let bounds = OwnBounds { memory: None, open_files: 64, file: None, processes: None };
     let fences = sandbox::close(&openings, bounds, &spaces, &[]);
     let told = serde_json::to_vec(&fences.lacking).map_err(|error| error.to_string())?;

@@ -105,6 +105,8 @@ pub enum FencePart {
     SeccompAsking,
     /// Namespaces.
     Namespaces,
+    /// What is done in namespaces: a machine may let anybody make them, and refuse that.
+    Mounts,
 }
 
 /// What stands of what was to be closed.

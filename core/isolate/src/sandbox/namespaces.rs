@@ -5,7 +5,7 @@
 //! three: the one that the server started, which waits and ends as the last one did; the first one inside, which waits for whatever
 //! is left without a parent; and the one that goes on. What must not live here: what is allowed of what is left.
 
-use super::Openings;
+use super::{FencePart, Openings};
 use crate::sys;
 use rustix::{
     fs::{CWD, Mode, OFlags, open, readlinkat},
@@ -13,7 +13,7 @@ use rustix::{
         MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount, mount_change, mount_remount,
         move_mount, open_tree,
     },
-    process::{Signal, getegid, geteuid, set_parent_process_death_signal},
+    process::{Gid, Signal, Uid, getegid, geteuid, set_parent_process_death_signal},
     thread::UnshareFlags,
 };
 use std::{
@@ -43,26 +43,34 @@ pub(crate) struct Namespaces {
     pub(crate) process: u32,
 }
 
-impl Namespaces {
-    /// Where there are none.
-    pub(crate) fn absent() -> Self {
-        let lacking = vec!["no namespaces can be made: this machine has none".to_owned()];
-        Namespaces { lacking, process: std::process::id(), ..Namespaces::default() }
-    }
-}
-
 /// Goes on in namespaces of its own, as far as they are to be had, in another process. `hidden` is where the server keeps its files.
-/// While this process has one thread.
-pub(crate) fn enter(openings: &Openings, hidden: &Path) -> Namespaces {
+/// While this process has one thread. What is absent is as if this machine had none of it.
+pub(crate) fn enter(openings: &Openings, hidden: &Path, absent: &[FencePart]) -> Namespaces {
     let mut spaces = Namespaces { process: std::process::id(), ..Namespaces::default() };
-    match make(openings.network.is_none() || openings.brokered) {
+    if absent.contains(&FencePart::Namespaces) {
+        spaces.lacking.push("no namespaces can be made: this machine has none".to_owned());
+        return spaces;
+    }
+    // Whose numbers nobody knows inside any more.
+    let who = (geteuid(), getegid());
+    let own_users = match make(openings.network.is_none() || openings.brokered) {
+        Ok(own_users) => own_users,
         Err(error) => {
             spaces.lacking.push(format!("no namespaces can be made: {error}"));
             return spaces;
         }
-        Ok(own_users) => spaces.own_users = own_users,
-    }
+    };
+    let named = if own_users { name_users(who) } else { Ok(()) };
+    // It is forgotten by whoever gets other rights.
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    spaces.own_users = own_users && named.is_ok();
+    // What is mounted here is mounted nowhere else. Some machines let anybody make namespaces, and nobody do anything in them.
+    let mounts = named.and_then(|()| match absent.contains(&FencePart::Mounts) {
+        true => Err(io::ErrorKind::PermissionDenied.into()),
+        false => Ok(mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)?),
+    });
     let processes = open("/proc", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    // Whatever became of the rest: in a process that left its namespace of processes no thread could be started.
     if let Err(error) = go_on_inside() {
         spaces.lacking.push(format!("other processes are to be seen: {error}"));
         return spaces;
@@ -70,6 +78,10 @@ pub(crate) fn enter(openings: &Openings, hidden: &Path) -> Namespaces {
     spaces.own_processes = true;
     if let Some(id) = processes.ok().and_then(|processes| own_number(&processes)) {
         spaces.process = id;
+    }
+    if let Err(error) = mounts {
+        spaces.lacking.push(format!("mounts cannot be changed for it: {error}"));
+        return spaces;
     }
     if let Err(error) =
         mount("proc", "/proc", "proc", MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC, None)
@@ -90,19 +102,18 @@ fn make(without_network: bool) -> io::Result<bool> {
     if without_network {
         spaces |= UnshareFlags::NEWNET;
     }
-    let (user, group) = (geteuid(), getegid());
-    let own_users = !user.is_root() || sys::unshare(spaces).is_err();
+    let own_users = !geteuid().is_root() || sys::unshare(spaces).is_err();
     if own_users {
         sys::unshare(spaces | UnshareFlags::NEWUSER)?;
-        fs::write("/proc/self/setgroups", "deny")?;
-        fs::write("/proc/self/uid_map", format!("{user} {user} 1", user = user.as_raw()))?;
-        fs::write("/proc/self/gid_map", format!("{group} {group} 1", group = group.as_raw()))?;
     }
-    // It is forgotten by whoever gets other rights.
-    let _ = set_parent_process_death_signal(Some(Signal::KILL));
-    // What is mounted here is mounted nowhere else.
-    mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)?;
     Ok(own_users)
+}
+
+/// Users and groups have the same numbers inside.
+fn name_users((user, group): (Uid, Gid)) -> io::Result<()> {
+    fs::write("/proc/self/setgroups", "deny")?;
+    fs::write("/proc/self/uid_map", format!("{user} {user} 1", user = user.as_raw()))?;
+    fs::write("/proc/self/gid_map", format!("{group} {group} 1", group = group.as_raw()))
 }
 
 /// Returns in the innermost process alone; in the others, if that cannot be started.

@@ -16,6 +16,7 @@ const SCOPES: FencePart = FencePart::LandlockScopes;
 const SECCOMP: FencePart = FencePart::Seccomp;
 const ASKING: FencePart = FencePart::SeccompAsking;
 const NAMESPACES: FencePart = FencePart::Namespaces;
+const MOUNTS: FencePart = FencePart::Mounts;
 
 /// EPERM, ENOENT, ESRCH, EACCES, EROFS, ENETUNREACH, ECONNREFUSED.
 const REFUSED: [&str; 7] = ["1", "2", "3", "13", "30", "101", "111"];
@@ -119,7 +120,7 @@ fn each_holds_what_it_is_for_by_itself() {
 fn what_is_lacking_is_told_or_refused() {
     const LANDLOCKS: [&[FencePart]; 3] = [&[], &[SCOPES], &[LANDLOCK]];
     const SECCOMPS: [&[FencePart]; 3] = [&[], &[ASKING], &[SECCOMP]];
-    const SPACES: [&[FencePart]; 2] = [&[], &[NAMESPACES]];
+    const SPACES: [&[FencePart]; 3] = [&[], &[MOUNTS], &[NAMESPACES]];
     let words = |part: &FencePart| match part {
         FencePart::Landlock => "this kernel has no Landlock: files are not closed",
         FencePart::LandlockScopes => {
@@ -128,13 +129,14 @@ fn what_is_lacking_is_told_or_refused() {
         FencePart::Seccomp => "system calls are not filtered (seccomp)",
         FencePart::SeccompAsking => "nobody hears of the system calls that are refused (seccomp)",
         FencePart::Namespaces => "no namespaces can be made",
+        FencePart::Mounts => "mounts cannot be changed for it",
     };
     run(async {
         let (host, library) = (Host::new(), &library());
         let landlocks = LANDLOCKS.iter().flat_map(|one| SECCOMPS.map(|other| [*one, other].concat()));
         let combinations = landlocks.flat_map(|parts| SPACES.map(|spaces| [&*parts, spaces].concat()));
         let combinations: Vec<_> = combinations.filter(|absent| !absent.is_empty()).collect();
-        assert_eq!(combinations.len(), 17);
+        assert_eq!(combinations.len(), 26);
         for absent in &combinations {
             let Err(why) = host.load_without(library, absent, true).await else {
                 panic!("{absent:?} is not asked for")
