@@ -14,12 +14,12 @@ use tokio::sync::Mutex;
 /// What was found last.
 #[derive(Default)]
 pub(crate) struct LastExamined {
-    server: Mutex<Option<Look>>,
-    machine: Mutex<Option<Look>>,
+    server: Mutex<Option<Examination>>,
+    machine: Mutex<Option<Examination>>,
 }
 
 #[derive(Clone)]
-struct Look {
+struct Examination {
     began: Instant,
     at: SystemTime,
     findings: Vec<Finding>,
@@ -46,7 +46,7 @@ pub(super) async fn examine(State(control): ControlState, visitor: Visitor) -> R
     Ok(Json(ExaminationView { good, machine, at, findings }))
 }
 
-async fn look(last: &Mutex<Option<Look>>, examine: impl FnOnce() -> BoxFuture<Vec<Finding>>) -> Look {
+async fn look(last: &Mutex<Option<Examination>>, examine: impl FnOnce() -> BoxFuture<Vec<Finding>>) -> Examination {
     let asked = Instant::now();
     let mut last = last.lock().await;
     if let Some(look) = last.as_ref().filter(|look| look.began >= asked) {
@@ -54,7 +54,7 @@ async fn look(last: &Mutex<Option<Look>>, examine: impl FnOnce() -> BoxFuture<Ve
     }
     let (began, at) = (Instant::now(), SystemTime::now());
     let findings = examine().await;
-    last.insert(Look { began, at, findings }).clone()
+    last.insert(Examination { began, at, findings }).clone()
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ function draw() {
       h('button', { class: 'ghost', onclick: palette, 'aria-keyshortcuts': 'Control+K' }, t('palette.open'), h('kbd', { 'aria-hidden': 'true' }, 'Ctrl K')),
       h('label', { class: 'unseen', for: 'theme' }, t('theme')),
       h('select', { id: 'theme', value: look.value, onchange: (event) => choose(event.target.value) }, look.list.map(({ value, title: name }) => h('option', { value }, name))),
-      h('span', { class: 'who' }, h('bdi', null, state.who.name), ` · ${t(`role.${state.who.role}`)}`),
+      h('span', { class: 'who' }, h('bdi', null, state.who.name), state.who.name !== state.who.role && ` · ${t(`role.${state.who.role}`)}`),
       h('button', { class: 'ghost', onclick: signOut }, t('sign.out'))),
     h('main', { id: 'main', tabindex: '-1' },
       state.staleSince && h('p', { key: 'stale', class: 'notice', role: 'status' }, t('stale.long', { time: clock(state.staleSince) })),

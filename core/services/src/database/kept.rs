@@ -20,7 +20,7 @@ pub(super) fn table(name: String, rows: Option<u64>) -> PluginTableView {
     }
 }
 
-pub(super) fn told(mut tables: Vec<PluginTableView>, applied: Vec<Applied>) -> PluginTablesView {
+pub(super) fn describe(mut tables: Vec<PluginTableView>, applied: Vec<Applied>) -> PluginTablesView {
     tables.sort_by(|one, other| one.name.cmp(&other.name));
     let ran = |Applied { number, name, contracts, .. }| RanMigrationView { number, name, contracts };
     PluginTablesView { tables, migrations: applied.into_iter().map(ran).collect() }

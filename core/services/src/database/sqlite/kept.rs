@@ -2,7 +2,7 @@
 
 use super::{applied, own};
 use crate::database::{
-    kept::{count, table, told},
+    kept::{count, describe, table},
     names::TableNames,
 };
 use camlock_policy::PluginTablesView;
@@ -19,5 +19,5 @@ pub(in crate::database) fn kept(connection: &Connection, plugin: &str) -> rusqli
         };
         tables.push(table(name, rows.map(i64::unsigned_abs)));
     }
-    Ok(told(tables, applied(connection, plugin)?))
+    Ok(describe(tables, applied(connection, plugin)?))
 }

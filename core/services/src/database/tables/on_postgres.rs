@@ -7,7 +7,7 @@ use crate::{
     data::{Login, Pool, PoolTurn, PostgresServer, ServiceShares, open},
     database::{
         MigrationError, TableChange,
-        kept::told,
+        kept::describe,
         plan::{Applied, RanByPlugin},
         postgres::{self, PluginRoles, RoleLimits, RolePasswords},
         service::{Ended, LONGEST, Session},
@@ -162,7 +162,7 @@ impl ServerTables {
             let connection = lent.get().map_err(|error| unavailable(error.message))?;
             let counted = postgres::kept(&connection.client, &host.roles.schema, &plugin).await?;
             lent.restore();
-            Ok(told(counted, applied))
+            Ok(describe(counted, applied))
         })
         .await
     }
