@@ -32,11 +32,14 @@ pub(crate) struct PackageArguments {
     #[arg(long, value_name = "KEY")]
     sign: Option<PathBuf>,
     /// Make a key to sign with, at this path, and its public half beside it; encrypted if CAMLOCK_KEY_PASSWORD is set
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["path", "output", "sign", "library", "no_source"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["path", "output", "sign", "library", "attestations", "no_source"])]
     new_key: Option<PathBuf>,
     /// A library that was built already, for its target; may be said several times. Nothing is built then
     #[arg(long, value_name = "FILE")]
     library: Vec<PathBuf>,
+    /// Attestations by workflows on GitHub of a library or of the sources, as `gh attestation download` writes them
+    #[arg(long, value_name = "FILE")]
+    attestations: Option<PathBuf>,
     /// Leave the sources out
     #[arg(long)]
     no_source: bool,
@@ -84,8 +87,9 @@ pub(crate) fn run_it(options: &PackageArguments) -> Result<(), Failed> {
             lock = workshop.lock();
         }
     }
-    let package =
-        make(PackageParts { folder, lock, libraries, key: key.as_ref() }, &read_library()).map_err(catalog_failed)?;
+    let attestations = options.attestations.as_ref().map(read).transpose()?;
+    let parts = PackageParts { folder, lock, libraries, attestations, key: key.as_ref() };
+    let package = make(parts, &read_library()).map_err(catalog_failed)?;
     let record = package.record();
     let name = format!("{}-{}.camlock", record.name, record.version);
     let output = options.output.clone().unwrap_or_default().join(&name);
@@ -99,6 +103,7 @@ pub(crate) fn run_it(options: &PackageArguments) -> Result<(), Failed> {
         print::json(&json!({
             "name": record.name, "version": record.version, "file": output, "bytes": bytes.len(), "signed_by": signer,
             "targets": record.libraries.keys().collect::<Vec<_>>(), "source": record.source,
+            "sha256": package.digest().sha256,
         }));
     } else {
         let targets: Vec<&str> = record.libraries.keys().map(String::as_str).collect();

@@ -36,12 +36,16 @@ pub(super) struct FollowedKeys {
     #[serde(default)]
     publishers: Vec<String>,
     #[serde(default)]
+    attested_by: Vec<String>,
+    #[serde(default)]
+    pins: Vec<String>,
+    #[serde(default)]
     unsigned: bool,
 }
 
 impl FollowedKeys {
     pub(super) fn order(self) -> Result<CatalogOrder, Misconfigured> {
-        let FollowedKeys { name, url, root_sha256, priority, only, publishers, unsigned } = self;
+        let FollowedKeys { name, url, root_sha256, priority, only, publishers, attested_by, pins, unsigned } = self;
         if check_name(&name).is_err() {
             return Err(Misconfigured(format!(
                 "[[catalog]]: `{}` is no name for a catalog: small letters, digits and hyphens, a letter first, up to 64",
@@ -54,7 +58,7 @@ impl FollowedKeys {
                 "[[catalog]] `{name}`: `root_sha256` is missing: its keepers tell it, and `camlock catalog add` shows it"
             )));
         }
-        Ok(CatalogOrder { name, url, root_sha256, priority, names: only, publishers, unsigned })
+        Ok(CatalogOrder { name, url, root_sha256, priority, names: only, publishers, attested_by, pins, unsigned })
     }
 }
 

@@ -8,6 +8,7 @@ mod asked;
 mod built;
 mod catalogs;
 mod configured;
+mod demanded;
 mod dev;
 mod discover;
 mod discovered;

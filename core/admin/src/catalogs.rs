@@ -52,6 +52,15 @@ pub(super) struct CatalogRequest {
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
     publishers: Vec<String>,
+    /// Which repositories' workflows must have attested what is taken: `OWNER/REPOSITORY`, or `OWNER/REPOSITORY:WORKFLOW.yml`. Empty: nobody
+    /// has to.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<String>>)]
+    attested_by: Vec<String>,
+    /// `NAME@VERSION=SHA256` of packages: of a plugin that is named only such versions, with these digests, are taken. Empty: all are.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<String>>)]
+    pins: Vec<String>,
     /// Whether packages are taken that nobody signed.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
@@ -169,8 +178,9 @@ pub(super) async fn list(State(control): ControlState) -> Result<Json<Page<Catal
     (status = 503, description = "It, or the registry, cannot be reached for now"),
 ))]
 pub(super) async fn add(State(control): ControlState, visitor: Visitor, body: Body) -> Result<Response, Problem> {
-    let CatalogRequest { name, url, root_sha256, priority, names, publishers, unsigned } = read_some(body).await?;
-    let order = CatalogOrder { name, url, root_sha256, priority, names, publishers, unsigned };
+    let CatalogRequest { name, url, root_sha256, priority, names, publishers, attested_by, pins, unsigned } =
+        read_some(body).await?;
+    let order = CatalogOrder { name, url, root_sha256, priority, names, publishers, attested_by, pins, unsigned };
     let added = catalogs(&control)?.add(order, visitor.by).await.map_err(refused_by_catalog)?;
     Ok((StatusCode::CREATED, Json(added)).into_response())
 }

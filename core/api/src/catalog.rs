@@ -22,6 +22,10 @@ pub struct CatalogView {
     pub names: Vec<String>,
     /// Whose keys are taken. Empty: anybody's, and then the same for ever.
     pub publishers: Vec<String>,
+    /// Which repositories' workflows must have attested what is taken: `OWNER/REPOSITORY`, or `OWNER/REPOSITORY:WORKFLOW.yml`. Empty: nobody has to.
+    pub attested_by: Vec<String>,
+    /// `NAME@VERSION=SHA256` of packages: of a plugin that is named only such versions, with these digests, are taken. Empty: all are.
+    pub pins: Vec<String>,
     /// Whether packages are taken that nobody signed.
     pub unsigned: bool,
     /// When this server last followed it; null: not since it started.

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+mod demands;
 mod documents;
 mod keep;
 pub mod package;
@@ -19,6 +20,7 @@ pub mod search;
 mod trouble;
 
 pub use crate::{
+    demands::Demands,
     documents::{AdvisoryList, ListingLine, PluginAdvisory, PluginDocument, PluginVersion},
     trouble::{CatalogTrouble, TroubleSort},
 };

@@ -1,4 +1,4 @@
-//! Which versions fit together, and here. What is wrong is told as the resolver derived it.
+//! Which versions fit together, and here. What is wrong is told by what the resolver derived it from.
 //!
 //! What must not live here: where documents come from, and whose are believed.
 
@@ -8,8 +8,7 @@ use crate::{
     package::read_glibc,
 };
 use pubgrub::{
-    DefaultStringReporter, Dependencies, DependencyConstraints, DependencyProvider, PackageResolutionStatistics,
-    PubGrubError, Ranges, Reporter, resolve,
+    Dependencies, DependencyConstraints, DependencyProvider, PackageResolutionStatistics, PubGrubError, Ranges, resolve,
 };
 use semver::{Comparator, Op, Prerelease, Version, VersionReq};
 use std::{
@@ -19,6 +18,7 @@ use std::{
     rc::Rc,
 };
 
+mod sentences;
 #[cfg(test)]
 mod tests;
 
@@ -172,11 +172,7 @@ pub fn choose(
     let provider = Provider { request, server, ask, documents: RefCell::default() };
     let solution = match resolve(&provider, Wanted::Everything, Version::new(0, 0, 0)) {
         Ok(solution) => solution,
-        Err(PubGrubError::NoSolution(mut tree)) => {
-            tree.collapse_no_versions();
-            let derived = DefaultStringReporter::report(&tree).replace(" 0.0.0", "").replace('\n', " ");
-            return Err(CatalogTrouble::conflict(format!("{derived}{}", provider.newest_that_fits())));
-        }
+        Err(PubGrubError::NoSolution(tree)) => return Err(CatalogTrouble::conflict(provider.describe(&tree))),
         Err(
             PubGrubError::ErrorChoosingVersion { source, .. }
             | PubGrubError::ErrorRetrievingDependencies { source, .. }
@@ -240,25 +236,6 @@ impl Provider<'_> {
         let known = Rc::new(KnownDocument { versions: versions.into_iter().filter_map(known).collect() });
         self.documents.borrow_mut().insert(name.to_owned(), known.clone());
         Ok(known)
-    }
-
-    /// For a message: of what was asked for, what would do.
-    fn newest_that_fits(&self) -> String {
-        let documents = self.documents.borrow();
-        let newest = |(name, document): (&String, &Rc<KnownDocument>)| {
-            if document.versions.values().all(|offered| offered.part.is_ok()) {
-                return None;
-            }
-            let fits = document
-                .versions
-                .iter()
-                .filter(|(_, offered)| offered.version.yanked.is_none() && offered.part.is_ok());
-            Some(match fits.map(|(number, _)| number).rfind(|number| number.pre.is_empty()) {
-                Some(newest) => format!("; newest {name} that fits here: {newest}"),
-                None => format!("; no version of {name} fits here"),
-            })
-        };
-        documents.iter().filter_map(newest).collect()
     }
 
     fn constraints(&self, dependencies: &BTreeMap<String, String>) -> Result<Constraints, String> {

@@ -20,7 +20,7 @@ use self::{
     words::{refused, unavailable},
 };
 use camlock_catalog::{
-    CatalogTrouble,
+    CatalogTrouble, Demands,
     client::{CatalogPlace, CatalogReader, DiscoveredReader, FollowedCatalog, ListingReader, TrustedFiles},
     package::{LibraryFacts, PublisherKey, ReadLibrary, glibc_here, target_here},
     resolve::ServerFacts,
@@ -176,6 +176,8 @@ impl ServerCatalogs {
             priority: record.priority,
             names: record.names.clone(),
             publishers: record.publishers.clone(),
+            attested_by: record.attested_by.clone(),
+            pins: record.pins.clone(),
             unsigned: record.unsigned,
             synced: look.as_ref().map(|(at, _)| UtcTime::from(*at)),
             trouble: look.and_then(|(_, why)| why),
@@ -254,6 +256,8 @@ fn checked(order: &CatalogOrder) -> Result<(), CatalogRefusal> {
     for key in &order.publishers {
         PublisherKey::read(key).map_err(|trouble| invalid(format!("`publishers`: {}", trouble.reason)))?;
     }
+    Demands::read(&order.attested_by, &order.pins)
+        .map_err(|trouble| invalid(format!("`attested_by`, `pins`: {}", trouble.reason)))?;
     let digits = |digest: &String| digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
     if order.root_sha256.as_ref().is_some_and(|digest| !digits(digest)) {
         return Err(invalid("`root_sha256` is no sha-256 in 64 hexadecimal digits"));
@@ -324,6 +328,8 @@ impl Catalogs for ServerCatalogs {
                 priority: order.priority,
                 names: order.names.clone(),
                 publishers: order.publishers.clone(),
+                attested_by: order.attested_by.clone(),
+                pins: order.pins.clone(),
                 unsigned: order.unsigned,
                 ..CatalogRecord::default()
             };

@@ -24,6 +24,10 @@ pub struct CatalogOrder {
     pub names: Vec<String>,
     /// Whose keys are taken. None: anybody's, and then the same for ever.
     pub publishers: Vec<String>,
+    /// Which repositories' workflows must have attested what is taken: `OWNER/REPOSITORY`, or `OWNER/REPOSITORY:WORKFLOW.yml`. None: nobody has to.
+    pub attested_by: Vec<String>,
+    /// `NAME@VERSION=SHA256` of packages: of a plugin that is named only such versions, with these digests, are taken. None: all are.
+    pub pins: Vec<String>,
     /// Whether packages are taken that nobody signed.
     pub unsigned: bool,
 }

@@ -42,6 +42,10 @@ pub struct CatalogRecord {
     pub names: Vec<String>,
     /// Whose keys are taken; none: anybody's, and then the same for ever.
     pub publishers: Vec<String>,
+    /// Which repositories' workflows must have attested what is taken; none: nobody has to.
+    pub attested_by: Vec<String>,
+    /// Which versions with which digests are taken of plugins that are named; none: all.
+    pub pins: Vec<String>,
     /// Whether packages are taken that nobody signed.
     pub unsigned: bool,
 }
@@ -107,6 +111,10 @@ struct CatalogRow {
     names: String,
     #[diesel(sql_type = Text, deserialize_as = Words)]
     publishers: String,
+    #[diesel(sql_type = Text, deserialize_as = Words)]
+    attested_by: String,
+    #[diesel(sql_type = Text, deserialize_as = Words)]
+    pins: String,
     #[diesel(sql_type = Bool)]
     unsigned: bool,
 }
@@ -203,12 +211,14 @@ impl CatalogRecords {
 
     /// All catalogs, by name.
     pub async fn catalogs(&self) -> Result<Vec<CatalogRecord>, Unavailable> {
-        let all = "SELECT name, url, root, metadata, proved, version, CAST(priority AS INTEGER) AS priority, names, publishers, unsigned \
+        let all = "SELECT name, url, root, metadata, proved, version, CAST(priority AS INTEGER) AS priority, names, publishers, attested_by, pins, unsigned \
                    FROM catalogs ORDER BY name";
         let of = |row: CatalogRow| CatalogRecord {
             metadata: parsed(&row.metadata),
             names: parsed(&row.names),
             publishers: parsed(&row.publishers),
+            attested_by: parsed(&row.attested_by),
+            pins: parsed(&row.pins),
             name: row.name,
             url: row.url,
             root: row.root,
@@ -223,8 +233,8 @@ impl CatalogRecords {
     /// Adds a catalog. False: there is one of that name.
     pub async fn add(&self, record: CatalogRecord, by: Actor) -> Result<bool, Unavailable> {
         self.write(move |core, mut work| async move {
-            let add = "INSERT INTO catalogs (name, url, root, priority, names, publishers, unsigned) \
-                       VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (name) DO NOTHING";
+            let add = "INSERT INTO catalogs (name, url, root, priority, names, publishers, attested_by, pins, unsigned) \
+                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (name) DO NOTHING";
             let values = vec![
                 (&record.name).into(),
                 (&record.url).into(),
@@ -232,6 +242,8 @@ impl CatalogRecords {
                 i64::from(record.priority).into(),
                 written(&record.names),
                 written(&record.publishers),
+                written(&record.attested_by),
+                written(&record.pins),
                 record.unsigned.into(),
             ];
             let added = work.run(add, values).await? > 0;

@@ -265,6 +265,7 @@ fn texts(dialect: Dialect, applied: &BTreeSet<String>) -> impl Iterator<Item = &
             "2026-11-29-000021_discovery"
             "2026-11-29-000022_catalog_policies"
             "2026-11-29-000025_layouts"
+            "2026-11-30-000030_catalog_demands"
         ),
         // What plugins keep lies in a file of its own with SQLite.
         Dialect::Postgres => migrations!("postgres":
@@ -284,6 +285,7 @@ fn texts(dialect: Dialect, applied: &BTreeSet<String>) -> impl Iterator<Item = &
             "2026-11-29-000022_catalog_policies"
             "2026-11-29-000023_emit_grants"
             "2026-11-29-000025_layouts"
+            "2026-11-30-000030_catalog_demands"
         ),
     };
     texts.into_iter().filter(|(name, _)| applied.contains(&version_of(name))).map(|(_, text)| text)

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 pub(super) struct AddCatalog {
     /// What it is called here
     name: String,
-    /// Where it is: https://…, or file:///… on the server's machine
+    /// Where it is: https://…, or file:///… on the server's machine; or discovered:ORGANIZATION, what the server discovers
     url: String,
     /// What the sha-256 of its first root must be
     #[arg(long, value_name = "DIGEST")]
@@ -28,6 +28,12 @@ pub(super) struct AddCatalog {
     /// A key whose packages are taken; may be said several times [default: anybody's, and then the same for ever]
     #[arg(long, value_name = "KEY")]
     publisher: Vec<String>,
+    /// A repository of GitHub, and a workflow in it, that must have attested what is taken; may be said several times [default: none has to]
+    #[arg(long, value_name = "OWNER/REPOSITORY[:WORKFLOW.yml]")]
+    attested_by: Vec<String>,
+    /// Of this plugin take only versions that are named so, with these digests of their packages; may be said several times [default: all]
+    #[arg(long, value_name = "NAME@VERSION=SHA256")]
+    pin: Vec<String>,
     /// Take packages that nobody signed
     #[arg(long)]
     unsigned: bool,
@@ -89,7 +95,8 @@ pub(super) fn add(options: &AddCatalog) -> Result<(), Failed> {
     let client = Client::new(&options.reach)?;
     let body = json!({
         "name": options.name, "url": options.url, "root_sha256": options.root_sha256, "priority": options.priority,
-        "names": options.only, "publishers": options.publisher, "unsigned": options.unsigned,
+        "names": options.only, "publishers": options.publisher, "attested_by": options.attested_by,
+        "pins": options.pin, "unsigned": options.unsigned,
     });
     let added = run(async { Ok(client.ask(Method::POST, "/api/v1/catalogs", Some(&body)).await?) })?;
     if options.json {
@@ -132,6 +139,12 @@ pub(super) fn list(as_data: bool, reach: &Reach) -> Result<(), Failed> {
             table.note("nobody signed this list, nor what it names");
         } else if catalog.unsigned {
             table.note("it may hold packages that nobody signed");
+        }
+        if !catalog.attested_by.is_empty() {
+            table.note(&format!("what is taken has to be attested by {}", catalog.attested_by.join(", ")));
+        }
+        if !catalog.pins.is_empty() {
+            table.note(&format!("pinned: {}", catalog.pins.join(", ")));
         }
         if let Some(trouble) = &catalog.trouble {
             table.note(trouble);

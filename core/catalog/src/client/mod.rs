@@ -1,6 +1,8 @@
 //! Reading a catalog: from where it lies, believing only what its signatures prove, and never anything older than what was proved
 //! before.
 
+#[cfg(test)]
+mod attacks;
 mod discovered;
 mod followed;
 mod listing;

@@ -5,7 +5,8 @@ use crate::{
     CatalogTrouble,
     documents::{AdvisoryList, ListingLine, PluginDocument, PluginVersion, unpack_lines},
     package::{
-        FileRecord, LARGEST_RECORD, PackageArchive, PackageRecord, PublisherKey, RECORD, ReadLibrary, SIGNATURE,
+        Attester, FileRecord, LARGEST_RECORD, PackageArchive, PackageRecord, PublisherKey, RECORD, ReadLibrary,
+        SIGNATURE, check_attestations,
     },
     proofs,
     trouble::TroubleSort,
@@ -300,6 +301,11 @@ impl PackagePart {
         let signature =
             signature.ok_or_else(|| CatalogTrouble::denied(format!("{} is not signed", self.record.stem())))?;
         key.verify(&self.record_bytes, signature)
+    }
+
+    /// Whether one of these has attested this file, as another part of the package says.
+    pub(crate) fn check_attested(&self, attestations: &PackagePart, by: &[Attester]) -> Result<(), CatalogTrouble> {
+        check_attestations(&attestations.bytes, &self.bytes, by)
     }
 
     /// Holds what the record says of its library for a target against the library itself, if the file is that one.

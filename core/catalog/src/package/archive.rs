@@ -175,7 +175,7 @@ impl PackageArchive {
     }
 
     /// What `package.json` is known by.
-    pub(crate) fn digest(&self) -> FileRecord {
+    pub fn digest(&self) -> FileRecord {
         FileRecord::of(&self.record_bytes)
     }
 }

@@ -1,6 +1,9 @@
 //! Making a package of a plugin's folder and of its libraries.
 
-use super::{AuthorKey, FileRecord, LibraryRecord, PackageArchive, PackageRecord, ReadLibrary, examine, sbom, source};
+use super::{
+    ATTESTATIONS, AuthorKey, FileRecord, LARGEST_ATTESTATIONS, LibraryRecord, PackageArchive, PackageRecord,
+    ReadLibrary, examine, sbom, source,
+};
 use crate::{CatalogTrouble, trouble::of_file};
 use std::{
     collections::BTreeMap,
@@ -17,6 +20,8 @@ pub struct PackageParts<'a> {
     pub lock: Option<Vec<u8>>,
     /// The libraries, one for each target: the bytes of each.
     pub libraries: Vec<Vec<u8>>,
+    /// Attestations of them, or of the sources.
+    pub attestations: Option<Vec<u8>>,
     /// Who signs it.
     pub key: Option<&'a AuthorKey>,
 }
@@ -26,7 +31,7 @@ const LARGEST_EXTRA: u64 = 1 << 20;
 
 /// Makes it. What it says comes from the first library.
 pub fn make(parts: PackageParts<'_>, read: &ReadLibrary) -> Result<PackageArchive, CatalogTrouble> {
-    let PackageParts { folder, lock, libraries, key } = parts;
+    let PackageParts { folder, lock, libraries, attestations, key } = parts;
     let first = libraries.first().ok_or_else(|| CatalogTrouble::unfit("a package needs a library"))?;
     let facts = read(first).map_err(CatalogTrouble::unfit)?;
     let manifest = &facts.manifest;
@@ -64,6 +69,12 @@ pub fn make(parts: PackageParts<'_>, read: &ReadLibrary) -> Result<PackageArchiv
         files.insert(file.clone(), source::pack(folder, &stem, lock.as_deref())?);
         source_file = Some(file);
         extras(folder, &mut files)?;
+    }
+    if let Some(attestations) = attestations {
+        if attestations.len() as u64 > LARGEST_ATTESTATIONS {
+            return Err(CatalogTrouble::unfit(format!("the attestations have more than {LARGEST_ATTESTATIONS} bytes")));
+        }
+        files.insert(ATTESTATIONS.to_owned(), attestations);
     }
     let lock = folder.as_ref().and_then(|folder| fs::read(folder.join("Cargo.lock")).ok()).or(lock);
     if let Some(lock) = lock {

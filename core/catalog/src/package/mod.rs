@@ -6,11 +6,13 @@
 //! | `package.json.minisig` | the author's signature of `package.json`, and so of everything |
 //! | `NAME-VERSION.tar.gz` | the sources, with `Cargo.lock` |
 //! | `NAME-VERSION-TARGET.so` | a library for each target |
+//! | `attestations.jsonl` | of the library or the sources, by a workflow on GitHub: a Sigstore bundle on each line |
 //! | `README.md`, `icon.svg` or `icon.png`, `config.schema.json`, `sbom.cdx.json` | for people and tools |
 //!
 //! The same input gives the same bytes, but for the signature, which has randomness in it. What must not live here: where packages are kept, and compiling.
 
 mod archive;
+mod attestation;
 mod library;
 mod make;
 mod manifest;
@@ -23,12 +25,19 @@ pub(crate) mod tests;
 
 pub use self::{
     archive::PackageArchive,
+    attestation::{ATTESTATIONS, Attester},
     library::{LibraryFacts, ReadLibrary, examine, glibc_here, target_here},
     make::{PackageParts, make},
     manifest::{FileRecord, LibraryRecord, PackageRecord},
     signature::{AuthorKey, PublisherKey, generate as generate_author_key},
 };
-pub(crate) use self::{library::read_glibc, manifest::check_file_name, repack::repack, source::check as check_source};
+pub(crate) use self::{
+    attestation::{LARGEST_ATTESTATIONS, check as check_attestations},
+    library::read_glibc,
+    manifest::check_file_name,
+    repack::repack,
+    source::check as check_source,
+};
 
 /// What every package says it is.
 pub(crate) const RECORD: &str = "package.json";

@@ -67,7 +67,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 fn parts(folder: Option<PathBuf>, key: Option<&AuthorKey>) -> PackageParts<'_> {
-    PackageParts { folder, lock: None, libraries: vec![library()], key }
+    PackageParts { folder, lock: None, libraries: vec![library()], attestations: None, key }
 }
 
 fn made() -> PackageArchive {

@@ -8,6 +8,12 @@ mod keys;
 mod metadata;
 mod shelf;
 
+/// For those who try what the holders of keys could do.
+#[cfg(test)]
+pub(crate) mod testing {
+    pub(crate) use super::keys::{KeeperKey, signed};
+}
+
 pub(crate) use self::{metadata::after, shelf::hashed};
 
 use self::{

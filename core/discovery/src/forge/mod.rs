@@ -142,7 +142,7 @@ impl Forge {
                 return Ok(archive);
             }
         }
-        Err(ForgeError::ReleaseNotFound(format!("{owner}/{name}, at {reference},")))
+        Err(ForgeError::NotUnderstood(format!("the forge has no archive of {owner}/{name} at {reference}")))
     }
 
     fn goes_without_graphql(&self, why: &str) {

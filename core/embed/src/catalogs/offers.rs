@@ -5,7 +5,7 @@
 use super::{CatalogsInside, FollowedRecord, ServerCatalogs, advising::sentence, words::unavailable};
 use camlock_api::{AdvisoryView, CatalogPluginView, CatalogVersionView, ListedPluginView};
 use camlock_catalog::{
-    CatalogTrouble, PluginAdvisory, PluginDocument,
+    CatalogTrouble, Demands, PluginAdvisory, PluginDocument,
     client::{DiscoveredReader, FollowedCatalog},
     package::PublisherKey,
     resolve::{PackagePreference, fitting},
@@ -102,6 +102,12 @@ impl<'a> OpenCatalogs<'a> {
         self.offers.installs.iter().find(is_this).map(|install| install.digest.as_str())
     }
 
+    /// What an operator demands of what comes from a catalog.
+    pub(super) fn demands(&self, catalog: &str) -> Result<Demands, CatalogTrouble> {
+        let record = self.offers.catalogs.iter().find(|record| record.name == catalog);
+        record.map_or_else(|| Ok(Demands::default()), |record| Demands::read(&record.attested_by, &record.pins))
+    }
+
     pub(super) fn reader(&self, catalog: &str) -> Result<Rc<RefCell<FollowedCatalog>>, CatalogTrouble> {
         if let Some(open) = self.readers.borrow().get(catalog) {
             return Ok(open.clone());
@@ -154,6 +160,7 @@ impl<'a> OpenCatalogs<'a> {
         });
         let Some(record) = records.first() else { return Ok(None) };
         let mut document = self.reader(&record.name)?.borrow_mut().document(plugin)?;
+        self.demands(&record.name)?.refuse(&mut document, &record.name);
         self.inside.refuse_advised(&record.name, &mut document)?;
         let publisher = publisher(record, bound, &document)?;
         Ok(Some(OfferedPlugin { catalog: record.name.clone(), document, publisher }))

@@ -7,7 +7,10 @@ use super::{
     offers::{OpenCatalogs, missing},
     planning::PlannedStep,
 };
-use camlock_catalog::{CatalogTrouble, TroubleSort, package::PublisherKey};
+use camlock_catalog::{
+    CatalogTrouble, TroubleSort,
+    package::{ATTESTATIONS, PublisherKey},
+};
 use camlock_policy::Source;
 use std::{
     fs, io,
@@ -42,6 +45,11 @@ impl CatalogsInside {
         if !step.publisher.is_empty() {
             part.verify(&PublisherKey::read(&step.publisher)?)?;
         }
+        let demands = open.demands(&step.catalog)?;
+        let listed = version.files.contains_key(ATTESTATIONS).then_some(ATTESTATIONS);
+        let attestations = listed.filter(|_| demands.attestations());
+        let attestations = attestations.map(|file| reader.part(&step.plugin, version, file)).transpose()?;
+        demands.check((&step.plugin, &step.version), &step.catalog, &part, attestations.as_ref())?;
         if step.is_source {
             part.examine_source()?;
         } else {

@@ -146,6 +146,8 @@ pub(super) const CATALOGS: CopiedTable = CopiedTable {
         ("priority", Number),
         ("names", Text),
         ("publishers", Text),
+        ("attested_by", Text),
+        ("pins", Text),
         ("unsigned", Flag),
         ("created_at", Time),
     ],

@@ -13,6 +13,8 @@ fn main_catalog() -> CatalogRecord {
         priority: 7,
         names: vec!["web-*".to_owned()],
         publishers: vec!["RWQ".to_owned()],
+        attested_by: vec!["acme/web".to_owned()],
+        pins: vec!["web-one@1.0.0=00".to_owned()],
         unsigned: true,
         ..CatalogRecord::default()
     }

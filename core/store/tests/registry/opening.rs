@@ -27,8 +27,8 @@ fn dump(world: &World) -> String {
 /// So many there are. What plugins keep lies in a file of its own with SQLite.
 fn migrations(kind: Kind) -> usize {
     match kind {
-        Kind::Sqlite => 9,
-        Kind::Postgres => 16,
+        Kind::Sqlite => 10,
+        Kind::Postgres => 17,
     }
 }
 

@@ -1,0 +1,2 @@
+ALTER TABLE catalogs DROP COLUMN pins;
+ALTER TABLE catalogs DROP COLUMN attested_by;
