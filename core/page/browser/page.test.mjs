@@ -459,6 +459,8 @@ test('tokens are made, and what a role may not do is not there', async () => {
   await signIn(viewer, site, secret);
   await viewer.getByRole('row', { name: /^hello/ }).waitFor();
   assert.equal(await viewer.getByRole('button', { name: /Disable|Enable|Reload/ }).count(), 0);
+  // What plugins bring comes a moment later.
+  await viewer.getByRole('link', { name: 'Board', exact: true }).waitFor();
   assert.deepEqual(await viewer.getByRole('navigation', { name: 'Main' }).getByRole('link').allTextContents(), ['Overview', 'Dashboard', 'Problems', 'Doctor', 'Events', 'Servers', 'Catalog', 'Board']);
   await go(viewer, '#/plugins/greeter', 'greeter');
   assert.deepEqual(await viewer.getByRole('navigation', { name: 'greeter' }).getByRole('link').allTextContents(), ['State', 'Analytics', 'Permissions', 'Logs', 'History', 'Events']);
@@ -468,6 +470,8 @@ test('tokens are made, and what a role may not do is not there', async () => {
   const operator = await visitor(browser);
   await signIn(operator, site, operates);
   await operator.getByRole('button', { name: 'Disable hello' }).waitFor();
+  // What plugins bring comes a moment later.
+  await operator.getByRole('link', { name: 'Board', exact: true }).waitFor();
   assert.deepEqual(await operator.getByRole('navigation', { name: 'Main' }).getByRole('link').allTextContents(), ['Overview', 'Dashboard', 'Problems', 'Doctor', 'Events', 'Servers', 'Catalog', 'Board']);
   for (const tab of ['', '/analytics', '/try', '/grants', '/subscriptions', '/tasks', '/executions', '/logs', '/history', '/events']) {
     await go(operator, `#/plugins/greeter${tab}`, 'greeter');
