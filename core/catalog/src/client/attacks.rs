@@ -13,6 +13,9 @@ use std::{fs, path::Path};
 
 const DAY: i64 = 24;
 
+/// What is changed before it is signed.
+type Forgery = fn(&mut Forged);
+
 fn in_days(days: i64) -> String {
     let end = Timestamp::now().checked_add(SignedDuration::from_hours(DAY * days)).unwrap();
     Timestamp::from_second(end.as_second()).unwrap().to_string()
@@ -139,14 +142,14 @@ fn refused(what: &str, attack: impl FnOnce(&CatalogSite)) -> CatalogTrouble {
 
 #[test]
 fn well_signed_metadata_that_goes_back() {
-    let attack = |change: fn(&mut Forged)| {
+    let attack = |change: Forgery| {
         move |site: &CatalogSite| {
             let mut forged = Forged::next(site);
             change(&mut forged);
             forged.write(site, &[&site.online()]);
         }
     };
-    let cases: [(&str, fn(&mut Forged), &str); 4] = [
+    let cases: [(&str, Forgery, &str); 4] = [
         ("an older snapshot, newly vouched for", |it| it.snapshot["version"] = 1.into(), "rollback"),
         ("older targets, newly vouched for", |it| it.targets["version"] = 1.into(), "rollback"),
         ("an older timestamp", |it| it.timestamp["version"] = 1.into(), "rollback"),
@@ -175,7 +178,7 @@ fn well_signed_metadata_that_goes_back() {
 #[test]
 fn well_signed_metadata_under_another_number() {
     for (what, change) in [
-        ("a snapshot", (|it| it.snapshot["version"] = 9.into()) as fn(&mut Forged)),
+        ("a snapshot", (|it| it.snapshot["version"] = 9.into()) as Forgery),
         ("targets", |it| it.targets["version"] = 9.into()),
     ] {
         refused(what, |site| {
@@ -216,7 +219,7 @@ fn well_signed_metadata_under_another_number() {
 #[test]
 fn what_has_expired_is_not_taken_and_what_is_newer_is() {
     for (what, change) in [
-        ("a timestamp", (|it| Forged::expire(&mut it.timestamp)) as fn(&mut Forged)),
+        ("a timestamp", (|it| Forged::expire(&mut it.timestamp)) as Forgery),
         ("a snapshot", |it| Forged::expire(&mut it.snapshot)),
         ("targets", |it| Forged::expire(&mut it.targets)),
     ] {
@@ -327,7 +330,7 @@ fn stolen_keys_do_not_freeze_a_catalog() {
 
 #[test]
 fn what_is_not_known_is_passed_over_or_refused() {
-    let believed = |change: fn(&mut Forged)| {
+    let believed = |change: Forgery| {
         let site = seen();
         let mut forged = Forged::next(&site);
         change(&mut forged);
