@@ -1,15 +1,18 @@
 //! Where documents are followed: a copy of the repository, as somebody has it who has just cloned it.
 //!
-//! It lies outside the repository, for `cargo new` makes what it finds below a workspace a part of that. What was compiled stays
-//! where all tests compile, and plugins are built the quick way: that is said by variables and by a `camlock.toml` above the copy,
-//! so that commands need not be changed; by the same means `--release` does not optimise here.
+//! It lies outside the repository, for `cargo new` makes what it finds below a workspace a part of that. Plugins are built the quick
+//! way, where all tests build them: that is said by a `camlock.toml` above the copy, so that commands need not be changed. Commands are
+//! tried here, not how fast what they make is: what `cargo run --release` would make is there already, of the same sources, as all tests
+//! have it, and a `cargo` in front of the real one runs that. Compiled once more, in another way, it would take minutes.
 
 use camlock_testing::repository;
 use std::{
     collections::BTreeSet,
-    env, fs,
+    env,
+    fs::{self, Permissions},
     hash::{DefaultHasher, Hash, Hasher},
     net::TcpListener,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -37,6 +40,7 @@ impl Place {
             let _ = fs::remove_dir_all(left);
         }
         copy_all(&repository(), &copy);
+        put_in_front(&above.join("bin"));
         let builds = repository().join("target/builds");
         let settings = format!(
             "plugins.dir = \"camlock/plugins\"\ndata.dir = \"camlock/.camlock\"\nbuild.profile = \"quick\"\nbuild.dir = {builds:?}\n"
@@ -48,6 +52,7 @@ impl Place {
     /// A shell there, or in a folder beside.
     pub(crate) fn shell(&self, folder: &Path, script: &str) -> Command {
         let program = Path::new(env!("CARGO_BIN_EXE_camlock")).parent().unwrap().display();
+        let front = self.copy.with_file_name("bin");
         let mut command = Command::new("bash");
         command.args(["-euo", "pipefail", "-c", script]).current_dir(folder);
         for (name, _) in env::vars().filter(|(name, _)| {
@@ -56,10 +61,7 @@ impl Place {
         }) {
             command.env_remove(name);
         }
-        command.env("PATH", format!("{program}:{}", env::var("PATH").unwrap()));
-        command.env("CARGO_TARGET_DIR", repository().join("target"));
-        // Commands are tried here, not how fast what they make is: optimised it would take minutes more.
-        command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0");
+        command.env("PATH", format!("{}:{program}:{}", front.display(), env::var("PATH").unwrap()));
         command
     }
 }
@@ -69,6 +71,17 @@ fn above() -> PathBuf {
     let mut hasher = DefaultHasher::new();
     repository().hash(&mut hasher);
     env::temp_dir().join(format!("camlock-documents-{:x}", hasher.finish()))
+}
+
+/// A `cargo` that runs what is there, and leaves all else to the real one.
+fn put_in_front(folder: &Path) {
+    let real = env::var("CARGO").expect("cargo runs the tests");
+    let front = format!(
+        "#!/bin/sh\ncase \"$*\" in\n  \"run --release -- \"*) shift 3; exec camlock \"$@\" ;;\n  *) exec '{real}' \"$@\" ;;\nesac\n"
+    );
+    fs::create_dir_all(folder).unwrap();
+    fs::write(folder.join("cargo"), front).unwrap();
+    fs::set_permissions(folder.join("cargo"), Permissions::from_mode(0o755)).unwrap();
 }
 
 /// Waits for whoever else has the address.
