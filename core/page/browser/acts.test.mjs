@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, rmSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { HOSTILE } from './corpus.mjs';
 import { chatty, hello, sources } from './plugins.mjs';
@@ -223,7 +223,7 @@ test('what the doctor finds: of the server for all, of its machine for operators
   }
   await admin.getByLabel('Colours').selectOption('auto');
   // The words are those of the command line.
-  const told = JSON.parse(spawnSync(process.env.CAMLOCK_PROGRAM, ['doctor', '--json', '--listen', '127.0.0.1:0'], { cwd: site.root, encoding: 'utf8' }).stdout).findings;
+  const told = JSON.parse(spawnSync(resolve(process.env.CAMLOCK_PROGRAM), ['doctor', '--json', '--listen', '127.0.0.1:0'], { cwd: site.root, encoding: 'utf8' }).stdout).findings;
   const seen = (await site.api('GET', '/api/v1/doctor')).findings;
   const steady = (list) => list.filter(({ about }) => !['disk', 'address'].includes(about));
   assert.deepEqual(steady(seen), steady(told));

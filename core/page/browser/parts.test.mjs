@@ -172,7 +172,7 @@ test('what the guide shows stands on the page: a widget, one that is set, a page
   await admin.getByLabel('Colours').selectOption('auto');
   assert.deepEqual(admin.wrong, []);
   for (const name of ['counting', 'charting']) site.cli('remove', name);
-  await admin.getByRole('link', { name: 'How often', exact: true }).waitFor({ state: 'detached' });
+  await admin.getByRole('link', { name: 'How often', exact: true }).first().waitFor({ state: 'detached' });
 });
 
 test('a plugin’s theme colours the page, and frames in it, as long as it is there', async () => {
