@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { HOSTILE } from './corpus.mjs';
 import { chatty, hello, sources } from './plugins.mjs';
-import { faults, launch, picture, raw, signIn, Site, visitor } from './site.mjs';
+import { fine, goTo, launch, leave, picture, raw, signIn, Site, visitor } from './site.mjs';
 
 let site;
 let browser;
@@ -33,22 +33,9 @@ after(async () => {
   await site?.end();
 });
 
-afterEach(async (context) => {
-  if (context.passed !== false || !admin) return;
-  await picture(admin, 'failed-acts');
-  context.diagnostic(`${admin.url()} showed: ${await admin.locator('body').innerText()}`);
-  context.diagnostic(`consoles and refusals: ${JSON.stringify(admin.wrong)}`);
-});
+afterEach((context) => leave(context, 'failed-acts', admin));
 
-const go = async (page, hash, heading) => {
-  await page.goto(`${site.page}/${hash}`);
-  await page.getByRole('heading', { name: heading, level: 1 }).waitFor();
-};
-
-const fine = async (page, where) => {
-  assert.deepEqual(await faults(page), [], where);
-  assert.deepEqual(page.wrong, [], where);
-};
+const go = (page, hash, heading) => goTo(page, site, hash, heading);
 
 /** Sends no more than so many bytes in a second. */
 async function slowed(page, bytes) {

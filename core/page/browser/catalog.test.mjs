@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { Keeper, readme } from './authors.mjs';
 import { HOSTILE } from './corpus.mjs';
-import { faults, launch, picture, raw, signIn, Site, visitor } from './site.mjs';
+import { fine, goTo, launch, leave, picture, raw, signIn, Site, visitor } from './site.mjs';
 
 let site;
 let keeper;
@@ -32,23 +32,9 @@ after(async () => {
   await site?.end();
 });
 
-// What stood there when something was not as it should be, for whoever reads the log.
-afterEach(async (context) => {
-  if (context.passed !== false || !admin) return;
-  await picture(admin, 'failed-catalog');
-  context.diagnostic(`${admin.url()} showed: ${await admin.locator('body').innerText()}`);
-  context.diagnostic(`consoles and refusals: ${JSON.stringify(admin.wrong)}`);
-});
+afterEach((context) => leave(context, 'failed-catalog', admin));
 
-const go = async (page, hash, heading) => {
-  await page.goto(`${site.page}/${hash}`);
-  await page.getByRole('heading', { name: heading, level: 1 }).waitFor();
-};
-
-const fine = async (page, where) => {
-  assert.deepEqual(await faults(page), [], where);
-  assert.deepEqual(page.wrong, [], where);
-};
+const go = (page, hash, heading) => goTo(page, site, hash, heading);
 
 /** As it is in each theme, wide and on a phone, each with a picture. */
 async function everywhere(page, name) {
@@ -153,6 +139,10 @@ test('a click installs it with its configuration, with what it needs, and it ser
   assert.equal(await admin.getByLabel('Greeting').inputValue(), 'x');
   await fine(admin, 'an install that was refused');
   await picture(admin, 'catalog-refused');
+  // So it is by whichever path it is asked for.
+  for (const [path, body] of [['/api/v1/plugins', { plugin_id: 'greeter' }], ['/api/plugins/marketplace/install/greeter', {}]]) {
+    await assert.rejects(site.api('POST', path, { ...body, config: { greeting: 'x' } }), /: 400 .*\/greeting/);
+  }
   assert.equal((await raw(`${site.url}/api/v1/p/greeter/`)).status, 404);
   await admin.getByLabel('Greeting').fill('good day');
   await admin.getByRole('button', { name: 'Install 0.1.0' }).click();

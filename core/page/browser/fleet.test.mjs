@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { hello } from './plugins.mjs';
 import { Postgres } from './postgres.mjs';
-import { faults, launch, picture, raw, signIn, Site, visitor } from './site.mjs';
+import { fine, goTo, launch, picture, raw, signIn, Site, visitor } from './site.mjs';
 
 let postgres;
 let one;
@@ -41,20 +41,10 @@ afterEach(async (context) => {
   for (const page of [here, there]) context.diagnostic(`${page.url()} showed: ${await page.locator('body').innerText()} ${JSON.stringify(page.wrong)}`);
 });
 
-const go = async (page, site, hash, heading) => {
-  await page.goto(`${site.page}/${hash}`);
-  await page.getByRole('heading', { name: heading, level: 1 }).waitFor();
-};
-
-const fine = async (page, where) => {
-  assert.deepEqual(await faults(page), [], where);
-  assert.deepEqual(page.wrong, [], where);
-};
-
 const server = (page, site) => page.locator('section.card').filter({ hasText: new URL(site.url).host });
 
 test('servers of a fleet stand beside each other, with what each serves', async () => {
-  await go(here, one, '#/nodes', 'Servers');
+  await goTo(here, one, '#/nodes', 'Servers');
   for (const site of [one, other]) await server(here, site).getByRole('row', { name: /^hello/ }).getByText('serving').waitFor();
   await server(here, one).getByText('this one').waitFor();
   assert.equal(await server(here, other).getByText('this one').count(), 0);
@@ -63,8 +53,8 @@ test('servers of a fleet stand beside each other, with what each serves', async 
 });
 
 test('a rollout shows as it goes: who is waited for, and then the new one on both', async () => {
-  await go(here, one, '#/plugins/hello', 'hello');
-  await go(there, other, '#/', 'Plugins');
+  await goTo(here, one, '#/plugins/hello', 'hello');
+  await goTo(there, other, '#/', 'Plugins');
   // Until it goes on, nothing is agreed on.
   other.child.kill('SIGSTOP');
   try {
@@ -85,7 +75,7 @@ test('a rollout shows as it goes: who is waited for, and then the new one on bot
 });
 
 test('an act on one server, and an UPDATE in the database, show on the pages of both', async () => {
-  await go(here, one, '#/', 'Plugins');
+  await goTo(here, one, '#/', 'Plugins');
   await here.getByRole('button', { name: 'Disable hello' }).click();
   for (const page of [here, there]) await page.getByRole('button', { name: 'Enable hello' }).waitFor();
   assert.equal(postgres.sql("UPDATE camlock.plugins SET enabled = true WHERE name = 'hello'"), '');
@@ -102,7 +92,7 @@ test('what is plotted is what all servers counted together, and each generation 
   // What a server counted is written at its end, and every minute.
   await other.stop();
   assert.ok((await requests()) - before >= 12, `${before} and then ${await requests()}`);
-  await go(here, one, '#/plugins/hello/analytics', 'hello');
+  await goTo(here, one, '#/plugins/hello/analytics', 'hello');
   await here.getByText('2 of them served it lately').waitFor();
   const generations = here.getByRole('region', { name: 'Generation by generation' });
   for (const site of [one, other]) await generations.getByRole('row').filter({ hasText: new URL(site.url).host }).first().waitFor();
@@ -114,18 +104,18 @@ test('what is plotted is what all servers counted together, and each generation 
 });
 
 test('a server that falls silent is said to be, with what to do, and is well again when it is heard of', async () => {
-  await go(here, one, '#/nodes', 'Servers');
+  await goTo(here, one, '#/nodes', 'Servers');
   other.child.kill('SIGSTOP');
   try {
     await server(here, other).getByText('silent').waitFor({ timeout: 60_000 });
     await fine(here, 'a silent server');
-    await go(here, one, '#/problems', 'Problems');
+    await goTo(here, one, '#/problems', 'Problems');
     await here.getByRole('listitem').filter({ hasText: 'has been silent since' }).getByText('look whether that server runs').waitFor();
     await fine(here, 'a silent server among problems');
   } finally {
     other.child.kill('SIGCONT');
   }
   await here.getByText('has been silent since').waitFor({ state: 'detached', timeout: 60_000 });
-  await go(here, one, '#/nodes', 'Servers');
+  await goTo(here, one, '#/nodes', 'Servers');
   await server(here, other).getByText('silent').waitFor({ state: 'detached', timeout: 60_000 });
 });

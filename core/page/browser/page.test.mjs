@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { HOSTILE } from './corpus.mjs';
 import { brings, broken, clock, evil, evilParts, failing, greeter, hello, looping } from './plugins.mjs';
-import { faults, framed, launch, picture, raw, signIn, Site, visitor } from './site.mjs';
+import { fine, framed, goTo, launch, leave, picture, raw, signIn, Site, visitor } from './site.mjs';
 
 let site;
 let browser;
@@ -28,23 +28,9 @@ after(async () => {
   await site?.end();
 });
 
-// What stood there when something was not as it should be, for whoever reads the log.
-afterEach(async (context) => {
-  if (context.passed !== false || !admin) return;
-  await picture(admin, 'failed');
-  context.diagnostic(`${admin.url()} showed: ${await admin.locator('body').innerText()}`);
-  context.diagnostic(`consoles and refusals: ${JSON.stringify(admin.wrong)}`);
-});
+afterEach((context) => leave(context, 'failed', admin));
 
-const go = async (page, hash, heading) => {
-  await page.goto(`${site.page}/${hash}`);
-  if (heading) await page.getByRole('heading', { name: heading, level: 1 }).waitFor();
-};
-
-const fine = async (page, where) => {
-  assert.deepEqual(await faults(page), [], where);
-  assert.deepEqual(page.wrong, [], where);
-};
+const go = (page, hash, heading) => goTo(page, site, hash, heading);
 
 test('a token is pasted, a wrong one is refused, and what is shown is the overview', async () => {
   await admin.goto(`${site.page}/`);

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { artifact, held, swaps } from './measures.mjs';
 import { brings, clock, failing, sorts } from './plugins.mjs';
-import { faults, framed, launch, picture, raw, signIn, Site, visitor } from './site.mjs';
+import { fine, framed, goTo, launch, leave, picture, raw, signIn, Site, visitor } from './site.mjs';
 
 const CLOCK = { permissions: ['ui:read', 'ui:call'], parts: 'widgets = [{ id = "clock", title = "Inner clock", module = "clock.js" }]', files: { 'clock.js': clock('one'), 'shared/shown.js': 'export const shown = (word) => `shows ${word}`;' } };
 
@@ -33,22 +33,9 @@ after(async () => {
   await site?.end();
 });
 
-afterEach(async (context) => {
-  if (context.passed !== false || !admin) return;
-  await picture(admin, 'failed-parts');
-  context.diagnostic(`${admin.url()} showed: ${await admin.locator('body').innerText()}`);
-  context.diagnostic(`consoles and refusals: ${JSON.stringify(admin.wrong)}`);
-});
+afterEach((context) => leave(context, 'failed-parts', admin));
 
-const go = async (page, hash, heading) => {
-  await page.goto(`${site.page}/${hash}`);
-  await page.getByRole('heading', { name: heading, level: 1 }).waitFor();
-};
-
-const fine = async (page, where) => {
-  assert.deepEqual(await faults(page), [], where);
-  assert.deepEqual(page.wrong, [], where);
-};
+const go = (page, hash, heading) => goTo(page, site, hash, heading);
 
 test('a trusted plugin’s part runs in the page, is swapped there, kept when the new one fails, and asks no more than others', async () => {
   await go(admin, '#/dashboard', 'Dashboard');

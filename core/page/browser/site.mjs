@@ -1,4 +1,5 @@
 // A server of its own in a folder of its own, with a browser that looks at it. What must not live here: what is tried.
+import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -168,4 +169,24 @@ export const framed = (page, title) => page.frameLocator(`iframe[title="${title}
 export async function picture(page, name) {
   mkdirSync(SCREENS, { recursive: true });
   await page.screenshot({ path: join(SCREENS, `${name}.png`) });
+}
+
+/** Goes to a view of a site's page, whose heading is there then. */
+export async function goTo(page, site, hash, heading) {
+  await page.goto(`${site.page}/${hash}`);
+  if (heading) await page.getByRole('heading', { name: heading, level: 1 }).waitFor();
+}
+
+/** Nothing that a judge of accessibility finds, and no error that the browser told of. */
+export async function fine(page, where) {
+  assert.deepEqual(await faults(page), [], where);
+  assert.deepEqual(page.wrong, [], where);
+}
+
+/** What stood there when something was not as it should be, for whoever reads the log. */
+export async function leave(context, name, page) {
+  if (context.passed !== false || !page) return;
+  await picture(page, name);
+  context.diagnostic(`${page.url()} showed: ${await page.locator('body').innerText()}`);
+  context.diagnostic(`consoles and refusals: ${JSON.stringify(page.wrong)}`);
 }
