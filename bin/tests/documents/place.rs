@@ -73,9 +73,15 @@ fn above() -> PathBuf {
     env::temp_dir().join(format!("camlock-documents-{:x}", hasher.finish()))
 }
 
-/// A `cargo` that runs what is there, and leaves all else to the real one.
+/// A `cargo` that runs what is there, and leaves all else to the one that a reader's shell would find. That is not `$CARGO` where
+/// rustup is: a toolchain's own cargo does not tell rustup's `rustc` which toolchain to be, so each crate's `rust-toolchain.toml` would.
 fn put_in_front(folder: &Path) {
-    let real = env::var("CARGO").expect("cargo runs the tests");
+    let path = env::var_os("PATH").unwrap_or_default();
+    let real = env::split_paths(&path)
+        .map(|folder| folder.join("cargo"))
+        .find(|cargo| cargo.is_file())
+        .expect("cargo is in PATH");
+    let real = real.display();
     let front = format!(
         "#!/bin/sh\ncase \"$*\" in\n  \"run --release -- \"*) shift 3; exec camlock \"$@\" ;;\n  *) exec '{real}' \"$@\" ;;\nesac\n"
     );

@@ -8,7 +8,7 @@
 //!   `LC_…`, all `XDG_…`;
 //! - cargo's and rustup's places and network: `CARGO_HOME`, `CARGO_BUILD_JOBS`, all `CARGO_HTTP_…` and `CARGO_NET_…`, of registries
 //!   `…_INDEX` and `…_PROTOCOL` (no tokens: cargo reads those of `credentials.toml` below `CARGO_HOME`), `RUSTUP_HOME`,
-//!   `RUSTUP_DIST_SERVER`, `RUSTUP_UPDATE_ROOT`;
+//!   `RUSTUP_DIST_SERVER`, `RUSTUP_UPDATE_ROOT`, and `RUSTUP_AUTO_INSTALL`, by which an operator forbids to fetch toolchains;
 //! - proxies and certificates: `http_proxy`, `https_proxy`, `all_proxy`, `no_proxy` in small and capital letters, `SSL_CERT_FILE`,
 //!   `SSL_CERT_DIR`, `CURL_CA_BUNDLE`, `GIT_SSL_CAINFO`;
 //! - what compilers and linkers of C are told, and build scripts with them: the names in `TOOLCHAIN`, and all that begin or end
@@ -39,6 +39,7 @@ const USUAL: &[&str] = &[
     "RUSTUP_HOME",
     "RUSTUP_DIST_SERVER",
     "RUSTUP_UPDATE_ROOT",
+    "RUSTUP_AUTO_INSTALL",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "CURL_CA_BUNDLE",
@@ -131,6 +132,7 @@ mod tests {
             "HOME",
             "LC_ALL",
             "CARGO_HOME",
+            "RUSTUP_AUTO_INSTALL",
             "CARGO_HTTP_PROXY",
             "CARGO_REGISTRIES_OURS_INDEX",
             "CARGO_REGISTRIES_CRATES_IO_PROTOCOL",
