@@ -238,8 +238,19 @@ impl Watch {
 
     /// A lease, if there is still one to share: what has ended stays ended.
     pub fn try_share(&self, held_for: Use) -> Option<Lease> {
-        let raise = |state: usize| (all(state) > 0).then(|| state + weight(held_for));
-        self.shared.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, raise).ok()?;
+        // By hand: what the library calls this has another name than what loom calls it.
+        let shared = &self.shared.state;
+        let mut state = shared.load(Ordering::Relaxed);
+        while all(state) > 0 {
+            let raised = state + weight(held_for);
+            match shared.compare_exchange_weak(state, raised, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(meanwhile) => state = meanwhile,
+            }
+        }
+        if all(state) == 0 {
+            return None;
+        }
         self.shared.uses[held_for as usize].fetch_add(1, Ordering::Relaxed);
         Some(Lease { shared: self.shared.clone(), held_for })
     }

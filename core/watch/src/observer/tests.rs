@@ -60,7 +60,7 @@ impl notify::Watcher for Limited {
     }
 
     fn watch(&mut self, path: &Path, mode: RecursiveMode) -> notify::Result<()> {
-        let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        let left = self.left.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         left.map_err(|_| Error::new(ErrorKind::MaxFilesWatch))?;
         self.eyes.watch(path, mode)
     }
