@@ -44,7 +44,7 @@ pub(crate) fn taken_out(file: &[u8]) -> Option<(usize, Vec<u8>)> {
     let start = usize::try_from(dynamic.p_offset(endian)).ok()?;
     let length = usize::try_from(dynamic.p_filesz(endian)).ok()?;
     let mut section = file.get(start..start.checked_add(length)?)?.to_vec();
-    for entry in section.chunks_exact_mut(ENTRY) {
+    for entry in section.as_chunks_mut::<ENTRY>().0 {
         let tag = u64::from_le_bytes(entry[..8].try_into().ok()?);
         match tag {
             0 => break,
@@ -153,7 +153,7 @@ mod tests {
         let file = std::fs::read("/proc/self/exe").unwrap();
         let (start, section) = taken_out(&file).expect("a test program is dynamically linked");
         let tags = |section: &[u8]| -> Vec<u64> {
-            let entries = section.chunks_exact(ENTRY);
+            let entries = section.as_chunks::<ENTRY>().0.iter();
             entries
                 .map(|entry| u64::from_le_bytes(entry[..8].try_into().unwrap()))
                 .take_while(|tag| *tag != 0)

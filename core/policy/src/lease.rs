@@ -241,15 +241,15 @@ impl Watch {
         // By hand: what the library calls this has another name than what loom calls it.
         let shared = &self.shared.state;
         let mut state = shared.load(Ordering::Relaxed);
-        while all(state) > 0 {
+        loop {
+            if all(state) == 0 {
+                return None;
+            }
             let raised = state + weight(held_for);
             match shared.compare_exchange_weak(state, raised, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(meanwhile) => state = meanwhile,
             }
-        }
-        if all(state) == 0 {
-            return None;
         }
         self.shared.uses[held_for as usize].fetch_add(1, Ordering::Relaxed);
         Some(Lease { shared: self.shared.clone(), held_for })

@@ -192,11 +192,11 @@ pub(super) struct ThereThen {
 
 impl RunningThen {
     pub(super) fn parse(bytes: &[u8]) -> Self {
-        let numbers: Vec<_> = bytes.chunks_exact(size_of::<u64>()).collect();
+        let numbers = bytes.as_chunks().0;
         if numbers.len() != NUMBERS {
             return RunningThen::default();
         }
-        let number = |at: usize| numbers[at].first_chunk().copied().map_or(0, u64::from_ne_bytes);
+        let number = |at: usize| u64::from_ne_bytes(numbers[at]);
         let mut then = RunningThen::default();
         let mut keys = Vec::new();
         for row in (0..ROWS).map(|row| row * ROW).filter(|row| number(*row) != 0) {

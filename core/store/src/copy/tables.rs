@@ -229,7 +229,7 @@ impl ColumnKind {
 /// Bytes that were read as hexadecimal digits.
 fn of_hexadecimal(text: &str) -> Vec<u8> {
     let digit = |digit: u8| char::from(digit).to_digit(16).unwrap_or_default() as u8;
-    text.as_bytes().chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
+    text.as_bytes().as_chunks().0.iter().map(|[high, low]| digit(*high) << 4 | digit(*low)).collect()
 }
 
 /// PostgreSQL keeps no NUL.

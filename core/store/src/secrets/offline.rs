@@ -74,7 +74,7 @@ pub(crate) async fn reseal(
     for row in rows {
         let plugin = row.plugin.clone();
         let (pointer, sealed) = row.secret();
-        let anew = reseal(&plugin, &pointer, &sealed).map_err(&refused)?;
+        let anew = reseal(&plugin, &pointer, &sealed).map_err(refused)?;
         let put = "UPDATE plugin_secrets SET key_id = $3, sealed = $4 WHERE plugin = $1 AND pointer = $2";
         let values: Vec<Value> = vec![plugin.into(), pointer.into(), anew.key_id.into(), anew.bytes.into()];
         work.run(put, values).await?;
