@@ -107,7 +107,7 @@ pub(super) fn signals(descriptor: &OwnedFd) -> Vec<i32> {
     let mut heard = Vec::new();
     let mut records = [0; RECORD * 8];
     while let Ok(count @ 1..) = rustix::io::read(descriptor, &mut records) {
-        let numbers = records[..count].chunks_exact(RECORD).filter_map(|record| record.first_chunk());
+        let numbers = records[..count].as_chunks::<RECORD>().0.iter().filter_map(|record| record.first_chunk());
         heard.extend(numbers.map(|number| i32::from_ne_bytes(*number)));
     }
     heard
