@@ -198,7 +198,7 @@ fn count_crossings() -> Vec<Row> {
             .args(["dispatch", what, &count.to_string()])
             .output()
             .ok()?;
-        Some(String::from_utf8_lossy(&output.stderr).into_owned()).filter(|_| output.status.success())
+        output.status.success().then(|| String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let (few, many) = (1_000, 3_000);
     let counted = |tool: &[&str], before: &str, what: &str| {
