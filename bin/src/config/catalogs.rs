@@ -54,9 +54,12 @@ impl FollowedKeys {
         }
         // Whoever says nothing of the root trusts whichever is there when the server starts; a file is no place to do that by the way.
         if root_sha256.is_none() && !unsigned {
-            return Err(Misconfigured(format!(
-                "[[catalog]] `{name}`: `root_sha256` is missing: its keepers tell it, and `camlock catalog add` shows it"
-            )));
+            // What is discovered is never signed.
+            let told = match url.starts_with("discovered:") {
+                true => "`unsigned = true` is missing: nobody signs what is discovered",
+                false => "`root_sha256` is missing: its keepers tell it, and `camlock catalog add` shows it",
+            };
+            return Err(Misconfigured(format!("[[catalog]] `{name}`: {told}")));
         }
         Ok(CatalogOrder { name, url, root_sha256, priority, names: only, publishers, attested_by, pins, unsigned })
     }
@@ -129,6 +132,7 @@ mod tests {
         for (text, expected) in [
             ("[[catalog]]\nname = \"Main\"\nurl = \"file:///x\"", "`Main` is no name for a catalog"),
             ("[[catalog]]\nname = \"main\"\nurl = \"file:///x\"", "`root_sha256` is missing"),
+            ("[[catalog]]\nname = \"ours\"\nurl = \"discovered:acme\"", "`unsigned = true` is missing"),
             ("[[catalog]]\nname = \"main\"", "missing field `url`"),
             ("catalogs.advisories = \"panic\"", "unknown variant `panic`"),
             ("catalogs.updates.pin = \"1\"", "`updates.pin` is for one plugin"),

@@ -239,6 +239,29 @@ test('what a role may not do is not there', async () => {
   assert.equal((await raw(`${site.url}/api/v1/p/helper/`)).text, 'helps more hello');
 });
 
+test('what is demanded of a catalog is said, and said when it is wanted', async () => {
+  await go(admin, '#/catalog/sources', 'Catalog');
+  const form = admin.getByRole('form', { name: 'Follow a catalog' });
+  const follow = () => form.getByRole('button', { name: 'Follow a catalog' }).click();
+  await form.getByLabel('Name').fill('held');
+  await form.getByLabel('Address').fill(keeper.url);
+  await form.getByLabel(/^Attested by/).fill('acme/greeter:release.yml, acme/helper');
+  await form.getByLabel(/^Pins/).fill('helper@newest');
+  await follow();
+  await admin.getByText('is no pin').first().waitFor();
+  await admin.getByRole('button', { name: 'Dismiss' }).click();
+  assert.equal(await form.getByLabel(/^Attested by/).inputValue(), 'acme/greeter:release.yml, acme/helper', 'what was typed stays');
+  await form.getByLabel(/^Pins/).fill(`helper@0.1.1=${'0'.repeat(64)}`);
+  await follow();
+  const row = admin.getByRole('row', { name: /^held/ });
+  await row.getByText('attested by acme/greeter:release.yml, acme/helper').waitFor();
+  await row.getByText('pinned: helper@0.1.1').waitFor();
+  await fine(admin, 'a catalog of which much is demanded');
+  await row.getByRole('button', { name: 'Remove held' }).click();
+  await admin.getByRole('dialog').getByRole('button', { name: 'Remove' }).click();
+  await row.waitFor({ state: 'detached' });
+});
+
 test('a catalog that fails says why, and nothing else changes', async () => {
   const [there, away] = [join(site.root, 'catalog'), join(site.root, 'away')];
   await go(admin, '#/catalog/sources', 'Catalog');

@@ -14,6 +14,9 @@ export function provenance(offer, catalog, version) {
   else if (version && !version.signed) list.push(['bad', 'offer.signature.lacks', { version: version.version }]);
   else list.push(['good', 'offer.signed', {}]);
   if (offer.publisher) list.push(['', catalog?.publishers.includes(offer.publisher) ? 'offer.key.listed' : 'offer.key.first', { catalog: offer.catalog }]);
+  if (catalog?.attested_by.length) list.push(['good', 'offer.attested', { list: catalog.attested_by.join(', ') }]);
+  const pins = catalog?.pins.filter((pin) => pin.startsWith(`${offer.name}@`)) ?? [];
+  if (pins.length) list.push(['good', 'offer.pinned', { list: pins.map((pin) => pin.slice(offer.name.length + 1).split('=')[0]).join(', ') }]);
   list.push(catalog?.trouble ? ['bad', 'offer.catalog.trouble', { catalog: offer.catalog, why: catalog.trouble }] : ['', 'offer.catalog', { catalog: offer.catalog }]);
   list.push(['', 'offer.attestation', {}]);
   return list;

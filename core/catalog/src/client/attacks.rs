@@ -278,6 +278,29 @@ fn signatures_are_counted_by_keys() {
 }
 
 #[test]
+fn a_key_counts_once_under_whatever_ids() {
+    let named_twice = |root: &mut Value, upper: bool| {
+        let ids = root["roles"]["root"]["keyids"].as_array().unwrap().clone();
+        let mut key = root["keys"][ids[0].as_str().unwrap()].clone();
+        if upper {
+            key["keyval"]["public"] = key["keyval"]["public"].as_str().unwrap().to_ascii_uppercase().into();
+        }
+        root["keys"]["again"] = key;
+        root["roles"]["root"]["keyids"] = json!([ids[0], "again"]);
+    };
+    for upper in [false, true] {
+        let site = seen();
+        site.next_root(3, |root| named_twice(root, upper));
+        let why = site.open().unwrap_err().reason;
+        assert!(why.contains("names one key under two ids, ") && why.contains("again"), "{why}");
+        // Nor is such a root one to begin with.
+        let first = fs::read(site.file("2.root.json")).unwrap();
+        let why = CatalogReader::open(site.place(), &first, TrustedFiles::default(), Timestamp::now()).unwrap_err().reason;
+        assert!(why.contains("names one key under two ids, "), "{why}");
+    }
+}
+
+#[test]
 fn roots_follow_each_other() {
     // Signed by enough of the old keys, and by enough of the new ones.
     let site = seen();

@@ -8,6 +8,7 @@ mod followed;
 mod listing;
 mod mirror;
 mod place;
+mod roots;
 #[cfg(test)]
 mod site;
 mod sync;

@@ -1,6 +1,6 @@
 //! Following a catalog: what is new since the last time, and documents and files of single plugins.
 
-use super::{CatalogPlace, TrustedFiles};
+use super::{CatalogPlace, TrustedFiles, roots};
 use crate::{
     CatalogTrouble,
     documents::{AdvisoryList, ListingLine, PluginDocument, PluginVersion, unpack_lines},
@@ -71,7 +71,13 @@ impl CatalogFiles {
 
 impl Repository for CatalogFiles {
     fn fetch_metadata<'a>(&'a self, name: &'a str, most: u64) -> FetchFuture<'a> {
-        self.fetch(format!("metadata/{name}"), most)
+        Box::pin(async move {
+            let fetched = self.fetch(format!("metadata/{name}"), most).await?;
+            if let Some(bytes) = fetched.as_deref().filter(|_| roots::is_root(name)) {
+                roots::check_ids(bytes).map_err(Error::Malformed)?;
+            }
+            Ok(fetched)
+        })
     }
 
     fn fetch_target<'a>(&'a self, path: &'a str, most: u64) -> FetchFuture<'a> {
@@ -119,6 +125,7 @@ impl CatalogReader {
         let updater = Updater::new(CatalogFiles(place.clone()), root).map_err(|error| {
             CatalogTrouble::denied(format!("the root of {place} is none: {}", proofs::sentence(&error)))
         })?;
+        roots::check_ids(root).map_err(|why| CatalogTrouble::denied(format!("{place}: {why}")))?;
         let mut updater = updater.with_config(limits).with_store(trusted);
         at_once(updater.refresh(now)).map_err(|error| trouble_of(&place, &error))?;
         Ok(CatalogReader { place, updater, now })

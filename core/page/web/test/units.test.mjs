@@ -150,10 +150,13 @@ test('of what a catalog offers it is understood what fits, who vouches for it, a
   const offer = { name: 'hello', catalog: 'main', publisher: 'RWQ1', versions: [listed('3.0.0', { unfit: 'it needs GLIBC 2.99' }), listed('2.0.0', { yanked: 'it is broken' }), listed('1.1.0', { permissions: ['storage', 'tasks'], dependencies: ['store ^2'] }), listed('1.0.0', { permissions: ['storage'] })] };
   assert.equal(newestHere(offer).version, '1.1.0');
   assert.equal(newestHere({ versions: [] }), null);
-  const words = (of, catalog, version) => provenance(of, catalog, version).map(([tone, word]) => `${tone} ${word}`.trim());
+  const words = (of, catalog, version) => provenance(of, catalog && { attested_by: [], pins: [], ...catalog }, version).map(([tone, word]) => `${tone} ${word}`.trim());
   assert.deepEqual(words(offer, { publishers: [], trouble: null }, offer.versions[2]), ['good offer.signed', 'offer.key.first', 'offer.catalog', 'offer.attestation']);
   assert.deepEqual(words(offer, { publishers: ['RWQ1'], trouble: 'it is down' }, listed('1', { signed: false })), ['bad offer.signature.lacks', 'offer.key.listed', 'bad offer.catalog.trouble', 'offer.attestation']);
   assert.equal(words({ ...offer, publisher: null }, null, null)[0], 'bad offer.unsigned');
+  const demanding = { publishers: [], trouble: null, attested_by: ['acme/hello'], pins: [`${offer.name}@1.1.0=00`, `${offer.name}@2.0.0=11`, 'another@1.0.0=22'] };
+  assert.deepEqual(provenance(offer, demanding, null).slice(2, 4), [['good', 'offer.attested', { list: 'acme/hello' }], ['good', 'offer.pinned', { list: '1.1.0, 2.0.0' }]]);
+  assert.ok(!words(offer, { publishers: [], trouble: null, pins: ['another@1.0.0=22'] }, null).includes('good offer.pinned'));
   for (const [, word] of provenance(offer, null, null)) assert.ok(word in WORDS, word);
   const schema = (properties) => ({ type: 'object', properties });
   const found = changes({ version: offer.versions[3], schema: schema({ a: { type: 'string' }, b: { type: 'integer' } }) }, { version: offer.versions[2], schema: schema({ b: { type: 'number' }, c: { type: 'object', properties: { d: { type: 'string' } } } }) });

@@ -7,7 +7,8 @@ import { t } from '../messages.js';
 import { code, name, perform, quiet, table, time, words } from '../parts.js';
 import { changed, may, state } from '../store.js';
 
-const empty = () => ({ name: '', url: '', root_sha256: '', unsigned: false });
+const empty = () => ({ name: '', url: '', root_sha256: '', attested_by: '', pins: '', unsigned: false });
+const listed = (text) => text.split(',').map((one) => one.trim()).filter(Boolean);
 let wish = empty();
 
 const of = (catalog, rest = '') => `/api/v1/catalogs/${encodeURIComponent(catalog.name)}${rest}`;
@@ -25,7 +26,8 @@ async function remove(catalog) {
 
 async function add(event) {
   event.preventDefault();
-  const { root_sha256: root, ...body } = wish;
+  const { root_sha256: root, ...rest } = wish;
+  const body = { ...rest, attested_by: listed(wish.attested_by), pins: listed(wish.pins) };
   const added = await perform('catalog', () => act('POST', '/api/v1/catalogs', { body: { ...body, ...(root && { root_sha256: root.trim() }) } }));
   if (!added) return;
   wish = empty();
@@ -34,7 +36,8 @@ async function add(event) {
 
 function row(catalog) {
   const busy = state.busy.has(`catalog/${catalog.name}`) ? 'true' : null;
-  const limits = [catalog.names.length && t('sources.names', { list: catalog.names.join(', ') }), catalog.publishers.length && t('sources.publishers', { count: catalog.publishers.length })].filter(Boolean);
+  const limits = [catalog.names.length && t('sources.names', { list: catalog.names.join(', ') }), catalog.publishers.length && t('sources.publishers', { count: catalog.publishers.length }),
+    catalog.attested_by.length && t('sources.attested', { list: catalog.attested_by.join(', ') }), catalog.pins.length && t('sources.pins', { list: catalog.pins.map((pin) => pin.split('=')[0]).join(', ') })].filter(Boolean);
   return h('tr', { key: catalog.name },
     h('th', { scope: 'row' }, name(catalog.name), catalog.unsigned && [' ', h('span', { class: 'tag bad' }, t('sources.unsigned'))]),
     h('td', { class: 'why' }, catalog.trouble ? h('span', { class: 'bad reason' }, t('sources.failing', { why: catalog.trouble })) : catalog.synced ? h('span', { class: 'good' }, t('sources.well')) : h('span', { class: 'quiet' }, t('sources.notYet')), catalog.synced && h('span', { class: 'quiet below' }, t('sources.looked'), ' ', time(catalog.synced))),
@@ -47,7 +50,7 @@ function row(catalog) {
 function form() {
   const field = (key, label, more = {}) => h('div', { class: key === 'name' ? 'field' : 'field wide' }, h('label', { for: `catalog-${key}` }, label), h('input', { id: `catalog-${key}`, type: 'text', autocomplete: 'off', spellcheck: 'false', value: wish[key], oninput: (event) => { wish[key] = event.target.value; changed(); }, ...more }));
   return h('form', { key: 'add', class: 'row card', 'aria-label': t('sources.add'), onsubmit: add },
-    field('name', t('col.name'), { required: true }), field('url', t('sources.url'), { required: true }), field('root_sha256', t('sources.root.wanted')),
+    field('name', t('col.name'), { required: true }), field('url', t('sources.url'), { required: true }), field('root_sha256', t('sources.root.wanted')), field('attested_by', t('sources.attested.wanted')), field('pins', t('sources.pins.wanted')),
     h('label', { class: 'choice' }, h('input', { type: 'checkbox', checked: wish.unsigned, onchange: (event) => { wish.unsigned = event.target.checked; changed(); } }), t('sources.unsigned.take')),
     h('button', { class: 'primary', type: 'submit', 'aria-busy': state.busy.has('catalog') ? 'true' : null }, t('sources.add')));
 }
