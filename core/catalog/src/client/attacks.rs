@@ -295,7 +295,8 @@ fn a_key_counts_once_under_whatever_ids() {
         assert!(why.contains("names one key under two ids, ") && why.contains("again"), "{why}");
         // Nor is such a root one to begin with.
         let first = fs::read(site.file("2.root.json")).unwrap();
-        let why = CatalogReader::open(site.place(), &first, TrustedFiles::default(), Timestamp::now()).unwrap_err().reason;
+        let why =
+            CatalogReader::open(site.place(), &first, TrustedFiles::default(), Timestamp::now()).unwrap_err().reason;
         assert!(why.contains("names one key under two ids, "), "{why}");
     }
 }

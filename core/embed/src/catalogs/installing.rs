@@ -18,7 +18,7 @@ use camlock_policy::{
 };
 use camlock_store::{CatalogInstall, CatalogIntent};
 use serde_json::Value;
-use std::{fs, io, os::unix::fs::OpenOptionsExt, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, fs, io, os::unix::fs::OpenOptionsExt, path::PathBuf, time::Duration};
 use tokio::time::timeout;
 
 /// How long it may take until it is known what comes of one plugin: longer than any build may.
@@ -45,6 +45,7 @@ impl ServerCatalogs {
 
     /// Goes on with what was begun before the server ended.
     pub(super) async fn go_on(&self) {
+        let alone = self.0.installing.clone().lock_owned().await;
         let unfinished = match self.0.records.unfinished().await {
             Ok(unfinished) => unfinished,
             Err(why) => {
@@ -52,6 +53,8 @@ impl ServerCatalogs {
                 return;
             }
         };
+        self.clear(unfinished.iter().map(|intent| intent.id).collect()).await;
+        drop(alone);
         if unfinished.is_empty() {
             return;
         }
@@ -66,6 +69,24 @@ impl ServerCatalogs {
                     tracing::warn!(id, "an install that was begun before the server ended was taken back: {why}")
                 }
             }
+        }
+    }
+}
+
+impl ServerCatalogs {
+    /// What lies aside for installs that are over, of which somebody was killed before it was taken away, is.
+    async fn clear(&self, unfinished: BTreeSet<u64>) {
+        let cleared = self.aside(move |inside| {
+            for entry in fs::read_dir(&inside.folder).into_iter().flatten().flatten() {
+                let id = entry.file_name().to_str().and_then(|name| name.parse().ok());
+                if id.is_some_and(|id| !unfinished.contains(&id)) {
+                    fs::remove_dir_all(entry.path()).map_err(unwritten(&entry.path()))?;
+                }
+            }
+            Ok(())
+        });
+        if let Err(why) = cleared.await {
+            tracing::warn!("what installs left that are over: {why}");
         }
     }
 }
