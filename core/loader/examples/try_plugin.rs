@@ -6,7 +6,7 @@ use camlock_loader::{Loader, LoaderOptions, Staging, Verdict, Verifier, Verifier
 use camlock_policy::{Body, Call, Ending};
 use std::{error::Error, path::Path};
 
-fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     // First of all: verification starts this program again.
     camlock_loader::run_verifier_if_asked();
     let arguments: Vec<String> = std::env::args().collect();

@@ -57,7 +57,7 @@ impl Symbols {
                 let at = table.partition_point(|(start, _, _)| *start <= offset);
                 let hit = at.checked_sub(1).map(|at| &table[at]);
                 match hit.filter(|(start, size, _)| offset < start + (*size).max(1)) {
-                    Some((_, _, name)) => format!("{:#}", rustc_demangle::demangle(name)),
+                    Some((_, _, name)) => without_arguments(&format!("{:#}", rustc_demangle::demangle(name))),
                     None => format!("{offset:#x}"),
                 }
             })
@@ -68,6 +68,40 @@ impl Symbols {
     }
 }
 
+/// A function's name without the types that it was made for, which may be longer than all the rest: `<Pin as Future>::poll`.
+fn without_arguments(name: &str) -> String {
+    let mut short = String::with_capacity(name.len());
+    // Of each `<` that is open: whether arguments are in it, which are left out.
+    let mut open: Vec<bool> = Vec::new();
+    let mut before = ' ';
+    for letter in name.chars() {
+        match letter {
+            '<' => {
+                // Behind a name are arguments; elsewhere is a type, and the trait that it has.
+                let arguments = before == ':' || before.is_alphanumeric() || before == '_' || before == '}';
+                if arguments && !open.contains(&true) {
+                    short.truncate(short.strip_suffix("::").map_or(short.len(), str::len));
+                }
+                open.push(arguments);
+                if !open.contains(&true) {
+                    short.push(letter);
+                }
+            }
+            // Not that of `->`.
+            '>' if before != '-' => {
+                if !open.contains(&true) {
+                    short.push(letter);
+                }
+                open.pop();
+            }
+            _ if open.contains(&true) => {}
+            _ => short.push(letter),
+        }
+        before = letter;
+    }
+    short
+}
+
 /// Whether a function is a part of how std panics.
 fn is_machinery(name: &str) -> bool {
     let parts = ["std::panicking::", "core::panicking::", "panic::panic_any", "begin_unwind", "end_short_backtrace"];
@@ -76,7 +110,34 @@ fn is_machinery(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_machinery;
+    use super::{is_machinery, without_arguments};
+
+    #[test]
+    fn names_are_short() {
+        for (long, short) in [
+            ("plugin::handler", "plugin::handler"),
+            (
+                "<linked::Linked as camlock_plugin::Plugin>::routes::{closure#3}::{closure#0}",
+                "<linked::Linked as camlock_plugin::Plugin>::routes::{closure#3}::{closure#0}",
+            ),
+            (
+                "<core::pin::Pin<alloc::boxed::Box<dyn Future<Output = ()> + Send>> as Future>::poll",
+                "<core::pin::Pin as Future>::poll",
+            ),
+            (
+                "<<a::B>::c::{closure#3} as axum::Handler<((),), ()>>::call::{closure#0}",
+                "<<a::B>::c::{closure#3} as axum::Handler>::call::{closure#0}",
+            ),
+            (
+                "std::panic::catch_unwind::<A<b::poll<C>::{closure#0}>, fn(D) -> Result<(), E>>",
+                "std::panic::catch_unwind",
+            ),
+            ("<fn(A) -> B<C> as FnOnce<(A,)>>::call_once", "<fn(A) -> B as FnOnce>::call_once"),
+            ("a::b::<C>::{closure#0}", "a::b::{closure#0}"),
+        ] {
+            assert_eq!(without_arguments(long), short);
+        }
+    }
 
     #[test]
     fn what_panics_is_told_from_what_catches() {

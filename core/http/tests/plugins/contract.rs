@@ -7,25 +7,34 @@ use crate::{
 use camlock_testing::{Fixtures, repository, run_cargo, trial};
 use std::{
     fs,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Output},
-    sync::OnceLock,
 };
 
 fn target(name: &str) -> PathBuf {
     repository().join("target").join(name)
 }
 
-/// The example program of the loader, as a host of today.
-fn host() -> &'static Path {
-    static HOST: OnceLock<PathBuf> = OnceLock::new();
-    HOST.get_or_init(|| {
-        let dir = target("today");
-        let into = dir.to_str().expect("a plain path");
-        let arguments = ["build", "--locked", "-p", "camlock-loader", "--example", "try_plugin", "--target-dir", into];
-        run_cargo(&repository(), &arguments);
-        dir.join("debug/examples/try_plugin")
-    })
+/// The example program of the loader, as a host of today: this program, called by its name.
+#[path = "../../../loader/examples/try_plugin.rs"]
+mod example;
+
+const EXAMPLE: &str = "try_plugin";
+
+/// In a process that is started as the example: is it.
+pub fn run_if_called_example() {
+    if std::env::args_os().next().is_some_and(|name| name == EXAMPLE) {
+        let ended = example::main();
+        if let Err(error) = &ended {
+            eprintln!("Error: {error:?}");
+        }
+        std::process::exit(ended.is_err().into());
+    }
+}
+
+fn host() -> PathBuf {
+    std::env::current_exe().expect("this program lies somewhere")
 }
 
 /// A plugin of another fixture workspace.
@@ -69,7 +78,7 @@ fn frozen(version: &str) -> PathBuf {
 }
 
 fn try_plugin(host: &Path, library: &Path) -> Output {
-    Command::new(host).arg(library).arg("/hello").output().expect("the host starts")
+    Command::new(host).arg0(EXAMPLE).arg(library).arg("/hello").output().expect("the host starts")
 }
 
 /// What a host prints that succeeds.
@@ -84,7 +93,7 @@ fn printed(host: &Path, library: &Path) -> String {
 #[trial]
 fn this_host_loads_a_plugin_frozen_at_1_0() {
     let library = frozen("1.0");
-    let printed = printed(host(), &library);
+    let printed = printed(&host(), &library);
     assert!(printed.contains("host contract 1.0, plugin contract 1.0\n200 OK: Hello from 1.0!"), "{printed}");
     run(async {
         let host = Host::new();
@@ -117,14 +126,14 @@ fn a_later_host_loads_a_later_plugin() {
 
 #[trial]
 fn this_host_loads_a_later_plugin_that_requires_nothing() {
-    let printed = printed(host(), &later::plugin("greeter"));
+    let printed = printed(&host(), &later::plugin("greeter"));
     let expected = "host contract 1.0, plugin contract 1.1\n200 OK: the host has no greeting";
     assert!(printed.contains(expected), "{printed}");
 }
 
 #[trial]
 fn this_host_names_what_it_lacks() {
-    let output = try_plugin(host(), &later::plugin("needy"));
+    let output = try_plugin(&host(), &later::plugin("needy"));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
     assert!(

@@ -31,6 +31,7 @@ mod unloading;
 fn main() {
     camlock_isolate::run_runner_if_asked();
     camlock_loader::run_verifier_if_asked_within(camlock_isolate::fence_verifier);
+    contract::run_if_called_example();
     capture::install();
     camlock_testing::run_trials()
 }

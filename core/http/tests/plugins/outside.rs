@@ -1,34 +1,30 @@
-//! A plugin crate that lives outside the repository and depends only on camlock-plugin, built with plain `cargo build`.
+//! A plugin crate that lives outside the repository and depends only on camlock-plugin.
 
 use crate::harness::{Host, run};
-use camlock_testing::{repository, run_cargo, trial};
+use camlock_testing::{Outside, repository, trial};
 use futures_util::{SinkExt, StreamExt};
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use std::{fs, path::Path};
+use std::fs;
 use tokio_tungstenite::tungstenite::Message;
 
-/// Copies the crate to a folder of its own, with the path to camlock-plugin filled in.
-fn copy_to(dir: &Path) {
+/// The crate, with the path to camlock-plugin filled in.
+fn outside() -> Outside {
     let template = repository().join("core/loader/fixtures/outside");
+    let read = |file: &str| fs::read_to_string(template.join(file)).expect("a file of the crate");
     let plugin_api = repository().join("plugin-api");
-    let manifest = fs::read_to_string(template.join("Cargo.toml.in")).expect("the manifest");
-    let manifest = manifest.replace("@PLUGIN_API@", plugin_api.to_str().expect("a plain path"));
-    fs::create_dir_all(dir.join("src")).expect("a folder");
-    fs::write(dir.join("Cargo.toml"), manifest).expect("it can be written");
-    for file in ["lib.rs", "grpc.rs"] {
-        fs::copy(template.join("src").join(file), dir.join("src").join(file)).expect("it can be copied");
-    }
+    let manifest = read("Cargo.toml.in").replace("@PLUGIN_API@", plugin_api.to_str().expect("a plain path"));
+    let files = ["src/lib.rs", "src/grpc.rs"];
+    let with_manifest = Outside::new("outside").with_file("Cargo.toml", manifest);
+    files.into_iter().fold(with_manifest, |crate_, file| crate_.with_file(file, read(file)))
 }
 
 #[trial]
 fn a_crate_of_somebody_else() {
-    let dir = tempfile::tempdir().expect("a folder");
-    copy_to(dir.path());
-    run_cargo(dir.path(), &["build"]);
+    let library = outside().library();
     run(async {
         let host = Host::new();
-        let served = host.serve(&dir.path().join("target/debug/liboutside.so")).await;
+        let served = host.serve(&library).await;
         let manifest = &served.instance.description().manifest;
         assert_eq!((&*manifest.version, &manifest.camlock.routes[..]), ("0.3.0", &["/outside/*".to_owned()][..]));
 
