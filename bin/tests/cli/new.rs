@@ -11,7 +11,7 @@ fn cargo_test(plugin: &Path, count: usize, lock: &str) {
     let output = Command::new("cargo")
         .arg("test")
         .current_dir(plugin)
-        .env("CARGO_TARGET_DIR", cache().join("target"))
+        .env("CARGO_TARGET_DIR", repository().join("target/plugins"))
         .env("CARGO_PROFILE_DEV_DEBUG", "0")
         .output()
         .unwrap();

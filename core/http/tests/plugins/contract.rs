@@ -40,9 +40,9 @@ fn host() -> PathBuf {
 /// A plugin of another fixture workspace.
 pub fn plugin(workspace: &str, name: &str) -> PathBuf {
     let fixtures = repository().join("core/loader/fixtures").join(workspace);
-    let dir = target("fixtures").join(workspace);
+    let dir = target("fixtures");
     run_cargo(&fixtures, &["build", "--locked", "-p", name, "--target-dir", dir.to_str().expect("a plain path")]);
-    dir.join("debug").join(format!("lib{name}.so"))
+    Fixtures::quick().library(name)
 }
 
 /// A plugin built from a frozen version of the contract: from its archive, or, as long as that was not made, from one that
@@ -72,9 +72,10 @@ fn frozen(version: &str) -> PathBuf {
         assert!(status.expect("tar is there").success(), "{} cannot be unpacked", archive.display());
         fs::write(&unpacked, packed).expect("it can be noted");
     }
-    let into = dir.join("target");
+    // What it is built from is the fixtures' for the most part.
+    let into = target("fixtures");
     run_cargo(&source, &["build", "--locked", "--target-dir", into.to_str().expect("a plain path")]);
-    into.join("debug/libfrozen.so")
+    Fixtures::quick().library("frozen")
 }
 
 fn try_plugin(host: &Path, library: &Path) -> Output {
