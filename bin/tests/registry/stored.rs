@@ -7,6 +7,7 @@ use serde_json::json;
 use std::{
     fs,
     net::SocketAddr,
+    sync::mpsc,
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -18,20 +19,24 @@ fn put_there(world: &World) {
     fs::copy(Fixtures::quick().library("keeping"), world.site.path("plugins/keeping.so")).unwrap();
 }
 
-/// Writes batches, each with a number of its own, until one is not acknowledged: that one's number.
+/// Writes batches, each with a number of its own, until one is not acknowledged: that one's number. Some were acknowledged when this is
+/// back.
 fn write(address: SocketAddr, first: u32) -> JoinHandle<u32> {
-    thread::spawn(move || {
+    let (tell, told) = mpsc::channel();
+    let writing = thread::spawn(move || {
         let headers = [("content-type", "application/json")];
         for number in first.. {
             let value = number.to_string();
             let batch = PARTS.map(|part| json!({ "key": format!("{number:06}/{part}"), "value": value }));
             match request_with(address, "POST", &format!("{PATH}/batch"), &headers, &json!(batch).to_string()) {
-                Ok(answer) if answer.status == 200 => {}
+                Ok(answer) if answer.status == 200 => drop(tell.send(())),
                 _ => return number,
             }
         }
         0
-    })
+    });
+    told.iter().take(3).count();
+    writing
 }
 
 /// The one after the last that was acknowledged may be there or not.

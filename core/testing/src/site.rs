@@ -9,10 +9,7 @@ use std::{
     },
     path::PathBuf,
     process::{Command, Stdio},
-    sync::{
-        Mutex, MutexGuard, PoisonError, TryLockError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 use tempfile::TempDir;
 
@@ -22,10 +19,7 @@ pub(crate) const MARK: &str = "TEST_SITE";
 /// Who owns nothing.
 const NOBODY: u32 = 65534;
 
-/// So many sites there are at a time in one program: their servers build and compute, and are waited for.
-const AT_ONCE: usize = 2;
-
-/// Directories for a server. Builds go to a place that all tests share.
+/// Directories for a server. Builds go to a place that all tests share, one test at a time.
 #[derive(Debug)]
 pub struct Site {
     program: &'static str,
@@ -33,21 +27,6 @@ pub struct Site {
     #[allow(dead_code, reason = "it is removed with the site")]
     temporary: Option<TempDir>,
     _turn: Option<MutexGuard<'static, ()>>,
-}
-
-/// Waits until there may be one more.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURNS: [Mutex<()>; AT_ONCE] = [const { Mutex::new(()) }; AT_ONCE];
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let free = TURNS.iter().find_map(|turn| match turn.try_lock() {
-        Ok(turn) => Some(turn),
-        Err(TryLockError::Poisoned(turn)) => Some(turn.into_inner()),
-        Err(TryLockError::WouldBlock) => None,
-    });
-    free.unwrap_or_else(|| {
-        let next = NEXT.fetch_add(1, Ordering::Relaxed) % AT_ONCE;
-        TURNS[next].lock().unwrap_or_else(PoisonError::into_inner)
-    })
 }
 
 impl Site {
@@ -61,7 +40,9 @@ impl Site {
 
     /// A place that stays, with what is in it.
     pub fn at(program: &'static str, root: PathBuf) -> Self {
-        Site::made(program, root, Some(turn()))
+        static TURN: Mutex<()> = Mutex::new(());
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        Site::made(program, root, Some(turn))
     }
 
     /// Another place, for one more server of the same test. It lies inside of this one, and must not outlive it.
