@@ -57,7 +57,7 @@ impl Symbols {
                 let at = table.partition_point(|(start, _, _)| *start <= offset);
                 let hit = at.checked_sub(1).map(|at| &table[at]);
                 match hit.filter(|(start, size, _)| offset < start + (*size).max(1)) {
-                    Some((_, _, name)) => without_arguments(&format!("{:#}", rustc_demangle::demangle(name))),
+                    Some((_, _, name)) => without_inner_types(&format!("{:#}", rustc_demangle::demangle(name))),
                     None => format!("{offset:#x}"),
                 }
             })
@@ -68,33 +68,31 @@ impl Symbols {
     }
 }
 
-/// A function's name without the types that it was made for, which may be longer than all the rest: `<Pin as Future>::poll`.
-fn without_arguments(name: &str) -> String {
+/// A function's name, of the types that it was made for only the outermost: with all that is in those it may be longer than all the rest.
+fn without_inner_types(name: &str) -> String {
     let mut short = String::with_capacity(name.len());
-    // Of each `<` that is open: whether arguments are in it, which are left out.
+    // Of each `<` that is open: whether arguments are in it. Behind a name they are; elsewhere is a type, and the trait that it has.
     let mut open: Vec<bool> = Vec::new();
+    let is_inner = |open: &[bool]| open.iter().filter(|arguments| **arguments).count() > 1;
     let mut before = ' ';
     for letter in name.chars() {
         match letter {
             '<' => {
-                // Behind a name are arguments; elsewhere is a type, and the trait that it has.
-                let arguments = before == ':' || before.is_alphanumeric() || before == '_' || before == '}';
-                if arguments && !open.contains(&true) {
-                    short.truncate(short.strip_suffix("::").map_or(short.len(), str::len));
-                }
-                open.push(arguments);
-                if !open.contains(&true) {
+                open.push(before == ':' || before == '_' || before == '}' || before.is_alphanumeric());
+                if !is_inner(&open) {
                     short.push(letter);
+                } else if !is_inner(&open[..open.len() - 1]) {
+                    short.truncate(short.strip_suffix("::").map_or(short.len(), str::len));
                 }
             }
             // Not that of `->`.
             '>' if before != '-' => {
-                if !open.contains(&true) {
+                if !is_inner(&open) {
                     short.push(letter);
                 }
                 open.pop();
             }
-            _ if open.contains(&true) => {}
+            _ if is_inner(&open) => {}
             _ => short.push(letter),
         }
         before = letter;
@@ -110,32 +108,32 @@ fn is_machinery(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_machinery, without_arguments};
+    use super::{is_machinery, without_inner_types};
 
     #[test]
     fn names_are_short() {
         for (long, short) in [
             ("plugin::handler", "plugin::handler"),
             (
-                "<linked::Linked as camlock_plugin::Plugin>::routes::{closure#3}::{closure#0}",
-                "<linked::Linked as camlock_plugin::Plugin>::routes::{closure#3}::{closure#0}",
+                "<a::B as camlock_plugin::Plugin>::routes::{closure#3}",
+                "<a::B as camlock_plugin::Plugin>::routes::{closure#3}",
+            ),
+            ("<Pin<Box<dyn Future<Output = ()> + Send>> as Future>::poll", "<Pin<Box> as Future>::poll"),
+            (
+                "<<a::B>::c::{closure#3} as Handler<((),), ()>>::call",
+                "<<a::B>::c::{closure#3} as Handler<((),), ()>>::call",
             ),
             (
-                "<core::pin::Pin<alloc::boxed::Box<dyn Future<Output = ()> + Send>> as Future>::poll",
-                "<core::pin::Pin as Future>::poll",
+                "catch_unwind::<A<b::poll<C>::{closure#0}>, fn(D) -> Result<(), E>>",
+                "catch_unwind::<A, fn(D) -> Result>",
             ),
             (
-                "<<a::B>::c::{closure#3} as axum::Handler<((),), ()>>::call::{closure#0}",
-                "<<a::B>::c::{closure#3} as axum::Handler>::call::{closure#0}",
+                "core::ptr::drop_glue::<faults::cancelled::{closure#0}>",
+                "core::ptr::drop_glue::<faults::cancelled::{closure#0}>",
             ),
-            (
-                "std::panic::catch_unwind::<A<b::poll<C>::{closure#0}>, fn(D) -> Result<(), E>>",
-                "std::panic::catch_unwind",
-            ),
-            ("<fn(A) -> B<C> as FnOnce<(A,)>>::call_once", "<fn(A) -> B as FnOnce>::call_once"),
-            ("a::b::<C>::{closure#0}", "a::b::{closure#0}"),
+            ("a::b::<c::d::<E>::{closure#0}>::{closure#0}", "a::b::<c::d::{closure#0}>::{closure#0}"),
         ] {
-            assert_eq!(without_arguments(long), short);
+            assert_eq!(without_inner_types(long), short);
         }
     }
 
