@@ -61,7 +61,7 @@ test('a catalog is followed', async () => {
   await admin.getByText('This server follows no catalog yet.').waitFor();
   await fine(admin, 'no catalog');
   await admin.getByRole('navigation', { name: 'Catalog' }).getByRole('link', { name: 'Catalogs' }).click();
-  await admin.getByLabel('Name').fill('main');
+  await admin.getByLabel('Name', { exact: true }).fill('main');
   await admin.getByLabel('Address').fill(`${keeper.url}-nowhere`);
   await admin.getByRole('button', { name: 'Follow a catalog' }).click();
   await admin.getByText('catalog-nowhere is not there').waitFor();
@@ -243,7 +243,7 @@ test('what is demanded of a catalog is said, and said when it is wanted', async 
   await go(admin, '#/catalog/sources', 'Catalog');
   const form = admin.getByRole('form', { name: 'Follow a catalog' });
   const follow = () => form.getByRole('button', { name: 'Follow a catalog' }).click();
-  await form.getByLabel('Name').fill('held');
+  await form.getByLabel('Name', { exact: true }).fill('held');
   await form.getByLabel('Address').fill(keeper.url);
   await form.getByLabel(/^Attested by/).fill('acme/greeter:release.yml, acme/helper');
   await form.getByLabel(/^Pins/).fill('helper@newest');
