@@ -249,7 +249,7 @@ test('what is demanded of a catalog is said, and said when it is wanted', async 
   await form.getByLabel(/^Pins/).fill('helper@newest');
   await follow();
   await admin.getByText('is no pin').first().waitFor();
-  await admin.getByRole('button', { name: 'Dismiss' }).click();
+  await admin.getByRole('button', { name: 'Dismiss' }).last().click();
   assert.equal(await form.getByLabel(/^Attested by/).inputValue(), 'acme/greeter:release.yml, acme/helper', 'what was typed stays');
   await form.getByLabel(/^Pins/).fill(`helper@0.1.1=${'0'.repeat(64)}`);
   await follow();
