@@ -122,10 +122,10 @@ impl CatalogReader {
         limits.target_max_length = LARGEST_TARGET;
         // A change of keys a month for twenty years.
         limits.max_root_rotations = 256;
+        roots::check_ids(root).map_err(|why| CatalogTrouble::denied(format!("{place}: {why}")))?;
         let updater = Updater::new(CatalogFiles(place.clone()), root).map_err(|error| {
             CatalogTrouble::denied(format!("the root of {place} is none: {}", proofs::sentence(&error)))
         })?;
-        roots::check_ids(root).map_err(|why| CatalogTrouble::denied(format!("{place}: {why}")))?;
         let mut updater = updater.with_config(limits).with_store(trusted);
         at_once(updater.refresh(now)).map_err(|error| trouble_of(&place, &error))?;
         Ok(CatalogReader { place, updater, now })
