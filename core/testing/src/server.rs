@@ -15,7 +15,7 @@ use std::{
 };
 
 /// How long anything may take before a test gives up: the first build compiles everything.
-const PATIENCE: Duration = Duration::from_secs(900);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A running server. It is ended when dropped.
 #[derive(Debug)]
