@@ -35,7 +35,7 @@ async fn begun(instance: &Arc<dyn Instance>) -> u64 {
 fn a_handler_that_blocks() {
     run(async {
         let (_host, Loaded { instance, leases, mut ending }) = load().await;
-        let blocked = instance.call(Call::new(Request::get("/block/700").body(Body::empty()).unwrap()));
+        let blocked = instance.call(Call::new(Request::get("/block/3000").body(Body::empty()).unwrap()));
         let blocked = tokio::spawn(blocked);
         // Others are served meanwhile.
         until("it blocks", async || begun(&instance).await == 1).await;
