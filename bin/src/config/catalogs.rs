@@ -1,6 +1,7 @@
 //! `[catalogs]`, `[[catalog]]`, and `updates` of single plugins: which catalogs are followed, and what they may do to plugins that are there. What must not live here: doing it.
 
 use super::{Misconfigured, values::Time};
+use camlock_catalog::client::DiscoveredReader;
 use camlock_embed::{AdvisoryPolicy, CatalogOrder, CatalogPolicy, UpdateChannel, UpdatePolicy};
 use camlock_policy::manifest::check_name;
 use serde::Deserialize;
@@ -55,7 +56,7 @@ impl FollowedKeys {
         // Whoever says nothing of the root trusts whichever is there when the server starts; a file is no place to do that by the way.
         if root_sha256.is_none() && !unsigned {
             // What is discovered is never signed.
-            let told = match url.starts_with("discovered:") {
+            let told = match DiscoveredReader::organization_of(&url).is_some() {
                 true => "`unsigned = true` is missing: nobody signs what is discovered",
                 false => "`root_sha256` is missing: its keepers tell it, and `camlock catalog add` shows it",
             };

@@ -1,4 +1,5 @@
-//! What a root must hold to beside its signatures: one key counts once, so it has one id.
+//! What a root must hold to beside its signatures: one key counts once, so it has one id. Pure. What must not live here: signatures, and how
+//! many are enough.
 
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -71,10 +71,8 @@ impl ServerCatalogs {
             }
         }
     }
-}
 
-impl ServerCatalogs {
-    /// What lies aside for installs that are over, of which somebody was killed before it was taken away, is.
+    /// Takes away what lies aside for installs that are over: whoever ended them may have been killed before that.
     async fn clear(&self, unfinished: BTreeSet<u64>) {
         let cleared = self.aside(move |inside| {
             for entry in fs::read_dir(&inside.folder).into_iter().flatten().flatten() {

@@ -12,8 +12,9 @@ use std::{
     process::{Command, Output},
 };
 
-fn target(name: &str) -> PathBuf {
-    repository().join("target").join(name)
+/// What all fixtures are compiled into, so that little is compiled twice.
+fn target() -> PathBuf {
+    repository().join("target/fixtures")
 }
 
 /// The example program of the loader, as a host of today: this program, called by its name.
@@ -40,7 +41,7 @@ fn host() -> PathBuf {
 /// A plugin of another fixture workspace.
 pub fn plugin(workspace: &str, name: &str) -> PathBuf {
     let fixtures = repository().join("core/loader/fixtures").join(workspace);
-    let dir = target("fixtures");
+    let dir = target();
     run_cargo(&fixtures, &["build", "--locked", "-p", name, "--target-dir", dir.to_str().expect("a plain path")]);
     Fixtures::quick().library(name)
 }
@@ -48,7 +49,7 @@ pub fn plugin(workspace: &str, name: &str) -> PathBuf {
 /// A plugin built from a frozen version of the contract: from its archive, or, as long as that was not made, from one that
 /// `scripts/freeze` makes of the source as it is.
 fn frozen(version: &str) -> PathBuf {
-    let dir = target("fixtures").join(format!("frozen-{version}"));
+    let dir = target().join(format!("frozen-{version}"));
     fs::create_dir_all(&dir).expect("a directory");
     let kept = repository().join(format!("core/loader/fixtures/frozen-{version}.tar.gz"));
     let archive = if kept.exists() {
@@ -73,7 +74,7 @@ fn frozen(version: &str) -> PathBuf {
         fs::write(&unpacked, packed).expect("it can be noted");
     }
     // What it is built from is the fixtures' for the most part.
-    let into = target("fixtures");
+    let into = target();
     run_cargo(&source, &["build", "--locked", "--target-dir", into.to_str().expect("a plain path")]);
     Fixtures::quick().library("frozen")
 }
@@ -149,7 +150,7 @@ fn this_host_names_what_it_lacks() {
 #[trial]
 fn two_plugins_link_into_one_program() {
     let fixtures = repository().join("core/loader/fixtures");
-    let dir = target("fixtures");
+    let dir = target();
     let into = dir.to_str().expect("a plain path");
     // With the interception there and inert, and without it.
     for features in ["", "bare"] {
