@@ -165,7 +165,7 @@ fn a_server_does_not_need_readers() {
         let listed = end(crate::command(&site, &["list"])).stdout;
         listed.contains("broken") && listed.contains("failed")
     };
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_secs(300);
     while !failed() && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(200));
     }

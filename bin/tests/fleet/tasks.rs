@@ -115,7 +115,7 @@ fn each_is_done_by_one_server_and_what_a_dead_one_had_by_others() {
     }
     let dead = "SELECT count(*) FROM camlock.tasks WHERE type = 'single' AND state <> 'done'";
     while fleet.sql(dead) != "0" {
-        assert!(begun.elapsed() < Duration::from_secs(30));
+        assert!(begun.elapsed() < Duration::from_secs(300));
         std::thread::sleep(Duration::from_millis(50));
     }
     assert!(begun.elapsed() > Duration::from_millis(200), "10 of 20 ms each: {:?}", begun.elapsed());

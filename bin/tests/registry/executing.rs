@@ -65,7 +65,7 @@ pub(crate) fn what_comes_of_it(world: &World) {
     let late =
         execute(&server, &json!({ "input": { "do": "wait", "milliseconds": 60_000 }, "timeout_ms": 100 })).json();
     assert_eq!((&late["status"], &late["error"]), (&json!("timeout"), &json!("it did not end within 100 ms")));
-    assert!(begun.elapsed() < Duration::from_secs(10) && late["execution_time_ms"].as_u64().unwrap() >= 100);
+    assert!(begun.elapsed() < Duration::from_secs(45) && late["execution_time_ms"].as_u64().unwrap() >= 100);
 
     // What is not begun is not logged.
     let misfit = execute(&server, &json!({ "input": { "do": "dance", "milliseconds": -1 } }));

@@ -22,7 +22,7 @@ fn refused(world: &World, arguments: &[&str]) -> (Option<i32>, String) {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let began = Instant::now();
     while child.try_wait().unwrap().is_none() {
-        if began.elapsed() > Duration::from_secs(60) {
+        if began.elapsed() > Duration::from_secs(300) {
             child.kill().unwrap();
             panic!("it came up");
         }

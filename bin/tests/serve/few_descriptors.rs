@@ -32,7 +32,7 @@ fn more_connections_than_it_can_hold() {
     server.until_text("/api/v1/p/hello/", "hello");
     // The system takes on those that the server does not: all of them are made.
     let idle: Vec<_> = (0..2 * DESCRIPTORS)
-        .map(|_| TcpStream::connect_timeout(&server.address, Duration::from_secs(20)).unwrap())
+        .map(|_| TcpStream::connect_timeout(&server.address, Duration::from_secs(120)).unwrap())
         .collect();
     for arguments in [&["list"][..], &["disable", "hello"], &["enable", "hello"], &["doctor"]] {
         let output = site.command().args(arguments).output().unwrap();

@@ -71,11 +71,15 @@ fn chores_give_way_and_plugins_do_not() {
     // What was kept is loaded by other ways than what was built.
     assert_eq!(server.act("POST", "/api/v1/plugins/starts/reload").status, 200);
     server.until_text("/api/v1/p/starts/", "started");
-    let found = niceness(&server);
+    let of_plugins = ["in-create", "in-start", "in-health", "in-handler"];
+    let of_the_server = ["camlock-serve", "camlock-control", "camlock-loader"];
+    // A thread has its name only once it runs.
+    let found = server.until(niceness, |found| {
+        let mut names = of_plugins.iter().chain(&of_the_server).chain(&["camlock-chores"]);
+        names.all(|name| found.contains_key(*name))
+    });
     let usual = found["camlock"][0];
-    for name in
-        ["in-create", "in-start", "in-health", "in-handler", "camlock-serve", "camlock-control", "camlock-loader"]
-    {
+    for name in of_plugins.into_iter().chain(of_the_server) {
         assert!(found[name].iter().all(|nice| *nice == usual), "{name}: {found:?}");
     }
     let chores = &found["camlock-chores"];

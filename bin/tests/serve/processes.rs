@@ -8,7 +8,7 @@ use std::{
 };
 
 /// How long a killed process may take to go.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Waits until there is none but the server, if one is to be there.
 pub(crate) fn expect_only(site: &Site, server: Option<&Server>) {

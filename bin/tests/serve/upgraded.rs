@@ -95,7 +95,7 @@ fn a_service_manager_gives_the_socket_and_is_told() {
     install_real(&site);
     site.write("plugins/steady.rs", &single("steady"));
     let hears = UnixDatagram::bind(site.path("notify")).unwrap();
-    hears.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    hears.set_read_timeout(Some(Duration::from_secs(300))).unwrap();
     let told = || {
         let mut word = [0; 200];
         let count = hears.recv(&mut word).unwrap();

@@ -82,6 +82,17 @@ impl NatsServer {
         *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
     }
 
+    /// Starts it again if it has ended by itself, as whoever looks after services does: 2.9 does when it is asked for a message of a
+    /// stream that it is just making.
+    pub fn start_again_if_it_ended(&self) {
+        let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(ended) = server.as_mut().and_then(|server| server.try_wait().unwrap()) else { return };
+        println!("nats-server ended by itself ({ended})");
+        *server = None;
+        drop(server);
+        self.start_again();
+    }
+
     /// Removes all that it keeps, while it does not run: as a disk that was exchanged.
     pub fn wipe(&self) {
         fs::remove_dir_all(self.root.join("data")).unwrap();

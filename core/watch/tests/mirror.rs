@@ -110,7 +110,7 @@ fn converges(seed: u64) {
         }
         let mut truth = Mirror::new();
         look(&plugins, &mut truth);
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + Duration::from_secs(120);
         while mirror != truth {
             match nudges.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(()) => look(&plugins, &mut mirror),

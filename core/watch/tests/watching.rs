@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(120);
 /// Longer than any burst.
 const QUIET: Duration = Duration::from_millis(700);
 

@@ -13,7 +13,7 @@ use std::{
 use tokio::net::TcpStream;
 
 /// How long anything may take that has to happen in the end.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 pub struct Server {
     pub address: SocketAddr,

@@ -13,7 +13,7 @@ use std::{
 use tokio::sync::watch;
 
 /// How long anything may take that has to happen in the end.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 pub async fn call(instance: &Arc<dyn Instance>, path: &str) -> Result<Answer, Fault> {
     instance.call(Call::new(Request::get(path).body(Body::empty()).expect("a request"))).await

@@ -296,7 +296,7 @@ impl Served {
         let _ = instance.shutdown().await;
         drop(instance);
         let ended = ending.wait_for(|ending| *ending != Ending::Alive);
-        let ended = tokio::time::timeout(Duration::from_secs(20), ended).await;
+        let ended = tokio::time::timeout(Duration::from_secs(300), ended).await;
         match ended {
             Ok(ended) => ended.expect("the keeper tells").clone(),
             Err(_) => panic!("nothing became of it: {}", self.leases.describe_holders()),

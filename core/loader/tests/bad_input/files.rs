@@ -159,7 +159,7 @@ fn one_that_changes() {
                 writer.write_all(&[0]).unwrap();
             }
         });
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(120);
         let error = loop {
             if let Err(error) = place.staging.stage(&path) {
                 break error;

@@ -136,7 +136,7 @@ fn expect_gone(place: &Place) {
         if left.is_empty() {
             break place.expect_clean();
         }
-        assert!(began.elapsed() < Duration::from_secs(20), "{left:?}");
+        assert!(began.elapsed() < Duration::from_secs(300), "{left:?}");
         thread::sleep(Duration::from_millis(1));
     }
 }
@@ -173,7 +173,7 @@ fn create_blocks() {
     let artifact = verified(&place, "blocks in a server");
     let began = Instant::now();
     assert_eq!(refused(&place, &artifact).to_string(), "`create` did not come to an end within 0.3 s");
-    assert!(began.elapsed() < Duration::from_millis(2800), "it was waited for: {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(9), "it was waited for: {:?}", began.elapsed());
     let left = place.loader.overview();
     let [LoadedGeneration { plugin, held_by, ending, .. }] = &left[..] else { panic!("{left:?}") };
     assert_eq!((plugin.as_str(), held_by.as_str()), ("candidates", "a job of the plugin still runs"));

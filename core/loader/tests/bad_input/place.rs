@@ -60,9 +60,7 @@ impl Place {
     }
 
     pub fn run<F: Future>(&self, future: F) -> F::Output {
-        self.runtime.block_on(async {
-            tokio::time::timeout(Duration::from_secs(60), future).await.expect("it ends within a minute")
-        })
+        self.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(300), future).await.expect("it ends") })
     }
 
     pub fn verify(&self, bytes: &[u8], limits: VerifierLimits) -> Result<Verdict, VerifyError> {

@@ -191,7 +191,7 @@ fn a_server_that_is_killed() {
     let began = Instant::now();
     let wait_until = |verifies: bool| {
         while verifying() != verifies {
-            assert!(began.elapsed() < Duration::from_secs(20), "it takes too long");
+            assert!(began.elapsed() < Duration::from_secs(300), "it takes too long");
             thread::sleep(Duration::from_millis(5));
         }
     };

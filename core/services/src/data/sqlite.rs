@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
 
@@ -192,7 +192,15 @@ impl SqliteFile {
         connection.busy_timeout(BUSY)?;
         connection.set_prepared_statement_cache_capacity(64);
         // What was acknowledged survives a power cut: the log is synced at each commit.
-        connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")?;
+        let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON";
+        let began = Instant::now();
+        // SQLite does not wait for others by itself when the mode is changed.
+        while let Err(error) = connection.execute_batch(settings) {
+            if error.sqlite_error_code() != Some(rusqlite::ErrorCode::DatabaseBusy) || began.elapsed() > BUSY {
+                return Err(error);
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
         connection.execute_batch(crate::storage::SQLITE_TABLES)?;
         connection.execute_batch(crate::executions::SQLITE_TABLES)?;
         connection.execute_batch(crate::events::SQLITE_TABLES)?;

@@ -14,7 +14,7 @@ fn on_all<F: Future<Output = ()>>(places: impl IntoIterator<Item = Place>, test:
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     for place in places {
         runtime.block_on(async {
-            tokio::time::timeout(Duration::from_secs(30), test(Arc::new(place))).await.expect("it ends");
+            tokio::time::timeout(Duration::from_secs(300), test(Arc::new(place))).await.expect("it ends");
         });
     }
 }
@@ -302,7 +302,13 @@ fn nats_hears_of_transactions() {
 #[trial]
 fn nats_has_lost_everything() {
     let server = camlock_testing::NatsServer::start();
-    on_all([Place::Nats(server.url(), Box::new(Place::sqlite()))], async |place| {
+    let goes_on = async || {
+        loop {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            server.start_again_if_it_ended();
+        }
+    };
+    let loses_everything = async |place: Arc<Place>| {
         let plugins: Vec<_> = (0..2).map(|_| Arc::new(FakePlugin::default())).collect();
         let servers: Vec<_> =
             plugins.iter().enumerate().map(|(at, plugin)| place.open(&format!("node-{at}"), plugin)).collect();
@@ -337,6 +343,12 @@ fn nats_has_lost_everything() {
             let anew: Vec<_> =
                 heard[10..].iter().map(|event| (event.payload["number"].as_u64(), event.position)).collect();
             assert!(anew.into_iter().eq((10..20).map(|number| (Some(number), number - 9))), "{heard:?}");
+        }
+    };
+    on_all([Place::Nats(server.url(), Box::new(Place::sqlite()))], async |place| {
+        tokio::select! {
+            () = loses_everything(place) => {}
+            () = goes_on() => {}
         }
     });
 }

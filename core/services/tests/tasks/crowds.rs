@@ -80,7 +80,7 @@ fn at_rest_a_task_begins_at_once() {
             let before = plugin.ledger(|ledger| ledger.begun.len());
             enqueue(&elsewhere, task("review", json!({}))).await;
             while plugin.ledger(|ledger| ledger.begun.len()) == before {
-                assert!(begun.elapsed() < Duration::from_secs(20), "nobody is told of it");
+                assert!(begun.elapsed() < Duration::from_secs(50), "nobody is told of it");
                 tokio::time::sleep(Duration::from_micros(200)).await;
             }
             waits.push(begun.elapsed());

@@ -178,7 +178,7 @@ pub async fn until(queue: &TaskQueue, id: i64, state: TaskState) -> TaskRecord {
 pub async fn until_it(queue: &TaskQueue, id: i64, holds: impl Fn(&TaskRecord) -> bool) -> TaskRecord {
     let begun = Instant::now();
     let mut last = None;
-    while begun.elapsed() < Duration::from_secs(30) {
+    while begun.elapsed() < Duration::from_secs(300) {
         if let Ok(Some(task)) = queue.task(id).await {
             if holds(&task) {
                 return task;

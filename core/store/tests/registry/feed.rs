@@ -237,12 +237,16 @@ async fn paused() {
     let began = Instant::now();
     let error = node.registry.read(Default::default()).await.unwrap_err();
     assert!(error.0.contains("does not answer in time"), "{error}");
-    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
     let began = Instant::now();
     for _ in 0..100 {
         assert!(node.registry.read(Default::default()).await.is_err());
     }
-    assert!(began.elapsed() < PATIENCE, "once it is known nobody waits a second each: {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(60),
+        "once it is known nobody waits a second each: {:?}",
+        began.elapsed()
+    );
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert!(node.store.trouble().is_some());
     postgres.resume();

@@ -253,7 +253,7 @@ async fn locked() {
     let began = std::time::Instant::now();
     let decision = camlock_policy::registry::Decision { reload: true, ..Default::default() };
     let error = node.registry.decide("alpha", decision.clone(), "tester".into(), None).await.unwrap_err();
-    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+    assert!(began.elapsed() < std::time::Duration::from_secs(60), "{:?}", began.elapsed());
     assert!(error.to_string().contains("is locked by another process"), "{error}");
     assert!(node.record("alpha").await.is_some(), "it can be read all the same");
     assert_eq!(node.store.trouble(), None);

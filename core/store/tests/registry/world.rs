@@ -17,7 +17,7 @@ use std::{
 use tempfile::TempDir;
 
 /// How long anything may take before a test gives up.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Which database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

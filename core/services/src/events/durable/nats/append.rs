@@ -47,6 +47,11 @@ fn was_late(error: &PublishError) -> bool {
 }
 
 impl EventAppender {
+    /// Nothing that was known of topics holds any more.
+    pub(super) async fn forget(&self) {
+        self.0.lock().await.heads.clear();
+    }
+
     /// Writes all of these, in their order. If it fails, some of them may have been written.
     pub(super) async fn append(&self, link: &NatsLink, events: &[KeptEmission]) -> Result<(), AskError> {
         // Also so that what one caller writes does not come between what another one does.

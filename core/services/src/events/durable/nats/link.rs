@@ -147,15 +147,16 @@ impl NatsLink {
         Ok(made)
     }
 
-    /// Makes the streams once more, if the server has none of events any more.
+    /// Makes the streams once more, if the server does not have all of them any more.
     pub(super) async fn make_again_if_gone(&self) {
         let Ok((_, context)) = self.open().await else { return };
-        let name = format!("{}_events", self.url.prefix());
-        let Err(error) = context.get_stream(&name).await else { return };
-        let is_gone = matches!(error.kind(), GetStreamErrorKind::JetStream(error)
-            if error.error_code() == ErrorCode::STREAM_NOT_FOUND);
-        if is_gone && let Err(error) = self.make().await {
-            tracing::warn!("{}", error.message);
+        for name in ["events", "subscriptions", "dead"] {
+            let Err(error) = context.get_stream(format!("{}_{name}", self.url.prefix())).await else { continue };
+            let is_gone = matches!(error.kind(), GetStreamErrorKind::JetStream(error)
+                if error.error_code() == ErrorCode::STREAM_NOT_FOUND);
+            if is_gone && let Err(error) = self.make().await {
+                tracing::warn!("{}", error.message);
+            }
         }
     }
 

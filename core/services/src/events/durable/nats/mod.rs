@@ -236,6 +236,9 @@ impl NatsLedger {
             self.link.url.shown(),
             self.link.url.prefix()
         );
+        // Whoever made them anew may have ended in the middle of it.
+        self.link.make_again_if_gone().await;
+        self.appender.forget().await;
         self.readers.lock().clear();
         self.held.lock().clear();
         self.others.lock().clear();
@@ -272,14 +275,39 @@ impl NatsLedger {
         self.change(&key.row(), change).await.map(drop)
     }
 
+    /// All subscriptions. What was registered here is there afterwards, whatever became of its row.
     async fn list(&self) -> Result<Vec<SubscriptionRow>, AskError> {
+        let last = self.last().await?;
+        let rows = match self.rows(last).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                self.link.make_again_if_gone().await;
+                return Err(error);
+            }
+        };
+        let registered = self.registered.lock().clone();
+        let lost: Vec<_> = registered.iter().filter(|(key, _)| rows.iter().all(|row| row.key != **key)).collect();
+        if lost.is_empty() {
+            return Ok(rows);
+        }
+        for (key, terms) in lost {
+            tracing::error!(
+                subscription = key.id,
+                "NATS at {} has lost where this subscription was: it hears of what is emitted from now on",
+                self.link.url.shown()
+            );
+            self.write_registration(key, terms, last).await?;
+        }
+        self.rows(last).await
+    }
+
+    async fn rows(&self, last: u64) -> Result<Vec<SubscriptionRow>, AskError> {
         let streams = self.link.streams().await?;
         let mut dead: HashMap<String, u64> = HashMap::new();
         for key in streams.dead.keys("").await? {
             let subscription = key.rsplit_once('.').map_or("", |(subscription, _)| subscription);
             *dead.entry(subscription.to_owned()).or_default() += 1;
         }
-        let last = self.last().await?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let mut rows = Vec::new();
         for row in streams.subscriptions.rows("").await? {

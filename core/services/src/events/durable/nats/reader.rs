@@ -3,13 +3,17 @@
 
 use super::{
     append::{AT, DEPTH, POSITION, trace_of},
-    link::{NatsLink, PATIENCE, header_number, unavailable},
+    link::{NatsLink, NatsStreams, PATIENCE, header_number, unavailable},
 };
 use crate::events::durable::port::{EventBatch, KeptEmission, KeptEvent};
 use async_nats::{
-    HeaderMap, Message,
-    jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull::Config},
+    HeaderMap,
+    jetstream::{
+        consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull::Config},
+        stream::LastRawMessageErrorKind,
+    },
 };
+use bytes::Bytes;
 use camlock_policy::{AskError, TopicPattern};
 use futures_util::StreamExt;
 use std::{
@@ -106,19 +110,62 @@ impl NatsReader {
                 (number, message.message.clone())
             };
             count += 1;
-            self.upto = number;
-            let topic = topic(link.url.prefix(), &message);
-            if pattern.matches(topic) {
-                let event = event(number, topic, &message);
-                let before = self.positions.insert(event.said.topic.clone(), event.position);
-                let lost = before.map_or(0, |before| event.position.saturating_sub(before + 1));
-                self.read.push_back((event, lost));
-            }
+            let none = HeaderMap::new();
+            self.take(
+                link,
+                pattern,
+                (number, &message.subject),
+                message.headers.as_ref().unwrap_or(&none),
+                &message.payload,
+            );
         }
         if count < MOST_READ {
+            self.overtake(streams, link, (head, pattern)).await?;
             self.upto = self.upto.max(head);
         }
         Ok(())
+    }
+
+    /// A consumer hears a moment later than the stream of what is kept, and says that there is nothing: the stream knows.
+    async fn overtake(
+        &mut self,
+        streams: &NatsStreams,
+        link: &NatsLink,
+        (head, pattern): (u64, &TopicPattern),
+    ) -> Result<(), AskError> {
+        let filter = filter(link.url.prefix(), pattern);
+        while self.upto < head {
+            match streams.events.get_first_raw_message_by_subject(&filter, self.upto + 1).await {
+                Ok(message) => {
+                    self.take(link, pattern, (message.sequence, &message.subject), &message.headers, &message.payload);
+                }
+                Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => return Ok(()),
+                Err(error) => return Err(unavailable(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// One that was read, unless it was before.
+    fn take(
+        &mut self,
+        link: &NatsLink,
+        pattern: &TopicPattern,
+        (number, subject): (u64, &str),
+        headers: &HeaderMap,
+        payload: &Bytes,
+    ) {
+        if number <= self.upto {
+            return;
+        }
+        self.upto = number;
+        let topic = topic(link.url.prefix(), subject);
+        if pattern.matches(topic) {
+            let event = event((number, topic), headers, payload);
+            let before = self.positions.insert(event.said.topic.clone(), event.position);
+            let lost = before.map_or(0, |before| event.position.saturating_sub(before + 1));
+            self.read.push_back((event, lost));
+        }
     }
 }
 
@@ -130,20 +177,18 @@ fn filter(prefix: &str, pattern: &TopicPattern) -> String {
     }
 }
 
-fn topic<'a>(prefix: &str, message: &'a Message) -> &'a str {
-    let rest = message.subject.as_str().strip_prefix(prefix).and_then(|rest| rest.strip_prefix(".event."));
+fn topic<'a>(prefix: &str, subject: &'a str) -> &'a str {
+    let rest = subject.strip_prefix(prefix).and_then(|rest| rest.strip_prefix(".event."));
     rest.and_then(|rest| rest.strip_suffix(".!")).unwrap_or_default()
 }
 
-fn event(number: u64, topic: &str, message: &Message) -> KeptEvent {
-    let none = HeaderMap::new();
-    let headers = message.headers.as_ref().unwrap_or(&none);
+fn event((number, topic): (u64, &str), headers: &HeaderMap, payload: &Bytes) -> KeptEvent {
     KeptEvent {
         number,
         position: header_number(headers, POSITION),
         said: KeptEmission {
             topic: topic.to_owned(),
-            payload: message.payload.clone(),
+            payload: payload.clone(),
             at: header_number(headers, AT),
             trace_id: trace_of(headers),
             depth: u32::try_from(header_number(headers, DEPTH)).unwrap_or(0),
