@@ -241,11 +241,13 @@ pub(super) async fn search(
             ListingSort::Downloads => CatalogSort::Downloads,
             ListingSort::CreatedAt => CatalogSort::CreatedAt,
         },
+        skip: after,
+        // Whether there is more.
+        most: Some(most.saturating_add(1)),
     };
-    let found = catalogs(&control)?.search(query).await.map_err(refused_by_catalog)?;
-    let more = found.len() > after.saturating_add(most);
-    let items = found.into_iter().skip(after).take(most).collect();
-    let next = more.then(|| cursor(LIST, after.saturating_add(most)));
+    let mut items = catalogs(&control)?.search(query).await.map_err(refused_by_catalog)?;
+    let next = (items.len() > most).then(|| cursor(LIST, after.saturating_add(most)));
+    items.truncate(most);
     Ok(Json(Page { items, next }))
 }
 

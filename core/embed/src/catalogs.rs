@@ -372,7 +372,7 @@ impl Catalogs for ServerCatalogs {
     fn search(&self, query: CatalogQuery) -> CatalogAnswer<Vec<camlock_api::ListedPluginView>> {
         let this = self.clone();
         Box::pin(async move {
-            let CatalogQuery { text, category, tag, author, available_here, sort } = query;
+            let CatalogQuery { text, category, tag, author, available_here, sort, skip, most } = query;
             let order = match sort {
                 CatalogSort::Relevance => ListingOrder::Relevance,
                 CatalogSort::Name => ListingOrder::Name,
@@ -382,7 +382,7 @@ impl Catalogs for ServerCatalogs {
             };
             this.catch_up().await?;
             let target = available_here.then(|| this.0.server.target.clone());
-            let query = ListingQuery { text, category, tag, author, target, order };
+            let query = ListingQuery { text, category, tag, author, target, order, skip, most };
             let found = this.aside(move |inside| inside.with_index(|index| index.search(&query))).await?;
             Ok(found.into_iter().map(|found| this.0.listed(found)).collect())
         })

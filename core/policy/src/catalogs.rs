@@ -63,6 +63,10 @@ pub struct CatalogQuery {
     pub available_here: bool,
     /// In what order.
     pub sort: CatalogSort,
+    /// So many of the first ones are left out.
+    pub skip: usize,
+    /// So many are listed at most.
+    pub most: Option<usize>,
 }
 
 /// A plugin that is to be installed by name, with what it needs.
