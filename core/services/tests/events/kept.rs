@@ -353,6 +353,35 @@ fn nats_has_lost_everything() {
     });
 }
 
+/// Somebody removes one of the streams while all goes on: it is made again, and what is emitted then is heard of.
+#[cfg(feature = "nats")]
+#[trial]
+fn nats_has_lost_a_stream() {
+    let place = Place::nats(Place::sqlite());
+    let Place::Nats(url, _) = &place else { unreachable!("it is on NATS") };
+    let (server, prefix) = url.rsplit_once('/').unwrap();
+    let (server, prefix) = (server.to_owned(), prefix.to_owned());
+    on_all([place], async |place| {
+        let plugin = Arc::new(FakePlugin::default());
+        let events = place.open("one", &plugin);
+        events.serve("shop", &[place.subscription("order.*", "one")]);
+        until(&events, |_| true).await;
+        emit(&events, "order.made", json!({ "number": 0 })).await;
+        plugin.until_heard(1).await;
+        let streams = async_nats::jetstream::new(async_nats::connect(&server).await.unwrap());
+        for name in ["subscriptions", "dead"] {
+            streams.delete_stream(format!("{prefix}_{name}")).await.unwrap();
+            // Looking at them brings them back; until then it says that it cannot.
+            while !events.subscriptions().await.is_ok_and(|views| views.iter().any(|view| view.id == "shop:all")) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        emit(&events, "order.made", json!({ "number": 1 })).await;
+        let heard = plugin.until_heard(2).await;
+        assert_eq!((heard[1].payload["number"].as_u64(), heard[1].position), (Some(1), 2));
+    });
+}
+
 /// One server alone keeps no second copy, and says so.
 #[cfg(feature = "nats")]
 #[trial]

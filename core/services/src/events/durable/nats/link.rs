@@ -15,7 +15,10 @@ use async_nats::{
 use bytes::Bytes;
 use camlock_policy::{AskError, AskErrorCode};
 use futures_util::TryStreamExt;
-use std::{fmt::Display, time::Duration};
+use std::{
+    fmt::Display,
+    time::{Duration, SystemTime},
+};
 use tokio::sync::OnceCell;
 
 /// An answer takes so long at most.
@@ -172,6 +175,11 @@ impl NatsLink {
 }
 
 impl NatsTable {
+    /// When it was made.
+    pub(super) async fn made(&self) -> Result<SystemTime, AskError> {
+        self.stream.get_info().await.map(|info| info.created.into()).map_err(unavailable)
+    }
+
     fn row(&self, message: StreamMessage) -> NatsRow {
         let written = message.time.unix_timestamp_nanos() / 1_000_000;
         NatsRow {

@@ -65,6 +65,8 @@ struct NatsLedger {
     registered: Mutex<HashMap<SubscriptionKey, SubscriptionTerms>>,
     /// When the stream of events was made that is known here.
     made: Mutex<Option<SystemTime>>,
+    /// When the one of subscriptions was.
+    made_table: Mutex<Option<SystemTime>>,
     swept: Mutex<Option<Instant>>,
 }
 
@@ -91,6 +93,7 @@ impl NatsEvents {
             others: Mutex::default(),
             registered: Mutex::default(),
             made: Mutex::default(),
+            made_table: Mutex::default(),
             swept: Mutex::default(),
         }))
     }
@@ -275,22 +278,30 @@ impl NatsLedger {
         self.change(&key.row(), change).await.map(drop)
     }
 
-    /// All subscriptions. What was registered here is there afterwards, whatever became of its row.
+    /// All subscriptions.
     async fn list(&self) -> Result<Vec<SubscriptionRow>, AskError> {
         let last = self.last().await?;
-        let rows = match self.rows(last).await {
-            Ok(rows) => rows,
-            Err(error) => {
-                self.link.make_again_if_gone().await;
-                return Err(error);
+        let listed = async {
+            let made = self.link.streams().await?.subscriptions.made().await?;
+            let known = *self.made_table.lock();
+            if known.is_some_and(|known| known != made) {
+                self.register_again(last).await?;
             }
+            *self.made_table.lock() = Some(made);
+            self.rows(last).await
         };
-        let registered = self.registered.lock().clone();
-        let lost: Vec<_> = registered.iter().filter(|(key, _)| rows.iter().all(|row| row.key != **key)).collect();
-        if lost.is_empty() {
-            return Ok(rows);
+        let listed = listed.await;
+        if listed.is_err() {
+            self.link.make_again_if_gone().await;
         }
-        for (key, terms) in lost {
+        listed
+    }
+
+    /// The server has lost the subscriptions: those that are here are there again.
+    async fn register_again(&self, last: u64) -> Result<(), AskError> {
+        let rows = self.rows(last).await?;
+        let registered = self.registered.lock().clone();
+        for (key, terms) in registered.iter().filter(|(key, _)| rows.iter().all(|row| row.key != **key)) {
             tracing::error!(
                 subscription = key.id,
                 "NATS at {} has lost where this subscription was: it hears of what is emitted from now on",
@@ -298,7 +309,7 @@ impl NatsLedger {
             );
             self.write_registration(key, terms, last).await?;
         }
-        self.rows(last).await
+        Ok(())
     }
 
     async fn rows(&self, last: u64) -> Result<Vec<SubscriptionRow>, AskError> {

@@ -121,12 +121,12 @@ impl NatsReader {
         }
         if count < MOST_READ {
             self.overtake(streams, link, (head, pattern)).await?;
-            self.upto = self.upto.max(head);
         }
         Ok(())
     }
 
-    /// A consumer hears a moment later than the stream of what is kept, and says that there is nothing: the stream knows.
+    /// Reads on up to `head`. A consumer hears a moment later than the stream of what is kept, and says that there is nothing: the stream
+    /// knows.
     async fn overtake(
         &mut self,
         streams: &NatsStreams,
@@ -134,12 +134,12 @@ impl NatsReader {
         (head, pattern): (u64, &TopicPattern),
     ) -> Result<(), AskError> {
         let filter = filter(link.url.prefix(), pattern);
-        while self.upto < head {
+        while self.upto < head && self.read.len() < MOST_READ {
             match streams.events.get_first_raw_message_by_subject(&filter, self.upto + 1).await {
                 Ok(message) => {
                     self.take(link, pattern, (message.sequence, &message.subject), &message.headers, &message.payload);
                 }
-                Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => return Ok(()),
+                Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => self.upto = head,
                 Err(error) => return Err(unavailable(error)),
             }
         }
