@@ -14,6 +14,7 @@ pub use index::CatalogIndex;
 
 use crate::documents::ListingLine;
 use std::collections::BTreeSet;
+use unicode_normalization::UnicodeNormalization;
 
 /// In what order what is found is listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub enum ListingOrder {
 /// What is looked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListingQuery {
-    /// Words; all of them must be found, the last one may be a beginning.
+    /// Words; all of them must be found. The last one may be a beginning, and so may those of three letters and more.
     pub text: String,
     /// Only of this category.
     pub category: Option<String>,
@@ -61,9 +62,18 @@ pub struct FoundLine {
     pub line: ListingLine,
 }
 
-/// The words of a text, in small letters: about what SQLite's tokenizer would make of it.
-fn words_of(text: &str) -> impl Iterator<Item = String> {
-    text.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
+/// A text as it is searched: in small letters without accents, so that what is written with the one is found by the other.
+fn folded(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    let is_accent = |letter: &char| ('\u{300}'..='\u{36f}').contains(letter);
+    text.to_lowercase().nfd().filter(|letter| !is_accent(letter)).collect()
+}
+
+/// The words of a text that is folded.
+fn words_of(folded: &str) -> impl Iterator<Item = &str> {
+    folded.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty())
 }
 
 /// The words of a question, each once.
@@ -71,7 +81,7 @@ fn asked_words(text: &str) -> Vec<String> {
     /// So many words of a question are looked at.
     const MOST: usize = 8;
     let mut seen = BTreeSet::new();
-    words_of(text).filter(|word| seen.insert(word.clone())).take(MOST).collect()
+    words_of(&folded(text)).map(str::to_owned).filter(|word| seen.insert(word.clone())).take(MOST).collect()
 }
 
 #[cfg(test)]
@@ -154,6 +164,40 @@ mod tests {
     }
 
     #[test]
+    fn accents_are_of_no_account() {
+        let (_dir, mut index) = filled();
+        let lines = vec![
+            line("one", "Un café au lait", &[]),
+            line("two", "The cafeteria", &[]),
+            line("three", "Re\u{301}sume\u{301}s of PEOPLE in İstanbul", &[]),
+            line("four", "नमस्ते दुनिया, 你好世界", &[]),
+        ];
+        let news = Synchronized { version: 4, lines: SyncedLines::Changes(lines), advisories: None };
+        index.take_in("main", &news).unwrap();
+        for (asked, expected) in [
+            ("cafe", &["one", "two"][..]),
+            ("CAFÉ", &["one", "two"]),
+            ("résumés", &["three"]),
+            ("resum", &["three"]),
+            ("istanbul", &["three"]),
+            ("istanbull", &["three"]),
+            ("दुनिया", &["four"]),
+            ("你好", &["four"]),
+        ] {
+            assert_eq!(names(&index, text(asked)), expected, "{asked}");
+        }
+    }
+
+    /// Otherwise each line of a category is looked up in the words, one by one.
+    #[test]
+    fn words_are_looked_for_first() {
+        let (_dir, index) = filled();
+        let query = ListingQuery { category: Some("tools".to_owned()), tag: Some("chat".to_owned()), ..text("notif") };
+        let plans = found::plans(index.connection(), &query);
+        assert!(!plans.is_empty() && plans.iter().all(|plan| plan.contains("words")), "{plans:?}");
+    }
+
+    #[test]
     fn what_is_found_is_narrowed_and_ordered() {
         let (_dir, index) = filled();
         let by = |order| names(&index, ListingQuery { order, ..ListingQuery::default() });
@@ -166,6 +210,13 @@ mod tests {
         let categories = [("integrations".to_owned(), 3), ("tools".to_owned(), 1)];
         assert_eq!(index.categories().unwrap(), categories);
         assert_eq!(names(&index, ListingQuery { tag: some("Chat"), ..query() }), ["slack", "teams"]);
+        let (tag, author, category) = (some(""), some(""), some(""));
+        assert_eq!(names(&index, ListingQuery { tag, author, category, ..query() }).len(), 4, "they say nothing");
+        assert_eq!(names(&index, ListingQuery { tag: some("chat\nnotifications"), ..query() }), [] as [&str; 0]);
+        let both = ListingQuery { category: some("Tools"), ..text("notif") };
+        assert_eq!(names(&index, both), ["teams"]);
+        let downloads = ListingQuery { order: ListingOrder::Downloads, ..text("storage") };
+        assert_eq!(names(&index, downloads), ["powertable", "kv-store"]);
         assert_eq!(names(&index, ListingQuery { author: some("lovelace"), ..query() }).len(), 4);
         assert_eq!(names(&index, ListingQuery { author: some("babbage"), ..query() }).len(), 0);
         let target = some("x86_64-unknown-linux-gnu");

@@ -1,7 +1,7 @@
 //! How well a line fits words that are all in it: by where they are, and whether as a whole. What must not live here: which lines have
 //! them.
 
-use super::words_of;
+use super::{folded, words_of};
 use crate::documents::ListingLine;
 
 /// A word of a question: the words that are looked for, one of which is enough, and whether they may be beginnings.
@@ -34,22 +34,26 @@ impl AskedWord {
     }
 
     fn best(&self, text: &str) -> f64 {
-        words_of(text).map(|word| self.likeness(&word)).fold(0.0, f64::max)
+        words_of(text).map(|word| self.likeness(word)).fold(0.0, f64::max)
     }
 }
 
 /// The more the better. Where a word is found counts once for each part of the line.
 pub(super) fn fit(line: &ListingLine, asked: &[AskedWord]) -> f64 {
-    let of = |asked: &AskedWord| {
-        let any = |texts: &[String]| texts.iter().map(|text| asked.best(text)).fold(0.0, f64::max);
-        10.0 * asked.best(&line.name)
-            + 6.0 * asked.best(&line.display_name)
-            + 4.0 * any(&line.tags)
-            + 2.0 * asked.best(&line.category)
-            + asked.best(&line.description)
-            + any(&line.authors)
+    let (tags, authors) = (line.tags.join(" "), line.authors.join(" "));
+    let parts = [
+        (10.0, &line.name),
+        (6.0, &line.display_name),
+        (4.0, &tags),
+        (2.0, &line.category),
+        (1.0, &line.description),
+        (1.0, &authors),
+    ];
+    let of = |(weight, text): (f64, &String)| {
+        let text = folded(text);
+        weight * asked.iter().map(|asked| asked.best(&text)).sum::<f64>()
     };
-    asked.iter().map(of).sum()
+    parts.into_iter().map(of).sum()
 }
 
 #[cfg(test)]

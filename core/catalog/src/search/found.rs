@@ -1,5 +1,5 @@
-//! What is found: with words the best of those that have all of them, without words a page of all. What must not live here: how lines
-//! came into the file.
+//! What is found: with words the best of those that have all of them, without words, or in an order of their own, a page of all. What
+//! must not live here: how lines came into the file.
 
 use super::{
     FoundLine, ListingOrder, ListingQuery, asked_words,
@@ -12,17 +12,23 @@ use std::collections::BTreeSet;
 /// So many candidates are ranked at most: what is found by a word that everybody uses is ranked no better for being ranked whole.
 const MOST_RANKED: usize = 1000;
 
-/// What a line must be beside what it says.
-struct Narrowed {
+/// What has words, whichever. They are looked for first: SQLite would rather look up in them each line that fits otherwise.
+const WITH_WORDS: &str = "words CROSS JOIN lines ON lines.id = words.rowid WHERE words MATCH ?";
+
+/// What lines are read, and in which order.
+struct Wanted {
+    from: &'static str,
     condition: String,
+    order: &'static str,
     values: Vec<Box<dyn ToSql>>,
 }
 
 /// What fits, in order. Typing errors are forgiven: in place of a word that nobody uses the most similar ones are looked for.
 pub(super) fn search(connection: &Connection, query: &ListingQuery) -> rusqlite::Result<Vec<FoundLine>> {
     let words = asked_words(&query.text);
+    let (skip, most) = (query.skip, query.most.unwrap_or(usize::MAX));
     if words.is_empty() {
-        return browse(connection, query);
+        return read(connection, Wanted::new(query, "lines WHERE 1", None), (skip, most), found);
     }
     let name = words.join("-");
     let last = words.len() - 1;
@@ -31,57 +37,68 @@ pub(super) fn search(connection: &Connection, query: &ListingQuery) -> rusqlite:
         asked(connection, word, prefix)
     });
     let asked = asked.collect::<rusqlite::Result<Vec<_>>>()?;
-    let mut found = candidates(connection, query, &name, &asked)?;
-    sort(&mut found, query.order, &name, &asked);
-    let most = query.most.unwrap_or(usize::MAX);
-    Ok(found.into_iter().skip(query.skip).take(most).collect())
+    if query.order != ListingOrder::Relevance {
+        return read(connection, Wanted::new(query, WITH_WORDS, Some(terms(&asked))), (skip, most), found);
+    }
+    let best = best_first(candidates(connection, query, &name, &asked)?, &name, &asked);
+    Ok(best.into_iter().skip(skip).take(most).collect())
 }
 
-fn narrowed(query: &ListingQuery) -> Narrowed {
-    let mut narrowed = Narrowed { condition: String::new(), values: Vec::new() };
-    let mut and = |condition: &str, value: String| {
-        narrowed.condition.push_str(" AND ");
-        narrowed.condition.push_str(condition);
-        narrowed.values.push(Box::new(value));
-    };
-    if let Some(category) = &query.category {
-        and("lines.category = ?", category.to_lowercase());
+/// As SQLite's full-text search wants them: all of them.
+fn terms(asked: &[AskedWord]) -> String {
+    asked.iter().map(AskedWord::term).collect::<Vec<_>>().join(" AND ")
+}
+
+impl Wanted {
+    fn new(query: &ListingQuery, from: &'static str, first: Option<String>) -> Self {
+        let order = match query.order {
+            ListingOrder::Relevance | ListingOrder::Name => " ORDER BY lines.name, lines.catalog",
+            ListingOrder::Rating => " ORDER BY lines.rating DESC, lines.name, lines.catalog",
+            ListingOrder::Downloads => " ORDER BY lines.downloads DESC, lines.name, lines.catalog",
+            ListingOrder::Created => " ORDER BY lines.created DESC, lines.name, lines.catalog",
+        };
+        let mut wanted = Wanted { from, condition: String::new(), order, values: Vec::new() };
+        wanted.values.extend(first.map(|first| Box::new(first) as Box<dyn ToSql>));
+        wanted.and(" AND lines.category = ?", query.category.as_deref(), str::to_lowercase);
+        wanted.and(" AND instr(lines.tags, ?) > 0", query.tag.as_deref(), listed);
+        wanted.and(" AND instr(lines.authors, ?) > 0", query.author.as_deref(), str::to_lowercase);
+        wanted.and(" AND (lines.has_source OR instr(lines.targets, ?) > 0)", query.target.as_deref(), listed);
+        wanted
     }
-    if let Some(tag) = &query.tag {
-        and("instr(lines.tags, ?) > 0", listed(tag));
+
+    /// An empty one says nothing.
+    fn and(&mut self, condition: &str, value: Option<&str>, as_kept: fn(&str) -> String) {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            self.condition.push_str(condition);
+            self.values.push(Box::new(as_kept(value)));
+        }
     }
-    if let Some(author) = &query.author {
-        and("instr(lines.authors, ?) > 0", author.to_lowercase());
+
+    fn sql(&self) -> String {
+        let Wanted { from, condition, order, .. } = self;
+        format!("SELECT lines.catalog, lines.line, lines.id FROM {from}{condition}{order} LIMIT ? OFFSET ?")
     }
-    if let Some(target) = &query.target {
-        and("(lines.has_source OR instr(lines.targets, ?) > 0)", listed(target));
-    }
-    narrowed
 }
 
 /// As it stands in a list of such.
 fn listed(value: &str) -> String {
-    format!("\n{}\n", value.to_lowercase())
+    format!("\n{}\n", value.to_lowercase().replace('\n', " "))
 }
 
 /// All values of a list, each between two ends of lines.
 pub(super) fn list_of(values: &[String]) -> String {
-    format!("\n{}\n", values.join("\n").to_lowercase())
+    values.iter().map(|value| listed(value)).collect()
 }
 
-fn browse(connection: &Connection, query: &ListingQuery) -> rusqlite::Result<Vec<FoundLine>> {
-    let order = match query.order {
-        ListingOrder::Relevance | ListingOrder::Name => "name, catalog",
-        ListingOrder::Rating => "rating DESC, name, catalog",
-        ListingOrder::Downloads => "downloads DESC, name, catalog",
-        ListingOrder::Created => "created DESC, name, catalog",
-    };
-    let Narrowed { condition, mut values } = narrowed(query);
-    let all = format!("SELECT catalog, line FROM lines WHERE 1{condition} ORDER BY {order} LIMIT ? OFFSET ?");
+fn read<T>(
+    connection: &Connection,
+    mut wanted: Wanted,
+    (skip, most): (usize, usize),
+    row: fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
     let number = |number: usize| Box::new(i64::try_from(number).unwrap_or(i64::MAX));
-    values.push(number(query.most.unwrap_or(usize::MAX)));
-    values.push(number(query.skip));
-    connection.prepare_cached(&all)?.query_map(params_from_iter(values), found)?.collect()
+    wanted.values.extend([number(most) as Box<dyn ToSql>, number(skip)]);
+    connection.prepare_cached(&wanted.sql())?.query_map(params_from_iter(wanted.values), row)?.collect()
 }
 
 /// Some of the lines that have all words: the plugin of that name, then those that have them where they count most.
@@ -91,64 +108,57 @@ fn candidates(
     name: &str,
     asked: &[AskedWord],
 ) -> rusqlite::Result<Vec<FoundLine>> {
-    let terms = asked.iter().map(AskedWord::term).collect::<Vec<_>>().join(" AND ");
     let (mut all, mut seen) = (Vec::new(), BTreeSet::new());
-    let mut take = |from: &str, first: String, most: usize| -> rusqlite::Result<usize> {
-        let Narrowed { condition, values } = narrowed(query);
-        let some = format!("SELECT lines.catalog, lines.line, lines.id FROM {from}{condition} LIMIT ?");
-        let mut bound: Vec<Box<dyn ToSql>> = vec![Box::new(first)];
-        bound.extend(values);
-        bound.push(Box::new(i64::try_from(most).unwrap_or(i64::MAX)));
-        let mut some = connection.prepare_cached(&some)?;
-        let mut rows = some.query(params_from_iter(bound))?;
-        while let Some(row) = rows.next()? {
-            if seen.insert(row.get::<_, i64>(2)?) {
-                all.push(found(row)?);
-            }
+    for (from, first) in sources(name, asked) {
+        if all.len() >= MOST_RANKED {
+            break;
         }
-        Ok(all.len())
-    };
-    take("lines WHERE lines.name = ?", name.to_owned(), MOST_RANKED)?;
-    let matching = "words JOIN lines ON lines.id = words.rowid WHERE words MATCH ?";
-    let count = take(matching, format!("{{name display_name tags}} : ({terms})"), MOST_RANKED)?;
-    if count < MOST_RANKED {
-        take(matching, terms, MOST_RANKED)?;
+        let wanted = Wanted { order: "", ..Wanted::new(query, from, Some(first)) };
+        let some = read(connection, wanted, (0, MOST_RANKED), |row| Ok((row.get::<_, i64>(2)?, found(row)?)))?;
+        all.extend(some.into_iter().filter(|(id, _)| seen.insert(*id)).map(|(_, found)| found));
     }
     all.truncate(MOST_RANKED);
     Ok(all)
 }
 
-fn sort(found: &mut Vec<FoundLine>, order: ListingOrder, name: &str, asked: &[AskedWord]) {
-    let named =
-        |one: &FoundLine, other: &FoundLine| (&one.line.name, &one.catalog).cmp(&(&other.line.name, &other.catalog));
-    match order {
-        ListingOrder::Relevance => {
-            let mut fits: Vec<_> =
-                found.drain(..).map(|found| (found.line.name == name, fit(&found.line, asked), found)).collect();
-            fits.sort_by(|one, other| {
-                // Of those that fit alike the one with the shorter name has less beside what was asked for.
-                let length = one.2.line.name.len().cmp(&other.2.line.name.len());
-                let fits = other.0.cmp(&one.0).then_with(|| other.1.total_cmp(&one.1));
-                fits.then(length).then_with(|| named(&one.2, &other.2))
-            });
-            found.extend(fits.into_iter().map(|(.., found)| found));
-        }
-        ListingOrder::Name => found.sort_by(named),
-        ListingOrder::Rating => {
-            let rating = |found: &FoundLine| found.line.rating.unwrap_or(-1.0);
-            found.sort_by(|one, other| rating(other).total_cmp(&rating(one)).then_with(|| named(one, other)));
-        }
-        ListingOrder::Downloads => {
-            found.sort_by(|one, other| other.line.downloads.cmp(&one.line.downloads).then_with(|| named(one, other)));
-        }
-        ListingOrder::Created => {
-            found.sort_by(|one, other| other.line.created_at.cmp(&one.line.created_at).then_with(|| named(one, other)));
-        }
-    }
+/// Where candidates come from, the most promising first.
+fn sources(name: &str, asked: &[AskedWord]) -> [(&'static str, String); 3] {
+    let terms = terms(asked);
+    let where_it_counts = format!("{{name display_name tags}} : ({terms})");
+    [("lines WHERE lines.name = ?", name.to_owned()), (WITH_WORDS, where_it_counts), (WITH_WORDS, terms)]
+}
+
+fn best_first(found: Vec<FoundLine>, name: &str, asked: &[AskedWord]) -> Vec<FoundLine> {
+    let mut fits: Vec<_> =
+        found.into_iter().map(|found| (found.line.name == name, fit(&found.line, asked), found)).collect();
+    fits.sort_by(|(named, fits, one), (other_named, other_fits, other)| {
+        // Of those that fit alike the one with the shorter name has less beside what was asked for.
+        let order = |found: &FoundLine| (found.line.name.len(), found.line.name.clone(), found.catalog.clone());
+        let best = other_named.cmp(named).then_with(|| other_fits.total_cmp(fits));
+        best.then_with(|| order(one).cmp(&order(other)))
+    });
+    fits.into_iter().map(|(.., found)| found).collect()
 }
 
 /// The catalog, and the line.
 pub(super) fn found(row: &Row<'_>) -> rusqlite::Result<FoundLine> {
     let text: String = row.get(1)?;
     Ok(FoundLine { catalog: row.get(0)?, line: serde_json::from_str(&text).unwrap_or_default() })
+}
+
+/// With what SQLite begins where it looks for words, each way they are looked for.
+#[cfg(test)]
+pub(super) fn plans(connection: &Connection, query: &ListingQuery) -> Vec<String> {
+    let asked = [AskedWord { any: vec![query.text.clone()], prefix: true, begun: Vec::new() }];
+    let [_, with_words @ ..] = sources("", &asked);
+    let unordered = with_words.map(|(from, first)| Wanted { order: "", ..Wanted::new(query, from, Some(first)) });
+    let ordered = Wanted::new(query, WITH_WORDS, Some(terms(&asked)));
+    let begins_with = |wanted: Wanted| {
+        let sql = format!("EXPLAIN QUERY PLAN {}", wanted.sql());
+        let number = || Box::new(10) as Box<dyn ToSql>;
+        let values = wanted.values.into_iter().chain([number(), number()]);
+        let first = |row: &Row<'_>| row.get(3);
+        connection.query_row(&sql, params_from_iter(values), first).unwrap()
+    };
+    unordered.into_iter().chain([ordered]).map(begins_with).collect()
 }

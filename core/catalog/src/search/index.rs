@@ -1,16 +1,17 @@
 //! The file with the lines of all catalogs, and how they come into it. What must not live here: what is found of them.
 
 use super::{
-    FoundLine, ListingQuery,
+    FoundLine, ListingQuery, folded,
     found::{found, list_of, search},
     spelling::{self, TermChanges},
+    words_of,
 };
 use crate::{
     CatalogTrouble,
     client::{SyncedLines, Synchronized},
     documents::{AdvisoryList, ListingLine, PluginAdvisory},
 };
-use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -35,7 +36,7 @@ const TABLES: &str = "
     CREATE INDEX lines_by_created ON lines (created DESC, name, catalog);
     CREATE INDEX lines_by_category ON lines (category, name, catalog);
     CREATE VIRTUAL TABLE words USING fts5(name, display_name, tags, description, category, authors,
-        tokenize = 'unicode61', prefix = '1');";
+        tokenize = 'unicode61 remove_diacritics 0', prefix = '1');";
 
 /// The lines of all catalogs.
 #[derive(Debug)]
@@ -44,9 +45,8 @@ pub struct CatalogIndex {
 }
 
 fn broken(error: rusqlite::Error) -> CatalogTrouble {
-    CatalogTrouble::unavailable(format!(
-        "what is searched cannot be read: {error}; delete catalogs.db, and synchronize again"
-    ))
+    let remedy = if is_busy(&error) { "try again" } else { "delete catalogs.db, and synchronize again" };
+    CatalogTrouble::unavailable(format!("what is searched cannot be read: {error}; {remedy}"))
 }
 
 fn is_busy(error: &rusqlite::Error) -> bool {
@@ -81,15 +81,15 @@ impl CatalogIndex {
             }
             thread::sleep(Duration::from_millis(10));
         }
-        let layout: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        // Whoever comes meanwhile finds it whole.
+        let making = Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
+        let layout: i64 = making.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         match layout {
-            0 => connection.execute_batch(&format!(
-                "BEGIN IMMEDIATE; {TABLES} {} PRAGMA user_version = {LAYOUT}; COMMIT",
-                spelling::TABLES
-            ))?,
-            LAYOUT => drop(connection.query_row("SELECT count(*) FROM synced", [], |row| row.get::<_, i64>(0))?),
+            0 => making.execute_batch(&format!("{TABLES} {} PRAGMA user_version = {LAYOUT};", spelling::TABLES))?,
+            LAYOUT => drop(making.query_row("SELECT count(*) FROM synced", [], |row| row.get::<_, i64>(0))?),
             _ => return Err(rusqlite::Error::InvalidQuery),
         }
+        making.commit()?;
         Ok(CatalogIndex { connection })
     }
 
@@ -106,7 +106,7 @@ impl CatalogIndex {
     }
 
     fn take(&mut self, catalog: &str, news: &Synchronized) -> rusqlite::Result<()> {
-        let transaction = self.connection.transaction()?;
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut changes = TermChanges::default();
         let lines = match &news.lines {
             SyncedLines::Unchanged => &[][..],
@@ -144,7 +144,7 @@ impl CatalogIndex {
     /// Nothing of a catalog is found any more.
     pub fn forget(&mut self, catalog: &str) -> Result<(), CatalogTrouble> {
         let mut forget = || {
-            let transaction = self.connection.transaction()?;
+            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let mut changes = TermChanges::default();
             forget_lines(&transaction, catalog, &mut changes)?;
             changes.write(&transaction)?;
@@ -210,6 +210,11 @@ impl CatalogIndex {
         Ok(all.into_iter().flat_map(of).collect())
     }
 
+    #[cfg(test)]
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// What fits, in order.
     pub fn search(&self, query: &ListingQuery) -> Result<Vec<FoundLine>, CatalogTrouble> {
         search(&self.connection, query).map_err(broken)
@@ -234,19 +239,19 @@ fn put(connection: &Connection, catalog: &str, line: &ListingLine) -> rusqlite::
         serde_json::to_string(line).unwrap_or_default(),
     ])?;
     let id = connection.last_insert_rowid();
-    let (tags, authors) = (line.tags.join(" "), line.authors.join(" "));
-    let words = "INSERT INTO words (rowid, name, display_name, tags, description, category, authors) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    let words = connection.prepare_cached(words)?.execute(params![
+    let words = |text: &str| words_of(&folded(text)).collect::<Vec<_>>().join(" ");
+    let put = "INSERT INTO words (rowid, name, display_name, tags, description, category, authors) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let put = connection.prepare_cached(put)?.execute(params![
         id,
-        line.name,
-        line.display_name,
-        tags,
-        line.description,
-        line.category,
-        authors,
+        words(&line.name),
+        words(&line.display_name),
+        words(&line.tags.join(" ")),
+        words(&line.description),
+        words(&line.category),
+        words(&line.authors.join(" ")),
     ]);
-    words.map(drop)
+    put.map(drop)
 }
 
 fn forget_lines(connection: &Connection, catalog: &str, changes: &mut TermChanges) -> rusqlite::Result<()> {

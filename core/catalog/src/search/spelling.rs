@@ -1,7 +1,7 @@
 //! Words that somebody uses, how often, and which of them are most like one that nobody does. What must not live here: what is found
 //! by them.
 
-use super::{fit::AskedWord, words_of};
+use super::{fit::AskedWord, folded, words_of};
 use crate::documents::ListingLine;
 use rusqlite::{Connection, params};
 use std::collections::HashMap;
@@ -26,8 +26,11 @@ impl TermChanges {
     pub(super) fn count(&mut self, line: &ListingLine, by: i64) {
         let one = [&line.name, &line.display_name, &line.description, &line.category];
         for text in one.into_iter().chain(&line.tags).chain(&line.authors) {
-            for word in words_of(text).filter(|word| is_spelled(word)) {
-                *self.0.entry(word).or_default() += by;
+            for word in words_of(&folded(text)).filter(|word| is_spelled(word)) {
+                match self.0.get_mut(word) {
+                    Some(uses) => *uses += by,
+                    None => drop(self.0.insert(word.to_owned(), by)),
+                }
             }
         }
     }
