@@ -63,10 +63,12 @@ struct NatsLedger {
     others: Mutex<HashMap<SubscriptionKey, (u64, Instant)>>,
     /// What was registered here, and not let go of.
     registered: Mutex<HashMap<SubscriptionKey, SubscriptionTerms>>,
-    /// When the stream of events was made that is known here.
-    made: Mutex<Option<SystemTime>>,
+    /// When the stream of events was made that is known here, in microseconds since 1970.
+    made: Mutex<Option<u64>>,
     /// When the one of subscriptions was.
-    made_table: Mutex<Option<SystemTime>>,
+    made_table: Mutex<Option<u64>>,
+    /// Up to which number what there is has been handled, as it was seen last.
+    done: Mutex<HashMap<SubscriptionKey, u64>>,
     swept: Mutex<Option<Instant>>,
 }
 
@@ -94,6 +96,7 @@ impl NatsEvents {
             registered: Mutex::default(),
             made: Mutex::default(),
             made_table: Mutex::default(),
+            done: Mutex::default(),
             swept: Mutex::default(),
         }))
     }
@@ -163,8 +166,20 @@ impl NatsLedger {
     async fn claim(&self, key: SubscriptionKey, holder: Arc<str>) -> Result<Option<TopicClaim>, AskError> {
         let table = &self.link.streams().await?.subscriptions;
         let row = key.row();
-        let Some(found) = table.get(&row).await? else { return Ok(None) };
+        let Some(mut found) = table.get(&row).await? else { return Ok(None) };
         let mut state: NatsSubscription = read(&found)?;
+        let Some(stream) = *self.made.lock() else { return Ok(None) };
+        if state.stream > stream {
+            // It is not known here yet that there is a newer one.
+            return Ok(None);
+        }
+        if state.stream < stream {
+            state = state.in_stream(stream);
+            let Some(revision) = table.put(&row, written(&state), Some(found.revision)).await? else {
+                return Ok(None);
+            };
+            found.revision = revision;
+        }
         let now = Instant::now();
         let held = self.held.lock().get(&key).copied().filter(|_| state.holder == *holder);
         match held {
@@ -221,17 +236,17 @@ impl NatsLedger {
                 return Err(unavailable(error));
             }
         };
-        let made = SystemTime::from(info.created);
+        let made = micros(info.created.into());
         let known = *self.made.lock();
         if known.is_some_and(|known| known != made) {
-            self.begin_anew().await?;
+            self.begin_anew(made).await?;
         }
         *self.made.lock() = Some(made);
         Ok(info.state.last_sequence)
     }
 
     /// The server has lost what it had. All that is in its new streams came after that: subscriptions have all of it before them.
-    async fn begin_anew(&self) -> Result<(), AskError> {
+    async fn begin_anew(&self, made: u64) -> Result<(), AskError> {
         tracing::error!(
             "NATS at {} has lost its streams `{}_…`: events that were kept and not handled, those that were given up, and where \
              subscriptions were are gone; the streams were made anew, positions begin at 1, and subscriptions hear of what is emitted \
@@ -245,26 +260,28 @@ impl NatsLedger {
         self.readers.lock().clear();
         self.held.lock().clear();
         self.others.lock().clear();
+        self.done.lock().clear();
         let registered = self.registered.lock().clone();
         for (key, terms) in registered {
-            self.write_registration(&key, &terms, 0).await?;
+            self.write_registration(&key, &terms, (0, made)).await?;
         }
         Ok(())
     }
 
     async fn register(&self, key: SubscriptionKey, terms: SubscriptionTerms) -> Result<(), AskError> {
         let head = self.last().await?;
-        self.write_registration(&key, &terms, head).await?;
+        let made = self.made.lock().unwrap_or_default();
+        self.write_registration(&key, &terms, (head, made)).await?;
         self.registered.lock().insert(key, terms);
         Ok(())
     }
 
-    /// One that is not there begins behind that number.
+    /// One that is not there begins behind that number of that stream.
     async fn write_registration(
         &self,
         key: &SubscriptionKey,
         terms: &SubscriptionTerms,
-        head: u64,
+        head: (u64, u64),
     ) -> Result<(), AskError> {
         let streams = self.link.streams().await?;
         let fresh = NatsSubscription::new(key, terms, head);
@@ -281,33 +298,36 @@ impl NatsLedger {
     /// All subscriptions.
     async fn list(&self) -> Result<Vec<SubscriptionRow>, AskError> {
         let last = self.last().await?;
+        let stream = self.made.lock().unwrap_or_default();
         let listed = async {
-            let made = self.link.streams().await?.subscriptions.made().await?;
+            let made = micros(self.link.streams().await?.subscriptions.made().await?);
             let known = *self.made_table.lock();
             if known.is_some_and(|known| known != made) {
-                self.register_again(last).await?;
+                self.register_again((last, stream)).await?;
             }
             *self.made_table.lock() = Some(made);
             self.rows(last).await
         };
         let listed = listed.await;
-        if listed.is_err() {
-            self.link.make_again_if_gone().await;
+        match &listed {
+            Ok(rows) => *self.done.lock() = rows.iter().map(|row| (row.key.clone(), row.done)).collect(),
+            Err(_) => self.link.make_again_if_gone().await,
         }
         listed
     }
 
-    /// The server has lost the subscriptions: those that are here are there again.
-    async fn register_again(&self, last: u64) -> Result<(), AskError> {
+    /// The server has lost the subscriptions: those that are here are there again, and go on where they were seen last.
+    async fn register_again(&self, (last, stream): (u64, u64)) -> Result<(), AskError> {
         let rows = self.rows(last).await?;
         let registered = self.registered.lock().clone();
         for (key, terms) in registered.iter().filter(|(key, _)| rows.iter().all(|row| row.key != **key)) {
+            let done = self.done.lock().get(key).copied().unwrap_or(last);
             tracing::error!(
                 subscription = key.id,
-                "NATS at {} has lost where this subscription was: it hears of what is emitted from now on",
+                "NATS at {} has lost where this subscription was: it goes on behind event {done}, and may hear of some once more",
                 self.link.url.shown()
             );
-            self.write_registration(key, terms, last).await?;
+            self.write_registration(key, terms, (done, stream)).await?;
         }
         Ok(())
     }
@@ -354,6 +374,12 @@ impl NatsLedger {
         }
         Ok(())
     }
+}
+
+/// Since 1970.
+fn micros(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl EventLedger for NatsEvents {

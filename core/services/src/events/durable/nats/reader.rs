@@ -18,12 +18,15 @@ use camlock_policy::{AskError, TopicPattern};
 use futures_util::StreamExt;
 use std::{
     collections::{HashMap, VecDeque},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::time::timeout;
 
 /// So many events are read at once.
 const MOST_READ: usize = 256;
+
+/// So long events are read one by one: whoever reads is to hold on to the right to bring them.
+const OVERTAKING: Duration = Duration::from_secs(2);
 
 /// A consumer that nobody reads from goes.
 const UNREAD: Duration = Duration::from_secs(60);
@@ -57,12 +60,14 @@ impl NatsReader {
         while self.read.front().is_some_and(|(event, _)| event.number <= done) {
             self.read.pop_front();
         }
-        if self.read.is_empty() {
+        let mut again = self.read.is_empty();
+        while again {
             let filled = self.fill(link, done, pattern).await;
             if filled.is_err() {
                 self.consumer = None;
             }
-            filled?;
+            // Whether it brought nothing but what was read already.
+            again = filled? && self.read.is_empty();
         }
         let lost = self.read.front().map_or(0, |(_, lost)| *lost);
         // The next gap is told with what is behind it.
@@ -76,12 +81,13 @@ impl NatsReader {
         Ok(EventBatch { events, upto, lost })
     }
 
-    async fn fill(&mut self, link: &NatsLink, done: u64, pattern: &TopicPattern) -> Result<(), AskError> {
+    /// Reads on; whether there is more where that came from.
+    async fn fill(&mut self, link: &NatsLink, done: u64, pattern: &TopicPattern) -> Result<bool, AskError> {
         let streams = link.streams().await?;
         let head = streams.events.get_info().await.map_err(unavailable)?.state.last_sequence;
         if head <= done.max(self.upto) {
             self.upto = self.upto.max(done);
-            return Ok(());
+            return Ok(false);
         }
         let consumer = match &self.consumer {
             Some(consumer) => consumer,
@@ -122,7 +128,7 @@ impl NatsReader {
         if count < MOST_READ {
             self.overtake(streams, link, (head, pattern)).await?;
         }
-        Ok(())
+        Ok(count == MOST_READ)
     }
 
     /// Reads on up to `head`. A consumer hears a moment later than the stream of what is kept, and says that there is nothing: the stream
@@ -133,8 +139,8 @@ impl NatsReader {
         link: &NatsLink,
         (head, pattern): (u64, &TopicPattern),
     ) -> Result<(), AskError> {
-        let filter = filter(link.url.prefix(), pattern);
-        while self.upto < head && self.read.len() < MOST_READ {
+        let (filter, began) = (filter(link.url.prefix(), pattern), Instant::now());
+        while self.upto < head && self.read.len() < MOST_READ && began.elapsed() < OVERTAKING {
             match streams.events.get_first_raw_message_by_subject(&filter, self.upto + 1).await {
                 Ok(message) => {
                     self.take(link, pattern, (message.sequence, &message.subject), &message.headers, &message.payload);

@@ -15,6 +15,9 @@ pub(super) struct NatsSubscription {
     pub(super) pattern: String,
     pub(super) deliver: String,
     pub(super) done: u64,
+    /// Of which stream that is: when it was made, in microseconds since 1970. 0: that is not known.
+    #[serde(default)]
+    pub(super) stream: u64,
     pub(super) attempts: u32,
     /// In milliseconds: between the last attempt and the next one.
     pub(super) pause: u64,
@@ -71,10 +74,15 @@ pub(super) fn number_of(key: &str) -> u64 {
 }
 
 impl NatsSubscription {
-    pub(super) fn new(key: &SubscriptionKey, terms: &SubscriptionTerms, done: u64) -> Self {
-        let state =
-            NatsSubscription { id: key.id.clone(), node: key.node.clone(), done, ..NatsSubscription::default() };
-        state.with(terms)
+    pub(super) fn new(key: &SubscriptionKey, terms: &SubscriptionTerms, (done, stream): (u64, u64)) -> Self {
+        let (id, node) = (key.id.clone(), key.node.clone());
+        NatsSubscription { id, node, done, stream, ..NatsSubscription::default() }.with(terms)
+    }
+
+    /// In that stream: if it is a newer one than that in which it was so far, all of it is still to be had.
+    pub(super) fn in_stream(self, stream: u64) -> Self {
+        let (done, attempts) = if self.stream == 0 { (self.done, self.attempts) } else { (0, 0) };
+        NatsSubscription { stream, done, attempts, ..self }
     }
 
     pub(super) fn with(self, terms: &SubscriptionTerms) -> Self {
