@@ -8,7 +8,7 @@ use std::{
     path::PathBuf,
     process::{Child, ChildStdin, Command, Stdio},
     sync::{
-        Mutex, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     thread,
@@ -25,9 +25,16 @@ pid=$(cat "$1/pid" 2>/dev/null) && kill -KILL "$pid" 2>/dev/null
 rm -rf "$1"
 "#;
 
-/// A server. It is ended when dropped, and when this program ends.
+/// How often it is looked whether it is still there.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A server. It is ended when dropped, and when this program ends. If it ends by itself it is started again, as whoever looks after
+/// services does: 2.9 crashes when it is asked for a message of a stream that it is just making.
 #[derive(Debug)]
-pub struct NatsServer {
+pub struct NatsServer(Arc<NatsProcess>);
+
+#[derive(Debug)]
+struct NatsProcess {
     root: PathBuf,
     port: u16,
     server: Mutex<Option<Child>>,
@@ -51,19 +58,60 @@ impl NatsServer {
         let mut guard = guard.spawn().unwrap();
         let input = guard.stdin.take().unwrap();
         let guard = Some((guard, input));
-        let server = NatsServer { root, port: port(), server: Mutex::default(), guard, names: AtomicU32::new(0) };
+        let process = NatsProcess { root, port: port(), server: Mutex::default(), guard, names: AtomicU32::new(0) };
+        let server = NatsServer(Arc::new(process));
         server.start_again();
+        let process = Arc::downgrade(&server.0);
+        thread::spawn(move || {
+            while let Some(process) = process.upgrade() {
+                process.start_again_if_it_ended();
+                drop(process);
+                thread::sleep(LOOK);
+            }
+        });
         server
     }
 
     /// Where it is, with a name of its own for what is kept there.
     pub fn url(&self) -> String {
-        let name = self.names.fetch_add(1, Ordering::Relaxed);
-        format!("nats://127.0.0.1:{}/test{name}", self.port)
+        let name = self.0.names.fetch_add(1, Ordering::Relaxed);
+        format!("nats://127.0.0.1:{}/test{name}", self.0.port)
     }
 
     /// Starts it again after it was killed, on the same port with the same data.
     pub fn start_again(&self) {
+        *self.0.server() = Some(self.0.launch());
+    }
+
+    /// Removes all that it keeps, while it does not run: as a disk that was exchanged.
+    pub fn wipe(&self) {
+        fs::remove_dir_all(self.0.root.join("data")).unwrap();
+    }
+
+    /// Kills it in the middle of whatever it does.
+    pub fn kill(&self) {
+        if let Some(mut server) = self.0.server().take() {
+            server.kill().unwrap();
+            server.wait().unwrap();
+        }
+        let _ = fs::remove_file(self.0.root.join("pid"));
+    }
+}
+
+impl NatsProcess {
+    fn server(&self) -> MutexGuard<'_, Option<Child>> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start_again_if_it_ended(&self) {
+        let mut server = self.server();
+        if let Some(ended) = server.as_mut().and_then(|server| server.try_wait().unwrap()) {
+            println!("nats-server ended by itself ({ended}), and is started again");
+            *server = Some(self.launch());
+        }
+    }
+
+    fn launch(&self) -> Child {
         let mut server = Command::new(program());
         server.args(["-a", "127.0.0.1", "-p", &self.port.to_string(), "-js"]);
         server.arg("-sd").arg(self.root.join("data")).arg("-P").arg(self.root.join("pid"));
@@ -79,36 +127,11 @@ impl NatsServer {
             }
             thread::sleep(Duration::from_millis(5));
         }
-        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
-    }
-
-    /// Starts it again if it has ended by itself, as whoever looks after services does: 2.9 does when it is asked for a message of a
-    /// stream that it is just making.
-    pub fn start_again_if_it_ended(&self) {
-        let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(ended) = server.as_mut().and_then(|server| server.try_wait().unwrap()) else { return };
-        println!("nats-server ended by itself ({ended})");
-        *server = None;
-        drop(server);
-        self.start_again();
-    }
-
-    /// Removes all that it keeps, while it does not run: as a disk that was exchanged.
-    pub fn wipe(&self) {
-        fs::remove_dir_all(self.root.join("data")).unwrap();
-    }
-
-    /// Kills it in the middle of whatever it does.
-    pub fn kill(&self) {
-        if let Some(mut server) = self.server.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            server.kill().unwrap();
-            server.wait().unwrap();
-        }
-        let _ = fs::remove_file(self.root.join("pid"));
+        server
     }
 }
 
-impl Drop for NatsServer {
+impl Drop for NatsProcess {
     fn drop(&mut self) {
         let Some((mut guard, input)) = self.guard.take() else { return };
         drop(input);

@@ -302,13 +302,7 @@ fn nats_hears_of_transactions() {
 #[trial]
 fn nats_has_lost_everything() {
     let server = camlock_testing::NatsServer::start();
-    let goes_on = async || {
-        loop {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            server.start_again_if_it_ended();
-        }
-    };
-    let loses_everything = async |place: Arc<Place>| {
+    on_all([Place::Nats(server.url(), Box::new(Place::sqlite()))], async |place| {
         let plugins: Vec<_> = (0..2).map(|_| Arc::new(FakePlugin::default())).collect();
         let servers: Vec<_> =
             plugins.iter().enumerate().map(|(at, plugin)| place.open(&format!("node-{at}"), plugin)).collect();
@@ -343,12 +337,6 @@ fn nats_has_lost_everything() {
             let anew: Vec<_> =
                 heard[10..].iter().map(|event| (event.payload["number"].as_u64(), event.position)).collect();
             assert!(anew.into_iter().eq((10..20).map(|number| (Some(number), number - 9))), "{heard:?}");
-        }
-    };
-    on_all([Place::Nats(server.url(), Box::new(Place::sqlite()))], async |place| {
-        tokio::select! {
-            () = loses_everything(place) => {}
-            () = goes_on() => {}
         }
     });
 }
