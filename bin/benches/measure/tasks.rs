@@ -232,7 +232,7 @@ impl TasksBench<'_> {
                 _ => {}
             }
             // There is always something to do.
-            let waiting = "SELECT count(*) FROM (SELECT 1 FROM tasks WHERE state = 'waiting' LIMIT 5000) AS some";
+            let waiting = "SELECT count(*) FROM (SELECT 1 FROM tasks WHERE state = 'waiting' LIMIT 5000) AS found";
             let waiting: i64 = self.client.query_one(waiting, &[]).await.expect("a number").get(0);
             if waiting < 5_000 {
                 self.fill("chores", 5_000).await;

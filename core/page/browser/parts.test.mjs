@@ -160,6 +160,8 @@ test('what the guide shows stands on the page: a widget, one that is set, a page
   assert.deepEqual(admin.wrong, []);
   for (const name of ['counting', 'charting']) site.cli('remove', name);
   await admin.getByRole('link', { name: 'How often', exact: true }).first().waitFor({ state: 'detached' });
+  // A dashboard to which one comes before that would show the widget of `charting` as one that is gone.
+  await admin.waitForFunction(() => ![...document.querySelectorAll('option')].some((one) => one.textContent.includes('charting')));
 });
 
 test('a plugin’s theme colours the page, and frames in it, as long as it is there', async () => {

@@ -21,6 +21,8 @@ const COLOURS = ['--ground', '--paper', '--ink', '--soft', '--line', '--strong-l
 
 let known = null;
 let seen = null;
+let asked = 0;
+let answered = 0;
 const places = new Map();
 
 /** What is brought, by plugin; looked up anew when something else serves or something else is granted. */
@@ -29,11 +31,15 @@ export function extensions() {
   const now = [...state.plugins.values()].map((plugin) => `${plugin.name}:${plugin.serving?.generation}:${plugin.revision}`).join();
   if (seen !== now && state.known) {
     seen = now;
+    const number = (asked += 1);
     get('/api/v1/extensions').then(({ items }) => {
+      // What was asked later may be answered earlier.
+      if (number < answered) return;
+      answered = number;
       known = new Map(items.map((one) => [one.plugin, one]));
       for (const place of places.values()) place.look();
       changed();
-    }, () => { seen = null; });
+    }, () => { if (seen === now) seen = null; });
   }
   return known;
 }
