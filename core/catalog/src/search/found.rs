@@ -16,7 +16,7 @@ const MOST_RANKED: usize = 1000;
 const WITH_WORDS: &str = "words CROSS JOIN lines ON lines.id = words.rowid WHERE words MATCH ?";
 
 /// What lines are read, and in which order.
-struct Wanted {
+struct LineSelection {
     from: &'static str,
     condition: String,
     order: &'static str,
@@ -28,7 +28,7 @@ pub(super) fn search(connection: &Connection, query: &ListingQuery) -> rusqlite:
     let words = asked_words(&query.text);
     let (skip, most) = (query.skip, query.most.unwrap_or(usize::MAX));
     if words.is_empty() {
-        return read(connection, Wanted::new(query, "lines WHERE 1", None), (skip, most), found);
+        return read(connection, LineSelection::new(query, "lines WHERE 1", None), (skip, most), found);
     }
     let name = words.join("-");
     let last = words.len() - 1;
@@ -38,7 +38,7 @@ pub(super) fn search(connection: &Connection, query: &ListingQuery) -> rusqlite:
     });
     let asked = asked.collect::<rusqlite::Result<Vec<_>>>()?;
     if query.order != ListingOrder::Relevance {
-        return read(connection, Wanted::new(query, WITH_WORDS, Some(terms(&asked))), (skip, most), found);
+        return read(connection, LineSelection::new(query, WITH_WORDS, Some(terms(&asked))), (skip, most), found);
     }
     let best = best_first(candidates(connection, query, &name, &asked)?, &name, &asked);
     Ok(best.into_iter().skip(skip).take(most).collect())
@@ -49,7 +49,7 @@ fn terms(asked: &[AskedWord]) -> String {
     asked.iter().map(AskedWord::term).collect::<Vec<_>>().join(" AND ")
 }
 
-impl Wanted {
+impl LineSelection {
     fn new(query: &ListingQuery, from: &'static str, first: Option<String>) -> Self {
         let order = match query.order {
             ListingOrder::Relevance | ListingOrder::Name => " ORDER BY lines.name, lines.catalog",
@@ -57,7 +57,7 @@ impl Wanted {
             ListingOrder::Downloads => " ORDER BY lines.downloads DESC, lines.name, lines.catalog",
             ListingOrder::Created => " ORDER BY lines.created DESC, lines.name, lines.catalog",
         };
-        let mut wanted = Wanted { from, condition: String::new(), order, values: Vec::new() };
+        let mut wanted = LineSelection { from, condition: String::new(), order, values: Vec::new() };
         wanted.values.extend(first.map(|first| Box::new(first) as Box<dyn ToSql>));
         wanted.and(" AND lines.category = ?", query.category.as_deref(), str::to_lowercase);
         wanted.and(" AND instr(lines.tags, ?) > 0", query.tag.as_deref(), listed);
@@ -75,7 +75,7 @@ impl Wanted {
     }
 
     fn sql(&self) -> String {
-        let Wanted { from, condition, order, .. } = self;
+        let LineSelection { from, condition, order, .. } = self;
         format!("SELECT lines.catalog, lines.line, lines.id FROM {from}{condition}{order} LIMIT ? OFFSET ?")
     }
 }
@@ -92,7 +92,7 @@ pub(super) fn list_of(values: &[String]) -> String {
 
 fn read<T>(
     connection: &Connection,
-    mut wanted: Wanted,
+    mut wanted: LineSelection,
     (skip, most): (usize, usize),
     row: fn(&Row<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<Vec<T>> {
@@ -113,7 +113,7 @@ fn candidates(
         if all.len() >= MOST_RANKED {
             break;
         }
-        let wanted = Wanted { order: "", ..Wanted::new(query, from, Some(first)) };
+        let wanted = LineSelection { order: "", ..LineSelection::new(query, from, Some(first)) };
         let some = read(connection, wanted, (0, MOST_RANKED), |row| Ok((row.get::<_, i64>(2)?, found(row)?)))?;
         all.extend(some.into_iter().filter(|(id, _)| seen.insert(*id)).map(|(_, found)| found));
     }
@@ -151,9 +151,10 @@ pub(super) fn found(row: &Row<'_>) -> rusqlite::Result<FoundLine> {
 pub(super) fn plans(connection: &Connection, query: &ListingQuery) -> Vec<String> {
     let asked = [AskedWord { any: vec![query.text.clone()], prefix: true, begun: Vec::new() }];
     let [_, with_words @ ..] = sources("", &asked);
-    let unordered = with_words.map(|(from, first)| Wanted { order: "", ..Wanted::new(query, from, Some(first)) });
-    let ordered = Wanted::new(query, WITH_WORDS, Some(terms(&asked)));
-    let begins_with = |wanted: Wanted| {
+    let unordered =
+        with_words.map(|(from, first)| LineSelection { order: "", ..LineSelection::new(query, from, Some(first)) });
+    let ordered = LineSelection::new(query, WITH_WORDS, Some(terms(&asked)));
+    let begins_with = |wanted: LineSelection| {
         let sql = format!("EXPLAIN QUERY PLAN {}", wanted.sql());
         let number = || Box::new(10) as Box<dyn ToSql>;
         let values = wanted.values.into_iter().chain([number(), number()]);
