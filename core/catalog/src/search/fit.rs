@@ -4,33 +4,41 @@
 use super::{folded, words_of};
 use crate::documents::ListingLine;
 
-/// A word of a question: the words that are looked for, one of which is enough, and whether they may be beginnings.
-pub(super) struct AskedWord {
-    pub(super) any: Vec<String>,
-    pub(super) prefix: bool,
-    /// All words that begin so, if they are few.
-    pub(super) begun: Vec<String>,
+/// A word of a question, and what is looked for where somebody writes it.
+pub(super) enum AskedWord {
+    /// Itself.
+    Whole(String),
+    /// All words that begin so; those that there are, if they are few, else none.
+    Begun(String, Vec<String>),
+    /// One of these in its place.
+    Meant(Vec<String>),
 }
 
 impl AskedWord {
     /// As SQLite's full-text search wants it.
     pub(super) fn term(&self) -> String {
-        let (words, star) = match self.begun.is_empty() {
-            true => (&self.any, if self.prefix { "*" } else { "" }),
-            false => (&self.begun, ""),
+        let any = |words: &[String]| {
+            let any: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
+            format!("({})", any.join(" OR "))
         };
-        let any: Vec<_> = words.iter().map(|word| format!("\"{word}\"{star}")).collect();
-        format!("({})", any.join(" OR "))
+        match self {
+            AskedWord::Whole(word) => format!("\"{word}\""),
+            AskedWord::Begun(word, words) if words.is_empty() => format!("\"{word}\"*"),
+            AskedWord::Begun(_, words) | AskedWord::Meant(words) => any(words),
+        }
     }
 
     /// 1: the word itself; less: it begins with it.
     fn likeness(&self, word: &str) -> f64 {
-        let of = |asked: &String| match word.strip_prefix(&**asked) {
-            Some("") => 1.0,
-            Some(_) if self.prefix => 0.6,
-            _ => 0.0,
+        let is = match self {
+            AskedWord::Whole(asked) | AskedWord::Begun(asked, _) => asked == word,
+            AskedWord::Meant(words) => words.iter().any(|asked| asked == word),
         };
-        self.any.iter().map(of).fold(0.0, f64::max)
+        match self {
+            _ if is => 1.0,
+            AskedWord::Begun(asked, _) if word.starts_with(&**asked) => 0.6,
+            _ => 0.0,
+        }
     }
 
     fn best(&self, text: &str) -> f64 {
@@ -68,7 +76,7 @@ mod tests {
             description: description.to_owned(),
             ..ListingLine::default()
         };
-        let asked = |word: &str| vec![AskedWord { any: vec![word.to_owned()], prefix: true, begun: Vec::new() }];
+        let asked = |word: &str| vec![AskedWord::Begun(word.to_owned(), Vec::new())];
         let lines = [
             line("chat", "chat", "Chats"),
             line("chat-window", "ui", "A window"),

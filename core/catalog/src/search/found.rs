@@ -149,7 +149,7 @@ pub(super) fn found(row: &Row<'_>) -> rusqlite::Result<FoundLine> {
 /// With what SQLite begins where it looks for words, each way they are looked for.
 #[cfg(test)]
 pub(super) fn plans(connection: &Connection, query: &ListingQuery) -> Vec<String> {
-    let asked = [AskedWord { any: vec![query.text.clone()], prefix: true, begun: Vec::new() }];
+    let asked = [AskedWord::Begun(query.text.clone(), Vec::new())];
     let [_, with_words @ ..] = sources("", &asked);
     let unordered =
         with_words.map(|(from, first)| LineSelection { order: "", ..LineSelection::new(query, from, Some(first)) });

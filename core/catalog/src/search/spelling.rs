@@ -62,9 +62,9 @@ fn letters(word: &str) -> i64 {
 
 /// What is looked for where somebody writes a word, or begins one.
 pub(super) fn asked(connection: &Connection, word: String, prefix: bool) -> rusqlite::Result<AskedWord> {
-    let as_it_is = |word, prefix| AskedWord { any: vec![word], prefix, begun: Vec::new() };
+    let as_it_is = |word, begun| if prefix { AskedWord::Begun(word, begun) } else { AskedWord::Whole(word) };
     if !is_spelled(&word) {
-        return Ok(as_it_is(word, prefix));
+        return Ok(as_it_is(word, Vec::new()));
     }
     let end = if prefix { format!("{word}\u{10ffff}") } else { format!("{word}\u{0}") };
     let used = "SELECT term FROM terms WHERE term >= ?1 AND term < ?2";
@@ -73,15 +73,10 @@ pub(super) fn asked(connection: &Connection, word: String, prefix: bool) -> rusq
     let used = used.take(MOST_BEGUN + 1).collect::<rusqlite::Result<Vec<String>>>()?;
     if used.is_empty() {
         let meant = meant(connection, &word)?;
-        return Ok(if meant.is_empty() {
-            as_it_is(word, prefix)
-        } else {
-            AskedWord { any: meant, prefix: false, begun: Vec::new() }
-        });
+        return Ok(if meant.is_empty() { as_it_is(word, Vec::new()) } else { AskedWord::Meant(meant) });
     }
     // All words that begin so are quicker found one by one, unless they are many.
-    let begun = if used.len() <= MOST_BEGUN { used } else { Vec::new() };
-    Ok(AskedWord { begun, ..as_it_is(word, prefix) })
+    Ok(as_it_is(word, if used.len() <= MOST_BEGUN { used } else { Vec::new() }))
 }
 
 /// The words that somebody uses and that are most like one that nobody does.

@@ -157,8 +157,12 @@ impl NatsLink {
             let Err(error) = context.get_stream(format!("{}_{name}", self.url.prefix())).await else { continue };
             let is_gone = matches!(error.kind(), GetStreamErrorKind::JetStream(error)
                 if error.error_code() == ErrorCode::STREAM_NOT_FOUND);
-            if is_gone && let Err(error) = self.make().await {
-                tracing::warn!("{}", error.message);
+            if is_gone {
+                // It makes all that are gone.
+                if let Err(error) = self.make().await {
+                    tracing::warn!("{}", error.message);
+                }
+                return;
             }
         }
     }

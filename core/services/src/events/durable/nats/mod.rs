@@ -2,11 +2,13 @@
 //! whoever wrote it (`append.rs`); what is known of a subscription is a row (`record.rs`) that is changed only as long as nobody else
 //! has changed it, which also is how the right to bring events is got and held on to. No clock is compared with another one: who has
 //! the right loses it when its row stays as it is for so long. Those given up lie in rows of their own (`given_up.rs`); what is old is
-//! let go (`sweep.rs`). What must not live here: when events are brought, and what comes of it.
+//! let go (`sweep.rs`), and what the server has lost is made good as far as it can be (`lost.rs`). What must not live here: when events
+//! are brought, and what comes of it.
 
 mod append;
 mod given_up;
 mod link;
+mod lost;
 mod place;
 mod reader;
 mod record;
@@ -25,6 +27,7 @@ use append::EventAppender;
 use camlock_policy::{AskError, BoxFuture, TopicPattern};
 use futures_util::StreamExt;
 use link::{NatsLink, unavailable};
+use lost::micros;
 use parking_lot::Mutex;
 use reader::NatsReader;
 use record::{NatsSubscription, begin, read, written};
@@ -227,47 +230,6 @@ impl NatsLedger {
         seen.1.elapsed() >= HELD_FOR
     }
 
-    /// The number of the last event. If the streams are not those that were known, all begins anew.
-    async fn last(&self) -> Result<u64, AskError> {
-        let info = match self.link.streams().await?.events.get_info().await {
-            Ok(info) => info,
-            Err(error) => {
-                self.link.make_again_if_gone().await;
-                return Err(unavailable(error));
-            }
-        };
-        let made = micros(info.created.into());
-        let known = *self.made.lock();
-        if known.is_some_and(|known| known != made) {
-            self.begin_anew(made).await?;
-        }
-        *self.made.lock() = Some(made);
-        Ok(info.state.last_sequence)
-    }
-
-    /// The server has lost what it had. All that is in its new streams came after that: subscriptions have all of it before them.
-    async fn begin_anew(&self, made: u64) -> Result<(), AskError> {
-        tracing::error!(
-            "NATS at {} has lost its streams `{}_…`: events that were kept and not handled, those that were given up, and where \
-             subscriptions were are gone; the streams were made anew, positions begin at 1, and subscriptions hear of what is emitted \
-             from now on",
-            self.link.url.shown(),
-            self.link.url.prefix()
-        );
-        // Whoever made them anew may have ended in the middle of it.
-        self.link.make_again_if_gone().await;
-        self.appender.forget().await;
-        self.readers.lock().clear();
-        self.held.lock().clear();
-        self.others.lock().clear();
-        self.done.lock().clear();
-        let registered = self.registered.lock().clone();
-        for (key, terms) in registered {
-            self.write_registration(&key, &terms, (0, made)).await?;
-        }
-        Ok(())
-    }
-
     async fn register(&self, key: SubscriptionKey, terms: SubscriptionTerms) -> Result<(), AskError> {
         let head = self.last().await?;
         let made = self.made.lock().unwrap_or_default();
@@ -316,22 +278,6 @@ impl NatsLedger {
         listed
     }
 
-    /// The server has lost the subscriptions: those that are here are there again, and go on where they were seen last.
-    async fn register_again(&self, (last, stream): (u64, u64)) -> Result<(), AskError> {
-        let rows = self.rows(last).await?;
-        let registered = self.registered.lock().clone();
-        for (key, terms) in registered.iter().filter(|(key, _)| rows.iter().all(|row| row.key != **key)) {
-            let done = self.done.lock().get(key).copied().unwrap_or(last);
-            tracing::error!(
-                subscription = key.id,
-                "NATS at {} has lost where this subscription was: it goes on behind event {done}, and may hear of some once more",
-                self.link.url.shown()
-            );
-            self.write_registration(key, terms, (done, stream)).await?;
-        }
-        Ok(())
-    }
-
     async fn rows(&self, last: u64) -> Result<Vec<SubscriptionRow>, AskError> {
         let streams = self.link.streams().await?;
         let mut dead: HashMap<String, u64> = HashMap::new();
@@ -374,12 +320,6 @@ impl NatsLedger {
         }
         Ok(())
     }
-}
-
-/// Since 1970.
-fn micros(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl EventLedger for NatsEvents {
