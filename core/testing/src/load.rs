@@ -8,7 +8,12 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
+
+/// Between an answer and the next request: some hundreds a second leave no gap in which something could happen unseen, and leave
+/// the processors to what is tried.
+const PACE: Duration = Duration::from_millis(5);
 
 /// Requests under way.
 #[derive(Debug)]
@@ -32,6 +37,7 @@ impl Load {
                             Ok(answer) if answer.status == 200 => _ = good.fetch_add(1, Ordering::Relaxed),
                             other => bad.push(format!("{other:?}")),
                         }
+                        thread::sleep(PACE);
                     }
                     bad
                 })

@@ -192,7 +192,7 @@ impl Server {
         self.child.as_ref().unwrap().id()
     }
 
-    /// Requests to a path from now on, one after the other on each of two threads.
+    /// Requests to a path from now on, one shortly after the other on each of two threads.
     pub fn load(&self, path: &str) -> Load {
         Load::begin(self.address, path)
     }

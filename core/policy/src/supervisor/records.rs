@@ -223,8 +223,13 @@ impl Supervisor {
         plugin.wishes.attempt = None;
         plugin.directory.accounted = None;
         plugin.refuse_ask(&format!("the record of `{name}` was deleted"));
+        let is_missing = plugin.entry().is_none();
         self.dirty.insert(name.to_owned());
         self.shown.routes_changed = true;
+        if is_missing {
+            // With its entry gone too, nothing is left of it: the look forgets it.
+            self.look();
+        }
     }
 
     /// Registers what has an entry and no record.
