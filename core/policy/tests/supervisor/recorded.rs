@@ -72,6 +72,21 @@ async fn a_deleted_record_is_discovered_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_deleted_record_of_what_is_missing_is_the_end_of_it() {
+    let (world, registry) = (World::new(), MemoryRegistry::default());
+    world.put("hello", "a", Script::default());
+    let server = world.start_on(&registry, settings());
+    server.serves("hello", 1).await;
+    world.remove("hello");
+    server.until("hello", |plugin| plugin.state == Headline::Missing && plugin.draining.is_empty()).await;
+    // Nothing else happens in the directory, and nobody looks at it by the clock.
+    registry.delete("hello");
+    let mut overview = server.manager.watch();
+    let gone = overview.wait_for(|overview| overview.plugins.is_empty());
+    tokio::time::timeout(Duration::from_secs(5), gone).await.expect("it is forgotten").unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_removed_does_not_come_back_by_itself() {
     let (world, registry) = (World::new(), MemoryRegistry::default());
     world.put("hello", "a", Script::default());
