@@ -244,7 +244,6 @@ fn options(config: &Config, voice: &Voice, address: SocketAddr, logs: Logs) -> R
         tasks: config.services.tasks,
         executions: config.services.executions,
         discovery: config.discovery.clone(),
-        catalogs: config.catalogs.clone(),
         followed: config.followed.clone(),
         secrets_key: config.secrets_key.clone(),
         ..camlock_embed::Options::new(&config.plugins, &config.data)

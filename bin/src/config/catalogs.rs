@@ -21,6 +21,7 @@ pub(super) struct UpdateKeys {
     pin: Option<String>,
     window: Option<String>,
     minimum_age: Option<Time>,
+    soak: Option<Time>,
 }
 
 /// `[[catalog]]`: what `camlock catalog add` takes.
@@ -92,6 +93,7 @@ impl UpdateKeys {
             pin: pin.transpose()?,
             window: window.transpose()?.or_else(|| usual.window.clone()),
             minimum_age: self.minimum_age.map_or(usual.minimum_age, |time| time.0),
+            soak: self.soak.map_or(usual.soak, |time| time.0),
         })
     }
 }
@@ -105,18 +107,19 @@ mod tests {
     fn merged(text: &str) -> Result<CatalogPolicy, String> {
         let file = Some((Path::new("/etc/camlock/camlock.toml"), text));
         let merged = Config::merge(&Flags::default(), file, Path::new("/srv/here"), &|_| None);
-        merged.map(|config| config.catalogs).map_err(|told| told.0)
+        merged.map(|config| config.settings.catalogs).map_err(|told| told.0)
     }
 
     #[test]
     fn one_plugin_may_be_treated_otherwise() {
         assert_eq!(merged(""), Ok(CatalogPolicy::default()));
-        let text = "[catalogs]\nadvisories = \"disable\"\nupdates = { automatic = true, window = \"02:00-05:00\" }\n\
+        let text = "[catalogs]\nadvisories = \"disable\"\nupdates = { automatic = true, window = \"02:00-05:00\", soak = \"30m\" }\n\
                     [plugin.hello.updates]\nautomatic = false\npin = \"1.2\"\nchannel = \"pre-release\"\nminimum_age = \"7m\"";
         let policy = merged(text).unwrap();
         assert_eq!(policy.advisories, AdvisoryPolicy::Disable);
         let window = "02:00-05:00".parse().ok();
-        let all = UpdatePolicy { automatic: true, window: window.clone(), ..UpdatePolicy::default() };
+        let soak = Duration::from_secs(30 * 60);
+        let all = UpdatePolicy { automatic: true, window: window.clone(), soak, ..UpdatePolicy::default() };
         assert_eq!(policy.updates_of("other"), &all);
         let hello = UpdatePolicy {
             automatic: false,
@@ -124,6 +127,7 @@ mod tests {
             pin: "1.2".parse().ok(),
             window,
             minimum_age: Duration::from_secs(7 * 60),
+            soak,
         };
         assert_eq!(policy.updates_of("hello"), &hello);
     }

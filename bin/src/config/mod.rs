@@ -16,8 +16,7 @@ pub(crate) use services::ServiceSettings;
 
 use self::catalogs::FollowedKeys;
 use camlock_embed::{
-    AdminSettings, CatalogOrder, CatalogPolicy, DiscoverySettings, FleetSettings, NotAnEventsUrl, RegistrySettings,
-    SecretsKey,
+    AdminSettings, CatalogOrder, DiscoverySettings, FleetSettings, NotAnEventsUrl, RegistrySettings, SecretsKey,
 };
 use camlock_http::{FrontOptions, TlsFiles};
 use camlock_policy::{Grants, Limits, Settings, manifest::check_name};
@@ -121,8 +120,6 @@ pub(crate) struct Config {
     pub(crate) variables: BTreeMap<String, BTreeMap<String, String>>,
     /// In whose repositories plugins are looked for, if in anybody's.
     pub(crate) discovery: Option<DiscoverySettings>,
-    /// What catalogs may do to plugins that are there.
-    pub(crate) catalogs: CatalogPolicy,
     /// Catalogs that are followed beside those that operators add.
     pub(crate) followed: Vec<CatalogOrder>,
     /// What secrets of configurations are sealed with, if it is set.
@@ -211,7 +208,7 @@ impl Config {
         if parsed.limits.updates.is_some() {
             return Err(Misconfigured("[limits]: `updates` of all is `catalogs.updates`".to_owned()));
         }
-        let mut catalogs = parsed.catalogs.policy()?;
+        settings.catalogs = parsed.catalogs.policy()?;
         let mut variables = BTreeMap::new();
         let mut front = FrontOptions::default();
         front.head = parsed.limits.head.as_ref().map_or(front.head, |time| time.0);
@@ -256,9 +253,9 @@ impl Config {
                 settings.claims.insert(name.clone(), claims.clone());
             }
             if let Some(updates) = limits.updates.clone() {
-                let policy = updates.over(&catalogs.updates);
+                let policy = updates.over(&settings.catalogs.updates);
                 let policy = policy.map_err(|told| Misconfigured(format!("[plugin.{name}]: {told}")))?;
-                catalogs.plugins.insert(name.clone(), policy);
+                settings.catalogs.plugins.insert(name.clone(), policy);
             }
             let mut own: Limits = settings.limits.clone();
             limits.apply(&mut own);
@@ -308,7 +305,6 @@ impl Config {
             levels,
             variables,
             discovery: parsed.discovery.settings(environment, base)?,
-            catalogs,
             followed: parsed.catalog.into_iter().map(FollowedKeys::order).collect::<Result<_, _>>()?,
             secrets_key,
             services,

@@ -182,3 +182,58 @@ fn updates_wait_or_come_by_themselves() {
     }
     usual.into_iter().for_each(|(_, server)| drop(server.end()));
 }
+
+#[test]
+fn an_update_serves_on_one_server_first() {
+    let author = GreeterAuthor::new();
+    let database = Postgres::shared().database();
+    let settings = format!("database.url = {database:?}\ncatalogs.updates = {{ minimum_age = 0, soak = \"20s\" }}");
+    let nodes = ["first", "second"].map(|name| {
+        let site = author.0.beside(name);
+        site.configure(&settings);
+        let server = site.start();
+        (site, server)
+    });
+    let url = format!("file://{}", author.0.path("catalog").display());
+    describe(&nodes[0], &["catalog", "add", "main", &url]).done();
+    sync(&nodes[1]);
+    const GREETER: &str = "/api/v1/p/greeter/";
+    for node in &nodes {
+        // The first of it has nothing to go back to, and soaks nowhere.
+        describe(node, &["install", "greeter"]).done();
+        node.1.until_text(GREETER, "one");
+    }
+    author.publish("0.2.0");
+    sync(&nodes[0]);
+    let [load, other] = [0, 1].map(|node: usize| nodes[node].1.load(GREETER));
+    let updated = describe(&nodes[0], &["update"]).done();
+    assert!(updated.ends_with("greeter 0.2.0 is serving\n"), "{updated}");
+    assert_eq!([0, 1].map(|node: usize| nodes[node].1.get(GREETER).text), ["0.2.0", "one"]);
+    let told = nodes[0].1.plugin("greeter")["reason"].clone();
+    let told = told.as_str().unwrap_or_default();
+    assert!(told.starts_with("0.2.0 serves on this server alone until "), "{told}");
+    nodes[1].1.until_text(GREETER, "0.2.0");
+    nodes[0].1.until_plugin("greeter", |plugin| plugin["reason"].is_null());
+    for load in [load, other] {
+        let (good, bad) = load.end();
+        assert!(good > 0 && bad.is_empty(), "{bad:?}");
+    }
+
+    // One that panics is gone before anybody else has it.
+    let panics = single("0.3.0").replace(
+        "Router::new()",
+        "Router::new().route(\"/panics\", get(|| async { if true { panic!(\"no\") } \"\" }))",
+    );
+    let package = package(&author.0, "0.3.0", &panics);
+    publish(&author.0, &[&package]).done();
+    sync(&nodes[0]);
+    describe(&nodes[0], &["update"]).done();
+    for _ in 0..6 {
+        nodes[0].1.get("/api/v1/p/greeter/panics");
+    }
+    nodes[0].1.until_text(GREETER, "0.2.0");
+    assert_eq!(nodes[1].1.get(GREETER).text, "0.2.0");
+    let failed = nodes[0].1.plugin("greeter")["failed"]["reason"].clone();
+    assert!(failed.as_str().is_some_and(|why| why.contains("is under quarantine")), "{failed}");
+    nodes.into_iter().for_each(|(_, server)| drop(server.end()));
+}

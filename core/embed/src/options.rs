@@ -6,7 +6,7 @@ use camlock_build::{CompilerListener, Profile};
 use camlock_discovery::DiscoverySettings;
 use camlock_isolate::ParentLink;
 use camlock_loader::BuiltIn;
-use camlock_policy::{CatalogOrder, CatalogPolicy, Doctor, Limits, Settings};
+use camlock_policy::{CatalogOrder, Doctor, Limits, Settings};
 use camlock_services::ExecutionSettings;
 use camlock_services::{NotAService, Service, ServiceSet, secrets::SecretsKey};
 use camlock_store::Objects;
@@ -52,8 +52,6 @@ pub struct Options {
     pub asks: AskSettings,
     /// In whose repositories plugins are looked for, and how. Default: in nobody's.
     pub discovery: Option<DiscoverySettings>,
-    /// What catalogs may do to plugins that are there.
-    pub catalogs: CatalogPolicy,
     /// Catalogs that are followed beside those that operators add.
     pub followed: Vec<CatalogOrder>,
     /// The key that seals secrets of plugins' configurations. Default: the file `secrets.key` in the data directory, which is made if
@@ -201,7 +199,6 @@ impl Options {
             executions: ExecutionSettings::default(),
             asks: AskSettings::default(),
             discovery: None,
-            catalogs: CatalogPolicy::default(),
             followed: Vec::new(),
             secrets_key: None,
             token: None,

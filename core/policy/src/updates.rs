@@ -98,6 +98,8 @@ pub struct UpdatePolicy {
     pub window: Option<UpdateWindow>,
     /// So long a version has to be out. One that mends what an advisory names need not.
     pub minimum_age: Duration,
+    /// So long a version serves on one server, as a canary, before the others are asked.
+    pub soak: Duration,
 }
 
 impl Default for UpdatePolicy {
@@ -108,6 +110,7 @@ impl Default for UpdatePolicy {
             pin: None,
             window: None,
             minimum_age: Duration::from_secs(24 * 3600),
+            soak: Duration::ZERO,
         }
     }
 }

@@ -134,7 +134,8 @@ impl Supervisor {
                     directory.accounted = None;
                     directory.rolled_back_from = None;
                 }
-                plugin.wishes.attempt = None;
+                // A canary soaks anew.
+                plugin.wishes.attempt.take_if(|attempt| !matches!(attempt.reason, AttemptReason::Canary(_)));
                 plugin.ask(Ask { look, force, by, replies: vec![reply] });
                 self.take_own(record);
             }

@@ -7,7 +7,7 @@ use super::{
     Supervisor,
     candidate::{AgreementState, CandidateGeneration, CandidateStage},
     plan::GenerationSource,
-    plugin::{Attempt, AttemptReason, Plugin},
+    plugin::{Attempt, AttemptReason, FailedGeneration, Plugin, ServingGeneration},
     work::{GenerationId, GenerationReport, GenerationReporter, RegistryReport, WorkReport, lost_call},
 };
 use crate::{
@@ -63,7 +63,7 @@ impl Supervisor {
         });
         let attempts = self.plugins.values().filter_map(|plugin| match plugin.wishes.attempt.as_ref()?.reason {
             AttemptReason::Rollout(id) => Some(id),
-            AttemptReason::Wanted(_) => None,
+            AttemptReason::Wanted(_) | AttemptReason::Canary(_) => None,
         });
         gates.chain(attempts).collect()
     }
@@ -91,7 +91,7 @@ impl Supervisor {
         }
     }
 
-    fn through_the_gate(&mut self, name: &str, word: Result<(), Failure>) {
+    pub(super) fn through_the_gate(&mut self, name: &str, word: Result<(), Failure>) {
         let Some(plugin) = self.plugins.get_mut(name).filter(|plugin| plugin.candidate.is_some()) else {
             never!("a gate opens for `{name}`, which has no candidate");
             return;
@@ -122,6 +122,14 @@ impl Supervisor {
         };
         let reason = plugin.wishes.attempt.as_ref().filter(|attempt| attempt.agreed.digest == agreed.digest);
         let (agreement, by) = match reason.map(|attempt| &attempt.reason) {
+            Some(AttemptReason::Canary(_)) => {
+                self.through_the_gate(name, Ok(()));
+                return;
+            }
+            None if plugin.begins_as_canary(self.looks.arriving.get(name), &self.settings) => {
+                self.begin_canary(name, agreed);
+                return;
+            }
             Some(AttemptReason::Rollout(id)) => (AgreementState::InRollout(*id), candidate.head.by.clone()),
             Some(AttemptReason::Wanted(by)) => (AgreementState::Asking, by.clone()),
             None => (AgreementState::Asking, candidate.head.by.clone()),
@@ -164,7 +172,10 @@ impl Supervisor {
             self.take_record((**record).clone(), None);
         }
         // What serves already, or is at no gate any more, needs no word.
-        let Some(candidate) = self.current(id).and_then(|plugin| plugin.candidate.as_mut()) else { return };
+        let Some(candidate) = self.current(id).and_then(|plugin| plugin.candidate.as_mut()) else {
+            self.canary_was_proposed(id, outcome);
+            return;
+        };
         let Some(gate) = candidate.gate() else { return };
         if gate.agreement != AgreementState::Asking {
             return;
@@ -219,11 +230,16 @@ impl Supervisor {
             if serving.artifact.digest() != Some(agreed.digest) || plugin.candidate.is_some() {
                 continue;
             }
-            let seen = plugin.directory.fingerprint().cloned();
-            let proposal = Proposal { plugin: plugin.name.clone(), agreed: agreed.clone(), by: by.clone(), seen };
-            let reporter = self.reporter(&plugin.name, serving.generation);
-            begin_proposal(self.ports.clone(), proposal, serving.artifact.clone(), reporter);
+            self.propose_serving(plugin, serving, agreed, by);
         }
+    }
+
+    /// Proposes what serves here already.
+    pub(super) fn propose_serving(&self, plugin: &Plugin, serving: &ServingGeneration, agreed: &Agreed, by: &Actor) {
+        let seen = plugin.directory.fingerprint().cloned();
+        let proposal = Proposal { plugin: plugin.name.clone(), agreed: agreed.clone(), by: by.clone(), seen };
+        let reporter = self.reporter(&plugin.name, serving.generation);
+        begin_proposal(self.ports.clone(), proposal, serving.artifact.clone(), reporter);
     }
 
     /// Rollouts as they stand now.
@@ -288,9 +304,25 @@ impl Supervisor {
 
     fn rollout_failed(&mut self, rollout: &Rollout, why: &str) {
         let name = rollout.plugin.as_str();
+        let not_agreed = |then: &str| {
+            Failure::new(
+                Stage::Start,
+                format!("version {} was not agreed on, and {then}: {why}", rollout.agreed.version),
+            )
+        };
         if self.waiting_for(rollout).is_some() {
-            let reason = format!("version {} was not agreed on, and nobody swapped: {why}", rollout.agreed.version);
-            self.through_the_gate(name, Err(Failure::new(Stage::Start, reason)));
+            self.through_the_gate(name, Err(not_agreed("nobody swapped")));
+        } else if let Some(plugin) = self.plugins.get_mut(name)
+            && let Some(serving) = plugin.serving.as_ref()
+            && serving.artifact.digest() == Some(rollout.agreed.digest)
+            && plugin
+                .wishes
+                .attempt
+                .as_ref()
+                .is_some_and(|attempt| attempt.reason == AttemptReason::Rollout(rollout.id))
+        {
+            let failure = not_agreed("this server, where it served already, goes back");
+            plugin.failed = Some(FailedGeneration::serving(serving, failure));
         }
         self.rollout_is_over(rollout);
         // Who waited for its end may propose now.

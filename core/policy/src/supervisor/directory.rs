@@ -250,7 +250,7 @@ impl Plugin {
         self.directory.presence = presence;
         // What an operator wanted in place of the entry was about the entry as it was.
         if self.directory.fingerprint() != before.as_ref() {
-            self.wishes.attempt.take_if(|attempt| matches!(attempt.reason, AttemptReason::Wanted(_)));
+            self.wishes.attempt.take_if(|attempt| !matches!(attempt.reason, AttemptReason::Rollout(_)));
         }
         let known = self.directory.rival.take();
         self.directory.rival = rival.map(|rival| match known {

@@ -11,6 +11,7 @@ mod arriving;
 mod ask;
 mod brake;
 mod bring_up;
+mod canary;
 mod candidate;
 mod configuring;
 mod departure;
@@ -40,8 +41,8 @@ mod watchful;
 mod work;
 
 use crate::{
-    BoxFuture, Candidate, Grants, Install, Isolation, Keepings, Limits, LivePlugin, Loading, Manager, OpQueue,
-    PluginKind, Publish, Shelf, Sources, UiTrust,
+    BoxFuture, Candidate, CatalogPolicy, Grants, Install, Isolation, Keepings, Limits, LivePlugin, Loading, Manager,
+    OpQueue, PluginKind, Publish, Shelf, Sources, UiTrust,
     manager::{Inbox, Message},
     manifest::HOST_CLAIM,
     registry::{Exchange, Reading, Registry, RegistryChange},
@@ -132,6 +133,8 @@ pub struct Settings {
     pub builds_are_sandboxed: bool,
     /// The operator's word on claims that need it, by plugin: hosts by their names, and `/` and `/*`.
     pub claims: BTreeMap<String, Vec<String>>,
+    /// What catalogs may do to plugins that are there.
+    pub catalogs: CatalogPolicy,
     /// Where what single plugins bring runs on the page. Of others: in it what is compiled in, and in frames all else.
     pub ui: BTreeMap<String, UiTrust>,
 }
@@ -148,6 +151,7 @@ impl Default for Settings {
             isolation_requires_all: false,
             builds_are_sandboxed: false,
             claims: BTreeMap::new(),
+            catalogs: CatalogPolicy::default(),
             ui: BTreeMap::new(),
         }
     }

@@ -4,7 +4,7 @@
 
 use super::{
     plan::GenerationSource,
-    plugin::{AttemptReason, Plugin, RecordedConfig, Removal, Renewal, RenewalCause},
+    plugin::{Attempt, AttemptReason, Plugin, RecordedConfig, Removal, Renewal, RenewalCause},
 };
 use crate::{Fingerprint, Refused, Stage, registry::Record};
 use tokio::time::Instant;
@@ -60,7 +60,11 @@ impl Plugin {
     /// Something else was agreed on.
     fn agreed_anew(&mut self, before: &Record, record: &Record) {
         let Some(agreed) = &record.agreed else { return };
-        let attempt = self.wishes.attempt.take_if(|attempt| attempt.agreed.digest == agreed.digest);
+        // A canary is about what was agreed on before.
+        let is_over = |attempt: &mut Attempt| {
+            attempt.agreed.digest == agreed.digest || matches!(attempt.reason, AttemptReason::Canary(_))
+        };
+        let attempt = self.wishes.attempt.take_if(is_over);
         let mine = attempt.filter(|attempt| matches!(attempt.reason, AttemptReason::Wanted(_)));
         let Some(fingerprint) = self.directory.fingerprint().cloned() else { return };
         // What lies there and was not tried yet is still a proposal.

@@ -159,7 +159,7 @@ impl Plugin {
         let waits =
             self.candidate.as_ref().and_then(|candidate| candidate.waiting_for()).map(|(_, why)| why.to_owned());
         match self.headline() {
-            Headline::Serving => waits.or_else(|| self.held_back()),
+            Headline::Serving => waits.or_else(|| self.held_back()).or_else(|| self.told_as_canary()),
             Headline::Waiting => waits,
             Headline::Failed | Headline::Quarantined => {
                 let failure = self.failed.as_ref().map(|failed| failed.failure.to_string());

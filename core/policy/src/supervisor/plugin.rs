@@ -160,8 +160,10 @@ pub(crate) struct Attempt {
 pub(crate) enum AttemptReason {
     /// Somebody here wants it: it is proposed.
     Wanted(Actor),
-    /// Another node proposes it, and is answered.
+    /// Another node proposes it, and is answered; or this one does, and it serves here already.
     Rollout(RolloutId),
+    /// It serves here for a while before it is proposed.
+    Canary(Actor),
 }
 
 /// A new generation of the same is due.
@@ -214,6 +216,8 @@ pub(crate) struct ServedConfig {
 pub(crate) struct Health {
     /// It is new, and watched.
     pub(crate) probation: Option<Probation>,
+    /// When a canary has served for long enough, and is proposed; none while that is done.
+    pub(crate) soaked: Option<Instant>,
     /// How far it is with taking from its tables what only versions before it needed.
     pub(crate) contracts: Contracting,
     pub(crate) due: Instant,

@@ -320,7 +320,7 @@ fn brought_about_by(ask: Option<&Ask>, attempt: Option<&Attempt>, source: &Gener
         return asker;
     }
     match (attempt, source) {
-        (Some(Attempt { reason: AttemptReason::Wanted(by), .. }), _) => by.clone(),
+        (Some(Attempt { reason: AttemptReason::Wanted(by) | AttemptReason::Canary(by), .. }), _) => by.clone(),
         (None, GenerationSource::Entry(_)) => Actor::Filesystem,
         _ => Actor::Sql,
     }

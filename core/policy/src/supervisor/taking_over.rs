@@ -89,10 +89,15 @@ impl Supervisor {
         head.times.lap("start");
         let (digest, manifest) = (artifact.digest(), artifact.manifest().clone());
         let before = plugin.serving.take();
-        let predecessor = before.as_ref().and_then(|before| {
-            let steady = before.loaded.instance.panics() < limits.panics && before.health.unwell < limits.unwell;
-            before.agreed.clone().filter(|_| steady)
-        });
+        let soak = plugin.soak(digest, self.looks.arriving.get(name), &self.settings);
+        let predecessor = if soak.is_some() {
+            plugin.agreed_on().cloned()
+        } else {
+            before.as_ref().and_then(|before| {
+                let steady = before.loaded.instance.panics() < limits.panics && before.health.unwell < limits.unwell;
+                before.agreed.clone().filter(|_| steady)
+            })
+        };
         let other = predecessor.clone().filter(|previous| Some(previous.digest) != digest);
         plugin.past.previous = other.or(plugin.past.previous.take());
         plugin.account_for(&head.source, digest);
@@ -121,7 +126,8 @@ impl Supervisor {
                     Some(tables) if tables.contracts => Contracting::Due(now + limits.probation),
                     _ => Contracting::Nothing,
                 },
-                probation: Some(Probation { until: now + limits.probation, predecessor }),
+                probation: Some(Probation { until: now + limits.probation.max(soak.unwrap_or_default()), predecessor }),
+                soaked: soak.map(|soak| now + soak),
                 due: now + watchful::pace(&limits, true) + spread,
                 asked: false,
                 call: Weak::new(),

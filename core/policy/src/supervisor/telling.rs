@@ -120,7 +120,8 @@ impl Plugin {
             generation: serving.map(|serving| serving.generation),
             artifact: serving.and_then(|serving| serving.artifact.digest()),
             version: serving.map(|serving| serving.artifact.manifest().version.clone()),
-            seen: self.directory.accounted.clone(),
+            // Of a canary the outcome is not known: a server that starts again tries it anew.
+            seen: self.directory.accounted.clone().filter(|_| !self.tries_a_canary()),
             endpoints: None,
             revision: self.record().map_or(0, |record| record.revision),
         }

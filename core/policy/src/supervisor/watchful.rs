@@ -88,6 +88,7 @@ impl Supervisor {
             self.not_well(&name, why, now);
         }
         self.contract_what_is_due(now);
+        self.propose_what_has_soaked(now);
     }
 
     /// A plugin said how it is.
@@ -156,7 +157,7 @@ impl Supervisor {
 
 impl Plugin {
     /// What is due at some time.
-    fn later(&self) -> [Option<Instant>; 5] {
+    fn later(&self) -> [Option<Instant>; 6] {
         let retry = self.failed.as_ref().and_then(|failed| failed.next_try.at());
         let renewal = self.wishes.renewal.map(|renewal| renewal.due);
         let waiting = self.candidate.as_ref().and_then(|candidate| candidate.looked_at_again());
@@ -164,7 +165,7 @@ impl Plugin {
             Some(Contracting::Due(due)) => Some(due),
             _ => None,
         };
-        [retry, renewal, self.past.brake.lifts_at(), waiting, contracting]
+        [retry, renewal, self.past.brake.lifts_at(), waiting, contracting, self.soaks_until()]
     }
 
     /// Goes back to what served before, if this generation is on probation and its predecessor was well: what is to be put
@@ -181,7 +182,9 @@ impl Plugin {
             let then = format!("{digest} is under quarantine, and what was saved since then takes its place");
             return Some((digest, then));
         }
-        self.wishes.attempt = Some(Attempt { agreed: predecessor, reason: AttemptReason::Wanted(Actor::Health) });
+        // What all agreed on is wanted as soon as nothing else is.
+        self.wishes.attempt = (!self.is_canary(digest))
+            .then_some(Attempt { agreed: predecessor, reason: AttemptReason::Wanted(Actor::Health) });
         Some((digest, format!("{digest} is under quarantine, and what served before it comes back")))
     }
 
