@@ -220,9 +220,9 @@ impl Config {
             most_per_address: parsed.limits.connections_per_address,
         };
         parsed.limits.apply(&mut settings.limits);
-        settings.isolation = parsed.plugins.isolation;
+        settings.isolation.usual = parsed.plugins.isolation;
         settings.builds_are_sandboxed = parsed.build.sandbox == file::BuildSandbox::Network;
-        settings.isolation_requires_all = parsed.isolation.require == file::RequiredFences::Full;
+        settings.isolation.requires_all = parsed.isolation.require == file::RequiredFences::Full;
         settings.grants = parsed.plugins.grant.unwrap_or(Grants::Asked);
         settings.new_enabled = parsed.plugins.new.unwrap_or_default() == file::New::Enabled;
         for (name, limits) in parsed.plugin {
@@ -244,7 +244,7 @@ impl Config {
                 variables.insert(name.clone(), limits.env.clone());
             }
             if let Some(isolation) = limits.isolation {
-                settings.isolations.insert(name.clone(), isolation);
+                settings.isolation.plugins.insert(name.clone(), isolation);
             }
             if let Some(trust) = limits.ui {
                 settings.ui.insert(name.clone(), trust);
@@ -436,10 +436,10 @@ mod tests {
             assert_eq!(told, "[services.asks]: `share` is above 0, and 1 at most");
         }
         assert_eq!(settings.grants, Grants::these(["storage", "network:*"]).unwrap());
-        assert_eq!((settings.isolation, settings.isolation_requires_all), (Some(Isolation::Process), true));
+        assert_eq!((settings.isolation.usual, settings.isolation.requires_all), (Some(Isolation::Process), true));
         assert_eq!(settings.ui["hello"], UiTrust::Trusted);
         assert!(settings.builds_are_sandboxed);
-        assert_eq!(settings.isolations.values().collect::<Vec<_>>(), [&Isolation::None]);
+        assert_eq!(settings.isolation.plugins.values().collect::<Vec<_>>(), [&Isolation::None]);
         assert_eq!(settings.limits.drain, Duration::from_secs(5));
         assert_eq!(settings.limits.requests.body, Some(2 << 20));
         let hello = &settings.plugins["hello"];

@@ -119,7 +119,7 @@ impl Parts {
         let runners = Runners::new(data.join("runners"), limits.create, around.clone(), work.clone());
         let runners = runners.map_err(because("no plugins can be isolated"))?;
         let runners = Arc::new(
-            runners.requiring_all(options.settings.isolation_requires_all).with_database(options.registry.hosts(data)),
+            runners.requiring_all(options.settings.isolation.requires_all).with_database(options.registry.hosts(data)),
         );
         let loader = Arc::new(loader.with_suspects(suspects.clone()).with_surroundings(around));
         let built_in = options.built_in.iter().map(|plugin| compiled_in(*plugin, loader.clone()));

@@ -100,7 +100,7 @@ pub use crate::{
     secrets::{NotOpened, SealedSecret, SealedSecrets, Sealer},
     services::{AskCounts, AskError, AskErrorCode, Asker, ERROR_CODE, Services},
     subscriptions::{DeliverTo, EMIT, SUBSCRIBE, Subscription, may_subscribe, opens},
-    supervisor::{Aside, PluginWork, Ports, Settings, supervise},
+    supervisor::{Aside, IsolationSettings, PluginWork, Ports, Settings, supervise},
     tables::{SqlRights, TableTerms, TablesNotReady, TablesReady},
     task_types::{TaskRate, TaskType, check_task_type, duration},
     theme::UiTheme,

@@ -56,7 +56,7 @@ pub(crate) fn run_it(options: &DoctorOptions) -> Result<(), Failed> {
 async fn machine(config: &Config) -> Vec<Finding> {
     let mut findings = tools::look(config);
     findings.extend(places::look(config));
-    findings.push(fences::look(config.settings.isolation_requires_all));
+    findings.push(fences::look(config.settings.isolation.requires_all));
     findings.push(database::look(config).await);
     findings.extend(secrets::look(config).await);
     findings

@@ -13,8 +13,8 @@ impl Plugin {
     /// In which mode it is to run.
     pub(super) fn isolation(&self, manifest: &Manifest, settings: &Settings) -> Isolation {
         let on_record = self.record().and_then(|record| record.isolation);
-        let of_plugin = settings.isolations.get(&self.name).copied();
-        isolation::chosen(on_record, of_plugin, manifest.camlock.isolation, settings.isolation)
+        let of_plugin = settings.isolation.plugins.get(&self.name).copied();
+        isolation::chosen(on_record, of_plugin, manifest.camlock.isolation, settings.isolation.usual)
     }
 
     /// Whether what serves runs in another mode than it is to. What is compiled in is a part of the process.

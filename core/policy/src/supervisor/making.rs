@@ -52,10 +52,15 @@ async fn have(
     priority: BuildPriority,
     reporter: &GenerationReporter,
 ) -> Prepared {
-    let here = recall(ports, digest).await;
-    let Err(failure) = here else {
-        reporter.report(GenerationReport::Built);
-        return here;
+    let failure = match recall(ports, digest).await {
+        Ok(candidate) => {
+            reporter.report(GenerationReport::Built);
+            if let Some(fingerprint) = &fingerprint {
+                record_if_missing(ports, &candidate, fingerprint, reporter).await;
+            }
+            return Ok(candidate);
+        }
+        Err(failure) => failure,
     };
     if let Some(candidate) = fetch(ports, digest, fingerprint.as_ref(), reporter).await? {
         reporter.report(GenerationReport::Built);
@@ -186,6 +191,21 @@ async fn build(
     match fetch(ports, counts, Some(&kept.fingerprint), reporter).await {
         Ok(Some(first)) => Ok(first),
         Ok(None) | Err(_) => Ok(candidate),
+    }
+}
+
+/// The same of bytes that lie here: whoever made them may have been given up before that was remembered, and nobody could go back to
+/// them.
+async fn record_if_missing(
+    ports: &Ports,
+    candidate: &Arc<dyn Candidate>,
+    fingerprint: &Fingerprint,
+    reporter: &GenerationReporter,
+) {
+    let (shelf, asked) = (ports.shelf.clone(), (reporter.id.plugin.clone(), fingerprint.clone()));
+    let known = tokio::task::spawn_blocking(move || shelf.find(&asked.0, &asked.1)).await;
+    if known.is_ok_and(|known| known.is_none()) {
+        record(ports, candidate, fingerprint, reporter).await;
     }
 }
 

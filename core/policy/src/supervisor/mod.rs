@@ -123,12 +123,8 @@ pub struct Settings {
     pub new_enabled: bool,
     /// What is granted to plugins that somebody put into the plugins directory, unless it is decided for one of them.
     pub grants: Grants,
-    /// Where plugins run of which nothing else is said.
-    pub isolation: Option<Isolation>,
-    /// Where single ones run.
-    pub isolations: BTreeMap<String, Isolation>,
-    /// Whether a plugin is not run in a process of its own where something of what holds it is lacking.
-    pub isolation_requires_all: bool,
+    /// Where plugins run.
+    pub isolation: IsolationSettings,
     /// Whether builds reach nothing but the network and what a build needs.
     pub builds_are_sandboxed: bool,
     /// The operator's word on claims that need it, by plugin: hosts by their names, and `/` and `/*`.
@@ -139,6 +135,17 @@ pub struct Settings {
     pub ui: BTreeMap<String, UiTrust>,
 }
 
+/// Where plugins run.
+#[derive(Clone, Debug, Default)]
+pub struct IsolationSettings {
+    /// Those of which nothing else is said.
+    pub usual: Option<Isolation>,
+    /// Single ones.
+    pub plugins: BTreeMap<String, Isolation>,
+    /// Whether one is not run in a process of its own where something of what holds it is lacking.
+    pub requires_all: bool,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Settings {
@@ -146,9 +153,7 @@ impl Default for Settings {
             plugins: BTreeMap::new(),
             new_enabled: true,
             grants: Grants::Asked,
-            isolation: None,
-            isolations: BTreeMap::new(),
-            isolation_requires_all: false,
+            isolation: IsolationSettings::default(),
             builds_are_sandboxed: false,
             claims: BTreeMap::new(),
             catalogs: CatalogPolicy::default(),

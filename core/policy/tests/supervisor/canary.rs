@@ -1,10 +1,7 @@
 //! What is new of a catalog serves on one server for a while before the others are asked.
 
 use super::world::{Script, Server, World, kept, limits};
-use camlock_policy::{
-    Act, CatalogPolicy, Installation, PluginSource, Settings, Source, UpdatePolicy,
-    registry::{Actor, Registry},
-};
+use camlock_policy::{Act, CatalogPolicy, Installation, PluginSource, Settings, Source, UpdatePolicy, registry::Actor};
 use camlock_testing::MemoryRegistry;
 use std::time::Duration;
 

@@ -74,6 +74,24 @@ async fn all_swap_to_what_one_proposes() {
     }
 }
 
+/// A server had the bytes, and was told to serve them before it had noted what they came of.
+#[tokio::test(start_paused = true)]
+async fn what_lay_there_without_a_record_may_be_gone_back_to() {
+    let nodes = fleet(&["one", "two"]).await;
+    for fingerprint in ["b", "c"] {
+        nodes[1].world.know("hello", fingerprint, Script::default());
+        nodes[0].world.put("hello", fingerprint, Script::default());
+        for node in &nodes {
+            node.comes_to(fingerprint).await;
+        }
+    }
+    let act = Act::Rollback { to: None, force: false };
+    nodes[1].server.manager.act("hello", act).await.unwrap();
+    for node in &nodes {
+        node.comes_to("b").await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_that_cannot_makes_it_fail_for_all() {
     let nodes = fleet(&["one", "two", "three"]).await;

@@ -1,7 +1,7 @@
 //! Where plugins run, as operators decide it, and what follows when a process of theirs ends.
 
 use super::world::{Script, World, limits};
-use camlock_policy::{Act, Headline, Isolation, Settings};
+use camlock_policy::{Act, Headline, Isolation, IsolationSettings, Settings};
 use std::collections::BTreeMap;
 
 fn set(isolation: Option<Isolation>) -> Act {
@@ -12,9 +12,9 @@ fn set(isolation: Option<Isolation>) -> Act {
 async fn what_is_decided_is_done_by_a_new_generation() {
     let world = World::new();
     world.put("hello", "a", Script::default());
-    let isolations = BTreeMap::from([("hello".to_owned(), Isolation::None)]);
-    let isolation = Some(Isolation::Process);
-    let server = world.start_with(Settings { limits: limits(), isolation, isolations, ..Settings::default() });
+    let plugins = BTreeMap::from([("hello".to_owned(), Isolation::None)]);
+    let isolation = IsolationSettings { usual: Some(Isolation::Process), plugins, ..IsolationSettings::default() };
+    let server = world.start_with(Settings { limits: limits(), isolation, ..Settings::default() });
     server.serves("hello", 1).await;
     let done = server.manager.act("hello", set(Some(Isolation::Process))).await.unwrap();
     let serving = done.plugin.serving.as_ref().unwrap();
@@ -31,7 +31,7 @@ async fn what_is_decided_is_done_by_a_new_generation() {
 async fn one_that_dies_is_started_anew_and_requests_wait_for_it() {
     let world = World::new();
     world.put("hello", "a", Script::default());
-    let isolation = Some(Isolation::Process);
+    let isolation = IsolationSettings { usual: Some(Isolation::Process), ..IsolationSettings::default() };
     let server = world.start_with(Settings { limits: limits(), isolation, ..Settings::default() });
     server.serves("hello", 1).await;
     world.kill(1);
