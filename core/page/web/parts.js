@@ -77,7 +77,8 @@ export async function remove(plugin) {
     h('p', { class: 'acts' }, h('button', { type: 'button', onclick: () => close(false) }, t('cancel')),
       h('button', { class: 'danger', type: 'submit', disabled: typed !== plugin.name }, t('remove.do')))));
   if (!sure) return;
-  const done = await perform(`${plugin.name}/remove`, () => act('DELETE', of(plugin.name, `?purge=${purge}`), { revision: plugin.revision }), { done: t('done.remove', { name: plugin.name }), plugin: plugin.name });
+  // Whoever types its name wants it gone, whatever became of it while the question stood there.
+  const done = await perform(`${plugin.name}/remove`, () => act('DELETE', of(plugin.name, `?purge=${purge}`), {}), { done: t('done.remove', { name: plugin.name }), plugin: plugin.name });
   if (done) go('overview');
 }
 
