@@ -167,7 +167,7 @@ impl Camlock {
         let lost = tell_lost(&parts.suspects, &record.registry(), &dispatch.meters());
         put_under_quarantine(parts.suspects.clone(), record.registry()).await;
         let ports = parts.ports(Arc::new(dispatch.clone()), registry, control.clone());
-        let policy = options.settings.catalogs.clone();
+        let catalog_policy = options.settings.catalogs.clone();
         let manager = supervise(ports, options.settings);
         record.follow(&manager);
         let following = control.spawn(secrets::follow(own_key, key_record, keyring, manager.key_listener()));
@@ -180,7 +180,7 @@ impl Camlock {
             manager.clone(),
             (&plugins, &data),
             cannot_build.is_none(),
-            (policy, events.clone()),
+            (catalog_policy, events.clone()),
             discovery.clone().map(|discovery| Arc::new(discovery) as _),
         );
         let hosts = options.admin.hosts.clone();

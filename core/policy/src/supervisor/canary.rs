@@ -11,7 +11,7 @@ use super::{
     work::GenerationId,
 };
 use crate::{
-    Digest, PluginSource, Settings,
+    Digest, PluginSource, Settings, never,
     registry::{Agreed, Proposed, Reading, Unavailable},
 };
 use jiff::Timestamp;
@@ -22,12 +22,13 @@ use tokio::time::Instant;
 const AGAIN: Duration = Duration::from_secs(10);
 
 impl Plugin {
+    /// What serves here, or is to, before it is proposed.
     fn canary(&self) -> Option<&Agreed> {
         let attempt = self.wishes.attempt.as_ref();
         attempt.filter(|attempt| matches!(attempt.reason, AttemptReason::Canary(_))).map(|attempt| &attempt.agreed)
     }
 
-    /// Whether something serves here, or is to, before it is proposed.
+    /// Whether there is such a thing.
     pub(super) fn tries_a_canary(&self) -> bool {
         self.canary().is_some()
     }
@@ -85,8 +86,14 @@ impl Plugin {
 impl Supervisor {
     /// What waits at its gate serves here, and the others are not asked yet.
     pub(super) fn begin_canary(&mut self, name: &str, agreed: Agreed) {
-        let Some(plugin) = self.plugins.get_mut(name) else { return };
-        let Some(head) = plugin.candidate.as_ref().map(|candidate| &candidate.head) else { return };
+        let Some(plugin) = self.plugins.get_mut(name) else {
+            never!("a canary of `{name}` begins, which is not known");
+            return;
+        };
+        let Some(head) = plugin.candidate.as_ref().map(|candidate| &candidate.head) else {
+            never!("a canary of `{name}` begins without a candidate");
+            return;
+        };
         let (generation, by, version) = (head.generation, head.by.clone(), agreed.version.clone());
         plugin.wishes.attempt = Some(Attempt { agreed, reason: AttemptReason::Canary(by.clone()) });
         let soak = plugin.soak_of_its_source(self.looks.arriving.get(name), &self.settings).as_secs();

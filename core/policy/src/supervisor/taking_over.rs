@@ -90,13 +90,14 @@ impl Supervisor {
         let (digest, manifest) = (artifact.digest(), artifact.manifest().clone());
         let before = plugin.serving.take();
         let soak = plugin.soak(digest, self.looks.arriving.get(name), &self.settings);
-        let predecessor = if soak.is_some() {
-            plugin.agreed_on().cloned()
-        } else {
-            before.as_ref().and_then(|before| {
+        let predecessor = match (soak, &before) {
+            // Whatever served here meanwhile: a canary goes back to what all agreed on.
+            (Some(_), _) => plugin.agreed_on().cloned(),
+            (None, Some(before)) => {
                 let steady = before.loaded.instance.panics() < limits.panics && before.health.unwell < limits.unwell;
                 before.agreed.clone().filter(|_| steady)
-            })
+            }
+            (None, None) => None,
         };
         let other = predecessor.clone().filter(|previous| Some(previous.digest) != digest);
         plugin.past.previous = other.or(plugin.past.previous.take());

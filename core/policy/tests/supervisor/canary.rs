@@ -1,8 +1,10 @@
 //! What is new of a catalog serves on one server for a while before the others are asked.
 
-use super::world::{Script, Server, World, kept, limits};
+use super::{
+    fleet::{Node, fleet_with},
+    world::{Script, kept, limits},
+};
 use camlock_policy::{Act, CatalogPolicy, Installation, PluginSource, Settings, Source, UpdatePolicy, registry::Actor};
-use camlock_testing::MemoryRegistry;
 use std::time::Duration;
 
 const SOAK: Duration = Duration::from_secs(360);
@@ -14,20 +16,9 @@ fn settings() -> Settings {
     Settings { limits: limits(), catalogs, ..Settings::default() }
 }
 
-struct Node {
-    world: World,
-    server: Server,
-    registry: MemoryRegistry,
-}
-
 impl Node {
-    fn serves(&self, fingerprint: &str) -> bool {
-        let serving = self.server.manager.plugin("hello").and_then(|plugin| plugin.serving.as_ref()?.artifact);
-        serving == Some(kept("hello", fingerprint).digest)
-    }
-
-    async fn comes_to(&self, fingerprint: &str) {
-        self.server.until("hello", |_| self.serves(fingerprint)).await;
+    fn is_on(&self, fingerprint: &str) -> bool {
+        self.serves() == Some(kept("hello", fingerprint).digest)
     }
 
     async fn installs(&self, fingerprint: &str) {
@@ -51,17 +42,8 @@ impl Node {
 
 /// Two servers that serve `hello`, fingerprint `a`, which came from a catalog. Both know what becomes of `b`.
 async fn fleet(b: &Script) -> (Node, Node) {
-    let shared = MemoryRegistry::default();
-    shared.gone("this");
-    let mut nodes = Vec::new();
-    for name in ["one", "two"] {
-        let (world, registry) = (World::new(), shared.node(name));
-        world.put("hello", "a", Script::default());
-        world.know("hello", "b", b.clone());
-        let server = world.start_on(&registry, settings());
-        server.serves("hello", 1).await;
-        nodes.push(Node { world, server, registry });
-    }
+    let mut nodes = fleet_with(&["one", "two"], settings()).await;
+    nodes.iter().for_each(|node| node.world.know("hello", "b", b.clone()));
     let (two, one) = (nodes.pop().unwrap(), nodes.pop().unwrap());
     one.installs("a").await;
     (one, two)
@@ -71,7 +53,7 @@ async fn fleet(b: &Script) -> (Node, Node) {
 async fn it_serves_alone_and_then_everywhere() {
     let (one, two) = fleet(&Script { version: "1.1.0", ..Script::default() }).await;
     one.installs("b").await;
-    assert!(one.serves("b") && two.serves("a"), "whoever installs it hears as soon as it serves");
+    assert!(one.is_on("b") && two.is_on("a"), "whoever installs it hears as soon as it serves");
     let told = one.server.manager.plugin("hello").unwrap().reason.clone().unwrap_or_default();
     assert!(told.starts_with("1.1.0 serves on this server alone until 2"), "{told}");
     let noted = one.registry.noted();
@@ -81,7 +63,7 @@ async fn it_serves_alone_and_then_everywhere() {
     for _ in 0..29 {
         tokio::time::sleep(STEP).await;
         one.server.manager.look();
-        assert!(one.serves("b") && two.serves("a"));
+        assert!(one.is_on("b") && two.is_on("a"));
     }
     for node in [&one, &two] {
         node.comes_to("b").await;
@@ -90,7 +72,7 @@ async fn it_serves_alone_and_then_everywhere() {
     let generation = one.server.manager.plugin("hello").unwrap().serving.as_ref().unwrap().generation;
     tokio::time::sleep(SOAK).await;
     one.server.serves("hello", generation).await;
-    assert!(two.serves("b"));
+    assert!(two.is_on("b"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -98,13 +80,13 @@ async fn one_that_is_not_well_goes_back_and_nobody_else_had_it() {
     let (one, two) = fleet(&Script::default()).await;
     one.installs("b").await;
     tokio::time::sleep(STEP * 20).await;
-    assert!(one.serves("b"));
+    assert!(one.is_on("b"));
     // Long after any other new generation is let go its own way.
     one.world.rewrite("hello", "b", |script| script.panics = 5);
     one.comes_to("a").await;
     assert_eq!(one.quarantine(), 1);
     tokio::time::sleep(SOAK * 2).await;
-    assert!(one.serves("a") && two.serves("a"));
+    assert!(one.is_on("a") && two.is_on("a"));
     assert!(!two.world.taken().iter().any(|line| line.contains("hello:b")), "the other never heard of it");
 }
 
@@ -114,18 +96,18 @@ async fn where_another_cannot_it_goes_back_too() {
     two.world.know("hello", "b", Script { start_fails: true, ..Script::default() });
     one.installs("b").await;
     tokio::time::sleep(SOAK - STEP).await;
-    assert!(one.serves("b"));
+    assert!(one.is_on("b"));
     one.comes_to("a").await;
     let failed = one.server.manager.plugin("hello").unwrap().failed.clone().expect("it is told");
     let expected = "version 1.0.0 was not agreed on, and this server, where it served already, goes back: two: start:";
     assert!(failed.reason.starts_with(expected), "{failed:?}");
     tokio::time::sleep(SOAK).await;
-    assert!(one.serves("a") && two.serves("a"));
+    assert!(one.is_on("a") && two.is_on("a"));
     assert_eq!(one.quarantine(), 0);
     // Mended there, and installed once more.
     two.world.know("hello", "b", Script::default());
     one.installs("b").await;
-    assert!(one.serves("b") && two.serves("a"));
+    assert!(one.is_on("b") && two.is_on("a"));
     two.comes_to("b").await;
 }
 
@@ -135,9 +117,9 @@ async fn a_new_generation_of_it_soaks_anew() {
     one.installs("b").await;
     tokio::time::sleep(STEP * 20).await;
     one.server.reload("hello").await.unwrap();
-    assert!(one.serves("b") && two.serves("a"));
+    assert!(one.is_on("b") && two.is_on("a"));
     tokio::time::sleep(STEP * 20).await;
-    assert!(one.serves("b") && two.serves("a"));
+    assert!(one.is_on("b") && two.is_on("a"));
     two.comes_to("b").await;
 
     // A newer one takes its place.
@@ -148,9 +130,9 @@ async fn a_new_generation_of_it_soaks_anew() {
     one.installs("c").await;
     tokio::time::sleep(STEP * 20).await;
     one.installs("d").await;
-    assert!(one.serves("d") && two.serves("b"));
+    assert!(one.is_on("d") && two.is_on("b"));
     tokio::time::sleep(STEP * 20).await;
-    assert!(one.serves("d") && two.serves("b"));
+    assert!(one.is_on("d") && two.is_on("b"));
     two.comes_to("d").await;
 }
 
@@ -163,9 +145,9 @@ async fn a_server_that_ends_meanwhile_begins_it_anew() {
     let again = Node { server: one.world.start_on(&one.registry, settings()), ..one };
     again.comes_to("b").await;
     tokio::time::sleep(STEP * 20).await;
-    assert!(again.serves("b") && two.serves("a"));
+    assert!(again.is_on("b") && two.is_on("a"));
     two.comes_to("b").await;
-    assert!(again.serves("b"));
+    assert!(again.is_on("b"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,9 +156,9 @@ async fn who_goes_back_waits_for_nobody() {
     one.installs("b").await;
     tokio::time::sleep(STEP).await;
     one.server.manager.act("hello", Act::Rollback { to: None, force: false }).await.unwrap();
-    assert!(one.serves("a") && two.serves("a"));
+    assert!(one.is_on("a") && two.is_on("a"));
     tokio::time::sleep(SOAK * 2).await;
-    assert!(one.serves("a") && two.serves("a"));
+    assert!(one.is_on("a") && two.is_on("a"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -185,8 +167,8 @@ async fn the_registry_is_away_when_it_has_soaked() {
     one.installs("b").await;
     one.registry.break_down(Some("it was unplugged"));
     tokio::time::sleep(SOAK * 2).await;
-    assert!(one.serves("b") && two.serves("a"));
+    assert!(one.is_on("b") && two.is_on("a"));
     one.registry.break_down(None);
     two.comes_to("b").await;
-    assert!(one.serves("b"));
+    assert!(one.is_on("b"));
 }

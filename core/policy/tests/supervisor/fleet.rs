@@ -8,21 +8,26 @@ use camlock_policy::{
 use camlock_testing::MemoryRegistry;
 use std::time::Duration;
 
-struct Node {
-    world: World,
-    server: Server,
-    registry: MemoryRegistry,
+/// A server of a fleet, with a world of its own.
+pub(super) struct Node {
+    pub(super) world: World,
+    pub(super) server: Server,
+    pub(super) registry: MemoryRegistry,
+}
+
+async fn fleet(names: &[&str]) -> Vec<Node> {
+    fleet_with(names, Settings { limits: limits(), ..Settings::default() }).await
 }
 
 /// So many servers that all serve `hello`, fingerprint `a`.
-async fn fleet(names: &[&str]) -> Vec<Node> {
+pub(super) async fn fleet_with(names: &[&str], settings: Settings) -> Vec<Node> {
     let shared = MemoryRegistry::default();
     shared.gone("this");
     let mut nodes = Vec::new();
     for name in names {
         let (world, registry) = (World::new(), shared.node(name));
         world.put("hello", "a", Script::default());
-        let server = world.start_on(&registry, Settings { limits: limits(), ..Settings::default() });
+        let server = world.start_on(&registry, settings.clone());
         server.serves("hello", 1).await;
         nodes.push(Node { world, server, registry });
     }
@@ -30,14 +35,14 @@ async fn fleet(names: &[&str]) -> Vec<Node> {
 }
 
 impl Node {
-    async fn comes_to(&self, fingerprint: &str) {
+    pub(super) async fn comes_to(&self, fingerprint: &str) {
         let digest = kept("hello", fingerprint).digest;
         self.server
             .until("hello", |plugin| plugin.serving.as_ref().is_some_and(|it| it.artifact == Some(digest)))
             .await;
     }
 
-    fn serves(&self) -> Option<Digest> {
+    pub(super) fn serves(&self) -> Option<Digest> {
         self.server.manager.plugin("hello")?.serving.as_ref()?.artifact
     }
 }
