@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { HOSTILE } from './corpus.mjs';
 import { chatty, hello, sources } from './plugins.mjs';
-import { fine, goTo, launch, leave, picture, raw, signIn, Site, visitor } from './site.mjs';
+import { exactly, fine, goTo, launch, leave, picture, raw, signIn, Site, visitor } from './site.mjs';
 
 let site;
 let browser;
@@ -221,7 +221,7 @@ test('what the doctor finds: of the server for all, of its machine for operators
   await go(viewer, '#/doctor', 'Doctor');
   await viewer.getByText('operators see its machine too').waitFor();
   await viewer.getByRole('row').filter({ hasText: 'one runs, with' }).waitFor();
-  assert.equal(await viewer.getByRole('rowheader', { name: 'compiler' }).count(), 0);
+  await exactly(viewer.getByRole('rowheader', { name: 'compiler' }), 0);
   assert.ok(!(await viewer.locator('main').innerText()).includes(site.root), 'a place on the machine is told');
   await fine(viewer, 'the doctor as viewer, on a phone');
   assert.ok(await viewer.evaluate(() => document.documentElement.scrollWidth <= document.documentElement.clientWidth), 'the doctor is too wide');
@@ -257,7 +257,7 @@ test('a log is followed as it grows, searched, narrowed, held still; and how muc
   await say('warn', 'while it is held');
   await say('warn', 'and more of it');
   await site.until('chatty', (plugin) => plugin.serving);
-  assert.equal(await line('while it is held').count(), 0);
+  await exactly(line('while it is held'), 0);
   await admin.getByRole('button', { name: 'Pause' }).click();
   await line('while it is held').waitFor();
   await line('and more of it').waitFor();
@@ -266,7 +266,7 @@ test('a log is followed as it grows, searched, narrowed, held still; and how muc
   await admin.getByText('chatty logs as you chose.').waitFor();
   await say('debug', 'somebody hears');
   await line('somebody hears').waitFor();
-  assert.equal(await line('nobody hears').count(), 0);
+  await exactly(line('nobody hears'), 0);
   await fine(admin, 'a log');
 });
 
@@ -310,7 +310,7 @@ test('events are narrowed by what happened and to whom, and come as they happen'
   await admin.getByLabel('Plugin', { exact: true }).selectOption('chatty');
   await admin.getByRole('heading', { name: 'chatty', level: 1 }).waitFor();
   await rows.filter({ has: admin.getByRole('cell', { name: 'disabled', exact: true }) }).first().waitFor();
-  assert.equal(await rows.filter({ hasText: 'packed' }).count(), 0);
+  await exactly(rows.filter({ hasText: 'packed' }), 0);
   site.cli('enable', 'chatty');
   await rows.filter({ has: admin.getByRole('cell', { name: 'enabled', exact: true }) }).first().waitFor();
 });

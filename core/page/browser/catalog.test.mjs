@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { Keeper, readme } from './authors.mjs';
 import { HOSTILE } from './corpus.mjs';
-import { fine, goTo, launch, leave, picture, raw, signIn, Site, visitor } from './site.mjs';
+import { exactly, fine, goTo, launch, leave, picture, raw, signIn, Site, visitor } from './site.mjs';
 
 let site;
 let keeper;
@@ -77,7 +77,7 @@ test('a catalog is followed', async () => {
 test('plugins are found as one types, narrowed and ordered, and what authors write stays text', async () => {
   await go(admin, '#/catalog', 'Catalog');
   await offers(admin).filter({ hasText: 'needy' }).waitFor();
-  assert.equal(await offers(admin).count(), 3);
+  await exactly(offers(admin), 3);
   await offers(admin).getByText('right‹U+202E›to left').waitFor();
   await everywhere(admin, 'catalog');
   const field = admin.getByLabel('Search plugins');
@@ -116,12 +116,12 @@ test('one is looked at: what it is, who vouches for it, what an install would do
   await admin.getByRole('heading', { name: 'A greeter', level: 3 }).waitFor();
   await admin.getByRole('heading', { name: 'What it says', level: 4 }).waitFor();
   for (const text of [HOSTILE[0], HOSTILE[1], 'red link', 'right‹U+202E›to left']) await admin.locator('.readme').getByText(text).first().waitFor();
-  assert.equal(await admin.locator('script:not([src]), svg, main img, main iframe, .readme a').count(), 0);
+  await exactly(admin.locator('script:not([src]), svg, main img, main iframe, .readme a'), 0);
   await everywhere(admin, 'catalog-plugin');
   await go(admin, '#/catalog/plugins/needy', 'needy');
   await admin.getByRole('heading', { name: 'Why it cannot be installed' }).waitFor();
   await admin.locator('.getting').getByText('nobody').waitFor();
-  assert.equal(await admin.getByRole('button', { name: /^Install/ }).count(), 0);
+  await exactly(admin.getByRole('button', { name: /^Install/ }), 0);
   await fine(admin, 'one that cannot be installed');
   await picture(admin, 'catalog-why-not');
   await go(admin, `#/catalog/plugins/${encodeURIComponent(HOSTILE[0])}`, HOSTILE[0]);
@@ -217,12 +217,12 @@ test('what a role may not do is not there', async () => {
     await page.getByRole('heading', { name: 'What changes from 0.1.0 to 0.1.1' }).waitFor();
     await page.getByRole('region', { name: 'What would be installed' }).waitFor();
     await fine(page, `a plugin as ${role}`);
-    assert.equal(await page.locator('main').getByRole('button').count(), 0, `${role}: an update of one`);
-    assert.equal(await page.getByRole('checkbox').count(), 0);
+    await exactly(page.locator('main').getByRole('button'), 0, `${role}: an update of one`);
+    await exactly(page.getByRole('checkbox'), 0);
     await go(page, '#/catalog/updates', 'Catalog');
     await page.getByText('0.1.0 → 0.1.1', { exact: true }).waitFor();
     await page.getByText('0.1.1 is not taken now').waitFor();
-    assert.equal(await page.locator('main').getByRole('button').count(), 0, `${role}: updates`);
+    await exactly(page.locator('main').getByRole('button'), 0, `${role}: updates`);
     await go(page, '#/catalog/sources', 'Catalog');
     await page.getByRole('row', { name: /^main/ }).waitFor();
     assert.deepEqual(await page.locator('main').getByRole('button').allTextContents(), role === 'operator' ? ['Look now'] : []);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { hello } from './plugins.mjs';
 import { Postgres } from './postgres.mjs';
-import { fine, goTo, launch, picture, raw, signIn, Site, visitor } from './site.mjs';
+import { exactly, fine, goTo, launch, picture, raw, signIn, Site, visitor } from './site.mjs';
 
 let postgres;
 let one;
@@ -47,7 +47,7 @@ test('servers of a fleet stand beside each other, with what each serves', async 
   await goTo(here, one, '#/nodes', 'Servers');
   for (const site of [one, other]) await server(here, site).getByRole('row', { name: /^hello/ }).getByText('serving').waitFor();
   await server(here, one).getByText('this one').waitFor();
-  assert.equal(await server(here, other).getByText('this one').count(), 0);
+  await exactly(server(here, other).getByText('this one'), 0);
   await fine(here, 'two servers');
   await picture(here, 'fleet');
 });

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { artifact, held, swaps } from './measures.mjs';
 import { brings, clock, failing, sorts } from './plugins.mjs';
-import { fine, framed, goTo, launch, leave, picture, raw, signIn, Site, visitor } from './site.mjs';
+import { exactly, fine, framed, goTo, launch, leave, picture, raw, signIn, Site, visitor } from './site.mjs';
 
 const CLOCK = { permissions: ['ui:read', 'ui:call'], parts: 'widgets = [{ id = "clock", title = "Inner clock", module = "clock.js" }]', files: { 'clock.js': clock('one'), 'shared/shown.js': 'export const shown = (word) => `shows ${word}`;' } };
 
@@ -43,7 +43,7 @@ test('a trusted plugin’s part runs in the page, is swapped there, kept when th
   await inner.getByText('shows one').waitFor();
   await framed(admin, 'Outer clock').getByText('shows one').waitFor();
   await framed(admin, 'Says').getByText('nothing of sorts').waitFor();
-  assert.equal(await admin.locator('iframe').count(), 2, 'the trusted one has no frame');
+  await exactly(admin.locator('iframe'), 2, 'the trusted one has no frame');
   await inner.getByRole('button', { name: 'Ask' }).click();
   await inner.getByText('["inner","1"]').waitFor();
   await fine(admin, 'a trusted widget');
@@ -55,7 +55,7 @@ test('a trusted plugin’s part runs in the page, is swapped there, kept when th
   site.write('plugins/inner/ui/clock.js', clock('two').replace('root.append(', "const other = await fetch('/api/v1/extensions').then((answer) => answer.json()).then(({ items }) => import(`${items.find(({ plugin }) => plugin === 'outer').base}clock.js`)).then(() => 'reached', () => 'refused'); root.append(Object.assign(document.createElement('p'), { textContent: `others ${other}` }), "));
   await inner.getByText('shows two').waitFor({ timeout: 60_000 });
   await inner.getByText('others refused').waitFor();
-  assert.equal(await admin.locator('.inside').count(), 1, 'the old one is gone');
+  await exactly(admin.locator('.inside'), 1, 'the old one is gone');
   admin.wrong = admin.wrong.filter((one) => !/Content Security Policy|Content-Security-Policy/i.test(one));
   site.write('plugins/inner/ui/clock.js', failing);
   await inner.getByText('<b>it cannot</b>').waitFor({ timeout: 60_000 });
@@ -75,7 +75,7 @@ test('a trusted plugin’s part runs in the page, is swapped there, kept when th
   site.cli('grant', 'inner', 'ui:read');
   site.cli('disable', 'inner');
   await admin.getByText('inner does not serve, or brings this no more').waitFor();
-  assert.equal(await admin.locator('.inside').count(), 0);
+  await exactly(admin.locator('.inside'), 0);
   site.cli('enable', 'inner');
   await inner.getByText('shows three').waitFor({ timeout: 30_000 });
 });
@@ -90,7 +90,7 @@ test('a plugin’s item stands in the menu of each plugin, and does what it does
   await picture(admin, 'menu');
   await menu.getByRole('menuitem', { name: 'Greet it sorts' }).click();
   await admin.getByText('sorts: greeted outer with 1').waitFor();
-  assert.equal(await admin.locator('iframe').count(), 0, 'it is gone when it is done');
+  await exactly(admin.locator('iframe'), 0, 'it is gone when it is done');
   // By the keyboard, and in its words when it is refused.
   await row.getByRole('button', { name: 'More of outer' }).focus();
   await admin.keyboard.press('Enter');
@@ -100,7 +100,7 @@ test('a plugin’s item stands in the menu of each plugin, and does what it does
   await admin.getByText('Fail at it: the plugin was not granted').waitFor();
   await admin.getByRole('button', { name: 'More of sorts' }).click();
   await admin.keyboard.press('Escape');
-  assert.equal(await admin.getByRole('dialog').count(), 0);
+  await exactly(admin.getByRole('dialog'), 0);
   await fine(admin, 'after a menu');
 });
 
@@ -108,7 +108,7 @@ test('a plugin’s field stands at fields of its format, and what it sets is wha
   await go(admin, '#/plugins/sorts/configuration', 'sorts');
   const dial = framed(admin, 'Level: Dial');
   await dial.getByText('at nothing').waitFor();
-  assert.equal(await admin.locator('iframe').count(), 1, 'the other field has none');
+  await exactly(admin.locator('iframe'), 1, 'the other field has none');
   await dial.getByRole('button', { name: 'Turn it up' }).click();
   await dial.getByRole('button', { name: 'Turn it up' }).click();
   assert.equal(await admin.getByLabel('Level', { exact: true }).inputValue(), '2');
@@ -275,7 +275,7 @@ test(`a plugin is swapped ${SWAPS} times under an open widget, in the page and i
     await swaps(site, name, kept.toReversed(), 6, ({ shows: word }) => shows(word));
     const before = await held(page);
     await swaps(site, name, kept.toReversed(), SWAPS, ({ shows: word }) => shows(word));
-    assert.equal(await page.locator('.inside').count(), 1);
+    await exactly(page.locator('.inside'), 1);
     let after = await held(page);
     // A frame that goes takes a moment.
     for (let round = 0; round < 50 && (after.nodes !== before.nodes || after.listeners !== before.listeners || after.documents !== before.documents); round += 1) {
@@ -283,7 +283,7 @@ test(`a plugin is swapped ${SWAPS} times under an open widget, in the page and i
       after = await held(page);
     }
     const counted = ({ nodes, listeners, documents }) => ({ nodes, listeners, documents });
-    assert.deepEqual(counted(after), counted(before), name);
+    assert.deepEqual(exactly(after), exactly(before), name);
   }
   assert.deepEqual(page.wrong, []);
   await page.context().close();

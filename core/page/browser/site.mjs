@@ -183,6 +183,12 @@ export async function fine(page, where) {
   assert.deepEqual(page.wrong, [], where);
 }
 
+/** So many of them stand there, at the latest soon: what is done to a page shows in it a moment later. */
+export async function exactly(locator, number, what = String(locator)) {
+  for (let round = 0; round < 100 && await locator.count() !== number; round += 1) await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal(await locator.count(), number, what);
+}
+
 /** What stood there when something was not as it should be, for whoever reads the log. */
 export async function leave(context, name, page) {
   if (context.passed !== false || !page) return;

@@ -34,16 +34,13 @@ export function modal(title, content, { wide = false } = {}) {
     if (wide) dialog.className = 'wide';
     dialog.setAttribute('aria-labelledby', 'dialog-title');
     const close = (value) => {
-      dialog.close();
       dialog.remove();
       before?.focus?.();
       resolve(value);
     };
     const redraw = () => paint(dialog, [h('h2', { id: 'dialog-title' }, title), content(close, redraw)]);
-    dialog.addEventListener('cancel', (event) => {
-      event.preventDefault();
-      close(null);
-    });
+    // Whichever way a browser ends it: some ask first (`cancel`) only where something was done since they last did.
+    dialog.addEventListener('close', () => close(null));
     redraw();
     document.body.append(dialog);
     dialog.showModal();

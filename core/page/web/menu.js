@@ -20,7 +20,6 @@ export function openMenu(plugin, at) {
   dialog.className = 'menu';
   dialog.setAttribute('aria-label', t('menu.of', { name: plugin.name }));
   const close = (run = null) => {
-    dialog.close();
     dialog.remove();
     before?.focus?.();
     run?.();
@@ -34,7 +33,7 @@ export function openMenu(plugin, at) {
   };
   paint(dialog, h('div', { role: 'menu', 'aria-label': t('menu.of', { name: plugin.name }), onkeydown: move }, items(plugin).map(({ text, by, run }) =>
     h('button', { role: 'menuitem', onclick: () => close(run) }, text, by && h('span', { class: 'quiet' }, ` ${by}`)))));
-  dialog.addEventListener('cancel', (event) => { event.preventDefault(); close(); });
+  dialog.addEventListener('close', () => close());
   dialog.addEventListener('click', (event) => event.target === dialog && close());
   document.body.append(dialog);
   dialog.showModal();

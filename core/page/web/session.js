@@ -66,7 +66,6 @@ function show(first, resolve) {
     try {
       await post({ token: dialog.querySelector('input').value });
       await look();
-      dialog.close();
       dialog.remove();
       resolve();
     } catch (problem) {
@@ -75,7 +74,8 @@ function show(first, resolve) {
       dialog.querySelector('input').focus();
     }
   };
-  dialog.addEventListener('cancel', (event) => event.preventDefault());
+  // It stays until somebody is here; a browser that is told twice to close it asks only once (`cancel`).
+  dialog.addEventListener('close', () => dialog.isConnected && dialog.showModal());
   draw();
   document.body.append(dialog);
   dialog.showModal();
