@@ -78,11 +78,14 @@ pub(crate) fn show(plugin: &PluginView, builds: &[BuildView], paint: Paint) -> S
     row("urls", &plugin.urls.join("  "));
     row(
         "from",
-        plugin.path.as_deref().unwrap_or(if plugin.kind == PluginKind::Static {
-            "compiled into the server"
-        } else {
-            ""
-        }),
+        match (&plugin.path, plugin.kind, plugin.state) {
+            (Some(path), ..) => path,
+            (None, PluginKind::Static, _) => "compiled into the server",
+            (None, PluginKind::Dynamic, Headline::Missing) => "",
+            (None, PluginKind::Dynamic, _) => {
+                "the registry: installed by name, and nothing of it lies in this server's directory"
+            }
+        },
     );
     row("category", plugin.category.as_deref().unwrap_or_default());
     row("wanted", &format!("{} (revision {})", if plugin.enabled { "yes" } else { "no" }, plugin.revision));

@@ -9,10 +9,10 @@ use camlock_testing::{Postgres, Server, Site, single};
 use serde_json::Value;
 
 /// A catalog of its own, with the greeter in two versions.
-struct GreeterAuthor(Site);
+pub(crate) struct GreeterAuthor(pub(crate) Site);
 
 impl GreeterAuthor {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let site = site();
         end(command(&site, &["package", "--new-key", "author.key"])).done();
         end(command(&site, &["catalog", "init", "catalog", "--keys", "keys"])).done();
@@ -21,9 +21,14 @@ impl GreeterAuthor {
         GreeterAuthor(site)
     }
 
-    fn publish(&self, version: &str) {
+    pub(crate) fn publish(&self, version: &str) {
         let package = package(&self.0, version, &single(version));
         publish(&self.0, &[&package]).done();
+    }
+
+    /// Where its catalog is.
+    pub(crate) fn url(&self) -> String {
+        format!("file://{}", self.0.path("catalog").display())
     }
 
     /// These versions have something wrong with them.
@@ -45,8 +50,7 @@ impl GreeterAuthor {
             }
             follower.configure(settings);
             let server = follower.start();
-            let url = format!("file://{}", self.0.path("catalog").display());
-            ask(&follower, &server, &["catalog", "add", "main", &url]).done();
+            ask(&follower, &server, &["catalog", "add", "main", &self.url()]).done();
             (follower, server)
         })
     }
@@ -194,13 +198,10 @@ fn an_update_serves_on_one_server_first() {
         let server = site.start();
         (site, server)
     });
-    let url = format!("file://{}", author.0.path("catalog").display());
-    describe(&nodes[0], &["catalog", "add", "main", &url]).done();
+    describe(&nodes[0], &["catalog", "add", "main", &author.url()]).done();
     const GREETER: &str = "/api/v1/p/greeter/";
     // The first of it has nothing to go back to, and soaks nowhere.
     describe(&nodes[0], &["install", "greeter"]).done();
-    let [from, to] = [0, 1].map(|node: usize| nodes[node].0.path("plugins/greeter.so"));
-    std::fs::copy(from, to).unwrap();
     nodes.iter().for_each(|(_, server)| server.until_text(GREETER, "one"));
     author.publish("0.2.0");
     sync(&nodes[0]);

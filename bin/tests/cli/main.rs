@@ -6,6 +6,7 @@
 mod advised;
 mod asked;
 mod built;
+mod by_name;
 mod catalogs;
 mod configured;
 mod demanded;

@@ -269,7 +269,7 @@ impl Installing {
                     let order = Order { plugin: step.plugin.clone(), act, by: self.by.clone(), revision: None };
                     self.inside().manager.order(order).await.map(drop).map_err(|why| why.to_string())
                 }
-                (None, Some(_)) => Ok(()),
+                (None, Some(_)) => self.withdraw(&step.plugin).await,
             };
             failed.extend(back.err());
         }
@@ -278,6 +278,25 @@ impl Installing {
             failed => format!("{}; and it could not all be taken back: {}", why.reason, failed.join("; ")),
         };
         CatalogRefusal { reason, ..why }
+    }
+
+    /// Takes out of the directory again what was put there where nothing lay: what all servers agreed on serves on.
+    async fn withdraw(&self, plugin: &str) -> Result<(), String> {
+        let manager = &self.inside().manager;
+        let Some(path) = manager.plugin(plugin).and_then(|there| there.path.clone()) else { return Ok(()) };
+        let path = self.inside().plugins.join(path);
+        let removed = tokio::task::spawn_blocking(move || {
+            let gone = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            gone.map_err(|error| format!("{} cannot be removed: {error}", path.display()))
+        });
+        removed.await.unwrap_or_else(|error| Err(error.to_string()))?;
+        manager.look();
+        let mut seen = manager.watch();
+        let looked = seen.wait_for(|_| manager.plugin(plugin).is_none_or(|there| there.path.is_none()));
+        match timeout(OUTCOME, looked).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(format!("the entry of `{plugin}` is removed, and the plugins directory was not looked at since")),
+        }
     }
 
     /// Ends what was begun before the server ended.

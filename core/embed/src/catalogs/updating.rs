@@ -42,10 +42,7 @@ impl ServerCatalogs {
             // The one before may have taken long.
             let now = now();
             let there = self.0.manager.plugin(&install.plugin);
-            // What lies in another server's directory is that one's to update.
-            if !there.is_some_and(|there| there.enabled && there.path.is_some())
-                || !self.0.policy.updates_of(&install.plugin).is_time(now)
-            {
+            if !there.is_some_and(|there| there.enabled) || !self.0.policy.updates_of(&install.plugin).is_time(now) {
                 continue;
             }
             let (catalog, plugin) = (install.catalog.clone(), install.plugin.clone());

@@ -238,7 +238,7 @@ impl Supervisor {
             never!("`{name}` is forgotten while it is rolled back");
             return;
         };
-        let there = plugin.enabled() && plugin.entry().is_some();
+        let there = plugin.enabled() && plugin.is_there();
         let Some(agreed) = agreed.filter(|_| there) else {
             let why = format!("`{name}` is not served: enable it, or bring its entry back");
             let _ = reply.send(Err(Refused::Conflict(why)));

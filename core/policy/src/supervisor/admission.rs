@@ -153,7 +153,7 @@ impl Supervisor {
             let reason = format!("these bytes are under quarantine: {why}; change them, or ask for a reload");
             return Err(Failure::new(Stage::Health, reason));
         }
-        for other in self.plugins.values().filter(|other| other.name != plugin.name && other.entry().is_some()) {
+        for other in self.plugins.values().filter(|other| other.name != plugin.name && other.is_there()) {
             // Whoever has it keeps it; of two that have nothing yet, the one registered first.
             let theirs = other.serving.is_some() || other.registered() < plugin.registered();
             let mine = manifest.camlock.routes.iter().filter(|mine| self.settings.grants_claim(&plugin.name, mine));

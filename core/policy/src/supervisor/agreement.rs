@@ -281,7 +281,8 @@ impl Supervisor {
             self.answer(rollout.id, Ok(()));
             return;
         };
-        let usable = plugin.entry().is_some_and(|entry| entry.problem.is_none()) && plugin.enabled();
+        let there = plugin.entry().map_or_else(|| plugin.is_named(), |entry| entry.problem.is_none());
+        let usable = there && plugin.enabled();
         if !usable || plugin.served_digest() == Some(rollout.agreed.digest) {
             // Whoever does not serve it is in nobody's way.
             self.answer(rollout.id, Ok(()));

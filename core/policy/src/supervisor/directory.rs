@@ -9,7 +9,8 @@ use super::{
     plugin::{AttemptReason, FailedGeneration, NextTry, Plugin, Presence, ServingGeneration},
     work::{DirectoryReport, WorkReport},
 };
-use crate::{Entry, Fingerprint, Kind, OpQueue, Scan};
+use crate::{Entry, Fingerprint, Kind, OpQueue, Scan, registry::Actor};
+use serde_json::json;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
@@ -148,15 +149,14 @@ impl Supervisor {
                 plugin.was_placed(before.as_ref());
             }
         }
-        self.forget();
         // Those who waited for this look may go on.
         let asked =
             self.plugins.values().filter(|plugin| plugin.wishes.ask.is_some() || plugin.wishes.arrival.is_some());
         self.dirty.extend(asked.map(|plugin| plugin.name.clone()));
     }
 
-    /// Forgets entries that have gone and of which nothing ever came, whatever they were called.
-    fn forget(&mut self) {
+    /// Forgets what has gone and of which nothing ever came, whatever it was called.
+    pub(super) fn forget(&mut self) {
         let is_known = |plugin: &Plugin| {
             let removed = plugin.record().is_none_or(|record| record.removed);
             let on_record = plugin.record().is_some() && !removed;
@@ -186,7 +186,7 @@ impl Supervisor {
             problem: None,
         });
         let mut assigned = assign(built_in.chain(entries).collect(), &known);
-        let mut gone = Vec::new();
+        let (mut gone, mut own_entry) = (Vec::new(), Vec::new());
         for plugin in self.plugins.values_mut() {
             let found = assigned.remove(&plugin.name);
             if found.is_none() && !readable {
@@ -204,6 +204,15 @@ impl Supervisor {
                 if entry.is_none() {
                     gone.push(plugin.name.clone());
                 }
+                let is_installed =
+                    self.looks.placed.contains_key(&plugin.name) || self.looks.arriving.contains_key(&plugin.name);
+                if let Some(entry) = entry.filter(|_| plugin.is_named()) {
+                    // It was not there when the node came to the fleet: whatever it is, it is new.
+                    plugin.directory.joins = false;
+                    if !is_installed {
+                        own_entry.push((plugin.name.clone(), entry.path.clone()));
+                    }
+                }
                 plugin.take_entry(presence, rival);
                 plugin.account();
                 self.dirty.insert(plugin.name.clone());
@@ -212,6 +221,14 @@ impl Supervisor {
         }
         for name in gone {
             self.removed(&name);
+        }
+        for (name, path) in own_entry {
+            tracing::warn!(
+                plugin = name,
+                "it was installed by name; {} in this server's plugins directory counts from now on in the place of that",
+                path.display()
+            );
+            self.note(&name, None, "own-entry", &Actor::Filesystem, json!({ "path": path }));
         }
         for Assigned { entry, rival } in assigned.into_values() {
             let name = entry.name.clone();
@@ -261,7 +278,12 @@ impl Plugin {
                 (rival, SystemTime::now())
             }
         });
-        let Some(Entry { problem, fingerprint, .. }) = self.entry() else { return };
+        let Some(Entry { problem, fingerprint, .. }) = self.entry() else {
+            // What is to serve of it now is another matter.
+            let is_named = self.is_named();
+            self.failed.take_if(|failed| is_named && matches!(failed.source, GenerationSource::Entry(_)));
+            return;
+        };
         let source = GenerationSource::Entry(fingerprint.clone());
         match problem.clone() {
             Some(problem) => {

@@ -4,7 +4,7 @@
 
 use super::{
     plan::GenerationSource,
-    plugin::{Attempt, AttemptReason, Plugin, RecordedConfig, Removal, Renewal, RenewalCause},
+    plugin::{Attempt, AttemptReason, Plugin, Presence, RecordedConfig, Removal, Renewal, RenewalCause},
 };
 use crate::{Fingerprint, Refused, Stage, registry::Record};
 use tokio::time::Instant;
@@ -98,6 +98,8 @@ impl Plugin {
     /// Its entry is to go, or is not any more; whoever waited for that hears of it.
     fn set_removal(&mut self, to_go: bool) {
         match (&mut self.removal, to_go) {
+            // Where nothing lies there is nothing to move.
+            (None, true) if matches!(self.directory.presence, Presence::Absent) => {}
             (None, true) => self.removal = Some(Removal::Stopping(Vec::new())),
             (Some(removal), false) => {
                 let why = format!("`{}` was put into the plugins directory anew meanwhile", self.name);

@@ -7,7 +7,11 @@ use super::{
     plan::{Desired, GenerationSource, OnItsWay, Retry},
     plugin::{NextTry, Plugin, Presence},
 };
-use crate::{Digest, Headline, Kind, Stage, generation::Phase, registry::Agreed};
+use crate::{
+    Digest, Headline, Kind, PluginSource, Stage,
+    generation::Phase,
+    registry::{Agreed, Record},
+};
 use std::collections::BTreeMap;
 use tokio::time::Instant;
 
@@ -23,13 +27,15 @@ impl Plugin {
 
     /// What is to serve, whether that can be or not; nothing if nothing is.
     fn desired(&self) -> Option<GenerationSource> {
-        let entry = self.entry().filter(|_| self.enabled())?;
-        Some(match (&self.wishes.attempt, self.settled()) {
-            _ if entry.problem.is_some() => GenerationSource::Entry(entry.fingerprint.clone()),
-            (Some(attempt), _) => GenerationSource::Kept(attempt.agreed.digest),
-            (None, Some(agreed)) => GenerationSource::Kept(agreed.digest),
-            (None, None) => GenerationSource::Entry(entry.fingerprint.clone()),
-        })
+        if !self.enabled() || !self.is_there() {
+            return None;
+        }
+        match (self.entry(), &self.wishes.attempt, self.settled()) {
+            (Some(entry), ..) if entry.problem.is_some() => Some(GenerationSource::Entry(entry.fingerprint.clone())),
+            (_, Some(attempt), _) => Some(GenerationSource::Kept(attempt.agreed.digest)),
+            (_, None, Some(agreed)) => Some(GenerationSource::Kept(agreed.digest)),
+            (entry, None, None) => entry.map(|entry| GenerationSource::Entry(entry.fingerprint.clone())),
+        }
     }
 
     /// What was agreed on before, if nothing serves and what is to serve has failed: something old is better than nothing.
@@ -40,8 +46,23 @@ impl Plugin {
         (failed.source == desired && !failed.fallback_failed && usable).then_some(agreed)
     }
 
+    /// It was installed by name, and nothing of that name lies in this server's directory: it is an entry of the registry alone.
+    pub(crate) fn is_named(&self) -> bool {
+        let by_name = |record: &Record| !record.removed && matches!(record.source, PluginSource::Catalog(_));
+        matches!(self.directory.presence, Presence::Absent) && self.record().is_some_and(by_name)
+    }
+
+    /// Whether there is anything of which it could serve here: its entry, or else what all are to serve of what was installed by name.
+    pub(crate) fn is_there(&self) -> bool {
+        let is_agreed = || self.agreed_on().is_some() || self.wishes.attempt.is_some();
+        self.entry().is_some() || self.is_named() && is_agreed()
+    }
+
     /// What was agreed on, as long as the entry is accounted for with that.
     pub(crate) fn settled(&self) -> Option<&Agreed> {
+        if self.is_named() {
+            return self.agreed_on();
+        }
         let (entry, agreed) = (self.entry()?, self.agreed_on()?);
         let accounted = agreed.fingerprint.as_ref() == Some(&entry.fingerprint)
             || self.directory.accounted.as_ref() == Some(&entry.fingerprint);
@@ -128,10 +149,10 @@ impl Plugin {
             return Headline::Serving;
         }
         match &self.directory.presence {
-            Presence::Absent => return Headline::Missing,
+            Presence::Absent if !self.is_there() => return Headline::Missing,
             // Only what an operator decided is known of it so far.
             Presence::Unknown if self.enabled() => return Headline::Starting,
-            Presence::Unknown | Presence::Present(_) => {}
+            Presence::Unknown | Presence::Absent | Presence::Present(_) => {}
         }
         match self.record() {
             // Whether it is wanted is not known yet.
@@ -168,6 +189,7 @@ impl Plugin {
             }
             Headline::Disabled if self.removal.is_some() => Some("it is being removed".to_owned()),
             Headline::Disabled => Some("the registry says so".to_owned()),
+            Headline::Missing if self.is_named() => Some("another server installs it by name".to_owned()),
             Headline::Missing => Some("its entry is gone from the plugins directory".to_owned()),
             Headline::Starting => match (&self.candidate, self.record(), &self.directory.presence) {
                 (Some(candidate), _, _) => Some(format!("it is {}", candidate.word())),

@@ -32,7 +32,7 @@ pub(super) struct Records {
     /// When the time of an open rollout is over.
     pub(super) rollouts_due: Option<Instant>,
     /// What was purged because its record says so, with the record's revision.
-    purged: BTreeSet<(String, u64)>,
+    pub(super) purged: BTreeSet<(String, u64)>,
     /// Artifacts that operators want to go back to, while that is put on record.
     pub(super) rollbacks: BTreeMap<String, Agreed>,
 }
@@ -223,13 +223,8 @@ impl Supervisor {
         plugin.wishes.attempt = None;
         plugin.directory.accounted = None;
         plugin.refuse_ask(&format!("the record of `{name}` was deleted"));
-        let is_missing = plugin.entry().is_none();
         self.dirty.insert(name.to_owned());
         self.shown.routes_changed = true;
-        if is_missing {
-            // With its entry gone too, nothing is left of it: the look forgets it.
-            self.look();
-        }
     }
 
     /// Registers what has an entry and no record.

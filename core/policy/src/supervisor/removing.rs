@@ -30,7 +30,8 @@ impl Supervisor {
             _ => {
                 plugin.removal = None;
                 let waits = WaitsForRemoval { reply, gone: plugin.view() };
-                if plugin.record().is_some_and(|record| record.purge) {
+                if let Some(record) = plugin.record().filter(|record| record.purge) {
+                    self.records.purged.insert((name.to_owned(), record.revision));
                     self.purge_what_is_gone(name, Some(waits));
                 } else {
                     self.is_gone(name, waits, Ok(()));
@@ -58,9 +59,10 @@ impl Supervisor {
             return false;
         }
         let Some(entry) = plugin.entry().cloned() else { return false };
-        let purge = plugin.record().is_some_and(|record| record.purge);
+        let purge = plugin.record().filter(|record| record.purge).map(|record| record.revision);
         let Some(Removal::Stopping(replies)) = &mut plugin.removal else { return false };
         plugin.removal = Some(Removal::Moving(std::mem::take(replies)));
+        self.records.purged.extend(purge.map(|revision| (name.to_owned(), revision)));
         let (sources, reports, plugin) = (self.ports.sources.clone(), self.reports.clone(), name.to_owned());
         let keepings = self.ports.keepings.clone();
         let moving = tokio::task::spawn_blocking(move || sources.remove(&entry));
@@ -68,7 +70,7 @@ impl Supervisor {
             let lost = |_| Err(super::work::lost(Stage::Manifest));
             let outcome = moving.await.unwrap_or_else(lost);
             let purged = match &outcome {
-                Ok(_) if purge => keepings.purge(&plugin).await.map_err(not_purged),
+                Ok(_) if purge.is_some() => keepings.purge(&plugin).await.map_err(not_purged),
                 _ => Ok(()),
             };
             let _ = reports.send(WorkReport::Directory(DirectoryReport::Moved { plugin, outcome, purged }));
@@ -89,6 +91,7 @@ impl Supervisor {
     pub(super) fn purged(&mut self, name: &str, outcome: Result<(), Failure>, waits: Option<WaitsForRemoval>) {
         if let Err(failure) = &outcome {
             tracing::error!(plugin = name, "{failure}");
+            self.records.purged.retain(|(purged, _)| purged != name);
         }
         if let Some(waits) = waits {
             self.is_gone(name, waits, outcome);
@@ -103,6 +106,7 @@ impl Supervisor {
                 tracing::info!(plugin = name, "removed; its entry lies in {}", path.display());
                 if let Err(failure) = purged {
                     tracing::error!(plugin = name, "{failure}");
+                    self.records.purged.retain(|(purged, _)| purged != name);
                     let removal = self.plugins.get_mut(name).and_then(|plugin| plugin.removal.as_mut());
                     let replies = removal.map(|removal| std::mem::take(removal.replies())).unwrap_or_default();
                     let outcome = Err(Refused::Conflict(failure.reason));

@@ -31,6 +31,7 @@ impl Supervisor {
             // Everything is to go, in an order that depends on all others.
             self.dirty.extend(self.plugins.keys().cloned());
         }
+        self.forget();
         self.seal_what_is_plain(&self.dirty.clone());
         // Plugins that wait, or that serve on others' support, hear of every change.
         let concerned = self.plugins.values().filter(|plugin| plugin.leans_on(|other| self.dirty.contains(other)));
@@ -289,7 +290,7 @@ impl Supervisor {
                 let replies = plugin.wishes.ask.take().into_iter().flat_map(|ask| ask.replies);
                 self.shown.answers.extend(PendingAnswer::to_all(name, replies, &Err(refused)));
             }
-            (Desired::Nothing, _) if plugin.entry().is_none() => {
+            (Desired::Nothing, _) if !plugin.is_there() => {
                 plugin.refuse_ask(&format!("the entry of `{name}` is gone from the plugins directory"));
             }
             (Desired::Nothing, _) => plugin.refuse_ask("it is not wanted any more"),

@@ -116,7 +116,7 @@ impl Supervisor {
             }));
         }
         // Whose entry is gone is as if it had never been.
-        if matches!(plugin.directory.presence, Presence::Absent) {
+        if matches!(plugin.directory.presence, Presence::Absent) && !plugin.is_there() {
             return None;
         }
         let state = plugin.headline();
@@ -150,7 +150,7 @@ impl Plugin {
         let mount = format!("{MOUNTS}{}/", self.name);
         let lies = self.entry().filter(|entry| entry.kind != Kind::BuiltIn);
         // Whose entry is gone is not to be reached.
-        let there = self.entry().is_some() || serving.is_some();
+        let there = self.is_there() || serving.is_some();
         let urls = std::iter::once(mount.clone()).chain(claims.iter().cloned()).filter(|_| there).collect();
         let entry = self.entry().map(|entry| entry.kind);
         let openapi = serving.and_then(|serving| serving.loaded.instance.description().openapi.as_deref());

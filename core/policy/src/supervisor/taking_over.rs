@@ -30,7 +30,7 @@ impl Supervisor {
         let ending = self.ending.is_some();
         let candidate = self.current(id).and_then(|plugin| {
             let candidate = plugin.candidate.take();
-            if ending || !plugin.enabled() || plugin.entry().is_none() {
+            if ending || !plugin.enabled() || !plugin.is_there() {
                 plugin.refuse_ask("it is not wanted any more");
                 let asked = candidate.and_then(|candidate| candidate.head.ask);
                 for reply in asked.into_iter().flat_map(|ask| ask.replies) {

@@ -53,7 +53,7 @@ impl Supervisor {
             let Some(plugin) = self.plugins.get_mut(name).filter(|plugin| plugin.record().is_some()) else { continue };
             let served = plugin.served();
             // A record that others made, of something that was never here, is not worth a word.
-            if plugin.on_record.reported.is_none() && plugin.entry().is_none() && plugin.serving.is_none() {
+            if plugin.on_record.reported.is_none() && !plugin.is_there() && plugin.serving.is_none() {
                 continue;
             }
             if plugin.on_record.reported.as_ref() == Some(&served) {

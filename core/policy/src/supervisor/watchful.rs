@@ -174,8 +174,7 @@ impl Plugin {
         let serving = self.serving.as_mut()?;
         let predecessor = serving.health.probation.take()?.predecessor?;
         let digest = serving.artifact.digest().filter(|digest| *digest != predecessor.digest)?;
-        self.entry()?;
-        if self.quarantined(predecessor.digest).is_some() {
+        if !self.is_there() || self.quarantined(predecessor.digest).is_some() {
             return None;
         }
         if self.has_newer() {

@@ -1,6 +1,7 @@
 //! The supervisor in a world of fakes, with a clock that jumps.
 
 mod asking;
+mod by_name;
 mod canary;
 mod changing;
 mod ending;
