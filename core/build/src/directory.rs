@@ -231,7 +231,10 @@ impl Directory {
             return Some(before);
         }
         let scanner = EntryScanner { common: &self.common, observed, path, root, kind, bounds, called };
-        Some(Arc::new(scanner.scan(name)))
+        let snapshot = scanner.scan(name);
+        // One that was taken away while it was read is gone, and not broken.
+        let is_gone = plugins.join(name).symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        (!is_gone).then(|| Arc::new(snapshot))
     }
 
     /// What a snapshot would rest on if it were taken now.

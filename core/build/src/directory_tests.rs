@@ -67,6 +67,9 @@ fn directory_in(dir: &Path) -> (Directory, Arc<AtomicUsize>) {
     let identify: Identify = Arc::new(move |path| {
         count.fetch_add(1, Ordering::Relaxed);
         let text = fs::read_to_string(path).unwrap_or_default();
+        if text == "taken away meanwhile" {
+            fs::remove_file(path).unwrap();
+        }
         let name = text.strip_prefix("library ").map(|name| name.trim().to_owned());
         let identified = name.map(|name| Identified { name, claims: Vec::new() });
         identified.ok_or_else(|| Failure::new(Stage::Verify, "it is not an ELF file"))
@@ -115,6 +118,15 @@ fn the_directory_itself_may_be_missing_or_unreadable() {
         trouble.starts_with("the plugins directory ") && trouble.contains(" cannot be read: not a directory"),
         "{trouble}"
     );
+}
+
+#[test]
+fn what_is_taken_away_while_it_is_read_is_gone_and_not_broken() {
+    let place = Place::new();
+    place.write("plugins/libready.so", "library ready\n");
+    assert_eq!(place.scan().len(), 1);
+    place.write("plugins/libready.so", "taken away meanwhile");
+    assert_eq!(place.scan(), []);
 }
 
 #[test]

@@ -2,10 +2,12 @@
 // was looked at. Run by `scripts/browser-tests --all`; CAMLOCK_MATRIX names the views to be looked at alone, as `#/events,#/nodes`.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { Keeper, readme } from './authors.mjs';
 import { brings, clock, greeter } from './plugins.mjs';
 import { faults, launch, signIn, Site, visitor } from './site.mjs';
 
 const VIEWS = ['#/', '#/dashboard', '#/problems', '#/doctor', '#/events', '#/nodes', '#/tokens', '#/install', '#/pages/bringer/board',
+  '#/catalog', '#/catalog/plugins/listed', '#/catalog/updates', '#/catalog/sources',
   ...['', '/analytics', '/try', '/configuration', '/grants', '/values', '/subscriptions', '/tasks', '/executions', '/logs', '/history', '/events'].map((tab) => `#/plugins/greeter${tab}`)];
 const ROLES = ['viewer', 'operator', 'admin'];
 const THEMES = ['light', 'dark', 'contrast'];
@@ -19,7 +21,10 @@ before(async () => {
   site = new Site();
   greeter(site);
   brings(site, 'bringer', { permissions: ['ui:read', 'ui:call'], parts: 'widgets = [{ id = "clock", title = "Clock", module = "clock.js" }]\npages = [{ id = "board", title = "Board", module = "clock.js" }]', files: { 'clock.js': clock('one'), 'shared/shown.js': 'export const shown = (word) => `shows ${word}`;' } });
+  const keeper = new Keeper(site);
+  keeper.publish(keeper.package('listed', { version: '0.1.0', says: 'one', description: 'Listed by a catalog', readme, keys: 'category = "http"\npermissions = ["storage"]' }), '--publisher', 'author.key.pub');
   [browser] = await Promise.all([launch(), site.start()]);
+  await site.api('POST', '/api/v1/catalogs', { name: 'main', url: keeper.url });
   for (const name of ['greeter', 'bringer']) {
     const { serving, failed } = await site.until(name, (plugin) => plugin.serving || plugin.failed);
     assert.ok(serving, JSON.stringify(failed));

@@ -283,7 +283,7 @@ test(`a plugin is swapped ${SWAPS} times under an open widget, in the page and i
       after = await held(page);
     }
     const counted = ({ nodes, listeners, documents }) => ({ nodes, listeners, documents });
-    assert.deepEqual(exactly(after), exactly(before), name);
+    assert.deepEqual(counted(after), counted(before), name);
   }
   assert.deepEqual(page.wrong, []);
   await page.context().close();
