@@ -5,8 +5,12 @@ use camlock_api::{FailureView, Headline, PluginView, Stage};
 /// What to do, if there is something to do.
 pub(crate) fn advice(plugin: &PluginView) -> Option<String> {
     let name = &plugin.name;
+    let reason = plugin.reason.as_deref().unwrap_or_default();
     let told = match (plugin.state, &plugin.failed) {
         (Headline::Disabled, _) => format!("`camlock enable {name}` serves it"),
+        (Headline::Missing, _) if reason.contains("installed by name") => {
+            format!("wait; if nothing comes of it, `camlock remove {name}` ends it")
+        }
         (Headline::Missing, _) => "put its entry back into the plugins directory, and it is served again".to_owned(),
         (Headline::Quarantined, _) => format!(
             "change its source; or `camlock reload {name}` tries the same bytes again, `camlock rollback {name}` goes back"
@@ -71,12 +75,13 @@ mod tests {
                     "generation": 4, "stage": stage, "reason": reason, "at": "2026-01-02T03:04:05Z", "diagnostics": [],
                 })
             });
-            advice(&plugin(json!({ "state": state, "failed": failed })))
+            advice(&plugin(json!({ "state": state, "failed": failed, "reason": reason })))
         };
         assert_eq!(told("serving", None, ""), None);
         for (state, stage, reason, expected) in [
             ("disabled", None, "", "`camlock enable hello`"),
             ("missing", None, "", "put its entry back"),
+            ("missing", None, "it was installed by name, and no version of it is agreed on yet", "wait; if nothing"),
             ("quarantined", Some("health"), "it panicked", "`camlock reload hello` tries the same bytes"),
             ("waiting", Some("dependencies"), "", "what it waits for"),
             ("starting", None, "", "wait"),

@@ -81,7 +81,7 @@ pub(crate) fn show(plugin: &PluginView, builds: &[BuildView], paint: Paint) -> S
         match (&plugin.path, plugin.kind, plugin.state) {
             (Some(path), ..) => path,
             (None, PluginKind::Static, _) => "compiled into the server",
-            (None, PluginKind::Dynamic, Headline::Missing) => "",
+            (None, PluginKind::Dynamic, Headline::Missing | Headline::Starting) => "",
             (None, PluginKind::Dynamic, _) => {
                 "the registry: installed by name, and nothing of it lies in this server's directory"
             }

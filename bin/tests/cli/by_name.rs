@@ -5,6 +5,7 @@ use crate::{
     catalogs::{ask, package, publish},
 };
 use camlock_testing::{Postgres, Server, Site, single};
+use serde_json::json;
 
 const GREETER: &str = "/api/v1/p/greeter/";
 
@@ -49,19 +50,49 @@ fn a_fleet_serves_what_one_of_it_installs_by_name() {
         assert!(good > 0 && bad.is_empty(), "{bad:?}");
     }
 
-    // One that does not come to serve leaves nothing where nothing lay.
+    // One that does not come to serve leaves nothing where nothing lay, or where something older did that is not served any more.
     let fails = single("0.3.0").replace("Ok(Plugin1)", "Err(Error::msg(\"it is not to be\"))");
     let fails = fails.replace(
         "    async fn create(_host: Host)",
         "    #[allow(unreachable_code)]\n    async fn create(_host: Host)",
     );
     publish(&author.0, &[&package(&author.0, "0.3.0", &fails)]).done();
+    for node in [2, 0] {
+        ask(&nodes[node].0, &nodes[node].1, &["catalog", "sync"]).done();
+        let told = ask(&nodes[node].0, &nodes[node].1, &["update"]).failed(1).to_owned();
+        assert!(told.contains("it is not to be") && told.contains("everything is as it was before"), "{told}");
+        assert_eq!(lies(&nodes[node].0), [""; 0]);
+        all_serve(&nodes, "0.2.0");
+        assert!(nodes[node].1.plugin("greeter")["failed"].is_null());
+    }
+
+    // One that is served by all, and then does not take its configuration, is gone back from by all.
+    let refuses = "let config: camlock_plugin::Value = host.config()?;
+        if config[\"bad\"] == true {
+            return Err(Error::msg(\"that is bad\"));
+        }
+        Ok(Plugin1)";
+    let refuses = single("0.4.0").replace("_host: Host", "host: Host").replace("Ok(Plugin1)", refuses);
+    publish(&author.0, &[&package(&author.0, "0.4.0", &refuses)]).done();
     ask(&nodes[2].0, &nodes[2].1, &["catalog", "sync"]).done();
-    let told = ask(&nodes[2].0, &nodes[2].1, &["update"]).failed(1).to_owned();
-    assert!(told.contains("it is not to be") && told.contains("everything is as it was before"), "{told}");
-    assert_eq!(lies(&nodes[2].0), [""; 0]);
+    nodes[2].0.write("bad.json", "{\"bad\": true}");
+    let told = ask(&nodes[2].0, &nodes[2].1, &["install", "greeter@0.4.0", "--config-file", "bad.json"]);
+    let told = told.failed(1).to_owned();
+    assert!(told.contains("that is bad") && told.contains("everything is as it was before"), "{told}");
     all_serve(&nodes, "0.2.0");
-    assert!(nodes[2].1.plugin("greeter")["failed"].is_null());
+    assert_eq!(
+        (lies(&nodes[2].0).len(), &nodes[2].1.get_as_admin("/api/v1/plugins/greeter").json()["config"]),
+        (0, &json!({}))
+    );
+
+    // What is sent does not take its place, on any of them.
+    author.0.write("sent/greeter.rs", &single("sent"));
+    let path = author.0.path("sent/greeter.rs");
+    for (_, server) in &nodes {
+        let refused = server.act_with("POST", "/api/v1/plugins?replace=true", &json!({ "path": path }));
+        let is_told = refused.text.contains("was installed by name, from the catalog `main`");
+        assert!(refused.status == 409 && is_told, "{}", refused.text);
+    }
 
     // Those in whose directories it lies go for good, and another one comes.
     for (_, server) in nodes.drain(..2) {

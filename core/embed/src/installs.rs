@@ -79,7 +79,13 @@ mod tests {
     }
 
     fn upload() -> Upload {
-        Upload { source: Source::Path("/x".into()), name: None, replace: false, there: BTreeMap::new() }
+        Upload {
+            source: Source::Path("/x".into()),
+            name: None,
+            replace: false,
+            there: BTreeMap::new(),
+            by_name: BTreeMap::new(),
+        }
     }
 
     #[test]

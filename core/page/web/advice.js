@@ -12,6 +12,7 @@ const ABOUT_STAGE = {
 export function advice(plugin) {
   const { state, failed } = plugin;
   if (state === 'disabled') return 'enable it, and it is served';
+  if (state === 'missing' && plugin.reason?.includes('installed by name')) return 'wait; if nothing comes of it, uninstall it';
   if (state === 'missing') return 'put its entry back into the plugins directory, and it is served again';
   if (state === 'quarantined') return 'change its source; or reload it to try the same bytes again, or roll it back';
   if (state === 'waiting') return 'bring up what it waits for; it follows by itself';

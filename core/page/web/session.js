@@ -66,6 +66,7 @@ function show(first, resolve) {
     try {
       await post({ token: dialog.querySelector('input').value });
       await look();
+      dialog.close();
       dialog.remove();
       resolve();
     } catch (problem) {

@@ -67,6 +67,8 @@ pub struct Upload {
     /// The plugins that there are, with where their entries lie: below the plugins directory, or whole paths; nowhere for
     /// those that are compiled in.
     pub there: BTreeMap<String, Option<PathBuf>>,
+    /// Of them those that nothing else may take the place of, each with the catalog that it came from.
+    pub by_name: BTreeMap<String, String>,
 }
 
 /// Where it comes from.

@@ -34,6 +34,8 @@ pub struct LivePlugin {
     view: PluginView,
     /// From what sort of entry it comes; none if the entry is gone.
     pub entry: Option<Kind>,
+    /// What all servers are to serve of it, if that does not come of its entry here: there is none, or another one.
+    pub agreed_elsewhere: Option<Digest>,
     /// What it may.
     pub grants: GrantsView,
     /// Its configuration with what is secret in it, which is in no view: for whoever keeps secrets out of what is told.
@@ -112,6 +114,7 @@ impl LivePlugin {
         let mut plugin = LivePlugin {
             view,
             entry,
+            agreed_elsewhere: None,
             grants: GrantsView::default(),
             secrets_in: None,
             openapi: None,

@@ -118,7 +118,10 @@ impl Admin {
                         let outcome = install
                             .as_ref()
                             .unwrap()
-                            .install(Upload { source, name, replace, there }, Box::new(|_| ()))
+                            .install(
+                                Upload { source, name, replace, there, by_name: BTreeMap::new() },
+                                Box::new(|_| ()),
+                            )
                             .await;
                         drop(held);
                         let placed = outcome.map(|Installed { plugin, path }| {

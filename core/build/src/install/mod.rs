@@ -236,6 +236,11 @@ impl Workplace {
                 _ => None,
             }
         };
+        if let Some(catalog) = upload.by_name.get(plugin) {
+            return Err(NotInstalled::Taken(format!(
+                "`{plugin}` was installed by name, from the catalog `{catalog}`: remove it before, or give this another name"
+            )));
+        }
         let before = match upload.there.get(plugin) {
             Some(None) => return Err(NotInstalled::Taken(format!("`{plugin}` is compiled into the server"))),
             Some(Some(path)) if !upload.replace => {

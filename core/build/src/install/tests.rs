@@ -51,7 +51,10 @@ impl Place {
     }
 
     fn install(&self, source: Source) -> Result<Installed, NotInstalled> {
-        self.workplace.install(&Upload { source, name: None, replace: false, there: BTreeMap::new() }, told_to_nobody())
+        self.workplace.install(
+            &Upload { source, name: None, replace: false, there: BTreeMap::new(), by_name: BTreeMap::new() },
+            told_to_nobody(),
+        )
     }
 
     /// What lies in the plugins directory.
@@ -314,9 +317,10 @@ fn a_place_that_is_taken() {
         entries.iter().map(|(name, path)| ((*name).to_owned(), path.map(PathBuf::from))).collect::<BTreeMap<_, _>>()
     };
     let install = |source: &Source, replace, there: &BTreeMap<String, Option<PathBuf>>| {
-        place
-            .workplace
-            .install(&Upload { source: source.clone(), name: None, replace, there: there.clone() }, told_to_nobody())
+        place.workplace.install(
+            &Upload { source: source.clone(), name: None, replace, there: there.clone(), by_name: BTreeMap::new() },
+            told_to_nobody(),
+        )
     };
     let sources = Source::TarGz(archive);
     let known = there(&[("hello", Some("hello.rs"))]);
@@ -363,7 +367,7 @@ fn what_is_replaced_can_be_had_back_with_all_that_was_in_it() {
     place.write("plugins/hello/notes.txt", "of the operator's");
     let archive = place.write("a.tar.gz", tar_with(b""));
     let there = BTreeMap::from([("hello".to_owned(), Some(PathBuf::from("hello")))]);
-    let upload = Upload { source: Source::TarGz(archive), name: None, replace: true, there };
+    let upload = Upload { source: Source::TarGz(archive), name: None, replace: true, there, by_name: BTreeMap::new() };
     place.workplace.install(&upload, told_to_nobody()).unwrap();
     assert_eq!(place.entries(), ["hello"]);
     assert!(!place.workplace.plugins.join("hello/notes.txt").exists());
@@ -378,7 +382,13 @@ fn what_is_another_plugin_than_was_asked_for_is_not_put_there() {
     place.write("plugins/hello/notes.txt", "of the operator's");
     let archive = place.write("a.tar.gz", tar_with(b""));
     let there = BTreeMap::from([("hello".to_owned(), Some(PathBuf::from("hello")))]);
-    let upload = Upload { source: Source::TarGz(archive), name: Some("greeter".to_owned()), replace: true, there };
+    let upload = Upload {
+        source: Source::TarGz(archive),
+        name: Some("greeter".to_owned()),
+        replace: true,
+        there,
+        by_name: BTreeMap::new(),
+    };
     let arrived = Arc::new(AtomicBool::new(false));
     let arriving: Arriving = Box::new({
         let arrived = arrived.clone();
@@ -400,9 +410,10 @@ fn what_cannot_be_kept_is_not_replaced() {
         place.write("removed", "");
         let archive = place.write("a.tar.gz", tar_with(b""));
         let there = BTreeMap::from([("hello".to_owned(), Some(PathBuf::from(entry)))]);
-        let refused = place
-            .workplace
-            .install(&Upload { source: Source::TarGz(archive), name: None, replace: true, there }, told_to_nobody());
+        let refused = place.workplace.install(
+            &Upload { source: Source::TarGz(archive), name: None, replace: true, there, by_name: BTreeMap::new() },
+            told_to_nobody(),
+        );
         let why = refused.unwrap_err().to_string();
         assert!(why.contains(&format!("{entry}, which it replaces, cannot be moved to ")), "{why}");
         assert_eq!(place.entries(), [entry]);

@@ -14,15 +14,26 @@ use super::{
 use camlock_api::{CatalogInstallView, InstallPlanView};
 use camlock_policy::{
     Act, CatalogInstallOrder, CatalogRefusal, CatalogRefused, Done, Headline, Installation, NotInstalled, Order,
-    Placement, PluginSource, Refused, Source, registry::Actor,
+    Overview, Placement, PluginSource, Refused, Source, registry::Actor,
 };
 use camlock_store::{CatalogInstall, CatalogIntent};
 use serde_json::Value;
-use std::{collections::BTreeSet, fs, io, os::unix::fs::OpenOptionsExt, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet,
+    ffi::OsStr,
+    fs, io,
+    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::timeout;
 
 /// How long it may take until it is known what comes of one plugin: longer than any build may.
 const OUTCOME: Duration = Duration::from_secs(20 * 60);
+
+/// The file with the configuration that was there before.
+const CONFIG_BEFORE: &str = "config-before.json";
 
 /// Somebody installs.
 pub(super) struct Installing {
@@ -125,7 +136,12 @@ impl Installing {
                 inside.put_aside(step, &folder)?;
             }
             // What the plan has become, and the configuration, which may have secrets in it: not for the registry.
-            let written = [("plan.json", text(&fetching)), ("config.json", config.unwrap_or_default().to_string())];
+            let before = inside.manager.plugin(&fetching.wanted).and_then(|there| there.config.clone());
+            let written = [
+                ("plan.json", text(&fetching)),
+                ("config.json", config.unwrap_or_default().to_string()),
+                (CONFIG_BEFORE, before.unwrap_or_default().to_string()),
+            ];
             for (name, text) in written {
                 let path = folder.join(name);
                 let mut options = fs::OpenOptions::new();
@@ -164,16 +180,32 @@ impl Installing {
             by: self.by.clone(),
             held: None,
         };
-        self.put(&step.plugin, installation, plan.wanted == step.plugin && self.has_config(id)).await
+        let awaits = plan.wanted == step.plugin && self.has_config(id);
+        self.put(&step.plugin, installation, Some(self.placed(id, step)), awaits).await
+    }
+
+    /// The file that says where a step was placed.
+    fn placed(&self, id: u64, step: &PlannedStep) -> PathBuf {
+        self.folder(id).join(format!("{}.placed", step.plugin))
     }
 
     /// `awaits`: what it needs comes only now, so that it does not serve yet is no failure.
-    async fn put(&self, plugin: &str, installation: Installation, awaits: bool) -> Result<(), NotCarriedOut> {
+    async fn put(
+        &self,
+        plugin: &str,
+        installation: Installation,
+        noted_in: Option<PathBuf>,
+        awaits: bool,
+    ) -> Result<(), NotCarriedOut> {
         let placed = self.inside().manager.install(installation).await;
-        let Placement { outcome, .. } = placed.map_err(|why| match why {
+        let Placement { outcome, path, .. } = placed.map_err(|why| match why {
             NotInstalled::Ending => NotCarriedOut::Ending,
             why => failed(plugin, &why),
         })?;
+        if let Some(noted_in) = noted_in {
+            let noted = fs::write(&noted_in, path.as_os_str().as_encoded_bytes());
+            noted.map_err(|error| failed(plugin, &unwritten(&noted_in)(error).reason))?;
+        }
         let Ok(outcome) = timeout(OUTCOME, outcome).await else {
             return Err(failed(plugin, &"it is not known what comes of it"));
         };
@@ -188,7 +220,11 @@ impl Installing {
     }
 
     fn config(&self, id: u64) -> Option<Value> {
-        let text = fs::read(self.folder(id).join("config.json")).ok()?;
+        self.config_in(id, "config.json")
+    }
+
+    fn config_in(&self, id: u64, name: &str) -> Option<Value> {
+        let text = fs::read(self.folder(id).join(name)).ok()?;
         serde_json::from_slice(&text).ok().filter(|config: &Value| config.is_object())
     }
 
@@ -245,6 +281,7 @@ impl Installing {
     /// Puts back what was there, in the other direction.
     async fn take_back(&self, id: u64, plan: &StoredPlan, why: CatalogRefusal) -> CatalogRefusal {
         let mut failed = Vec::new();
+        failed.extend(self.configure_back(id, plan).await.err());
         for step in plan.steps.iter().rev() {
             if self.inside().manager.plugin(&step.plugin).is_none() {
                 continue;
@@ -262,14 +299,14 @@ impl Installing {
                         by: self.by.clone(),
                         held: None,
                     };
-                    self.put(&step.plugin, installation, false).await.map_err(NotCarriedOut::reason)
+                    self.put(&step.plugin, installation, None, false).await.map_err(NotCarriedOut::reason)
                 }
                 (_, None) => {
                     let act = Act::Remove { purge: false };
                     let order = Order { plugin: step.plugin.clone(), act, by: self.by.clone(), revision: None };
                     self.inside().manager.order(order).await.map(drop).map_err(|why| why.to_string())
                 }
-                (None, Some(_)) => self.withdraw(&step.plugin).await,
+                (None, Some(_)) => self.withdraw(id, step).await,
             };
             failed.extend(back.err());
         }
@@ -280,20 +317,39 @@ impl Installing {
         CatalogRefusal { reason, ..why }
     }
 
-    /// Takes out of the directory again what was put there where nothing lay: what all servers agreed on serves on.
-    async fn withdraw(&self, plugin: &str) -> Result<(), String> {
-        let manager = &self.inside().manager;
-        let Some(path) = manager.plugin(plugin).and_then(|there| there.path.clone()) else { return Ok(()) };
-        let path = self.inside().plugins.join(path);
+    /// The configuration that was there before what was installed got another one.
+    async fn configure_back(&self, id: u64, plan: &StoredPlan) -> Result<(), String> {
+        let before = self.config_in(id, CONFIG_BEFORE).filter(|_| self.has_config(id));
+        let now = self.inside().manager.plugin(&plan.wanted).and_then(|there| there.config.clone());
+        let Some(before) = before.filter(|before| now.is_some_and(|now| now != *before)) else { return Ok(()) };
+        let act = Act::Set { enabled: None, config: Some(before), isolation: None };
+        let order = Order { plugin: plan.wanted.clone(), act, by: self.by.clone(), revision: None };
+        self.inside().manager.order(order).await.map(drop).map_err(|why| why.to_string())
+    }
+
+    /// All go back to what they served before, which did not come of anything that lay here; what was put here goes.
+    async fn withdraw(&self, id: u64, step: &PlannedStep) -> Result<(), String> {
+        let (manager, plugin) = (&self.inside().manager, &step.plugin);
+        let serving = manager.plugin(plugin).and_then(|there| there.serving.as_ref().and_then(|it| it.artifact));
+        if let Some(before) = step.before.filter(|before| serving.is_some_and(|serving| serving != *before)) {
+            let act = Act::Rollback { to: Some(before), force: false };
+            let order = Order { plugin: plugin.clone(), act, by: self.by.clone(), revision: None };
+            manager.order(order).await.map_err(|why| why.to_string())?;
+        }
+        let Ok(placed) = fs::read(self.placed(id, step)) else { return Ok(()) };
+        let path = self.inside().plugins.join(OsStr::from_bytes(&placed));
         let removed = tokio::task::spawn_blocking(move || {
             let gone = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-            gone.map_err(|error| format!("{} cannot be removed: {error}", path.display()))
+            let told = |error| format!("{} cannot be removed: {error}", path.display());
+            gone.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(told(error)) })
         });
         removed.await.unwrap_or_else(|error| Err(error.to_string()))?;
         manager.look();
         let mut seen = manager.watch();
-        let looked = seen.wait_for(|_| manager.plugin(plugin).is_none_or(|there| there.path.is_none()));
-        match timeout(OUTCOME, looked).await {
+        let has_entry = |overview: &Arc<Overview>| {
+            overview.plugins.iter().any(|there| there.name == *plugin && there.path.is_some())
+        };
+        match timeout(OUTCOME, seen.wait_for(|overview| !has_entry(overview))).await {
             Ok(Ok(_)) => Ok(()),
             _ => Err(format!("the entry of `{plugin}` is removed, and the plugins directory was not looked at since")),
         }

@@ -12,7 +12,8 @@ use camlock_catalog::{
     resolve::{InstalledVersion, PackagePreference, Request, TakenPart, choose},
 };
 use camlock_policy::{
-    CatalogInstallOrder, CatalogRefusal, Grants, InstallPreference, PluginSource, UpdateChannel, manifest::check_name,
+    CatalogInstallOrder, CatalogRefusal, Digest, Grants, InstallPreference, PluginSource, UpdateChannel,
+    manifest::check_name,
 };
 use camlock_store::CatalogInstall;
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,9 @@ pub(super) struct PlannedStep {
     pub(super) from: Option<String>,
     /// Where what it replaces came from.
     pub(super) came_from: Option<PluginSource>,
+    /// What all served before, if it came of nothing that lay here: that is gone back to, and nothing put back.
+    #[serde(default)]
+    pub(super) before: Option<Digest>,
     pub(super) version: String,
     pub(super) catalog: String,
     /// Its author's key; empty: nobody signed it.
@@ -208,6 +212,7 @@ impl CatalogsInside {
             steps.push(PlannedStep {
                 from: there.as_ref().map(|there| there.version.clone()),
                 came_from: there.and_then(|there| there.grants.source.parse().ok()),
+                before: None,
                 version: chosen.version.version.clone(),
                 catalog: offered.catalog.clone(),
                 publisher: offered.publisher.as_ref().map(ToString::to_string).unwrap_or_default(),

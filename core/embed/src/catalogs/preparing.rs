@@ -11,7 +11,7 @@ use camlock_catalog::{
     CatalogTrouble, TroubleSort,
     package::{ATTESTATIONS, PublisherKey},
 };
-use camlock_policy::Source;
+use camlock_policy::{PluginSource, Source};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -73,11 +73,11 @@ impl CatalogsInside {
         fs::write(&path, part.bytes()).map_err(unwritten(&path))
     }
 
-    /// Copies what a step will replace, so that it can be put back.
-    pub(super) fn put_aside(&self, step: &PlannedStep, folder: &Path) -> Result<(), CatalogTrouble> {
-        let Some(path) = self.manager.plugin(&step.plugin).and_then(|plugin| plugin.path.clone()) else {
-            return Ok(());
-        };
+    /// Copies what a step will replace, so that it can be put back; or notes what is gone back to, where that never lay here.
+    pub(super) fn put_aside(&self, step: &mut PlannedStep, folder: &Path) -> Result<(), CatalogTrouble> {
+        let Some(there) = self.manager.plugin(&step.plugin) else { return Ok(()) };
+        step.before = there.agreed_elsewhere.filter(|_| matches!(step.came_from, Some(PluginSource::Catalog(_))));
+        let Some(path) = there.path.clone().filter(|_| step.before.is_none()) else { return Ok(()) };
         let entry = self.plugins.join(path);
         let Some(name) = entry.file_name() else { return Ok(()) };
         let aside = folder.join("aside").join(&step.plugin);

@@ -63,7 +63,7 @@ function about(plugin) {
     plugin.pinned.length > 0 && h('section', { key: 'pinned', class: 'card' }, h('h2', null, t('plugin.pinned')), h('ul', null, plugin.pinned.map((one) => h('li', null, t('plugin.generation', { number: one.generation }), `: ${one.reason}`))))),
   h('div', null,
     h('section', { key: 'facts', class: 'card' }, h('h2', null, t('plugin.facts')), pairs([
-      [t('plugin.kind'), t(`plugin.kind.${plugin.kind}`)], [t('plugin.category'), plugin.category], [t('plugin.revision'), plugin.revision], [t('plugin.path'), plugin.path ? code(plugin.path) : plugin.kind === 'dynamic' && plugin.state !== 'missing' && t('plugin.path.named')],
+      [t('plugin.kind'), t(`plugin.kind.${plugin.kind}`)], [t('plugin.category'), plugin.category], [t('plugin.revision'), plugin.revision], [t('plugin.path'), plugin.path ? code(plugin.path) : plugin.kind === 'dynamic' && !['missing', 'starting'].includes(plugin.state) && t('plugin.path.named')],
       [t('plugin.urls'), plugin.urls.map((url) => h('div', null, code(url)))]])),
     plugin.endpoints.length > 0 && h('section', { key: 'endpoints' }, h('h2', null, t('plugin.endpoints')), table(t('plugin.endpoints'), [t('col.method'), t('col.path')], plugin.endpoints.map((one, index) => h('tr', { key: `${index}` }, h('td', null, one.method), h('td', null, code(one.path))))))));
 }

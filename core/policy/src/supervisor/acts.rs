@@ -211,10 +211,14 @@ impl Supervisor {
 
     /// It is known which artifacts are kept.
     pub(super) fn looked_up(&mut self, history: &[Kept], order: Order, reply: Reply) {
-        let Some(plugin) = self.plugins.get(&order.plugin).filter(|_| self.ending.is_none()) else {
-            let _ = reply.send(Err(Refused::Ending));
+        let Some(plugin) = self.plugins.get(&order.plugin) else {
+            let _ = reply.send(Err(Refused::Unknown(order.plugin)));
             return;
         };
+        if self.ending.is_some() {
+            let _ = reply.send(Err(Refused::Ending));
+            return;
+        }
         let Act::Rollback { to, force } = order.act else {
             never!("the history of `{}` was looked up for {:?}", order.plugin, order.act);
             return;

@@ -12,8 +12,9 @@ use super::{
     work::{self, DirectoryReport, WorkReport, WorkReports},
 };
 use crate::{
-    Act, Arriving, Headline, Installation, Installed, Kind, NotInstalled, Order, Placement, Refused, Upload, never,
-    registry::Actor,
+    Act, Arriving, Headline, Installation, Installed, Kind, NotInstalled, Order, Placement, PluginSource, Refused,
+    Upload, never,
+    registry::{Actor, Record},
 };
 use serde_json::json;
 use std::{
@@ -57,7 +58,9 @@ impl Supervisor {
         // Whose name it has is known only once it was looked at; who wants it is on record before that.
         let detail = json!({ "from": source.word(), "replace": replace });
         self.note_of_server("installing", &by, detail);
-        let upload = Upload { source, name, replace, there: self.entries_by_name() };
+        // Whoever names the plugin knows what it takes the place of.
+        let by_name = if name.is_some() { BTreeMap::new() } else { self.installed_by_name() };
+        let upload = Upload { source, name, replace, there: self.entries_by_name(), by_name };
         let reports = self.reports.clone();
         let announced = Announced::default();
         let arriving = announce(reports.clone(), ArrivalTerms { source: origin, grants }, announced.clone());
@@ -68,6 +71,16 @@ impl Supervisor {
             let before = announced.get().cloned();
             let _ = reports.send(WorkReport::Directory(DirectoryReport::Installed { by, before, outcome, reply }));
         });
+    }
+
+    /// Those that came from catalogs, each with which.
+    fn installed_by_name(&self) -> BTreeMap<String, String> {
+        let records = self.plugins.values().filter_map(Plugin::record).filter(|record| !record.removed);
+        let catalog = |record: &Record| match &record.source {
+            PluginSource::Catalog(catalog) => Some((record.name.clone(), catalog.clone())),
+            _ => None,
+        };
+        records.filter_map(catalog).collect()
     }
 
     /// The plugins that have an entry, and where that lies.

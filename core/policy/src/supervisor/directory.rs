@@ -204,12 +204,15 @@ impl Supervisor {
                 if entry.is_none() {
                     gone.push(plugin.name.clone());
                 }
-                let is_installed =
-                    self.looks.placed.contains_key(&plugin.name) || self.looks.arriving.contains_key(&plugin.name);
+                let is_installed = self.looks.placed.contains_key(&plugin.name)
+                    || self.looks.arriving.contains_key(&plugin.name)
+                    || plugin.wishes.arrival.is_some();
                 if let Some(entry) = entry.filter(|_| plugin.is_named()) {
                     // It was not there when the node came to the fleet: whatever it is, it is new.
                     plugin.directory.joins = false;
-                    if !is_installed {
+                    let is_agreed =
+                        plugin.agreed_on().and_then(|agreed| agreed.fingerprint.as_ref()) == Some(&entry.fingerprint);
+                    if !is_installed && !is_agreed {
                         own_entry.push((plugin.name.clone(), entry.path.clone()));
                     }
                 }

@@ -6,7 +6,7 @@ use super::{
     plan::GenerationSource,
     plugin::{Attempt, AttemptReason, Plugin, Presence, RecordedConfig, Removal, Renewal, RenewalCause},
 };
-use crate::{Fingerprint, Refused, Stage, registry::Record};
+use crate::{Fingerprint, PluginSource, Refused, Stage, registry::Record};
 use tokio::time::Instant;
 
 impl Plugin {
@@ -33,10 +33,11 @@ impl Plugin {
                 self.directory.accounted = seen.or(self.directory.accounted.take());
                 // A node that comes to a fleet takes what was agreed on, whatever lies in its own directory.
                 self.directory.joins = record.agreed.is_some() && self.directory.accounted.is_none();
-                self.set_removal(record.removed);
+                self.set_removal(record.removed && self.has_something_to_go(&record));
             }
             Some(before) => {
-                self.set_removal(self.removal.is_some() || record.removed && !before.removed);
+                let is_new = record.removed && !before.removed && self.has_something_to_go(&record);
+                self.set_removal(self.removal.is_some() || is_new);
                 if record.enabled && !before.enabled && !self.directory.is_broken() {
                     // What failed before may be tried again.
                     self.failed = None;
@@ -95,11 +96,15 @@ impl Plugin {
         self.set_removal(self.removal.is_some() && removed && is_old);
     }
 
+    /// Whether there is anything to do before a plugin that was removed is gone from here.
+    fn has_something_to_go(&self, record: &Record) -> bool {
+        let lay_here = self.directory.lay_here() && !matches!(record.source, PluginSource::Catalog(_));
+        !matches!(self.directory.presence, Presence::Absent) || self.is_alive() || record.purge || lay_here
+    }
+
     /// Its entry is to go, or is not any more; whoever waited for that hears of it.
     fn set_removal(&mut self, to_go: bool) {
         match (&mut self.removal, to_go) {
-            // Where nothing lies there is nothing to move.
-            (None, true) if matches!(self.directory.presence, Presence::Absent) => {}
             (None, true) => self.removal = Some(Removal::Stopping(Vec::new())),
             (Some(removal), false) => {
                 let why = format!("`{}` was put into the plugins directory anew meanwhile", self.name);

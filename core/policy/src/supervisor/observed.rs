@@ -189,7 +189,9 @@ impl Plugin {
             }
             Headline::Disabled if self.removal.is_some() => Some("it is being removed".to_owned()),
             Headline::Disabled => Some("the registry says so".to_owned()),
-            Headline::Missing if self.is_named() => Some("another server installs it by name".to_owned()),
+            Headline::Missing if self.is_named() => {
+                Some("it was installed by name, and no version of it is agreed on yet".to_owned())
+            }
             Headline::Missing => Some("its entry is gone from the plugins directory".to_owned()),
             Headline::Starting => match (&self.candidate, self.record(), &self.directory.presence) {
                 (Some(candidate), _, _) => Some(format!("it is {}", candidate.word())),

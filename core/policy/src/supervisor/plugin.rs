@@ -383,6 +383,11 @@ impl InDirectory {
         self.entry().map(|entry| &entry.fingerprint)
     }
 
+    /// An entry of it lay here. It may come back: a directory can be away for a while.
+    pub(crate) fn lay_here(&self) -> bool {
+        self.accounted.as_ref().is_some_and(|accounted| !accounted.0.is_empty())
+    }
+
     /// No plugin can come of its entry as it is.
     pub(crate) fn is_broken(&self) -> bool {
         self.entry().is_some_and(|entry| entry.problem.is_some())

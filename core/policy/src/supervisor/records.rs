@@ -184,7 +184,7 @@ impl Supervisor {
         }
         if record.removed && !self.plugins.contains_key(&name) {
             if record.purge && self.records.purged.insert((name.clone(), record.revision)) {
-                self.purge_what_is_gone(&name, None);
+                self.purge_what_is_gone(&name);
             }
             return;
         }

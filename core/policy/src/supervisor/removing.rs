@@ -5,17 +5,11 @@
 use super::{
     Supervisor,
     ask::{PendingAnswer, Reply},
-    plugin::Removal,
+    plugin::{Plugin, Presence, Removal},
     work::{DirectoryReport, WorkReport},
 };
-use crate::{Failure, LivePlugin, Refused, Stage, generation::Phase, never};
-use std::{path::PathBuf, sync::Arc};
-
-/// Who waits until all is gone of a plugin that does not lie there, and what they are shown of it.
-pub(crate) struct WaitsForRemoval {
-    reply: Reply,
-    gone: Arc<LivePlugin>,
-}
+use crate::{Failure, PluginSource, Refused, Stage, generation::Phase, never};
+use std::path::PathBuf;
 
 impl Supervisor {
     /// Somebody waits until a plugin that was removed is gone.
@@ -24,28 +18,13 @@ impl Supervisor {
             let _ = reply.send(Err(Refused::Unknown(name.to_owned())));
             return;
         };
-        match &mut plugin.removal {
-            Some(removal) if plugin.directory.entry().is_some() => removal.replies().push(reply),
-            // Nothing of it lies there.
-            _ => {
-                plugin.removal = None;
-                let waits = WaitsForRemoval { reply, gone: plugin.view() };
-                if let Some(record) = plugin.record().filter(|record| record.purge) {
-                    self.records.purged.insert((name.to_owned(), record.revision));
-                    self.purge_what_is_gone(name, Some(waits));
-                } else {
-                    self.is_gone(name, waits, Ok(()));
-                }
-            }
+        if let Some(removal) = &mut plugin.removal {
+            removal.replies().push(reply);
+            return;
         }
-    }
-
-    /// Whoever removed what does not lie there hears of it.
-    fn is_gone(&mut self, name: &str, waits: WaitsForRemoval, outcome: Result<(), Failure>) {
-        let WaitsForRemoval { reply, gone } = waits;
-        let (plugin, gone) = (name.to_owned(), Some(gone));
-        let outcome = outcome.map(|()| Vec::new()).map_err(|failure| Refused::Conflict(failure.reason));
-        self.shown.answers.push(PendingAnswer { plugin, reply, outcome, gone });
+        // Nothing of it is here.
+        let gone = Some(plugin.view());
+        self.shown.answers.push(PendingAnswer { plugin: name.to_owned(), reply, outcome: Ok(Vec::new()), gone });
     }
 
     /// Moves the entry of a plugin that was removed, if it is time; whether it did.
@@ -54,18 +33,24 @@ impl Supervisor {
             never!("`{name}` rests, and is not known");
             return false;
         };
-        let draining = plugin.leaving.values().any(|leaving| leaving.phase == Phase::Draining);
-        if plugin.serving.is_some() || plugin.candidate.is_some() || draining {
+        if plugin.is_alive() || matches!(plugin.directory.presence, Presence::Unknown) {
             return false;
         }
-        let Some(entry) = plugin.entry().cloned() else { return false };
+        // One that was installed by name has none here.
+        let entry = plugin.entry().cloned();
         let purge = plugin.record().filter(|record| record.purge).map(|record| record.revision);
+        let by_name = plugin.record().is_some_and(|record| matches!(record.source, PluginSource::Catalog(_)));
+        let may_come_back = entry.is_none() && purge.is_none() && plugin.directory.lay_here() && !by_name;
         let Some(Removal::Stopping(replies)) = &mut plugin.removal else { return false };
+        // Where nobody waits, it is moved when it lies there again.
+        if may_come_back && replies.is_empty() {
+            return false;
+        }
         plugin.removal = Some(Removal::Moving(std::mem::take(replies)));
         self.records.purged.extend(purge.map(|revision| (name.to_owned(), revision)));
         let (sources, reports, plugin) = (self.ports.sources.clone(), self.reports.clone(), name.to_owned());
         let keepings = self.ports.keepings.clone();
-        let moving = tokio::task::spawn_blocking(move || sources.remove(&entry));
+        let moving = tokio::task::spawn_blocking(move || entry.map(|entry| sources.remove(&entry)).transpose());
         tokio::spawn(async move {
             let lost = |_| Err(super::work::lost(Stage::Manifest));
             let outcome = moving.await.unwrap_or_else(lost);
@@ -79,38 +64,33 @@ impl Supervisor {
     }
 
     /// A plugin was removed with all that it kept, and nothing of it is known here but that: it may have kept something.
-    pub(super) fn purge_what_is_gone(&self, name: &str, waits: Option<WaitsForRemoval>) {
+    pub(super) fn purge_what_is_gone(&self, name: &str) {
         let (keepings, reports, plugin) = (self.ports.keepings.clone(), self.reports.clone(), name.to_owned());
         tokio::spawn(async move {
             let outcome = keepings.purge(&plugin).await.map_err(not_purged);
-            let _ = reports.send(WorkReport::Directory(DirectoryReport::Purged { plugin, outcome, waits }));
+            let _ = reports.send(WorkReport::Directory(DirectoryReport::Purged { plugin, outcome }));
         });
     }
 
     /// What it kept is gone, or is not.
-    pub(super) fn purged(&mut self, name: &str, outcome: Result<(), Failure>, waits: Option<WaitsForRemoval>) {
-        if let Err(failure) = &outcome {
+    pub(super) fn purged(&mut self, name: &str, outcome: Result<(), Failure>) {
+        if let Err(failure) = outcome {
             tracing::error!(plugin = name, "{failure}");
             self.records.purged.retain(|(purged, _)| purged != name);
         }
-        if let Some(waits) = waits {
-            self.is_gone(name, waits, outcome);
-        }
     }
 
-    /// It was moved, or could not be.
-    pub(super) fn moved(&mut self, name: &str, outcome: Result<PathBuf, Failure>, purged: Result<(), Failure>) {
+    /// It was moved, or could not be; there may have been nothing to move.
+    pub(super) fn moved(&mut self, name: &str, outcome: Result<Option<PathBuf>, Failure>, purged: Result<(), Failure>) {
         self.dirty.insert(name.to_owned());
         match outcome {
             Ok(path) => {
-                tracing::info!(plugin = name, "removed; its entry lies in {}", path.display());
+                if let Some(path) = path {
+                    tracing::info!(plugin = name, "removed; its entry lies in {}", path.display());
+                }
                 if let Err(failure) = purged {
-                    tracing::error!(plugin = name, "{failure}");
                     self.records.purged.retain(|(purged, _)| purged != name);
-                    let removal = self.plugins.get_mut(name).and_then(|plugin| plugin.removal.as_mut());
-                    let replies = removal.map(|removal| std::mem::take(removal.replies())).unwrap_or_default();
-                    let outcome = Err(Refused::Conflict(failure.reason));
-                    self.shown.answers.extend(PendingAnswer::to_all(name, replies, &outcome));
+                    self.removal_failed(name, &failure);
                 }
                 let Some(plugin) = self.plugins.get_mut(name) else { return };
                 if let Some(Removal::Moving(replies)) = &mut plugin.removal {
@@ -121,13 +101,29 @@ impl Supervisor {
                 self.look();
             }
             Err(failure) => {
-                tracing::error!(plugin = name, stage = display(failure.stage), "{failure}");
                 // A look may have found meanwhile that it is gone, or another in its place.
-                let removal = self.plugins.get_mut(name).and_then(|plugin| plugin.removal.take());
-                let replies = removal.map(|mut removal| std::mem::take(removal.replies())).unwrap_or_default();
-                let outcome = Err(Refused::Conflict(failure.reason));
-                self.shown.answers.extend(PendingAnswer::to_all(name, replies, &outcome));
+                self.removal_failed(name, &failure);
+                if let Some(plugin) = self.plugins.get_mut(name) {
+                    plugin.removal = None;
+                }
             }
+        }
+    }
+
+    /// Whoever waits for the removal hears that, also if the plugin is forgotten with it.
+    fn removal_failed(&mut self, name: &str, failure: &Failure) {
+        tracing::error!(plugin = name, stage = display(failure.stage), "{failure}");
+        let Some(plugin) = self.plugins.get_mut(name) else { return };
+        let replies = plugin.removal.as_mut().map(|removal| std::mem::take(removal.replies())).unwrap_or_default();
+        let gone = plugin.view();
+        for reply in replies {
+            let outcome = Err(Refused::Conflict(failure.reason.clone()));
+            self.shown.answers.push(PendingAnswer {
+                plugin: name.to_owned(),
+                reply,
+                outcome,
+                gone: Some(gone.clone()),
+            });
         }
     }
 
@@ -143,6 +139,14 @@ impl Supervisor {
             let gone = Some(view.clone());
             self.shown.answers.push(PendingAnswer { plugin: name.to_owned(), reply, outcome: Ok(Vec::new()), gone });
         }
+    }
+}
+
+impl Plugin {
+    /// Something of it serves, or is on its way to or from that.
+    pub(super) fn is_alive(&self) -> bool {
+        let draining = self.leaving.values().any(|leaving| leaving.phase == Phase::Draining);
+        self.serving.is_some() || self.candidate.is_some() || draining
     }
 }
 

@@ -41,7 +41,7 @@ impl Supervisor {
                 }
                 self.installed(by, outcome, reply);
             }
-            DirectoryReport::Purged { plugin, outcome, waits } => self.purged(&plugin, outcome, waits),
+            DirectoryReport::Purged { plugin, outcome } => self.purged(&plugin, outcome),
             DirectoryReport::History { kept, order, reply } => self.looked_up(&kept, *order, reply),
             DirectoryReport::Swept => self.swept(),
         }

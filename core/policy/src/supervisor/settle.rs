@@ -231,11 +231,12 @@ impl Supervisor {
         };
         let going = Leave { loaded, secrets, farewell, deadline: Instant::now() + limits.drain, after, down };
         tokio::spawn(leave(going, self.ports.clone(), limits, self.reporter(name, generation)));
-        match self.plugins.get_mut(name) {
-            Some(plugin) => drop(plugin.leaving.insert(generation, leaving)),
-            // It leaves all the same, but nobody sees it.
-            None => never!("generation {generation} of `{name}` leaves, which is not known"),
-        }
+        // It may be forgotten, and what was loaded of it comes back only now.
+        let nothing = self.looks.nothing_found();
+        let plugin = self.plugins.entry(name.to_owned());
+        let plugin = plugin.or_insert_with(|| Plugin::new(name, nothing, self.ports.keepings.sealer()));
+        plugin.past.generations = plugin.past.generations.max(generation);
+        plugin.leaving.insert(generation, leaving);
     }
 
     /// Loads what is admitted, beside the supervisor, with this configuration.

@@ -14,7 +14,7 @@ use super::{
     work::GenerationId,
 };
 use crate::{
-    Candidate, Digest, Loaded, Refused,
+    Candidate, Digest, Loaded, Refused, Stage,
     generation::{Event, Phase},
     never,
 };
@@ -214,14 +214,19 @@ impl Plugin {
         }
     }
 
+    /// Whether what failed last serves no more because it was not well.
+    fn went_back(&self) -> bool {
+        self.failed.as_ref().is_some_and(|failed| failed.failure.stage == Stage::Health)
+    }
+
     /// Whether this was made of what lies in the directory: of the entry as it is, or of what was agreed on of it.
     fn is_entrys(&self, source: &GenerationSource) -> bool {
         match source {
             GenerationSource::Entry(_) => true,
             GenerationSource::Kept(digest) => self.agreed_on().is_some_and(|agreed| {
-                agreed.digest == *digest
-                    && agreed.fingerprint.is_some()
-                    && agreed.fingerprint.as_ref() == self.directory.fingerprint()
+                let is_of_it =
+                    agreed.fingerprint.is_some() && agreed.fingerprint.as_ref() == self.directory.fingerprint();
+                agreed.digest == *digest && (is_of_it || self.is_named() && !self.went_back())
             }),
         }
     }

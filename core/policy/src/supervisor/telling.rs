@@ -8,7 +8,7 @@ use super::{
     work::{self, RegistryReport, WorkReport},
 };
 use crate::{
-    OpQueue,
+    Fingerprint, OpQueue,
     registry::{Actor, Happened, Served, Unavailable},
 };
 use std::{
@@ -111,6 +111,15 @@ impl Supervisor {
 }
 
 impl Plugin {
+    /// What the next server on this node need not try. Where nothing lay, whatever is found is new: the mark is no entry's. Of a canary
+    /// the outcome is not known: it is tried anew.
+    fn accounted_for(&self) -> Option<Fingerprint> {
+        if self.is_named() {
+            return Some(Fingerprint(String::new()));
+        }
+        self.directory.accounted.clone().filter(|_| !self.tries_a_canary())
+    }
+
     fn served(&self) -> Served {
         let serving = self.serving.as_ref();
         Served {
@@ -120,8 +129,7 @@ impl Plugin {
             generation: serving.map(|serving| serving.generation),
             artifact: serving.and_then(|serving| serving.artifact.digest()),
             version: serving.map(|serving| serving.artifact.manifest().version.clone()),
-            // Of a canary the outcome is not known: a server that starts again tries it anew.
-            seen: self.directory.accounted.clone().filter(|_| !self.tries_a_canary()),
+            seen: self.accounted_for(),
             endpoints: None,
             revision: self.record().map_or(0, |record| record.revision),
         }

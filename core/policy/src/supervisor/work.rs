@@ -2,7 +2,7 @@
 //!
 //! Each piece reports and decides nothing. What must not live here: the supervisor's own state.
 
-use super::{Ports, ask::Reply, granting::ArrivalTerms, plugin::HandedConfig, removing::WaitsForRemoval};
+use super::{Ports, ask::Reply, granting::ArrivalTerms, plugin::HandedConfig};
 use crate::{
     BoxFuture, BuildProgress, Candidate, Failure, Fault, FaultKind, Fingerprint, Installed, Kept, Loaded, NotInstalled,
     Order, Placement, Scan, Stage, TablesNotReady, TablesReady,
@@ -28,7 +28,7 @@ pub(crate) enum DirectoryReport {
     Scanned(Scan),
     /// The entry of a plugin that was removed lies elsewhere now, or could not be moved; and what it kept is gone, if that was
     /// asked for.
-    Moved { plugin: String, outcome: Result<PathBuf, Failure>, purged: Result<(), Failure> },
+    Moved { plugin: String, outcome: Result<Option<PathBuf>, Failure>, purged: Result<(), Failure> },
     /// A plugin of this name is about to lie in the directory, on these terms. Answered with those that held before.
     Arriving { plugin: String, terms: ArrivalTerms, known: oneshot::Sender<Option<ArrivalTerms>> },
     /// Something was put into the directory for somebody, or could not be. `before`: the terms that held, if it was announced.
@@ -39,7 +39,7 @@ pub(crate) enum DirectoryReport {
         reply: oneshot::Sender<Result<Placement, NotInstalled>>,
     },
     /// What a plugin kept that does not lie there was removed, or could not be; `waits`: who waits for that.
-    Purged { plugin: String, outcome: Result<(), Failure>, waits: Option<WaitsForRemoval> },
+    Purged { plugin: String, outcome: Result<(), Failure> },
     /// The artifacts that are kept, for who wants to go back to one.
     History { kept: Vec<Kept>, order: Box<Order>, reply: Reply },
     /// Artifacts that nobody needs were removed.

@@ -126,7 +126,10 @@ async fn one_that_cannot_serve_it_keeps_it_from_all() {
     assert!(failure.reason.contains("two: start:"), "{failure}");
     assert!(nodes.iter().all(|node| node.serves().is_none()));
     let told = nodes[1].server.manager.plugin("hello").unwrap();
-    assert_eq!((told.state, told.reason.as_deref()), (Headline::Missing, Some("another server installs it by name")));
+    assert_eq!(
+        (told.state, told.reason.as_deref()),
+        (Headline::Missing, Some("it was installed by name, and no version of it is agreed on yet"))
+    );
     // It is taken back, and nobody knows it any more.
     nodes[0].server.manager.act("hello", Act::Remove { purge: false }).await.unwrap();
     for node in &nodes {
@@ -201,4 +204,54 @@ async fn what_lay_in_a_directory_is_that_nodes_affair_still() {
     let decision = Decision { arrival, ..Decision::default() };
     nodes[0].registry.decide("hello", decision, "me".into(), None).await.unwrap();
     nodes[1].comes_to("a").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_it_kept_goes_on_every_server_once_it_serves_no_more() {
+    let nodes = empty(&["one", "two"]);
+    nodes[0].installs_by_name("a").await.unwrap();
+    nodes[1].comes_to("a").await;
+    let lease = nodes[1].world.request("hello");
+    let remove = nodes[1].server.manager.act("hello", Act::Remove { purge: true });
+    let letting_go = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(!nodes[1].world.taken().iter().any(|line| line.starts_with("purge")), "a request is under way");
+        drop(lease);
+    };
+    let (removed, ()) = tokio::join!(remove, letting_go);
+    removed.unwrap();
+    for node in &nodes {
+        node.forgets().await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let purges: Vec<_> = node.world.taken().into_iter().filter(|line| line.starts_with("purge")).collect();
+        assert_eq!(purges, ["purge hello", "purged hello"], "once");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_starts_again_tries_what_is_new_in_its_directory() {
+    let nodes = empty(&["one", "two"]);
+    nodes[0].installs_by_name("a").await.unwrap();
+    nodes[1].comes_to("a").await;
+    // It is told what nothing lay there, a moment later.
+    tokio::time::sleep(LONG).await;
+    nodes[1].server.manager.end().await;
+    nodes[1].world.put("hello", "b", Script { version: "1.1.0", ..Script::default() });
+    let server = nodes[1].world.start_on(&nodes[1].registry, settings());
+    let again = Node { world: nodes[1].world.clone(), server, registry: nodes[1].registry.clone() };
+    again.comes_to("b").await;
+    nodes[0].comes_to("b").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_over_with_what_serves_after_it() {
+    let nodes = empty(&["one", "two"]);
+    nodes[0].installs_by_name("a").await.unwrap();
+    nodes[1].comes_to("a").await;
+    nodes[1].world.know("hello", "c", Script { start_fails: true, ..Script::default() });
+    nodes[0].world.know("hello", "c", Script::default());
+    assert!(nodes[0].installs_by_name("c").await.is_err());
+    nodes[0].installs_by_name("b").await.unwrap();
+    nodes[1].comes_to("b").await;
+    nodes[1].server.until("hello", |plugin| plugin.failed.is_none()).await;
 }
