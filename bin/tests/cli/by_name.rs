@@ -50,7 +50,10 @@ fn a_fleet_serves_what_one_of_it_installs_by_name() {
         assert!(good > 0 && bad.is_empty(), "{bad:?}");
     }
 
-    // One that does not come to serve leaves nothing where nothing lay, or where something older did that is not served any more.
+    nodes[0].1.until_plugin("greeter", |plugin| plugin["path"].is_null());
+    assert_eq!(lies(&nodes[0].0), [""; 0], "what it was before lies among what was removed");
+
+    // One that does not come to serve leaves nothing where nothing lay.
     let fails = single("0.3.0").replace("Ok(Plugin1)", "Err(Error::msg(\"it is not to be\"))");
     let fails = fails.replace(
         "    async fn create(_host: Host)",

@@ -271,6 +271,7 @@ impl Plugin {
         // What an operator wanted in place of the entry was about the entry as it was.
         if self.directory.fingerprint() != before.as_ref() {
             self.wishes.attempt.take_if(|attempt| !matches!(attempt.reason, AttemptReason::Rollout(_)));
+            self.directory.is_superseded = false;
         }
         let known = self.directory.rival.take();
         self.directory.rival = rival.map(|rival| match known {

@@ -74,8 +74,10 @@ impl Plugin {
         if mine.is_some() || tried {
             self.directory.accounted = Some(fingerprint.clone());
         }
-        // Here somebody went back from just what lies there.
         let from = before.agreed.as_ref().and_then(|agreed| agreed.fingerprint.clone());
+        self.directory.is_superseded =
+            mine.is_none() && from.as_ref() == Some(&fingerprint) && matches!(record.source, PluginSource::Catalog(_));
+        // Here somebody went back from just what lies there.
         if let Some(from) = mine.and(from).filter(|from| *from == fingerprint) {
             self.directory.rolled_back_from = Some(from);
         }

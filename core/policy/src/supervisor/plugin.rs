@@ -103,6 +103,8 @@ pub(crate) struct InDirectory {
     pub(crate) joins: bool,
     /// The fingerprint of an entry that somebody here rolled back from. Asked for a reload, it is tried again.
     pub(crate) rolled_back_from: Option<Fingerprint>,
+    /// All served what came of it, and serve something else by now, which was installed by name on another node.
+    pub(crate) is_superseded: bool,
 }
 
 impl InDirectory {
@@ -332,7 +334,14 @@ impl Plugin {
                 reported: None,
                 reported_endpoints: Vec::new(),
             },
-            directory: InDirectory { presence, rival: None, accounted: None, joins: false, rolled_back_from: None },
+            directory: InDirectory {
+                presence,
+                rival: None,
+                accounted: None,
+                joins: false,
+                rolled_back_from: None,
+                is_superseded: false,
+            },
             removal: None,
             wishes: Wishes::default(),
             serving: None,

@@ -127,6 +127,41 @@ impl Supervisor {
         }
     }
 
+    /// Moves an entry away of which something older came than what all serve by name; whether it did. It would be proposed anew as soon as
+    /// it was made of anything else, by another compiler say.
+    pub(super) fn clear_superseded(&mut self, name: &str) -> bool {
+        let Some(plugin) = self.plugins.get_mut(name) else { return false };
+        let agreed = plugin.agreed_on().map(|agreed| agreed.digest);
+        let is_quiet = plugin.candidate.is_none() && plugin.removal.is_none() && plugin.wishes.attempt.is_none();
+        if !plugin.directory.is_superseded || !is_quiet || agreed.is_none() || plugin.served_digest() != agreed {
+            return false;
+        }
+        plugin.directory.is_superseded = false;
+        let Some(entry) = plugin.entry().cloned() else { return false };
+        let (sources, reports, plugin) = (self.ports.sources.clone(), self.reports.clone(), name.to_owned());
+        tokio::spawn(async move {
+            let moving = tokio::task::spawn_blocking(move || sources.remove(&entry));
+            let outcome = moving.await.unwrap_or_else(|_| Err(super::work::lost(Stage::Manifest)));
+            let _ = reports.send(WorkReport::Directory(DirectoryReport::Cleared { plugin, outcome }));
+        });
+        true
+    }
+
+    /// It was moved, or stays where it is.
+    pub(super) fn cleared(&mut self, name: &str, outcome: Result<PathBuf, Failure>) {
+        match outcome {
+            Ok(path) => {
+                tracing::info!(
+                    plugin = name,
+                    "all serve what was installed by name on another server; what lay here before is in {}",
+                    path.display()
+                );
+                self.look();
+            }
+            Err(failure) => tracing::warn!(plugin = name, "an older version of it lies here still: {failure}"),
+        }
+    }
+
     /// Its entry is gone: whoever waits for that hears it.
     pub(super) fn removed(&mut self, name: &str) {
         let Some(plugin) = self.plugins.get_mut(name).filter(|plugin| plugin.entry().is_none()) else { return };

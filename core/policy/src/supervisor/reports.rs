@@ -42,6 +42,7 @@ impl Supervisor {
                 self.installed(by, outcome, reply);
             }
             DirectoryReport::Purged { plugin, outcome } => self.purged(&plugin, outcome),
+            DirectoryReport::Cleared { plugin, outcome } => self.cleared(&plugin, outcome),
             DirectoryReport::History { kept, order, reply } => self.looked_up(&kept, *order, reply),
             DirectoryReport::Swept => self.swept(),
         }

@@ -91,7 +91,10 @@ impl Supervisor {
                     self.answer_hopeless(name, &wanted);
                 }
                 self.answer_arrival(name);
-                return self.admit_waiting(name) || self.offer_config(name) || self.move_away(name);
+                return self.admit_waiting(name)
+                    || self.offer_config(name)
+                    || self.move_away(name)
+                    || self.clear_superseded(name);
             }
         }
         true

@@ -40,6 +40,8 @@ pub(crate) enum DirectoryReport {
     },
     /// What a plugin kept that does not lie there was removed, or could not be; `waits`: who waits for that.
     Purged { plugin: String, outcome: Result<(), Failure> },
+    /// What lay there of an older version lies elsewhere now, or could not be moved.
+    Cleared { plugin: String, outcome: Result<PathBuf, Failure> },
     /// The artifacts that are kept, for who wants to go back to one.
     History { kept: Vec<Kept>, order: Box<Order>, reply: Reply },
     /// Artifacts that nobody needs were removed.

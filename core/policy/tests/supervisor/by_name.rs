@@ -103,6 +103,9 @@ async fn it_is_updated_reloaded_and_gone_back_from_anywhere() {
         node.comes_to("b").await;
     }
     assert!(nodes[1].path().is_some() && nodes[2].path().is_none());
+    // What lay where it was installed first would be an older version from now on.
+    nodes[0].server.until("hello", |plugin| plugin.path.is_none()).await;
+    assert!(nodes[0].world.taken().iter().any(|line| line == "move hello"));
     nodes[2].server.manager.act("hello", Act::Rollback { to: None, force: false }).await.unwrap();
     for node in &nodes {
         node.comes_to("a").await;
