@@ -103,7 +103,7 @@ pub(crate) struct InDirectory {
     pub(crate) joins: bool,
     /// The fingerprint of an entry that somebody here rolled back from. Asked for a reload, it is tried again.
     pub(crate) rolled_back_from: Option<Fingerprint>,
-    /// All served what came of it, and serve something else by now, which was installed by name on another node.
+    /// All served what came of it, and serve another version by now, that was not made here: it was installed by name.
     pub(crate) is_superseded: bool,
 }
 

@@ -153,7 +153,7 @@ impl Supervisor {
             Ok(path) => {
                 tracing::info!(
                     plugin = name,
-                    "all serve what was installed by name on another server; what lay here before is in {}",
+                    "all serve another version of what was installed by name; the one that lay here is in {}",
                     path.display()
                 );
                 self.look();
