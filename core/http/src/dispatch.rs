@@ -11,7 +11,7 @@ use crate::{
     problem::{self, Problem, seconds},
     responding::{Dispatched, IncomingBody, Responding},
     server_headers::ServerHeaders,
-    service::PluginService,
+    service::{AFTER_A_PROCESS, PluginService},
 };
 use arc_swap::ArcSwap;
 use axum::{Router, extract::ConnectInfo};
@@ -218,7 +218,7 @@ impl Dispatch {
                 return response;
             }
             if tokio::time::timeout_at(until, published).await.is_err() {
-                let detail = format!("the plugin's state was not handed over within {}: try again", seconds(bound));
+                let detail = format!("the plugin did not serve again within {}: try again", seconds(bound));
                 let problem = Problem::of(&name, StatusCode::SERVICE_UNAVAILABLE, detail);
                 return problem.with("state", Headline::Starting.word()).passing().response();
             }
@@ -227,7 +227,11 @@ impl Dispatch {
 
     fn holds<B>(&self, request: &Request<B>) -> bool {
         let table = self.state.table.load();
-        matches!(find(&table, request), Some(found) if matches!(found.target, RouteEntry::Held { .. }))
+        find(&table, request).is_some_and(|found| match found.target {
+            RouteEntry::Held { .. } => true,
+            RouteEntry::Plugin(service) => service.is_gone(),
+            RouteEntry::Refusal(_) => false,
+        })
     }
 }
 
@@ -322,6 +326,9 @@ impl Dispatch {
                 RouteEntry::Plugin(_) if self.host_only => self.no_thread_left(),
                 RouteEntry::Plugin(service) if mount == request.uri().path().len() => {
                     Responding::Now(Some(to_the_slash(service.plugin(), request.uri())))
+                }
+                RouteEntry::Plugin(service) if service.is_gone() => {
+                    self.held(request, service.plugin(), AFTER_A_PROCESS)
                 }
                 RouteEntry::Plugin(service) => service.answer(request, &self.caller, mount),
                 RouteEntry::Refusal(refusal) => Responding::Now(Some(refusal.response())),

@@ -18,11 +18,17 @@ use crate::{
     thread_activity::RequestLine,
     trace_context::{Ids, hex, trace_id},
 };
-use camlock_policy::{Answer, Body, BoxFuture, Call, Fault, Instance, Lease, RequestId, RequestLimits, Use, routes};
+use camlock_policy::{
+    Answer, Body, BoxFuture, Call, Fault, Instance, Isolation, Lease, RequestId, RequestLimits, Use, routes,
+};
 use http::{Method, Request, StatusCode};
 use http_body::Body as _;
 use std::{sync::Arc, time::Duration};
 use tracing::Instrument;
+
+/// So long at most a request waits for what takes the place of a process that is gone. Whoever looks after plugins says sooner that there
+/// is none.
+pub(crate) const AFTER_A_PROCESS: Duration = Duration::from_secs(60);
 
 /// The target of all that plugins say, and of the spans that a plugin's code runs in.
 pub const PLUGIN_TARGET: &str = "camlock::plugin";
@@ -33,12 +39,15 @@ pub(crate) struct PluginService {
     instance: Arc<dyn Instance>,
     limits: RequestLimits,
     lease: Lease,
+    /// It has a process of its own.
+    has_process: bool,
 }
 
 impl PluginService {
     pub(crate) fn new(serving: routes::Serving, generation: Arc<ServedGeneration>) -> Self {
         let routes::Serving { instance, lease, limits, .. } = serving;
-        PluginService { generation, instance, limits, lease }
+        let has_process = instance.isolation() == Isolation::Process;
+        PluginService { generation, instance, limits, lease, has_process }
     }
 
     /// The plugin's name.
@@ -46,8 +55,17 @@ impl PluginService {
         &self.generation.name
     }
 
+    /// Whether its process is gone: what comes now is for whatever takes its place.
+    #[inline]
+    pub(crate) fn is_gone(&self) -> bool {
+        self.has_process && self.instance.is_gone()
+    }
+
     /// What takes what the host brings.
     pub(crate) fn recipient(&self) -> Recipient {
+        if self.is_gone() {
+            return Recipient::Held(AFTER_A_PROCESS);
+        }
         Recipient::Generation(self.generation.clone(), self.instance.clone(), self.lease.share(Use::Request))
     }
 

@@ -39,6 +39,10 @@ pub trait Instance: Send + Sync {
     fn isolation(&self) -> Isolation {
         Isolation::None
     }
+    /// Whether nothing can be asked of it any more, because its process is gone. Known before it is known how that ended.
+    fn is_gone(&self) -> bool {
+        false
+    }
     /// Done when it has died of itself: it had a process of its own, and that has ended; and how. Keeps no lease.
     fn died(&self) -> BoxFuture<String> {
         Box::pin(std::future::pending())

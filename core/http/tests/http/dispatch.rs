@@ -97,7 +97,7 @@ async fn held_requests_wait_for_the_next_table() {
     server.dispatch.publish(vec![held("counter", Duration::from_millis(20))]);
     let answer = server.get("/api/v1/p/counter/").await;
     assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (503, &"1".parse().unwrap()));
-    assert_eq!(problem(&answer)["detail"], "the plugin's state was not handed over within 20 ms: try again");
+    assert_eq!(problem(&answer)["detail"], "the plugin did not serve again within 20 ms: try again");
     assert_eq!(problem(&answer)["plugin"], "counter");
 }
 

@@ -7,7 +7,8 @@ use crate::harness::{Host, Served, run};
 use camlock_isolate::{FencePart, Runners};
 use camlock_loader::Verdict;
 use camlock_policy::{
-    CpuShare, Ending, ExecutionOrder, ExecutionStatus, Executions, FaultKind, Isolation, ProcessLimits, ProcessView,
+    CpuShare, Ending, ExecutionOrder, ExecutionStatus, Executions, FaultKind, Isolation, Loaded, ProcessLimits,
+    ProcessView, Publish, RequestLimits, routes::Serving,
 };
 use camlock_services::{ExecutionSettings, Executor, PluginData, SqliteFile};
 use camlock_testing::{Fixtures, trial};
@@ -428,7 +429,26 @@ fn crashes() {
             assert!(body.contains("\"plugin\":\"escapes\"") && body.contains("process ended"), "{body}");
             let told = tokio::time::timeout(Duration::from_secs(120), died).await.expect("it is told");
             assert!(told.starts_with(why), "{how}: {told}");
-            assert_eq!(served.get("/fine").await.status().as_u16(), 502);
+            // What comes later was never sent to it: it is for whatever takes its place.
+            let next = host.load_as(&library(), Isolation::Process).await.unwrap();
+            next.instance.start().await.unwrap();
+            let (farewell, told) = tokio::sync::watch::channel(false);
+            let serving = Serving::of(&next, 2, RequestLimits::default(), told).unwrap();
+            let replacing = async {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                served.dispatch.publish(vec![serving.routed(Vec::new())]);
+            };
+            let begun = std::time::Instant::now();
+            let (later, ()) = tokio::join!(served.get("/fine"), replacing);
+            assert!(
+                later.status().as_u16() == 200 && begun.elapsed() >= Duration::from_millis(300),
+                "{how}: {later:?}"
+            );
+            served.dispatch.publish(Vec::new());
+            let Loaded { instance, mut ending, .. } = next;
+            instance.shutdown().await.unwrap();
+            drop((instance, farewell));
+            ending.wait_for(|ending| matches!(ending, Ending::Unmapped { .. })).await.unwrap();
             assert_eq!(served.instance.health().await.unwrap_err().kind, FaultKind::Ended);
             assert!(matches!(served.unload().await, Ending::Unmapped { .. }));
         }

@@ -118,6 +118,10 @@ impl Instance for IsolatedInstance {
         Isolation::Process
     }
 
+    fn is_gone(&self) -> bool {
+        self.link.is_closed()
+    }
+
     fn died(&self) -> BoxFuture<String> {
         let mut died = self.died.clone();
         Box::pin(async move {

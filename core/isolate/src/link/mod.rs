@@ -86,6 +86,11 @@ impl Link {
         self.0.closed.subscribe()
     }
 
+    /// Whether it was closed: nothing is sent any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.closed.borrow().is_some()
+    }
+
     /// Ends it, with all that is under way.
     pub(crate) fn close(&self, why: &str) {
         let woken = self.0.state.lock().close();
