@@ -117,6 +117,16 @@ pub enum PluginSource {
     Catalog(String),
 }
 
+impl PluginSource {
+    /// The catalog that it was installed from by name, if it was.
+    pub fn catalog(&self) -> Option<&str> {
+        match self {
+            PluginSource::Catalog(catalog) => Some(catalog),
+            PluginSource::Directory | PluginSource::Upload => None,
+        }
+    }
+}
+
 impl fmt::Display for PluginSource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -33,6 +33,11 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Fingerprint(pub String);
 
+impl Fingerprint {
+    /// Of what is not there: no entry has it.
+    pub const NOTHING: Fingerprint = Fingerprint(String::new());
+}
+
 impl fmt::Display for Fingerprint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)

@@ -76,7 +76,8 @@ impl CatalogsInside {
     /// Copies what a step will replace, so that it can be put back; or notes what is gone back to, where that never lay here.
     pub(super) fn put_aside(&self, step: &mut PlannedStep, folder: &Path) -> Result<(), CatalogTrouble> {
         let Some(there) = self.manager.plugin(&step.plugin) else { return Ok(()) };
-        step.before = there.agreed_elsewhere.filter(|_| matches!(step.came_from, Some(PluginSource::Catalog(_))));
+        let came_by_name = step.came_from.as_ref().and_then(PluginSource::catalog).is_some();
+        step.before = there.agreed_elsewhere.filter(|_| came_by_name);
         let Some(path) = there.path.clone().filter(|_| step.before.is_none()) else { return Ok(()) };
         let entry = self.plugins.join(path);
         let Some(name) = entry.file_name() else { return Ok(()) };

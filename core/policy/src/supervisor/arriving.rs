@@ -12,8 +12,7 @@ use super::{
     work::{self, DirectoryReport, WorkReport, WorkReports},
 };
 use crate::{
-    Act, Arriving, Headline, Installation, Installed, Kind, NotInstalled, Order, Placement, PluginSource, Refused,
-    Upload, never,
+    Act, Arriving, Headline, Installation, Installed, Kind, NotInstalled, Order, Placement, Refused, Upload, never,
     registry::{Actor, Record},
 };
 use serde_json::json;
@@ -76,10 +75,7 @@ impl Supervisor {
     /// Those that came from catalogs, each with which.
     fn installed_by_name(&self) -> BTreeMap<String, String> {
         let records = self.plugins.values().filter_map(Plugin::record).filter(|record| !record.removed);
-        let catalog = |record: &Record| match &record.source {
-            PluginSource::Catalog(catalog) => Some((record.name.clone(), catalog.clone())),
-            _ => None,
-        };
+        let catalog = |record: &Record| Some((record.name.clone(), record.source.catalog()?.to_owned()));
         records.filter_map(catalog).collect()
     }
 

@@ -41,9 +41,9 @@ impl Plugin {
     /// How long versions of it that come from a catalog serve on one server alone.
     fn soak_of_its_source(&self, arriving: Option<&ArrivalTerms>, settings: &Settings) -> Duration {
         let source = arriving.map(|terms| &terms.source).or(self.record().map(|record| &record.source));
-        match source {
-            Some(PluginSource::Catalog(_)) => settings.catalogs.updates_of(&self.name).soak,
-            _ => Duration::ZERO,
+        match source.and_then(PluginSource::catalog) {
+            Some(_) => settings.catalogs.updates_of(&self.name).soak,
+            None => Duration::ZERO,
         }
     }
 

@@ -256,8 +256,7 @@ pub(super) fn two_of_one_name(name: &str, stays: &str, rival: &Path) -> String {
 impl Plugin {
     /// Somebody put just this there. It is tried, though it lay there before and something else was agreed on since.
     fn was_placed(&mut self, before: Option<&Fingerprint>) {
-        let is_agreed =
-            self.agreed_on().is_some_and(|agreed| agreed.fingerprint.as_ref() == self.directory.fingerprint());
+        let is_agreed = self.agreed_on().is_some_and(|agreed| self.is_of_entry(agreed));
         let there = self.directory.fingerprint();
         if !is_agreed && before == there && self.directory.accounted.as_ref() == there {
             self.directory.accounted = None;

@@ -6,7 +6,7 @@ use super::{
     plan::GenerationSource,
     plugin::{Attempt, AttemptReason, Plugin, Presence, RecordedConfig, Removal, Renewal, RenewalCause},
 };
-use crate::{Fingerprint, PluginSource, Refused, Stage, registry::Record};
+use crate::{Fingerprint, Refused, Stage, registry::Record};
 use tokio::time::Instant;
 
 impl Plugin {
@@ -76,7 +76,7 @@ impl Plugin {
         }
         let from = before.agreed.as_ref().and_then(|agreed| agreed.fingerprint.clone());
         self.directory.is_superseded =
-            mine.is_none() && from.as_ref() == Some(&fingerprint) && matches!(record.source, PluginSource::Catalog(_));
+            mine.is_none() && from.as_ref() == Some(&fingerprint) && record.source.catalog().is_some();
         // Here somebody went back from just what lies there.
         if let Some(from) = mine.and(from).filter(|from| *from == fingerprint) {
             self.directory.rolled_back_from = Some(from);
@@ -87,7 +87,7 @@ impl Plugin {
     pub(super) fn account(&mut self) {
         let (Some(fingerprint), Some(record)) = (self.directory.fingerprint().cloned(), self.record()) else { return };
         let removed = record.removed;
-        let is_agreed = record.agreed.as_ref().is_some_and(|agreed| agreed.fingerprint.as_ref() == Some(&fingerprint));
+        let is_agreed = record.agreed.as_ref().is_some_and(|agreed| self.is_of_entry(agreed));
         let joins = std::mem::take(&mut self.directory.joins);
         let accounted = &mut self.directory.accounted;
         if joins || is_agreed {
@@ -100,7 +100,7 @@ impl Plugin {
 
     /// Whether there is anything to do before a plugin that was removed is gone from here.
     fn has_something_to_go(&self, record: &Record) -> bool {
-        let lay_here = self.directory.lay_here() && !matches!(record.source, PluginSource::Catalog(_));
+        let lay_here = self.directory.lay_here() && record.source.catalog().is_none();
         !matches!(self.directory.presence, Presence::Absent) || self.is_alive() || record.purge || lay_here
     }
 

@@ -8,7 +8,7 @@ use super::{
     plugin::{NextTry, Plugin, Presence},
 };
 use crate::{
-    Digest, Headline, Kind, PluginSource, Stage,
+    Digest, Headline, Kind, Stage,
     generation::Phase,
     registry::{Agreed, Record},
 };
@@ -48,7 +48,7 @@ impl Plugin {
 
     /// It was installed by name, and nothing of that name lies in this server's directory: it is an entry of the registry alone.
     pub(crate) fn is_named(&self) -> bool {
-        let by_name = |record: &Record| !record.removed && matches!(record.source, PluginSource::Catalog(_));
+        let by_name = |record: &Record| !record.removed && record.source.catalog().is_some();
         matches!(self.directory.presence, Presence::Absent) && self.record().is_some_and(by_name)
     }
 
@@ -58,14 +58,18 @@ impl Plugin {
         self.entry().is_some() || self.is_named() && is_agreed()
     }
 
+    /// Whether that came of the entry as it lies here.
+    pub(crate) fn is_of_entry(&self, agreed: &Agreed) -> bool {
+        agreed.fingerprint.is_some() && agreed.fingerprint.as_ref() == self.directory.fingerprint()
+    }
+
     /// What was agreed on, as long as the entry is accounted for with that.
     pub(crate) fn settled(&self) -> Option<&Agreed> {
         if self.is_named() {
             return self.agreed_on();
         }
         let (entry, agreed) = (self.entry()?, self.agreed_on()?);
-        let accounted = agreed.fingerprint.as_ref() == Some(&entry.fingerprint)
-            || self.directory.accounted.as_ref() == Some(&entry.fingerprint);
+        let accounted = self.is_of_entry(agreed) || self.directory.accounted.as_ref() == Some(&entry.fingerprint);
         (accounted && entry.kind != Kind::BuiltIn).then_some(agreed)
     }
 

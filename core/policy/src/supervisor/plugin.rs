@@ -394,7 +394,7 @@ impl InDirectory {
 
     /// An entry of it lay here. It may come back: a directory can be away for a while.
     pub(crate) fn lay_here(&self) -> bool {
-        self.accounted.as_ref().is_some_and(|accounted| !accounted.0.is_empty())
+        self.accounted.as_ref().is_some_and(|accounted| *accounted != Fingerprint::NOTHING)
     }
 
     /// No plugin can come of its entry as it is.

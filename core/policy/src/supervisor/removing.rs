@@ -8,7 +8,7 @@ use super::{
     plugin::{Plugin, Presence, Removal},
     work::{DirectoryReport, WorkReport},
 };
-use crate::{Failure, PluginSource, Refused, Stage, generation::Phase, never};
+use crate::{Failure, Refused, Stage, generation::Phase, never};
 use std::path::PathBuf;
 
 impl Supervisor {
@@ -39,7 +39,7 @@ impl Supervisor {
         // One that was installed by name has none here.
         let entry = plugin.entry().cloned();
         let purge = plugin.record().filter(|record| record.purge).map(|record| record.revision);
-        let by_name = plugin.record().is_some_and(|record| matches!(record.source, PluginSource::Catalog(_)));
+        let by_name = plugin.record().is_some_and(|record| record.source.catalog().is_some());
         let may_come_back = entry.is_none() && purge.is_none() && plugin.directory.lay_here() && !by_name;
         let Some(Removal::Stopping(replies)) = &mut plugin.removal else { return false };
         // Where nobody waits, it is moved when it lies there again.

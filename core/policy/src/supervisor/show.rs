@@ -11,7 +11,7 @@ use crate::{
     PinnedView, PluginKind, PluginView, ServingView, Stage, Use,
     generation::Phase,
     paths::without_paths,
-    registry::{Agreed, Record},
+    registry::Record,
     routes::{MOUNTS, Routed, Serving, Target, overlap},
     view::described,
 };
@@ -216,10 +216,7 @@ impl Plugin {
         let leases = held.chain(serves).collect();
         let mut live = LivePlugin::new(view, entry, leases);
         live.instance = serving.map(|serving| Arc::downgrade(&serving.loaded.instance));
-        let of_entry = |agreed: &&Agreed| {
-            agreed.fingerprint.is_some() && agreed.fingerprint.as_ref() == self.directory.fingerprint()
-        };
-        live.agreed_elsewhere = self.agreed_on().filter(|agreed| !of_entry(agreed)).map(|agreed| agreed.digest);
+        live.agreed_elsewhere = self.agreed_on().filter(|agreed| !self.is_of_entry(agreed)).map(|agreed| agreed.digest);
         live.grants = self.grants_view();
         live.secrets_in = self.record().map(|record| self.with_secrets(record));
         live.openapi = openapi.map(Into::into);

@@ -224,9 +224,7 @@ impl Plugin {
         match source {
             GenerationSource::Entry(_) => true,
             GenerationSource::Kept(digest) => self.agreed_on().is_some_and(|agreed| {
-                let is_of_it =
-                    agreed.fingerprint.is_some() && agreed.fingerprint.as_ref() == self.directory.fingerprint();
-                agreed.digest == *digest && (is_of_it || self.is_named() && !self.went_back())
+                agreed.digest == *digest && (self.is_of_entry(agreed) || self.is_named() && !self.went_back())
             }),
         }
     }

@@ -111,11 +111,11 @@ impl Supervisor {
 }
 
 impl Plugin {
-    /// What the next server on this node need not try. Where nothing lay, whatever is found is new: the mark is no entry's. Of a canary
+    /// What the next server on this node need not try. Where nothing lay, whatever is found is new. Of a canary
     /// the outcome is not known: it is tried anew.
     fn accounted_for(&self) -> Option<Fingerprint> {
         if self.is_named() {
-            return Some(Fingerprint(String::new()));
+            return Some(Fingerprint::NOTHING);
         }
         self.directory.accounted.clone().filter(|_| !self.tries_a_canary())
     }

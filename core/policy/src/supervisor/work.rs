@@ -38,7 +38,7 @@ pub(crate) enum DirectoryReport {
         outcome: Result<Installed, NotInstalled>,
         reply: oneshot::Sender<Result<Placement, NotInstalled>>,
     },
-    /// What a plugin kept that does not lie there was removed, or could not be; `waits`: who waits for that.
+    /// What a plugin kept that does not lie there was removed, or could not be.
     Purged { plugin: String, outcome: Result<(), Failure> },
     /// What lay there of an older version lies elsewhere now, or could not be moved.
     Cleared { plugin: String, outcome: Result<PathBuf, Failure> },

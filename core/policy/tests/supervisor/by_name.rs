@@ -5,8 +5,8 @@ use super::{
     world::{Script, World, kept, limits},
 };
 use camlock_policy::{
-    Act, Done, Failure, Headline, Installation, PluginSource, Refused, Settings, Source, Stage, registry::Actor,
-    registry::Decision, registry::Registry,
+    Act, Failure, Headline, PluginSource, Refused, Settings, Stage,
+    registry::{Decision, Registry},
 };
 use camlock_testing::MemoryRegistry;
 use std::time::Duration;
@@ -36,20 +36,6 @@ fn empty(names: &[&str]) -> Vec<Node> {
 }
 
 impl Node {
-    async fn installs_by_name(&self, fingerprint: &str) -> Result<Done, Refused> {
-        let installation = Installation {
-            source: Source::Path(format!("hello:{fingerprint}").into()),
-            name: None,
-            replace: true,
-            origin: PluginSource::Catalog("main".to_owned()),
-            grants: None,
-            by: Actor::from("me"),
-            held: None,
-        };
-        let placement = self.server.manager.install(installation).await.unwrap();
-        placement.outcome.await.unwrap()
-    }
-
     fn path(&self) -> Option<String> {
         self.server.manager.plugin("hello")?.path.clone()
     }

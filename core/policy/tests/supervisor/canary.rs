@@ -4,7 +4,7 @@ use super::{
     fleet::{Node, fleet_with},
     world::{Script, kept, limits},
 };
-use camlock_policy::{Act, CatalogPolicy, Installation, PluginSource, Settings, Source, UpdatePolicy, registry::Actor};
+use camlock_policy::{Act, CatalogPolicy, Settings, UpdatePolicy};
 use std::time::Duration;
 
 const SOAK: Duration = Duration::from_secs(360);
@@ -21,20 +21,6 @@ impl Node {
         self.serves() == Some(kept("hello", fingerprint).digest)
     }
 
-    async fn installs(&self, fingerprint: &str) {
-        let installation = Installation {
-            source: Source::Path(format!("hello:{fingerprint}").into()),
-            name: None,
-            replace: true,
-            origin: PluginSource::Catalog("main".to_owned()),
-            grants: None,
-            by: Actor::from("update-policy"),
-            held: None,
-        };
-        let placement = self.server.manager.install(installation).await.unwrap();
-        placement.outcome.await.unwrap().unwrap();
-    }
-
     fn quarantine(&self) -> usize {
         self.registry.record("hello").unwrap().quarantine.len()
     }
@@ -45,14 +31,14 @@ async fn fleet(b: &Script) -> (Node, Node) {
     let mut nodes = fleet_with(&["one", "two"], settings()).await;
     nodes.iter().for_each(|node| node.world.know("hello", "b", b.clone()));
     let (two, one) = (nodes.pop().unwrap(), nodes.pop().unwrap());
-    one.installs("a").await;
+    one.installs_by_name("a").await.unwrap();
     (one, two)
 }
 
 #[tokio::test(start_paused = true)]
 async fn it_serves_alone_and_then_everywhere() {
     let (one, two) = fleet(&Script { version: "1.1.0", ..Script::default() }).await;
-    one.installs("b").await;
+    one.installs_by_name("b").await.unwrap();
     assert!(one.is_on("b") && two.is_on("a"), "whoever installs it hears as soon as it serves");
     let told = one.server.manager.plugin("hello").unwrap().reason.clone().unwrap_or_default();
     assert!(told.starts_with("1.1.0 serves on this server alone until 2"), "{told}");
@@ -78,7 +64,7 @@ async fn it_serves_alone_and_then_everywhere() {
 #[tokio::test(start_paused = true)]
 async fn one_that_is_not_well_goes_back_and_nobody_else_had_it() {
     let (one, two) = fleet(&Script::default()).await;
-    one.installs("b").await;
+    one.installs_by_name("b").await.unwrap();
     tokio::time::sleep(STEP * 20).await;
     assert!(one.is_on("b"));
     // Long after any other new generation is let go its own way.
@@ -94,7 +80,7 @@ async fn one_that_is_not_well_goes_back_and_nobody_else_had_it() {
 async fn where_another_cannot_it_goes_back_too() {
     let (one, two) = fleet(&Script::default()).await;
     two.world.know("hello", "b", Script { start_fails: true, ..Script::default() });
-    one.installs("b").await;
+    one.installs_by_name("b").await.unwrap();
     tokio::time::sleep(SOAK - STEP).await;
     assert!(one.is_on("b"));
     one.comes_to("a").await;
@@ -106,7 +92,7 @@ async fn where_another_cannot_it_goes_back_too() {
     assert_eq!(one.quarantine(), 0);
     // Mended there, and installed once more.
     two.world.know("hello", "b", Script::default());
-    one.installs("b").await;
+    one.installs_by_name("b").await.unwrap();
     assert!(one.is_on("b") && two.is_on("a"));
     two.comes_to("b").await;
 }
@@ -114,7 +100,7 @@ async fn where_another_cannot_it_goes_back_too() {
 #[tokio::test(start_paused = true)]
 async fn a_new_generation_of_it_soaks_anew() {
     let (one, two) = fleet(&Script::default()).await;
-    one.installs("b").await;
+    one.installs_by_name("b").await.unwrap();
     tokio::time::sleep(STEP * 20).await;
     one.server.reload("hello").await.unwrap();
     assert!(one.is_on("b") && two.is_on("a"));
@@ -127,9 +113,9 @@ async fn a_new_generation_of_it_soaks_anew() {
         two.world.know("hello", fingerprint, Script::default());
         one.world.know("hello", fingerprint, Script::default());
     }
-    one.installs("c").await;
+    one.installs_by_name("c").await.unwrap();
     tokio::time::sleep(STEP * 20).await;
-    one.installs("d").await;
+    one.installs_by_name("d").await.unwrap();
     assert!(one.is_on("d") && two.is_on("b"));
     tokio::time::sleep(STEP * 20).await;
     assert!(one.is_on("d") && two.is_on("b"));
@@ -139,7 +125,7 @@ async fn a_new_generation_of_it_soaks_anew() {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_ends_meanwhile_begins_it_anew() {
     let (one, two) = fleet(&Script::default()).await;
-    one.installs("b").await;
+    one.installs_by_name("b").await.unwrap();
     tokio::time::sleep(STEP * 20).await;
     one.server.manager.end().await;
     let again = Node { server: one.world.start_on(&one.registry, settings()), ..one };
@@ -153,7 +139,7 @@ async fn a_server_that_ends_meanwhile_begins_it_anew() {
 #[tokio::test(start_paused = true)]
 async fn who_goes_back_waits_for_nobody() {
     let (one, two) = fleet(&Script::default()).await;
-    one.installs("b").await;
+    one.installs_by_name("b").await.unwrap();
     tokio::time::sleep(STEP).await;
     one.server.manager.act("hello", Act::Rollback { to: None, force: false }).await.unwrap();
     assert!(one.is_on("a") && two.is_on("a"));
@@ -164,7 +150,7 @@ async fn who_goes_back_waits_for_nobody() {
 #[tokio::test(start_paused = true)]
 async fn the_registry_is_away_when_it_has_soaked() {
     let (one, two) = fleet(&Script::default()).await;
-    one.installs("b").await;
+    one.installs_by_name("b").await.unwrap();
     one.registry.break_down(Some("it was unplugged"));
     tokio::time::sleep(SOAK * 2).await;
     assert!(one.is_on("b") && two.is_on("a"));

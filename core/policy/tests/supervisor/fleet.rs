@@ -2,8 +2,8 @@
 
 use super::world::{Script, Server, World, kept, limits};
 use camlock_policy::{
-    Act, Digest, Headline, Order, Settings,
-    registry::{Decision, Registry},
+    Act, Digest, Done, Headline, Installation, Order, PluginSource, Refused, Settings, Source,
+    registry::{Actor, Decision, Registry},
 };
 use camlock_testing::MemoryRegistry;
 use std::time::Duration;
@@ -35,6 +35,21 @@ pub(super) async fn fleet_with(names: &[&str], settings: Settings) -> Vec<Node> 
 }
 
 impl Node {
+    /// Installs `hello` from a catalog on this server.
+    pub(super) async fn installs_by_name(&self, fingerprint: &str) -> Result<Done, Refused> {
+        let installation = Installation {
+            source: Source::Path(format!("hello:{fingerprint}").into()),
+            name: None,
+            replace: true,
+            origin: PluginSource::Catalog("main".to_owned()),
+            grants: None,
+            by: Actor::from("me"),
+            held: None,
+        };
+        let placement = self.server.manager.install(installation).await.unwrap();
+        placement.outcome.await.unwrap()
+    }
+
     pub(super) async fn comes_to(&self, fingerprint: &str) {
         let digest = kept("hello", fingerprint).digest;
         self.server
