@@ -20,8 +20,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::sleep};
 use utoipa::ToSchema;
 
-/// What changes within so long is told at once: a build that talks does not make a stream of its own.
-const TOGETHER: Duration = Duration::from_millis(40);
+/// What changes within so long is told at once, for a page would draw it in one frame too: a build that talks does not make a stream of
+/// its own.
+const TOGETHER: Duration = Duration::from_millis(16);
 
 /// What is different from what was told before.
 #[derive(Serialize, ToSchema)]

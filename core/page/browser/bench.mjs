@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { artifact, held, quantile, swaps } from './measures.mjs';
+import { artifact, drawn, held, quantile, swaps } from './measures.mjs';
 import { brings, clock, hello } from './plugins.mjs';
 import { launch, signIn, Site, visitor } from './site.mjs';
 
@@ -95,11 +95,7 @@ async function changes() {
   const times = [];
   for (let time = 0; time < TIMES; time += 1) {
     const word = time % 2 ? 'enable' : 'disable';
-    const seen = page.evaluate(async (label) => {
-      while (!document.querySelector(`button[aria-label="${label}"]`)) await new Promise((found) => requestAnimationFrame(found));
-      await new Promise((found) => requestAnimationFrame(() => setTimeout(found)));
-      return performance.timeOrigin + performance.now();
-    }, `${word === 'enable' ? 'Disable' : 'Enable'} hello`);
+    const seen = drawn(page, (label) => document.querySelector(`button[aria-label="${label}"]`), `${word === 'enable' ? 'Disable' : 'Enable'} hello`);
     await site.api('POST', `/api/v1/plugins/hello/${word}`, {});
     const told = Date.now();
     times.push(Math.max(0, (await seen) - told));
@@ -160,13 +156,15 @@ async function parts() {
     await swaps(site, name, [other, one], 4, ({ shows: word }) => shows(word));
     const before = await held(page);
     const times = [];
-    await swaps(site, name, [other, one], SWAPS, async ({ shows: word }, told) => {
+    // Into a frame of another origin only the driver sees, which looks again after 20, 50 and 100 ms.
+    const watch = name === 'inner' ? ({ shows: word }) => drawn(page, (text) => document.querySelector('.inside:not(.coming)')?.shadowRoot.textContent.includes(text), `shows ${word}`) : () => null;
+    await swaps(site, name, [other, one], SWAPS, async ({ shows: word }, told, seen) => {
       await shows(word);
-      times.push(Math.max(0, Date.now() - told));
-    });
+      times.push(Math.max(0, ((await seen) ?? Date.now()) - told));
+    }, watch);
     await page.waitForTimeout(1000);
     const after = await held(page);
-    row(`widget swapped ${title}, p95`, p95(times), 'ms', `≤ ${must}`, `median ${Math.round(quantile(times, 0.5))} ms, ${SWAPS} swaps, from the answer to the act on, as the driver sees it`);
+    row(`widget swapped ${title}, p95`, p95(times), 'ms', `≤ ${must}`, `median ${Math.round(quantile(times, 0.5))} ms, ${SWAPS} swaps, from the answer to the act on${name === 'outer' ? ', as the driver sees it' : ''}`);
     row(`nodes and listeners more after ${SWAPS} swaps ${title}`, Math.abs(after.nodes - before.nodes) + Math.abs(after.listeners - before.listeners), '', '0', `${after.documents - before.documents} documents more`);
     row(`heap more after ${SWAPS} swaps ${title}`, (after.heap - before.heap) / 1000, 'kB', name === 'outer' ? '≤ 100' : '');
   }

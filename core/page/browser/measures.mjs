@@ -11,14 +11,24 @@ export async function held(page) {
   return { nodes: of('Nodes'), listeners: of('JSEventListeners'), documents: of('Documents'), heap: of('JSHeapUsedSize') };
 }
 
-/** Goes to and fro between two artifacts of a plugin, so many times; `told` gets when each swap was answered, and which is there now. */
-export async function swaps(site, name, [one, other], times, told) {
+/** Goes to and fro between two artifacts of a plugin, so many times; `told` gets when each swap was answered, which is there now, and
+ * what `watch` began to wait for before it. */
+export async function swaps(site, name, [one, other], times, told, watch = () => null) {
   for (let time = 0; time < times; time += 1) {
     const to = time % 2 ? one : other;
+    const seen = watch(to);
     await site.api('POST', `/api/v1/plugins/${name}/rollback`, { to: to.digest });
-    await told(to, Date.now());
+    await told(to, Date.now(), seen);
   }
 }
+
+/** When, by the page's own clock, something that it looks for in each frame was drawn. The page runs `looks`, which sees nothing else. */
+export const drawn = (page, looks, given) => page.evaluate(`(async () => {
+  const looks = ${looks};
+  while (!looks(${JSON.stringify(given)})) await new Promise((found) => requestAnimationFrame(found));
+  await new Promise((found) => requestAnimationFrame(() => setTimeout(found)));
+  return performance.timeOrigin + performance.now();
+})()`);
 
 /** The artifact that serves now, with what it shows. */
 export const artifact = async (site, name, shows) => ({ digest: (await site.api('GET', `/api/v1/plugins/${name}`)).serving.artifact, shows });

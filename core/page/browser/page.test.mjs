@@ -61,6 +61,38 @@ test('`camlock page` lets in once', async () => {
   await Promise.all([page.context().close(), other.context().close()]);
 });
 
+test('of many plugins those in sight are drawn, more as one scrolls, and a search finds those that are not drawn', async () => {
+  await go(admin, '#/', 'Plugins');
+  const all = await admin.evaluate(async () => {
+    const tree = document.querySelector('script[type="module"]').src.split('/').at(-2);
+    const { state, changed } = await import(`/${tree}/store.js`);
+    const like = state.plugins.get('hello');
+    globalThis.stored = { state, changed };
+    state.plugins = new Map([...state.plugins, ...Array.from({ length: 300 }, (_, number) => [`many-${number}`, { ...like, name: `many-${number}` }])]);
+    changed();
+    return state.plugins.size;
+  });
+  await admin.getByText(new RegExp(`^\\d+ of ${all}`)).waitFor();
+  const rows = admin.locator('main tbody tr');
+  assert.ok(await rows.count() < 150, `${await rows.count()} are drawn`);
+  await admin.getByRole('row', { name: /^broken/ }).waitFor();
+  for (let round = 0; round < 40 && await rows.count() < all; round += 1) {
+    await admin.evaluate(() => scrollTo(0, document.body.scrollHeight));
+    await admin.waitForTimeout(50);
+  }
+  await exactly(rows, all);
+  await exactly(admin.getByRole('button', { name: 'Show more' }), 0);
+  await admin.getByLabel('Filter').fill('many-299');
+  await exactly(rows, 1);
+  await admin.getByLabel('Filter').fill('');
+  await admin.evaluate(() => {
+    const { state, changed } = globalThis.stored;
+    state.plugins = new Map([...state.plugins].filter(([name]) => !name.startsWith('many-')));
+    changed();
+  });
+  await exactly(admin.getByRole('row', { name: /^many/ }), 0);
+});
+
 test('each view is accessible, in light, dark and high contrast, wide and on a phone', async () => {
   const views = [['#/', 'Plugins'], ['#/dashboard', 'Dashboard'], ['#/problems', 'Problems'], ['#/doctor', 'Doctor'], ['#/events', 'Events'], ['#/nodes', 'Servers'], ['#/tokens', 'Tokens'], ['#/install', 'Install a plugin'], ['#/plugins/broken', 'broken'],
     ...['', '/analytics', '/try', '/configuration', '/grants', '/values', '/subscriptions', '/tasks', '/executions', '/logs', '/history', '/events'].map((tab) => [`#/plugins/greeter${tab}`, 'greeter'])];

@@ -8,6 +8,8 @@ import { changed } from './store.js';
 const WIDTH = 720;
 const HEIGHT = 150;
 let pointed = null;
+/** Names of plots whose tables are open: the others' are not drawn. */
+const opened = new Set();
 
 /** The top of a scale that goes from 0 to at least this: 1, 2 or 5 times a power of ten. Pure. */
 export function top(most) {
@@ -43,7 +45,6 @@ export function summary(series, points, format) {
 export function plot({ name, title, series, points, format }) {
   const numbers = series.map(({ pick }) => points.map(pick));
   const most = top(Math.max(0, ...numbers.flat().filter((number) => number !== null)));
-  const told = points.filter((point, index) => numbers.some((column) => column[index]) || point.swaps);
   const at = pointed?.name === name && points[pointed.index] ? pointed.index : null;
   const x = (index) => (points.length > 1 ? (index * WIDTH) / (points.length - 1) : 0);
   const point = (event) => {
@@ -65,7 +66,13 @@ export function plot({ name, title, series, points, format }) {
         at !== null && h('path', { key: 'at', class: 'grid', d: `M${Math.round(x(at))} 0V${HEIGHT}` }),
         numbers.map((column, index) => h('path', { key: `line-${index}`, class: `line-${index}`, d: line(column, most) })))),
     h('p', { class: 'scale-of quiet', 'aria-hidden': 'true' }, h('span', null, points.length ? moment(points[0].at) : ''), h('span', null, points.length ? moment(points.at(-1).at) : '')),
-    h('details', null, h('summary', null, t('plot.table')),
-      table(title, [t('col.when'), ...series.map(({ label }) => label), t('use.swaps')], told.slice(-200).reverse().map((one) => h('tr', { key: one.at },
-        h('th', { scope: 'row' }, moment(one.at)), series.map(({ pick }) => h('td', { class: 'number' }, shown(pick(one)))), h('td', { class: 'number' }, one.swaps || ''))))));
+    h('details', { open: opened.has(name), ontoggle: ({ target }) => { opened[target.open ? 'add' : 'delete'](name); changed(); } }, h('summary', null, t('plot.table')),
+      opened.has(name) && asTable(title, series, points, shown)));
+}
+
+/** The latest points where there is anything. */
+function asTable(title, series, points, shown) {
+  const told = points.filter((point) => series.some(({ pick }) => pick(point)) || point.swaps);
+  return table(title, [t('col.when'), ...series.map(({ label }) => label), t('use.swaps')], told.slice(-200).reverse().map((one) => h('tr', { key: one.at },
+    h('th', { scope: 'row' }, moment(one.at)), series.map(({ pick }) => h('td', { class: 'number' }, shown(pick(one)))), h('td', { class: 'number' }, one.swaps || ''))));
 }

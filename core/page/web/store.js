@@ -29,15 +29,25 @@ export function changed() {
 
 export const listen = (listener) => listeners.add(listener);
 
-/** What the stream of the overview says. */
+/** What the stream of the overview says. What changed is another map: see `followed`. */
 export function take(change, into = state) {
-  if (change.whole) into.plugins = new Map();
-  for (const plugin of change.plugins) into.plugins.set(plugin.name, plugin);
-  for (const name of change.gone) into.plugins.delete(name);
-  Object.assign(into, { ready: change.ready, trouble: change.trouble, registryTrouble: change.registry_trouble, known: true });
+  const plugins = new Map(change.whole ? [] : into.plugins);
+  for (const plugin of change.plugins) plugins.set(plugin.name, plugin);
+  for (const name of change.gone) plugins.delete(name);
+  Object.assign(into, { plugins, ready: change.ready, trouble: change.trouble, registryTrouble: change.registry_trouble, known: true });
 }
 
-export const sorted = (plugins = state.plugins) => [...plugins.values()].sort((one, other) => (one.name < other.name ? -1 : 1));
+/** What follows from all plugins alone, worked out once for each change: there may be thousands, and whatever is drawn asks. */
+export function followed(work) {
+  let of = null;
+  let answer;
+  return (plugins = state.plugins) => {
+    if (of !== plugins) [of, answer] = [plugins, work([...plugins.values()])];
+    return answer;
+  };
+}
+
+export const sorted = followed((plugins) => plugins.sort((one, other) => (one.name < other.name ? -1 : 1)));
 
 const RANKS = { viewer: 1, operator: 2, admin: 3 };
 

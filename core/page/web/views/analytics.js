@@ -37,7 +37,8 @@ async function look(own) {
   changed();
 }
 
-const whole = (number) => new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 }).format(number);
+const WHOLE = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
+const whole = (number) => WHOLE.format(number);
 const milliseconds = (number) => (number >= 1000 ? `${Math.round(number / 10) / 100} s` : `${Math.round(number * 100) / 100} ms`);
 const counts = (...keys) => keys.map((key) => ({ label: t(`use.${key}`), pick: (point) => point[key] }));
 

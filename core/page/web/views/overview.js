@@ -5,17 +5,38 @@ import { t } from '../messages.js';
 import { menuButton, onMenu } from '../menu.js';
 import { acts, badge, buttons, name, table, words } from '../parts.js';
 import { link } from '../router.js';
-import { changed, sorted, state } from '../store.js';
+import { changed, followed, sorted, state } from '../store.js';
 
 const STATES = ['serving', 'starting', 'waiting', 'failed', 'disabled', 'missing', 'quarantined'];
-/** So many rows are drawn at once: thousands would take seconds. */
-const STEP = 100;
+/** So many rows are drawn at once, and as many more whenever the last of them come in sight: thousands would take seconds. */
+const STEP = 40;
+/** So far below what is seen, in pixels, they come. */
+const AHEAD = 600;
 let typed = '';
 let only = '';
 let most = STEP;
 
 export function enter() {
   most = STEP;
+}
+
+const numbers = followed((plugins) => ({ serving: plugins.filter((plugin) => plugin.serving).length, wrong: sorted().filter(needsAttention) }));
+
+function further() {
+  most += STEP;
+  changed();
+}
+
+/** Draws further as long as this is in sight; one that is gone is not watched any more by itself. */
+function watch(button) {
+  const watching = new IntersectionObserver(([{ isIntersecting }]) => {
+    if (!isIntersecting) return;
+    further();
+    // It is told of again, even if it is in sight still.
+    watching.unobserve(button);
+    watching.observe(button);
+  }, { rootMargin: `${AHEAD}px` });
+  watching.observe(button);
 }
 
 export function fitting(plugins, text, word) {
@@ -40,8 +61,7 @@ function row(plugin) {
 
 export function view() {
   const all = sorted();
-  const serving = all.filter((plugin) => plugin.serving).length;
-  const wrong = all.filter(needsAttention);
+  const { serving, wrong } = numbers();
   const list = fitting(all, typed, only);
   return [
     h('div', { class: 'head' }, h('h1', null, t('overview.title')), h('span', { class: 'quiet' }, state.known ? t('overview.sum', { serving, all: all.length }) : t('loading')),
@@ -55,7 +75,7 @@ export function view() {
       h('select', { id: 'only', value: only, onchange: (event) => { only = event.target.value; changed(); } }, h('option', { value: '' }, t('overview.any')), STATES.map((word) => h('option', { value: word }, t(`state.${word}`)))),
       h('span', { class: 'quiet', role: 'status' }, t('overview.shown', { shown: Math.min(most, list.length), all: all.length }))),
     list.length > 0 && h('div', { key: 'list' }, table(t('overview.title'), [t('col.plugin'), t('col.state'), t('col.version'), t('col.generation'), t('col.why'), t('col.acts')], list.slice(0, most).map(row)),
-      list.length > most && h('button', { onclick: () => { most += STEP; changed(); } }, t('more'))),
+      list.length > most && h('button', { born: watch, onclick: further }, t('more'))),
     state.known && !list.length && h('p', { key: 'none', class: 'quiet' }, words(all.length ? t('overview.nothing') : t('overview.none'))),
   ];
 }
