@@ -15,13 +15,8 @@ impl Digest {
     /// The digest of these bytes. After each portion, whoever else wants the processor has it first: a library is hashed for
     /// milliseconds, and requests may be served there.
     pub fn of(bytes: &[u8]) -> Self {
-        Self::of_portions(bytes.chunks(Self::PORTION))
-    }
-
-    /// The same of bytes that come one portion after the other.
-    pub fn of_portions<'a>(portions: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hasher = Sha256::new();
-        for portion in portions {
+        for portion in bytes.chunks(Self::PORTION) {
             hasher.update(portion);
             thread::yield_now();
         }

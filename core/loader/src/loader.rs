@@ -1,7 +1,7 @@
 //! Loading: from staged bytes to an instance that serves.
 
 use crate::{
-    copy::{CopiedLibrary, PrivateCopy},
+    copy::{self, PrivateCopy},
     create::{self, Creation, CreationError, CreationStep, SelfDescription},
     host::HostSide,
     instance::PluginInstance,
@@ -336,8 +336,9 @@ impl Loader {
         if let Some(copy) = artifact.copy.lock().take().filter(|copy| copy.path().exists()) {
             return Ok(copy);
         }
-        let CopiedLibrary { digest, copy, .. } = CopiedLibrary::read(&artifact.path, self.copies.path())
+        let bytes = copy::read(&artifact.path)
             .map_err(|error| LoadError::Unreadable { path: artifact.path.clone(), why: in_words(&error) })?;
+        let (digest, copy) = PrivateCopy::of(&bytes, self.copies.path());
         let copy = copy.map_err(|error| LoadError::NoCopy { dir: self.dir.clone(), why: in_words(&error) })?;
         if digest == artifact.digest { Ok(copy) } else { Err(LoadError::Rotten(artifact.path.clone())) }
     }

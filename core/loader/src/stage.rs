@@ -1,7 +1,7 @@
 //! Staging: the one copy of a candidate that everything afterwards looks at.
 
 use crate::{
-    copy::{self, CopiedLibrary, PrivateCopy},
+    copy::{self, PrivateCopy},
     elf, random,
     sections::{Sections, Unfit},
     words::in_words,
@@ -107,7 +107,8 @@ impl Staging {
     pub fn recall(&self, digest: Digest, copies: &Path) -> Result<Artifact, StageError> {
         let path = self.path_of(digest);
         let unreadable = |error: io::Error| StageError::Unreadable { path: path.clone(), why: in_words(&error) };
-        let CopiedLibrary { bytes, digest: found, copy } = CopiedLibrary::read(&path, copies).map_err(unreadable)?;
+        let bytes = copy::read(&path).map_err(unreadable)?;
+        let (found, copy) = PrivateCopy::of(&bytes, copies);
         if found != digest {
             return Err(StageError::Rotten(path));
         }

@@ -6,7 +6,7 @@ use super::{
     workplace::Workplace,
 };
 use crate::{
-    copy::CopiedLibrary,
+    copy::{self, PrivateCopy},
     signals,
     stage::Artifact,
     surroundings::VariablesOf,
@@ -182,8 +182,9 @@ fn attempt(
         VerifyError::NotRun(format!("no directory can be made for the verifying process: {}", in_words(&error)))
     })?;
     // Opened as a server opens it: a copy whose constructors are not for the linker to run.
-    let CopiedLibrary { digest, copy, .. } =
-        CopiedLibrary::read(&artifact.path, directory.path()).map_err(unreadable)?;
+    let bytes = copy::read(&artifact.path).map_err(unreadable)?;
+    let (digest, copy) = PrivateCopy::of(&bytes, directory.path());
+    drop(bytes);
     // A bad verdict would be kept for good: it must be on the very bytes that the digest names.
     if digest != artifact.digest {
         return Err(VerifyError::Rotten(artifact.path.clone()));
