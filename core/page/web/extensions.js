@@ -9,7 +9,7 @@ import { Inside } from './inside.js';
 import { t } from './messages.js';
 import { badge, name as named, quiet } from './parts.js';
 import { link } from './router.js';
-import { changed, followed, state } from './store.js';
+import { changed, derived, state } from './store.js';
 
 /** A part stands within so many milliseconds, or it has failed. */
 const PATIENCE = 10_000;
@@ -25,7 +25,7 @@ let asked = 0;
 let answered = 0;
 const places = new Map();
 
-const serving = followed((plugins) => plugins.map((plugin) => `${plugin.name}:${plugin.serving?.generation}:${plugin.revision}`).join());
+const serving = derived((plugins) => plugins.map((plugin) => `${plugin.name}:${plugin.serving?.generation}:${plugin.revision}`).join());
 
 /** What is brought, by plugin; looked up anew when something else serves or something else is granted. */
 export function extensions() {

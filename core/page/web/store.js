@@ -29,7 +29,7 @@ export function changed() {
 
 export const listen = (listener) => listeners.add(listener);
 
-/** What the stream of the overview says. What changed is another map: see `followed`. */
+/** What the stream of the overview says. What changed is another map: see `derived`. */
 export function take(change, into = state) {
   const plugins = new Map(change.whole ? [] : into.plugins);
   for (const plugin of change.plugins) plugins.set(plugin.name, plugin);
@@ -38,7 +38,7 @@ export function take(change, into = state) {
 }
 
 /** What follows from all plugins alone, worked out once for each change: there may be thousands, and whatever is drawn asks. */
-export function followed(work) {
+export function derived(work) {
   let of = null;
   let answer;
   return (plugins = state.plugins) => {
@@ -47,7 +47,9 @@ export function followed(work) {
   };
 }
 
-export const sorted = followed((plugins) => plugins.sort((one, other) => (one.name < other.name ? -1 : 1)));
+export const byName = (one, other) => (one.name < other.name ? -1 : 1);
+
+export const sorted = derived((plugins) => plugins.sort(byName));
 
 const RANKS = { viewer: 1, operator: 2, admin: 3 };
 

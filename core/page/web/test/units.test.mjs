@@ -13,7 +13,7 @@ import { asked, counter } from '../rights.js';
 import { line, summary, top } from '../plot.js';
 import { link, parse } from '../router.js';
 import { at, difference, fields, put, read } from '../schema.js';
-import { sorted, take } from '../store.js';
+import { derived, sorted, take } from '../store.js';
 import { lazy } from '../lazy.js';
 import { PLOTS } from '../views/analytics.js';
 import { ordered, sum, worst } from '../views/doctor.js';
@@ -91,7 +91,11 @@ test('the overview is what the stream says', () => {
   const change = { whole: true, plugins: [plugin({ name: 'b' }), plugin({ name: 'a' })], gone: [], ready: true, trouble: null, registry_trouble: 'no' };
   take(change, into);
   assert.deepEqual(sorted(into.plugins).map(({ name }) => name), ['a', 'b']);
+  let worked = 0;
+  const many = derived((plugins) => { worked += 1; return plugins.length; });
+  assert.deepEqual([many(into.plugins), many(into.plugins), worked], [2, 2, 1]);
   take({ ...change, whole: false, plugins: [plugin({ name: 'c' })], gone: ['a'] }, into);
+  assert.deepEqual([many(into.plugins), worked], [2, 2], 'a change has it worked out anew');
   assert.deepEqual([sorted(into.plugins).map(({ name }) => name), into.registryTrouble], [['b', 'c'], 'no']);
 });
 

@@ -5,7 +5,7 @@ import { t } from '../messages.js';
 import { menuButton, onMenu } from '../menu.js';
 import { acts, badge, buttons, name, table, words } from '../parts.js';
 import { link } from '../router.js';
-import { changed, followed, sorted, state } from '../store.js';
+import { byName, changed, derived, sorted, state } from '../store.js';
 
 const STATES = ['serving', 'starting', 'waiting', 'failed', 'disabled', 'missing', 'quarantined'];
 /** So many rows are drawn at once, and as many more whenever the last of them come in sight: thousands would take seconds. */
@@ -20,7 +20,8 @@ export function enter() {
   most = STEP;
 }
 
-const numbers = followed((plugins) => ({ serving: plugins.filter((plugin) => plugin.serving).length, wrong: sorted().filter(needsAttention) }));
+/** How many serve, and which somebody should look at. */
+const numbers = derived((plugins) => ({ serving: plugins.filter((plugin) => plugin.serving).length, wrong: plugins.filter(needsAttention).sort(byName) }));
 
 function further() {
   most += STEP;
