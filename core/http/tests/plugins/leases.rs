@@ -17,6 +17,7 @@ use std::{
     task::{Context, Poll, Waker},
     time::Duration,
 };
+use tokio::sync::oneshot;
 
 async fn load() -> (Host, Loaded) {
     let host = Host::new();
@@ -31,12 +32,28 @@ async fn begun(instance: &Arc<dyn Instance>) -> u64 {
     serde_json::from_slice::<[u64; 3]>(&body).expect("three numbers")[0]
 }
 
+/// A body that has nothing, and ends when it is told to.
+struct EndsWhenTold(oneshot::Receiver<()>);
+
+impl http_body::Body for EndsWhenTold {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.0).poll(context).map(|_| None)
+    }
+}
+
 #[trial]
 fn a_handler_that_blocks() {
     run(async {
         let (_host, Loaded { instance, leases, mut ending }) = load().await;
-        let blocked = instance.call(Call::new(Request::get("/block/3000").body(Body::empty()).unwrap()));
-        let blocked = tokio::spawn(blocked);
+        let (last_bytes, bytes) = oneshot::channel();
+        let body = Body::stream(EndsWhenTold(bytes));
+        let blocked = tokio::spawn(instance.call(Call::new(Request::post("/block").body(body).unwrap())));
         // Others are served meanwhile.
         until("it blocks", async || begun(&instance).await == 1).await;
         visit(&instance, "/fine").await;
@@ -44,6 +61,7 @@ fn a_handler_that_blocks() {
         held_by(&leases, "a request is still being handled").await;
         assert!(!blocked.is_finished());
         assert_eq!(*ending.borrow(), Ending::Alive);
+        last_bytes.send(()).unwrap();
         let answer = blocked.await.unwrap().unwrap();
         assert_eq!(answer.response.into_body().collect().await.unwrap().to_bytes(), "at last");
         goes(&mut ending).await;

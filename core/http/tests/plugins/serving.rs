@@ -66,12 +66,12 @@ fn handlers_that_block_every_thread() {
         let host = Host::new();
         let options = FrontOptions { threads: 2, moved_off: Duration::from_secs(600), ..FrontOptions::default() };
         let served = Arc::new(host.serve_as(&library("faults"), RequestLimits::default(), options).await);
-        let blocked = [ask(&served, "/block/2500"), ask(&served, "/block/2500")];
+        let blocked = [ask(&served, "/block/6000"), ask(&served, "/block/6000")];
         until("both block", async || served.leases.count_of(Use::Request) == 2).await;
         // Somebody else's request, the same plugin's too, over a new connection.
         assert_eq!(served.text("/fine").await, "fine");
         assert!(blocked.iter().all(|asked| !asked.is_finished()), "it was answered while they blocked");
-        let route = "GET /api/v1/p/faults/block/2500";
+        let route = "GET /api/v1/p/faults/block/6000";
         until("it is told while it happens", async || was_reported("a handler has blocked its thread for", route))
             .await;
         for asked in blocked {
@@ -97,7 +97,7 @@ fn a_plugin_that_goes_on_blocking() {
         let route = "GET /api/v1/p/faults/block/900";
         until("it is moved off", async || was_reported("it blocks serving threads", route)).await;
         // There is one serving thread, and it is free: the requests overlap, and streams go on.
-        let blocked = [ask(&served, "/block/901"), ask(&served, "/block/901"), ask(&served, "/block/901")];
+        let blocked = [ask(&served, "/block/5000"), ask(&served, "/block/5000"), ask(&served, "/block/5000")];
         until("all block", async || served.leases.count_of(Use::Request) == 3).await;
         assert_eq!(served.text("/fine").await, "fine");
         let request = Request::get("/endless/3").body(Full::<Bytes>::default()).unwrap();
