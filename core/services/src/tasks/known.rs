@@ -49,6 +49,13 @@ impl Default for TaskTerms {
     }
 }
 
+impl TaskTerms {
+    /// Whether something holds on all servers together.
+    pub(super) fn is_limited(&self) -> bool {
+        self.concurrency.is_some() || self.rate.is_some()
+    }
+}
+
 /// A type of tasks that a plugin takes.
 #[derive(Clone)]
 pub struct TakenTask {

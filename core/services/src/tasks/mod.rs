@@ -34,7 +34,7 @@ pub(crate) use sqlite::{TABLES as SQLITE_TABLES, enqueue as enqueue_in_file};
 use crate::data::PluginData;
 use camlock_policy::{AskError, AskErrorCode};
 use hub::TaskHub;
-use record::{ClaimTerms, ClaimedBatch, HeartbeatAnswer, Settlement};
+use record::{ClaimTerms, ClaimedBatch, Heartbeat, HeartbeatAnswer, Settlement};
 use room::WaitingRoom;
 use std::{
     sync::Arc,
@@ -134,6 +134,11 @@ impl TaskQueue {
         self.hub.wake();
     }
 
+    /// Whether it is of use to look behind what was claimed: a file keeps nothing for those who look at what was.
+    fn keeps_what_was(&self) -> bool {
+        matches!(self.data, PluginData::Postgres(_))
+    }
+
     /// Takes what waits, of one type, as far as its limits let it.
     async fn claim(&self, terms: &Arc<ClaimTerms>) -> Result<ClaimedBatch, AskError> {
         match &self.data {
@@ -150,21 +155,24 @@ impl TaskQueue {
 
     /// What is due by now waits; when the next is due, in so long.
     async fn promote(&self) -> Result<Option<Duration>, AskError> {
-        match &self.data {
+        let (has_moved, next) = match &self.data {
             PluginData::Sqlite(file) => {
                 let now = self.now();
                 // Mostly there is nothing, and nothing is written then.
                 let looked = file.read(&host(), move |connection| sqlite::next_due(connection)).await?;
-                match looked {
-                    Some(due) if due <= now => {
-                        let work = move |connection: &mut rusqlite::Connection| sqlite::promote(connection, now);
-                        Ok(file.write(&host(), work).await?.map(|due| until(due, now)))
-                    }
-                    other => Ok(other.map(|due| until(due, now))),
+                if looked.is_some_and(|due| due <= now) {
+                    let work = move |connection: &mut rusqlite::Connection| sqlite::promote(connection, now);
+                    (true, file.write(&host(), work).await?.map(|due| until(due, now)))
+                } else {
+                    (false, looked.map(|due| until(due, now)))
                 }
             }
-            PluginData::Postgres(connections) => postgres::promote(connections).await,
+            PluginData::Postgres(connections) => postgres::promote(connections).await?,
+        };
+        if has_moved {
+            self.wake();
         }
+        Ok(next)
     }
 
     /// Writes what came of tasks, each if the attempt is still the last: so many were.
@@ -215,26 +223,17 @@ impl TaskQueue {
         }
     }
 
-    /// A process that runs tasks is heard of, and hears which are to be cancelled. The tasks of those that were silent for so long
-    /// come back.
-    async fn renew(
-        &self,
-        runner: &str,
-        silence: Duration,
-        progress: Vec<(i64, i32, String)>,
-    ) -> Result<HeartbeatAnswer, AskError> {
-        let silence = i64::try_from(silence.as_millis()).unwrap_or(i64::MAX);
+    /// A process that runs tasks is heard of, and hears which are to be cancelled. The tasks of those that were silent come back.
+    async fn renew(&self, beat: Heartbeat) -> Result<HeartbeatAnswer, AskError> {
         match &self.data {
             PluginData::Sqlite(file) => {
-                let (runner, queue) = (runner.to_owned(), self.clone());
+                let queue = self.clone();
                 let work = move |connection: &mut rusqlite::Connection| {
-                    sqlite::in_transaction(connection, |connection| {
-                        sqlite::renew(connection, &runner, silence, &progress, queue.now())
-                    })
+                    sqlite::in_transaction(connection, |connection| sqlite::renew(connection, &beat, queue.now()))
                 };
                 file.write(&heartbeat(), work).await
             }
-            PluginData::Postgres(connections) => postgres::renew(connections, runner, silence, &progress).await,
+            PluginData::Postgres(connections) => postgres::renew(connections, &beat).await,
         }
     }
 

@@ -3,7 +3,10 @@
 
 use super::{
     host,
-    record::{ClaimTerms, ClaimedBatch, ClaimedTask, Enqueued, HeartbeatAnswer, OfferedTask, Settlement, refilled},
+    record::{
+        ClaimFrom, ClaimTerms, ClaimedBatch, ClaimedTask, Enqueued, Heartbeat, HeartbeatAnswer, OfferedTask,
+        Settlement, refilled,
+    },
     sqlite::{milliseconds, trace_text},
     until,
 };
@@ -158,44 +161,76 @@ async fn enqueue_all(
     Ok(made.iter().map(|row| Enqueued { id: row.get(0), is_new: true }).collect())
 }
 
-/// What is claimed: `$4` and `$5` say whose, `$6` how many.
-const CLAIM: &str = concat!(
-    "UPDATE tasks SET state = 'running', attempt = attempt + 1, runner = $1, begun = ",
-    now!(),
-    ", progress = NULL, attempts = coalesce(attempts, $2) WHERE id = ANY (ARRAY(SELECT id FROM tasks WHERE plugin = $3 \
-     AND type = $4 AND state = 'waiting' ORDER BY priority DESC, id LIMIT $5 FOR UPDATE SKIP LOCKED)) \
-     AND EXISTS (SELECT 1 FROM task_runners WHERE id = $1) \
-     RETURNING id, attempt, failures, attempts, input, backoff, time_limit, retention, trace, enqueued"
-);
+/// What is claimed of those that wait and fit this condition, `$5` at most. Whoever claims holds on to its own row meanwhile: so
+/// whoever takes that away waits, and finds all that was claimed.
+macro_rules! claim_of {
+    ($condition:literal) => {
+        concat!(
+            "UPDATE tasks SET state = 'running', attempt = attempt + 1, runner = $1, begun = ",
+            now!(),
+            ", progress = NULL, attempts = coalesce(attempts, $2) WHERE id = ANY (ARRAY(SELECT id FROM tasks WHERE plugin = $3 \
+             AND type = $4 AND state = 'waiting' ",
+            $condition,
+            " ORDER BY priority DESC, id LIMIT $5 FOR UPDATE SKIP LOCKED)) \
+             AND EXISTS (SELECT 1 FROM task_runners WHERE id = $1 FOR KEY SHARE) \
+             RETURNING id, priority, attempt, failures, attempts, input, backoff, time_limit, retention, trace, enqueued"
+        )
+    };
+}
 
 async fn take(connection: &mut PooledConnection, terms: &ClaimTerms, most: i64) -> QueueResult<Vec<ClaimedTask>> {
     let attempts = i32::try_from(terms.terms.attempts).unwrap_or(i32::MAX);
     let (plugin, kind) = (&*terms.plugin, &*terms.kind);
-    let found = rows(connection, CLAIM, &[&terms.runner, &attempts, &plugin, &kind, &most]).await?;
-    let read = |row: &Row| ClaimedTask {
-        id: row.get(0),
-        attempt: row.get(1),
-        failures: row.get(2),
-        attempts: row.get(3),
-        input: row.get(4),
-        backoff: row.get(5),
-        time_limit: row.get(6),
-        retention: row.get(7),
-        trace: row.get(8),
-        enqueued: row.get(9),
-    };
-    let mut tasks: Vec<ClaimedTask> = found.iter().map(read).collect();
+    let mut tasks: Vec<ClaimedTask> = Vec::new();
+    match &terms.from {
+        ClaimFrom::Beginning => {
+            let values: [&(dyn ToSql + Sync); 5] = [&terms.runner, &attempts, &plugin, &kind, &most];
+            tasks.extend(rows(connection, claim_of!(""), &values).await?.iter().map(read_claimed));
+        }
+        ClaimFrom::Behind(last) => {
+            for (priority, id) in last {
+                let left = most.saturating_sub(i64::try_from(tasks.len()).unwrap_or(i64::MAX));
+                if left < 1 {
+                    break;
+                }
+                let sql = claim_of!("AND priority = $6 AND id > $7");
+                let values: [&(dyn ToSql + Sync); 7] = [&terms.runner, &attempts, &plugin, &kind, &left, priority, id];
+                tasks.extend(rows(connection, sql, &values).await?.iter().map(read_claimed));
+            }
+        }
+    }
     tasks.sort_by_key(|task| task.id);
     Ok(tasks)
+}
+
+fn read_claimed(row: &Row) -> ClaimedTask {
+    ClaimedTask {
+        id: row.get(0),
+        priority: row.get(1),
+        attempt: row.get(2),
+        failures: row.get(3),
+        attempts: row.get(4),
+        input: row.get(5),
+        backoff: row.get(6),
+        time_limit: row.get(7),
+        retention: row.get(8),
+        trace: row.get(9),
+        enqueued: row.get(10),
+    }
 }
 
 pub(super) async fn claim(connections: &PostgresConnections, terms: Arc<ClaimTerms>) -> QueueResult<ClaimedBatch> {
     let pool = connections.clone();
     detached(connections, async move {
         let mut connection = pool.get(&host()).await?;
-        if !terms.is_limited() {
+        if !terms.terms.is_limited() {
             let most = i64::try_from(terms.most).unwrap_or(i64::MAX);
             return Ok(ClaimedBatch { tasks: take(&mut connection, &terms, most).await?, again: None });
+        }
+        // Mostly there is nothing, and nothing is written then.
+        let any = "SELECT 1 FROM tasks WHERE plugin = $1 AND type = $2 AND state = 'waiting' LIMIT 1";
+        if rows(&mut connection, any, &[&&*terms.plugin, &&*terms.kind]).await?.is_empty() {
+            return Ok(ClaimedBatch::default());
         }
         connection.spoil();
         plain(&mut connection, "BEGIN").await?;
@@ -246,20 +281,22 @@ async fn claim_within(connection: &mut PooledConnection, terms: &ClaimTerms) -> 
     Ok(ClaimedBatch { tasks, again })
 }
 
-pub(super) async fn promote(connections: &PostgresConnections) -> QueueResult<Option<Duration>> {
+/// Whether something waits by this, and after how long something else is due.
+pub(super) async fn promote(connections: &PostgresConnections) -> QueueResult<(bool, Option<Duration>)> {
     const PROMOTE: &str = concat!(
         "WITH time AS MATERIALIZED (SELECT ",
         now!(),
         " AS at), moved AS (UPDATE tasks SET state = 'waiting' WHERE id = ANY (ARRAY(SELECT id FROM tasks, time \
          WHERE state = 'delayed' AND due <= at ORDER BY due LIMIT 1000 FOR UPDATE OF tasks SKIP LOCKED)) \
          AND state = 'delayed' RETURNING 1) \
-         SELECT (SELECT due FROM tasks WHERE state = 'delayed' ORDER BY due OFFSET (SELECT count(*) FROM moved) LIMIT 1), at \
-         FROM time"
+         SELECT (SELECT due FROM tasks WHERE state = 'delayed' ORDER BY due OFFSET (SELECT count(*) FROM moved) LIMIT 1), at, \
+         (SELECT count(*) FROM moved) FROM time"
     );
     let mut connection = connections.get(&host()).await?;
     let found = rows(&mut connection, PROMOTE, &[]).await?;
-    let due = found.first().and_then(|row| Some((row.get::<_, Option<i64>>(0)?, row.get(1))));
-    Ok(due.map(|(due, now)| until(due, now)))
+    let Some(row) = found.first() else { return Ok((false, None)) };
+    let due: Option<i64> = row.get(0);
+    Ok((row.get::<_, i64>(2) > 0, due.map(|due| until(due, row.get(1)))))
 }
 
 pub(super) async fn settle(
@@ -308,9 +345,8 @@ const RESCUE: &str = concat!(
 
 pub(super) async fn register(connections: &PostgresConnections, runner: &str, node: &str) -> QueueResult<()> {
     const INSERT: &str = concat!("INSERT INTO task_runners SELECT $1::text, $2::text, ", now!());
+    give_up(connections, "DELETE FROM task_runners WHERE node = $1", node.to_owned()).await?;
     let mut connection = connections.get(&host()).await?;
-    rows(&mut connection, "DELETE FROM task_runners WHERE node = $1", &[&node]).await?;
-    rows(&mut connection, RESCUE, &[]).await?;
     rows(&mut connection, INSERT, &[&runner, &node]).await.map(drop)
 }
 
@@ -322,20 +358,37 @@ pub(super) async fn deregister(connections: &PostgresConnections, runner: &str) 
     );
     let mut connection = connections.get(&host()).await?;
     rows(&mut connection, BACK, &[&runner]).await?;
-    rows(&mut connection, "DELETE FROM task_runners WHERE id = $1", &[&runner]).await?;
-    rows(&mut connection, RESCUE, &[]).await.map(drop)
+    drop(connection);
+    give_up(connections, "DELETE FROM task_runners WHERE id = $1", runner.to_owned()).await.map(drop)
 }
 
-pub(super) async fn renew(
-    connections: &PostgresConnections,
-    runner: &str,
-    silence: i64,
-    progress: &[(i64, i32, String)],
-) -> QueueResult<HeartbeatAnswer> {
+/// Takes runners away, and has what they ran come back, both or neither: so many tasks did.
+async fn give_up<V>(connections: &PostgresConnections, delete: &'static str, value: V) -> QueueResult<u64>
+where
+    V: ToSql + Send + Sync + 'static,
+{
+    let pool = connections.clone();
+    detached(connections, async move {
+        let mut connection = pool.get(&super::heartbeat()).await?;
+        connection.spoil();
+        plain(&mut connection, "BEGIN").await?;
+        let work = async |connection: &mut PooledConnection| {
+            rows(connection, delete, &[&value]).await?;
+            Ok(rows(connection, RESCUE, &[]).await?.len() as u64)
+        };
+        let done = work(&mut connection).await;
+        end(&mut connection, done).await
+    })
+    .await
+}
+
+pub(super) async fn renew(connections: &PostgresConnections, beat: &Heartbeat) -> QueueResult<HeartbeatAnswer> {
     const HEARD: &str = concat!("UPDATE task_runners SET heard = ", now!(), " WHERE id = $1 RETURNING 1");
+    const IS_SILENT: &str = concat!("SELECT 1 FROM task_runners WHERE heard < ", now!(), " - $1::bigint");
     const SILENT: &str = concat!("DELETE FROM task_runners WHERE heard < ", now!(), " - $1::bigint");
     let mut connection = connections.get(&super::heartbeat()).await?;
-    let is_known = !rows(&mut connection, HEARD, &[&runner]).await?.is_empty();
+    let Heartbeat { runner, silence, running, progress } = beat;
+    let is_known = !rows(&mut connection, HEARD, &[runner]).await?.is_empty();
     if !progress.is_empty() {
         let keep = "UPDATE tasks SET progress = given.text FROM unnest($2::bigint[], $3::integer[], $4::text[]) \
                     AS given (id, attempt, text) WHERE tasks.id = given.id AND tasks.attempt = given.attempt \
@@ -343,14 +396,16 @@ pub(super) async fn renew(
         let ids: Vec<i64> = progress.iter().map(|one| one.0).collect();
         let attempts: Vec<i32> = progress.iter().map(|one| one.1).collect();
         let texts: Vec<&str> = progress.iter().map(|one| one.2.as_str()).collect();
-        rows(&mut connection, keep, &[&runner, &ids, &attempts, &texts]).await?;
+        rows(&mut connection, keep, &[runner, &ids, &attempts, &texts]).await?;
     }
-    rows(&mut connection, SILENT, &[&silence]).await?;
-    // Also what was claimed while its runner was given up.
-    let rescued = rows(&mut connection, RESCUE, &[]).await?.len() as u64;
-    let find = "SELECT id, attempt FROM tasks WHERE state = 'running' AND runner = $1 AND cancel";
-    let cancelled = rows(&mut connection, find, &[&runner]).await?;
-    Ok(HeartbeatAnswer { is_known, cancelled: cancelled.iter().map(|row| (row.get(0), row.get(1))).collect(), rescued })
+    // By their numbers: the index of what runs may be full of what does not any more.
+    let find = "SELECT id, attempt FROM tasks WHERE id = ANY ($2) AND state = 'running' AND runner = $1 AND cancel";
+    let cancelled = rows(&mut connection, find, &[runner, running]).await?;
+    let cancelled = cancelled.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let is_silent = !rows(&mut connection, IS_SILENT, &[silence]).await?.is_empty();
+    drop(connection);
+    let rescued = if is_silent { give_up(connections, SILENT, *silence).await? } else { 0 };
+    Ok(HeartbeatAnswer { is_known, cancelled, rescued })
 }
 
 pub(super) async fn sweep(connections: &PostgresConnections) -> QueueResult<u64> {

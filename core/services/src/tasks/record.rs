@@ -174,14 +174,17 @@ pub(super) struct ClaimTerms {
     pub(super) kind: Arc<str>,
     /// So many at most, here.
     pub(super) most: usize,
+    pub(super) from: ClaimFrom,
     pub(super) terms: TaskTerms,
 }
 
-impl ClaimTerms {
-    /// Whether something holds on all servers together.
-    pub(super) fn is_limited(&self) -> bool {
-        self.terms.concurrency.is_some() || self.terms.rate.is_some()
-    }
+/// Where it is looked for what waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ClaimFrom {
+    /// At everything.
+    Beginning,
+    /// Of these priorities alone, the highest first, behind these tasks.
+    Behind(Vec<(i32, i64)>),
 }
 
 /// What was claimed.
@@ -193,9 +196,10 @@ pub(super) struct ClaimedBatch {
 }
 
 /// A task that this process runs now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ClaimedTask {
     pub(super) id: i64,
+    pub(super) priority: i32,
     pub(super) attempt: i32,
     pub(super) failures: i32,
     pub(super) attempts: i32,
@@ -220,6 +224,18 @@ pub(super) struct Settlement {
     pub(super) error: Option<String>,
     /// If it is over: it is kept for so many milliseconds.
     pub(super) keep: Option<i64>,
+}
+
+/// What a process says when it is to be heard of.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Heartbeat {
+    pub(super) runner: String,
+    /// Those that were silent for so many milliseconds are not waited for any more.
+    pub(super) silence: i64,
+    /// What it runs.
+    pub(super) running: Vec<i64>,
+    /// What attempts said of how far they are.
+    pub(super) progress: Vec<(i64, i32, String)>,
 }
 
 /// What a process hears that was heard of.

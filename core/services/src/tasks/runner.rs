@@ -1,16 +1,19 @@
 //! Who runs tasks on this server: claims them, has them run, settles them, and is heard of meanwhile. What must not live here: SQL,
 //! and what the end of one task comes to.
 
+mod frontier;
 mod in_flight;
 mod settling;
 
 use super::{
     TaskQueue,
     known::{KnownTasks, TakenTask},
-    record::{ClaimTerms, ClaimedTask, TaskCounts},
+    milliseconds,
+    record::{ClaimFrom, ClaimTerms, ClaimedTask, Heartbeat, TaskCounts},
     running::{self, Stopped},
 };
 use camlock_policy::{AskError, AskErrorCode, Deliver};
+use frontier::{Frontier, Frontiers};
 use in_flight::TasksInFlight;
 use parking_lot::Mutex;
 use std::{
@@ -229,7 +232,7 @@ async fn session(core: &Arc<RunnerCore>, id: String) {
     let session = RunnerSession { core: core.clone(), id: id.clone(), settling };
     let all_over = async {
         core.reached(RunnerPhase::Paused).await;
-        while !core.in_flight.is_empty() {
+        while core.in_flight.count() > 0 {
             core.in_flight.freed().await;
         }
     };
@@ -276,8 +279,13 @@ impl RunnerSession {
                 () = core.queue.hub.cancel() => {}
             }
             let sent = Instant::now();
-            let progress = core.in_flight.take_progress();
-            let asked = core.queue.renew(&self.id, core.settings.silence, progress);
+            let beat = Heartbeat {
+                runner: self.id.clone(),
+                silence: milliseconds(core.settings.silence),
+                running: core.in_flight.all(),
+                progress: core.in_flight.take_progress(),
+            };
+            let asked = core.queue.renew(beat);
             match timeout(bound.saturating_sub(renewed.elapsed()), asked).await {
                 Ok(Ok(renewal)) if renewal.is_known => {
                     renewed = sent;
@@ -308,22 +316,32 @@ impl RunnerSession {
     /// Claims whenever there may be something, and room for it.
     async fn claim(&self) {
         let core = &self.core;
-        let mut looked = LastLook::default();
+        let (mut looked, mut frontiers, mut polled) = (LastLook::default(), Frontiers::default(), Instant::now());
         loop {
-            let wait = match self.claim_all(&mut looked).await {
+            let wait = match self.claim_all(&mut looked, &mut frontiers).await {
                 Ok(wait) => wait,
                 Err(error) => {
                     tracing::debug!(%error, "no tasks could be claimed");
                     sleep(AGAIN).await;
-                    Some(AGAIN)
+                    frontiers.look_at_all();
+                    Some(Duration::ZERO)
                 }
             };
             let hears = core.queue.hub.hears_all();
             let poll = if hears { core.settings.poll } else { core.settings.poll.min(AGAIN) };
+            let poll = (polled + poll).saturating_duration_since(Instant::now());
             tokio::select! {
-                () = sleep(wait.map_or(poll, |wait| wait.min(poll)).max(Duration::from_millis(1))) => {}
-                () = core.queue.hub.work() => {}
-                () = core.known.changed() => looked = LastLook::default(),
+                () = sleep(wait.map_or(poll, |wait| wait.min(poll)).max(Duration::from_millis(1))) => {
+                    if poll.is_zero() || wait.is_none_or(|wait| wait >= poll) {
+                        polled = Instant::now();
+                        frontiers.look_at_all();
+                    }
+                }
+                () = core.queue.hub.work() => frontiers.look_at_all(),
+                () = core.known.changed() => {
+                    looked = LastLook::default();
+                    frontiers.look_at_all();
+                }
                 () = core.in_flight.freed() => {}
             }
         }
@@ -344,44 +362,76 @@ impl RunnerSession {
     }
 
     /// Claims as much as there is room for: after how long there may be more, if that is known.
-    async fn claim_all(&self, looked: &mut LastLook) -> Result<Option<Duration>, AskError> {
-        let core = &self.core;
-        let known = core.known.now();
+    async fn claim_all(&self, looked: &mut LastLook, frontiers: &mut Frontiers) -> Result<Option<Duration>, AskError> {
+        let known = self.core.known.now();
         let mut wait = self.look(looked).await?;
+        let freed = self.core.in_flight.take_freed();
         for (plugin, types) in known.iter() {
             for taken in types {
-                loop {
-                    let room = core.settings.at_once.saturating_sub(core.in_flight.running(plugin, &taken.kind));
-                    if room == 0 {
-                        break;
-                    }
-                    let terms = ClaimTerms {
-                        runner: self.id.clone(),
-                        plugin: plugin.clone(),
-                        kind: taken.kind.clone(),
-                        most: room,
-                        terms: taken.terms,
-                    };
-                    let claim = core.queue.claim(&Arc::new(terms)).await?;
-                    wait = wait.into_iter().chain(claim.again).min();
-                    let count = claim.tasks.len();
-                    claim.tasks.into_iter().for_each(|task| self.begin(plugin, taken, task));
-                    if count < room {
-                        break;
-                    }
+                let frontier = frontiers.of(plugin, &taken.kind);
+                if freed.contains(&(plugin.clone(), taken.kind.clone())) {
+                    frontier.freed(taken.terms.is_limited());
                 }
+                if frontier.wait(Instant::now()).is_some_and(|wait| wait.is_zero()) {
+                    let again = self.claim_type(plugin, taken, frontier).await?;
+                    frontier.looked(again, Instant::now());
+                }
+                wait = wait.into_iter().chain(frontier.wait(Instant::now())).min();
             }
         }
         Ok(wait)
     }
 
+    /// The same, of one type.
+    async fn claim_type(
+        &self,
+        plugin: &Arc<str>,
+        taken: &TakenTask,
+        frontier: &mut Frontier,
+    ) -> Result<Option<Duration>, AskError> {
+        let (core, mut again) = (&self.core, None);
+        loop {
+            let begun = Instant::now();
+            let room = core.in_flight.room(plugin, &taken.kind, core.settings.at_once);
+            if room == 0 {
+                frontier.crowded(begun);
+                return Ok(again);
+            }
+            if let Some(pause) = frontier.pause(room, core.settings.at_once, begun) {
+                return Ok(again.into_iter().chain([pause]).min());
+            }
+            let from = if core.queue.keeps_what_was() { frontier.from(begun) } else { ClaimFrom::Beginning };
+            let terms = ClaimTerms {
+                runner: self.id.clone(),
+                plugin: plugin.clone(),
+                kind: taken.kind.clone(),
+                most: room,
+                from: from.clone(),
+                terms: taken.terms,
+            };
+            let claim = core.queue.claim(&Arc::new(terms)).await?;
+            let now = Instant::now();
+            frontier.claimed(&claim.tasks, &from, room, (begun, now));
+            again = again.into_iter().chain(claim.again).min();
+            let is_all = claim.tasks.len() < room;
+            claim.tasks.into_iter().for_each(|task| self.begin(plugin, taken, task));
+            if is_all {
+                // There may be some where it was not looked.
+                let rest = frontier.rest(now).filter(|_| from != ClaimFrom::Beginning);
+                return Ok(again.into_iter().chain(rest).min());
+            }
+        }
+    }
+
     fn begin(&self, plugin: &Arc<str>, taken: &TakenTask, task: ClaimedTask) {
         let stopped = self.core.in_flight.begin(plugin, &taken.kind, (task.id, task.attempt));
-        let settling = self.settling.clone();
+        let (core, settling, id) = (self.core.clone(), self.settling.clone(), task.id);
         let running = running::run(self.core.deliver.clone(), plugin.clone(), taken.clone(), task, stopped);
         self.core.runtime.spawn(async move {
+            let settlement = running.await;
+            core.in_flight.over(id);
             // Whoever writes them down is there as long as there are any.
-            let _ = settling.send(running.await);
+            let _ = settling.send(settlement);
         });
     }
 }

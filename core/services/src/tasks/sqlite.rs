@@ -2,7 +2,7 @@
 //! statement. What must not live here: what operators ask of it (`queries.rs`).
 
 use super::record::{
-    ClaimTerms, ClaimedBatch, ClaimedTask, Enqueued, HeartbeatAnswer, OfferedTask, Settlement, refilled,
+    ClaimTerms, ClaimedBatch, ClaimedTask, Enqueued, Heartbeat, HeartbeatAnswer, OfferedTask, Settlement, refilled,
 };
 use crate::data::unavailable;
 use camlock_policy::AskError;
@@ -148,20 +148,21 @@ pub(super) fn claim(connection: &Connection, terms: &ClaimTerms, now: i64) -> Qu
     let sql = "UPDATE tasks SET state = 'running', attempt = attempt + 1, runner = ?1, begun = ?2, progress = NULL, \
                attempts = coalesce(attempts, ?3) WHERE id IN (SELECT id FROM tasks WHERE plugin = ?4 AND type = ?5 \
                AND state = 'waiting' ORDER BY priority DESC, id LIMIT ?6) AND EXISTS (SELECT 1 FROM task_runners WHERE id = ?1) \
-               RETURNING id, attempt, failures, attempts, input, backoff, time_limit, retention, trace, enqueued";
+               RETURNING id, priority, attempt, failures, attempts, input, backoff, time_limit, retention, trace, enqueued";
     let values = params![runner, now, terms.terms.attempts, plugin, kind, most];
     let mut tasks = rows(connection, sql, values, |row| {
         Ok(ClaimedTask {
             id: row.get(0)?,
-            attempt: row.get(1)?,
-            failures: row.get(2)?,
-            attempts: row.get(3)?,
-            input: row.get(4)?,
-            backoff: row.get(5)?,
-            time_limit: row.get(6)?,
-            retention: row.get(7)?,
-            trace: row.get(8)?,
-            enqueued: row.get(9)?,
+            priority: row.get(1)?,
+            attempt: row.get(2)?,
+            failures: row.get(3)?,
+            attempts: row.get(4)?,
+            input: row.get(5)?,
+            backoff: row.get(6)?,
+            time_limit: row.get(7)?,
+            retention: row.get(8)?,
+            trace: row.get(9)?,
+            enqueued: row.get(10)?,
         })
     })?;
     tasks.sort_by_key(|task| task.id);
@@ -232,19 +233,14 @@ pub(super) fn deregister(connection: &Connection, runner: &str, now: i64) -> Que
     rescue(connection, now).map(drop)
 }
 
-pub(super) fn renew(
-    connection: &Connection,
-    runner: &str,
-    silence: i64,
-    progress: &[(i64, i32, String)],
-    now: i64,
-) -> QueueResult<HeartbeatAnswer> {
+pub(super) fn renew(connection: &Connection, beat: &Heartbeat, now: i64) -> QueueResult<HeartbeatAnswer> {
+    let Heartbeat { runner, silence, progress, .. } = beat;
     let heard = execute(connection, "UPDATE task_runners SET heard = ?2 WHERE id = ?1", params![runner, now])?;
     let sql = "UPDATE tasks SET progress = ?3 WHERE id = ?1 AND attempt = ?2 AND runner = ?4 AND state = 'running'";
     for (id, attempt, text) in progress {
         execute(connection, sql, params![id, attempt, text, runner])?;
     }
-    let gone = execute(connection, "DELETE FROM task_runners WHERE heard < ?1", [now.saturating_sub(silence)])?;
+    let gone = execute(connection, "DELETE FROM task_runners WHERE heard < ?1", [now.saturating_sub(*silence)])?;
     let rescued = if gone > 0 { rescue(connection, now)? } else { 0 };
     let sql = "SELECT id, attempt FROM tasks WHERE state = 'running' AND runner = ?1 AND cancel";
     let cancelled = rows(connection, sql, [runner], |row| Ok((row.get(0)?, row.get(1)?)))?;

@@ -5,6 +5,7 @@ use crate::{
     plugin::FakePlugin,
 };
 use camlock_policy::{AskErrorCode, Emission, EventControl, SubscriptionState};
+use camlock_services::events::PluginEvents;
 use camlock_testing::{Postgres, trial};
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
@@ -71,6 +72,43 @@ fn events_come_in_order() {
         }
         let view = until(&events, |view| view.delivered == 1_000).await;
         assert_eq!((view.failed, view.dropped, view.dead, view.state), (0, 0, 0, SubscriptionState::Active));
+    });
+}
+
+#[trial]
+fn what_two_servers_and_transactions_emit_has_one_order() {
+    on_all([Place::postgres()], async |place| {
+        let Place::Postgres(url) = &*place else { unreachable!("it is that") };
+        let (plugin, nobody) = (Arc::new(FakePlugin::default()), Arc::new(FakePlugin::default()));
+        let (one, two) = (place.open("one", &plugin), place.open("two", &nobody));
+        one.serve("shop", &[place.subscription("order.*", "one")]);
+        until(&one, |_| true).await;
+        let emit = async |events: &PluginEvents, topic: &str, payload: serde_json::Value| {
+            let (topic, payload) = (topic.to_owned(), payload.to_string().into());
+            // That it is to be kept another server knows a while later.
+            let emission = Emission { topic, payload, durable: true, trace_id: [9; 16] };
+            EventControl::emit(events, emission).await.expect("it is emitted");
+        };
+        for round in 0..30 {
+            // As `emit` does within a plugin's own transaction: what is emitted after that comes after it.
+            let by_sql = format!(
+                "INSERT INTO events (topic, payload, at, trace, depth) \
+                 VALUES ('order.made', convert_to('{{\"round\": {round}, \"first\": true}}', 'UTF8'), 0, decode(repeat('09', 16), 'hex'), 0)"
+            );
+            Postgres::shared().sql(url, &by_sql);
+            let later = json!({ "round": round, "first": false });
+            tokio::join!(emit(&one, "order.made", later.clone()), emit(&two, "order.paid", later.clone()));
+            tokio::join!(emit(&one, "order.paid", later.clone()), emit(&two, "order.made", later));
+        }
+        let heard = plugin.until_heard(150).await;
+        for (at, event) in heard.iter().enumerate() {
+            assert_eq!(event.payload["round"], at / 5, "{at}");
+            assert_eq!(event.payload["first"], at % 5 == 0, "{at}");
+        }
+        for topic in ["order.paid", "order.made"] {
+            let positions = heard.iter().filter(|event| event.topic == topic).map(|event| event.position);
+            assert!(positions.eq(1..=heard.iter().filter(|event| event.topic == topic).count() as u64), "{topic}");
+        }
     });
 }
 

@@ -40,6 +40,27 @@ fn a_hundred_thousand_wait() {
 }
 
 #[trial]
+fn what_waits_again_comes_before_what_is_new() {
+    on_both(async |place| {
+        let queue = place.open();
+        let early = enqueue(&queue, task("review", json!({}))).await;
+        queue.cancel(early).await.unwrap();
+        let first = enqueue(&queue, task("review", json!({}))).await;
+        for _ in 0..30 {
+            queue.enqueue(&shop(), (0..1_000).map(|_| task("review", json!({}))).collect()).await.unwrap();
+        }
+        let plugin = FakePlugin::default();
+        let (_, runner) = place.serve_many("one", &types(&["review"]), &plugin);
+        until(&queue, first, TaskState::Done).await;
+        // By now it is claimed behind this one.
+        queue.retry(early).await.unwrap();
+        until(&queue, early, TaskState::Done).await;
+        assert!(queue.counts().await.unwrap()["shop"].waiting > 1_000, "most of what came after it still waits");
+        runner.end().await;
+    });
+}
+
+#[trial]
 fn ten_thousand_are_done_once_each() {
     on_both(async |place| {
         let plugin = FakePlugin::default();

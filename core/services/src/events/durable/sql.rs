@@ -46,9 +46,21 @@ pub(crate) const SQLITE_TABLES: &str = "
 
 pub(crate) const INSERT_ONE: &str = "INSERT INTO events (topic, payload, at, trace, depth) VALUES ($1, $2, $3, $4, $5)";
 
-pub(super) const INSERT_MANY: &str = "INSERT INTO events (topic, payload, at, trace, depth) \
-     SELECT topic, payload, at, trace, depth FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::bytea[], $5::bigint[]) \
-     WITH ORDINALITY AS given (topic, payload, at, trace, depth, place) ORDER BY place";
+/// In PostgreSQL, many at once, and with their numbers unless some wait for theirs that came before them. The heads are changed in the
+/// order of their topics, that of all events first: so servers wait for one another there, and see what those before them wrote.
+pub(super) const KEEP_MANY: &str = "WITH given AS (SELECT topic, payload, at, trace, depth, place, \
+     row_number() OVER (PARTITION BY topic ORDER BY place) AS among_its FROM \
+     unnest($1::text[], $2::bytea[], $3::bigint[], $4::bytea[], $5::bigint[]) \
+     WITH ORDINALITY AS given (topic, payload, at, trace, depth, place)), \
+     counted AS (SELECT '' AS topic, count(*) AS events FROM given UNION ALL SELECT topic, count(*) FROM given GROUP BY topic), \
+     heads AS (INSERT INTO event_heads AS head (topic, last) SELECT topic, events FROM counted \
+     WHERE NOT EXISTS (SELECT 1 FROM events WHERE number IS NULL) ORDER BY topic COLLATE \"C\" \
+     ON CONFLICT (topic) DO UPDATE SET last = head.last + excluded.last RETURNING topic, last), \
+     before AS (SELECT topic, last - events AS last FROM heads JOIN counted USING (topic)), \
+     kept AS (INSERT INTO events (topic, payload, at, trace, depth, number, position) \
+     SELECT given.topic, payload, at, trace, depth, of_all.last + place, of_topic.last + among_its FROM given \
+     LEFT JOIN before AS of_all ON of_all.topic = '' LEFT JOIN before AS of_topic ON of_topic.topic = given.topic ORDER BY place) \
+     SELECT pg_notify('camlock_events', '') FROM before WHERE topic = ''";
 
 pub(super) const UNNUMBERED: &str = "SELECT 1 FROM events WHERE number IS NULL LIMIT 1";
 

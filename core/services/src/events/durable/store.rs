@@ -2,7 +2,7 @@
 
 use super::{
     port::KeptEmission,
-    sql::{BothSql, HEAD, INSERT_MANY, INSERT_ONE, KEEP_HEAD, KEEP_POSITIONS, LOCK_HEAD, NUMBER_FRESH, UNNUMBERED},
+    sql::{BothSql, HEAD, INSERT_ONE, KEEP_HEAD, KEEP_MANY, KEEP_POSITIONS, LOCK_HEAD, NUMBER_FRESH, UNNUMBERED},
 };
 use crate::{PluginData, data::PooledConnection, data::unavailable};
 use bytes::Bytes;
@@ -167,7 +167,7 @@ impl EventStore {
                 let traces: Vec<&[u8]> = events.iter().map(|event| &event.trace_id[..]).collect();
                 let depths: Vec<i64> = events.iter().map(|event| event.depth.into()).collect();
                 let mut connection = connections.get(&self.own).await?;
-                let statement = connection.statement(INSERT_MANY).await?;
+                let statement = connection.statement(KEEP_MANY).await?;
                 let values: [&(dyn ToSql + Sync); 5] = [&topics, &payloads, &times, &traces, &depths];
                 connection.client()?.execute(&statement, &values).await.map_err(refused)?;
                 Ok(())

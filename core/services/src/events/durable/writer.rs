@@ -85,5 +85,7 @@ async fn write(durable: Arc<SharedDurable>) {
         for reply in replies {
             let _ = reply.send(kept.clone());
         }
+        // Who goes on at once is written together with the others who do.
+        tokio::task::yield_now().await;
     }
 }

@@ -7,7 +7,7 @@ use crate::tasks::{
 };
 use parking_lot::Mutex;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 use tokio::sync::{Notify, oneshot};
@@ -21,9 +21,19 @@ pub(in crate::tasks) struct TasksInFlight {
 #[derive(Default)]
 struct InFlightState {
     tasks: HashMap<i64, FlyingTask>,
-    running: HashMap<(Arc<str>, Arc<str>), usize>,
+    types: HashMap<(Arc<str>, Arc<str>), TypeInFlight>,
+    /// Of these something ended since that was asked.
+    freed: HashSet<(Arc<str>, Arc<str>)>,
     /// By plugin: how many were done, and how many attempts failed.
     ended: BTreeMap<Arc<str>, (u64, u64)>,
+}
+
+/// How many of one type.
+#[derive(Clone, Copy, Default)]
+struct TypeInFlight {
+    running: usize,
+    /// They are over, and what came of them is not written yet.
+    unsettled: usize,
 }
 
 struct FlyingTask {
@@ -45,9 +55,23 @@ impl TasksInFlight {
         let (stop, stopped) = oneshot::channel();
         let (plugin, kind) = (plugin.clone(), kind.clone());
         let mut state = self.state.lock();
-        *state.running.entry((plugin.clone(), kind.clone())).or_default() += 1;
+        state.types.entry((plugin.clone(), kind.clone())).or_default().running += 1;
         state.tasks.insert(id, FlyingTask { plugin, kind, attempt, stop: Some(stop), progress: None });
         stopped
+    }
+
+    /// It does not run any more.
+    pub(super) fn over(&self, id: i64) {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let Some(task) = state.tasks.get(&id) else { return };
+        let its_type = (task.plugin.clone(), task.kind.clone());
+        if let Some(of_type) = state.types.get_mut(&its_type) {
+            of_type.running = of_type.running.saturating_sub(1);
+            of_type.unsettled += 1;
+        }
+        state.freed.insert(its_type);
+        self.freed.notify_one();
     }
 
     /// What came of these is written.
@@ -58,9 +82,11 @@ impl TasksInFlight {
             let (done, failed) = state.ended.entry(task.plugin.clone()).or_default();
             *done += u64::from(one.state == TaskState::Done);
             *failed += u64::from(one.error.is_some());
-            if let Some(running) = state.running.get_mut(&(task.plugin, task.kind)) {
-                *running = running.saturating_sub(1);
+            let its_type = (task.plugin, task.kind);
+            if let Some(of_type) = state.types.get_mut(&its_type) {
+                of_type.unsettled = of_type.unsettled.saturating_sub(1);
             }
+            state.freed.insert(its_type);
         }
         drop(state);
         self.freed.notify_one();
@@ -71,12 +97,26 @@ impl TasksInFlight {
         self.freed.notified().await;
     }
 
-    pub(super) fn running(&self, plugin: &Arc<str>, kind: &Arc<str>) -> usize {
-        self.state.lock().running.get(&(plugin.clone(), kind.clone())).copied().unwrap_or(0)
+    /// Of which plugins' types something ended since this was asked.
+    pub(super) fn take_freed(&self) -> HashSet<(Arc<str>, Arc<str>)> {
+        std::mem::take(&mut self.state.lock().freed)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.state.lock().tasks.is_empty()
+    /// For how many more of a type there is room, where so many run at once. As many may wait to be written down.
+    pub(super) fn room(&self, plugin: &Arc<str>, kind: &Arc<str>, at_once: usize) -> usize {
+        let state = self.state.lock();
+        let of_type = state.types.get(&(plugin.clone(), kind.clone())).copied().unwrap_or_default();
+        let known = of_type.running + of_type.unsettled;
+        at_once.saturating_sub(of_type.running).min((2 * at_once).saturating_sub(known))
+    }
+
+    /// All that is here, by number.
+    pub(super) fn all(&self) -> Vec<i64> {
+        self.state.lock().tasks.keys().copied().collect()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.state.lock().tasks.len()
     }
 
     pub(super) fn stop(&self, id: i64, attempt: i32, why: Stopped) {

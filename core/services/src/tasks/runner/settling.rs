@@ -3,16 +3,30 @@
 
 use super::{AGAIN, RunnerCore};
 use crate::tasks::record::Settlement;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 /// So many at once.
 const MOST: usize = 500;
 
+/// Where others are about to end, it is waited so long for what comes of them, too.
+const GATHERS: Duration = Duration::from_millis(1);
+
+/// Fewer are worth while to wait with.
+const FEW: usize = 32;
+
 /// Writes what comes until nobody is there who could say more.
 pub(super) async fn write(core: Arc<RunnerCore>, runner: String, mut settled: mpsc::UnboundedReceiver<Settlement>) {
     let mut batch = Vec::new();
     while settled.recv_many(&mut batch, MOST).await > 0 {
+        if batch.len() < FEW && core.in_flight.count() > batch.len() {
+            tokio::time::sleep(GATHERS).await;
+            while batch.len() < MOST
+                && let Ok(one) = settled.try_recv()
+            {
+                batch.push(one);
+            }
+        }
         let written = Arc::new(std::mem::take(&mut batch));
         loop {
             match core.queue.settle(&runner, written.clone()).await {
