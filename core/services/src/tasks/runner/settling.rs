@@ -4,7 +4,10 @@
 use super::{AGAIN, RunnerCore};
 use crate::tasks::record::Settlement;
 use std::{sync::Arc, time::Duration};
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout_at},
+};
 
 /// So many at once.
 const MOST: usize = 500;
@@ -19,12 +22,11 @@ const FEW: usize = 32;
 pub(super) async fn write(core: Arc<RunnerCore>, runner: String, mut settled: mpsc::UnboundedReceiver<Settlement>) {
     let mut batch = Vec::new();
     while settled.recv_many(&mut batch, MOST).await > 0 {
-        if batch.len() < FEW && core.in_flight.count() > batch.len() {
-            tokio::time::sleep(GATHERS).await;
-            while batch.len() < MOST
-                && let Ok(one) = settled.try_recv()
-            {
-                batch.push(one);
+        let until = Instant::now() + GATHERS;
+        while batch.len() < FEW && core.in_flight.count() > batch.len() {
+            let more = timeout_at(until, settled.recv_many(&mut batch, MOST)).await;
+            if !more.is_ok_and(|more| more > 0) {
+                break;
             }
         }
         let written = Arc::new(std::mem::take(&mut batch));
