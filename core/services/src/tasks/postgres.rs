@@ -299,6 +299,7 @@ pub(super) async fn promote(connections: &PostgresConnections) -> QueueResult<(b
     Ok((row.get::<_, i64>(2) > 0, due.map(|due| until(due, row.get(1)))))
 }
 
+/// Who has a runner runs. That is not asked for in other words: by the index of what runs, one would pass over all that ran.
 pub(super) async fn settle(
     connections: &PostgresConnections,
     runner: &str,
@@ -313,8 +314,7 @@ pub(super) async fn settle(
         now!(),
         " AS at) AS time, unnest($2::bigint[], $3::integer[], $4::text[], $5::integer[], $6::bigint[], $7::text[], \
          $8::text[], $9::bigint[]) AS given (id, attempt, state, failures, delay, result, error, keep) \
-         WHERE tasks.id = given.id AND tasks.attempt = given.attempt AND tasks.runner = $1 AND tasks.state = 'running' \
-         RETURNING tasks.id"
+         WHERE tasks.id = given.id AND tasks.attempt = given.attempt AND tasks.runner = $1 RETURNING tasks.id"
     );
     let ids: Vec<i64> = settled.iter().map(|one| one.id).collect();
     let attempts: Vec<i32> = settled.iter().map(|one| one.attempt).collect();
@@ -392,14 +392,13 @@ pub(super) async fn renew(connections: &PostgresConnections, beat: &Heartbeat) -
     if !progress.is_empty() {
         let keep = "UPDATE tasks SET progress = given.text FROM unnest($2::bigint[], $3::integer[], $4::text[]) \
                     AS given (id, attempt, text) WHERE tasks.id = given.id AND tasks.attempt = given.attempt \
-                    AND runner = $1 AND state = 'running'";
+                    AND runner = $1";
         let ids: Vec<i64> = progress.iter().map(|one| one.0).collect();
         let attempts: Vec<i32> = progress.iter().map(|one| one.1).collect();
         let texts: Vec<&str> = progress.iter().map(|one| one.2.as_str()).collect();
         rows(&mut connection, keep, &[runner, &ids, &attempts, &texts]).await?;
     }
-    // By their numbers: the index of what runs may be full of what does not any more.
-    let find = "SELECT id, attempt FROM tasks WHERE id = ANY ($2) AND state = 'running' AND runner = $1 AND cancel";
+    let find = "SELECT id, attempt FROM tasks WHERE id = ANY ($2) AND runner = $1 AND cancel";
     let cancelled = rows(&mut connection, find, &[runner, running]).await?;
     let cancelled = cancelled.iter().map(|row| (row.get(0), row.get(1))).collect();
     let is_silent = !rows(&mut connection, IS_SILENT, &[silence]).await?.is_empty();
