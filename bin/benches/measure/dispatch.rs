@@ -76,7 +76,8 @@ fn measure() -> ExitCode {
     finish("dispatch", &rows)
 }
 
-fn requests() -> [Vec<u8>; 2] {
+/// Of a hello, and of a document that comes back.
+pub fn requests() -> [Vec<u8>; 2] {
     let hello = b"GET /api/v1/p/hello/hello HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec();
     let items: Vec<_> = (0..40)
         .map(|index| serde_json::json!({ "name": format!("item number {index}"), "count": index, "tags": ["red", "green", "a longer tag of some kind"] }))

@@ -83,6 +83,23 @@ pub fn run() -> ExitCode {
     finish("swap", &rows)
 }
 
+/// Reloads the plugin of this site until so many requests were answered meanwhile: how many were, how many failed, and how many reloads
+/// that took.
+pub fn until_answered(site: &Site, wanted: u64) -> (u64, u64, u64) {
+    site.write("plugins/hello.rs", &single("hello"));
+    let server = site.start_with(|command| _ = command.env("CAMLOCK_LOG", "error"));
+    server.until_text(PATH, "hello");
+    let server = Arc::new(server);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (mut requests, mut failed) = (0, 0);
+    while requests < wanted {
+        let measured = runtime.block_on(measure(server.address, Version::One, Some(server.clone())));
+        requests += measured.latencies.len() as u64;
+        failed += measured.failed;
+    }
+    (requests, failed, server.generation("hello") - 1)
+}
+
 #[derive(Clone, Copy)]
 enum Version {
     One,

@@ -44,8 +44,9 @@ impl Fixtures {
     pub fn release() -> Self {
         static BUILT: OnceLock<()> = OnceLock::new();
         BUILT.get_or_init(|| {
-            let measured = ["hello", "churn", "asking", "keeping", "tables", "working", "hearing", "chores"]
-                .map(|name| ["-p", name]);
+            let measured =
+                ["hello", "churn", "asking", "keeping", "tables", "working", "hearing", "chores", "features"]
+                    .map(|name| ["-p", name]);
             build(&[measured.as_flattened(), &["--lib", "--profile", "release"]].concat());
         });
         Fixtures { profile: "release" }

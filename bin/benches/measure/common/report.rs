@@ -11,6 +11,7 @@ pub enum Better {
 }
 
 /// One measured case.
+#[derive(Clone)]
 pub struct Row {
     pub case: &'static str,
     pub value: f64,
