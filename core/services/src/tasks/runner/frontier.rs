@@ -1,7 +1,8 @@
-//! How far claiming has got, by type, and of which it is worth while to claim. As long as anybody has an old snapshot of the database open, its index keeps an entry for each
-//! task that waited since, and who looks from the beginning passes over all of them: so mostly it is looked behind what was claimed
-//! last, of each priority, and now and then at everything, for tasks that wait again, were committed late, or are urgent. What must
-//! not live here: SQL, and the clock.
+//! How far claiming has got, by type, and of which types it is worth while to claim.
+//!
+//! As long as anybody has an old snapshot of the database open, its index keeps an entry for each task that waited since, and who looks
+//! from the beginning passes over all of them. So mostly it is looked behind what was claimed last, of each priority; and now and then
+//! at everything, for tasks that wait again, were committed late, or are urgent. What must not live here: SQL, and the clock.
 
 use crate::tasks::record::{ClaimFrom, ClaimedTask};
 use std::{
@@ -29,7 +30,7 @@ impl Frontiers {
 
     /// There may be something of any type.
     pub(super) fn look_at_all(&mut self) {
-        self.0.values_mut().for_each(|frontier| frontier.looked = None);
+        self.0.values_mut().for_each(|frontier| frontier.next = NextLook::Now);
     }
 }
 
@@ -42,36 +43,39 @@ pub(super) struct Frontier {
     everything: Option<Instant>,
     /// If there was as much as there was room for: when.
     full: Option<Instant>,
-    /// That it was looked; and if there may be more by then, when it is looked again.
-    looked: Option<NextLook>,
+    next: NextLook,
 }
 
-#[derive(Clone, Copy)]
+/// When it is looked again.
+#[derive(Clone, Copy, Default)]
 enum NextLook {
-    /// When there is word of something.
-    Told,
+    #[default]
+    Now,
+    /// There may be more by then.
     At(Instant),
+    /// When there is word of something, or room for it.
+    WhenTold,
 }
 
 impl Frontier {
     /// Of these tasks some ended: those that wait for room can go on, and perhaps those that wait for a limit.
     pub(super) fn freed(&mut self, is_limited: bool) {
         if self.full.is_some() || is_limited {
-            self.looked = None;
+            self.next = NextLook::Now;
         }
     }
 
     /// It is looked, and there may be more after so long.
     pub(super) fn looked(&mut self, again: Option<Duration>, now: Instant) {
-        self.looked = Some(again.map_or(NextLook::Told, |again| NextLook::At(now + again)));
+        self.next = again.map_or(NextLook::WhenTold, |again| NextLook::At(now + again));
     }
 
     /// How long it is until it is worth while to look, if that is known.
     pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
-        match self.looked {
-            None => Some(Duration::ZERO),
-            Some(NextLook::Told) => None,
-            Some(NextLook::At(then)) => Some(then.saturating_duration_since(now)),
+        match self.next {
+            NextLook::Now => Some(Duration::ZERO),
+            NextLook::At(then) => Some(then.saturating_duration_since(now)),
+            NextLook::WhenTold => None,
         }
     }
 
