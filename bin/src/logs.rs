@@ -12,6 +12,9 @@ use std::{
 };
 use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt};
 
+/// Who watches files tells of each change, also of a log's: it would never end. Whoever wants it names it.
+const QUIET: &str = "notify=info";
+
 /// Begins to log: to stderr, into what is kept of each plugin, and errors to where they are reported. `CAMLOCK_LOG` comes before
 /// the file.
 pub(crate) fn begin(config: &Config, kept: Logs, levels: &Levels, reports: &Reports) -> Result<(), Misconfigured> {
@@ -19,7 +22,7 @@ pub(crate) fn begin(config: &Config, kept: Logs, levels: &Levels, reports: &Repo
         Some(said) => (said, "CAMLOCK_LOG"),
         None => (config.log_filter.clone().unwrap_or_else(|| usual().to_owned()), "log.filter"),
     };
-    let filter = EnvFilter::builder().parse(&said).map_err(|error| {
+    let filter = EnvFilter::builder().parse(format!("{QUIET},{said}")).map_err(|error| {
         Misconfigured(format!("{place}: `{said}` is no filter (`info,camlock=debug`, say): {error}"))
     })?;
     let terminal = io::stderr().is_terminal();

@@ -172,7 +172,8 @@ impl Parts {
         (registry, exchange): (Arc<dyn Registry>, Arc<dyn Exchange>),
         control: Handle,
     ) -> Ports {
-        let turns = thread::available_parallelism().map_or(2, usize::from) * 2;
+        let at_once = thread::available_parallelism().map_or(2, usize::from) * 2;
+        let turns = || Arc::new(Semaphore::new(at_once));
         Ports {
             sources: Arc::new(self.builder),
             shelf: Arc::new(self.shelf),
@@ -182,7 +183,7 @@ impl Parts {
             exchange,
             built_in: self.built_in,
             keepings: Arc::new(self.keepings),
-            work: PluginWork { aside: aside(control), turns: Arc::new(Semaphore::new(turns)) },
+            work: PluginWork { aside: aside(control), verifying: turns(), loading: turns() },
             install: Some(Arc::new(self.installer)),
         }
     }

@@ -509,7 +509,7 @@ test('tokens are made, and what a role may not do is not there', async () => {
 test('all of it is reached by the keyboard', async () => {
   await go(admin, '#/', 'Plugins');
   await admin.keyboard.press('/');
-  assert.equal(await admin.evaluate(() => document.activeElement.id), 'filter');
+  await admin.waitForFunction(() => document.activeElement.id === 'filter');
   await admin.keyboard.type('gree');
   await admin.getByText(/^1 of \d shown/).waitFor();
   await admin.getByLabel('Filter by name or description').fill('');

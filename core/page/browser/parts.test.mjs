@@ -94,8 +94,9 @@ test('a plugin’s item stands in the menu of each plugin, and does what it does
   // By the keyboard, and in its words when it is refused.
   await row.getByRole('button', { name: 'More of outer' }).focus();
   await admin.keyboard.press('Enter');
+  await admin.waitForFunction(() => document.activeElement.role === 'menuitem');
   await admin.keyboard.press('ArrowUp');
-  assert.equal(await admin.evaluate(() => document.activeElement.textContent), 'Fail at it sorts');
+  await admin.waitForFunction(() => document.activeElement.textContent === 'Fail at it sorts');
   await admin.keyboard.press('Enter');
   await admin.getByText('Fail at it: the plugin was not granted').waitFor();
   await admin.getByRole('button', { name: 'More of sorts' }).click();
@@ -107,15 +108,16 @@ test('a plugin’s item stands in the menu of each plugin, and does what it does
 test('a plugin’s field stands at fields of its format, and what it sets is what is saved', async () => {
   await go(admin, '#/plugins/sorts/configuration', 'sorts');
   const dial = framed(admin, 'Level: Dial');
-  await dial.getByText('at nothing').waitFor();
+  await dial.getByText('at nothing, heard 0').waitFor();
   await exactly(admin.locator('iframe'), 1, 'the other field has none');
   await dial.getByRole('button', { name: 'Turn it up' }).click();
   await dial.getByRole('button', { name: 'Turn it up' }).click();
-  assert.equal(await admin.getByLabel('Level', { exact: true }).inputValue(), '2');
-  // What is typed comes to it.
+  await admin.waitForFunction(() => document.getElementById('field-level').value === '2');
+  // What is typed comes to it, and nothing that it set itself.
   await admin.getByLabel('Level', { exact: true }).fill('40');
-  await dial.getByText('at 40').waitFor();
+  await dial.getByText('at 40, heard 1').waitFor();
   await dial.getByRole('button', { name: 'Turn it up' }).click();
+  await admin.waitForFunction(() => document.getElementById('field-level').value === '41');
   await fine(admin, 'a field of a plugin');
   await admin.getByRole('button', { name: 'Save' }).click();
   await admin.getByText('The configuration of sorts is saved.').waitFor();

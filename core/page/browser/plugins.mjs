@@ -216,11 +216,12 @@ export const fields = { dial: { mount(root, ctx) {
   const shown = document.createElement('output');
   const button = Object.assign(document.createElement('button'), { textContent: 'Turn it up' });
   let value = ctx.value;
-  const show = () => { shown.textContent = 'at ' + (value ?? 'nothing'); };
+  let heard = 0;
+  const show = () => { shown.textContent = 'at ' + (value ?? 'nothing') + ', heard ' + heard; };
   button.addEventListener('click', () => { value = String(Number(value ?? 0) + 1); show(); ctx.set(value); });
   show();
   root.append(button, shown);
-  return { update(change) { if ('value' in change) { value = change.value; show(); } } };
+  return { update(change) { if ('value' in change) { value = change.value; heard += 1; show(); } } };
 } } };
 export const widgets = { says: { async mount(root, ctx) {
   const told = document.createElement('p');

@@ -97,7 +97,7 @@ class PartPlace {
         this.wrong = why;
         changed();
       },
-      set: (value) => this.hear?.(value),
+      set: (value, running) => this.take(value, running),
       again: (running) => {
         this.again = (this.again ?? 0) + 1;
         if (this.again > ANEW) return running.fail(t('ext.again'));
@@ -114,6 +114,14 @@ class PartPlace {
     if (JSON.stringify(given) === JSON.stringify(this.given)) return;
     this.given = given;
     for (const running of [this.shown, this.coming]) running?.update(given);
+  }
+
+  /** What one of them has set is not told to it again: meanwhile it may have gone on. */
+  take(value, by) {
+    if (!this.hear) return;
+    this.given = { ...this.given, value: value || null };
+    for (const running of [this.shown, this.coming]) if (running !== by) running?.update(this.given);
+    this.hear(value);
   }
 
   dress() {

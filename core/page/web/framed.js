@@ -54,7 +54,7 @@ export class Framed {
     else if (kind === 'height') this.element.style.height = `${Math.max(24, Math.min(HIGHEST, Number(message.pixels) || 0))}px`;
     else if (kind === 'ask') this.answer(message);
     else if (kind === 'say') say(`${this.offer.plugin}: ${String(message.text).slice(0, 300)}`);
-    else if (kind === 'set') typeof message.value === 'string' && message.value.length <= LONGEST && this.told.set?.(message.value);
+    else if (kind === 'set') typeof message.value === 'string' && message.value.length <= LONGEST && this.told.set?.(message.value, this);
     else if (kind === 'palette') document.dispatchEvent(new KeyboardEvent('keydown', { key: 'k', ctrlKey: true, bubbles: true }));
   }
 

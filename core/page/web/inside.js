@@ -54,7 +54,7 @@ export class Inside {
       plugin, id, language: document.documentElement.lang, signal: this.ending.signal, ...given,
       read: (what, query = '', of = plugin) => ask({ what, query: String(query), of }),
       call: (method, path, body, headers) => ask({ what: 'call', method, path, body, headers }),
-      set: (value) => this.told.set?.(String(value)),
+      set: (value) => this.told.set?.(String(value), this),
       say: (text) => say(`${plugin}: ${String(text).slice(0, 300)}`),
     });
   }

@@ -49,7 +49,7 @@ pub fn household(parent: u32, servers: &mut BTreeSet<u32>) -> Household {
 }
 
 /// It, and what it started, and what that started.
-fn beneath(parent: u32) -> BTreeSet<u32> {
+pub fn beneath(parent: u32) -> BTreeSet<u32> {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(id) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };

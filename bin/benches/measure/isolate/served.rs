@@ -5,6 +5,7 @@ use super::{processes_used, swap};
 use crate::common::{
     client::throughput,
     connection::Connection,
+    household::beneath,
     memory::{private, resident},
     report::{Better, Row},
 };
@@ -26,13 +27,12 @@ const RELOADED: u64 = 1_000_000;
 
 /// A server, and the place where it lies.
 struct Side {
-    site: Site,
     server: Server,
+    _site: Site,
 }
 
 impl Side {
-    fn start(settings: &str) -> Self {
-        let site = Site::new(env!("CARGO_BIN_EXE_camlock"));
+    fn start(site: Site, settings: &str) -> Self {
         site.configure(settings);
         site.write("plugins/burden.rs", include_str!("burden.rs.txt"));
         for name in ["hello", "features"] {
@@ -43,7 +43,7 @@ impl Side {
         server.until_status("/api/v1/p/burden/", 200);
         server.until_status("/api/v1/p/hello/hello", 200);
         server.until_serving("features");
-        Side { site, server }
+        Side { server, _site: site }
     }
 
     fn address(&self) -> SocketAddr {
@@ -52,7 +52,7 @@ impl Side {
 
     /// Requests a second, and microseconds of the processor for each.
     fn run(&self, runtime: &Runtime, request: &[u8], at_once: usize) -> (f64, f64) {
-        let processes = self.site.processes();
+        let processes = self.processes();
         let (began, used) = (Instant::now(), processes_used(&processes));
         let rate = runtime.block_on(throughput(self.address(), request, at_once, RUN));
         let busy = (processes_used(&processes) - used) / began.elapsed().as_secs_f64();
@@ -73,9 +73,14 @@ impl Side {
         times[ONE_BY_ONE / 2]
     }
 
+    /// The server's, and the plugins' where they have some.
+    fn processes(&self) -> Vec<u32> {
+        beneath(self.server.pid()).into_iter().collect()
+    }
+
     /// The plugins' processes.
     fn runners(&self) -> Vec<u32> {
-        self.site.processes().into_iter().filter(|process| *process != self.server.pid()).collect()
+        self.processes().into_iter().filter(|process| *process != self.server.pid()).collect()
     }
 }
 
@@ -84,9 +89,10 @@ fn request(path: &str) -> Vec<u8> {
 }
 
 pub fn rows() -> Vec<Row> {
-    let inside = Side::start("plugins.isolation = \"none\"");
-    let isolated = Side::start("plugins.isolation = \"process\"\nlimits.cpu = \"unlimited\"");
-    let limited = Side::start("plugins.isolation = \"process\"");
+    let site = Site::new(env!("CARGO_BIN_EXE_camlock"));
+    let inside = Side::start(site.beside("inside"), "plugins.isolation = \"none\"");
+    let isolated = Side::start(site.beside("isolated"), "plugins.isolation = \"process\"\nlimits.cpu = \"unlimited\"");
+    let limited = Side::start(site.beside("limited"), "plugins.isolation = \"process\"");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (hello, work, [_, echo]) =
         (request("/api/v1/p/hello/hello"), request("/api/v1/p/burden/work"), crate::dispatch::requests());
@@ -132,13 +138,13 @@ pub fn rows() -> Vec<Row> {
     rows.extend(bulk(&isolated));
     let memory: Vec<f64> = isolated.runners().into_iter().map(private).collect();
     rows.push(Row::median("private memory of a runner that served", "MB", lower, &memory).must(4.0, 2.0));
-    rows.push(reloaded());
+    rows.push(reloaded(&site.beside("reloaded")));
     rows
 }
 
 /// A gigabyte through a body: how fast, and by how much the server and the runner grew.
 fn bulk(side: &Side) -> Vec<Row> {
-    let all = || side.site.processes().into_iter().map(resident).sum::<f64>();
+    let all = || side.processes().into_iter().map(resident).sum::<f64>();
     let mut rates = Vec::new();
     let mut grown = 0.0_f64;
     for _ in 0..5 {
@@ -168,10 +174,9 @@ fn bulk(side: &Side) -> Vec<Row> {
 }
 
 /// Requests of which none may fail, while their isolated plugin is reloaded again and again.
-fn reloaded() -> Row {
-    let site = Site::new(env!("CARGO_BIN_EXE_camlock"));
+fn reloaded(site: &Site) -> Row {
     site.configure("plugins.isolation = \"process\"\nlimits.cpu = \"unlimited\"");
-    let (requests, failed, reloads) = swap::until_answered(&site, RELOADED);
+    let (requests, failed, reloads) = swap::until_answered(site, RELOADED);
     println!("isolated: {failed} of {requests} requests failed over {reloads} reloads");
     Row::count("failed of a million over reloads, isolated", "", Better::Lower, failed as f64).must(0.0, 0.0)
 }

@@ -14,7 +14,7 @@ use camlock_policy::{Answer, Body, Call, Connection, Fault, FaultKind};
 use http::{Response, header::EXPECT};
 use std::{
     pin::Pin,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
 /// The future of an answer.
@@ -63,7 +63,7 @@ impl Asking {
         }
         let flush = state.flush();
         drop(state);
-        flush.into_iter().for_each(Waker::wake);
+        self.link.write(flush);
         let user = StreamUser::first(self.link.clone(), stream);
         if let Some(rest) = rest {
             self.link.0.runtime.spawn(pump::send(user.clone(), rest));

@@ -7,7 +7,7 @@ use camlock_policy::BodyError;
 use http_body::{Frame, SizeHint};
 use std::{
     pin::Pin,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
 pub(crate) struct LinkBody {
@@ -41,7 +41,7 @@ impl http_body::Body for LinkBody {
                 link.out.writer.credit(stream, FIRST);
                 link.flush()
             });
-            flush.into_iter().for_each(Waker::wake);
+            self.user.link.write(flush);
         }
         let (polled, flush) = self.user.with(|link, stream| {
             let Some(state) = link.streams.get_mut(&stream) else { return (Poll::Ready(None), None) };
@@ -72,7 +72,7 @@ impl http_body::Body for LinkBody {
             };
             (polled, None)
         });
-        flush.into_iter().for_each(Waker::wake);
+        self.user.link.write(flush);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => match frame.data_ref() {
                 Some(data) => {
@@ -109,6 +109,6 @@ impl http_body::Body for LinkBody {
 impl Drop for LinkBody {
     fn drop(&mut self) {
         let flush = self.user.with(|link, stream| link.read_no_more(stream));
-        flush.into_iter().for_each(Waker::wake);
+        self.user.link.write(flush);
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use std::{
     io,
     pin::Pin,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -52,7 +52,7 @@ impl AsyncRead for LinkConnection {
             };
             (polled, None)
         });
-        flush.into_iter().for_each(Waker::wake);
+        self.user.link.write(flush);
         polled
     }
 }

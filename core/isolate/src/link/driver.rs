@@ -1,10 +1,10 @@
-//! What moves bytes between a link's state and its socket: reads all there is, hands it out, writes all there is, once a turn.
+//! What reads all there is from a link's socket and hands it out, once a turn; and writes on where the socket took no more.
 
-use super::{Link, serving, state::Arrived};
+use super::{Link, serving, state::Arrived, writing::Writing};
 use crate::frames::{BadFrame, Frame, FrameHeader, HEADER};
 use bytes::{Buf, Bytes, BytesMut};
+use rustix::net::Shutdown;
 use std::{future::poll_fn, io, task::Context, task::Poll, task::Waker};
-use tokio::net::UnixStream;
 
 /// As much is read at once.
 const READ: usize = 128 * 1024;
@@ -13,15 +13,16 @@ const SHORT: usize = 8 * 1024;
 /// So often is read, or written, before others have their turn.
 const ROUNDS: usize = 16;
 
-pub(super) async fn drive(link: Link, socket: UnixStream) {
-    let mut driver = Driver { link: link.clone(), socket, buffer: BytesMut::new(), header: None };
+pub(super) async fn drive(link: Link) {
+    let mut driver = Driver { link: link.clone(), buffer: BytesMut::new(), header: None };
     let why = poll_fn(|context| driver.turn(context)).await;
     link.close(&why);
+    // Others have the socket too, and write no more: the other end is to know.
+    let _ = rustix::net::shutdown(&link.0.socket, Shutdown::Both);
 }
 
 struct Driver {
     link: Link,
-    socket: UnixStream,
     buffer: BytesMut,
     /// Of the frame whose payload is not all there.
     header: Option<FrameHeader>,
@@ -48,13 +49,13 @@ impl Driver {
 
     fn read(&mut self, context: &mut Context<'_>) -> Result<(), String> {
         for _ in 0..ROUNDS {
-            match self.socket.poll_read_ready(context) {
+            match self.link.0.socket.poll_read_ready(context) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Err(error)) => return Err(gone(&error)),
                 Poll::Ready(Ok(())) => {}
             }
             self.buffer.reserve(READ);
-            match self.socket.try_read_buf(&mut self.buffer) {
+            match self.link.0.socket.try_read_buf(&mut self.buffer) {
                 Ok(0) => return Err("the other end closed it".to_owned()),
                 Ok(_) => self.hand_out().map_err(|BadFrame(why)| format!("it was sent nonsense: {why}"))?,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -110,28 +111,28 @@ impl Driver {
         }
     }
 
+    /// Writes on, where nobody else can.
     fn write(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        for _ in 0..ROUNDS {
+        loop {
             let mut state = self.link.0.state.lock();
-            if state.out.is_empty() {
-                return Ok(());
-            }
-            match self.socket.poll_write_ready(context) {
-                Poll::Pending => return Ok(()),
-                Poll::Ready(ready) => ready?,
-            }
-            match state.out.next(|slices| self.socket.try_write_vectored(slices)) {
-                Ok(count) => {
-                    let woken = state.out.written(count);
+            match std::mem::take(&mut state.writing) {
+                Writing::Failed(error) => return Err(error),
+                Writing::Waiting => {
+                    state.writing = Writing::Waiting;
                     drop(state);
-                    woken.into_iter().for_each(Waker::wake);
+                    match self.link.0.socket.poll_write_ready(context) {
+                        Poll::Pending => return Ok(()),
+                        Poll::Ready(ready) => ready?,
+                    }
+                    self.link.0.state.lock().writing = Writing::Free;
+                    self.link.write_all_there_is();
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
+                other => {
+                    state.writing = other;
+                    return Ok(());
+                }
             }
         }
-        context.waker().wake_by_ref();
-        Ok(())
     }
 }
 

@@ -15,6 +15,7 @@ mod state;
 mod stream;
 mod user;
 mod window;
+mod writing;
 
 #[cfg(test)]
 mod fuzz;
@@ -55,6 +56,7 @@ pub(crate) struct Link(Arc<LinkShared>);
 
 struct LinkShared {
     state: Mutex<LinkState>,
+    socket: tokio::net::UnixStream,
     serve: Arc<dyn Serve>,
     runtime: Handle,
     /// Why it was closed, once it is.
@@ -71,8 +73,8 @@ impl Link {
         };
         let (closed, _) = watch::channel(None);
         let state = Mutex::new(LinkState::new(end));
-        let link = Link(Arc::new(LinkShared { state, serve, runtime: runtime.clone(), closed }));
-        runtime.spawn(driver::drive(link.clone(), socket));
+        let link = Link(Arc::new(LinkShared { state, socket, serve, runtime: runtime.clone(), closed }));
+        runtime.spawn(driver::drive(link.clone()));
         Ok(link)
     }
 

@@ -21,6 +21,19 @@ pub(crate) struct Outgoing {
     waiting: VecDeque<Waker>,
 }
 
+/// What is written at once.
+pub(crate) struct WrittenAtOnce(VecDeque<Bytes>);
+
+impl WrittenAtOnce {
+    pub(crate) fn write<R>(&self, write: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        for (slice, bytes) in slices.iter_mut().zip(&self.0) {
+            *slice = IoSlice::new(bytes);
+        }
+        write(&slices[..self.0.len()])
+    }
+}
+
 impl Outgoing {
     /// A payload, whose header was just written.
     pub(crate) fn payload(&mut self, bytes: Bytes) {
@@ -56,28 +69,25 @@ impl Outgoing {
         false
     }
 
-    /// Hands over what is to be written next.
-    pub(crate) fn next<R>(&mut self, write: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
+    /// Hands over what is to be written next. What of it is not comes back with [`written`](Outgoing::written).
+    pub(crate) fn next(&mut self) -> WrittenAtOnce {
         self.cut();
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        let mut count = 0;
-        for (slice, bytes) in slices.iter_mut().zip(&self.ready) {
-            *slice = IoSlice::new(bytes);
-            count += 1;
-        }
-        write(&slices[..count])
+        WrittenAtOnce(self.ready.drain(..self.ready.len().min(SLICES)).collect())
     }
 
-    /// So much was written: who may go on.
-    pub(crate) fn written(&mut self, mut count: usize) -> Vec<Waker> {
+    /// So much of it was written: who may go on.
+    pub(crate) fn written(&mut self, WrittenAtOnce(mut portion): WrittenAtOnce, mut count: usize) -> Vec<Waker> {
         self.ready_bytes -= count.min(self.ready_bytes);
-        while let Some(first) = self.ready.front_mut() {
+        while let Some(first) = portion.front_mut() {
             if first.len() > count {
                 first.advance(count);
                 break;
             }
             count -= first.len();
-            self.ready.pop_front();
+            portion.pop_front();
+        }
+        while let Some(left) = portion.pop_back() {
+            self.ready.push_front(left);
         }
         if self.ready_bytes < FULL { self.waiting.drain(..).collect() } else { Vec::new() }
     }

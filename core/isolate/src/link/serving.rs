@@ -12,10 +12,7 @@ use crate::frames::{BadFrame, StatusHead};
 use camlock_abi::{Caught, catch};
 use camlock_policy::{Answer, BoxFuture, Fault, FaultKind};
 use http::header::EXPECT;
-use std::{
-    future::poll_fn,
-    task::{Poll, Waker},
-};
+use std::{future::poll_fn, task::Poll};
 use tokio::io::copy_bidirectional_with_sizes;
 
 /// As much is copied at once from and to an upgraded connection.
@@ -90,7 +87,7 @@ async fn answer(user: StreamUser, outcome: Result<Answer, Fault>) {
             Ok(link.flush())
         });
         Poll::Ready(sent.map(|flush| {
-            flush.into_iter().for_each(Waker::wake);
+            user.link.write(flush);
             rest
         }))
     });
@@ -117,5 +114,5 @@ fn fail(user: &StreamUser, fault: &Fault) {
         link.out.writer.reset(stream, Some(fault));
         link.flush()
     });
-    flush.into_iter().for_each(Waker::wake);
+    user.link.write(flush);
 }

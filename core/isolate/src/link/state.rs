@@ -6,6 +6,7 @@ use super::{
     outgoing::Outgoing,
     stream::{AnswerHead, StreamState, WayEnd},
     window::CreditPool,
+    writing::{Unwritten, Writing},
 };
 use crate::frames::{BadFrame, Frame, FrameKind, RequestKind, SizeBounds};
 use camlock_policy::Call;
@@ -33,7 +34,8 @@ pub(crate) struct LinkState {
     next: u64,
     /// The last stream that the peer opened.
     last_of_peer: u64,
-    /// What moves bytes; taken when it was told that there is something to do.
+    pub(super) writing: Writing,
+    /// What reads, and writes once the socket takes more again; taken when it was told.
     pub(crate) driver: Option<Waker>,
 }
 
@@ -47,6 +49,7 @@ impl LinkState {
             pool: CreditPool::default(),
             next: if end == End::Host { 1 } else { 2 },
             last_of_peer: 0,
+            writing: Writing::Free,
             driver: None,
         }
     }
@@ -59,13 +62,13 @@ impl LinkState {
         stream
     }
 
-    /// What to wake so that what was put among the outgoing is written.
-    #[must_use]
-    pub(crate) fn flush(&mut self) -> Option<Waker> {
+    /// Something was put among the outgoing.
+    pub(crate) fn flush(&mut self) -> Option<Unwritten> {
         if self.closed {
             drop(self.out.give_up());
+            return None;
         }
-        self.driver.take()
+        Some(Unwritten)
     }
 
     fn is_own(&self, stream: u64) -> bool {
@@ -163,7 +166,7 @@ impl LinkState {
     }
 
     /// One user of a stream less. What is not over then is ended.
-    pub(crate) fn leave(&mut self, stream: u64) -> Option<Waker> {
+    pub(crate) fn leave(&mut self, stream: u64) -> Option<Unwritten> {
         let state = self.streams.get_mut(&stream)?;
         state.users -= 1;
         if state.users > 0 {
@@ -180,7 +183,7 @@ impl LinkState {
     }
 
     /// Nobody reads this stream's body any more.
-    pub(crate) fn read_no_more(&mut self, stream: u64) -> Option<Waker> {
+    pub(crate) fn read_no_more(&mut self, stream: u64) -> Option<Unwritten> {
         let closed = self.closed;
         let state = self.streams.get_mut(&stream)?;
         state.read_no_more(&mut self.pool);

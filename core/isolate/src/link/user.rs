@@ -81,7 +81,7 @@ impl StreamUser {
             link.out.payload(bytes);
             link.flush()
         });
-        flush.into_iter().for_each(Waker::wake);
+        self.link.write(flush);
     }
 
     /// The whole stream is not wanted any more.
@@ -94,7 +94,8 @@ impl StreamUser {
             Some((sender, link.flush()))
         });
         let (sender, flush) = woken.unwrap_or_default();
-        sender.into_iter().chain(flush).for_each(Waker::wake);
+        sender.into_iter().for_each(Waker::wake);
+        self.link.write(flush);
     }
 
     /// Says that nothing more comes, and how it ended.
@@ -114,7 +115,7 @@ impl StreamUser {
             }
             link.flush()
         });
-        flush.into_iter().for_each(Waker::wake);
+        self.link.write(flush);
     }
 }
 
@@ -135,6 +136,6 @@ impl Clone for StreamUser {
 impl Drop for StreamUser {
     fn drop(&mut self) {
         let flush = self.with(LinkState::leave);
-        flush.into_iter().for_each(Waker::wake);
+        self.link.write(flush);
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct BringUp {
 
 /// From something that may be loaded to an instance that is ready for requests.
 pub(crate) async fn bring_up(ports: Ports, limits: Limits, plan: BringUp, reporter: GenerationReporter) {
-    let turn = ports.work.turns.acquire().await;
+    let turn = ports.work.loading.acquire().await;
     let start = GenerationStart {
         generation: reporter.id.generation,
         config: plan.config.clone(),

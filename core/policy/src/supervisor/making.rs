@@ -132,7 +132,7 @@ async fn of_entry(
 }
 
 async fn recall(ports: &Ports, digest: Digest) -> Prepared {
-    let _turn = ports.work.turns.acquire().await;
+    let _turn = ports.work.verifying.acquire().await;
     ports.loading.recall(digest).await
 }
 
@@ -144,7 +144,7 @@ async fn fetch(
     reporter: &GenerationReporter,
 ) -> Result<Option<Arc<dyn Candidate>>, Failure> {
     let Some(path) = ports.exchange.fetch(digest).await? else { return Ok(None) };
-    let _turn = ports.work.turns.acquire().await;
+    let _turn = ports.work.verifying.acquire().await;
     let candidate = ports.loading.prepare(&path).await?;
     if candidate.digest() != Some(digest) {
         let reason = format!("what was fetched is not {digest}, but has other bytes: the shared artifact is damaged");
@@ -170,7 +170,7 @@ async fn build(
     // The next look at the directory gives this one, and must not be taken for a change.
     reporter.report(GenerationReport::Learned(built.fingerprint.clone()));
     reporter.report(GenerationReport::Built);
-    let turn = ports.work.turns.acquire().await;
+    let turn = ports.work.verifying.acquire().await;
     let candidate = ports.loading.prepare(&built.candidate).await?;
     drop(turn);
     let Some(kept) = record(ports, &candidate, &built.fingerprint, reporter).await else { return Ok(candidate) };

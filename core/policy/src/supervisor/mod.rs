@@ -71,8 +71,10 @@ pub type Aside = Arc<dyn Fn(BoxFuture<()>) + Send + Sync>;
 pub struct PluginWork {
     /// Runs a piece of it.
     pub aside: Aside,
-    /// So many candidates are verified and loaded at once.
-    pub turns: Arc<Semaphore>,
+    /// So many candidates are verified at once.
+    pub verifying: Arc<Semaphore>,
+    /// So many are loaded at once. Who was verified does not wait for those that were not: of many, the first serve early.
+    pub loading: Arc<Semaphore>,
 }
 
 /// What the supervisor needs of the world.
@@ -102,7 +104,11 @@ pub struct Ports {
 
 impl fmt::Debug for PluginWork {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("PluginWork").field("turns", &self.turns).finish_non_exhaustive()
+        formatter
+            .debug_struct("PluginWork")
+            .field("verifying", &self.verifying)
+            .field("loading", &self.loading)
+            .finish_non_exhaustive()
     }
 }
 

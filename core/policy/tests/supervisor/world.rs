@@ -238,7 +238,11 @@ impl World {
             registry: Arc::new(registry.clone()),
             exchange: Arc::new(registry.clone()),
             built_in: Vec::new(),
-            work: PluginWork { aside: self.aside(), turns: Arc::new(Semaphore::new(4)) },
+            work: PluginWork {
+                aside: self.aside(),
+                verifying: Arc::new(Semaphore::new(4)),
+                loading: Arc::new(Semaphore::new(4)),
+            },
             install: Some(Arc::new(self.clone())),
             keepings: Arc::new(self.clone()),
         };

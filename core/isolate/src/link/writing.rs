@@ -1,0 +1,72 @@
+//! Writing what waits. Whoever has something to send writes it, with no lock held; who comes meanwhile leaves its own to that one, so what
+//! comes at once goes at once. Where the socket takes no more, the rest is the driver's.
+
+use super::{Link, state::LinkState};
+use std::{io, task::Waker};
+
+/// So often is written before others have their turn.
+const ROUNDS: usize = 16;
+
+/// That something waits to be written: [`Link::write`] does so, once the state is no longer locked.
+#[must_use]
+pub(crate) struct Unwritten;
+
+/// Who writes.
+#[derive(Default)]
+pub(super) enum Writing {
+    /// Nobody.
+    #[default]
+    Free,
+    /// Somebody, who looks once more whether there is something before that is over.
+    Busy,
+    /// The driver, once the socket takes more.
+    Waiting,
+    /// Nobody any more.
+    Failed(io::Error),
+}
+
+impl Link {
+    /// Writes it, unless somebody does so already.
+    pub(super) fn write(&self, unwritten: Option<Unwritten>) {
+        if unwritten.is_some() {
+            self.write_all_there_is();
+        }
+    }
+
+    pub(super) fn write_all_there_is(&self) {
+        let mut woken = Vec::new();
+        let mut rounds = 0;
+        let mut state = self.0.state.lock();
+        while matches!(state.writing, Writing::Free) && !state.closed && !state.out.is_empty() {
+            if rounds == ROUNDS {
+                woken.extend(state.leave_to_driver(Writing::Waiting));
+                break;
+            }
+            rounds += 1;
+            let portion = state.out.next();
+            state.writing = Writing::Busy;
+            drop(state);
+            let written = portion.write(|slices| self.0.socket.try_write_vectored(slices));
+            state = self.0.state.lock();
+            state.writing = Writing::Free;
+            match written {
+                Ok(count) => woken.extend(state.out.written(portion, count)),
+                Err(error) => {
+                    drop(state.out.written(portion, 0));
+                    let blocked = error.kind() == io::ErrorKind::WouldBlock;
+                    let next = if blocked { Writing::Waiting } else { Writing::Failed(error) };
+                    woken.extend(state.leave_to_driver(next));
+                }
+            }
+        }
+        drop(state);
+        woken.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl LinkState {
+    fn leave_to_driver(&mut self, writing: Writing) -> Option<Waker> {
+        self.writing = writing;
+        self.driver.take()
+    }
+}
