@@ -78,9 +78,10 @@ impl Side {
         beneath(self.server.pid()).into_iter().collect()
     }
 
-    /// The plugins' processes.
+    /// The plugins' processes: those that have none beneath them, not those that made room for them.
     fn runners(&self) -> Vec<u32> {
-        self.processes().into_iter().filter(|process| *process != self.server.pid()).collect()
+        let all = self.processes().into_iter().filter(|process| *process != self.server.pid());
+        all.filter(|process| beneath(*process).len() == 1).collect()
     }
 }
 
