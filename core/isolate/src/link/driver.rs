@@ -1,6 +1,7 @@
-//! What reads all there is from a link's socket and hands it out, once a turn; and writes on where the socket took no more.
+//! What reads all there is from a link's socket and hands it out, once a turn; and writes on where whoever writes could not
+//! (`writing.rs`).
 
-use super::{Link, serving, state::Arrived, writing::Writing};
+use super::{Link, serving, state::Arrived};
 use crate::frames::{BadFrame, Frame, FrameHeader, HEADER};
 use bytes::{Buf, Bytes, BytesMut};
 use rustix::net::Shutdown;
@@ -10,7 +11,7 @@ use std::{future::poll_fn, io, task::Context, task::Poll, task::Waker};
 const READ: usize = 128 * 1024;
 /// A shorter payload is copied: what is kept of it would keep all that was read with it.
 const SHORT: usize = 8 * 1024;
-/// So often is read, or written, before others have their turn.
+/// So often is read before others have their turn.
 const ROUNDS: usize = 16;
 
 pub(super) async fn drive(link: Link) {
@@ -41,7 +42,7 @@ impl Driver {
         if let Err(why) = self.read(context) {
             return Poll::Ready(why);
         }
-        match self.write(context) {
+        match self.link.write_on(context) {
             Ok(()) => Poll::Pending,
             Err(error) => Poll::Ready(gone(&error)),
         }
@@ -107,30 +108,6 @@ impl Driver {
                     return Err(BadFrame(format!("{:?} is nothing that this end is asked", request.kind)));
                 }
                 arrived.push(request);
-            }
-        }
-    }
-
-    /// Writes on, where nobody else can.
-    fn write(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        loop {
-            let mut state = self.link.0.state.lock();
-            match std::mem::take(&mut state.writing) {
-                Writing::Failed(error) => return Err(error),
-                Writing::Waiting => {
-                    state.writing = Writing::Waiting;
-                    drop(state);
-                    match self.link.0.socket.poll_write_ready(context) {
-                        Poll::Pending => return Ok(()),
-                        Poll::Ready(ready) => ready?,
-                    }
-                    self.link.0.state.lock().writing = Writing::Free;
-                    self.link.write_all_there_is();
-                }
-                other => {
-                    state.writing = other;
-                    return Ok(());
-                }
             }
         }
     }

@@ -98,3 +98,23 @@ impl Outgoing {
         self.waiting.drain(..).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_found_it_full_while_nothing_was_written_is_told() {
+        let mut out = Outgoing::default();
+        out.payload(Bytes::from(vec![0; LONG]));
+        let portion = out.next();
+        // Meanwhile, behind it.
+        out.writer.0.extend_from_slice(&vec![0; FULL]);
+        assert!(!out.has_room(Waker::noop()));
+        assert_eq!(out.written(portion, 0).len(), 1);
+        assert!(!out.has_room(Waker::noop()), "and waits again");
+        let portion = out.next();
+        assert_eq!(out.written(portion, LONG + FULL).len(), 1);
+        assert!(out.is_empty() && out.has_room(Waker::noop()));
+    }
+}
